@@ -1,0 +1,41 @@
+# `make demo` and `make test` need Python 3.11 or newer and make, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test lint types check benchmark clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/base.stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/base.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[claude]' --group dev
+	@touch $@
+
+demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
+	@$(BIN)/claude-trader demo
+
+test: $(VENV)/dev.stamp  ## every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## types
+	$(BIN)/mypy
+
+check: test lint types  ## all that CI checks
+
+benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
+	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

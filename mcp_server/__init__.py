@@ -1,0 +1,1 @@
+"""The MCP server of Claude Trader: market, indicator, strategy and journal tools over one home folder."""

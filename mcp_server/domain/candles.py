@@ -1,0 +1,130 @@
+"""Candles: the one shape in which market history travels between the outside world, the store and the indicators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mcp_server.domain.timeframes import candle_open_ms, iso, timeframe_ms
+from mcp_server.errors import BadInput
+
+Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candles:
+    """Candles of one series, oldest first, as parallel arrays of one length.
+
+    Times are open times in Unix ms, strictly increasing; a candle covers [open_time, open_time + timeframe).
+    Prices are in quote per base, volume in base. All values are finite, and `high >= low`.
+
+    Raises:
+        BadInput: when the arrays break one of these rules; the message names the first bad candle.
+    """
+
+    open_time_ms: Times
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    def __post_init__(self) -> None:
+        columns = (self.open, self.high, self.low, self.close, self.volume)
+        if any(len(column) != len(self.open_time_ms) for column in columns):
+            raise BadInput("Candle columns differ in length; every column needs one value per candle.")
+        if not len(self):
+            return
+        _refuse(self.open_time_ms, _not_finite(columns), "has a value that is missing or not finite")
+        _refuse(self.open_time_ms, self.high < self.low, "has a high below its low")
+        _refuse(self.open_time_ms, self.volume < 0, "has a negative volume")
+        backwards = np.zeros(len(self), dtype=bool)
+        backwards[1:] = np.diff(self.open_time_ms) <= 0
+        _refuse(self.open_time_ms, backwards, "is not later than the one before it; sort them and drop duplicates")
+
+    def __len__(self) -> int:
+        return len(self.open_time_ms)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[float]]) -> "Candles":
+        """Build from rows of (open time in Unix ms, open, high, low, close, volume), oldest first."""
+        if not rows:
+            return cls.empty()
+        try:
+            values = np.asarray([row[1:6] for row in rows], dtype=np.float64)
+            times = np.asarray([row[0] for row in rows], dtype=np.int64)
+        except (TypeError, ValueError):
+            raise BadInput("A candle needs six numbers: time in ms, open, high, low, close, volume.") from None
+        if values.ndim != 2 or values.shape[1] != 5:
+            raise BadInput("A candle needs six numbers: time in ms, open, high, low, close, volume.")
+        return cls(times, *(np.ascontiguousarray(values[:, i]) for i in range(5)))
+
+    @classmethod
+    def empty(cls) -> "Candles":
+        """No candles at all."""
+        none = np.empty(0, dtype=np.float64)
+        return cls(np.empty(0, dtype=np.int64), none, none, none, none, none)
+
+    def slice(self, start: int | None = None, stop: int | None = None) -> "Candles":
+        """Give the candles at the positions [start, stop), as Python slices count."""
+        part = slice(start, stop)
+        return Candles(
+            self.open_time_ms[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.volume[part],
+        )
+
+    def between(self, start_ms: int, end_ms: int) -> "Candles":
+        """Give the candles whose open time is in [start_ms, end_ms) (Unix ms)."""
+        first, last = np.searchsorted(self.open_time_ms, [start_ms, end_ms], side="left")
+        return self.slice(int(first), int(last))
+
+    def closed_by(self, at_ms: int, timeframe: str) -> "Candles":
+        """Give the candles that are closed at the moment `at_ms` (Unix ms): the forming one and later ones go."""
+        return self.slice(0, int(np.searchsorted(self.open_time_ms + timeframe_ms(timeframe), at_ms, side="right")))
+
+
+def gaps(candles: Candles, timeframe: str) -> list[tuple[int, int]]:
+    """List the gaps as (open time of the first missing candle, number of missing candles), oldest first."""
+    length = timeframe_ms(timeframe)
+    steps = np.diff(candles.open_time_ms) // length
+    return [(int(candles.open_time_ms[i]) + length, int(steps[i]) - 1) for i in np.flatnonzero(steps > 1)]
+
+
+def resample(candles: Candles, timeframe: str) -> Candles:
+    """Build longer candles from shorter ones of one series.
+
+    Each group of candles within one longer candle becomes: the first open, the highest high, the lowest low, the last
+    close, the sum of the volumes. Groups without any candle stay a gap. A group at either end that is not whole is
+    built from what is there: give whole groups, and cut with `closed_by`.
+    """
+    if not len(candles):
+        return candles
+    length = timeframe_ms(timeframe)
+    origin = candle_open_ms(0, timeframe)
+    bucket = (candles.open_time_ms - origin) // length
+    starts = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
+    ends = np.append(starts[1:], len(candles)) - 1
+    return Candles(
+        bucket[starts] * length + origin,
+        candles.open[starts],
+        np.maximum.reduceat(candles.high, starts),
+        np.minimum.reduceat(candles.low, starts),
+        candles.close[ends],
+        np.add.reduceat(candles.volume, starts),
+    )
+
+
+def _not_finite(columns: Sequence[Floats]) -> npt.NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(np.column_stack(columns)).all(axis=1), dtype=np.bool_)
+
+
+def _refuse(times: Times, bad: npt.NDArray[np.bool_], what: str) -> None:
+    if bad.any():
+        position = int(np.argmax(bad))
+        raise BadInput(f"The candle at {iso(int(times[position]))} (position {position}) {what}.")

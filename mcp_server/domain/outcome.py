@@ -1,0 +1,64 @@
+"""How a run ends: its outcome and, only when it could decide, its signal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+SignalName = Literal["BUY", "SELL", "HOLD"]
+Engine = Literal["claude", "rules"]
+Trigger = Literal["schedule", "manual", "replay"]
+
+
+class Status(StrEnum):
+    """The outcome of a run. Only `success` carries a signal; none of the others is ever a HOLD."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    ABSTAINED = "abstained"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    SKIPPED_OVERLAP = "skipped_overlap"
+    SKIPPED_STALE = "skipped_stale"
+    SKIPPED_BUDGET = "skipped_budget"
+    SKIPPED_GATE = "skipped_gate"
+    MISSED = "missed"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a run that could decide says.
+
+    `confidence` is 0 to 100, or None where the engine states none. `price` is the last closed candle's close in quote,
+    or None where the run saw no price. `data` is what it rests on: sub-agent results or the conditions that decided.
+    """
+
+    signal: SignalName
+    confidence: Decimal | None
+    reasoning: str
+    price: float | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run ended. `signal` is there exactly when `status` is success, `error` when it is anything else.
+
+    `tokens_used` and `cost_usd` are None when unknown, never 0 instead. `trace` holds what happened on the way: the
+    sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer.
+    """
+
+    status: Status
+    signal: Signal | None = None
+    error: str | None = None
+    model: str | None = None
+    tokens_used: int | None = None
+    cost_usd: Decimal | None = None
+    trace: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.signal is not None) != (self.status is Status.SUCCESS):
+            raise ValueError("a signal belongs to success, and to nothing else")
+        if self.status is not Status.SUCCESS and not self.error:
+            raise ValueError("an outcome without a signal says why")
