@@ -1,0 +1,41 @@
+"""What every test runs under: one async backend, an empty home, and no way out but loopback."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rigs.network_guard import NetworkGuard
+
+CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def network_guard() -> Iterator[NetworkGuard]:
+    """Nobody's real credentials and settings reach a test, and nothing leaves this machine."""
+    for name in [*CREDENTIALS, *(name for name in os.environ if name.startswith("TRADER_"))]:
+        os.environ.pop(name, None)
+    with NetworkGuard() as guard:
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def _no_way_out(network_guard: NetworkGuard) -> Iterator[None]:
+    yield
+    if attempts := network_guard.take_attempts():
+        pytest.fail(f"this test tried to leave loopback: {attempts}")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of this test's own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("TRADER_HOME", str(folder))
+    return folder

@@ -1,0 +1,260 @@
+"""The DuckDB file, opened only for as long as one transaction takes, so that any process may use it.
+
+DuckDB locks its file against every other process while it is open for writing. So each transaction opens the file,
+works and closes it (about 40 ms), and waits its turn on a lock. Within this process one lock serialises the opens, and
+writes that wait together share one transaction.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mcp_server.errors import Misconfigured, Retryable, TraderError
+from mcp_server.storage.home import unwritable
+
+if TYPE_CHECKING:
+    import duckdb
+
+T = TypeVar("T")
+Work = Callable[["duckdb.DuckDBPyConnection"], T]
+
+PATIENCE_S = 10.0
+"""How long a transaction waits for a file that another process holds."""
+
+
+class Database:
+    """One DuckDB file, created and migrated when it is first used.
+
+    Args:
+        path: the file; its folder must exist.
+        patience_s: how long a transaction waits for another process before it gives up, in seconds.
+    """
+
+    def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
+        self._path = path
+        self._patience_s = patience_s
+        self._opening = threading.Lock()
+        self._queueing = threading.Lock()
+        self._waiting: list[tuple[Work[Any], Future[Any]]] = []
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction and return what it returns.
+
+        Writes that wait together share one transaction; if one of them fails, each is run again by itself. So `work`
+        touches nothing but the connection that it is given.
+
+        Raises:
+            Retryable: another process held the file for too long, or it could not be written; nothing was changed.
+            Misconfigured: the file cannot be used until the operator acts.
+        """
+        mine: Future[T] = Future()
+        with self._queueing:
+            self._waiting.append((work, mine))
+        with self._opening:
+            if not mine.done():
+                with self._queueing:
+                    batch, self._waiting = self._waiting, []
+                self._run(batch)
+        return mine.result()
+
+    def read(self, work: Work[T]) -> T:
+        """Run `work` on a connection that cannot write, beside other readers, and return what it returns.
+
+        Raises:
+            Retryable, Misconfigured: as `write`.
+        """
+        if not self._path.exists():
+            self.write(_nothing)
+        try:
+            return self._look(work)
+        except _OldSchema:
+            self.write(_nothing)
+            return self._look(work)
+
+    def _look(self, work: Work[T]) -> T:
+        with self._opening:
+            connection = self._open(read_only=True)
+            try:
+                return self._translated(work, connection)
+            finally:
+                connection.close()
+
+    def _run(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
+        try:
+            connection = self._open(read_only=False)
+            try:
+                if len(batch) == 1 or not self._together(connection, batch):
+                    for job in batch:
+                        self._alone(connection, *job)
+            finally:
+                connection.close()
+        except BaseException as error:  # whatever stopped the one that leads, nobody may wait for ever
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+
+    def _together(self, connection: "duckdb.DuckDBPyConnection", batch: list[tuple[Work[Any], Future[Any]]]) -> bool:
+        def all_of_them(c: "duckdb.DuckDBPyConnection") -> list[Any]:
+            return [work(c) for work, _ in batch]
+
+        try:
+            results = self._transaction(connection, all_of_them)
+        except Exception:  # each is run again by itself, and raises what is its own
+            return False
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+        return True
+
+    def _alone(self, connection: "duckdb.DuckDBPyConnection", work: Work[Any], future: Future[Any]) -> None:
+        try:
+            future.set_result(self._transaction(connection, work))
+        except BaseException as error:  # it belongs to whoever waits for this future
+            future.set_exception(error)
+
+    def _transaction(self, connection: "duckdb.DuckDBPyConnection", work: Work[T]) -> T:
+        def committed(c: "duckdb.DuckDBPyConnection") -> T:
+            c.execute("BEGIN")
+            try:
+                result = work(c)
+                c.execute("COMMIT")
+            except BaseException:
+                _roll_back(c)
+                raise
+            return result
+
+        return self._translated(committed, connection)
+
+    def _translated(self, work: Work[T], connection: "duckdb.DuckDBPyConnection") -> T:
+        import duckdb
+
+        try:
+            return work(connection)
+        except (duckdb.IOException, duckdb.FatalException) as error:
+            raise Retryable(
+                f"The database {str(self._path)!r} could not be used: {_cut(error)} Nothing was changed. "
+                "Free some disk space if it is full, and try again."
+            ) from None
+
+    def _open(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
+        import stamina
+
+        for attempt in stamina.retry_context(
+            on=_Held, attempts=None, timeout=self._patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
+        ):
+            with attempt:
+                connection = self._connect(read_only=read_only)
+        try:
+            self._migrate(connection, read_only=read_only)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
+        import duckdb
+
+        try:
+            return duckdb.connect(self._path, read_only=read_only, config={"autoinstall_known_extensions": "false"})
+        except duckdb.ConnectionException as error:  # this very process has it open in the other mode
+            raise _Held(self._path, _cut(error)) from None
+        except duckdb.Error as error:
+            raise self._why_not(str(error)) from None
+
+    def _why_not(self, text: str) -> TraderError:
+        if holder := re.search(r"held in (.+?) \(PID (\d+)\)", text):
+            return _Held(self._path, f"process {holder[2]} ({holder[1]}) has it open")
+        if "Could not set lock" in text:
+            return _Held(self._path, "another process has it open")
+        if "WAL" in text:
+            wal = self._path.with_name(self._path.name + ".wal")
+            return Misconfigured(
+                f"The write-ahead log {str(wal)!r} is damaged ({_cut(text)}). Nothing was changed. Keep a copy of it "
+                f"and of {str(self._path)!r}, then move it aside: the database opens without it, and lacks only what "
+                "the log held."
+            )
+        if "not a valid DuckDB" in text or "newer version" in text or "serialized" in text.lower():
+            return Misconfigured(
+                f"{str(self._path)!r} cannot be read as a database ({_cut(text)}). Nothing was changed. "
+                "Update claude-trader if a newer one wrote it; otherwise move it aside, or restore a copy."
+            )
+        return unwritable(self._path, OSError(_cut(text)))
+
+    def _migrate(self, connection: "duckdb.DuckDBPyConnection", *, read_only: bool) -> None:
+        present = schema_version(connection)
+        wanted = migrations()
+        newest = max(wanted)
+        if present > newest:
+            raise Misconfigured(
+                f"The database {str(self._path)!r} was written by a newer claude-trader (schema {present}, this "
+                f"program knows {newest}). Update claude-trader; nothing was changed."
+            )
+        if present == newest:
+            return
+        if read_only:
+            raise _OldSchema
+        for version in range(present + 1, newest + 1):
+            self._transaction(connection, _migration(version, wanted[version]))
+
+
+class _Held(Retryable):
+    """Another process holds the file."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"The database {str(path)!r} is in use: {why}. Close that shell, notebook or program and try again."
+        )
+
+
+class _OldSchema(Exception):
+    """The file must be migrated before it can be read."""
+
+
+def _nothing(_: "duckdb.DuckDBPyConnection") -> None:
+    """Do nothing: opening for writing creates and migrates."""
+
+
+def schema_version(connection: "duckdb.DuckDBPyConnection") -> int:
+    """Give the number of the last migration that the database has seen; 0 for an empty one."""
+    known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'schema_migrations'").fetchone()
+    if not known:
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()
+    return int(row[0]) if row else 0
+
+
+def migrations() -> dict[int, str]:
+    """Give every migration of this program, number → SQL."""
+    folder = resources.files("mcp_server.storage") / "migrations"
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    return {int(file.name.split("_")[0]): file.read_text("utf-8") for file in files}
+
+
+def _migration(version: int, sql: str) -> Work[None]:
+    def work(connection: "duckdb.DuckDBPyConnection") -> None:
+        connection.execute(sql)
+        connection.execute("INSERT INTO schema_migrations (version) VALUES (?)", [version])
+
+    return work
+
+
+def _roll_back(connection: "duckdb.DuckDBPyConnection") -> None:
+    import duckdb
+
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.Error:  # a fatal error has already ended the transaction
+        return
+
+
+def _cut(error: object) -> str:
+    """Give the first sentence of DuckDB's text, without its links."""
+    return re.sub(r"https?://\S+", "", str(error)).split("\n")[0].replace("See also", "").strip()[:300]

@@ -1,0 +1,70 @@
+"""The home: the one folder where a user's things live."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_server.errors import Misconfigured
+
+_CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where each thing of a home lies. Nothing is created until `prepare`."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The journal and the candle store: one DuckDB file."""
+        return self.root / "claude_trader.duckdb"
+
+    @property
+    def strategies(self) -> Path:
+        """One folder for each strategy."""
+        return self.root / "strategies"
+
+    @property
+    def outbox(self) -> Path:
+        """Finished outcomes that wait for the database, one file each."""
+        return self.root / "outbox"
+
+    @property
+    def running(self) -> Path:
+        """One locked file for each run that is under way."""
+        return self.root / "running"
+
+    def prepare(self) -> None:
+        """Create the folders that are missing.
+
+        Raises:
+            Misconfigured: when the home cannot be written.
+        """
+        for folder in (self.root, self.strategies, self.outbox, self.running):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise unwritable(folder, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> Misconfigured:
+    """Make the error that says why a path of the home cannot be written."""
+    return Misconfigured(
+        f"The home cannot be written: {str(path)!r} ({error.strerror or error}). "
+        "Give this user write access, or set TRADER_HOME to a folder that can be written."
+    )
+
+
+def default_home() -> Path:
+    """Give the home where none is set: `data/` of the checkout that this runs from, else the platform's data folder."""
+    if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "strategies").is_dir():
+        return _CHECKOUT / "data"
+    from platformdirs import user_data_path
+
+    return user_data_path("claude-trader", appauthor=False)
+
+
+def examples_folder() -> Path:
+    """Give the folder of the example strategies: read-only data of the package, or the checkout's `strategies/`."""
+    packaged = Path(__file__).parents[1] / "examples"
+    return packaged if packaged.is_dir() else _CHECKOUT / "strategies"

@@ -1,0 +1,41 @@
+"""Presence: a locked file that shows that a run's process is alive. The lock goes with the process, however it ends."""
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mcp_server.storage.home import unwritable
+
+
+class Presence:
+    """Holds a lock on a file from its making until `close`, which removes the file.
+
+    Raises:
+        Misconfigured: the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path, thread_local=False)
+        try:
+            self._lock.acquire(timeout=0)
+        except OSError as error:
+            raise unwritable(path, error) from None
+
+    def close(self) -> None:
+        """Let go and remove the file."""
+        self.path.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def is_alive(path: Path) -> bool:
+    """True while some process holds the lock on this file."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # not ours to judge: another user's file
+        return True
+    lock.release()
+    return False
