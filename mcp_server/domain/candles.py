@@ -96,6 +96,15 @@ def gaps(candles: Candles, timeframe: str) -> list[tuple[int, int]]:
     return [(int(candles.open_time_ms[i]) + length, int(steps[i]) - 1) for i in np.flatnonzero(steps > 1)]
 
 
+def merge(parts: Sequence[Candles]) -> Candles:
+    """Join candles of one series into one, in order of time. No candle may be in two parts."""
+    times = np.concatenate([np.empty(0, dtype=np.int64), *(part.open_time_ms for part in parts)])
+    order = np.argsort(times, kind="stable")
+    names = ("open", "high", "low", "close", "volume")
+    columns = [np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])[order] for name in names]
+    return Candles(times[order], *columns)
+
+
 def resample(candles: Candles, timeframe: str) -> Candles:
     """Build longer candles from shorter ones of one series.
 

@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mcp_server.domain.outcome import Engine
+from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import BadInput
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
@@ -152,7 +152,7 @@ class Strategy(_Strict):
 
     def config_json(self) -> dict[str, Any]:
         """Give `config.json` as it is written: what was said, without the defaults."""
-        return {**self.config.model_dump(mode="json", exclude_unset=True), "name": self.name}
+        return self.config.model_dump(mode="json", exclude_unset=True)
 
     def agents_json(self) -> dict[str, Any]:
         """Give `agents.json` as it is written: a mapping with plain tool names."""
@@ -191,18 +191,12 @@ def parse_strategy(name: str, config: Any, agents: Any) -> Strategy:
     if findings or not isinstance(checked_config, Config):
         raise InvalidStrategy(name, findings)
     whole = {key: agent for key, agent in checked_agents.items() if agent is not None}
-    return Strategy(name=name, config=checked_config, agents=whole)
+    return Strategy(name=name, config=checked_config.model_copy(update={"name": name}), agents=whole)
 
 
 def plain_tool_name(name: str) -> str:
     """Give a tool's plain name, whatever host's prefix it carries: `mcp__market__get_price` → `get_price`."""
     return name.rsplit("__", 1)[-1] if name.startswith("mcp__") else name
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """Give ` Did you mean 'x'?`, or the list of what is known where nothing is near."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}."
 
 
 def _check_together(name: str, config: Config, agents: Mapping[str, Any], findings: list[str]) -> None:
@@ -275,43 +269,3 @@ def _checked(model: type[ModelT], value: Any, place: str, findings: list[str]) -
     except ValidationError as error:
         findings.extend(f"{place} {line}" for line in validation_lines(error, model))
         return None
-
-
-def validation_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Turn a validation error into lines of `key: what is wrong and what was expected`, with the nearest known key."""
-    lines = []
-    for item in error.errors(include_url=False, include_input=True):
-        where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{where}: not a known key.{nearest(str(item['loc'][-1]), _keys_at(model, item['loc'][:-1]))}")
-        elif item["type"] == "missing":
-            lines.append(f"{where}: missing, and required.")
-        else:
-            given = "" if isinstance(item["input"], dict) else f" (given: {_short(item['input'])})"
-            said = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {said}{given}." if where else f"{said}.")
-    return lines
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    current: type[BaseModel] = model
-    for part in path:
-        field = current.model_fields.get(str(part))
-        inner = (
-            [t for t in _types_in(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
-            if field
-            else []
-        )
-        if not inner:
-            break
-        current = inner[0]
-    return list(current.model_fields)
-
-
-def _types_in(annotation: Any) -> list[Any]:
-    return [annotation, *getattr(annotation, "__args__", ())]

@@ -1,6 +1,7 @@
 """The candle store: closed candles of any series, kept for good and given back for any moment of the past."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,9 @@ from mcp_server.storage.database import Database
 
 if TYPE_CHECKING:
     import duckdb
+
+Range = tuple[int, int]
+"""[start, end) in Unix ms, of open times."""
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -26,28 +30,29 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the store holds of a range. `begins` says that the series has no candle before the first of these."""
+    """What the store has of a range: its candles, and the parts of the range that it was never told about."""
 
     candles: Candles
-    begins: bool
+    missing: list[Range]
 
 
 class CandleStore:
-    """Closed candles in the home's database.
+    """Closed candles in the home's database, and which ranges of each series are known completely.
 
-    A series is replaced range by range: what is saved stands for every candle between its first and its last one.
+    A range can be known and hold fewer candles than would fit: where nothing was traded there is none.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, series: Series, candles: Candles, *, begins: bool = False) -> int:
+    def save(self, series: Series, candles: Candles, known: Range, *, begins: bool = False) -> int:
         """Keep closed candles, in place of what the store had in their range; give how many the series has now.
 
         Args:
             series: which series they are of.
-            candles: closed candles only; the caller has cut off the forming one.
-            begins: the series is known to have no candle before the first of these.
+            candles: closed candles only, all within `known`; the caller has cut off the forming one.
+            known: the range of which these are all the candles that there are.
+            begins: unless the store has earlier candles, the series is taken to begin with `known`.
 
         Raises:
             Retryable, Misconfigured: as `Database.write`.
@@ -55,44 +60,44 @@ class CandleStore:
 
         def work(connection: "duckdb.DuckDBPyConnection") -> int:
             series_id = _series_id(connection, series)
-            if len(candles):
-                _replace(connection, series_id, candles)
-            if begins and len(candles):
-                connection.execute(
-                    "UPDATE series SET begins_at = ? WHERE id = ?", [_stamp(int(candles.open_time_ms[0])), series_id]
-                )
+            _replace(connection, series_id, candles, known)
+            first = 0 if begins and not _has_before(connection, series_id, known[0]) else known[0]
+            _cover(connection, series_id, (first, known[1]))
             row = connection.execute("SELECT count(*) FROM candles WHERE series_id = ?", [series_id]).fetchone()
             return int(row[0]) if row else 0
 
         return self._database.write(work)
 
-    def load(self, series: Series, start_ms: int, end_ms: int) -> Stored:
-        """Give what is kept of [start_ms, end_ms) (open times in Unix ms), oldest first.
+    def load(self, series: Series, wanted: Range) -> Stored:
+        """Give what is kept of a range, oldest first.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
         """
 
         def work(connection: "duckdb.DuckDBPyConnection") -> Stored:
-            found = _find_series(connection, series)
-            if found is None:
-                return Stored(Candles.empty(), begins=False)
-            series_id, begins_ms = found
+            series_id = _find_series(connection, series)
+            if series_id is None:
+                return Stored(Candles.empty(), [wanted])
             arrays = connection.execute(
                 "SELECT epoch_ms(open_time) AS open_time, open, high, low, close, volume FROM candles "
                 "WHERE series_id = ? AND open_time >= ? AND open_time < ? ORDER BY open_time",
-                [series_id, _stamp(start_ms), _stamp(end_ms)],
+                [series_id, *_stamps(wanted)],
             ).fetchnumpy()
             candles = Candles(
                 np.asarray(arrays["open_time"], dtype=np.int64),
                 *(np.asarray(arrays[name], dtype=np.float64) for name in _COLUMNS),
             )
-            return Stored(candles, begins=begins_ms is not None and start_ms <= begins_ms)
+            return Stored(candles, _holes(wanted, _known(connection, series_id, wanted)))
 
         return self._database.read(work)
 
     def timeframes(self, exchange: str, symbol: str) -> list[str]:
-        """List the timeframes of which the store has candles of this symbol, shortest first."""
+        """List the timeframes of which the store knows something of this symbol, shortest first.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
 
         def work(connection: "duckdb.DuckDBPyConnection") -> list[str]:
             rows = connection.execute(
@@ -103,18 +108,18 @@ class CandleStore:
         return self._database.read(work)
 
 
-def _find_series(connection: "duckdb.DuckDBPyConnection", series: Series) -> tuple[int, int | None] | None:
+def _find_series(connection: "duckdb.DuckDBPyConnection", series: Series) -> int | None:
     row = connection.execute(
-        "SELECT id, epoch_ms(begins_at) FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ?",
+        "SELECT id FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ?",
         [series.exchange, series.symbol, series.timeframe],
     ).fetchone()
-    return None if row is None else (int(row[0]), None if row[1] is None else int(row[1]))
+    return None if row is None else int(row[0])
 
 
 def _series_id(connection: "duckdb.DuckDBPyConnection", series: Series) -> int:
     found = _find_series(connection, series)
     if found is not None:
-        return found[0]
+        return found
     row = connection.execute(
         "INSERT INTO series (exchange, symbol, timeframe) VALUES (?, ?, ?) RETURNING id",
         [series.exchange, series.symbol, series.timeframe],
@@ -123,23 +128,12 @@ def _series_id(connection: "duckdb.DuckDBPyConnection", series: Series) -> int:
     return int(row[0])
 
 
-def _replace(connection: "duckdb.DuckDBPyConnection", series_id: int, candles: Candles) -> None:
-    first, last = int(candles.open_time_ms[0]), int(candles.open_time_ms[-1])
+def _replace(connection: "duckdb.DuckDBPyConnection", series_id: int, candles: Candles, known: Range) -> None:
     connection.execute(
-        "DELETE FROM candles WHERE series_id = ? AND open_time BETWEEN ? AND ?",
-        [series_id, _stamp(first), _stamp(last)],
+        "DELETE FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?", [series_id, *_stamps(known)]
     )
-    connection.register(
-        "incoming",
-        {
-            "open_time_ms": candles.open_time_ms,
-            "open": candles.open,
-            "high": candles.high,
-            "low": candles.low,
-            "close": candles.close,
-            "volume": candles.volume,
-        },
-    )
+    columns = {name: getattr(candles, name) for name in ("open_time_ms", *_COLUMNS)}
+    connection.register("incoming", columns)
     connection.execute(
         "INSERT INTO candles "
         "SELECT ?, make_timestamp(open_time_ms * 1000), open, high, low, close, volume FROM incoming",
@@ -148,5 +142,45 @@ def _replace(connection: "duckdb.DuckDBPyConnection", series_id: int, candles: C
     connection.unregister("incoming")
 
 
-def _stamp(at_ms: int) -> object:
-    return from_ms(at_ms).replace(tzinfo=None)
+def _has_before(connection: "duckdb.DuckDBPyConnection", series_id: int, moment_ms: int) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM candles WHERE series_id = ? AND open_time < ? LIMIT 1", [series_id, *_stamps((0, moment_ms))[1:]]
+    ).fetchone()
+    return found is not None
+
+
+def _cover(connection: "duckdb.DuckDBPyConnection", series_id: int, known: Range) -> None:
+    """Add a range to what is known, as one with those that it overlaps or touches."""
+    joined = _known(connection, series_id, (known[0] - 1, known[1] + 1))
+    start = min([known[0], *(begin for begin, _ in joined)])
+    end = max([known[1], *(finish for _, finish in joined)])
+    connection.execute(
+        "DELETE FROM coverage WHERE series_id = ? AND start_time >= ? AND end_time <= ?",
+        [series_id, *_stamps((start, end))],
+    )
+    connection.execute("INSERT INTO coverage VALUES (?, ?, ?)", [series_id, *_stamps((start, end))])
+
+
+def _known(connection: "duckdb.DuckDBPyConnection", series_id: int, within: Range) -> list[Range]:
+    rows = connection.execute(
+        "SELECT epoch_ms(start_time), epoch_ms(end_time) FROM coverage "
+        "WHERE series_id = ? AND end_time > ? AND start_time < ? ORDER BY start_time",
+        [series_id, *_stamps(within)],
+    ).fetchall()
+    return [(int(start), int(end)) for start, end in rows]
+
+
+def _holes(wanted: Range, known: list[Range]) -> list[Range]:
+    holes, position = [], wanted[0]
+    for start, end in known:
+        if start > position:
+            holes.append((position, start))
+        position = max(position, end)
+    if position < wanted[1]:
+        holes.append((position, wanted[1]))
+    return holes
+
+
+def _stamps(of: Range) -> list[datetime]:
+    """Naive UTC, as the database keeps times."""
+    return [from_ms(moment).astimezone(UTC).replace(tzinfo=None) for moment in of]

@@ -30,12 +30,16 @@ class Database:
     """One DuckDB file, created and migrated when it is first used.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file.
+        prepare: makes its folder; called before the file is first opened.
         patience_s: how long a transaction waits for another process before it gives up, in seconds.
     """
 
-    def __init__(self, path: Path, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, path: Path, *, prepare: Callable[[], None] | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
         self._path = path
+        self._prepare = prepare
         self._patience_s = patience_s
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
@@ -162,6 +166,9 @@ class Database:
     def _connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         import duckdb
 
+        if self._prepare is not None:
+            self._prepare()
+            self._prepare = None
         try:
             return duckdb.connect(self._path, read_only=read_only, config={"autoinstall_known_extensions": "false"})
         except duckdb.ConnectionException as error:  # this very process has it open in the other mode

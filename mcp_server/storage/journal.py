@@ -59,6 +59,11 @@ class Entry:
     error: str | None
     cost_usd: Decimal | None
 
+    @property
+    def said(self) -> str | None:
+        """Its reasoning, or why it ended without one."""
+        return self.reasoning or self.error
+
 
 class Journal:
     """The record of runs in one home."""
@@ -133,9 +138,14 @@ class Journal:
             self._database.write(self._end_the_dead)
 
     def entries(
-        self, strategy: str | None = None, *, limit: int = 20, outcomes: Literal["signals", "all"] = "signals"
+        self,
+        strategy: str | None = None,
+        *,
+        limit: int = 20,
+        outcomes: Literal["signals", "all"] = "signals",
+        until: datetime | None = None,
     ) -> list[Entry]:
-        """Give the latest runs, newest first: those with a signal, or all of them.
+        """Give the latest runs, newest first: those with a signal, or all of them; none with an as-of after `until`.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
@@ -147,8 +157,9 @@ class Journal:
                 "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd "
                 "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
                 "LEFT JOIN analysis_results a ON a.execution_id = e.id "
-                "WHERE ($1 IS NULL OR s.name = $1) AND ($2 = 'all' OR a.id IS NOT NULL) ORDER BY e.id DESC LIMIT $3",
-                [strategy, outcomes, limit],
+                "WHERE ($1 IS NULL OR s.name = $1) AND ($2 = 'all' OR a.id IS NOT NULL) "
+                "AND ($4 IS NULL OR e.as_of <= $4) ORDER BY e.id DESC LIMIT $3",
+                [strategy, outcomes, limit, None if until is None else _naive(until)],
             ).fetchall()
             return [_entry(row) for row in rows]
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcp_server.domain.strategy import NAME_PATTERN, InvalidStrategy, Strategy, nearest, parse_strategy
+from mcp_server.domain.strategy import NAME_PATTERN, InvalidStrategy, Strategy, parse_strategy
+from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.storage.home import Home, unwritable
 
@@ -63,7 +64,7 @@ class StrategyFolders:
         """
         known = self.names()
         if name not in known:
-            hint = nearest(name, list(known)) if known else " There are none yet."
+            hint = nearest(name, known) if known else " There are none yet."
             raise NotFound(f"Unknown strategy {name!r}.{hint}")
         folder = (self._examples if known[name] else self._own) / name
         config = _read_json(folder / "config.json", name, missing_is_none=False)

@@ -57,8 +57,13 @@ CREATE TABLE series (
     id INTEGER NOT NULL DEFAULT nextval('series_ids'),
     exchange VARCHAR NOT NULL,
     symbol VARCHAR NOT NULL,
-    timeframe VARCHAR NOT NULL,
-    begins_at TIMESTAMP
+    timeframe VARCHAR NOT NULL
+);
+-- Ranges of which the store holds every candle that there is; they never overlap or touch.
+CREATE TABLE coverage (
+    series_id INTEGER NOT NULL,
+    start_time TIMESTAMP NOT NULL,
+    end_time TIMESTAMP NOT NULL
 );
 CREATE TABLE candles (
     series_id INTEGER NOT NULL,

@@ -1,0 +1,58 @@
+"""Errors that teach: what was wrong, what was expected, and the nearest thing that exists."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Give ` Did you mean 'x'?`, or the list of what is known where nothing is near."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(names)}."
+
+
+def validation_lines(error: ValidationError, model: type[BaseModel], noun: str = "key") -> list[str]:
+    """Turn a validation error into lines of `key: what is wrong and what was expected`, with the nearest known key.
+
+    `noun` is what a key is called where the caller wrote it.
+    """
+    lines = []
+    for item in error.errors(include_url=False, include_input=True):
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = _keys_at(model, item["loc"][:-1])
+            lines.append(f"{where}: not a known {noun}.{nearest(str(item['loc'][-1]), known)}")
+        elif item["type"] == "missing":
+            lines.append(f"{where}: missing; this {noun} is required.")
+        else:
+            given = "" if isinstance(item["input"], dict) else f" (given: {_short(item['input'])})"
+            said = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {said}{given}." if where else f"{said}.")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    current: type[BaseModel] = model
+    for part in path:
+        field = current.model_fields.get(str(part))
+        inner = (
+            [t for t in _types_in(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
+            if field
+            else []
+        )
+        if not inner:
+            break
+        current = inner[0]
+    return list(current.model_fields)
+
+
+def _types_in(annotation: Any) -> list[Any]:
+    return [annotation, *getattr(annotation, "__args__", ())]

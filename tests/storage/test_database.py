@@ -1,0 +1,178 @@
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage.database import Database, migrations
+from mcp_server.storage.home import Home
+
+HOLD = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by_a_shell(file: Path) -> Iterator[int]:
+    """Another process has the file open until the block ends; gives its pid."""
+    shell = subprocess.Popen([sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    try:
+        assert shell.stdout.readline() == b"held\n"
+        yield shell.pid
+    finally:
+        shell.stdin.close()
+        shell.wait(10)
+        shell.stdout.close()
+
+
+@pytest.fixture
+def database(home: Path) -> Database:
+    return Database(home / "claude_trader.duckdb", patience_s=0.2)
+
+
+def _count(database: Database) -> int:
+    row = database.read(lambda c: c.execute("SELECT count(*) FROM strategies").fetchone())
+    assert row is not None
+    return int(row[0])
+
+
+def _add(name: str) -> str:
+    return (
+        "INSERT INTO strategies (name, description, status, interval, config, agents, version, created_at, updated_at) "
+        f"VALUES ('{name}', '', 'active', '1h', '{{}}', '{{}}', 'v', now()::TIMESTAMP, now()::TIMESTAMP)"
+    )
+
+
+def test_a_new_file_has_the_newest_schema(database: Database) -> None:
+    assert _count(database) == 0
+    versions = database.read(lambda c: c.execute("SELECT version FROM schema_migrations ORDER BY 1").fetchall())
+    assert [row[0] for row in versions] == sorted(migrations())
+
+
+def test_the_file_is_closed_between_transactions(database: Database) -> None:
+    database.write(lambda c: c.execute(_add("a")))
+    with duckdb.connect(database.path) as other:
+        assert other.execute("SELECT count(*) FROM strategies").fetchone() == (1,)
+
+
+def test_a_transaction_that_fails_changes_nothing(database: Database) -> None:
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(_add("a"))
+        raise ValueError("after all")
+
+    with pytest.raises(ValueError, match="after all"):
+        database.write(work)
+    assert _count(database) == 0
+
+
+def test_writes_that_wait_together_are_all_made_and_one_that_fails_fails_alone(database: Database) -> None:
+    _count(database)
+    failures: list[str] = []
+
+    def write(number: int) -> None:
+        def work(connection: duckdb.DuckDBPyConnection) -> None:
+            connection.execute(_add(f"s{number}"))
+            if number % 10 == 3:
+                raise ValueError(f"s{number}")
+
+        try:
+            database.write(work)
+        except ValueError as error:
+            failures.append(str(error))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(failures) == ["s13", "s23", "s3", "s33"]
+    assert _count(database) == 36
+
+
+def test_a_file_that_a_shell_holds_is_waited_for_and_then_named_with_its_holder(database: Database) -> None:
+    _count(database)
+    with held_by_a_shell(database.path) as pid, pytest.raises(Retryable, match=rf"in use: process {pid} .*Close that"):
+        database.write(lambda c: c.execute(_add("a")))
+    database.write(lambda c: c.execute(_add("a")))
+    assert _count(database) == 1
+
+
+def test_a_waiting_transaction_goes_on_when_the_shell_lets_go(home: Path) -> None:
+    database = Database(home / "claude_trader.duckdb", patience_s=30)
+    _count(database)
+    done = threading.Event()
+
+    def write() -> None:
+        database.write(lambda c: c.execute(_add("a")))
+        done.set()
+
+    with held_by_a_shell(database.path):
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert not done.wait(0.3)
+    thread.join(30)
+    assert done.is_set()
+    assert _count(database) == 1
+
+
+def test_a_newer_database_is_refused_and_left_alone(database: Database) -> None:
+    _count(database)
+    with duckdb.connect(database.path) as other:
+        other.execute("INSERT INTO schema_migrations (version) VALUES (999)")
+    before = database.path.read_bytes()
+    for use in (database.read, database.write):
+        with pytest.raises(Misconfigured, match=r"claude_trader\.duckdb' was written by a newer claude-trader"):
+            use(lambda c: c.execute("SELECT 1"))
+    assert database.path.read_bytes() == before
+
+
+CRASH = """
+import sys, os, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("CREATE TABLE filler AS SELECT range AS number, range::VARCHAR AS text FROM range(2000)")
+os._exit(1)
+"""
+
+
+def test_a_damaged_write_ahead_log_is_named_and_nothing_is_touched(database: Database) -> None:
+    database.write(lambda c: c.execute(_add("a")))
+    subprocess.run([sys.executable, "-c", CRASH, str(database.path)], check=False)
+    log = database.path.with_name("claude_trader.duckdb.wal")
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    log.write_bytes(content)
+    files = {file: file.read_bytes() for file in (log, database.path)}
+    with pytest.raises(Misconfigured, match=r"claude_trader\.duckdb\.wal' is damaged"):
+        database.write(lambda c: c.execute(_add("b")))
+    assert {file: file.read_bytes() for file in files} == files
+    log.rename(log.with_suffix(".aside"))
+    assert _count(database) == 1
+
+
+def test_a_file_that_is_no_database_is_named(database: Database) -> None:
+    database.path.write_text("my notes")
+    with pytest.raises(Misconfigured, match=r"claude_trader\.duckdb' cannot be read as a database"):
+        _count(database)
+    assert database.path.read_text() == "my notes"
+
+
+def test_a_home_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    home = Home(tmp_path / "taken" / "home")
+    with pytest.raises(Misconfigured, match=r"cannot be written: .*taken.*TRADER_HOME"):
+        Database(home.database, prepare=home.prepare).write(lambda c: c.execute("SELECT 1"))
+
+
+def test_a_home_where_nothing_can_be_created_says_so() -> None:
+    with pytest.raises(Misconfigured, match=r"cannot be written: '/proc/claude-trader'.*TRADER_HOME"):
+        Home(Path("/proc/claude-trader")).prepare()

@@ -1,0 +1,189 @@
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.strategy import Strategy, parse_strategy
+from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Claimed, Journal, Run
+from tests.storage.test_database import held_by_a_shell
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+BOUGHT = Outcome(
+    Status.SUCCESS,
+    Signal("BUY", Decimal("62.5"), "it rose", 0.0000081, {"sub_agent_results": {"a": {"rsi": 28.1}}}),
+    model="m",
+    tokens_used=1234,
+    cost_usd=Decimal("0.012345"),
+    trace={"agents": [{"name": "a"}]},
+)
+
+
+def strategy(description: str = "") -> Strategy:
+    config = {"trading_pair": "BTC/USD", "interval": "1h", "description": description, "rules": {"buy": "close > 1"}}
+    return parse_strategy("s", config, None)
+
+
+@pytest.fixture
+def database(home: Path) -> Database:
+    return Database(home / "claude_trader.duckdb", prepare=Home(home).prepare, patience_s=0.2)
+
+
+@pytest.fixture
+def journal(home: Path, database: Database) -> Journal:
+    return Journal(database, Home(home))
+
+
+def claim(journal: Journal, *, what: Strategy | None = None) -> Claimed:
+    return journal.claim(Run(what or strategy(), "manual", NOON, "rules", NOON + timedelta(seconds=5)))
+
+
+def end(journal: Journal, claimed: Claimed, outcome: Outcome = BOUGHT) -> str | None:
+    return journal.finish(claimed, outcome, NOON + timedelta(seconds=7))
+
+
+def test_a_run_is_recorded_from_claim_to_signal(journal: Journal, database: Database) -> None:
+    claimed = claim(journal)
+    assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.RUNNING]
+    assert journal.entries() == []
+    assert end(journal, claimed) is None
+    (entry,) = journal.entries("s")
+    assert (entry.signal, entry.confidence, entry.price, entry.said) == ("BUY", Decimal("62.50"), 0.0000081, "it rose")
+    assert (entry.as_of, entry.started_at) == (NOON, NOON + timedelta(seconds=5))
+    assert entry.cost_usd == Decimal("0.012345")
+    assert journal.trace(claimed.execution_id) == {"agents": [{"name": "a"}]}
+    (row,) = database.read(lambda c: c.execute("SELECT data, execution_time_ms FROM analysis_results").fetchall())
+    assert row == ('{"sub_agent_results": {"a": {"rsi": 28.1}}}', 2000)
+
+
+def test_a_run_without_a_signal_is_one_row_that_says_why_and_no_signal(journal: Journal, database: Database) -> None:
+    end(journal, claim(journal), Outcome(Status.ABSTAINED, error="the candle is not there"))
+    assert journal.entries() == []
+    (entry,) = journal.entries(outcomes="all")
+    assert (entry.status, entry.signal, entry.said) == (Status.ABSTAINED, None, "the candle is not there")
+    assert entry.cost_usd is None
+    assert database.read(lambda c: c.execute("SELECT count(*) FROM analysis_results").fetchall()) == [(0,)]
+
+
+def test_a_signal_belongs_to_success_and_to_nothing_else() -> None:
+    for status in Status:
+        if status is Status.SUCCESS:
+            continue
+        with pytest.raises(ValueError, match="belongs to success"):
+            Outcome(status, BOUGHT.signal, error="x")
+        with pytest.raises(ValueError, match="says why"):
+            Outcome(status)
+
+
+def test_the_strategies_table_mirrors_the_version_that_ran(journal: Journal, database: Database) -> None:
+    first, second = strategy("one"), strategy("two")
+    for what in (first, second, second):
+        end(journal, claim(journal, what=what))
+    rows = database.read(lambda c: c.execute("SELECT name, description, version FROM strategies").fetchall())
+    assert rows == [("s", "two", second.version)]
+    versions = database.read(lambda c: c.execute("SELECT strategy_version FROM executions ORDER BY id").fetchall())
+    assert versions == [(first.version,), (second.version,), (second.version,)]
+
+
+def test_an_outcome_that_cannot_be_entered_waits_in_the_outbox(
+    journal: Journal, database: Database, home: Path
+) -> None:
+    claimed = claim(journal)
+    with held_by_a_shell(database.path) as pid:
+        said = end(journal, claimed)
+        assert said is not None
+        assert f"process {pid}" in said
+        with pytest.raises(Retryable):
+            journal.entries()
+    assert [file.name for file in (home / "outbox").iterdir()] == [f"{claimed.execution_id}.json"]
+    journal.settle()
+    (entry,) = journal.entries()
+    assert (entry.signal, entry.completed_at) == ("BUY", NOON + timedelta(seconds=7))
+    assert list((home / "outbox").iterdir()) == []
+
+
+def test_an_outcome_is_entered_once_however_often_it_is_settled(
+    journal: Journal, database: Database, home: Path
+) -> None:
+    claimed = claim(journal)
+    with held_by_a_shell(database.path):
+        end(journal, claimed)
+    waiting = next((home / "outbox").iterdir())
+    content = waiting.read_bytes()
+    for _ in range(2):
+        waiting.write_bytes(content)
+        journal.settle()
+    assert len(journal.entries()) == 1
+
+
+def test_no_run_starts_while_a_shell_holds_the_file(journal: Journal, database: Database, home: Path) -> None:
+    journal.entries()
+    with held_by_a_shell(database.path), pytest.raises(Retryable, match="in use"):
+        claim(journal)
+    assert journal.entries(outcomes="all") == []
+    assert list((home / "running").iterdir()) == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from tests.storage.test_journal import Database, Home, Journal, claim
+home = Home(Path(sys.argv[1]))
+claim(Journal(Database(home.database), home))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_run_that_was_killed_ends_as_an_error_and_one_that_lives_does_not(journal: Journal, home: Path) -> None:
+    alive = claim(journal)
+    subprocess.run([sys.executable, "-c", KILLED, str(home)], check=False)
+    assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.RUNNING, Status.RUNNING]
+    journal.settle()
+    killed, running = journal.entries(outcomes="all")
+    assert (killed.status, running.status) == (Status.ERROR, Status.RUNNING)
+    assert killed.said is not None
+    assert killed.said.startswith("interrupted")
+    end(journal, alive)
+    assert [entry.signal for entry in journal.entries()] == ["BUY"]
+
+
+def test_an_outcome_left_by_a_process_that_is_gone_counts_more_than_its_absence(
+    journal: Journal, database: Database, home: Path
+) -> None:
+    claimed = claim(journal)
+    with held_by_a_shell(database.path):
+        end(journal, claimed)
+    (home / "running" / claimed.presence.path.name).write_text("")
+    journal.settle()
+    assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.SUCCESS]
+
+
+def test_an_outbox_file_that_cannot_be_read_is_named_and_kept(journal: Journal, home: Path) -> None:
+    journal.entries()
+    broken = home / "outbox" / "7.json"
+    broken.write_text("{")
+    with pytest.raises(Misconfigured, match=r"7\.json' holds the outcome of a run"):
+        journal.settle()
+    assert broken.read_text() == "{"
+
+
+def test_only_what_was_asked_for_is_listed(journal: Journal) -> None:
+    for _ in range(3):
+        end(journal, claim(journal))
+    assert [entry.execution_id for entry in journal.entries(limit=2)] == [3, 2]
+    assert journal.entries("other") == []
+    assert journal.entries(until=NOON - timedelta(seconds=1)) == []
+    assert len(journal.entries(until=NOON)) == 3
+
+
+def test_values_that_are_no_numbers_are_refused(journal: Journal) -> None:
+    claimed = claim(journal)
+    wrong = Outcome(Status.SUCCESS, Signal("BUY", None, "x", None, {"rsi": float("nan")}))
+    with pytest.raises(ValueError, match="JSON compliant"):
+        end(journal, claimed, wrong)

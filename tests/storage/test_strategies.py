@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.strategy import InvalidStrategy, parse_strategy
+from mcp_server.errors import Misconfigured, NotFound
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies import FILE_LIMIT_BYTES, StrategyFolders
+
+CONFIG: dict[str, Any] = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
+
+
+@pytest.fixture
+def folders(home: Path, tmp_path: Path) -> StrategyFolders:
+    return StrategyFolders(Home(home), tmp_path / "examples")
+
+
+def put(home: Path, name: str, config: str | bytes, agents: str | None = None) -> Path:
+    folder = home / "strategies" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_bytes(config if isinstance(config, bytes) else config.encode())
+    if agents is not None:
+        (folder / "agents.json").write_text(agents)
+    return folder
+
+
+def test_what_is_written_is_read_back(folders: StrategyFolders) -> None:
+    agents = {"a": {"description": "d", "prompt": "p", "tools": ["get_price"]}}
+    written = parse_strategy("mine", {**CONFIG, "engine": "claude"}, agents)
+    assert folders.write(written) is None
+    assert folders.read("mine") == written
+
+
+def test_each_write_keeps_the_version_before(folders: StrategyFolders, home: Path) -> None:
+    versions = [parse_strategy("mine", {**CONFIG, "description": text}, None) for text in ("one", "two", "three")]
+    replaced = [folders.write(version) for version in versions]
+    assert replaced == [None, versions[0].version, versions[1].version]
+    kept = home / "strategies" / ".versions" / "mine"
+    assert {folder.name for folder in kept.iterdir()} == {version.version for version in versions[:2]}
+    old = json.loads((kept / versions[0].version / "config.json").read_text())
+    assert old["description"] == "one"
+    assert list(folders.names()) == ["mine"]
+
+
+def test_a_folder_broken_by_hand_can_be_written_over_and_is_kept(folders: StrategyFolders, home: Path) -> None:
+    put(home, "mine", "{")
+    folders.write(parse_strategy("mine", CONFIG, None))
+    assert folders.read("mine").config.trading_pair == "BTC/USD"
+    (kept,) = (home / "strategies" / ".versions" / "mine").iterdir()
+    assert (kept / "config.json").read_text() == "{"
+
+
+def test_a_strategy_of_the_home_hides_the_example_of_its_name(
+    folders: StrategyFolders, home: Path, tmp_path: Path
+) -> None:
+    example = tmp_path / "examples" / "mine"
+    example.mkdir(parents=True)
+    (example / "config.json").write_text(json.dumps({**CONFIG, "description": "example"}))
+    assert folders.is_example("mine")
+    assert folders.read("mine").config.description == "example"
+    folders.write(parse_strategy("mine", CONFIG, None))
+    assert not folders.is_example("mine")
+    assert folders.read("mine").config.description == ""
+    assert (example / "config.json").exists()
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(folders: StrategyFolders) -> None:
+    folders.write(parse_strategy("btc-rsi", CONFIG, None))
+    with pytest.raises(NotFound, match="Did you mean 'btc-rsi'"):
+        folders.read("btc-rsy")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/etc", ".versions", "A", "", "x" * 65, "a\x00b"])
+def test_a_name_that_is_none_reads_and_writes_nothing(folders: StrategyFolders, home: Path, name: str) -> None:
+    with pytest.raises(NotFound):
+        folders.read(name)
+    with pytest.raises(InvalidStrategy, match="is not a name"):
+        parse_strategy(name, CONFIG, None)
+
+
+BROKEN: list[tuple[str | bytes, str]] = [
+    ("{", "not JSON at line 1, column 2"),
+    (b"\xff\xfe", "is not UTF-8"),
+    ('{"trading_pair": "a", "trading_pair": "b"}', "'trading_pair' is there twice"),
+    ('{"timeout_s": NaN}', "NaN is not a JSON number"),
+    ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+    ('"x"', "expected a JSON object"),
+    (b" " * (FILE_LIMIT_BYTES + 1), "larger than"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), BROKEN, ids=[said for _, said in BROKEN])
+def test_a_broken_config_is_named_with_what_is_wrong_and_left_alone(
+    folders: StrategyFolders, home: Path, content: str | bytes, said: str
+) -> None:
+    file = put(home, "mine", content) / "config.json"
+    before = file.read_bytes()
+    with pytest.raises(InvalidStrategy, match=r"config\.json") as caught:
+        folders.read("mine")
+    assert said in str(caught.value)
+    assert file.read_bytes() == before
+    (found,) = folders.all()
+    assert found.problem == str(caught.value)
+
+
+def test_a_symbolic_link_is_not_followed(folders: StrategyFolders, home: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.json"
+    outside.write_text(json.dumps(CONFIG))
+    folder = home / "strategies" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").symlink_to(outside)
+    with pytest.raises(InvalidStrategy, match="symbolic link"):
+        folders.read("mine")
+
+
+def test_a_home_that_cannot_be_written_says_so_and_keeps_what_is_there(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    folders = StrategyFolders(Home(tmp_path / "taken"), tmp_path / "examples")
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        folders.write(parse_strategy("mine", CONFIG, None))
+
+
+def test_every_example_is_valid() -> None:
+    found = StrategyFolders(Home(Path("/nowhere")), examples_folder()).all()
+    assert {item.name for item in found} >= {"rsi-reversion", "btc-two-analysts"}
+    assert [item.problem for item in found if item.problem] == []
