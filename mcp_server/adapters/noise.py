@@ -1,0 +1,87 @@
+"""A random walk that can be asked for any stretch of it, without walking there from its beginning.
+
+The walk is a sum of octaves: octave k has one random value at every 2^k-th point and straight lines in between. Values
+come from a counter-based hash of (seed, octave, point), so every stretch is the same whoever asks for it, and when. An
+amplitude that grows with the square root of the distance makes it look like a Brownian path.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Hashes = npt.NDArray[np.uint64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+
+
+def mixed(number: int) -> int:
+    """Mix 64 bits (the finaliser of splitmix64, Steele, Lea and Flood 2014)."""
+    number = (number + _GOLDEN) & _MASK
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & _MASK
+    return number ^ (number >> 31)
+
+
+def hashes(seed: int, first: int, count: int) -> Hashes:
+    """Give 64 random bits for each of the points first … first + count - 1, shape (count,)."""
+    points = np.arange(first, first + count, dtype=np.int64).astype(np.uint64)
+    bits = points * np.uint64(_GOLDEN) + np.uint64(mixed(seed))
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(bits ^ (bits >> np.uint64(31)), dtype=np.uint64)
+
+
+def normals(seed: int, first: int, count: int) -> Floats:
+    """Give near-normal values (mean 0, variance 1, within ±3.5), shape (count,): sums of four 16-bit uniforms."""
+    bits = hashes(seed, first, count)
+    total = np.zeros(count)
+    for shift in (0, 16, 32, 48):
+        total += (bits >> np.uint64(shift)) & np.uint64(0xFFFF)
+    return np.asarray((total / 65535 - 2) * np.sqrt(3), dtype=np.float64)
+
+
+def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts: float) -> tuple[Floats, Floats]:
+    """Give the walk and its volatility at the points first … last, both included.
+
+    Args:
+        seed: which walk.
+        first: the first point; may be negative.
+        last: the last point.
+        step: standard deviation of a difference between neighbours, about; over n points it is √n times that.
+        octaves: how many; the slowest moves over 2^(octaves - 1) points.
+        bursts: how much volatility varies over days and weeks of points: 0 not at all, 0.5 about threefold.
+
+    Returns:
+        The walk, and the factor (around 1) by which its fast octaves are amplified, each of shape (last - first + 1,).
+    """
+    amplitude = step / np.sqrt(6)  # √6: what the octaves around a distance add up to
+    level, heat = np.zeros(0), np.zeros(0)
+    low = high = 0
+    for octave in reversed(range(octaves)):
+        begin, end = first >> octave, (last >> octave) + 1
+        if octave == octaves - 1:
+            level, heat = np.zeros(end - begin + 1), np.zeros(end - begin + 1)
+        else:
+            part = slice(begin - 2 * low, end - 2 * low + 1)
+            level, heat = _finer(level)[part], _finer(heat)[part]
+        low, high = begin, end
+        if octave in _HEAT_OCTAVES:
+            heat = heat + bursts * normals(mixed(seed ^ (octave + 1) << 32), low, high - low + 1)
+        values = normals(seed + octave, low, high - low + 1)
+        if octave < min(_HEAT_OCTAVES):
+            values = values * np.exp(heat)
+        level = level + amplitude * np.sqrt(2.0**octave) * values
+    return level[: last - first + 1], np.exp(heat[: last - first + 1])
+
+
+_HEAT_OCTAVES = (13, 16)
+"""Volatility changes over 2^13 and 2^16 points: 34 hours and 11 days of 15 s."""
+
+
+def _finer(values: Floats) -> Floats:
+    """Put a point half way between each two."""
+    finer = np.empty(2 * len(values) - 1)
+    finer[::2] = values
+    finer[1::2] = (values[1:] + values[:-1]) / 2
+    return finer
