@@ -1,0 +1,54 @@
+"""`claude-trader-mcp`: the server alone, over stdio for an MCP host that starts it, or over HTTP."""
+
+import argparse  # typer takes too long to import: a host that starts this waits for its first answer
+import sys
+
+from mcp_server.errors import TraderError
+
+
+def main() -> None:
+    """Read the command line and the settings, and serve until told to stop."""
+    arguments = _parser().parse_args()
+    try:
+        _serve(arguments)
+    except TraderError as error:
+        sys.exit(f"claude-trader-mcp: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="claude-trader-mcp",
+        description="The MCP server of Claude Trader: market, indicator, strategy and journal tools.",
+        epilog="Over stdio:  claude mcp add claude-trader -- claude-trader-mcp    "
+        "Settings are environment variables: TRADER_HOME, TRADER_EXCHANGE, TRADER_AS_OF, TRADER_TOKEN.",
+    )
+    parser.add_argument("--http", action="store_true", help="serve streamable HTTP at /mcp instead of stdio")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default %(default)s); others need TRADER_TOKEN"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8000, help="port to listen on, 0 for a free one (default %(default)s)"
+    )
+    parser.add_argument("--with-parent", action="store_true", help="with --http: end when standard input closes")
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from mcp_server.app import build_server
+    from mcp_server.settings import load_settings
+
+    settings = load_settings()
+    server = build_server(settings)
+    if not arguments.http:
+        server.run("stdio")
+        return
+    from mcp_server.http import serve
+
+    token = settings.token.get_secret_value() if settings.token else None
+    serve(server, arguments.host, arguments.port, token, with_parent=arguments.with_parent)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The composition root: puts settings, storage, exchanges and tools together into one MCP server."""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp imports pydantic: no links in error texts
+
+from mcp.server import MCPServer
+
+import mcp_server.tools
+from mcp_server.market import Exchanges, Market
+from mcp_server.settings import Settings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.toolkit import Kit, StrictTool, ToolFile
+
+if TYPE_CHECKING:
+    from mcp_server.domain.exchange import Exchange
+
+INSTRUCTIONS = (
+    "Market data, indicators and trading strategies that give signals; it places no orders. Candles are always closed "
+    "ones. as_of answers as of a past moment. Symbols are like BTC/USD."
+)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) -> MCPServer[Any]:
+    """Make the server with all of its tools. Nothing is opened or fetched until a tool needs it.
+
+    Args:
+        settings: what the operator decided.
+        clock: gives the present as an aware datetime; the only clock that any tool uses.
+    """
+    from mcp_server.storage.candles import CandleStore
+    from mcp_server.storage.journal import Journal
+    from mcp_server.storage.strategies import StrategyFolders
+
+    home = Home(settings.home)
+    database = Database(home.database, prepare=home.prepare)
+    exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
+    files = tool_files()
+    kit = Kit(
+        market=Market(exchanges, CandleStore(database), clock),
+        strategies=StrategyFolders(home, examples_folder()),
+        journal=Journal(database, home),
+        clock=clock,
+        default_exchange=settings.exchange,
+        as_of=settings.as_of,
+        tool_names={name: bool(file.annotations.read_only_hint) for name, file in files.items()},
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await exchanges.close()
+
+    return MCPServer(
+        "claude-trader",
+        title="Claude Trader",
+        version=version("claude-trader"),
+        instructions=INSTRUCTIONS,
+        tools=[StrictTool.of(file, kit) for file in files.values()],
+        lifespan=lifespan,
+        log_level="WARNING",
+    )
+
+
+def tool_files() -> dict[str, ToolFile]:
+    """Import every tool file, in order of name: each holds one tool of its own name, or this raises and nothing starts.
+
+    Raises:
+        ImportError: a tool file cannot be imported, or holds no tool of its own name.
+    """
+    found = {}
+    folder = Path(mcp_server.tools.__file__).parent
+    for module in pkgutil.walk_packages([str(folder)], "mcp_server.tools."):
+        if module.ispkg:
+            continue
+        name = module.name.rpartition(".")[2]
+        file = getattr(importlib.import_module(module.name), name, None)
+        if not isinstance(file, ToolFile):
+            raise ImportError(f"{module.name} holds no @tool named {name}")
+        found[name] = file
+    return dict(sorted(found.items()))
+
+
+def _exchange(exchange_id: str, settings: Settings, clock: Callable[[], datetime]) -> "Exchange":
+    if exchange_id == "simulated":
+        from mcp_server.adapters.simulated import SimulatedExchange
+
+        return SimulatedExchange(clock)
+    from mcp_server.adapters.exchange import CcxtExchange
+
+    return CcxtExchange(exchange_id, base_url=settings.exchange_urls.get(exchange_id))

@@ -1,0 +1,88 @@
+"""How many candles an indicator wants behind its last value, before more of them change it no longer."""
+
+from functools import cache, lru_cache
+
+import numpy as np
+
+from mcp_server.domain.candles import Floats
+from mcp_server.domain.indicators.catalog import Number, call
+
+LEAST_HISTORY = 250
+MOST_HISTORY = 10_000
+
+_TOLERANCE = 1e-10
+"""Relative, and ten times stricter than what is promised."""
+
+_ENDS = tuple(range(MOST_HISTORY + 50, MOST_HISTORY + 950, 37))
+"""The decisions at which a short history is compared with the whole one, as numbers of candles."""
+
+
+@lru_cache(maxsize=1024)
+def wanted_history(
+    name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...], longest_period: int, warm_up: int
+) -> int:
+    """Count the candles after which the last value is stable to 1e-9 relative.
+
+    Smoothing of any kind (EMA, Wilder's, nested) forgets its start slowly, and TA-Lib's metadata doesn't say how
+    slowly. So it is measured: on a fixed made-up series, the last value from a short history is compared with the one
+    from the whole at several decisions, and the history grows until it agrees, then by a quarter more for safety.
+
+    Returns:
+        At least 250 and ten times the longest period, at most 10,000. A running total (OBV, AD, VWAP) depends on where
+        it starts however long the history: it gets the least, and only its changes mean something.
+    """
+    least = min(max(LEAST_HISTORY, 10 * longest_period, warm_up + 1), MOST_HISTORY)
+    probe = _Probe(name, inputs, parameters)
+    if (first := probe.error(least)) <= _TOLERANCE:
+        return least
+    history, error = least, first
+    while error > _TOLERANCE and history < MOST_HISTORY:
+        history = min(history * 5 // 4, MOST_HISTORY)
+        error = probe.error(history)
+    if error <= _TOLERANCE or error < first / 100:
+        return min(history * 5 // 4, MOST_HISTORY)
+    return least
+
+
+class _Probe:
+    """One indicator on the made-up series: how far the last value from a short history is off."""
+
+    def __init__(self, name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...]) -> None:
+        self._name = name
+        self._columns = [_made_up_candles()[column] for column in inputs]
+        self._parameters = dict(parameters)
+        self._whole = call(name, self._columns, self._parameters)
+
+    def error(self, history: int) -> float:
+        """Give the largest relative error over all outputs and decisions, from that many candles."""
+        return max(self._error_at(end, history) for end in _ENDS)
+
+    def _error_at(self, end: int, history: int) -> float:
+        short = call(self._name, [column[end - history : end] for column in self._columns], self._parameters)
+        got = np.array([output[-1] for output in short])
+        true = np.array([output[end - 1] for output in self._whole])
+        both_undefined = np.isnan(got) & np.isnan(true)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = np.where((got == true) | both_undefined, 0.0, np.abs(got - true) / np.abs(true))
+        return float(np.max(np.nan_to_num(errors, nan=np.inf)))
+
+
+@cache
+def _made_up_candles() -> dict[str, Floats]:
+    """Make a random walk that is the same in every process: about 1 % a candle, with gaps and changing volume."""
+    length = MOST_HISTORY + 1_000
+    steps, above, below, gap, traded = (_noise(length, seed) for seed in range(1, 6))
+    close = 100 * np.exp(np.cumsum(0.02 * (steps - 0.5)) - 0.3 * np.sin(np.arange(length) / 500))
+    opened = np.roll(close, 1) * (1 + 0.002 * (gap - 0.5))
+    opened[0] = close[0]
+    high = np.maximum(opened, close) * (1 + 0.01 * above)
+    low = np.minimum(opened, close) * (1 - 0.01 * below)
+    return {"open": opened, "high": high, "low": low, "close": close, "volume": 10 + 90 * traded}
+
+
+def _noise(length: int, seed: int) -> Floats:
+    """Give uniform numbers in [0, 1) by a fixed rule, whatever the version of the numeric library."""
+    mixed = (np.arange(1, length + 1, dtype=np.uint64) + np.uint64(seed << 32)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11), dtype=np.float64) / 2.0**53

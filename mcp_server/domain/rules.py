@@ -1,0 +1,181 @@
+"""Rules: conditions over candles and indicators that decide BUY, SELL or HOLD, or that they cannot decide.
+
+`buy` true is BUY, `sell` true is SELL, neither is HOLD. Both true, or one of them undefined, is no decision. A rule
+sees the candle that it decides on and earlier ones, never a later one: the past is reached with prev, highest, lowest,
+crosses_above and crosses_below, and `check_prefixes` proves it by taking the later candles away.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from mcp_server.domain.candles import Candles, Floats, Times
+from mcp_server.domain.indicators.compute import compute
+from mcp_server.domain.indicators.spec import CANDLE_COLUMNS, Spec, parse_specs
+from mcp_server.domain.rules_engine import Engine
+from mcp_server.domain.rules_reader import read_rule
+from mcp_server.domain.rules_sql import ROW, Stages
+from mcp_server.domain.rules_tree import columns_reached
+from mcp_server.domain.rules_verdict import Condition, Rule, RuleName, Seen, Verdict, decide, explain
+from mcp_server.domain.strategy import Rules
+from mcp_server.domain.timeframes import iso
+from mcp_server.errors import BadInput
+
+__all__ = ["CompiledRules", "Condition", "Row", "Verdict", "compile_rules", "decide"]
+
+Row = tuple[bool | None, bool | None]
+"""The values of buy and sell at one candle. None is undefined; a rule that is not given never holds."""
+
+
+class CompiledRules:
+    """Checked rules, ready to be evaluated over candles of their timeframe, any number of times and from any thread."""
+
+    def __init__(self, engine: Engine, specs: Sequence[Spec], rules: Sequence[Rule]) -> None:
+        self._engine = engine
+        self._specs = specs
+        self._rules = rules
+        self._explaining = self._explaining_query()
+        self._deciding = self._deciding_query()
+
+    @property
+    def history(self) -> int:
+        """Candles wanted: what the slowest indicator needs to be stable, and what the rules reach back beyond that."""
+        settled = {column: spec.history for spec in self._specs for column in spec.columns}
+        needs = [settled.get(column, 1) + reach for rule in self._rules for column, reach in columns_reached(rule.tree)]
+        return max([*settled.values(), *needs, 1])
+
+    def evaluate(self, candles: Candles) -> Verdict:
+        """Decide on the last candle, and say why.
+
+        Args:
+            candles: closed candles, oldest first; `history` of them, so that every indicator is stable.
+
+        Raises:
+            BadInput: there is no candle.
+            Retryable: it took too long.
+        """
+        if not len(candles):
+            raise BadInput(f"There are no candles to decide on. Give closed ones, {self.history} of them.")
+        (row,) = self._engine.query(self._explaining, self._table(candles))
+        values = iter(row)
+        seen = [_seen(rule, values) for rule in self._rules]
+        outcome = {each.rule.name: each.value() for each in seen}
+        buy, sell = outcome.get("buy", False), outcome.get("sell", False)
+        return Verdict(
+            signal=decide(buy, sell),
+            buy=buy,
+            sell=sell,
+            reasoning=explain(seen, len(candles), self.history),
+            conditions=tuple(condition for each in seen for condition in each.conditions),
+            open_time_ms=int(candles.open_time_ms[-1]),
+            close=float(candles.close[-1]),
+        )
+
+    def series(self, candles: Candles) -> list[Row]:
+        """Give (buy, sell) for every candle, oldest first; `decide` turns each into a signal.
+
+        Raises:
+            Retryable: it took too long.
+        """
+        names = [rule.name for rule in self._rules]
+        rows = self._engine.query(self._deciding, self._table(candles))
+        values = [dict(zip(names, row, strict=True)) for row in rows]
+        return [(each.get("buy", False), each.get("sell", False)) for each in values]
+
+    def check_prefixes(self, candles: Candles, ends: Sequence[int]) -> None:
+        """Prove that no rule looks ahead: what it says of a candle stays the same when the later ones are taken away.
+
+        Args:
+            candles: the whole series.
+            ends: how many candles to keep, for each comparison; those outside of 1 … len(candles) are passed over.
+
+        Raises:
+            BadInput: a rule says something else without the later candles.
+            Retryable: it took too long.
+        """
+        whole = self.series(candles)
+        for end in ends:
+            if not 0 < end <= len(candles):
+                continue
+            if self.series(candles.slice(0, end))[-1] != whole[end - 1]:
+                raise BadInput(
+                    f"These rules look ahead: without the candles after {iso(int(candles.open_time_ms[end - 1]))} they "
+                    "say something else of it. Replace the indicator that repaints."
+                )
+
+    def bind(self) -> None:
+        """Evaluate over no candles: what the checks let pass and the engine refuses is found now, not at a slot.
+
+        Raises:
+            BadInput: the engine refuses it.
+        """
+        empty = self._table(Candles.empty())
+        for query in (self._explaining, self._deciding):
+            self._engine.query(query, empty)
+
+    def _explaining_query(self) -> str:
+        """Select, for each rule, each of its parts and after it what that looks at; of the last candle only."""
+        stages, wanted = Stages(), list[str]()
+        for rule in self._rules:
+            for part in rule.parts():
+                wanted += [stages.want(node) for node in (part, *rule.terms(part).values())]
+        return stages.query(wanted, f'"{ROW}" DESC LIMIT 1')
+
+    def _deciding_query(self) -> str:
+        """Select each rule's value at every candle."""
+        stages = Stages()
+        return stages.query([stages.want(rule.tree) for rule in self._rules], f'"{ROW}"')
+
+    def _table(self, candles: Candles) -> dict[str, Floats | Times]:
+        """Give the columns that the rules use, NaN where there is no value, and a running number for their order."""
+        used = {column for rule in self._rules for column, _ in columns_reached(rule.tree)}
+        columns = {name: getattr(candles, name) for name in CANDLE_COLUMNS}
+        columns |= compute([spec for spec in self._specs if used & set(spec.columns)], candles)
+        table: dict[str, Floats | Times] = {name: column for name, column in columns.items() if name in used}
+        return {**table, ROW: np.arange(len(candles), dtype=np.int64)}
+
+
+def compile_rules(rules: Rules) -> CompiledRules:
+    """Check a strategy's rules and make them ready. Nothing of their text is ever run.
+
+    Raises:
+        BadInput: an indicator spec or a condition is wrong; each is named, with what was found and what is allowed.
+    """
+    engine = _engine()
+    specs = parse_specs(rules.indicators)
+    columns = [*CANDLE_COLUMNS, *(column for spec in specs for column in spec.columns)]
+    texts: list[tuple[RuleName, str | None]] = [("buy", rules.buy), ("sell", rules.sell)]
+    read, problems = list[Rule](), list[str]()
+    for name, text in texts:
+        if text is None:
+            continue
+        try:
+            rule = Rule(name, text, read_rule(engine, text, columns))
+            CompiledRules(engine, specs, [rule]).bind()
+            read.append(rule)
+        except BadInput as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise BadInput(" ".join(problems))
+    return CompiledRules(engine, specs, read)
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Engine:
+    """Make the engine when the first rule is compiled: one for the process, as it holds nothing."""
+    return Engine()
+
+
+def _seen(rule: Rule, values: Iterator[bool | float | None]) -> Seen:
+    """Take a rule's values out of a row, in the order in which they were selected."""
+    conditions = []
+    for part in rule.parts():
+        value = next(values)
+        terms = {text: _as_number(next(values)) for text in rule.terms(part)}
+        conditions.append(Condition(rule.name, rule.text_of(part), None if value is None else bool(value), terms))
+    return Seen(rule, tuple(conditions))
+
+
+def _as_number(value: bool | float | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,97 @@
+"""The engine under the rules: an in-memory DuckDB that can reach nothing, change nothing and not run for long."""
+
+import json
+from collections.abc import Callable, Mapping
+from threading import Timer
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mcp_server.domain.candles import Floats, Times
+from mcp_server.errors import BadInput, Retryable
+
+if TYPE_CHECKING:
+    import duckdb
+
+ResultT = TypeVar("ResultT")
+
+TIME_LIMIT_S = 10.0
+TABLE = "candles"
+
+_LOCK_DOWN = (
+    "threads = 1",
+    "memory_limit = '512MB'",
+    "temp_directory = ''",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
+"""In this order: without external access the folder can't be set any more, and after the lock nothing can."""
+
+
+class Engine:
+    """One locked-down database. Any number of threads may use it: each call works on a connection of its own."""
+
+    def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
+        import duckdb
+
+        self._time_limit_s = time_limit_s
+        self._database = duckdb.connect(":memory:")
+        for setting in _LOCK_DOWN:
+            self._database.execute(f"SET {setting}")
+
+    def close(self) -> None:
+        """Release the database; nothing may be asked afterwards."""
+        self._database.close()
+
+    def parse(self, select: str) -> dict[str, Any]:
+        """Give the parse tree of a SELECT as DuckDB serialises it, without running it.
+
+        Raises:
+            BadInput: it is no SELECT, or nests too deeply.
+        """
+        rows = self._run(lambda work: work.execute("SELECT json_serialize_sql(?::VARCHAR)", [select]).fetchall())
+        try:
+            tree: dict[str, Any] = json.loads(rows[0][0])
+        except RecursionError:
+            raise BadInput("it nests too deeply. Split it, or drop parentheses and signs.") from None
+        if tree["error"]:
+            raise BadInput(f"it can't be read as an expression: {tree['error_message']}.")
+        return tree
+
+    def query(self, sql: str, table: Mapping[str, Floats | Times]) -> list[tuple[Any, ...]]:
+        """Run one SELECT over the arrays of `table`, of one length, as the table `candles`. NaN goes in as NULL.
+
+        Raises:
+            BadInput: DuckDB refuses it, or it needs too much memory.
+            Retryable: it ran into the time limit.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
+            connection.register(TABLE, dict(table))
+            try:
+                return connection.execute(sql).fetchall()
+            finally:
+                connection.unregister(TABLE)
+
+        return self._run(work)
+
+    def _run(self, work: Callable[["duckdb.DuckDBPyConnection"], ResultT]) -> ResultT:
+        import duckdb
+
+        connection = self._database.cursor()
+        timer = Timer(self._time_limit_s, connection.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            return work(connection)
+        except duckdb.InterruptException:
+            raise Retryable(
+                f"The rules took longer than {self._time_limit_s:g} s and were stopped. Try again, or shorten them."
+            ) from None
+        except duckdb.OutOfMemoryException:
+            raise BadInput("The rules need too much memory. Give fewer candles, or shorten them.") from None
+        except duckdb.Error as error:
+            raise BadInput(f"The rules can't be evaluated: {str(error).splitlines()[0]}") from None
+        finally:
+            timer.cancel()
+            connection.close()

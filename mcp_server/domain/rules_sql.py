@@ -1,0 +1,148 @@
+"""Turns checked rule trees into the SQL that runs: nothing of it is copied from the source text.
+
+Windows don't nest in one SELECT, so it is built in stages: each stage is a subquery that adds columns to those of the
+stage under it. What is undefined (a division by zero, a root of a negative number) becomes NULL on the way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcp_server.domain.rules_engine import TABLE
+from mcp_server.domain.rules_tree import ARITHMETIC, MAX_STAGES, WINDOWS, Node
+from mcp_server.errors import BadInput
+
+ROW = "_row"
+_ORDER = f'ORDER BY "{ROW}"'
+_MAY_BE_UNDEFINED = (*ARITHMETIC, "ln", "sqrt")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sql:
+    """An expression over the columns of stage `stage` and those under it. `defined`: it is finite or NULL."""
+
+    text: str
+    stage: int
+    defined: bool = True
+    simple: bool = False
+
+
+class Stages:
+    """Collects the expressions that are wanted, and builds the one query that gives them."""
+
+    def __init__(self) -> None:
+        self._stages: list[dict[str, str]] = []
+        self._names = 0
+
+    def want(self, node: Node) -> str:
+        """Give the SQL of a node, to be selected from the last stage."""
+        return self._value(node).text
+
+    def query(self, wanted: Sequence[str], tail: str) -> str:
+        """Give the query of these expressions, one row per candle, ordered by `tail`."""
+        source = TABLE
+        for stage in self._stages:
+            added = "".join(f', {sql} AS "{name}"' for sql, name in stage.items())
+            source = f"(SELECT *{added} FROM {source})"  # noqa: S608 - from checked trees, see above
+        return f"SELECT {', '.join(wanted)} FROM {source} ORDER BY {tail}"  # noqa: S608 - from checked trees, see above
+
+    def _value(self, node: Node) -> _Sql:
+        """Give an operand that is finite or NULL."""
+        sql = self._render(node)
+        if sql.defined:
+            return sql
+        column = self._column(sql)
+        return _Sql(f"(CASE WHEN isfinite({column.text}) THEN {column.text} END)", column.stage, simple=True)
+
+    def _simple(self, node: Node) -> _Sql:
+        """Give an operand that may be repeated, or stand inside a window."""
+        sql = self._value(node)
+        return sql if sql.simple else self._column(sql)
+
+    def _column(self, sql: _Sql) -> _Sql:
+        """Make an expression a column of the stage above it."""
+        if sql.stage == len(self._stages):
+            if sql.stage == MAX_STAGES:
+                raise BadInput(f"it nests more than {MAX_STAGES} calculations in each other. Make it flatter.")
+            self._stages.append({})
+        stage = self._stages[sql.stage]
+        if sql.text not in stage:
+            self._names += 1
+            stage[sql.text] = f"_{self._names}"
+        return _Sql(_quoted(stage[sql.text]), sql.stage + 1, simple=True)
+
+    def _render(self, node: Node) -> _Sql:
+        if node.op == "column":
+            return _Sql(_quoted(str(node.value)), 0, simple=True)
+        if node.op == "number":
+            return _Sql(f"CAST('{float(node.value or 0)!r}' AS DOUBLE)", 0, simple=True)
+        if node.op == "truth":
+            return _Sql("TRUE" if node.value else "FALSE", 0, simple=True)
+        if node.op in WINDOWS:
+            return self._window(node)
+        if node.op in ("greatest", "least", "/", "%"):
+            return self._guarded(node)
+        parts = [self._inner(argument, node.op) for argument in node.arguments]
+        defined = node.op not in _MAY_BE_UNDEFINED and all(part.defined for part in parts)
+        return _Sql(_written(node, [part.text for part in parts]), _highest_stage(parts), defined)
+
+    def _inner(self, node: Node, op: str) -> _Sql:
+        """Let what is undefined pass through arithmetic, which keeps it undefined; stop it everywhere else."""
+        passes = op in _MAY_BE_UNDEFINED or op in ("abs", "round", "floor", "ceil")
+        return self._render(node) if passes else self._value(node)
+
+    def _guarded(self, node: Node) -> _Sql:
+        """Write what would hide an undefined operand: a division by infinity is 0, `greatest` skips NULL."""
+        parts = [self._simple(argument) for argument in node.arguments]
+        texts = [part.text for part in parts]
+        if node.op in ("/", "%"):
+            text = f"(CASE WHEN {texts[1]} <> 0 THEN {texts[0]} {node.op} {texts[1]} END)"
+            return _Sql(text, _highest_stage(parts), defined=False)
+        known = " AND ".join(f"{text} IS NOT NULL" for text in texts)
+        return _Sql(f"(CASE WHEN {known} THEN {node.op}({', '.join(texts)}) END)", _highest_stage(parts))
+
+    def _window(self, node: Node) -> _Sql:
+        parts = [self._simple(argument) for argument in node.arguments]
+        texts = [part.text for part in parts]
+        if node.op == "prev":
+            text = _lag(texts[0], int(node.value or 1))
+        elif node.op in ("highest", "lowest"):
+            text = _extreme("max" if node.op == "highest" else "min", texts[0], int(node.value or 1))
+        else:
+            now, before = (">", "<=") if node.op == "crosses_above" else ("<", ">=")
+            text = f"({texts[0]} {now} {texts[1]} AND {_lag(texts[0], 1)} {before} {_lag(texts[1], 1)})"
+        return self._column(_Sql(text, _highest_stage(parts)))
+
+
+def _lag(text: str, n: int) -> str:
+    return f"lag({text}, {n}) OVER ({_ORDER})"
+
+
+def _extreme(function: str, text: str, n: int) -> str:
+    frame = f"OVER ({_ORDER} ROWS BETWEEN {n - 1} PRECEDING AND CURRENT ROW)"
+    return f"(CASE WHEN count({text}) {frame} = {n} THEN {function}({text}) {frame} END)"
+
+
+def _written(node: Node, parts: Sequence[str]) -> str:
+    first, *rest = parts
+    match node.op:
+        case "and" | "or":
+            written = f" {node.op.upper()} ".join(parts)
+        case "is null" | "is not null":
+            written = f"{first} {node.op.upper()}"
+        case "between":
+            written = f"{first} BETWEEN {rest[0]} AND {rest[1]}"
+        case "in":
+            written = f"{first} IN ({', '.join(rest)})"
+        case "abs" | "round" | "floor" | "ceil" | "ln" | "sqrt":
+            written = f"{node.op}({first}{'' if node.value is None else f', {node.value}'})"
+        case _:
+            written = f"{first} {node.op} {rest[0]}" if rest else f"{node.op} {first}"
+    return f"({written})"
+
+
+def _highest_stage(parts: Sequence[_Sql]) -> int:
+    return max(part.stage for part in parts)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

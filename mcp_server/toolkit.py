@@ -1,0 +1,260 @@
+"""What a tool file needs: the `@tool` decorator, the `Call` that a tool is given, and `Answer`, what it gives back.
+
+A tool is one async function in one file of its own name. Its first argument is the `Call`; the others are its
+interface, checked strictly before the function runs. It returns an `Answer` or raises a `TraderError`, whose text is
+what the caller reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
+from mcp_server.domain.teaching import validation_lines
+from mcp_server.domain.timeframes import iso, parse_moment
+from mcp_server.errors import TraderError
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Floats
+    from mcp_server.market import History, Market
+    from mcp_server.storage.journal import Journal
+    from mcp_server.storage.strategies import StrategyFolders
+
+AS_OF_HEADER = "x-trader-as-of"
+
+Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
+ExchangeId = Annotated[
+    str | None, Field(max_length=40, description="ccxt id, or 'simulated'; default: the server's setting")
+]
+AsOf = Annotated[
+    str | None, Field(max_length=40, description="ISO 8601 moment of the past to answer for; default: now")
+]
+CandleTimeframe = Annotated[Timeframe, Field(description="A candle's length")]
+StrategyName = Annotated[str, Field(pattern=NAME_PATTERN, description="The strategy's name")]
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The parts of the program that tools work with, put together by `app.build_server`."""
+
+    market: Market
+    strategies: StrategyFolders
+    journal: Journal
+    clock: Callable[[], datetime]
+    default_exchange: str
+    as_of: datetime | None
+    tool_names: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool: the kit, and what this caller said beside the arguments."""
+
+    kit: Kit
+    header_as_of: str | None = None
+
+    def moment(self, as_of: str | None) -> datetime:
+        """Give the moment to answer for: the earliest of now, the argument, the header and the setting.
+
+        Raises:
+            BadInput: the argument or the header is no moment.
+        """
+        said = [parse_moment(as_of)] if as_of else []
+        if self.header_as_of:
+            said.append(parse_moment(self.header_as_of, name="the header X-Trader-As-Of"))
+        if self.kit.as_of is not None:
+            said.append(self.kit.as_of)
+        return min([self.kit.clock(), *said])
+
+    def exchange(self, exchange: str | None) -> str:
+        """Give the exchange to ask: the argument, else the server's default."""
+        return exchange or self.kit.default_exchange
+
+
+class Answer(BaseModel):
+    """What a tool gives back. A field that is None and optional is left out; undefined values are null."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    def structured(self) -> dict[str, Any]:
+        """Give the answer as JSON values."""
+        optional = {name for name, field in type(self).model_fields.items() if not field.is_required()}
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if value is not None or name not in optional}
+
+    def text(self) -> str:
+        """Give the same facts as text, for hosts that show only text."""
+        return _lines(self.structured())
+
+
+class Table(Answer):
+    """An answer whose main part is a table; the text has it as CSV."""
+
+    columns: list[str]
+
+    def text(self) -> str:
+        """Give the facts beside the table as lines, then the table as CSV."""
+        values = self.structured()
+        columns, rows = values.pop("columns"), values.pop("rows")
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([columns, *([_cell(cell) for cell in row] for row in rows)])
+        return "\n".join(part for part in [_lines(values), table.getvalue()] if part)
+
+
+class HistoryAnswer(Answer):
+    """An answer that rests on closed candles: which ones, as of when, and how old the last of them is."""
+
+    symbol: str
+    exchange: str
+    timeframe: str
+    as_of: str
+    age_s: float | None = Field(description="Seconds from the last candle's close to as_of")
+    note: str | None = None
+    simulated: bool | None = Field(default=None, description="True: an invented market")
+
+
+def about(history: History) -> dict[str, Any]:
+    """Give the fields of a `HistoryAnswer` for the candles that it rests on."""
+    return {
+        "symbol": history.symbol,
+        "exchange": history.exchange,
+        "timeframe": history.timeframe,
+        "as_of": iso(history.as_of_ms),
+        "age_s": history.age_s,
+        "note": history.note,
+        "simulated": history.simulated or None,
+    }
+
+
+def last_value(values: Floats) -> float | None:
+    """Give the last of an indicator's values, or None where there is none or it is undefined."""
+    return float(values[-1]) if len(values) and values[-1] == values[-1] else None
+
+
+ToolFunction = Callable[..., Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFile:
+    """What `@tool` leaves in a tool file for `app` to find."""
+
+    function: ToolFunction
+    title: str
+    annotations: ToolAnnotations
+
+
+def tool(
+    *, title: str, read_only: bool = True, destructive: bool = False, open_world: bool = True
+) -> Callable[[ToolFunction], ToolFile]:
+    """Make an async function a tool. Its docstring is the description that a model reads.
+
+    Args:
+        title: what people see.
+        read_only: it changes nothing.
+        destructive: it may replace or remove something.
+        open_world: it asks systems outside of this project.
+    """
+    hints = ToolAnnotations(read_only_hint=read_only, destructive_hint=destructive, open_world_hint=open_world)
+    return lambda function: ToolFile(function, title, hints)
+
+
+class StrictTool(Tool):
+    """A tool that refuses arguments it does not know, says how to mend them, and sends each fact once per form."""
+
+    _kit: Kit = PrivateAttr()
+
+    @classmethod
+    def of(cls, file: ToolFile, kit: Kit) -> StrictTool:
+        """Make the tool of a tool file, bound to the parts it works with."""
+        made = cast(
+            StrictTool,
+            cls.from_function(
+                file.function,
+                title=file.title,
+                description=" ".join((file.function.__doc__ or "").split()),
+                annotations=file.annotations,
+                context_kwarg="call",
+            ),
+        )
+        arguments = made.fn_metadata.arg_model
+        arguments.model_config["extra"] = "forbid"
+        arguments.model_rebuild(force=True)
+        made.parameters = slim_schema(arguments.model_json_schema(by_alias=True))
+        made.fn_metadata.output_schema = slim_schema(made.fn_metadata.output_schema or {})
+        made._kit = kit
+        return made
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Check the arguments, call the function, and put its answer into both forms that hosts read.
+
+        Raises:
+            ToolError: the arguments are wrong, or the function raised a `TraderError`; the text says what to do.
+        """
+        try:
+            checked = self.fn_metadata.validate_arguments(arguments)
+        except ValidationError as error:
+            lines = validation_lines(error, self.fn_metadata.arg_model, "argument")
+            raise ToolError(f"{self.name}: " + "\n".join(lines)) from error
+        header = (context.headers or {}).get(AS_OF_HEADER)
+        try:
+            answer = await self.fn(call=Call(self._kit, header), **checked)
+        except TraderError as error:
+            raise ToolError(str(error)) from error
+        except Exception as error:
+            raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
+        if not convert_result:
+            return answer
+        return CallToolResult(
+            content=[TextContent(type="text", text=answer.text())], structured_content=answer.structured()
+        )
+
+
+def slim_schema(schema: Any) -> Any:
+    """Take out of a JSON schema what costs a reader and says nothing: generated titles, and null beside a type."""
+    if isinstance(schema, list):
+        return [slim_schema(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    slim = {}
+    for key, value in schema.items():
+        if key == "title" and isinstance(value, str):
+            continue
+        named = key in ("properties", "$defs") and isinstance(value, dict)
+        slim[key] = {name: slim_schema(part) for name, part in value.items()} if named else slim_schema(value)
+    return _without_null(slim)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    choices = schema.get("anyOf", [])
+    kept = [choice for choice in choices if choice != {"type": "null"}]
+    if len(kept) != 1 or len(kept) == len(choices) or "default" not in schema or schema["default"] is not None:
+        return schema
+    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    return {**kept[0], **rest}
+
+
+def _lines(values: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {_cell(value)}" for name, value in values.items())
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Cut a text to `limit` characters, showing that it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

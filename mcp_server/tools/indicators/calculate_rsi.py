@@ -1,0 +1,52 @@
+"""The tool calculate_rsi."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mcp_server.domain.timeframes import iso
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, about, last_value, tool
+
+
+class Rsi(HistoryAnswer):
+    """RSI of the last closed candle, 0 to 100; null during warm-up."""
+
+    period: int
+    rsi: float | None
+    overbought: bool | None = Field(description="rsi above 70")
+    oversold: bool | None = Field(description="rsi below 30")
+    trend: Literal["bullish", "bearish", "neutral"] | None = Field(description="rsi above or below 50")
+    open_time: str | None = Field(description="Of the candle that rsi belongs to")
+    close: float | None
+    candles_used: int
+
+
+@tool(title="RSI")
+async def calculate_rsi(
+    call: Call,
+    symbol: Symbol,
+    period: Annotated[int, Field(ge=2, le=400, description="Candles")] = 14,
+    timeframe: CandleTimeframe = "1h",
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> Rsi:
+    """Calculate the RSI (Wilder) of a market's last closed candle, with overbought, oversold and trend."""
+    from mcp_server.domain.indicators.compute import compute
+    from mcp_server.domain.indicators.spec import parse_spec
+
+    spec = parse_spec(f"rsi({period})")
+    moment = call.moment(as_of)
+    history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, spec.history, moment)
+    candles = history.candles
+    rsi = last_value(compute([spec], candles)[spec.columns[0]])
+    return Rsi(
+        **about(history),
+        period=period,
+        rsi=rsi,
+        overbought=None if rsi is None else rsi > 70,
+        oversold=None if rsi is None else rsi < 30,
+        trend=None if rsi is None else "bullish" if rsi > 50 else "bearish" if rsi < 50 else "neutral",
+        open_time=iso(int(candles.open_time_ms[-1])) if len(candles) else None,
+        close=last_value(candles.close),
+        candles_used=len(candles),
+    )

@@ -1,0 +1,51 @@
+"""The tool get_price."""
+
+from pydantic import Field
+
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.toolkit import Answer, AsOf, Call, ExchangeId, Symbol, tool
+
+
+class Price(Answer):
+    """A price, and how old it is. Prices in quote, volume in base."""
+
+    symbol: str
+    exchange: str
+    as_of: str
+    price: float
+    price_time: str = Field(description="When this price was observed")
+    age_s: float = Field(description="Seconds from price_time to now, or to as_of when that is in the past")
+    live: bool = Field(description="True: the present ticker; false: the last close by as_of")
+    basis: str
+    bid: float | None = None
+    ask: float | None = None
+    volume_24h_base: float | None = None
+    change_24h_pct: float | None = None
+    simulated: bool | None = Field(default=None, description="True: an invented market")
+
+
+@tool(title="Price")
+async def get_price(call: Call, symbol: Symbol, exchange: ExchangeId = None, as_of: AsOf = None) -> Price:
+    """Get a market's price now, with bid, ask and 24 h figures, or its last close as of a past moment.
+
+    For more than one moment use get_ohlcv.
+    """
+    moment = call.moment(as_of)
+    quote = await call.kit.market.price(call.exchange(exchange), symbol, moment)
+    ticker = quote.ticker
+    asked_at = to_ms(call.kit.clock()) if ticker else quote.as_of_ms
+    return Price(
+        symbol=quote.symbol,
+        exchange=quote.exchange,
+        as_of=iso(quote.as_of_ms),
+        price=quote.price,
+        price_time=iso(quote.price_time_ms),
+        age_s=max((asked_at - quote.price_time_ms) / 1000, 0),
+        live=ticker is not None,
+        basis=quote.basis,
+        bid=ticker.bid if ticker else None,
+        ask=ticker.ask if ticker else None,
+        volume_24h_base=ticker.volume_24h_base if ticker else None,
+        change_24h_pct=ticker.change_24h_pct if ticker else None,
+        simulated=quote.simulated or None,
+    )

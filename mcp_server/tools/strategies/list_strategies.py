@@ -1,0 +1,31 @@
+"""The tool list_strategies."""
+
+import anyio.to_thread
+
+from mcp_server.toolkit import Call, Table, shortened, tool
+
+Row = tuple[str, str, str | None, str | None, str | None, str | None, str]
+
+
+class Strategies(Table):
+    """Every strategy by name. `origin` is home, or example: read-only until it is copied into the home."""
+
+    rows: list[Row]
+
+
+@tool(title="Strategies", open_world=False)
+async def list_strategies(call: Call) -> Strategies:
+    """List the strategies of this home and the examples, with engine, market, schedule, status, and what is broken."""
+    rows: list[Row] = []
+    for found in await anyio.to_thread.run_sync(call.kit.strategies.all):
+        origin = "example" if found.example else "home"
+        if found.strategy is None:
+            rows.append((found.name, origin, None, None, None, None, shortened(f"broken: {found.problem}", 400)))
+            continue
+        config = found.strategy.config
+        schedule, engine = found.strategy.schedule, found.strategy.engine
+        rows.append(
+            (found.name, origin, engine, config.trading_pair, schedule, config.status, shortened(config.description))
+        )
+    columns = ["name", "origin", "engine", "trading_pair", "schedule", "status", "description"]
+    return Strategies(columns=columns, rows=rows)

@@ -1,0 +1,82 @@
+"""The tool write_strategy."""
+
+from typing import Annotated, Any
+
+import anyio.to_thread
+from pydantic import Field
+
+from mcp_server.domain.strategy import InvalidStrategy, Strategy, parse_strategy
+from mcp_server.domain.teaching import nearest
+from mcp_server.errors import BadInput
+from mcp_server.toolkit import Answer, Call, StrategyName, tool
+
+
+class Written(Answer):
+    """What was written. `replaced` is the version before, which is kept; null for a new strategy."""
+
+    name: str
+    version: str
+    replaced: str | None
+    engine: str
+    schedule: str
+    note: str
+
+
+@tool(title="Write a strategy", read_only=False, destructive=True, open_world=False)
+async def write_strategy(
+    call: Call,
+    strategy_name: StrategyName,
+    config: Annotated[dict[str, Any], Field(description="config.json")],
+    agents: Annotated[
+        dict[str, Any] | list[dict[str, Any]] | None, Field(description="agents.json; leave out for engine 'rules'")
+    ] = None,
+) -> Written:
+    """Write a strategy into the home, replacing both of its files; the version before is kept.
+
+    Checked first: with any problem nothing is written and each is listed.
+    config: trading_pair, interval (1m 5m 15m 30m 1h 4h 1d) or cron, engine (claude|rules), exchange, description,
+    synthesis_logic, rules {timeframe, indicators ["rsi(14)"], buy, sell}. agents: name -> {description, prompt, tools}.
+    """
+    strategy = parse_strategy(strategy_name, config, agents)
+    findings = [
+        *_tool_findings(strategy, call.kit.tool_names),
+        *await anyio.to_thread.run_sync(_rule_findings, strategy),
+    ]
+    if findings:
+        raise InvalidStrategy(strategy_name, findings)
+    replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy)
+    return Written(
+        name=strategy.name,
+        version=strategy.version,
+        replaced=replaced,
+        engine=strategy.engine,
+        schedule=strategy.schedule,
+        note=f"Try it: claude-trader run {strategy.name}",
+    )
+
+
+def _tool_findings(strategy: Strategy, tools: dict[str, bool]) -> list[str]:
+    """Name each tool of a sub-agent that this server lacks, or that a run may not use because it writes."""
+    findings = []
+    readable = [name for name, read_only in tools.items() if read_only]
+    for name, agent in strategy.agents.items():
+        for tool_name in agent.tools:
+            if tool_name not in tools:
+                findings.append(f"agents.json {name}.tools: no tool {tool_name!r}.{nearest(tool_name, readable)}")
+            elif not tools[tool_name]:
+                findings.append(f"agents.json {name}.tools: {tool_name!r} writes; a run may only look. Remove it.")
+        if not agent.tools:
+            findings.append(f"agents.json {name}.tools: none. A sub-agent without a tool can only invent; name one.")
+    return findings
+
+
+def _rule_findings(strategy: Strategy) -> list[str]:
+    from mcp_server.domain.rules import compile_rules
+
+    if strategy.config.rules is None:
+        return []
+    try:
+        compile_rules(strategy.config.rules)
+    except BadInput as error:
+        return [f"config.json rules: {error}"]
+    return []

@@ -1,0 +1,170 @@
+"""`claude-trader`: the command line for people and schedulers."""
+
+import json
+import os
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import anyio
+import typer
+from rich.console import Console
+
+from mcp_server.domain.strategy import Timeframe
+from mcp_server.domain.timeframes import parse_moment
+from mcp_server.errors import BadInput, TraderError
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal import Journal
+from mcp_server.storage.strategies import StrategyFolders
+from runner.settings import Settings, load_settings
+
+app = typer.Typer(
+    help="Trading strategies designed with Claude: run them, and keep an honest record. It gives signals; it places no "
+    "orders.",
+    epilog="New here? `claude-trader demo` needs no key and no network.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Moment = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        parser=lambda text: parse_moment(text, name="--as-of"),
+        metavar="T",
+        help="Answer as of this moment of the past, like 2026-01-31T12:00Z. Default: now.",
+    ),
+]
+
+
+class Parts:
+    """The parts that commands work with, made once a command needs them."""
+
+    def __init__(self) -> None:
+        self.settings: Settings = load_settings()
+        self.home = Home(self.settings.home)
+        self.database = Database(self.home.database, prepare=self.home.prepare)
+        self.strategies = StrategyFolders(self.home, examples_folder())
+        self.journal = Journal(self.database, self.home)
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=30, help="How many simulated days.")] = 7,
+) -> None:
+    """Run an example strategy over simulated days: no key, no network, a journal of its own."""
+    from runner.demo import run_demo
+
+    anyio.run(run_demo, load_settings(), days, Console())
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="A strategy of the home, or an example.")],
+    as_of: Moment = None,
+    engine: Annotated[Literal["claude", "rules"] | None, typer.Option(help="Override the strategy's engine.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a strategy once and record how it ended.
+
+    Ends with 0 when there is a signal, with 1 when the run ended without one, with 2 when it was not asked rightly.
+    """
+    from runner import show
+    from runner.execute import Request, Runner
+    from runner.server import tool_server
+
+    parts = Parts()
+    strategy = parts.strategies.read(name)
+    chosen = engine or strategy.engine
+    if chosen == "rules" and strategy.config.rules is None:
+        raise BadInput(f"Strategy {name!r} has no rules, so --engine rules cannot run it.")
+    if chosen == "claude" and not strategy.agents:
+        raise BadInput(f"Strategy {name!r} has no sub-agents (agents.json), so --engine claude cannot run it.")
+    quiet = as_json or not sys.stderr.isatty()
+    told = Console(stderr=True, quiet=quiet)
+    runner = Runner(parts.settings, parts.journal, lambda line: told.print(f"[dim]{line}[/]", highlight=False))
+    request = Request(strategy, chosen, "manual", as_of)
+    executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))
+    if as_json:
+        _print_json(show.as_json(executed))
+    else:
+        show.executed(Console(highlight=False), strategy, executed)
+    raise typer.Exit(0 if executed.outcome.signal else 1)
+
+
+@app.command()
+def signals(
+    name: Annotated[str | None, typer.Argument(help="Only this strategy's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="Also runs that ended without a signal, and why.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the journal: what was said, when, at which price, and why."""
+    from runner import show
+
+    parts = Parts()
+    parts.journal.settle()
+    entries = parts.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
+    if as_json:
+        _print_json({"signals": [show.entry_json(entry) for entry in entries]})
+    elif entries:
+        show.journal(Console(highlight=False), entries, "Journal" if every else "Signals")
+    else:
+        typer.echo(
+            "Nothing is recorded yet. `claude-trader run NAME` records a run; --all also shows those without a signal."
+        )
+
+
+@app.command("import-candles")
+def import_candles(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet with a time, open, high, low, close and volume.")],
+    exchange: Annotated[str, typer.Option(help="The exchange that they are from: a ccxt id, like coinbase.")],
+    symbol: Annotated[str, typer.Option(help="The exact symbol, like BTC/USD.")],
+    timeframe: Annotated[Timeframe, typer.Option(help="A candle's length.")],
+) -> None:
+    """Fill the candle store from a file, so that runs as of the past need no network.
+
+    The file is taken as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
+    history begins with its first.
+    """
+    from mcp_server.storage.candle_files import import_candle_file
+    from mcp_server.storage.candles import CandleStore, Series
+
+    parts = Parts()
+    done = import_candle_file(CandleStore(parts.database), file, Series(exchange, symbol, timeframe))
+    typer.echo(done)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def main() -> None:
+    """Run the command line; end with a message and a code instead of a traceback where the failure is known."""
+    import stamina.instrumentation
+
+    stamina.instrumentation.set_on_retry_hooks([])  # waiting for the database is no news
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # both end a run in the same way
+    try:
+        app()
+    except BadInput as error:
+        _fail(error, 2)
+    except TraderError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+
+
+def _fail(why: object, code: int) -> None:
+    typer.echo(f"claude-trader: {why}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The folder of one agent run: the CLI's working folder, configuration, start and certain end."""
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_server.errors import NotSupported
+
+INHERITED = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"),
+)
+"""What the CLI may see of the runner's environment: how to reach the network, and nothing of whose it is."""
+
+_SET_BY_THE_SDK = ("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_AGENT_SDK_VERSION", "CLAUDE_CODE_SDK_READS_SESSION_STATE", "PWD")
+
+
+@dataclass(frozen=True, slots=True)
+class CliFolder:
+    """A folder that is removed when the run is over, whatever its end."""
+
+    path: Path
+
+    @property
+    def cwd(self) -> Path:
+        """The empty folder in which the CLI works."""
+        return self.path / "cwd"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that keep what the CLI writes inside this folder."""
+        config, scratch = str(self.path / "config"), str(self.path / "tmp")
+        return {
+            "HOME": str(self.path),
+            "TMPDIR": scratch,
+            "CLAUDE_CODE_TMPDIR": scratch,
+            "CLAUDE_CONFIG_DIR": config,
+        }
+
+    def wrapper(self, cli: Path, names: Iterable[str]) -> Path:
+        """Write the program to start instead of the CLI; of the environment, `names` and `INHERITED` get through."""
+        kept = ",".join({*INHERITED, *_SET_BY_THE_SDK, *names})
+        launch = Path(__file__).with_name("launch.py")
+        command = [sys.executable, "-I", "-S", str(launch), str(os.getpid()), str(self._pid_file), kept, str(cli)]
+        wrapper = self.path / "claude"
+        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        wrapper.chmod(0o700)
+        return wrapper
+
+    def kill_cli(self) -> None:
+        """End the CLI at once if it still runs; it has nothing to save."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(self._pid_file.read_text())
+            if _is_running_child(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def session_lines(self) -> Iterator[str]:
+        """Give the lines of JSON that the CLI keeps of the session and its sub-agents."""
+        for file in sorted(self.path.glob("config/projects/**/*.jsonl")):
+            with contextlib.suppress(OSError):
+                yield from file.read_text(errors="replace").splitlines()
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.path / "pid"
+
+
+@contextlib.contextmanager
+def cli_folder() -> Iterator[CliFolder]:
+    """Make the folder of one run; at the end no CLI is left, and nothing of the folder."""
+    if sys.platform == "win32":
+        raise NotSupported("The claude engine needs Linux or macOS: on Windows use WSL, or run with --engine rules.")
+    with tempfile.TemporaryDirectory(prefix="claude-trader-", ignore_cleanup_errors=True) as name:
+        folder = CliFolder(Path(name))
+        for part in ("cwd", "config", "tmp"):
+            (folder.path / part).mkdir()
+        try:
+            yield folder
+        finally:
+            folder.kill_cli()
+
+
+def _is_running_child(pid: int) -> bool:
+    """Tell without reaping it, so that a process id that now belongs to another program is left alone."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False

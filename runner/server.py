@@ -1,0 +1,147 @@
+"""The tool server that a run works with: the one that TRADER_SERVER_URL names, or a local one for its duration."""
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx2
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import TextContent
+from pydantic import SecretStr
+
+from mcp_server.errors import Retryable, TraderError, UpstreamRejected
+from runner.settings import Settings
+
+START_S = 30.0
+"""How long a local server may take to say where it listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a tool server answers, and the token that it wants."""
+
+    url: str
+    token: SecretStr | None
+
+
+@asynccontextmanager
+async def tool_server(settings: Settings) -> AsyncIterator[Address]:
+    """Give a tool server: the configured one, or a local one that ends with this block, or with this process.
+
+    Raises:
+        Retryable: a local server did not start; the text says why.
+    """
+    if settings.server_url:
+        yield Address(settings.server_url, settings.token)
+        return
+    token = SecretStr(secrets.token_urlsafe(24))
+    environment = {**os.environ, "TRADER_HOME": str(settings.home), "TRADER_TOKEN": token.get_secret_value()}
+    command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--port", "0", "--with-parent"]
+    with tempfile.TemporaryFile() as errors:
+        process = await anyio.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
+        )
+        try:
+            url = await _first_line(process)
+            if not url.startswith("http"):
+                errors.seek(0)
+                why = errors.read()[-2000:].decode("utf-8", "replace").strip() or "it said nothing"
+                raise Retryable(f"The local tool server did not start: {why}")
+            yield Address(url, token)
+        finally:
+            await _end(process)
+
+
+async def _first_line(process: Process) -> str:
+    assert process.stdout is not None  # noqa: S101 (it was opened with a pipe)
+    line = ""
+    with anyio.move_on_after(START_S):
+        async for part in TextReceiveStream(process.stdout):
+            line += part
+            if "\n" in line:
+                break
+    return line.partition("\n")[0]
+
+
+async def _end(process: Process) -> None:
+    with anyio.CancelScope(shield=True):
+        if process.returncode is None:
+            process.terminate()
+            with anyio.move_on_after(5):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+        await process.aclose()
+
+
+class Tools:
+    """Calls tools of a server over MCP."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def offered(self) -> dict[str, bool]:
+        """Give every tool's name, and whether it only reads."""
+        listed = await self._client.list_tools()
+        return {tool.name: bool(tool.annotations and tool.annotations.read_only_hint) for tool in listed.tools}
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool and give its structured answer.
+
+        Raises:
+            UpstreamRejected: the tool answered with an error; the text is the tool's own.
+        """
+        result = await self._client.call_tool(
+            name, {key: value for key, value in arguments.items() if value is not None}
+        )
+        text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+        if result.is_error or result.structured_content is None:
+            raise UpstreamRejected(text or f"{name} gave no answer")
+        answer: dict[str, Any] = result.structured_content
+        return answer
+
+
+@asynccontextmanager
+async def connected(address: Address) -> AsyncIterator[Tools]:
+    """Connect to a tool server.
+
+    Raises:
+        Retryable: it cannot be reached, refuses the token, or was lost on the way.
+    """
+    headers = {"Authorization": f"Bearer {address.token.get_secret_value()}"} if address.token else {}
+    timeout = httpx2.Timeout(10, read=300)
+    try:
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False) as http,
+            Client(streamable_http_client(address.url, http_client=http)) as client,
+        ):
+            yield Tools(client)
+    except Exception as error:
+        cause = _root(error)
+        if isinstance(cause, TraderError):
+            raise cause from None
+        if not isinstance(cause, (httpx2.HTTPError, MCPError, OSError, anyio.ClosedResourceError, anyio.EndOfStream)):
+            raise
+        raise Retryable(
+            f"The tool server cannot be reached ({type(cause).__name__}: {str(cause)[:200]}). Start "
+            "`claude-trader-mcp --http` and check TRADER_SERVER_URL and TRADER_TOKEN, or unset TRADER_SERVER_URL to "
+            "have one started for the run."
+        ) from None
+
+
+def _root(error: BaseException) -> BaseException:
+    """Find the error itself inside of the groups that task groups wrap around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,47 @@
+"""The runner's settings: environment variables with the prefix TRADER_, others' credentials under their own names."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mcp_server.domain.teaching import validation_lines
+from mcp_server.errors import Misconfigured
+from mcp_server.storage.home import default_home
+
+CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL")
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Read once, at start."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADER_", frozen=True, extra="ignore")
+
+    home: Path = Field(default_factory=default_home)
+    exchange: str = "coinbase"
+    server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    token: SecretStr | None = None
+    credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
+
+
+def load_settings() -> Settings:
+    """Read the environment, then the `.env` of the home for what the environment does not say.
+
+    Raises:
+        Misconfigured: a setting is not valid; it is named, with what was expected.
+    """
+    home = Path(os.environ.get("TRADER_HOME") or default_home()).expanduser().absolute()
+    file = home / ".env"
+    try:
+        said = {**(dotenv_values(file) if file.is_file() else {}), **os.environ}
+        credentials = {name: SecretStr(value) for name in CREDENTIALS if (value := said.get(name))}
+        return Settings(home=home, credentials=credentials, _env_file=file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{str(file)!r} cannot be read: {error}. Mend it or remove it.") from None
+    except ValidationError as error:
+        names = [line.partition(":") for line in validation_lines(error, Settings)]
+        lines = "\n".join(f"- TRADER_{name.upper()}:{rest}" for name, _, rest in names)
+        raise Misconfigured(f"These settings are not valid:\n{lines}") from None

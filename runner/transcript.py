@@ -1,0 +1,171 @@
+"""What happened in a claude run: who was started, who called what with which result, and how it ended."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_server.domain.strategy import Strategy, plain_tool_name
+
+ANSWER_TOOL = "StructuredOutput"
+START_TOOL = "Agent"
+STDERR_LINES = 20
+
+Content = str | list[dict[str, Any]] | None
+"""A tool result as the Messages API writes it."""
+
+_TOKENS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_input_tokens",
+    "cache_creation": "cache_creation_input_tokens",
+}
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """One call of a tool; `is_error` is None while it has no result."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    result: str | None = None
+    is_error: bool | None = None
+
+
+@dataclass(slots=True)
+class SubAgent:
+    """One start of a sub-agent; `completed` is None while it runs, `report` is what it said after its last call."""
+
+    name: str
+    tools: frozenset[str]
+    model: str | None = None
+    completed: bool | None = None
+    report: str | None = None
+    calls: list[ToolCall] = field(default_factory=list)
+
+    @property
+    def missing(self) -> str | None:
+        """Say why it has not reported, None when it has."""
+        if self.completed is None:
+            return "did not finish"
+        if not self.completed:
+            return "failed"
+        if not self.calls:
+            return "called no tool, so its report is invented"
+        if not any(call.is_error is False and call.tool in self.tools for call in self.calls):
+            return "had no tool call that succeeded, so its report is invented"
+        if not self.report:
+            return "was stopped before it reported ('max_turns' holds for each sub-agent too)"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The agent CLI's last word on a run, as reported."""
+
+    subtype: str
+    is_error: bool
+    api_error_status: int | None
+    text: str | None
+    answer: Any
+    errors: tuple[str, ...]
+    turns: int
+    duration_ms: int
+    cost_usd: float | None
+    model_usage: Mapping[str, Mapping[str, Any]]
+    permission_denials: tuple[Any, ...]
+
+
+class Transcript:
+    """Collects a run as it goes; `tell` gets one line for a person at each step."""
+
+    def __init__(self, strategy: Strategy, tell: Callable[[str], None]) -> None:
+        self.model: str | None = None
+        self.server_status: str | None = None
+        self.raw_answer: Any = None
+        self.ending: Ending | None = None
+        self.failure: str | None = None
+        self.stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self.starts: dict[str, SubAgent] = {}
+        self._strategy = strategy
+        self._tell = tell
+        self._calls: dict[str, ToolCall] = {}
+        self._usage: dict[str, tuple[str | None, dict[str, int]]] = {}
+
+    def opened(self, model: str | None, server_status: str) -> None:
+        """Note how the session begins."""
+        if self.server_status is None:
+            self.model, self.server_status = model, server_status
+
+    def said(self, agent: str | None, text: str) -> None:
+        """Note text; `agent` is the id of the call that started the sub-agent, None for the orchestrator."""
+        if agent is None:
+            self.raw_answer = text
+        elif agent in self.starts:
+            self.starts[agent].report = text
+
+    def called(self, agent: str | None, call_id: str, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Note a tool call, before its result is known."""
+        if agent is None and tool == START_TOOL:
+            name = str(arguments.get("subagent_type", "unnamed"))
+            declared = self._strategy.agents.get(name)
+            self.starts[call_id] = SubAgent(name, frozenset(declared.tools if declared else ()))
+            self._tell(f"{name} started")
+        elif agent is None and tool == ANSWER_TOOL:
+            self.raw_answer = arguments
+        elif agent in self.starts:
+            call = ToolCall(plain_tool_name(tool), arguments)
+            self._calls[call_id] = call
+            self.starts[agent].calls.append(call)
+            self.starts[agent].report = None
+            self._tell(f"{self.starts[agent].name}: {call.tool}({_shown(arguments)})")
+
+    def returned(self, call_id: str, content: Content, *, is_error: bool, status: str | None) -> None:
+        """Note a tool's result; for a start of a sub-agent `status` says how that ended."""
+        result = _text(content)
+        if call := self._calls.get(call_id):
+            call.result, call.is_error = result, is_error
+        elif agent := self.starts.get(call_id):
+            agent.completed = status == "completed" and not is_error
+            agent.report = agent.report if agent.completed else result
+            why = agent.missing
+            self._tell(f"{agent.name} {why}" if why else f"{agent.name} reported")
+
+    def spent(self, agent: str | None, message_id: str, model: str, usage: Mapping[str, Any]) -> None:
+        """Note the tokens of one message; it may be told several times, and grows."""
+        if agent in self.starts:
+            self.starts[agent].model = model
+        self._grow(message_id, agent, usage)
+
+    def recount(self, session_lines: Iterable[str]) -> None:
+        """Take the final tokens of known messages from the CLI's own record: the stream tells them before they end."""
+        for line in session_lines:
+            try:
+                message = json.loads(line).get("message") or {}
+                message_id, usage = message.get("id"), message.get("usage")
+            except (ValueError, AttributeError):
+                continue
+            if message_id in self._usage and isinstance(usage, dict):
+                self._grow(message_id, self._usage[message_id][0], usage)
+
+    def tokens(self, agent: str | None) -> dict[str, int] | None:
+        """Give the tokens of one sub-agent's start, or of the orchestrator; None when none were told."""
+        told = [usage for owner, usage in self._usage.values() if owner == agent]
+        return {name: sum(usage[name] for usage in told) for name in _TOKENS} if told else None
+
+    def _grow(self, message_id: str, agent: str | None, usage: Mapping[str, Any]) -> None:
+        known = self._usage.setdefault(message_id, (agent, dict.fromkeys(_TOKENS, 0)))[1]
+        for name, key in _TOKENS.items():
+            known[name] = max(known[name], usage.get(key) or 0)
+
+
+def _shown(arguments: Mapping[str, Any]) -> str:
+    text = ", ".join(str(value) for value in arguments.values())
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _text(content: Content) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(block.get("text", f"[{block.get('type')}]")) for block in content)
+    return content or ""

@@ -1,0 +1,144 @@
+"""Decides from a transcript how a claude run ended: what is not proven is never a signal."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+
+from pydantic import ValidationError
+
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.teaching import validation_lines
+from runner.prompt import Answer
+from runner.trace import tokens_used, trace_of, without
+from runner.transcript import Ending, Transcript
+
+CONNECTED = "connected"
+
+_API_FAILURES: Mapping[int, str] = {
+    400: "it refused the request: check the strategy's 'model' and the account's credit",
+    401: "it refused the credential: set a valid ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN",
+    402: "the account has no credit: add some",
+    403: "the credential may not do this: use one that may",
+    404: "it does not know the model: check the strategy's 'model'",
+    413: "the request was too large: let fewer sub-agents report, or shorter",
+    429: "the rate limit is reached: run less often or raise the account's limit",
+    500: "it had an internal error: the same run may work later",
+    503: "it is unavailable: the same run may work later",
+    529: "it is overloaded: the same run may work later",
+}
+
+
+class _NoSignal(Exception):
+    def __init__(self, status: Status, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool) -> Outcome:
+    """Turn what happened into an outcome, with its trace; no secret is in either."""
+    status, signal, error = Status.SUCCESS, None, None
+    try:
+        signal = _signal(transcript, strategy, in_time=in_time)
+    except _NoSignal as ended:
+        status, error = ended.status, without(ended.why, secrets)
+    ending = transcript.ending
+    tokens = tokens_used(ending.model_usage) if ending else None
+    cost = ending.cost_usd if ending and tokens is not None else None
+    return Outcome(
+        status=status,
+        signal=signal,
+        error=error,
+        model=transcript.model or strategy.config.model,
+        tokens_used=tokens,
+        cost_usd=None if cost is None else Decimal(str(round(cost, 8))),
+        trace=trace_of(transcript, strategy.agents, secrets),
+    )
+
+
+def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Signal:
+    if transcript.server_status not in (None, CONNECTED):
+        raise _NoSignal(
+            Status.ERROR,
+            f"The agent could not reach the tool server (it is {transcript.server_status!r}). Check that the server "
+            "runs and that TRADER_TOKEN is the one it expects.",
+        )
+    if transcript.ending is None:
+        raise _unfinished(transcript, strategy, in_time=in_time)
+    _check_ending(transcript.ending, strategy)
+    _check_reports(transcript, strategy)
+    return _believed(transcript.ending)
+
+
+def _unfinished(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> _NoSignal:
+    if not in_time:
+        limit = strategy.config.timeout_s
+        waited = [f"{agent.name} {agent.missing}" for agent in transcript.starts.values() if agent.missing]
+        state = f" ({'; '.join(waited)})" if waited else ""
+        return _NoSignal(
+            Status.TIMEOUT,
+            f"The run took longer than {limit} s{state}. Raise 'timeout_s', or give the sub-agents less to do.",
+        )
+    said = transcript.failure or (transcript.stderr[-1] if transcript.stderr else "it gave no reason")
+    return _NoSignal(Status.ERROR, f"The agent CLI ended before it answered: {_short(said)}")
+
+
+def _check_ending(ending: Ending, strategy: Strategy) -> None:
+    config = strategy.config
+    if ending.subtype == "error_max_turns":
+        why = f"The orchestrator used up its turns ('max_turns' is {config.max_turns}) before it answered. Raise it."
+        raise _NoSignal(Status.ERROR, why)
+    if ending.subtype == "error_max_budget_usd":
+        why = "The run's budget was spent before it answered. Raise 'budget.usd_per_run', or use a cheaper 'model'."
+        raise _NoSignal(Status.ERROR, why)
+    if ending.subtype == "error_max_structured_output_retries":
+        why = f"No answer fitted the schema: {_short(' '.join(ending.errors) or 'all tries were refused')}"
+        raise _NoSignal(Status.ABSTAINED, why)
+    if ending.is_error or ending.api_error_status is not None or ending.subtype != "success":
+        raise _NoSignal(Status.ERROR, _api_failure(ending))
+
+
+def _api_failure(ending: Ending) -> str:
+    said = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
+    if ending.api_error_status is None:
+        return f"Claude's API could not be used: {_short(said)}"
+    why = _API_FAILURES.get(ending.api_error_status, _short(said))
+    return f"Claude's API answered {ending.api_error_status}: {why}."
+
+
+def _check_reports(transcript: Transcript, strategy: Strategy) -> None:
+    missing = []
+    for name in strategy.agents:
+        starts = [agent for agent in transcript.starts.values() if agent.name == name]
+        if not starts:
+            missing.append(f"{name!r} was never started")
+        elif all(agent.missing for agent in starts):
+            missing.append(f"{name!r} {starts[-1].missing}")
+    if missing:
+        raise _NoSignal(Status.ABSTAINED, f"Not every sub-agent reported: {'; '.join(missing)}.")
+
+
+def _believed(ending: Ending) -> Signal:
+    """Check the answer again: that it came through the schema is the CLI's word only."""
+    if ending.answer is None:
+        raise _NoSignal(Status.ABSTAINED, "The orchestrator answered in plain text, not by the schema.")
+    try:
+        answer = Answer.model_validate(ending.answer)
+    except ValidationError as error:
+        findings = "; ".join(validation_lines(error, Answer))
+        raise _NoSignal(Status.ABSTAINED, f"The answer does not fit the schema: {_short(findings)}") from None
+    if not answer.decided:
+        raise _NoSignal(Status.ABSTAINED, f"The reports did not suffice to decide: {_short(answer.reasoning)}")
+    return Signal(
+        signal=answer.signal,
+        confidence=Decimal(str(answer.confidence)).quantize(Decimal("0.01")),
+        reasoning=answer.reasoning,
+        data={"sub_agent_results": answer.sub_agent_results},
+    )
+
+
+def _short(text: str) -> str:
+    """Keep what fits in a line of a report, without addresses."""
+    line = " ".join(re.sub(r"\b\w+://\S+", "[address]", text).split())
+    return line if len(line) <= 400 else f"{line[:399]}…"

@@ -1,0 +1,219 @@
+"""A stand-in for the Messages API that follows a script: a real HTTP program on loopback for the real agent CLI.
+
+A script says, for each role, what the model answers turn by turn. The role of a request is the key that its system
+prompt contains, else `ORCHESTRATOR`; its turn is the number of assistant messages it carries, so that a repeated
+request gets the same step and several agents may run at once:
+
+    script = {
+        ORCHESTRATOR: [Reply(calls=[start("price-monitor", "BTC/USDT")]), answer({"signal": "BUY", ...})],
+        "[price-monitor]": [use("mcp__trader__get_price", {"symbol": "BTC/USDT"}), say("It costs 42.5.")],
+    }
+    with ScriptedMessagesApi(script) as api:
+        environment = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}
+
+Every request is kept in `requests`. One that the script does not foresee is refused, and fails the test at the end.
+"""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from tests.rigs.loopback import served
+
+ORCHESTRATOR = "orchestrator"
+"""The role of a request whose system prompt contains none of the script's other keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One tool call in a reply."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model says in one turn: text, tool calls, or both."""
+
+    text: str = ""
+    calls: Sequence[Call] = ()
+    usage: Mapping[str, int] = field(default_factory=lambda: {"input_tokens": 100, "output_tokens": 20})
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """An HTTP error in place of an answer: 529 overloaded, 401 bad key, 500."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """No answer at all, until the caller hangs up."""
+
+
+Step = Reply | Fail | Hang
+Script = Mapping[str, Sequence[Step]]
+
+
+def say(text: str) -> Reply:
+    """Answer in plain text, which ends a turn."""
+    return Reply(text=text)
+
+
+def use(tool: str, arguments: Mapping[str, Any]) -> Reply:
+    """Call one tool."""
+    return Reply(calls=[Call(tool, arguments)])
+
+
+def start(agent: str, prompt: str) -> Call:
+    """Start a sub-agent; several in one reply run in parallel."""
+    return Call("Agent", {"description": agent, "prompt": prompt, "subagent_type": agent})
+
+
+def answer(structured: Mapping[str, Any]) -> Reply:
+    """Give the structured answer that the caller's schema asks for."""
+    return use("StructuredOutput", structured)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to the Messages API, as it came."""
+
+    role: str
+    turn: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    @property
+    def tools(self) -> set[str]:
+        """The names of the tools that the model is offered."""
+        return {tool["name"] for tool in self.body.get("tools", [])}
+
+    @property
+    def text(self) -> str:
+        """The whole body as JSON text, to search in."""
+        return json.dumps(self.body)
+
+
+class ScriptedMessagesApi:
+    """Use it as a context manager; `url` is what ANTHROPIC_BASE_URL takes."""
+
+    def __init__(self, script: Script) -> None:
+        self.url = ""
+        self.requests: list[Request] = []
+        self.unforeseen: list[str] = []
+        self.arrived = threading.Event()
+        """Set once a request has come: a hanging run is under way."""
+        self._script = script
+        self._ids = itertools.count(1)
+        self._leaving = ExitStack()
+
+    def __enter__(self) -> "ScriptedMessagesApi":
+        routes = [
+            Route("/v1/messages", self._messages, methods=["POST"]),
+            Route("/{path:path}", self._elsewhere, methods=["GET", "POST", "PUT", "DELETE"]),
+        ]
+        self.url = self._leaving.enter_context(served(Starlette(routes=routes)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.close()
+        if self.unforeseen and kind is None:
+            raise AssertionError(f"requests that the script does not foresee: {self.unforeseen}")
+
+    def of(self, role: str) -> list[Request]:
+        """Give the requests of one role, in the order they came."""
+        return [request for request in self.requests if request.role == role]
+
+    async def _messages(self, http: HttpRequest) -> Response:
+        request = self._read(await http.json(), dict(http.headers))
+        self.requests.append(request)
+        self.arrived.set()
+        steps = self._script.get(request.role, ())
+        if request.turn >= len(steps):
+            self.unforeseen.append(f"{request.role} turn {request.turn}")
+            return _failure(400, f"the script has no turn {request.turn} for {request.role!r}")
+        step = steps[request.turn]
+        if isinstance(step, Fail):
+            return _failure(step.status, "scripted")
+        if isinstance(step, Hang):
+            while (await http.receive())["type"] != "http.disconnect":
+                pass
+            return Response(status_code=499)
+        return self._reply(step, request)
+
+    def _read(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
+        system = json.dumps(body.get("system") or "")
+        roles = [role for role in self._script if role != ORCHESTRATOR and role in system]
+        turn = sum(message["role"] == "assistant" for message in body["messages"])
+        return Request(roles[0] if roles else ORCHESTRATOR, turn, body, headers)
+
+    async def _elsewhere(self, http: HttpRequest) -> Response:
+        self.unforeseen.append(f"{http.method} {http.url.path}")
+        return _failure(404, "the script knows POST /v1/messages only")
+
+    def _reply(self, step: Reply, request: Request) -> Response:
+        blocks = list(self._blocks(step))
+        message = {
+            "id": f"msg_{next(self._ids)}",
+            "type": "message",
+            "role": "assistant",
+            "model": request.body["model"],
+            "content": blocks,
+            "stop_reason": "tool_use" if step.calls else "end_turn",
+            "stop_sequence": None,
+            "usage": {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, **step.usage},
+        }
+        if not request.body.get("stream"):
+            return JSONResponse(message)
+        return StreamingResponse(map(_event, _events(message)), media_type="text/event-stream")
+
+    def _blocks(self, step: Reply) -> Iterator[dict[str, Any]]:
+        if step.text:
+            yield {"type": "text", "text": step.text}
+        for call in step.calls:
+            yield {"type": "tool_use", "id": f"toolu_{next(self._ids)}", "name": call.tool, "input": call.arguments}
+
+
+def _failure(status: int, message: str) -> JSONResponse:
+    kinds = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 529: "overloaded_error"}
+    error = {"type": kinds.get(status, "api_error"), "message": message}
+    return JSONResponse({"type": "error", "error": error}, status_code=status)
+
+
+def _events(message: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """Cut a message into the events of a streaming answer."""
+    usage = message["usage"]
+    opening = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    yield {"type": "message_start", "message": opening}
+    for index, block in enumerate(message["content"]):
+        empty: dict[str, Any]
+        if block["type"] == "text":
+            empty, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": block["text"]}
+        else:
+            arguments = json.dumps(block["input"])
+            empty, delta = {**block, "input": {}}, {"type": "input_json_delta", "partial_json": arguments}
+        yield {"type": "content_block_start", "index": index, "content_block": empty}
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    stopped = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    yield {"type": "message_delta", "delta": stopped, "usage": {"output_tokens": usage["output_tokens"]}}
+    yield {"type": "message_stop"}
+
+
+def _event(data: Mapping[str, Any]) -> str:
+    return f"event: {data['type']}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,282 @@
+"""Claude runs over the real SDK and the real agent CLI, against a scripted Messages API and a real tool server."""
+
+import json
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.outcome import Outcome, Status
+from runner.claude import run_claude
+from tests.rigs.scripted_messages_api import (
+    ORCHESTRATOR,
+    Fail,
+    Reply,
+    ScriptedMessagesApi,
+    Step,
+    answer,
+    say,
+    start,
+    use,
+)
+from tests.rigs.tool_server import ToolServer
+from tests.runner.claude_runs import (
+    ADMISSION,
+    CALCULATE_RSI,
+    GET_PRICE,
+    GOOD_ANSWER,
+    KEY,
+    PRICE,
+    RSI,
+    START_BOTH,
+    script,
+    strategy,
+    task,
+)
+
+
+@pytest.fixture
+def server() -> Iterator[ToolServer]:
+    with ToolServer() as running:
+        yield running
+
+
+async def _run(server: ToolServer, steps: dict[str, Sequence[Step]], **config: Any) -> Outcome:
+    with ScriptedMessagesApi(steps) as api:
+        outcome = await run_claude(task(api.url, server.url, strategy(**config)))
+    assert KEY not in f"{outcome}"
+    assert outcome.trace is not None
+    json.dumps(outcome.trace, allow_nan=False)
+    return outcome
+
+
+async def test_two_sub_agents_report_and_one_signal_comes_of_it(server: ToolServer) -> None:
+    told: list[str] = []
+    with ScriptedMessagesApi(script()) as api:
+        outcome = await run_claude(task(api.url, server.url, on_event=told.append))
+
+    assert (outcome.status, outcome.error) == (Status.SUCCESS, None)
+    assert outcome.signal is not None
+    assert (outcome.signal.signal, outcome.signal.confidence) == ("BUY", Decimal("72.50"))
+    assert outcome.signal.data == {"sub_agent_results": GOOD_ANSWER["sub_agent_results"]}
+    assert outcome.signal.price is None
+    assert sorted(name for name, _ in server.calls) == ["calculate_rsi", "get_price"]
+    assert {headers.get("x-trader-as-of") for headers in server.headers} == {"2026-03-01T12:00:00+00:00"}
+    assert {"price-monitor: get_price(BTC/USDT)", "price-monitor reported", "rsi-analyzer reported"} <= set(told)
+
+
+async def test_the_trace_holds_each_call_with_its_result_and_every_token_once(server: ToolServer) -> None:
+    outcome = await _run(server, script())
+    assert outcome.trace is not None
+    agents = {agent["name"]: agent for agent in outcome.trace["sub_agents"]}
+
+    price = agents["price-monitor"]
+    assert price["calls"] == [
+        {
+            "tool": "get_price",
+            "arguments": {"symbol": "BTC/USDT"},
+            "result": '{"symbol":"BTC/USDT","last":42.5}',
+            "is_error": False,
+        }
+    ]
+    assert (price["reported"], price["report"]) == (True, "It costs 42.5.")
+    assert price["tokens"] == {"input": 200, "output": 40, "cache_read": 0, "cache_creation": 0}
+    told = [outcome.trace["orchestrator"]["tokens"], *(agent["tokens"] for agent in agents.values())]
+    assert sum(sum(tokens.values()) for tokens in told) == outcome.tokens_used == 720
+    assert outcome.cost_usd is not None
+    assert outcome.cost_usd > 0
+
+
+async def test_each_agent_is_offered_exactly_what_it_needs(server: ToolServer) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        await run_claude(task(api.url, server.url))
+    assert {frozenset(request.tools) for request in api.of(ORCHESTRATOR)} == {frozenset({"Agent", "StructuredOutput"})}
+    assert {frozenset(request.tools) for request in api.of(PRICE)} == {frozenset({"mcp__trader__get_price"})}
+    assert {frozenset(request.tools) for request in api.of(RSI)} == {frozenset({"mcp__trader__calculate_rsi"})}
+    offered = api.of(ORCHESTRATOR)[0].text
+    assert "price-monitor: Watches it." in offered
+    assert "Explore" not in offered
+    assert "general-purpose:" not in offered
+
+
+async def test_both_sub_agents_work_at_the_same_time(server: ToolServer) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        await run_claude(task(api.url, server.url))
+    order = [request.role for request in api.requests]
+    assert set(order[1:3]) == {PRICE, RSI}, "both start before either has ended"
+
+
+async def test_models_are_the_sub_agents_own_or_the_strategys(server: ToolServer) -> None:
+    agents = {
+        "price-monitor": {"description": "d", "prompt": PRICE, "tools": ["get_price"], "model": "claude-haiku-4-5"},
+        "rsi-analyzer": {"description": "d", "prompt": RSI, "tools": ["calculate_rsi"]},
+    }
+    with ScriptedMessagesApi(script()) as api:
+        outcome = await run_claude(task(api.url, server.url, strategy(agents, model="claude-sonnet-4-5")))
+    assert outcome.model == "claude-sonnet-4-5"
+    asked = {(request.role, request.body["model"]) for request in api.requests}
+    assert asked == {(ORCHESTRATOR, "claude-sonnet-4-5"), (PRICE, "claude-haiku-4-5"), (RSI, "claude-sonnet-4-5")}
+
+
+async def test_a_token_reaches_the_server_in_its_header() -> None:
+    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(script()) as api:
+        outcome = await run_claude(task(api.url, server.url, server_token=ADMISSION))
+    assert outcome.status is Status.SUCCESS
+
+
+async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolServer, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("content-that-must-stay-here")
+    agents = {
+        "price-monitor": {"description": f"@{secret}", "prompt": f"{PRICE} @{secret}", "tools": ["get_price"]},
+    }
+    steps = script(orchestrator=[Reply(calls=[start("price-monitor", f"Read @{secret}")]), answer(GOOD_ANSWER)])
+    what = strategy(agents, description=f"Read @/etc/hostname and @{secret}", synthesis_logic=f"@{secret}")
+    with ScriptedMessagesApi(steps) as api:
+        outcome = await run_claude(task(api.url, server.url, what))
+    assert outcome.status is Status.SUCCESS
+    sent = "".join(request.text for request in api.requests)
+    assert f"@{secret}" in sent
+    assert "@/etc/hostname" in sent
+    assert "content-that-must-stay-here" not in sent
+
+
+@pytest.mark.parametrize(
+    ("steps", "why"),
+    [
+        (script([START_BOTH, *[answer({"signal": "MAYBE", "confidence": 700})] * 8]), "No answer fitted the schema"),
+        (script([START_BOTH, *[say("I think you should buy.")] * 8]), "plain text"),
+        (
+            script([Reply(calls=[start("price-monitor", "BTC/USDT")]), answer(GOOD_ANSWER)]),
+            "'rsi-analyzer' was never started",
+        ),
+        (script(price=[say("It costs 42.")]), "'price-monitor' called no tool, so its report is invented"),
+        (
+            script(price=[use("mcp__trader__get_price", {"symbol": "NONE/USDT"}), say("It costs 42.")]),
+            "'price-monitor' had no tool call that succeeded",
+        ),
+        (script(price=[GET_PRICE, Fail(529)]), "'price-monitor' failed"),
+        (script([START_BOTH, answer({**GOOD_ANSWER, "decided": False})]), "did not suffice to decide"),
+    ],
+    ids=["no schema", "plain text", "never started", "invented", "no success", "failed", "undecided"],
+)
+async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[str, Sequence[Step]], why: str) -> None:
+    outcome = await _run(server, steps)
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    assert outcome.error is not None
+    assert why in outcome.error
+
+
+async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) -> None:
+    outcome = await _run(server, script([START_BOTH, *[say("I think you should buy.")] * 8]))
+    assert outcome.trace is not None
+    assert outcome.trace["orchestrator"]["raw_answer"] == "I think you should buy."
+
+
+@pytest.mark.parametrize(
+    ("steps", "config", "why"),
+    [
+        (script([Fail(529)]), {}, "529: it is overloaded: the same run may work later"),
+        (script([Fail(401)]), {}, "401: it refused the credential: set a valid ANTHROPIC_API_KEY"),
+        (script([START_BOTH, Fail(500)]), {}, "500: it had an internal error"),
+        (script([START_BOTH] * 9, price=[say("42")], rsi=[say("28")]), {"max_turns": 2}, "'max_turns' is 2"),
+        (
+            script(price=[Reply(calls=GET_PRICE.calls, usage={"input_tokens": 10**6, "output_tokens": 9})] * 3),
+            {"budget": {"usd_per_run": "0.01"}},
+            "budget was spent",
+        ),
+    ],
+    ids=["529", "401", "500", "turns", "budget"],
+)
+async def test_what_fails_is_an_error_that_says_what_to_do(
+    server: ToolServer, steps: dict[str, Sequence[Step]], config: dict[str, Any], why: str
+) -> None:
+    outcome = await _run(server, steps, **config)
+    assert (outcome.status, outcome.signal) == (Status.ERROR, None)
+    assert outcome.error is not None
+    assert why in outcome.error
+
+
+async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) -> None:
+    outcome = await run_claude(task("http://127.0.0.1:9", server.url))
+    assert outcome.status is Status.ERROR
+    assert outcome.error is not None
+    assert outcome.error.startswith("Claude's API could not be used")
+    assert "://" not in outcome.error
+
+
+async def test_cost_and_tokens_that_nobody_reported_are_unknown(server: ToolServer) -> None:
+    outcome = await _run(server, script([Fail(401)]))
+    assert (outcome.cost_usd, outcome.tokens_used) == (None, None)
+
+
+async def test_a_sub_agent_that_never_comes_to_an_end_is_stopped_by_max_turns(server: ToolServer) -> None:
+    outcome = await _run(server, script(price=[GET_PRICE] * 50), max_turns=3)
+    assert len([name for name, _ in server.calls if name == "get_price"]) <= 3
+    assert outcome.status is Status.ABSTAINED
+    assert outcome.error is not None
+    assert "'price-monitor' was stopped before it reported ('max_turns'" in outcome.error
+
+
+async def test_a_tool_that_is_not_declared_can_not_be_called(server: ToolServer) -> None:
+    forbidden = Reply(
+        calls=[
+            *use("mcp__trader__write_strategy", {"strategy_name": "x"}).calls,
+            *use("mcp__trader__calculate_rsi", {"symbol": "BTC/USDT"}).calls,
+            *use("Bash", {"command": "true"}).calls,
+            *use("Agent", {"description": "x", "prompt": "x", "subagent_type": "rsi-analyzer"}).calls,
+        ]
+    )
+    outcome = await _run(server, script(price=[forbidden, say("It costs 42.")], rsi=[CALCULATE_RSI, say("28.5")]))
+    assert outcome.status is Status.ABSTAINED
+    assert [name for name, _ in server.calls] == ["calculate_rsi"], "the one call of the sub-agent that declares it"
+
+
+async def test_an_agent_that_is_not_declared_can_not_be_started(server: ToolServer) -> None:
+    others = Reply(calls=[start(name, "x") for name in ("Explore", "general-purpose", "claude", "_orchestrator")])
+    steps = script([others, START_BOTH, answer(GOOD_ANSWER)])
+    with ScriptedMessagesApi(steps) as api:
+        outcome = await run_claude(task(api.url, server.url))
+    assert outcome.status is Status.SUCCESS
+    assert len(api.of(ORCHESTRATOR)) == 3, "nobody else asked in the orchestrator's place"
+
+
+@pytest.mark.parametrize("broken", ["down", "wrong token"])
+async def test_a_tool_server_that_can_not_be_reached_is_an_error(broken: str) -> None:
+    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(script()) as api:
+        url = "http://127.0.0.1:9/mcp" if broken == "down" else server.url
+        outcome = await run_claude(task(api.url, url, server_token=KEY[::-1]))
+    assert outcome.status is Status.ERROR
+    assert outcome.error is not None
+    assert "could not reach the tool server" in outcome.error
+    assert KEY[::-1] not in f"{outcome}"
+    assert len(api.requests) <= 1, "nothing more is paid for"
+
+
+@pytest.mark.parametrize(
+    ("tools", "why"),
+    [
+        (["get_prize"], "does not offer. Did you mean 'get_price'?"),
+        (["write_strategy"], "'write_strategy', which changes things"),
+        ([], "declares no tools"),
+    ],
+)
+async def test_tools_that_a_run_may_not_use_end_it_before_anything_is_paid_for(tools: list[str], why: str) -> None:
+    agents = {"price-monitor": {"description": "d", "prompt": "p", "tools": tools}}
+    with ScriptedMessagesApi({}) as api:
+        outcome = await run_claude(task(api.url, "http://127.0.0.1:9/mcp", strategy(agents)))
+    assert (outcome.status, api.requests) == (Status.ERROR, [])
+    assert outcome.error is not None
+    assert why in outcome.error
+
+
+async def test_without_a_credential_both_ways_on_are_named() -> None:
+    rules = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 30"}
+    outcome = await run_claude(task("x", "http://127.0.0.1:9/mcp", strategy(rules=rules), environment={}))
+    assert outcome.status is Status.ERROR
+    assert outcome.error is not None
+    assert "ANTHROPIC_API_KEY" in outcome.error
+    assert "claude setup-token" in outcome.error
+    assert "run this strategy's rules with --engine rules" in outcome.error

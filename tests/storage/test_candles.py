@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.timeframes import TIMEFRAMES
+from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.database import Database
+
+HOUR = TIMEFRAMES["1h"]
+SERIES = Series("coinbase", "BTC/USD", "1h")
+
+
+def candles(*hours: int, close: float = 100.0) -> Candles:
+    return Candles.from_rows([(hour * HOUR, 100.0, 200.0, 50.0, close, 1.5) for hour in hours])
+
+
+def hours(of: Candles) -> list[int]:
+    return [int(moment) // HOUR for moment in of.open_time_ms]
+
+
+@pytest.fixture
+def store(home: Path) -> CandleStore:
+    return CandleStore(Database(home / "claude_trader.duckdb"))
+
+
+def test_candles_come_back_exactly_as_they_were_kept(store: CandleStore) -> None:
+    kept = Candles.from_rows([(HOUR, 0.1, 0.30000000000000004, 8.1e-06, 0.2, 1234.56789), (2 * HOUR, 1, 2, 1, 2, 0)])
+    assert store.save(SERIES, kept, (HOUR, 3 * HOUR)) == 2
+    stored = store.load(SERIES, (HOUR, 3 * HOUR))
+    assert stored.missing == []
+    for name in ("open_time_ms", "open", "high", "low", "close", "volume"):
+        assert np.array_equal(getattr(stored.candles, name), getattr(kept, name))
+
+
+def test_an_unknown_series_is_missing_altogether(store: CandleStore) -> None:
+    stored = store.load(SERIES, (0, HOUR))
+    assert (len(stored.candles), stored.missing) == (0, [(0, HOUR)])
+
+
+def test_a_known_range_may_hold_fewer_candles_than_would_fit(store: CandleStore) -> None:
+    store.save(SERIES, candles(1, 4), (HOUR, 5 * HOUR))
+    stored = store.load(SERIES, (HOUR, 5 * HOUR))
+    assert (hours(stored.candles), stored.missing) == ([1, 4], [])
+
+
+def test_saving_a_range_again_replaces_it_and_leaves_the_rest(store: CandleStore) -> None:
+    store.save(SERIES, candles(1, 2, 3), (HOUR, 4 * HOUR))
+    assert store.save(SERIES, candles(2, close=150.0), (2 * HOUR, 3 * HOUR)) == 3
+    assert store.load(SERIES, (0, 9 * HOUR)).candles.close.tolist() == [100.0, 150.0, 100.0]
+
+
+def test_series_do_not_mix(store: CandleStore) -> None:
+    store.save(SERIES, candles(1), (HOUR, 2 * HOUR))
+    for other in (Series("kraken", "BTC/USD", "1h"), Series("coinbase", "ETH/USD", "1h")):
+        assert len(store.load(other, (0, 9 * HOUR)).candles) == 0
+    store.save(Series("coinbase", "BTC/USD", "1d"), candles(24), (24 * HOUR, 48 * HOUR))
+    assert store.timeframes("coinbase", "BTC/USD") == ["1h", "1d"]
+
+
+def test_a_beginning_makes_everything_before_it_known_unless_earlier_candles_are_kept(store: CandleStore) -> None:
+    store.save(SERIES, candles(10), (10 * HOUR, 11 * HOUR), begins=True)
+    assert store.load(SERIES, (0, 11 * HOUR)).missing == []
+    other = Series("coinbase", "ETH/USD", "1h")
+    store.save(other, candles(2), (2 * HOUR, 3 * HOUR))
+    store.save(other, candles(10), (10 * HOUR, 11 * HOUR), begins=True)
+    assert store.load(other, (0, 11 * HOUR)).missing == [(0, 2 * HOUR), (3 * HOUR, 10 * HOUR)]
+    assert hours(store.load(other, (0, 11 * HOUR)).candles) == [2, 10]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(ranges=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=6), number=st.integers(0, 10**9))
+def test_what_is_missing_is_what_was_never_saved(
+    store: CandleStore, ranges: list[tuple[int, int]], number: int
+) -> None:
+    series = Series("coinbase", f"{number}/{len(ranges)}-{ranges}", "1h")
+    known: set[int] = set()
+    for start, length in ranges:
+        part = range(start, start + length)
+        store.save(series, candles(*part), (start * HOUR, (start + length) * HOUR))
+        known.update(part)
+    stored = store.load(series, (0, 40 * HOUR))
+    missing = {hour for start, end in stored.missing for hour in range(start // HOUR, end // HOUR)}
+    assert missing == set(range(40)) - known
+    assert hours(stored.candles) == sorted(known)
