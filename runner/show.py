@@ -94,7 +94,8 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
     table.add_column("outcome", no_wrap=True, min_width=7)
     table.add_column("price", justify="right", no_wrap=True, min_width=10)
     table.add_column("sure", justify="right", no_wrap=True, min_width=4)
-    table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("why", no_wrap=True)
+    room = max(console.width - (82 if several else 56), 20)
     for entry in entries:
         table.add_row(
             str(entry.execution_id),
@@ -103,9 +104,13 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
             outcome(entry),
             number(entry.price),
             percent(entry.confidence),
-            escape(" ".join((entry.said or "").split())),
+            escape(_cut(" ".join((entry.said or "").removeprefix(f"{entry.signal} because ").split()), room)),
         )
     console.print(table)
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def outcome(entry: Entry) -> str:

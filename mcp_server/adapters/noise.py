@@ -13,6 +13,7 @@ Hashes = npt.NDArray[np.uint64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
+_TWO_LANES = np.uint64(0x0000FFFF0000FFFF)
 
 
 def mixed(number: int) -> int:
@@ -25,20 +26,29 @@ def mixed(number: int) -> int:
 
 def hashes(seed: int, first: int, count: int) -> Hashes:
     """Give 64 random bits for each of the points first … first + count - 1, shape (count,)."""
-    points = np.arange(first, first + count, dtype=np.int64).astype(np.uint64)
-    bits = points * np.uint64(_GOLDEN) + np.uint64(mixed(seed))
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(bits ^ (bits >> np.uint64(31)), dtype=np.uint64)
+    bits = np.arange(first, first + count, dtype=np.int64).view(np.uint64)
+    bits *= np.uint64(_GOLDEN)
+    bits += np.uint64(mixed(seed))
+    shifted = np.empty_like(bits)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits ^= np.right_shift(bits, np.uint64(shift), out=shifted)
+        bits *= np.uint64(factor)
+    bits ^= np.right_shift(bits, np.uint64(31), out=shifted)
+    return bits
 
 
 def normals(seed: int, first: int, count: int) -> Floats:
     """Give near-normal values (mean 0, variance 1, within ±3.5), shape (count,): sums of four 16-bit uniforms."""
     bits = hashes(seed, first, count)
-    total = np.zeros(count)
-    for shift in (0, 16, 32, 48):
-        total += (bits >> np.uint64(shift)) & np.uint64(0xFFFF)
-    return np.asarray((total / 65535 - 2) * np.sqrt(3), dtype=np.float64)
+    pairs = bits & _TWO_LANES
+    bits >>= np.uint64(16)
+    bits &= _TWO_LANES
+    pairs += bits
+    values = ((pairs & np.uint64(0xFFFFFFFF)) + (pairs >> np.uint64(32))).astype(np.float64)
+    values /= 65535
+    values -= 2
+    values *= np.sqrt(3)
+    return values
 
 
 def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts: float) -> tuple[Floats, Floats]:
@@ -67,11 +77,12 @@ def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts:
             level, heat = _finer(level)[part], _finer(heat)[part]
         low, high = begin, end
         if octave in _HEAT_OCTAVES:
-            heat = heat + bursts * normals(mixed(seed ^ (octave + 1) << 32), low, high - low + 1)
+            heat += bursts * normals(mixed(seed ^ (octave + 1) << 32), low, high - low + 1)
         values = normals(seed + octave, low, high - low + 1)
         if octave < min(_HEAT_OCTAVES):
-            values = values * np.exp(heat)
-        level = level + amplitude * np.sqrt(2.0**octave) * values
+            values *= np.exp(heat)
+        values *= amplitude * np.sqrt(2.0**octave)
+        level += values
     return level[: last - first + 1], np.exp(heat[: last - first + 1])
 
 
@@ -83,5 +94,7 @@ def _finer(values: Floats) -> Floats:
     """Put a point half way between each two."""
     finer = np.empty(2 * len(values) - 1)
     finer[::2] = values
-    finer[1::2] = (values[1:] + values[:-1]) / 2
+    between = finer[1::2]
+    np.add(values[1:], values[:-1], out=between)
+    between /= 2
     return finer

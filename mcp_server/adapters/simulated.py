@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import anyio.to_thread
 import numpy as np
 
 from mcp_server.adapters.noise import Floats, hashes, mixed, walk
-from mcp_server.domain.candles import Candles
+from mcp_server.domain.candles import Candles, merge
 from mcp_server.domain.exchange import Ticker
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import NotFound
@@ -39,7 +40,8 @@ ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _POINT_VOLATILITY = 0.0045 / np.sqrt(240)  # about 0.45 % an hour
 _OCTAVES = 25  # the slowest moves over eight years
 _DAILY_TURNOVER_USD = 4e8
-_CHUNK_POINTS = 1 << 20
+_BLOCK_POINTS = 1 << 17
+_Columns = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +116,14 @@ class SimulatedExchange:
         now_ms = to_ms(self._clock())
         first = max(_first_open(start_ms, timeframe), _first_open(GENESIS_MS, timeframe))
         last = min(_first_open(end_ms, timeframe), candle_open_ms(now_ms, timeframe) + length)  # exclusive
-        market = self._market(symbol)
-        step = max(_CHUNK_POINTS * POINT_MS // length, 1) * length
-        parts = [
-            _chunk(market, start, min(start + step, last), length // POINT_MS, now_ms // POINT_MS)
-            for start in range(first, last, step)
-        ]
-        return Candles(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else Candles.empty()
+        market, points, now = self._market(symbol), length // POINT_MS, now_ms // POINT_MS
+        step = max(_BLOCK_POINTS // points, 1) * length
+        parts = []
+        for start in range(first - (first - candle_open_ms(0, timeframe)) % step, last, step):
+            whole = start + step <= now_ms
+            part = _block(market, start, start + step, points) if whole else _made(market, start, last, points, now)
+            parts.append(Candles(*part).between(first, last))
+        return merge(parts)
 
     def _market(self, symbol: str) -> _Market:
         base, quote = symbol.partition(":")[0].split("/")
@@ -164,7 +167,13 @@ def _first_open(moment_ms: int, timeframe: str) -> int:
     return opened if opened == moment_ms else opened + timeframe_ms(timeframe)
 
 
-def _chunk(market: _Market, start_ms: int, end_ms: int, points: int, now: int) -> tuple[np.ndarray, ...]:
+@lru_cache(maxsize=512)
+def _block(market: _Market, start_ms: int, end_ms: int, points: int) -> _Columns:
+    """Make candles that are all closed; they never change, so the latest asked for are kept (some kB each)."""
+    return _made(market, start_ms, end_ms, points, end_ms // POINT_MS)
+
+
+def _made(market: _Market, start_ms: int, end_ms: int, points: int, now: int) -> _Columns:
     """Make candles of `points` points each from start to end; none of their points is later than the point `now`."""
     first = start_ms // POINT_MS
     last = min(end_ms // POINT_MS, now)

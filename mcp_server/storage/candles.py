@@ -1,17 +1,18 @@
 """The candle store: closed candles of any series, kept for good and given back for any moment of the past."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import from_ms, timeframe_ms
 from mcp_server.storage.database import Database
 
 if TYPE_CHECKING:
     import duckdb
+
+    from mcp_server.domain.candles import Candles
 
 Range = tuple[int, int]
 """[start, end) in Unix ms, of open times."""
@@ -58,7 +59,7 @@ class CandleStore:
             Retryable, Misconfigured: as `Database.write`.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> int:
+        def work(connection: duckdb.DuckDBPyConnection) -> int:
             series_id = _series_id(connection, series)
             _replace(connection, series_id, candles, known)
             first = 0 if begins and not _has_before(connection, series_id, known[0]) else known[0]
@@ -74,8 +75,11 @@ class CandleStore:
         Raises:
             Retryable, Misconfigured: as `Database.read`.
         """
+        import numpy as np
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> Stored:
+        from mcp_server.domain.candles import Candles
+
+        def work(connection: duckdb.DuckDBPyConnection) -> Stored:
             series_id = _find_series(connection, series)
             if series_id is None:
                 return Stored(Candles.empty(), [wanted])
@@ -99,7 +103,7 @@ class CandleStore:
             Retryable, Misconfigured: as `Database.read`.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> list[str]:
+        def work(connection: duckdb.DuckDBPyConnection) -> list[str]:
             rows = connection.execute(
                 "SELECT timeframe FROM series WHERE exchange = ? AND symbol = ?", [exchange, symbol]
             ).fetchall()
@@ -108,7 +112,7 @@ class CandleStore:
         return self._database.read(work)
 
 
-def _find_series(connection: "duckdb.DuckDBPyConnection", series: Series) -> int | None:
+def _find_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int | None:
     row = connection.execute(
         "SELECT id FROM series WHERE exchange = ? AND symbol = ? AND timeframe = ?",
         [series.exchange, series.symbol, series.timeframe],
@@ -116,7 +120,7 @@ def _find_series(connection: "duckdb.DuckDBPyConnection", series: Series) -> int
     return None if row is None else int(row[0])
 
 
-def _series_id(connection: "duckdb.DuckDBPyConnection", series: Series) -> int:
+def _series_id(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
     found = _find_series(connection, series)
     if found is not None:
         return found
@@ -128,7 +132,7 @@ def _series_id(connection: "duckdb.DuckDBPyConnection", series: Series) -> int:
     return int(row[0])
 
 
-def _replace(connection: "duckdb.DuckDBPyConnection", series_id: int, candles: Candles, known: Range) -> None:
+def _replace(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles, known: Range) -> None:
     connection.execute(
         "DELETE FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?", [series_id, *_stamps(known)]
     )
@@ -142,14 +146,14 @@ def _replace(connection: "duckdb.DuckDBPyConnection", series_id: int, candles: C
     connection.unregister("incoming")
 
 
-def _has_before(connection: "duckdb.DuckDBPyConnection", series_id: int, moment_ms: int) -> bool:
+def _has_before(connection: duckdb.DuckDBPyConnection, series_id: int, moment_ms: int) -> bool:
     found = connection.execute(
         "SELECT 1 FROM candles WHERE series_id = ? AND open_time < ? LIMIT 1", [series_id, *_stamps((0, moment_ms))[1:]]
     ).fetchone()
     return found is not None
 
 
-def _cover(connection: "duckdb.DuckDBPyConnection", series_id: int, known: Range) -> None:
+def _cover(connection: duckdb.DuckDBPyConnection, series_id: int, known: Range) -> None:
     """Add a range to what is known, as one with those that it overlaps or touches."""
     joined = _known(connection, series_id, (known[0] - 1, known[1] + 1))
     start = min([known[0], *(begin for begin, _ in joined)])
@@ -161,7 +165,7 @@ def _cover(connection: "duckdb.DuckDBPyConnection", series_id: int, known: Range
     connection.execute("INSERT INTO coverage VALUES (?, ?, ?)", [series_id, *_stamps((start, end))])
 
 
-def _known(connection: "duckdb.DuckDBPyConnection", series_id: int, within: Range) -> list[Range]:
+def _known(connection: duckdb.DuckDBPyConnection, series_id: int, within: Range) -> list[Range]:
     rows = connection.execute(
         "SELECT epoch_ms(start_time), epoch_ms(end_time) FROM coverage "
         "WHERE series_id = ? AND end_time > ? AND start_time < ? ORDER BY start_time",

@@ -12,7 +12,7 @@ from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, HistoryAnswer, StrategyName, about, tool
 
 if TYPE_CHECKING:
-    from mcp_server.domain.rules import Verdict
+    from mcp_server.domain.rules.compiled import Verdict
 
 
 class SeenCondition(BaseModel):
@@ -44,7 +44,7 @@ async def evaluate_strategy(call: Call, strategy_name: StrategyName, as_of: AsOf
 
     Gives the signal, which condition decided, and the values it saw. Nothing is recorded.
     """
-    from mcp_server.domain.rules import compile_rules
+    from mcp_server.domain.rules.compiled import compile_rules
 
     strategy = await anyio.to_thread.run_sync(call.kit.strategies.read, strategy_name)
     rules = strategy.config.rules

@@ -71,7 +71,7 @@ def _tool_findings(strategy: Strategy, tools: dict[str, bool]) -> list[str]:
 
 
 def _rule_findings(strategy: Strategy) -> list[str]:
-    from mcp_server.domain.rules import compile_rules
+    from mcp_server.domain.rules.compiled import compile_rules
 
     if strategy.config.rules is None:
         return []

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from mcp_server.domain.outcome import SignalName
-from mcp_server.domain.rules_tree import CROSSINGS, WINDOWS, Node
+from mcp_server.domain.rules.tree import CROSSINGS, WINDOWS, Node
 
 RuleName = Literal["buy", "sell"]
 
@@ -127,16 +127,16 @@ def explain(rules: Sequence[Seen], candles: int, history: int) -> str:
 
 def _explain_missing(undecided: Sequence[Seen], candles: int, history: int) -> str:
     conditions = [condition for seen in undecided for condition in seen.deciding()]
-    names = " and ".join(seen.rule.name for seen in undecided)
+    names, verb = " and ".join(seen.rule.name for seen in undecided), "has" if len(undecided) == 1 else "have"
     texts = " and ".join(dict.fromkeys(repr(condition.text) for condition in conditions))
     missing = list(
         dict.fromkeys(name for condition in conditions for name, value in condition.values.items() if value is None)
     )
     if not missing:
-        return f"Cannot decide: {names} has no value, because {texts} is undefined here, as a division by zero is."
+        return f"Cannot decide: {names} {verb} no value, because {texts} is undefined here, as a division by zero is."
     lacks = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing at this candle"
     few = f"; {candles} {'candle is' if candles == 1 else 'candles are'} too few, {history} are wanted"
-    return f"Cannot decide: {names} has no value, because {lacks} (in {texts}){few if candles < history else ''}."
+    return f"Cannot decide: {names} {verb} no value, because {lacks} (in {texts}){few if candles < history else ''}."
 
 
 def _listed(conditions: Sequence[Condition], verb: str = "") -> str:

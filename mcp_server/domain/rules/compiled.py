@@ -13,11 +13,11 @@ import numpy as np
 from mcp_server.domain.candles import Candles, Floats, Times
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.spec import CANDLE_COLUMNS, Spec, parse_specs
-from mcp_server.domain.rules_engine import Engine
-from mcp_server.domain.rules_reader import read_rule
-from mcp_server.domain.rules_sql import ROW, Stages
-from mcp_server.domain.rules_tree import columns_reached
-from mcp_server.domain.rules_verdict import Condition, Rule, RuleName, Seen, Verdict, decide, explain
+from mcp_server.domain.rules.engine import Engine
+from mcp_server.domain.rules.reader import read_rule
+from mcp_server.domain.rules.sql import ROW, Stages
+from mcp_server.domain.rules.tree import columns_reached
+from mcp_server.domain.rules.verdict import Condition, Rule, RuleName, Seen, Verdict, decide, explain
 from mcp_server.domain.strategy import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
@@ -136,6 +136,7 @@ class CompiledRules:
         return {**table, ROW: np.arange(len(candles), dtype=np.int64)}
 
 
+@lru_cache(maxsize=256)
 def compile_rules(rules: Rules) -> CompiledRules:
     """Check a strategy's rules and make them ready. Nothing of their text is ever run.
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mcp_server.domain.rules_engine import Engine
-from mcp_server.domain.rules_text import balanced, check_text, only_expression, span
-from mcp_server.domain.rules_tree import (
+from mcp_server.domain.rules.engine import Engine
+from mcp_server.domain.rules.text import balanced, check_text, only_expression, span
+from mcp_server.domain.rules.tree import (
     ALLOWED,
     ARITHMETIC,
     CROSSINGS,
@@ -15,6 +15,7 @@ from mcp_server.domain.rules_tree import (
     MAX_N,
     MAX_NODES,
     MAX_REACH,
+    WINDOWS,
     Kind,
     Node,
     columns_reached,
@@ -173,8 +174,8 @@ class _Reader:
         value = int(literal["text"]) if literal.get("kind") == "INTEGER" else None
         if raw["class"] != "CONSTANT" or raw["alias"] or value is None or not low <= value <= high:
             raise BadInput(
-                f"the last argument of {name!r} is {self._slice(raw)!r}. Write a whole number from {low} to {high}, "
-                f"as in {FUNCTIONS[name].rsplit(' or ', maxsplit=1)[-1]}: a rule sees no later candle."
+                f"the last argument of {name!r} is {self._slice(raw)!r}. Write a whole number from {low} to {high} "
+                f"there{': a rule sees no later candle' if name in WINDOWS else ''}."
             )
         return value
 

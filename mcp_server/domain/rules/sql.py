@@ -7,8 +7,8 @@ stage under it. What is undefined (a division by zero, a root of a negative numb
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_server.domain.rules_engine import TABLE
-from mcp_server.domain.rules_tree import ARITHMETIC, MAX_STAGES, WINDOWS, Node
+from mcp_server.domain.rules.engine import TABLE
+from mcp_server.domain.rules.tree import ARITHMETIC, MAX_STAGES, WINDOWS, Node
 from mcp_server.errors import BadInput
 
 ROW = "_row"

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mcp_server.domain.rules_engine import Engine
-from mcp_server.domain.rules_tree import ALLOWED, MAX_DEPTH
+from mcp_server.domain.rules.engine import Engine
+from mcp_server.domain.rules.tree import ALLOWED, MAX_DEPTH
 from mcp_server.errors import BadInput
 
 _SELECT = "SELECT "

@@ -1,0 +1,28 @@
+"""The direction of imports, as contracts that import-linter checks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter import cli
+
+ROOT = Path(__file__).parents[2]
+
+HEAVY = ("ccxt", "duckdb", "numpy", "pandas", "stamina", "talib", "typer")
+
+
+def test_imports_point_one_way(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    code = cli.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True)
+    assert code == 0, capsys.readouterr().out
+
+
+def test_what_is_slow_to_import_waits_until_it_is_used() -> None:
+    """A host that starts the server waits for its first answer."""
+    script = (
+        "import sys; from mcp_server.app import build_server; from mcp_server.settings import load_settings\n"
+        f"build_server(load_settings()); print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []

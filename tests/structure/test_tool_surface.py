@@ -1,0 +1,107 @@
+"""What the server offers, by enumeration: names, hints, descriptions, schemas, and what all of it costs a model."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp_types import Tool
+
+from mcp_server.app import build_server
+from mcp_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+MODEL_BUDGET_BYTES = 18_000
+WHOLE_BUDGET_BYTES = 40_000
+TOOLS_WHEN_COMPLETE = 21
+
+OFFERED = {
+    "calculate_macd": "read",
+    "calculate_rsi": "read",
+    "evaluate_strategy": "read",
+    "get_ohlcv": "read",
+    "get_price": "read",
+    "list_signals": "read",
+    "list_strategies": "read",
+    "read_strategy": "read",
+    "write_strategy": "write",
+}
+
+
+@pytest.fixture
+async def tools(home: Path) -> list[Tool]:
+    async with Client(build_server(Settings(home=home))) as client:
+        return (await client.list_tools()).tools
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+async def test_exactly_these_tools_are_offered(tools: list[Tool]) -> None:
+    kinds = {t.name: "read" if t.annotations and t.annotations.read_only_hint else "write" for t in tools}
+    assert kinds == OFFERED
+
+
+async def test_what_a_model_pays_for_stays_within_its_share_of_the_budget(tools: list[Tool]) -> None:
+    paid = [{"name": t.name, "description": t.description, "input_schema": t.input_schema} for t in tools]
+    share = len(tools) / TOOLS_WHEN_COMPLETE
+    assert _bytes(paid) <= MODEL_BUDGET_BYTES * share, "the tools to come need their share of the budget too"
+    whole = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    assert _bytes(whole) <= WHOLE_BUDGET_BYTES * share
+
+
+async def test_every_tool_is_described_for_a_model_that_pays_for_each_word(tools: list[Tool]) -> None:
+    for tool in tools:
+        assert tool.title
+        assert tool.description
+        assert re.match(r"[A-Z][a-z]+ ", tool.description), f"{tool.name}: begin with a verb"
+        assert len(tool.description) <= 500, tool.name
+        assert tool.annotations is not None
+        assert None not in (
+            tool.annotations.read_only_hint,
+            tool.annotations.destructive_hint,
+            tool.annotations.open_world_hint,
+        )
+
+
+async def test_every_schema_is_strict_and_carries_no_ballast(tools: list[Tool]) -> None:
+    for tool in tools:
+        assert tool.input_schema["additionalProperties"] is False
+        assert tool.output_schema, f"{tool.name}: give a result model"
+        assert '"title":' not in json.dumps(tool.input_schema["properties"])
+
+
+async def test_every_tool_has_its_file_and_a_row_in_the_readme(tools: list[Tool]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for tool in tools:
+        assert len(list((ROOT / "mcp_server" / "tools").glob(f"*/{tool.name}.py"))) == 1
+        assert f"`{tool.name}`" in readme
+
+
+DEFAULT_CALLS: dict[str, dict[str, Any]] = {
+    "calculate_macd": {"symbol": "BTC/USDT"},
+    "calculate_rsi": {"symbol": "BTC/USDT"},
+    "evaluate_strategy": {"strategy_name": "rsi-reversion"},
+    "get_ohlcv": {"symbol": "BTC/USDT"},
+    "get_price": {"symbol": "BTC/USDT"},
+    "list_signals": {},
+    "list_strategies": {},
+    "read_strategy": {"strategy_name": "btc-two-analysts"},
+    "write_strategy": {
+        "strategy_name": "mine",
+        "config": {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > 1"}},
+    },
+}
+
+
+async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together(home: Path) -> None:
+    assert set(DEFAULT_CALLS) == set(OFFERED)
+    async with Client(build_server(Settings(home=home, exchange="simulated"))) as client:
+        for name, arguments in DEFAULT_CALLS.items():
+            result = await client.call_tool(name, arguments)
+            assert not result.is_error, result.content
+            assert _bytes(result.model_dump(mode="json", by_alias=True, exclude_none=True)) < 8_000, name

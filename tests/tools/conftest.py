@@ -1,0 +1,50 @@
+"""The composed server, driven through a real MCP client in memory, at a moment that the tests choose."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp_types import CallToolResult, TextContent
+
+from mcp_server.app import build_server
+from mcp_server.settings import Settings
+
+NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
+
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+
+
+class Told(Exception):
+    """A tool answered with an error; the text is what the caller reads."""
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    return Settings(home=home, exchange="simulated")
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[Client]:
+    async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
+        yield client
+
+
+def answer_of(result: CallToolResult) -> dict[str, Any]:
+    text = "".join(block.text for block in result.content if isinstance(block, TextContent))
+    if result.is_error:
+        raise Told(text)
+    assert result.structured_content is not None
+    assert text
+    structured: dict[str, Any] = result.structured_content
+    return structured
+
+
+@pytest.fixture
+def ask(client: Client) -> Ask:
+    async def call(name: str, **arguments: Any) -> dict[str, Any]:
+        return answer_of(await client.call_tool(name, arguments))
+
+    return call

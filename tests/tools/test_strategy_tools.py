@@ -1,0 +1,93 @@
+from typing import Any
+
+import pytest
+
+from mcp_server.storage.home import Home
+from tests.tools.conftest import Ask, Told
+
+RULES = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 100", "sell": "rsi_14 > 100", "confidence": 60}
+CONFIG: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "1h", "rules": RULES}
+AGENTS = {"watcher": {"description": "Watches", "prompt": "Use get_price.", "tools": ["mcp__market__get_price"]}}
+
+
+async def test_a_strategy_is_written_read_and_listed(ask: Ask) -> None:
+    written = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "engine": "claude"}, agents=AGENTS)
+    assert (written["replaced"], written["engine"]) == (None, "claude")
+    read = await ask("read_strategy", strategy_name="mine")
+    assert (read["version"], read["origin"]) == (written["version"], "home")
+    assert read["agents"]["watcher"]["tools"] == ["get_price"]
+    rows = {row[0]: row for row in (await ask("list_strategies"))["rows"]}
+    assert rows["mine"][1:6] == ["home", "claude", "BTC/USDT", "1h", "active"]
+    assert rows["rsi-reversion"][1] == "example"
+
+
+async def test_what_is_read_can_be_written_back(ask: Ask) -> None:
+    read = await ask("read_strategy", strategy_name="btc-two-analysts")
+    written = await ask(
+        "write_strategy", strategy_name="btc-two-analysts", config=read["config"], agents=read["agents"]
+    )
+    assert written["version"] == read["version"]
+
+
+async def test_every_problem_is_listed_at_once_and_nothing_is_written(ask: Ask) -> None:
+    agents = {"a": {"description": "d", "prompt": "p", "tools": ["get_prise", "write_strategy"]}, "b": {"prompt": "p"}}
+    config = {"trading_pair": "BTC/USDT", "interval": "7m", "rules": {"indicators": ["rsy(14)"], "bye": "x"}}
+    with pytest.raises(Told) as caught:
+        await ask("write_strategy", strategy_name="mine", config=config, agents=agents)
+    for said in ("interval: Input should be '1m'", "rules.bye: not a known key. Did you mean 'buy'", "b description:"):
+        assert said in str(caught.value)
+    config = {**CONFIG, "rules": {"indicators": ["rsy(14)"], "buy": "close > 1"}}
+    with pytest.raises(Told) as caught:
+        await ask("write_strategy", strategy_name="mine", config=config, agents={"a": agents["a"]})
+    for said in ("Did you mean 'get_price'", "'write_strategy' writes", "Unknown indicator 'rsy'"):
+        assert said in str(caught.value)
+    with pytest.raises(Told, match="Unknown strategy 'mine'"):
+        await ask("read_strategy", strategy_name="mine")
+
+
+async def test_an_evaluation_says_which_condition_decided_and_what_it_saw(ask: Ask) -> None:
+    await ask("write_strategy", strategy_name="mine", config=CONFIG)
+    said = await ask("evaluate_strategy", strategy_name="mine")
+    rsi = await ask("calculate_rsi", symbol="BTC/USDT")
+    assert (said["signal"], said["confidence"], said["price"]) == ("BUY", 60, rsi["close"])
+    assert said["conditions"][0]["text"] == "rsi_14 < 100"
+    assert said["conditions"][0]["values"]["rsi_14"] == pytest.approx(rsi["rsi"], rel=1e-9)
+    assert (said["open_time"], said["simulated"]) == ("2026-05-20T11:00Z", True)
+    assert "rsi_14 < 100" in said["reasoning"]
+
+
+async def test_rules_that_cannot_decide_give_no_signal_and_no_confidence(ask: Ask) -> None:
+    await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": {**RULES, "sell": "rsi_14 > 0"}})
+    said = await ask("evaluate_strategy", strategy_name="mine")
+    assert (said["signal"], said["confidence"]) == (None, None)
+    assert "both" in said["reasoning"]
+    said = await ask("evaluate_strategy", strategy_name="mine", as_of="2017-01-01T05:00Z")
+    assert said["signal"] is None
+    assert "rsi_14" in said["reasoning"]
+
+
+async def test_a_strategy_without_rules_says_so(ask: Ask) -> None:
+    config = {"trading_pair": "BTC/USDT", "interval": "1h"}
+    await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS)
+    with pytest.raises(Told, match=r"has no rules\. Add 'rules'"):
+        await ask("evaluate_strategy", strategy_name="mine")
+
+
+async def test_a_broken_file_is_told_by_every_tool_that_meets_it(ask: Ask, home: Any) -> None:
+    folder = Home(home).strategies / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+    for tool in ("read_strategy", "evaluate_strategy"):
+        with pytest.raises(Told, match=r"mine/config\.json' is not JSON at line 1, column 2"):
+            await ask(tool, strategy_name="mine")
+    rows = {row[0]: row for row in (await ask("list_strategies"))["rows"]}
+    assert "is not JSON" in rows["mine"][6]
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", ".versions", "A B"])
+async def test_a_name_that_is_a_path_reaches_no_file(ask: Ask, name: str) -> None:
+    for tool in ("read_strategy", "evaluate_strategy"):
+        with pytest.raises(Told, match="strategy_name: String should match pattern"):
+            await ask(tool, strategy_name=name)
+    with pytest.raises(Told, match="strategy_name: String should match pattern"):
+        await ask("write_strategy", strategy_name=name, config=CONFIG)
