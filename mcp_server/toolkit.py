@@ -10,8 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mcp_server.storage.strategies import StrategyFolders
 
 AS_OF_HEADER = "x-trader-as-of"
+EXCHANGE_HEADER = "x-trader-exchange"
 
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
 ExchangeId = Annotated[
@@ -63,7 +64,7 @@ class Call:
     """One call of a tool: the kit, and what this caller said beside the arguments."""
 
     kit: Kit
-    header_as_of: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def moment(self, as_of: str | None) -> datetime:
         """Give the moment to answer for: the earliest of now, the argument, the header and the setting.
@@ -72,15 +73,15 @@ class Call:
             BadInput: the argument or the header is no moment.
         """
         said = [parse_moment(as_of)] if as_of else []
-        if self.header_as_of:
-            said.append(parse_moment(self.header_as_of, name="the header X-Trader-As-Of"))
+        if header := self.headers.get(AS_OF_HEADER):
+            said.append(parse_moment(header, name="the header X-Trader-As-Of"))
         if self.kit.as_of is not None:
             said.append(self.kit.as_of)
         return min([self.kit.clock(), *said])
 
     def exchange(self, exchange: str | None) -> str:
-        """Give the exchange to ask: the argument, else the server's default."""
-        return exchange or self.kit.default_exchange
+        """Give the exchange to ask: the argument, else the header's (a run's own), else the server's default."""
+        return exchange or self.headers.get(EXCHANGE_HEADER) or self.kit.default_exchange
 
 
 class Answer(BaseModel):
@@ -207,9 +208,8 @@ class StrictTool(Tool):
         except ValidationError as error:
             lines = validation_lines(error, self.fn_metadata.arg_model, "argument")
             raise ToolError(f"{self.name}: " + "\n".join(lines)) from error
-        header = (context.headers or {}).get(AS_OF_HEADER)
         try:
-            answer = await self.fn(call=Call(self._kit, header), **checked)
+            answer = await self.fn(call=Call(self._kit, context.headers or {}), **checked)
         except TraderError as error:
             raise ToolError(str(error)) from error
         except Exception as error:

@@ -6,7 +6,7 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import anyio
 import typer
@@ -61,7 +61,10 @@ def demo(
     """Run an example strategy over simulated days: no key, no network, a journal of its own."""
     from runner.demo import run_demo
 
-    anyio.run(run_demo, load_settings(), days, Console())
+    try:
+        anyio.run(run_demo, load_settings(), days, Console())
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
 
 
 @app.command()
@@ -90,7 +93,10 @@ def run(
     told = Console(stderr=True, quiet=quiet)
     runner = Runner(parts.settings, parts.journal, lambda line: told.print(f"[dim]{line}[/]", highlight=False))
     request = Request(strategy, chosen, "manual", as_of)
-    executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))
+    try:
+        executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))
+    except KeyboardInterrupt:
+        _fail("interrupted: the run was stopped, and is recorded as that", 130)
     if as_json:
         _print_json(show.as_json(executed))
     else:
@@ -157,12 +163,14 @@ def main() -> None:
         _fail(error, 2)
     except TraderError as error:
         _fail(error, 1)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
 
 
-def _fail(why: object, code: int) -> None:
-    typer.echo(f"claude-trader: {why}", err=True)
+def _fail(why: object, code: int) -> NoReturn:
+    """End with a message; a caller that asked for JSON gets one object all the same."""
+    if "--json" in sys.argv:
+        _print_json({"status": "error", "error": str(why)})
+    else:
+        typer.echo(f"claude-trader: {why}", err=True)
     sys.exit(code)
 
 

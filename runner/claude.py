@@ -61,6 +61,9 @@ async def run_claude(task: ClaudeTask) -> Outcome:
             await _converse(task, transcript)
     except TraderError as error:
         return Outcome(Status.ERROR, error=str(error), model=strategy.config.model)
+    except OSError as error:
+        why = f"The folder of the run could not be made or removed: {error.strerror}. Check the disk and TMPDIR."
+        return Outcome(Status.ERROR, error=why, model=strategy.config.model)
     return conclude(transcript, strategy, task.secrets, in_time=not limit.cancelled_caught)
 
 
@@ -100,7 +103,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
     config = task.strategy.config
     declared = {tool for agent in task.strategy.agents.values() for tool in agent.tools}
     environment = {**task.environment, **CLI_SETTINGS, **folder.environment}
-    headers = {"X-Trader-As-Of": task.as_of.astimezone(UTC).isoformat()}
+    headers = {"X-Trader-As-Of": task.as_of.astimezone(UTC).isoformat(), "X-Trader-Exchange": task.exchange}
     if task.server_token is not None:  # by name: headers are part of the command line
         headers["Authorization"] = "Bearer ${TRADER_TOKEN}"
         environment["TRADER_TOKEN"] = task.server_token.get_secret_value()

@@ -1,9 +1,8 @@
 """What must hold before a claude run is worth starting: a credential, and tools that exist and only look."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from mcp_server.domain.strategy import Strategy
-from mcp_server.domain.teaching import nearest
+from mcp_server.domain.strategy import InvalidStrategy, Strategy, tool_findings
 from mcp_server.errors import BadInput, Misconfigured
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
@@ -30,13 +29,13 @@ def require_tools(strategy: Strategy, tools: Mapping[str, bool]) -> None:
         tools: every tool of the server, name → whether it only reads.
 
     Raises:
-        BadInput: with each finding, and the nearest names.
+        BadInput: with every finding, and the nearest names.
     """
     if not strategy.agents:
         instead = without_claude(has_rules=strategy.config.rules is not None)
         raise BadInput(f"Strategy {strategy.name!r} has no sub-agents: add agents.json, or {instead}")
-    if findings := list(_tool_findings(strategy, tools)):
-        raise BadInput(" ".join(findings))
+    if findings := tool_findings(strategy, tools):
+        raise InvalidStrategy(strategy.name, findings)
 
 
 def without_claude(*, has_rules: bool) -> str:
@@ -44,15 +43,3 @@ def without_claude(*, has_rules: bool) -> str:
     if has_rules:
         return "run this strategy's rules with --engine rules."
     return "give the strategy 'rules' and run it with --engine rules."
-
-
-def _tool_findings(strategy: Strategy, tools: Mapping[str, bool]) -> Iterator[str]:
-    reading = [name for name, only_reads in tools.items() if only_reads]
-    for name, agent in strategy.agents.items():
-        if not agent.tools:
-            yield f"Sub-agent {name!r} declares no tools, so it could only invent. Known: {', '.join(sorted(reading))}."
-        for tool in agent.tools:
-            if tool not in tools:
-                yield f"Sub-agent {name!r} declares {tool!r}, which the server does not offer.{nearest(tool, reading)}"
-            elif not tools[tool]:
-                yield f"Sub-agent {name!r} declares {tool!r}, which changes things: a run may only look. Remove it."

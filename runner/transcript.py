@@ -1,5 +1,6 @@
 """What happened in a claude run: who was started, who called what with which result, and how it ended."""
 
+import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -111,7 +112,7 @@ class Transcript:
             name = str(arguments.get("subagent_type", "unnamed"))
             declared = self._strategy.agents.get(name)
             self.starts[call_id] = SubAgent(name, frozenset(declared.tools if declared else ()))
-            self._tell(f"{name} started")
+            self._say(f"{name} started")
         elif agent is None and tool == ANSWER_TOOL:
             self.raw_answer = arguments
         elif agent in self.starts:
@@ -119,7 +120,7 @@ class Transcript:
             self._calls[call_id] = call
             self.starts[agent].calls.append(call)
             self.starts[agent].report = None
-            self._tell(f"{self.starts[agent].name}: {call.tool}({_shown(arguments)})")
+            self._say(f"{self.starts[agent].name}: {call.tool}({_shown(arguments)})")
 
     def returned(self, call_id: str, content: Content, *, is_error: bool, status: str | None) -> None:
         """Note a tool's result; for a start of a sub-agent `status` says how that ended."""
@@ -130,7 +131,7 @@ class Transcript:
             agent.completed = status == "completed" and not is_error
             agent.report = agent.report if agent.completed else result
             why = agent.missing
-            self._tell(f"{agent.name} {why}" if why else f"{agent.name} reported")
+            self._say(f"{agent.name} {why}" if why else f"{agent.name} reported")
 
     def spent(self, agent: str | None, message_id: str, model: str, usage: Mapping[str, Any]) -> None:
         """Note the tokens of one message; it may be told several times, and grows."""
@@ -153,6 +154,10 @@ class Transcript:
         """Give the tokens of one sub-agent's start, or of the orchestrator; None when none were told."""
         told = [usage for owner, usage in self._usage.values() if owner == agent]
         return {name: sum(usage[name] for usage in told) for name in _TOKENS} if told else None
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(Exception):  # a closed terminal does not end a run
+            self._tell(line)
 
     def _grow(self, message_id: str, agent: str | None, usage: Mapping[str, Any]) -> None:
         known = self._usage.setdefault(message_id, (agent, dict.fromkeys(_TOKENS, 0)))[1]

@@ -17,8 +17,8 @@ import numpy as np
 from mcp_server.adapters.noise import Floats, hashes, mixed, walk
 from mcp_server.domain.candles import Candles, merge
 from mcp_server.domain.exchange import Ticker
-from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, timeframe_ms, to_ms
-from mcp_server.errors import NotFound
+from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, iso, timeframe_ms, to_ms
+from mcp_server.errors import NotFound, NotSupported
 
 POINT_MS = 15_000
 GENESIS_MS = to_ms(datetime(2017, 1, 1, tzinfo=UTC))
@@ -49,7 +49,7 @@ class _Market:
     seed: int
     price: float
     decimals: int
-    lot: float
+    lot_decimals: int
 
 
 class SimulatedExchange:
@@ -91,7 +91,11 @@ class SimulatedExchange:
         return await anyio.to_thread.run_sync(self._candles, symbol, timeframe, start_ms, end_ms)
 
     async def ticker(self, symbol: str) -> Ticker:
-        """Make the present snapshot."""
+        """Make the present snapshot.
+
+        Raises:
+            NotSupported: the present is before the market's first moment.
+        """
         return await anyio.to_thread.run_sync(self._ticker, symbol)
 
     async def close(self) -> None:
@@ -99,6 +103,8 @@ class SimulatedExchange:
 
     def _ticker(self, symbol: str) -> Ticker:
         now_ms = to_ms(self._clock())
+        if now_ms < GENESIS_MS:
+            raise NotSupported(f"The simulated market begins at {iso(GENESIS_MS)}. Ask for a later moment.")
         day = self._candles(symbol, "1m", now_ms - DAY_MS, now_ms + 1)
         market = self._market(symbol)
         last, spread = float(day.close[-1]), 10.0**-market.decimals
@@ -131,8 +137,8 @@ class SimulatedExchange:
         digest = int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
         price = _usd(base) / _usd(quote)
         magnitude = int(np.floor(np.log10(price)))
-        lot = 10.0 ** (np.floor(np.log10(_DAILY_TURNOVER_USD / _usd(base) / 5760)) - 4)
-        return _Market(digest, price, max(6 - magnitude, 0), lot)
+        lot_decimals = 4 - int(np.floor(np.log10(_DAILY_TURNOVER_USD / _usd(base) / 5760)))
+        return _Market(digest, price, max(6 - magnitude, 0), lot_decimals)
 
 
 def unified(text: str) -> str:
@@ -149,6 +155,8 @@ def unified(text: str) -> str:
     else:
         raise NotFound(f"Unknown symbol {text!r} on 'simulated'. Write base and quote, like 'BTC/USDT'.")
     base, quote = ALIASES.get(base, base), ALIASES.get(quote, quote)
+    if settle and settle[1:] not in (base, quote):
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'. Did you mean {f'{base}/{quote}:{quote}'!r}?")
     if base == quote:
         raise NotFound(f"Unknown symbol {text!r} on 'simulated': base and quote are the same. Try 'BTC/USDT'.")
     return f"{base}/{quote}{settle}"
@@ -189,8 +197,13 @@ def _made(market: _Market, start_ms: int, end_ms: int, points: int, now: int) ->
         np.maximum(np.maximum.reduceat(price[inner], opens), price[closes]),
         np.minimum(np.minimum.reduceat(price[inner], opens), price[closes]),
         price[closes],
-        np.round(np.add.reduceat(lots[inner], opens) * market.lot, 12),
+        _in_base(np.add.reduceat(lots[inner], opens), market.lot_decimals),
     )
+
+
+def _in_base(lots: Floats, lot_decimals: int) -> Floats:
+    """Turn whole lots into base units, rounded once: sums of lots are exact, so all timeframes agree on volume."""
+    return lots / 10.0**lot_decimals if lot_decimals >= 0 else lots * 10.0**-lot_decimals
 
 
 def _lots(market: _Market, first: int, price: Floats, heat: Floats) -> Floats:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mcp_server.domain.outcome import Engine
-from mcp_server.domain.teaching import validation_lines
+from mcp_server.domain.teaching import nearest, validation_lines
 from mcp_server.errors import BadInput
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
@@ -157,6 +157,27 @@ class Strategy(_Strict):
     def agents_json(self) -> dict[str, Any]:
         """Give `agents.json` as it is written: a mapping with plain tool names."""
         return {name: agent.model_dump(mode="json", exclude_unset=True) for name, agent in self.agents.items()}
+
+
+def tool_findings(strategy: Strategy, tools: Mapping[str, bool]) -> list[str]:
+    """List what is wrong with the tools of its sub-agents; nothing when all is well.
+
+    Args:
+        strategy: whose sub-agents are checked.
+        tools: every tool that the server offers, name → whether it only reads.
+    """
+    reading = [name for name, only_reads in tools.items() if only_reads]
+    findings = []
+    for name, agent in strategy.agents.items():
+        place = f"agents.json {name}.tools"
+        if not agent.tools:
+            findings.append(f"{place}: none, so it could only invent. Known: {', '.join(sorted(reading))}.")
+        for tool in agent.tools:
+            if tool not in tools:
+                findings.append(f"{place}: the server offers no tool {tool!r}.{nearest(tool, reading)}")
+            elif not tools[tool]:
+                findings.append(f"{place}: {tool!r} changes things, and a run may only look. Remove it.")
+    return findings
 
 
 class InvalidStrategy(BadInput):

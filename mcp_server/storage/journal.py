@@ -79,6 +79,7 @@ class Journal:
         Raises:
             Retryable, Misconfigured: as `Database.write`; then the run has no row and must not start.
         """
+        self._home.prepare()
         self.settle()
         key = uuid4().hex
         presence = Presence(self._home.running / key)

@@ -1,15 +1,21 @@
 """Claude runs over the real SDK and the real agent CLI, against a scripted Messages API and a real tool server."""
 
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
-from runner.claude import run_claude
+from mcp_server.errors import Misconfigured
+from runner.claude import check_ready, run_claude
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Fail,
@@ -52,27 +58,45 @@ async def _run(server: ToolServer, steps: dict[str, Sequence[Step]], **config: A
     return outcome
 
 
-async def test_two_sub_agents_report_and_one_signal_comes_of_it(server: ToolServer) -> None:
-    told: list[str] = []
-    with ScriptedMessagesApi(script()) as api:
-        outcome = await run_claude(task(api.url, server.url, on_event=told.append))
+@dataclass(frozen=True)
+class _GoodRun:
+    outcome: Outcome
+    api: ScriptedMessagesApi
+    server: ToolServer
+    told: list[str]
 
+    @property
+    def trace(self) -> dict[str, Any]:
+        assert self.outcome.trace is not None
+        return dict(self.outcome.trace)
+
+
+@pytest.fixture(scope="module")
+def good() -> _GoodRun:
+    """One run in which all goes well, for every test that only looks at it."""
+    told: list[str] = []
+    with ToolServer() as server, ScriptedMessagesApi(script()) as api:
+        outcome = anyio.run(run_claude, task(api.url, server.url, on_event=told.append))
+    return _GoodRun(outcome, api, server, told)
+
+
+def test_two_sub_agents_report_and_one_signal_comes_of_it(good: _GoodRun) -> None:
+    outcome = good.outcome
     assert (outcome.status, outcome.error) == (Status.SUCCESS, None)
     assert outcome.signal is not None
     assert (outcome.signal.signal, outcome.signal.confidence) == ("BUY", Decimal("72.50"))
     assert outcome.signal.data == {"sub_agent_results": GOOD_ANSWER["sub_agent_results"]}
     assert outcome.signal.price is None
-    assert sorted(name for name, _ in server.calls) == ["calculate_rsi", "get_price"]
-    assert {headers.get("x-trader-as-of") for headers in server.headers} == {"2026-03-01T12:00:00+00:00"}
-    assert {"price-monitor: get_price(BTC/USDT)", "price-monitor reported", "rsi-analyzer reported"} <= set(told)
+    assert {"price-monitor: get_price(BTC/USDT)", "price-monitor reported", "rsi-analyzer reported"} <= set(good.told)
 
 
-async def test_the_trace_holds_each_call_with_its_result_and_every_token_once(server: ToolServer) -> None:
-    outcome = await _run(server, script())
-    assert outcome.trace is not None
-    agents = {agent["name"]: agent for agent in outcome.trace["sub_agents"]}
+def test_every_request_to_the_server_carries_the_as_of_time(good: _GoodRun) -> None:
+    assert sorted(name for name, _ in good.server.calls) == ["calculate_rsi", "get_price"]
+    assert {headers.get("x-trader-as-of") for headers in good.server.headers} == {"2026-03-01T12:00:00+00:00"}
 
-    price = agents["price-monitor"]
+
+def test_the_trace_holds_each_call_with_its_result(good: _GoodRun) -> None:
+    price = next(agent for agent in good.trace["sub_agents"] if agent["name"] == "price-monitor")
     assert price["calls"] == [
         {
             "tool": "get_price",
@@ -82,29 +106,31 @@ async def test_the_trace_holds_each_call_with_its_result_and_every_token_once(se
         }
     ]
     assert (price["reported"], price["report"]) == (True, "It costs 42.5.")
-    assert price["tokens"] == {"input": 200, "output": 40, "cache_read": 0, "cache_creation": 0}
-    told = [outcome.trace["orchestrator"]["tokens"], *(agent["tokens"] for agent in agents.values())]
-    assert sum(sum(tokens.values()) for tokens in told) == outcome.tokens_used == 720
-    assert outcome.cost_usd is not None
-    assert outcome.cost_usd > 0
 
 
-async def test_each_agent_is_offered_exactly_what_it_needs(server: ToolServer) -> None:
-    with ScriptedMessagesApi(script()) as api:
-        await run_claude(task(api.url, server.url))
-    assert {frozenset(request.tools) for request in api.of(ORCHESTRATOR)} == {frozenset({"Agent", "StructuredOutput"})}
-    assert {frozenset(request.tools) for request in api.of(PRICE)} == {frozenset({"mcp__trader__get_price"})}
-    assert {frozenset(request.tools) for request in api.of(RSI)} == {frozenset({"mcp__trader__calculate_rsi"})}
-    offered = api.of(ORCHESTRATOR)[0].text
+def test_every_token_is_counted_once_and_belongs_to_somebody(good: _GoodRun) -> None:
+    told = [good.trace["orchestrator"]["tokens"], *(agent["tokens"] for agent in good.trace["sub_agents"])]
+    assert told == [{"input": 200, "output": 40, "cache_read": 0, "cache_creation": 0}] * 3
+    assert good.outcome.tokens_used == 720
+    assert good.outcome.cost_usd is not None
+    assert good.outcome.cost_usd > 0
+
+
+def test_each_agent_is_offered_exactly_what_it_needs(good: _GoodRun) -> None:
+    asked = {(request.role, frozenset(request.tools)) for request in good.api.requests}
+    assert asked == {
+        (ORCHESTRATOR, frozenset({"Agent", "StructuredOutput"})),
+        (PRICE, frozenset({"mcp__trader__get_price"})),
+        (RSI, frozenset({"mcp__trader__calculate_rsi"})),
+    }
+    offered = good.api.of(ORCHESTRATOR)[0].text
     assert "price-monitor: Watches it." in offered
     assert "Explore" not in offered
     assert "general-purpose:" not in offered
 
 
-async def test_both_sub_agents_work_at_the_same_time(server: ToolServer) -> None:
-    with ScriptedMessagesApi(script()) as api:
-        await run_claude(task(api.url, server.url))
-    order = [request.role for request in api.requests]
+def test_both_sub_agents_work_at_the_same_time(good: _GoodRun) -> None:
+    order = [request.role for request in good.api.requests]
     assert set(order[1:3]) == {PRICE, RSI}, "both start before either has ended"
 
 
@@ -258,9 +284,9 @@ async def test_a_tool_server_that_can_not_be_reached_is_an_error(broken: str) ->
 @pytest.mark.parametrize(
     ("tools", "why"),
     [
-        (["get_prize"], "does not offer. Did you mean 'get_price'?"),
-        (["write_strategy"], "'write_strategy', which changes things"),
-        ([], "declares no tools"),
+        (["get_prize"], "offers no tool 'get_prize'. Did you mean 'get_price'?"),
+        (["write_strategy"], "'write_strategy' changes things"),
+        ([], "none, so it could only invent"),
     ],
 )
 async def test_tools_that_a_run_may_not_use_end_it_before_anything_is_paid_for(tools: list[str], why: str) -> None:
@@ -280,3 +306,24 @@ async def test_without_a_credential_both_ways_on_are_named() -> None:
     assert "ANTHROPIC_API_KEY" in outcome.error
     assert "claude setup-token" in outcome.error
     assert "run this strategy's rules with --engine rules" in outcome.error
+
+
+async def test_a_run_without_a_place_for_its_folder_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    outcome = await run_claude(task("http://127.0.0.1:9", "http://127.0.0.1:9/mcp"))
+    assert (outcome.status, outcome.signal) == (Status.ERROR, None)
+    assert outcome.error is not None
+    assert "No such file or directory" in outcome.error
+
+
+def test_a_missing_extra_is_said_with_both_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "claude_agent_sdk", None)
+    with pytest.raises(Misconfigured, match=r"pip install 'claude-trader\[claude\]'.* with --engine rules"):
+        check_ready({"ANTHROPIC_API_KEY": KEY}, has_rules=True)
+
+
+def test_the_base_install_can_import_the_claude_engine() -> None:
+    code = "import sys; sys.modules['claude_agent_sdk'] = None; import runner.claude"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -59,6 +59,15 @@ def _clis(parent: int) -> list[psutil.Process]:
     return found
 
 
+def _first_children() -> list[psutil.Process]:
+    """Wait for the very first moment of a process that this one starts."""
+    deadline = time.monotonic() + 30
+    while not (children := psutil.Process().children()):
+        assert time.monotonic() < deadline, "no process was started"
+        time.sleep(0.001)
+    return children
+
+
 def _left(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
@@ -129,16 +138,18 @@ async def test_a_second_cancel_during_the_first_leaves_nothing(
 async def test_a_run_cancelled_while_the_cli_starts_leaves_nothing(
     api: ScriptedMessagesApi, server: ToolServer, own_folder: Path
 ) -> None:
-    with anyio.move_on_after(0.05):
-        await run_claude(task(api.url, server.url))
-    assert _clis(os.getpid()) == []
+    async with anyio.create_task_group() as group:
+        group.start_soon(run_claude, task(api.url, server.url))
+        started = await anyio.to_thread.run_sync(_first_children)
+        group.cancel_scope.cancel()
+    assert not any(_runs(process) for process in started)
     assert _left(own_folder) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_no_cli_outlives_a_killed_runner(api: ScriptedMessagesApi, server: ToolServer) -> None:
+def test_no_cli_outlives_a_killed_runner(api: ScriptedMessagesApi, server: ToolServer, own_folder: Path) -> None:
     command = [sys.executable, "-m", "tests.runner.hanging_runner", api.url, server.url]
-    with subprocess.Popen(command, cwd=CHECKOUT) as runner:
+    with subprocess.Popen(command, cwd=CHECKOUT, env={**os.environ, "TMPDIR": str(own_folder)}) as runner:
         assert api.arrived.wait(30), "the CLI never asked"
         (cli,) = _clis(runner.pid)
         runner.send_signal(signal.SIGKILL)

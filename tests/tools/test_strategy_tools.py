@@ -39,7 +39,7 @@ async def test_every_problem_is_listed_at_once_and_nothing_is_written(ask: Ask) 
     config = {**CONFIG, "rules": {"indicators": ["rsy(14)"], "buy": "close > 1"}}
     with pytest.raises(Told) as caught:
         await ask("write_strategy", strategy_name="mine", config=config, agents={"a": agents["a"]})
-    for said in ("Did you mean 'get_price'", "'write_strategy' writes", "Unknown indicator 'rsy'"):
+    for said in ("Did you mean 'get_price'", "'write_strategy' changes things", "Unknown indicator 'rsy'"):
         assert said in str(caught.value)
     with pytest.raises(Told, match="Unknown strategy 'mine'"):
         await ask("read_strategy", strategy_name="mine")

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.domain.strategy import InvalidStrategy, Strategy, parse_strategy
-from mcp_server.domain.teaching import nearest
+from mcp_server.domain.strategy import InvalidStrategy, Strategy, parse_strategy, tool_findings
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
@@ -39,7 +38,7 @@ async def write_strategy(
     """
     strategy = parse_strategy(strategy_name, config, agents)
     findings = [
-        *_tool_findings(strategy, call.kit.tool_names),
+        *tool_findings(strategy, call.kit.tool_names),
         *await anyio.to_thread.run_sync(_rule_findings, strategy),
     ]
     if findings:
@@ -53,21 +52,6 @@ async def write_strategy(
         schedule=strategy.schedule,
         note=f"Try it: claude-trader run {strategy.name}",
     )
-
-
-def _tool_findings(strategy: Strategy, tools: dict[str, bool]) -> list[str]:
-    """Name each tool of a sub-agent that this server lacks, or that a run may not use because it writes."""
-    findings = []
-    readable = [name for name, read_only in tools.items() if read_only]
-    for name, agent in strategy.agents.items():
-        for tool_name in agent.tools:
-            if tool_name not in tools:
-                findings.append(f"agents.json {name}.tools: no tool {tool_name!r}.{nearest(tool_name, readable)}")
-            elif not tools[tool_name]:
-                findings.append(f"agents.json {name}.tools: {tool_name!r} writes; a run may only look. Remove it.")
-        if not agent.tools:
-            findings.append(f"agents.json {name}.tools: none. A sub-agent without a tool can only invent; name one.")
-    return findings
 
 
 def _rule_findings(strategy: Strategy) -> list[str]:

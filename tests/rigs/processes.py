@@ -1,0 +1,20 @@
+"""Whether processes are gone."""
+
+import time
+
+import psutil
+
+
+def left(processes: list[psutil.Process], *, within_s: float) -> list[psutil.Process]:
+    """Give those that still run after that time; one that nobody has reaped yet runs no more."""
+    deadline = time.monotonic() + within_s
+    while (running := [p for p in processes if _runs(p)]) and time.monotonic() < deadline:
+        psutil.wait_procs(running, timeout=0.05)
+    return running
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

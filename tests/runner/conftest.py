@@ -1,0 +1,48 @@
+"""The command line, as a person or a scheduler runs it: a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def trader(home: Path) -> Command:
+    """Run `claude-trader` on this test's home; keywords are environment variables."""
+
+    def run(*arguments: str, **environment: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment},
+            cwd=home,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run

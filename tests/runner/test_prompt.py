@@ -1,0 +1,34 @@
+from datetime import datetime, timedelta, timezone
+
+from runner.prompt import Answer, orchestrator_prompt, sub_agent_prompt
+from tests.runner.claude_runs import AS_OF, strategy
+
+
+def test_the_orchestrator_is_told_everything_it_passes_on() -> None:
+    what = strategy(description="Buys dips.", synthesis_logic="BUY when the RSI is below 30.")
+    prompt = orchestrator_prompt(what, "kraken", AS_OF)
+    for said in (
+        "dip",
+        "Buys dips.",
+        "BTC/USDT",
+        "kraken",
+        "2026-03-01T12:00:00+00:00",
+        "BUY when the RSI is below 30.",
+    ):
+        assert said in prompt
+    for name, agent in what.agents.items():
+        assert f'"{name}": "{agent.description}"' in prompt
+
+
+def test_every_sub_agent_is_told_the_moment_whatever_the_orchestrator_says() -> None:
+    elsewhere = datetime(2026, 3, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    prompt = sub_agent_prompt(strategy(), "price-monitor", "kraken", elsewhere)
+    assert prompt.startswith("You watch.")
+    for said in ("Symbol: BTC/USDT", "Exchange: kraken", "As-of time: 2026-03-01T12:00:00+00:00"):
+        assert said in prompt
+
+
+def test_the_schema_requires_four_keys() -> None:
+    schema = Answer.model_json_schema()
+    assert schema["required"] == ["signal", "confidence", "reasoning", "sub_agent_results"]
+    assert schema["properties"]["signal"]["enum"] == ["BUY", "SELL", "HOLD"]

@@ -1,0 +1,194 @@
+"""`claude-trader run` and what it leaves behind, with the rules engine and a server of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mcp_server.domain.outcome import Status
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Entry, Journal
+from tests.rigs.processes import left
+from tests.runner.conftest import Command
+from tests.storage.test_database import held_by_a_shell
+
+KEYS = ["status", "signal", "confidence", "reasoning", "as_of", "price", "engine", "cost_usd", "execution_id"]
+
+
+def journal(home: Path) -> list[Entry]:
+    return Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home)).entries(outcomes="all")
+
+
+def put(home: Path, name: str, config: dict[str, Any], agents: dict[str, Any] | None = None) -> None:
+    folder = home / "strategies" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    if agents:
+        (folder / "agents.json").write_text(json.dumps(agents))
+
+
+def test_a_run_says_its_signal_and_leaves_one_row(trader: Command, home: Path) -> None:
+    done = trader("run", "rsi-reversion", "--as-of", "2026-04-28T20:00Z", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert list(done.json) == KEYS
+    assert (done.json["signal"], done.json["status"], done.json["cost_usd"]) == ("BUY", "success", 0)
+    assert "crosses_above(rsi_14, 35)" in done.json["reasoning"]
+    (entry,) = journal(home)
+    assert (entry.signal, entry.trigger, entry.as_of.isoformat()) == ("BUY", "manual", "2026-04-28T20:00:00+00:00")
+    assert (entry.price, entry.execution_id) == (done.json["price"], done.json["execution_id"])
+
+
+def test_the_same_run_for_a_person(trader: Command) -> None:
+    done = trader("run", "rsi-reversion", "--as-of", "2026-04-28T20:00Z")
+    assert done.code == 0
+    assert done.out.startswith("BUY  rsi-reversion  BTC/USDT  as of 2026-04-28 20:00 UTC\nprice ")
+    assert "execution 1 · rules · " in done.out
+    shown = trader("signals", "rsi-reversion")
+    assert "2026-04-28 20:00   BUY" in shown.out
+
+
+def test_rules_that_cannot_decide_end_without_a_signal_and_never_as_hold(trader: Command, home: Path) -> None:
+    rules = {"buy": "close > 0", "sell": "close > 0"}
+    put(home, "torn", {"trading_pair": "BTC/USD", "exchange": "simulated", "interval": "1h", "rules": rules})
+    done = trader("run", "torn", "--json")
+    assert (done.code, done.json["status"], done.json["signal"], done.json["confidence"]) == (
+        1,
+        "abstained",
+        None,
+        None,
+    )
+    assert "both" in done.json["error"]
+    assert [entry.status for entry in journal(home)] == [Status.ABSTAINED]
+    assert "Nothing is recorded" in trader("signals").out
+    assert "abstained" in trader("signals", "--all").out
+
+
+def test_an_exchange_that_does_not_exist_is_an_error_with_a_row(trader: Command, home: Path) -> None:
+    config = {"trading_pair": "BTC/USD", "exchange": "coinbse", "interval": "1h", "rules": {"buy": "close > 0"}}
+    put(home, "lost", config)
+    done = trader("run", "lost", "--json")
+    assert (done.code, done.json["status"], done.json["signal"]) == (1, "error", None)
+    assert "Did you mean 'coinbase'" in done.json["error"]
+    assert [entry.said for entry in journal(home)] == [done.json["error"]]
+
+
+def test_a_tool_server_that_is_not_there_is_an_error_with_a_row(trader: Command, home: Path) -> None:
+    done = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL="http://127.0.0.1:9/mcp")
+    assert (done.code, done.json["status"]) == (1, "error")
+    assert "tool server cannot be reached" in done.json["error"]
+    assert "TRADER_SERVER_URL" in done.json["error"]
+    assert [entry.status for entry in journal(home)] == [Status.ERROR]
+
+
+def test_a_run_uses_the_server_that_is_named_with_its_token(trader: Command, home: Path) -> None:
+    environment = {**os.environ, "TRADER_HOME": str(home), "TRADER_TOKEN": "s3cret-token"}
+    command = [sys.executable, "-m", "mcp_server", "--http", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            right = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL=url, TRADER_TOKEN="s3cret-token")
+            wrong = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL=url, TRADER_TOKEN="guess")
+        finally:
+            server.send_signal(signal.SIGTERM)
+    assert (right.code, right.json["status"]) == (0, "success")
+    assert (wrong.code, wrong.json["status"]) == (1, "error")
+    assert "TRADER_TOKEN" in wrong.json["error"]
+    assert "guess" not in wrong.out + wrong.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "rsi-revertion"], "Did you mean 'rsi-reversion'"),
+        (["run", "rsi-reversion", "--as-of", "soon"], "--as-of 'soon' is not a moment"),
+        (["run", "rsi-reversion", "--engine", "claude"], "has no sub-agents"),
+        (["run", "rsi-reversion", "--engine", "magic"], "magic"),
+        (["run"], "Missing argument"),
+        (["import-candles", "none.csv", "--exchange", "kraken", "--symbol", "BTC/USD", "--timeframe", "1h"], "no file"),
+    ],
+)
+def test_wrong_use_ends_with_two_and_says_what_was_expected(
+    trader: Command, home: Path, arguments: list[str], said: str
+) -> None:
+    done = trader(*arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not Home(home).database.exists() or journal(home) == []
+
+
+def test_a_broken_config_is_named_and_nothing_runs(trader: Command, home: Path) -> None:
+    put(home, "mine", {"trading_pair": "BTC/USD", "intervall": "1h"})
+    file = home / "strategies" / "mine" / "config.json"
+    done = trader("run", "mine")
+    assert done.code == 2
+    assert "config.json intervall: not a known key. Did you mean 'interval'" in done.err
+    file.write_text("{")
+    done = trader("run", "mine", "--json")
+    assert done.code == 2
+    assert f"{str(file)!r} is not JSON at line 1, column 2" in done.json["error"]
+    assert file.read_text() == "{"
+
+
+def test_a_home_that_cannot_be_written_is_named(trader: Command) -> None:
+    done = trader("run", "rsi-reversion", TRADER_HOME="/proc/claude-trader")
+    assert done.code == 1
+    assert "cannot be written: '/proc/claude-trader'" in done.err
+    assert "TRADER_HOME" in done.err
+
+
+def test_a_setting_that_makes_no_sense_is_named(trader: Command) -> None:
+    done = trader("run", "rsi-reversion", TRADER_SERVER_URL="localhost:8000")
+    assert done.code == 1
+    assert "TRADER_SERVER_URL: String should match pattern" in done.err
+
+
+def test_the_env_file_of_the_home_is_read(trader: Command, home: Path) -> None:
+    (home / ".env").write_text("TRADER_SERVER_URL=http://127.0.0.1:9/mcp\n")
+    done = trader("run", "rsi-reversion", "--json")
+    assert "tool server cannot be reached" in done.json["error"]
+
+
+def test_a_shell_that_holds_the_database_stops_no_outcome_from_being_kept(trader: Command, home: Path) -> None:
+    assert trader("run", "rsi-reversion").code == 0
+    with held_by_a_shell(Home(home).database) as pid:
+        done = trader("run", "rsi-reversion")
+        assert done.code == 1
+        assert f"is in use: process {pid}" in done.err
+        assert "Close that" in done.err
+    assert len(journal(home)) == 1
+    assert trader("run", "rsi-reversion").code == 0
+    assert len(journal(home)) == 2
+
+
+def test_a_claude_strategy_without_credentials_says_both_ways_on_and_leaves_a_row(trader: Command, home: Path) -> None:
+    done = trader("run", "btc-two-analysts", "--json")
+    assert (done.code, done.json["status"], done.json["signal"]) == (1, "error", None)
+    assert "ANTHROPIC_API_KEY" in done.json["error"]
+    assert "--engine rules" in done.json["error"]
+    assert [entry.status for entry in journal(home)] == [Status.ERROR]
+
+
+def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: Command, home: Path) -> None:
+    slow = {"trading_pair": "BTC/USD", "exchange": "simulated", "interval": "1h", "rules": {"buy": "close > 0"}}
+    put(home, "slow", slow)
+    environment = {**os.environ, "TRADER_HOME": str(home)}
+    run = psutil.Popen([sys.executable, "-m", "runner", "run", "slow"], env=environment, stdout=subprocess.DEVNULL)
+    children: list[psutil.Process] = []
+    while not children:
+        assert run.poll() is None, "it ended before it could be killed"
+        children = run.children(recursive=True)
+    run.kill()
+    run.wait(10)
+    assert left(children, within_s=10) == []
+    assert "interrupted" in trader("signals", "--all").out
+    (entry,) = journal(home)
+    assert entry.status is Status.ERROR

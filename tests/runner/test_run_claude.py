@@ -1,0 +1,190 @@
+"""`claude-trader run` of a claude strategy from end to end: real runner, tool server, SDK and CLI, a scripted model."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mcp_server.domain.outcome import Status
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Entry, Journal
+from tests.rigs.processes import left
+from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start
+from tests.runner.claude_runs import GOOD_ANSWER, KEY, START_BOTH, script, strategy
+from tests.runner.conftest import Command, Done
+
+AS_OF = "2026-03-01T12:00Z"
+
+
+@pytest.fixture
+def journal(home: Path) -> Journal:
+    return Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home))
+
+
+@pytest.fixture(autouse=True)
+def _strategy(home: Path) -> None:
+    """The strategy `dip`: two sub-agents on the simulated exchange."""
+    write(home)
+
+
+def write(home: Path, **config: Any) -> None:
+    what = strategy(exchange="simulated", model="claude-sonnet-4-5", **config)
+    folder = home / "strategies" / "dip"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(what.config_json()))
+    (folder / "agents.json").write_text(json.dumps(what.agents_json()))
+
+
+def run(trader: Command, steps: dict[str, Sequence[Step]], **environment: str) -> Done:
+    with ScriptedMessagesApi(steps) as api:
+        done = trader(
+            "run", "dip", "--as-of", AS_OF, "--json", ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY, **environment
+        )
+    assert KEY not in done.out + done.err
+    return done
+
+
+def only_entry(journal: Journal) -> Entry:
+    (entry,) = journal.entries(outcomes="all")
+    return entry
+
+
+def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
+    trader: Command, journal: Journal, home: Path
+) -> None:
+    done = run(trader, script())
+    assert (done.code, done.json["signal"], done.json["confidence"]) == (0, "BUY", 72.5), done
+    entry = only_entry(journal)
+    assert (entry.status, entry.signal, entry.engine, entry.said) == (
+        Status.SUCCESS,
+        "BUY",
+        "claude",
+        "The RSI is 28.5.",
+    )
+    assert entry.price is not None
+    assert entry.price == done.json["price"]
+    assert entry.cost_usd is not None
+    assert float(entry.cost_usd) == pytest.approx(done.json["cost_usd"], abs=1e-6)
+    trace = journal.trace(entry.execution_id)
+    assert trace is not None
+    calls = {agent["name"]: agent["calls"] for agent in trace["sub_agents"]}
+    (price,), (rsi,) = calls["price-monitor"], calls["rsi-analyzer"]
+    assert (price["tool"], rsi["tool"]) == ("get_price", "calculate_rsi")
+    assert json.loads(price["result"])["price"] == entry.price, "the tools were asked as of the run's moment"
+    assert json.loads(rsi["result"])["as_of"] == "2026-03-01T12:00Z"
+    row = Database(Home(home).database).read(
+        lambda c: c.execute(
+            "SELECT e.tokens_used, e.model, a.data, a.execution_time_ms FROM executions e "
+            "JOIN analysis_results a ON a.execution_id = e.id"
+        ).fetchone()
+    )
+    assert row is not None
+    assert (row[0], row[1]) == (720, "claude-sonnet-4-5")
+    assert json.loads(row[2])["sub_agent_results"] == GOOD_ANSWER["sub_agent_results"]
+    assert row[3] > 0
+
+
+START_ONE = Reply(calls=[start("price-monitor", "BTC/USDT")])
+
+FAILURES: dict[str, tuple[dict[str, Sequence[Step]], Status, str]] = {
+    "an answer that fits no schema": (
+        script(orchestrator=[START_BOTH, *[answer({"signal": "MAYBE", "confidence": 900})] * 12]),
+        Status.ABSTAINED,
+        "answer",
+    ),
+    "a sub-agent that never reports": (
+        script(orchestrator=[START_ONE, answer(GOOD_ANSWER)], rsi=()),
+        Status.ABSTAINED,
+        "rsi-analyzer",
+    ),
+    "a sub-agent that invents": (script(rsi=[say("The RSI is surely 28.")]), Status.ABSTAINED, "rsi-analyzer"),
+    "an overloaded API": (script(orchestrator=[Fail(529)]), Status.ERROR, "529"),
+}
+
+
+@pytest.mark.parametrize(("steps", "status", "said"), FAILURES.values(), ids=FAILURES.keys())
+def test_what_goes_wrong_ends_in_its_own_outcome_and_never_as_hold(
+    trader: Command, journal: Journal, steps: dict[str, Sequence[Step]], status: Status, said: str
+) -> None:
+    done = run(trader, steps)
+    assert (done.code, done.json["status"], done.json["signal"]) == (1, str(status), None)
+    entry = only_entry(journal)
+    assert (entry.status, entry.signal) == (status, None)
+    assert said in (entry.said or "")
+    assert entry.said == done.json["error"]
+    assert journal.trace(entry.execution_id) is not None
+
+
+def test_a_tool_server_that_is_not_reachable_is_an_error(trader: Command, journal: Journal) -> None:
+    done = run(trader, script(), TRADER_SERVER_URL="http://127.0.0.1:9/mcp")
+    assert (done.code, done.json["status"]) == (1, "error")
+    assert "tool server cannot be reached" in (only_entry(journal).said or "")
+
+
+@pytest.fixture
+def hanging(home: Path) -> Iterator[tuple[psutil.Popen, list[psutil.Process]]]:
+    """A run whose model does not answer, with the agent CLI under way."""
+    with ScriptedMessagesApi(script(orchestrator=[Hang()])) as api:
+        names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "TRADER_HOME": str(home)}
+        command = [sys.executable, "-m", "runner", "run", "dip", "--as-of", AS_OF, "--json"]
+        runner = psutil.Popen(command, env={**os.environ, **names}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert api.arrived.wait(60), "the CLI never asked"
+        try:
+            yield runner, runner.children(recursive=True)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                runner.kill()
+            runner.wait(10)
+            runner.stdout.close()
+            runner.stderr.close()
+
+
+def test_a_run_that_takes_too_long_is_a_timeout_and_leaves_no_process(
+    trader: Command, journal: Journal, home: Path
+) -> None:
+    write(home, timeout_s=3)
+    with ScriptedMessagesApi(script(orchestrator=[Hang()])) as api:
+        done = trader("run", "dip", "--as-of", AS_OF, "--json", ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY)
+    assert (done.code, done.json["status"]) == (1, "timeout")
+    assert only_entry(journal).status is Status.TIMEOUT
+    assert [p for p in psutil.process_iter() if str(home) in _environment(p)] == []
+
+
+def test_a_run_killed_outright_leaves_no_cli_and_no_server_and_is_recorded_as_interrupted(
+    trader: Command, journal: Journal, hanging: tuple[psutil.Popen, list[psutil.Process]]
+) -> None:
+    runner, children = hanging
+    assert any("_bundled/claude" in " ".join(child.cmdline()) for child in children)
+    runner.kill()
+    assert left(children, within_s=2) == []
+    assert "interrupted" in trader("signals", "--all").out
+    assert only_entry(journal).status is Status.ERROR
+
+
+def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(
+    journal: Journal, hanging: tuple[psutil.Popen, list[psutil.Process]]
+) -> None:
+    runner, children = hanging
+    runner.send_signal(2)
+    out, _ = runner.communicate(timeout=15)
+    assert runner.returncode == 130
+    assert "interrupted" in json.loads(out)["error"]
+    assert left(children, within_s=2) == []
+    entry = only_entry(journal)
+    assert (entry.status, entry.signal) == (Status.ERROR, None)
+    assert "interrupted" in (entry.said or "")
+
+
+def _environment(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("TRADER_HOME", "") + process.environ().get("CLAUDE_CONFIG_DIR", "")
+    except psutil.Error:
+        return ""

@@ -1,0 +1,150 @@
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.outcome import Outcome, Status
+from runner.trace import HIDDEN, MAX_CHARACTERS, trace_of
+from runner.transcript import Ending, Transcript
+from runner.verdict import conclude
+from tests.runner.claude_runs import GOOD_ANSWER, strategy
+
+USAGE = {"claude-x": {"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 3, "cacheCreationInputTokens": 4}}
+GOOD_ENDING = Ending(
+    subtype="success",
+    is_error=False,
+    api_error_status=None,
+    text=None,
+    answer=GOOD_ANSWER,
+    errors=(),
+    turns=2,
+    duration_ms=900,
+    cost_usd=0.0123,
+    model_usage=USAGE,
+    permission_denials=(),
+)
+SECRETS = frozenset({"a-secret", "a-secret-that-is-longer"})
+
+
+def _transcript(ending: Ending | None = GOOD_ENDING, result: str = "42.5") -> Transcript:
+    """Give a run in which both sub-agents reported."""
+    transcript = Transcript(strategy(), lambda _: None)
+    transcript.opened("claude-x", "connected")
+    for name, tool in (("price-monitor", "get_price"), ("rsi-analyzer", "calculate_rsi")):
+        transcript.called(None, name, "Agent", {"subagent_type": name})
+        transcript.called(name, f"{name} call", f"mcp__trader__{tool}", {"symbol": "BTC/USDT"})
+        transcript.returned(f"{name} call", result, is_error=False, status=None)
+        transcript.said(name, "done")
+        transcript.returned(name, "hand-back", is_error=False, status="completed")
+    transcript.ending = ending
+    return transcript
+
+
+def _outcome(transcript: Transcript, *, in_time: bool = True) -> Outcome:
+    return conclude(transcript, strategy(), SECRETS, in_time=in_time)
+
+
+def test_a_run_that_holds_is_a_signal_with_its_tokens_and_cost() -> None:
+    outcome = _outcome(_transcript())
+    assert (outcome.status, outcome.tokens_used, outcome.cost_usd) == (Status.SUCCESS, 10, Decimal("0.0123"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"signal": "buy"},
+        {"confidence": 100.5},
+        {"confidence": -1},
+        {"confidence": "72"},
+        {"confidence": True},
+        {"confidence": float("nan")},
+        {"reasoning": ""},
+        {"sub_agent_results": ["x"]},
+        {"sub_agent_results": {"price-monitor": 42.5}},
+    ],
+)
+def test_an_answer_that_slipped_through_is_checked_again(changed: dict[str, Any]) -> None:
+    outcome = _outcome(_transcript(replace(GOOD_ENDING, answer={**GOOD_ANSWER, **changed})))
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    assert outcome.error is not None
+    assert "does not fit the schema" in outcome.error
+    assert next(iter(changed)) in outcome.error
+
+
+@pytest.mark.parametrize("name", ["signal", "confidence", "reasoning", "sub_agent_results"])
+def test_each_of_the_four_keys_is_required_and_nothing_else(name: str) -> None:
+    answer = {key: value for key, value in GOOD_ANSWER.items() if key != name}
+    assert _outcome(_transcript(replace(GOOD_ENDING, answer=answer))).status is Status.ABSTAINED
+    assert set(GOOD_ANSWER) == {"signal", "confidence", "reasoning", "sub_agent_results"}
+
+
+def test_a_confidence_keeps_two_digits() -> None:
+    outcome = _outcome(_transcript(replace(GOOD_ENDING, answer={**GOOD_ANSWER, "confidence": 66.666666})))
+    assert outcome.signal is not None
+    assert str(outcome.signal.confidence) == "66.67"
+
+
+@pytest.mark.parametrize("status", ["failed", "pending", "needs-auth", "missing"])
+def test_a_server_that_is_not_connected_outweighs_a_plausible_answer(status: str) -> None:
+    transcript = _transcript()
+    transcript.server_status = status
+    assert _outcome(transcript).status is Status.ERROR
+
+
+def test_an_answer_in_time_counts_even_when_the_cli_was_slow_to_leave() -> None:
+    assert _outcome(_transcript(), in_time=False).status is Status.SUCCESS
+
+
+def test_a_cli_that_ends_without_a_result_is_an_error_with_its_last_words() -> None:
+    transcript = _transcript(None)
+    transcript.stderr.append("panic: a-secret at https://host.example/path")
+    outcome = _outcome(transcript)
+    assert outcome.status is Status.ERROR
+    assert outcome.error == f"The agent CLI ended before it answered: panic: {HIDDEN} at [address]"
+
+
+def test_an_unknown_ending_is_an_error() -> None:
+    ending = replace(GOOD_ENDING, subtype="error_of_a_later_version", is_error=True)
+    assert _outcome(_transcript(ending)).status is Status.ERROR
+
+
+def test_one_good_start_of_a_sub_agent_is_enough() -> None:
+    transcript = _transcript()
+    transcript.called(None, "again", "Agent", {"subagent_type": "price-monitor"})
+    assert _outcome(transcript).status is Status.SUCCESS
+
+
+def test_no_secret_stays_in_a_trace_or_an_error() -> None:
+    ending = replace(
+        GOOD_ENDING,
+        is_error=True,
+        text="a-secret-that-is-longer is wrong",
+        permission_denials=({"a-secret": ["a-secret"]},),
+    )
+    outcome = _outcome(_transcript(ending, result="echo a-secret"))
+    assert "a-secret" not in f"{outcome}"
+    assert "that-is-longer" not in f"{outcome}"
+
+
+def test_a_trace_is_bounded_and_says_where_it_was_cut() -> None:
+    transcript = _transcript(result="x" * 20_000)
+    trace = trace_of(transcript, [], frozenset())
+    assert trace["sub_agents"][0]["calls"][0]["result"].endswith("… cut: 20000 characters in all")
+    for number in range(2000):
+        transcript.called("price-monitor", f"{number}", "mcp__trader__get_price", {"symbol": "y" * 3000})
+    trace = trace_of(transcript, [], frozenset())
+    assert len(json.dumps(trace)) <= MAX_CHARACTERS
+    assert trace["sub_agents"][0]["calls"][-1] == "… cut: 2001 entries in all"
+
+
+def test_a_trace_is_json_whatever_a_tool_was_given() -> None:
+    transcript = _transcript()
+    transcript.called("price-monitor", "odd", "mcp__trader__get_price", {"symbol": float("inf"), "more": {1: object}})
+    json.dumps(trace_of(transcript, ["absent"], frozenset()), allow_nan=False)
+
+
+def test_a_sub_agent_that_was_never_started_is_in_the_trace() -> None:
+    trace = trace_of(_transcript(), ["price-monitor", "absent"], frozenset())
+    assert trace["sub_agents"][-1] == {"name": "absent", "started": False, "reported": False}
