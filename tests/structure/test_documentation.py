@@ -1,0 +1,98 @@
+"""What the documentation says is so: queries run, examples compile, and every key, table and command is there."""
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.rules.compiled import compile_rules
+from mcp_server.domain.rules.tree import FUNCTIONS
+from mcp_server.domain.strategy import Config, Rules, parse_strategy
+from mcp_server.settings import Settings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Journal, Run
+from runner.__main__ import app
+from runner.settings import Settings as RunnerSettings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+FORMAT = (ROOT / "strategies" / "README.md").read_text()
+JOURNAL = (ROOT / "docs" / "journal.md").read_text()
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def database(home: Path) -> Database:
+    database = Database(Home(home).database, prepare=Home(home).prepare)
+    journal = Journal(database, Home(home))
+    config = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    claimed = journal.claim(Run(parse_strategy("s", config, None), "manual", now, "claude", now))
+    trace = {"sub_agents": [{"name": "a", "calls": [{"tool": "get_price"}, {"tool": "get_ohlcv"}]}]}
+    journal.finish(claimed, Outcome(Status.SUCCESS, Signal("BUY", Decimal(70), "why"), trace=trace), now)
+    return database
+
+
+def test_every_query_of_the_journals_page_runs(database: Database) -> None:
+    queries = [query for query in "".join(_blocks(JOURNAL, "sql")).split(";") if query.strip()]
+    answers = database.read(lambda c: [c.execute(query).fetchall() for query in queries])
+    assert [len(rows) for rows in answers] == [1, 0, 2]
+
+
+def test_the_journals_page_names_every_table_and_column(database: Database) -> None:
+    columns = database.read(
+        lambda c: c.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal").fetchall()
+    )
+    rows = {row.split("|")[1].strip(): row for row in JOURNAL.splitlines() if row.startswith("| `")}
+    for table, column in columns:
+        (row,) = [row for names, row in rows.items() if f"`{table}`" in names]
+        if table not in ("series", "coverage"):
+            assert f"`{column}`" in row, f"{table}.{column}"
+
+
+def test_the_formats_page_names_every_key_and_function() -> None:
+    for key in Config.model_fields:
+        assert f"`{key}`" in FORMAT, key
+    for function in FUNCTIONS:
+        assert function in FORMAT, function
+
+
+def test_the_formats_examples_are_valid() -> None:
+    rules, agents = (json.loads(block) for block in _blocks(FORMAT, "json"))
+    compile_rules(Rules(**rules))
+    parse_strategy("s", {"trading_pair": "BTC/USD", "interval": "1h"}, agents)
+
+
+def test_the_columns_that_the_formats_page_names_are_the_indicators_own() -> None:
+    wanted: list[tuple[str, str]] = [
+        ("rsi(14)", "rsi_14"),
+        ("bbands(20,2.5,2.5)", "bbands_20_2p5_2p5_upper"),
+        ("macd(12,26,9)", "macd_12_26_9_hist"),
+        ("ema(50) of volume", "ema_50_of_volume"),
+    ]
+    for spec, column in wanted:
+        compile_rules(Rules(indicators=(spec,), buy=f"{column} > 0"))
+
+
+def test_the_readme_names_every_command_and_setting() -> None:
+    for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"`claude-trader {name}" in README
+    settings: Any = {**Settings.model_fields, **RunnerSettings.model_fields}
+    for name in settings.keys() - {"credentials"}:
+        assert f"`TRADER_{name.upper()}`" in README
+
+
+def test_every_link_inside_of_the_documentation_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "strategies" / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
