@@ -1,0 +1,190 @@
+"""The market: from the store where it knows, else from the exchange, and never anything later than the as-of."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.exchange import Exchange, Ticker
+from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, to_ms
+from mcp_server.errors import NotSupported, Retryable
+from mcp_server.market import Exchanges, Market
+from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.database import Database
+from tests.storage.test_database import held_by_a_shell
+
+HOUR = TIMEFRAMES["1h"]
+NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
+SERIES = Series("venue", "BTC/USD", "1h")
+
+
+class Venue:
+    """An exchange with a candle for every hour since 2026-05-01, at the price of its number, that counts requests."""
+
+    simulated = False
+    id = "venue"
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.unpublished = 0
+        self.missing: set[int] = set()
+        self.requests: list[tuple[str, int]] = []
+        self.reachable = True
+
+    async def symbol(self, text: str) -> str:
+        self._ask("symbol", 1)
+        return "BTC/USD"
+
+    async def timeframes(self) -> Sequence[str]:
+        return ["1h", "1d"]
+
+    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Candles:
+        length = TIMEFRAMES[timeframe]
+        self._ask(f"candles {timeframe}", (end_ms - start_ms) // length)
+        first = to_ms(datetime(2026, 5, 1, tzinfo=UTC))
+        forming = to_ms(self.now) // length * length
+        opens = range(max(start_ms, first), min(end_ms, forming + length - self.unpublished * length), length)
+        rows = [(at, *[float((at - first) // length + 1)] * 4, 1.0) for at in opens if at not in self.missing]
+        return Candles.from_rows(rows)
+
+    async def ticker(self, symbol: str) -> Ticker:
+        self._ask("ticker", 1)
+        return Ticker(observed_at_ms=to_ms(self.now), last=777.0, bid=776.0, ask=778.0)
+
+    async def close(self) -> None:
+        pass
+
+    def _ask(self, what: str, count: int) -> None:
+        if not self.reachable:
+            raise Retryable("'venue' cannot be reached")
+        self.requests.append((what, count))
+
+
+@pytest.fixture
+def venue() -> Venue:
+    return Venue(NOON + timedelta(minutes=7))
+
+
+@pytest.fixture
+def store(home: Path) -> CandleStore:
+    return CandleStore(Database(home / "claude_trader.duckdb", patience_s=0.2))
+
+
+@pytest.fixture
+def market(venue: Venue, store: CandleStore) -> Market:
+    def make(_: str) -> Exchange:
+        return venue
+
+    return Market(Exchanges(make), store, lambda: venue.now)
+
+
+async def closes(market: Market, count: int, as_of: datetime, timeframe: str = "1h") -> list[float]:
+    history = await market.candles("venue", "BTC/USD", timeframe, count, as_of)
+    values: list[float] = history.candles.close.tolist()
+    return values
+
+
+async def test_candles_are_fetched_once_and_then_come_from_the_store(market: Market, venue: Venue) -> None:
+    first = await closes(market, 5, venue.now)
+    asked = list(venue.requests)
+    assert await closes(market, 5, venue.now) == first == [464.0, 465.0, 466.0, 467.0, 468.0]
+    assert venue.requests == asked
+    venue.reachable = False
+    assert await closes(market, 3, NOON - timedelta(hours=1)) == [465.0, 466.0, 467.0]
+
+
+async def test_only_what_is_missing_is_asked_for(market: Market, venue: Venue) -> None:
+    await closes(market, 5, NOON)
+    venue.now += timedelta(hours=2)
+    venue.requests.clear()
+    assert await closes(market, 10, venue.now) == [float(number) for number in range(461, 471)]
+    assert venue.requests == [("candles 1h", 3), ("candles 1h", 2)]
+
+
+async def test_the_forming_candle_is_neither_answered_nor_kept(
+    market: Market, venue: Venue, store: CandleStore
+) -> None:
+    history = await market.candles("venue", "BTC/USD", "1h", 2, venue.now)
+    assert from_ms(int(history.candles.open_time_ms[-1])) == NOON - timedelta(hours=1)
+    kept = store.load(SERIES, (0, to_ms(NOON) + 9 * HOUR))
+    assert kept.candles.close.tolist() == [467.0, 468.0]
+    assert kept.missing[-1][0] == to_ms(NOON)
+
+
+async def test_a_candle_that_is_published_late_is_asked_for_again(market: Market, venue: Venue) -> None:
+    venue.unpublished = 2
+    history = await market.candles("venue", "BTC/USD", "1h", 3, venue.now)
+    assert history.candles.close.tolist() == [466.0, 467.0]
+    assert history.note is not None
+    assert history.note.startswith("2 of 3 candles")
+    venue.unpublished = 0
+    assert await closes(market, 3, venue.now) == [466.0, 467.0, 468.0]
+
+
+async def test_a_candle_that_never_came_is_a_gap_for_good(market: Market, venue: Venue) -> None:
+    venue.missing = {to_ms(NOON) - 3 * HOUR}
+    assert await closes(market, 4, NOON) == [465.0, 467.0, 468.0]
+    asked = len(venue.requests)
+    assert await closes(market, 4, NOON) == [465.0, 467.0, 468.0]
+    assert len(venue.requests) == asked
+
+
+async def test_history_that_begins_later_is_asked_for_once_and_said(market: Market, venue: Venue) -> None:
+    early = datetime(2026, 5, 1, 3, tzinfo=UTC)
+    for _ in range(2):
+        history = await market.candles("venue", "BTC/USD", "1h", 10, early)
+        assert history.candles.close.tolist() == [1.0, 2.0, 3.0]
+        assert history.note is not None
+        assert "from 2026-05-01T00:00Z" in history.note
+    assert [what for what, _ in venue.requests] == ["symbol", "candles 1h"]
+
+
+async def test_a_timeframe_that_the_exchange_lacks_is_built_from_closed_smaller_candles(
+    market: Market, venue: Venue
+) -> None:
+    history = await market.candles("venue", "BTC/USD", "4h", 2, venue.now)
+    assert history.candles.open.tolist() == [461.0, 465.0]
+    assert history.candles.close.tolist() == [464.0, 468.0]
+    assert history.note == "Built from closed 1h candles: venue has no 4h."
+    with pytest.raises(NotSupported, match=r"no 15m candles and none to build them from\. Use one of 1h, 1d"):
+        await closes(market, 2, venue.now, "15m")
+
+
+@pytest.mark.parametrize("hours", [1, 5, 50, 200])
+async def test_what_was_answered_as_of_a_moment_never_changes(market: Market, venue: Venue, hours: int) -> None:
+    moment = NOON - timedelta(hours=hours, minutes=20)
+    before = await closes(market, 20, moment)
+    venue.now += timedelta(days=3)
+    await closes(market, 300, venue.now)
+    assert await closes(market, 20, moment) == before
+
+
+async def test_a_price_is_live_for_fifteen_minutes_and_then_the_last_close(market: Market, venue: Venue) -> None:
+    live = await market.price("venue", "BTC/USD", venue.now - timedelta(minutes=15))
+    assert (live.price, live.basis, live.ticker is not None) == (777.0, "ticker", True)
+    past = await market.price("venue", "BTC/USD", venue.now - timedelta(minutes=16))
+    assert (past.price, past.basis, past.ticker) == (467.0, "close of the last 1h candle", None)
+    assert from_ms(past.price_time_ms) == NOON - timedelta(hours=1)
+
+
+async def test_imported_history_needs_no_exchange(market: Market, venue: Venue, store: CandleStore) -> None:
+    venue.reachable = False
+    start = to_ms(datetime(2020, 1, 1, tzinfo=UTC))
+    rows = [(start + number * HOUR, 5.0, 5.0, 5.0, float(number + 1), 1.0) for number in range(48)]
+    store.save(SERIES, Candles.from_rows(rows), (start, start + 48 * HOUR), begins=True)
+    noon = datetime(2020, 1, 2, 12, tzinfo=UTC)
+    assert await closes(market, 3, noon) == [34.0, 35.0, 36.0]
+    assert (await market.price("venue", "BTC/USD", noon + timedelta(minutes=30))).price == 36.0
+    history = await market.candles("venue", "BTC/USD", "1h", 1000, noon)
+    assert (len(history.candles), history.note is not None) == (36, True)
+
+
+async def test_a_store_that_a_shell_holds_is_passed_over(
+    market: Market, venue: Venue, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await closes(market, 1, NOON)
+    with held_by_a_shell(home / "claude_trader.duckdb") as pid:
+        assert await closes(market, 3, NOON) == [466.0, 467.0, 468.0]
+    assert f"process {pid}" in caplog.text
