@@ -2,67 +2,22 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Engine, Outcome, Status, Trigger
-from mcp_server.domain.strategy import Strategy
-from mcp_server.errors import Retryable
+from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal_rows import Claimed, Entry, Run, ended_run, enter, entry, insert_run, naive
 from mcp_server.storage.outbox import Outbox
 from mcp_server.storage.presence import Presence, is_alive
 
 if TYPE_CHECKING:
     import duckdb
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What is known of a run before it starts. `as_of` and `started_at` are aware."""
-
-    strategy: Strategy
-    trigger: Trigger
-    as_of: datetime
-    engine: Engine
-    started_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A run that has its row. `presence` shows other processes that it is still alive; close it after the end."""
-
-    execution_id: int
-    run: Run
-    presence: Presence
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One run, as the journal tells it. Times are aware UTC; what is unknown is None."""
-
-    execution_id: int
-    strategy: str
-    engine: Engine
-    trigger: Trigger
-    status: Status
-    as_of: datetime
-    started_at: datetime
-    completed_at: datetime | None
-    signal: Literal["BUY", "SELL", "HOLD"] | None
-    confidence: Decimal | None
-    price: float | None
-    reasoning: str | None
-    error: str | None
-    cost_usd: Decimal | None
-
-    @property
-    def said(self) -> str | None:
-        """Its reasoning, or why it ended without one."""
-        return self.reasoning or self.error
+__all__ = ["Claimed", "Entry", "Journal", "Run"]
 
 
 class Journal:
@@ -83,28 +38,8 @@ class Journal:
         self.settle()
         key = uuid4().hex
         presence = Presence(self._home.running / key)
-
-        def work(connection: "duckdb.DuckDBPyConnection") -> int:
-            strategy_id = _mirror(connection, run.strategy, run.started_at)
-            row = connection.execute(
-                'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, '
-                "run_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                [
-                    strategy_id,
-                    run.strategy.version,
-                    run.trigger,
-                    _naive(run.as_of),
-                    run.engine,
-                    _naive(run.started_at),
-                    Status.RUNNING,
-                    key,
-                ],
-            ).fetchone()
-            assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
-            return int(row[0])
-
         try:
-            return Claimed(self._database.write(work), run, presence)
+            return Claimed(self._database.write(lambda connection: insert_run(connection, run, key)), run, presence)
         except BaseException:
             presence.close()
             raise
@@ -112,13 +47,19 @@ class Journal:
     def finish(self, claimed: Claimed, outcome: Outcome, completed_at: datetime) -> str | None:
         """Enter how a run ended; give None, or why it could only be left in the outbox, to be entered later.
 
+        An outcome that cannot be kept as it is, because it holds a number that is none, is entered as an error.
+
         Raises:
             Misconfigured: neither the database nor the outbox can be written.
         """
-        ended = _ended(claimed, outcome, completed_at)
         try:
-            self._database.write(lambda connection: _enter(connection, ended))
-        except Retryable as error:
+            try:
+                ended = ended_run(claimed, outcome, completed_at)
+            except ValueError as error:
+                refused = Outcome(Status.ERROR, error=f"its outcome cannot be kept: {error}", cost_usd=outcome.cost_usd)
+                ended = ended_run(claimed, refused, completed_at)
+            self._database.write(lambda connection: enter(connection, ended))
+        except TraderError as error:
             self._outbox.put(str(claimed.execution_id), ended)
             return str(error)
         finally:
@@ -133,7 +74,7 @@ class Journal:
         """
         waiting = list(self._outbox)
         for name, ended in waiting:
-            self._database.write(lambda connection, ended=ended: _enter(connection, ended))  # type: ignore[misc]
+            self._database.write(lambda connection, ended=ended: enter(connection, ended))  # type: ignore[misc]
             self._outbox.remove(name)
         if any(True for _ in self._dead()):
             self._database.write(self._end_the_dead)
@@ -160,9 +101,9 @@ class Journal:
                 "LEFT JOIN analysis_results a ON a.execution_id = e.id "
                 "WHERE ($1 IS NULL OR s.name = $1) AND ($2 = 'all' OR a.id IS NOT NULL) "
                 "AND ($4 IS NULL OR e.as_of <= $4) ORDER BY e.id DESC LIMIT $3",
-                [strategy, outcomes, limit, None if until is None else _naive(until)],
+                [strategy, outcomes, limit, None if until is None else naive(until)],
             ).fetchall()
-            return [_entry(row) for row in rows]
+            return [entry(row) for row in rows]
 
         return self._database.read(work)
 
@@ -199,110 +140,9 @@ class Journal:
                 [
                     Status.ERROR,
                     "interrupted: the process that ran it was killed or lost power before it could end",
-                    _naive(datetime.now(UTC)),
+                    naive(datetime.now(UTC)),
                     key,
                     Status.RUNNING,
                 ],
             )
             (self._home.running / key).unlink(missing_ok=True)
-
-
-def _mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime) -> int:
-    said = [
-        strategy.config.description,
-        strategy.config.status,
-        strategy.schedule,
-        _json(strategy.config_json()),
-        _json(strategy.agents_json()),
-        strategy.version,
-    ]
-    row = connection.execute("SELECT id, version FROM strategies WHERE name = ?", [strategy.name]).fetchone()
-    if row is None:
-        row = connection.execute(
-            "INSERT INTO strategies (description, status, interval, config, agents, version, name, created_at, "
-            "updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            [*said, strategy.name, _naive(now), _naive(now)],
-        ).fetchone()
-        assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
-    elif row[1] != strategy.version:
-        connection.execute(
-            "UPDATE strategies SET description = ?, status = ?, interval = ?, config = ?, agents = ?, version = ?, "
-            "updated_at = ? WHERE id = ?",
-            [*said, _naive(now), row[0]],
-        )
-    return int(row[0])
-
-
-def _ended(claimed: Claimed, outcome: Outcome, completed_at: datetime) -> dict[str, Any]:
-    """Everything that ends a run, as JSON values: the same whether it goes to the database or to the outbox."""
-    signal = None
-    if outcome.signal is not None:
-        signal = {**asdict(outcome.signal), "data": _json(outcome.signal.data)}
-        signal["confidence"] = None if signal["confidence"] is None else str(signal["confidence"])
-    took = completed_at - claimed.run.started_at
-    return {
-        "execution_id": claimed.execution_id,
-        "run_key": claimed.presence.path.name,
-        "completed_at": completed_at.astimezone(UTC).isoformat(),
-        "status": str(outcome.status),
-        "error": outcome.error,
-        "model": outcome.model,
-        "tokens_used": outcome.tokens_used,
-        "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
-        "trace": None if outcome.trace is None else _json(outcome.trace),
-        "as_of": claimed.run.as_of.astimezone(UTC).isoformat(),
-        "execution_time_ms": round(took.total_seconds() * 1000),
-        "signal": signal,
-    }
-
-
-def _enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> None:
-    """End the run's row, once: a second entering of the same end changes nothing."""
-    row = connection.execute(
-        "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, model = ?, tokens_used = ?, "
-        "cost_usd = ?, trace = ? WHERE id = ? AND status = ? RETURNING strategy_id",
-        [
-            ended["status"],
-            ended["error"],
-            _naive(datetime.fromisoformat(ended["completed_at"])),
-            ended["model"],
-            ended["tokens_used"],
-            ended["cost_usd"],
-            ended["trace"],
-            ended["execution_id"],
-            Status.RUNNING,
-        ],
-    ).fetchone()
-    if row is None or ended["signal"] is None:
-        return
-    signal = ended["signal"]
-    connection.execute(
-        "INSERT INTO analysis_results (execution_id, strategy_id, timestamp, signal, confidence, reasoning, price, "
-        "data, execution_time_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            ended["execution_id"],
-            row[0],
-            _naive(datetime.fromisoformat(ended["as_of"])),
-            signal["signal"],
-            signal["confidence"],
-            signal["reasoning"],
-            signal["price"],
-            signal["data"],
-            ended["execution_time_ms"],
-        ],
-    )
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    times = {5, 6, 7}
-    values = [value.replace(tzinfo=UTC) if i in times and value is not None else value for i, value in enumerate(row)]
-    values[4] = Status(values[4])
-    return Entry(*values)
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)

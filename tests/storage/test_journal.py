@@ -182,8 +182,9 @@ def test_only_what_was_asked_for_is_listed(journal: Journal) -> None:
     assert len(journal.entries(until=NOON)) == 3
 
 
-def test_values_that_are_no_numbers_are_refused(journal: Journal) -> None:
-    claimed = claim(journal)
-    wrong = Outcome(Status.SUCCESS, Signal("BUY", None, "x", None, {"rsi": float("nan")}))
-    with pytest.raises(ValueError, match="JSON compliant"):
-        end(journal, claimed, wrong)
+def test_an_outcome_with_a_number_that_is_none_is_an_error_and_not_a_signal(journal: Journal) -> None:
+    wrong = Outcome(Status.SUCCESS, Signal("BUY", None, "x", None, {"rsi": float("nan")}), cost_usd=Decimal("0.5"))
+    assert end(journal, claim(journal), wrong) is None
+    (entry,) = journal.entries(outcomes="all")
+    assert (entry.status, entry.signal, entry.cost_usd) == (Status.ERROR, None, Decimal("0.5"))
+    assert "cannot be kept" in (entry.said or "")
