@@ -99,6 +99,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(2048)  # before the address is printed: who reads it may connect at once
     except (OSError, OverflowError) as error:
         listener.close()
         raise Misconfigured(

@@ -40,7 +40,8 @@ ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _POINT_VOLATILITY = 0.0045 / np.sqrt(240)  # about 0.45 % an hour
 _OCTAVES = 25  # the slowest moves over eight years
 _DAILY_TURNOVER_USD = 4e8
-_BLOCK_POINTS = 1 << 17
+_BLOCK_POINTS = 1 << 15  # as many as stay in the processor's cache
+_KEPT_POINTS = 60  # blocks of candles shorter than 15 minutes are made anew: each would take hundreds of kB to keep
 _Columns = tuple[np.ndarray, ...]
 
 
@@ -126,9 +127,10 @@ class SimulatedExchange:
         step = max(_BLOCK_POINTS // points, 1) * length
         parts = []
         for start in range(first - (first - candle_open_ms(0, timeframe)) % step, last, step):
-            whole = start + step <= now_ms
-            part = _block(market, start, start + step, points) if whole else _made(market, start, last, points, now)
-            parts.append(Candles(*part).between(first, last))
+            whole = start + step <= now_ms and points >= _KEPT_POINTS
+            end = start + step if whole else min(start + step, last)
+            columns = _block(market, start, end, points) if whole else _made(market, start, end, points, now)
+            parts.append(Candles(*columns).between(first, last))
         return merge(parts)
 
     def _market(self, symbol: str) -> _Market:
@@ -175,7 +177,7 @@ def _first_open(moment_ms: int, timeframe: str) -> int:
     return opened if opened == moment_ms else opened + timeframe_ms(timeframe)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=1024)
 def _block(market: _Market, start_ms: int, end_ms: int, points: int) -> _Columns:
     """Make candles that are all closed; they never change, so the latest asked for are kept (some kB each)."""
     return _made(market, start_ms, end_ms, points, end_ms // POINT_MS)
@@ -208,7 +210,14 @@ def _in_base(lots: Floats, lot_decimals: int) -> Floats:
 
 def _lots(market: _Market, first: int, price: Floats, heat: Floats) -> Floats:
     """Give the volume between each point and the next in whole lots: more of it when the price moves."""
-    moved = np.abs(np.diff(price)) / price[:-1] / _POINT_VOLATILITY
-    bits = hashes(mixed(market.seed + 77), first, len(moved))
-    luck = (bits >> np.uint64(32)).astype(np.float64) / 2**32
-    return np.asarray(np.floor(1e4 * heat[:-1] * (0.3 + moved) * (0.2 + luck)), dtype=np.float64)
+    moved = np.abs(np.diff(price))
+    moved /= price[:-1]
+    moved /= _POINT_VOLATILITY
+    moved += 0.3
+    luck = (hashes(mixed(market.seed + 77), first, len(moved)) >> np.uint64(32)).astype(np.float64)
+    luck /= 2**32
+    luck += 0.2
+    lots = heat[:-1] * 1e4
+    lots *= moved
+    lots *= luck
+    return np.asarray(np.floor(lots, out=lots), dtype=np.float64)

@@ -1,0 +1,105 @@
+"""Translates what ccxt raises into the project's own errors, without the URLs and raw texts that ccxt puts in them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+from ccxt.base import errors as theirs
+
+from mcp_server.errors import NotFound, NotSupported, Retryable, TraderError, UpstreamRejected
+
+_SAID_LIMIT = 100
+
+_URL = re.compile(r"\S+://\S+|\bwww\.\S+|\b[\w-]+(?:\.[\w-]+)+/\S*")
+
+_REFUSED_PLACE = re.compile(
+    r"restricted location|(?:access from|available in|unavailable in) your (?:country|region|location)", re.IGNORECASE
+)
+
+_REFUSALS = frozenset({400, 402, 403, 404, 405, 406, 410, 422})
+"""HTTP statuses that asking again does not change."""
+
+_MEANINGS: tuple[tuple[type[Exception], type[TraderError], str], ...] = (
+    (theirs.RateLimitExceeded, Retryable, "is asked too often; wait a minute, then try again"),
+    (theirs.DDoSProtection, Retryable, "is asked too often; wait a minute, then try again"),
+    (theirs.OnMaintenance, Retryable, "is under maintenance; try again later"),
+    (theirs.RequestTimeout, Retryable, "did not answer in time; try again"),
+    (theirs.NetworkError, Retryable, "cannot be reached or is not available at the moment; try again"),
+    (theirs.BadSymbol, NotFound, "has no such market"),
+    (theirs.AuthenticationError, UpstreamRejected, "wants credentials for this, and only public data is asked for"),
+    (theirs.NotSupported, NotSupported, "does not offer this; try another exchange"),
+    (theirs.BadResponse, UpstreamRejected, "answered what cannot be read"),
+    (theirs.BaseError, UpstreamRejected, "refused the request"),
+    (aiohttp.ClientError, Retryable, "cannot be reached or is not available at the moment; try again"),
+    (OSError, Retryable, "cannot be reached or is not available at the moment; try again"),
+    (Exception, UpstreamRejected, "answered in an unexpected shape"),
+)
+"""What is raised → what it means for the caller; the first that fits."""
+
+
+class WholeAnswers:
+    """Goes before one of ccxt's classes, which take broken JSON for an empty answer and any refusal for an outage."""
+
+    async def fetch(self, *request: Any) -> Any:
+        """Make a request as ccxt does, and refuse an answer that is not JSON or says nothing."""
+        answer = await super().fetch(*request)  # type: ignore[misc]
+        if not isinstance(answer, dict | list) or answer == {}:
+            raise theirs.BadResponse
+        return answer
+
+    def parse_ohlcv(self, row: Any, *market: Any) -> list[Any]:
+        """Read a candle as ccxt does, and refuse one without a time, which ccxt would pass over."""
+        parsed: list[Any] = super().parse_ohlcv(row, *market)  # type: ignore[misc]
+        if parsed[0] is None:
+            raise theirs.BadResponse
+        return parsed
+
+    def on_rest_response(self, code: int, *answer: Any) -> Any:
+        """See an answer before ccxt reads it: status 451 has one meaning, whatever the body says."""
+        if code == 451:
+            raise theirs.RestrictedLocation
+        return super().on_rest_response(code, *answer)  # type: ignore[misc]
+
+    def handle_http_status_code(self, code: int, reason: str, url: str, method: str, body: str) -> None:
+        """Tell refusals from outages where the exchange's own class made nothing of the body."""
+        if code in _REFUSALS:
+            raise theirs.OperationRejected(f"HTTP {code} {body}")
+        super().handle_http_status_code(code, reason, url, method, body)  # type: ignore[misc]
+
+
+@contextmanager
+def translated(exchange_id: str) -> Iterator[None]:
+    """Turn whatever ccxt raises within the block into one of the project's errors.
+
+    Raises:
+        TraderError: `Retryable`, `NotFound`, `NotSupported` or `UpstreamRejected`, as `_MEANINGS` says.
+    """
+    try:
+        yield
+    except TraderError:
+        raise
+    except Exception as error:
+        raise _ours(error, exchange_id) from None
+
+
+def _ours(error: Exception, exchange_id: str) -> TraderError:
+    text = " ".join(_URL.sub("", str(error)).split())
+    if isinstance(error, theirs.RestrictedLocation) or _REFUSED_PLACE.search(text):
+        other = "coinbase" if exchange_id == "kraken" else "kraken"
+        return UpstreamRejected(f"{exchange_id!r} refuses requests from this location. Use exchange={other!r} instead.")
+    if isinstance(error.__cause__, aiohttp.ClientPayloadError):  # an answer that breaks off; ccxt calls it a refusal
+        error = error.__cause__
+    kind, meaning = next((kind, meaning) for raised, kind, meaning in _MEANINGS if isinstance(error, raised))
+    said = _said(text, exchange_id) if isinstance(error, theirs.BaseError) else ""
+    return kind(f"{exchange_id!r} {meaning}{said}.")
+
+
+def _said(text: str, exchange_id: str) -> str:
+    """Cut the remote's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
+    words = re.sub(r"<[^>]*>", " ", text).removeprefix(exchange_id)
+    words = " ".join(re.sub(r"^ ?(?:GET|POST)\b", "", words).split())
+    if not words:
+        return ""
+    return f" (it said {words if len(words) <= _SAID_LIMIT else words[: _SAID_LIMIT - 1] + '…'!r})"

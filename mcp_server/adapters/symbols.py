@@ -1,0 +1,78 @@
+"""Symbols however they are spelt: `btcusdt`, `BTC-USDT` and `XBT/USDT` all mean ccxt's `BTC/USDT`."""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from mcp_server.errors import NotFound
+
+Markets = Mapping[str, Mapping[str, Any]]
+"""ccxt's markets: unified symbol → market."""
+
+ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+
+_SPELLING = re.compile(r"([^/_:\s-]+)[/_-]([^/_:\s-]+)(?::([^/_:\s-]+))?")
+
+
+def resolve(text: str, markets: Markets, exchange_id: str) -> str:
+    """Give the unified symbol that `text` means on an exchange.
+
+    An exact symbol is itself, whether or not it is active. Any other spelling is looked for among active spot markets,
+    and among active swaps only where a settlement currency is named: nobody who writes `BTC/USD` means a swap.
+
+    Raises:
+        NotFound: no market fits, or more than one does; the message names the nearest.
+    """
+    spelt = text.strip()
+    if spelt in markets:
+        return spelt
+    active = [market for market in markets.values() if market.get("active") is not False]
+    for kind in ("spot", "swap") if ":" in spelt else ("spot",):
+        found = sorted(_fitting(spelt.upper(), (market for market in active if market.get(kind))))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFound(f"{text!r} on {exchange_id!r} may be {_either(found)}. Write one of them.")
+    raise unknown_symbol(text, markets, exchange_id)
+
+
+def unknown_symbol(text: str, markets: Markets, exchange_id: str) -> NotFound:
+    """Make the error for a symbol that an exchange does not have, with the nearest that it has."""
+    swaps_first = sorted(filter(_tradable, markets.values()), key=lambda market: bool(market.get("spot")))
+    by_key = {_key(market["symbol"]): str(market["symbol"]) for market in swaps_first}
+    near = get_close_matches(_key(text), by_key, n=1, cutoff=0.75)
+    hint = f"Did you mean {by_key[near[0]]!r}?" if near else "Nothing there is spelt like it; try another exchange."
+    return NotFound(f"Unknown symbol {text[:40]!r} on {exchange_id!r}. {hint}")
+
+
+def _fitting(spelt: str, markets: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    parts = _SPELLING.fullmatch(spelt)
+    for market in markets:
+        base, quote, settle = (str(market.get(name) or "").upper() for name in ("base", "quote", "settle"))
+        if parts is None:
+            fits = spelt in _joined(base, quote)
+        else:
+            asked = [ALIASES.get(part, part) if part else "" for part in parts.groups()]
+            fits = asked[:2] == [base, quote] and asked[2] in ("", settle)
+        if fits:
+            yield str(market["symbol"])
+
+
+def _joined(base: str, quote: str) -> set[str]:
+    """Give the ways of writing base and quote as one word."""
+    bases, quotes = ({code, *(old for old, new in ALIASES.items() if new == code)} for code in (base, quote))
+    return {first + second for first in bases for second in quotes}
+
+
+def _tradable(market: Mapping[str, Any]) -> bool:
+    return market.get("active") is not False and bool(market.get("spot") or market.get("swap"))
+
+
+def _key(symbol: str) -> str:
+    """Give base and quote as one word, without what the market is settled in."""
+    return re.sub(r"[^A-Z0-9]", "", symbol.partition(":")[0].upper())
+
+
+def _either(symbols: list[str]) -> str:
+    return f"{', '.join(map(repr, symbols[:-1]))} or {symbols[-1]!r}"
