@@ -40,7 +40,7 @@ ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 _POINT_VOLATILITY = 0.0045 / np.sqrt(240)  # about 0.45 % an hour
 _OCTAVES = 25  # the slowest moves over eight years
 _DAILY_TURNOVER_USD = 4e8
-_BLOCK_POINTS = 1 << 15  # as many as stay in the processor's cache
+_BLOCK_POINTS = 1 << 16  # half a MB per array: larger ones cost page faults, smaller ones calls
 _KEPT_POINTS = 60  # blocks of candles shorter than 15 minutes are made anew: each would take hundreds of kB to keep
 _Columns = tuple[np.ndarray, ...]
 
