@@ -56,7 +56,7 @@ class Parts:
 
 @app.command()
 def demo(
-    days: Annotated[int, typer.Option(min=1, max=30, help="How many simulated days.")] = 10,
+    days: Annotated[int, typer.Option(min=1, max=30, help="How many simulated days.")] = 8,
 ) -> None:
     """Run an example strategy over simulated days: no key, no network, a journal of its own."""
     from runner.demo import run_demo

@@ -18,7 +18,7 @@ from runner.server import connected, tool_server
 from runner.settings import Settings
 
 EXAMPLE = "rsi-reversion"
-FIRST = datetime(2026, 4, 28, tzinfo=UTC)
+FIRST = datetime(2026, 4, 28, 4, tzinfo=UTC)
 """The demo's first moment: the simulated market is the same for everyone, so everyone sees the same days."""
 
 EVERY_HOURS = 4
