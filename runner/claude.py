@@ -13,7 +13,7 @@ import anyio
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Misconfigured, TraderError
-from runner.claude_task import ClaudeTask
+from runner.claude_task import ClaudeTask, usd_per_run
 from runner.cli_folder import CliFolder, cli_folder
 from runner.preflight import require_credential, require_tools, without_claude
 from runner.prompt import INSTRUCTIONS, Answer, orchestrator_prompt, sub_agent_prompt
@@ -27,7 +27,9 @@ __all__ = ["ClaudeTask", "check_ready", "run_claude"]
 
 SERVER = "trader"
 ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore
-DEFAULT_USD_PER_RUN = 0.5
+END_S = 10
+"""How long the SDK may take to notice that its CLI has been ended."""
+
 BUILT_IN_AGENTS = ("general-purpose", "Explore", "Plan", "claude", "statusline-setup")
 NEVER_READ = '{"permissions":{"deny":["Read(//**)"]}}'
 
@@ -68,29 +70,36 @@ async def run_claude(task: ClaudeTask) -> Outcome:
 
 
 async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
-    """Follow the CLI to its end in a task of its own, so that a cancellation kills it first and is not kept waiting."""
+    """Follow the CLI in a task of its own that no cancellation reaches: one ends the CLI, and so the SDK too.
+
+    A cancellation inside the SDK keeps the caller waiting for seconds, or leaves a CLI that is just starting behind.
+    """
     with cli_folder() as folder:
-        ended = anyio.Event()
+        ended, unreached = anyio.Event(), anyio.CancelScope(shield=True)
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(_follow, task, transcript, folder, ended)
+                group.start_soon(_follow, task, transcript, folder, ended, unreached)
                 try:
                     await ended.wait()
                 finally:
-                    folder.kill_cli()
+                    folder.end_cli()
+                    unreached.deadline = anyio.current_time() + END_S
         finally:
             transcript.recount(folder.session_lines())
 
 
-async def _follow(task: ClaudeTask, transcript: Transcript, folder: CliFolder, ended: anyio.Event) -> None:
+async def _follow(
+    task: ClaudeTask, transcript: Transcript, folder: CliFolder, ended: anyio.Event, unreached: anyio.CancelScope
+) -> None:
     from claude_agent_sdk import query
 
     prompt = orchestrator_prompt(task.strategy, task.exchange, task.as_of)
     try:
-        async for message in query(prompt=prompt, options=_options(task, transcript, folder)):
-            _note(message, transcript)
-            if transcript.server_status not in (None, CONNECTED):
-                folder.kill_cli()  # without tools there is nothing to wait and pay for
+        with unreached:
+            async for message in query(prompt=prompt, options=_options(task, transcript, folder)):
+                _note(message, transcript)
+                if transcript.server_status not in (None, CONNECTED):
+                    folder.end_cli()  # without tools there is nothing to wait and pay for
     except Exception as error:  # the SDK raises plain Exception too
         transcript.failure = f"{type(error).__name__}: {error}"
     finally:
@@ -124,7 +133,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         output_format={"type": "json_schema", "schema": Answer.model_json_schema()},
         model=config.model,
         max_turns=config.max_turns,
-        max_budget_usd=float(config.budget.usd_per_run or DEFAULT_USD_PER_RUN),
+        max_budget_usd=float(usd_per_run(task.strategy)),
         forward_subagent_text=True,
         env=environment,
         cwd=folder.cwd,

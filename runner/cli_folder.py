@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_server.errors import NotSupported
+from runner import launch
+from runner.launch import PID_FILE, STOP_FILE
 
 INHERITED = (
     *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
@@ -47,17 +49,18 @@ class CliFolder:
     def wrapper(self, cli: Path, names: Iterable[str]) -> Path:
         """Write the program to start instead of the CLI; of the environment, `names` and `INHERITED` get through."""
         kept = ",".join({*INHERITED, *_SET_BY_THE_SDK, *names})
-        launch = Path(__file__).with_name("launch.py")
-        command = [sys.executable, "-I", "-S", str(launch), str(os.getpid()), str(self._pid_file), kept, str(cli)]
+        command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(self.path), kept, str(cli)]
         wrapper = self.path / "claude"
         wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         wrapper.chmod(0o700)
         return wrapper
 
-    def kill_cli(self) -> None:
-        """End the CLI at once if it still runs; it has nothing to save."""
+    def end_cli(self) -> None:
+        """Kill the CLI if it runs, and keep it from starting if it does not yet; it has nothing to save."""
+        with contextlib.suppress(OSError):
+            (self.path / STOP_FILE).touch()
         with contextlib.suppress(OSError, ValueError):
-            pid = int(self._pid_file.read_text())
+            pid = int((self.path / PID_FILE).read_text())
             if _is_running_child(pid):
                 os.kill(pid, signal.SIGKILL)
 
@@ -66,10 +69,6 @@ class CliFolder:
         for file in sorted(self.path.glob("config/projects/**/*.jsonl")):
             with contextlib.suppress(OSError):
                 yield from file.read_text(errors="replace").splitlines()
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.path / "pid"
 
 
 @contextlib.contextmanager
@@ -84,7 +83,7 @@ def cli_folder() -> Iterator[CliFolder]:
         try:
             yield folder
         finally:
-            folder.kill_cli()
+            folder.end_cli()
 
 
 def _is_running_child(pid: int) -> bool:

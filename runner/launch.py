@@ -1,24 +1,27 @@
 """Turns into the agent CLI: it ends with the runner that started it, and sees no variable that is not named.
 
-Run as `python -I -S launch.py RUNNER_PID PID_FILE NAMES CLI [ARGUMENT…]`, where NAMES are the environment variables
-that stay, separated by commas. It is its own program because a CLI that outlives a killed runner goes on spending, and
-because claude-agent-sdk hands the runner's whole environment to what it starts.
+Run as `python -I -S launch.py RUNNER_PID FOLDER NAMES CLI [ARGUMENT…]`: FOLDER is the run's, NAMES are the environment
+variables that stay, separated by commas. It is its own program because a CLI that outlives a killed runner goes on
+spending, and because claude-agent-sdk hands the runner's whole environment to what it starts.
 """
 
 import os
 import sys
 from pathlib import Path
 
+PID_FILE, STOP_FILE = "pid", "stop"
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 
 
 def main() -> None:
     """Leave the process id where the runner finds it, and become the CLI."""
-    runner, pid_file, names, cli, *arguments = sys.argv[1:]
+    runner, folder, names, cli, *arguments = sys.argv[1:]
     _end_with(int(runner))
     kept = {name: os.environ[name] for name in names.split(",") if name in os.environ}
-    Path(pid_file).write_text(str(os.getpid()))
+    Path(folder, PID_FILE).write_text(str(os.getpid()))
+    if Path(folder, STOP_FILE).exists():  # each side writes before it looks, so one of them sees the other's file
+        sys.exit("the run was ended before the agent CLI started")
     os.execve(cli, [cli, *arguments], kept)  # noqa: S606 (no shell is wanted)
 
 

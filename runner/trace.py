@@ -8,6 +8,7 @@ from typing import Any
 from runner.transcript import SubAgent, Transcript
 
 MAX_CHARACTERS = 500_000
+MAX_DEPTH = 40
 HIDDEN = "[hidden]"
 
 _TEXT_LIMITS = (8000, 1000, 100)
@@ -81,14 +82,16 @@ def _sub_agent(transcript: Transcript, key: str, agent: SubAgent) -> dict[str, A
     }
 
 
-def _plain(value: Any, secrets: list[str], text_limit: int, item_limit: int) -> Any:
+def _plain(value: Any, secrets: list[str], text_limit: int, item_limit: int, depth: int = MAX_DEPTH) -> Any:
     """Bring a value into plain JSON, saying where something was cut."""
+    if depth == 0 and isinstance(value, Mapping | list | tuple):
+        return f"… cut: nested deeper than {MAX_DEPTH} levels"
     if isinstance(value, Mapping):
         items = [(without(str(key), secrets), item) for key, item in value.items()]
-        shown = {key: _plain(item, secrets, text_limit, item_limit) for key, item in items[:item_limit]}
+        shown = {key: _plain(item, secrets, text_limit, item_limit, depth - 1) for key, item in items[:item_limit]}
         return shown if len(items) <= item_limit else {**shown, "…": f"cut: {len(items)} entries in all"}
     if isinstance(value, list | tuple):
-        listed = [_plain(item, secrets, text_limit, item_limit) for item in value[:item_limit]]
+        listed = [_plain(item, secrets, text_limit, item_limit, depth - 1) for item in value[:item_limit]]
         return listed if len(value) <= item_limit else [*listed, f"… cut: {len(value)} entries in all"]
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value

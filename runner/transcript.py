@@ -36,7 +36,11 @@ class ToolCall:
 
 @dataclass(slots=True)
 class SubAgent:
-    """One start of a sub-agent; `completed` is None while it runs, `report` is what it said after its last call."""
+    """One start of a sub-agent.
+
+    `completed` is None while it runs, `report` is what it said after its last call, `heard` is True when the
+    orchestrator had that report before it answered.
+    """
 
     name: str
     tools: frozenset[str]
@@ -44,6 +48,7 @@ class SubAgent:
     completed: bool | None = None
     report: str | None = None
     calls: list[ToolCall] = field(default_factory=list)
+    heard: bool = False
 
     @property
     def missing(self) -> str | None:
@@ -115,6 +120,8 @@ class Transcript:
             self._say(f"{name} started")
         elif agent is None and tool == ANSWER_TOOL:
             self.raw_answer = arguments
+            for started in self.starts.values():
+                started.heard = started.missing is None
         elif agent in self.starts:
             call = ToolCall(plain_tool_name(tool), arguments)
             self._calls[call_id] = call

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.domain.teaching import validation_lines
+from runner.claude_task import usd_per_run
 from runner.prompt import Answer
 from runner.trace import tokens_used, trace_of, without
 from runner.transcript import Ending, Transcript
@@ -68,7 +69,9 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
         raise _unfinished(transcript, strategy, in_time=in_time)
     _check_ending(transcript.ending, strategy)
     _check_reports(transcript, strategy)
-    return _believed(transcript.ending)
+    signal = _believed(transcript.ending)
+    _check_heard(transcript, strategy)
+    return signal
 
 
 def _unfinished(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> _NoSignal:
@@ -90,7 +93,10 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         why = f"The orchestrator used up its turns ('max_turns' is {config.max_turns}) before it answered. Raise it."
         raise _NoSignal(Status.ERROR, why)
     if ending.subtype == "error_max_budget_usd":
-        why = "The run's budget was spent before it answered. Raise 'budget.usd_per_run', or use a cheaper 'model'."
+        why = (
+            f"The run's budget of {usd_per_run(strategy):.2f} USD was spent before it answered. "
+            "Raise 'budget.usd_per_run', or use a cheaper 'model'."
+        )
         raise _NoSignal(Status.ERROR, why)
     if ending.subtype == "error_max_structured_output_retries":
         why = f"No answer fitted the schema: {_short(' '.join(ending.errors) or 'all tries were refused')}"
@@ -117,6 +123,13 @@ def _check_reports(transcript: Transcript, strategy: Strategy) -> None:
             missing.append(f"{name!r} {starts[-1].missing}")
     if missing:
         raise _NoSignal(Status.ABSTAINED, f"Not every sub-agent reported: {'; '.join(missing)}.")
+
+
+def _check_heard(transcript: Transcript, strategy: Strategy) -> None:
+    """An answer that came before a report does not rest on it."""
+    heard = {agent.name for agent in transcript.starts.values() if agent.heard}
+    if early := [repr(name) for name in strategy.agents if name not in heard]:
+        raise _NoSignal(Status.ABSTAINED, f"The answer was given before there was a report of {', '.join(early)}.")
 
 
 def _believed(ending: Ending) -> Signal:

@@ -185,8 +185,12 @@ async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolSe
         ),
         (script(price=[GET_PRICE, Fail(529)]), "'price-monitor' failed"),
         (script([START_BOTH, answer({**GOOD_ANSWER, "decided": False})]), "did not suffice to decide"),
+        (
+            script([Reply(calls=[*START_BOTH.calls, *answer(GOOD_ANSWER).calls])]),
+            "The answer was given before there was a report of 'price-monitor', 'rsi-analyzer'",
+        ),
     ],
-    ids=["no schema", "plain text", "never started", "invented", "no success", "failed", "undecided"],
+    ids=["no schema", "plain text", "never started", "invented", "no success", "failed", "undecided", "too early"],
 )
 async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[str, Sequence[Step]], why: str) -> None:
     outcome = await _run(server, steps)
@@ -211,7 +215,7 @@ async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) ->
         (
             script(price=[Reply(calls=GET_PRICE.calls, usage={"input_tokens": 10**6, "output_tokens": 9})] * 3),
             {"budget": {"usd_per_run": "0.01"}},
-            "budget was spent",
+            "budget of 0.01 USD was spent",
         ),
     ],
     ids=["529", "401", "500", "turns", "budget"],

@@ -38,6 +38,7 @@ def _transcript(ending: Ending | None = GOOD_ENDING, result: str = "42.5") -> Tr
         transcript.returned(f"{name} call", result, is_error=False, status=None)
         transcript.said(name, "done")
         transcript.returned(name, "hand-back", is_error=False, status="completed")
+    transcript.called(None, "answer", "StructuredOutput", GOOD_ANSWER)
     transcript.ending = ending
     return transcript
 
@@ -148,3 +149,38 @@ def test_a_trace_is_json_whatever_a_tool_was_given() -> None:
 def test_a_sub_agent_that_was_never_started_is_in_the_trace() -> None:
     trace = trace_of(_transcript(), ["price-monitor", "absent"], frozenset())
     assert trace["sub_agents"][-1] == {"name": "absent", "started": False, "reported": False}
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_an_answer_that_nests_without_end_is_abstained_and_its_trace_is_cut() -> None:
+    answer = {**GOOD_ANSWER, "sub_agent_results": {"price-monitor": _nested(5000)}}
+    transcript = _transcript(replace(GOOD_ENDING, answer=answer))
+    transcript.raw_answer = answer
+    outcome = _outcome(transcript)
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    assert outcome.error is not None
+    assert "nest at most 20 levels" in outcome.error
+    assert "cut: nested deeper than" in json.dumps(outcome.trace)
+
+
+def test_an_answer_that_came_before_a_report_is_not_believed() -> None:
+    transcript = Transcript(strategy(), lambda _: None)
+    transcript.opened("claude-x", "connected")
+    for name, tool in (("price-monitor", "get_price"), ("rsi-analyzer", "calculate_rsi")):
+        transcript.called(None, name, "Agent", {"subagent_type": name})
+        transcript.called(name, f"{name} call", f"mcp__trader__{tool}", {"symbol": "BTC/USDT"})
+        transcript.returned(f"{name} call", "42.5", is_error=False, status=None)
+        transcript.said(name, "done")
+    transcript.returned("price-monitor", "hand-back", is_error=False, status="completed")
+    transcript.called(None, "answer", "StructuredOutput", GOOD_ANSWER)
+    transcript.returned("rsi-analyzer", "hand-back", is_error=False, status="completed")
+    transcript.ending = GOOD_ENDING
+    outcome = _outcome(transcript)
+    assert outcome.status is Status.ABSTAINED
+    assert outcome.error == "The answer was given before there was a report of 'rsi-analyzer'."
