@@ -106,7 +106,7 @@ class Runner:
             return Outcome(Status.TIMEOUT, error=f"it took longer than {limit_s} s (timeout_s in config.json)")
 
     async def _by_claude(self, request: Request, as_of: datetime, address: Serving) -> Outcome:
-        from runner.claude import ClaudeTask, check_ready, run_claude
+        from runner.claude.engine import ClaudeTask, check_ready, run_claude
 
         environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
         check_ready(environment, has_rules=request.strategy.config.rules is not None)

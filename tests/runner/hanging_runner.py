@@ -4,7 +4,7 @@ import sys
 
 import anyio
 
-from runner.claude import run_claude
+from runner.claude.engine import run_claude
 from tests.runner.claude_runs import task
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Misconfigured
-from runner.claude import check_ready, run_claude
+from runner.claude.engine import check_ready, run_claude
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Fail,
@@ -329,5 +329,5 @@ def test_a_missing_extra_is_said_with_both_ways_on(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_base_install_can_import_the_claude_engine() -> None:
-    code = "import sys; sys.modules['claude_agent_sdk'] = None; import runner.claude"
+    code = "import sys; sys.modules['claude_agent_sdk'] = None; import runner.claude.engine"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,6 +1,6 @@
 from datetime import datetime, timedelta, timezone
 
-from runner.prompt import Answer, orchestrator_prompt, sub_agent_prompt
+from runner.claude.prompt import Answer, orchestrator_prompt, sub_agent_prompt
 from tests.runner.claude_runs import AS_OF, strategy
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from runner.transcript import Transcript
+from runner.claude.transcript import Transcript
 from tests.runner.claude_runs import strategy
 
 

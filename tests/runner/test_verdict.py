@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
-from runner.trace import HIDDEN, MAX_CHARACTERS, trace_of
-from runner.transcript import Ending, Transcript
-from runner.verdict import conclude
+from runner.claude.trace import HIDDEN, MAX_CHARACTERS, trace_of
+from runner.claude.transcript import Ending, Transcript
+from runner.claude.verdict import conclude
 from tests.runner.claude_runs import GOOD_ANSWER, strategy
 
 USAGE = {"claude-x": {"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 3, "cacheCreationInputTokens": 4}}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from mcp_server.domain.strategy import Strategy
-from runner.cli_folder import INHERITED
+from runner.claude.cli_folder import INHERITED
 
 BASE_URL = "ANTHROPIC_BASE_URL"
 DEFAULT_USD_PER_RUN = Decimal("0.50")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runner.transcript import SubAgent, Transcript
+from runner.claude.transcript import SubAgent, Transcript
 
 MAX_CHARACTERS = 500_000
 MAX_DEPTH = 40

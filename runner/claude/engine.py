@@ -13,12 +13,12 @@ import anyio
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Misconfigured, TraderError
-from runner.claude_task import ClaudeTask, usd_per_run
-from runner.cli_folder import CliFolder, cli_folder
-from runner.preflight import require_credential, require_tools, without_claude
-from runner.prompt import INSTRUCTIONS, Answer, orchestrator_prompt, sub_agent_prompt
-from runner.transcript import ANSWER_TOOL, START_TOOL, Ending, Transcript
-from runner.verdict import CONNECTED, conclude
+from runner.claude.cli_folder import CliFolder, cli_folder
+from runner.claude.preflight import require_credential, require_tools, without_claude
+from runner.claude.prompt import INSTRUCTIONS, Answer, orchestrator_prompt, sub_agent_prompt
+from runner.claude.task import ClaudeTask, usd_per_run
+from runner.claude.transcript import ANSWER_TOOL, START_TOOL, Ending, Transcript
+from runner.claude.verdict import CONNECTED, conclude
 
 if TYPE_CHECKING:
     from claude_agent_sdk import AgentDefinition, AssistantMessage, ClaudeAgentOptions, Message, ResultMessage

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.domain.teaching import validation_lines
-from runner.claude_task import usd_per_run
-from runner.prompt import Answer
-from runner.trace import tokens_used, trace_of, without
-from runner.transcript import Ending, Transcript
+from runner.claude.prompt import Answer
+from runner.claude.task import usd_per_run
+from runner.claude.trace import tokens_used, trace_of, without
+from runner.claude.transcript import Ending, Transcript
 
 CONNECTED = "connected"
 

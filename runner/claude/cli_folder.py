@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcp_server.errors import NotSupported
-from runner import launch
-from runner.launch import PID_FILE, STOP_FILE
+from runner.claude import launch
+from runner.claude.launch import PID_FILE, STOP_FILE
 
 INHERITED = (
     *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
