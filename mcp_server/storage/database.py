@@ -5,8 +5,10 @@ works and closes it (about 40 ms), and waits its turn on a lock. Within this pro
 writes that wait together share one transaction.
 """
 
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib import resources
@@ -25,6 +27,12 @@ Work = Callable[["duckdb.DuckDBPyConnection"], T]
 PATIENCE_S = 10.0
 """How long a transaction waits for a file that another process holds."""
 
+SHORT_PATIENCE_S = 0.5
+"""How long it waits where another has just waited in vain: whoever holds the file then is in no hurry."""
+
+HELD_S = 60.0
+"""For how long that is taken to be so."""
+
 
 class Database:
     """One DuckDB file, created and migrated when it is first used.
@@ -41,6 +49,7 @@ class Database:
         self._path = path
         self._prepare = prepare
         self._patience_s = patience_s
+        self._gave_up_at = -HELD_S
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
         self._waiting: list[tuple[Work[Any], Future[Any]]] = []
@@ -151,11 +160,20 @@ class Database:
     def _open(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         import stamina
 
-        for attempt in stamina.retry_context(
-            on=_Held, attempts=None, timeout=self._patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
-        ):
-            with attempt:
-                connection = self._connect(read_only=read_only)
+        logging.getLogger("stamina").setLevel(logging.ERROR)  # that it waits for its turn is no news
+
+        in_vain = time.monotonic() - self._gave_up_at < HELD_S
+        patience_s = min(SHORT_PATIENCE_S, self._patience_s) if in_vain else self._patience_s
+        try:
+            for attempt in stamina.retry_context(
+                on=_Held, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
+            ):
+                with attempt:
+                    connection = self._connect(read_only=read_only)
+        except _Held:
+            self._gave_up_at = time.monotonic()
+            raise
+        self._gave_up_at = -HELD_S
         try:
             self._migrate(connection, read_only=read_only)
         except BaseException:

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mcp_server.domain.strategy import NAME_PATTERN, InvalidStrategy, Strategy, parse_strategy
 from mcp_server.domain.teaching import nearest
-from mcp_server.errors import BadInput, NotFound
+from mcp_server.errors import BadInput, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
 
 FILE_LIMIT_BYTES = 262_144
+PATIENCE_S = 10
+"""How long a write waits for another process that writes strategies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class StrategyFolders:
 
         Raises:
             Misconfigured: the home cannot be written.
+            Retryable: others have been writing strategies for too long; nothing was changed.
         """
         target = self._own / strategy.name
         try:
@@ -86,17 +91,24 @@ class StrategyFolders:
             fresh = Path(tempfile.mkdtemp(prefix=f".{strategy.name}.", dir=self._own))
             try:
                 _write_files(fresh, strategy)
-                if not target.exists():
-                    fresh.rename(target)
-                    return None
-                replaced = self._version_at(target)
-                _exchange(fresh, target)
-                self._keep(fresh, strategy.name, replaced)
-                return replaced
+                with FileLock(self._own / ".lock", timeout=PATIENCE_S):
+                    return self._put(fresh, target)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
+        except Timeout:
+            raise Retryable(f"Another process is writing {str(target)!r}. Try again in a moment.") from None
         except OSError as error:
             raise unwritable(target, error) from None
+
+    def _put(self, fresh: Path, target: Path) -> str | None:
+        """Exchange a folder for the present one. One process at a time: else a version between the two gets lost."""
+        if not target.exists():
+            fresh.rename(target)
+            return None
+        replaced = self._version_at(target)
+        _exchange(fresh, target)
+        self._keep(fresh, target.name, replaced)
+        return replaced
 
     def _version_at(self, folder: Path) -> str:
         try:

@@ -1,0 +1,255 @@
+"""`claude-trader-mcp` as a process: what it answers over HTTP and stdio, whom it turns away, and how it ends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types.version import LATEST_HANDSHAKE_VERSION
+
+from mcp_server.app import tool_files
+from mcp_server.errors import Misconfigured
+from mcp_server.http import check_exposure
+from tests.tools.conftest import Told, answer_of
+
+COMMAND = [sys.executable, "-m", "mcp_server"]
+LIMIT_S = 60
+"""No step of a process may take longer, however busy the machine is."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A server that is up."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    errors: BinaryIO
+
+    @property
+    def base(self) -> str:
+        return self.url.removesuffix("/mcp")
+
+    def said(self) -> str:
+        """Give what it wrote on standard error so far."""
+        self.errors.seek(0)
+        return self.errors.read().decode()
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, **environment: str) -> Iterator[Serving]:
+    """Run `claude-trader-mcp --http` on a free port until the block ends; nothing may have failed in it by then."""
+    command = [*COMMAND, "--http", "--port", "0", *arguments]
+    with tempfile.TemporaryFile() as errors, _started(command, home, errors, environment) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        server = Serving(url, process, errors)
+        assert url.startswith("http://"), server.said()
+        yield server
+        process.terminate()
+        process.wait(LIMIT_S)
+        assert "ERROR" not in server.said()
+        assert "Traceback" not in server.said()
+
+
+@contextmanager
+def _started(
+    command: list[str], home: Path, errors: BinaryIO, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that does not outlive the block, and that is killed when it says nothing for too long."""
+    variables = {**os.environ, "TRADER_HOME": str(home), **environment}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=variables) as process:
+        limit = threading.Timer(LIMIT_S * 3, process.kill)
+        limit.start()
+        try:
+            yield process
+        finally:
+            limit.cancel()
+            process.kill()
+
+
+@asynccontextmanager
+async def calling(url: str, mode: Literal["auto", "legacy"] = "auto", **headers: str) -> AsyncIterator[Client]:
+    """Connect to a server; keywords are headers, with `_` for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with (
+        httpx2.AsyncClient(headers=named, timeout=LIMIT_S, trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("home"), TRADER_EXCHANGE="simulated") as server:
+        yield server
+
+
+def _post(server: Serving, **headers: str) -> httpx2.Response:
+    named = {"Accept": "application/json, text/event-stream", **headers}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    return httpx2.post(server.url, headers=named, json=request, timeout=LIMIT_S, trust_env=False)
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_both_eras_of_the_protocol_are_answered(server: Serving, mode: Literal["auto", "legacy"]) -> None:
+    async with calling(server.url, mode) as client:
+        listed = await client.list_tools()
+        said = answer_of(await client.call_tool("get_ohlcv", {"symbol": "BTC/USDT", "limit": 3}))
+        assert (client.protocol_version == LATEST_HANDSHAKE_VERSION) is (mode == "legacy")
+    assert [tool.name for tool in listed.tools] == list(tool_files())
+    assert len(said["rows"]) == 3
+
+
+def test_an_address_that_was_told_can_be_connected_to_at_once(home: Path) -> None:
+    with serving(home) as server:
+        address = ("127.0.0.1", int(server.base.rpartition(":")[2]))
+        socket.create_connection(address, timeout=LIMIT_S).close()
+
+
+def test_anyone_may_ask_whether_it_is_alive(server: Serving) -> None:
+    answer = httpx2.get(f"{server.base}/health", timeout=LIMIT_S, trust_env=False)
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "127.0.0.1:1"])
+def test_a_name_that_is_not_this_servers_is_refused_on_loopback(server: Serving, host: str) -> None:
+    assert _post(server, Host=host).status_code == 421
+    assert _post(server, Origin=f"http://{host}").status_code == 403
+
+
+async def test_only_who_sends_the_token_is_answered(home: Path) -> None:
+    with serving(home, TRADER_TOKEN="s3cret") as server:
+        for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": "s3cret"}):
+            refused = _post(server, **headers)
+            assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert "TRADER_TOKEN" in refused.text
+            assert "s3cret" not in refused.text
+        assert httpx2.get(f"{server.base}/health", timeout=LIMIT_S, trust_env=False).status_code == 200
+        async with calling(server.url, Authorization="Bearer s3cret") as client:
+            assert (await client.list_tools()).tools
+
+
+async def test_the_earliest_of_header_and_argument_wins(server: Serving) -> None:
+    async with calling(server.url, X_Trader_As_Of="2026-05-01T10:30Z") as client:
+
+        async def last_open(**arguments: Any) -> tuple[str, str]:
+            said = answer_of(await client.call_tool("get_ohlcv", {"symbol": "BTC/USDT", "limit": 2, **arguments}))
+            return said["as_of"], said["rows"][-1][0]
+
+        assert await last_open() == ("2026-05-01T10:30Z", "2026-05-01T09:00Z")
+        assert await last_open(as_of="2026-05-03T10:30Z") == ("2026-05-01T10:30Z", "2026-05-01T09:00Z")
+        assert await last_open(as_of="2026-04-03T10:30Z") == ("2026-04-03T10:30Z", "2026-04-03T09:00Z")
+
+
+async def test_a_header_that_is_no_moment_is_told(server: Serving) -> None:
+    async with calling(server.url, X_Trader_As_Of="noon") as client:
+        with pytest.raises(Told, match=r"the header X-Trader-As-Of 'noon' is not a moment\. Write ISO 8601"):
+            answer_of(await client.call_tool("get_ohlcv", {"symbol": "BTC/USDT"}))
+
+
+def _refused(home: Path, *arguments: str) -> tuple[int, str]:
+    """Start a server that must not serve; give its exit code and what it said."""
+    command = [*COMMAND, "--http", *arguments]
+    with tempfile.TemporaryFile() as errors, _started(command, home, errors, {}) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+        code = process.wait(LIMIT_S)
+        return code, Serving("", process, errors).said()
+
+
+def test_others_are_not_served_without_a_token(home: Path) -> None:
+    code, said = _refused(home, "--host", "0.0.0.0", "--port", "0")  # noqa: S104 (it is what must be refused)
+    assert code == 1
+    assert said.startswith("claude-trader-mcp: Listening on '0.0.0.0' would offer this server to others")
+    assert "Set TRADER_TOKEN, or listen on 127.0.0.1." in said
+
+
+@pytest.mark.parametrize("host", ["::", "", "192.0.2.1", "trader.example", "127.0.0.1.example"])
+def test_an_address_beyond_loopback_needs_a_token(host: str) -> None:
+    with pytest.raises(Misconfigured, match="Set TRADER_TOKEN"):
+        check_exposure(host, None)
+    check_exposure(host, "s3cret")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_token(host: str) -> None:
+    check_exposure(host, None)
+
+
+def test_a_port_that_is_taken_is_named(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, said = _refused(home, "--port", str(port))
+    assert code == 1
+    assert said.startswith(f"claude-trader-mcp: Cannot listen on '127.0.0.1' port {port}: ")
+    assert "Choose another --host or --port." in said
+    assert "Traceback" not in said
+
+
+def test_it_ends_with_the_process_that_holds_its_input(home: Path) -> None:
+    with serving(home, "--with-parent") as server:
+        assert server.process.stdin is not None
+        assert _post(server).status_code == 200
+        server.process.stdin.close()
+        assert server.process.wait(LIMIT_S) == 0
+
+
+async def test_it_ends_when_it_is_told_to_though_a_client_stays_connected(home: Path) -> None:
+    with serving(home) as server:
+        async with calling(server.url) as client:
+            await client.list_tools()
+            server.process.terminate()
+            server.process.wait(5)
+
+
+LINES: list[dict[str, Any]] = [
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": LATEST_HANDSHAKE_VERSION,
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    },
+    {"jsonrpc": "2.0", "method": "notifications/initialized"},
+    {
+        "jsonrpc": "2.0",
+        "id": 2,
+        "method": "tools/call",
+        "params": {"name": "calculate_rsi", "arguments": {"symbol": "BTC/USDT", "exchange": "simulated"}},
+    },
+]
+
+
+def test_over_stdio_there_is_nothing_but_the_protocol_and_it_ends_with_its_input(home: Path) -> None:
+    with tempfile.TemporaryFile() as errors, _started(COMMAND, home, errors, {}) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answers = []
+        for line in LINES:
+            process.stdin.write(json.dumps(line).encode() + b"\n")
+            process.stdin.flush()
+            if "id" in line:
+                answers.append(json.loads(process.stdout.readline()))
+        process.stdin.close()
+        assert process.stdout.read() == b""
+        assert process.wait(LIMIT_S) == 0
+        assert Serving("", process, errors).said() == ""
+    assert [answer["id"] for answer in answers] == [1, 2]
+    assert answers[0]["result"]["serverInfo"]["name"] == "claude-trader"
+    assert 0 <= answers[1]["result"]["structuredContent"]["rsi"] <= 100
