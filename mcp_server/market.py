@@ -19,7 +19,7 @@ from mcp_server.domain.timeframes import (
     timeframe_ms,
     to_ms,
 )
-from mcp_server.errors import NotSupported, Retryable
+from mcp_server.errors import NotSupported, Retryable, TraderError
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -33,6 +33,15 @@ LIVE_S = 900
 
 SETTLED_MS = 600_000
 """A candle that an exchange has not published this long after its close is not coming any more."""
+
+REVISED_MS = 60_000
+"""For this long after its close a candle is answered but not kept: clocks differ, and exchanges correct themselves."""
+
+EARLIEST_MS = 1_262_304_000_000
+"""2010-01-01: no exchange is asked for anything before it."""
+
+_FOR_A_PRICE = 60
+"""Among so many candles there is one that was traded in, or there is no price."""
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +119,7 @@ class Market:
         """
         exchange = self._exchanges.get(exchange_id)
         as_of_ms = to_ms(as_of)
-        end = last_closed_open_ms(as_of_ms, timeframe) + timeframe_ms(timeframe)
-        wanted = (max(end - count * timeframe_ms(timeframe), 0), end)
+        wanted = _last_closed(as_of_ms, timeframe, count)
         note = None
         if exchange.simulated:
             exact = await exchange.symbol(symbol)
@@ -138,22 +146,39 @@ class Market:
             return Quote(
                 exchange.id, exact, as_of_ms, ticker.last, ticker.observed_at_ms, exchange.simulated, "ticker", ticker
             )
-        for timeframe in await self._timeframes_for_price(exchange, symbol):
-            history = await self.candles(exchange_id, symbol, timeframe, 60, as_of)
-            if len(history.candles):
-                close_ms = int(history.candles.open_time_ms[-1]) + timeframe_ms(timeframe)
-                last = float(history.candles.close[-1])
-                basis = f"close of the last {timeframe} candle"
-                return Quote(exchange.id, history.symbol, as_of_ms, last, close_ms, exchange.simulated, basis)
-        raise NotSupported(
-            f"There is no price of {symbol!r} on {exchange_id!r} as of {iso(as_of_ms)}. Ask for a later moment, or "
+        stored = None if exchange.simulated else await self._stored_close(exchange, symbol, as_of_ms)
+        return stored or await self._fetched_close(exchange, symbol, as_of)
+
+    async def _stored_close(self, exchange: Exchange, symbol: str, as_of_ms: int) -> Quote | None:
+        """Give the latest close by then of all stored series that know their last candle by then."""
+        from mcp_server.domain.candles import Candles
+        from mcp_server.storage.candles import Series, Stored
+
+        quotes = []
+        for timeframe in await self._stored_timeframes(exchange, symbol):
+            series, wanted = Series(exchange.id, symbol, timeframe), _last_closed(as_of_ms, timeframe, _FOR_A_PRICE)
+            nothing = Stored(Candles.empty(), [wanted])
+            stored = await self._ask_store(partial(_load, series, wanted), nothing)
+            if len(stored.candles) and all(end <= stored.candles.open_time_ms[-1] for _, end in stored.missing):
+                quotes.append(_close_of(exchange, symbol, timeframe, as_of_ms, stored.candles))
+        return max(quotes, key=lambda quote: quote.price_time_ms, default=None)
+
+    async def _fetched_close(self, exchange: Exchange, symbol: str, as_of: datetime) -> Quote:
+        """Give the last close by then of the shortest timeframe that has one."""
+        failure: TraderError = NotSupported(
+            f"There is no price of {symbol!r} on {exchange.id!r} as of {iso(to_ms(as_of))}. Ask for a later moment, or "
             "import candles that reach back to it with `claude-trader import-candles`."
         )
-
-    async def _timeframes_for_price(self, exchange: Exchange, symbol: str) -> list[str]:
-        served = sorted(await exchange.timeframes(), key=timeframe_ms)[:1]
-        stored = [] if exchange.simulated else await self._stored_timeframes(exchange, symbol)
-        return [*stored, *(t for t in served if t not in stored)]
+        served = await exchange.timeframes()
+        for timeframe in dict.fromkeys((served[0], *(t for t in ("1h", "1d") if t in served))):
+            try:
+                history = await self.candles(exchange.id, symbol, timeframe, _FOR_A_PRICE, as_of)
+            except (NotSupported, Retryable) as error:
+                failure = error
+                continue
+            if len(history.candles):
+                return _close_of(exchange, history.symbol, timeframe, history.as_of_ms, history.candles)
+        raise failure
 
     async def _stored_timeframes(self, exchange: Exchange, symbol: str) -> list[str]:
         return await self._ask_store(lambda store: store.timeframes(exchange.id, symbol), list[str]())
@@ -168,47 +193,42 @@ class Market:
         self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range
     ) -> tuple[Candles, str | None]:
         """Give the candles of a range from the store, after fetching what it was missing."""
-        from mcp_server.domain.candles import Candles
+        from mcp_server.domain.candles import Candles, merge
         from mcp_server.storage.candles import Series, Stored
 
         series = Series(exchange.id, symbol, timeframe)
-        stored = await self._ask_store(lambda store: store.load(series, wanted), Stored(Candles.empty(), [wanted]))
+        stored = await self._ask_store(partial(_load, series, wanted), Stored(Candles.empty(), [wanted]))
         if not stored.missing:
             return stored.candles, None
-        if timeframe not in await exchange.timeframes():
-            return await self._resampled(exchange, symbol, timeframe, wanted)
-        return await self._filled(exchange, series, stored), None
+        if timeframe in await exchange.timeframes():
+            return merge(
+                [stored.candles, *[await self._fetched(exchange, series, hole) for hole in stored.missing]]
+            ), None
+        base = await _base_timeframe(exchange, timeframe)
+        built = [await self._built(exchange, symbol, timeframe, base, hole) for hole in stored.missing]
+        return merge([stored.candles, *built]), f"Built from closed {base} candles: {exchange.id} has no {timeframe}."
 
-    async def _filled(self, exchange: Exchange, series: Series, stored: Stored) -> Candles:
-        from mcp_server.domain.candles import merge
-
-        parts = [stored.candles]
+    async def _fetched(self, exchange: Exchange, series: Series, hole: Range) -> Candles:
+        """Fetch what the store was missing, and keep what of it will not change any more."""
+        start, end = hole
         now_ms = to_ms(self._clock())
-        for start, end in stored.missing:
-            fetched = await exchange.candles(series.symbol, series.timeframe, start, end)
-            fetched = fetched.between(start, end).closed_by(now_ms, series.timeframe)
-            parts.append(fetched)
-            known = (start, _known_until(fetched, series.timeframe, end, now_ms))
-            if known[1] > start:
-                await self._ask_store(partial(_keep, series, fetched.between(*known), known), 0)
-        return merge(parts)
+        fetched = await exchange.candles(series.symbol, series.timeframe, max(start, EARLIEST_MS), end)
+        fetched = fetched.between(start, end).closed_by(now_ms, series.timeframe)
+        known = (start, min(end, _known_until(fetched, series.timeframe, now_ms)))
+        if known[1] > start:
+            await self._ask_store(partial(_keep, series, fetched.between(*known), known), 0)
+        return fetched
 
-    async def _resampled(
-        self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range
-    ) -> tuple[Candles, str | None]:
+    async def _built(self, exchange: Exchange, symbol: str, timeframe: str, base: str, hole: Range) -> Candles:
+        """Build candles from smaller ones, but not one of which a part is still to be published."""
         from mcp_server.domain.candles import resample
 
-        length = timeframe_ms(timeframe)
-        served = await exchange.timeframes()
-        smaller = [t for t in served if length % timeframe_ms(t) == 0 and timeframe_ms(t) < length]
-        if not smaller:
-            raise NotSupported(
-                f"{exchange.id!r} has no {timeframe} candles and none to build them from. "
-                f"Use one of {', '.join(t for t in TIMEFRAMES if t in served)}."
-            )
-        base = max(smaller, key=timeframe_ms)
-        found, _ = await self._known(exchange, symbol, base, wanted)
-        return resample(found, timeframe), f"Built from closed {base} candles: {exchange.id} has no {timeframe}."
+        found, _ = await self._known(exchange, symbol, base, hole)
+        last = hole[1] - timeframe_ms(timeframe)
+        awaited = range(max(last, candle_open_ms(to_ms(self._clock()) - SETTLED_MS, base)), hole[1], timeframe_ms(base))
+        if not set(awaited) <= set(found.open_time_ms.tolist()):
+            found = found.between(hole[0], last)
+        return resample(found, timeframe)
 
     async def _ask_store(self, ask: Callable[[CandleStore], T], otherwise: T) -> T:
         """Ask the store in a thread; while another process holds it, go on without it."""
@@ -223,11 +243,42 @@ def _keep(series: Series, candles: Candles, known: Range, store: CandleStore) ->
     return store.save(series, candles, known)
 
 
-def _known_until(fetched: Candles, timeframe: str, end_ms: int, now_ms: int) -> int:
-    """Give up to where a fetched range is known for good: an exchange may publish its newest candle late."""
-    settled = candle_open_ms(now_ms - SETTLED_MS, timeframe)
-    received = int(fetched.open_time_ms[-1]) + timeframe_ms(timeframe) if len(fetched) else 0
-    return min(end_ms, max(settled, received))
+def _known_until(fetched: Candles, timeframe: str, now_ms: int) -> int:
+    """Give up to where what was fetched is known for good: an exchange may publish its newest candles late."""
+    length = timeframe_ms(timeframe)
+    received = set(fetched.open_time_ms.tolist())
+    until = candle_open_ms(now_ms - SETTLED_MS, timeframe)
+    while until in received and until + length <= now_ms - REVISED_MS:
+        until += length
+    return until
+
+
+async def _base_timeframe(exchange: Exchange, timeframe: str) -> str:
+    length = timeframe_ms(timeframe)
+    served = await exchange.timeframes()
+    smaller = [t for t in served if length % timeframe_ms(t) == 0 and timeframe_ms(t) < length]
+    if not smaller:
+        raise NotSupported(
+            f"{exchange.id!r} has no {timeframe} candles and none to build them from. "
+            f"Use one of {', '.join(t for t in TIMEFRAMES if t in served)}."
+        )
+    return max(smaller, key=timeframe_ms)
+
+
+def _last_closed(as_of_ms: int, timeframe: str, count: int) -> Range:
+    """Give the range of the last `count` candles that are closed at a moment."""
+    end = last_closed_open_ms(as_of_ms, timeframe) + timeframe_ms(timeframe)
+    return max(end - count * timeframe_ms(timeframe), 0), end
+
+
+def _close_of(exchange: Exchange, symbol: str, timeframe: str, as_of_ms: int, candles: Candles) -> Quote:
+    closed_ms = int(candles.open_time_ms[-1]) + timeframe_ms(timeframe)
+    basis = f"close of the last {timeframe} candle"
+    return Quote(exchange.id, symbol, as_of_ms, float(candles.close[-1]), closed_ms, exchange.simulated, basis)
+
+
+def _load(series: Series, wanted: Range, store: CandleStore) -> Stored:
+    return store.load(series, wanted)
 
 
 def _shortfall(found: int, asked: int, wanted: Range, candles: Candles) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
+import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
@@ -72,7 +73,7 @@ class Call:
         Raises:
             BadInput: the argument or the header is no moment.
         """
-        said = [parse_moment(as_of)] if as_of else []
+        said = [parse_moment(as_of)] if as_of is not None else []
         if header := self.headers.get(AS_OF_HEADER):
             said.append(parse_moment(header, name="the header X-Trader-As-Of"))
         if self.kit.as_of is not None:
@@ -95,9 +96,14 @@ class Answer(BaseModel):
         values = self.model_dump(mode="json")
         return {name: value for name, value in values.items() if value is not None or name not in optional}
 
-    def text(self) -> str:
-        """Give the same facts as text, for hosts that show only text."""
-        return _lines(self.structured())
+    def text(self, values: dict[str, Any]) -> str:
+        """Give the same facts as text, for hosts that show only text; `values` are the structured ones."""
+        return _lines(values)
+
+    def result(self) -> CallToolResult:
+        """Give both forms, as they are sent."""
+        values = self.structured()
+        return CallToolResult(content=[TextContent(type="text", text=self.text(values))], structured_content=values)
 
 
 class Table(Answer):
@@ -105,13 +111,12 @@ class Table(Answer):
 
     columns: list[str]
 
-    def text(self) -> str:
+    def text(self, values: dict[str, Any]) -> str:
         """Give the facts beside the table as lines, then the table as CSV."""
-        values = self.structured()
-        columns, rows = values.pop("columns"), values.pop("rows")
+        beside = {name: value for name, value in values.items() if name not in ("columns", "rows")}
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([columns, *([_cell(cell) for cell in row] for row in rows)])
-        return "\n".join(part for part in [_lines(values), table.getvalue()] if part)
+        csv.writer(table, lineterminator="\n").writerows([values["columns"], *values["rows"]])
+        return "\n".join(part for part in [_lines(beside), table.getvalue()] if part)
 
 
 class HistoryAnswer(Answer):
@@ -214,11 +219,7 @@ class StrictTool(Tool):
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
-        if not convert_result:
-            return answer
-        return CallToolResult(
-            content=[TextContent(type="text", text=answer.text())], structured_content=answer.structured()
-        )
+        return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
 
 
 def slim_schema(schema: Any) -> Any:

@@ -148,9 +148,8 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
             error=f"the tool server has version {said['version']} of {strategy.name!r}, this home has "
             f"{strategy.version}. Give both the same TRADER_HOME.",
         )
-    evidence = {
-        key: said[key] for key in ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe")
-    }
+    kept = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
+    evidence = {key: said[key] for key in kept if key in said}
     if said["signal"] is None:
         return Outcome(Status.ABSTAINED, error=said["reasoning"], trace=evidence)
     signal = Signal(

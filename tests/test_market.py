@@ -188,3 +188,64 @@ async def test_a_store_that_a_shell_holds_is_passed_over(
     with held_by_a_shell(home / "claude_trader.duckdb") as pid:
         assert await closes(market, 3, NOON) == [466.0, 467.0, 468.0]
     assert f"process {pid}" in caplog.text
+
+
+async def test_a_candle_just_closed_is_answered_but_not_kept_yet(
+    market: Market, venue: Venue, store: CandleStore
+) -> None:
+    """The exchange's clock may be behind ours, and exchanges correct what they have just published."""
+    venue.now = NOON + timedelta(seconds=5)
+    assert await closes(market, 2, venue.now) == [467.0, 468.0]
+    assert store.load(SERIES, (0, to_ms(NOON))).candles.close.tolist() == [467.0]
+    venue.now = NOON + timedelta(seconds=61)
+    await closes(market, 2, venue.now)
+    assert store.load(SERIES, (0, to_ms(NOON))).candles.close.tolist() == [467.0, 468.0]
+
+
+async def test_a_late_candle_before_a_published_one_is_asked_for_again(market: Market, venue: Venue) -> None:
+    venue.missing = {to_ms(NOON) - 2 * HOUR}
+    venue.now = NOON - timedelta(minutes=55)
+    await closes(market, 3, venue.now)
+    venue.missing = {to_ms(NOON) - HOUR}
+    venue.now = NOON + timedelta(minutes=2)
+    assert await closes(market, 3, venue.now) == [466.0, 467.0]
+    venue.missing = set()
+    assert await closes(market, 3, venue.now) == [466.0, 467.0, 468.0]
+
+
+async def test_a_candle_is_not_built_while_a_part_of_it_is_still_to_come(market: Market, venue: Venue) -> None:
+    venue.now, venue.unpublished = NOON + timedelta(seconds=5), 2
+    assert await closes(market, 2, venue.now, "4h") == [464.0]
+    venue.now, venue.unpublished = NOON + timedelta(seconds=15), 1
+    assert await closes(market, 2, venue.now, "4h") == [464.0, 468.0]
+    venue.now, venue.missing = NOON + timedelta(minutes=11), {to_ms(NOON) - HOUR}
+    assert await closes(market, 2, NOON, "4h") == [464.0, 467.0], "nothing was traded in its last hour"
+
+
+async def test_stored_candles_stay_what_they_are_when_one_must_be_built(
+    market: Market, venue: Venue, store: CandleStore
+) -> None:
+    length = 4 * HOUR
+    start = to_ms(NOON) - 2 * length
+    rows = [(start, 5.0, 5.0, 5.0, 5.0, 1.0)]
+    store.save(Series("venue", "BTC/USD", "4h"), Candles.from_rows(rows), (start, start + length))
+    assert await closes(market, 2, NOON, "4h") == [5.0, 468.0]
+
+
+async def test_no_exchange_is_asked_for_the_time_before_there_were_any(market: Market, venue: Venue) -> None:
+    await closes(market, 10_000, venue.now, "1d")
+    (_, count), *_ = [request for request in venue.requests if request[0] == "candles 1d"]
+    assert count == (NOON - datetime(2010, 1, 1, tzinfo=UTC)).days
+
+
+async def test_a_stored_price_is_the_latest_known_close_whatever_else_is_stored(
+    market: Market, venue: Venue, store: CandleStore
+) -> None:
+    moment = NOON - timedelta(days=1, minutes=-30)
+    await closes(market, 3, moment)
+    await closes(market, 3, moment, "1d")
+    venue.reachable = False
+    price = await market.price("venue", "BTC/USD", moment)
+    assert (price.price, from_ms(price.price_time_ms)) == (444.0, NOON - timedelta(days=1))
+    with pytest.raises(Retryable, match="cannot be reached"):
+        await market.price("venue", "BTC/USD", moment - timedelta(days=9))

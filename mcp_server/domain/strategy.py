@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -28,10 +29,10 @@ Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h"
 def _five_field_cron(text: str) -> str:
     from croniter import CroniterError, croniter
 
-    if len(text.split()) != 5 or re.search(r"(^|[\s,])[HR]\b", text):
+    if len(text.split()) != 5 or re.search(r"(^|[\s,])[hr]\b", text, re.IGNORECASE):
         raise ValueError("use exactly five cron fields (minute hour day month weekday), without R or H")
     try:
-        croniter(text).get_next()
+        croniter(text, datetime(2026, 1, 1, tzinfo=UTC)).get_next()
     except (CroniterError, ValueError, KeyError):
         raise ValueError("this cron expression is not valid, or never comes due") from None
     return text

@@ -88,7 +88,6 @@ def parse_moment(text: str, *, name: str = "as_of") -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise BadInput(f"{name} {text!r} is not a moment. Write ISO 8601 in UTC, like '2026-01-31T12:00Z'.") from None
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise BadInput(f"{name} {text!r} is out of range. Use a year from 1970 to 9998.") from None
+    if not 1970 <= moment.year <= 9998:
+        raise BadInput(f"{name} {text!r} is out of range. Use a year from 1970 to 9998.")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -66,6 +66,27 @@ async def test_rules_that_cannot_decide_give_no_signal_and_no_confidence(ask: As
     assert "rsi_14" in said["reasoning"]
 
 
+async def test_a_decision_on_a_short_history_says_so(ask: Ask) -> None:
+    rules = {"indicators": ["ema(200)"], "buy": "close > 0 AND ema_200 > 0"}
+    await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": {**rules, "timeframe": "1d"}})
+    said = await ask("evaluate_strategy", strategy_name="mine", as_of="2017-08-01T00:00Z")
+    assert said["signal"] == "BUY"
+    assert "Only 212 of the 3125 candles wanted" in said["reasoning"]
+    assert said["note"].startswith("212 of 3125 candles")
+
+
+async def test_a_wake_rule_is_checked_as_the_others_are(ask: Ask) -> None:
+    with pytest.raises(Told, match=r"config\.json wake: unknown column 'rsi_15'\. Did you mean 'rsi_14'"):
+        await ask("write_strategy", strategy_name="mine", config={**CONFIG, "wake": "rsi_15 < 30"})
+
+
+@pytest.mark.parametrize("cron", ["r * * * *", "H * * * *", "0 0 30 2 *", "* * * * * *", "61 * * * *", "@daily"])
+async def test_a_cron_that_is_random_or_never_due_is_refused(ask: Ask, cron: str) -> None:
+    config = {"trading_pair": "BTC/USDT", "cron": cron, "rules": {"timeframe": "1h", "buy": "close > 1"}}
+    with pytest.raises(Told, match=r"config\.json cron: "):
+        await ask("write_strategy", strategy_name="mine", config=config)
+
+
 async def test_a_strategy_without_rules_says_so(ask: Ask) -> None:
     config = {"trading_pair": "BTC/USDT", "interval": "1h"}
     await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS)

@@ -119,10 +119,12 @@ def explain(rules: Sequence[Seen], candles: int, history: int) -> str:
     if len(met) > 1:
         both = "; ".join(f"{seen.rule.name}: {_listed(seen.deciding())}" for seen in met)
         return f"Cannot decide: buy and sell both hold, and contradict each other ({both})."
+    short = f" Only {candles} of the {history} candles wanted were there: values may be unsettled."
+    warning = short if candles < history else ""
     if met:
-        return f"{met[0].rule.name.upper()} because {_listed(met[0].deciding())}."
+        return f"{met[0].rule.name.upper()} because {_listed(met[0].deciding())}.{warning}"
     unmet = "; ".join(f"{seen.rule.name} does not hold: {_listed(seen.deciding(), ' is false')}" for seen in rules)
-    return f"HOLD because {unmet}."
+    return f"HOLD because {unmet}.{warning}"
 
 
 def _explain_missing(undecided: Sequence[Seen], candles: int, history: int) -> str:

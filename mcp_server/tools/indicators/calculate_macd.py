@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.domain.timeframes import iso
@@ -45,11 +46,11 @@ async def calculate_macd(
 
     if fast >= slow:
         raise BadInput(f"fast ({fast}) must be smaller than slow ({slow}), like 12 and 26.")
-    spec = parse_spec(f"macd({fast},{slow},{signal})")
+    spec = await anyio.to_thread.run_sync(parse_spec, f"macd({fast},{slow},{signal})")
     moment = call.moment(as_of)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, spec.history, moment)
     candles = history.candles
-    columns = compute([spec], candles)
+    columns = await anyio.to_thread.run_sync(compute, [spec], candles)
     macd, line, histogram = (columns[name] for name in spec.columns)
     crossing = last_crossover(macd, line)
     since = None if crossing is None else len(candles) - 1 - crossing.position

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.domain.timeframes import iso
@@ -34,11 +35,11 @@ async def calculate_rsi(
     from mcp_server.domain.indicators.compute import compute
     from mcp_server.domain.indicators.spec import parse_spec
 
-    spec = parse_spec(f"rsi({period})")
+    spec = await anyio.to_thread.run_sync(parse_spec, f"rsi({period})")
     moment = call.moment(as_of)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, spec.history, moment)
     candles = history.candles
-    rsi = last_value(compute([spec], candles)[spec.columns[0]])
+    rsi = last_value((await anyio.to_thread.run_sync(compute, [spec], candles))[spec.columns[0]])
     return Rsi(
         **about(history),
         period=period,

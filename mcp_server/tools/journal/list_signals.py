@@ -38,7 +38,8 @@ async def list_signals(
         lambda: call.kit.journal.entries(strategy_name, limit=limit, outcomes=outcomes, until=moment)
     )
     rows = [_row(entry, full=detail == "full") for entry in entries]
-    note = None if rows else "No signal is recorded yet. `claude-trader run NAME` records one."
+    of = f" of {strategy_name!r}" if strategy_name else ""
+    note = None if rows else f"No signal{of} is recorded by then. `claude-trader run NAME` records one."
     if any(entry.said and len(entry.said) > SHORT for entry in entries) and detail == "short":
         note = "Long reasonings are shortened; detail='full' gives them whole."
     return Signals(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.domain.strategy import InvalidStrategy, Strategy, parse_strategy, tool_findings
+from mcp_server.domain.strategy import InvalidStrategy, Rules, Strategy, parse_strategy, tool_findings
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
@@ -57,10 +57,16 @@ async def write_strategy(
 def _rule_findings(strategy: Strategy) -> list[str]:
     from mcp_server.domain.rules.compiled import compile_rules
 
-    if strategy.config.rules is None:
-        return []
+    rules, wake = strategy.config.rules, strategy.config.wake
+    findings = []
     try:
-        compile_rules(strategy.config.rules)
+        if rules is not None:
+            compile_rules(rules)
     except BadInput as error:
-        return [f"config.json rules: {error}"]
-    return []
+        findings.append(f"config.json rules: {error}")
+    try:
+        if wake is not None:
+            compile_rules(Rules(indicators=rules.indicators if rules else (), buy=wake))
+    except BadInput as error:
+        findings.append(f"config.json wake: {str(error).removeprefix('buy: ')}")
+    return findings

@@ -1,0 +1,62 @@
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from mcp_server.app import build_server
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.strategy import parse_strategy
+from mcp_server.settings import Settings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Journal, Run
+from tests.tools.conftest import NOW, Ask, answer_of
+
+REASON = "It rose, " * 60
+BUY = Outcome(Status.SUCCESS, Signal("BUY", Decimal("62.5"), REASON, 0.0000081), cost_usd=Decimal("0.0123"))
+
+
+@pytest.fixture(autouse=True)
+def _recorded(home: Path) -> None:
+    """Two runs of one strategy, a day apart: a signal, and one that could not decide."""
+    journal = Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home))
+    what = parse_strategy("mine", {"trading_pair": "A/B", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
+
+    def record(as_of: datetime, outcome: Outcome) -> None:
+        journal.finish(journal.claim(Run(what, "manual", as_of, "rules", NOW)), outcome, NOW)
+
+    record(NOW - timedelta(days=2), BUY)
+    record(NOW - timedelta(days=1), Outcome(Status.ABSTAINED, error="the candle is not there"))
+
+
+async def test_signals_are_listed_with_price_confidence_cost_and_reason(ask: Ask) -> None:
+    said = await ask("list_signals")
+    (row,) = said["rows"]
+    assert row[:9] == [1, "2026-05-18T12:17:33Z", "mine", "rules", "success", "BUY", 62.5, 0.0000081, 0.0123]
+    assert (len(row[9]), row[9][-1]) == (200, "…")
+    assert "detail='full'" in said["note"]
+    assert (await ask("list_signals", detail="full"))["rows"][0][9] == REASON
+
+
+async def test_what_ended_without_a_signal_is_listed_on_request_with_why(ask: Ask) -> None:
+    first, second = (await ask("list_signals", outcomes="all"))["rows"]
+    assert first[3:] == ["rules", "abstained", None, None, None, None, "the candle is not there"]
+    assert second[5] == "BUY"
+    assert len((await ask("list_signals", outcomes="all", limit=1))["rows"]) == 1
+
+
+async def test_a_strategy_without_signals_is_named(ask: Ask) -> None:
+    said = await ask("list_signals", strategy_name="other")
+    assert (said["rows"], said["note"]) == (
+        [],
+        "No signal of 'other' is recorded by then. `claude-trader run NAME` records one.",
+    )
+
+
+async def test_signals_of_later_moments_are_not_told_to_a_server_of_the_past(settings: Settings) -> None:
+    clamped = settings.model_copy(update={"as_of": NOW - timedelta(days=1, minutes=1)})
+    async with Client(build_server(clamped, clock=lambda: NOW)) as client:
+        said = answer_of(await client.call_tool("list_signals", {"outcomes": "all"}))
+    assert [row[0] for row in said["rows"]] == [1]
