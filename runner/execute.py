@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypedDict
 
 import anyio
 import anyio.to_thread
@@ -23,6 +24,17 @@ Serving = Callable[[], AbstractAsyncContextManager[Address]]
 
 PREPARE_S = 60
 """How long the tool server may take before a Claude run begins, in seconds."""
+
+
+class Spent(TypedDict):
+    """What a run has used, as an outcome takes it."""
+
+    tokens_used: int
+    cost_usd: Decimal
+
+
+NOTHING_SPENT: Spent = {"tokens_used": 0, "cost_usd": Decimal(0)}
+"""Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +100,8 @@ class Runner:
             if request.engine == "claude":
                 return await self._by_claude(request, as_of, address)
             return await self._by_rules(request, as_of, address)
-        except TraderError as error:
-            return Outcome(Status.ERROR, error=str(error))
+        except TraderError as error:  # raised before a model was asked anything
+            return Outcome(Status.ERROR, error=str(error), **NOTHING_SPENT)
         except Exception as error:
             logger.exception("run of %s", request.strategy.name)
             return Outcome(
@@ -103,7 +115,8 @@ class Runner:
                 async with address() as where, connected(where) as tools:
                     return await by_rules(tools, request.strategy, as_of)
         except TimeoutError:
-            return Outcome(Status.TIMEOUT, error=f"it took longer than {limit_s} s (timeout_s in config.json)")
+            why = f"it took longer than {limit_s} s (timeout_s in config.json)"
+            return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 
     async def _by_claude(self, request: Request, as_of: datetime, address: Serving) -> Outcome:
         from runner.claude.engine import ClaudeTask, check_ready, run_claude
@@ -118,7 +131,8 @@ class Runner:
                         offered = await tools.offered()
                         price = await _price(tools, request.strategy.config.trading_pair, exchange, as_of)
             except TimeoutError:
-                return Outcome(Status.TIMEOUT, error=f"the tool server did not answer within {PREPARE_S} s")
+                why = f"the tool server did not answer within {PREPARE_S} s"
+                return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
             task = ClaudeTask(
                 strategy=request.strategy,
                 exchange=exchange,
@@ -147,11 +161,12 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
             Status.ERROR,
             error=f"the tool server has version {said['version']} of {strategy.name!r}, this home has "
             f"{strategy.version}. Give both the same TRADER_HOME.",
+            **NOTHING_SPENT,
         )
     kept = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
     evidence = {key: said[key] for key in kept if key in said}
     if said["signal"] is None:
-        return Outcome(Status.ABSTAINED, error=said["reasoning"], trace=evidence)
+        return Outcome(Status.ABSTAINED, error=said["reasoning"], trace=evidence, **NOTHING_SPENT)
     signal = Signal(
         signal=said["signal"],
         confidence=None if said["confidence"] is None else Decimal(str(said["confidence"])),
@@ -159,7 +174,7 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
         price=said["price"],
         data={"sub_agent_results": {}, "evidence": evidence},
     )
-    return Outcome(Status.SUCCESS, signal, tokens_used=0, cost_usd=Decimal(0), trace=evidence)
+    return Outcome(Status.SUCCESS, signal, trace=evidence, **NOTHING_SPENT)
 
 
 async def _price(tools: Tools, symbol: str, exchange: str, as_of: datetime) -> float | None:

@@ -6,6 +6,7 @@ answering; each sub-agent is offered its declared tools. What else the server ha
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,8 @@ async def run_claude(task: ClaudeTask) -> Outcome:
         require_tools(strategy, task.tools)
         with anyio.move_on_after(strategy.config.timeout_s) as limit:
             await _converse(task, transcript)
-    except TraderError as error:
-        return Outcome(Status.ERROR, error=str(error), model=strategy.config.model)
+    except TraderError as error:  # raised before the CLI started, so nothing was spent
+        return Outcome(Status.ERROR, error=str(error), model=strategy.config.model, tokens_used=0, cost_usd=Decimal(0))
     except OSError as error:
         why = f"The folder of the run could not be made or removed: {error.strerror}. Check the disk and TMPDIR."
         return Outcome(Status.ERROR, error=why, model=strategy.config.model)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mcp_server.domain.candles import Floats
+from mcp_server.domain.indicators.undefined import Mask, undefined
 from mcp_server.errors import BadInput, NotFound
 
 Number = int | float
@@ -101,7 +102,8 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
     """Run one function over arrays of one length.
 
     Returns:
-        One array per output, as long as the inputs; NaN in the warm-up and wherever the value is not finite.
+        One array per output, as long as the inputs; NaN in the warm-up, wherever the value is not finite, and where it
+        would be 0/0.
 
     Raises:
         BadInput: when TA-Lib refuses these parameters together.
@@ -113,13 +115,15 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
     except Exception as error:  # TA-Lib raises the bare class for every return code
         raise BadInput(f"TA-Lib can't compute {name!r} with {dict(parameters)}: {error}") from None
     outputs = answer if isinstance(answer, tuple | list) else (answer,)
-    return tuple(_defined(output, warm_up) for output in outputs)
+    complete = {parameter.name: parameter.default for parameter in find(name).parameters} | dict(parameters)
+    masks = np.broadcast_to(undefined(name, inputs, complete), (len(outputs), len(inputs[0])))
+    return tuple(_defined(output, warm_up, mask) for output, mask in zip(outputs, masks, strict=True))
 
 
-def _defined(output: Any, warm_up: int) -> Floats:
+def _defined(output: Any, warm_up: int, mask: Mask) -> Floats:
     values: Floats = np.array(output, dtype=np.float64)
     values[:warm_up] = np.nan
-    values[~np.isfinite(values)] = np.nan
+    values[mask | ~np.isfinite(values)] = np.nan
     return values
 
 
