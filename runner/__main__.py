@@ -4,17 +4,17 @@ import json
 import os
 import signal
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import anyio
 import typer
-from rich.console import Console
 
 from mcp_server.domain.strategy import Timeframe
+from mcp_server.domain.teaching import nearest
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import BadInput, TraderError
+from mcp_server.errors import BadInput, NotFound, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal import Journal
@@ -62,7 +62,7 @@ def demo(
     from runner.demo import run_demo
 
     try:
-        anyio.run(run_demo, load_settings(), days, Console())
+        anyio.run(run_demo, load_settings(), days)
     except KeyboardInterrupt:
         _fail("stopped", 130)
 
@@ -83,6 +83,8 @@ def run(
     from runner.server import tool_server
 
     parts = Parts()
+    if as_of is not None and as_of > datetime.now(UTC):
+        raise BadInput(f"--as-of {as_of.isoformat()} is in the future. Give a moment of the past, or leave it out.")
     strategy = parts.strategies.read(name)
     chosen = engine or strategy.engine
     if chosen == "rules" and strategy.config.rules is None:
@@ -90,17 +92,17 @@ def run(
     if chosen == "claude" and not strategy.agents:
         raise BadInput(f"Strategy {name!r} has no sub-agents (agents.json), so --engine claude cannot run it.")
     quiet = as_json or not sys.stderr.isatty()
-    told = Console(stderr=True, quiet=quiet)
-    runner = Runner(parts.settings, parts.journal, lambda line: told.print(f"[dim]{line}[/]", highlight=False))
+    told = show.console(stderr=True, quiet=quiet)
+    runner = Runner(parts.settings, parts.journal, lambda line: told.print(show.plain(line, "dim")))
     request = Request(strategy, chosen, "manual", as_of)
     try:
         executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))
     except KeyboardInterrupt:
-        _fail("interrupted: the run was stopped, and is recorded as that", 130)
+        _fail("interrupted: the run was stopped; if it had begun, it is recorded as that", 130)
     if as_json:
         _print_json(show.as_json(executed))
     else:
-        show.executed(Console(highlight=False), strategy, executed)
+        show.executed(show.console(), strategy, executed)
     raise typer.Exit(0 if executed.outcome.signal else 1)
 
 
@@ -119,8 +121,10 @@ def signals(
     entries = parts.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
     if as_json:
         _print_json({"signals": [show.entry_json(entry) for entry in entries]})
+    elif name and name not in parts.strategies.names() and not entries:
+        raise NotFound(f"Unknown strategy {name!r}.{nearest(name, parts.strategies.names())}")
     elif entries:
-        show.journal(Console(highlight=False), entries, "Journal" if every else "Signals")
+        show.journal(show.console(), entries, "Journal" if every else "Signals")
     else:
         typer.echo(
             "Nothing is recorded yet. `claude-trader run NAME` records a run; --all also shows those without a signal."
@@ -143,19 +147,18 @@ def import_candles(
     from mcp_server.storage.candles import CandleStore, Series
 
     parts = Parts()
-    done = import_candle_file(CandleStore(parts.database), file, Series(exchange, symbol, timeframe))
+    series = Series(exchange, symbol, timeframe)
+    done = import_candle_file(CandleStore(parts.database), file, series, datetime.now(UTC))
     typer.echo(done)
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    typer.echo(json.dumps(value))
 
 
 def main() -> None:
     """Run the command line; end with a message and a code instead of a traceback where the failure is known."""
-    import stamina.instrumentation
-
-    stamina.instrumentation.set_on_retry_hooks([])  # waiting for the database is no news
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # both end a run in the same way
     try:
         app()

@@ -1,19 +1,19 @@
 """One run: claim a row, let the engine decide, enter how it ended. Whatever happens, the row is there and says so."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import anyio
 import anyio.to_thread
 
 from mcp_server.domain.outcome import Engine, Outcome, Signal, Status, Trigger
 from mcp_server.domain.strategy import Strategy
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal import Journal, Run
 from runner.server import Address, Tools, connected
@@ -32,6 +32,9 @@ class Spent(TypedDict):
     tokens_used: int
     cost_usd: Decimal
 
+
+CLOCKS_DIFFER_S = 60
+"""A tool server on another machine may be so much behind; its now is then the earlier one."""
 
 NOTHING_SPENT: Spent = {"tokens_used": 0, "cost_usd": Decimal(0)}
 """Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
@@ -81,7 +84,7 @@ class Runner:
             Retryable, Misconfigured: the run could not be given a row; nothing was run.
         """
         started_at = datetime.now(UTC)
-        as_of = request.as_of or started_at
+        as_of = min(moment for moment in (started_at, request.as_of, self.settings.as_of) if moment is not None)
         run = Run(request.strategy, request.trigger, as_of, request.engine, started_at)
         claimed = await anyio.to_thread.run_sync(self.journal.claim, run)
         outcome = Outcome(Status.ERROR, error="interrupted: it was stopped before it could end")
@@ -156,13 +159,8 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
         UpstreamRejected: the tool server answered with an error.
     """
     said = await tools.call("evaluate_strategy", {"strategy_name": strategy.name, "as_of": as_of.isoformat()})
-    if said["version"] != strategy.version:
-        return Outcome(
-            Status.ERROR,
-            error=f"the tool server has version {said['version']} of {strategy.name!r}, this home has "
-            f"{strategy.version}. Give both the same TRADER_HOME.",
-            **NOTHING_SPENT,
-        )
+    if mismatch := _mismatch(said, strategy, as_of):
+        return Outcome(Status.ERROR, error=mismatch, **NOTHING_SPENT)
     kept = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
     evidence = {key: said[key] for key in kept if key in said}
     if said["signal"] is None:
@@ -175,6 +173,21 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
         data={"sub_agent_results": {}, "evidence": evidence},
     )
     return Outcome(Status.SUCCESS, signal, trace=evidence, **NOTHING_SPENT)
+
+
+def _mismatch(said: Mapping[str, Any], strategy: Strategy, as_of: datetime) -> str | None:
+    """Say why an evaluation does not answer what was asked, or None where it does."""
+    if said["version"] != strategy.version:
+        return (
+            f"the tool server has version {said['version']} of {strategy.name!r}, this run began with "
+            f"{strategy.version}. It was edited in the meantime, or TRADER_HOME is not the same: run it again."
+        )
+    if not 0 <= (as_of - parse_moment(said["as_of"])).total_seconds() <= CLOCKS_DIFFER_S:
+        return (
+            f"the tool server answered as of {said['as_of']}, and was asked as of {iso(to_ms(as_of))}. "
+            "Check its TRADER_AS_OF and its clock."
+        )
+    return None
 
 
 async def _price(tools: Tools, symbol: str, exchange: str, as_of: datetime) -> float | None:

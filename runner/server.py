@@ -21,7 +21,7 @@ from mcp_types import TextContent
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
-from runner.settings import Settings
+from runner.settings import CREDENTIALS, Settings
 
 START_S = 30.0
 """How long a local server may take to say where it listens."""
@@ -46,7 +46,10 @@ async def tool_server(settings: Settings) -> AsyncIterator[Address]:
         yield Address(settings.server_url, settings.token)
         return
     token = SecretStr(secrets.token_urlsafe(24))
-    environment = {**os.environ, "TRADER_HOME": str(settings.home), "TRADER_TOKEN": token.get_secret_value()}
+    environment = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "TRADER_AS_OF")}
+    environment |= {"TRADER_HOME": str(settings.home), "TRADER_TOKEN": token.get_secret_value()}
+    if settings.as_of is not None:
+        environment["TRADER_AS_OF"] = settings.as_of.isoformat()
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--port", "0", "--with-parent"]
     with tempfile.TemporaryFile() as errors:
         process = await anyio.open_process(
@@ -134,7 +137,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         if not isinstance(cause, (httpx2.HTTPError, MCPError, OSError, anyio.ClosedResourceError, anyio.EndOfStream)):
             raise
         raise Retryable(
-            f"The tool server cannot be reached ({type(cause).__name__}: {str(cause)[:200]}). Start "
+            f"The tool server cannot be reached ({type(cause).__name__}). Start "
             "`claude-trader-mcp --http` and check TRADER_SERVER_URL and TRADER_TOKEN, or unset TRADER_SERVER_URL to "
             "have one started for the run."
         ) from None

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
+from mcp_server.storage.setting_types import AsOf, Token, home_folder
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
@@ -18,12 +19,13 @@ CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_T
 class Settings(BaseSettings):
     """What the operator decides. Read once, at start."""
 
-    model_config = SettingsConfigDict(env_prefix="TRADER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TRADER_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=default_home)
     exchange: str = "coinbase"
     server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
-    token: SecretStr | None = None
+    as_of: AsOf = None
+    token: Token | None = None
     credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
 
@@ -33,7 +35,7 @@ def load_settings() -> Settings:
     Raises:
         Misconfigured: a setting is not valid; it is named, with what was expected.
     """
-    home = Path(os.environ.get("TRADER_HOME") or default_home()).expanduser().absolute()
+    home = home_folder(os.environ.get("TRADER_HOME"))
     file = home / ".env"
     try:
         said = {**(dotenv_values(file) if file.is_file() else {}), **os.environ}
@@ -42,6 +44,6 @@ def load_settings() -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{str(file)!r} cannot be read: {error}. Mend it or remove it.") from None
     except ValidationError as error:
-        names = [line.partition(":") for line in validation_lines(error, Settings)]
+        names = [line.partition(":") for line in validation_lines(error, Settings, secret=True)]
         lines = "\n".join(f"- TRADER_{name.upper()}:{rest}" for name, _, rest in names)
         raise Misconfigured(f"These settings are not valid:\n{lines}") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -10,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mcp_server.domain.strategy import Strategy
 from mcp_server.storage.journal import Entry
@@ -20,6 +23,28 @@ if TYPE_CHECKING:
     from runner.execute import Executed
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
+
+
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Make the console for what people read; a character that the terminal lacks becomes `?` and stops nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    return Console(stderr=stderr, quiet=quiet, highlight=False, emoji=False)
+
+
+def plain(text: str | None, style: str = "") -> Text:
+    """Give text of a file or a model as itself: no markup, and nothing that steers a terminal."""
+    kept = [char for char in (text or "").replace("\t", " ") if char == "\n" or not _steers(char)]
+    return Text("".join(kept), style)
+
+
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _TURNS
+
+
+_TURNS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
+"""What turns the direction of writing, and so could make one thing look like another."""
 
 
 def number(value: float | None) -> str:
@@ -44,21 +69,21 @@ def cost(value: Decimal | None) -> str:
 def executed(console: Console, strategy: Strategy, run: Executed) -> None:
     """Show how one run ended."""
     ended, signal = run.outcome, run.outcome.signal
-    about = f"{strategy.config.trading_pair}  as of {minute(run.as_of)} UTC"
+    about = plain(f"  {strategy.name}  {strategy.config.trading_pair}  as of {minute(run.as_of)} UTC")
     if signal is not None:
         sure = f"  confidence {percent(signal.confidence)}" if signal.confidence is not None else ""
-        console.print(f"[{COLOURS[signal.signal]}]{signal.signal}[/]  {escape(strategy.name)}  {about}")
+        console.print(Text(signal.signal, COLOURS[signal.signal]) + about)
         console.print(f"price {number(signal.price)}{sure}")
-        console.print(escape(signal.reasoning))
+        console.print(plain(signal.reasoning))
     else:
-        console.print(f"[bold yellow]{ended.status}[/]  {escape(strategy.name)}  {about}  (no signal)")
-        console.print(escape(ended.error or ""))
+        console.print(Text(str(ended.status), "bold yellow") + about + Text("  (no signal)"))
+        console.print(plain(ended.error))
     facts = [f"execution {run.execution_id}", ended.model or run.engine, f"{run.took_s:.1f} s", cost(ended.cost_usd)]
-    console.print(f"[dim]{' · '.join(facts)}[/]")
+    console.print(plain(" · ".join(facts), "dim"))
     if run.waiting:
         console.print(
-            f"[yellow]Not in the journal yet:[/] {escape(run.waiting)} It waits in the outbox; the next run or "
-            "`claude-trader signals` enters it."
+            Text("Not in the journal yet:", "yellow")
+            + plain(f" {run.waiting} It waits in the outbox; the next run or `claude-trader signals` enters it.")
         )
 
 
@@ -100,11 +125,11 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
         table.add_row(
             str(entry.execution_id),
             minute(entry.as_of),
-            *([escape(entry.strategy)] if several else []),
+            *([plain(entry.strategy)] if several else []),
             outcome(entry),
             number(entry.price),
             percent(entry.confidence),
-            escape(_cut(" ".join((entry.said or "").removeprefix(f"{entry.signal} because ").split()), room)),
+            plain(_cut(" ".join((entry.said or "").removeprefix(f"{entry.signal} because ").split()), room)),
         )
     console.print(table)
 
@@ -113,9 +138,9 @@ def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
-def outcome(entry: Entry) -> str:
+def outcome(entry: Entry) -> Text:
     """Write how a run ended, in colour: its signal, or the outcome that it ended in without one."""
-    return f"[{COLOURS[entry.signal]}]{entry.signal}[/]" if entry.signal else f"[yellow]{entry.status}[/]"
+    return Text(entry.signal, COLOURS[entry.signal]) if entry.signal else Text(str(entry.status), "yellow")
 
 
 def percent(value: Decimal | None) -> str:

@@ -14,10 +14,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(names)}."
 
 
-def validation_lines(error: ValidationError, model: type[BaseModel], noun: str = "key") -> list[str]:
+def validation_lines(
+    error: ValidationError, model: type[BaseModel], noun: str = "key", *, secret: bool = False
+) -> list[str]:
     """Turn a validation error into lines of `key: what is wrong and what was expected`, with the nearest known key.
 
-    `noun` is what a key is called where the caller wrote it.
+    `noun` is what a key is called where the caller wrote it; with `secret` no value is told back.
     """
     lines = []
     for item in error.errors(include_url=False, include_input=True):
@@ -28,7 +30,7 @@ def validation_lines(error: ValidationError, model: type[BaseModel], noun: str =
         elif item["type"] == "missing":
             lines.append(f"{where}: missing; this {noun} is required.")
         else:
-            given = "" if isinstance(item["input"], dict) else f" (given: {_short(item['input'])})"
+            given = "" if secret or isinstance(item["input"], dict) else f" (given: {_short(item['input'])})"
             said = item["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {said}{given}." if where else f"{said}.")
     return lines

@@ -1,5 +1,8 @@
 """Candle files: CSV or Parquet with one row for each candle, read by DuckDB."""
 
+import glob
+import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +10,7 @@ import numpy as np
 
 from mcp_server.domain.candles import Candles, gaps
 from mcp_server.domain.teaching import nearest
-from mcp_server.domain.timeframes import candle_open_ms, iso, timeframe_ms
+from mcp_server.domain.timeframes import candle_open_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.candles import CandleStore, Series
 
@@ -19,6 +22,9 @@ VALUE_NAMES = ("open", "high", "low", "close", "volume")
 
 _MILLISECONDS_PER = ((1e11, 1000.0), (1e14, 1.0), (1e17, 1e-3), (float("inf"), 1e-6))
 """Below this size a Unix time is in s, ms, µs or ns: milliseconds in one of them."""
+
+_EXCHANGE = re.compile(r"[a-z0-9_]+")
+_SYMBOL = re.compile(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?")
 
 
 def read_candle_file(file: Path, timeframe: str) -> Candles:
@@ -35,6 +41,7 @@ def read_candle_file(file: Path, timeframe: str) -> Candles:
     import duckdb
 
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")  # else a cast to TIMESTAMP gives the local time of this machine
         try:
             rows = _rows(connection, file)
         except duckdb.Error as error:
@@ -47,7 +54,8 @@ def read_candle_file(file: Path, timeframe: str) -> Candles:
 
 def _rows(connection: "duckdb.DuckDBPyConnection", file: Path) -> dict[str, Any]:
     reader = "read_parquet(?)" if file.suffix.lower() in (".parquet", ".pq") else "read_csv(?, header = true)"
-    described = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [str(file)]).fetchall()  # noqa: S608 (no input)
+    path = glob.escape(str(file))  # the readers take a pattern
+    described = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [path]).fetchall()  # noqa: S608 (no input)
     names = {str(row[0]).strip().lower(): (str(row[0]), str(row[1])) for row in described}
     time, kind = next((names[name] for name in TIME_NAMES if name in names), (None, ""))
     if time is None:
@@ -64,7 +72,7 @@ def _rows(connection: "duckdb.DuckDBPyConnection", file: Path) -> dict[str, Any]
     else:
         moment = f"CAST(epoch_ms(CAST({when} AS TIMESTAMP)) AS DOUBLE)"
     sql = f"SELECT {moment} AS moment, {columns} FROM {reader} ORDER BY 1"  # noqa: S608 (names are quoted)
-    return connection.execute(sql, [str(file)]).fetchnumpy()
+    return connection.execute(sql, [path]).fetchnumpy()
 
 
 def _candles(rows: dict[str, Any], file: Path) -> Candles:
@@ -94,24 +102,48 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def import_candle_file(store: CandleStore, file: Path, series: Series) -> str:
-    """Keep a file's candles, in place of what the store had in their range; say what was done.
+def import_candle_file(store: CandleStore, file: Path, series: Series, now: datetime) -> str:
+    """Keep a file's closed candles, in place of what the store had in their range; say what was done.
 
     The file is taken as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
-    series begins with its first.
+    series begins with its first. What had not closed by `now` is left out, and stays unknown.
 
     Raises:
-        BadInput: as `read_candle_file`, or the exchange is not one that has a store.
+        BadInput: as `read_candle_file`, no candle is closed, or the series is none that a run can ask for.
         Retryable, Misconfigured: as `Database.write`; nothing was imported.
     """
-    if series.exchange == "simulated":
-        raise BadInput("The simulated exchange makes its own candles. Name the exchange that the file is from.")
-    candles = read_candle_file(file, series.timeframe)
+    series = _askable(series)
+    read = read_candle_file(file, series.timeframe)
+    candles = read.closed_by(to_ms(now), series.timeframe)
+    if not len(candles):
+        raise BadInput(
+            f"{str(file)!r} has no closed {series.timeframe} candle: the first opens at "
+            f"{iso(int(read.open_time_ms[0]))}, and it is {iso(to_ms(now))}. Import it after that candle has closed."
+        )
     known = (int(candles.open_time_ms[0]), int(candles.open_time_ms[-1]) + timeframe_ms(series.timeframe))
     held = store.save(series, candles, known, begins=True)
+    return f"{_told(candles, series, len(read) - len(candles))} The store has {held} now."
+
+
+def _askable(series: Series) -> Series:
+    """Write the series as runs ask for it: ccxt's ids are lower case, its symbols upper case."""
+    exchange, symbol = series.exchange.lower(), series.symbol.upper()
+    if not _EXCHANGE.fullmatch(exchange):
+        raise BadInput(f"{series.exchange!r} is no exchange. Give a ccxt id, like 'coinbase'.")
+    if exchange == "simulated":
+        raise BadInput("The simulated exchange makes its own candles. Name the exchange that the file is from.")
+    if not _SYMBOL.fullmatch(symbol):
+        raise BadInput(
+            f"{series.symbol!r} is no symbol. Write BASE/QUOTE or BASE/QUOTE:SETTLE, like 'BTC/USD' or 'BTC/USDT:USDT'."
+        )
+    return Series(exchange, symbol, series.timeframe)
+
+
+def _told(candles: Candles, series: Series, left_out: int) -> str:
     missing = sum(count for _, count in gaps(candles, series.timeframe))
     first, last = (iso(int(moment)) for moment in candles.open_time_ms[[0, -1]])
+    unclosed = f" Left out because not closed yet: {left_out}." if left_out else ""
     return (
         f"{len(candles)} candles of {series.symbol} {series.timeframe} on {series.exchange}, {first} to {last}, "
-        f"{missing} missing in between. The store has {held} now."
+        f"{missing} missing in between.{unclosed}"
     )

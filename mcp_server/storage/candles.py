@@ -53,7 +53,8 @@ class CandleStore:
             series: which series they are of.
             candles: closed candles only, all within `known`; the caller has cut off the forming one.
             known: the range of which these are all the candles that there are.
-            begins: unless the store has earlier candles, the series is taken to begin with `known`.
+            begins: unless the store has earlier candles, the series is taken to begin with `known`. Candles that
+                arrive later and are earlier take this back: what lies between is unknown again.
 
         Raises:
             Retryable, Misconfigured: as `Database.write`.
@@ -61,6 +62,8 @@ class CandleStore:
 
         def work(connection: duckdb.DuckDBPyConnection) -> int:
             series_id = _series_id(connection, series)
+            if len(candles):
+                _take_back_beginning(connection, series_id, int(candles.open_time_ms[0]))
             _replace(connection, series_id, candles, known)
             first = 0 if begins and not _has_before(connection, series_id, known[0]) else known[0]
             _cover(connection, series_id, (first, known[1]))
@@ -151,6 +154,20 @@ def _has_before(connection: duckdb.DuckDBPyConnection, series_id: int, moment_ms
         "SELECT 1 FROM candles WHERE series_id = ? AND open_time < ? LIMIT 1", [series_id, *_stamps((0, moment_ms))[1:]]
     ).fetchone()
     return found is not None
+
+
+def _take_back_beginning(connection: duckdb.DuckDBPyConnection, series_id: int, candle_ms: int) -> None:
+    """Forget that nothing came before the earliest candle kept, if one at `candle_ms` did."""
+    row = connection.execute("SELECT epoch_ms(min(open_time)) FROM candles WHERE series_id = ?", [series_id]).fetchone()
+    if row is None or row[0] is None or candle_ms >= int(row[0]):
+        return
+    earliest = int(row[0])
+    for start, end in _known(connection, series_id, (0, 1)):
+        connection.execute(
+            "DELETE FROM coverage WHERE series_id = ? AND start_time = ?", [series_id, *_stamps((start, end))[:1]]
+        )
+        if end > earliest:
+            connection.execute("INSERT INTO coverage VALUES (?, ?, ?)", [series_id, *_stamps((earliest, end))])
 
 
 def _cover(connection: duckdb.DuckDBPyConnection, series_id: int, known: Range) -> None:

@@ -151,7 +151,12 @@ class Database:
 
         try:
             return work(connection)
-        except (duckdb.IOException, duckdb.FatalException) as error:
+        except (
+            duckdb.IOException,
+            duckdb.FatalException,
+            duckdb.TransactionException,
+            duckdb.InternalException,
+        ) as error:
             raise Retryable(
                 f"The database {str(self._path)!r} could not be used: {_cut(error)} Nothing was changed. "
                 "Free some disk space if it is full, and try again."

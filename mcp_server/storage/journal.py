@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
@@ -10,12 +11,15 @@ from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal_rows import Claimed, Entry, Run, ended_run, enter, entry, insert_run, naive
+from mcp_server.storage.journal_rows import Claimed, Entry, Run, ended_run, enter, entry, has_run, insert_run, naive
 from mcp_server.storage.outbox import Outbox
 from mcp_server.storage.presence import Presence, is_alive
 
 if TYPE_CHECKING:
     import duckdb
+
+MOST_COST_USD = 10**9
+"""A cost beyond this is no cost, and its column could not hold much more."""
 
 __all__ = ["Claimed", "Entry", "Journal", "Run"]
 
@@ -47,23 +51,40 @@ class Journal:
     def finish(self, claimed: Claimed, outcome: Outcome, completed_at: datetime) -> str | None:
         """Enter how a run ended; give None, or why it could only be left in the outbox, to be entered later.
 
-        An outcome that cannot be kept as it is, because it holds a number that is none, is entered as an error.
+        An outcome that cannot be kept as it is, because it holds a number that is none, say, is entered as an error.
 
         Raises:
-            Misconfigured: neither the database nor the outbox can be written.
+            Misconfigured: neither the database nor the outbox can be written; `settle` will end the row as interrupted.
         """
+        kept = False
         try:
-            try:
-                ended = ended_run(claimed, outcome, completed_at)
-            except ValueError as error:
-                refused = Outcome(Status.ERROR, error=f"its outcome cannot be kept: {error}", cost_usd=outcome.cost_usd)
-                ended = ended_run(claimed, refused, completed_at)
+            ended, why_later = self._entered(claimed, outcome, completed_at)
+            if why_later is not None:
+                self._outbox.put(ended["run_key"], ended)
+            kept = True
+            return why_later
+        finally:
+            claimed.presence.close(forget=kept)
+
+    def _entered(self, claimed: Claimed, outcome: Outcome, completed_at: datetime) -> tuple[dict[str, Any], str | None]:
+        """Enter an outcome, or else an error in its place; give what was entered, and why it is not in yet."""
+        import duckdb
+
+        try:
+            ended = ended_run(claimed, outcome, completed_at)
+            return ended, self._try_to_enter(ended)
+        except (ValueError, duckdb.Error) as error:
+            why = f"its outcome cannot be kept ({type(error).__name__}: {str(error).splitlines()[0][:200]!r})"
+            cost = outcome.cost_usd if outcome.cost_usd is not None and outcome.cost_usd < MOST_COST_USD else None
+            refused = Outcome(Status.ERROR, error=why, tokens_used=outcome.tokens_used, cost_usd=cost)
+            ended = ended_run(claimed, refused, completed_at)
+            return ended, self._try_to_enter(ended)
+
+    def _try_to_enter(self, ended: dict[str, Any]) -> str | None:
+        try:
             self._database.write(lambda connection: enter(connection, ended))
         except TraderError as error:
-            self._outbox.put(str(claimed.execution_id), ended)
             return str(error)
-        finally:
-            claimed.presence.close()
         return None
 
     def settle(self) -> None:
@@ -72,12 +93,12 @@ class Journal:
         Raises:
             Retryable, Misconfigured: as `Database.write`; then everything is still there to be settled later.
         """
-        waiting = list(self._outbox)
-        for name, ended in waiting:
-            self._database.write(lambda connection, ended=ended: enter(connection, ended))  # type: ignore[misc]
-            self._outbox.remove(name)
+        for name, ended in list(self._outbox):
+            if self._database.write(partial(_enter_waiting, ended)):
+                self._outbox.remove(name)
         if any(True for _ in self._dead()):
-            self._database.write(self._end_the_dead)
+            for key in self._database.write(self._end_the_dead):
+                (self._home.running / key).unlink(missing_ok=True)
 
     def entries(
         self,
@@ -132,8 +153,10 @@ class Journal:
             if not is_alive(file) and file.name not in {ended["run_key"] for _, ended in self._outbox}:
                 yield file.name
 
-    def _end_the_dead(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        for key in self._dead():
+    def _end_the_dead(self, connection: "duckdb.DuckDBPyConnection") -> list[str]:
+        """End the rows of dead runs; give their keys. Their files go only when this is committed."""
+        dead = list(self._dead())
+        for key in dead:
             connection.execute(
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
                 "WHERE run_key = ? AND status = ?",
@@ -145,4 +168,12 @@ class Journal:
                     Status.RUNNING,
                 ],
             )
-            (self._home.running / key).unlink(missing_ok=True)
+        return dead
+
+
+def _enter_waiting(ended: Mapping[str, Any], connection: "duckdb.DuckDBPyConnection") -> bool:
+    """Enter what waits, unless this is not the database that has its row: then it goes on waiting."""
+    if not has_run(connection, ended["run_key"]):
+        return False
+    enter(connection, ended)
+    return True

@@ -129,11 +129,16 @@ def ended_run(claimed: Claimed, outcome: Outcome, completed_at: datetime) -> dic
     }
 
 
+def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
+    """True when the run of this key has its row here."""
+    return connection.execute("SELECT 1 FROM executions WHERE run_key = ?", [key]).fetchone() is not None
+
+
 def enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> None:
     """End the run's row, once: a second entering of the same end changes nothing."""
     row = connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, model = ?, tokens_used = ?, "
-        "cost_usd = ?, trace = ? WHERE id = ? AND status = ? RETURNING strategy_id",
+        "cost_usd = ?, trace = ? WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
         [
             ended["status"],
             ended["error"],
@@ -143,6 +148,7 @@ def enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> 
             ended["cost_usd"],
             ended["trace"],
             ended["execution_id"],
+            ended["run_key"],
             Status.RUNNING,
         ],
     ).fetchone()
@@ -180,4 +186,4 @@ def naive(moment: datetime) -> datetime:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    return json.dumps(value, allow_nan=False, default=str)

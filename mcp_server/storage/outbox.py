@@ -9,6 +9,28 @@ from typing import Any
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import unwritable
 
+KEYS = frozenset(
+    [
+        "execution_id",
+        "run_key",
+        "completed_at",
+        "status",
+        "error",
+        "model",
+        "tokens_used",
+        "cost_usd",
+        "trace",
+        "as_of",
+        "execution_time_ms",
+        "signal",
+    ]
+)
+
+
+def missing(document: Mapping[str, Any]) -> frozenset[str]:
+    """Give the keys of an ended run that a document lacks."""
+    return KEYS - document.keys()
+
 
 class Outbox:
     """JSON documents in one folder, in order of name."""
@@ -45,7 +67,10 @@ class Outbox:
         """
         for file in sorted(self._folder.glob("*.json")):
             try:
-                yield file.stem, json.loads(file.read_text("utf-8"))
+                document = json.loads(file.read_text("utf-8"))
+                if not isinstance(document, dict) or missing(document):
+                    raise ValueError("it is no ended run")
+                yield file.stem, document
             except FileNotFoundError:  # another process has entered it in the meantime
                 continue
             except (OSError, ValueError) as error:

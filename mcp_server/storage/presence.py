@@ -18,18 +18,21 @@ class Presence:
         self.path = path
         self._lock = FileLock(path, thread_local=False)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=5)  # another process may be looking whether it is held
         except OSError as error:
             raise unwritable(path, error) from None
 
-    def close(self) -> None:
-        """Let go and remove the file."""
-        self.path.unlink(missing_ok=True)
+    def close(self, *, forget: bool = True) -> None:
+        """Let go, and remove the file; without `forget` it stays, and tells that its run has not ended rightly."""
+        if forget:
+            self.path.unlink(missing_ok=True)
         self._lock.release()
 
 
 def is_alive(path: Path) -> bool:
     """True while some process holds the lock on this file."""
+    if not path.exists():
+        return False
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -132,10 +133,12 @@ def _folders(parent: Path) -> Iterable[str]:
 
 
 def _read_json(file: Path, name: str, *, missing_is_none: bool) -> Any:
-    if file.is_symlink() or file.parent.is_symlink():
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is a symbolic link. Put the file itself there."])
     try:
-        with file.open("rb") as stream:
+        if file.is_symlink() or file.parent.is_symlink():
+            raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is a symbolic link. Put the file itself there."])
+        if not stat.S_ISREG(file.lstat().st_mode):  # to open a pipe or a device could wait for ever
+            raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is no regular file. Put a file there."])
+        with open(file, "rb", opener=_without_waiting) as stream:
             raw = stream.read(FILE_LIMIT_BYTES + 1)
     except FileNotFoundError:
         if missing_is_none:
@@ -146,6 +149,10 @@ def _read_json(file: Path, name: str, *, missing_is_none: bool) -> Any:
     if len(raw) > FILE_LIMIT_BYTES:
         raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is larger than {FILE_LIMIT_BYTES} bytes."])
     return _parse_json(raw, file, name)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _parse_json(raw: bytes, file: Path, name: str) -> Any:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,7 @@ async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
         for moment in chosen:
             count = raw().closed_by(moment)
             cut_file.write_text("".join(lines[: count + 1]))
-            told = import_candle_file(CandleStore(database(cut_home)), cut_file, SERIES)
+            told = import_candle_file(CandleStore(database(cut_home)), cut_file, SERIES, datetime.now(UTC))
             assert f"The store has {count} now." in told
             whole, cut = await both(Runs.on(home, server), Runs.on(cut_home, cut_server), moment)
             check_run(whole, moment)
@@ -255,7 +255,7 @@ async def both(one: Runs, other: Runs, moment: datetime) -> tuple[Executed, Exec
 async def test_before_the_warm_up_is_over_there_is_no_signal(home: Path, tmp_path: Path) -> None:
     begins = tmp_path / "begins.csv"
     begins.write_text("".join(FILE.read_text().splitlines(keepends=True)[: PERIOD + 1]))
-    import_candle_file(CandleStore(database(home)), begins, SERIES)
+    import_candle_file(CandleStore(database(home)), begins, SERIES, datetime.now(UTC))
     with serving_offline(home) as server:
         await write_strategy(server)
         executed = await Runs.on(home, server).at(from_ms(int(raw().open_ms[PERIOD - 1]) + HOUR_MS))

@@ -193,3 +193,65 @@ def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: C
     assert "interrupted" in trader("signals", "--all").out
     (entry,) = journal(home)
     assert entry.status is Status.ERROR
+
+
+def test_a_run_says_and_records_the_moment_that_it_was_really_asked_for(trader: Command, home: Path) -> None:
+    done = trader("run", "rsi-reversion", "--json", TRADER_AS_OF="2026-04-28T20:00Z")
+    assert (done.json["signal"], done.json["as_of"]) == ("BUY", "2026-04-28T20:00:00+00:00")
+    done = trader("run", "rsi-reversion", "--as-of", "2026-04-28T16:00Z", "--json", TRADER_AS_OF="2026-04-28T20:00Z")
+    assert done.json["as_of"] == "2026-04-28T16:00:00+00:00"
+    assert [entry.as_of.hour for entry in journal(home)] == [16, 20]
+
+
+def test_a_moment_of_the_future_is_refused(trader: Command, home: Path) -> None:
+    done = trader("run", "rsi-reversion", "--as-of", "2099-01-01T00:00Z")
+    assert done.code == 2
+    assert "is in the future" in done.err
+    assert not Home(home).database.exists()
+
+
+@pytest.mark.parametrize("token", ["sekret ", "sekrët", "sek\tret"])
+def test_a_token_that_cannot_be_sent_is_refused_and_never_told_back(trader: Command, token: str) -> None:
+    done = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL="http://127.0.0.1:9/mcp", TRADER_TOKEN=token)
+    assert done.code == 1
+    assert "TRADER_TOKEN: use printable ASCII characters without spaces" in done.json["error"]
+    assert "sek" not in done.out + done.err
+
+
+def test_a_url_with_a_password_is_not_told_back(trader: Command) -> None:
+    done = trader("run", "rsi-reversion", TRADER_SERVER_URL="ftp://user:sekret@host/")
+    assert "TRADER_SERVER_URL" in done.err
+    assert "sekret" not in done.out + done.err
+
+
+def test_settings_that_are_empty_are_as_if_not_there(trader: Command) -> None:
+    done = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL="", TRADER_AS_OF="", TRADER_TOKEN="")
+    assert (done.code, done.json["status"]) == (0, "success")
+
+
+def test_a_home_of_nobody_and_an_unreadable_env_file_are_told(trader: Command, home: Path) -> None:
+    assert "names no user of this machine" in trader("signals", TRADER_HOME="~nosuchuser/x").err
+    (home / ".env").write_bytes(b"\xff\xfe\x00")
+    for command in (["runner", "signals"], ["mcp_server"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == 1
+        assert ".env' cannot be read" in done.stderr
+
+
+def test_sigterm_ends_a_run_also_where_a_shell_had_sigint_ignored(home: Path) -> None:
+    command = f"trap '' INT; exec {sys.executable} -m runner demo"
+    run = psutil.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert run.stdout.readline()
+    children = run.children(recursive=True)
+    run.terminate()
+    assert run.wait(15) == 130
+    run.stdout.close()
+    assert left(children, within_s=10) == []
+
+
+def test_the_signals_of_a_strategy_that_does_not_exist_are_not_just_none(trader: Command) -> None:
+    done = trader("signals", "rsi-revertion")
+    assert done.code == 2
+    assert "Did you mean 'rsi-reversion'" in done.err

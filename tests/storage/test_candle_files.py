@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +13,9 @@ from mcp_server.storage.candle_files import import_candle_file, read_candle_file
 from mcp_server.storage.candles import CandleStore, Series
 from mcp_server.storage.database import Database
 
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SERIES = Series("coinbase", "BTC/USD", "1h")
+HOUR = 3_600_000
 HEAD = "timestamp,open,high,low,close,volume\n"
 MS = "1498906800000,2505.56,2513.38,2495.12,2509.17,114.6\n1498910400000,2509.17,2512.87,2484.99,2488.43,157.36\n"
 SAME = {
@@ -57,7 +64,7 @@ def test_a_wrong_file_is_named_and_nothing_is_imported(tmp_path: Path, home: Pat
     file.write_text(content)
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     with pytest.raises(BadInput, match=rf"candles\.csv.*({said})"):
-        import_candle_file(store, file, Series("coinbase", "BTC/USD", "1h"))
+        import_candle_file(store, file, SERIES, NOW)
     assert store.timeframes("coinbase", "BTC/USD") == []
 
 
@@ -70,14 +77,120 @@ def test_an_import_says_what_it_did(tmp_path: Path, home: Path) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(HEAD + MS + MS.splitlines()[1].replace("1498910400000", "1498921200000"))
     store = CandleStore(Database(home / "claude_trader.duckdb"))
-    said = import_candle_file(store, file, Series("coinbase", "BTC/USD", "1h"))
+    said = import_candle_file(store, file, SERIES, NOW)
     assert said == (
         "3 candles of BTC/USD 1h on coinbase, 2017-07-01T11:00Z to 2017-07-01T15:00Z, 2 missing in between. "
         "The store has 3 now."
     )
 
 
-def test_candles_for_the_simulated_exchange_are_refused(tmp_path: Path, home: Path) -> None:
+def test_the_forming_candle_of_a_file_is_left_out_and_stays_unknown(tmp_path: Path, home: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(HEAD + MS)
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    said = import_candle_file(store, file, SERIES, datetime(2017, 7, 1, 12, 43, tzinfo=UTC))
+    assert said == (
+        "1 candles of BTC/USD 1h on coinbase, 2017-07-01T11:00Z to 2017-07-01T11:00Z, 0 missing in between. "
+        "Left out because not closed yet: 1. The store has 1 now."
+    )
+    stored = store.load(SERIES, (1498906800000, 1498906800000 + 2 * HOUR))
+    assert stored.candles.open_time_ms.tolist() == [1498906800000]
+    assert stored.missing == [(1498910400000, 1498910400000 + HOUR)]
+
+
+def test_a_candle_that_closes_right_now_is_kept(tmp_path: Path, home: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(HEAD + MS)
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    said = import_candle_file(store, file, SERIES, datetime(2017, 7, 1, 13, tzinfo=UTC))
+    assert said.startswith("2 candles")
+    assert "Left out" not in said
+
+
+@pytest.mark.parametrize("now", [datetime(2017, 7, 1, 11, 59, tzinfo=UTC), datetime(2017, 1, 1, tzinfo=UTC)])
+def test_a_file_without_a_closed_candle_is_refused(tmp_path: Path, home: Path, now: datetime) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(HEAD + MS)
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    with pytest.raises(BadInput, match=r"candles\.csv' has no closed 1h candle: the first opens at 2017-07-01T11:00Z"):
+        import_candle_file(store, file, SERIES, now)
+    assert store.timeframes("coinbase", "BTC/USD") == []
+
+
+READ = """
+import sys
+from pathlib import Path
+from mcp_server.storage.candle_files import read_candle_file
+for file in sys.argv[1:]:
+    print(*read_candle_file(Path(file), "1h").open_time_ms.tolist())
+"""
+
+
+def test_times_do_not_depend_on_the_zone_of_the_machine(tmp_path: Path) -> None:
+    for name in ("iso", "spaces"):
+        (tmp_path / f"{name}.csv").write_text(SAME[name])
+    (tmp_path / "offset.csv").write_text(SAME["iso"].replace("T11:00:00Z", "T13:00:00+02:00"))
+    times = {
+        "aware": pa.array([1498906800000, 1498910400000], pa.timestamp("ms", tz="UTC")),
+        "elsewhere": pa.array([1498906800000, 1498910400000], pa.timestamp("us", tz="Asia/Tokyo")),
+        "naive": pa.array([1498906800000, 1498910400000], pa.timestamp("ms")),
+    }
+    for name, moments in times.items():
+        values = {column: [1.0, 1.0] for column in ("open", "high", "low", "close", "volume")}
+        pq.write_table(pa.table({"timestamp": moments, **values}), tmp_path / f"{name}.parquet")
+    files = sorted(str(file) for file in tmp_path.glob("*.*"))
+    assert len(files) == 6
+    done = subprocess.run(
+        [sys.executable, "-c", READ, *files],
+        env={**os.environ, "TZ": "America/New_York"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["1498906800000 1498910400000"] * 6, done.stderr
+
+
+@pytest.mark.parametrize("name", ["x[1]", "a*b", "q?", "[!a]", "**", "{a,b}"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_file_name_is_no_pattern(tmp_path: Path, name: str, suffix: str) -> None:
+    closes = {name: 1.5, "x1": 1.1, "acb": 1.2, "qq": 1.3, "b": 1.4}
+    for stem, close in closes.items():
+        columns = {"time": [1498906800000], "open": [1.0], "high": [2.0], "low": [0.5], "close": [close], "volume": [3]}
+        if suffix == ".parquet":
+            pq.write_table(pa.table(columns), tmp_path / f"{stem}{suffix}")
+        else:
+            (tmp_path / f"{stem}{suffix}").write_text(f"{','.join(columns)}\n1498906800000,1,2,0.5,{close},3\n")
+    assert read_candle_file(tmp_path / f"{name}{suffix}", "1h").close.tolist() == [1.5]
+
+
+def test_a_series_is_kept_under_the_name_that_runs_ask_for(tmp_path: Path, home: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(HEAD + MS)
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    said = import_candle_file(store, file, Series("Coinbase", "btc/usd", "1h"), NOW)
+    assert "BTC/USD 1h on coinbase," in said
+    import_candle_file(store, file, Series("binance", "btc/usdt:usdt", "1h"), NOW)
+    assert store.timeframes("coinbase", "BTC/USD") == store.timeframes("binance", "BTC/USDT:USDT") == ["1h"]
+
+
+@pytest.mark.parametrize("symbol", ["btcusd", "", "BTC/", "/USD", "BTC-USD", "BTC/USD/EUR", "BTC/USD:", "BTC / USD"])
+def test_a_symbol_of_another_form_is_refused(tmp_path: Path, home: Path, symbol: str) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(HEAD + MS)
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    with pytest.raises(BadInput, match=r"is no symbol\. Write BASE/QUOTE or BASE/QUOTE:SETTLE, like 'BTC/USD'"):
+        import_candle_file(store, file, Series("coinbase", symbol, "1h"), NOW)
+
+
+@pytest.mark.parametrize("exchange", ["", "coin base", "coinbase!", "coinbase.com", "coinbase\n"])
+def test_an_exchange_that_can_be_no_id_is_refused(tmp_path: Path, home: Path, exchange: str) -> None:
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    with pytest.raises(BadInput, match=r"is no exchange\. Give a ccxt id, like 'coinbase'"):
+        import_candle_file(store, tmp_path / "x.csv", Series(exchange, "BTC/USD", "1h"), NOW)
+
+
+@pytest.mark.parametrize("exchange", ["simulated", "Simulated"])
+def test_candles_for_the_simulated_exchange_are_refused(tmp_path: Path, home: Path, exchange: str) -> None:
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     with pytest.raises(BadInput, match="makes its own candles"):
-        import_candle_file(store, tmp_path / "x.csv", Series("simulated", "BTC/USD", "1h"))
+        import_candle_file(store, tmp_path / "x.csv", Series(exchange, "BTC/USD", "1h"), NOW)

@@ -71,6 +71,43 @@ def test_a_beginning_makes_everything_before_it_known_unless_earlier_candles_are
     assert hours(store.load(other, (0, 11 * HOUR)).candles) == [2, 10]
 
 
+def test_an_earlier_beginning_takes_the_assumed_one_back(store: CandleStore) -> None:
+    store.save(SERIES, candles(20), (20 * HOUR, 22 * HOUR), begins=True)
+    store.save(SERIES, candles(10), (10 * HOUR, 11 * HOUR), begins=True)
+    assert store.load(SERIES, (0, 25 * HOUR)).missing == [(11 * HOUR, 20 * HOUR), (22 * HOUR, 25 * HOUR)]
+    store.save(SERIES, candles(5), (5 * HOUR, 6 * HOUR), begins=True)
+    assert store.load(SERIES, (0, 22 * HOUR)).missing == [(6 * HOUR, 10 * HOUR), (11 * HOUR, 20 * HOUR)]
+    store.save(SERIES, candles(11), (11 * HOUR, 20 * HOUR), begins=True)
+    assert store.load(SERIES, (0, 22 * HOUR)).missing == [(6 * HOUR, 10 * HOUR)]
+
+
+def test_an_earlier_candle_takes_an_assumed_beginning_back_without_a_new_one(store: CandleStore) -> None:
+    store.save(SERIES, candles(20), (20 * HOUR, 21 * HOUR), begins=True)
+    store.save(SERIES, candles(10), (9 * HOUR, 11 * HOUR))
+    assert store.load(SERIES, (0, 21 * HOUR)).missing == [(0, 9 * HOUR), (11 * HOUR, 20 * HOUR)]
+
+
+def test_an_earlier_range_without_candles_leaves_the_beginning(store: CandleStore) -> None:
+    store.save(SERIES, candles(20), (20 * HOUR, 21 * HOUR), begins=True)
+    store.save(SERIES, candles(), (10 * HOUR, 11 * HOUR))
+    assert store.load(SERIES, (0, 21 * HOUR)).missing == []
+
+
+def test_a_range_that_reaches_into_what_is_kept_leaves_no_hole(store: CandleStore) -> None:
+    store.save(SERIES, candles(20, 24), (20 * HOUR, 25 * HOUR), begins=True)
+    store.save(SERIES, candles(18, 20), (18 * HOUR, 22 * HOUR), begins=True)
+    stored = store.load(SERIES, (0, 25 * HOUR))
+    assert (hours(stored.candles), stored.missing) == ([18, 20, 24], [])
+    store.save(SERIES, candles(16), (16 * HOUR, 18 * HOUR), begins=True)
+    assert store.load(SERIES, (0, 25 * HOUR)).missing == []
+
+
+def test_what_was_really_given_stays_known_when_a_beginning_moves(store: CandleStore) -> None:
+    store.save(SERIES, candles(20), (15 * HOUR, 21 * HOUR))
+    store.save(SERIES, candles(10), (10 * HOUR, 11 * HOUR), begins=True)
+    assert store.load(SERIES, (0, 21 * HOUR)).missing == [(11 * HOUR, 15 * HOUR)]
+
+
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(ranges=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=6), number=st.integers(0, 10**9))
 def test_what_is_missing_is_what_was_never_saved(

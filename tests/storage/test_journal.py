@@ -101,7 +101,7 @@ def test_an_outcome_that_cannot_be_entered_waits_in_the_outbox(
         assert f"process {pid}" in said
         with pytest.raises(Retryable):
             journal.entries()
-    assert [file.name for file in (home / "outbox").iterdir()] == [f"{claimed.execution_id}.json"]
+    assert [file.name for file in (home / "outbox").iterdir()] == [f"{claimed.presence.path.name}.json"]
     journal.settle()
     (entry,) = journal.entries()
     assert (entry.signal, entry.completed_at) == ("BUY", NOON + timedelta(seconds=7))
@@ -188,3 +188,57 @@ def test_an_outcome_with_a_number_that_is_none_is_an_error_and_not_a_signal(jour
     (entry,) = journal.entries(outcomes="all")
     assert (entry.status, entry.signal, entry.cost_usd) == (Status.ERROR, None, Decimal("0.5"))
     assert "cannot be kept" in (entry.said or "")
+
+
+UNKEEPABLE = {
+    "half a character": Outcome(Status.SUCCESS, Signal("BUY", None, "up \ud83d")),
+    "half a character in the trace": Outcome(Status.SUCCESS, Signal("BUY", None, "x"), trace={"said": "\ud83d"}),
+    "a confidence beyond 100": Outcome(Status.SUCCESS, Signal("BUY", Decimal(101), "x")),
+    "a price that is none": Outcome(Status.SUCCESS, Signal("BUY", None, "x", float("nan"))),
+    "a cost beyond measure": Outcome(Status.SUCCESS, Signal("BUY", None, "x"), cost_usd=Decimal("1e14")),
+}
+
+
+@pytest.mark.parametrize("outcome", UNKEEPABLE.values(), ids=UNKEEPABLE.keys())
+def test_whatever_an_outcome_holds_its_row_ends(journal: Journal, home: Path, outcome: Outcome) -> None:
+    end(journal, claim(journal), outcome)
+    (entry,) = journal.entries(outcomes="all")
+    assert entry.status is not Status.RUNNING
+    assert (entry.signal is not None) == (entry.status is Status.SUCCESS)
+    assert list((home / "running").iterdir()) == []
+
+
+def test_an_outcome_that_can_be_kept_nowhere_is_ended_as_interrupted_later(
+    journal: Journal, database: Database, home: Path
+) -> None:
+    claimed = claim(journal)
+    (home / "outbox").rmdir()
+    (home / "outbox").write_text("in the way")
+    with held_by_a_shell(database.path), pytest.raises(Misconfigured, match="outbox"):
+        end(journal, claimed)
+    (home / "outbox").unlink()
+    journal.settle()
+    (entry,) = journal.entries(outcomes="all")
+    assert (entry.status, (entry.said or "")[:11]) == (Status.ERROR, "interrupted")
+
+
+def test_an_outcome_waits_until_the_database_that_has_its_row_is_back(
+    journal: Journal, database: Database, home: Path
+) -> None:
+    claimed = claim(journal)
+    with held_by_a_shell(database.path):
+        end(journal, claimed)
+    aside = database.path.rename(home / "aside.duckdb")
+    end(journal, claim(journal), Outcome(Status.ABSTAINED, error="another run, with the same number"))
+    assert len(list((home / "outbox").iterdir())) == 1
+    aside.replace(database.path)
+    journal.settle()
+    assert [entry.signal for entry in journal.entries(outcomes="all")] == ["BUY"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '"x"'])
+def test_an_outbox_file_that_is_no_ended_run_is_named(journal: Journal, home: Path, content: str) -> None:
+    journal.entries()
+    (home / "outbox" / "x.json").write_text(content)
+    with pytest.raises(Misconfigured, match=r"x\.json' holds the outcome of a run and cannot be read"):
+        claim(journal)

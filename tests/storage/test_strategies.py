@@ -1,4 +1,6 @@
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,18 @@ def test_a_symbolic_link_is_not_followed(folders: StrategyFolders, home: Path, t
     folder.mkdir(parents=True)
     (folder / "config.json").symlink_to(outside)
     with pytest.raises(InvalidStrategy, match="symbolic link"):
+        folders.read("mine")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+@pytest.mark.parametrize("file", ["config.json", "agents.json"])
+def test_what_is_no_regular_file_is_named_and_never_opened(
+    folders: StrategyFolders, home: Path, file: str, make: Callable[[Path], None]
+) -> None:
+    folder = put(home, "mine", json.dumps(CONFIG))
+    (folder / file).unlink(missing_ok=True)
+    make(folder / file)
+    with pytest.raises(InvalidStrategy, match=rf"{file}: .* is no regular file"):
         folders.read("mine")
 
 

@@ -1,0 +1,43 @@
+"""Kinds of settings that both programs read, checked in the same way, and never told back when they are secret."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from mcp_server.domain.timeframes import parse_moment
+from mcp_server.errors import BadInput, Misconfigured
+from mcp_server.storage.home import default_home
+
+
+def home_folder(text: str | None) -> Path:
+    """Give the home that TRADER_HOME names, or the default one.
+
+    Raises:
+        Misconfigured: it names the home folder of a user who does not exist.
+    """
+    try:
+        return Path(text or default_home()).expanduser().absolute()
+    except RuntimeError:
+        raise Misconfigured(f"TRADER_HOME {text!r} names no user of this machine. Write the path itself.") from None
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_moment(value, name="TRADER_AS_OF")
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
+def _token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("use printable ASCII characters without spaces")
+    return value
+
+
+AsOf = Annotated[datetime | None, BeforeValidator(_moment)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
