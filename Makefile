@@ -23,7 +23,7 @@ demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
 test: $(VENV)/dev.stamp  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## style
 	$(BIN)/ruff check .
