@@ -12,11 +12,18 @@ START_LIMIT_S = 10
 
 
 @contextlib.contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """Give the app's base URL, like `http://127.0.0.1:40123`; requests that are open at the end are dropped."""
+def served(app: ASGIApp, *, date_header: bool = True) -> Iterator[str]:
+    """Give the app's base URL, like `http://127.0.0.1:40123`; requests that are open at the end are dropped.
+
+    Args:
+        app: what answers.
+        date_header: each answer says this machine's time; without it the app may say another.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ready = threading.Event()
-        config = uvicorn.Config(app, log_level="critical", ws="none", timeout_graceful_shutdown=0)
+        config = uvicorn.Config(
+            app, log_level="critical", ws="none", timeout_graceful_shutdown=0, date_header=date_header
+        )
         server = _Server(config, ready)
         thread = threading.Thread(target=server.run, args=([listener],), name="loopback-server", daemon=True)
         thread.start()

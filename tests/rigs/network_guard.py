@@ -18,17 +18,24 @@ _BYPASS_NAMES = ("NO_PROXY", "no_proxy")
 
 
 class NetworkGuard:
-    """Use it as a context manager; an audit hook can't be removed, so leaving it only disarms it."""
+    """Use it as a context manager; an audit hook can't be removed, so leaving it only disarms it.
 
-    def __init__(self) -> None:
+    Args:
+        armed: False: it guards nothing, for the tests whose very purpose is to go out.
+    """
+
+    def __init__(self, *, armed: bool = True) -> None:
         self._attempts: list[str] = []
+        self._wanted = armed
         self._armed = False
         self._proxy = _RefusingProxy(self._attempts)
 
     def __enter__(self) -> "NetworkGuard":
-        self._armed = True
+        self._armed = self._wanted
         sys.addaudithook(self._on_event)
         threading.Thread(target=self._proxy.serve_forever, name="refusing-proxy", daemon=True).start()
+        if not self._wanted:
+            return self
         host, port = self._proxy.server_address[:2]
         os.environ.update(dict.fromkeys(_PROXY_NAMES, f"http://{host!s}:{port}"))
         os.environ.update(dict.fromkeys(_BYPASS_NAMES, "127.0.0.1,localhost,::1"))
