@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark clean
+.PHONY: help demo test lint types check benchmark live answers clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ check: test lint types  ## all that CI checks
 
 benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+live: $(VENV)/dev.stamp  ## the market tools against real exchanges; needs internet, no key
+	$(BIN)/python -m pytest tests/live -m live
+
+answers: $(VENV)/dev.stamp  ## write the answers in docs/market.md anew
+	$(BIN)/python -m tests.structure.answers
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -3,7 +3,7 @@
 import importlib
 import os
 import pkgutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,14 +15,16 @@ os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp impor
 from mcp.server import MCPServer
 
 import mcp_server.tools
-from mcp_server.market import Exchanges, Market
+from mcp_server.market.exchanges import Exchanges
+from mcp_server.market.market import Market
+from mcp_server.market.shelf import Shelf
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.toolkit import Kit, StrictTool, ToolFile
 
 if TYPE_CHECKING:
-    from mcp_server.domain.exchange import Exchange
+    from mcp_server.domain.exchange import Exchange, Venue
 
 INSTRUCTIONS = (
     "Market data, indicators and trading strategies that give signals; it places no orders. Candles are always closed "
@@ -48,9 +50,10 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
     exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
+    market = Market(exchanges, Shelf(CandleStore(database)), clock, _venues)
     files = tool_files()
     kit = Kit(
-        market=Market(exchanges, CandleStore(database), clock),
+        market=market,
         strategies=StrategyFolders(home, examples_folder()),
         journal=Journal(database, home),
         clock=clock,
@@ -64,7 +67,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
         try:
             yield
         finally:
-            await exchanges.close()
+            await market.close()
 
     return MCPServer(
         "claude-trader",
@@ -104,3 +107,9 @@ def _exchange(exchange_id: str, settings: Settings, clock: Callable[[], datetime
     from mcp_server.adapters.exchange import CcxtExchange
 
     return CcxtExchange(exchange_id, base_url=settings.exchange_urls.get(exchange_id))
+
+
+def _venues() -> "Sequence[Venue]":
+    from mcp_server.adapters.venues import venues
+
+    return venues()

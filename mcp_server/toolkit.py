@@ -20,7 +20,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, WithJsonSchema
 
 from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
 from mcp_server.domain.teaching import validation_lines
@@ -29,7 +29,8 @@ from mcp_server.errors import TraderError
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Floats
-    from mcp_server.market import History, Market
+    from mcp_server.market.history import History
+    from mcp_server.market.market import Market
     from mcp_server.storage.journal import Journal
     from mcp_server.storage.strategies import StrategyFolders
 
@@ -106,16 +107,30 @@ class Answer(BaseModel):
         return CallToolResult(content=[TextContent(type="text", text=self.text(values))], structured_content=values)
 
 
+MOST_MISTAKES = 3
+"""So many wrong arguments are told at a time; mending these is enough for one call."""
+
+ROWS = WithJsonSchema({"type": "array", "items": {"type": "array"}})
+"""How the rows of a table are described to clients: many of them check each value against the schema, and 500 candles
+described value by value cost a client 40 ms."""
+
+
 class Table(Answer):
     """An answer whose main part is a table; the text has it as CSV."""
 
-    columns: list[str]
+    columns: list[str] | None = None
+
+    def structured(self) -> dict[str, Any]:
+        """Give the answer as JSON values, the table last."""
+        values = super().structured()
+        return {**{name: values.pop(name) for name in list(values) if name not in ("columns", "rows")}, **values}
 
     def text(self, values: dict[str, Any]) -> str:
-        """Give the facts beside the table as lines, then the table as CSV."""
+        """Give the facts beside the table as lines, then the table, where there is one, as CSV."""
         beside = {name: value for name, value in values.items() if name not in ("columns", "rows")}
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows([values["columns"], *values["rows"]])
+        if "columns" in values:
+            csv.writer(table, lineterminator="\n").writerows([values["columns"], *values["rows"]])
         return "\n".join(part for part in [_lines(beside), table.getvalue()] if part)
 
 
@@ -212,7 +227,8 @@ class StrictTool(Tool):
             checked = self.fn_metadata.validate_arguments(arguments)
         except ValidationError as error:
             lines = validation_lines(error, self.fn_metadata.arg_model, "argument")
-            raise ToolError(f"{self.name}: " + "\n".join(lines)) from error
+            more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
+            raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
         try:
             answer = await self.fn(call=Call(self._kit, context.headers or {}), **checked)
         except TraderError as error:

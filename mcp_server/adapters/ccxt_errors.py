@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import aiohttp
 from ccxt.base import errors as theirs
@@ -17,9 +16,6 @@ _URL = re.compile(r"\S+://\S+|\bwww\.\S+|\b[\w-]+(?:\.[\w-]+)+/\S*")
 _REFUSED_PLACE = re.compile(
     r"restricted location|(?:access from|available in|unavailable in) your (?:country|region|location)", re.IGNORECASE
 )
-
-_REFUSALS = frozenset({400, 402, 403, 404, 405, 406, 410, 422})
-"""HTTP statuses that asking again does not change."""
 
 _MEANINGS: tuple[tuple[type[Exception], type[TraderError], str], ...] = (
     (theirs.RateLimitExceeded, Retryable, "is asked too often; wait a minute, then try again"),
@@ -37,36 +33,6 @@ _MEANINGS: tuple[tuple[type[Exception], type[TraderError], str], ...] = (
     (Exception, UpstreamRejected, "answered in an unexpected shape"),
 )
 """What is raised → what it means for the caller; the first that fits."""
-
-
-class WholeAnswers:
-    """Goes before one of ccxt's classes, which take broken JSON for an empty answer and any refusal for an outage."""
-
-    async def fetch(self, *request: Any) -> Any:
-        """Make a request as ccxt does, and refuse an answer that is not JSON or says nothing."""
-        answer = await super().fetch(*request)  # type: ignore[misc]
-        if not isinstance(answer, dict | list) or answer == {}:
-            raise theirs.BadResponse
-        return answer
-
-    def parse_ohlcv(self, row: Any, *market: Any) -> list[Any]:
-        """Read a candle as ccxt does, and refuse one without a time, which ccxt would pass over."""
-        parsed: list[Any] = super().parse_ohlcv(row, *market)  # type: ignore[misc]
-        if parsed[0] is None:
-            raise theirs.BadResponse
-        return parsed
-
-    def on_rest_response(self, code: int, *answer: Any) -> Any:
-        """See an answer before ccxt reads it: status 451 has one meaning, whatever the body says."""
-        if code == 451:
-            raise theirs.RestrictedLocation
-        return super().on_rest_response(code, *answer)  # type: ignore[misc]
-
-    def handle_http_status_code(self, code: int, reason: str, url: str, method: str, body: str) -> None:
-        """Tell refusals from outages where the exchange's own class made nothing of the body."""
-        if code in _REFUSALS:
-            raise theirs.OperationRejected(f"HTTP {code} {body}")
-        super().handle_http_status_code(code, reason, url, method, body)  # type: ignore[misc]
 
 
 @contextmanager
@@ -88,7 +54,10 @@ def _ours(error: Exception, exchange_id: str) -> TraderError:
     text = " ".join(_URL.sub("", str(error)).split())
     if isinstance(error, theirs.RestrictedLocation) or _REFUSED_PLACE.search(text):
         other = "coinbase" if exchange_id == "kraken" else "kraken"
-        return UpstreamRejected(f"{exchange_id!r} refuses requests from this location. Use exchange={other!r} instead.")
+        return UpstreamRejected(
+            f"{exchange_id!r} refuses requests from this location. Use exchange={other!r} instead, "
+            "or 'krakenfutures' for swaps."
+        )
     if isinstance(error.__cause__, aiohttp.ClientPayloadError):  # an answer that breaks off; ccxt calls it a refusal
         error = error.__cause__
     kind, meaning = next((kind, meaning) for raised, kind, meaning in _MEANINGS if isinstance(error, raised))

@@ -2,63 +2,64 @@
 
 from __future__ import annotations
 
-import importlib
-import ipaddress
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
-from math import isfinite
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
 
-from mcp_server.adapters.symbols import Markets, resolve, unknown_symbol
+from mcp_server.adapters.ccxt_client import check_exchange, loopback, make_client
+from mcp_server.adapters.ccxt_markets import load_markets
+from mcp_server.adapters.ccxt_pages import served_timeframes, whole_candles
+from mcp_server.adapters.ccxt_swaps import fetch_derivatives, fetch_fundings, number
+from mcp_server.adapters.symbols import Markets, resolve, resolve_swap, unknown_symbol
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.exchange import Ticker
-from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, iso, timeframe_ms
-from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, UpstreamRejected
+from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Kind, Level, Listing, Listings, OrderBook, Ticker
+from mcp_server.errors import BadInput, NotFound, NotSupported, Retryable, UpstreamRejected
 
 DEADLINE_S = 25.0
 """No call takes longer, retries, paging and waiting for the rate limit included."""
 
-REQUEST_TIMEOUT_MS = 10_000
 ATTEMPTS = 3
 
-MAX_PAGES = 40
-"""A range that needs more requests than this is refused: it would not end within the deadline anyway."""
-
-CAREFUL_PAGE = 100
-"""Candles per request where ccxt does not know an exchange's limit: every exchange gives as many."""
+RELOAD_S = 600.0
+"""A symbol that is unknown is looked for in a fresh market list, once the list at hand is so old."""
 
 CHANGE_SINCE_MIDNIGHT = frozenset({"kraken"})
 """Where ccxt's percentage is not that of 24 hours: Kraken's opening price is that of the day in UTC."""
 
-Row = Sequence[float]
+_DEPTHS = (5, 10, 20, 50, 100)
+"""Depths that nearly every exchange takes; many refuse any other."""
+
+_KINDS: tuple[Kind, ...] = ("spot", "swap", "future", "option")
 
 
 class CcxtExchange:
     """An `Exchange` that ccxt reaches. Nothing is imported or opened until it is first asked.
 
     Args:
-        exchange_id: ccxt's id; an unknown one raises `NotFound` when the exchange is first asked.
+        exchange_id: ccxt's id.
         base_url: a stand-in on loopback that takes the place of scheme and host in each of the exchange's URLs.
         deadline_s: how long any one call may take.
 
     Raises:
+        NotFound: ccxt has no such exchange; the nearest are named.
         Misconfigured: `base_url` is not on loopback.
     """
 
     def __init__(self, exchange_id: str, base_url: str | None = None, *, deadline_s: float = DEADLINE_S) -> None:
+        check_exchange(exchange_id)
         self._id = exchange_id
-        self._base_url = None if base_url is None else _loopback(base_url, exchange_id)
+        self._base_url = None if base_url is None else loopback(base_url, exchange_id)
         self._deadline_s = deadline_s
         self._making = anyio.Lock()
         self._loading = anyio.Lock()
         self._ccxt: Any = None
         self._markets: Markets | None = None
+        self._loaded_at = 0.0
 
     @property
     def id(self) -> str:
@@ -76,9 +77,15 @@ class CcxtExchange:
         Raises:
             NotFound: no market fits, or several do; the message names the nearest.
         """
-        with self._deadline():
-            _, markets = await self._ready()
-            return resolve(text, markets, self._id)
+        return await self._resolved(text, resolve)
+
+    async def swap_symbol(self, text: str) -> str:
+        """Give the symbol of the perpetual swap that `text` means.
+
+        Raises:
+            NotFound: no swap fits, or several do; the message names the nearest.
+        """
+        return await self._resolved(text, resolve_swap)
 
     async def timeframes(self) -> Sequence[str]:
         """List the timeframes of up to a day that the exchange serves; it takes no request.
@@ -87,9 +94,9 @@ class CcxtExchange:
         are left to be built from days.
         """
         with self._deadline():
-            return _timeframes(await self._client())
+            return served_timeframes(await self._client())
 
-    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Candles:
+    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Fetched:
         """Fetch the candles that open in [start_ms, end_ms), in as many requests as it takes.
 
         Rows without a time or a value are dropped, as are those that do not open where candles of this timeframe do.
@@ -99,22 +106,18 @@ class CcxtExchange:
             NotSupported: it has no such timeframe, or its candles open at other times than this project's.
             BadInput: the range takes more than `MAX_PAGES` requests.
         """
+        from mcp_server.adapters.ccxt_answers import TOLD_MS
+        from mcp_server.adapters.ccxt_pages import fetch_pages
+
         with self._deadline():
-            client, markets = await self._ready()
-            if symbol not in markets:
-                raise unknown_symbol(symbol, markets, self._id)
-            if timeframe not in (served := _timeframes(client)):
+            client = await self._listed(symbol)
+            if timeframe not in (served := served_timeframes(client)):
                 raise NotSupported(f"{self._id!r} serves no {timeframe!r} candles. Use one of {', '.join(served)}.")
-            rows = await self._pages(client, symbol, timeframe, (start_ms, end_ms))
-        whole = [row for row in rows if None not in row[:6]]
-        on_grid = [row for row in whole if candle_open_ms(int(row[0]), timeframe) == row[0]]
-        if whole and not on_grid:
-            raise NotSupported(
-                f"{self._id!r} opens its {timeframe} candles at other times than multiples of {timeframe} in UTC. "
-                "Use a shorter timeframe."
-            )
+            TOLD_MS.set(None)  # else an empty range would tell what another exchange said before
+            rows = await fetch_pages(self._ask, client, symbol, timeframe, (start_ms, end_ms))
+            told_ms = TOLD_MS.get()
         try:
-            return Candles.from_rows(on_grid)
+            return Fetched(Candles.from_rows(whole_candles(rows, self._id, timeframe)), told_ms)
         except BadInput as error:
             raise UpstreamRejected(f"{self._id!r} sent candles that cannot be used. {error}") from None
 
@@ -126,22 +129,64 @@ class CcxtExchange:
             UpstreamRejected: it gives no last price, as where nothing was ever traded.
         """
         with self._deadline():
-            client, markets = await self._ready()
-            if symbol not in markets:
-                raise unknown_symbol(symbol, markets, self._id)
+            client = await self._listed(symbol)
             told = await self._ask(partial(client.fetch_ticker, symbol))
-        last = _number(told.get("last"))
+        last = number(told.get("last"))
         if last is None:
             raise UpstreamRejected(f"{self._id!r} gives no last price of {symbol!r}. Ask another exchange.")
-        percentage = None if self._id in CHANGE_SINCE_MIDNIGHT else _number(told.get("percentage"))
+        percentage = None if self._id in CHANGE_SINCE_MIDNIGHT else number(told.get("percentage"))
         return Ticker(
             observed_at_ms=int(told.get("timestamp") or client.milliseconds()),
             last=last,
-            bid=_number(told.get("bid")),
-            ask=_number(told.get("ask")),
-            volume_24h_base=_number(told.get("baseVolume")),
+            bid=number(told.get("bid")),
+            ask=number(told.get("ask")),
+            volume_24h_base=number(told.get("baseVolume")),
             change_24h_pct=percentage,
         )
+
+    async def order_book(self, symbol: str, depth: int) -> OrderBook:
+        """Fetch the present order book, up to `depth` prices a side.
+
+        Raises:
+            NotFound: the exchange has no such symbol; the nearest is named.
+            UpstreamRejected: what it sent is no order book.
+        """
+        with self._deadline():
+            client = await self._listed(symbol)
+            enough = next((n for n in _DEPTHS if n >= depth), None)
+            try:
+                told = await self._ask(partial(client.fetch_order_book, symbol, enough))
+            except (UpstreamRejected, NotSupported):  # some take yet other depths, and all take none
+                told = await self._ask(partial(client.fetch_order_book, symbol))
+        bids, asks = (_levels(told[side]) for side in ("bids", "asks"))
+        return OrderBook(int(told.get("timestamp") or client.milliseconds()), bids[:depth], asks[:depth])
+
+    async def derivatives(self, symbol: str) -> Derivatives:
+        """Fetch the present funding rate and open interest of a perpetual swap, as far as the exchange tells them.
+
+        Raises:
+            NotFound: the exchange has no such symbol; the nearest is named.
+            NotSupported: it is no perpetual swap, or the exchange tells nothing of its swaps.
+        """
+        with self._deadline():
+            return await fetch_derivatives(self._ask, await self._listed(symbol), symbol)
+
+    async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
+        """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first.
+
+        Raises:
+            NotFound: the exchange has no such symbol; the nearest is named.
+            NotSupported: the exchange has no history of fundings.
+        """
+        with self._deadline():
+            return await fetch_fundings(self._ask, await self._listed(symbol), symbol, end_ms, count)
+
+    async def listings(self) -> Listings:
+        """List every market of the exchange: those of the list at hand, at most `RELOAD_S` old."""
+        with self._deadline():
+            client, markets = await self._ready(RELOAD_S)
+            told_ms = client.milliseconds() - int((time.monotonic() - self._loaded_at) * 1000)
+        return Listings(told_ms, [found for market in markets.values() if (found := _listing(market))])
 
     async def close(self) -> None:
         """Close the connections, also while being cancelled."""
@@ -151,46 +196,44 @@ class CcxtExchange:
             if client is not None:
                 await client.close()
 
-    async def _pages(self, client: Any, symbol: str, timeframe: str, span: tuple[int, int]) -> list[Row]:
-        """Fetch page after page until the span is covered; give its rows in order of time, each once.
+    async def _resolved(self, text: str, how: Callable[[str, Markets, str], str]) -> str:
+        """Resolve a symbol beside the event loop, for it may mean comparing it with thousands of others."""
+        with self._deadline():
+            _, markets = await self._ready()
+            if text in markets and how is resolve:
+                return text
+            try:
+                return await anyio.to_thread.run_sync(how, text, markets, self._id)
+            except NotFound:
+                _, fresh = await self._ready(RELOAD_S)
+                if fresh is markets:
+                    raise
+                return await anyio.to_thread.run_sync(how, text, fresh, self._id)
 
-        Limits are cut without a word, so each page begins where the one before it ended. One that brings nothing is
-        no end: some exchanges answer for a window of time, and nothing may have been traded in it.
-        """
-        length = timeframe_ms(timeframe)
-        most = client.feature_value(symbol, "fetchOHLCV", "limit", None) or CAREFUL_PAGE
-        rows: dict[int, Row] = {}
-        start, end = span
-        for asked in range(MAX_PAGES + 1):
-            if start >= end:
-                return [rows[opened] for opened in sorted(rows)]
-            if asked + (end - start) / (most * length) > MAX_PAGES:
-                break
-            count = min(most, -(-(end - start) // length))
-            page = await self._ask(partial(client.fetch_ohlcv, symbol, timeframe, start, count))
-            new = {int(row[0]): row for row in page if row[0] is not None and row[0] >= start}
-            rows |= {opened: row for opened, row in new.items() if opened < end}
-            start = max(new) + length if new else start + count * length
-        raise BadInput(
-            f"{timeframe} candles from {iso(span[0])} to {iso(end)} take more than {MAX_PAGES} requests to "
-            f"{self._id!r}. Ask for fewer candles or a longer timeframe."
-        )
+    async def _listed(self, symbol: str) -> Any:
+        """Give the ccxt object once it has this exact symbol among its markets."""
+        client, markets = await self._ready()
+        if symbol not in markets:
+            raise await anyio.to_thread.run_sync(unknown_symbol, symbol, markets, self._id)
+        return client
 
-    async def _ready(self) -> tuple[Any, Markets]:
-        """Give the ccxt object and its markets; they are made and loaded once, whoever asks first."""
+    async def _ready(self, fresh_s: float | None = None) -> tuple[Any, Markets]:
+        """Give the ccxt object and its markets: loaded once, whoever asks first, and again once they are too old."""
         client = await self._client()
         async with self._loading:
-            if self._markets is None:
-                found = await self._ask(partial(client.load_markets, True))  # True: ccxt keeps an empty list, too
-                if not found:
+            stale = fresh_s is not None and time.monotonic() - self._loaded_at > fresh_s
+            if self._markets is None or stale:
+                loaded = await self._ask(partial(load_markets, partial(make_client, self._id, self._base_url)))
+                if not loaded.markets:
                     raise UpstreamRejected(f"{self._id!r} answered with an empty list of markets.")
-                self._markets = found
-            return client, self._markets
+                client.set_markets_from_exchange(loaded)
+                self._markets, self._loaded_at = client.markets, time.monotonic()
+            return client, cast(Markets, self._markets)
 
     async def _client(self) -> Any:
         async with self._making:
             if self._ccxt is None:
-                self._ccxt = await anyio.to_thread.run_sync(_make, self._id, self._base_url)
+                self._ccxt = await anyio.to_thread.run_sync(make_client, self._id, self._base_url)
             return self._ccxt
 
     async def _ask(self, request: Callable[[], Awaitable[Any]]) -> Any:
@@ -216,56 +259,15 @@ class CcxtExchange:
             ) from None
 
 
-def _make(exchange_id: str, base_url: str | None) -> Any:
-    """Import ccxt and make its object for an exchange: 0.6 s the first time, so not for the event loop."""
-    ccxt = importlib.import_module("ccxt.async_support")
-    errors = importlib.import_module("mcp_server.adapters.ccxt_errors")
-    if exchange_id not in ccxt.exchanges:
-        near = get_close_matches(exchange_id.lower(), [*ccxt.exchanges, "simulated"], n=3)
-        hint = (
-            f"Did you mean {' or '.join(map(repr, near))}?" if near else "Use a ccxt id, like 'kraken' or 'coinbase'."
-        )
-        raise NotFound(f"Unknown exchange {exchange_id[:40]!r}. {hint}")
-    kind = getattr(ccxt, exchange_id)
-    client = type(exchange_id, (errors.WholeAnswers, kind), {})(
-        {"enableRateLimit": True, "rateLimiterAlgorithm": "rollingWindow", "timeout": REQUEST_TIMEOUT_MS}
-    )
-    if base_url is not None:
-        client.urls["api"] = _moved(client.urls["api"], base_url)
-        client.timeout_on_exit = 0  # ms; without TLS there is no farewell to wait for
-    return client
+def _levels(rows: Sequence[Sequence[Any]]) -> list[Level]:
+    """Give the prices of one side at which something is offered."""
+    read = [(number(row[0]), number(row[1])) for row in rows]
+    return [(price, size) for price, size in read if price and size and price > 0 and size > 0]
 
 
-def _timeframes(client: Any) -> list[str]:
-    served = client.timeframes or {}
-    return [name for name, length in TIMEFRAMES.items() if name in served and length <= DAY_MS]
-
-
-def _loopback(base_url: str, exchange_id: str) -> str:
-    """Check that a stand-in's URL is scheme, host and port of this machine; the URL itself stays out of the message."""
-    try:
-        parts = urlsplit(base_url)
-        host = parts.hostname or ""
-        good = parts.scheme in ("http", "https") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        good = False
-    if not good or parts.path not in ("", "/") or parts.query or parts.username:
-        raise Misconfigured(
-            f"TRADER_EXCHANGE_URLS: the URL for {exchange_id!r} must be that of a stand-in on this machine: "
-            "http, a loopback host and a port, without a path."
-        )
-    return base_url
-
-
-def _moved(url: Any, base_url: str) -> Any:
-    """Put another scheme and host into every URL of ccxt's nested dicts of them, and keep each path."""
-    if isinstance(url, dict):
-        return {name: _moved(inner, base_url) for name, inner in url.items()}
-    if not isinstance(url, str):
-        return url
-    to = urlsplit(base_url)
-    return urlsplit(url)._replace(scheme=to.scheme, netloc=to.netloc).geturl()
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and isfinite(value) else None
+def _listing(market: Mapping[str, Any]) -> Listing | None:
+    kind = next((kind for kind in _KINDS if market.get(kind)), None)
+    if kind is None:
+        return None
+    names = {name: str(market.get(name) or "") for name in ("symbol", "base", "quote")}
+    return Listing(kind=kind, active=market.get("active"), settle=market.get("settle"), **names)

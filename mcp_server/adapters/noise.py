@@ -37,6 +37,13 @@ def hashes(seed: int, first: int, count: int) -> Hashes:
     return bits
 
 
+def uniforms(seed: int, first: int, count: int) -> Floats:
+    """Give values from 0 up to, but not, 1 in steps of 2^-32, shape (count,)."""
+    values = (hashes(seed, first, count) >> np.uint64(32)).astype(np.float64)
+    values /= 2**32
+    return values
+
+
 def normals(seed: int, first: int, count: int) -> Floats:
     """Give near-normal values (mean 0, variance 1, within ±3.5), shape (count,): sums of four 16-bit uniforms."""
     bits = hashes(seed, first, count)

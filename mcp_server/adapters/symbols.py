@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from mcp_server.errors import NotFound
+from mcp_server.errors import NotFound, NotSupported
 
 Markets = Mapping[str, Mapping[str, Any]]
 """ccxt's markets: unified symbol → market."""
 
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+
+_LONGEST = 40
+"""So much of what a caller spelt is told back and compared."""
 
 _SPELLING = re.compile(r"([^/_:\s-]+)[/_-]([^/_:\s-]+)(?::([^/_:\s-]+))?")
 
@@ -27,23 +30,52 @@ def resolve(text: str, markets: Markets, exchange_id: str) -> str:
     spelt = text.strip()
     if spelt in markets:
         return spelt
-    active = [market for market in markets.values() if market.get("active") is not False]
     for kind in ("spot", "swap") if ":" in spelt else ("spot",):
-        found = sorted(_fitting(spelt.upper(), (market for market in active if market.get(kind))))
+        found = _of_kind(spelt, kind, markets)
         if len(found) == 1:
             return found[0]
         if found:
-            raise NotFound(f"{text!r} on {exchange_id!r} may be {_either(found)}. Write one of them.")
+            raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(found)}. Write one of them.")
     raise unknown_symbol(text, markets, exchange_id)
 
 
-def unknown_symbol(text: str, markets: Markets, exchange_id: str) -> NotFound:
+def resolve_swap(text: str, markets: Markets, exchange_id: str) -> str:
+    """Give the perpetual swap that `text` means on an exchange: of several, the one settled in its quote.
+
+    Raises:
+        NotFound: no swap fits, or more than one does; the message names the nearest.
+    """
+    spelt = text.strip()
+    exact = markets.get(spelt, {})
+    if exact.get("swap"):
+        return spelt
+    found = _of_kind(spelt, "swap", markets)
+    linear = [symbol for symbol in found if markets[symbol].get("settle") == markets[symbol].get("quote")]
+    if len(linear) == 1 or len(found) == 1:
+        return (linear or found)[0]
+    if found:
+        raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(found)}. Write one of them.")
+    swaps = {symbol: market for symbol, market in markets.items() if market.get("swap")}
+    if not swaps:
+        raise NotSupported(
+            f"{exchange_id!r} lists no perpetual swaps. Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
+        )
+    raise unknown_symbol(text, swaps, exchange_id, "swap")
+
+
+def unknown_symbol(text: str, markets: Markets, exchange_id: str, what: str = "symbol") -> NotFound:
     """Make the error for a symbol that an exchange does not have, with the nearest that it has."""
     swaps_first = sorted(filter(_tradable, markets.values()), key=lambda market: bool(market.get("spot")))
     by_key = {_key(market["symbol"]): str(market["symbol"]) for market in swaps_first}
-    near = get_close_matches(_key(text), by_key, n=1, cutoff=0.75)
-    hint = f"Did you mean {by_key[near[0]]!r}?" if near else "Nothing there is spelt like it; try another exchange."
-    return NotFound(f"Unknown symbol {text[:40]!r} on {exchange_id!r}. {hint}")
+    near = [by_key[key] for key in get_close_matches(_key(text)[:_LONGEST], by_key, n=3, cutoff=0.75)]
+    hint = f"Did you mean {either(near)}?" if near else "Nothing there is spelt like it; try another exchange."
+    return NotFound(f"Unknown {what} {_cut(text)} on {exchange_id!r}. {hint} find_markets lists them.")
+
+
+def _of_kind(spelt: str, kind: str, markets: Markets) -> list[str]:
+    """List the active markets of a kind that a spelling fits."""
+    active = (market for market in markets.values() if market.get("active") is not False and market.get(kind))
+    return sorted(_fitting(spelt.upper(), active))
 
 
 def _fitting(spelt: str, markets: Iterable[Mapping[str, Any]]) -> Iterable[str]:
@@ -74,5 +106,11 @@ def _key(symbol: str) -> str:
     return re.sub(r"[^A-Z0-9]", "", symbol.partition(":")[0].upper())
 
 
-def _either(symbols: list[str]) -> str:
-    return f"{', '.join(map(repr, symbols[:-1]))} or {symbols[-1]!r}"
+def either(symbols: list[str]) -> str:
+    """Write symbols as a choice."""
+    *others, last = map(repr, symbols)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _cut(text: str) -> str:
+    return repr(text[:_LONGEST])

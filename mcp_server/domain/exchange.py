@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
+
+Level = tuple[float, float]
+"""One price of an order book, in quote, and what is offered at it, in base (contracts on a contract market)."""
+
+Kind = Literal["spot", "swap", "future", "option"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Candles as an exchange gave them, and what its own clock said as it did (Unix ms; None: it does not say).
+
+    By that clock a candle is closed or still forming, however wrong this machine's is.
+    """
+
+    candles: Candles
+    told_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +36,78 @@ class Ticker:
     ask: float | None = None
     volume_24h_base: float | None = None
     change_24h_pct: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBook:
+    """What is offered at one moment: bids from the highest price down, asks from the lowest up."""
+
+    observed_at_ms: int
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+
+
+@dataclass(frozen=True, slots=True)
+class Derivatives:
+    """A perpetual swap at one moment. Prices in quote; what the exchange does not say is None.
+
+    `funding_rate` is what longs pay shorts at `next_funding_ms`, as a ratio of the position for one funding interval
+    (0.0001 is 0.01 %). Open interest is what the exchange counts: in base, in quote, or (inverse swaps) in contracts.
+    """
+
+    observed_at_ms: int
+    funding_rate: float | None = None
+    next_funding_ms: int | None = None
+    mark_price: float | None = None
+    index_price: float | None = None
+    open_interest_base: float | None = None
+    open_interest_quote: float | None = None
+    open_interest_contracts: float | None = None
+    lacking: Sequence[str] = field(default=())
+    """What the exchange refused to tell, each as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Funding:
+    """One settled funding: when, and at which rate (a ratio of the position)."""
+
+    time_ms: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One market of an exchange. `active` is None where the exchange does not say."""
+
+    symbol: str
+    kind: Kind
+    base: str
+    quote: str
+    active: bool | None = None
+    settle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listings:
+    """Every market of an exchange, as it told them at a moment."""
+
+    observed_at_ms: int
+    markets: Sequence[Listing]
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """What an exchange can do, whoever asks: known without asking it."""
+
+    id: str
+    name: str
+    countries: Sequence[str]
+    timeframes: Sequence[str]
+    """Those that it serves itself; others are built from them."""
+    candles_per_request: int | None
+    order_book: bool
+    funding: bool
+    open_interest: bool
 
 
 class Exchange(Protocol):
@@ -41,10 +129,13 @@ class Exchange(Protocol):
     async def symbol(self, text: str) -> str:
         """Give the exact unified symbol (`BTC/USDT`) that `text` means."""
 
+    async def swap_symbol(self, text: str) -> str:
+        """Give the exact symbol of the perpetual swap that `text` means: `BTC/USDT` means `BTC/USDT:USDT` here."""
+
     async def timeframes(self) -> Sequence[str]:
         """List the timeframes that this venue serves itself, of those in `domain.timeframes`."""
 
-    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Candles:
+    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Fetched:
         """Fetch candles whose open time is in [start_ms, end_ms), oldest first; the forming one may be the last.
 
         `symbol` is exact and `timeframe` one of `timeframes()`. Fewer candles than the range holds means that the
@@ -53,6 +144,18 @@ class Exchange(Protocol):
 
     async def ticker(self, symbol: str) -> Ticker:
         """Fetch the present snapshot of a market; `symbol` is exact."""
+
+    async def order_book(self, symbol: str, depth: int) -> OrderBook:
+        """Fetch the present order book of a market, up to `depth` prices a side; `symbol` is exact."""
+
+    async def derivatives(self, symbol: str) -> Derivatives:
+        """Fetch the present funding rate and open interest of a perpetual swap; `symbol` is exact."""
+
+    async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
+        """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first; `symbol` is exact."""
+
+    async def listings(self) -> Listings:
+        """List every market of this venue."""
 
     async def close(self) -> None:
         """Release connections. Nothing may be asked afterwards."""

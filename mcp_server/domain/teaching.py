@@ -23,10 +23,11 @@ def validation_lines(
     """
     lines = []
     for item in error.errors(include_url=False, include_input=True):
-        where = ".".join(str(part) for part in item["loc"])
+        *_, last = names = [_cut(str(part)) for part in item["loc"]] or [""]
+        where = ".".join(names)
         if item["type"] == "extra_forbidden":
             known = _keys_at(model, item["loc"][:-1])
-            lines.append(f"{where}: not a known {noun}.{nearest(str(item['loc'][-1]), known)}")
+            lines.append(f"{where}: not a known {noun}.{nearest(last, known)}")
         elif item["type"] == "missing":
             lines.append(f"{where}: missing; this {noun} is required.")
         else:
@@ -37,8 +38,15 @@ def validation_lines(
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    try:
+        return _cut(repr(value))
+    except ValueError:  # an integer of so many digits that Python refuses to write them
+        return "a huge number"
+
+
+def _cut(text: str) -> str:
+    shown = text if text.isprintable() else ascii(text)
+    return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.timeframes import from_ms, timeframe_ms
+from mcp_server.domain.timeframes import from_ms
 from mcp_server.storage.database import Database
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ class Stored:
     missing: list[Range]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of a series: the ranges that it holds completely, in order of time.
+
+    `revision` counts the imports that replaced what it held before.
+    """
+
+    revision: int
+    ranges: tuple[Range, ...]
+
+
+Index = dict[Series, Known]
+
+
 class CandleStore:
     """Closed candles in the home's database, and which ranges of each series are known completely.
 
@@ -47,7 +62,7 @@ class CandleStore:
         self._database = database
 
     def save(self, series: Series, candles: Candles, known: Range, *, begins: bool = False) -> int:
-        """Keep closed candles, in place of what the store had in their range; give how many the series has now.
+        """Put closed candles in place of what the store had in their range; give how many the series has now.
 
         Args:
             series: which series they are of.
@@ -67,10 +82,61 @@ class CandleStore:
             _replace(connection, series_id, candles, known)
             first = 0 if begins and not _has_before(connection, series_id, known[0]) else known[0]
             _cover(connection, series_id, (first, known[1]))
+            connection.execute("UPDATE series SET revision = revision + 1 WHERE id = ?", [series_id])
             row = connection.execute("SELECT count(*) FROM candles WHERE series_id = ?", [series_id]).fetchone()
             return int(row[0]) if row else 0
 
         return self._database.write(work)
+
+    def add(self, parts: Sequence[tuple[Series, Candles, Range]]) -> None:
+        """Keep closed candles where the store did not know them yet; what it knows stays as it is.
+
+        Args:
+            parts: series, its closed candles in a range, and that range, of which these are all that there are.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`.
+        """
+
+        def work(connection: duckdb.DuckDBPyConnection) -> None:
+            for series, candles, known in parts:
+                series_id = _series_id(connection, series)
+                if len(candles):
+                    _take_back_beginning(connection, series_id, int(candles.open_time_ms[0]))
+                for hole in holes(known, _known(connection, series_id, known)):
+                    _replace(connection, series_id, candles.between(*hole), hole)
+                _cover(connection, series_id, known)
+
+        self._database.write(work)
+
+    def index(self, patience_s: float) -> Index:
+        """Give what the store knows, of every series.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`, after `patience_s` seconds.
+        """
+
+        def work(connection: duckdb.DuckDBPyConnection) -> Index:
+            rows = connection.execute(
+                "SELECT exchange, symbol, timeframe, any_value(revision), "
+                "list(epoch_ms(start_time) ORDER BY start_time) FILTER (start_time IS NOT NULL), "
+                "list(epoch_ms(end_time) ORDER BY start_time) FILTER (end_time IS NOT NULL) "
+                "FROM series LEFT JOIN coverage ON series_id = id GROUP BY ALL"
+            ).fetchall()
+            return {
+                Series(*names): Known(revision or 0, tuple(zip(starts or (), ends or (), strict=True)))
+                for *names, revision, starts, ends in rows
+            }
+
+        return self._database.read(work, patience_s=patience_s)
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Give a mark that differs once anybody has written to the database; None where there is none yet."""
+        try:
+            found = self._database.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
 
     def load(self, series: Series, wanted: Range) -> Stored:
         """Give what is kept of a range, oldest first.
@@ -95,22 +161,7 @@ class CandleStore:
                 np.asarray(arrays["open_time"], dtype=np.int64),
                 *(np.asarray(arrays[name], dtype=np.float64) for name in _COLUMNS),
             )
-            return Stored(candles, _holes(wanted, _known(connection, series_id, wanted)))
-
-        return self._database.read(work)
-
-    def timeframes(self, exchange: str, symbol: str) -> list[str]:
-        """List the timeframes of which the store knows something of this symbol, shortest first.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
-
-        def work(connection: duckdb.DuckDBPyConnection) -> list[str]:
-            rows = connection.execute(
-                "SELECT timeframe FROM series WHERE exchange = ? AND symbol = ?", [exchange, symbol]
-            ).fetchall()
-            return sorted((row[0] for row in rows), key=timeframe_ms)
+            return Stored(candles, holes(wanted, _known(connection, series_id, wanted)))
 
         return self._database.read(work)
 
@@ -191,15 +242,25 @@ def _known(connection: duckdb.DuckDBPyConnection, series_id: int, within: Range)
     return [(int(start), int(end)) for start, end in rows]
 
 
-def _holes(wanted: Range, known: list[Range]) -> list[Range]:
-    holes, position = [], wanted[0]
+def holes(wanted: Range, known: Sequence[Range]) -> list[Range]:
+    """Give the parts of a range that no known range covers; these are in order of time."""
+    found, position = [], wanted[0]
     for start, end in known:
+        if start >= wanted[1]:
+            break
         if start > position:
-            holes.append((position, start))
+            found.append((position, start))
         position = max(position, end)
     if position < wanted[1]:
-        holes.append((position, wanted[1]))
-    return holes
+        found.append((position, wanted[1]))
+    return found
+
+
+def joined(ranges: Sequence[Range], new: Range) -> tuple[Range, ...]:
+    """Add a range to others, as one with those that it overlaps or touches; all in order of time."""
+    touching = [known for known in ranges if known[0] <= new[1] and new[0] <= known[1]]
+    whole = (min([new[0], *(start for start, _ in touching)]), max([new[1], *(end for _, end in touching)]))
+    return tuple(sorted([whole, *(known for known in ranges if known not in touching)]))
 
 
 def _stamps(of: Range) -> list[datetime]:

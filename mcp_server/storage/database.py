@@ -79,8 +79,12 @@ class Database:
                 self._run(batch)
         return mine.result()
 
-    def read(self, work: Work[T]) -> T:
+    def read(self, work: Work[T], *, patience_s: float | None = None) -> T:
         """Run `work` on a connection that cannot write, beside other readers, and return what it returns.
+
+        Args:
+            work: what to do.
+            patience_s: how long it waits for another process, where that is less than usual.
 
         Raises:
             Retryable, Misconfigured: as `write`.
@@ -88,18 +92,22 @@ class Database:
         if not self._path.exists():
             self.write(_nothing)
         try:
-            return self._look(work)
+            return self._look(work, patience_s)
         except _OldSchema:
             self.write(_nothing)
-            return self._look(work)
+            return self._look(work, patience_s)
 
-    def _look(self, work: Work[T]) -> T:
-        with self._opening:
-            connection = self._open(read_only=True)
+    def _look(self, work: Work[T], most_s: float | None) -> T:
+        if not self._opening.acquire(timeout=-1 if most_s is None else most_s):
+            raise Retryable(f"The database {str(self._path)!r} is busy with this program's own work. Try again.")
+        try:
+            connection = self._open(read_only=True, most_s=most_s)
             try:
                 return self._translated(work, connection)
             finally:
                 connection.close()
+        finally:
+            self._opening.release()
 
     def _run(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
         try:
@@ -162,13 +170,13 @@ class Database:
                 "Free some disk space if it is full, and try again."
             ) from None
 
-    def _open(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
+    def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         import stamina
 
         logging.getLogger("stamina").setLevel(logging.ERROR)  # that it waits for its turn is no news
 
         in_vain = time.monotonic() - self._gave_up_at < HELD_S
-        patience_s = min(SHORT_PATIENCE_S, self._patience_s) if in_vain else self._patience_s
+        patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
         try:
             for attempt in stamina.retry_context(
                 on=_Held, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
@@ -176,7 +184,8 @@ class Database:
                 with attempt:
                     connection = self._connect(read_only=read_only)
         except _Held:
-            self._gave_up_at = time.monotonic()
+            if most_s is None:  # who waits less than usual cannot say that it was in vain
+                self._gave_up_at = time.monotonic()
             raise
         self._gave_up_at = -HELD_S
         try:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_server.adapters.simulated import GENESIS_MS, SimulatedExchange
+from mcp_server.adapters.simulated import SimulatedExchange
+from mcp_server.adapters.simulated_path import GENESIS_MS
 from mcp_server.domain.candles import Candles, gaps, resample
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, from_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import NotFound, NotSupported
@@ -47,9 +48,13 @@ def same(one: Candles, other: Candles) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in COLUMNS)
 
 
+async def made(exchange: SimulatedExchange, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Candles:
+    return (await exchange.candles(symbol, timeframe, start_ms, end_ms)).candles
+
+
 async def last(exchange: SimulatedExchange, timeframe: str, count: int, symbol: str = "BTC/USDT") -> Candles:
     """Give the candles up to the present, the forming one included."""
-    return await exchange.candles(symbol, timeframe, NOW_MS - count * timeframe_ms(timeframe), NOW_MS + 1)
+    return await made(exchange, symbol, timeframe, NOW_MS - count * timeframe_ms(timeframe), NOW_MS + 1)
 
 
 async def test_the_market_says_that_it_is_simulated_and_serves_every_timeframe() -> None:
@@ -61,9 +66,9 @@ async def test_the_market_says_that_it_is_simulated_and_serves_every_timeframe()
 
 async def test_everyone_sees_the_same_numbers() -> None:
     start_ms = to_ms(datetime(2026, 5, 1, tzinfo=UTC))
-    hours = await at(NOW).candles("BTC/USDT", "1h", start_ms, start_ms + 2 * HOUR_MS)
+    hours = await made(at(NOW), "BTC/USDT", "1h", start_ms, start_ms + 2 * HOUR_MS)
     assert [getattr(hours, name).tolist() for name in COLUMNS] == PINNED_HOURS
-    tiny = await at(NOW).candles("PEPE/USDT", "1d", start_ms, start_ms + DAY_MS)
+    tiny = await made(at(NOW), "PEPE/USDT", "1d", start_ms, start_ms + DAY_MS)
     assert [getattr(tiny, name).tolist() for name in COLUMNS] == PINNED_TINY
 
 
@@ -71,7 +76,7 @@ def test_another_process_sees_the_same_numbers() -> None:
     program = (
         "import asyncio, datetime; from mcp_server.adapters.simulated import SimulatedExchange as S; "
         "now = datetime.datetime(2026, 5, 20, tzinfo=datetime.timezone.utc); "
-        "c = asyncio.run(S(lambda: now).candles('BTC/USDT', '1h', 1777593600000, 1777600800000)); "
+        "c = asyncio.run(S(lambda: now).candles('BTC/USDT', '1h', 1777593600000, 1777600800000)).candles; "
         "print(c.close.tolist())"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
@@ -88,8 +93,8 @@ async def test_another_seed_is_another_market() -> None:
 async def test_every_longer_candle_is_made_of_its_minutes(symbol: str, timeframe: str) -> None:
     exchange = at(NOW)
     first = candle_open_ms(NOW_MS, timeframe) - timeframe_ms(timeframe)
-    longer = await exchange.candles(symbol, timeframe, first, NOW_MS + 1)
-    built = resample(await exchange.candles(symbol, "1m", first, NOW_MS + 1), timeframe)
+    longer = await made(exchange, symbol, timeframe, first, NOW_MS + 1)
+    built = resample(await made(exchange, symbol, "1m", first, NOW_MS + 1), timeframe)
     assert len(longer) == 2
     for name in COLUMNS[:-1]:
         assert np.array_equal(getattr(longer, name), getattr(built, name)), name
@@ -99,8 +104,8 @@ async def test_every_longer_candle_is_made_of_its_minutes(symbol: str, timeframe
 async def test_volumes_of_longer_candles_are_the_exact_decimal_sums() -> None:
     exchange = at(NOW)
     for symbol, lot in (("BTC/USDT", 1e-4), ("PEPE/USDT", 1e5)):
-        minutes = await exchange.candles(symbol, "1m", NOW_MS - 3 * DAY_MS, NOW_MS + 1)
-        days = await exchange.candles(symbol, "1d", NOW_MS - 2 * DAY_MS, NOW_MS + 1)
+        minutes = await made(exchange, symbol, "1m", NOW_MS - 3 * DAY_MS, NOW_MS + 1)
+        days = await made(exchange, symbol, "1d", NOW_MS - 2 * DAY_MS, NOW_MS + 1)
         in_lots = [
             round(volume / lot) for volume in resample(minutes, "1d").between(NOW_MS - 2 * DAY_MS, NOW_MS).volume
         ]
@@ -129,13 +134,11 @@ async def test_most_minutes_have_wicks() -> None:
 async def test_the_forming_candle_holds_only_what_has_happened(timeframe: str) -> None:
     opened = candle_open_ms(NOW_MS, timeframe)
     length = timeframe_ms(timeframe)
-    final = await at(NOW + timedelta(days=3)).candles("BTC/USDT", timeframe, opened, opened + length)
+    final = await made(at(NOW + timedelta(days=3)), "BTC/USDT", timeframe, opened, opened + length)
     highest, lowest, volume = 0.0, np.inf, 0.0
     for part in range(9):
         now_ms = opened + part * (length - 1) // 8
-        forming = await at(datetime.fromtimestamp(now_ms / 1000, UTC)).candles(
-            "BTC/USDT", timeframe, opened, opened + length
-        )
+        forming = await made(at(from_ms(now_ms)), "BTC/USDT", timeframe, opened, opened + length)
         assert forming.open_time_ms.tolist() == [opened]
         assert forming.open[0] == final.open[0]
         assert highest <= forming.high[0] <= final.high[0]
@@ -146,7 +149,7 @@ async def test_the_forming_candle_holds_only_what_has_happened(timeframe: str) -
 
 async def test_a_candle_that_opens_this_instant_has_one_price_and_no_volume() -> None:
     now = datetime(2026, 5, 20, 12, tzinfo=UTC)
-    hours = await at(now).candles("BTC/USDT", "1h", to_ms(now) - HOUR_MS, to_ms(now) + HOUR_MS)
+    hours = await made(at(now), "BTC/USDT", "1h", to_ms(now) - HOUR_MS, to_ms(now) + HOUR_MS)
     assert len(hours) == 2
     assert hours.open[1] == hours.high[1] == hours.low[1] == hours.close[1] == hours.close[0]
     assert hours.volume[1] == 0
@@ -157,7 +160,7 @@ async def test_a_later_answer_never_changes_a_closed_candle(timeframe: str) -> N
     early = (await last(at(NOW), timeframe, 50)).closed_by(NOW_MS, timeframe)
     for later in (timedelta(minutes=1), timedelta(days=40), timedelta(days=2000)):
         start, end = int(early.open_time_ms[0]), int(early.open_time_ms[-1]) + 1
-        assert same(await at(NOW + later).candles("BTC/USDT", timeframe, start, end), early)
+        assert same(await made(at(NOW + later), "BTC/USDT", timeframe, start, end), early)
 
 
 @settings(max_examples=60, deadline=None)
@@ -172,7 +175,7 @@ def test_whatever_was_closed_at_any_moment_is_the_same_ever_after(
 ) -> None:
     start_ms = early_ms - 4 * timeframe_ms(timeframe)
     early, late = (
-        asyncio.run(at(from_ms(now_ms)).candles(symbol, timeframe, start_ms, early_ms + 1))
+        asyncio.run(made(at(from_ms(now_ms)), symbol, timeframe, start_ms, early_ms + 1))
         for now_ms in (early_ms, early_ms + wait_ms)
     )
     assert len(early) == len(late)
@@ -188,26 +191,45 @@ async def test_any_stretch_of_a_series_agrees_with_any_other() -> None:
     whole = await last(exchange, "5m", 3000)
     for first, count in ((0, 1), (17, 900), (1500, 1501), (2999, 2)):
         start = int(whole.open_time_ms[first])
-        part = await exchange.candles("BTC/USDT", "5m", start, start + count * 5 * MINUTE_MS)
+        part = await made(exchange, "BTC/USDT", "5m", start, start + count * 5 * MINUTE_MS)
         assert same(part, whole.slice(first, first + count))
 
 
 async def test_nothing_is_later_than_now_or_earlier_than_the_first_moment() -> None:
     far_ms = NOW_MS + 1000 * DAY_MS
-    assert int((await at(NOW).candles("BTC/USDT", "1h", NOW_MS - 5 * HOUR_MS, far_ms)).open_time_ms[-1]) <= NOW_MS
-    assert len(await at(NOW).candles("BTC/USDT", "1h", NOW_MS + 1, far_ms)) == 0
+    assert int((await made(at(NOW), "BTC/USDT", "1h", NOW_MS - 5 * HOUR_MS, far_ms)).open_time_ms[-1]) <= NOW_MS
+    assert len(await made(at(NOW), "BTC/USDT", "1h", NOW_MS + 1, far_ms)) == 0
     for timeframe in ("1h", "3d", "1w"):
-        first = await at(NOW).candles("BTC/USDT", timeframe, 0, GENESIS_MS + 15 * DAY_MS)
+        first = await made(at(NOW), "BTC/USDT", timeframe, 0, GENESIS_MS + 15 * DAY_MS)
         assert GENESIS_MS <= first.open_time_ms[0] < GENESIS_MS + timeframe_ms(timeframe)
         assert candle_open_ms(int(first.open_time_ms[0]), timeframe) == first.open_time_ms[0]
-    assert len(await at(NOW).candles("BTC/USDT", "1h", 0, GENESIS_MS)) == 0
+    assert len(await made(at(NOW), "BTC/USDT", "1h", 0, GENESIS_MS)) == 0
 
 
-async def test_before_its_first_moment_the_market_has_neither_candles_nor_a_price() -> None:
-    early = at(datetime(2000, 1, 1, tzinfo=UTC))
-    assert len(await early.candles("BTC/USDT", "1h", 0, NOW_MS)) == 0
-    with pytest.raises(NotSupported, match=f"begins at {iso(GENESIS_MS)}"):
-        await early.ticker("BTC/USDT")
+async def test_before_its_first_moment_the_market_has_no_history_and_no_present() -> None:
+    early = at(from_ms(GENESIS_MS - 1))
+    assert len(await made(early, "BTC/USDT", "1h", 0, NOW_MS)) == 0
+    assert await early.fundings("BTC/USDT:USDT", NOW_MS, 10) == []
+    for present in (
+        early.ticker("BTC/USDT"),
+        early.order_book("BTC/USDT", 5),
+        early.derivatives("BTC/USDT:USDT"),
+        early.listings(),
+    ):
+        with pytest.raises(NotSupported, match=f"begins at {iso(GENESIS_MS)}. Ask for a later moment"):
+            await present
+
+
+async def test_at_its_first_moment_the_market_has_a_present_but_no_funding_yet() -> None:
+    first = at(from_ms(GENESIS_MS))
+    price = (await first.ticker("BTC/USDT")).last
+    assert (await first.order_book("BTC/USDT", 1)).bids[0][0] < price
+    assert (await first.derivatives("BTC/USDT:USDT")).index_price == price
+    assert await first.fundings("BTC/USDT:USDT", NOW_MS, 10) == []
+
+
+async def test_its_clock_is_the_callers_so_it_tells_no_time_of_its_own() -> None:
+    assert (await at(NOW).candles("BTC/USDT", "1h", NOW_MS - HOUR_MS, NOW_MS)).told_ms is None
 
 
 async def test_the_ticker_is_the_close_of_the_forming_minute() -> None:
@@ -270,3 +292,53 @@ async def test_any_plausible_symbol_exists_however_it_is_spelt(text: str, symbol
     ticker = await exchange.ticker(symbol)
     assert ticker.last > 0
     assert len(f"{ticker.last:.15g}".replace(".", "").lstrip("0")) <= 9
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("BTC/USDT", "BTC/USDT:USDT"),
+        ("btcusdt", "BTC/USDT:USDT"),
+        ("xbt-usd", "BTC/USD:USD"),
+        ("BTC/USDT:USDT", "BTC/USDT:USDT"),
+        ("btc/usd:btc", "BTC/USD:BTC"),
+    ],
+)
+async def test_a_spot_symbol_means_the_swap_settled_in_its_quote(text: str, symbol: str) -> None:
+    assert await at(NOW).swap_symbol(text) == symbol
+    assert await at(NOW).swap_symbol(symbol) == symbol
+
+
+@pytest.mark.parametrize("text", ["BTC", "BTC/USDT:EUR", "BTC/BTC", ""])
+async def test_what_is_no_symbol_means_no_swap(text: str) -> None:
+    with pytest.raises(NotFound, match=r"^Unknown symbol .* on 'simulated'"):
+        await at(NOW).swap_symbol(text)
+
+
+async def test_every_listed_market_is_one_that_can_be_asked_for() -> None:
+    exchange = at(NOW)
+    listings = await exchange.listings()
+    assert listings.observed_at_ms == NOW_MS
+    symbols = [market.symbol for market in listings.markets]
+    assert len(set(symbols)) == len(symbols)
+    for market in listings.markets:
+        assert await exchange.symbol(market.symbol) == market.symbol
+        assert market.active is True
+        settled = f":{market.settle}" if market.settle else ""
+        assert market.symbol == f"{market.base}/{market.quote}{settled}"
+        assert market.kind == ("swap" if settled else "spot")
+
+
+async def test_well_known_assets_are_listed_as_spot_in_each_quote_and_as_swaps_in_usdt() -> None:
+    markets = (await at(NOW).listings()).markets
+    assert [market.symbol for market in markets if market.base == "PEPE"] == [
+        *(f"PEPE/{quote}" for quote in ("ETH", "BTC", "EUR", "GBP", "DAI", "USDC", "USDT", "USD", "JPY")),
+        "PEPE/USDT:USDT",
+    ]
+    assert {market.quote for market in markets if market.kind == "swap"} == {"USDT"}
+
+
+async def test_two_quotes_are_listed_one_way_round_only() -> None:
+    symbols = {market.symbol for market in (await at(NOW).listings()).markets}
+    assert {"ETH/BTC", "BTC/EUR", "EUR/USD", "USDC/USDT", "USD/JPY"} <= symbols
+    assert not {"BTC/ETH", "EUR/BTC", "USD/EUR", "USDT/USDC", "JPY/USD"} & symbols

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.domain.candles import Candles, gaps, merge, resample
-from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, timeframe_ms, to_ms
+from mcp_server.domain.candles import Candles, gaps, iso_times, merge, resample
+from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 
 MINUTE_MS = 60_000
@@ -189,3 +189,12 @@ def test_a_candle_in_two_parts_is_refused() -> None:
     part = Candles.from_rows([(START_MS, 1.0, 2.0, 0.5, 1.5, 1.0)])
     with pytest.raises(BadInput, match="drop duplicates"):
         merge([part, part])
+
+
+@given(
+    st.lists(st.integers(0, 4_000_000_000), min_size=1, max_size=20, unique=True), st.sampled_from([1, 1_000, 60_000])
+)
+def test_many_times_are_written_as_one_is(numbers: list[int], unit: int) -> None:
+    rows = [(number * unit % 10**14, 1.0, 1.0, 1.0, 1.0, 1.0) for number in sorted(numbers)]
+    candles = Candles.from_rows(sorted({row[0]: row for row in rows}.values()))
+    assert iso_times(candles) == [iso(int(at)) for at in candles.open_time_ms]

@@ -65,7 +65,7 @@ def test_a_wrong_file_is_named_and_nothing_is_imported(tmp_path: Path, home: Pat
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     with pytest.raises(BadInput, match=rf"candles\.csv.*({said})"):
         import_candle_file(store, file, SERIES, NOW)
-    assert store.timeframes("coinbase", "BTC/USD") == []
+    assert store.index(5) == {}
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_file_without_a_closed_candle_is_refused(tmp_path: Path, home: Path, n
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     with pytest.raises(BadInput, match=r"candles\.csv' has no closed 1h candle: the first opens at 2017-07-01T11:00Z"):
         import_candle_file(store, file, SERIES, now)
-    assert store.timeframes("coinbase", "BTC/USD") == []
+    assert store.index(5) == {}
 
 
 READ = """
@@ -170,7 +170,7 @@ def test_a_series_is_kept_under_the_name_that_runs_ask_for(tmp_path: Path, home:
     said = import_candle_file(store, file, Series("Coinbase", "btc/usd", "1h"), NOW)
     assert "BTC/USD 1h on coinbase," in said
     import_candle_file(store, file, Series("binance", "btc/usdt:usdt", "1h"), NOW)
-    assert store.timeframes("coinbase", "BTC/USD") == store.timeframes("binance", "BTC/USDT:USDT") == ["1h"]
+    assert set(store.index(5)) == {Series("coinbase", "BTC/USD", "1h"), Series("binance", "BTC/USDT:USDT", "1h")}
 
 
 @pytest.mark.parametrize("symbol", ["btcusd", "", "BTC/", "/USD", "BTC-USD", "BTC/USD/EUR", "BTC/USD:", "BTC / USD"])

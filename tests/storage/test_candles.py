@@ -1,30 +1,10 @@
-from pathlib import Path
-
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.storage.candles import CandleStore, Series
-from mcp_server.storage.database import Database
-
-HOUR = TIMEFRAMES["1h"]
-SERIES = Series("coinbase", "BTC/USD", "1h")
-
-
-def candles(*hours: int, close: float = 100.0) -> Candles:
-    return Candles.from_rows([(hour * HOUR, 100.0, 200.0, 50.0, close, 1.5) for hour in hours])
-
-
-def hours(of: Candles) -> list[int]:
-    return [int(moment) // HOUR for moment in of.open_time_ms]
-
-
-@pytest.fixture
-def store(home: Path) -> CandleStore:
-    return CandleStore(Database(home / "claude_trader.duckdb"))
+from tests.storage.conftest import HOUR, SERIES, candles, hours
 
 
 def test_candles_come_back_exactly_as_they_were_kept(store: CandleStore) -> None:
@@ -57,8 +37,13 @@ def test_series_do_not_mix(store: CandleStore) -> None:
     store.save(SERIES, candles(1), (HOUR, 2 * HOUR))
     for other in (Series("kraken", "BTC/USD", "1h"), Series("coinbase", "ETH/USD", "1h")):
         assert len(store.load(other, (0, 9 * HOUR)).candles) == 0
-    store.save(Series("coinbase", "BTC/USD", "1d"), candles(24), (24 * HOUR, 48 * HOUR))
-    assert store.timeframes("coinbase", "BTC/USD") == ["1h", "1d"]
+    days = Series("coinbase", "BTC/USD", "1d")
+    store.save(days, candles(24), (24 * HOUR, 48 * HOUR))
+    assert (hours(store.load(SERIES, (0, 48 * HOUR)).candles), hours(store.load(days, (0, 48 * HOUR)).candles)) == (
+        [1],
+        [24],
+    )
+    assert set(store.index(5)) == {SERIES, days}
 
 
 def test_a_beginning_makes_everything_before_it_known_unless_earlier_candles_are_kept(store: CandleStore) -> None:

@@ -20,6 +20,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
 from runner.__main__ import app
 from runner.settings import Settings as RunnerSettings
+from tests.structure.answers import PAGE, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -90,6 +91,15 @@ def test_the_readme_names_every_command_and_setting() -> None:
     settings: Any = {**Settings.model_fields, **RunnerSettings.model_fields}
     for name in settings.keys() - {"credentials"}:
         assert f"`TRADER_{name.upper()}`" in README
+
+
+async def test_every_answer_on_the_markets_page_is_what_the_tool_says() -> None:
+    """`make answers` writes them anew."""
+    page = PAGE.read_text("utf-8")
+    assert await written(page) == page
+    assert set(tools_shown(page)) == {
+        file.stem for file in (ROOT / "mcp_server" / "tools" / "market").glob("[a-z]*.py")
+    }
 
 
 def test_every_link_inside_of_the_documentation_leads_somewhere() -> None:

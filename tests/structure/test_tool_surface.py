@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import Tool
+from mcp_types import TextContent, Tool
 
 from mcp_server.app import build_server
 from mcp_server.settings import Settings
@@ -22,7 +22,10 @@ OFFERED = {
     "calculate_macd": "read",
     "calculate_rsi": "read",
     "evaluate_strategy": "read",
+    "find_markets": "read",
+    "get_derivatives": "read",
     "get_ohlcv": "read",
+    "get_order_book": "read",
     "get_price": "read",
     "list_signals": "read",
     "list_strategies": "read",
@@ -86,7 +89,10 @@ DEFAULT_CALLS: dict[str, dict[str, Any]] = {
     "calculate_macd": {"symbol": "BTC/USDT"},
     "calculate_rsi": {"symbol": "BTC/USDT"},
     "evaluate_strategy": {"strategy_name": "rsi-reversion"},
+    "find_markets": {},
+    "get_derivatives": {"symbol": "BTC/USDT"},
     "get_ohlcv": {"symbol": "BTC/USDT"},
+    "get_order_book": {"symbol": "BTC/USDT"},
     "get_price": {"symbol": "BTC/USDT"},
     "list_signals": {},
     "list_strategies": {},
@@ -105,3 +111,15 @@ async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together
             result = await client.call_tool(name, arguments)
             assert not result.is_error, result.content
             assert _bytes(result.model_dump(mode="json", by_alias=True, exclude_none=True)) < 8_000, name
+
+
+async def test_five_hundred_candles_stay_below_32_kb_in_each_form(home: Path) -> None:
+    """Prices of seven digits; what has more of them costs more, as no digit of a price is cut."""
+    async with Client(build_server(Settings(home=home, exchange="simulated"))) as client:
+        result = await client.call_tool("get_ohlcv", {"symbol": "BTC/USDT", "limit": 500, "as_of": "2026-05-20T12:00Z"})
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    assert result.structured_content is not None
+    assert len(result.structured_content["rows"]) == 500
+    assert _bytes(result.structured_content) < 32_000
+    assert len(block.text.encode()) < 32_000

@@ -1,17 +1,65 @@
 """The tool get_ohlcv."""
 
-from typing import Annotated
+from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import BaseModel, Field
+
+from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, Table, about, tool
+from mcp_server.toolkit import ROWS, AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, Table, about, tool
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+    from mcp_server.market.history import History
+    from mcp_server.market.market import Forming as FormingNow
+
+Row = tuple[str, float, float, float, float, float | int]
+
+COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
+MOST_GAPS = 50
+LAST_CLOSES = 10
+
+
+class Summary(BaseModel):
+    """The candles in a few figures."""
+
+    candles: int
+    open_time: str
+    last_open_time: str
+    open: float
+    high: float
+    high_time: str
+    low: float
+    low_time: str
+    close: float
+    return_pct: float | None = Field(description="First open to last close")
+    volatility_pct: float | None = Field(description="Of log returns (ddof 1), a year of 365 days")
+    max_drawdown_pct: float | None = Field(description="Of closes")
+    volume: float
+    last_closes: list[float] = Field(description="Oldest first")
+
+
+class Forming(BaseModel):
+    """The candle that is still changing. It is not one of the rows."""
+
+    row: Row
+    observed_at: str
 
 
 class Ohlcv(HistoryAnswer, Table):
-    """Closed candles, oldest first. Times are open times; prices in quote, volume in base."""
+    """Closed candles, oldest first. Times are open times; prices in quote, volume in base to four digits."""
 
-    rows: list[tuple[str, float, float, float, float, float]]
+    rows: Annotated[list[Row], ROWS] | None = None
+    columns: list[str] | None = None
+    summary: Summary | None = None
+    gaps: list[tuple[str, int]] | None = Field(default=None, description="First missing candle, how many; oldest first")
+    missing: int | None = Field(default=None, description="Candles missing in all gaps")
+    built_from: str | None = Field(default=None, description="Timeframe of the candles that these are built from")
+    forming: Forming | None = None
 
 
 @tool(title="Candles")
@@ -20,20 +68,76 @@ async def get_ohlcv(
     symbol: Symbol,
     timeframe: CandleTimeframe = "1h",
     limit: Annotated[int, Field(ge=1, le=10_000, description="Candles wanted")] = 50,
+    detail: Annotated[
+        Literal["rows", "summary"], Field(description="summary: range, return, volatility, volume, last closes")
+    ] = "rows",
+    include_forming: Annotated[bool, Field(description="Add the candle that is still changing, apart")] = False,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> Ohlcv:
     """Get a market's last closed candles (open, high, low, close, volume). The forming candle is never among them.
 
-    For an indicator's value use the calculate_ tools: they fetch the candles themselves.
+    Ask for detail="summary" where a few figures will do. For an indicator's value use the calculate_ tools.
     """
-    moment = call.moment(as_of)
-    history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, limit, moment)
-    candles = history.candles
-    columns = (candles.open, candles.high, candles.low, candles.close, candles.volume)
-    times = [iso(int(at)) for at in candles.open_time_ms]
+    from mcp_server.domain.candles import gaps
+
+    moment, venue, market = call.moment(as_of), call.exchange(exchange), call.kit.market
+    closed: Callable[[], Awaitable[Any]] = partial(market.candles, venue, symbol, timeframe, limit, moment)
+    changes: Callable[[], Awaitable[Any]] = partial(market.forming, venue, symbol, timeframe, moment)
+    history, *others = await together(closed, *([changes] if include_forming else []))
+    forming: FormingNow | None = others[0] if others else None
+    missing = gaps(history.candles, timeframe)
+    changing = rows_of(forming.candle) if forming else []
     return Ohlcv(
         **about(history),
-        columns=["open_time", "open", "high", "low", "close", "volume"],
-        rows=list(zip(times, *(column.tolist() for column in columns), strict=True)),
+        rows=rows_of(history.candles) if detail == "rows" else None,
+        columns=COLUMNS if detail == "rows" else None,
+        summary=_summary(history) if detail == "summary" else None,
+        gaps=[(iso(at), count) for at, count in missing[:MOST_GAPS]] or None,
+        missing=sum(count for _, count in missing) or None,
+        built_from=history.built_from,
+        forming=Forming(row=changing[-1], observed_at=iso(forming.observed_at_ms)) if forming and changing else None,
     )
+
+
+def rows_of(candles: Candles) -> list[Row]:
+    """Write candles as rows; prices as they are, volume to four significant digits, which is what a reader compares."""
+    from mcp_server.domain.candles import iso_times
+
+    prices = (column.tolist() for column in (candles.open, candles.high, candles.low, candles.close))
+    volume = [_four_digits(value) for value in candles.volume.tolist()]
+    return list(zip(iso_times(candles), *prices, volume, strict=True))
+
+
+def _four_digits(value: float) -> float | int:
+    """Round to four significant digits; a whole number needs no decimal point."""
+    short = float(f"{value:.4g}")
+    return int(short) if short.is_integer() else short
+
+
+def _summary(history: History) -> Summary | None:
+    from mcp_server.domain.summary import summarise
+
+    seen = summarise(history.candles, history.timeframe)
+    if seen is None:
+        return None
+    return Summary(
+        candles=len(history.candles),
+        open_time=iso(seen.open_ms),
+        last_open_time=iso(seen.last_ms),
+        open=seen.open,
+        high=seen.high,
+        high_time=iso(seen.high_ms),
+        low=seen.low,
+        low_time=iso(seen.low_ms),
+        close=seen.close,
+        return_pct=_short(seen.return_pct),
+        volatility_pct=_short(seen.volatility_pct),
+        max_drawdown_pct=_short(seen.max_drawdown_pct),
+        volume=float(f"{seen.volume:.6g}"),
+        last_closes=history.candles.close[-LAST_CLOSES:].tolist(),
+    )
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

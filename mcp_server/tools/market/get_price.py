@@ -5,6 +5,9 @@ from pydantic import Field
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import Answer, AsOf, Call, ExchangeId, Symbol, tool
 
+OLD_S = 10
+"""A live price that is older is worth a word."""
+
 
 class Price(Answer):
     """A price, and how old it is. Prices in quote, volume in base."""
@@ -21,6 +24,7 @@ class Price(Answer):
     ask: float | None = None
     volume_24h_base: float | None = None
     change_24h_pct: float | None = None
+    note: str | None = None
     simulated: bool | None = Field(default=None, description="True: an invented market")
 
 
@@ -34,18 +38,20 @@ async def get_price(call: Call, symbol: Symbol, exchange: ExchangeId = None, as_
     quote = await call.kit.market.price(call.exchange(exchange), symbol, moment)
     ticker = quote.ticker
     asked_at = to_ms(call.kit.clock()) if ticker else quote.as_of_ms
+    age_s = max((asked_at - quote.price_time_ms) / 1000, 0)
     return Price(
         symbol=quote.symbol,
         exchange=quote.exchange,
         as_of=iso(quote.as_of_ms),
         price=quote.price,
         price_time=iso(quote.price_time_ms),
-        age_s=max((asked_at - quote.price_time_ms) / 1000, 0),
+        age_s=age_s,
         live=ticker is not None,
         basis=quote.basis,
         bid=ticker.bid if ticker else None,
         ask=ticker.ask if ticker else None,
         volume_24h_base=ticker.volume_24h_base if ticker else None,
         change_24h_pct=ticker.change_24h_pct if ticker else None,
+        note=f"The exchange's latest price is {age_s:.0f} s old." if ticker and age_s > OLD_S else None,
         simulated=quote.simulated or None,
     )

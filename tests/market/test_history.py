@@ -1,83 +1,22 @@
 """The market: from the store where it knows, else from the exchange, and never anything later than the as-of."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.exchange import Exchange, Ticker
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, to_ms
-from mcp_server.errors import NotSupported, Retryable
-from mcp_server.market import Exchanges, Market
+from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
+from mcp_server.market.market import Market
+from mcp_server.market.shelf import Shelf
 from mcp_server.storage.candles import CandleStore, Series
-from mcp_server.storage.database import Database
+from tests.market.venue import NOON, Venue, market_on
 from tests.storage.test_database import held_by_a_shell
 
 HOUR = TIMEFRAMES["1h"]
-NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
 SERIES = Series("venue", "BTC/USD", "1h")
-
-
-class Venue:
-    """An exchange with a candle for every hour since 2026-05-01, at the price of its number, that counts requests."""
-
-    simulated = False
-    id = "venue"
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-        self.unpublished = 0
-        self.missing: set[int] = set()
-        self.requests: list[tuple[str, int]] = []
-        self.reachable = True
-
-    async def symbol(self, text: str) -> str:
-        self._ask("symbol", 1)
-        return "BTC/USD"
-
-    async def timeframes(self) -> Sequence[str]:
-        return ["1h", "1d"]
-
-    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Candles:
-        length = TIMEFRAMES[timeframe]
-        self._ask(f"candles {timeframe}", (end_ms - start_ms) // length)
-        first = to_ms(datetime(2026, 5, 1, tzinfo=UTC))
-        forming = to_ms(self.now) // length * length
-        opens = range(max(start_ms, first), min(end_ms, forming + length - self.unpublished * length), length)
-        rows = [(at, *[float((at - first) // length + 1)] * 4, 1.0) for at in opens if at not in self.missing]
-        return Candles.from_rows(rows)
-
-    async def ticker(self, symbol: str) -> Ticker:
-        self._ask("ticker", 1)
-        return Ticker(observed_at_ms=to_ms(self.now), last=777.0, bid=776.0, ask=778.0)
-
-    async def close(self) -> None:
-        pass
-
-    def _ask(self, what: str, count: int) -> None:
-        if not self.reachable:
-            raise Retryable("'venue' cannot be reached")
-        self.requests.append((what, count))
-
-
-@pytest.fixture
-def venue() -> Venue:
-    return Venue(NOON + timedelta(minutes=7))
-
-
-@pytest.fixture
-def store(home: Path) -> CandleStore:
-    return CandleStore(Database(home / "claude_trader.duckdb", patience_s=0.2))
-
-
-@pytest.fixture
-def market(venue: Venue, store: CandleStore) -> Market:
-    def make(_: str) -> Exchange:
-        return venue
-
-    return Market(Exchanges(make), store, lambda: venue.now)
 
 
 async def closes(market: Market, count: int, as_of: datetime, timeframe: str = "1h") -> list[float]:
@@ -100,14 +39,15 @@ async def test_only_what_is_missing_is_asked_for(market: Market, venue: Venue) -
     venue.now += timedelta(hours=2)
     venue.requests.clear()
     assert await closes(market, 10, venue.now) == [float(number) for number in range(461, 471)]
-    assert venue.requests == [("candles 1h", 3), ("candles 1h", 2)]
+    assert venue.requests == [("candles 1h", 2), ("candles 1h", 3)], "the newest first"
 
 
 async def test_the_forming_candle_is_neither_answered_nor_kept(
-    market: Market, venue: Venue, store: CandleStore
+    market: Market, shelf: Shelf, venue: Venue, store: CandleStore
 ) -> None:
     history = await market.candles("venue", "BTC/USD", "1h", 2, venue.now)
     assert from_ms(int(history.candles.open_time_ms[-1])) == NOON - timedelta(hours=1)
+    await shelf.flush()
     kept = store.load(SERIES, (0, to_ms(NOON) + 9 * HOUR))
     assert kept.candles.close.tolist() == [467.0, 468.0]
     assert kept.missing[-1][0] == to_ms(NOON)
@@ -137,7 +77,7 @@ async def test_history_that_begins_later_is_asked_for_once_and_said(market: Mark
         history = await market.candles("venue", "BTC/USD", "1h", 10, early)
         assert history.candles.close.tolist() == [1.0, 2.0, 3.0]
         assert history.note is not None
-        assert "from 2026-05-01T00:00Z" in history.note
+        assert history.note.startswith("3 of 10 candles: venue gives none before 2026-05-01T00:00Z")
     assert [what for what, _ in venue.requests] == ["symbol", "candles 1h"]
 
 
@@ -182,24 +122,45 @@ async def test_imported_history_needs_no_exchange(market: Market, venue: Venue, 
 
 
 async def test_a_store_that_a_shell_holds_is_passed_over(
-    market: Market, venue: Venue, home: Path, caplog: pytest.LogCaptureFixture
+    market: Market, shelf: Shelf, venue: Venue, store: CandleStore, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await closes(market, 1, NOON)
+    await shelf.flush()
+    other = market_on(venue, Shelf(store))
     with held_by_a_shell(home / "claude_trader.duckdb") as pid:
-        assert await closes(market, 3, NOON) == [466.0, 467.0, 468.0]
+        assert await closes(market, 1, NOON) == [468.0], "from memory"
+        assert await closes(other, 3, NOON) == [466.0, 467.0, 468.0], "from the exchange"
+        await other.close()
     assert f"process {pid}" in caplog.text
+    assert "candles are not stored" in caplog.text
 
 
-async def test_a_candle_just_closed_is_answered_but_not_kept_yet(
-    market: Market, venue: Venue, store: CandleStore
+async def test_a_candle_is_asked_for_when_it_has_settled_and_then_never_again(
+    market: Market, shelf: Shelf, venue: Venue, store: CandleStore
 ) -> None:
-    """The exchange's clock may be behind ours, and exchanges correct what they have just published."""
-    venue.now = NOON + timedelta(seconds=5)
+    """Exchanges put the last trades into a candle up to a moment after its close; then it is kept as it is."""
+    venue.now = NOON + timedelta(seconds=1.9)
+    asked_at = anyio.current_time()
     assert await closes(market, 2, venue.now) == [467.0, 468.0]
-    assert store.load(SERIES, (0, to_ms(NOON))).candles.close.tolist() == [467.0]
-    venue.now = NOON + timedelta(seconds=61)
-    await closes(market, 2, venue.now)
+    assert anyio.current_time() - asked_at >= 0.1
+    await shelf.flush()
     assert store.load(SERIES, (0, to_ms(NOON))).candles.close.tolist() == [467.0, 468.0]
+    venue.requests.clear()
+    venue.now = NOON + timedelta(seconds=30)
+    assert await closes(market, 2, venue.now) == [467.0, 468.0]
+    assert venue.requests == []
+
+
+async def test_a_candle_is_closed_by_the_exchanges_own_clock(market: Market, venue: Venue) -> None:
+    """A machine whose clock is ahead would take a candle that still changes, and keep it for good."""
+    venue.now, venue.behind = NOON + timedelta(seconds=20), timedelta(seconds=30)
+    history = await market.candles("venue", "BTC/USD", "1h", 2, venue.now)
+    assert history.candles.close.tolist() == [467.0]
+    assert history.note is not None
+    assert "This machine's clock is 30 s ahead of venue's" in history.note
+    venue.now += timedelta(seconds=15)
+    history = await market.candles("venue", "BTC/USD", "1h", 2, venue.now)
+    assert (history.candles.close.tolist(), history.note) == ([467.0, 468.0], None)
 
 
 async def test_a_late_candle_before_a_published_one_is_asked_for_again(market: Market, venue: Venue) -> None:
@@ -218,6 +179,9 @@ async def test_a_candle_is_not_built_while_a_part_of_it_is_still_to_come(market:
     assert await closes(market, 2, venue.now, "4h") == [464.0]
     venue.now, venue.unpublished = NOON + timedelta(seconds=15), 1
     assert await closes(market, 2, venue.now, "4h") == [464.0, 468.0]
+
+
+async def test_a_candle_is_built_without_a_part_that_is_not_coming_any_more(market: Market, venue: Venue) -> None:
     venue.now, venue.missing = NOON + timedelta(minutes=11), {to_ms(NOON) - HOUR}
     assert await closes(market, 2, NOON, "4h") == [464.0, 467.0], "nothing was traded in its last hour"
 
@@ -234,8 +198,8 @@ async def test_stored_candles_stay_what_they_are_when_one_must_be_built(
 
 async def test_no_exchange_is_asked_for_the_time_before_there_were_any(market: Market, venue: Venue) -> None:
     await closes(market, 10_000, venue.now, "1d")
-    (_, count), *_ = [request for request in venue.requests if request[0] == "candles 1d"]
-    assert count == (NOON - datetime(2010, 1, 1, tzinfo=UTC)).days
+    counts = [count for what, count in venue.requests if what == "candles 1d"]
+    assert sum(counts) == (NOON - datetime(2010, 1, 1, tzinfo=UTC)).days
 
 
 async def test_a_stored_price_is_the_latest_known_close_whatever_else_is_stored(
@@ -248,4 +212,20 @@ async def test_a_stored_price_is_the_latest_known_close_whatever_else_is_stored(
     price = await market.price("venue", "BTC/USD", moment)
     assert (price.price, from_ms(price.price_time_ms)) == (444.0, NOON - timedelta(days=1))
     with pytest.raises(Retryable, match="cannot be reached"):
+        await market.price("venue", "BTC/USD", moment - timedelta(days=9))
+
+
+async def test_a_past_price_that_the_exchange_will_not_tell_is_the_best_stored_one(
+    market: Market, shelf: Shelf, venue: Venue
+) -> None:
+    """And which candles it rests on is said."""
+    moment = NOON - timedelta(days=1, minutes=-30)
+    await closes(market, 3, moment)
+    await closes(market, 3, moment, "1d")
+    await shelf.flush()
+    venue.served = ["1m", "1h", "1d"]
+    venue.refuses = True
+    price = await market.price("venue", "BTC/USD", moment)
+    assert (price.price, price.basis) == (444.0, "close of the last 1h candle")
+    with pytest.raises(UpstreamRejected, match="refuses"):
         await market.price("venue", "BTC/USD", moment - timedelta(days=9))

@@ -1,0 +1,232 @@
+"""Closed candles as of any moment: what is known already, and the rest from the exchange, which is then known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, last_closed_open_ms, timeframe_ms, to_ms
+from mcp_server.errors import NotSupported
+from mcp_server.market.flights import Flights
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+    from mcp_server.domain.exchange import Exchange
+    from mcp_server.market.shelf import Shelf
+    from mcp_server.storage.candles import Range, Series
+
+SETTLE_MS = 2_000
+"""A candle is asked for no sooner after its close: by then exchanges have put its last trades in."""
+
+LATE_MS = 600_000
+"""A candle that an exchange has not published this long after its close is not coming any more."""
+
+EARLIEST_MS = 1_262_304_000_000
+"""2010-01-01: no exchange is asked for anything before it."""
+
+CHUNK = 3_000
+"""Candles that are fetched and kept at a time, newest first: a call that runs out of time is not in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Closed candles up to a moment, of the `asked` ones that would fit before it."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    as_of_ms: int
+    asked: int
+    candles: Candles
+    simulated: bool
+    built_from: str | None = None
+    note: str | None = None
+    """What a reader must know: fewer than asked for and why, built from smaller ones, a clock that is wrong."""
+
+    @property
+    def age_s(self) -> float | None:
+        """Seconds from the last candle's close to the as-of; None without candles."""
+        if not len(self.candles):
+            return None
+        return (self.as_of_ms - int(self.candles.open_time_ms[-1]) - timeframe_ms(self.timeframe)) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """What one fetch brought: the ranges that it asked for, and their closed candles."""
+
+    asked: list[Range]
+    candles: Candles
+    behind_ms: int = 0
+    """How far the exchange's clock was behind this machine's, where that kept a candle out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Closed candles of a range, however they were come by."""
+
+    candles: Candles
+    built_from: str | None = None
+    behind_ms: int = 0
+
+
+class Histories:
+    """Finds closed candles: on the shelf, else at the exchange, where each candle is fetched once."""
+
+    def __init__(self, shelf: Shelf, clock: Callable[[], datetime]) -> None:
+        self._shelf = shelf
+        self._clock = clock
+        self._flights = Flights()
+
+    async def closed(self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range) -> Found:
+        """Give the candles that open within `wanted`, whose end is that of a closed candle; oldest first.
+
+        Raises:
+            NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        if exchange.simulated:
+            fetched = await exchange.candles(symbol, timeframe, *wanted)
+            return Found(fetched.candles.between(*wanted))
+        from mcp_server.domain.candles import merge
+        from mcp_server.storage.candles import Series
+
+        series = Series(exchange.id, symbol, timeframe)
+        stored = await self._shelf.load(series, wanted)
+        if not stored.missing:
+            return Found(stored.candles)
+        if timeframe not in await exchange.timeframes():
+            return await self._built(exchange, series, stored.candles, stored.missing)
+        parts, behind_ms = [stored.candles], 0
+        missing = stored.missing
+        while missing:
+            got = await self._flights.share(series, partial(self._fetch, exchange, series, missing))
+            parts += [got.candles.between(*part) for part in _common(missing, got.asked)]
+            missing, behind_ms = _without(missing, got.asked), max(behind_ms, got.behind_ms)
+        return Found(merge(parts), behind_ms=behind_ms)
+
+    async def forming(self, exchange: Exchange, symbol: str, timeframe: str) -> Candles:
+        """Give the candle that is forming now, as one candle or none; it is never kept.
+
+        Raises:
+            NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        from mcp_server.domain.candles import resample
+
+        opened = candle_open_ms(to_ms(self._clock()), timeframe)
+        served = await exchange.timeframes()
+        base = timeframe if timeframe in served else base_timeframe(exchange, served, timeframe)
+        fetched = await exchange.candles(symbol, base, opened, opened + timeframe_ms(timeframe))
+        return resample(fetched.candles, timeframe)
+
+    async def _fetch(self, exchange: Exchange, series: Series, missing: list[Range]) -> Got:
+        """Fetch what is missing, newest first, and keep what of it will not change any more."""
+        from mcp_server.domain.candles import merge
+
+        parts, behind_ms = [], 0
+        for start, end in _chunks(missing, series.timeframe):
+            await self._settled(end)
+            fetched = await exchange.candles(series.symbol, series.timeframe, min(max(start, EARLIEST_MS), end), end)
+            now_ms = to_ms(self._clock())
+            told_ms = now_ms if fetched.told_ms is None else min(now_ms, fetched.told_ms)
+            candles = fetched.candles.between(start, end).closed_by(told_ms, series.timeframe)
+            if told_ms < end:
+                behind_ms = max(behind_ms, now_ms - told_ms)
+            known = (start, min(end, _known_until(candles, series.timeframe, told_ms)))
+            if known[1] > start:
+                self._shelf.keep(series, candles.between(*known), known)
+            parts.append(candles)
+        return Got(missing, merge(parts), behind_ms)
+
+    async def _settled(self, end_ms: int) -> None:
+        """Wait until the last candle before `end_ms` has been closed for a moment."""
+        early_ms = end_ms + SETTLE_MS - to_ms(self._clock())
+        if 0 < early_ms <= SETTLE_MS:
+            await anyio.sleep(early_ms / 1000)
+
+    async def _built(self, exchange: Exchange, series: Series, stored: Candles, missing: list[Range]) -> Found:
+        """Build what is missing from smaller candles, but none of which a part is still to be published."""
+        from mcp_server.domain.candles import merge, resample
+
+        base = base_timeframe(exchange, await exchange.timeframes(), series.timeframe)
+        parts, behind_ms = [stored], 0
+        for start, end in missing:
+            found = await self.closed(exchange, series.symbol, base, (max(start, _first_open(series.timeframe)), end))
+            last, candles = end - timeframe_ms(series.timeframe), found.candles
+            if not self._complete(candles, base, (last, end)):
+                candles = candles.between(start, last)
+            parts.append(resample(candles, series.timeframe))
+            behind_ms = max(behind_ms, found.behind_ms)
+        return Found(merge(parts), base, behind_ms)
+
+    def _complete(self, candles: Candles, timeframe: str, within: Range) -> bool:
+        """Say whether every candle of a range that may still be published is there."""
+        late = candle_open_ms(to_ms(self._clock()) - LATE_MS, timeframe)
+        awaited = range(max(within[0], late), within[1], timeframe_ms(timeframe))
+        return set(awaited) <= set(candles.between(*within).open_time_ms.tolist())
+
+
+def base_timeframe(exchange: Exchange, served: object, timeframe: str) -> str:
+    """Give the longest of the served timeframes that candles of `timeframe` can be built from.
+
+    Raises:
+        NotSupported: there is none.
+    """
+    names = [name for name in TIMEFRAMES if isinstance(served, list | tuple) and name in served]
+    length = timeframe_ms(timeframe)
+    smaller = [name for name in names if length % TIMEFRAMES[name] == 0 and TIMEFRAMES[name] < length]
+    if not smaller:
+        raise NotSupported(
+            f"{exchange.id!r} has no {timeframe} candles and none to build them from. Use one of {', '.join(names)}."
+        )
+    return max(smaller, key=timeframe_ms)
+
+
+def last_closed(as_of_ms: int, timeframe: str, count: int) -> Range:
+    """Give the range of the last `count` candles that are closed at a moment."""
+    end = last_closed_open_ms(as_of_ms, timeframe) + timeframe_ms(timeframe)
+    return max(end - count * timeframe_ms(timeframe), 0), end
+
+
+def _first_open(timeframe: str) -> int:
+    """Give the first open time at or after `EARLIEST_MS`, so that what is built begins whole."""
+    opened = candle_open_ms(EARLIEST_MS, timeframe)
+    return opened if opened == EARLIEST_MS else opened + timeframe_ms(timeframe)
+
+
+def _known_until(candles: Candles, timeframe: str, told_ms: int) -> int:
+    """Give up to where what was fetched is known for good: an exchange may publish its newest candles late."""
+    length = timeframe_ms(timeframe)
+    received = set(candles.open_time_ms[-(LATE_MS // length + 2) :].tolist())
+    until = candle_open_ms(told_ms - LATE_MS, timeframe)
+    while until in received:
+        until += length
+    return until
+
+
+def _chunks(missing: list[Range], timeframe: str) -> Iterator[Range]:
+    step = CHUNK * timeframe_ms(timeframe)
+    for start, upper in reversed(missing):
+        end = upper
+        while end > start:
+            begin = end - step
+            begin = start if begin < max(start, EARLIEST_MS) else begin
+            yield begin, end
+            end = begin
+
+
+def _common(ranges: list[Range], others: list[Range]) -> list[Range]:
+    """Give the parts of ranges that lie in others as well."""
+    pairs = [(max(a[0], b[0]), min(a[1], b[1])) for a in ranges for b in others]
+    return [part for part in pairs if part[0] < part[1]]
+
+
+def _without(ranges: list[Range], others: list[Range]) -> list[Range]:
+    """Give the parts of ranges that lie in none of the others."""
+    from mcp_server.storage.candles import holes
+
+    return [hole for part in ranges for hole in holes(part, sorted(_common([part], others)))]

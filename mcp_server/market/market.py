@@ -1,0 +1,269 @@
+"""The market as of any moment: the one thing that tools ask for prices, candles, order books and fundings."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mcp_server.adapters.together import together
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import NotSupported, Retryable
+from mcp_server.market.history import Histories, History, last_closed
+from mcp_server.market.live import Snapshots
+from mcp_server.market.past_price import PastPrices, Quote
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+    from mcp_server.domain.exchange import Derivatives, Exchange, Funding, Listings, OrderBook, Venue
+    from mcp_server.market.exchanges import Exchanges
+    from mcp_server.market.shelf import Shelf
+
+T = TypeVar("T")
+
+LIVE_S = 900
+"""What exists only now is answered for an as-of up to this long ago: the longest a run may take."""
+
+DEADLINE_S = 26.0
+"""No question takes longer, whatever it consists of."""
+
+_SKEWED_MS = 5_000
+"""A clock that is so far off is worth a word."""
+
+_MOST_SYMBOLS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """An order book, and whose it is."""
+
+    exchange: str
+    symbol: str
+    as_of_ms: int
+    simulated: bool
+    book: OrderBook
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A perpetual swap as of a moment: its settled fundings and, for a moment that is now, what it is like."""
+
+    exchange: str
+    symbol: str
+    as_of_ms: int
+    simulated: bool
+    now: Derivatives | None
+    fundings: Sequence[Funding] | None
+    lacking: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forming:
+    """The candle that is forming now: one, or none where nothing was traded in it yet."""
+
+    observed_at_ms: int
+    candle: Candles
+
+
+class Market:
+    """Answers what was known of a market at a moment, and never anything later.
+
+    Args:
+        exchanges: the adapters.
+        shelf: the candles that are known.
+        clock: gives the present as an aware datetime.
+        venues: lists what every exchange can do; called in a thread.
+        deadline_s: how long any one question may take.
+    """
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        shelf: Shelf,
+        clock: Callable[[], datetime],
+        venues: Callable[[], Sequence[Venue]] = tuple,
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._exchanges = exchanges
+        self._shelf = shelf
+        self._clock = clock
+        self._venues = venues
+        self._deadline_s = deadline_s
+        self._histories = Histories(shelf, clock)
+        self._past_prices = PastPrices(shelf, self._candles)
+        self._snapshots = Snapshots()
+        self._symbols: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
+
+    async def candles(self, exchange_id: str, symbol: str, timeframe: str, count: int, as_of: datetime) -> History:
+        """Give up to `count` closed candles, the last of them closed at `as_of` or before, oldest first.
+
+        Raises:
+            NotFound, NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        with self._deadline(exchange_id):
+            exchange = self._exchanges.get(exchange_id)
+            return await self._candles(exchange, await self._exact(exchange, symbol), timeframe, count, to_ms(as_of))
+
+    async def forming(self, exchange_id: str, symbol: str, timeframe: str, as_of: datetime) -> Forming:
+        """Give the candle that is forming now.
+
+        Raises:
+            NotSupported: `as_of` is more than 15 minutes ago; or as the exchange's adapter.
+            NotFound, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        with self._deadline(exchange_id):
+            exchange = self._exchanges.get(exchange_id)
+            self._only_now("A forming candle", as_of, "Leave include_forming out")
+            exact = await self._exact(exchange, symbol)
+
+            async def look() -> Forming:
+                candle = await self._histories.forming(exchange, exact, timeframe)
+                return Forming(to_ms(self._clock()), candle)
+
+            return await self._taken(exchange, ("forming", exact, timeframe), look)
+
+    async def price(self, exchange_id: str, symbol: str, as_of: datetime) -> Quote:
+        """Give the live price for an as-of of the last 15 minutes, else the last close at or before it.
+
+        Raises:
+            NotFound, NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        with self._deadline(exchange_id):
+            exchange = self._exchanges.get(exchange_id)
+            as_of_ms = to_ms(as_of)
+            if not self._is_now(as_of):
+                return await self._past_prices.find(exchange, await self._exact(exchange, symbol), as_of_ms)
+            exact = await self._exact(exchange, symbol)
+            ticker = await self._taken(exchange, ("ticker", exact), partial(exchange.ticker, exact))
+            seen = (ticker.last, ticker.observed_at_ms, exchange.simulated, "ticker", ticker)
+            return Quote(exchange.id, exact, as_of_ms, *seen)
+
+    async def order_book(self, exchange_id: str, symbol: str, depth: int, as_of: datetime) -> Book:
+        """Give the present order book, up to `depth` prices a side.
+
+        Raises:
+            NotSupported: `as_of` is more than 15 minutes ago; or as the exchange's adapter.
+            NotFound, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        with self._deadline(exchange_id):
+            exchange = self._exchanges.get(exchange_id)
+            self._only_now("An order book", as_of, "Use get_price or get_ohlcv for the past")
+            exact = await self._exact(exchange, symbol)
+            book = await self._taken(exchange, ("book", exact, depth), partial(exchange.order_book, exact, depth))
+            return Book(exchange.id, exact, to_ms(as_of), exchange.simulated, book)
+
+    async def swap(self, exchange_id: str, symbol: str, count: int, as_of: datetime) -> Swap:
+        """Give the last `count` fundings settled by `as_of`, and what the swap is like now where that is now.
+
+        Raises:
+            NotFound, NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        with self._deadline(exchange_id):
+            exchange = self._exchanges.get(exchange_id)
+            exact = await self._exact(exchange, symbol, swap=True)
+            as_of_ms = to_ms(as_of)
+            until_ms = as_of_ms - as_of_ms % 1000
+            lacking: list[str] = []
+
+            async def told(key: tuple[object, ...], ask: Callable[[], Awaitable[T]]) -> T | None:
+                try:
+                    return await self._taken(exchange, key, ask)
+                except NotSupported as error:
+                    lacking.append(str(error))
+                    return None
+
+            settled: Callable[[], Awaitable[Any]] = partial(
+                told, ("fundings", exact, count, until_ms), partial(exchange.fundings, exact, until_ms, count)
+            )
+            present: Callable[[], Awaitable[Any]] = partial(told, ("swap", exact), partial(exchange.derivatives, exact))
+            if self._is_now(as_of):
+                fundings, now = await together(settled, present)
+            else:
+                fundings, now = await settled(), None
+            if fundings is None and now is None:
+                raise NotSupported(" ".join(dict.fromkeys(lacking)))
+            said = (*lacking, *(now.lacking if now else ()))
+            return Swap(exchange.id, exact, as_of_ms, exchange.simulated, now, fundings, said)
+
+    async def listings(self, exchange_id: str, as_of: datetime) -> Listings:
+        """List every market of an exchange.
+
+        Raises:
+            NotSupported: `as_of` is more than 15 minutes ago.
+            NotFound, Retryable, UpstreamRejected: as the exchange's adapter.
+        """
+        with self._deadline(exchange_id):
+            exchange = self._exchanges.get(exchange_id)
+            self._only_now("A list of markets", as_of, "Leave as_of out")
+            return await exchange.listings()
+
+    async def venues(self) -> Sequence[Venue]:
+        """List what every exchange can do; none is asked for it."""
+        return await anyio.to_thread.run_sync(self._venues)
+
+    async def close(self) -> None:
+        """Write what is not stored yet, and close the exchanges."""
+        await self._shelf.close()
+        await self._exchanges.close()
+
+    async def _candles(self, exchange: Exchange, exact: str, timeframe: str, count: int, as_of_ms: int) -> History:
+        from mcp_server.domain.shortfall import shortfall
+
+        wanted = last_closed(as_of_ms, timeframe, count)
+        found = await self._histories.closed(exchange, exact, timeframe, wanted)
+        candles = found.candles.between(*wanted)
+        notes = []
+        if found.built_from is not None:
+            notes.append(f"Built from closed {found.built_from} candles: {exchange.id} has no {timeframe}.")
+        if short := shortfall(candles, timeframe, wanted, count, exchange.id):
+            notes.append(short)
+        if found.behind_ms > _SKEWED_MS:
+            seconds = found.behind_ms // 1000
+            notes.append(f"This machine's clock is {seconds} s ahead of {exchange.id}'s, by which candles close.")
+        facts = (exchange.id, exact, timeframe, as_of_ms, count, candles, exchange.simulated, found.built_from)
+        return History(*facts, " ".join(notes) or None)
+
+    async def _exact(self, exchange: Exchange, text: str, *, swap: bool = False) -> str:
+        """Resolve a symbol; one that the store knows exactly needs no market list."""
+        if exchange.simulated:
+            return await (exchange.swap_symbol(text) if swap else exchange.symbol(text))
+        key = (exchange.id, text, swap)
+        if key not in self._symbols:
+            if not swap and await self._shelf.timeframes(exchange.id, text):
+                exact = text
+            else:
+                exact = await (exchange.swap_symbol(text) if swap else exchange.symbol(text))
+            self._symbols[key] = exact
+            if len(self._symbols) > _MOST_SYMBOLS:
+                self._symbols.popitem(last=False)
+        return self._symbols[key]
+
+    async def _taken(self, exchange: Exchange, key: tuple[object, ...], ask: Callable[[], Awaitable[T]]) -> T:
+        """Give a snapshot of an exchange; an invented one costs nothing and is always new."""
+        return await (ask() if exchange.simulated else self._snapshots.take((exchange.id, *key), ask))
+
+    @contextmanager
+    def _deadline(self, exchange_id: str) -> Iterator[None]:
+        try:
+            with anyio.fail_after(self._deadline_s):
+                yield
+        except TimeoutError:
+            raise Retryable(
+                f"{exchange_id[:40]!r} did not answer everything within {self._deadline_s:g} seconds. "
+                "What came is kept: ask again to go on from there, or ask for less."
+            ) from None
+
+    def _is_now(self, as_of: datetime) -> bool:
+        return self._clock() - as_of <= timedelta(seconds=LIVE_S)
+
+    def _only_now(self, what: str, as_of: datetime, instead: str) -> None:
+        if not self._is_now(as_of):
+            raise NotSupported(f"{what} exists only now: there is none as of {iso(to_ms(as_of))}. {instead}.")

@@ -1,0 +1,109 @@
+"""The tool find_markets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import anyio.to_thread
+from pydantic import Field
+
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.toolkit import ROWS, AsOf, Call, ExchangeId, Table, tool
+
+VENUE_COLUMNS = [
+    "id", "name", "countries", "timeframes", "candles_per_request", "order_book", "funding", "open_interest"
+]  # fmt: skip
+
+Cell = str | int | bool | None
+
+
+class Findings(Table):
+    """What fits a query, the likeliest first: markets of one exchange, or exchanges and what each can do."""
+
+    exchange: str | None = None
+    as_of: str
+    observed_at: str | None = Field(default=None, description="Of the exchange's list")
+    live: bool | None = None
+    found: int
+    note: str | None = None
+    simulated: bool | None = Field(default=None, description="True: an invented market")
+    columns: list[str] | None = None
+    rows: Annotated[list[list[Cell]], ROWS]
+
+
+@tool(title="Find markets and exchanges")
+async def find_markets(
+    call: Call,
+    query: Annotated[str, Field(max_length=60, description="Symbol or part of it, like 'pepe'; empty: all")] = "",
+    kind: Annotated[
+        Literal["any", "spot", "swap", "future", "option", "exchange"],
+        Field(description="exchange: find exchanges by id, name or country instead"),
+    ] = "any",
+    limit: Annotated[int, Field(ge=1, le=500, description="Rows wanted")] = 20,
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> Findings:
+    """Find an exchange's markets by symbol, or (kind="exchange") exchanges, their timeframes and what they offer.
+
+    Market lists exist only now: an as_of of more than 15 minutes ago is refused for them.
+    """
+    if kind == "exchange":
+        return await _exchanges(call, query, limit, as_of)
+    from mcp_server.domain.market_search import find_listings
+
+    moment, venue = call.moment(as_of), call.exchange(exchange)
+    listed = await call.kit.market.listings(venue, moment)
+    found = await anyio.to_thread.run_sync(find_listings, query, listed.markets, None if kind == "any" else kind)
+    return Findings(
+        exchange=venue,
+        as_of=iso(to_ms(moment)),
+        observed_at=iso(listed.observed_at_ms),
+        live=True,
+        found=len(found),
+        note=_note(len(found), limit, f"{venue} has no such market; kind='exchange' lists other exchanges."),
+        simulated=venue == "simulated" or None,
+        columns=["symbol", "kind", "base", "quote", "settle"],
+        rows=[[market.symbol, market.kind, market.base, market.quote, market.settle] for market in found[:limit]],
+    )
+
+
+async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> Findings:
+    """List exchanges: what each can do is known without asking it, and is no matter of time."""
+    from mcp_server.domain.market_search import find_venues
+
+    found = find_venues(query, await call.kit.market.venues())
+    rows: list[list[Cell]] = [
+        [
+            venue.id,
+            venue.name,
+            " ".join(venue.countries),
+            " ".join(venue.timeframes),
+            venue.candles_per_request,
+            venue.order_book,
+            venue.funding,
+            venue.open_interest,
+        ]
+        for venue in found[:limit]
+    ]
+    return Findings(
+        as_of=iso(to_ms(call.moment(as_of))),
+        found=len(found),
+        note=_note(len(found), limit, "No exchange is called so; an empty query lists all."),
+        columns=[
+            "id",
+            "name",
+            "countries",
+            "timeframes",
+            "candles_per_request",
+            "order_book",
+            "funding",
+            "open_interest",
+        ],
+        rows=rows,
+    )
+
+
+def _note(found: int, limit: int, nothing: str) -> str | None:
+    if not found:
+        return nothing
+    return f"{limit} of {found}: narrow the query or raise limit." if found > limit else None

@@ -1,0 +1,85 @@
+"""The tool get_order_book."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.toolkit import ROWS, AsOf, Call, ExchangeId, Symbol, Table, tool
+
+if TYPE_CHECKING:
+    from mcp_server.domain.exchange import OrderBook
+
+Row = tuple[float | None, float | None, float | None, float | None]
+
+
+class Orders(Table):
+    """An order book, best prices first. Prices in quote, sizes in base (contracts where the market is one)."""
+
+    symbol: str
+    exchange: str
+    as_of: str
+    observed_at: str
+    age_s: float = Field(description="Seconds from observed_at to now")
+    live: bool
+    mid: float | None
+    spread_bps: float | None
+    bid_size_total: float = Field(description="Of the rows")
+    ask_size_total: float
+    imbalance_ratio: float | None = Field(description="(bids - asks) / (bids + asks) of the totals, -1 to 1")
+    note: str | None = None
+    simulated: bool | None = Field(default=None, description="True: an invented market")
+    columns: list[str] | None = None
+    rows: Annotated[list[Row], ROWS]
+
+
+@tool(title="Order book")
+async def get_order_book(
+    call: Call,
+    symbol: Symbol,
+    depth: Annotated[int, Field(ge=1, le=100, description="Prices a side")] = 20,
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> Orders:
+    """Get a market's order book now: bids and asks with sizes, spread and imbalance.
+
+    It exists only now: an as_of of more than 15 minutes ago is refused.
+    """
+    found = await call.kit.market.order_book(call.exchange(exchange), symbol, depth, call.moment(as_of))
+    book = found.book
+    bids, asks = (sum(size for _, size in side) for side in (book.bids, book.asks))
+    pairs = zip_longest(book.bids, book.asks, fillvalue=(None, None))
+    return Orders(
+        symbol=found.symbol,
+        exchange=found.exchange,
+        as_of=iso(found.as_of_ms),
+        observed_at=iso(book.observed_at_ms),
+        age_s=max((to_ms(call.kit.clock()) - book.observed_at_ms) / 1000, 0),
+        live=True,
+        **_middle(book),
+        bid_size_total=float(f"{bids:.8g}"),
+        ask_size_total=float(f"{asks:.8g}"),
+        imbalance_ratio=float(f"{(bids - asks) / (bids + asks):.6g}") if bids + asks else None,
+        note=_note(book, depth),
+        simulated=found.simulated or None,
+        columns=["bid_price", "bid_size", "ask_price", "ask_size"],
+        rows=[(*bid, *ask) for bid, ask in pairs],
+    )
+
+
+def _middle(book: OrderBook) -> dict[str, float | None]:
+    if not book.bids or not book.asks:
+        return {"mid": None, "spread_bps": None}
+    bid, ask = book.bids[0][0], book.asks[0][0]
+    mid = (bid + ask) / 2
+    return {"mid": float(f"{mid:.12g}"), "spread_bps": float(f"{(ask - bid) / mid * 10_000:.6g}")}
+
+
+def _note(book: OrderBook, depth: int) -> str | None:
+    fewest = min(len(book.bids), len(book.asks))
+    if fewest >= depth:
+        return None
+    return f"{len(book.bids)} bids and {len(book.asks)} asks of {depth}: the exchange gives no more."

@@ -1,0 +1,172 @@
+"""Those who want the same thing at the same time have it fetched once, and nobody suffers for another's end."""
+
+from datetime import timedelta
+from functools import partial
+
+import anyio
+import pytest
+
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
+from mcp_server.errors import BadInput, Retryable
+from mcp_server.market.flights import Flights
+from mcp_server.market.live import FRESH_S, Snapshots
+from mcp_server.market.market import Market
+from mcp_server.market.shelf import Shelf
+from mcp_server.storage.candles import CandleStore, Series
+from tests.market.venue import NOON, Venue, market_on
+
+HOUR = TIMEFRAMES["1h"]
+SERIES = Series("venue", "BTC/USD", "1h")
+
+
+async def ask(market: Market, counts: list[int]) -> dict[int, list[float]]:
+    """Ask for so many candles each, all at once."""
+    found: dict[int, list[float]] = {}
+
+    async def one(place: int, count: int) -> None:
+        history = await market.candles("venue", "BTC/USD", "1h", count, NOON)
+        found[place] = history.candles.close.tolist()
+
+    async with anyio.create_task_group() as tasks:
+        for place, count in enumerate(counts):
+            tasks.start_soon(one, place, count)
+    return found
+
+
+async def test_twenty_who_ask_at_once_for_a_series_make_one_request(market: Market, venue: Venue) -> None:
+    found = await ask(market, [50] * 20)
+    assert [request for request in venue.requests if request[0] == "candles 1h"] == [("candles 1h", 50)]
+    assert {len(closes) for closes in found.values()} == {50}
+
+
+async def test_who_asks_for_less_or_more_of_it_waits_and_fetches_only_the_rest(market: Market, venue: Venue) -> None:
+    found = await ask(market, [50, 20, 80, 60])
+    assert [found[place] for place in range(4)] == [
+        [float(number) for number in range(469 - count, 469)] for count in (50, 20, 80, 60)
+    ]
+    asked = [count for what, count in venue.requests if what == "candles 1h"]
+    assert (asked[0], sum(asked)) == (50, 80), "each candle once"
+
+
+async def test_prices_are_shared_too_and_fresh_for_two_seconds_however_often_they_are_read(
+    market: Market, venue: Venue
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(market.price, "venue", "BTC/USD", venue.now)
+    assert venue.requests.count(("ticker", 1)) == 1
+
+
+async def test_a_snapshot_ages_from_when_it_was_asked_for_not_from_when_it_was_read() -> None:
+    now = 100.0
+    taken = []
+
+    async def take() -> int:
+        taken.append(now)
+        return len(taken)
+
+    snapshots = Snapshots(lambda: now)
+    for step in range(9):
+        now = 100.0 + step * FRESH_S / 3
+        await snapshots.take("price", take)
+    assert taken == pytest.approx([100.0, 100.0 + 4 * FRESH_S / 3, 100.0 + 8 * FRESH_S / 3])
+
+
+async def test_who_goes_for_all_and_is_cancelled_leaves_it_to_another(market: Market, venue: Venue) -> None:
+    venue.held = anyio.Event()
+    found = []
+
+    async def patient() -> None:
+        found.append((await market.candles("venue", "BTC/USD", "1h", 5, NOON)).candles.close.tolist())
+
+    async with anyio.create_task_group() as tasks:
+        scope = anyio.CancelScope()
+
+        async def impatient() -> None:
+            with scope:
+                await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+
+        tasks.start_soon(impatient)
+        await venue.asked.wait()
+        tasks.start_soon(patient)
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+        venue.held.set()
+    assert found == [[464.0, 465.0, 466.0, 467.0, 468.0]]
+
+
+async def test_a_failure_is_shared_but_a_bad_argument_is_its_callers_own() -> None:
+    flights, calls, told = Flights(), [], []
+
+    async def fail(error: Exception) -> None:
+        calls.append(error)
+        await anyio.lowlevel.checkpoint()
+        raise error
+
+    async def share(error: Exception) -> None:
+        try:
+            await flights.share("key", partial(fail, error))
+        except (Retryable, BadInput) as caught:
+            told.append((type(caught), str(caught)))
+
+    for error in (Retryable("down"), BadInput("mine")):
+        calls.clear()
+        told.clear()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(share, error)
+        assert told == [(type(error), str(error))] * 3
+        assert len(calls) == (1 if type(error) is Retryable else 3)
+
+
+async def test_a_series_that_is_slow_keeps_no_one_from_what_is_known(market: Market, venue: Venue) -> None:
+    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+    venue.held, venue.asked = anyio.Event(), anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(market.candles, "venue", "BTC/USD", "1h", 50, NOON)
+        await venue.asked.wait()
+        with anyio.fail_after(5):
+            history = await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+        assert len(history.candles) == 5
+        venue.held.set()
+
+
+async def test_what_came_before_the_time_was_up_is_kept(venue: Venue, shelf: Shelf) -> None:
+    """Newest first, piece by piece: who asks again goes on from there."""
+    venue.first = to_ms(NOON - timedelta(days=400))
+    market = market_on(venue, shelf, deadline_s=0.5)
+    venue.hold_after = 3
+    with pytest.raises(Retryable, match="What came is kept: ask again"):
+        await market.candles("venue", "BTC/USD", "1h", 9_000, NOON)
+    venue.hold_after, venue.held = None, None
+    venue.requests.clear()
+    await market.candles("venue", "BTC/USD", "1h", 9_000, NOON)
+    assert [count for what, count in venue.requests if what == "candles 1h"] == [3_000]
+
+
+async def test_another_process_on_the_home_need_not_fetch_it_again(
+    market: Market, shelf: Shelf, venue: Venue, store: CandleStore
+) -> None:
+    others = Shelf(store)
+    other = market_on(venue, others)
+    await other.candles("venue", "BTC/USD", "1h", 5, NOON - timedelta(hours=10))
+    await others.flush()
+    await market.candles("venue", "BTC/USD", "1h", 50, NOON)
+    await shelf.flush()
+    venue.requests.clear()
+    history = await other.candles("venue", "BTC/USD", "1h", 50, NOON)
+    assert (len(history.candles), venue.requests) == (50, [])
+    await other.close()
+
+
+async def test_an_import_by_another_process_replaces_what_is_in_memory(
+    market: Market, shelf: Shelf, store: CandleStore
+) -> None:
+    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+    await shelf.flush()
+    start = to_ms(NOON) - 2 * HOUR
+    rows = [(start, 9.0, 9.0, 9.0, 9.0, 1.0), (start + HOUR, 8.0, 8.0, 8.0, 8.0, 1.0)]
+    store.save(SERIES, Candles.from_rows(rows), (start, start + 2 * HOUR), begins=True)
+    history = await market.candles("venue", "BTC/USD", "1h", 3, NOON)
+    assert history.candles.close.tolist() == [466.0, 9.0, 8.0]
