@@ -15,8 +15,6 @@ from mcp_server.errors import Misconfigured, NotFound
 
 REQUEST_TIMEOUT_MS = 10_000
 
-CLOSING_S = 1.0
-
 
 @cache
 def known_exchanges() -> tuple[str, ...]:

@@ -16,6 +16,9 @@ Ask = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 LONGEST_INTERVAL_MS = 8 * 3_600_000
 """Swaps are funded every eight hours, or more often."""
 
+MOST_PAGES = 8
+"""So many answers are joined at the most."""
+
 _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest interval
 
 _ELSEWHERE = "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
@@ -47,15 +50,17 @@ async def fetch_derivatives(ask: Ask, client: Any, symbol: str) -> Derivatives:
     if not funding and not interest:
         raise NotSupported(f"{' '.join(sorted(lacking))} {_ELSEWHERE}")
     counted = number(interest.get("openInterestAmount"))
-    inverse = bool(client.market(symbol).get("inverse"))
+    market = client.market(symbol)
+    told_in_base = None if market.get("inverse") else number(interest.get("baseVolume"))
+    in_base = not market.get("inverse") and market.get("contractSize") in (None, 1)
     return Derivatives(
         observed_at_ms=int(funding.get("timestamp") or interest.get("timestamp") or client.milliseconds()),
         funding_rate=number(funding.get("fundingRate")),
         next_funding_ms=_moment(funding.get("fundingTimestamp") or funding.get("nextFundingTimestamp")),
         mark_price=number(funding.get("markPrice")),
         index_price=number(funding.get("indexPrice")),
-        open_interest_base=None if inverse else counted,
-        open_interest_contracts=counted if inverse else None,
+        open_interest_base=counted if in_base else told_in_base,
+        open_interest_contracts=None if in_base else counted,
         open_interest_quote=number(interest.get("openInterestValue")),
         lacking=tuple(sorted(lacking)),
     )
@@ -72,9 +77,16 @@ async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count:
         raise NotSupported(f"{client.id!r} has no history of fundings. {_ELSEWHERE}")
     since = end_ms - (count + 1) * LONGEST_INTERVAL_MS
     most = (count + 1) * _FEWEST_PER_HOUR + 1  # both ends of the span may be fundings
-    told = await ask(partial(client.fetch_funding_rate_history, symbol, since, most, {"until": end_ms}))
-    read = [(_moment(row.get("timestamp")), number(row.get("fundingRate"))) for row in told]
-    settled = {at: rate for at, rate in read if at is not None and rate is not None and at <= end_ms}
+    settled: dict[int, float] = {}
+    for _ in range(MOST_PAGES):
+        told = await ask(partial(client.fetch_funding_rate_history, symbol, since, most, {"until": end_ms}))
+        read = [(_moment(row.get("timestamp")), number(row.get("fundingRate"))) for row in told]
+        new = {at: rate for at, rate in read if at is not None and rate is not None and since <= at <= end_ms}
+        settled |= new
+        latest = sorted(settled)[-2:]
+        if not new or end_ms - latest[-1] < latest[-1] - latest[0]:
+            break
+        since = max(new) + 1  # it gave the oldest only: exchanges that fund hourly have more than one answer holds
     return [Funding(at, settled[at]) for at in sorted(settled)[-count:]]
 
 

@@ -192,7 +192,7 @@ class CcxtExchange:
         """Close the connections, also while being cancelled."""
         with anyio.move_on_after(5, shield=True):
             async with self._making:
-                client, self._ccxt = self._ccxt, None
+                client, self._ccxt, self._markets = self._ccxt, None, None
             if client is not None:
                 await client.close()
 
@@ -214,21 +214,27 @@ class CcxtExchange:
         """Give the ccxt object once it has this exact symbol among its markets."""
         client, markets = await self._ready()
         if symbol not in markets:
+            client, markets = await self._ready(RELOAD_S)
+        if symbol not in markets:
             raise await anyio.to_thread.run_sync(unknown_symbol, symbol, markets, self._id)
         return client
 
     async def _ready(self, fresh_s: float | None = None) -> tuple[Any, Markets]:
         """Give the ccxt object and its markets: loaded once, whoever asks first, and again once they are too old."""
         client = await self._client()
+        if self._markets is not None and not self._stale(fresh_s):
+            return client, self._markets  # also while somebody loads them anew
         async with self._loading:
-            stale = fresh_s is not None and time.monotonic() - self._loaded_at > fresh_s
-            if self._markets is None or stale:
+            if self._markets is None or self._stale(fresh_s):
                 loaded = await self._ask(partial(load_markets, partial(make_client, self._id, self._base_url)))
                 if not loaded.markets:
                     raise UpstreamRejected(f"{self._id!r} answered with an empty list of markets.")
                 client.set_markets_from_exchange(loaded)
                 self._markets, self._loaded_at = client.markets, time.monotonic()
             return client, cast(Markets, self._markets)
+
+    def _stale(self, fresh_s: float | None) -> bool:
+        return fresh_s is not None and time.monotonic() - self._loaded_at > fresh_s
 
     async def _client(self) -> Any:
         async with self._making:

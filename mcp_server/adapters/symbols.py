@@ -103,7 +103,7 @@ def _tradable(market: Mapping[str, Any]) -> bool:
 
 def _key(symbol: str) -> str:
     """Give base and quote as one word, without what the market is settled in."""
-    return re.sub(r"[^A-Z0-9]", "", symbol.partition(":")[0].upper())
+    return "".join(letter for letter in symbol.partition(":")[0].upper() if letter.isalnum())
 
 
 def either(symbols: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -19,6 +18,8 @@ def find_listings(query: str, markets: Sequence[Listing], kind: str | None) -> l
     empty one fits all of them.
     """
     wanted = _key(query)
+    if query.strip() and not wanted:
+        return []
     open_ones = [market for market in markets if market.active is not False and kind in (None, market.kind)]
     ranked = [(rank, market) for market in open_ones if (rank := _rank(wanted, market)) is not None]
     if not ranked:
@@ -56,4 +57,4 @@ def _usual(market: Listing) -> tuple[int, int, str]:
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[^A-Z0-9]", "", text.upper())
+    return "".join(letter for letter in text.upper() if letter.isalnum())

@@ -21,7 +21,7 @@ def shortfall(candles: Candles, timeframe: str, wanted: tuple[int, int], asked: 
     first, last = (int(at) for at in candles.open_time_ms[[0, -1]])
     reasons = []
     if first > wanted[0] or (wanted[1] - wanted[0]) // length < asked:
-        reasons.append(f"{exchange_id} gives none before {iso(first)} (not listed then, or it keeps no older ones)")
+        reasons.append(f"{exchange_id} gives none before {iso(first)} there (not listed, not traded, or not kept)")
     if missing := gaps(candles, timeframe):
         count = sum(number for _, number in missing)
         named = ", ".join(f"{iso(at)} ({number})" for at, number in missing[:MOST_GAPS_NAMED])

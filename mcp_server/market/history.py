@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, last_closed_open_ms, timeframe_ms, to_ms
-from mcp_server.errors import NotSupported
+from mcp_server.errors import NotSupported, Retryable
 from mcp_server.market.flights import Flights
 
 if TYPE_CHECKING:
@@ -29,19 +29,21 @@ LATE_MS = 600_000
 EARLIEST_MS = 1_262_304_000_000
 """2010-01-01: no exchange is asked for anything before it."""
 
+RECENT = 60
+"""Among so many candles there is one that was traded in, or the market is dead."""
+
 CHUNK = 3_000
 """Candles that are fetched and kept at a time, newest first: a call that runs out of time is not in vain."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Closed candles up to a moment, of the `asked` ones that would fit before it."""
+    """Closed candles up to a moment."""
 
     exchange: str
     symbol: str
     timeframe: str
     as_of_ms: int
-    asked: int
     candles: Candles
     simulated: bool
     built_from: str | None = None
@@ -58,9 +60,9 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """What one fetch brought: the ranges that it asked for, and their closed candles."""
+    """What one fetch brought: the range that it asked for, and its closed candles."""
 
-    asked: list[Range]
+    asked: Range
     candles: Candles
     behind_ms: int = 0
     """How far the exchange's clock was behind this machine's, where that kept a candle out."""
@@ -101,13 +103,22 @@ class Histories:
             return Found(stored.candles)
         if timeframe not in await exchange.timeframes():
             return await self._built(exchange, series, stored.candles, stored.missing)
-        parts, behind_ms = [stored.candles], 0
-        missing = stored.missing
-        while missing:
-            got = await self._flights.share(series, partial(self._fetch, exchange, series, missing))
-            parts += [got.candles.between(*part) for part in _common(missing, got.asked)]
-            missing, behind_ms = _without(missing, got.asked), max(behind_ms, got.behind_ms)
-        return Found(merge(parts), behind_ms=behind_ms)
+        gots: list[Got] = []
+        while True:
+            asked = [got.asked for got in gots]
+            missing = _without(stored.missing, asked)
+            if not missing:
+                behind_ms = max([0, *(got.behind_ms for got in gots)])
+                return Found(merge([stored.candles, *_loose(stored.missing, gots)]), behind_ms=behind_ms)
+            chunk = _newest_chunk(missing, timeframe)
+            try:
+                gots.append(await self._flights.share(series, partial(self._fetch, exchange, series, chunk)))
+            except Retryable:  # another's question may have failed, when this one is answered already
+                stored = await self._shelf.load(series, wanted)
+                if _without(stored.missing, asked):
+                    raise
+            else:
+                stored = await self._shelf.load(series, wanted)
 
     async def forming(self, exchange: Exchange, symbol: str, timeframe: str) -> Candles:
         """Give the candle that is forming now, as one candle or none; it is never kept.
@@ -123,12 +134,13 @@ class Histories:
         fetched = await exchange.candles(symbol, base, opened, opened + timeframe_ms(timeframe))
         return resample(fetched.candles, timeframe)
 
-    async def _fetch(self, exchange: Exchange, series: Series, missing: list[Range]) -> Got:
-        """Fetch what is missing, newest first, and keep what of it will not change any more."""
+    async def _fetch(self, exchange: Exchange, series: Series, chunk: Range) -> Got:
+        """Fetch what is missing of a chunk, and keep what of it will not change any more."""
         from mcp_server.domain.candles import merge
 
-        parts, behind_ms = [], 0
-        for start, end in _chunks(missing, series.timeframe):
+        stored = await self._shelf.load(series, chunk)  # somebody may have fetched some of it, and been cancelled
+        parts, behind_ms = [stored.candles], 0
+        for start, end in reversed(stored.missing):
             await self._settled(end)
             fetched = await exchange.candles(series.symbol, series.timeframe, min(max(start, EARLIEST_MS), end), end)
             now_ms = to_ms(self._clock())
@@ -137,10 +149,20 @@ class Histories:
             if told_ms < end:
                 behind_ms = max(behind_ms, now_ms - told_ms)
             known = (start, min(end, _known_until(candles, series.timeframe, told_ms)))
-            if known[1] > start:
+            if known[1] > start and (len(candles) > 0 or await self._answers(exchange, series)):
                 self._shelf.keep(series, candles.between(*known), known)
             parts.append(candles)
-        return Got(missing, merge(parts), behind_ms)
+        return Got(chunk, merge(parts), behind_ms)
+
+    async def _answers(self, exchange: Exchange, series: Series) -> bool:
+        """Say whether the exchange has any recent candle of a series.
+
+        An empty answer may be a hiccup; kept, it would be a hole for good. So it counts only from an exchange that
+        shows that it answers for the series at all.
+        """
+        now_ms, length = to_ms(self._clock()), timeframe_ms(series.timeframe)
+        recent = await exchange.candles(series.symbol, series.timeframe, now_ms - RECENT * length, now_ms + 1)
+        return len(recent.candles) > 0
 
     async def _settled(self, end_ms: int) -> None:
         """Wait until the last candle before `end_ms` has been closed for a moment."""
@@ -156,27 +178,29 @@ class Histories:
         parts, behind_ms = [stored], 0
         for start, end in missing:
             found = await self.closed(exchange, series.symbol, base, (max(start, _first_open(series.timeframe)), end))
-            last, candles = end - timeframe_ms(series.timeframe), found.candles
-            if not self._complete(candles, base, (last, end)):
-                candles = candles.between(start, last)
-            parts.append(resample(candles, series.timeframe))
+            whole_until = self._whole_until(found.candles, base, series.timeframe, end)
+            parts.append(resample(found.candles.between(start, whole_until), series.timeframe))
             behind_ms = max(behind_ms, found.behind_ms)
         return Found(merge(parts), base, behind_ms)
 
-    def _complete(self, candles: Candles, timeframe: str, within: Range) -> bool:
-        """Say whether every candle of a range that may still be published is there."""
-        late = candle_open_ms(to_ms(self._clock()) - LATE_MS, timeframe)
-        awaited = range(max(within[0], late), within[1], timeframe_ms(timeframe))
-        return set(awaited) <= set(candles.between(*within).open_time_ms.tolist())
+    def _whole_until(self, candles: Candles, base: str, timeframe: str, end_ms: int) -> int:
+        """Give up to where candles can be built: to the one with the first part that may still be published."""
+        late = candle_open_ms(to_ms(self._clock()) - LATE_MS, base)
+        received = set(candles.between(late, end_ms).open_time_ms.tolist())
+        awaited = (opened for opened in range(late, end_ms, timeframe_ms(base)) if opened not in received)
+        first = next(awaited, None)
+        return end_ms if first is None else candle_open_ms(first, timeframe)
 
 
-def base_timeframe(exchange: Exchange, served: object, timeframe: str) -> str:
+def base_timeframe(exchange: Exchange, served: Sequence[str], timeframe: str) -> str:
     """Give the longest of the served timeframes that candles of `timeframe` can be built from.
 
     Raises:
         NotSupported: there is none.
     """
-    names = [name for name in TIMEFRAMES if isinstance(served, list | tuple) and name in served]
+    names = [name for name in TIMEFRAMES if name in served]
+    if not names:
+        raise NotSupported(f"{exchange.id!r} has no candles at all. Try another exchange, like 'kraken' or 'coinbase'.")
     length = timeframe_ms(timeframe)
     smaller = [name for name in names if length % TIMEFRAMES[name] == 0 and TIMEFRAMES[name] < length]
     if not smaller:
@@ -208,15 +232,20 @@ def _known_until(candles: Candles, timeframe: str, told_ms: int) -> int:
     return until
 
 
-def _chunks(missing: list[Range], timeframe: str) -> Iterator[Range]:
-    step = CHUNK * timeframe_ms(timeframe)
-    for start, upper in reversed(missing):
-        end = upper
-        while end > start:
-            begin = end - step
-            begin = start if begin < max(start, EARLIEST_MS) else begin
-            yield begin, end
-            end = begin
+def _newest_chunk(missing: list[Range], timeframe: str) -> Range:
+    """Give the newest part that is fetched at a time; what would reach before all exchanges goes with the last."""
+    start, end = missing[-1]
+    begin = end - CHUNK * timeframe_ms(timeframe)
+    return (start if begin < max(start, EARLIEST_MS) else begin), end
+
+
+def _loose(missing: list[Range], gots: list[Got]) -> list[Candles]:
+    """Give what fetches brought of what is still missing because it may change: each candle once."""
+    parts = []
+    for got in gots:
+        parts += [got.candles.between(*part) for part in _common(missing, [got.asked])]
+        missing = _without(missing, [got.asked])
+    return parts
 
 
 def _common(ranges: list[Range], others: list[Range]) -> list[Range]:

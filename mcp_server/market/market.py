@@ -228,7 +228,7 @@ class Market:
         if found.behind_ms > _SKEWED_MS:
             seconds = found.behind_ms // 1000
             notes.append(f"This machine's clock is {seconds} s ahead of {exchange.id}'s, by which candles close.")
-        facts = (exchange.id, exact, timeframe, as_of_ms, count, candles, exchange.simulated, found.built_from)
+        facts = (exchange.id, exact, timeframe, as_of_ms, candles, exchange.simulated, found.built_from)
         return History(*facts, " ".join(notes) or None)
 
     async def _exact(self, exchange: Exchange, text: str, *, swap: bool = False) -> str:

@@ -79,6 +79,8 @@ class PastPrices:
     async def _asked(self, exchange: Exchange, exact: str, as_of_ms: int) -> Quote | None:
         """Give the last close of the shortest timeframe that has one, asking the exchange for what is not known."""
         served = await exchange.timeframes()
+        if not served:
+            raise NotSupported(f"{exchange.id!r} has no candles, so no price of the past. Try another exchange.")
         for timeframe in dict.fromkeys((served[0], *(name for name in ("1h", "1d") if name in served))):
             history = await self._candles(exchange, exact, timeframe, _AMONG, as_of_ms)
             if len(history.candles):

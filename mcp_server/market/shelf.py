@@ -20,7 +20,7 @@ from mcp_server.market.memory import HotSeries
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.storage.candles import CandleStore, Index, Range, Series, Stored
+    from mcp_server.storage.candles import CandleStore, Index, Known, Range, Series, Stored
 
 T = TypeVar("T")
 
@@ -28,7 +28,10 @@ INDEX_PATIENCE_S = 0.5
 """How long an answer waits to learn what others have stored meanwhile, when the file is held."""
 
 AGAIN_S = 5.0
-"""After so long it tries again to learn what is stored, while the file is held from the start."""
+"""After so long it tries again to learn what others have stored, when it could not."""
+
+WRITING_S = 2.0
+"""So long a question waits for what this process is writing; then it asks the store as it is."""
 
 GATHER_S = 0.25
 """So long a write waits for others, to go with them in one transaction, and for the answer to be out."""
@@ -55,7 +58,10 @@ class Shelf:
         self._clock = time.monotonic
         self._again_s = 0.0
         self._unwritten: deque[tuple[Series, Candles, Range]] = deque()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="candles")
+        self._being_written: list[tuple[Series, Candles, Range]] = []
+        self._stale: deque[Series] = deque()
+        self._forgotten = 0
+        self._writer: ThreadPoolExecutor | None = None
         self._writing: set[Future[None]] = set()
         self._hurry = Event()
 
@@ -77,13 +83,12 @@ class Shelf:
 
     def keep(self, series: Series, candles: Candles, known: Range) -> None:
         """Keep all candles of a range: in memory at once, in the database a moment later."""
-        from mcp_server.storage.candles import Known, joined
-
         self._memory.keep(series, candles, known)
         if self._index is not None:
-            before = self._index.get(series, Known(0, ()))
-            self._index[series] = Known(before.revision, joined(before.ranges, known))
+            self._index[series] = _with(self._index.get(series), known)
         self._unwritten.append((series, candles, known))
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="candles")
         job = self._writer.submit(self._write)
         self._writing.add(job)
         job.add_done_callback(self._writing.discard)
@@ -91,14 +96,19 @@ class Shelf:
     async def flush(self) -> None:
         """Wait until what was kept so far is in the database."""
         self._hurry.set()
-        await anyio.to_thread.run_sync(wait, set(self._writing))
-        self._hurry.clear()
+        try:
+            await anyio.to_thread.run_sync(wait, set(self._writing), abandon_on_cancel=True)
+        finally:
+            self._hurry.clear()
 
     async def close(self) -> None:
-        """Write what is not written yet, also while being cancelled. Nothing may be kept afterwards."""
+        """Write what is not written yet, also while being cancelled."""
+        writer, self._writer = self._writer, None
         self._hurry.set()
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._writer.shutdown)
+            if writer is not None:
+                await anyio.to_thread.run_sync(writer.shutdown)
+        self._hurry.clear()
 
     def _may_have(self, series: Series, missing: list[Range]) -> bool:
         known = (self._index or {}).get(series)
@@ -109,12 +119,16 @@ class Shelf:
         from mcp_server.domain.candles import merge
         from mcp_server.storage.candles import Stored, holes
 
+        forgotten = self._forgotten
         if self._writing:  # what is known may be on its way into the database
-            await self.flush()
+            with anyio.move_on_after(WRITING_S):
+                await self.flush()
         hull = (hot.missing[0][0], hot.missing[-1][1])
         found = await self._in_thread(partial(self._store.load, series, hull), None)
         if found is None:
             return hot
+        if forgotten != self._forgotten:  # what is hot may have been replaced meanwhile
+            return await self.load(series, wanted)
         candles = merge([hot.candles, *(found.candles.between(*hole) for hole in hot.missing)])
         missing = [
             (max(start, hole[0]), min(end, hole[1]))
@@ -128,24 +142,33 @@ class Shelf:
 
     async def _look(self) -> None:
         """Read the index again where anybody has written since."""
-        stamp = self._store.stamp()
+        while self._stale:
+            self._forget(self._stale.popleft())
         mine = bool(self._writing)  # then it is this process that changes the file, and the index has it already
-        if (self._index is None and self._clock() >= self._again_s) or (stamp != self._seen and not mine):
+        stamp = self._store.stamp()
+        new = self._index is None or (stamp != self._seen and not mine)
+        if new and self._clock() >= self._again_s:
             await self._flights.share("index", partial(self._read_index, stamp))
 
     async def _read_index(self, stamp: tuple[int, int] | None) -> None:
         index: Index | None = {}
         if stamp is not None:
             index = await self._in_thread(partial(self._store.index, INDEX_PATIENCE_S), None)
-        self._seen = stamp
         if index is None:
             self._again_s = self._clock() + AGAIN_S
             return
+        self._seen = stamp
         for series, known in index.items():
             before = (self._index or {}).get(series)
             if known.revision != (before.revision if before else 0):
-                self._memory.forget(series)
+                self._forget(series)
         self._index = index
+        for series, _, unwritten in [*self._being_written, *self._unwritten]:
+            index[series] = _with(index.get(series), unwritten)
+
+    def _forget(self, series: Series) -> None:
+        self._memory.forget(series)
+        self._forgotten += 1
 
     async def _in_thread(self, ask: Callable[[], T], otherwise: T) -> T:
         """Ask the store in a thread; while another process holds it, go on without it."""
@@ -159,13 +182,23 @@ class Shelf:
         if not self._unwritten:
             return
         self._hurry.wait(GATHER_S)
-        parts = []
         while self._unwritten:
-            parts.append(self._unwritten.popleft())
-        before = self._store.stamp()
+            self._being_written = [*self._being_written, self._unwritten[0]]
+            self._unwritten.popleft()
         try:
-            self._store.add(parts)
+            added = self._store.add(self._being_written)
         except Exception as error:  # it is in memory, and asked for again once it is not
             logger.warning("candles are not stored: %s", error)
-        if before == self._seen:  # nobody else has written: the index knows it all
+            return
+        finally:
+            self._being_written = []
+        self._stale.extend(added.known_before)
+        if added.stamp == self._seen:  # nobody else has written: the index knows it all
             self._seen = self._store.stamp()
+
+
+def _with(before: Known | None, known: Range) -> Known:
+    """Add a range to what is known of a series."""
+    from mcp_server.storage.candles import Known, joined
+
+    return Known(before.revision if before else 0, joined(before.ranges if before else (), known))

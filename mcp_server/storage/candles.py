@@ -52,6 +52,14 @@ class Known:
 Index = dict[Series, Known]
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What an addition met: the database's stamp before it, and the series that it found partly known already."""
+
+    stamp: tuple[int, int] | None
+    known_before: frozenset[Series]
+
+
 class CandleStore:
     """Closed candles in the home's database, and which ranges of each series are known completely.
 
@@ -88,7 +96,7 @@ class CandleStore:
 
         return self._database.write(work)
 
-    def add(self, parts: Sequence[tuple[Series, Candles, Range]]) -> None:
+    def add(self, parts: Sequence[tuple[Series, Candles, Range]]) -> Added:
         """Keep closed candles where the store did not know them yet; what it knows stays as it is.
 
         Args:
@@ -98,16 +106,21 @@ class CandleStore:
             Retryable, Misconfigured: as `Database.write`.
         """
 
-        def work(connection: duckdb.DuckDBPyConnection) -> None:
+        def work(connection: duckdb.DuckDBPyConnection) -> Added:
+            found, known_before = self.stamp(), set()
             for series, candles, known in parts:
                 series_id = _series_id(connection, series)
                 if len(candles):
                     _take_back_beginning(connection, series_id, int(candles.open_time_ms[0]))
-                for hole in holes(known, _known(connection, series_id, known)):
+                new = holes(known, _known(connection, series_id, known))
+                if new != [known]:
+                    known_before.add(series)
+                for hole in new:
                     _replace(connection, series_id, candles.between(*hole), hole)
                 _cover(connection, series_id, known)
+            return Added(found, frozenset(known_before))
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def index(self, patience_s: float) -> Index:
         """Give what the store knows, of every series.

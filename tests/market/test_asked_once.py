@@ -1,7 +1,9 @@
 """Those who want the same thing at the same time have it fetched once, and nobody suffers for another's end."""
 
+import contextlib
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,7 +16,9 @@ from mcp_server.market.live import FRESH_S, Snapshots
 from mcp_server.market.market import Market
 from mcp_server.market.shelf import Shelf
 from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.database import Database
 from tests.market.venue import NOON, Venue, market_on
+from tests.storage.test_database import held_by_a_shell
 
 HOUR = TIMEFRAMES["1h"]
 SERIES = Series("venue", "BTC/USD", "1h")
@@ -170,3 +174,76 @@ async def test_an_import_by_another_process_replaces_what_is_in_memory(
     store.save(SERIES, Candles.from_rows(rows), (start, start + 2 * HOUR), begins=True)
     history = await market.candles("venue", "BTC/USD", "1h", 3, NOON)
     assert history.candles.close.tolist() == [466.0, 9.0, 8.0]
+
+
+async def test_a_small_question_does_not_fail_with_a_big_one(venue: Venue, shelf: Shelf) -> None:
+    """Its candles are known once the newest piece of the big one has come."""
+    venue.first = to_ms(NOON - timedelta(days=400))
+    hasty, patient = market_on(venue, shelf, deadline_s=0.5), market_on(venue, shelf)
+    venue.hold_after = 2
+    failed = []
+
+    async def big() -> None:
+        with pytest.raises(Retryable):
+            await hasty.candles("venue", "BTC/USD", "1h", 9_000, NOON)
+        failed.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(big)
+        await anyio.wait_all_tasks_blocked()
+        history = await patient.candles("venue", "BTC/USD", "1h", 5, NOON)
+        assert (len(history.candles), failed) == (5, [])
+
+
+async def test_an_import_is_seen_though_the_file_was_held_when_it_was_first_looked_for(
+    market: Market, shelf: Shelf, store: CandleStore, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+    await shelf.flush()
+    start = to_ms(NOON) - HOUR
+    store.save(SERIES, Candles.from_rows([(start, 9.0, 9.0, 9.0, 9.0, 1.0)]), (start, start + HOUR), begins=True)
+    monkeypatch.setattr("mcp_server.market.shelf.AGAIN_S", 0)
+    with held_by_a_shell(home / "claude_trader.duckdb"):
+        history = await market.candles("venue", "BTC/USD", "1h", 1, NOON)
+        assert history.candles.close.tolist() == [468.0], "from memory: nobody could look"
+    history = await market.candles("venue", "BTC/USD", "1h", 1, NOON)
+    assert history.candles.close.tolist() == [9.0]
+
+
+async def test_what_an_import_has_put_there_while_it_was_fetched_wins(
+    market: Market, shelf: Shelf, store: CandleStore, venue: Venue
+) -> None:
+    venue.held = anyio.Event()
+    start = to_ms(NOON) - HOUR
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(market.candles, "venue", "BTC/USD", "1h", 3, NOON)
+        await venue.asked.wait()
+        store.save(SERIES, Candles.from_rows([(start, 9.0, 9.0, 9.0, 9.0, 1.0)]), (start, start + HOUR), begins=True)
+        venue.held.set()
+    await shelf.flush()
+    history = await market.candles("venue", "BTC/USD", "1h", 3, NOON)
+    assert history.candles.close.tolist() == [466.0, 467.0, 9.0]
+
+
+async def test_a_held_file_never_makes_a_question_outlast_its_deadline(
+    venue: Venue, home: Path, store: CandleStore
+) -> None:
+    shelf = Shelf(CandleStore(Database(home / "claude_trader.duckdb", patience_s=8)))
+    market = market_on(venue, shelf, deadline_s=1)
+    await market.candles("venue", "BTC/USD", "1h", 5, NOON - timedelta(hours=50))
+    await shelf.flush()
+    with held_by_a_shell(home / "claude_trader.duckdb"):
+        await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+        began = anyio.current_time()
+        with contextlib.suppress(Retryable):
+            await market.candles("venue", "BTC/USD", "1h", 100, NOON)
+        assert anyio.current_time() - began < 4
+    await shelf.close()
+
+
+async def test_a_shelf_that_was_closed_can_be_used_again(shelf: Shelf, market: Market, store: CandleStore) -> None:
+    """A server may be started twice in one process."""
+    await shelf.close()
+    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+    await shelf.flush()
+    assert len(store.load(SERIES, (0, to_ms(NOON))).candles) == 5

@@ -199,7 +199,8 @@ async def test_stored_candles_stay_what_they_are_when_one_must_be_built(
 async def test_no_exchange_is_asked_for_the_time_before_there_were_any(market: Market, venue: Venue) -> None:
     await closes(market, 10_000, venue.now, "1d")
     counts = [count for what, count in venue.requests if what == "candles 1d"]
-    assert sum(counts) == (NOON - datetime(2010, 1, 1, tzinfo=UTC)).days
+    since_2010 = (NOON - datetime(2010, 1, 1, tzinfo=UTC)).days
+    assert counts == [3000, since_2010 - 3000, 60], "and once whether it has any, as the older ones are none"
 
 
 async def test_a_stored_price_is_the_latest_known_close_whatever_else_is_stored(
@@ -229,3 +230,41 @@ async def test_a_past_price_that_the_exchange_will_not_tell_is_the_best_stored_o
     assert (price.price, price.basis) == (444.0, "close of the last 1h candle")
     with pytest.raises(UpstreamRejected, match="refuses"):
         await market.price("venue", "BTC/USD", moment - timedelta(days=9))
+
+
+async def test_an_exchange_that_answers_with_nothing_for_a_moment_leaves_no_hole(market: Market, venue: Venue) -> None:
+    venue.blank = True
+    history = await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+    assert (len(history.candles), history.note) == (
+        0,
+        "None of 5 candles: venue gives none from 2026-05-20T07:00Z to 2026-05-20T12:00Z.",
+    )
+    venue.blank = False
+    assert await closes(market, 5, NOON) == [464.0, 465.0, 466.0, 467.0, 468.0]
+
+
+async def test_a_time_before_the_listing_is_asked_for_once(market: Market, venue: Venue) -> None:
+    """An empty answer counts when the exchange has recent candles of the series."""
+    before = datetime(2026, 4, 1, tzinfo=UTC)
+    assert await closes(market, 5, before) == []
+    assert [count for what, count in venue.requests if what == "candles 1h"] == [5, 60]
+    venue.requests.clear()
+    assert await closes(market, 5, before) == []
+    assert venue.requests == []
+
+
+async def test_nothing_is_built_from_the_first_candle_on_that_may_still_come(market: Market, venue: Venue) -> None:
+    """Minutes that are late by more than a candle's length would make two candles wrong, not only the last."""
+    venue.served = ["1m"]
+    venue.first = to_ms(NOON) - 6 * HOUR
+    venue.now, venue.unpublished = NOON + timedelta(seconds=5), 5
+    opens = [int(at) for at in (await market.candles("venue", "BTC/USD", "3m", 4, NOON)).candles.open_time_ms]
+    assert opens == [to_ms(NOON) - 12 * 60_000, to_ms(NOON) - 9 * 60_000], "minutes 56 to 59 are not out yet"
+
+
+async def test_a_venue_without_candles_has_no_price_of_the_past(market: Market, venue: Venue) -> None:
+    venue.served = []
+    with pytest.raises(NotSupported, match="no candles, so no price of the past"):
+        await market.price("venue", "BTC/USD", NOON - timedelta(days=2))
+    with pytest.raises(NotSupported, match="no candles at all"):
+        await closes(market, 3, NOON)

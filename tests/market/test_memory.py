@@ -75,3 +75,6 @@ def test_what_it_gives_and_what_it_misses_make_up_what_was_wanted(
     missing = [hour for start, end in stored.missing for hour in range(start // HOUR, end // HOUR)]
     assert sorted([*hours(stored.candles), *missing]) == list(asked)
     assert set(hours(stored.candles)) <= kept
+    start, length = ranges[-1]
+    last = hot.load(SERIES, (start * HOUR, (start + length) * HOUR))
+    assert (hours(last.candles), last.missing) == (list(range(start, start + length)), []), "what was kept last"

@@ -30,6 +30,7 @@ class Venue:
         self.requests: list[tuple[str, int]] = []
         self.reachable = True
         self.refuses = False
+        self.blank = False
         self.served = ["1h", "1d"]
         self.behind: timedelta | None = None
         self.asked = anyio.Event()
@@ -52,6 +53,7 @@ class Venue:
         forming = to_ms(self.now) // length * length
         opens = range(max(start_ms, first), min(end_ms, forming + length - self.unpublished * length), length)
         rows = [(at, *[float((at - first) // length + 1)] * 4, 1.0) for at in opens if at not in self.missing]
+        rows = [] if self.blank else rows
         told = None if self.behind is None else to_ms(self.now - self.behind)
         return Fetched(Candles.from_rows(rows), told)
 

@@ -89,16 +89,7 @@ async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> F
         as_of=iso(to_ms(call.moment(as_of))),
         found=len(found),
         note=_note(len(found), limit, "No exchange is called so; an empty query lists all."),
-        columns=[
-            "id",
-            "name",
-            "countries",
-            "timeframes",
-            "candles_per_request",
-            "order_book",
-            "funding",
-            "open_interest",
-        ],
+        columns=VENUE_COLUMNS,
         rows=rows,
     )
 

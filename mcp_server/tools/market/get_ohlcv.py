@@ -56,7 +56,7 @@ class Ohlcv(HistoryAnswer, Table):
     rows: Annotated[list[Row], ROWS] | None = None
     columns: list[str] | None = None
     summary: Summary | None = None
-    gaps: list[tuple[str, int]] | None = Field(default=None, description="First missing candle, how many; oldest first")
+    gaps: list[tuple[str, int]] | None = Field(default=None, description="First missing candle, how many; the first 50")
     missing: int | None = Field(default=None, description="Candles missing in all gaps")
     built_from: str | None = Field(default=None, description="Timeframe of the candles that these are built from")
     forming: Forming | None = None
