@@ -88,8 +88,11 @@ async def get_ohlcv(
     forming: FormingNow | None = others[0] if others else None
     missing = gaps(history.candles, timeframe)
     changing = rows_of(forming.candle) if forming else []
+    facts = about(history)
+    if include_forming and not changing:
+        facts["note"] = " ".join(filter(None, [history.note, "Nothing was traded yet in the candle that is forming."]))
     return Ohlcv(
-        **about(history),
+        **facts,
         rows=rows_of(history.candles) if detail == "rows" else None,
         columns=COLUMNS if detail == "rows" else None,
         summary=_summary(history) if detail == "summary" else None,
