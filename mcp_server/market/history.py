@@ -178,18 +178,18 @@ class Histories:
         parts, behind_ms = [stored], 0
         for start, end in missing:
             found = await self.closed(exchange, series.symbol, base, (max(start, _first_open(series.timeframe)), end))
-            whole_until = self._whole_until(found.candles, base, series.timeframe, end)
+            whole_until = self._whole_until(found.candles, base, series.timeframe, (start, end))
             parts.append(resample(found.candles.between(start, whole_until), series.timeframe))
             behind_ms = max(behind_ms, found.behind_ms)
         return Found(merge(parts), base, behind_ms)
 
-    def _whole_until(self, candles: Candles, base: str, timeframe: str, end_ms: int) -> int:
+    def _whole_until(self, candles: Candles, base: str, timeframe: str, within: Range) -> int:
         """Give up to where candles can be built: to the one with the first part that may still be published."""
-        late = candle_open_ms(to_ms(self._clock()) - LATE_MS, base)
-        received = set(candles.between(late, end_ms).open_time_ms.tolist())
-        awaited = (opened for opened in range(late, end_ms, timeframe_ms(base)) if opened not in received)
+        since = max(within[0], candle_open_ms(to_ms(self._clock()) - LATE_MS, base))
+        received = set(candles.between(since, within[1]).open_time_ms.tolist())
+        awaited = (opened for opened in range(since, within[1], timeframe_ms(base)) if opened not in received)
         first = next(awaited, None)
-        return end_ms if first is None else candle_open_ms(first, timeframe)
+        return within[1] if first is None else candle_open_ms(first, timeframe)
 
 
 def base_timeframe(exchange: Exchange, served: Sequence[str], timeframe: str) -> str:

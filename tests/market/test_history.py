@@ -268,3 +268,15 @@ async def test_a_venue_without_candles_has_no_price_of_the_past(market: Market, 
         await market.price("venue", "BTC/USD", NOON - timedelta(days=2))
     with pytest.raises(NotSupported, match="no candles at all"):
         await closes(market, 3, NOON)
+
+
+@pytest.mark.parametrize(("timeframe", "count"), [("3m", 1), ("3m", 2), ("5m", 1), ("15m", 1)])
+async def test_what_is_built_needs_only_its_own_parts(market: Market, venue: Venue, timeframe: str, count: int) -> None:
+    """A question about less than the ten minutes in which candles may be late is answered like any other."""
+    venue.served = ["1m"]
+    venue.first = to_ms(NOON) - 6 * HOUR
+    venue.now = NOON + timedelta(seconds=5)
+    history = await market.candles("venue", "BTC/USD", timeframe, count, NOON)
+    length = TIMEFRAMES[timeframe]
+    assert history.candles.open_time_ms.tolist() == [to_ms(NOON) - back * length for back in range(count, 0, -1)]
+    assert history.note == f"Built from closed 1m candles: venue has no {timeframe}."
