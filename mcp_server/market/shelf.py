@@ -153,7 +153,7 @@ class Shelf:
     async def _read_index(self, stamp: tuple[int, int] | None) -> None:
         index: Index | None = {}
         if stamp is not None:
-            index = await self._in_thread(partial(self._store.index, INDEX_PATIENCE_S), None)
+            index = await self._in_thread(partial(self._store.index, INDEX_PATIENCE_S), None, level=logging.INFO)
         if index is None:
             self._again_s = self._clock() + AGAIN_S
             return
@@ -170,12 +170,16 @@ class Shelf:
         self._memory.forget(series)
         self._forgotten += 1
 
-    async def _in_thread(self, ask: Callable[[], T], otherwise: T) -> T:
-        """Ask the store in a thread; while another process holds it, go on without it."""
+    async def _in_thread(self, ask: Callable[[], T], otherwise: T, level: int = logging.WARNING) -> T:
+        """Ask the store in a thread; while another process holds it, go on without it.
+
+        That the index could not be read within its short patience is no warning: it is read again soon, and whoever
+        holds the file for long is named by the loads and the writes, which wait longer.
+        """
         try:
             return await anyio.to_thread.run_sync(ask, limiter=self._threads, abandon_on_cancel=True)
         except Retryable as error:
-            logger.warning("the candle store is passed over: %s", error)
+            logger.log(level, "the candle store is passed over: %s", error)
             return otherwise
 
     def _write(self) -> None:
