@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark live answers clean
+.PHONY: help demo test lint types check benchmark live answers pictures clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,8 +40,11 @@ benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same 
 live: $(VENV)/dev.stamp  ## the market tools against real exchanges; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
-answers: $(VENV)/dev.stamp  ## write the answers in docs/market.md anew
+answers: $(VENV)/dev.stamp  ## write the answers in docs/ anew
 	$(BIN)/python -m tests.structure.answers
+
+pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts anew
+	$(BIN)/python -m tests.structure.pictures
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +20,9 @@ import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
 from mcp_server.domain.teaching import validation_lines
@@ -39,10 +41,10 @@ EXCHANGE_HEADER = "x-trader-exchange"
 
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
 ExchangeId = Annotated[
-    str | None, Field(max_length=40, description="ccxt id, or 'simulated'; default: the server's setting")
+    str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")
 ]
 AsOf = Annotated[
-    str | None, Field(max_length=40, description="ISO 8601 moment of the past to answer for; default: now")
+    str | None, Field(max_length=40, description="ISO 8601 moment to answer for; default: now")
 ]
 CandleTimeframe = Annotated[Timeframe, Field(description="A candle's length")]
 StrategyName = Annotated[str, Field(pattern=NAME_PATTERN, description="The strategy's name")]
@@ -132,6 +134,18 @@ class Table(Answer):
         if "columns" in values:
             csv.writer(table, lineterminator="\n").writerows([values["columns"], *values["rows"]])
         return "\n".join(part for part in [_lines(beside), table.getvalue()] if part)
+
+
+class Picture(Answer):
+    """An answer with an image beside its facts: clients show it, the facts say what it shows."""
+
+    png: SkipJsonSchema[bytes] = Field(exclude=True, repr=False)
+
+    def result(self) -> CallToolResult:
+        """Give both forms and the image, as they are sent."""
+        facts = super().result()
+        image = ImageContent(type="image", data=b64encode(self.png).decode("ascii"), mime_type="image/png")
+        return facts.model_copy(update={"content": [*facts.content, image]})
 
 
 class HistoryAnswer(Answer):

@@ -1,27 +1,40 @@
-"""Where TA-Lib answers a number for 0/0 we answer none, and nothing else is changed."""
+"""Where the libraries answer a number for 0/0 we answer none, and nothing else is changed."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas
 import pytest
 import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles, Floats
-from mcp_server.domain.indicators import catalog
+from mcp_server.domain.indicators import catalog, pandas_ta_functions
 from mcp_server.domain.indicators.compute import compute
+from mcp_server.domain.indicators.extras import EXTRAS
 from mcp_server.domain.indicators.spec import parse_spec, parse_specs
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.strategy import Rules
 
 HOUR_MS = 3_600_000
-ALL = parse_specs(catalog.names())
+ALL = [spec for spec in parse_specs(catalog.names()) if not spec.repaints]
 SINCE_START = ("rsi", "cmo", "tsi", "rvi", "dx", "adx", "adxr", "plus_di", "minus_di", "smi", "massi", "cvi")
 CYCLES = ("ht_dcperiod", "ht_dcphase", "ht_sine", "ht_trendmode")
 WINDOWED = (
     *("cmou", "er", "vhf", "willr", "stoch", "stochf", "kdj", "stochrsi", "mfi", "cmf", "cci", "bop", "imi"),
     *("vortex", "ultosc"),
+)
+OTHERWISE: dict[str, dict[str, float]] = {"hvol": {"annualization": 365}, "cksp": {"x": 1, "q": 9}}
+"""The parameters whose defaults are not the library's."""
+
+CHANGED = ("mavp", "maxindex", "minindex", "minmaxindex")
+"""What is not asked of TA-Lib as it answers: periods that are a series of their own, and ages instead of positions."""
+
+UNCHANGED = [name for name in catalog.names() if name not in CHANGED]
+FLAT_EXTRAS = (
+    *("cti", "kurtosis", "skew", "zscore", "cdl_z", "brar", "fisher", "rvgi", "qqe", "lrsi", "rsx", "msw", "pgo"),
+    *("inertia", "chop"),
 )
 OF_VOLUME = ("mfi", "cmf", "marketfi", "pvo", "rvol", "vwma", "vwap")
 
@@ -68,12 +81,28 @@ def values(text: str, candles: Candles) -> list[Floats]:
 
 def raw(name: str, candles: Candles) -> list[Floats]:
     spec = parse_spec(name)
-    answer = getattr(talib, name.upper())(*(getattr(candles, c) for c in spec.inputs), **spec.parameters)
-    outputs = [np.array(o, dtype=np.float64) for o in (answer if isinstance(answer, tuple | list) else (answer,))]
+    inputs = [getattr(candles, column) for column in spec.inputs if isinstance(column, str)]
+    if name in EXTRAS:
+        outputs = of_pandas_ta(name, inputs)
+    else:
+        answer = getattr(talib, name.upper())(*inputs, **spec.parameters)
+        outputs = [np.array(o, dtype=np.float64) for o in (answer if isinstance(answer, tuple | list) else (answer,))]
     for output in outputs:
         output[: spec.warm_up] = np.nan
         output[~np.isfinite(output)] = np.nan
     return outputs
+
+
+def of_pandas_ta(name: str, inputs: list[Floats]) -> list[Floats]:
+    """Ask the library itself, with its own defaults where ours are not other ones on purpose."""
+    extra, function = EXTRAS[name], getattr(pandas_ta_functions.library(), name)
+    columns = zip(pandas_ta_functions.describe(name).inputs, map(pandas.Series, inputs), strict=True)
+    with np.errstate(all="ignore"):
+        named = {"open_" if column == "open" else column: values for column, values in columns}
+        answer = function(**named, **extra.fixed, **OTHERWISE.get(name, {}))
+    table = np.asarray(answer, dtype=np.float64).reshape(len(inputs[0]), -1)
+    outputs = [table[:, position] * extra.factor for position in extra.outputs.values()]
+    return [np.nan_to_num(output, nan=0.0) if extra.zeros else output for output in outputs]
 
 
 def test_an_rsi_of_flat_closes_is_no_value_and_its_rule_abstains() -> None:
@@ -94,7 +123,7 @@ def test_a_rule_on_another_undefined_indicator_abstains_too(indicator: str, sell
     assert (verdict.signal, verdict.sell) == (None, None)
 
 
-@pytest.mark.parametrize("name", [*SINCE_START, *CYCLES, *WINDOWED])
+@pytest.mark.parametrize("name", [*SINCE_START, *CYCLES, *WINDOWED, *FLAT_EXTRAS, "beta", "correl"])
 def test_without_any_movement_since_the_start_there_is_no_value(name: str) -> None:
     for output in values(name, flat()):
         assert np.isnan(output).all()
@@ -228,15 +257,15 @@ def test_what_is_defined_on_flat_prices_stays(text: str, value: float) -> None:
         np.testing.assert_allclose(output[parse_spec(text).warm_up :], value, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", catalog.names())
-def test_on_a_series_that_always_moves_every_value_is_ta_libs_own(name: str) -> None:
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_on_a_series_that_always_moves_every_value_is_the_librarys_own(name: str) -> None:
     for seed in range(3):
         for ours, theirs in zip(values(name, walk(400, seed)), raw(name, walk(400, seed)), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("name", catalog.names())
-def test_wherever_there_is_a_value_it_is_ta_libs_own(name: str) -> None:
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_wherever_there_is_a_value_it_is_the_librarys_own(name: str) -> None:
     for candles in (moved_then_flat(), joined(flat(), walk()), without_volume(walk(), 150), flat()):
         for ours, theirs in zip(values(name, candles), raw(name, candles), strict=True):
             known = np.isfinite(ours)

@@ -1,4 +1,4 @@
-"""The answers in docs/market.md: what the tools really say, on the invented market, at a moment that stands still.
+"""The answers in the documentation: what the tools really say, on the invented market, at a moment that stands still.
 
 python -m tests.structure.answers      writes them anew
 """
@@ -17,8 +17,10 @@ from mcp_types import TextContent
 
 from mcp_server.app import build_server
 from mcp_server.settings import Settings
+from tests.structure.catalogue import MARK, with_catalogue
 
-PAGE = Path(__file__).parents[2] / "docs" / "market.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = tuple(DOCS / name for name in ("market.md", "indicators.md", "divergence.md"))
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 
 _EXAMPLE = re.compile(
@@ -38,7 +40,8 @@ async def written(page: str) -> str:
                 for found in _EXAMPLE.finditer(page)
             ]
     given = iter(answers)
-    return _EXAMPLE.sub(lambda found: f"{found[1]}{next(given)}{found[5]}", page)
+    page = _EXAMPLE.sub(lambda found: f"{found[1]}{next(given)}{found[5]}", page)
+    return with_catalogue(page) if MARK in page else page
 
 
 def tools_shown(page: str) -> list[str]:
@@ -67,4 +70,5 @@ def _laid_out(values: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(anyio.run(written, PAGE.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(anyio.run(written, page.read_text("utf-8")), "utf-8")

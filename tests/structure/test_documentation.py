@@ -20,7 +20,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
 from runner.__main__ import app
 from runner.settings import Settings as RunnerSettings
-from tests.structure.answers import PAGE, tools_shown, written
+from tests.structure.answers import DOCS, PAGES, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -93,11 +93,14 @@ def test_the_readme_names_every_command_and_setting() -> None:
         assert f"`TRADER_{name.upper()}`" in README
 
 
-async def test_every_answer_on_the_markets_page_is_what_the_tool_says() -> None:
+@pytest.mark.parametrize("page", [path.read_text("utf-8") for path in PAGES], ids=[path.stem for path in PAGES])
+async def test_every_answer_on_a_page_is_what_the_tool_says(page: str) -> None:
     """`make answers` writes them anew."""
-    page = PAGE.read_text("utf-8")
     assert await written(page) == page
-    assert set(tools_shown(page)) == {
+
+
+def test_the_markets_page_shows_an_answer_of_every_market_tool() -> None:
+    assert set(tools_shown((DOCS / "market.md").read_text("utf-8"))) == {
         file.stem for file in (ROOT / "mcp_server" / "tools" / "market").glob("[a-z]*.py")
     }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-HEAVY = ("ccxt", "duckdb", "numpy", "pandas", "stamina", "talib", "typer")
+HEAVY = ("PIL", "ccxt", "duckdb", "matplotlib", "numpy", "pandas", "pandas_ta_classic", "stamina", "talib", "typer")
 
 
 def test_imports_point_one_way() -> None:

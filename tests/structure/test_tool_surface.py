@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import TextContent, Tool
+from mcp_types import ImageContent, TextContent, Tool
 
 from mcp_server.app import build_server
 from mcp_server.settings import Settings
@@ -19,9 +19,13 @@ WHOLE_BUDGET_BYTES = 40_000
 TOOLS_WHEN_COMPLETE = 21
 
 OFFERED = {
+    "calculate_indicators": "read",
     "calculate_macd": "read",
     "calculate_rsi": "read",
+    "detect_divergence": "read",
+    "draw_chart": "read",
     "evaluate_strategy": "read",
+    "find_indicators": "read",
     "find_markets": "read",
     "get_derivatives": "read",
     "get_ohlcv": "read",
@@ -86,9 +90,13 @@ async def test_every_tool_has_its_file_and_a_row_in_the_readme(tools: list[Tool]
 
 
 DEFAULT_CALLS: dict[str, dict[str, Any]] = {
+    "calculate_indicators": {"symbol": "BTC/USDT", "indicators": ["rsi(14)", "ema(200)", "bbands(20,2)"]},
     "calculate_macd": {"symbol": "BTC/USDT"},
     "calculate_rsi": {"symbol": "BTC/USDT"},
+    "detect_divergence": {"symbol": "BTC/USDT"},
+    "draw_chart": {"symbol": "BTC/USDT"},
     "evaluate_strategy": {"strategy_name": "rsi-reversion"},
+    "find_indicators": {},
     "find_markets": {},
     "get_derivatives": {"symbol": "BTC/USDT"},
     "get_ohlcv": {"symbol": "BTC/USDT"},
@@ -110,7 +118,10 @@ async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together
         for name, arguments in DEFAULT_CALLS.items():
             result = await client.call_tool(name, arguments)
             assert not result.is_error, result.content
-            assert _bytes(result.model_dump(mode="json", by_alias=True, exclude_none=True)) < 8_000, name
+            pictures = [block for block in result.content if isinstance(block, ImageContent)]
+            facts = result.model_copy(update={"content": [b for b in result.content if b not in pictures]})
+            assert _bytes(facts.model_dump(mode="json", by_alias=True, exclude_none=True)) < 8_000, name
+            assert sum(len(picture.data) for picture in pictures) < 200_000, name
 
 
 async def test_five_hundred_candles_stay_below_32_kb_in_each_form(home: Path) -> None:

@@ -1,202 +1,101 @@
-"""What TA-Lib offers: its functions with their inputs, parameters and ranges. The only file that calls TA-Lib."""
+"""The one catalogue of indicators: all of TA-Lib, and what pandas-ta-classic has beyond it.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+Where both have one, TA-Lib computes it: it is a thousand times faster, and its warm-up is part of its metadata.
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from functools import cache
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.indicators.undefined import Mask, undefined
-from mcp_server.errors import BadInput, NotFound
-
-Number = int | float
-
-MAX_PERIOD = 1000
-"""The longest period in candles: it bounds the work, and ten times it is the longest history asked for."""
-
-_REAL_LIMIT = 1e9
-_REFUSED_GROUPS = ("Math Operators", "Math Transform")
-_OUTPUT_NAMES = {
-    ("bbands", "accbands", "donchian", "kc"): {"upperband": "upper", "middleband": "middle", "lowerband": "lower"},
-    ("macdext", "macdfix"): {"macd": "", "macdsignal": "signal", "macdhist": "hist"},
-}
-"""The names that don't follow from TA-Lib's own by dropping the indicator's name in front."""
+from mcp_server.domain.indicators import pandas_ta_functions, talib_functions
+from mcp_server.domain.indicators.extras import EXTRAS, LEFT_OUT
+from mcp_server.domain.indicators.indicator import Indicator, Number
+from mcp_server.domain.indicators.meanings import KEYWORDS
+from mcp_server.errors import NotFound
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter: `whole` for a number of candles or a choice, and the least and greatest value allowed."""
+class _Library(Protocol):
+    def lookback(self, name: str, parameters: Mapping[str, Number], /) -> int: ...
 
-    name: str
-    default: Number
-    low: Number
-    high: Number
-    whole: bool
-
-    @property
-    def is_period(self) -> bool:
-        """Whether it counts candles (and doesn't choose a kind of moving average)."""
-        return self.whole and not self.name.endswith("matype")
+    def call(self, name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number], /) -> tuple[Floats, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Indicator:
-    """One TA-Lib function.
-
-    `inputs` are candle columns in calling order. `takes_source` says whether `of` may replace the first of them.
-    `outputs` are what each output adds to the column's name, "" for the one that is named like the indicator.
-    """
-
-    name: str
-    title: str
-    group: str
-    inputs: tuple[str, ...]
-    takes_source: bool
-    parameters: tuple[Parameter, ...]
-    outputs: tuple[str, ...]
+_ALIKE = 0.6
+"""So much of two names' letters must be the same."""
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """List the usable functions' names in lower case, sorted."""
-    return tuple(sorted(name.lower() for name in _talib().get_functions() if _usable(name)))
+    """List every entry's name, sorted."""
+    return tuple(sorted(talib_functions.names() | set(EXTRAS)))
 
 
 @cache
 def find(name: str) -> Indicator:
-    """Describe the function of that name, in lower case.
+    """Describe the entry of that name, in lower case.
 
     Raises:
-        NotFound: no such function; the message has the nearest.
-        BadInput: TA-Lib has it, but it can't be computed from candles alone.
+        NotFound: no such entry; the message has the nearest, or what to write instead.
     """
-    if name not in names():
-        if name.upper() in _talib().get_functions():
-            raise BadInput(_why_refused(name))
-        near = get_close_matches(name, names(), n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "find_indicators lists them."
-        raise NotFound(f"Unknown indicator {name!r}. {hint}")
-    info = _info(name)
-    return Indicator(
-        name=name,
-        title=info["display_name"],
-        group=info["group"],
-        inputs=_inputs(info),
-        takes_source="price" in info["input_names"],
-        parameters=tuple(_parameter(name, key, default) for key, default in info["parameters"].items()),
-        outputs=tuple(_output(name, output) for output in info["output_names"]),
-    )
+    if name in talib_functions.names():
+        return talib_functions.describe(name)
+    if name in EXTRAS:
+        return pandas_ta_functions.describe(name)
+    if name in LEFT_OUT:
+        raise NotFound(f"{name!r} is not in the catalogue. {LEFT_OUT[name]}")
+    near = _nearest(name)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "find_indicators lists them."
+    raise NotFound(f"Unknown indicator {name!r}. {hint}")
 
 
-def lookback(name: str, parameters: Mapping[str, Number]) -> int:
-    """Count the leading rows without a value; -1 when TA-Lib refuses these parameters."""
-    function = _function(name)
-    function.parameters = dict(parameters)
-    return int(function.lookback)
+def _nearest(name: str) -> list[str]:
+    """Give up to three entries that people call so, else those spelt alike, TA-Lib's first where that is even."""
+    words = {word for keywords in KEYWORDS.values() for word in keywords.split()}
+    meant = name if name in words else next(iter(get_close_matches(name[:40], words, n=1, cutoff=0.85)), None)
+    called = [entry for entry in names() if meant in KEYWORDS.get(entry, "").split()]
+    spelt = [(SequenceMatcher(None, name, entry).ratio(), entry not in EXTRAS, entry) for entry in names()]
+    alike = [entry for ratio, _, entry in sorted(spelt, reverse=True) if ratio >= _ALIKE]
+    return (called if meant == name else alike or called)[:3]
 
 
-def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) -> tuple[Floats, ...]:
-    """Run one function over arrays of one length.
+def lookback(indicator: Indicator, parameters: Mapping[str, Number]) -> int:
+    """Count the leading rows without a value, with these parameters; -1 when the library refuses them together."""
+    library: _Library = talib_functions if indicator.library == "TA-Lib" else pandas_ta_functions
+    return library.lookback(indicator.name, parameters)
+
+
+def call(indicator: Indicator, inputs: Sequence[Floats], parameters: Mapping[str, Number]) -> tuple[Floats, ...]:
+    """Compute one indicator over arrays of one length.
+
+    Where an input is undefined, so is the indicator, and it begins anew after that: a NaN would poison all later ones.
+
+    Args:
+        indicator: the entry.
+        inputs: its columns in calling order.
+        parameters: all of its parameters.
 
     Returns:
         One array per output, as long as the inputs; NaN in the warm-up, wherever the value is not finite, and where it
         would be 0/0.
 
     Raises:
-        BadInput: when TA-Lib refuses these parameters together.
+        BadInput: when the library refuses these parameters together.
     """
-    function: Callable[..., Any] = getattr(_talib(), name.upper())
-    warm_up = lookback(name, parameters)
-    try:
-        answer = function(*(np.ascontiguousarray(column, dtype=np.float64) for column in inputs), **parameters)
-    except Exception as error:  # TA-Lib raises the bare class for every return code
-        raise BadInput(f"TA-Lib can't compute {name!r} with {dict(parameters)}: {error}") from None
-    outputs = answer if isinstance(answer, tuple | list) else (answer,)
-    complete = {parameter.name: parameter.default for parameter in find(name).parameters} | dict(parameters)
-    masks = np.broadcast_to(undefined(name, inputs, complete), (len(outputs), len(inputs[0])))
-    return tuple(_defined(output, warm_up, mask) for output, mask in zip(outputs, masks, strict=True))
+    library: _Library = talib_functions if indicator.library == "TA-Lib" else pandas_ta_functions
+    outputs = tuple(np.full(len(inputs[0]), np.nan) for _ in indicator.outputs)
+    for start, end in _defined_runs(inputs):
+        part = library.call(indicator.name, [column[start:end] for column in inputs], parameters)
+        for output, values in zip(outputs, part, strict=True):
+            output[start:end] = values
+    return outputs
 
 
-def _defined(output: Any, warm_up: int, mask: Mask) -> Floats:
-    values: Floats = np.array(output, dtype=np.float64)
-    values[:warm_up] = np.nan
-    values[mask | ~np.isfinite(values)] = np.nan
-    return values
-
-
-def _talib() -> Any:
-    """Import TA-Lib when it is first used: it brings pandas along."""
-    import talib.abstract
-
-    return talib
-
-
-def _function(name: str) -> Any:
-    """Make TA-Lib's description of a function: a new one each time, as it holds state."""
-    return _talib().abstract.Function(name.upper())
-
-
-def _info(name: str) -> dict[str, Any]:
-    return dict(_function(name).info)
-
-
-def _usable(name: str) -> bool:
-    info = _info(name)
-    return info["group"] not in _REFUSED_GROUPS and not {"price1", "periods"} & set(info["input_names"])
-
-
-def _why_refused(name: str) -> str:
-    if _info(name)["group"] in _REFUSED_GROUPS:
-        return (
-            f"{name!r} is plain arithmetic, not an indicator. Write it in the rule: + - * / % abs ln sqrt floor ceil, "
-            f"or highest(x, n) and lowest(x, n)."
-        )
-    return f"{name!r} needs a second series, and candles have only one. Choose another; find_indicators lists them."
-
-
-def _inputs(info: Mapping[str, Any]) -> tuple[str, ...]:
-    groups = ([value] if isinstance(value, str) else value for value in info["input_names"].values())
-    return tuple(column for group in groups for column in group)
-
-
-def _output(name: str, output: str) -> str:
-    fixed = next((fixes for group, fixes in _OUTPUT_NAMES.items() if name in group), {})
-    if output in fixed:
-        return fixed[output]
-    if output in ("real", "integer"):
-        return ""
-    return output.removeprefix(name)
-
-
-def _parameter(name: str, key: str, default: Number) -> Parameter:
-    def allowed(value: Number) -> bool:
-        return lookback(name, {key: value}) >= 0
-
-    if isinstance(default, int):
-        most = 64 if key.endswith("matype") else MAX_PERIOD
-        return Parameter(key, default, _whole_edge(allowed, default, 0), _whole_edge(allowed, default, most), True)
-    low, high = (_real_edge(allowed, default, limit) for limit in (-_REAL_LIMIT, _REAL_LIMIT))
-    return Parameter(key, default, low, high, False)
-
-
-def _whole_edge(allowed: Callable[[int], bool], good: int, limit: int) -> int:
-    """Bisect for the allowed value that is nearest to `limit`; `good` is allowed."""
-    if allowed(limit):
-        return limit
-    while abs(limit - good) > 1:
-        middle = (good + limit) // 2
-        good, limit = (middle, limit) if allowed(middle) else (good, middle)
-    return good
-
-
-def _real_edge(allowed: Callable[[float], bool], good: float, limit: float) -> float:
-    if allowed(limit):
-        return limit
-    for _ in range(60):
-        middle = (good + limit) / 2
-        good, limit = (middle, limit) if allowed(middle) else (good, middle)
-    edge = round(good, 6)
-    return edge if allowed(edge) else good
+def _defined_runs(inputs: Sequence[Floats]) -> list[tuple[int, int]]:
+    """Give the stretches of rows in which every input is finite."""
+    finite = np.concatenate([[False], np.logical_and.reduce([np.isfinite(column) for column in inputs]), [False]])
+    edges = np.flatnonzero(finite[1:] != finite[:-1])
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -3,24 +3,31 @@
 from collections.abc import Sequence
 
 from mcp_server.domain.candles import Candles, Floats
-from mcp_server.domain.indicators.catalog import call
+from mcp_server.domain.indicators.catalog import call, find
 from mcp_server.domain.indicators.spec import Spec
 
 
 def compute(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
     """Compute each indicator over all candles.
 
-    A row depends on its own candle and earlier ones only.
+    A row depends on its own candle and earlier ones only, but for the few that are marked as repainting.
 
     Returns:
         Column name → values, one per candle: prices in quote, the rest in the indicator's own unit. NaN in the warm-up
         (`spec.warm_up` rows) and where the indicator is undefined. Candlestick patterns are -100, 0 or 100.
 
     Raises:
-        BadInput: when TA-Lib refuses the parameters.
+        BadInput: when the library refuses the parameters.
     """
     columns: dict[str, Floats] = {}
     for spec in specs:
-        inputs = [getattr(candles, column) for column in spec.inputs]
-        columns.update(zip(spec.columns, call(spec.function, inputs, spec.parameters), strict=True))
+        columns.update(zip(spec.columns, _outputs(spec, candles), strict=True))
     return columns
+
+
+def _outputs(spec: Spec, candles: Candles) -> tuple[Floats, ...]:
+    inputs = [
+        getattr(candles, source) if isinstance(source, str) else _outputs(source, candles)[0] for source in spec.inputs
+    ]
+    outputs = call(find(spec.function), inputs, spec.parameters)
+    return tuple(outputs[position] for position in spec.picked)

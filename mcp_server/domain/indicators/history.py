@@ -5,7 +5,9 @@ from functools import cache, lru_cache
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.indicators.catalog import Number, call
+from mcp_server.domain.indicators.catalog import call, find, lookback
+from mcp_server.domain.indicators.extras import EXTRAS
+from mcp_server.domain.indicators.indicator import Number
 
 LEAST_HISTORY = 250
 MOST_HISTORY = 10_000
@@ -16,10 +18,13 @@ _TOLERANCE = 1e-10
 _ENDS = tuple(range(MOST_HISTORY + 50, MOST_HISTORY + 950, 37))
 """The decisions at which a short history is compared with the whole one, as numbers of candles."""
 
+_FEW = 5
+"""One in so many of them is enough where each computation takes milliseconds."""
+
 
 @lru_cache(maxsize=1024)
 def wanted_history(
-    name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...], longest_period: int, warm_up: int
+    name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...], longest_period: int
 ) -> int:
     """Count the candles after which the last value is stable to 1e-9 relative.
 
@@ -31,8 +36,11 @@ def wanted_history(
         At least 250 and ten times the longest period, at most 10,000. A running total (OBV, AD, VWAP) depends on where
         it starts however long the history: it gets the least, and only its changes mean something.
     """
+    warm_up = lookback(find(name), dict(parameters))
     least = min(max(LEAST_HISTORY, 10 * longest_period, warm_up + 1), MOST_HISTORY)
     probe = _Probe(name, inputs, parameters)
+    if name in EXTRAS and not EXTRAS[name].recursive:
+        return least
     if (first := probe.error(least)) <= _TOLERANCE:
         return least
     history, error = least, first
@@ -48,17 +56,18 @@ class _Probe:
     """One indicator on the made-up series: how far the last value from a short history is off."""
 
     def __init__(self, name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...]) -> None:
-        self._name = name
+        self._indicator = find(name)
+        self._ends = _ENDS[::_FEW] if name in EXTRAS else _ENDS
         self._columns = [_made_up_candles()[column] for column in inputs]
         self._parameters = dict(parameters)
-        self._whole = call(name, self._columns, self._parameters)
+        self._whole = call(self._indicator, self._columns, self._parameters)
 
     def error(self, history: int) -> float:
         """Give the largest relative error over all outputs and decisions, from that many candles."""
-        return max(self._error_at(end, history) for end in _ENDS)
+        return max(self._error_at(end, history) for end in self._ends)
 
     def _error_at(self, end: int, history: int) -> float:
-        short = call(self._name, [column[end - history : end] for column in self._columns], self._parameters)
+        short = call(self._indicator, [column[end - history : end] for column in self._columns], self._parameters)
         got = np.array([output[-1] for output in short])
         true = np.array([output[end - 1] for output in self._whole])
         both_undefined = np.isnan(got) & np.isnan(true)
@@ -77,7 +86,8 @@ def _made_up_candles() -> dict[str, Floats]:
     opened[0] = close[0]
     high = np.maximum(opened, close) * (1 + 0.01 * above)
     low = np.minimum(opened, close) * (1 - 0.01 * below)
-    return {"open": opened, "high": high, "low": low, "close": close, "volume": 10 + 90 * traded}
+    periods = 6 + 40 * _noise(length, 6)
+    return {"open": opened, "high": high, "low": low, "close": close, "volume": 10 + 90 * traded, "periods": periods}
 
 
 def _noise(length: int, seed: int) -> Floats:

@@ -1,52 +1,76 @@
-"""Indicator specs: the text `rsi(14)` or `ema(50) of volume`, and what it stands for."""
+"""Indicator specs: the text `rsi(14)`, `ema(50) of volume` or `sma(9) of rsi(14)`, and what it stands for."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from mcp_server.domain.indicators.catalog import MAX_PERIOD, Indicator, Number, Parameter, find, lookback
+from mcp_server.domain.indicators.arguments import read_arguments, takes
+from mcp_server.domain.indicators.catalog import find, lookback, names
 from mcp_server.domain.indicators.history import MOST_HISTORY, wanted_history
+from mcp_server.domain.indicators.indicator import MAX_PERIOD, Indicator, Number
 from mcp_server.domain.teaching import nearest
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, TraderError
 
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 
-_SPEC = re.compile(
-    r"\s*(?P<name>[a-z][a-z0-9_]*)\s*(\((?P<arguments>[^()]*)\))?(\s*\bof\s+(?P<source>[a-z0-9_]+))?\s*",
+MOST_NESTED = 3
+"""So many specs may stand in one another: each costs its own history."""
+
+_MOST_CHARACTERS = 200
+_HEAD = re.compile(
+    r"\s*(?P<name>[a-z][a-z0-9_]*)\s*(\((?P<arguments>[^()]*)\)\s*)?(\.\s*(?P<output>[a-z0-9_]+)\s*)?",
     re.ASCII | re.IGNORECASE,
 )
-_ARGUMENT = re.compile(r"\s*((?P<key>[a-z][a-z0-9_]*)\s*=)?\s*(?P<number>\S+)\s*", re.ASCII | re.IGNORECASE)
-_WHOLE = re.compile(r"[+-]?[0-9]{1,15}", re.ASCII)
-_REAL = re.compile(r"[+-]?([0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15})(e[+-]?[0-9]{1,2})?", re.ASCII | re.IGNORECASE)
+_OF = re.compile(r"of\b", re.ASCII | re.IGNORECASE)
+_PERIODS = "ht_dcperiod"
+"""The series of periods where an indicator takes one and none is given: the market's own cycle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One indicator as it is to be computed.
 
-    `parameters` are TA-Lib's, all of them. `inputs` are candle columns in calling order, `source` the one named with
-    `of`, if any. `columns` are the names of its outputs. `warm_up` counts the leading rows without a value. `history`
-    counts the candles wanted for a last value that is stable to 1e-9 relative (at most 10,000).
+    Attributes:
+        text: as it was written.
+        function: the catalogue's entry.
+        parameters: all of its parameters.
+        inputs: what it is computed of, in calling order: candle columns, or other specs (their first column).
+        source: what was named with `of`, as part of a column's name, if anything was.
+        columns: the names of its outputs.
+        warm_up: counts the leading rows without a value.
+        history: counts the candles wanted for a last value that is stable to 1e-9 relative (at most 10,000).
+        picked: the positions of its outputs among the entry's.
+        repaints: later candles change its past values.
     """
 
     text: str = field(compare=False)
     function: str
     parameters: Mapping[str, Number]
-    inputs: tuple[str, ...]
+    inputs: "tuple[str | Spec, ...]"
     source: str | None
     columns: tuple[str, ...]
     warm_up: int
     history: int
+    picked: tuple[int, ...] = (0,)
+    repaints: bool = False
 
 
 def parse_specs(texts: Sequence[str]) -> tuple[Spec, ...]:
     """Read a list of indicator specs, in their order; the same one twice is one.
 
     Raises:
-        BadInput: as `parse_spec` does, and when two different ones name the same column.
+        BadInput: what is wrong with each of them, a line each, or two different ones name the same column.
     """
-    return distinct([parse_spec(text) for text in texts])
+    read, problems = list[Spec](), list[str]()
+    for text in texts:
+        try:
+            read.append(parse_spec(text))
+        except TraderError as error:
+            problems.append(str(error))
+    if problems:
+        raise BadInput("\n".join(dict.fromkeys(problems)))
+    return distinct(read)
 
 
 def distinct(specs: Sequence[Spec]) -> tuple[Spec, ...]:
@@ -69,84 +93,120 @@ def distinct(specs: Sequence[Spec]) -> tuple[Spec, ...]:
 
 
 def parse_spec(text: str) -> Spec:
-    """Read one indicator spec: `name`, `name(14)`, `name(20, nbdevup=2.5)` or `name(50) of volume`, in any case.
+    """Read one indicator spec, in any case: `name`, `name(14)`, `name(20, nbdevup=2.5)`, `name(50) of volume`.
+
+    What it is computed of may be a spec itself (`sma(9) of rsi(14)`), or two series where it takes two
+    (`correl(20) of close, volume`). Of several outputs a dot picks one: `macd(12,26,9).hist`.
 
     Raises:
-        BadInput: bad syntax, an unknown indicator, parameter or column, or a number out of its range.
+        BadInput: bad syntax, an unknown parameter, column or output, or a number out of its range.
+        NotFound: an unknown indicator; the message has the nearest.
     """
-    match = _SPEC.fullmatch(text) if len(text) <= 200 else None
+    match = _HEAD.match(text) if len(text) <= _MOST_CHARACTERS else None
     if match is None:
-        raise BadInput(
-            f"{text[:60]!r} is not an indicator spec. Write 'rsi(14)', 'bbands(20, 2.5)' or 'ema(50) of volume'."
-        )
+        raise _unreadable(text)
+    spec, rest = _read(text, text, match, 1)
+    if rest:
+        raise _unreadable(text)
+    return spec
+
+
+def _unreadable(text: str) -> BadInput:
+    return BadInput(
+        f"{text[:60]!r} is not an indicator spec. Write 'rsi(14)', 'bbands(20, 2.5)' or 'ema(50) of volume'."
+    )
+
+
+def _read(text: str, part: str, match: re.Match[str], depth: int) -> tuple[Spec, str]:
+    """Read the spec at the beginning of `part`, where `match` has been found; give it and what follows it."""
+    rest = part[match.end() :]
+    if rest and not rest.startswith(",") and not _OF.match(rest):
+        raise _unreadable(text)
     indicator = find(match["name"].lower())
-    given = _arguments(text, indicator, match["arguments"] or "")
+    given = read_arguments(text, indicator, match["arguments"] or "")
     parameters = {parameter.name: given.get(parameter.name, parameter.default) for parameter in indicator.parameters}
-    source = match["source"].lower() if match["source"] else None
-    inputs = _with_source(text, indicator, source)
-    warm_up = _warm_up(text, indicator, parameters)
-    longest = max((int(parameters[p.name]) for p in indicator.parameters if p.is_period), default=1)
-    history = wanted_history(indicator.name, inputs, tuple(parameters.items()), longest, warm_up)
+    sources, rest = _sources(text, indicator, rest, depth)
+    inputs = _inputs(text, indicator, sources)
+    source = "_".join(map(_source_name, sources)) or None
+    picked = _picked(text, indicator, match["output"])
     columns = _columns(indicator, parameters, given, source)
-    return Spec(text.strip(), indicator.name, parameters, inputs, source, columns, warm_up, history)
+    inner = [source for source in inputs if isinstance(source, Spec)]
+    warm_up = _warm_up(text, indicator, parameters, max((spec.warm_up for spec in inner), default=0))
+    longest = max((int(parameters[p.name]) for p in indicator.parameters if p.is_period), default=1)
+    plain = zip(inputs, indicator.inputs, strict=True)
+    columns_of = tuple(default if isinstance(source, Spec) else source for source, default in plain)
+    history = wanted_history(indicator.name, columns_of, tuple(parameters.items()), longest)
+    spec = Spec(
+        text=part[: len(part) - len(rest)].strip(),
+        function=indicator.name,
+        parameters=parameters,
+        inputs=inputs,
+        source=source,
+        columns=tuple(columns[position] for position in picked),
+        warm_up=warm_up,
+        history=min(history + max((spec.history for spec in inner), default=0), MOST_HISTORY),
+        picked=picked,
+        repaints=indicator.repaints or any(spec.repaints for spec in inner),
+    )
+    return spec, rest
 
 
-def _arguments(text: str, indicator: Indicator, arguments: str) -> dict[str, Number]:
-    given: dict[str, Number] = {}
-    pieces = arguments.split(",") if arguments.strip() else []
-    if len(pieces) > len(indicator.parameters):
-        raise BadInput(f"{text!r} has {len(pieces)} parameters. {_signature(indicator)}.")
-    for position, piece in enumerate(pieces):
-        match = _ARGUMENT.fullmatch(piece)
-        if match is None:
-            raise BadInput(f"{text!r} has an empty or unreadable parameter {piece.strip()!r}. {_signature(indicator)}.")
-        if match["key"] is None and any("=" in earlier for earlier in pieces[:position]):
-            raise BadInput(f"{text!r} has a bare number after a named one. Name it too. {_signature(indicator)}.")
-        parameter = _parameter(text, indicator, match["key"], position)
-        if parameter.name in given:
-            raise BadInput(f"{text!r} sets {parameter.name!r} twice. Keep one.")
-        given[parameter.name] = _number(text, parameter, match["number"])
-    return given
+def _sources(text: str, indicator: Indicator, rest: str, depth: int) -> tuple[list[str | Spec], str]:
+    """Read what follows `of`, as many series as the indicator takes; give them and what follows them."""
+    found: list[str | Spec] = []
+    if not (of := _OF.match(rest)):
+        return found, rest
+    rest = rest[of.end() :]
+    while True:
+        source, rest = _source(text, indicator, rest, depth)
+        found.append(source)
+        if len(found) == indicator.sources or not rest.startswith(","):
+            return found, rest
+        rest = rest[1:]
 
 
-def _parameter(text: str, indicator: Indicator, key: str | None, position: int) -> Parameter:
-    if key is None:
-        return indicator.parameters[position]
-    for parameter in indicator.parameters:
-        if parameter.name == key.lower():
-            return parameter
-    known = [parameter.name for parameter in indicator.parameters]
-    raise BadInput(f"{text!r}: {indicator.name!r} has no parameter {key!r}.{nearest(key.lower(), known)}")
-
-
-def _number(text: str, parameter: Parameter, written: str) -> Number:
-    pattern, kind = (_WHOLE, "a whole number") if parameter.whole else (_REAL, "a number")
-    allowed = f"{kind} from {parameter.low:g} to {parameter.high:g}"
-    if pattern.fullmatch(written) is None:
-        raise BadInput(f"{text!r}: {parameter.name} is {written!r}. Give {allowed}.")
-    value = int(written) if parameter.whole else float(written)
-    if not parameter.low <= value <= parameter.high:
-        raise BadInput(f"{text!r}: {parameter.name} is {written}, out of range. Give {allowed}.")
-    return value
-
-
-def _with_source(text: str, indicator: Indicator, source: str | None) -> tuple[str, ...]:
-    if source is None:
-        return indicator.inputs
-    if source not in CANDLE_COLUMNS:
-        raise BadInput(
-            f"{text!r}: no candle column {source!r} to compute it of.{nearest(source, list(CANDLE_COLUMNS))}"
-        )
-    if not indicator.takes_source:
+def _source(text: str, indicator: Indicator, rest: str, depth: int) -> tuple[str | Spec, str]:
+    match = _HEAD.match(rest)
+    if match is None:
+        raise _unreadable(text)
+    word, bare = match["name"].lower(), match["arguments"] is None and match["output"] is None
+    if bare and word not in CANDLE_COLUMNS and word not in names():
+        raise BadInput(f"{text!r}: no candle column {word!r} to compute it of.{nearest(word, list(CANDLE_COLUMNS))}")
+    if not indicator.sources:
         fixed = ", ".join(indicator.inputs)
-        raise BadInput(f"{text!r}: {indicator.name!r} is always computed from {fixed}. Leave out 'of {source}'.")
-    return (source, *indicator.inputs[1:])
+        raise BadInput(f"{text!r}: {indicator.name!r} is always computed from {fixed}. Leave out 'of {word}'.")
+    if bare and word in CANDLE_COLUMNS:
+        return word, rest[match.end() :]
+    if depth == MOST_NESTED:
+        raise BadInput(f"{text!r} has more than {MOST_NESTED} indicators in one another. Leave out the innermost.")
+    return _read(text, rest, match, depth + 1)
 
 
-def _warm_up(text: str, indicator: Indicator, parameters: Mapping[str, Number]) -> int:
-    warm_up = lookback(indicator.name, parameters)
-    if warm_up < 0:
-        raise BadInput(f"{text!r}: TA-Lib refuses these parameters together. {_signature(indicator)}.")
+def _inputs(text: str, indicator: Indicator, sources: list[str | Spec]) -> tuple[str | Spec, ...]:
+    missing = indicator.inputs[len(sources) :]
+    if sources and len(sources) < indicator.sources and missing[0] != "periods":
+        raise BadInput(f"{text!r}: {indicator.name!r} compares two series. Write '{indicator.name} of close, volume'.")
+    return (*sources, *(parse_spec(_PERIODS) if column == "periods" else column for column in missing))
+
+
+def _source_name(source: str | Spec) -> str:
+    return source if isinstance(source, str) else source.columns[0]
+
+
+def _picked(text: str, indicator: Indicator, output: str | None) -> tuple[int, ...]:
+    if output is None:
+        return tuple(range(len(indicator.outputs)))
+    called = [name or indicator.name for name in indicator.outputs]
+    if output.lower() not in called:
+        raise BadInput(f"{text!r}: {indicator.name!r} has no output {output!r}.{nearest(output.lower(), called)}")
+    return (called.index(output.lower()),)
+
+
+def _warm_up(text: str, indicator: Indicator, parameters: Mapping[str, Number], before: int) -> int:
+    own = lookback(indicator, parameters)
+    if own < 0:
+        raise BadInput(f"{text!r}: TA-Lib refuses these parameters together. {takes(indicator)}.")
+    warm_up = own + before
     if warm_up >= MOST_HISTORY:
         raise BadInput(
             f"{text!r} has no value in its first {warm_up} candles, and at most {MOST_HISTORY} are read. "
@@ -171,14 +231,3 @@ def _label(value: Number) -> str:
     written = format(Decimal(repr(value)), "f")
     whole = written.rstrip("0").rstrip(".") if "." in written else written
     return whole.replace("-", "m").replace(".", "p")
-
-
-def _signature(indicator: Indicator) -> str:
-    if not indicator.parameters:
-        return f"{indicator.name!r} takes none"
-    defaults = ", ".join(f"{parameter.name}={_plain(parameter.default)}" for parameter in indicator.parameters)
-    return f"It takes {indicator.name}({defaults})"
-
-
-def _plain(value: Number) -> str:
-    return format(value, "g")

@@ -145,6 +145,12 @@ def compile_rules(rules: Rules) -> CompiledRules:
     """
     engine = _engine()
     specs = parse_specs(rules.indicators)
+    for spec in specs:
+        if spec.repaints:
+            raise BadInput(
+                f"{spec.text!r} repaints: later candles change its past values, so no rule may use it. "
+                "Choose another; find_indicators lists them."
+            )
     columns = [*CANDLE_COLUMNS, *(column for spec in specs for column in spec.columns)]
     texts: list[tuple[RuleName, str | None]] = [("buy", rules.buy), ("sell", rules.sell)]
     read, problems = list[Rule](), list[str]()

@@ -1,0 +1,48 @@
+"""How a sheet is divided: heading, price, volume, panels, time axis, from top to bottom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mcp_server.charts.legend import LINE_PX
+from mcp_server.charts.paper import Box
+
+WIDTH, HEIGHT = 1200, 800
+LEFT, HEADING, TIME_AXIS = 16, 86, 38
+
+_PRICE_LEAST, _VOLUME, _PANEL, _EVENT_ROW = 380, 78, 96, 22
+_MARGIN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One panel's share of the sheet: where its legend begins, and where it is drawn."""
+
+    legend_top: int
+    box: Box
+
+
+def panel_px(event_rows: int) -> int:
+    """Give the height of a panel below the volume; one of patterns has a row for each."""
+    return event_rows * _EVENT_ROW + _MARGIN if event_rows else _PANEL
+
+
+def divided(right: int, legend_lines: Sequence[int], panels_px: Sequence[int]) -> tuple[int, list[Section]]:
+    """Divide the sheet, which grows where the panels would leave too little for the price.
+
+    Args:
+        right: the width of the axis on the right.
+        legend_lines: how many lines the legends of price, volume and each panel take.
+        panels_px: the height of each panel below the volume.
+
+    Returns:
+        The sheet's height, and the sections of price, volume and each panel.
+    """
+    heights = [0, _VOLUME, *panels_px]
+    legends = [lines * LINE_PX + _MARGIN for lines in legend_lines]
+    others = HEADING + TIME_AXIS + sum(heights) + sum(legends)
+    heights[0] = max(HEIGHT - others, _PRICE_LEAST)
+    sections, top = [], HEADING
+    for height, legend in zip(heights, legends, strict=True):
+        sections.append(Section(top + _MARGIN // 2, Box(LEFT, top + legend, WIDTH - LEFT - right, height)))
+        top += legend + height
+    return top + TIME_AXIS, sections

@@ -1,0 +1,78 @@
+"""Searches the last candles for divergences: which oscillator, how many candles, what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcp_server.domain.candles import Candles, Floats
+from mcp_server.domain.divergence.find import find_divergences
+from mcp_server.domain.divergence.judge import SAMPLE_CANDLES, Judged, judge
+from mcp_server.domain.divergence.pivots import swing_lows
+from mcp_server.domain.indicators.compute import compute
+from mcp_server.domain.indicators.history import MOST_HISTORY
+from mcp_server.domain.indicators.spec import Spec, parse_spec
+from mcp_server.errors import BadInput
+
+ATR = "atr(14)"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What was found among the last candles, newest first.
+
+    Attributes:
+        values: the oscillator, one value per candle.
+        swing_lows, swing_highs: how many were compared.
+        searchable: how many candles could have been a confirmed pivot with a value of the oscillator.
+        decided: whether these could have been two pivots; if not, nothing can be said.
+    """
+
+    candles: Candles
+    values: Floats
+    found: list[Judged]
+    swing_lows: int
+    swing_highs: int
+    searchable: int
+    decided: bool
+
+
+def parse_oscillator(text: str) -> Spec:
+    """Read the spec of an oscillator; price is compared with the first of its columns.
+
+    Raises:
+        BadInput: as `parse_spec` does, or the indicator repaints.
+    """
+    spec = parse_spec(text)
+    if spec.repaints:
+        raise BadInput(
+            f"{text!r} repaints: later candles change its past values, so no divergence from it is ever confirmed. "
+            "Use another, like 'rsi(14)' or 'macd(12,26,9).hist'."
+        )
+    return spec
+
+
+def candles_wanted(oscillator: Spec, lookback: int, pivot_candles: int) -> int:
+    """Count the candles with which each divergence of the lookback has its whole sample, whatever the as-of."""
+    stable = max(oscillator.history, parse_spec(ATR).history)
+    return min(stable + SAMPLE_CANDLES + 2 * lookback + pivot_candles, MOST_HISTORY)
+
+
+def search(candles: Candles, oscillator: Spec, lookback: int, pivot_candles: int) -> Search:
+    """Search for divergences whose pivots both lie within the last `lookback` candles.
+
+    Raises:
+        BadInput: when TA-Lib refuses the oscillator's parameters.
+    """
+    values = compute([oscillator], candles)[oscillator.columns[0]]
+    (atr,) = compute([parse_spec(ATR)], candles).values()
+    since = max(len(candles) - lookback, 0)
+    found = judge(candles, atr, find_divergences(candles, values, pivot_candles, lookback), since)
+    usable = np.isfinite(values)
+    usable[: max(since, pivot_candles)] = False
+    usable[max(len(candles) - pivot_candles, 0) :] = False
+    lows, highs = (int(usable[swing_lows(side, pivot_candles)].sum()) for side in (candles.low, -candles.high))
+    positions = np.flatnonzero(usable)
+    decided = len(positions) > 0 and int(positions[-1] - positions[0]) > pivot_candles
+    return Search(candles, values, found[::-1], lows, highs, len(positions), decided)

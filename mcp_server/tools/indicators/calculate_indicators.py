@@ -1,0 +1,127 @@
+"""The tool calculate_indicators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import isnan
+from typing import TYPE_CHECKING, Annotated
+
+import anyio.to_thread
+from pydantic import Field
+
+from mcp_server.adapters.together import together
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import BadInput
+from mcp_server.toolkit import ROWS, AsOf, Call, CandleTimeframe, ExchangeId, Symbol, Table, tool
+
+if TYPE_CHECKING:
+    from mcp_server.domain.indicators.spec import Spec
+    from mcp_server.market.history import History
+
+MOST_VALUES = 20_000
+MOST_CANDLES = 10_000
+
+Symbols = Annotated[list[Symbol], Field(min_length=1, max_length=10)]
+Cell = str | float | None
+
+
+class IndicatorTable(Table):
+    """Indicators at closed candles, oldest first; null is undefined. Columns are named after the specs."""
+
+    symbol: str | list[str]
+    exchange: str
+    timeframe: str
+    as_of: str
+    age_s: float | None = Field(description="Seconds from the last candle's close to as_of; the oldest symbol's")
+    warm_up: list[int] = Field(description="Leading candles without a value, of each indicator")
+    candles_used: int | list[int]
+    candles_wanted: int = Field(description="So many make the last value stable")
+    note: str | None = None
+    simulated: bool | None = Field(default=None, description="True: an invented market")
+    columns: list[str]
+    rows: Annotated[list[list[Cell]], ROWS]
+
+
+@tool(title="Indicators")
+async def calculate_indicators(
+    call: Call,
+    symbol: Annotated[Symbol | Symbols, Field(description="Market, like BTC/USD, or several to compare")],
+    indicators: Annotated[
+        list[Annotated[str, Field(max_length=200)]],
+        Field(min_length=1, max_length=30, description='Specs: "rsi(14)", "ema(50) of volume", "macd(12,26,9).hist"'),
+    ],
+    timeframe: CandleTimeframe = "1h",
+    last: Annotated[int, Field(ge=1, le=1000, description="Candles to show")] = 1,
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> IndicatorTable:
+    """Calculate any indicators of the catalogue at a market's last closed candles, in one table.
+
+    Ask for all you need at once: the candles are fetched once. find_indicators tells names and parameters.
+    """
+    from mcp_server.domain.indicators.spec import parse_specs
+
+    symbols = [symbol] if isinstance(symbol, str) else symbol
+    specs = await anyio.to_thread.run_sync(parse_specs, indicators)
+    columns = ["open_time", "close", *(column for spec in specs for column in spec.columns)]
+    if (values := len(symbols) * last * len(columns)) > MOST_VALUES:
+        raise BadInput(
+            f"That is {values} values, and at most {MOST_VALUES} are given at once. Lower last, or ask twice."
+        )
+    moment, venue = call.moment(as_of), call.exchange(exchange)
+    wanted = max(spec.history for spec in specs)
+    asked = min(wanted + last - 1, MOST_CANDLES)
+    candles = call.kit.market.candles
+    histories = await together(*(partial(candles, venue, name, timeframe, asked, moment) for name in symbols))
+    rows = await anyio.to_thread.run_sync(_rows, specs, histories, last)
+    return IndicatorTable(
+        symbol=histories[0].symbol if isinstance(symbol, str) else [history.symbol for history in histories],
+        exchange=venue,
+        timeframe=timeframe,
+        as_of=iso(to_ms(moment)),
+        age_s=max((history.age_s for history in histories if history.age_s is not None), default=None),
+        warm_up=[spec.warm_up for spec in specs],
+        candles_used=len(histories[0].candles) if isinstance(symbol, str) else [len(h.candles) for h in histories],
+        candles_wanted=asked,
+        note=_note(specs, histories),
+        simulated=histories[0].simulated or None,
+        columns=columns if isinstance(symbol, str) else ["symbol", *columns],
+        rows=[row[1:] for row in rows] if isinstance(symbol, str) else rows,
+    )
+
+
+def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:
+    """Compute the table: of each symbol its last rows, which begin with symbol, open time and close."""
+    from mcp_server.domain.candles import iso_times
+    from mcp_server.domain.indicators.compute import compute
+
+    rows: list[list[Cell]] = []
+    for history in histories:
+        candles = history.candles
+        start = max(len(candles) - last, 0)
+        values = [column[start:].tolist() for column in compute(specs, candles).values()]
+        shown = candles.slice(start, len(candles))
+        for time, close, *row in zip(iso_times(shown), shown.close.tolist(), *values, strict=True):
+            rows.append([history.symbol, time, close, *map(_ten_digits, row)])
+    return rows
+
+
+def _ten_digits(value: float) -> float | None:
+    """Round to ten significant digits, more than an indicator is good for; NaN is undefined."""
+    return None if isnan(value) else float(f"{value:.10g}")
+
+
+def _note(specs: Sequence[Spec], histories: Sequence[History]) -> str | None:
+    """Say what a reader must know of the candles, and of indicators that are not what they seem."""
+    from mcp_server.domain.indicators.catalog import find
+
+    several = len(histories) > 1
+    notes = [f"{h.symbol}: {h.note}" if several else h.note for h in histories if h.note]
+    running = [spec.text for spec in specs if find(spec.function).running]
+    repainting = [spec.text for spec in specs if spec.repaints]
+    if running:
+        notes.append(f"Running totals from the first candle used, so only their changes count: {', '.join(running)}.")
+    if repainting:
+        notes.append(f"Later candles change past values, so no rule may use it: {', '.join(repainting)}.")
+    return " ".join(notes) or None

@@ -1,0 +1,171 @@
+"""The tool detect_divergence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio.to_thread
+from pydantic import Field, WithJsonSchema
+
+from mcp_server.domain.timeframes import iso, timeframe_ms
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, Table, about, tool
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+    from mcp_server.domain.divergence.find import Divergence
+    from mcp_server.domain.divergence.judge import Judged
+    from mcp_server.domain.divergence.search import Search
+    from mcp_server.domain.indicators.spec import Spec
+
+# Described to clients in few words: the whole answer's schema is sent to each of them.
+Found = Annotated[
+    Literal["bullish", "bearish", "none"] | None, WithJsonSchema({"enum": ["bullish", "bearish", "none", None]})
+]
+Percent = Annotated[float | None, WithJsonSchema({"type": ["number", "null"]})]
+PLAIN_LIST = WithJsonSchema({"type": "array"})
+
+Pivot = tuple[str, float, float]
+Row = list[str | int | float | None]
+
+COLUMNS = ["divergence_type", "kind", "first_time", "first_price", "first_oscillator", "second_time", "second_price"]
+COLUMNS += ["second_oscillator", "confirmed_at", "strength", "confidence", "sample", "invalidated_at"]
+MOST_ROWS = 8
+
+
+class Divergences(HistoryAnswer, Table):
+    """The newest that still holds; rows: all, newest first."""
+
+    oscillator: str
+    divergence_type: Found
+    kind: Literal["regular", "hidden"] | None = None
+    strength: Percent
+    confidence: Percent
+    sample: int | None = None
+    description: str
+    pivots: Annotated[list[Pivot], PLAIN_LIST] | None = None
+    confirmed_at: str | None = None
+    candles_since_confirmed: int | None = None
+    rows: Annotated[list[Row], PLAIN_LIST] | None = None
+    columns: Annotated[list[str], PLAIN_LIST] | None = None
+
+
+@tool(title="Divergence")
+async def detect_divergence(
+    call: Call,
+    symbol: Symbol,
+    lookback: Annotated[int, Field(ge=20, le=1000)] = 100,
+    timeframe: CandleTimeframe = "1h",
+    oscillator: Annotated[str, Field(description="Indicator spec")] = "rsi(14)",
+    pivot_candles: Annotated[int, Field(ge=1, le=50, description="On each side of a swing")] = 3,
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> Divergences:
+    """Detect divergences of price swings and an oscillator, regular and hidden. Confirmed ones never repaint."""
+    from mcp_server.domain.divergence.search import candles_wanted, parse_oscillator, search
+
+    spec = await anyio.to_thread.run_sync(parse_oscillator, oscillator)
+    wanted = await anyio.to_thread.run_sync(candles_wanted, spec, lookback, pivot_candles)
+    history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, wanted, call.moment(as_of))
+    searched = await anyio.to_thread.run_sync(search, history.candles, spec, lookback, pivot_candles)
+    notes = [history.note, *_notes(searched, spec, lookback - pivot_candles)]
+    rows = [_row(searched, judged, timeframe) for judged in searched.found[:MOST_ROWS]]
+    return Divergences(
+        **{**about(history), "note": " ".join(filter(None, notes)) or None},
+        oscillator=spec.columns[0],
+        **_newest(searched, spec.columns[0], lookback, timeframe),
+        rows=rows or None,
+        columns=COLUMNS if rows else None,
+    )
+
+
+def _newest(searched: Search, oscillator: str, lookback: int, timeframe: str) -> dict[str, Any]:
+    """Give the fields of the newest divergence that still holds."""
+    judged = next((judged for judged in searched.found if judged.invalidated is None), None)
+    if judged is None:
+        return {
+            "divergence_type": "none" if searched.decided else None,
+            "strength": None,
+            "confidence": None,
+            "description": _none(searched, oscillator, lookback),
+        }
+    found = judged.divergence
+    return {
+        "divergence_type": found.direction,
+        "kind": found.kind,
+        "strength": round(found.strength, 1),
+        "confidence": _percent(judged.confidence),
+        "sample": judged.sample,
+        "description": _described(searched, judged, oscillator),
+        "pivots": [_pivot(searched, found, position) for position in (found.first, found.second)],
+        "confirmed_at": _closed_at(searched.candles, found.confirmed, timeframe),
+        "candles_since_confirmed": len(searched.candles) - 1 - found.confirmed,
+    }
+
+
+def _described(searched: Search, judged: Judged, oscillator: str) -> str:
+    found = judged.divergence
+    bullish, regular = found.direction == "bullish", found.kind == "regular"
+    swing, way = ("low", "up") if bullish else ("high", "down")
+    price, other = ("lower", "higher") if bullish == regular else ("higher", "lower")
+    (_, price_1, value_1), (_, price_2, value_2) = (_pivot(searched, found, at) for at in (found.first, found.second))
+    record = (
+        f"{judged.came_true} of {judged.sample} earlier ones of its kind came true, moving one ATR {way} first."
+        if judged.sample
+        else "No earlier one of its kind says how often such come true."
+    )
+    return (
+        f"{found.kind.capitalize()} {found.direction}: price made a {price} {swing} ({price_1!r}, then {price_2!r}), "
+        f"{oscillator} a {other} one ({value_1:.4g}, then {value_2:.4g}). No close beyond the second {swing} since. "
+        f"{record}"
+    )
+
+
+def _none(searched: Search, oscillator: str, lookback: int) -> str:
+    if not searched.decided:
+        return f"Undefined: too few closed candles with a value of {oscillator} for two confirmed swings."
+    compared = f"swing lows: {searched.swing_lows}, swing highs: {searched.swing_highs}, divergences: "
+    count = f"{len(searched.found)}, each invalidated by a close beyond its second swing" if searched.found else "0"
+    return f"No divergence of price and {oscillator} holds in the last {lookback} candles ({compared}{count})."
+
+
+def _pivot(searched: Search, found: Divergence, position: int) -> Pivot:
+    candles = searched.candles
+    price = candles.low if found.direction == "bullish" else candles.high
+    return iso(int(candles.open_time_ms[position])), float(price[position]), float(searched.values[position])
+
+
+def _row(searched: Search, judged: Judged, timeframe: str) -> Row:
+    found, broken = judged.divergence, judged.invalidated
+    row: Row = [found.direction, found.kind]
+    for position in (found.first, found.second):
+        time, price, value = _pivot(searched, found, position)
+        row += [time, price, float(f"{value:.6g}")]
+    row += [_closed_at(searched.candles, found.confirmed, timeframe), round(found.strength, 1)]
+    row += [_percent(judged.confidence), judged.sample]
+    return [*row, None if broken is None else _closed_at(searched.candles, broken, timeframe)]
+
+
+def _closed_at(candles: Candles, position: int, timeframe: str) -> str:
+    return iso(int(candles.open_time_ms[position]) + timeframe_ms(timeframe))
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _notes(searched: Search, oscillator: Spec, expected: int) -> list[str]:
+    """Say what a reader must know: which of several outputs, less searched than asked for, more found than told."""
+    notes, columns = [], oscillator.columns
+    if len(columns) > 1:
+        notes.append(
+            f"{oscillator.text!r} has {', '.join(columns)}: the first is used; a dot picks another, "
+            "as in 'macd(12,26,9).hist'."
+        )
+    if searched.searchable < expected:
+        notes.append(
+            f"Only {searched.searchable} of {expected} candles could be a swing: the others are missing, "
+            f"have too few before them, or no value of {columns[0]}."
+        )
+    if len(searched.found) > MOST_ROWS:
+        notes.append(f"{len(searched.found)} found; the rows are the newest {MOST_ROWS}.")
+    return notes

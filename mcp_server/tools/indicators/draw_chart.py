@@ -1,0 +1,176 @@
+"""The tool draw_chart."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import anyio.to_thread
+from pydantic import Field, WithJsonSchema
+
+from mcp_server.domain.timeframes import from_ms, iso, last_closed_open_ms, timeframe_ms
+from mcp_server.errors import BadInput
+from mcp_server.toolkit import (
+    AsOf,
+    Call,
+    CandleTimeframe,
+    ExchangeId,
+    HistoryAnswer,
+    Picture,
+    Symbol,
+    about,
+    last_value,
+    tool,
+)
+
+if TYPE_CHECKING:
+    from mcp_server.charts.chart import Chart, Marks
+    from mcp_server.domain.indicators.spec import Spec
+    from mcp_server.market.history import History
+    from mcp_server.storage.journal import Entry
+
+MOST_SIGNALS = 5_000
+
+
+class DrawnChart(HistoryAnswer, Picture):
+    """The last candle, and each column's last value."""
+
+    drawn: str
+    candles: int
+    open_time: str
+    close: float
+    values: Annotated[dict[str, float | None], WithJsonSchema({"type": "object"})]
+    signals: dict[Literal["BUY", "SELL", "HOLD"], int] | None = Field(default=None, description="HOLD is not drawn")
+
+
+@tool(title="Chart")
+async def draw_chart(
+    call: Call,
+    symbol: Symbol,
+    timeframe: CandleTimeframe = "1h",
+    limit: Annotated[int, Field(ge=20, le=500)] = 120,
+    indicators: Annotated[tuple[str, ...], Field(max_length=10)] = ("ema(50)", "rsi(14)"),
+    strategy_name: Annotated[str | None, Field(max_length=64, description="Mark its signals")] = None,
+    theme: Literal["dark", "light"] = "dark",
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> DrawnChart:
+    """Draw candles, volume and indicators as an image for people; other tools give numbers."""
+    from mcp_server.domain.chart_layout import layout
+    from mcp_server.domain.indicators.spec import parse_specs
+
+    specs = await anyio.to_thread.run_sync(parse_specs, indicators)
+    await anyio.to_thread.run_sync(layout, specs)  # what does not fit is refused before anything is fetched
+    moment, count = call.moment(as_of), limit + max([spec.history for spec in specs], default=0)
+    history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, count, moment)
+    first = _first_drawn(history, limit)
+    entries = None
+    if strategy_name is not None:
+        entries = await anyio.to_thread.run_sync(_signals, call, strategy_name, history)
+
+    def draw() -> DrawnChart:
+        from mcp_server.charts.caption import caption
+        from mcp_server.charts.draw import draw
+
+        chart = _chart(history, first, specs, _marks(strategy_name, entries, history, first), theme)
+        return _answer(history, _notes(history, specs, entries), chart, caption(chart), draw(chart))
+
+    return await anyio.to_thread.run_sync(draw)
+
+
+def _first_drawn(history: History, limit: int) -> int:
+    """Give the position of the first candle to draw.
+
+    Raises:
+        BadInput: there is none.
+    """
+    length = timeframe_ms(history.timeframe)
+    since = last_closed_open_ms(history.as_of_ms, history.timeframe) - (limit - 1) * length
+    times = history.candles.open_time_ms
+    first = int(times.searchsorted(since))
+    if first == len(times):
+        last = f"; the last one before opened at {iso(int(times[-1]))}" if len(times) else ""
+        raise BadInput(
+            f"There is nothing to draw: {history.exchange} has no {history.timeframe} candle of {history.symbol!r} "
+            f"from {iso(since)} to {iso(history.as_of_ms)}{last}. Use another as_of, limit or timeframe."
+        )
+    return first
+
+
+def _signals(call: Call, strategy_name: str, history: History) -> list[Entry]:
+    """Read a strategy's signals, given by the as-of.
+
+    Raises:
+        NotFound: there is no such strategy, nor any signal of one.
+        BadInput: it is about another market.
+    """
+    entries = call.kit.journal.entries(strategy_name, limit=MOST_SIGNALS, until=from_ms(history.as_of_ms))
+    if not entries or strategy_name in call.kit.strategies.names():
+        pair = call.kit.strategies.read(strategy_name).config.trading_pair
+        if _letters(pair) != _letters(history.symbol):
+            raise BadInput(
+                f"Strategy {strategy_name!r} trades {pair!r}: its signals do not belong on a chart of "
+                f"{history.symbol!r}. Draw {pair!r}, or leave strategy_name out."
+            )
+    return entries
+
+
+def _letters(symbol: str) -> str:
+    """Take a symbol without its separators, which a strategy may write in other ways."""
+    return re.sub(r"[^A-Z0-9]", "", symbol.upper())
+
+
+def _marks(strategy_name: str | None, entries: list[Entry] | None, history: History, first: int) -> Marks | None:
+    if strategy_name is None or entries is None:
+        return None
+    from mcp_server.charts.chart import marks_of
+
+    said = [(entry.as_of, entry.signal) for entry in entries]
+    drawn = history.candles.slice(first)
+    return marks_of(strategy_name, said, drawn, history.timeframe, history.as_of_ms)
+
+
+def _chart(
+    history: History, first: int, specs: tuple[Spec, ...], marks: Marks | None, theme: Literal["dark", "light"]
+) -> Chart:
+    from mcp_server.charts.chart import Chart
+    from mcp_server.domain.chart_layout import layout
+    from mcp_server.domain.indicators.compute import compute
+
+    return Chart(
+        symbol=history.symbol,
+        exchange=history.exchange,
+        timeframe=history.timeframe,
+        as_of_ms=history.as_of_ms,
+        simulated=history.simulated,
+        candles=history.candles.slice(first),
+        layout=layout(specs),
+        columns={name: values[first:] for name, values in compute(specs, history.candles).items()},
+        marks=marks,
+        theme=theme,
+    )
+
+
+def _notes(history: History, specs: tuple[Spec, ...], entries: list[Entry] | None) -> str | None:
+    notes = [history.note] if history.note else []
+    if changing := [spec.text for spec in specs if spec.repaints]:
+        notes.append(f"Later candles change past values of {', '.join(changing)}: it looked different at the time.")
+    if entries and len(entries) == MOST_SIGNALS:
+        notes.append(f"Only the last {MOST_SIGNALS} signals recorded were looked at.")
+    return " ".join(notes) or None
+
+
+def _answer(history: History, note: str | None, chart: Chart, drawn: str, png: bytes) -> DrawnChart:
+    candles, marks = chart.candles, chart.marks
+    return DrawnChart(
+        **{**about(history), "note": note},
+        png=png,
+        drawn=drawn,
+        candles=len(candles),
+        open_time=iso(int(candles.open_time_ms[-1])),
+        close=float(candles.close[-1]),
+        values={name: last_value(values) for name, values in chart.columns.items()},
+        signals=None
+        if marks is None
+        else {"BUY": marks.count("BUY"), "SELL": marks.count("SELL"), "HOLD": marks.holds},
+    )

@@ -1,0 +1,41 @@
+"""The pictures of the documentation are what the command in the repository draws."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.charts.sample import pixels
+from tests.structure.pictures import FOLDER, PICTURES, draw_all
+
+PAGE = (FOLDER.parent / "charts.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_the_command_draws_every_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    anyio.run(draw_all, folder)
+    assert {file.name for file in folder.iterdir()} == set(PICTURES)
+    for name in PICTURES:
+        _is_a_chart(folder / name)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_there_and_on_the_page(name: str) -> None:
+    _is_a_chart(FOLDER / name)
+    assert f"(charts/{name})" in PAGE
+
+
+def test_no_other_picture_lies_there() -> None:
+    assert {file.name for file in FOLDER.iterdir()} == set(PICTURES)
+
+
+def _is_a_chart(file: Path) -> None:
+    content = file.read_bytes()
+    assert len(content) < 150_000
+    picture = pixels(content)
+    assert picture.shape[1] == 1200
+    assert 800 <= picture.shape[0] <= 1300
+    drawn_on = (picture != picture[0, 0]).any(axis=2)
+    assert 0.05 < drawn_on.mean() < 0.6

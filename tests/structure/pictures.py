@@ -1,0 +1,81 @@
+"""The pictures in docs/charts.md: the invented market at a moment that stands still, and a strategy's signals.
+
+python -m tests.structure.pictures      draws them anew
+"""
+
+import base64
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+from mcp_types import ImageContent
+
+from mcp_server.app import build_server
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.settings import Settings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.strategies import StrategyFolders
+
+FOLDER = Path(__file__).parents[2] / "docs" / "charts"
+NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
+
+STRATEGY = "rsi-reversion"
+SLOTS = 120
+"""So many of its slots, four hours apart, are run before the picture of its signals is drawn."""
+
+PICTURES: dict[str, dict[str, Any]] = {
+    "bands-dark.png": {"symbol": "BTC/USDT", "indicators": ["bbands(20)", "ema(20) of volume", "rsi(14)", "macd"]},
+    "patterns-light.png": {
+        "symbol": "PEPE/USDT",
+        "timeframe": "4h",
+        "limit": 90,
+        "theme": "light",
+        "indicators": ["supertrend", "ema(200)", "stoch", "cdlengulfing", "cdlhammer"],
+    },
+    "signals-dark.png": {
+        "symbol": "BTC/USDT",
+        "timeframe": "4h",
+        "as_of": "2026-05-08T12:17Z",
+        "indicators": ["ema(50)", "rsi(14)"],
+        "strategy_name": STRATEGY,
+    },
+}
+
+
+async def draw_all(folder: Path) -> None:
+    """Draw every picture into a folder."""
+    with tempfile.TemporaryDirectory() as home:
+        async with Client(build_server(Settings(home=Path(home), exchange="simulated"), clock=lambda: NOW)) as client:
+            await _run(client, Home(Path(home)), datetime.fromisoformat(PICTURES["signals-dark.png"]["as_of"]))
+            for name, arguments in PICTURES.items():
+                result = await client.call_tool("draw_chart", arguments)
+                assert not result.is_error, result.content
+                (image,) = [block for block in result.content if isinstance(block, ImageContent)]
+                (folder / name).write_bytes(base64.b64decode(image.data))
+
+
+async def _run(client: Client, home: Home, until: datetime) -> None:
+    """Run the strategy at each of its slots and record what it said, oldest first."""
+    strategy = StrategyFolders(home, examples_folder()).read(STRATEGY)
+    journal = Journal(Database(home.database, prepare=home.prepare), home)
+    last = until.replace(hour=until.hour // 4 * 4, minute=0, second=5)
+    for slot in reversed(range(SLOTS)):
+        as_of = last - timedelta(hours=4 * slot)
+        asked = {"strategy_name": STRATEGY, "as_of": as_of.isoformat()}
+        said = (await client.call_tool("evaluate_strategy", asked)).structured_content
+        assert said is not None
+        if said["signal"] != "HOLD":
+            signal = Signal(said["signal"], Decimal(60), said["reasoning"], said["price"])
+            run = journal.claim(Run(strategy, "replay", as_of, "rules", NOW))
+            journal.finish(run, Outcome(Status.SUCCESS, signal), NOW)
+
+
+if __name__ == "__main__":
+    anyio.run(draw_all, Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
