@@ -10,15 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles, Floats
-from mcp_server.domain.indicators.spec import Spec
+from mcp_server.domain.indicators import catalog
+from mcp_server.domain.indicators.spec import Spec, parse_spec
 from mcp_server.domain.rules import compiled as rules_module
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules, decide
 from mcp_server.domain.strategy import Rules
 from mcp_server.errors import BadInput
+from tests.domain.test_indicator_values import made_candles
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 HOUR_MS = 3_600_000
 T, F, N = True, False, None
+OUT_OF_REACH = ("acos", "asin")
+"""They have no value at the height of prices."""
 
 
 def candles_of(*closes: float) -> Candles:
@@ -403,3 +407,23 @@ def test_on_real_candles_the_history_wanted_decides_as_the_whole_past_does() -> 
         verdict = rules.evaluate(candles.slice(end - rules.history, end))
         assert (verdict.buy, verdict.sell) == whole[end - 1]
     rules.check_prefixes(candles, [500, 5_000, 17_000])
+
+
+@pytest.mark.parametrize("start", range(0, 269, 30))
+def test_any_indicator_of_the_catalogue_can_stand_in_a_rule(start: int) -> None:
+    usable = [n for n in catalog.names()[start : start + 30] if not catalog.find(n).repaints and n not in OUT_OF_REACH]
+    columns = [parse_spec(name).columns[0] for name in usable]
+    always = [f"({column} > 0 OR {column} <= 0)" for column in columns]
+
+    verdict = compile_rules(Rules(buy=" AND ".join(always), sell=None, indicators=tuple(usable))).evaluate(
+        made_candles(200)
+    )
+
+    assert verdict.buy is True
+
+
+def test_what_repaints_can_stand_in_no_rule() -> None:
+    (name,) = [name for name in catalog.names() if catalog.find(name).repaints]
+    for text, column in ((name, name), (f"sma(5) of {name}", f"sma_5_of_{name}")):
+        with pytest.raises(BadInput, match="repaints: later candles change its past values"):
+            compile_rules(Rules(buy=f"{column} > 0", sell=None, indicators=(text,)))
