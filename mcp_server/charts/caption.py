@@ -25,7 +25,7 @@ def caption(chart: Chart) -> str:
         parts.append("On the price: " + _listed(chart, layout.price))
     panels = ["volume" + (" with " + _listed(chart, layout.volume) if layout.volume else "")]
     parts.append("Panels: " + "; ".join(panels + [_listed(chart, studies) for studies in layout.panels]))
-    return ". ".join(parts + _signals(chart)) + "."
+    return ". ".join(parts + _divergences(chart) + _signals(chart)) + "."
 
 
 def _listed(chart: Chart, studies: Sequence[Study]) -> str:
@@ -35,6 +35,15 @@ def _listed(chart: Chart, studies: Sequence[Study]) -> str:
 def _value(chart: Chart, column: str) -> str:
     value = float(chart.columns[column][-1])
     return "undefined" if math.isnan(value) else f"{value:.6g}"
+
+
+def _divergences(chart: Chart) -> list[str]:
+    joins = chart.joins
+    if joins is None:
+        return []
+    hidden = sum(join.hidden for join in joins.joins)
+    counted = f"{joins.count(bullish=True)} bullish, {joins.count(bullish=False)} bearish"
+    return [f"Confirmed divergences of {joins.column}: {counted}" + (f" ({hidden} hidden, dashed)" if hidden else "")]
 
 
 def _signals(chart: Chart) -> list[str]:

@@ -40,6 +40,28 @@ class Marks:
         return sum(mark.count for mark in self.marks if mark.side == side)
 
 
+@dataclass(frozen=True, slots=True)
+class Join:
+    """One divergence: the positions of its two pivots among the candles drawn."""
+
+    first: int
+    second: int
+    bullish: bool
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Joins:
+    """Divergences of price and one column."""
+
+    column: str
+    joins: tuple[Join, ...] = ()
+
+    def count(self, *, bullish: bool) -> int:
+        """Count those of one direction."""
+        return sum(join.bullish is bullish for join in self.joins)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chart:
     """One chart. `candles` is not empty; `columns` has a value, or NaN, for each candle."""
@@ -53,6 +75,7 @@ class Chart:
     layout: Layout
     columns: Mapping[str, Floats]
     marks: Marks | None = None
+    joins: Joins | None = None
     theme: ThemeName = "dark"
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 
 from mcp_server.charts.candles import draw_bars, draw_candles, draw_volume, shade_gaps
 from mcp_server.charts.chart import Chart
+from mcp_server.charts.joins import join_prices, join_values
 from mcp_server.charts.legend import Word, words_of
 from mcp_server.charts.lines import draw_guides, draw_lines, line
 from mcp_server.charts.marks import draw_arrows, draw_events
@@ -70,6 +71,7 @@ class PricePanel:
                 Word(f"▼ {marks.count('SELL')} SELL", theme.sell, bold=True),
                 Word(f"by {marks.strategy}", theme.muted),
             ]
+        words += _joined_words(drawn)
         return words + ([Word("log scale", theme.muted, opens=True)] if self.scale.log else [])
 
     def labels(self, height: int) -> list[str]:
@@ -86,6 +88,8 @@ class PricePanel:
         _draw_studies(plot, drawn, self._studies, self._pens)
         price = plot.axes.axhline(self._tag.value, color=self._tag.color, linewidth=1.0, zorder=Z_PRICE)
         price.set_linestyle((0.0, (2.0, 4.0)))
+        if chart.joins:
+            join_prices(plot, chart.joins.joins, at, candles)
         if chart.marks:
             draw_arrows(plot, chart.marks.marks, at, candles)
 
@@ -165,6 +169,21 @@ class StudyPanel:
             _short_axis(plot, read)
             draw_guides(plot, self._guides)
         _draw_studies(plot, self._drawn, self._studies, self._pens)
+        joins, chart = self._drawn.chart.joins, self._drawn.chart
+        if joins and any(joins.column in study.columns for study in self._studies):
+            join_values(plot, joins.joins, chart.positions, chart.columns[joins.column])
+
+
+def _joined_words(drawn: Drawn) -> list[Word]:
+    """Count the divergences drawn, in the colours of their lines."""
+    joins, theme = drawn.chart.joins, drawn.theme
+    if joins is None:
+        return []
+    return [
+        Word("divergences", theme.muted, opens=True),
+        Word(f"{joins.count(bullish=True)} bullish", theme.buy, bold=True),
+        Word(f"{joins.count(bullish=False)} bearish", theme.sell, bold=True),
+    ]
 
 
 def _fitting_ticks(plot: Plot, fewest: int) -> list[float]:

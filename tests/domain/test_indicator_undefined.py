@@ -25,7 +25,12 @@ WINDOWED = (
     *("cmou", "er", "vhf", "willr", "stoch", "stochf", "kdj", "stochrsi", "mfi", "cmf", "cci", "bop", "imi"),
     *("vortex", "ultosc"),
 )
-OTHERWISE: dict[str, dict[str, float]] = {"hvol": {"annualization": 365}, "cksp": {"x": 1, "q": 9}}
+OTHERWISE: dict[str, dict[str, float]] = {
+    "alma": {"distribution_offset": 1 - 0.85},
+    "cksp": {"x": 1, "q": 9},
+    "edecay": {"length": 100},
+    "hvol": {"annualization": 365},
+}
 """The parameters whose defaults are not the library's."""
 
 CHANGED = ("mavp", "maxindex", "minindex", "minmaxindex")
@@ -33,8 +38,8 @@ CHANGED = ("mavp", "maxindex", "minindex", "minmaxindex")
 
 UNCHANGED = [name for name in catalog.names() if name not in CHANGED]
 FLAT_EXTRAS = (
-    *("cti", "kurtosis", "skew", "zscore", "cdl_z", "brar", "fisher", "rvgi", "qqe", "lrsi", "rsx", "msw", "pgo"),
-    *("inertia", "chop"),
+    *("cti", "kurtosis", "skew", "zscore", "cdl_z", "brar", "fisher", "rvgi", "qqe", "lrsi", "rsx", "msw"),
+    "chop",
 )
 OF_VOLUME = ("mfi", "cmf", "marketfi", "pvo", "rvol", "vwma", "vwap")
 

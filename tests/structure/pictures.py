@@ -1,6 +1,7 @@
 """The pictures in docs/charts.md: the invented market at a moment that stands still, and a strategy's signals.
 
-python -m tests.structure.pictures      draws them anew
+python -m tests.structure.pictures                    draws them anew
+python -m tests.structure.pictures --real FOLDER      draws divergences on the recorded candles beside the checkout
 """
 
 import base64
@@ -18,6 +19,8 @@ from mcp_types import ImageContent
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.settings import Settings
+from mcp_server.storage.candle_files import import_candle_file
+from mcp_server.storage.candles import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal import Journal, Run
@@ -25,6 +28,25 @@ from mcp_server.storage.strategies import StrategyFolders
 
 FOLDER = Path(__file__).parents[2] / "docs" / "charts"
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
+"""Recorded candles that may lie beside the checkout."""
+
+REAL_PICTURES: dict[str, dict[str, Any]] = {
+    f"real-divergences-{as_of[:10]}.png": {
+        "symbol": "BTC/USD",
+        "exchange": "coinbase",
+        "timeframe": timeframe,
+        "as_of": as_of,
+        "indicators": [],
+        "divergence_of": oscillator,
+    }
+    for as_of, timeframe, oscillator in (
+        ("2017-12-22T00:00Z", "1h", "rsi(14)"),
+        ("2018-11-26T00:00Z", "1h", "macd(12,26,9).hist"),
+        ("2019-06-28T00:00Z", "1h", "mfi(14)"),
+    )
+}
 
 STRATEGY = "rsi-reversion"
 SLOTS = 120
@@ -46,6 +68,12 @@ PICTURES: dict[str, dict[str, Any]] = {
         "indicators": ["ema(50)", "rsi(14)"],
         "strategy_name": STRATEGY,
     },
+    "divergences-dark.png": {
+        "symbol": "ETH/USDT",
+        "limit": 100,
+        "indicators": [],
+        "divergence_of": "rsi(14)",
+    },
 }
 
 
@@ -54,11 +82,24 @@ async def draw_all(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         async with Client(build_server(Settings(home=Path(home), exchange="simulated"), clock=lambda: NOW)) as client:
             await _run(client, Home(Path(home)), datetime.fromisoformat(PICTURES["signals-dark.png"]["as_of"]))
-            for name, arguments in PICTURES.items():
-                result = await client.call_tool("draw_chart", arguments)
-                assert not result.is_error, result.content
-                (image,) = [block for block in result.content if isinstance(block, ImageContent)]
-                (folder / name).write_bytes(base64.b64decode(image.data))
+            await _draw(client, PICTURES, folder)
+
+
+async def draw_real(folder: Path) -> None:
+    """Draw divergences on recorded candles into a folder; the exchange is not asked for anything."""
+    with tempfile.TemporaryDirectory() as home:
+        database = Database(Home(Path(home)).database, prepare=Home(Path(home)).prepare)
+        import_candle_file(CandleStore(database), REAL, Series("coinbase", "BTC/USD", "1h"), NOW)
+        async with Client(build_server(Settings(home=Path(home), exchange="coinbase"), clock=lambda: NOW)) as client:
+            await _draw(client, REAL_PICTURES, folder)
+
+
+async def _draw(client: Client, pictures: dict[str, dict[str, Any]], folder: Path) -> None:
+    for name, arguments in pictures.items():
+        result = await client.call_tool("draw_chart", arguments)
+        assert not result.is_error, result.content
+        (image,) = [block for block in result.content if isinstance(block, ImageContent)]
+        (folder / name).write_bytes(base64.b64decode(image.data))
 
 
 async def _run(client: Client, home: Home, until: datetime) -> None:
@@ -78,4 +119,8 @@ async def _run(client: Client, home: Home, until: datetime) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(draw_all, Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    match sys.argv[1:]:
+        case ["--real", to]:
+            anyio.run(draw_real, Path(to))
+        case _:
+            anyio.run(draw_all, FOLDER)

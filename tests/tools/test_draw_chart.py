@@ -13,6 +13,7 @@ from PIL import Image
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.timeframes import parse_moment
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -177,3 +178,23 @@ async def test_signals_about_another_market_are_refused(client: Client, home: Pa
         Told, match=r"Strategy 'mine' trades 'ETH/USDT': .* Draw 'ETH/USDT', or leave strategy_name out"
     ):
         answer_of(await _result(client, strategy_name="mine"))
+
+
+@pytest.mark.parametrize("before", [timedelta(0), timedelta(seconds=1)], ids=["when confirmed", "a second before"])
+async def test_the_divergences_drawn_are_those_that_are_confirmed_by_then(ask: Ask, before: timedelta) -> None:
+    confirmed = parse_moment((await ask("detect_divergence", symbol="ETH/USDT", lookback=100))["confirmed_at"])
+    asked = {"symbol": "ETH/USDT", "as_of": (confirmed - before).isoformat()}
+    rows = (await ask("detect_divergence", **asked, lookback=100))["rows"]
+    shown = await ask("draw_chart", **asked, limit=100, indicators=[], divergence_of="rsi(14)")
+
+    directions = [row[0] for row in rows]
+    counted = f"{directions.count('bullish')} bullish, {directions.count('bearish')} bearish"
+    assert f"Confirmed divergences of rsi_14: {counted}" in shown["drawn"]
+    assert set(shown["values"]) == {"rsi_14"}
+    assert any(parse_moment(row[8]) == confirmed for row in rows) is not bool(before)
+
+
+async def test_divergences_of_what_repaints_or_of_nothing_known_are_refused(ask: Ask) -> None:
+    for spec, says in (("tos_stdevall", "repaints"), ("rsj(14)", "Did you mean 'rsi'")):
+        with pytest.raises(Told, match=says):
+            await ask("draw_chart", symbol="ETH/USDT", divergence_of=spec)

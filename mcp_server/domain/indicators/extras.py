@@ -1,8 +1,8 @@
 """What pandas-ta-classic adds to TA-Lib: the parts of each entry that the library's own metadata doesn't say.
 
 Its functions say their inputs and their category; defaults, ranges, outputs and warm-ups are inside of their code. The
-defaults here are the library's, with two exceptions: `cksp` takes those of the averaging it uses, and `hvol` a year of
-365 days.
+defaults here are the library's, with three exceptions: `cksp` takes those of the averaging it uses, `hvol` a year of
+365 days, and `edecay` a length with which it differs from the close.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,6 +32,7 @@ class Extra:
         scale: its inputs are multiplied by this, as the library compares prices with absolute numbers somewhere; its
             values don't depend on the prices' unit.
         factor: its values are multiplied by this.
+        sent: makes of the parameters what the library is given, where that is not the same.
         zeros: a missing value after the warm-up is zero.
     """
 
@@ -45,6 +46,7 @@ class Extra:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     scale: float = 1.0
     factor: float = 1.0
+    sent: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     zeros: bool = False
 
 
@@ -70,6 +72,11 @@ def _period(p: Mapping[str, Any]) -> int:
 
 def _rows(count: int) -> WarmUp:
     return lambda _: count
+
+
+def _mirrored(p: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Mirror the weights: the library turns them round, so that the oldest candles weigh most."""
+    return {**p, "distribution_offset": 1 - p["distribution_offset"]}
 
 
 _FAST_SLOW_SIGNAL = (_whole("fast", 12), _whole("slow", 26), _whole("signal", 9))
@@ -103,7 +110,6 @@ EXTRAS: dict[str, Extra] = {
     # Momentum
     "bias": Extra(_length(26), _before),
     "brar": Extra(_length(26), _period, {"ar": 0, "br": 1}),
-    "cfo": Extra(_length(9, 2), _before),
     "cg": Extra(_length(10), _before),
     "cti": Extra(_length(12, 3), _before),
     "fisher": Extra(
@@ -112,11 +118,6 @@ EXTRAS: dict[str, Extra] = {
         {"": 0, "signal": 1},
         recursive=True,
         scale=_EXACT_SCALE,
-    ),
-    "inertia": Extra(
-        (_whole("length", 20, 2), _whole("rvi_length", 14, 2)),
-        lambda p: int(p["length"]) - 1 + 2 * (int(p["rvi_length"]) - 1),
-        recursive=True,
     ),
     "kst": Extra(
         (
@@ -130,7 +131,6 @@ EXTRAS: dict[str, Extra] = {
     ),
     # Its length only asks for so many candles.
     "lrsi": Extra((_real("gamma", 0.5, 0.01, 0.99),), _rows(1), recursive=True, fixed={"length": 1}),
-    "pgo": Extra(_length(14), lambda p: 2 * int(p["length"]) - 1, recursive=True),
     "po": Extra(_length(14, 2), _before),
     "psl": Extra(_length(12), _period),
     "qqe": Extra(
@@ -170,7 +170,11 @@ EXTRAS: dict[str, Extra] = {
     ),
     "vwmacd": Extra(_FAST_SLOW_SIGNAL, _crossing, {"": 0, "hist": 1, "signal": 2}),
     # Overlap
-    "alma": Extra((_whole("length", 10), _real("sigma", 6.0), _real("distribution_offset", 0.85, 0, 1)), _before),
+    "alma": Extra(
+        (_whole("length", 10), _real("sigma", 6.0), _real("distribution_offset", 0.85, _LOWEST, 1 - _LOWEST)),
+        _before,
+        sent=_mirrored,
+    ),
     "fwma": Extra(_length(10), _before),
     "hilo": Extra(
         (_whole("high_length", 13), _whole("low_length", 21)),
@@ -224,11 +228,10 @@ EXTRAS: dict[str, Extra] = {
         on_price=True,
         fixed={"tvmode": True},
     ),
-    "cpr": Extra((), _rows(1), {"top": 0, "pivot": 1, "bottom": 2, "r1": 3, "r2": 4, "s1": 5, "s2": 6}, on_price=True),
+    "cpr": Extra((), _rows(1), {"tc": 0, "pivot": 1, "bc": 2, "r1": 3, "r2": 4, "s1": 5, "s2": 6}, on_price=True),
     "decreasing": Extra(_length(1), _period),
-    "edecay": Extra(_length(5), _before, recursive=True, on_price=True),
+    "edecay": Extra(_length(100), _before, recursive=True, on_price=True),
     "increasing": Extra(_length(1), _period),
-    "pmax": Extra((_whole("length", 10), _real("multiplier", 3.0)), _period, recursive=True, on_price=True),
     "ttm_trend": Extra(_length(6), _before),
     # Volatility
     "aberration": Extra(
@@ -313,8 +316,12 @@ LEFT_OUT: dict[str, str] = {
     "xsignals": "It turns a series into trades; write a rule with crosses_above.",
     # Its code does not do what it is named for
     "avolume": "It is 'hvol(20)' with a year of 252 days fixed.",
-    "decay": "It falls by a fixed part of one quote unit, whatever the price; 'edecay(5)' decays by a ratio.",
+    "decay": "It falls by a fixed part of one quote unit, whatever the price; 'edecay(100)' decays by a ratio.",
+    "cfo": "The library compares the close with the forecast for the next candle; 'fosc(9)' does it with this one's.",
     "ebsw": "The library's code takes degrees for radians; 'ht_sine' and 'msw(5)' are sine waves too.",
+    "inertia": "The library smooths another volatility than Dorsey's; write 'linearreg(20) of rvi(14,10)'.",
+    "pgo": "The library averages the true range twice; a rule may divide (close - sma_14) by 'ema(14) of trange'.",
+    "pmax": "The library lets the close cross the stops where its author has the average; 'supertrend' is its kin.",
     "stc": "The library's code stands still while MACD is below zero; 'stoch' and 'macd' are its two parts.",
     "vfi": "The library cuts off at a fifth of the price, so it is nearly always zero; 'cmf(20)' measures flow.",
 }

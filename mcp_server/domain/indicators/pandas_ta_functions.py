@@ -81,7 +81,7 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
     native = {"talib": False} if "talib" in inspect.signature(_function(name)).parameters else {}
     try:
         with np.errstate(all="ignore"):
-            answer = _function(name)(**columns, **parameters, **native, **extra.fixed)
+            answer = _function(name)(**columns, **extra.sent(parameters), **native, **extra.fixed)
             table = np.asarray(answer, dtype=np.float64).reshape(rows, -1)
             outputs = [table[:, position] * extra.factor for position in extra.outputs.values()]
     except Exception:  # what it refuses it answers with None, fewer columns, or whatever its arithmetic raises

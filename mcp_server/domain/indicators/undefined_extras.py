@@ -17,7 +17,6 @@ from mcp_server.domain.indicators.quiet import (
     masks,
     memory,
     quiet,
-    true_ranges,
 )
 
 
@@ -78,6 +77,4 @@ _RULES: dict[str, Rule] = {
     "rsx": lambda inputs, p: quiet(changes(inputs[0]), ceil(20 * (float(p["length"]) + 2))),
     # Sine wave: a line that doesn't change has no phase.
     "msw": lambda inputs, p: quiet(changes(inputs[0]), int(p["period"]) - 1),
-    # Pretty good oscillator: no true range since the start.
-    "pgo": lambda inputs, _: quiet(true_ranges(inputs)),
 }

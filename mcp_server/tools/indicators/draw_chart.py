@@ -24,12 +24,15 @@ from mcp_server.toolkit import (
 )
 
 if TYPE_CHECKING:
-    from mcp_server.charts.chart import Chart, Marks
+    from mcp_server.charts.chart import Chart, Joins, Marks
+    from mcp_server.domain.candles import Floats
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
     from mcp_server.storage.journal import Entry
 
 MOST_SIGNALS = 5_000
+PIVOT_CANDLES = 3
+"""Divergences are those that detect_divergence finds by default."""
 
 
 class DrawnChart(HistoryAnswer, Picture):
@@ -51,15 +54,18 @@ async def draw_chart(
     limit: Annotated[int, Field(ge=20, le=500)] = 120,
     indicators: Annotated[tuple[str, ...], Field(max_length=10)] = ("ema(50)", "rsi(14)"),
     strategy_name: Annotated[str | None, Field(max_length=64, description="Mark its signals")] = None,
+    divergence_of: Annotated[str | None, Field(description="Spec: draw its divergences")] = None,
     theme: Literal["dark", "light"] = "dark",
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> DrawnChart:
     """Draw candles, volume and indicators as an image for people; other tools give numbers."""
     from mcp_server.domain.chart_layout import layout
+    from mcp_server.domain.divergence.search import parse_oscillator
     from mcp_server.domain.indicators.spec import parse_specs
 
-    specs = await anyio.to_thread.run_sync(parse_specs, indicators)
+    oscillator = None if divergence_of is None else await anyio.to_thread.run_sync(parse_oscillator, divergence_of)
+    specs = await anyio.to_thread.run_sync(parse_specs, (*indicators, *([divergence_of] if divergence_of else [])))
     await anyio.to_thread.run_sync(layout, specs)  # what does not fit is refused before anything is fetched
     moment, count = call.moment(as_of), limit + max([spec.history for spec in specs], default=0)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, count, moment)
@@ -72,7 +78,8 @@ async def draw_chart(
         from mcp_server.charts.caption import caption
         from mcp_server.charts.draw import draw
 
-        chart = _chart(history, first, specs, _marks(strategy_name, entries, history, first), theme)
+        marks = _marks(strategy_name, entries, history, first)
+        chart = _chart(history, first, specs, marks, oscillator, theme)
         return _answer(history, _notes(history, specs, entries), chart, caption(chart), draw(chart))
 
     return await anyio.to_thread.run_sync(draw)
@@ -130,13 +137,36 @@ def _marks(strategy_name: str | None, entries: list[Entry] | None, history: Hist
     return marks_of(strategy_name, said, drawn, history.timeframe, history.as_of_ms)
 
 
+def _joins(oscillator: Spec | None, columns: dict[str, Floats], history: History, first: int) -> Joins | None:
+    """Find the divergences whose pivots are both among the candles drawn."""
+    if oscillator is None:
+        return None
+    from mcp_server.charts.chart import Join, Joins
+    from mcp_server.domain.divergence.find import find_divergences
+
+    column = oscillator.columns[0]
+    found = find_divergences(history.candles, columns[column], PIVOT_CANDLES, len(history.candles) - first)
+    joins = [
+        Join(each.first - first, each.second - first, each.direction == "bullish", each.kind == "hidden")
+        for each in found
+        if each.first >= first
+    ]
+    return Joins(column, tuple(joins))
+
+
 def _chart(
-    history: History, first: int, specs: tuple[Spec, ...], marks: Marks | None, theme: Literal["dark", "light"]
+    history: History,
+    first: int,
+    specs: tuple[Spec, ...],
+    marks: Marks | None,
+    oscillator: Spec | None,
+    theme: Literal["dark", "light"],
 ) -> Chart:
     from mcp_server.charts.chart import Chart
     from mcp_server.domain.chart_layout import layout
     from mcp_server.domain.indicators.compute import compute
 
+    columns = compute(specs, history.candles)
     return Chart(
         symbol=history.symbol,
         exchange=history.exchange,
@@ -145,8 +175,9 @@ def _chart(
         simulated=history.simulated,
         candles=history.candles.slice(first),
         layout=layout(specs),
-        columns={name: values[first:] for name, values in compute(specs, history.candles).items()},
+        columns={name: values[first:] for name, values in columns.items()},
         marks=marks,
+        joins=_joins(oscillator, columns, history, first),
         theme=theme,
     )
 
