@@ -11,11 +11,13 @@ import csv
 import io
 import json
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
+import anyio
+import anyio.from_thread
 import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
@@ -27,17 +29,23 @@ from pydantic.json_schema import SkipJsonSchema
 from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.domain.timeframes import iso, parse_moment
-from mcp_server.errors import TraderError
+from mcp_server.errors import BadInput, TraderError
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Floats
+    from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
     from mcp_server.storage.journal import Journal
     from mcp_server.storage.strategies import StrategyFolders
 
+T = TypeVar("T")
+
 AS_OF_HEADER = "x-trader-as-of"
 EXCHANGE_HEADER = "x-trader-exchange"
+
+WORK_S = 29.0
+"""No call takes longer; its candles have 26 of these seconds to come."""
 
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
 ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")]
@@ -57,6 +65,8 @@ class Kit:
     default_exchange: str
     as_of: datetime | None
     tool_names: dict[str, bool]
+    drawing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
+    """How many charts are drawn at a time: each takes a processor and some 30 MB while it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Call:
 
     kit: Kit
     headers: Mapping[str, str] = field(default_factory=dict)
+    until: float = field(default_factory=lambda: anyio.current_time() + WORK_S)
 
     def moment(self, as_of: str | None) -> datetime:
         """Give the moment to answer for: the earliest of now, the argument, the header and the setting.
@@ -82,6 +93,18 @@ class Call:
     def exchange(self, exchange: str | None) -> str:
         """Give the exchange to ask: the argument, else the header's (a run's own), else the server's default."""
         return exchange or self.headers.get(EXCHANGE_HEADER) or self.kit.default_exchange
+
+    async def bounded(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run what may take long in a thread; give it up when the caller does, or when the call's time is over.
+
+        The thread ends at its next `check_patience`, or with its work.
+
+        Raises:
+            BadInput: the time is over.
+        """
+        with anyio.CancelScope(deadline=self.until):
+            return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
+        raise BadInput(f"This takes longer than {WORK_S:g} s to compute. Ask for fewer indicators or shorter periods.")
 
 
 class Answer(BaseModel):
@@ -169,9 +192,29 @@ def about(history: History) -> dict[str, Any]:
     }
 
 
+def caveats(specs: Sequence[Spec]) -> list[str]:
+    """Say of which indicators the level, the last value or the past is not what it seems."""
+    said = {
+        "Running totals, which depend on the first candle used, so only their changes count: ": "running",
+        "Not settled within the candles used, so it still depends on the first of them: ": "unsettled",
+        "Later candles change past values, so no rule may use it: ": "repaints",
+    }
+    having = {
+        "running": [spec.text for spec in specs if spec.running],
+        "unsettled": [spec.text for spec in specs if not spec.settled],
+        "repaints": [spec.text for spec in specs if spec.repaints],
+    }
+    return [f"{text}{', '.join(having[kind])}." for text, kind in said.items() if having[kind]]
+
+
 def last_value(values: Floats) -> float | None:
     """Give the last of an indicator's values, or None where there is none or it is undefined."""
     return float(values[-1]) if len(values) and values[-1] == values[-1] else None
+
+
+def check_patience() -> None:
+    """End the work of this thread when nobody waits for it any more; called between its parts."""
+    anyio.from_thread.check_cancelled()
 
 
 ToolFunction = Callable[..., Awaitable[Answer]]

@@ -397,7 +397,6 @@ ENTRIES: dict[str, Entry] = {
     "linearreg(14)": Entry(lambda c: fitted(c.close, 14, 0)),
     "linearreg_slope(14)": Entry(lambda c: slope(c.close, 14)),
     "tsf(14)": Entry(lambda c: fitted(c.close, 14, 1)),
-    "vidya(14)": Entry(lambda c: vidya(c.close, 14)),
     "ssf(10)": Entry(lambda c: super_smoother(c.close, 10)),
     "fwma(10)": Entry(lambda c: weighted(c.close, [1, 1, 2, 3, 5, 8, 13, 21, 34, 55])),
     "alma(10)": Entry(lambda c: gaussian(c.close, 10, 6, 0.85)),

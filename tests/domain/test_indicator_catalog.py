@@ -53,7 +53,7 @@ def test_it_holds_all_of_ta_lib_and_all_that_the_other_library_has_beyond_it() -
     assert set(catalog.names()) == ta_lib | set(EXTRAS)
     assert other - ta_lib == set(EXTRAS) | set(LEFT_OUT)
     assert not set(EXTRAS) & (ta_lib | set(LEFT_OUT))
-    assert len(catalog.names()) == 265
+    assert len(catalog.names()) == 264
 
 
 @pytest.mark.parametrize("name", sorted(LEFT_OUT))
@@ -231,3 +231,32 @@ def test_every_entry_has_its_page_in_the_documentation() -> None:
     for name in catalog.names():
         assert f"`{name}" in page, name
     assert pandas_ta_functions.library_names() - talib_functions.names() - set(EXTRAS) <= set(LEFT_OUT)
+
+
+@pytest.mark.parametrize("name", [n for n in catalog.names() if n not in BOUNDED])
+def test_a_flat_stretch_is_forgotten(name: str) -> None:
+    """Prices that stand still for a while leave nothing undefined behind for good."""
+    moving, flat = made_candles(400), np.full(20, 50.0)
+    parts = (moving.open, moving.high, moving.low, moving.close, np.full(400, 50.0))
+    columns = [np.concatenate([part, flat, part, part]) for part in parts]
+
+    for values in compute([parse_spec(name)], Candles(np.arange(1_220) * 3_600_000, *columns)).values():
+        assert np.isfinite(values[-20:]).all()
+
+
+@pytest.mark.parametrize("text", ["adx(1000)", "rsi(1000)", "sma(5) of adx(1000)"])
+def test_what_no_history_settles_is_marked(text: str) -> None:
+    spec = parse_spec(text)
+
+    assert (spec.settled, spec.history, spec.running) == (False, 10_000, False)
+
+
+@pytest.mark.parametrize("text", ["obv", "sma(3) of obv", "rsi(14) of vwap", "tos_stdevall", "sma(2) of sma(2) of ad"])
+def test_what_is_computed_of_a_running_total_is_one(text: str) -> None:
+    assert parse_spec(text).running
+
+
+def test_nearly_every_entry_is_settled_with_its_defaults() -> None:
+    unsettled = [name for name in catalog.names() if not parse_spec(name).settled]
+
+    assert unsettled == []

@@ -134,14 +134,14 @@ def test_without_any_movement_since_the_start_there_is_no_value(name: str) -> No
         assert np.isnan(output).all()
 
 
-@pytest.mark.parametrize("name", WINDOWED)
+@pytest.mark.parametrize("name", [*WINDOWED, *CYCLES, "ttm_trend"])
 def test_a_window_without_movement_has_no_value_whatever_was_before(name: str) -> None:
     for output in values(name, moved_then_flat()):
         assert np.isfinite(output[250:300]).all()
         assert np.isnan(output[-1])
 
 
-@pytest.mark.parametrize("name", [*SINCE_START, *CYCLES])
+@pytest.mark.parametrize("name", SINCE_START)
 def test_what_is_smoothed_since_the_start_keeps_its_value_when_movement_ends(name: str) -> None:
     for output in values(name, moved_then_flat()):
         assert np.isfinite(output[-100:]).all()

@@ -83,7 +83,7 @@ async def test_what_was_confirmed_is_said_ever_after_and_was_not_said_before(ask
         then = table(await ask("detect_divergence", **BTC, lookback=200, as_of=confirmed_at))
         before_ms = to_ms(parse_moment(confirmed_at)) - 1
         before = table(await ask("detect_divergence", **BTC, lookback=200, as_of=iso(before_ms)))
-        assert {**row, "invalidated_at": None} in then
+        assert {**row, "invalidated_at": None, "came_true": None, "decided_at": None} in then
         assert confirmed_at not in {other["confirmed_at"] for other in before}
 
 
@@ -212,3 +212,15 @@ async def test_on_recorded_candles_divergences_are_plausible_and_have_a_record(r
     assert kinds == {(direction, kind) for direction in ("bullish", "bearish") for kind in ("regular", "hidden")}
     assert len(moments) // 3 < held < len(moments)
     assert min(samples) > 0
+
+
+async def test_what_came_of_it_is_told_once_it_is_decided(ask: Ask) -> None:
+    rows = [row for row in table(await ask("detect_divergence", **BTC, lookback=200)) if row["decided_at"]]
+    assert rows
+    for row in rows:
+        decided_ms = to_ms(parse_moment(row["decided_at"]))
+        for as_of_ms, told in ((decided_ms, row["came_true"]), (decided_ms - 1, None)):
+            then = table(await ask("detect_divergence", **BTC, lookback=200, as_of=iso(as_of_ms)))
+            (same,) = [other for other in then if other["first_time"] == row["first_time"]
+                       and other["second_time"] == row["second_time"]]  # fmt: skip
+            assert same["came_true"] is told

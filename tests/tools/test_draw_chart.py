@@ -94,14 +94,25 @@ async def test_themes_and_timeframes_make_other_pictures(client: Client) -> None
     assert max(map(len, pictures)) < 150_000
 
 
-async def test_the_largest_chart_stays_below_200_kb(client: Client) -> None:
+async def test_a_large_chart_stays_below_200_kb(client: Client) -> None:
     indicators = ["bbands(20)", "ema(200)", "rsi(14)", "macd"]
     assert len(await _png(client, limit=500, indicators=indicators)) < 200_000
 
 
 async def test_an_indicator_that_repaints_is_said_to(client: Client) -> None:
     said = answer_of(await _result(client, limit=20, indicators=["tos_stdevall", "rsi(14)"]))
-    assert said["note"] == "Later candles change past values of tos_stdevall: it looked different at the time."
+    assert "Later candles change past values, so no rule may use it: tos_stdevall." in said["note"]
+
+
+async def test_a_running_total_on_the_price_is_said_to_begin_somewhere(client: Client) -> None:
+    said = answer_of(await _result(client, limit=20, indicators=["vwap", "sma(3) of obv"]))
+    assert "so only their changes count: vwap, sma(3) of obv." in said["note"]
+
+
+async def test_divergences_of_an_output_that_is_drawn_already_add_no_second_panel(ask: Ask) -> None:
+    said = await ask("draw_chart", symbol="BTC/USDT", indicators=["macd"], divergence_of="macd.hist")
+    assert set(said["values"]) == {"macd", "macd_signal", "macd_hist"}
+    assert "Confirmed divergences of macd_hist: " in said["drawn"]
 
 
 @pytest.mark.parametrize(

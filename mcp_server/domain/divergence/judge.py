@@ -25,12 +25,14 @@ class Judged:
         sample: how many earlier divergences of the same direction and kind it is judged by.
         came_true: how many of them came true.
         invalidated: the first candle that closed beyond the second pivot, or None.
+        outcome: what came of it since, or None while that is open.
     """
 
     divergence: Divergence
     sample: int
     came_true: int
     invalidated: int | None
+    outcome: "Outcome | None" = None
 
     @property
     def confidence(self) -> float | None:
@@ -42,7 +44,9 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
+    """Which way price went first, by one ATR, and at which candle."""
+
     decided: int
     came_true: bool
 
@@ -52,7 +56,8 @@ def judge(candles: Candles, atr: Floats, found: Sequence[Divergence], since: int
 
     An earlier one counts when it was confirmed within the `SAMPLE_CANDLES` before and decided by then. It came true
     when price, from the close that confirmed it, touched one ATR (as of that close) the indicated way before one ATR
-    the other way; a candle that touches both counts against it. Later candles change nothing but `invalidated`.
+    the other way; a candle that touches both counts against it. Later candles change nothing but
+    `invalidated` and `outcome`.
 
     Args:
         candles: n candles.
@@ -66,7 +71,7 @@ def judge(candles: Candles, atr: Floats, found: Sequence[Divergence], since: int
     return [_judged(candles, divergence, outcomes) for divergence in wanted]
 
 
-def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence, _Outcome | None]) -> Judged:
+def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence, Outcome | None]) -> Judged:
     known = [
         outcome.came_true
         for other, outcome in outcomes.items()
@@ -75,10 +80,10 @@ def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence,
         and other.confirmed >= divergence.confirmed - SAMPLE_CANDLES
         and (other.direction, other.kind) == (divergence.direction, divergence.kind)
     ]
-    return Judged(divergence, len(known), sum(known), _invalidated(candles, divergence))
+    return Judged(divergence, len(known), sum(known), _invalidated(candles, divergence), outcomes[divergence])
 
 
-def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> _Outcome | None:
+def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> Outcome | None:
     """Say whether a divergence came true, and when that was decided; None while it is not, or without an ATR."""
     at = divergence.confirmed
     distance = float(atr[at])
@@ -90,7 +95,7 @@ def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> _Outcome 
     decided = min((touch for touch in (towards, against) if touch is not None), default=None)
     if decided is None:
         return None
-    return _Outcome(at + 1 + decided, towards == decided and against != decided)
+    return Outcome(at + 1 + decided, towards == decided and against != decided)
 
 
 def _invalidated(candles: Candles, divergence: Divergence) -> int | None:

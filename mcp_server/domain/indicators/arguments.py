@@ -28,7 +28,8 @@ def read_arguments(text: str, indicator: Indicator, arguments: str) -> dict[str,
     given: dict[str, Number] = {}
     pieces = arguments.split(",") if arguments.strip() else []
     if len(pieces) > len(indicator.parameters):
-        raise BadInput(f"{text!r} has {len(pieces)} parameters. {takes(indicator)}.")
+        most = len(indicator.parameters)
+        raise BadInput(f"{text!r} has {len(pieces)} parameters where {most} can be. {takes(indicator)}.")
     for position, piece in enumerate(pieces):
         match = _ARGUMENT.fullmatch(piece)
         if match is None:
@@ -45,7 +46,7 @@ def read_arguments(text: str, indicator: Indicator, arguments: str) -> dict[str,
 def takes(indicator: Indicator) -> str:
     """Say what parameters an indicator takes."""
     if not indicator.parameters:
-        return f"{indicator.name!r} takes none"
+        return f"{indicator.name!r} takes no parameters"
     return f"It takes {indicator.signature}"
 
 

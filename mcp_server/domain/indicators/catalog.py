@@ -45,6 +45,8 @@ def find(name: str) -> Indicator:
         return talib_functions.describe(name)
     if name in EXTRAS:
         return pandas_ta_functions.describe(name)
+    if name in ("open", "high", "low", "close", "volume"):
+        raise NotFound(f"{name!r} is a candle's own column. Write 'sma(20) of {name}'; rules have the column itself.")
     if name in LEFT_OUT:
         raise NotFound(f"{name!r} is not in the catalogue. {LEFT_OUT[name]}")
     near = _nearest(name)

@@ -1,16 +1,21 @@
 """Computes indicators over candles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators.catalog import call, find
 from mcp_server.domain.indicators.spec import Spec
 
 
-def compute(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
+def compute(specs: Sequence[Spec], candles: Candles, check: Callable[[], None] | None = None) -> dict[str, Floats]:
     """Compute each indicator over all candles.
 
     A row depends on its own candle and earlier ones only, but for the few that are marked as repainting.
+
+    Args:
+        specs: what to compute.
+        candles: n candles.
+        check: called before each of them; what it raises ends the work.
 
     Returns:
         Column name → values, one per candle: prices in quote, the rest in the indicator's own unit. NaN in the warm-up
@@ -21,6 +26,8 @@ def compute(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
     """
     columns: dict[str, Floats] = {}
     for spec in specs:
+        if check is not None:
+            check()
         columns.update(zip(spec.columns, _outputs(spec, candles), strict=True))
     return columns
 

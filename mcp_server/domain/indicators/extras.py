@@ -33,6 +33,8 @@ class Extra:
             values don't depend on the prices' unit.
         factor: its values are multiplied by this.
         sent: makes of the parameters what the library is given, where that is not the same.
+        of_close: it is computed of the close only, as other series can take it out of its depth.
+        wants: what its parameters must be together, told where the library refuses them.
         zeros: a missing value after the warm-up is zero.
     """
 
@@ -46,6 +48,8 @@ class Extra:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     scale: float = 1.0
     factor: float = 1.0
+    of_close: bool = False
+    wants: str = "Stay nearer to its defaults."
     sent: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     zeros: bool = False
 
@@ -82,9 +86,7 @@ def _mirrored(p: Mapping[str, Any]) -> Mapping[str, Any]:
 _FAST_SLOW_SIGNAL = (_whole("fast", 12), _whole("slow", 26), _whole("signal", 9))
 _SQUEEZE = (_whole("bb_length", 20, 2), _real("bb_std", 2.0), _whole("kc_length", 20))
 _MOMENTUM = (_whole("mom_length", 12), _whole("mom_smooth", 6))
-_HOLT_WINTER = tuple(
-    _real(name, start, _LOWEST, 1 - _LOWEST) for name, start in zip(("na", "nb", "nc"), (0.2, 0.1, 0.1), strict=True)
-)
+_HOLT_WINTER = (_real("na", 0.2, 0.1, 0.99), _real("nb", 0.1, 0.01, 0.5), _real("nc", 0.1, 0.01, 0.5))
 _EXACT_SCALE = 2.0**40  # a power of two changes no digit
 
 
@@ -160,6 +162,7 @@ EXTRAS: dict[str, Extra] = {
         ),
         _squeeze,
         {"": 0, "on_wide": 1, "on_normal": 2, "on_narrow": 3, "off": 4, "no": 5},
+        wants="kc_scalar_wide must be above kc_scalar_normal, and that above kc_scalar_narrow.",
     ),
     "td_seq": Extra((), _rows(4), {"up": 0, "down": 1}, zeros=True),
     "trixh": Extra(
@@ -189,14 +192,13 @@ EXTRAS: dict[str, Extra] = {
         fixed={"as_dataframe": True, "include_chikou": False},  # that one is the close of the future
     ),
     "jma": Extra((_whole("length", 7, 2), _real("phase", 0.0, -100, 100)), _before, recursive=True),
-    "mcgd": Extra((_whole("length", 10), _real("c", 1.0, 0.5, 1)), _before, recursive=True),
+    "mcgd": Extra((_whole("length", 10), _real("c", 1.0, 0.5, 1)), _before, recursive=True, of_close=True),
     "pwma": Extra(_length(10), _before),
     "rainbow": Extra(
         _length(2), lambda p: 10 * int(p["length"]) - 1, {str(number + 1): number for number in range(10)}
     ),
     "sinwma": Extra(_length(14), _before),
     "ssf": Extra((_whole("length", 10), _whole("poles", 2, 2, 3)), _before, recursive=True),
-    "vidya": Extra(_length(14), _before, recursive=True),
     # Returns and statistics
     "log_return": Extra(_length(1), _period),
     "entropy": Extra((_whole("length", 10, 2), _real("base", 2.0, 1.01)), _before),
@@ -209,6 +211,7 @@ EXTRAS: dict[str, Extra] = {
         _rows(1),
         {"": 0, "lower1": 1, "upper1": 2, "lower2": 3, "upper2": 4, "lower3": 5, "upper3": 6},
         on_price=True,
+        running=True,
         repaints=True,
     ),
     "zscore": Extra(_length(30, 2), _before),
@@ -271,6 +274,7 @@ EXTRAS: dict[str, Extra] = {
         {"fast": 3, "slow": 4, "long": 5, "short": 6},
         recursive=True,
         running=True,
+        wants="fast and slow must differ.",
     ),
     "emv": Extra((), _rows(1)),
     "eom": Extra((_whole("length", 14), _real("divisor", 1e8, _LOWEST, 1e12)), _period),
@@ -323,6 +327,7 @@ LEFT_OUT: dict[str, str] = {
     "pgo": "The library averages the true range twice; a rule may divide (close - sma_14) by 'ema(14) of trange'.",
     "pmax": "The library lets the close cross the stops where its author has the average; 'supertrend' is its kin.",
     "stc": "The library's code stands still while MACD is below zero; 'stoch' and 'macd' are its two parts.",
+    "vidya": "The library's average has no value any more once prices stood still; 'kama(10)' adapts to movement too.",
     "vfi": "The library cuts off at a fifth of the price, so it is nearly always zero; 'cmf(20)' measures flow.",
 }
 """What pandas-ta-classic has and the catalogue leaves out: what to write instead, or why."""

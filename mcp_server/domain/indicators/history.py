@@ -12,8 +12,8 @@ from mcp_server.domain.indicators.indicator import Number
 LEAST_HISTORY = 250
 MOST_HISTORY = 10_000
 
-_TOLERANCE = 1e-10
-"""Relative, and ten times stricter than what is promised."""
+_TOLERANCE, _STABLE = 1e-10, 1e-9
+"""Relative: what is aimed at, ten times stricter than what is promised."""
 
 _ENDS = tuple(range(MOST_HISTORY + 50, MOST_HISTORY + 950, 37))
 """The decisions at which a short history is compared with the whole one, as numbers of candles."""
@@ -25,31 +25,28 @@ _FEW = 5
 @lru_cache(maxsize=1024)
 def wanted_history(
     name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...], longest_period: int
-) -> int:
-    """Count the candles after which the last value is stable to 1e-9 relative.
+) -> tuple[int, bool]:
+    """Count the candles after which the last value is stable to 1e-9 relative, and say whether it is then.
 
     Smoothing of any kind (EMA, Wilder's, nested) forgets its start slowly, and TA-Lib's metadata doesn't say how
     slowly. So it is measured: on a fixed made-up series, the last value from a short history is compared with the one
     from the whole at several decisions, and the history grows until it agrees, then by a quarter more for safety.
 
     Returns:
-        At least 250 and ten times the longest period, at most 10,000. A running total (OBV, AD, VWAP) depends on where
-        it starts however long the history: it gets the least, and only its changes mean something.
+        At least 250 and ten times the longest period, at most 10,000: with some periods even those are not enough. A
+        running total (OBV, AD, VWAP) depends on where it starts however long the history: it gets the least, and only
+        its changes mean something.
     """
     warm_up = lookback(find(name), dict(parameters))
     least = min(max(LEAST_HISTORY, 10 * longest_period, warm_up + 1), MOST_HISTORY)
     probe = _Probe(name, inputs, parameters)
-    if name in EXTRAS and not EXTRAS[name].recursive:
-        return least
-    if (first := probe.error(least)) <= _TOLERANCE:
-        return least
-    history, error = least, first
+    if find(name).running or (name in EXTRAS and not EXTRAS[name].recursive):
+        return least, True
+    history, error = least, probe.error(least)
     while error > _TOLERANCE and history < MOST_HISTORY:
         history = min(history * 5 // 4, MOST_HISTORY)
         error = probe.error(history)
-    if error <= _TOLERANCE or error < first / 100:
-        return min(history * 5 // 4, MOST_HISTORY)
-    return least
+    return (least if history == least else min(history * 5 // 4, MOST_HISTORY)), error <= _STABLE
 
 
 class _Probe:

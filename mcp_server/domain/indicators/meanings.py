@@ -274,7 +274,6 @@ MEANINGS: dict[str, str] = {
     "trixh": "Percent change of a triple smoothed average with signal line and histogram: momentum turns",
     "ttm_trend": "1 when the close is above the average middle of the last candles, -1 when not",
     "ui": "Depth and length of falls from recent highs in percent: 0 no drawdown, high painful",
-    "vidya": "Exponential average that speeds up with one-sided momentum and slows in a sideways market",
     "vwmacd": "Fast minus slow volume-weighted average, signal line and histogram: momentum backed by volume",
     "zscore": "How many standard deviations the close is from its mean: beyond 2 unusual, may revert",
 }
@@ -484,7 +483,6 @@ KEYWORDS: dict[str, str] = {
     "trixh": "trix oscillator exponential crossover",
     "ttm_trend": "john carter direction color following",
     "ui": "ulcer index martin downside risk volatility",
-    "vidya": "variable index dynamic average chande cmo adaptive moving",
     "vwmacd": "volume weighted macd moving average convergence divergence crossover",
     "zscore": "z score standardized normalized mean reversion statistical overbought oversold pairs",
 }

@@ -48,7 +48,7 @@ def describe(name: str) -> Indicator:
         group=_GROUPS[category],
         library="pandas-ta-classic",
         inputs=tuple(_COLUMNS[argument] for argument in inputs),
-        sources=1 if inputs[0] == "close" else 0,
+        sources=1 if inputs[0] == "close" and not extra.of_close else 0,
         parameters=extra.parameters,
         outputs=tuple(extra.outputs),
         on_price=extra.on_price or category == "overlap",
@@ -85,7 +85,7 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
             table = np.asarray(answer, dtype=np.float64).reshape(rows, -1)
             outputs = [table[:, position] * extra.factor for position in extra.outputs.values()]
     except Exception:  # what it refuses it answers with None, fewer columns, or whatever its arithmetic raises
-        raise BadInput(f"{name!r} can't be computed with {dict(parameters)}. Stay nearer to its defaults.") from None
+        raise BadInput(f"{name!r} can't be computed with {dict(parameters)}. {extra.wants}") from None
     masks = np.broadcast_to(undefined(name, inputs, parameters), (len(outputs), rows))
     return tuple(
         _defined(values, warm_up, mask, zeros=extra.zeros) for values, mask in zip(outputs, masks, strict=True)

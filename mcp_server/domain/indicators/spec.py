@@ -1,7 +1,7 @@
 """Indicator specs: the text `rsi(14)`, `ema(50) of volume` or `sma(9) of rsi(14)`, and what it stands for."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -42,6 +42,8 @@ class Spec:
         history: counts the candles wanted for a last value that is stable to 1e-9 relative (at most 10,000).
         picked: the positions of its outputs among the entry's.
         repaints: later candles change its past values.
+        running: it adds up from the first candle on, or is computed of what does: its level depends on where that is.
+        settled: with `history` candles its last value is stable; false where even 10,000 are not enough.
     """
 
     text: str = field(compare=False)
@@ -54,16 +56,23 @@ class Spec:
     history: int
     picked: tuple[int, ...] = (0,)
     repaints: bool = False
+    running: bool = False
+    settled: bool = True
 
 
-def parse_specs(texts: Sequence[str]) -> tuple[Spec, ...]:
+def parse_specs(texts: Sequence[str], check: Callable[[], None] | None = None) -> tuple[Spec, ...]:
     """Read a list of indicator specs, in their order; the same one twice is one.
+
+    How much history a new one wants is measured, which takes up to two seconds: `check` is called before each, and what
+    it raises ends the work.
 
     Raises:
         BadInput: what is wrong with each of them, a line each, or two different ones name the same column.
     """
     read, problems = list[Spec](), list[str]()
     for text in texts:
+        if check is not None:
+            check()
         try:
             read.append(parse_spec(text))
         except TraderError as error:
@@ -102,7 +111,11 @@ def parse_spec(text: str) -> Spec:
         BadInput: bad syntax, an unknown parameter, column or output, or a number out of its range.
         NotFound: an unknown indicator; the message has the nearest.
     """
-    match = _HEAD.match(text) if len(text) <= _MOST_CHARACTERS else None
+    if len(text) > _MOST_CHARACTERS:
+        raise BadInput(
+            f"{text[:60]!r} … is longer than {_MOST_CHARACTERS} characters. Leave out parameters and spaces."
+        )
+    match = _HEAD.match(text)
     if match is None:
         raise _unreadable(text)
     spec, rest = _read(text, text, match, 1)
@@ -135,7 +148,8 @@ def _read(text: str, part: str, match: re.Match[str], depth: int) -> tuple[Spec,
     longest = max((int(parameters[p.name]) for p in indicator.parameters if p.is_period), default=1)
     plain = zip(inputs, indicator.inputs, strict=True)
     columns_of = tuple(default if isinstance(source, Spec) else source for source, default in plain)
-    history = wanted_history(indicator.name, columns_of, tuple(parameters.items()), longest)
+    history, settled = wanted_history(indicator.name, columns_of, tuple(parameters.items()), longest)
+    running = indicator.running or any(spec.running for spec in inner)
     spec = Spec(
         text=part[: len(part) - len(rest)].strip(),
         function=indicator.name,
@@ -147,6 +161,8 @@ def _read(text: str, part: str, match: re.Match[str], depth: int) -> tuple[Spec,
         history=min(history + max((spec.history for spec in inner), default=0), MOST_HISTORY),
         picked=picked,
         repaints=indicator.repaints or any(spec.repaints for spec in inner),
+        running=running,
+        settled=running or (settled and all(spec.settled for spec in inner)),
     )
     return spec, rest
 

@@ -66,8 +66,11 @@ def _rvi(inputs: Sequence[Floats], p: Parameters) -> Mask:
 
 
 def _cycle(inputs: Sequence[Floats], _: Parameters) -> Mask:
-    """HT_DCPERIOD, HT_DCPHASE, HT_SINE, HT_TRENDMODE: a line that never changed has no cycle, hence no phase."""
-    return quiet(changes(inputs[0]))
+    """HT_DCPERIOD, HT_DCPHASE, HT_SINE, HT_TRENDMODE: a line that doesn't change has no cycle, hence no phase.
+
+    After thirty such candles nothing but rounding is left of the movement before.
+    """
+    return quiet(changes(inputs[0]), 30)
 
 
 def _stochrsi(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask]:

@@ -64,6 +64,21 @@ def _qqe(inputs: Sequence[Floats], _: Parameters) -> Mask:
     return quiet(changes(inputs[0]))
 
 
+def _squeeze(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, ...]:
+    """SQUEEZE: the flags compare bands and channels without a width; the momentum of flat prices is 0."""
+    high, low, close = inputs
+    moved = changes(close) | (high != low)
+    flat = quiet(moved, int(max(p["bb_length"], p["kc_length"])))
+    flags = 5 if "kc_scalar_wide" in p else 3
+    return np.zeros(len(close), dtype=np.bool_), *([flat] * flags)
+
+
+def _ttm_trend(inputs: Sequence[Floats], p: Parameters) -> Mask:
+    """TTM_TREND: prices stood still, so the close lies neither above nor below their average."""
+    high, low, close = inputs
+    return quiet(changes(close) | (high != low), int(p["length"]))
+
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("cti", "kurtosis", "skew", "zscore"), _unchanged),
     "cdl_z": _cdl_z,
@@ -71,6 +86,9 @@ _RULES: dict[str, Rule] = {
     "fisher": _fisher,
     "rvgi": _rvgi,
     "qqe": _qqe,
+    "squeeze": _squeeze,
+    "squeeze_pro": _squeeze,
+    "ttm_trend": _ttm_trend,
     # Laguerre RSI: the four filters are the same: no change since the start.
     "lrsi": lambda inputs, p: quiet(changes(inputs[0]), memory(1 - float(p["gamma"]))),
     # Jurik's RSX: the smoothed absolute change is zero, or has faded to the library's own zero.

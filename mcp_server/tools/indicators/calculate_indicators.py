@@ -7,13 +7,23 @@ from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
-import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import ROWS, AsOf, Call, CandleTimeframe, ExchangeId, Symbol, Table, tool
+from mcp_server.toolkit import (
+    ROWS,
+    AsOf,
+    Call,
+    CandleTimeframe,
+    ExchangeId,
+    Symbol,
+    Table,
+    caveats,
+    check_patience,
+    tool,
+)
 
 if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
@@ -60,10 +70,8 @@ async def calculate_indicators(
 
     Ask for all you need at once: the candles are fetched once. find_indicators tells names and parameters.
     """
-    from mcp_server.domain.indicators.spec import parse_specs
-
     symbols = [symbol] if isinstance(symbol, str) else symbol
-    specs = await anyio.to_thread.run_sync(parse_specs, indicators)
+    specs = await call.bounded(_specs, indicators)
     columns = ["open_time", "close", *(column for spec in specs for column in spec.columns)]
     if (values := len(symbols) * last * len(columns)) > MOST_VALUES:
         raise BadInput(
@@ -74,7 +82,7 @@ async def calculate_indicators(
     asked = min(wanted + last - 1, MOST_CANDLES)
     candles = call.kit.market.candles
     histories = await together(*(partial(candles, venue, name, timeframe, asked, moment) for name in symbols))
-    rows = await anyio.to_thread.run_sync(_rows, specs, histories, last)
+    rows = await call.bounded(_rows, specs, histories, last)
     return IndicatorTable(
         symbol=histories[0].symbol if isinstance(symbol, str) else [history.symbol for history in histories],
         exchange=venue,
@@ -91,6 +99,12 @@ async def calculate_indicators(
     )
 
 
+def _specs(texts: list[str]) -> tuple[Spec, ...]:
+    from mcp_server.domain.indicators.spec import parse_specs
+
+    return parse_specs(texts, check_patience)
+
+
 def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:
     """Compute the table: of each symbol its last rows, which begin with symbol, open time and close."""
     from mcp_server.domain.candles import iso_times
@@ -100,7 +114,7 @@ def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> lis
     for history in histories:
         candles = history.candles
         start = max(len(candles) - last, 0)
-        values = [column[start:].tolist() for column in compute(specs, candles).values()]
+        values = [column[start:].tolist() for column in compute(specs, candles, check_patience).values()]
         shown = candles.slice(start, len(candles))
         for time, close, *row in zip(iso_times(shown), shown.close.tolist(), *values, strict=True):
             rows.append([history.symbol, time, close, *map(_ten_digits, row)])
@@ -114,14 +128,6 @@ def _ten_digits(value: float) -> float | None:
 
 def _note(specs: Sequence[Spec], histories: Sequence[History]) -> str | None:
     """Say what a reader must know of the candles, and of indicators that are not what they seem."""
-    from mcp_server.domain.indicators.catalog import find
-
     several = len(histories) > 1
     notes = [f"{h.symbol}: {h.note}" if several else h.note for h in histories if h.note]
-    running = [spec.text for spec in specs if find(spec.function).running]
-    repainting = [spec.text for spec in specs if spec.repaints]
-    if running:
-        notes.append(f"Running totals from the first candle used, so only their changes count: {', '.join(running)}.")
-    if repainting:
-        notes.append(f"Later candles change past values, so no rule may use it: {', '.join(repainting)}.")
-    return " ".join(notes) or None
+    return " ".join([*notes, *caveats(specs)]) or None

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
 from mcp_server.domain.timeframes import iso, timeframe_ms
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, Table, about, tool
+from mcp_server.toolkit import (
+    AsOf,
+    Call,
+    CandleTimeframe,
+    ExchangeId,
+    HistoryAnswer,
+    Symbol,
+    Table,
+    about,
+    tool,
+)
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -28,7 +37,8 @@ Pivot = tuple[str, float, float]
 Row = list[str | int | float | None]
 
 COLUMNS = ["divergence_type", "kind", "first_time", "first_price", "first_oscillator", "second_time", "second_price"]
-COLUMNS += ["second_oscillator", "confirmed_at", "strength", "confidence", "sample", "invalidated_at"]
+COLUMNS += ["second_oscillator", "confirmed_at", "strength", "confidence", "sample", "came_true", "decided_at"]
+COLUMNS += ["invalidated_at"]
 MOST_ROWS = 8
 
 
@@ -41,6 +51,7 @@ class Divergences(HistoryAnswer, Table):
     strength: Percent
     confidence: Percent
     sample: int | None = None
+    came_true: bool | None = None
     description: str
     pivots: Annotated[list[Pivot], PLAIN_LIST] | None = None
     confirmed_at: str | None = None
@@ -63,10 +74,10 @@ async def detect_divergence(
     """Detect divergences of price swings and an oscillator, regular and hidden. Confirmed ones never repaint."""
     from mcp_server.domain.divergence.search import candles_wanted, parse_oscillator, search
 
-    spec = await anyio.to_thread.run_sync(parse_oscillator, oscillator)
-    wanted = await anyio.to_thread.run_sync(candles_wanted, spec, lookback, pivot_candles)
+    spec = await call.bounded(parse_oscillator, oscillator)
+    wanted = await call.bounded(candles_wanted, spec, lookback, pivot_candles)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, wanted, call.moment(as_of))
-    searched = await anyio.to_thread.run_sync(search, history.candles, spec, lookback, pivot_candles)
+    searched = await call.bounded(search, history.candles, spec, lookback, pivot_candles)
     notes = [history.note, *_notes(searched, spec, lookback - pivot_candles)]
     rows = [_row(searched, judged, timeframe) for judged in searched.found[:MOST_ROWS]]
     return Divergences(
@@ -95,14 +106,15 @@ def _newest(searched: Search, oscillator: str, lookback: int, timeframe: str) ->
         "strength": round(found.strength, 1),
         "confidence": _percent(judged.confidence),
         "sample": judged.sample,
-        "description": _described(searched, judged, oscillator),
+        "came_true": judged.outcome.came_true if judged.outcome else None,
+        "description": _described(searched, judged, oscillator, timeframe),
         "pivots": [_pivot(searched, found, position) for position in (found.first, found.second)],
         "confirmed_at": _closed_at(searched.candles, found.confirmed, timeframe),
         "candles_since_confirmed": len(searched.candles) - 1 - found.confirmed,
     }
 
 
-def _described(searched: Search, judged: Judged, oscillator: str) -> str:
+def _described(searched: Search, judged: Judged, oscillator: str, timeframe: str) -> str:
     found = judged.divergence
     bullish, regular = found.direction == "bullish", found.kind == "regular"
     swing, way = ("low", "up") if bullish else ("high", "down")
@@ -115,9 +127,17 @@ def _described(searched: Search, judged: Judged, oscillator: str) -> str:
     )
     return (
         f"{found.kind.capitalize()} {found.direction}: price made a {price} {swing} ({price_1!r}, then {price_2!r}), "
-        f"{oscillator} a {other} one ({value_1:.4g}, then {value_2:.4g}). No close beyond the second {swing} since. "
-        f"{record}"
+        f"{oscillator} a {other} one ({value_1:.4g}, then {value_2:.4g}). No close beyond the second {swing} since"
+        f"{_since(searched, judged, way, timeframe)}. {record}"
     )
+
+
+def _since(searched: Search, judged: Judged, way: str, timeframe: str) -> str:
+    """Say what came of it, once that is decided."""
+    if judged.outcome is None:
+        return ", and no move of one ATR"
+    moved = f"moved one ATR {way}" if judged.outcome.came_true else f"did not move one ATR {way} first"
+    return f", and price {moved} ({_closed_at(searched.candles, judged.outcome.decided, timeframe)})"
 
 
 def _none(searched: Search, oscillator: str, lookback: int) -> str:
@@ -135,13 +155,14 @@ def _pivot(searched: Search, found: Divergence, position: int) -> Pivot:
 
 
 def _row(searched: Search, judged: Judged, timeframe: str) -> Row:
-    found, broken = judged.divergence, judged.invalidated
+    found, broken, outcome = judged.divergence, judged.invalidated, judged.outcome
     row: Row = [found.direction, found.kind]
     for position in (found.first, found.second):
         time, price, value = _pivot(searched, found, position)
         row += [time, price, float(f"{value:.6g}")]
     row += [_closed_at(searched.candles, found.confirmed, timeframe), round(found.strength, 1)]
     row += [_percent(judged.confidence), judged.sample]
+    row += [outcome.came_true, _closed_at(searched.candles, outcome.decided, timeframe)] if outcome else [None, None]
     return [*row, None if broken is None else _closed_at(searched.candles, broken, timeframe)]
 
 

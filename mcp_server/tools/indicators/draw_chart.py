@@ -19,6 +19,8 @@ from mcp_server.toolkit import (
     Picture,
     Symbol,
     about,
+    caveats,
+    check_patience,
     last_value,
     tool,
 )
@@ -64,8 +66,10 @@ async def draw_chart(
     from mcp_server.domain.divergence.search import parse_oscillator
     from mcp_server.domain.indicators.spec import parse_specs
 
-    oscillator = None if divergence_of is None else await anyio.to_thread.run_sync(parse_oscillator, divergence_of)
-    specs = await anyio.to_thread.run_sync(parse_specs, (*indicators, *([divergence_of] if divergence_of else [])))
+    oscillator = None if divergence_of is None else await call.bounded(parse_oscillator, divergence_of)
+    specs = await call.bounded(parse_specs, indicators, check_patience)
+    if oscillator and not any(oscillator.columns[0] in spec.columns for spec in specs):
+        specs = (*specs, oscillator)
     await anyio.to_thread.run_sync(layout, specs)  # what does not fit is refused before anything is fetched
     moment, count = call.moment(as_of), limit + max([spec.history for spec in specs], default=0)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, count, moment)
@@ -82,7 +86,8 @@ async def draw_chart(
         chart = _chart(history, first, specs, marks, oscillator, theme)
         return _answer(history, _notes(history, specs, entries), chart, caption(chart), draw(chart))
 
-    return await anyio.to_thread.run_sync(draw)
+    async with call.kit.drawing:
+        return await call.bounded(draw)
 
 
 def _first_drawn(history: History, limit: int) -> int:
@@ -184,8 +189,7 @@ def _chart(
 
 def _notes(history: History, specs: tuple[Spec, ...], entries: list[Entry] | None) -> str | None:
     notes = [history.note] if history.note else []
-    if changing := [spec.text for spec in specs if spec.repaints]:
-        notes.append(f"Later candles change past values of {', '.join(changing)}: it looked different at the time.")
+    notes += caveats(specs)
     if entries and len(entries) == MOST_SIGNALS:
         notes.append(f"Only the last {MOST_SIGNALS} signals recorded were looked at.")
     return " ".join(notes) or None

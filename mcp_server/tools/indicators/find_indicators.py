@@ -40,7 +40,7 @@ async def find_indicators(
 
     found = await anyio.to_thread.run_sync(search, query)
     rows = await anyio.to_thread.run_sync(lambda: [_row(entry) for entry in found[:limit]])
-    return Indicators(found=len(found), note=_note(len(found), limit), columns=COLUMNS, rows=rows)
+    return Indicators(found=len(found), note=_note(query, len(found), limit), columns=COLUMNS, rows=rows)
 
 
 def _row(entry: Indicator) -> list[str | int]:
@@ -62,7 +62,11 @@ def _parameter(parameter: Parameter) -> str:
     return f"{parameter.name}={parameter.default:g} [{parameter.low:g}..{parameter.high:g}]"
 
 
-def _note(found: int, limit: int) -> str | None:
+def _note(query: str, found: int, limit: int) -> str | None:
+    from mcp_server.domain.indicators.extras import LEFT_OUT
+
+    if reason := LEFT_OUT.get(query.split("(", maxsplit=1)[0].strip().lower()):
+        return f"{query[:40]!r} is not in the catalogue. {reason}"
     if not found:
         return "Nothing fits. Use other words, or an empty query for all."
     return f"{limit} of {found}: narrow the query or raise limit." if found > limit else None

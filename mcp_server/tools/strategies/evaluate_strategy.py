@@ -50,7 +50,7 @@ async def evaluate_strategy(call: Call, strategy_name: StrategyName, as_of: AsOf
     rules = strategy.config.rules
     if rules is None:
         raise BadInput(f"Strategy {strategy_name!r} has no rules. Add 'rules' to its config with write_strategy.")
-    compiled = await anyio.to_thread.run_sync(compile_rules, rules)
+    compiled = await call.bounded(compile_rules, rules)
     exchange, pair = call.exchange(strategy.config.exchange), strategy.config.trading_pair
     moment = call.moment(as_of)
     history = await call.kit.market.candles(exchange, pair, strategy.timeframe, compiled.history, moment)
@@ -74,7 +74,7 @@ async def evaluate_strategy(call: Call, strategy_name: StrategyName, as_of: AsOf
         compiled.check_prefixes(candles, [len(candles) - 1])
         return compiled.evaluate(candles)
 
-    verdict = await anyio.to_thread.run_sync(decide)
+    verdict = await call.bounded(decide)
     return Evaluation(
         **facts,
         signal=verdict.signal,
