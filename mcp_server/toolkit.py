@@ -28,6 +28,7 @@ from mcp_server.domain.timeframes import iso, parse_moment
 from mcp_server.errors import TraderError
 
 if TYPE_CHECKING:
+    from mcp_server.chains.chains import Chains
     from mcp_server.domain.candles import Floats
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
@@ -44,6 +45,9 @@ ExchangeId = Annotated[
 AsOf = Annotated[
     str | None, Field(max_length=40, description="ISO 8601 moment of the past to answer for; default: now")
 ]
+ChainName = Annotated[
+    str | None, Field(max_length=40, description="ethereum, base, arbitrum, polygon, bnb, optimism, bitcoin")
+]
 CandleTimeframe = Annotated[Timeframe, Field(description="A candle's length")]
 StrategyName = Annotated[str, Field(pattern=NAME_PATTERN, description="The strategy's name")]
 
@@ -53,6 +57,7 @@ class Kit:
     """The parts of the program that tools work with, put together by `app.build_server`."""
 
     market: Market
+    chains: Chains
     strategies: StrategyFolders
     journal: Journal
     clock: Callable[[], datetime]

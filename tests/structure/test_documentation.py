@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import typer.main
 
@@ -20,7 +21,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
 from runner.__main__ import app
 from runner.settings import Settings as RunnerSettings
-from tests.structure.answers import PAGE, tools_shown, written
+from tests.structure.answers import BLOCKCHAIN, MARKET, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -93,12 +94,13 @@ def test_the_readme_names_every_command_and_setting() -> None:
         assert f"`TRADER_{name.upper()}`" in README
 
 
-async def test_every_answer_on_the_markets_page_is_what_the_tool_says() -> None:
+@pytest.mark.parametrize("page", [MARKET, BLOCKCHAIN], ids=lambda page: page.stem)
+def test_every_answer_on_a_page_of_tools_is_what_the_tool_says(page: Path) -> None:
     """`make answers` writes them anew."""
-    page = PAGE.read_text("utf-8")
-    assert await written(page) == page
-    assert set(tools_shown(page)) == {
-        file.stem for file in (ROOT / "mcp_server" / "tools" / "market").glob("[a-z]*.py")
+    text = page.read_text("utf-8")
+    assert anyio.run(written, page, text) == text
+    assert set(tools_shown(text)) == {
+        file.stem for file in (ROOT / "mcp_server" / "tools" / page.stem).glob("[a-z]*.py")
     }
 
 
