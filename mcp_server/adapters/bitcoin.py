@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ LATE_MS = 5_400_000
 
 PLAIN_TRANSFER_VBYTES = 141
 """One input and two outputs, all of them pay-to-witness-public-key-hash."""
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
 
@@ -146,7 +149,10 @@ class BitcoinChain:
 
 
 async def _hash_at(site: Site, height: int) -> str:
-    return (await site.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
+    told = (await site.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
+    if not _HASH.fullmatch(told):
+        raise Failed(UpstreamRejected, "answers what is no hash")
+    return told
 
 
 def _blocks(told: Any) -> list[BlockRef]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,7 +42,7 @@ class Tx:
     def segwit(self) -> bool:
         return self.number % 2 == 0
 
-    @property
+    @cached_property
     def id(self) -> str:
         return _twice(self._body(b"", b""))[::-1].hex()
 
@@ -83,7 +84,7 @@ class Block:
             + bytes(8)
         )
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return _twice(self.header)[::-1].hex()
 
