@@ -26,6 +26,9 @@ MOST_FULL_BLOCKS = 2_500
 
 FULL_BLOCKS_AT_ONCE = 20
 RECEIPTS_AT_ONCE = 100
+GRACE_S = 4.0
+"""What is under way by then may take so much longer."""
+
 INTERNAL = (
     "Coins that contracts pass on inside of a transaction are not seen: plain JSON-RPC shows only what transactions "
     "themselves carry."
@@ -111,12 +114,14 @@ class _Work:
         waves = 0
         while self.first > 0 and self.covered_ms > self._stretch.from_ms and not self._too_much():
             pieces = self._plan(1 if waves == 0 else AT_ONCE)
-            told = await self._read(pieces, first=waves == 0)
+            told: list[Piece] = []
+            with anyio.CancelScope(deadline=self._enough_at + GRACE_S if waves else math.inf):
+                told = await self._read(pieces, first=waves == 0)
             for (start, _), piece in zip(pieces, told, strict=False):
                 self._take(piece)
                 if piece.first > start:  # it gave fewer blocks; the rest is planned anew
                     break
-            if len(told) < len(pieces):
+            if self.missed:
                 break
             waves += 1
         if self.first <= 0:

@@ -40,7 +40,7 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
         NotSupported: it has no price of that moment.
         Retryable, UpstreamRejected: as the exchange's adapter.
     """
-    missing: NotFound | NotSupported | None = None
+    missing: list[NotFound | NotSupported] = []
     for base in priced_as:
         if base == "USD":
             return UsdPrice(Decimal(1), "taken as one dollar")
@@ -48,12 +48,12 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
             try:
                 quote = await market.price(exchange_id, symbol, as_of)
             except (NotFound, NotSupported) as error:
-                missing = missing or error
+                missing.append(error)
                 continue
             basis = f"{quote.symbol} on {quote.exchange}, {quote.basis}"
             return UsdPrice(Decimal(repr(quote.price)), basis, quote.simulated)
-    if isinstance(missing, NotSupported):
-        raise missing
+    if len(missing) == 1 or (missing and isinstance(missing[0], NotSupported)):
+        raise missing[0]
     raise NotFound(
         f"{exchange_id!r} has no market of {' or '.join(priced_as) or 'this'} against dollars. "
         "Name another exchange, or the market that prices it as price_symbol."
