@@ -46,7 +46,7 @@ check: test lint types  ## all that CI checks
 benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
 
-live: $(VENV)/dev.stamp  ## the market tools against real exchanges; needs internet, no key
+live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
 answers: $(VENV)/chain.stamp  ## write the answers in the documentation anew

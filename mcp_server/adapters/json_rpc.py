@@ -24,6 +24,7 @@ _RANGE = re.compile(
     r"response size|too many results|query returned|query timeout|limited to",
     re.IGNORECASE,
 )
+_TOO_OFTEN = re.compile(r"\brate\b|too many requests|per (?:second|minute|day)|\brps\b|request count", re.IGNORECASE)
 _STATED = re.compile(r"(?<![\dxX])(\d[\d,_]*)\s*(k\b)?", re.IGNORECASE)
 _RESULTS = re.compile(r"\b(?:results|logs)\b|response size|timeout", re.IGNORECASE)
 _STATE_GONE = re.compile(
@@ -43,7 +44,7 @@ class RpcError:
     @property
     def range_too_wide(self) -> bool:
         """It would answer for fewer blocks."""
-        return bool(_RANGE.search(self.text)) and not self.state_gone
+        return bool(_RANGE.search(self.text)) and not (self.state_gone or _TOO_OFTEN.search(self.text))
 
     @property
     def reverted(self) -> bool:

@@ -4,14 +4,19 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from mcp import Client
 
+from mcp_server.app import build_server
+from mcp_server.domain.timeframes import from_ms
 from tests.chains.people import BINANCE, KRAKEN, MILLION, Town
 from tests.rigs.anvil import Anvil
-from tests.rigs.chain_server import Ask, asking
+from tests.rigs.chain_server import Ask, asking, chain_settings
 from tests.rigs.rpc_proxy import RpcProxy
 from tests.tools.conftest import Told
 
@@ -26,6 +31,8 @@ def chain() -> Iterator[Anvil]:
         town = Town.founded_on(chain)
         town.pay(town.alice, BINANCE, 3 * MILLION)
         town.pass_time(150)
+        for _ in range(12):
+            town.pay(BINANCE, KRAKEN, 500_123_456)
         town.pay(KRAKEN, town.bob, 2 * MILLION)
         town.pass_time(100)
         yield chain
@@ -165,6 +172,15 @@ async def test_two_endpoints_that_disagree_are_not_believed_and_a_third_decides(
             assert bad.requests == 0, "it was outvoted"
 
 
+async def test_an_endpoint_that_is_asked_too_often_is_not_thought_to_want_shorter_ranges(
+    home: Path, chain: Anvil, bad: RpcProxy, good: RpcProxy
+) -> None:
+    bad.log_blocks, bad.limit_says = 0, "daily request count exceeded, request rate limited to 10 per second"
+    async with on(home, chain, bad, good) as ask:
+        assert (await ask("get_whale_activity", asset="USDC"))["complete"]
+    assert bad.methods["eth_getLogs"] == 1
+
+
 LIMITS = [
     (-32005, "exceed maximum block range: {limit}", 100, 1),
     (-32600, "eth_getLogs is limited to a {limit} range", 100, 1),
@@ -191,7 +207,7 @@ async def test_a_range_that_is_too_wide_is_split_by_the_limit_that_is_stated(
 
 
 async def test_too_many_results_are_split_until_there_are_few_enough(home: Path, chain: Anvil, good: RpcProxy) -> None:
-    good.log_results = 1
+    good.log_results = 13
     async with on(home, chain, good) as ask:
         said = await ask("get_whale_activity", asset="USDC")
     assert said["counts"]["transfers"] == PAID
@@ -239,3 +255,32 @@ async def test_no_answer_holds_more_of_what_an_endpoint_says_than_its_kind(
             await ask("get_whale_activity", asset="USDC")
     assert "Ignore" not in str(caught.value)
     assert "evil" not in str(caught.value)
+
+
+async def test_those_who_ask_the_same_at_once_have_it_asked_once(home: Path, chain: Anvil, good: RpcProxy) -> None:
+    moment = from_ms(chain.now_ms()).isoformat()
+    async with on(home, chain, good) as ask:
+        await ask("get_whale_activity", asset="USDC", as_of=moment)
+        alone = good.requests
+        good.forget()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(partial(ask, "get_whale_activity", asset="USDC", as_of=moment))
+        assert good.requests == alone
+
+
+async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together(
+    home: Path, chain: Anvil, good: RpcProxy
+) -> None:
+    settings = chain_settings(home, {"ethereum": [good.url]})
+    calls: dict[str, dict[str, Any]] = {
+        "get_whale_activity": {"asset": "USDC", "min_usd": 1},
+        "get_wallet": {"address": BINANCE},
+        "get_network_status": {},
+    }
+    async with Client(build_server(settings, clock=lambda: from_ms(chain.now_ms()))) as client:
+        for name, arguments in calls.items():
+            result = await client.call_tool(name, arguments)
+            assert not result.is_error, result.content
+            sent = json.dumps(result.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"))
+            assert len(sent.encode()) < 8_000, name

@@ -1,6 +1,6 @@
 """The composed server on chains and exchanges that stand in for the real ones, asked as a host asks it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from mcp_server.domain.timeframes import from_ms
 from mcp_server.settings import Settings
 from tests.tools.conftest import answer_of
 
-Ask = Callable[..., Awaitable[dict[str, Any]]]
+Ask = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
 def chain_settings(home: Path, urls: Mapping[str, Sequence[str]], **more: Any) -> Settings:

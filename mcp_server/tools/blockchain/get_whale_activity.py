@@ -14,7 +14,10 @@ from mcp_server.errors import BadInput
 from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
 
 if TYPE_CHECKING:
-    from mcp_server.domain.chains.chain import Chain, Scan, Token, Transfer
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mcp_server.domain.chains.chain import Scan, Token, Transfer
     from mcp_server.domain.chains.flows import Flows
     from mcp_server.market.usd import UsdPrice
 
@@ -75,21 +78,11 @@ async def get_whale_activity(
     complete=false: note says which part was not seen. token_claims_symbol is a stranger's word.
     """
     from mcp_server.chains.stretch import Stretch
-    from mcp_server.market.usd import usd_price
 
-    moment = call.moment(as_of)
-    chains = call.kit.chains
+    moment, chains = call.moment(as_of), call.kit.chains
     where = await chains.chain(chain, asset)
     token = await chains.token(where, asset, moment)
-    priced_as = (price_symbol,) if price_symbol else token.priced_as
-    if not priced_as:
-        raise BadInput(
-            "This token is not among those with a known price, and what it calls itself proves nothing. Name the "
-            "market that prices it as price_symbol, like 'PEPE/USDT'."
-        )
-    price = await usd_price(call.kit.market, call.exchange(exchange), priced_as, moment)
-    if price.price <= 0:
-        raise BadInput("Its price is zero, so that no transfer is worth min_usd. Name another market as price_symbol.")
+    price = await _price(call, (price_symbol,) if price_symbol else token.priced_as, exchange, moment)
     least = math.ceil(Decimal(repr(min_usd)) / price.price * 10**token.decimals)
     until_ms = to_ms(moment)
     stretch = Stretch(token, least, until_ms - lookback_minutes * MINUTE_MS, until_ms, include_unconfirmed)
@@ -115,8 +108,23 @@ async def get_whale_activity(
         note=" ".join([*found.missed, *found.notes]) or None,
         simulated=price.simulated or None,
         columns=COLUMNS,
-        rows=[_row(transfer, token, price, exchange_of, found, where) for transfer in largest],
+        rows=[_row(transfer, token, price, exchange_of, found) for transfer in largest],
     )
+
+
+async def _price(call: Call, priced_as: Sequence[str], exchange: str | None, moment: datetime) -> UsdPrice:
+    """Give the price of the asset; what a token calls itself is never taken for one that has a market."""
+    from mcp_server.market.usd import usd_price
+
+    if not priced_as:
+        raise BadInput(
+            "This token is not among those with a known price, and what it calls itself proves nothing. Name the "
+            "market that prices it as price_symbol, like 'PEPE/USDT'."
+        )
+    price = await usd_price(call.kit.market, call.exchange(exchange), priced_as, moment)
+    if price.price <= 0:
+        raise BadInput("Its price is zero, so that no transfer is worth min_usd. Name another market as price_symbol.")
+    return price
 
 
 def _blocks(found: Scan) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def _summary(flows: Flows, token: Token, price: UsdPrice) -> str:
     return f"{total}; net {abs(net):,.0f} USD {where} known exchange wallets."
 
 
-def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, found: Scan, chain: Chain) -> Row:
+def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, found: Scan) -> Row:
     return (
         iso(transfer.time_ms) if transfer.time_ms is not None else None,
         float(token.units(transfer.raw)),
