@@ -21,6 +21,9 @@ AT_ONCE = 6
 IN_A_ROW = 6
 """Blocks say their times loosely: after so many in a row that are older, all that follow are."""
 
+AGREED = 2
+"""So far below the last block endpoints must have the same one: about the very last they may differ for a while."""
+
 _MOST_JUMPS = 30
 CHANGE = "Bitcoin's change to a new address cannot be told from a payment: such change is among the transfers."
 RECENT = "Of the transactions that wait for a block only the latest ten are seen."
@@ -78,7 +81,7 @@ async def scan(chain: BitcoinChain, stretch: Stretch) -> Scan:
     """
     before = chain.requests
     blocks = await heads_at(chain, stretch.until_ms)
-    if not await chain.agreed(blocks[0]):
+    if not await chain.agreed(blocks[min(AGREED, len(blocks) - 1)]):
         blocks = await heads_at(chain, stretch.until_ms)
     work = _Work(chain, stretch, blocks[0])
     await work.run(blocks)

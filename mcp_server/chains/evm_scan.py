@@ -26,6 +26,9 @@ MOST_FULL_BLOCKS = 2_500
 
 FULL_BLOCKS_AT_ONCE = 20
 RECEIPTS_AT_ONCE = 100
+SECOND_MS = 1_000
+"""Blocks tell their times in whole seconds."""
+
 GRACE_S = 4.0
 """What is under way by then may take so much longer."""
 
@@ -55,11 +58,7 @@ async def scan(chain: EvmChain, stretch: Stretch) -> Scan:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
     before = chain.requests
-    head = await head_at(chain, stretch.until_ms)
-    anchor = await _anchor(chain, head)
-    if not await chain.endpoints.agreed(anchor):
-        head = await head_at(chain, stretch.until_ms)
-        anchor = await _anchor(chain, head)
+    head, anchor = await _agreed(chain, stretch.until_ms)
     last = head.number if stretch.unconfirmed else head.number - chain.chain.confirmations + 1
     work = _Work(chain, stretch, anchor if last <= anchor.number else head, last)
     await work.run()
@@ -86,12 +85,21 @@ async def timed(chain: EvmChain, transfers: Sequence[Transfer], anchor: BlockRef
     return [replace(t, time_ms=times[t.block]) if t.block in times else t for t in transfers]
 
 
-async def _anchor(chain: EvmChain, head: BlockRef) -> BlockRef:
-    """Give a block that no honest endpoint doubts any more: by it the endpoints are compared."""
-    if len(chain.endpoints.sites.in_order()) == 1 or head.number < chain.chain.confirmations:
-        return head
-    (header,) = await chain.endpoints.headers([head.number - chain.chain.confirmations + 1], head)
-    return header.ref
+async def _agreed(chain: EvmChain, at_ms: int) -> tuple[BlockRef, BlockRef]:
+    """Give the last block of a moment, and the last confirmed one by then, on which two endpoints agree.
+
+    By the latter all that a scan asks is anchored to one branch of the chain. Where there is but one endpoint, its
+    block is not asked for in advance: each request checks that there is one.
+    """
+    for _ in range(2):
+        head = await head_at(chain, at_ms)
+        number = max(head.number - chain.chain.confirmations + 1, 0)
+        if len(chain.endpoints.sites.in_order()) == 1:
+            return head, BlockRef(number, 0, "")
+        (header,) = await chain.endpoints.headers([number], head)
+        if await chain.endpoints.agreed(header.ref):
+            break
+    return head, header.ref
 
 
 class _Work:
@@ -172,7 +180,7 @@ class _Work:
         self.found = [*inside, *self.found]
         self.first = piece.first
         more = piece.before_ms is not None and piece.before_ms >= self._stretch.from_ms
-        self.covered_ms = (piece.before_ms or 0) + 1 if more else self._stretch.from_ms
+        self.covered_ms = (piece.before_ms or 0) + SECOND_MS if more else self._stretch.from_ms
 
     async def _drop_failed(self) -> None:
         """Ask which of the transactions that matter succeeded: the others moved nothing."""

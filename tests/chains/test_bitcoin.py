@@ -179,7 +179,7 @@ async def test_an_endpoint_on_another_branch_is_outvoted_or_both_are_doubted(
         for _ in range(40):
             bad.block([bad.tx([(ALICE, 1)], [(BOB, 1)])])
         async with asking(home, {"bitcoin": [bad.url, bitcoin.url]}, bitcoin.now_ms) as ask:
-            with pytest.raises(Told, match="Endpoints of 'bitcoin' disagree about block 39"):
+            with pytest.raises(Told, match="Endpoints of 'bitcoin' disagree about block 37"):
                 await ask("get_whale_activity", asset="BTC")
         async with asking(home, {"bitcoin": [bad.url, bitcoin.url, bitcoin.url]}, bitcoin.now_ms) as ask:
             assert (await ask("get_whale_activity", asset="BTC"))["complete"]
