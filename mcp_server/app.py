@@ -16,7 +16,6 @@ from mcp.server import MCPServer
 
 import mcp_server.tools
 from mcp_server.chains.access import Access
-from mcp_server.chains.catalog import Catalog
 from mcp_server.chains.chains import Chains
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
@@ -27,6 +26,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.toolkit import Kit, StrictTool, ToolFile
 
 if TYPE_CHECKING:
+    from mcp_server.chains.catalog import Catalog
     from mcp_server.domain.exchange import Exchange, Venue
 
 INSTRUCTIONS = (
@@ -54,7 +54,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
     database = Database(home.database, prepare=home.prepare)
     exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
     market = Market(exchanges, Shelf(CandleStore(database)), clock, _venues)
-    chains = Chains(Catalog(settings.home), _chain_access(settings, clock), clock)
+    chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
     files = tool_files()
     kit = Kit(
         market=market,
@@ -113,6 +113,12 @@ def _exchange(exchange_id: str, settings: Settings, clock: Callable[[], datetime
     from mcp_server.adapters.exchange import CcxtExchange
 
     return CcxtExchange(exchange_id, base_url=settings.exchange_urls.get(exchange_id))
+
+
+def _catalog(home: Path) -> "Catalog":
+    from mcp_server.chains.catalog import Catalog
+
+    return Catalog(home)
 
 
 def _chain_access(settings: Settings, clock: Callable[[], datetime]) -> Access:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.chains.chain import Chain
 from mcp_server.errors import Misconfigured
 
 if TYPE_CHECKING:
     from mcp_server.adapters.bitcoin import BitcoinChain
     from mcp_server.adapters.evm import EvmChain
     from mcp_server.adapters.explorer import Explorer
+    from mcp_server.domain.chains.chain import Chain
 
 ETHERSCAN = "https://api.etherscan.io/v2/api?chainid={}"
 

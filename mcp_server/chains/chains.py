@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -38,16 +38,21 @@ class Chains:
     """Answers what was known of a chain at a moment, and never anything later.
 
     Args:
-        catalog: the chains and labels that are known.
+        catalog: gives the chains and labels that are known; called when they are first needed.
         access: makes the adapters.
         clock: gives the present as an aware datetime.
         deadline_s: how long any one question may take.
     """
 
     def __init__(
-        self, catalog: Catalog, access: Access, clock: Callable[[], datetime], *, deadline_s: float = DEADLINE_S
+        self,
+        catalog: Callable[[], Catalog],
+        access: Access,
+        clock: Callable[[], datetime],
+        *,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
-        self._catalog = catalog
+        self._make_catalog = catalog
         self._access = access
         self._clock = clock
         self._deadline_s = deadline_s
@@ -55,6 +60,10 @@ class Chains:
         self._evm: dict[str, EvmChain] = {}
         self._bitcoin: dict[str, BitcoinChain] = {}
         self._explorers: dict[str, Explorer | None] = {}
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return self._make_catalog()
 
     async def chain(self, name: str | None, asset: str | None = None, address: str | None = None) -> Chain:
         """Give the chain of that name; without one, the chain that an asset or an address means.

@@ -79,7 +79,7 @@ async def of_two_minds(
     def serving(deadline_s: float) -> MCPServer[Any]:
         kit = Kit(
             market=Market(exchanges, shelf, clock, deadline_s=deadline_s),
-            chains=Chains(Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
+            chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
             strategies=StrategyFolders(at, examples_folder()),
             journal=Journal(database, at),
             clock=clock,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from mcp_server.adapters.together import together
-from mcp_server.domain.chains.flows import cents
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
 from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
@@ -57,6 +56,8 @@ async def get_wallet(
 
     0x addresses mean ethereum unless chain says another. Tokens other than the common ones are not looked for.
     """
+    from mcp_server.domain.chains.flows import cents
+
     moment, chains = call.moment(as_of), call.kit.chains
     where = await chains.chain(chain, address=address)
     wallet = await chains.wallet(where, address, moment)

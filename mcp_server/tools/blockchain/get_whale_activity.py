@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from mcp_server.domain.chains.flows import Flow, LabelOf, cents, direction, netted
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mcp_server.domain.chains.chain import Scan, Token, Transfer
-    from mcp_server.domain.chains.flows import Flows
+    from mcp_server.domain.chains.flows import Flow, Flows, LabelOf
     from mcp_server.market.usd import UsdPrice
 
 MINUTE_MS = 60_000
@@ -78,6 +77,7 @@ async def get_whale_activity(
     complete=false: note says which part was not seen. token_claims_symbol is a stranger's word.
     """
     from mcp_server.chains.stretch import Stretch
+    from mcp_server.domain.chains.flows import netted
 
     moment, chains = call.moment(as_of), call.kit.chains
     where = await chains.chain(chain, asset)
@@ -136,6 +136,8 @@ def _blocks(found: Scan) -> dict[str, Any]:
 
 
 def _usd(raw: int, token: Token, price: UsdPrice) -> Decimal:
+    from mcp_server.domain.chains.flows import cents
+
     return cents(token.units(raw) * price.price)
 
 
@@ -176,6 +178,8 @@ def _summary(flows: Flows, token: Token, price: UsdPrice) -> str:
 
 
 def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, found: Scan) -> Row:
+    from mcp_server.domain.chains.flows import direction
+
     return (
         iso(transfer.time_ms) if transfer.time_ms is not None else None,
         float(token.units(transfer.raw)),
