@@ -19,10 +19,19 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[claude]' --group dev
 	@touch $@
 
+# A real chain for the tests: anvil, and the compiler of the test contracts, by npm as it is configured.
+CHAIN := $(VENV)/chain
+$(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/rigs/contracts/Tokens.sol
+	@mkdir -p $(CHAIN) && cp tests/rigs/contracts/package.json $(CHAIN)/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(CHAIN) --silent --no-audit --no-fund --ignore-scripts
+	$(BIN)/node $(CHAIN)/node_modules/solc/solc.js --bin --optimize --base-path tests/rigs/contracts \
+	  --output-dir $(CHAIN)/contracts tests/rigs/contracts/Tokens.sol
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
-test: $(VENV)/dev.stamp  ## every test
+test: $(VENV)/chain.stamp  ## every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## style
@@ -37,10 +46,10 @@ check: test lint types  ## all that CI checks
 benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
 
-live: $(VENV)/dev.stamp  ## the market tools against real exchanges; needs internet, no key
+live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
-answers: $(VENV)/dev.stamp  ## write the answers in docs/ anew
+answers: $(VENV)/chain.stamp  ## write the answers in the documentation anew
 	$(BIN)/python -m tests.structure.answers
 
 pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts anew

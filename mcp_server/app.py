@@ -15,6 +15,8 @@ os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp impor
 from mcp.server import MCPServer
 
 import mcp_server.tools
+from mcp_server.chains.access import Access
+from mcp_server.chains.chains import Chains
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.market.shelf import Shelf
@@ -24,11 +26,12 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.toolkit import Kit, StrictTool, ToolFile
 
 if TYPE_CHECKING:
+    from mcp_server.chains.catalog import Catalog
     from mcp_server.domain.exchange import Exchange, Venue
 
 INSTRUCTIONS = (
-    "Market data, indicators and trading strategies that give signals; it places no orders. Candles are always closed "
-    "ones. as_of answers as of a past moment. Symbols are like BTC/USD."
+    "Market data, indicators, chains and trading strategies that give signals; it places no orders. Candles are always "
+    "closed ones. as_of answers as of a past moment. Symbols are like BTC/USD."
 )
 
 
@@ -51,9 +54,11 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
     database = Database(home.database, prepare=home.prepare)
     exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
     market = Market(exchanges, Shelf(CandleStore(database)), clock, _venues)
+    chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
     files = tool_files()
     kit = Kit(
         market=market,
+        chains=chains,
         strategies=StrategyFolders(home, examples_folder()),
         journal=Journal(database, home),
         clock=clock,
@@ -68,6 +73,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
             yield
         finally:
             await market.close()
+            await chains.close()
 
     return MCPServer(
         "claude-trader",
@@ -107,6 +113,21 @@ def _exchange(exchange_id: str, settings: Settings, clock: Callable[[], datetime
     from mcp_server.adapters.exchange import CcxtExchange
 
     return CcxtExchange(exchange_id, base_url=settings.exchange_urls.get(exchange_id))
+
+
+def _catalog(home: Path) -> "Catalog":
+    from mcp_server.chains.catalog import Catalog
+
+    return Catalog(home)
+
+
+def _chain_access(settings: Settings, clock: Callable[[], datetime]) -> Access:
+    said = [
+        {chain: [url.get_secret_value() for url in urls] for chain, urls in setting.items()}
+        for setting in (settings.chain_urls, settings.explorer_urls)
+    ]
+    keys = {name: key.get_secret_value() for name, key in settings.credentials.items()}
+    return Access(*said, keys=keys, clock=clock)
 
 
 def _venues() -> "Sequence[Venue]":

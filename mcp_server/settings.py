@@ -1,15 +1,20 @@
-"""The server's settings: environment variables with the prefix TRADER_, and a `.env` in the home."""
+"""The server's settings: environment variables with the prefix TRADER_, others' keys, and a `.env` in the home."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
-from mcp_server.storage.setting_types import AsOf, Token, home_folder
+from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
+
+CREDENTIALS = ("ETHERSCAN_API_KEY", "BLOCKSCOUT_API_KEY")
+"""Keys of others, by the names that their owners gave them."""
 
 
 class Settings(BaseSettings):
@@ -21,7 +26,10 @@ class Settings(BaseSettings):
     exchange: str = "coinbase"
     as_of: AsOf = None
     exchange_urls: dict[str, str] = Field(default_factory=dict)
+    chain_urls: ChainUrls = Field(default_factory=dict)
+    explorer_urls: ChainUrls = Field(default_factory=dict)
     token: Token | None = None
+    credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
 
 def load_settings() -> Settings:
@@ -31,8 +39,11 @@ def load_settings() -> Settings:
         Misconfigured: a setting is not valid; it is named, with what was expected.
     """
     home = home_folder(os.environ.get("TRADER_HOME"))
+    file = home / ".env"
     try:
-        return Settings(home=home, _env_file=home / ".env")
+        said = {**(dotenv_values(file) if file.is_file() else {}), **os.environ}
+        credentials = {name: SecretStr(value) for name in CREDENTIALS if (value := said.get(name))}
+        return Settings(home=home, credentials=credentials, _env_file=file)
     except ValidationError as error:
         lines = [
             f"TRADER_{name.upper()}:{rest}"
@@ -40,6 +51,6 @@ def load_settings() -> Settings:
         ]
         raise Misconfigured("These settings are not valid:\n" + "\n".join(f"- {line}" for line in lines)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{str(home / '.env')!r} cannot be read: {error}. Mend it or remove it.") from None
+        raise Misconfigured(f"{str(file)!r} cannot be read: {error}. Mend it or remove it.") from None
     except SettingsError as error:  # a value that should be JSON and is not; the text names the field, not the value
         raise Misconfigured(f"The settings cannot be read: {error}. Write it as JSON.") from None

@@ -32,6 +32,7 @@ from mcp_server.domain.timeframes import iso, parse_moment
 from mcp_server.errors import BadInput, TraderError
 
 if TYPE_CHECKING:
+    from mcp_server.chains.chains import Chains
     from mcp_server.domain.candles import Floats
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
@@ -50,6 +51,9 @@ WORK_S = 29.0
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
 ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")]
 AsOf = Annotated[str | None, Field(max_length=40, description="ISO 8601 moment to answer for; default: now")]
+ChainName = Annotated[
+    str | None, Field(max_length=40, description="ethereum, base, arbitrum, polygon, bnb, optimism, bitcoin")
+]
 CandleTimeframe = Annotated[Timeframe, Field(description="A candle's length")]
 StrategyName = Annotated[str, Field(pattern=NAME_PATTERN, description="The strategy's name")]
 
@@ -59,6 +63,7 @@ class Kit:
     """The parts of the program that tools work with, put together by `app.build_server`."""
 
     market: Market
+    chains: Chains
     strategies: StrategyFolders
     journal: Journal
     clock: Callable[[], datetime]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_server.adapters.flights import Flights
 from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, last_closed_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import NotSupported, Retryable
-from mcp_server.market.flights import Flights
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles

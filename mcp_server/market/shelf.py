@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
+from mcp_server.adapters.flights import Flights
 from mcp_server.errors import Retryable
-from mcp_server.market.flights import Flights
 from mcp_server.market.memory import HotSeries
 
 if TYPE_CHECKING:

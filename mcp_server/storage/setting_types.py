@@ -39,5 +39,13 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _urls(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {str(name).lower(): [urls] if isinstance(urls, str) else urls for name, urls in value.items()}
+
+
 AsOf = Annotated[datetime | None, BeforeValidator(_moment)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+ChainUrls = Annotated[dict[str, list[SecretStr]], BeforeValidator(_urls)]
+"""Chain → its endpoints, in order of preference; many providers put the key into the URL."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from gc import collect
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from pydantic import SecretStr
 
 from mcp_server.adapters.exchange import CcxtExchange
 from mcp_server.app import build_server, tool_files
+from mcp_server.chains.access import Access
+from mcp_server.chains.catalog import Catalog
+from mcp_server.chains.chains import Chains
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import TraderError
 from mcp_server.market.exchanges import Exchanges
@@ -69,12 +73,16 @@ async def of_two_minds(
     database = Database(at.database, prepare=at.prepare)
     exchanges, shelf = Exchanges(lambda name: CcxtExchange(name, rig.url)), Shelf(CandleStore(database))
 
+    def clock() -> datetime:
+        return from_ms(rig.now_ms)
+
     def serving(deadline_s: float) -> MCPServer[Any]:
         kit = Kit(
-            market=Market(exchanges, shelf, lambda: from_ms(rig.now_ms), deadline_s=deadline_s),
+            market=Market(exchanges, shelf, clock, deadline_s=deadline_s),
+            chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
             strategies=StrategyFolders(at, examples_folder()),
             journal=Journal(database, at),
-            clock=lambda: from_ms(rig.now_ms),
+            clock=clock,
             default_exchange="coinbase",
             as_of=None,
             tool_names={},

@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from mcp_server.adapters.flights import Flights
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import BadInput, Retryable
-from mcp_server.market.flights import Flights
 from mcp_server.market.live import FRESH_S, Snapshots
 from mcp_server.market.market import Market
 from mcp_server.market.shelf import Shelf

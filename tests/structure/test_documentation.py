@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import typer.main
 
@@ -20,7 +21,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
 from runner.__main__ import app
 from runner.settings import Settings as RunnerSettings
-from tests.structure.answers import DOCS, PAGES, tools_shown, written
+from tests.structure.answers import BLOCKCHAIN, MARKET, PAGES, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -93,15 +94,17 @@ def test_the_readme_names_every_command_and_setting() -> None:
         assert f"`TRADER_{name.upper()}`" in README
 
 
-@pytest.mark.parametrize("page", [path.read_text("utf-8") for path in PAGES], ids=[path.stem for path in PAGES])
-async def test_every_answer_on_a_page_is_what_the_tool_says(page: str) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_answer_on_a_page_is_what_the_tool_says(page: Path) -> None:
     """`make answers` writes them anew."""
-    assert await written(page) == page
+    text = page.read_text("utf-8")
+    assert anyio.run(written, page, text) == text
 
 
-def test_the_markets_page_shows_an_answer_of_every_market_tool() -> None:
-    assert set(tools_shown((DOCS / "market.md").read_text("utf-8"))) == {
-        file.stem for file in (ROOT / "mcp_server" / "tools" / "market").glob("[a-z]*.py")
+@pytest.mark.parametrize("page", [MARKET, BLOCKCHAIN], ids=lambda page: page.stem)
+def test_a_page_of_tools_shows_an_answer_of_each(page: Path) -> None:
+    assert set(tools_shown(page.read_text("utf-8"))) == {
+        file.stem for file in (ROOT / "mcp_server" / "tools" / page.stem).glob("[a-z]*.py")
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from mcp_types import ImageContent, TextContent, Tool
 
 from mcp_server.app import build_server
 from mcp_server.settings import Settings
+from tests.rigs.chain_server import chain_settings
+from tests.rigs.esplora import StandInEsplora
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,9 +31,12 @@ OFFERED = {
     "find_indicators": "read",
     "find_markets": "read",
     "get_derivatives": "read",
+    "get_network_status": "read",
     "get_ohlcv": "read",
     "get_order_book": "read",
     "get_price": "read",
+    "get_wallet": "read",
+    "get_whale_activity": "read",
     "list_signals": "read",
     "list_strategies": "read",
     "read_strategy": "read",
@@ -89,6 +95,9 @@ async def test_every_tool_has_its_file_and_a_row_in_the_readme(tools: list[Tool]
         assert f"`{tool.name}`" in readme
 
 
+EXCHANGE_WALLET = "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"
+OTHER_WALLET = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
+
 DEFAULT_CALLS: dict[str, dict[str, Any]] = {
     "calculate_indicators": {"symbol": "BTC/USDT", "indicators": ["rsi(14)", "ema(200)", "bbands(20,2)"]},
     "calculate_macd": {"symbol": "BTC/USDT"},
@@ -99,9 +108,12 @@ DEFAULT_CALLS: dict[str, dict[str, Any]] = {
     "find_indicators": {},
     "find_markets": {},
     "get_derivatives": {"symbol": "BTC/USDT"},
+    "get_network_status": {"chain": "bitcoin"},
     "get_ohlcv": {"symbol": "BTC/USDT"},
     "get_order_book": {"symbol": "BTC/USDT"},
     "get_price": {"symbol": "BTC/USDT"},
+    "get_wallet": {"address": EXCHANGE_WALLET},
+    "get_whale_activity": {"asset": "BTC"},
     "list_signals": {},
     "list_strategies": {},
     "read_strategy": {"strategy_name": "btc-two-analysts"},
@@ -114,7 +126,15 @@ DEFAULT_CALLS: dict[str, dict[str, Any]] = {
 
 async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together(home: Path) -> None:
     assert set(DEFAULT_CALLS) == set(OFFERED)
-    async with Client(build_server(Settings(home=home, exchange="simulated"))) as client:
+    with StandInEsplora(now_s=int(time.time()) - 6_000) as bitcoin:
+        for _ in range(10):
+            paid = [bitcoin.tx([(OTHER_WALLET, 1_000)], [(EXCHANGE_WALLET, 999.87654321)]) for _ in range(20)]
+            bitcoin.block(paid)
+        await _check_sizes(chain_settings(home, {"bitcoin": [bitcoin.url]}))
+
+
+async def _check_sizes(settings: Settings) -> None:
+    async with Client(build_server(settings)) as client:
         for name, arguments in DEFAULT_CALLS.items():
             result = await client.call_tool(name, arguments)
             assert not result.is_error, result.content

@@ -19,7 +19,6 @@ from mcp_server.storage.candle_files import import_candle_file
 from mcp_server.storage.candles import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from tests.structure.answers import written
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 FILE = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
@@ -172,11 +171,6 @@ async def test_answers_stay_small_in_both_forms_together(client: Client) -> None
         sent = result.model_dump(mode="json", by_alias=True, exclude_none=True)
         assert len(json.dumps(sent, separators=(",", ":"), ensure_ascii=False).encode()) < 8_000
     assert "found; the rows are the newest 8." in answer_of(result)["note"]
-
-
-async def test_the_answer_in_the_documentation_is_what_the_tool_says() -> None:
-    page = PAGE.read_text("utf-8")
-    assert await written(page) == page
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""A block of Bitcoin as its network sends it: which of its transactions pay out much.
+
+One request brings the whole block, where Esplora's lists take one for every 25 transactions; whose coins were spent is
+not in it, so that the few transactions that matter are asked for one by one afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from mcp_server.adapters.site import Failed
+from mcp_server.errors import UpstreamRejected
+
+_HEADER = 80
+
+
+def paying_transactions(raw: bytes, block_hash: str, least: int) -> Sequence[str]:
+    """Give the ids of those transactions that have an output of at least so many satoshi.
+
+    Raises:
+        Failed: the bytes are not that block.
+    """
+    if len(raw) <= _HEADER or _twice(raw[:_HEADER])[::-1].hex() != block_hash:
+        raise Failed(UpstreamRejected, "sent another block than was asked for")
+    reader = _Reader(raw, _HEADER)
+    try:
+        found = [txid for _ in range(reader.varint()) if (txid := _transaction(reader, least))]
+    except IndexError:
+        raise Failed(UpstreamRejected, "sent a block that breaks off") from None
+    if reader.place != len(raw):
+        raise Failed(UpstreamRejected, "sent a block that cannot be read")
+    return found
+
+
+class _Reader:
+    def __init__(self, raw: bytes, place: int) -> None:
+        self.raw = raw
+        self.place = place
+
+    def number(self, size: int) -> int:
+        end = self.place + size
+        if end > len(self.raw):
+            raise IndexError
+        value = int.from_bytes(self.raw[self.place : end], "little")
+        self.place = end
+        return value
+
+    def varint(self) -> int:
+        first = self.number(1)
+        return first if first < 0xFD else self.number(2 << first - 0xFD)
+
+    def skip(self, size: int) -> None:
+        self.place += size
+        if self.place > len(self.raw):
+            raise IndexError
+
+
+def _transaction(reader: _Reader, least: int) -> str | None:
+    """Read one transaction and give its id, or None where none of its outputs is as large."""
+    start = reader.place
+    reader.skip(4)
+    body = reader.place
+    segwit = reader.raw[body : body + 2] == b"\x00\x01"
+    if segwit:
+        reader.skip(2)
+        body = reader.place
+    inputs = reader.varint()
+    for _ in range(inputs):
+        reader.skip(36)
+        reader.skip(reader.varint())
+        reader.skip(4)
+    largest = 0
+    for _ in range(reader.varint()):
+        largest = max(largest, reader.number(8))
+        reader.skip(reader.varint())
+    end = reader.place
+    if segwit:
+        for _ in range(inputs):
+            for _ in range(reader.varint()):
+                reader.skip(reader.varint())
+    reader.skip(4)
+    if largest < least:
+        return None
+    raw = reader.raw
+    return _twice(raw[start : start + 4] + raw[body:end] + raw[reader.place - 4 : reader.place])[::-1].hex()
+
+
+def _twice(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()

@@ -1,0 +1,152 @@
+"""Reads what EVM nodes answer: hexadecimal numbers, blocks, logs, strings of contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_server.adapters.site import Failed
+from mcp_server.domain.chains.chain import BlockRef, Transfer
+from mcp_server.domain.chains.evm_address import ZERO
+from mcp_server.domain.chains.text import cleaned
+from mcp_server.errors import UpstreamRejected
+
+TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+"""Keccak-256 of `Transfer(address,address,uint256)`."""
+
+SYMBOL, DECIMALS, BALANCE_OF = "0x95d89b41", "0x313ce567", "0x70a08231"
+"""The first four bytes of Keccak-256 of `symbol()`, `decimals()` and `balanceOf(address)`."""
+
+SYMBOL_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A block without its transactions."""
+
+    ref: BlockRef
+    base_fee: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The transfers of blocks from `first` on, and the time of the block before them (None: there is none)."""
+
+    first: int
+    transfers: Sequence[Transfer]
+    before_ms: int | None
+
+
+def number(value: object) -> int:
+    """Read a hexadecimal number.
+
+    Raises:
+        Failed: it is none.
+    """
+    try:
+        return int(str(value), 16)
+    except ValueError:
+        raise Failed(UpstreamRejected, "answers what is no number") from None
+
+
+def header(told: Any) -> Header:
+    """Read a block's header.
+
+    Raises:
+        Failed: it is none; null means that the endpoint does not have the block.
+    """
+    if told is None:
+        raise Failed(UpstreamRejected, "does not have a block that the chain has")
+    try:
+        reference = BlockRef(number(told["number"]), number(told["timestamp"]) * 1000, str(told["hash"]))
+        return Header(reference, number(told.get("baseFeePerGas") or "0x0"))
+    except (KeyError, TypeError, AttributeError):
+        raise _unreadable("block") from None
+
+
+def native_transfers(told: Any, least: int) -> list[Transfer]:
+    """Read a block with its transactions: those that move at least so much of the native coin, failed or not.
+
+    Raises:
+        Failed: it is none.
+    """
+    top = header(told).ref
+    try:
+        return [
+            Transfer(
+                hash=str(tx["hash"]),
+                from_address=str(tx["from"]).lower(),
+                to_address=str(tx["to"]).lower() if tx.get("to") else None,
+                raw=number(tx["value"]),
+                block=top.number,
+                time_ms=top.time_ms,
+                place=place,
+            )
+            for place, tx in enumerate(told["transactions"])
+            if number(tx["value"]) >= max(least, 1)
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise _unreadable("block") from None
+
+
+def transfers(told: Any, token: str, blocks: tuple[int, int], least: int) -> list[Transfer]:
+    """Read the logs of a token's transfers: those of at least so many raw units, within the blocks asked for.
+
+    A log that another token wrote, or that is no transfer of an amount (an NFT's has one topic more), is not one.
+
+    Raises:
+        Failed: they are no logs.
+    """
+    if not isinstance(told, list):
+        raise Failed(UpstreamRejected, "answers what are no logs")
+    try:
+        return [
+            found
+            for log in told
+            if str(log["address"]).lower() == token and not log.get("removed") and len(log["topics"]) == 3
+            if blocks[0] <= number(log["blockNumber"]) <= blocks[1]
+            if (found := _transfer(log)) and found.raw >= max(least, 1)
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise _unreadable("log") from None
+
+
+def _transfer(log: Mapping[str, Any]) -> Transfer | None:
+    topic, sender, receiver = log["topics"]
+    if topic != TRANSFER_TOPIC or len(log["data"]) != 66:
+        return None
+    told_time = log.get("blockTimestamp")
+    from_address = "0x" + sender[-40:].lower()
+    return Transfer(
+        hash=str(log["transactionHash"]),
+        from_address=None if from_address == ZERO else from_address,
+        to_address="0x" + receiver[-40:].lower(),
+        raw=number(log["data"]),
+        block=number(log["blockNumber"]),
+        time_ms=number(told_time) * 1000 if isinstance(told_time, str) else None,
+        place=number(log["logIndex"]),
+    )
+
+
+def word(address: str) -> str:
+    """Write an address as the argument of a call: 32 bytes, without 0x."""
+    return address[2:].rjust(64, "0")
+
+
+def claimed_symbol(told: object) -> str:
+    """Read what a token calls itself: a string, or 32 bytes as the oldest do; cleaned, for a stranger wrote it."""
+    try:
+        data = bytes.fromhex(str(told)[2:20_002])
+    except ValueError:
+        return ""
+    if len(data) == 32:
+        return cleaned(data.rstrip(b"\0").decode("utf-8", "replace"), SYMBOL_LENGTH)
+    if len(data) < 64:
+        return ""
+    length = int.from_bytes(data[32:64])
+    return cleaned(data[64 : 64 + min(length, 4_096)].decode("utf-8", "replace"), SYMBOL_LENGTH)
+
+
+def _unreadable(what: str) -> Failed:
+    return Failed(UpstreamRejected, f"answers a {what} that cannot be read")

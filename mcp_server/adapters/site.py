@@ -1,0 +1,174 @@
+"""One endpoint on the web: requests within a deadline and a size, and what went wrong in few words of our own."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from mcp_server.errors import Misconfigured, Retryable, TraderError, UpstreamRejected
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from mcp_server.domain.chains.chain import BlockRef
+
+TIMEOUT_S = 6.0
+"""No request takes longer; four endpoints that hang are all given up within the deadline of a question."""
+
+
+MOST_BYTES = 48_000_000
+
+MOST_REMEMBERED = 64
+
+_HTTP: dict[int, tuple[type[TraderError], str]] = {
+    401: (UpstreamRejected, "wants a key, or another one"),
+    403: (UpstreamRejected, "refuses access"),
+    404: (UpstreamRejected, "does not know this"),
+    408: (Retryable, "did not answer in time"),
+    429: (Retryable, "is asked too often"),
+}
+
+
+class Failed(Exception):
+    """A request that came to nothing: which kind of error it is for the caller, and why, in words of our own."""
+
+    def __init__(self, kind: type[TraderError], why: str, status: int | None = None) -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
+        self.status = status
+
+
+def checked_url(url: str, name: str) -> str:
+    """Check that an endpoint is https, or http on this machine; no part of it is told back, for it may hold a key.
+
+    Raises:
+        Misconfigured: it is neither, or carries a user name.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        good = bool(host) and not (parts.username or parts.password or parts.fragment)
+        good = good and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+        _ = parts.port
+    except ValueError:
+        good = False
+    if not good:
+        raise Misconfigured(
+            f"{name} must be an https URL, or an http one of this machine, without a user name; a key goes into the "
+            "path, as its provider writes it."
+        )
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Site:
+    """One endpoint. `requests` counts what was sent; the other fields are what was learned of it.
+
+    Args:
+        name: what errors call it; never its URL.
+        url: where it is, checked.
+        timeout_s: how long one request may take; large answers may take twice as long.
+    """
+
+    def __init__(self, name: str, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self.name = name
+        self.requests = 0
+        self.resting_until = 0.0
+        self.chain_id: int | None = None
+        self.most_calls = 100
+        self.log_blocks: int | None = None
+        self.has: set[BlockRef] = set()
+        self._url = url
+        self._timeout_s = timeout_s
+        self._client: httpx2.AsyncClient | None = None
+
+    def remember(self, block: BlockRef) -> None:
+        """Note that it has this block, so that it need not be asked again within the same question."""
+        if len(self.has) >= MOST_REMEMBERED:
+            self.has.clear()
+        self.has.add(block)
+
+    async def post(self, payload: object, *, large: bool = False) -> Any:
+        """Send JSON and give the JSON that comes back.
+
+        Raises:
+            Failed: no answer, an error status, or no JSON.
+        """
+        return _json(await self._send("POST", "", json.dumps(payload).encode(), large=large))
+
+    async def get(self, path: str) -> Any:
+        """Give the JSON at a path.
+
+        Raises:
+            Failed: no answer, an error status, or no JSON.
+        """
+        return _json(await self._send("GET", path))
+
+    async def get_bytes(self, path: str) -> bytes:
+        """Give what is at a path.
+
+        Raises:
+            Failed: no answer, or an error status.
+        """
+        return await self._send("GET", path, large=True)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _send(self, method: str, path: str, body: bytes | None = None, *, large: bool = False) -> bytes:
+        import httpx2
+
+        if self._client is None:
+            for noisy in ("httpx2", "httpcore2"):  # they log whole URLs, and so the keys in them
+                logging.getLogger(noisy).setLevel(logging.WARNING)
+            self._client = httpx2.AsyncClient(timeout=None, headers={"content-type": "application/json"})
+        self.requests += 1
+        try:
+            with anyio.fail_after(self._timeout_s * (2 if large else 1)):
+                async with self._client.stream(method, self._url + path, content=body) as answer:
+                    return await _read(answer)
+        except TimeoutError:
+            raise Failed(Retryable, "did not answer in time") from None
+        except (httpx2.HTTPError, OSError):  # the text of either may hold the URL
+            raise Failed(Retryable, "cannot be reached") from None
+
+
+async def _read(answer: httpx2.Response) -> bytes:
+    if answer.status_code >= 400:
+        kind, why = _HTTP.get(answer.status_code, (Retryable, "is not available"))
+        if 400 <= answer.status_code < 500 and answer.status_code not in _HTTP:
+            kind, why = UpstreamRejected, "refuses the request"
+        raise Failed(kind, f"{why} ({answer.status_code})", answer.status_code)
+    if answer.status_code >= 300:
+        raise Failed(UpstreamRejected, "wants to send us elsewhere, and redirects are not followed")
+    parts, size = [], 0
+    async for part in answer.aiter_bytes():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise Failed(UpstreamRejected, "answers with more than can be taken")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Failed(UpstreamRejected, "answers what is no JSON") from None

@@ -1,0 +1,132 @@
+"""The chains and labels that are known: those of the package, and what a user's own files in the home add."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mcp_server.domain.chains.chain import Chain, Token
+from mcp_server.domain.chains.evm_address import evm_address
+from mcp_server.domain.chains.labels import Labels, read_labels
+from mcp_server.errors import BadInput, Misconfigured, NotFound
+
+CHAINS_FILE, LABELS_FILE = "chains.json", "labels.csv"
+
+_ALIASES = {
+    "eth": "ethereum", "mainnet": "ethereum", "arb": "arbitrum", "matic": "polygon", "bsc": "bnb", "binance": "bnb",
+    "op": "optimism", "btc": "bitcoin",
+}  # fmt: skip
+_ETHER, _SATOSHI = 18, 8
+
+
+class Catalog:
+    """Reads the files when they are first needed.
+
+    Args:
+        home: the folder where a user's `chains.json` and `labels.csv` may lie; both add to the package's own.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    @cached_property
+    def chains(self) -> Mapping[str, Chain]:
+        """Every chain, by name.
+
+        Raises:
+            Misconfigured: the user's file is not as it should be.
+        """
+        known = json.loads((files("mcp_server.chains") / "data" / CHAINS_FILE).read_text("utf-8"))
+        file = self._home / CHAINS_FILE
+        try:
+            own = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+            return {name: _chain(name, _merged(known.get(name, {}), own.get(name, {}))) for name in {**known, **own}}
+        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
+            why = f"{error}" if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+            raise Misconfigured(f"{CHAINS_FILE} of the home cannot be used: {why}. See docs/blockchain.md.") from None
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Every label.
+
+        Raises:
+            Misconfigured: the user's file is not as it should be; the line is told.
+        """
+        text = (files("mcp_server.chains") / "data" / LABELS_FILE).read_text("utf-8")
+        labels = read_labels(text.splitlines())
+        file = self._home / LABELS_FILE
+        try:
+            return labels.with_more(read_labels(file.read_text("utf-8-sig").splitlines())) if file.is_file() else labels
+        except (OSError, UnicodeDecodeError, BadInput) as error:
+            raise Misconfigured(f"{LABELS_FILE} of the home cannot be used: {error}. Mend it or remove it.") from None
+
+    def chain(self, name: str) -> Chain:
+        """Give a chain by its name, or by what else it is called.
+
+        Raises:
+            NotFound: it is not known; the nearest is named.
+        """
+        wanted = name.strip().lower()
+        chains = self.chains
+        if found := chains.get(_ALIASES.get(wanted, wanted)):
+            return found
+        near = get_close_matches(wanted, [*chains, *_ALIASES], n=1)
+        hint = f"Did you mean {_ALIASES.get(near[0], near[0])!r}?" if near else f"Known: {', '.join(chains)}."
+        raise NotFound(f"Unknown chain {name[:40]!r}. {hint}")
+
+    def home_of(self, asset: str) -> Chain:
+        """Give the chain that is meant where only an asset is named: the one whose native coin it is, else Ethereum."""
+        wanted = asset.strip().upper()
+        native = (chain for chain in self.chains.values() if chain.native.symbol == wanted)
+        return next(native, self.chain("ethereum"))
+
+
+def token_of(chain: Chain, asset: str) -> Token | None:
+    """Give an asset of a chain by its symbol, or by the address of a token that is known; None: it is another address.
+
+    Raises:
+        BadInput: it looks like an address and is none.
+        NotFound: the chain has no such asset; those that it has are named.
+    """
+    wanted = asset.strip()
+    if chain.family == "evm" and wanted[:2].lower() == "0x":
+        address = evm_address(wanted)
+        return next((token for token in chain.tokens if token.address == address), None)
+    for token in (chain.native, *chain.tokens):
+        if token.symbol == wanted.upper():
+            return token
+    known = ", ".join(token.symbol for token in (chain.native, *chain.tokens))
+    address_too = " Any other token goes by its address." if chain.family == "evm" else ""
+    raise NotFound(f"{asset[:60]!r} is no asset known on {chain.name!r}. Known: {known}.{address_too}")
+
+
+def _merged(known: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {**known, **own, "tokens": {**known.get("tokens", {}), **own.get("tokens", {})}}
+
+
+def _chain(name: str, said: Mapping[str, Any]) -> Chain:
+    evm = name != "bitcoin"
+    symbol = str(said["native"]).upper()
+    priced_as = tuple(said.get("native_priced_as", [symbol]))
+    return Chain(
+        name=name,
+        family="evm" if evm else "bitcoin",
+        native=Token(symbol, _ETHER if evm else _SATOSHI, None, priced_as),
+        block_s=float(said["block_s"]),
+        confirmations=int(said["confirmations"]),
+        chain_id=int(said["chain_id"]) if evm else None,
+        tokens=tuple(_token(token, facts) for token, facts in said["tokens"].items()),
+        urls=tuple(said.get("urls", ())),
+        explorer_url=said.get("explorer_url"),
+        l1_fee=bool(said.get("l1_fee", False)),
+    )
+
+
+def _token(symbol: str, said: Mapping[str, Any]) -> Token:
+    priced_as = tuple(said.get("priced_as", [symbol.upper()]))
+    return Token(symbol.upper(), int(said["decimals"]), evm_address(said["address"]), priced_as)

@@ -1,0 +1,213 @@
+"""The chains as of any moment: the one thing that tools ask for transfers, wallets and the state of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mcp_server.adapters.flights import Flights
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import NotSupported, Retryable
+
+if TYPE_CHECKING:
+    from mcp_server.adapters.bitcoin import BitcoinChain
+    from mcp_server.adapters.evm import EvmChain
+    from mcp_server.adapters.explorer import Explorer
+    from mcp_server.chains.access import Access
+    from mcp_server.chains.catalog import Catalog
+    from mcp_server.chains.stretch import Stretch
+    from mcp_server.domain.chains.chain import Chain, Network, Scan, Token, Transfer, Wallet
+    from mcp_server.domain.chains.labels import Label
+
+T = TypeVar("T")
+
+DEADLINE_S = 26.0
+"""No question takes longer, whatever it consists of."""
+
+LIVE_S = 900
+"""What exists only now is answered for an as-of up to this long ago: the longest a run may take."""
+
+
+class Chains:
+    """Answers what was known of a chain at a moment, and never anything later.
+
+    Args:
+        catalog: gives the chains and labels that are known; called when they are first needed.
+        access: makes the adapters.
+        clock: gives the present as an aware datetime.
+        deadline_s: how long any one question may take.
+    """
+
+    def __init__(
+        self,
+        catalog: Callable[[], Catalog],
+        access: Access,
+        clock: Callable[[], datetime],
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._make_catalog = catalog
+        self._access = access
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._flights = Flights()
+        self._evm: dict[str, EvmChain] = {}
+        self._bitcoin: dict[str, BitcoinChain] = {}
+        self._explorers: dict[str, Explorer | None] = {}
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return self._make_catalog()
+
+    async def chain(self, name: str | None, asset: str | None = None, address: str | None = None) -> Chain:
+        """Give the chain of that name; without one, the chain that an asset or an address means.
+
+        Raises:
+            NotFound: it is not known; the nearest is named.
+            Misconfigured: the home's own list of chains is not as it should be.
+        """
+        await anyio.to_thread.run_sync(lambda: (self._catalog.chains, self._catalog.labels))
+        if name is not None:
+            return self._catalog.chain(name)
+        if address is not None:
+            return self._catalog.chain("ethereum" if address.strip()[:2].lower() == "0x" else "bitcoin")
+        return self._catalog.home_of(asset or "ETH")
+
+    def label(self, chain: Chain, address: str | None) -> Label | None:
+        """Give whose an address is, as far as it is known."""
+        return self._catalog.labels.of(chain, address)
+
+    async def token(self, chain: Chain, asset: str, as_of: datetime) -> Token:
+        """Give an asset of a chain by its symbol, or any token by its address.
+
+        Raises:
+            BadInput, NotFound: there is none.
+            Retryable, UpstreamRejected: as the chain's adapter.
+        """
+        from mcp_server.chains.catalog import token_of
+
+        if (known := token_of(chain, asset)) is not None:
+            return known
+        from mcp_server.chains.evm_scan import head_at
+        from mcp_server.domain.chains.evm_address import evm_address
+
+        address = evm_address(asset.strip())
+        with self._deadline(chain):
+            evm = self._evm_chain(chain)
+            return await evm.token(address, await head_at(evm, to_ms(as_of)))
+
+    async def transfers(self, chain: Chain, stretch: Stretch, most: int) -> tuple[Scan, list[Transfer]]:
+        """Find transfers, and give the largest of them with their times.
+
+        Raises:
+            NotSupported, Retryable, UpstreamRejected: nothing could be found out.
+        """
+        return await self._shared(chain, ("transfers", stretch, most), partial(self._transfers, chain, stretch, most))
+
+    async def wallet(self, chain: Chain, address: str, as_of: datetime) -> Wallet:
+        """Give what an address holds; it is checked before anything is asked.
+
+        Raises:
+            BadInput: it is no address of this chain.
+            NotSupported, Retryable, UpstreamRejected: as the chain's adapter.
+        """
+        from mcp_server.chains.wallets import bitcoin_wallet, evm_wallet
+        from mcp_server.domain.chains.bitcoin_address import bitcoin_address
+        from mcp_server.domain.chains.evm_address import evm_address
+
+        at_ms = to_ms(as_of)
+        if chain.family == "bitcoin":
+            checked = bitcoin_address(address.strip())
+            ask = partial(bitcoin_wallet, self._bitcoin_chain(chain), checked, at_ms)
+            return await self._shared(chain, ("wallet", checked, at_ms), ask)
+        checked = evm_address(address.strip())
+        now_ms = to_ms(self._clock()) if self._is_now(as_of) else None
+        evm, explorer = self._evm_chain(chain), self._explorer(chain)
+        ask = partial(evm_wallet, evm, explorer, checked, at_ms, now_ms)
+        return await self._shared(chain, ("wallet", checked, at_ms), ask)
+
+    async def network(self, chain: Chain, as_of: datetime) -> Network:
+        """Give the state of a chain.
+
+        Raises:
+            NotSupported: it exists only now, and the moment is more than 15 minutes ago.
+            Retryable, UpstreamRejected: as the chain's adapter.
+        """
+        from mcp_server.chains.networks import bitcoin_network, evm_network
+
+        at_ms = to_ms(as_of)
+        if chain.family == "evm":
+            return await self._shared(chain, ("network", at_ms), partial(evm_network, self._evm_chain(chain), at_ms))
+        if not self._is_now(as_of):
+            raise NotSupported(
+                f"The mempool and the fees that it asks for exist only now: there are none as of {iso(at_ms)}. "
+                "Leave as_of out."
+            )
+        ask = partial(bitcoin_network, self._bitcoin_chain(chain), at_ms, to_ms(self._clock()))
+        return await self._shared(chain, ("network", at_ms), ask)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for evm in self._evm.values():
+            await evm.close()
+        for bitcoin in self._bitcoin.values():
+            await bitcoin.close()
+        for explorer in self._explorers.values():
+            if explorer is not None:
+                await explorer.close()
+
+    async def _transfers(self, chain: Chain, stretch: Stretch, most: int) -> tuple[Scan, list[Transfer]]:
+        if chain.family == "bitcoin":
+            from mcp_server.chains import bitcoin_scan
+
+            found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch)
+            return found, _largest(found, most)
+        from mcp_server.chains import evm_scan
+
+        evm = self._evm_chain(chain)
+        found = await evm_scan.scan(evm, stretch)
+        return found, await evm_scan.timed(evm, _largest(found, most), found.head)
+
+    async def _shared(self, chain: Chain, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask once for all who ask the same at the same time."""
+        with self._deadline(chain):
+            return await self._flights.share((chain.name, *key), ask)
+
+    @contextmanager
+    def _deadline(self, chain: Chain) -> Iterator[None]:
+        try:
+            with anyio.fail_after(self._deadline_s):
+                yield
+        except TimeoutError:
+            raise Retryable(
+                f"The endpoints of {chain.name!r} did not answer everything within {self._deadline_s:g} seconds. Try "
+                "again, ask for less, or set TRADER_CHAIN_URLS to a faster endpoint."
+            ) from None
+
+    def _is_now(self, as_of: datetime) -> bool:
+        return self._clock() - as_of <= timedelta(seconds=LIVE_S)
+
+    def _evm_chain(self, chain: Chain) -> EvmChain:
+        return _made(self._evm, chain, self._access.evm)
+
+    def _bitcoin_chain(self, chain: Chain) -> BitcoinChain:
+        return _made(self._bitcoin, chain, self._access.bitcoin)
+
+    def _explorer(self, chain: Chain) -> Explorer | None:
+        return _made(self._explorers, chain, self._access.explorer)
+
+
+def _made(made: dict[str, T], chain: Chain, make: Callable[[Chain], T]) -> T:
+    if chain.name not in made:
+        made[chain.name] = make(chain)
+    return made[chain.name]
+
+
+def _largest(found: Scan, most: int) -> list[Transfer]:
+    return sorted(found.transfers, key=lambda transfer: -transfer.raw)[:most]

@@ -1,0 +1,40 @@
+"""The state of a network: how high it is, what a transaction costs, what waits."""
+
+from __future__ import annotations
+
+from mcp_server.adapters.bitcoin import BitcoinChain
+from mcp_server.adapters.evm import EvmChain
+from mcp_server.chains.bitcoin_scan import heads_at
+from mcp_server.chains.evm_scan import head_at
+from mcp_server.domain.chains.chain import Network
+
+L1_FEE = "A transaction here also pays for being written to Ethereum, which is not among these fees."
+
+
+async def evm_network(chain: EvmChain, at_ms: int) -> Network:
+    """Give the state of an EVM chain as of a moment (Unix ms): all of it stands in blocks.
+
+    Raises:
+        NotSupported, Retryable, UpstreamRejected: as the adapter.
+    """
+    head = await head_at(chain, at_ms)
+    fees, base_fees = await chain.fees(head)
+    return Network(head, fees, base_fees, notes=[L1_FEE] if chain.chain.l1_fee else [])
+
+
+async def bitcoin_network(chain: BitcoinChain, at_ms: int, now_ms: int) -> Network:
+    """Give Bitcoin's height as of a moment that is lately ago, and its fees and mempool as they are now.
+
+    Raises:
+        Retryable, UpstreamRejected: as the adapter.
+    """
+    head = (await heads_at(chain, at_ms))[0]
+    fees, mempool = await chain.fees(), await chain.mempool()
+    return Network(
+        head=head,
+        fees=fees,
+        mempool_count=mempool.count,
+        mempool_vbytes=mempool.vbytes,
+        mempool_fees=mempool.fees,
+        observed_at_ms=now_ms,
+    )

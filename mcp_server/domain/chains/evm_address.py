@@ -1,0 +1,46 @@
+"""Addresses of EVM chains: 20 bytes in hexadecimal, with a checksum in the case of the letters (EIP-55)."""
+
+import re
+
+from mcp_server.errors import BadInput
+
+ZERO = "0x" + "0" * 40
+"""What the sender of newly made tokens, and the receiver of destroyed ones, is given as."""
+
+_FORM = re.compile(r"0x[0-9a-fA-F]{40}")
+
+
+def keccak256(data: bytes) -> bytes:
+    """Hash as Ethereum does: Keccak before it became SHA-3."""
+    from sha3 import keccak_256
+
+    digest: bytes = keccak_256(data).digest()
+    return digest
+
+
+def checksummed(address: str) -> str:
+    """Write an address with the checksum of EIP-55 in the case of its letters."""
+    digits = address[2:].lower()
+    digest = keccak256(digits.encode()).hex()
+    return "0x" + "".join(
+        digit.upper() if int(place, 16) >= 8 else digit for digit, place in zip(digits, digest, strict=False)
+    )
+
+
+def evm_address(text: str) -> str:
+    """Check an address and give it in lower case.
+
+    One whose letters are all of one case carries no checksum and is taken as it is.
+
+    Raises:
+        BadInput: it is not 20 bytes in hexadecimal, or its checksum is wrong.
+    """
+    shown = text if len(text) <= 60 else text[:59] + "…"
+    if not _FORM.fullmatch(text):
+        raise BadInput(f"{shown!a} is no address of an EVM chain: write 0x and 40 hexadecimal digits.")
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()) and text != checksummed(text):
+        raise BadInput(
+            f"{shown!a} has a wrong checksum (EIP-55): at least one character is mistyped. Copy the address again."
+        )
+    return text.lower()

@@ -1,0 +1,112 @@
+"""Transfers into and out of exchanges, netted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from mcp_server.domain.chains.chain import Transfer
+
+Direction = Literal["to exchange", "from exchange", "between exchanges", "within exchange", "self", "mint", "burn", ""]
+LabelOf = Callable[[str | None], str | None]
+"""An address → the exchange whose it is, or None."""
+
+BURNT = frozenset({"0x" + "0" * 40, "0x000000000000000000000000000000000000dead"})
+
+
+@dataclass(slots=True)
+class Flow:
+    """What went to one exchange and came from it, in raw units and numbers of transfers."""
+
+    to_raw: int = 0
+    from_raw: int = 0
+    to_count: int = 0
+    from_count: int = 0
+
+
+@dataclass(slots=True)
+class Flows:
+    """The sums of all transfers, and of those into and out of exchanges.
+
+    What goes from one exchange to another is in both sums, and in `between_raw`. What moves within one exchange, or
+    from an address to itself, is in neither.
+    """
+
+    count: int = 0
+    total_raw: int = 0
+    largest_raw: int = 0
+    between_raw: int = 0
+    exchanges: dict[str, Flow] = field(default_factory=dict)
+
+    @property
+    def to_raw(self) -> int:
+        """What went to exchanges."""
+        return sum(flow.to_raw for flow in self.exchanges.values())
+
+    @property
+    def from_raw(self) -> int:
+        """What came from exchanges."""
+        return sum(flow.from_raw for flow in self.exchanges.values())
+
+    @property
+    def to_count(self) -> int:
+        """How many transfers went to exchanges."""
+        return sum(flow.to_count for flow in self.exchanges.values())
+
+    @property
+    def from_count(self) -> int:
+        """How many transfers came from exchanges."""
+        return sum(flow.from_count for flow in self.exchanges.values())
+
+
+def ends(transfer: Transfer, exchange_of: LabelOf) -> tuple[str | None, str | None]:
+    """Give the exchanges that a transfer comes from and goes to.
+
+    The inputs of one transaction have one owner, as a rule: where any of them is known, the exchange is.
+    """
+    senders = (transfer.from_address, *transfer.also_from)
+    known = (exchange for address in senders if (exchange := exchange_of(address)) is not None)
+    return next(known, None), exchange_of(transfer.to_address)
+
+
+def direction(transfer: Transfer, exchange_of: LabelOf) -> Direction:
+    """Say where a transfer goes, as exchanges see it."""
+    if transfer.from_address == transfer.to_address:
+        return "self"
+    sender, receiver = ends(transfer, exchange_of)
+    if sender is not None and receiver is not None:
+        return "within exchange" if sender == receiver else "between exchanges"
+    if receiver is not None:
+        return "to exchange"
+    if sender is not None:
+        return "from exchange"
+    if transfer.from_address is None:
+        return "mint"
+    return "burn" if transfer.to_address in BURNT else ""
+
+
+def netted(transfers: Iterable[Transfer], exchange_of: LabelOf) -> Flows:
+    """Sum transfers up by exchange."""
+    flows = Flows()
+    for transfer in transfers:
+        flows.count += 1
+        flows.total_raw += transfer.raw
+        flows.largest_raw = max(flows.largest_raw, transfer.raw)
+        where = direction(transfer, exchange_of)
+        sender, receiver = ends(transfer, exchange_of)
+        if where in ("to exchange", "between exchanges") and receiver is not None:
+            flow = flows.exchanges.setdefault(receiver, Flow())
+            flow.to_raw, flow.to_count = flow.to_raw + transfer.raw, flow.to_count + 1
+        if where in ("from exchange", "between exchanges") and sender is not None:
+            flow = flows.exchanges.setdefault(sender, Flow())
+            flow.from_raw, flow.from_count = flow.from_raw + transfer.raw, flow.from_count + 1
+        if where == "between exchanges":
+            flows.between_raw += transfer.raw
+    return flows
+
+
+def cents(amount: Decimal) -> Decimal:
+    """Round dollars to the cent."""
+    return amount.quantize(Decimal("0.01"))

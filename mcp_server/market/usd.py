@@ -1,0 +1,60 @@
+"""What one unit of an asset is worth in US dollars as of a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from mcp_server.errors import NotFound, NotSupported
+
+if TYPE_CHECKING:
+    from mcp_server.market.market import Market
+
+QUOTES = ("USD", "USDT", "USDC")
+"""In this order; a dollar of Tether or Circle is taken as a dollar."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsdPrice:
+    """A price in US dollars, and where it comes from."""
+
+    price: Decimal
+    basis: str
+    simulated: bool = False
+
+
+async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], as_of: datetime) -> UsdPrice:
+    """Give the price of the first of some bases that an exchange has a market of, in dollars.
+
+    Args:
+        market: the market.
+        exchange_id: the exchange to ask.
+        priced_as: bases, the preferred one first; `USD` is one dollar itself, and a symbol with a slash is a market.
+        as_of: the moment.
+
+    Raises:
+        NotFound: the exchange has none of them.
+        NotSupported: it has no price of that moment.
+        Retryable, UpstreamRejected: as the exchange's adapter.
+    """
+    missing: list[NotFound | NotSupported] = []
+    for base in priced_as:
+        if base == "USD":
+            return UsdPrice(Decimal(1), "taken as one dollar")
+        for symbol in [base] if "/" in base else [f"{base}/{quote}" for quote in QUOTES if quote != base]:
+            try:
+                quote = await market.price(exchange_id, symbol, as_of)
+            except (NotFound, NotSupported) as error:
+                missing.append(error)
+                continue
+            basis = f"{quote.symbol} on {quote.exchange}, {quote.basis}"
+            return UsdPrice(Decimal(repr(quote.price)), basis, quote.simulated)
+    if len(missing) == 1 or (missing and isinstance(missing[0], NotSupported)):
+        raise missing[0]
+    raise NotFound(
+        f"{exchange_id!r} has no market of {' or '.join(priced_as) or 'this'} against dollars. "
+        "Name another exchange, or the market that prices it as price_symbol."
+    )

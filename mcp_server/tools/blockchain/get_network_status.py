@@ -1,0 +1,106 @@
+"""The tool get_network_status."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import NotFound, NotSupported
+from mcp_server.toolkit import Answer, AsOf, Call, ChainName, ExchangeId, tool
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mcp_server.domain.chains.chain import Chain, Network
+    from mcp_server.market.usd import UsdPrice
+
+GWEI = 10**9
+BITCOIN_PER_SATOSHI = Decimal("1e-8")
+
+
+class NetworkStatus(Answer):
+    """A network's state."""
+
+    chain: str
+    as_of: str
+    block: int
+    age_s: float
+    live: bool | None = None
+    observed_at: str | None = None
+    fee_unit: str
+    fees: dict[str, float]
+    transfer_fee: float = Field(description="Plain, normal, in the chain's coin")
+    transfer_fee_usd: float | None
+    base_fee_gwei: float | None = None
+    base_fee_trend: str | None = None
+    mempool: dict[str, float] | None = None
+    note: str | None = None
+    simulated: bool | None = None
+
+
+@tool(title="Network status")
+async def get_network_status(
+    call: Call, chain: ChainName = "ethereum", exchange: ExchangeId = None, as_of: AsOf = None
+) -> NetworkStatus:
+    """Get a chain's height and its age, fees (slow, normal, fast), what a plain transfer costs, and Bitcoin's mempool.
+
+    Bitcoin's fees and mempool exist only now: an as_of of more than 15 minutes ago is refused for it.
+    """
+    moment = call.moment(as_of)
+    where = await call.kit.chains.chain(chain or "ethereum")
+    state = await call.kit.chains.network(where, moment)
+    price = await _price(call, where, exchange, moment)
+    unit = Decimal(GWEI) if where.family == "evm" else Decimal(1)
+    smallest = Decimal(1).scaleb(-where.native.decimals)
+    cost = state.fees.normal * state.fees.plain_transfer_work * smallest
+    return NetworkStatus(
+        chain=where.name,
+        as_of=iso(to_ms(moment)),
+        block=state.head.number,
+        age_s=max((to_ms(moment) - state.head.time_ms) / 1000, 0),
+        live=True if state.observed_at_ms else None,
+        observed_at=iso(state.observed_at_ms) if state.observed_at_ms else None,
+        fee_unit="gwei per gas" if where.family == "evm" else "satoshi per virtual byte",
+        fees={name: _short(getattr(state.fees, name) / unit) for name in ("slow", "normal", "fast")},
+        transfer_fee=_short(cost),
+        transfer_fee_usd=_short(cost * price.price) if price else None,
+        note=" ".join(state.notes) or None,
+        simulated=price.simulated or None if price else None,
+        mempool=_mempool(state),
+        **_base_fees(state),
+    )
+
+
+def _mempool(state: Network) -> dict[str, float] | None:
+    if state.mempool_count is None or state.mempool_vbytes is None or state.mempool_fees is None:
+        return None
+    fees_btc = _short(state.mempool_fees * BITCOIN_PER_SATOSHI)
+    return {"transactions": state.mempool_count, "vbytes": state.mempool_vbytes, "fees_btc": fees_btc}
+
+
+def _base_fees(state: Network) -> dict[str, Any]:
+    fees = state.base_fees
+    if not fees or not any(fees):  # some chains have none
+        return {}
+    change = (fees[-1] - fees[0]) / fees[0] * 100 if fees[0] else None
+    trend = "flat" if change is None or abs(change) < 5 else "rising" if change > 0 else "falling"
+    return {
+        "base_fee_gwei": _short(Decimal(fees[-1]) / GWEI),
+        "base_fee_trend": trend,
+    }
+
+
+async def _price(call: Call, chain: Chain, exchange: str | None, moment: datetime) -> UsdPrice | None:
+    from mcp_server.market.usd import usd_price
+
+    try:
+        return await usd_price(call.kit.market, call.exchange(exchange), chain.native.priced_as, moment)
+    except (NotFound, NotSupported):
+        return None
+
+
+def _short(value: Decimal) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,107 @@
+"""The tool get_wallet."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from mcp_server.adapters.together import together
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import NotFound, NotSupported
+from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mcp_server.domain.chains.chain import Token
+    from mcp_server.market.usd import UsdPrice
+
+Row = tuple[str, float, float | None, float | None]
+
+
+class WalletState(Table):
+    """What an address holds: its chain's coin and the common tokens."""
+
+    address: str
+    chain: str
+    label: str | None = None
+    label_source: str | None = None
+    as_of: str
+    block: int
+    live: bool | None = None
+    observed_at: str | None = None
+    total_usd: float | None
+    transactions: int | None = None
+    transactions_sent: int | None = None
+    first_activity: str | None = None
+    last_activity: str | None = None
+    note: str | None = None
+    simulated: bool | None = None
+    columns: list[str] | None = None
+    rows: Annotated[list[Row], ROWS]
+
+
+@tool(title="Wallet")
+async def get_wallet(
+    call: Call,
+    address: Annotated[str, Field(min_length=1, max_length=120)],
+    chain: ChainName = None,
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> WalletState:
+    """Get what an address holds, in units and US dollars, whose it is if known, and how active it is.
+
+    0x addresses mean ethereum unless chain says another. Tokens other than the common ones are not looked for.
+    """
+    from mcp_server.domain.chains.flows import cents
+
+    moment, chains = call.moment(as_of), call.kit.chains
+    where = await chains.chain(chain, address=address)
+    wallet = await chains.wallet(where, address, moment)
+    held = [(token, raw) for token, raw in wallet.balances if raw or token.address is None]
+    prices = await together(*(partial(_price, call, token, exchange, moment) for token, _ in held))
+    usd = [cents(token.units(raw) * p.price) if p else None for (token, raw), p in zip(held, prices, strict=True)]
+    checked = address.strip().lower() if where.family == "evm" or address.lower().startswith("bc1") else address.strip()
+    label = chains.label(where, checked)
+    unpriced = [token.symbol for (token, _), p in zip(held, prices, strict=True) if p is None]
+    notes = [*wallet.notes, *([f"No price in dollars of {', '.join(unpriced)}."] if unpriced else [])]
+    return WalletState(
+        address=checked,
+        chain=where.name,
+        label=label.name if label else None,
+        label_source=label.source or None if label else None,
+        as_of=iso(to_ms(moment)),
+        block=wallet.head.number,
+        live=True if wallet.observed_at_ms else None,
+        observed_at=iso(wallet.observed_at_ms) if wallet.observed_at_ms else None,
+        total_usd=float(sum((value for value in usd if value is not None), Decimal(0))),
+        transactions=wallet.transactions,
+        transactions_sent=wallet.transactions_sent,
+        first_activity=iso(wallet.first_ms) if wallet.first_ms else None,
+        last_activity=iso(wallet.last_ms) if wallet.last_ms else None,
+        note=" ".join(notes) or None,
+        simulated=any(price.simulated for price in prices if price) or None,
+        columns=["asset", "amount", "price_usd", "usd"],
+        rows=[
+            _row(*parts)
+            for parts in zip((token for token, _ in held), (raw for _, raw in held), prices, usd, strict=True)
+        ],
+    )
+
+
+async def _price(call: Call, token: Token, exchange: str | None, moment: datetime) -> UsdPrice | None:
+    """Give the price of an asset, or None where the exchange has none: the rest of the answer holds without it."""
+    from mcp_server.market.usd import usd_price
+
+    try:
+        return await usd_price(call.kit.market, call.exchange(exchange), token.priced_as, moment)
+    except (NotFound, NotSupported):
+        return None
+
+
+def _row(token: Token, raw: int, price: UsdPrice | None, usd: Decimal | None) -> Row:
+    worth = (float(price.price), float(usd)) if price is not None and usd is not None else (None, None)
+    return (token.symbol, float(token.units(raw)), *worth)

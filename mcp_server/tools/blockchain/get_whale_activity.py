@@ -1,0 +1,194 @@
+"""The tool get_whale_activity."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import BadInput
+from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mcp_server.domain.chains.chain import Scan, Token, Transfer
+    from mcp_server.domain.chains.flows import Flow, Flows, LabelOf
+    from mcp_server.market.usd import UsdPrice
+
+MINUTE_MS = 60_000
+MOST_EXCHANGES = 8
+COLUMNS = ["time", "amount", "usd", "direction", "from", "to", "from_label", "to_label", "hash", "confirmations"]
+
+Row = tuple[str | float | int | None, ...]
+
+
+class WhaleActivity(Table):
+    """Transfers, netted; the rows are the largest. All since from_time was seen."""
+
+    asset: str
+    chain: str
+    token: str | None = None
+    token_claims_symbol: str | None = None
+    as_of: str
+    from_time: str
+    blocks: dict[str, int]
+    price_usd: float
+    price_basis: str
+    net_flow_usd: float
+    to_exchanges_usd: float
+    from_exchanges_usd: float
+    between_exchanges_usd: float
+    total_usd: float
+    largest_usd: float
+    counts: dict[str, int]
+    exchanges: dict[str, dict[str, float]]
+    summary: str
+    complete: bool
+    note: str | None = None
+    requests: int
+    simulated: bool | None = None
+    columns: list[str] | None = None
+    rows: Annotated[list[Row], ROWS]
+
+
+@tool(title="Whale activity")
+async def get_whale_activity(
+    call: Call,
+    asset: Annotated[str, Field(min_length=1, max_length=60, description="Like BTC, ETH, USDT, or a token's address")],
+    min_usd: Annotated[float, Field(gt=0, le=1e13, description="Smaller transfers are left out")] = 1_000_000,
+    lookback_minutes: Annotated[int, Field(ge=1, le=1440)] = 60,
+    chain: ChainName = None,
+    limit: Annotated[int, Field(ge=0, le=200, description="Rows wanted")] = 8,
+    include_unconfirmed: bool = False,
+    price_symbol: Annotated[
+        str | None, Field(max_length=60, description="Market that prices a token given by address")
+    ] = None,
+    exchange: ExchangeId = None,
+    as_of: AsOf = None,
+) -> WhaleActivity:
+    """Find large transfers of a coin or token on its chain, and net those into and out of known exchange wallets.
+
+    A positive net_flow_usd went to exchanges, as it does before selling. Only known wallets count: 0 is no proof.
+    complete=false: note says which part was not seen. token_claims_symbol is a stranger's word.
+    """
+    from mcp_server.chains.stretch import Stretch
+    from mcp_server.domain.chains.flows import netted
+
+    moment, chains = call.moment(as_of), call.kit.chains
+    where = await chains.chain(chain, asset)
+    token = await chains.token(where, asset, moment)
+    price = await _price(call, (price_symbol,) if price_symbol else token.priced_as, exchange, moment)
+    least = math.ceil(Decimal(repr(min_usd)) / price.price * 10**token.decimals)
+    until_ms = to_ms(moment)
+    stretch = Stretch(token, least, until_ms - lookback_minutes * MINUTE_MS, until_ms, include_unconfirmed)
+    found, largest = await chains.transfers(where, stretch, limit)
+
+    def exchange_of(address: str | None) -> str | None:
+        label = chains.label(where, address)
+        return label.exchange if label else None
+
+    flows = netted(found.transfers, exchange_of)
+    return WhaleActivity(
+        asset=token.symbol if token.priced_as else asset.strip(),
+        chain=where.name,
+        token=token.address,
+        token_claims_symbol=None if token.priced_as else token.symbol or None,
+        as_of=iso(until_ms),
+        price_usd=float(price.price),
+        price_basis=price.basis,
+        **_blocks(found),
+        **_sums(flows, token, price),
+        summary=_summary(flows, token, price),
+        complete=not found.missed,
+        note=" ".join([*found.missed, *found.notes]) or None,
+        simulated=price.simulated or None,
+        columns=COLUMNS,
+        rows=[_row(transfer, token, price, exchange_of, found) for transfer in largest],
+    )
+
+
+async def _price(call: Call, priced_as: Sequence[str], exchange: str | None, moment: datetime) -> UsdPrice:
+    """Give the price of the asset; what a token calls itself is never taken for one that has a market."""
+    from mcp_server.market.usd import usd_price
+
+    if not priced_as:
+        raise BadInput(
+            "This token is not among those with a known price, and what it calls itself proves nothing. Name the "
+            "market that prices it as price_symbol, like 'PEPE/USDT'."
+        )
+    price = await usd_price(call.kit.market, call.exchange(exchange), priced_as, moment)
+    if price.price <= 0:
+        raise BadInput("Its price is zero, so that no transfer is worth min_usd. Name another market as price_symbol.")
+    return price
+
+
+def _blocks(found: Scan) -> dict[str, Any]:
+    return {
+        "from_time": iso(found.from_ms),
+        "blocks": {"first": found.first_block, "last": found.last_block, "head": found.head.number},
+        "requests": found.requests,
+    }
+
+
+def _usd(raw: int, token: Token, price: UsdPrice) -> Decimal:
+    from mcp_server.domain.chains.flows import cents
+
+    return cents(token.units(raw) * price.price)
+
+
+def _sums(flows: Flows, token: Token, price: UsdPrice) -> dict[str, Any]:
+    def usd(raw: int) -> float:
+        return float(_usd(raw, token, price))
+
+    to_usd, from_usd = _usd(flows.to_raw, token, price), _usd(flows.from_raw, token, price)
+    busiest = sorted(flows.exchanges.items(), key=lambda item: -(item[1].to_raw + item[1].from_raw))
+    return {
+        "total_usd": usd(flows.total_raw),
+        "largest_usd": usd(flows.largest_raw),
+        "net_flow_usd": float(to_usd - from_usd),
+        "to_exchanges_usd": float(to_usd),
+        "from_exchanges_usd": float(from_usd),
+        "between_exchanges_usd": usd(flows.between_raw),
+        "counts": {"transfers": flows.count, "to_exchanges": flows.to_count, "from_exchanges": flows.from_count},
+        "exchanges": {name: _flow(flow, token, price) for name, flow in busiest[:MOST_EXCHANGES]},
+    }
+
+
+def _flow(flow: Flow, token: Token, price: UsdPrice) -> dict[str, float]:
+    to_usd, from_usd = _usd(flow.to_raw, token, price), _usd(flow.from_raw, token, price)
+    return {"net_usd": float(to_usd - from_usd), "to_usd": float(to_usd), "from_usd": float(from_usd)}
+
+
+def _summary(flows: Flows, token: Token, price: UsdPrice) -> str:
+    """Say it in a sentence, in which no word is a stranger's."""
+    if flows.count == 0:
+        return "No transfer of that size."
+    many = "s" if flows.count > 1 else ""
+    total = f"{flows.count} transfer{many} worth {_usd(flows.total_raw, token, price):,.0f} USD"
+    net = _usd(flows.to_raw, token, price) - _usd(flows.from_raw, token, price)
+    if not flows.exchanges:
+        return f"{total}; none into or out of a known exchange wallet."
+    where = "into" if net > 0 else "out of"
+    return f"{total}; net {abs(net):,.0f} USD {where} known exchange wallets."
+
+
+def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, found: Scan) -> Row:
+    from mcp_server.domain.chains.flows import direction
+
+    return (
+        iso(transfer.time_ms) if transfer.time_ms is not None else None,
+        float(token.units(transfer.raw)),
+        float(_usd(transfer.raw, token, price)),
+        direction(transfer, exchange_of),
+        transfer.from_address,
+        transfer.to_address,
+        next((known for a in (transfer.from_address, *transfer.also_from) if (known := exchange_of(a))), None),
+        exchange_of(transfer.to_address),
+        transfer.hash,
+        0 if transfer.block is None else found.head.number - transfer.block + 1,
+    )

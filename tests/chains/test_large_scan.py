@@ -1,0 +1,91 @@
+"""Five thousand blocks with two thousand transfers: each above the threshold once, none below, to the cent."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.chains.people import BINANCE, BINANCE_TOO, KRAKEN, USDC, Town
+from tests.rigs.anvil import Anvil, call
+from tests.rigs.chain_server import asking
+from tests.rigs.rpc_proxy import RpcProxy
+
+pytestmark = pytest.mark.slow
+
+BLOCKS, TRANSFERS, CONFIRMATIONS = 5_000, 2_000, 12
+THRESHOLD_USD = 1_000_000
+
+
+@dataclass
+class Sent:
+    """A chain, and every transfer that was sent on it: (hash, sender, receiver, raw units)."""
+
+    chain: Anvil
+    transfers: list[tuple[str, str, str, int]] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def sent() -> Iterator[Sent]:
+    with Anvil(prune=True) as chain:
+        chain.enrich(BINANCE, BINANCE_TOO, KRAKEN)
+        town = Town.founded_on(chain)
+        done = Sent(chain)
+        chance = random.Random(5)  # noqa: S311 (a plan that is the same each time)
+        people = [town.alice, town.bob, BINANCE, BINANCE_TOO, KRAKEN]
+        left = TRANSFERS
+        while chain.height() < BLOCKS - CONFIRMATIONS:
+            calls, made = [], []
+            for _ in range(min(left, chance.choice((5, 40, 90)))):
+                sender, receiver = chance.choice(people), chance.choice(people)
+                raw = chance.choice((chance.randrange(1, 10**10), chance.randrange(9 * 10**11, 3 * 10**12)))
+                data = call("transfer(address,uint256)", receiver, raw)
+                calls.append(("eth_sendTransaction", [chain.transaction(sender, USDC, data=data, gas=100_000)]))
+                made.append((sender, receiver, raw))
+            failing = call("transferAndFail(address,uint256)", BINANCE, 2 * 10**12)
+            calls.append(("eth_sendTransaction", [chain.transaction(town.alice, USDC, data=failing, gas=100_000)]))
+            hashes = chain.rpc_all(calls)
+            done.transfers += [(tx, *parts) for tx, parts in zip(hashes, made, strict=False)]
+            left -= len(made)
+            chain.mine(min(chance.choice((60, 120, 250)), BLOCKS - CONFIRMATIONS - chain.height()))
+        assert left == 0
+        chain.mine(CONFIRMATIONS - 1)
+        yield done
+
+
+@pytest.mark.parametrize("limit", [1_000, 700, 10_000])
+async def test_each_transfer_above_the_threshold_is_found_once_and_the_sums_are_right(
+    home: Path, sent: Sent, limit: int
+) -> None:
+    with RpcProxy(sent.chain.url, log_blocks=limit) as endpoint:
+        async with asking(home, {"ethereum": [endpoint.url]}, sent.chain.now_ms) as ask:
+            said = await ask(
+                "get_whale_activity", asset="USDC", min_usd=THRESHOLD_USD, lookback_minutes=1_000, limit=200
+            )
+            logs = endpoint.methods["eth_getLogs"]
+            least = -(-(said["blocks"]["last"] - said["blocks"]["first"] + 1) // limit)
+            assert said["requests"] == endpoint.requests
+            assert logs / least <= 1.2
+            assert endpoint.requests <= logs + 1, "one for the newest block"
+    price = Decimal(repr(said["price_usd"]))
+    large = [moved for moved in sent.transfers if Decimal(moved[3]).scaleb(-6) * price >= THRESHOLD_USD]
+    assert len(large) > 600
+    assert len(sent.transfers) == TRANSFERS
+    assert said["complete"]
+    assert said["counts"]["transfers"] == len(large)
+    assert said["total_usd"] == cents(sum(raw for *_, raw in large), price)
+    exchanges = {BINANCE: "binance", BINANCE_TOO: "binance", KRAKEN: "kraken"}
+    into = sum(raw for _, a, b, raw in large if b in exchanges and exchanges.get(a) != exchanges[b])
+    out = sum(raw for _, a, b, raw in large if a in exchanges and exchanges.get(b) != exchanges[a])
+    assert (said["to_exchanges_usd"], said["from_exchanges_usd"]) == (cents(into, price), cents(out, price))
+    largest = Counter((tx, a, b, float(Decimal(raw).scaleb(-6))) for tx, a, b, raw in large)
+    shown = Counter((row[8], row[4], row[5], row[1]) for row in said["rows"])
+    assert sum(shown.values()) == 200
+    assert not shown - largest
+
+
+def cents(raw: int, price: Decimal) -> float:
+    return float((Decimal(raw).scaleb(-6) * price).quantize(Decimal("0.01")))

@@ -1,0 +1,108 @@
+"""An endpoint between the project and a node: it counts what is asked, has limits of its own, and fails as it is told.
+
+with RpcProxy(chain.url, log_blocks=1000) as endpoint:
+    endpoint.url, endpoint.requests, endpoint.methods
+"""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import anyio.to_thread
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.rigs.loopback import served
+
+Change = Callable[[dict[str, Any], Any], Any]
+"""What was asked, and what the node answered → what is answered instead."""
+
+
+@dataclass
+class RpcProxy:
+    """Use it as a context manager.
+
+    `log_blocks`, `log_results`, `most_calls` are its limits; `limit_says` is how it words the first of them, with
+    `{limit}` and `{asked}` in it. `status` and `silent_s` are faults of every request, `change` alters answers.
+    """
+
+    node: str
+    log_blocks: int | None = None
+    log_results: int | None = None
+    most_calls: int | None = None
+    limit_code: int = -32005
+    limit_says: str = "exceed maximum block range: {limit}"
+    status: int | None = None
+    silent_s: float = 0.0
+    body: str | None = None
+    change: Change | None = None
+    requests: int = 0
+    methods: Counter[str] = field(default_factory=Counter)
+    url: str = ""
+    _client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60, trust_env=False))
+    _over: threading.Event = field(default_factory=threading.Event)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        app = Starlette(routes=[Route("/{path:path}", self._answer, methods=["POST"])])
+        self.url = self._stack.enter_context(served(app))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._stack.close()
+        self._client.close()
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.requests = 0
+        self.methods.clear()
+
+    async def _answer(self, request: Request) -> Response:
+        asked = json.loads(await request.body())
+        return await anyio.to_thread.run_sync(self._answered, asked)
+
+    def _answered(self, asked: Any) -> Response:
+        calls = asked if isinstance(asked, list) else [asked]
+        self.requests += 1
+        self.methods.update(call["method"] for call in calls)
+        if self.silent_s:
+            self._over.wait(self.silent_s)
+        if self.status is not None:
+            return Response("no", self.status)
+        if self.body is not None:
+            return Response(self.body, media_type="application/json")
+        if self.most_calls is not None and len(calls) > self.most_calls:
+            error = {"code": -32600, "message": f"batch of more than {self.most_calls} calls"}
+            return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error})
+        told = self._client.post(self.node, json=calls).json()
+        answers = [self._limited(call, answer) for call, answer in zip(calls, told, strict=True)]
+        return JSONResponse(answers if isinstance(asked, list) else answers[0])
+
+    def _limited(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        error: dict[str, Any] | None = None
+        if call["method"] == "eth_getLogs":
+            span = call["params"][0]
+            asked = int(span["toBlock"], 16) - int(span["fromBlock"], 16) + 1
+            if self.log_blocks is not None and asked > self.log_blocks:
+                error = {
+                    "code": self.limit_code,
+                    "message": self.limit_says.format(limit=self.log_blocks, asked=asked),
+                }
+            elif self.log_results is not None and len(answer.get("result") or ()) > self.log_results:
+                error = {"code": -32005, "message": f"query returned more than {self.log_results} results"}
+        if error is not None:
+            return {"jsonrpc": "2.0", "id": answer["id"], "error": error}
+        if self.change is not None and "result" in answer:
+            return {**answer, "result": self.change(call, answer["result"])}
+        return answer
