@@ -1,5 +1,6 @@
 """What an entry of the catalogue is: an indicator's inputs, parameters and outputs."""
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,10 @@ Library = Literal["TA-Lib", "pandas-ta-classic"]
 
 MAX_PERIOD = 1000
 """The longest period in candles: it bounds the work, and ten times it is the longest history asked for."""
+
+
+IMPORTING = threading.Lock()
+"""Held while one of the libraries is imported: TA-Lib is kept from pandas for so long, which the other one needs."""
 
 
 @dataclass(frozen=True, slots=True)

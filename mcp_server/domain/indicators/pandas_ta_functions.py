@@ -10,7 +10,7 @@ import numpy as np
 
 from mcp_server.domain.candles import Floats
 from mcp_server.domain.indicators.extras import EXTRAS
-from mcp_server.domain.indicators.indicator import Indicator, Number
+from mcp_server.domain.indicators.indicator import IMPORTING, Indicator, Number
 from mcp_server.domain.indicators.meanings import MEANINGS
 from mcp_server.domain.indicators.undefined_extras import undefined
 from mcp_server.errors import BadInput
@@ -68,6 +68,7 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
 
     Args, returns and raises as `talib_functions.call`.
     """
+    function = _function(name)
     import pandas as pd
 
     extra, rows = EXTRAS[name], len(inputs[0])
@@ -78,10 +79,10 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
         argument: pd.Series(np.array(column, dtype=np.float64) * (1.0 if argument == "volume" else extra.scale))
         for argument, column in zip(_inputs(name), inputs, strict=True)
     }
-    native = {"talib": False} if "talib" in inspect.signature(_function(name)).parameters else {}
+    native = {"talib": False} if "talib" in inspect.signature(function).parameters else {}
     try:
         with np.errstate(all="ignore"):
-            answer = _function(name)(**columns, **extra.sent(parameters), **native, **extra.fixed)
+            answer = function(**columns, **extra.sent(parameters), **native, **extra.fixed)
             table = np.asarray(answer, dtype=np.float64).reshape(rows, -1)
             outputs = [table[:, position] * extra.factor for position in extra.outputs.values()]
     except Exception:  # what it refuses it answers with None, fewer columns, or whatever its arithmetic raises
@@ -103,7 +104,7 @@ def _defined(values: Floats, warm_up: int, mask: Any, *, zeros: bool) -> Floats:
 @cache
 def library() -> Any:
     """Import it when it is first used: it brings pandas along."""
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of pandas 4, by its own import
+    with IMPORTING, warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pandas 4 warns of it
         import pandas_ta_classic
 
     return pandas_ta_classic

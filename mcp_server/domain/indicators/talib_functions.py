@@ -1,5 +1,6 @@
 """TA-Lib's functions, described by its own metadata. The only file that calls TA-Lib."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.indicators.indicator import MAX_PERIOD, Indicator, Number, Parameter
+from mcp_server.domain.indicators.indicator import IMPORTING, MAX_PERIOD, Indicator, Number, Parameter
 from mcp_server.domain.indicators.meanings import MEANINGS
 from mcp_server.domain.indicators.quiet import Mask
 from mcp_server.domain.indicators.undefined import undefined
@@ -102,10 +103,21 @@ def _defined(output: Any, warm_up: int, mask: Mask, rows: Any) -> Floats:
     return values
 
 
+@cache
 def _talib() -> Any:
-    """Import TA-Lib when it is first used: it brings pandas along."""
-    import talib.abstract
+    """Import TA-Lib when it is first used, and without pandas.
 
+    It would bring pandas along to be given its frames, which costs half a second and 75 MB; we give it arrays.
+    """
+    with IMPORTING:
+        unknown = "pandas" not in sys.modules
+        if unknown:
+            sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way to say that it is not there
+        try:
+            import talib.abstract
+        finally:
+            if unknown:
+                del sys.modules["pandas"]
     return talib
 
 
