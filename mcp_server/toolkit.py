@@ -40,12 +40,8 @@ AS_OF_HEADER = "x-trader-as-of"
 EXCHANGE_HEADER = "x-trader-exchange"
 
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
-ExchangeId = Annotated[
-    str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")
-]
-AsOf = Annotated[
-    str | None, Field(max_length=40, description="ISO 8601 moment to answer for; default: now")
-]
+ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")]
+AsOf = Annotated[str | None, Field(max_length=40, description="ISO 8601 moment to answer for; default: now")]
 CandleTimeframe = Annotated[Timeframe, Field(description="A candle's length")]
 StrategyName = Annotated[str, Field(pattern=NAME_PATTERN, description="The strategy's name")]
 

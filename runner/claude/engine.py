@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from mcp_server.domain.checks.budget import usd_per_run
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Misconfigured, TraderError
 from runner.claude.cli_folder import CliFolder, cli_folder
 from runner.claude.preflight import require_credential, require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, Answer, orchestrator_prompt, sub_agent_prompt
-from runner.claude.task import ClaudeTask, usd_per_run
+from runner.claude.task import ClaudeTask
 from runner.claude.transcript import ANSWER_TOOL, START_TOOL, Ending, Transcript
 from runner.claude.verdict import CONNECTED, conclude
 

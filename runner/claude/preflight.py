@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from mcp_server.domain.strategy import InvalidStrategy, Strategy, tool_findings
+from mcp_server.domain.checks.agents import tool_findings
+from mcp_server.domain.strategy import InvalidStrategy, Strategy
 from mcp_server.errors import BadInput, Misconfigured
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
@@ -34,7 +35,7 @@ def require_tools(strategy: Strategy, tools: Mapping[str, bool]) -> None:
     if not strategy.agents:
         instead = without_claude(has_rules=strategy.config.rules is not None)
         raise BadInput(f"Strategy {strategy.name!r} has no sub-agents: add agents.json, or {instead}")
-    if findings := tool_findings(strategy, tools):
+    if findings := tool_findings({name: agent.tools for name, agent in strategy.agents.items()}, tools):
         raise InvalidStrategy(strategy.name, findings)
 
 
