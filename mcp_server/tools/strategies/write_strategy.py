@@ -40,7 +40,7 @@ async def write_strategy(
     strategy_name: StrategyName,
     config: Annotated[dict[str, Any], Field(description="config.json")],
     agents: Annotated[
-        dict[str, Any] | list[dict[str, Any]] | None, Field(description="agents.json; leave out for engine 'rules'")
+        dict[str, Any] | list[Any] | None, Field(description="agents.json; leave out for engine 'rules'")
     ] = None,
     dry_run: Annotated[bool, Field(description="Only check")] = False,
 ) -> Checked:
