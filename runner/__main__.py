@@ -14,7 +14,7 @@ from mcp_server.domain.strategy import Timeframe
 from mcp_server.domain.teaching import nearest
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
-from runner.commands import strategies
+from runner.commands import build, strategies
 from runner.parts import Json, Parts, fail, print_json
 from runner.settings import load_settings
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+app.command()(build.build)
 app.add_typer(strategies.app, name="strategies")
 
 Moment = Annotated[

@@ -9,6 +9,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
+from pydantic import BaseModel
 
 from mcp_server.app import build_server
 from mcp_server.domain.indicators.catalog import names as indicator_names
@@ -22,7 +23,7 @@ from tests.tools.conftest import Ask, ask, client, settings
 
 __all__ = ["ask", "client", "settings"]
 
-PARTS = {"rules": Rules, "budget": Budget, "misfire": Misfire}
+PARTS: dict[str, type[BaseModel]] = {"rules": Rules, "budget": Budget, "misfire": Misfire}
 KEYS = {*Config.model_fields, *Agent.model_fields} | {
     f"{part}.{key}" for part, model in PARTS.items() for key in model.model_fields
 }
