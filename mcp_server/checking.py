@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 LIMIT_S = 12.0
 """Together, exchange and journal may take so long."""
 
-_MOST_CANDLES = 5_000
+_MOST_CANDLES = 2_000
+"""Beyond these an indicator is a little unsettled, which changes little of how often a rule held."""
+
 _FEW = 10
 """Without rules, so many candles show that a market is alive."""
 

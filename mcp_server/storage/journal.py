@@ -135,7 +135,7 @@ class Journal:
         return self._database.read(work)
 
     def costs(self, strategy: str) -> Costs:
-        """Give what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` of those that ran.
+        """Give what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` of those that asked a model.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
@@ -147,7 +147,7 @@ class Journal:
             row = connection.execute(
                 "SELECT count(*), count(cost_usd), CAST(avg(cost_usd) AS DECIMAL(18, 6)) FROM (SELECT e.cost_usd "
                 "FROM executions e JOIN strategies s ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' "
-                "AND list_contains($2, e.status) ORDER BY e.id DESC LIMIT $3)",
+                "AND list_contains($2, e.status) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
                 [strategy, [*_RAN], RECENT_RUNS],
             ).fetchone()
             assert row is not None  # noqa: S101 (an aggregate always gives a row)

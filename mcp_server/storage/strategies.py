@@ -27,7 +27,7 @@ PATIENCE_S = 10
 
 Done = TypeVar("Done")
 
-_NEW, _OLD = ".new-", ".old-"
+_NEW, _OLD = ".writing-", ".replacing-"
 """How the names of a write's own folders begin: what is not whole yet, and what is about to change places."""
 
 

@@ -133,11 +133,14 @@ def _person(ask: Ask, limit: anyio.CancelScope) -> "McpSdkServerConfig":
     """Make the person a server of one tool; while they think, the design's time stands still."""
     from claude_agent_sdk import create_sdk_mcp_server, tool
 
+    one_at_a_time = anyio.Lock()
+
     @tool(ASK_TOOL, "Ask the person at the terminal one question and wait for the answer.", _QUESTION)
     async def ask_user(arguments: dict[str, Any]) -> dict[str, Any]:
-        began = anyio.current_time()
-        answer = await ask(arguments["question"], arguments.get("choices", []))
-        limit.deadline += anyio.current_time() - began
+        async with one_at_a_time:
+            began = anyio.current_time()
+            answer = await ask(arguments["question"], arguments.get("choices", []))
+            limit.deadline += anyio.current_time() - began
         told = answer or "There is no answer. Decide yourself, and say in the end what you assumed."
         return {"content": [{"type": "text", "text": told}]}
 

@@ -63,10 +63,10 @@ def terminal(home: Path, api: ScriptedMessagesApi, *options: str) -> Terminal:
 
 
 def written(home: Path) -> list[str]:
+    """List what is in the home: its strategies, and what a write that was cut off would leave."""
     folder = Home(home).strategies
-    return [name for name, example in StrategyFolders(Home(home), examples_folder()).names().items() if not example] + [
-        entry.name for entry in (folder.iterdir() if folder.exists() else []) if entry.name.startswith((".new", ".old"))
-    ]
+    entries = [entry.name for entry in folder.iterdir()] if folder.exists() else []
+    return [name for name in entries if name not in (".lock", ".versions")]
 
 
 def answers(request: Request) -> list[str]:

@@ -61,6 +61,20 @@ async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_ca
     assert _strategies(home) == []
 
 
+async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(ask: Ask) -> None:
+    rules = {"indicators": ["rsi(14)"], "buy": "rsi_15 < 30"}
+    budget = {"usd_per_run": 2, "usd_per_day": 1}
+    config = {**CONFIG, "engine": "claude", "trading_pair": "BTC", "rules": rules, "budget": budget}
+    agents = {"watcher": {**AGENTS["watcher"], "tools": ["get_prise"]}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert {row[1] for row in said["findings"]} == {
+        "agents.json watcher.tools",
+        "config.json rules.buy",
+        "config.json trading_pair",
+        "config.json budget.usd_per_day",
+    }
+
+
 async def test_a_rule_that_never_or_always_held_lately_is_written_with_a_warning(ask: Ask) -> None:
     rules = {"buy": "close < 0", "sell": "close > 0"}
     said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
@@ -140,6 +154,16 @@ async def test_a_cost_without_recorded_runs_is_unknown_and_never_0(ask: Ask, hom
         assert (said["usd_per_day"], said["usd_per_month"], said["findings"]) == (None, None, [])
         assert "unknown, as no run with a known cost is recorded" in said["basis"]
         record(home, None)
+
+
+async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask, home: Path) -> None:
+    record(home, "0.10")
+    journal = Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home))
+    strategy = parse_strategy("mine", {"trading_pair": "BTC/USDT", "interval": "1h"}, AGENTS)
+    claimed = journal.claim(Run(strategy, "manual", NOW, "claude", NOW))
+    journal.finish(claimed, Outcome(Status.ERROR, error="no server", tokens_used=0, cost_usd=Decimal(0)), NOW)
+    said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert said["usd_per_day"] == pytest.approx(2.4)
 
 
 async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:

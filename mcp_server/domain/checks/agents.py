@@ -7,7 +7,7 @@ from mcp_server.domain.finding import Finding, error
 from mcp_server.domain.strategy import Agent, Config
 from mcp_server.domain.teaching import nearest
 
-MODEL_ALIASES = ("default", "haiku", "opus", "sonnet")
+MODEL_ALIASES = ("default", "haiku", "opus", "opusplan", "sonnet")
 _MODEL_ID = re.compile(r"claude-[a-z0-9][a-z0-9.@-]{0,80}(\[1m\])?")
 
 
@@ -42,7 +42,7 @@ def model_findings(config: Config | None, agents: Mapping[str, Agent]) -> list[F
 
 def _model_finding(place: str, model: str) -> Finding | None:
     known = {*MODEL_ALIASES, "inherit"} if place.startswith("agents.json") else set(MODEL_ALIASES)
-    if model in known or _MODEL_ID.fullmatch(model):
+    if model.removesuffix("[1m]") in known or _MODEL_ID.fullmatch(model):
         return None
     remedy = f"Use one of {', '.join(sorted(known))}, or an id like claude-…"
     return error(place, f"{model!r} is no known alias and no id like claude-….", f"{remedy}.")

@@ -1,6 +1,6 @@
 """The check of a whole strategy: what can be found in its files, and what only shows in the facts around it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -54,8 +54,23 @@ def findings_in(parts: Parts, offered: Mapping[str, bool]) -> list[Finding]:
     ]
 
 
+def draft(parts: Parts, findings: Sequence[Finding]) -> Strategy | None:
+    """Give what of a strategy can be checked against the facts, though it may have errors: what is sound of it.
+
+    Args:
+        parts: what could be read.
+        findings: what is wrong with it.
+    """
+    config = parts.config
+    if config is None:
+        return None
+    if any(each.place.startswith(("config.json rules", "config.json wake")) for each in findings):
+        config = config.model_copy(update={"rules": None, "wake": None})
+    return Strategy(name=parts.name, config=config.model_copy(update={"name": parts.name}), agents=parts.agents)
+
+
 def check(strategy: Strategy, facts: Facts) -> Report:
-    """Check a strategy whose files have no error against the facts around it."""
+    """Check a strategy, or a draft of one, against the facts around it."""
     config = strategy.config
     per_day = pace(config, facts.now).per_day
     findings = [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.checking import gather
-from mcp_server.domain.checks.check import Report, check, findings_in
+from mcp_server.domain.checks.check import Report, check, draft, findings_in
 from mcp_server.domain.strategy import InvalidStrategy, Parts, read_parts
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
@@ -64,15 +65,16 @@ async def write_strategy(
 
 
 async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts, Report]:
-    """Find what is wrong with the files and, where nothing is, what the facts around them show."""
+    """Find what is wrong with the files, and what the facts around what is sound of them show."""
     parts = await anyio.to_thread.run_sync(read_parts, name, config, agents)
     findings = await anyio.to_thread.run_sync(findings_in, parts, call.kit.tool_names)
-    strategy = parts.strategy
-    if findings or strategy is None:
+    sound = draft(parts, findings)
+    if sound is None:
         return parts, Report(tuple(findings))
-    exchange = call.exchange(strategy.config.exchange)
-    facts = await gather(strategy, call.kit.market, call.kit.journal, exchange, call.moment(None))
-    return parts, await anyio.to_thread.run_sync(check, strategy, facts)
+    exchange = call.exchange(sound.config.exchange)
+    facts = await gather(sound, call.kit.market, call.kit.journal, exchange, call.moment(None))
+    report = await anyio.to_thread.run_sync(check, sound, facts)
+    return parts, replace(report, findings=(*findings, *report.findings))
 
 
 def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> Checked:
