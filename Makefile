@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark live answers pictures clean
+.PHONY: help demo test lint types check benchmark live answers schemas pictures clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; ne
 
 answers: $(VENV)/chain.stamp  ## write the answers in the documentation anew
 	$(BIN)/python -m tests.structure.answers
+
+schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ anew
+	$(BIN)/python -m tests.structure.schemas
 
 pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts anew
 	$(BIN)/python -m tests.structure.pictures

@@ -1,4 +1,4 @@
-"""The composition root: puts settings, storage, exchanges and tools together into one MCP server."""
+"""The composition root: puts settings, storage, exchanges, tools and prompts together into one MCP server."""
 
 import importlib
 import os
@@ -20,6 +20,7 @@ from mcp_server.chains.chains import Chains
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.market.shelf import Shelf
+from mcp_server.prompts.offer import offer
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
@@ -40,7 +41,7 @@ def _now() -> datetime:
 
 
 def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) -> MCPServer[Any]:
-    """Make the server with all of its tools. Nothing is opened or fetched until a tool needs it.
+    """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
     Args:
         settings: what the operator decided.
@@ -75,7 +76,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
             await market.close()
             await chains.close()
 
-    return MCPServer(
+    server: MCPServer[Any] = MCPServer(
         "claude-trader",
         title="Claude Trader",
         version=version("claude-trader"),
@@ -84,6 +85,8 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
         lifespan=lifespan,
         log_level="WARNING",
     )
+    offer(server, kit, files)
+    return server
 
 
 def tool_files() -> dict[str, ToolFile]:

@@ -1,12 +1,11 @@
 """`claude-trader`: the command line for people and schedulers."""
 
-import json
 import os
 import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 import anyio
 import typer
@@ -15,11 +14,9 @@ from mcp_server.domain.strategy import Timeframe
 from mcp_server.domain.teaching import nearest
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
-from mcp_server.storage.database import Database
-from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.strategies import StrategyFolders
-from runner.settings import Settings, load_settings
+from runner.commands import build, strategies
+from runner.parts import Json, Parts, fail, print_json
+from runner.settings import load_settings
 
 app = typer.Typer(
     help="Trading strategies designed with Claude: run them, and keep an honest record. It gives signals; it places no "
@@ -31,7 +28,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+app.command()(build.build)
+app.add_typer(strategies.app, name="strategies")
+
 Moment = Annotated[
     datetime | None,
     typer.Option(
@@ -41,17 +40,6 @@ Moment = Annotated[
         help="Answer as of this moment of the past, like 2026-01-31T12:00Z. Default: now.",
     ),
 ]
-
-
-class Parts:
-    """The parts that commands work with, made once a command needs them."""
-
-    def __init__(self) -> None:
-        self.settings: Settings = load_settings()
-        self.home = Home(self.settings.home)
-        self.database = Database(self.home.database, prepare=self.home.prepare)
-        self.strategies = StrategyFolders(self.home, examples_folder())
-        self.journal = Journal(self.database, self.home)
 
 
 @app.command()
@@ -64,7 +52,7 @@ def demo(
     try:
         anyio.run(run_demo, load_settings(), days)
     except KeyboardInterrupt:
-        _fail("stopped", 130)
+        fail("stopped", 130)
 
 
 @app.command()
@@ -98,9 +86,9 @@ def run(
     try:
         executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))
     except KeyboardInterrupt:
-        _fail("interrupted: the run was stopped; if it had begun, it is recorded as that", 130)
+        fail("interrupted: the run was stopped; if it had begun, it is recorded as that", 130)
     if as_json:
-        _print_json(show.as_json(executed))
+        print_json(show.as_json(executed))
     else:
         show.executed(show.console(), strategy, executed)
     raise typer.Exit(0 if executed.outcome.signal else 1)
@@ -120,7 +108,7 @@ def signals(
     parts.journal.settle()
     entries = parts.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
     if as_json:
-        _print_json({"signals": [show.entry_json(entry) for entry in entries]})
+        print_json({"signals": [show.entry_json(entry) for entry in entries]})
     elif name and name not in parts.strategies.names() and not entries:
         raise NotFound(f"Unknown strategy {name!r}.{nearest(name, parts.strategies.names())}")
     elif entries:
@@ -152,10 +140,6 @@ def import_candles(
     typer.echo(done)
 
 
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value))
-
-
 def main() -> None:
     """Run the command line; end with a message and a code instead of a traceback where the failure is known."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
@@ -163,18 +147,9 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        _fail(error, 2)
+        fail(error, 2)
     except TraderError as error:
-        _fail(error, 1)
-
-
-def _fail(why: object, code: int) -> NoReturn:
-    """End with a message; a caller that asked for JSON gets one object all the same."""
-    if "--json" in sys.argv:
-        _print_json({"status": "error", "error": str(why)})
-    else:
-        typer.echo(f"claude-trader: {why}", err=True)
-    sys.exit(code)
+        fail(error, 1)
 
 
 if __name__ == "__main__":

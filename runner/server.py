@@ -99,6 +99,11 @@ class Tools:
         listed = await self._client.list_tools()
         return {tool.name: bool(tool.annotations and tool.annotations.read_only_hint) for tool in listed.tools}
 
+    async def prompt(self, name: str, arguments: dict[str, str]) -> str:
+        """Give the text of one of the server's prompts."""
+        given = await self._client.get_prompt(name, arguments)
+        return "\n".join(each.content.text for each in given.messages if isinstance(each.content, TextContent))
+
     async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Call a tool and give its structured answer.
 

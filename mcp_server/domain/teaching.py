@@ -1,6 +1,7 @@
 """Errors that teach: what was wrong, what was expected, and the nearest thing that exists."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +15,33 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(names)}."
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that a validation error says: the key, what is wrong with it, and what to do."""
+
+    where: str
+    problem: str
+    remedy: str
+
+
+def validation_parts(error: ValidationError, model: type[BaseModel]) -> list[Part]:
+    """Take a validation error apart, with the nearest known key for each that is not known."""
+    parts = []
+    for item in error.errors(include_url=False, include_input=True):
+        where = ".".join(names := _path(item["loc"]))
+        said = f"{item['msg'].removeprefix('Value error, ')}."
+        if item["type"] == "extra_forbidden":
+            hint = nearest(names[-1], _keys_at(model, item["loc"][:-1])).strip()
+            parts.append(Part(where, "not a known key.", hint))
+        elif item["type"] == "missing":
+            parts.append(Part(where, "missing.", "This key is required."))
+        elif isinstance(item["input"], dict):
+            parts.append(Part(where, "these keys do not go together.", f"{said[:1].upper()}{said[1:]}"))
+        else:
+            parts.append(Part(where, f"{_short(item['input'])} does not fit.", f"{said[:1].upper()}{said[1:]}"))
+    return parts
+
+
 def validation_lines(
     error: ValidationError, model: type[BaseModel], noun: str = "key", *, secret: bool = False
 ) -> list[str]:
@@ -23,7 +51,7 @@ def validation_lines(
     """
     lines = []
     for item in error.errors(include_url=False, include_input=True):
-        *_, last = names = [_cut(str(part)) for part in item["loc"]] or [""]
+        *_, last = names = _path(item["loc"])
         where = ".".join(names)
         if item["type"] == "extra_forbidden":
             known = _keys_at(model, item["loc"][:-1])
@@ -35,6 +63,10 @@ def validation_lines(
             said = item["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {said}{given}." if where else f"{said}.")
     return lines
+
+
+def _path(places: tuple[int | str, ...]) -> list[str]:
+    return [_cut(str(part)) for part in places] or [""]
 
 
 def _short(value: Any) -> str:

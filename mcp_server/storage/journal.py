@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
+from mcp_server.domain.checks.budget import Costs
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 MOST_COST_USD = 10**9
 """A cost beyond this is no cost, and its column could not hold much more."""
+
+RECENT_RUNS = 100
+"""What runs cost is estimated from so many of the latest."""
+
+_RAN = (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)
 
 __all__ = ["Claimed", "Entry", "Journal", "Run"]
 
@@ -125,6 +131,27 @@ class Journal:
                 [strategy, outcomes, limit, None if until is None else naive(until)],
             ).fetchall()
             return [entry(row) for row in rows]
+
+        return self._database.read(work)
+
+    def costs(self, strategy: str) -> Costs:
+        """Give what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` of those that asked a model.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        if not self._database.path.exists():
+            return Costs(0, 0, None)
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> Costs:
+            row = connection.execute(
+                "SELECT count(*), count(cost_usd), CAST(avg(cost_usd) AS DECIMAL(18, 6)) FROM (SELECT e.cost_usd "
+                "FROM executions e JOIN strategies s ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' "
+                "AND list_contains($2, e.status) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
+                [strategy, [*_RAN], RECENT_RUNS],
+            ).fetchone()
+            assert row is not None  # noqa: S101 (an aggregate always gives a row)
+            return Costs(*row)
 
         return self._database.read(work)
 

@@ -1,31 +1,34 @@
 """Strategy folders: the user's own in the home, the examples beside them read-only.
 
 A write makes a whole new folder and exchanges it for the present one in one step; what was there before is kept under
-`strategies/.versions/<name>/<version>/`.
+`strategies/.versions/<name>/<version>/`, also what was written by hand.
 """
 
-import json
-import os
 import re
 import shutil
-import stat
-import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mcp_server.domain.strategy import NAME_PATTERN, InvalidStrategy, Strategy, parse_strategy
+from mcp_server.domain.strategy import NAME_PATTERN, StatusName, Strategy, parse_strategy
 from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, NotFound, Retryable
+from mcp_server.storage.exchange_folders import exchange
 from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.strategy_files import read_both, write_both
+from mcp_server.storage.strategy_versions import KeptVersions
 
-FILE_LIMIT_BYTES = 262_144
 PATIENCE_S = 10
 """How long a write waits for another process that writes strategies."""
+
+Done = TypeVar("Done")
+
+_NEW, _OLD = ".writing-", ".replacing-"
+"""How the names of a write's own folders begin: what is not whole yet, and what is about to change places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class StrategyFolders:
     def __init__(self, home: Home, examples: Path) -> None:
         self._own = home.strategies
         self._examples = examples
+        self.versions = KeptVersions(home.strategies / ".versions")
 
     def names(self) -> dict[str, bool]:
         """Give the name of every strategy, and whether it is an example, in order of name."""
@@ -67,13 +71,20 @@ class StrategyFolders:
             NotFound: no folder has that name; the nearest is named.
             InvalidStrategy: its files are not valid.
         """
+        return parse_strategy(name, *self.content(name))
+
+    def content(self, name: str) -> tuple[Any, Any]:
+        """Give the content of both files of a strategy, valid or not; of agents.json None where there is none.
+
+        Raises:
+            NotFound: no folder has that name; the nearest is named.
+            InvalidStrategy: a file cannot be read, or is no JSON.
+        """
         known = self.names()
         if name not in known:
             hint = nearest(name, known) if known else " There are none yet."
             raise NotFound(f"Unknown strategy {name!r}.{hint}")
-        folder = (self._examples if known[name] else self._own) / name
-        config = _read_json(folder / "config.json", name, missing_is_none=False)
-        return parse_strategy(name, config, _read_json(folder / "agents.json", name, missing_is_none=True))
+        return read_both((self._examples if known[name] else self._own) / name, name)
 
     def is_example(self, name: str) -> bool:
         """True when the name is an example's and the home has no strategy of that name."""
@@ -86,42 +97,91 @@ class StrategyFolders:
             Misconfigured: the home cannot be written.
             Retryable: others have been writing strategies for too long; nothing was changed.
         """
-        target = self._own / strategy.name
+        return self._locked(strategy.name, lambda: self._write(strategy))
+
+    def add(self, name: str) -> Strategy:
+        """Copy an example into the home, where it can be changed and scheduled.
+
+        Raises:
+            BadInput: the home has one of that name, or there is no such example.
+            Misconfigured, Retryable: as `write`.
+        """
+
+        def copy() -> Strategy:
+            if name in _folders(self._own):
+                raise BadInput(f"The home has a strategy {name!r} already; it is left as it is.")
+            strategy = self.read(name)
+            self._write(strategy)
+            return strategy
+
+        return self._locked(name, copy)
+
+    def set_status(self, name: str, status: StatusName) -> tuple[Strategy, str]:
+        """Give a strategy of the home another status, as a version of its own unless it has it; give that it had.
+
+        Raises:
+            BadInput: it is an example, or its files are not valid.
+            Misconfigured, Retryable: as `write`.
+        """
+
+        def change() -> tuple[Strategy, str]:
+            strategy = self.read(name)
+            if self.is_example(name):
+                raise BadInput(f"{name!r} is an example, read-only. `claude-trader strategies add {name}` copies it.")
+            if strategy.config.status == status:
+                return strategy, status
+            config = strategy.config.model_copy(update={"status": status})
+            changed = Strategy(name=name, config=config, agents=strategy.agents)
+            self._write(changed)
+            return changed, strategy.config.status
+
+        return self._locked(name, change)
+
+    def _locked(self, name: str, work: Callable[[], Done]) -> Done:
+        """Work while no other process writes strategies: else a version between two writes gets lost."""
         try:
             self._own.mkdir(parents=True, exist_ok=True)
-            fresh = Path(tempfile.mkdtemp(prefix=f".{strategy.name}.", dir=self._own))
-            try:
-                _write_files(fresh, strategy)
-                with FileLock(self._own / ".lock", timeout=PATIENCE_S):
-                    return self._put(fresh, target)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+            with FileLock(self._own / ".lock", timeout=PATIENCE_S):
+                self._sweep()
+                return work()
         except Timeout:
-            raise Retryable(f"Another process is writing {str(target)!r}. Try again in a moment.") from None
+            target = str(self._own / name)
+            raise Retryable(f"Another process is writing {target!r}. Try again in a moment.") from None
         except OSError as error:
-            raise unwritable(target, error) from None
+            raise unwritable(self._own / name, error) from None
 
-    def _put(self, fresh: Path, target: Path) -> str | None:
-        """Exchange a folder for the present one. One process at a time: else a version between the two gets lost."""
-        if not target.exists():
-            fresh.rename(target)
-            return None
-        replaced = self._version_at(target)
-        _exchange(fresh, target)
-        self._keep(fresh, target.name, replaced)
-        return replaced
-
-    def _version_at(self, folder: Path) -> str:
+    def _write(self, strategy: Strategy) -> str | None:
+        target = self._own / strategy.name
+        fresh = Path(tempfile.mkdtemp(prefix=_NEW, dir=self._own))
         try:
-            return self.read(folder.name).version
-        except BadInput:  # broken by hand: kept all the same, under a name of its own
-            return f"broken-{os.stat(folder).st_mtime_ns}"
+            write_both(fresh, strategy)
+            if not target.is_symlink() and not target.exists():
+                fresh.rename(target)
+                return None
+            version = _version(target, strategy.name)
+            fresh = fresh.rename(self._own / f"{_OLD}{strategy.name}")
+            exchange(fresh, target)
+            self.versions.keep(fresh, strategy.name, version)
+            return version
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
-    def _keep(self, folder: Path, name: str, version: str) -> None:
-        kept = self._own / ".versions" / name / version
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        if not kept.exists():
-            folder.rename(kept)
+    def _sweep(self) -> None:
+        """Clear away what a killed write left; what it may have taken the place of is kept."""
+        for left in self._own.iterdir():
+            if left.name.startswith(_OLD):
+                name = left.name.removeprefix(_OLD)
+                self.versions.keep(left, name, _version(left, name))
+            if left.name.startswith((_NEW, _OLD)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _version(folder: Path, name: str) -> str:
+    """Give the version of what lies in a folder; what was broken by hand has a name of its own, and is kept too."""
+    try:
+        return parse_strategy(name, *read_both(folder, name)).version
+    except BadInput:
+        return f"broken-{folder.lstat().st_mtime_ns}"
 
 
 def _folders(parent: Path) -> Iterable[str]:
@@ -129,86 +189,4 @@ def _folders(parent: Path) -> Iterable[str]:
         entries = list(parent.iterdir())
     except OSError:
         return []
-    return [entry.name for entry in entries if re.match(NAME_PATTERN, entry.name) and entry.is_dir()]
-
-
-def _read_json(file: Path, name: str, *, missing_is_none: bool) -> Any:
-    try:
-        if file.is_symlink() or file.parent.is_symlink():
-            raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is a symbolic link. Put the file itself there."])
-        if not stat.S_ISREG(file.lstat().st_mode):  # to open a pipe or a device could wait for ever
-            raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is no regular file. Put a file there."])
-        with open(file, "rb", opener=_without_waiting) as stream:
-            raw = stream.read(FILE_LIMIT_BYTES + 1)
-    except FileNotFoundError:
-        if missing_is_none:
-            return None
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is missing."]) from None
-    except OSError as error:
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} cannot be read ({error.strerror})."]) from None
-    if len(raw) > FILE_LIMIT_BYTES:
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is larger than {FILE_LIMIT_BYTES} bytes."])
-    return _parse_json(raw, file, name)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _parse_json(raw: bytes, file: Path, name: str) -> Any:
-    try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is not JSON at {where}: {error.msg}."]) from None
-    except UnicodeDecodeError:
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is not UTF-8 text."]) from None
-    except RecursionError:
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r} is nested too deeply."]) from None
-    except ValueError as error:
-        raise InvalidStrategy(name, [f"{file.name}: {str(file)!r}: {error}."]) from None
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
-    return dict(pairs)
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _write_files(folder: Path, strategy: Strategy) -> None:
-    folder.chmod(0o755)
-    contents = {"config.json": strategy.config_json()}
-    if strategy.agents:
-        contents["agents.json"] = strategy.agents_json()
-    for file_name, content in contents.items():
-        with (folder / file_name).open("w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, ensure_ascii=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def _exchange(fresh: Path, target: Path) -> None:
-    """Exchange two folders: in one step on Linux; elsewhere in two, with a moment in which `target` is missing."""
-    if sys.platform == "linux" and _renameat2(fresh, target):
-        return
-    aside = fresh.with_name(fresh.name + ".old")
-    target.rename(aside)
-    fresh.rename(target)
-    aside.rename(fresh)
-
-
-def _renameat2(one: Path, other: Path) -> bool:
-    import ctypes
-
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    current_folder, exchange_flag = -100, 2
-    return bool(rename(current_folder, os.fsencode(one), current_folder, os.fsencode(other), exchange_flag) == 0)
+    return [entry.name for entry in entries if re.fullmatch(NAME_PATTERN, entry.name) and entry.is_dir()]

@@ -1,24 +1,34 @@
-"""Runs a strategy's sub-agents and orchestrator on claude-agent-sdk: the only file that imports it.
+"""Runs a strategy's sub-agents and orchestrator on claude-agent-sdk.
 
 The orchestrator is an agent too (`--agent`), so that it is offered nothing but starting the declared sub-agents and
 answering; each sub-agent is offered its declared tools. What else the server has is denied by name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from mcp_server.domain.checks.budget import usd_per_run
 from mcp_server.domain.outcome import Outcome, Status
-from mcp_server.errors import Misconfigured, TraderError
+from mcp_server.errors import TraderError
 from runner.claude.cli_folder import CliFolder, cli_folder
 from runner.claude.preflight import require_credential, require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, Answer, orchestrator_prompt, sub_agent_prompt
-from runner.claude.task import ClaudeTask, usd_per_run
-from runner.claude.transcript import ANSWER_TOOL, START_TOOL, Ending, Transcript
+from runner.claude.session import (
+    BUILT_IN_AGENTS,
+    CLI_SETTINGS,
+    NEVER_READ,
+    SERVER,
+    START_TOOL,
+    bundled_cli,
+    converse,
+    qualified,
+)
+from runner.claude.task import ClaudeTask
+from runner.claude.transcript import ANSWER_TOOL, Ending, Transcript
 from runner.claude.verdict import CONNECTED, conclude
 
 if TYPE_CHECKING:
@@ -26,21 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClaudeTask", "check_ready", "run_claude"]
 
-SERVER = "trader"
 ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore
-END_S = 10
-"""How long the SDK may take to notice that its CLI has been ended."""
-
-BUILT_IN_AGENTS = ("general-purpose", "Explore", "Plan", "claude", "statusline-setup")
-NEVER_READ = '{"permissions":{"deny":["Read(//**)"]}}'
-
-CLI_SETTINGS: Mapping[str, str] = {
-    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
-    "CLAUDE_CODE_MAX_RETRIES": "2",
-    "ENABLE_TOOL_SEARCH": "false",
-}
 
 
 def check_ready(environment: Mapping[str, str], *, has_rules: bool) -> None:
@@ -49,8 +45,8 @@ def check_ready(environment: Mapping[str, str], *, has_rules: bool) -> None:
     Raises:
         Misconfigured: with the ways on.
     """
-    _bundled_cli(has_rules=has_rules)
-    require_credential(environment, has_rules=has_rules)
+    bundled_cli(without_claude(has_rules=has_rules))
+    require_credential(environment, without_claude(has_rules=has_rules))
 
 
 async def run_claude(task: ClaudeTask) -> Outcome:
@@ -71,40 +67,21 @@ async def run_claude(task: ClaudeTask) -> Outcome:
 
 
 async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
-    """Follow the CLI in a task of its own that no cancellation reaches: one ends the CLI, and so the SDK too.
-
-    A cancellation inside the SDK keeps the caller waiting for seconds, or leaves a CLI that is just starting behind.
-    """
+    prompt = orchestrator_prompt(task.strategy, task.exchange, task.as_of)
     with cli_folder() as folder:
-        ended, unreached = anyio.Event(), anyio.CancelScope(shield=True)
+
+        def note(message: "Message") -> None:
+            _note(message, transcript)
+            if transcript.server_status not in (None, CONNECTED):
+                folder.end_cli()  # without tools there is nothing to wait and pay for
+
+        def failed(why: str) -> None:
+            transcript.failure = why
+
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_follow, task, transcript, folder, ended, unreached)
-                try:
-                    await ended.wait()
-                finally:
-                    folder.end_cli()
-                    unreached.deadline = anyio.current_time() + END_S
+            await converse(folder, prompt, lambda: _options(task, transcript, folder), note, failed)
         finally:
             transcript.recount(folder.session_lines())
-
-
-async def _follow(
-    task: ClaudeTask, transcript: Transcript, folder: CliFolder, ended: anyio.Event, unreached: anyio.CancelScope
-) -> None:
-    from claude_agent_sdk import query
-
-    prompt = orchestrator_prompt(task.strategy, task.exchange, task.as_of)
-    try:
-        with unreached:
-            async for message in query(prompt=prompt, options=_options(task, transcript, folder)):
-                _note(message, transcript)
-                if transcript.server_status not in (None, CONNECTED):
-                    folder.end_cli()  # without tools there is nothing to wait and pay for
-    except Exception as error:  # the SDK raises plain Exception too
-        transcript.failure = f"{type(error).__name__}: {error}"
-    finally:
-        ended.set()
 
 
 def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "ClaudeAgentOptions":
@@ -124,8 +101,8 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         tools=[START_TOOL],
         mcp_servers={SERVER: {"type": "http", "url": task.server_url, "headers": headers}},
         strict_mcp_config=True,
-        allowed_tools=_qualified(sorted(declared)),
-        disallowed_tools=[*_qualified(sorted(set(task.tools) - declared)), *built_in],
+        allowed_tools=qualified(sorted(declared)),
+        disallowed_tools=[*qualified(sorted(set(task.tools) - declared)), *built_in],
         permission_mode="dontAsk",
         setting_sources=[],
         settings=NEVER_READ,
@@ -138,7 +115,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         forward_subagent_text=True,
         env=environment,
         cwd=folder.cwd,
-        cli_path=folder.wrapper(_bundled_cli(has_rules=config.rules is not None), environment),
+        cli_path=folder.wrapper(bundled_cli(without_claude(has_rules=config.rules is not None)), environment),
         stderr=transcript.stderr.append,
     )
 
@@ -151,7 +128,7 @@ def _agents(task: ClaudeTask) -> "dict[str, AgentDefinition]":
         name: AgentDefinition(
             description=agent.description,
             prompt=sub_agent_prompt(strategy, name, task.exchange, task.as_of),
-            tools=_qualified(agent.tools),
+            tools=qualified(agent.tools),
             model=agent.model or "inherit",
             maxTurns=strategy.config.max_turns,
         )
@@ -210,25 +187,3 @@ def _ending(message: "ResultMessage") -> Ending:
         model_usage={name: dict(usage) for name, usage in (message.model_usage or {}).items()},
         permission_denials=tuple(message.permission_denials or ()),
     )
-
-
-def _qualified(tools: Iterable[str]) -> list[str]:
-    return [f"mcp__{SERVER}__{tool}" for tool in tools]
-
-
-def _bundled_cli(*, has_rules: bool) -> Path:
-    """Find the CLI that came with the SDK."""
-    try:
-        import claude_agent_sdk
-    except ImportError:
-        raise Misconfigured(
-            "The claude engine is not installed. Run `pip install 'claude-trader[claude]'`, or "
-            + without_claude(has_rules=has_rules)
-        ) from None
-    cli = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
-    if not cli.is_file():
-        raise Misconfigured(
-            "claude-agent-sdk came without its CLI for this platform. Install its wheel for Linux or macOS, or "
-            + without_claude(has_rules=has_rules)
-        )
-    return cli

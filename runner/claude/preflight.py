@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
-from mcp_server.domain.strategy import InvalidStrategy, Strategy, tool_findings
+from mcp_server.domain.checks.agents import tool_findings
+from mcp_server.domain.strategy import InvalidStrategy, Strategy
 from mcp_server.errors import BadInput, Misconfigured
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
 
 
-def require_credential(environment: Mapping[str, str], *, has_rules: bool) -> None:
-    """Check that the agent CLI will have something to sign in with; `has_rules` tells which other way there is.
+def require_credential(environment: Mapping[str, str], instead: str) -> None:
+    """Check that the agent CLI will have something to sign in with; `instead` ends the sentence with the other way.
 
     Raises:
         Misconfigured: with the two ways on.
@@ -17,7 +18,7 @@ def require_credential(environment: Mapping[str, str], *, has_rules: bool) -> No
     if not any(environment.get(name, "").strip() for name in CREDENTIALS):
         raise Misconfigured(
             "No credential for Claude. Set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN from `claude setup-token`; or "
-            + without_claude(has_rules=has_rules)
+            + instead
         )
 
 
@@ -34,7 +35,7 @@ def require_tools(strategy: Strategy, tools: Mapping[str, bool]) -> None:
     if not strategy.agents:
         instead = without_claude(has_rules=strategy.config.rules is not None)
         raise BadInput(f"Strategy {strategy.name!r} has no sub-agents: add agents.json, or {instead}")
-    if findings := tool_findings(strategy, tools):
+    if findings := tool_findings({name: agent.tools for name, agent in strategy.agents.items()}, tools):
         raise InvalidStrategy(strategy.name, findings)
 
 

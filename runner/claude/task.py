@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -13,12 +12,6 @@ from mcp_server.domain.strategy import Strategy
 from runner.claude.cli_folder import INHERITED
 
 BASE_URL = "ANTHROPIC_BASE_URL"
-DEFAULT_USD_PER_RUN = Decimal("0.50")
-
-
-def usd_per_run(strategy: Strategy) -> Decimal:
-    """Give the most that one run of a strategy may cost, in US dollars."""
-    return strategy.config.budget.usd_per_run or DEFAULT_USD_PER_RUN
 
 
 @dataclass(frozen=True, slots=True)

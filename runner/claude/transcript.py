@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_server.domain.strategy import Strategy, plain_tool_name
+from runner.claude.session import START_TOOL
 
 ANSWER_TOOL = "StructuredOutput"
-START_TOOL = "Agent"
 STDERR_LINES = 20
 
 Content = str | list[dict[str, Any]] | None

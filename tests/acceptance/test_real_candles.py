@@ -19,6 +19,7 @@ import pytest
 import talib
 
 from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy import parse_strategy
 from mcp_server.domain.timeframes import from_ms, iso, parse_moment, to_ms
 from mcp_server.storage.candle_files import import_candle_file
 from mcp_server.storage.candles import CandleStore, Series
@@ -29,10 +30,9 @@ from mcp_server.storage.strategies import StrategyFolders
 from runner.execute import Executed, Request, Runner
 from runner.server import tool_server
 from runner.settings import Settings
-from tests.acceptance.test_http import LIMIT_S, Serving, calling, serving
+from tests.acceptance.test_http import LIMIT_S, Serving, serving
 from tests.rigs.loopback import served
 from tests.runner.conftest import Command, Done
-from tests.tools.conftest import answer_of
 
 FILE = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 SERIES = Series("coinbase", "BTC/USD", "1h")
@@ -117,9 +117,9 @@ def database(home: Path) -> Database:
     return Database(Home(home).database, prepare=Home(home).prepare)
 
 
-async def write_strategy(server: Serving) -> None:
-    async with calling(server.url) as client:
-        answer_of(await client.call_tool("write_strategy", {"strategy_name": STRATEGY, "config": CONFIG}))
+def write_strategy(home: Path) -> None:
+    """Write it without a server: a check by one would ask the exchange for recent candles."""
+    StrategyFolders(Home(home), examples_folder()).write(parse_strategy(STRATEGY, CONFIG, None))
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ async def test_fifty_runs_say_what_talib_says_of_the_file_cut_off_at_their_momen
     import_file(trader)
     by_command, in_process = moments()[::10], [moment for moment in moments() if moment not in moments()[::10]]
     with serving_offline(home) as server, anyio.fail_after(LIMIT_S * 3):
-        await write_strategy(server)
+        write_strategy(home)
         runs = Runs.on(home, server)
 
         async def command(moment: datetime) -> None:
@@ -227,8 +227,8 @@ async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
     chosen = moments()[::5]
     assert len(chosen) >= 10
     with serving_offline(home) as server, serving_offline(cut_home) as cut_server:
-        await write_strategy(server)
-        await write_strategy(cut_server)
+        write_strategy(home)
+        write_strategy(cut_home)
         for moment in chosen:
             count = raw().closed_by(moment)
             cut_file.write_text("".join(lines[: count + 1]))
@@ -257,7 +257,7 @@ async def test_before_the_warm_up_is_over_there_is_no_signal(home: Path, tmp_pat
     begins.write_text("".join(FILE.read_text().splitlines(keepends=True)[: PERIOD + 1]))
     import_candle_file(CandleStore(database(home)), begins, SERIES, datetime.now(UTC))
     with serving_offline(home) as server:
-        await write_strategy(server)
+        write_strategy(home)
         executed = await Runs.on(home, server).at(from_ms(int(raw().open_ms[PERIOD - 1]) + HOUR_MS))
     assert (executed.outcome.status, executed.outcome.signal) == (Status.ABSTAINED, None)
     assert "rsi_14" in (executed.outcome.error or "")

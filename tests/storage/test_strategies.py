@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.strategy import InvalidStrategy, parse_strategy
+from mcp_server.domain.strategy import FILE_LIMIT_BYTES, InvalidStrategy, parse_strategy
 from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import FILE_LIMIT_BYTES, StrategyFolders
+from mcp_server.storage.strategies import StrategyFolders
 
 CONFIG: dict[str, Any] = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
 

@@ -40,6 +40,7 @@ OFFERED = {
     "list_signals": "read",
     "list_strategies": "read",
     "read_strategy": "read",
+    "set_strategy_status": "write",
     "write_strategy": "write",
 }
 
@@ -121,7 +122,9 @@ DEFAULT_CALLS: dict[str, dict[str, Any]] = {
         "strategy_name": "mine",
         "config": {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > 1"}},
     },
+    "set_strategy_status": {"strategy_name": "mine", "status": "paused"},
 }
+"""In an order in which each can be called."""
 
 
 async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together(home: Path) -> None:

@@ -1,10 +1,18 @@
 """The tool read_strategy."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
+from pydantic import Field
 
+from mcp_server.domain.difference import difference
+from mcp_server.domain.strategy import InvalidStrategy, Strategy
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import NotFound
+from mcp_server.storage.strategies import StrategyFolders
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
+
+MOST_VERSIONS = 20
 
 
 class StrategyFiles(Answer):
@@ -12,20 +20,62 @@ class StrategyFiles(Answer):
 
     name: str
     version: str
-    origin: Literal["home", "example"]
+    origin: Literal["home", "example", "replaced"]
     config: dict[str, Any]
     agents: dict[str, Any]
+    earlier: list[list[str]] | None = Field(default=None, description="Versions it replaced: version, written at")
+    changed_since: list[str] | None = Field(default=None, description="From this version to the present")
+    note: str | None = None
 
 
 @tool(title="Read a strategy", open_world=False)
-async def read_strategy(call: Call, strategy_name: StrategyName) -> StrategyFiles:
+async def read_strategy(
+    call: Call,
+    strategy_name: StrategyName,
+    version: Annotated[str | None, Field(max_length=30, description="An earlier one, with what changed since")] = None,
+) -> StrategyFiles:
     """Read a strategy's config and sub-agents. Read before you change one: write_strategy replaces both files."""
-    folders = call.kit.strategies
-    strategy = await anyio.to_thread.run_sync(folders.read, strategy_name)
+    return await anyio.to_thread.run_sync(_read, call.kit.strategies, strategy_name, version)
+
+
+def _read(folders: StrategyFolders, name: str, version: str | None) -> StrategyFiles:
+    if version is None:
+        return _files(folders, folders.read(name))
+    present, why = _present(folders, name)
+    if present is not None and present.version == version:
+        return _files(folders, present).model_copy(update={"changed_since": []})
+    old = folders.versions.read(name, version)
+    return StrategyFiles(
+        name=name,
+        version=version,
+        origin="replaced",
+        config=old.config_json(),
+        agents=old.agents_json(),
+        changed_since=difference(old, present) if present else None,
+        note=why,
+    )
+
+
+def _present(folders: StrategyFolders, name: str) -> tuple[Strategy | None, str | None]:
+    """Give what a strategy is now, or why that cannot be compared."""
+    try:
+        return folders.read(name), None
+    except InvalidStrategy as error:
+        return None, f"The present files cannot be compared. {error}"
+    except NotFound:
+        return None, "The strategy itself is gone; write_strategy with this content brings it back."
+
+
+def _files(folders: StrategyFolders, strategy: Strategy) -> StrategyFiles:
+    example = folders.is_example(strategy.name)
+    kept = [] if example else folders.versions.of(strategy.name)
+    earlier = [[each.version, iso(to_ms(each.written_at) // 1000 * 1000)] for each in kept[:MOST_VERSIONS]]
     return StrategyFiles(
         name=strategy.name,
         version=strategy.version,
-        origin="example" if folders.is_example(strategy_name) else "home",
+        origin="example" if example else "home",
         config=strategy.config_json(),
         agents=strategy.agents_json(),
+        earlier=earlier or None,
+        note=f"{len(kept)} earlier versions; the latest are listed." if len(kept) > MOST_VERSIONS else None,
     )

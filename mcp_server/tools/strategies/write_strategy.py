@@ -1,72 +1,100 @@
 """The tool write_strategy."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.domain.strategy import InvalidStrategy, Rules, Strategy, parse_strategy, tool_findings
-from mcp_server.errors import BadInput
+from mcp_server.checking import gather
+from mcp_server.domain.checks.check import Report, check, draft, findings_in
+from mcp_server.domain.strategy import InvalidStrategy, Parts, read_parts
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
+if TYPE_CHECKING:
+    from mcp_server.domain.strategy import Strategy
 
-class Written(Answer):
-    """What was written. `replaced` is the version before, which is kept; null for a new strategy."""
+
+class Checked(Answer):
+    """What was found and written. `replaced` is the version before, which is kept; unknown costs are null, never 0."""
 
     name: str
-    version: str
+    valid: bool
+    written: bool
+    findings: list[list[str]] = Field(description="severity, place, problem, remedy")
+    version: str | None = None
     replaced: str | None
-    engine: str
-    schedule: str
-    note: str
+    engine: str | None = None
+    schedule: str | None = None
+    held: str | None = Field(default=None, description="How often its rules held lately")
+    usd_per_day: float | None
+    usd_per_month: float | None
+    basis: str | None = Field(default=None, description="Of the costs")
+    note: str | None = None
 
 
-@tool(title="Write a strategy", read_only=False, destructive=True, open_world=False)
+@tool(title="Write a strategy", read_only=False, destructive=True)
 async def write_strategy(
     call: Call,
     strategy_name: StrategyName,
     config: Annotated[dict[str, Any], Field(description="config.json")],
     agents: Annotated[
-        dict[str, Any] | list[dict[str, Any]] | None, Field(description="agents.json; leave out for engine 'rules'")
+        dict[str, Any] | list[Any] | None, Field(description="agents.json; leave out for engine 'rules'")
     ] = None,
-) -> Written:
-    """Write a strategy into the home, replacing both of its files; the version before is kept.
+    dry_run: Annotated[bool, Field(description="Only check")] = False,
+) -> Checked:
+    """Check a strategy and write it into the home, replacing both files; the version before is kept.
 
-    Checked first: with any problem nothing is written and each is listed.
+    With an error nothing is written, and all are listed; warnings are shown. Check with dry_run first.
     config: trading_pair, interval (1m 5m 15m 30m 1h 4h 1d) or cron, engine (claude|rules), exchange, description,
     synthesis_logic, rules {timeframe, indicators ["rsi(14)"], buy, sell}. agents: name -> {description, prompt, tools}.
     """
-    strategy = parse_strategy(strategy_name, config, agents)
-    findings = [
-        *tool_findings(strategy, call.kit.tool_names),
-        *await anyio.to_thread.run_sync(_rule_findings, strategy),
-    ]
-    if findings:
-        raise InvalidStrategy(strategy_name, findings)
+    parts, report = await _check(call, strategy_name, config, agents)
+    strategy = parts.strategy
+    if strategy is None or not report.valid:
+        if not dry_run:
+            raise InvalidStrategy(strategy_name, report.findings)
+        return _answer(strategy_name, strategy, report, "Mend the errors and check again.")
+    if dry_run:
+        return _answer(strategy_name, strategy, report, "Only checked. Without dry_run it is written.")
     replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy)
-    return Written(
-        name=strategy.name,
-        version=strategy.version,
-        replaced=replaced,
-        engine=strategy.engine,
-        schedule=strategy.schedule,
-        note=f"Try it: claude-trader run {strategy.name}",
+    answer = _answer(strategy_name, strategy, report, f"Try it: claude-trader run {strategy.name}")
+    return answer.model_copy(update={"written": True, "replaced": replaced})
+
+
+async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts, Report]:
+    """Find what is wrong with the files, and what the facts around what is sound of them show."""
+    parts = await anyio.to_thread.run_sync(read_parts, name, config, agents)
+    findings = await anyio.to_thread.run_sync(findings_in, parts, call.kit.tool_names)
+    sound = draft(parts, findings)
+    if sound is None:
+        return parts, Report(tuple(findings))
+    exchange = call.exchange(sound.config.exchange)
+    facts = await gather(sound, call.kit.market, call.kit.journal, exchange, call.moment(None))
+    report = await anyio.to_thread.run_sync(check, sound, facts)
+    return parts, replace(report, findings=(*findings, *report.findings))
+
+
+def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> Checked:
+    cost, held = report.estimate, report.held
+    return Checked(
+        name=name,
+        valid=report.valid,
+        written=False,
+        findings=[[each.severity, each.place, each.problem, each.remedy] for each in report.findings],
+        replaced=None,
+        version=strategy.version if strategy else None,
+        engine=strategy.engine if strategy else None,
+        schedule=strategy.schedule if strategy else None,
+        held=f"{held} {strategy.timeframe} candles" if held and strategy else None,
+        usd_per_day=_float(cost.usd_per_day if cost else None),
+        usd_per_month=_float(cost.usd_per_month if cost else None),
+        basis=cost.basis if cost else None,
+        note=note,
     )
 
 
-def _rule_findings(strategy: Strategy) -> list[str]:
-    from mcp_server.domain.rules.compiled import compile_rules
-
-    rules, wake = strategy.config.rules, strategy.config.wake
-    findings = []
-    try:
-        if rules is not None:
-            compile_rules(rules)
-    except BadInput as error:
-        findings.append(f"config.json rules: {error}")
-    try:
-        if wake is not None:
-            compile_rules(Rules(indicators=rules.indicators if rules else (), buy=wake))
-    except BadInput as error:
-        findings.append(f"config.json wake: {str(error).removeprefix('buy: ')}")
-    return findings
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

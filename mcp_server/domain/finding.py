@@ -1,0 +1,38 @@
+"""A finding: one thing that is wrong or odd about a strategy, where it stands, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """With an error nothing is written; a warning is shown.
+
+    `place` is the file and the key in it, like `config.json rules.buy`; `problem` and `remedy` are whole sentences.
+    """
+
+    severity: Severity
+    place: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem} {self.remedy}"
+
+
+def error(place: str, problem: str, remedy: str) -> Finding:
+    """Make a finding that keeps a strategy from being written."""
+    return Finding("error", place, problem, remedy)
+
+
+def warning(place: str, problem: str, remedy: str) -> Finding:
+    """Make a finding that is shown, and keeps nothing from being written."""
+    return Finding("warning", place, problem, remedy)
+
+
+def of_text(severity: Severity, place: str, text: str, otherwise: str) -> Finding:
+    """Make a finding of an error's text, whose last sentence says what to do; `otherwise` does where it has but one."""
+    problem, gap, remedy = text.strip().rpartition(". ")
+    return Finding(severity, place, f"{problem}.", remedy) if gap else Finding(severity, place, remedy, otherwise)

@@ -1,0 +1,134 @@
+"""The keys of a strategy's two files: what `config.json` and each sub-agent of `agents.json` may say."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mcp_server.domain.outcome import Engine
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
+PROMPT_LIMIT = 20_000
+MAX_TIMEOUT_S = 900
+"""The longest a run may take: what exists only now is answered for an as-of up to this long ago."""
+
+Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
+StatusName = Literal["active", "paused", "stopped"]
+Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
+
+
+def _five_field_cron(text: str) -> str:
+    from croniter import CroniterError, croniter
+
+    if len(text.split()) != 5 or re.search(r"(^|[\s,])[hr]\b", text, re.IGNORECASE):
+        raise ValueError("use exactly five cron fields (minute hour day month weekday), without R or H")
+    try:
+        croniter(text, datetime(2026, 1, 1, tzinfo=UTC)).get_next()
+    except (CroniterError, ValueError, KeyError):
+        raise ValueError("this cron expression is not valid, or never comes due") from None
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, KeyError):
+        raise ValueError("use a name of the IANA time zone database, like 'America/New_York'") from None
+    return text
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys, and numbers that are none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
+
+
+class Rules(Strict):
+    """Deterministic conditions: SQL expressions over candle and indicator columns of one timeframe."""
+
+    timeframe: Timeframe | None = Field(default=None, description="Length of a candle; default: the interval")
+    indicators: tuple[str, ...] = Field(
+        default=(), max_length=50, description='Specs like "rsi(14)"; see find_indicators'
+    )
+    buy: str | None = Field(default=None, min_length=1, max_length=2000, description="Condition: true is BUY")
+    sell: str | None = Field(default=None, min_length=1, max_length=2000, description="Condition: true is SELL")
+    confidence: Decimal | None = Field(default=None, ge=0, le=100, description="Of its signals, 0 to 100")
+
+    @model_validator(mode="after")
+    def _decides_something(self) -> "Rules":
+        if self.buy is None and self.sell is None:
+            raise ValueError("give at least one of 'buy' and 'sell'")
+        return self
+
+
+class Budget(Strict):
+    """The most a strategy may spend, in US dollars."""
+
+    usd_per_run: Decimal | None = Field(default=None, gt=0, description="US dollars; default: 0.50")
+    usd_per_day: Decimal | None = Field(default=None, gt=0, description="US dollars; default: no limit")
+
+
+class Misfire(Strict):
+    """What happens to slots that came due while nothing ran."""
+
+    grace_s: int | None = Field(default=None, ge=0, description="Seconds that a slot may be late")
+    policy: Literal["run_latest", "skip"] = Field(default="run_latest", description="For what was missed")
+
+
+class Config(Strict):
+    """The content of `config.json`."""
+
+    name: str | None = Field(default=None, pattern=NAME_PATTERN, description="The same as the folder's")
+    description: str = Field(
+        default="", max_length=PROMPT_LIMIT, description="What it is for, and what proves it wrong"
+    )
+    trading_pair: str = Field(min_length=1, max_length=60, description="The market, like BTC/USD")
+    exchange: str | None = Field(
+        default=None, pattern=r"^[a-z0-9_]{1,40}$", description="A ccxt id, or simulated; default: TRADER_EXCHANGE"
+    )
+    interval: Interval | None = Field(default=None, description="How often it runs, aligned to candle closes")
+    cron: Annotated[str, AfterValidator(_five_field_cron)] | None = Field(
+        default=None, description="Instead of interval: minute hour day month weekday"
+    )
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="Of cron: an IANA zone")
+    status: StatusName = Field(default="active", description="Only an active one is scheduled")
+    engine: Engine | None = Field(default=None, description="Default: claude with sub-agents, else rules")
+    model: str | None = Field(
+        default=None, min_length=1, max_length=100, description="An alias like sonnet, or an id like claude-…"
+    )
+    max_turns: int = Field(default=20, ge=2, le=200, description="Turns of each agent of a run")
+    timeout_s: int = Field(default=300, ge=1, le=MAX_TIMEOUT_S, description="Seconds that a run may take")
+    synthesis_logic: str | None = Field(
+        default=None, max_length=PROMPT_LIMIT, description="How the sub-agents' reports become one signal"
+    )
+    rules: Rules | None = Field(default=None, description="For engine rules, or as the twin of a claude strategy")
+    budget: Budget = Field(default=Budget(), description="The most that it may spend")
+    misfire: Misfire = Field(default=Misfire(), description="What happens to slots that were missed")
+    offset_s: int = Field(default=5, ge=0, le=3600, description="Seconds after a candle's close")
+    max_failures: int = Field(default=5, ge=1, le=1000, description="Failures in a row before it pauses")
+    wake: str | None = Field(
+        default=None, min_length=1, max_length=2000, description="Condition: only then is Claude worth asking"
+    )
+    horizon: str | None = Field(
+        default=None, pattern=r"^[1-9][0-9]{0,4}[mhdw]$", description="When a signal is judged, like 24h"
+    )
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> "Config":
+        if (self.interval is None) == (self.cron is None):
+            raise ValueError("give exactly one of 'interval' and 'cron'")
+        if self.rules is not None and self.rules.timeframe is None and self.interval is None:
+            raise ValueError("'rules' needs a 'timeframe' when the schedule is a 'cron'")
+        return self
+
+
+class Agent(Strict):
+    """One sub-agent of `agents.json`. `tools` are plain tool names, whatever form the file used."""
+
+    description: str = Field(min_length=1, max_length=1000, description="What it finds out")
+    prompt: str = Field(min_length=1, max_length=PROMPT_LIMIT, description="What it does, and what it reports as JSON")
+    tools: tuple[str, ...] = Field(default=(), max_length=50, description="Tools of this server that only look")
+    model: str | None = Field(default=None, min_length=1, max_length=100, description="Default: the strategy's")

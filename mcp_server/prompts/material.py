@@ -1,0 +1,68 @@
+"""What the prompts tell of the program: its tools, indicators and keys, each from where it is defined."""
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from pydantic import BaseModel
+
+from mcp_server.domain.checks.agents import MODEL_ALIASES
+from mcp_server.domain.strategy import Agent, Budget, Config, Interval, Misfire, Rules, Timeframe
+from mcp_server.toolkit import ToolFile
+
+_EXAMPLES = 8
+"""So many indicators are named of each group; find_indicators knows the rest."""
+
+
+def tools(files: Mapping[str, ToolFile]) -> str:
+    """List the tools that only look, each with the first sentence of its description."""
+    looking = {name: file for name, file in files.items() if file.annotations.read_only_hint}
+    return "\n".join(f"- `{name}`: {_first_sentence(file.function.__doc__)}" for name, file in looking.items())
+
+
+def indicators() -> str:
+    """List the groups of the catalogue, with the best known of each as specs."""
+    from mcp_server.domain.indicators.search import search
+
+    groups: dict[str, list[str]] = {}
+    for entry in search(""):
+        if not entry.repaints:
+            groups.setdefault(entry.group, []).append(entry.name)
+    lines = [f"- {group} ({len(names)}): {_some(names)}" for group, names in groups.items()]
+    return f"{sum(map(len, groups.values()))} that rules may use, by group:\n" + "\n".join(lines)
+
+
+def config_keys() -> str:
+    """List the keys of config.json and of its parts, each with what it means."""
+    return "\n".join([
+        *_keys(Config),
+        *_keys(Rules, "rules."),
+        *_keys(Budget, "budget."),
+        *_keys(Misfire, "misfire."),
+        f"- intervals: {' '.join(get_args(Interval))}; timeframes of rules: {' '.join(get_args(Timeframe))}",
+        f"- models: {', '.join(MODEL_ALIASES)}, or an id like claude-…",
+    ])  # fmt: skip
+
+
+def agent_keys() -> str:
+    """List the keys of a sub-agent, each with what it means."""
+    return "\n".join(_keys(Agent))
+
+
+def functions() -> str:
+    """List the functions of rules, as they are called."""
+    from mcp_server.domain.rules.tree import FUNCTIONS
+
+    return ", ".join(f"`{call}`" for call in FUNCTIONS.values())
+
+
+def _keys(model: type[BaseModel], before: str = "") -> list[str]:
+    return [f"- `{before}{name}`: {field.description}" for name, field in model.model_fields.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
+    return f"{shown}, …" if len(names) > _EXAMPLES else shown
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).partition(". ")[0].rstrip(".") + "."

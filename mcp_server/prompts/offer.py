@@ -1,0 +1,119 @@
+"""Offers prompts, resources and completions on a server: what people start from in their host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio.to_thread
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+)
+from pydantic import Field
+
+from mcp_server.errors import NotFound, TraderError
+from mcp_server.prompts.design_strategy import design_strategy
+from mcp_server.prompts.review_strategy import review_strategy
+from mcp_server.storage.home import examples_folder
+
+if TYPE_CHECKING:
+    from mcp_server.storage.strategies import StrategyFolders
+    from mcp_server.toolkit import Kit, ToolFile
+
+GUIDE = "guide://strategy-format"
+STRATEGY = "strategy://{name}"
+MOST_IDEA = 10_000
+MOST_COMPLETIONS = 100
+
+
+def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
+    """Add the prompts, the resources and the completions of their arguments to a server."""
+    _offer_prompts(server, kit, files)
+    _offer_resources(server, kit)
+    _offer_completions(server, kit)
+
+
+def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
+    async def design(
+        idea: Annotated[str, Field(max_length=MOST_IDEA, description="What it should do, in your words")],
+    ) -> str:
+        names = await anyio.to_thread.run_sync(kit.strategies.names)
+        return await anyio.to_thread.run_sync(design_strategy, idea, files, names)
+
+    async def review(
+        strategy_name: Annotated[str, Field(max_length=64, description="A strategy of the home, or an example")],
+    ) -> str:
+        try:
+            strategy = await anyio.to_thread.run_sync(kit.strategies.read, strategy_name)
+        except TraderError as error:
+            raise MCPError(code=INVALID_PARAMS, message=str(error)) from None
+        return await anyio.to_thread.run_sync(review_strategy, strategy, files)
+
+    server.prompt("design_strategy", "Design a strategy", "From an idea to a strategy, checked and tried")(design)
+    server.prompt("review_strategy", "Review a strategy", "What it says, what it did, what to change")(review)
+
+
+def _offer_resources(server: MCPServer[Any], kit: Kit) -> None:
+    about = "A strategy's config.json and agents.json, with its version"
+
+    @server.resource(STRATEGY, name="strategy", title="Strategy", description=about, mime_type="application/json")
+    async def strategy(name: str) -> str:
+        return await anyio.to_thread.run_sync(_strategy, kit.strategies, name)
+
+    @server.resource(
+        GUIDE, name="strategy-format", title="The format of a strategy", description="Every key, with examples",
+        mime_type="text/markdown",
+    )  # fmt: skip
+    async def guide() -> str:
+        return await anyio.to_thread.run_sync(partial((examples_folder() / "README.md").read_text, "utf-8"))
+
+
+def _strategy(folders: StrategyFolders, name: str) -> str:
+    try:
+        found = folders.read(name)
+    except NotFound as error:
+        raise ResourceNotFoundError(str(error)) from None
+    except TraderError as error:
+        raise ResourceError(str(error)) from None
+    said = {"name": name, "version": found.version, "config": found.config_json(), "agents": found.agents_json()}
+    return json.dumps(said, indent=2, ensure_ascii=False)
+
+
+def _offer_completions(server: MCPServer[Any], kit: Kit) -> None:
+    @server.completion()  # type: ignore[no-untyped-call, untyped-decorator]
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument, _: CompletionContext | None
+    ) -> Completion | None:
+        known = {
+            ("design_strategy", "idea"): _ideas,
+            ("review_strategy", "strategy_name"): _names,
+            (STRATEGY, "name"): _names,
+        }
+        source = known.get((ref.name if isinstance(ref, PromptReference) else ref.uri, argument.name))
+        if source is None:
+            return None
+        words = await anyio.to_thread.run_sync(source, kit.strategies)
+        typed = argument.value.strip().lower()
+        begun = [word for word in words if word.lower().startswith(typed)]
+        found = begun + [word for word in words if word not in begun and typed in word.lower()]
+        return Completion(values=found[:MOST_COMPLETIONS], total=len(found), has_more=len(found) > MOST_COMPLETIONS)
+
+
+def _names(folders: StrategyFolders) -> list[str]:
+    return list(folders.names())
+
+
+def _ideas(folders: StrategyFolders) -> list[str]:
+    """Give the examples' descriptions: what an idea may look like."""
+    strategies = [found.strategy for found in folders.all() if found.example and found.strategy]
+    return [each.config.description.partition(". ")[0] for each in strategies]

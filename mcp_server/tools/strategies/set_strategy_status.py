@@ -1,0 +1,29 @@
+"""The tool set_strategy_status."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from pydantic import Field
+
+from mcp_server.domain.strategy import StatusName
+from mcp_server.toolkit import Answer, Call, StrategyName, tool
+
+
+class Changed(Answer):
+    """The status that a strategy has now, and had."""
+
+    name: str
+    status: str
+    was: str
+    version: str
+
+
+@tool(title="Set a strategy's status", read_only=False, open_world=False)
+async def set_strategy_status(
+    call: Call,
+    strategy_name: StrategyName,
+    status: Annotated[StatusName, Field(description="Only an active one is scheduled")],
+) -> Changed:
+    """Set whether a strategy of the home is active, paused or stopped; nothing else of it changes."""
+    strategy, was = await anyio.to_thread.run_sync(call.kit.strategies.set_status, strategy_name, status)
+    return Changed(name=strategy.name, status=strategy.config.status, was=was, version=strategy.version)

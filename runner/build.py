@@ -1,0 +1,94 @@
+"""From an idea to a strategy: the server's own prompt, the builder agent, and what came of it."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import anyio
+
+from mcp_server.domain.strategy import parse_strategy
+from mcp_server.errors import Retryable, TraderError
+from mcp_server.storage.strategies import StrategyFolders
+from runner.claude.builder import Ask, BuildTask, check_ready, run_builder
+from runner.claude.building import Building
+from runner.server import connected, tool_server
+from runner.settings import Settings
+
+PREPARE_S = 60
+"""How long the tool server may take before a design begins, in seconds."""
+
+
+async def build(
+    settings: Settings,
+    idea: str,
+    building: Building,
+    *,
+    budget_usd: Decimal,
+    model: str | None,
+    ask: Ask | None,
+    tell: Callable[[str, str], None],
+) -> None:
+    """Let the agent design a strategy from an idea, and keep `building` up to date.
+
+    Raises:
+        Misconfigured: there is no agent or no credential.
+        Retryable: the tool server does not answer; nothing was spent.
+    """
+    environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
+    check_ready(environment)
+    async with tool_server(settings) as address:
+        try:
+            with anyio.fail_after(PREPARE_S):
+                async with connected(address) as tools:
+                    offered = await tools.offered()
+                    prompt = await tools.prompt("design_strategy", {"idea": idea})
+        except TimeoutError:
+            raise Retryable(f"The tool server did not answer within {PREPARE_S} s. Try again.") from None
+        task = BuildTask(
+            prompt=prompt,
+            server_url=address.url,
+            server_token=address.token,
+            exchange=settings.exchange,
+            tools=offered,
+            environment=environment,
+            budget_usd=budget_usd,
+            model=model,
+            ask=ask,
+            tell=tell,
+        )
+        await run_builder(task, building)
+
+
+def settle(building: Building, folders: StrategyFolders) -> None:
+    """Find out whether a write was done whose answer never came, because the agent was stopped: by its version."""
+    for asked in building.checks.values():
+        name = str(asked.get("strategy_name"))
+        try:
+            strategy = parse_strategy(name, asked.get("config"), asked.get("agents"))
+            there = not folders.is_example(name) and folders.read(name).version == strategy.version
+        except TraderError:
+            continue
+        if there and not asked.get("dry_run"):
+            said = {"name": name, "version": strategy.version, "engine": strategy.engine}
+            building.written = {**said, "schedule": strategy.schedule}
+            building.findings = ["warning: Its findings are not known. `claude-trader strategies check` shows them."]
+
+
+def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
+    """Give what came of a design as JSON values: the strategy as it lies in the home, or why there is none."""
+    settle(building, folders)
+    written = building.written
+    cost = None if building.cost_usd is None else float(building.cost_usd)
+    said: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": building.findings}
+    if written is None:
+        return {**said, "why": building.why or "The agent ended without writing a strategy.", "cost_usd": cost}
+    name = str(written["name"])
+    said |= {key: written.get(key) for key in ("name", "version", "replaced", "engine", "schedule", "held", "basis")}
+    try:
+        strategy = folders.read(name)
+        agents = {key: list(agent.tools) for key, agent in strategy.agents.items()}
+        said |= {"description": strategy.config.description, "trading_pair": strategy.config.trading_pair}
+        said |= {"rules": strategy.config_json().get("rules"), "agents": agents}
+    except TraderError:  # the tool server has another home
+        said |= {"description": None}
+    return {**said, "why": building.why, "cost_usd": cost, "run": f"claude-trader run {name}"}

@@ -1,0 +1,61 @@
+"""How a design stands: what was checked, found and written, and why it stopped."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+WRITE_TOOL = "write_strategy"
+MAX_TURNS = 60
+_SHORT = 80
+
+
+@dataclass(slots=True)
+class Building:
+    """Up to date at any moment, also when the design is stopped.
+
+    `written` is the last answer of write_strategy that wrote; `findings` are those of its last answer, each as
+    severity, place, problem and remedy in one line; `cost_usd` is None while it is unknown.
+    """
+
+    written: Mapping[str, Any] | None = None
+    findings: list[str] = field(default_factory=list)
+    why: str | None = None
+    cost_usd: Decimal | None = None
+    server_status: str | None = None
+    checks: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Calls of write_strategy that were not answered yet, each with its arguments."""
+
+    def called(self, call_id: str, tool: str, arguments: Mapping[str, Any]) -> str:
+        """Note a tool call; give it as one line for a person."""
+        if tool != WRITE_TOOL:
+            shown = ", ".join(str(value) for value in arguments.values())
+            return f"{tool}({shown if len(shown) <= _SHORT else shown[: _SHORT - 1] + '…'})"
+        self.checks[call_id] = arguments
+        return f"{'check' if arguments.get('dry_run') else 'write'} {arguments.get('strategy_name', '')}"
+
+    def checked(self, call_id: str, text: str) -> list[str]:
+        """Take in an answer of write_strategy; give what it found."""
+        del self.checks[call_id]
+        try:
+            said: Any = json.loads(text)
+            rows = [(severity, place, " ".join(rest)) for severity, place, *rest in said["findings"]]
+            self.findings = [f"{severity} {place}: {rest}" for severity, place, rest in rows]
+        except (ValueError, TypeError, KeyError):  # an error is told as text, one line for each finding
+            said = {}
+            lines = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+            self.findings = [f"error {line}" for line in lines] or [f"error {text[:500]}"]
+        if said.get("written"):
+            self.written = said
+        return self.findings
+
+    def ended(self, subtype: str, said: str, cost_usd: float | None, budget_usd: Decimal) -> None:
+        """Note the agent's end as it was reported; a cost that is not is unknown."""
+        self.cost_usd = None if cost_usd is None else Decimal(str(round(cost_usd, 8)))
+        if subtype == "error_max_budget_usd":
+            self.why = f"The budget of {budget_usd:f} USD was spent. Give more with --budget."
+        elif subtype == "error_max_turns":
+            self.why = f"It took more than {MAX_TURNS} turns."
+        elif subtype != "success":
+            self.why = f"Claude's API could not be used: {said[:400]}"

@@ -1,0 +1,82 @@
+"""A terminal of a program's own: what a person would see and type, Ctrl-C included."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+LIMIT_S = 60
+CTRL_C = "\x03"
+
+_TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Makes standard input the terminal that Ctrl-C comes from, and becomes the program."""
+
+
+class Terminal:
+    """Use it as a context manager; the program ends with it.
+
+    Args:
+        command: the program and its arguments.
+        environment: all that it sees.
+        cwd: where it runs.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: str) -> None:
+        self._command, self._environment, self._cwd = command, environment, cwd
+        self.shown = ""
+
+    def __enter__(self) -> "Terminal":
+        self._master, slave = os.openpty()
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _TAKE_TERMINAL, *self._command],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=dict(self._environment),
+            cwd=self._cwd,
+            start_new_session=True,
+        )
+        os.close(slave)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def until(self, text: str) -> str:
+        """Wait until a text is shown; give all that was shown so far."""
+        deadline = time.monotonic() + LIMIT_S
+        while text not in self.shown:
+            assert self._more(deadline - time.monotonic()), f"{text!r} was never shown, but:\n{self.shown}"
+        return self.shown
+
+    def type(self, text: str) -> None:
+        """Type what a person would."""
+        os.write(self._master, text.encode())
+
+    def end(self) -> int:
+        """Wait for the program's end; give its exit code."""
+        deadline = time.monotonic() + LIMIT_S
+        while self._more(deadline - time.monotonic()):
+            pass
+        return self.process.wait(max(deadline - time.monotonic(), 1))
+
+    def _more(self, within_s: float) -> bool:
+        ready, _, _ = select.select([self._master], [], [], max(within_s, 0))
+        if not ready:
+            return False
+        try:
+            part = os.read(self._master, 65_536)
+        except OSError:  # the program has closed its side
+            return False
+        self.shown += part.decode("utf-8", "replace").replace("\r\n", "\n")
+        return bool(part)

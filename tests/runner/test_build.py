@@ -1,0 +1,275 @@
+"""`claude-trader build` from end to end: real SDK, agent CLI, tool server and terminal, a scripted model."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mcp_server.domain.strategy import parse_strategy
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies import StrategyFolders
+from runner.build import outcome
+from runner.claude.building import Building
+from tests.rigs.processes import left
+from tests.rigs.scripted_messages_api import (
+    ORCHESTRATOR,
+    Fail,
+    Hang,
+    Reply,
+    Request,
+    ScriptedMessagesApi,
+    Step,
+    say,
+    use,
+)
+from tests.rigs.terminal import CTRL_C, Terminal
+from tests.runner.claude_runs import KEY
+from tests.runner.conftest import Command
+from tests.structure.test_tool_surface import OFFERED
+
+IDEA = "buy BTC when the 4h RSI turns up"
+WRITE = "mcp__trader__write_strategy"
+ASK = use("mcp__person__ask_user", {"question": "Which market?", "choices": ["BTC/USD", "BTC/USDT"]})
+CONFIG: dict[str, Any] = {
+    "description": "Buys when the RSI turns up",
+    "trading_pair": "BTC/USDT",
+    "exchange": "simulated",
+    "interval": "4h",
+    "rules": {
+        "indicators": ["rsi(14)"],
+        "buy": "crosses_above(rsi_14, 35)",
+        "sell": "crosses_below(rsi_14, 65)",
+    },
+}
+BROKEN = {**CONFIG, "rules": {**CONFIG["rules"], "buy": "crosses_above(rsi_15, 35)"}}
+
+
+def write(config: dict[str, Any], *, dry_run: bool = False) -> Reply:
+    return use(WRITE, {"strategy_name": "rsi-turn", "config": config, "dry_run": dry_run})
+
+
+def environment(home: Path, api: ScriptedMessagesApi) -> dict[str, str]:
+    own = {"TRADER_HOME": str(home), "TRADER_EXCHANGE": "simulated", "COLUMNS": "120", "TERM": "dumb"}
+    return {**os.environ, **own, "ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
+
+
+def terminal(home: Path, api: ScriptedMessagesApi, *options: str) -> Terminal:
+    return Terminal([sys.executable, "-m", "runner", "build", IDEA, *options], environment(home, api), str(home))
+
+
+def written(home: Path) -> list[str]:
+    """List what is in the home: its strategies, and what a write that was cut off would leave."""
+    folder = Home(home).strategies
+    entries = [entry.name for entry in folder.iterdir()] if folder.exists() else []
+    return [name for name in entries if name not in (".lock", ".versions")]
+
+
+def answers(request: Request) -> list[str]:
+    """Give what tools answered by then, as the model sees it."""
+    blocks = [
+        block for message in request.body["messages"] if message["role"] == "user" for block in message["content"]
+    ]
+    results = [block["content"] for block in blocks if isinstance(block, dict) and block["type"] == "tool_result"]
+    return ["".join(part["text"] for part in result) if isinstance(result, list) else result for result in results]
+
+
+def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
+    steps = [
+        ASK,
+        use("mcp__trader__get_price", {"symbol": "BTC/USDT"}),
+        write(BROKEN, dry_run=True),
+        write(CONFIG, dry_run=True),
+        write(CONFIG),
+        say("It buys when the RSI turns up. I assumed four hours."),
+    ]
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+        seen.until("Type 1 to 2 (Enter: 1), or an answer of your own.")
+        assert "Which market?\n  1  BTC/USD\n  2  BTC/USDT\n" in seen.shown
+        seen.type("2\n")
+        code = seen.end()
+    assert code == 0, seen.shown
+    assert written(home) == ["rsi-turn"]
+    strategy = StrategyFolders(Home(home), examples_folder()).read("rsi-turn")
+    assert strategy.config.rules is not None
+    assert strategy.config.rules.buy == "crosses_above(rsi_14, 35)"
+    in_order = (
+        "· get_price(BTC/USDT)",
+        "· check rsi-turn",
+        "error config.json rules.buy: unknown column 'rsi_15'. Did you mean 'rsi_14'",
+        "· check rsi-turn\n  nothing to mend",
+        "· write rsi-turn\n  nothing to mend",
+        "I assumed four hours.",
+        f"Written  rsi-turn  version {strategy.version}",
+        "buy: crosses_above(rsi_14, 35)",
+        "Its rules held lately: buy ",
+        "rules cost nothing",
+        "Findings: none",
+        "The design: $0.",
+        "Run it: claude-trader run rsi-turn",
+    )
+    positions = [seen.shown.find(text) for text in in_order]
+    assert -1 not in positions, (in_order[positions.index(-1)], seen.shown)
+    assert positions == sorted(positions)
+    assert KEY not in seen.shown
+    first = api.requests[0]
+    offered = {name for name, kind in OFFERED.items() if kind == "read"} | {"write_strategy"}
+    assert first.tools == {f"mcp__trader__{name}" for name in offered} | {"mcp__person__ask_user"}
+    assert IDEA in first.text
+    assert "ask_user" in json.dumps(first.body["system"])
+    assert answers(api.requests[1]) == ["BTC/USDT"], "the second choice"
+
+
+def test_an_answer_of_ones_own_reaches_the_model_as_typed(home: Path) -> None:
+    with ScriptedMessagesApi({ORCHESTRATOR: [ASK, say("No.")]}) as api, terminal(home, api) as seen:
+        seen.until("answer of your own.")
+        seen.type("etwas Eigenes: ETH/USD, bitte\n")
+        code = seen.end()
+    assert code == 1
+    assert answers(api.requests[1]) == ["etwas Eigenes: ETH/USD, bitte"]
+    assert "Nothing was written  The agent ended without writing a strategy." in seen.shown
+
+
+def build(trader: Command, home: Path, steps: Sequence[Step], *options: str) -> tuple[Any, ScriptedMessagesApi]:
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api:
+        done = trader(
+            "build",
+            IDEA,
+            "--yes",
+            *options,
+            ANTHROPIC_BASE_URL=api.url,
+            ANTHROPIC_API_KEY=KEY,
+            TRADER_EXCHANGE="simulated",
+        )
+    return done, api
+
+
+def test_with_yes_nobody_is_asked_and_it_is_told_to_say_what_it_assumed(trader: Command, home: Path) -> None:
+    done, api = build(trader, home, [write(CONFIG), say("I assumed: four hours.")], "--json")
+    assert done.code == 0, done
+    assert done.json["name"] == "rsi-turn"
+    assert (done.json["status"], done.json["findings"], done.json["why"]) == ("written", [], None)
+    assert done.json["run"] == "claude-trader run rsi-turn"
+    assert done.json["cost_usd"] > 0
+    assert "I assumed: four hours." in done.err
+    assert "mcp__person__ask_user" not in api.requests[0].tools
+    assert "what you assumed" in json.dumps(api.requests[0].body["system"])
+    run = trader("run", "rsi-turn", "--json")
+    assert run.code == 0, run
+
+
+def test_a_warning_is_shown_and_written_with(trader: Command, home: Path) -> None:
+    rare = {**CONFIG, "rules": {"buy": "close < 0", "sell": "close > prev(close, 1)"}}
+    done, _ = build(trader, home, [write(rare), say("Done.")])
+    assert done.code == 0
+    assert "Findings:\n  warning config.json rules.buy: It held on none of the last 500 4h candles." in done.out
+
+
+def test_what_is_invalid_to_the_end_is_not_written(trader: Command, home: Path) -> None:
+    steps = [write(BROKEN), write(BROKEN, dry_run=True), write(BROKEN), say("I cannot mend this: no such column.")]
+    done, _ = build(trader, home, steps)
+    assert done.code == 1
+    assert "Nothing was written  The agent ended without writing a strategy." in done.out
+    assert "The last check found:\n  error config.json rules.buy: unknown column 'rsi_15'." in done.out
+    assert "I cannot mend this" in done.err
+    assert written(home) == []
+
+
+COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
+
+
+def test_a_spent_budget_ends_it_and_says_so(trader: Command, home: Path) -> None:
+    look = use("mcp__trader__get_price", {"symbol": "BTC/USDT"})
+    costly = Reply(calls=look.calls, usage=COSTLY)
+    done, api = build(trader, home, [costly] * 20, "--budget", "0.5", "--json")
+    assert (done.code, done.json["status"]) == (1, "nothing_written")
+    assert done.json["why"] == "The budget of 0.5 USD was spent. Give more with --budget."
+    assert done.json["cost_usd"] > 0.5
+    assert len(api.requests) < 20
+    assert written(home) == []
+
+
+def test_what_was_written_before_the_budget_was_spent_stays_and_both_are_said(trader: Command, home: Path) -> None:
+    costly = Reply(calls=write(CONFIG, dry_run=True).calls, usage=COSTLY)
+    done, _ = build(trader, home, [write(CONFIG), costly, costly], "--budget", "0.5")
+    assert done.code == 0
+    assert "It stopped after that: The budget of 0.5 USD was spent." in done.out
+    assert written(home) == ["rsi-turn"]
+
+
+def test_a_write_whose_answer_never_came_is_not_denied(home: Path) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    building = Building()
+    for name, dry_run in (("rsi-turn", False), ("only-checked", True), ("not-written", False)):
+        building.called(name, "write_strategy", {"strategy_name": name, "config": CONFIG, "dry_run": dry_run})
+    folders.write(parse_strategy("rsi-turn", CONFIG, None))
+    folders.write(parse_strategy("only-checked", CONFIG, None))
+    said = outcome(building, folders)
+    assert (said["status"], said["name"], said["engine"]) == ("written", "rsi-turn", "rules")
+
+
+def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
+    done, _ = build(trader, home, [Fail(401)], "--json")
+    assert (done.code, done.json["status"]) == (1, "nothing_written")
+    assert done.json["why"].startswith("Claude's API could not be used: ")
+    assert KEY not in done.out + done.err
+
+
+@pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written"])
+def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(home: Path, before: str) -> None:
+    scripts: dict[str, list[Step]] = {
+        "while it asks": [ASK],
+        "while the model thinks": [Hang()],
+        "after it has written": [write(CONFIG), Hang()],
+    }
+    steps = scripts[before]
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+        if before == "while it asks":
+            seen.until("answer of your own.")
+        elif before == "after it has written":
+            seen.until("nothing to mend")
+        else:
+            assert api.arrived.wait(60), seen.shown
+        children = psutil.Process(seen.process.pid).children(recursive=True)
+        assert any("_bundled/claude" in " ".join(child.cmdline()) for child in children)
+        seen.type(CTRL_C)
+        code = seen.end()
+    assert code == 130, seen.shown
+    assert left(children, within_s=5) == []
+    assert "Traceback" not in seen.shown
+    if before == "after it has written":
+        assert "stopped; 'rsi-turn' was written before, and stays" in seen.shown
+        assert written(home) == ["rsi-turn"]
+        StrategyFolders(Home(home), examples_folder()).read("rsi-turn")
+    else:
+        assert "stopped; nothing was written" in seen.shown
+        assert written(home) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "said"),
+    [
+        (["build", IDEA], {"ANTHROPIC_API_KEY": KEY}, 2, "There is no terminal to ask you at. Add --yes"),
+        (["build", "  ", "--yes"], {"ANTHROPIC_API_KEY": KEY}, 2, "Say the idea in 1 to"),
+        (["build", IDEA, "--yes", "--budget", "0"], {"ANTHROPIC_API_KEY": KEY}, 2, "budget"),
+        (["build"], {}, 2, "Missing argument"),
+        (["build", IDEA, "--yes"], {}, 1, "No credential for Claude. Set ANTHROPIC_API_KEY"),
+        (
+            ["build", IDEA, "--yes"],
+            {"ANTHROPIC_API_KEY": KEY, "TRADER_SERVER_URL": "http://127.0.0.1:9/mcp"},
+            1,
+            "The tool server cannot be reached",
+        ),
+    ],
+)
+def test_what_keeps_it_from_beginning_is_said(
+    trader: Command, arguments: list[str], environment: dict[str, str], code: int, said: str
+) -> None:
+    done = trader(*arguments, **environment)
+    assert done.code == code
+    assert said in done.err
+    assert "Traceback" not in done.err

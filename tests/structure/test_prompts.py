@@ -1,0 +1,154 @@
+"""The prompts, the guide and what completes their arguments: they name only what exists, checked by enumeration."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+from mcp_types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
+from pydantic import BaseModel
+
+from mcp_server.app import build_server
+from mcp_server.domain.indicators.catalog import names as indicator_names
+from mcp_server.domain.rules.tree import FUNCTIONS
+from mcp_server.domain.strategy import Agent, Budget, Config, Misfire, Rules
+from mcp_server.settings import Settings
+from mcp_server.storage.home import examples_folder
+from tests.structure.test_strategy_format import EXAMPLES
+from tests.structure.test_tool_surface import OFFERED
+from tests.tools.conftest import Ask, ask, client, settings
+
+__all__ = ["ask", "client", "settings"]
+
+PARTS: dict[str, type[BaseModel]] = {"rules": Rules, "budget": Budget, "misfire": Misfire}
+KEYS = {*Config.model_fields, *Agent.model_fields} | {
+    f"{part}.{key}" for part, model in PARTS.items() for key in model.model_fields
+}
+IDEA = "buy BTC when 4h RSI diverges bullishly while {whales} withdraw from exchanges"
+
+
+async def arguments(of: Client) -> set[str]:
+    """Give every argument of every tool."""
+    tools = (await of.list_tools()).tools
+    return {name for tool in tools for name in tool.input_schema["properties"]}
+
+
+async def text(of: Client, prompt: str, **given: str) -> str:
+    (message,) = (await of.get_prompt(prompt, given)).messages
+    assert isinstance(message.content, TextContent)
+    return message.content.text
+
+
+def ticked(page: str) -> Iterator[str]:
+    """Give the words in backticks, without code blocks; of a call its name."""
+    for word in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)):
+        yield from (part.strip().partition("(")[0] for part in word.split(" or "))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "given"), [("design_strategy", {"idea": IDEA}), ("review_strategy", {"strategy_name": "rsi-reversion"})]
+)
+async def test_a_prompt_names_only_tools_keys_indicators_and_functions_that_exist(
+    client: Client, prompt: str, given: dict[str, str]
+) -> None:
+    known = {*OFFERED, *KEYS, *FUNCTIONS, *indicator_names(), *await arguments(client)}
+    assert [word for word in ticked(await text(client, prompt, **given)) if word not in known] == []
+
+
+async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_function(client: Client) -> None:
+    page = await text(client, "design_strategy", idea=IDEA)
+    words = set(ticked(page))
+    assert IDEA in page
+    assert {name for name, kind in OFFERED.items() if kind == "read"} <= words
+    assert words >= KEYS
+    assert set(FUNCTIONS) <= words
+    assert "set_strategy_status" not in words
+    for asked in ("Market:", "Timeframe:", "Entry:", "Exit:", "prove it wrong", "`dry_run`", "`evaluate_strategy`"):
+        assert asked in page
+    assert len(page) < 10_000
+
+
+async def test_the_design_prompt_names_the_strategies_that_are_not_to_be_written_over(client: Client, ask: Ask) -> None:
+    assert "Names in use" not in await text(client, "design_strategy", idea=IDEA)
+    config = {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > open"}}
+    await ask("write_strategy", strategy_name="mine", config=config)
+    assert "Names in use, not to be written over without being asked to: mine." in await text(
+        client, "design_strategy", idea=IDEA
+    )
+
+
+async def test_the_review_prompt_has_both_files_as_they_are(client: Client) -> None:
+    page = await text(client, "review_strategy", strategy_name="btc-two-analysts")
+    read = json.loads((examples_folder() / "btc-two-analysts" / "agents.json").read_text())
+    config, agents = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    assert (config["name"], agents) == ("btc-two-analysts", read)
+    with pytest.raises(MCPError, match="Did you mean 'rsi-reversion'"):
+        await text(client, "review_strategy", strategy_name="rsi-revertion")
+
+
+async def resource(of: Client, uri: str) -> str:
+    (content,) = (await of.read_resource(uri)).contents
+    assert isinstance(content, TextResourceContents)
+    return content.text
+
+
+async def test_the_guide_is_the_formats_page_and_names_only_keys_and_tools_that_exist(client: Client) -> None:
+    page = await resource(client, "guide://strategy-format")
+    assert page == (examples_folder() / "README.md").read_text("utf-8")
+    tables = [row.split("|")[1] for row in page.splitlines() if row.startswith("| `")]
+    assert {word for row in tables for word in ticked(row)} == set(Config.model_fields)
+    tools = {word for word in ticked(page) if re.fullmatch(r"(get|calculate|find|write|read|set|list)_\w+", word)}
+    assert tools <= set(OFFERED)
+    for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL):
+        for name in re.findall(r"\b(?:get|calculate)_\w+", block):
+            assert name in OFFERED
+
+
+async def test_a_strategy_is_a_resource(client: Client) -> None:
+    said = json.loads(await resource(client, "strategy://rsi-reversion"))
+    assert (said["name"], said["config"]["trading_pair"]) == ("rsi-reversion", "BTC/USDT")
+    for uri in ("strategy://rsi-revertion", "strategy://..%2f..%2fetc", "strategy://%2Fetc%2Fpasswd"):
+        with pytest.raises(MCPError):
+            await resource(client, uri)
+
+
+async def completed(of: Client, ref: Any, argument: str, typed: str) -> list[str]:
+    answer = await of.complete(ref, {"name": argument, "value": typed})
+    return list(answer.completion.values)
+
+
+async def test_the_arguments_of_prompts_and_resources_are_completed(client: Client) -> None:
+    review = PromptReference(type="ref/prompt", name="review_strategy")
+    template = ResourceTemplateReference(type="ref/resource", uri="strategy://{name}")
+    design = PromptReference(type="ref/prompt", name="design_strategy")
+    assert await completed(client, review, "strategy_name", "") == EXAMPLES
+    assert await completed(client, review, "strategy_name", "rsi-r") == ["rsi-reversion"]
+    assert await completed(client, template, "name", "REVERSION") == ["eth-mean-reversion", "rsi-reversion"]
+    assert await completed(client, template, "name", "nothing-like-it") == []
+    ideas = await completed(client, design, "idea", "buys when")
+    assert ideas
+    assert ideas[0].startswith("Buys when the 4-hour RSI")
+    assert await completed(client, design, "other", "") == []
+
+
+async def test_every_argument_of_a_prompt_and_a_resource_can_be_completed(client: Client) -> None:
+    for prompt in (await client.list_prompts()).prompts:
+        for argument in prompt.arguments or []:
+            ref = PromptReference(type="ref/prompt", name=prompt.name)
+            assert await completed(client, ref, argument.name, ""), (prompt.name, argument.name)
+    for template in (await client.list_resource_templates()).resource_templates:
+        ref_to = ResourceTemplateReference(type="ref/resource", uri=template.uri_template)
+        for name in re.findall(r"\{(\w+)\}", template.uri_template):
+            assert await completed(client, ref_to, name, "")
+
+
+async def test_prompts_are_offered_with_a_home_that_has_nothing(home: Any) -> None:
+    async with Client(build_server(Settings(home=home / "not-there"))) as client:
+        listed = (await client.list_prompts()).prompts
+        assert [(prompt.name, bool(prompt.title), bool(prompt.description)) for prompt in listed] == [
+            ("design_strategy", True, True),
+            ("review_strategy", True, True),
+        ]

@@ -1,0 +1,106 @@
+"""The format's schemas say what the models say, and every example passes the check."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from pydantic import BaseModel
+
+from mcp_server.app import build_server
+from mcp_server.domain.strategy import Agent, Budget, Config, Misfire, Rules, parse_strategy
+from mcp_server.domain.strategy_schemas import agents_schema, config_schema
+from mcp_server.settings import Settings
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies import StrategyFolders
+from runner.checked import check_folder
+from runner.server import Tools
+from tests.rigs.stand_in_exchange import StandInExchange
+from tests.structure.schemas import FOLDER, SCHEMAS, written
+from tests.tools.conftest import NOW
+
+EXAMPLES = sorted(folder.name for folder in examples_folder().iterdir() if folder.is_dir())
+HOW_OFTEN = "It held on "
+"""The stand-ins' prices go nowhere, so this says nothing there; the simulated market is asked how often rules hold."""
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_schema_files_are_what_the_models_say(name: str) -> None:
+    """`make schemas` writes them anew."""
+    assert (FOLDER / name).read_text("utf-8") == written(name)
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def test_the_schemas_name_exactly_the_keys_that_exist_and_describe_each() -> None:
+    config, agents = config_schema(), agents_schema()
+    assert set(config["properties"]) - {"$schema"} == _keys(Config)
+    assert set(agents["$defs"]["agent"]["properties"]) == _keys(Agent)
+    assert set(agents["$defs"]["listed"]["properties"]) == {"name", *_keys(Agent)}
+    parts = dict(config["$defs"])
+    assert {name: set(part["properties"]) for name, part in parts.items()} == {
+        model.__name__: _keys(model) for model in (Budget, Misfire, Rules)
+    }
+    described = [config["properties"], agents["$defs"]["listed"]["properties"]]
+    described += [part["properties"] for part in parts.values()]
+    assert all(key.get("description") for properties in described for key in properties.values())
+    assert config["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_fits_the_schemas(name: str) -> None:
+    jsonschema: Any = pytest.importorskip("jsonschema")
+    config, agents = StrategyFolders(Home(Path("/nowhere")), examples_folder()).content(name)
+    jsonschema.validate(config, config_schema())
+    if agents is not None:
+        jsonschema.validate(agents, agents_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**config, "intervall": "1h"}, config_schema())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_key_that_editors_need_is_none_of_the_strategy(name: str) -> None:
+    config, agents = StrategyFolders(Home(Path("/nowhere")), examples_folder()).content(name)
+    bare = {key: value for key, value in config.items() if key != "$schema"}
+    named = {"$schema": "x", **bare}
+    both = {"$schema": "x", **agents} if isinstance(agents, dict) else agents
+    assert parse_strategy(name, named, both) == parse_strategy(name, bare, agents)
+
+
+async def _checked(home: Path, name: str, *, simulated: bool) -> dict[str, Any]:
+    with StandInExchange() as rig:
+        settings = Settings(home=home, exchange_urls=dict.fromkeys(("binance", "coinbase", "kraken"), rig.url))
+        server = build_server(settings, clock=lambda: NOW) if simulated else build_server(settings)
+        async with Client(server) as client:
+            folders = StrategyFolders(Home(home), examples_folder())
+            if simulated:
+                config, agents = folders.content(name)
+                copy = home / "strategies" / name
+                copy.mkdir(parents=True)
+                (copy / "config.json").write_text(json.dumps({**config, "exchange": "simulated"}))
+                if agents:
+                    (copy / "agents.json").write_text(json.dumps(agents))
+            return (await check_folder(folders, name, Tools(client))).as_json()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_every_example_passes_the_check_without_a_finding(home: Path, name: str) -> None:
+    assert (await _checked(home, name, simulated=True))["findings"] == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_every_example_passes_the_check_on_its_own_exchange(home: Path, name: str) -> None:
+    said = await _checked(home, name, simulated=False)
+    assert [each for each in said["findings"] if not each["problem"].startswith(HOW_OFTEN)] == []
+
+
+def test_the_examples_differ_in_kind() -> None:
+    found = [found.strategy for found in StrategyFolders(Home(Path("/nowhere")), examples_folder()).all()]
+    tools = [{tool for agent in each.agents.values() for tool in agent.tools} for each in found if each]
+    assert any(not each for each in tools), "one by rules alone"
+    assert any("get_derivatives" in each for each in tools), "one on funding"
+    assert any(each and each.config.wake for each in found)
+    assert any(each and each.config.cron for each in found)

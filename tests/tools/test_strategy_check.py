@@ -1,0 +1,219 @@
+"""The check of a strategy through its tool: what is found, what is written, what it is said to cost."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from mcp_server.app import build_server
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.strategy import parse_strategy
+from mcp_server.settings import Settings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Journal, Run
+from tests.rigs.stand_in_exchange import StandInExchange
+from tests.storage.test_database import held_by_a_shell
+from tests.tools.conftest import NOW, Ask, Told, answer_of
+
+CONFIG: dict[str, Any] = {
+    "trading_pair": "BTC/USDT",
+    "interval": "4h",
+    "rules": {"indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 35)", "sell": "crosses_below(rsi_14, 65)"},
+}
+AGENTS = {"watcher": {"description": "Watches", "prompt": "Use get_price.", "tools": ["get_price"]}}
+
+
+def _strategies(home: Path) -> list[str]:
+    folder = Home(home).strategies
+    return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+
+
+async def test_a_dry_run_checks_and_writes_nothing(ask: Ask, home: Path) -> None:
+    said = await ask("write_strategy", strategy_name="mine", config=CONFIG, dry_run=True)
+    assert (said["valid"], said["written"], said["findings"]) == (True, False, [])
+    assert said["held"].endswith(" of 500 4h candles")
+    assert (said["usd_per_day"], said["usd_per_month"]) == (0, 0), "rules are known to be free"
+    assert _strategies(home) == []
+    assert (await ask("write_strategy", strategy_name="mine", config=CONFIG))["written"]
+    assert "mine" in _strategies(home)
+
+
+async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_call(ask: Ask, home: Path) -> None:
+    config = {**CONFIG, "interval": "7m", "model": "gpt", "rules": {"indicators": ["rsy(14)"], "buy": "close >"}}
+    agents = {"a": {"prompt": "p", "tools": ["get_prise", "write_strategy"]}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert (said["valid"], said["written"], said["usd_per_day"]) == (False, False, None)
+    places = {row[1] for row in said["findings"]}
+    assert places == {
+        "config.json interval",
+        "config.json rules.indicators[0]",
+        "config.json rules.buy",
+        "agents.json a description",
+        "agents.json a.tools",
+    }
+    assert all(row[0] == "error" and row[2] and row[3] for row in said["findings"])
+    with pytest.raises(Told, match="Strategy 'mine' is not valid"):
+        await ask("write_strategy", strategy_name="mine", config=config, agents=agents)
+    assert _strategies(home) == []
+
+
+async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(ask: Ask) -> None:
+    rules = {"indicators": ["rsi(14)"], "buy": "rsi_15 < 30"}
+    budget = {"usd_per_run": 2, "usd_per_day": 1}
+    config = {**CONFIG, "engine": "claude", "trading_pair": "BTC", "rules": rules, "budget": budget}
+    agents = {"watcher": {**AGENTS["watcher"], "tools": ["get_prise"]}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert {row[1] for row in said["findings"]} == {
+        "agents.json watcher.tools",
+        "config.json rules.buy",
+        "config.json trading_pair",
+        "config.json budget.usd_per_day",
+    }
+
+
+async def test_a_rule_that_never_or_always_held_lately_is_written_with_a_warning(ask: Ask) -> None:
+    rules = {"buy": "close < 0", "sell": "close > 0"}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
+    assert said["written"]
+    assert [(row[0], row[1], row[2]) for row in said["findings"]] == [
+        ("warning", "config.json rules.buy", "It held on none of the last 500 4h candles."),
+        ("warning", "config.json rules.sell", "It held on all of the last 500 4h candles."),
+    ]
+    assert said["held"] == "buy 0, sell 500, undecided 0 of 500 4h candles"
+
+
+async def test_how_often_a_rule_held_is_how_often_its_indicators_say_so(ask: Ask) -> None:
+    rules = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 35", "sell": "rsi_14 > 65"}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
+    asked = {"symbol": "BTC/USDT", "indicators": ["rsi(14)"], "timeframe": "4h", "last": 500}
+    table = await ask("calculate_indicators", **asked)
+    values = [row[table["columns"].index("rsi_14")] for row in table["rows"]]
+    low, high = sum(value < 35 for value in values), sum(value > 65 for value in values)
+    assert low > 0
+    assert said["held"] == f"buy {low}, sell {high}, undecided 0 of 500 4h candles"
+
+
+async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
+    with StandInExchange() as rig:
+        settings = Settings(home=home, exchange="coinbase", exchange_urls={"coinbase": rig.url})
+        async with Client(build_server(settings)) as client:
+            asked = {"strategy_name": "mine", "config": {**CONFIG, "trading_pair": "BTC/USF"}, "dry_run": True}
+            said = answer_of(await client.call_tool("write_strategy", asked))
+            other = {**asked, "config": {**CONFIG, "exchange": "coinbse"}}
+            typo = answer_of(await client.call_tool("write_strategy", other))
+    assert [row[:2] for row in said["findings"]] == [["error", "config.json trading_pair"]]
+    assert "BTC/USD" in " ".join(said["findings"][0])
+    assert [row[:2] for row in typo["findings"]] == [["error", "config.json exchange"]]
+    assert "Did you mean 'coinbase'" in " ".join(typo["findings"][0])
+
+
+async def test_an_exchange_that_cannot_be_asked_is_a_warning_and_stops_no_write(home: Path) -> None:
+    with StandInExchange() as rig:
+        rig.faults.status = 451
+        settings = Settings(home=home, exchange="binance", exchange_urls={"binance": rig.url})
+        async with Client(build_server(settings)) as client:
+            asked = {"strategy_name": "mine", "config": CONFIG}
+            said = answer_of(await client.call_tool("write_strategy", asked))
+    assert said["written"]
+    assert [row[:2] for row in said["findings"]] == [["warning", "config.json trading_pair"]]
+    assert said["findings"][0][2].startswith("It could not be looked up.")
+    assert "held" not in said
+
+
+def record(home: Path, *costs: str | None) -> None:
+    """Record runs of `mine` by claude with these costs; None is an unknown one."""
+    journal = Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home))
+    strategy = parse_strategy("mine", {"trading_pair": "BTC/USDT", "interval": "1h"}, AGENTS)
+    for cost in costs:
+        claimed = journal.claim(Run(strategy, "manual", NOW, "claude", NOW))
+        usd = None if cost is None else Decimal(cost)
+        journal.finish(claimed, Outcome(Status.SUCCESS, Signal("HOLD", None, "so"), cost_usd=usd), NOW)
+
+
+CLAUDE: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "1h", "budget": {"usd_per_day": 2}}
+
+
+async def test_costs_are_estimated_from_recorded_runs_of_which_they_are_known(ask: Ask, home: Path) -> None:
+    record(home, "0.10", "0.20", None)
+    said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert (said["usd_per_day"], said["usd_per_month"]) == (pytest.approx(3.6), pytest.approx(108))
+    assert "the mean of 2 of 3 recorded runs" in said["basis"]
+    (row,) = said["findings"]
+    assert row[:2] == ["warning", "config.json budget.usd_per_day"]
+    assert "24 runs a day come to 3.60 USD at the 0.15 USD that runs cost" in row[2]
+
+
+async def test_a_cost_without_recorded_runs_is_unknown_and_never_0(ask: Ask, home: Path) -> None:
+    config = {**CLAUDE, "budget": {"usd_per_day": 20}}
+    for _ in range(2):
+        said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+        assert (said["usd_per_day"], said["usd_per_month"], said["findings"]) == (None, None, [])
+        assert "unknown, as no run with a known cost is recorded" in said["basis"]
+        record(home, None)
+
+
+async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask, home: Path) -> None:
+    record(home, "0.10")
+    journal = Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home))
+    strategy = parse_strategy("mine", {"trading_pair": "BTC/USDT", "interval": "1h"}, AGENTS)
+    claimed = journal.claim(Run(strategy, "manual", NOW, "claude", NOW))
+    journal.finish(claimed, Outcome(Status.ERROR, error="no server", tokens_used=0, cost_usd=Decimal(0)), NOW)
+    said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert said["usd_per_day"] == pytest.approx(2.4)
+
+
+async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:
+    record(home, "0.1")
+    with held_by_a_shell(Home(home).database):
+        said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert (said["valid"], said["usd_per_day"]) == (True, None)
+    assert "the journal could not be read" in said["basis"]
+
+
+async def test_an_earlier_version_is_read_with_what_changed_since(ask: Ask, home: Path) -> None:
+    first = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "description": "one"})
+    assert "earlier" not in await ask("read_strategy", strategy_name="mine")
+    rules = {**CONFIG["rules"], "buy": "rsi_14 < 30"}
+    second = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules, "horizon": "1d"})
+    assert second["replaced"] == first["version"]
+    (file,) = Home(home).strategies.glob("mine/config.json")
+    by_hand = {**json.loads(file.read_text()), "description": "by hand"}
+    file.write_text(json.dumps(by_hand))
+    third = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
+    now = await ask("read_strategy", strategy_name="mine")
+    assert {row[0] for row in now["earlier"]} == {first["version"], third["replaced"]}
+    old = await ask("read_strategy", strategy_name="mine", version=first["version"])
+    assert (old["origin"], old["config"]["description"]) == ("replaced", "one")
+    assert old["changed_since"] == [
+        'config.json description: "one" → -',
+        'config.json rules.buy: "crosses_above(rsi_14, 35)" → "rsi_14 < 30"',
+    ]
+    same = await ask("read_strategy", strategy_name="mine", version=now["version"])
+    assert (same["changed_since"], same["config"]) == ([], now["config"])
+    with pytest.raises(Told, match=r"no earlier version '000000000000'\. "):
+        await ask("read_strategy", strategy_name="mine", version="000000000000")
+
+
+@pytest.mark.parametrize("version", ["../../mine", "/etc", "..", ".", "a/b"])
+async def test_a_version_that_is_a_path_reads_nothing(ask: Ask, version: str) -> None:
+    await ask("write_strategy", strategy_name="mine", config=CONFIG)
+    with pytest.raises(Told, match="has no earlier version"):
+        await ask("read_strategy", strategy_name="mine", version=version)
+
+
+async def test_a_status_is_set_and_nothing_else_changes(ask: Ask) -> None:
+    written = await ask("write_strategy", strategy_name="mine", config=CONFIG, agents=AGENTS)
+    paused = await ask("set_strategy_status", strategy_name="mine", status="paused")
+    assert (paused["was"], paused["status"]) == ("active", "paused")
+    read = await ask("read_strategy", strategy_name="mine", version=written["version"])
+    assert read["changed_since"] == ['config.json status: - → "paused"']
+    again = await ask("set_strategy_status", strategy_name="mine", status="paused")
+    assert (again["was"], again["version"]) == ("paused", paused["version"])
+    with pytest.raises(Told, match=r"'rsi-reversion' is an example, read-only\. `claude-trader strategies add"):
+        await ask("set_strategy_status", strategy_name="rsi-reversion", status="stopped")
+    with pytest.raises(Told, match="status: Input should be 'active', 'paused' or 'stopped'"):
+        await ask("set_strategy_status", strategy_name="mine", status="gone")
