@@ -25,6 +25,12 @@ PLAIN_TRANSFER_VBYTES = 141
 """One input and two outputs, all of them pay-to-witness-public-key-hash."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ADDRESS = re.compile(r"[0-9A-Za-z]{14,90}", re.ASCII)
+_LATEST_S = 253_402_300_799
+"""The end of the year 9999: no block says a later time."""
+
+MOST_WAITING = 10
+"""So many of the latest unconfirmed transactions are looked at."""
 
 T = TypeVar("T")
 
@@ -105,7 +111,14 @@ class BitcoinChain:
 
     async def transaction(self, txid: str) -> BitcoinTransaction:
         """Give a transaction with what it spends and pays."""
-        return await self._get(f"/tx/{txid}", _transaction)
+
+        def read(told: Mapping[str, Any]) -> BitcoinTransaction:
+            found = _transaction(told)
+            if found.id != txid:
+                raise Failed(UpstreamRejected, "answers another transaction than was asked for")
+            return found
+
+        return await self._get(f"/tx/{txid}", read)
 
     async def waiting(self, least: int) -> list[str]:
         """Give the ids of the latest few unconfirmed transactions that pay out at least so many satoshi."""
@@ -157,8 +170,8 @@ async def _hash_at(site: Site, height: int) -> str:
 
 def _blocks(told: Any) -> list[BlockRef]:
     try:
-        found = [BlockRef(int(b["height"]), int(b["timestamp"]) * 1000, str(b["id"])) for b in told]
-    except (KeyError, TypeError, ValueError):
+        found = [BlockRef(int(b["height"]), _time_ms(b["timestamp"]), _hash(b["id"])) for b in told]
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         found = []
     if not found:
         raise Failed(UpstreamRejected, "answers what are no blocks")
@@ -169,21 +182,38 @@ def _transaction(told: Mapping[str, Any]) -> BitcoinTransaction:
     status = told["status"]
     confirmed = bool(status["confirmed"])
     return BitcoinTransaction(
-        id=str(told["txid"]),
+        id=_hash(told["txid"]),
         inputs=[_part(spent["prevout"]) for spent in told["vin"] if spent.get("prevout")],
         outputs=[_part(paid) for paid in told["vout"]],
         block=int(status["block_height"]) if confirmed else None,
-        block_hash=str(status["block_hash"]) if confirmed else None,
-        time_ms=int(status["block_time"]) * 1000 if confirmed else None,
+        block_hash=_hash(status["block_hash"]) if confirmed else None,
+        time_ms=_time_ms(status["block_time"]) if confirmed else None,
     )
 
 
 def _part(told: Mapping[str, Any]) -> tuple[str | None, int]:
-    return told.get("scriptpubkey_address"), int(told["value"])
+    address, value = told.get("scriptpubkey_address"), int(told["value"])
+    if value < 0 or not (address is None or _ADDRESS.fullmatch(address)):
+        raise ValueError
+    return address, value
+
+
+def _hash(told: Any) -> str:
+    if not isinstance(told, str) or not _HASH.fullmatch(told):
+        raise ValueError
+    return told
+
+
+def _time_ms(told: Any) -> int:
+    seconds = int(told)
+    if not 0 < seconds <= _LATEST_S:
+        raise ValueError
+    return seconds * 1000
 
 
 def _waiting(told: Any, least: int) -> list[str]:
-    return [str(tx["txid"]) for tx in told if int(tx["value"]) >= least]
+    ids = [_hash(tx["txid"]) for tx in told[:MOST_WAITING] if int(tx["value"]) >= least]
+    return list(dict.fromkeys(ids))
 
 
 def _holdings(told: Mapping[str, Any]) -> Holdings:

@@ -16,7 +16,7 @@ _HEADER = 80
 
 
 def paying_transactions(raw: bytes, block_hash: str, least: int) -> Sequence[str]:
-    """Give the ids of those transactions that have an output of at least so many satoshi.
+    """Give the ids of those transactions that pay somebody at least so many satoshi, in one output or in several.
 
     Raises:
         Failed: the bytes are not that block.
@@ -55,9 +55,14 @@ class _Reader:
         if self.place > len(self.raw):
             raise IndexError
 
+    def bytes(self, size: int) -> bytes:
+        start = self.place
+        self.skip(size)
+        return self.raw[start : self.place]
+
 
 def _transaction(reader: _Reader, least: int) -> str | None:
-    """Read one transaction and give its id, or None where none of its outputs is as large."""
+    """Read one transaction and give its id, or None where none of its receivers gets as much."""
     start = reader.place
     reader.skip(4)
     body = reader.place
@@ -70,17 +75,18 @@ def _transaction(reader: _Reader, least: int) -> str | None:
         reader.skip(36)
         reader.skip(reader.varint())
         reader.skip(4)
-    largest = 0
+    paid: dict[bytes, int] = {}
     for _ in range(reader.varint()):
-        largest = max(largest, reader.number(8))
-        reader.skip(reader.varint())
+        value = reader.number(8)
+        script = reader.bytes(reader.varint())
+        paid[script] = paid.get(script, 0) + value
     end = reader.place
     if segwit:
         for _ in range(inputs):
             for _ in range(reader.varint()):
                 reader.skip(reader.varint())
     reader.skip(4)
-    if largest < least:
+    if max(paid.values(), default=0) < least:
         return None
     raw = reader.raw
     return _twice(raw[start : start + 4] + raw[body:end] + raw[reader.place - 4 : reader.place])[::-1].hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,16 +39,44 @@ class Piece:
     before_ms: int | None
 
 
+_NUMBER = re.compile(r"0x[0-9a-f]{1,64}", re.IGNORECASE | re.ASCII)
+_HASH = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
+_LATEST_S = 253_402_300_799
+"""The end of the year 9999: no block says a later time."""
+
+
 def number(value: object) -> int:
-    """Read a hexadecimal number.
+    """Read a hexadecimal number of at most 256 bits.
 
     Raises:
         Failed: it is none.
     """
-    try:
-        return int(str(value), 16)
-    except ValueError:
-        raise Failed(UpstreamRejected, "answers what is no number") from None
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        raise Failed(UpstreamRejected, "answers what is no number")
+    return int(value, 16)
+
+
+def time_ms(value: object) -> int:
+    """Read a block's time, in Unix ms.
+
+    Raises:
+        Failed: it is none.
+    """
+    if (seconds := number(value)) > _LATEST_S:
+        raise Failed(UpstreamRejected, "answers a time that is none")
+    return seconds * 1000
+
+
+def written(value: object, form: re.Pattern[str]) -> str:
+    """Read a hash or an address, in lower case: whatever else an endpoint says goes no further.
+
+    Raises:
+        Failed: it is not of that form.
+    """
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise Failed(UpstreamRejected, "answers what is neither hash nor address")
+    return value.lower()
 
 
 def header(told: Any) -> Header:
@@ -59,7 +88,7 @@ def header(told: Any) -> Header:
     if told is None:
         raise Failed(UpstreamRejected, "does not have a block that the chain has")
     try:
-        reference = BlockRef(number(told["number"]), number(told["timestamp"]) * 1000, str(told["hash"]))
+        reference = BlockRef(number(told["number"]), time_ms(told["timestamp"]), written(told["hash"], _HASH))
         return Header(reference, number(told.get("baseFeePerGas") or "0x0"))
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("block") from None
@@ -75,9 +104,9 @@ def native_transfers(told: Any, least: int) -> list[Transfer]:
     try:
         return [
             Transfer(
-                hash=str(tx["hash"]),
-                from_address=str(tx["from"]).lower(),
-                to_address=str(tx["to"]).lower() if tx.get("to") else None,
+                hash=written(tx["hash"], _HASH),
+                from_address=written(tx["from"], _ADDRESS),
+                to_address=written(tx["to"], _ADDRESS) if tx.get("to") else None,
                 raw=number(tx["value"]),
                 block=top.number,
                 time_ms=top.time_ms,
@@ -101,30 +130,32 @@ def transfers(told: Any, token: str, blocks: tuple[int, int], least: int) -> lis
     if not isinstance(told, list):
         raise Failed(UpstreamRejected, "answers what are no logs")
     try:
-        return [
-            found
+        found = [
+            transfer
             for log in told
             if str(log["address"]).lower() == token and not log.get("removed") and len(log["topics"]) == 3
             if blocks[0] <= number(log["blockNumber"]) <= blocks[1]
-            if (found := _transfer(log)) and found.raw >= max(least, 1)
+            if (transfer := _transfer(log)) and transfer.raw >= max(least, 1)
         ]
+        return list({(transfer.block, transfer.place): transfer for transfer in found}.values())  # each log once
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("log") from None
 
 
 def _transfer(log: Mapping[str, Any]) -> Transfer | None:
-    topic, sender, receiver = log["topics"]
+    topic, sender, receiver = (written(part, _HASH) for part in log["topics"])
     if topic != TRANSFER_TOPIC or len(log["data"]) != 66:
         return None
     told_time = log.get("blockTimestamp")
-    from_address = "0x" + sender[-40:].lower()
+    at_ms = time_ms(told_time) if isinstance(told_time, str) else 0
+    from_address = "0x" + sender[-40:]
     return Transfer(
-        hash=str(log["transactionHash"]),
+        hash=written(log["transactionHash"], _HASH),
         from_address=None if from_address == ZERO else from_address,
-        to_address="0x" + receiver[-40:].lower(),
+        to_address="0x" + receiver[-40:],
         raw=number(log["data"]),
         block=number(log["blockNumber"]),
-        time_ms=number(told_time) * 1000 if isinstance(told_time, str) else None,
+        time_ms=at_ms or None,  # some nodes write a time of zero into their logs
         place=number(log["logIndex"]),
     )
 

@@ -13,7 +13,7 @@ from mcp_server.chains.stretch import ENOUGH_S, Stretch, only_after
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction, transfers_of
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
 from mcp_server.domain.timeframes import iso
-from mcp_server.errors import NotSupported, TraderError, UpstreamRejected
+from mcp_server.errors import NotSupported, Retryable, TraderError, UpstreamRejected
 
 MOST_REQUESTS = 400
 AT_ONCE = 6
@@ -23,6 +23,9 @@ IN_A_ROW = 6
 
 AGREED = 2
 """So far below the last block endpoints must have the same one: about the very last they may differ for a while."""
+
+STUCK_MS = 3 * 3_600_000
+"""Bitcoin has found a block every ten minutes for years: who has none for so long is stuck."""
 
 _MOST_JUMPS = 30
 CHANGE = "Bitcoin's change to a new address cannot be told from a payment: such change is among the transfers."
@@ -81,6 +84,8 @@ async def scan(chain: BitcoinChain, stretch: Stretch) -> Scan:
     """
     before = chain.requests
     blocks = await heads_at(chain, stretch.until_ms)
+    if stretch.until_ms - blocks[0].time_ms > STUCK_MS:
+        raise Retryable(f"No endpoint of {chain.chain.name!r} has a block of the last three hours. Try again later.")
     if not await chain.agreed(blocks[min(AGREED, len(blocks) - 1)]):
         blocks = await heads_at(chain, stretch.until_ms)
     work = _Work(chain, stretch, blocks[0])
@@ -149,6 +154,9 @@ class _Work:
             self.missed.append(str(error))
             return
         confirmed = [transaction for transaction in told if transaction.block_hash == block.hash]
+        if len(confirmed) < len(told):
+            self.missed.append(f"An endpoint does not know all transactions of block {block.number} yet.")
+            return
         self._take(confirmed)
         self.first, self.covered_ms = block.number, block.time_ms
 

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.adapters.flights import Flights
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.errors import NotSupported, Retryable
 
 if TYPE_CHECKING:
@@ -166,6 +166,11 @@ class Chains:
         if chain.family == "bitcoin":
             from mcp_server.chains import bitcoin_scan
 
+            if stretch.unconfirmed and not self._is_now(from_ms(stretch.until_ms)):
+                raise NotSupported(
+                    f"What waits for a block exists only now: there is none as of {iso(stretch.until_ms)}. "
+                    "Leave include_unconfirmed out."
+                )
             found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch)
             return found, _largest(found, most)
         from mcp_server.chains import evm_scan

@@ -11,11 +11,14 @@ from mcp_server.chains.bitcoin_scan import heads_at
 from mcp_server.chains.evm_scan import head_at
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import Wallet
-from mcp_server.errors import NotSupported
+from mcp_server.errors import NotSupported, Retryable
 
 PAGE = 25
 MOST_PAGES = 8
-"""Of an address's transactions, 25 each."""
+"""Of an address's transactions, 25 each as a rule; some endpoints give fewer at a time."""
+
+MOST_TRIES = 3
+"""So often a balance is read again because a block came while it was read."""
 
 
 async def evm_wallet(
@@ -58,8 +61,13 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
         Retryable, UpstreamRejected: as the adapter.
     """
     head = (await heads_at(chain, at_ms))[0]
-    now = await chain.holdings(address)
-    later, earlier, complete = await _history(chain, address, head.number, now.transactions)
+    for _ in range(MOST_TRIES):
+        now = await chain.holdings(address)
+        later, earlier, complete = await _history(chain, address, head.number, now.transactions)
+        if (await chain.holdings(address)).transactions == now.transactions:  # no block came in between
+            break
+    else:
+        raise Retryable("This address moves faster than it can be read. Try again.")
     held = now.funded - now.spent - sum(transaction.change_of(address) for transaction in later)
     return Wallet(
         head=head,
@@ -82,8 +90,10 @@ async def _history(
         page: Sequence[BitcoinTransaction] = await chain.history(address, after)
         for transaction in page:
             (later if (transaction.block or 0) > head else earlier).append(transaction)
-        if len(page) < PAGE:
+        if len(later) + len(earlier) >= count:
             return later, earlier, True
+        if not page:
+            raise Retryable("An endpoint gives fewer transactions of this address than it counts. Try again.")
         if earlier and not to_the_first:
             return later, earlier, False
         after = page[-1].id

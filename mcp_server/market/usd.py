@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mcp_server.errors import NotFound, NotSupported
+from mcp_server.errors import BadInput, NotFound, NotSupported
 
 if TYPE_CHECKING:
     from mcp_server.market.market import Market
@@ -36,6 +36,7 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
         as_of: the moment.
 
     Raises:
+        BadInput: a market against something else than dollars.
         NotFound: the exchange has none of them.
         NotSupported: it has no price of that moment.
         Retryable, UpstreamRejected: as the exchange's adapter.
@@ -44,6 +45,8 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
     for base in priced_as:
         if base == "USD":
             return UsdPrice(Decimal(1), "taken as one dollar")
+        if "/" in base and base.partition("/")[2].partition(":")[0].upper() not in QUOTES:
+            raise BadInput(f"{base[:60]!r} is not priced in dollars. Name a market against {', '.join(QUOTES)}.")
         for symbol in [base] if "/" in base else [f"{base}/{quote}" for quote in QUOTES if quote != base]:
             try:
                 quote = await market.price(exchange_id, symbol, as_of)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Literal
 
 Family = Literal["evm", "bitcoin"]
+
+EXACT = Context(prec=160)
+"""Amounts of 256 bits, in dollars and cents, have no more digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Token:
 
     def units(self, raw: int) -> Decimal:
         """Give an amount in whole units, exactly."""
-        return Decimal(raw).scaleb(-self.decimals)
+        return Decimal(raw).scaleb(-self.decimals, EXACT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from mcp_server.domain.chains.chain import Transfer
+from mcp_server.domain.chains.chain import EXACT, Transfer
 
 Direction = Literal["to exchange", "from exchange", "between exchanges", "within exchange", "self", "mint", "burn", ""]
 LabelOf = Callable[[str | None], str | None]
@@ -109,4 +109,4 @@ def netted(transfers: Iterable[Transfer], exchange_of: LabelOf) -> Flows:
 
 def cents(amount: Decimal) -> Decimal:
     """Round dollars to the cent."""
-    return amount.quantize(Decimal("0.01"))
+    return amount.quantize(Decimal("0.01"), context=EXACT)

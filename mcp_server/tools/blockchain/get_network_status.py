@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import NotFound, NotSupported
+from mcp_server.errors import NotFound, NotSupported, Retryable
 from mcp_server.toolkit import Answer, AsOf, Call, ChainName, ExchangeId, tool
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ async def _price(call: Call, chain: Chain, exchange: str | None, moment: datetim
 
     try:
         return await usd_price(call.kit.market, call.exchange(exchange), chain.native.priced_as, moment)
-    except (NotFound, NotSupported):
+    except (NotFound, NotSupported, Retryable):
         return None
 
 

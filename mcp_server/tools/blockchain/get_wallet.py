@@ -10,10 +10,11 @@ from pydantic import Field
 
 from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import NotFound, NotSupported
+from mcp_server.errors import NotFound, NotSupported, Retryable
 from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from mcp_server.domain.chains.chain import Token
@@ -56,6 +57,7 @@ async def get_wallet(
 
     0x addresses mean ethereum unless chain says another. Tokens other than the common ones are not looked for.
     """
+    from mcp_server.domain.chains.chain import EXACT
     from mcp_server.domain.chains.flows import cents
 
     moment, chains = call.moment(as_of), call.kit.chains
@@ -63,7 +65,10 @@ async def get_wallet(
     wallet = await chains.wallet(where, address, moment)
     held = [(token, raw) for token, raw in wallet.balances if raw or token.address is None]
     prices = await together(*(partial(_price, call, token, exchange, moment) for token, _ in held))
-    usd = [cents(token.units(raw) * p.price) if p else None for (token, raw), p in zip(held, prices, strict=True)]
+    usd = [
+        cents(EXACT.multiply(token.units(raw), p.price)) if p else None
+        for (token, raw), p in zip(held, prices, strict=True)
+    ]
     checked = address.strip().lower() if where.family == "evm" or address.lower().startswith("bc1") else address.strip()
     label = chains.label(where, checked)
     unpriced = [token.symbol for (token, _), p in zip(held, prices, strict=True) if p is None]
@@ -77,7 +82,7 @@ async def get_wallet(
         block=wallet.head.number,
         live=True if wallet.observed_at_ms else None,
         observed_at=iso(wallet.observed_at_ms) if wallet.observed_at_ms else None,
-        total_usd=float(sum((value for value in usd if value is not None), Decimal(0))),
+        total_usd=_total(held, usd),
         transactions=wallet.transactions,
         transactions_sent=wallet.transactions_sent,
         first_activity=iso(wallet.first_ms) if wallet.first_ms else None,
@@ -92,13 +97,21 @@ async def get_wallet(
     )
 
 
+def _total(held: Sequence[tuple[Token, int]], usd: Sequence[Decimal | None]) -> float | None:
+    """Add up what has a price; unknown where nothing has one, though there is something."""
+    known = [value for value in usd if value is not None]
+    if not known and any(raw for _, raw in held):
+        return None
+    return float(sum(known, Decimal(0)))
+
+
 async def _price(call: Call, token: Token, exchange: str | None, moment: datetime) -> UsdPrice | None:
     """Give the price of an asset, or None where the exchange has none: the rest of the answer holds without it."""
     from mcp_server.market.usd import usd_price
 
     try:
         return await usd_price(call.kit.market, call.exchange(exchange), token.priced_as, moment)
-    except (NotFound, NotSupported):
+    except (NotFound, NotSupported, Retryable):
         return None
 
 

@@ -103,7 +103,7 @@ async def get_whale_activity(
         price_basis=price.basis,
         **_blocks(found),
         **_sums(flows, token, price),
-        summary=_summary(flows, token, price),
+        summary=_summary(flows, token, price, complete=not found.missed),
         complete=not found.missed,
         note=" ".join([*found.missed, *found.notes]) or None,
         simulated=price.simulated or None,
@@ -136,9 +136,10 @@ def _blocks(found: Scan) -> dict[str, Any]:
 
 
 def _usd(raw: int, token: Token, price: UsdPrice) -> Decimal:
+    from mcp_server.domain.chains.chain import EXACT
     from mcp_server.domain.chains.flows import cents
 
-    return cents(token.units(raw) * price.price)
+    return cents(EXACT.multiply(token.units(raw), price.price))
 
 
 def _sums(flows: Flows, token: Token, price: UsdPrice) -> dict[str, Any]:
@@ -164,15 +165,17 @@ def _flow(flow: Flow, token: Token, price: UsdPrice) -> dict[str, float]:
     return {"net_usd": float(to_usd - from_usd), "to_usd": float(to_usd), "from_usd": float(from_usd)}
 
 
-def _summary(flows: Flows, token: Token, price: UsdPrice) -> str:
+def _summary(flows: Flows, token: Token, price: UsdPrice, *, complete: bool) -> str:
     """Say it in a sentence, in which no word is a stranger's."""
     if flows.count == 0:
-        return "No transfer of that size."
+        return "No transfer of that size." if complete else "No transfer of that size in the part that was seen."
     many = "s" if flows.count > 1 else ""
     total = f"{flows.count} transfer{many} worth {_usd(flows.total_raw, token, price):,.0f} USD"
     net = _usd(flows.to_raw, token, price) - _usd(flows.from_raw, token, price)
     if not flows.exchanges:
         return f"{total}; none into or out of a known exchange wallet."
+    if net == 0:
+        return f"{total}; as much into as out of known exchange wallets."
     where = "into" if net > 0 else "out of"
     return f"{total}; net {abs(net):,.0f} USD {where} known exchange wallets."
 
