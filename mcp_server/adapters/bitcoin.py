@@ -29,6 +29,9 @@ _ADDRESS = re.compile(r"[0-9A-Za-z]{14,90}", re.ASCII)
 _LATEST_S = 253_402_300_799
 """The end of the year 9999: no block says a later time."""
 
+MOST_FEE = 1_000_000
+"""Satoshi per virtual byte, far above any that was ever paid."""
+
 MOST_WAITING = 10
 """So many of the latest unconfirmed transactions are looked at."""
 
@@ -99,7 +102,15 @@ class BitcoinChain:
 
     async def blocks_down_from(self, height: int) -> list[BlockRef]:
         """Give ten or more blocks from a height down, newest first."""
-        return await self._get(f"/blocks/{height}", _blocks)
+
+        def read(told: Any) -> list[BlockRef]:
+            found = _blocks(told)
+            heights = [block.number for block in found]
+            if heights != list(range(height, height - len(found), -1)):
+                raise Failed(UpstreamRejected, "answers other blocks than were asked for")
+            return found
+
+        return await self._get(f"/blocks/{height}", read)
 
     async def paying(self, block: BlockRef, least: int) -> Sequence[str]:
         """Give the ids of a block's transactions that have an output of at least so many satoshi."""
@@ -134,7 +145,7 @@ class BitcoinChain:
     async def mempool(self) -> Mempool:
         """Give what waits for a block now."""
         return await self._get(
-            "/mempool", lambda told: Mempool(int(told["count"]), int(told["vsize"]), int(told["total_fee"]))
+            "/mempool", lambda told: Mempool(*(_count(told[name]) for name in ("count", "vsize", "total_fee")))
         )
 
     async def holdings(self, address: str) -> Holdings:
@@ -204,6 +215,12 @@ def _hash(told: Any) -> str:
     return told
 
 
+def _count(told: Any) -> int:
+    if (count := int(told)) < 0:
+        raise ValueError
+    return count
+
+
 def _time_ms(told: Any) -> int:
     seconds = int(told)
     if not 0 < seconds <= _LATEST_S:
@@ -223,9 +240,15 @@ def _holdings(told: Mapping[str, Any]) -> Holdings:
 
 def _fee_estimates(told: Mapping[str, Any]) -> Fees:
     slow, normal, fast = (Decimal(str(told[blocks])) for blocks in ("144", "6", "1"))
-    return Fees(slow, normal, fast, PLAIN_TRANSFER_VBYTES)
+    return _fees(slow, normal, fast)
 
 
 def _recommended(told: Mapping[str, Any]) -> Fees:
     slow, normal, fast = (Decimal(str(told[name])) for name in ("economyFee", "hourFee", "fastestFee"))
+    return _fees(slow, normal, fast)
+
+
+def _fees(slow: Decimal, normal: Decimal, fast: Decimal) -> Fees:
+    if not all(fee.is_finite() and 0 <= fee < MOST_FEE for fee in (slow, normal, fast)):
+        raise ValueError
     return Fees(slow, normal, fast, PLAIN_TRANSFER_VBYTES)

@@ -87,13 +87,19 @@ class EvmChain:
             raise Retryable(
                 f"The endpoint of {self.chain.name!r} cannot say what token this is. Try again in a minute."
             )
-        if len(str(decimals)) != 66 or int(str(decimals), 16) > MOST_DECIMALS:
+        if len(str(decimals)) != 66:
             raise NotFound(
                 f"There is no ERC-20 token at {address!r} on {self.chain.name!r} as of block {anchor.number}. "
                 "Check the address and the chain."
             )
+        try:
+            places = reading.number(decimals)
+        except Failed as failed:
+            raise UpstreamRejected(f"The endpoint of {self.chain.name!r} {failed.why}. Try again later.") from None
+        if places > MOST_DECIMALS:
+            raise NotSupported(f"The token at {address!r} counts in more than {MOST_DECIMALS} decimals.")
         claimed = "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
-        return Token(claimed, int(decimals, 16), address)
+        return Token(claimed, places, address)
 
     async def balances(self, address: str, tokens: Sequence[Token], block: BlockRef | None) -> tuple[list[int], int]:
         """Give raw balances, the native one first, and the number of transactions sent: as of a block, or of now.
@@ -113,10 +119,10 @@ class EvmChain:
             native, sent = (reading.number(fine(value)) for value in told[:2])
             return [native, *(_held(value) for value in told[2:])], sent
 
-        found = await self.endpoints.sites.ask(read)
+        found = await self.endpoints.sites.first(read)
         if found is None:
             raise NotSupported(
-                f"The endpoint of {self.chain.name!r} no longer keeps what addresses held as of block "
+                f"No endpoint of {self.chain.name!r} keeps what addresses held as of block "
                 f"{block.number if block else 'latest'}: that takes an archive node. Leave as_of out, or set "
                 "TRADER_CHAIN_URLS to an archive endpoint."
             )

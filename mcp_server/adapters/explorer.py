@@ -8,6 +8,9 @@ from urllib.parse import quote
 from mcp_server.adapters.site import TIMEOUT_S, Failed, Site
 from mcp_server.errors import UpstreamRejected
 
+LATEST_S = 253_402_300_799
+"""The end of the year 9999: nothing happened later."""
+
 
 class Explorer:
     """One explorer of one chain.
@@ -45,6 +48,9 @@ class Explorer:
         )
         try:
             found = told["result"]
-            return int(found[0]["timeStamp"]) * 1000 if found else None
-        except (KeyError, TypeError, ValueError, IndexError):
+            seconds = int(found[0]["timeStamp"]) if found else None
+            if seconds is not None and not 0 < seconds <= LATEST_S:
+                raise ValueError
+            return None if seconds is None else seconds * 1000
+        except (KeyError, TypeError, ValueError, IndexError, ArithmeticError):
             raise Failed(UpstreamRejected, "answers what cannot be read") from None

@@ -25,6 +25,8 @@ MOST_BYTES = 48_000_000
 
 MOST_REMEMBERED = 64
 
+MOST_URL = 2_000
+
 _HTTP: dict[int, tuple[type[TraderError], str]] = {
     401: (UpstreamRejected, "wants a key, or another one"),
     403: (UpstreamRejected, "refuses access"),
@@ -51,6 +53,8 @@ def checked_url(url: str, name: str) -> str:
         Misconfigured: it is neither, or carries a user name.
     """
     try:
+        if not url.isprintable() or " " in url or len(url) > MOST_URL:
+            raise ValueError
         parts = urlsplit(url)
         host = parts.hostname or ""
         good = bool(host) and not (parts.username or parts.password or parts.fragment)
@@ -146,7 +150,7 @@ class Site:
                     return await _read(answer)
         except TimeoutError:
             raise Failed(Retryable, "did not answer in time") from None
-        except (httpx2.HTTPError, OSError):  # the text of either may hold the URL
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):  # the text of either may hold the URL
             raise Failed(Retryable, "cannot be reached") from None
 
 
@@ -167,8 +171,12 @@ async def _read(answer: httpx2.Response) -> bytes:
     return b"".join(parts)
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(name)
+
+
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise Failed(UpstreamRejected, "answers what is no JSON") from None

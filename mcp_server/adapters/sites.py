@@ -61,6 +61,24 @@ class Sites:
                 failures.append((site, failed))
         raise self.failure(failures)
 
+    async def first(self, ask: Callable[[Site], Awaitable[T | None]]) -> T | None:
+        """Give the first answer that is not None; None where each endpoint that can answer gives that.
+
+        Raises:
+            Retryable, UpstreamRejected, TraderError: as `ask`, where none can answer.
+        """
+        failures: list[tuple[Site, Failed]] = []
+        for site in self.in_order():
+            try:
+                if (found := await ask(site)) is not None:
+                    return found
+            except Failed as failed:
+                self.rest(site)
+                failures.append((site, failed))
+        if len(failures) == len(self._sites):
+            raise self.failure(failures)
+        return None
+
     async def agreed(self, anchor: BlockRef, opinion: Callable[[Site, int], Awaitable[str]]) -> bool:
         """Let a second endpoint confirm a block; one that does not answer in time has no opinion.
 

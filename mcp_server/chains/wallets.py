@@ -49,6 +49,8 @@ async def evm_wallet(
         raw, sent = await chain.balances(address, tokens, None)
     activity = await explorer.activity(address, head.number) if explorer else None
     held = list(zip((chain.chain.native, *tokens), raw, strict=True))
+    if activity and activity[1] > head.time_ms:  # it speaks of what was not yet, so nothing of it is believed
+        activity = None
     first_ms, last_ms = activity or (None, None)
     return Wallet(head, held, sent, None, first_ms, last_ms, observed_at_ms=live)
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from mcp_server.adapters import evm_reading as reading
-from mcp_server.adapters.site import Failed
+from mcp_server.adapters.site import Failed, checked_url
+from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction, transfers_of
 from mcp_server.domain.chains.chain import EXACT, Token
-from mcp_server.domain.chains.flows import cents
+from mcp_server.domain.chains.flows import cents, direction
 from mcp_server.domain.timeframes import from_ms
+from mcp_server.errors import Misconfigured
 from tests.rigs.chain_server import Ask, asking
 from tests.rigs.esplora import StandInEsplora
 from tests.tools.conftest import Told
@@ -19,6 +21,7 @@ from tests.tools.conftest import Told
 TOKEN = "0x" + "ab" * 20
 HASH = "0x" + "12" * 32
 BITFINEX = "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"
+BOB = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
 ALICE = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
 
 
@@ -119,3 +122,37 @@ async def test_a_market_against_something_else_than_dollars_prices_nothing(ask: 
     for symbol in ("ETH/BTC", "ETH/EUR"):
         with pytest.raises(Told, match="is not priced in dollars"):
             await ask("get_whale_activity", asset="BTC", price_symbol=symbol)
+
+
+def test_old_coins_whose_script_has_no_address_were_not_minted() -> None:
+    moved = BitcoinTransaction("a" * 64, [(None, 50)], [(None, 49)], 5, "b" * 64, 1_000)
+    mined = BitcoinTransaction("a" * 64, [], [(ALICE, 3)], 5, "b" * 64, 1_000)
+    said = [direction(transfer, lambda _: None) for one in (moved, mined) for transfer in transfers_of(one)]
+    assert said == ["", "mint"]
+
+
+@pytest.mark.parametrize("path", ["k\x07ey", "a key", "k" * 3_000])
+def test_a_url_that_is_none_is_refused_before_it_is_asked(path: str) -> None:
+    with pytest.raises(Misconfigured, match="must be an https URL"):
+        checked_url(f"https://a.example/{path}", "TRADER_CHAIN_URLS")
+
+
+async def test_a_page_of_other_blocks_than_were_asked_for_is_not_taken(bitcoin: StandInEsplora, home: Path) -> None:
+    """A cache that answers every page with the newest would have each transfer counted again."""
+    for _ in range(30):
+        bitcoin.block()
+    past = bitcoin.now_ms() - 20 * 600_000
+    bitcoin.stale = True
+    async with asking(home, {"bitcoin": [bitcoin.url]}, bitcoin.now_ms) as ask:
+        with pytest.raises(Told, match="answers other blocks than were asked for"):
+            await ask("get_whale_activity", asset="BTC", as_of=from_ms(past).isoformat())
+
+
+@pytest.mark.parametrize("page", [5, 10, 25])
+async def test_a_balance_does_not_depend_on_how_long_a_page_is(ask: Ask, bitcoin: StandInEsplora, page: int) -> None:
+    for _ in range(12):
+        bitcoin.block([bitcoin.tx([("1boatSLRHtKNngkdXEeobR76b53LETtpyT", 2)], [(BOB, 1)])])
+    then = from_ms(bitcoin.blocks[-11].time_s * 1000).isoformat()
+    bitcoin.history_page = page
+    said = await ask("get_wallet", address=BOB, as_of=then)
+    assert (said["rows"][0][1], said["transactions"]) == (2, 2)

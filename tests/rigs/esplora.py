@@ -93,8 +93,8 @@ class Block:
 class StandInEsplora:
     """Use it as a context manager; `url` is where it listens, `requests` and `paths` count what was asked.
 
-    `status`, `silent_s` and `body` are faults of every request. Without `fee_estimates` it has only the form of fees
-    that mempool.space made up.
+    `stale`: every page of blocks is the newest. `status`, `silent_s` and `body` are faults of every request. Without
+    `fee_estimates` it has only the form of fees that mempool.space made up.
     """
 
     now_s: int = 1_779_235_200
@@ -103,6 +103,8 @@ class StandInEsplora:
     silent_s: float = 0.0
     body: str | None = None
     page: int = 10
+    history_page: int = PAGE
+    stale: bool = False
     blocks: list[Block] = field(default_factory=list)
     waiting: list[Tx] = field(default_factory=list)
     requests: int = 0
@@ -170,7 +172,7 @@ class StandInEsplora:
         return self._page(len(self.blocks) - 1)
 
     def _down(self, request: Request) -> Response:
-        return self._page(request.path_params["height"])
+        return self._page(len(self.blocks) - 1 if self.stale else request.path_params["height"])
 
     def _page(self, height: int) -> Response:
         page = self.blocks[max(height - self.page + 1, 0) : height + 1][::-1]
@@ -235,7 +237,7 @@ class StandInEsplora:
         found = [told for told in self._all() if told["txid"] in ids]
         found.sort(key=lambda told: -told["status"]["block_height"])
         place = next((n + 1 for n, told in enumerate(found) if told["txid"] == after), 0)
-        return JSONResponse(found[place : place + PAGE])
+        return JSONResponse(found[place : place + self.history_page])
 
     def _all(self) -> list[dict[str, Any]]:
         told = [_told(tx, block) for block in self.blocks for tx in block.txs]

@@ -56,6 +56,7 @@ def transfers_of(transaction: BitcoinTransaction) -> list[Transfer]:
             time_ms=transaction.time_ms,
             place=place,
             also_from=tuple(senders[1:]),
+            anonymous=bool(transaction.inputs) and not senders,
         )
         for place, (receiver, value) in enumerate(paid_out.items())
         if value > 0

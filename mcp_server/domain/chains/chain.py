@@ -74,6 +74,8 @@ class Transfer:
     """Tells apart the transfers of one transaction."""
     also_from: tuple[str, ...] = ()
     """Further addresses that paid in, on chains whose transactions have several."""
+    anonymous: bool = False
+    """Somebody paid in, but from scripts that have no address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def ends(transfer: Transfer, exchange_of: LabelOf) -> tuple[str | None, str | No
 
 def direction(transfer: Transfer, exchange_of: LabelOf) -> Direction:
     """Say where a transfer goes, as exchanges see it."""
-    if transfer.from_address == transfer.to_address:
+    if transfer.from_address == transfer.to_address and transfer.from_address is not None:
         return "self"
     sender, receiver = ends(transfer, exchange_of)
     if sender is not None and receiver is not None:
@@ -83,7 +83,7 @@ def direction(transfer: Transfer, exchange_of: LabelOf) -> Direction:
     if sender is not None:
         return "from exchange"
     if transfer.from_address is None:
-        return "mint"
+        return "" if transfer.anonymous else "mint"
     return "burn" if transfer.to_address in BURNT else ""
 
 
