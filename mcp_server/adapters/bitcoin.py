@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mcp_server.adapters.bitcoin_block import paying_transactions
-from mcp_server.adapters.site import TIMEOUT_S, Failed, Site
+from mcp_server.adapters.site import LATEST_S, TIMEOUT_S, Failed, Site
 from mcp_server.adapters.sites import sites_of
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
@@ -26,8 +26,6 @@ PLAIN_TRANSFER_VBYTES = 141
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"[0-9A-Za-z]{14,90}", re.ASCII)
-_LATEST_S = 253_402_300_799
-"""The end of the year 9999: no block says a later time."""
 
 MOST_FEE = 1_000_000
 """Satoshi per virtual byte, far above any that was ever paid."""
@@ -223,7 +221,7 @@ def _count(told: Any) -> int:
 
 def _time_ms(told: Any) -> int:
     seconds = int(told)
-    if not 0 < seconds <= _LATEST_S:
+    if not 0 < seconds <= LATEST_S:
         raise ValueError
     return seconds * 1000
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_server.adapters.site import Failed
+from mcp_server.adapters.site import LATEST_S, Failed
 from mcp_server.domain.chains.chain import BlockRef, Transfer
 from mcp_server.domain.chains.evm_address import ZERO
 from mcp_server.domain.chains.text import cleaned
@@ -42,8 +42,6 @@ class Piece:
 _NUMBER = re.compile(r"0x[0-9a-f]{1,64}", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
-_LATEST_S = 253_402_300_799
-"""The end of the year 9999: no block says a later time."""
 
 
 def number(value: object) -> int:
@@ -63,7 +61,7 @@ def time_ms(value: object) -> int:
     Raises:
         Failed: it is none.
     """
-    if (seconds := number(value)) > _LATEST_S:
+    if (seconds := number(value)) > LATEST_S:
         raise Failed(UpstreamRejected, "answers a time that is none")
     return seconds * 1000
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from mcp_server.adapters.site import TIMEOUT_S, Failed, Site
+from mcp_server.adapters.site import LATEST_S, TIMEOUT_S, Failed, Site
 from mcp_server.errors import UpstreamRejected
-
-LATEST_S = 253_402_300_799
-"""The end of the year 9999: nothing happened later."""
 
 
 class Explorer:

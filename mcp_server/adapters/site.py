@@ -27,6 +27,9 @@ MOST_REMEMBERED = 64
 
 MOST_URL = 2_000
 
+LATEST_S = 253_402_300_799
+"""The end of the year 9999: whoever says a later time knows none."""
+
 _HTTP: dict[int, tuple[type[TraderError], str]] = {
     401: (UpstreamRejected, "wants a key, or another one"),
     403: (UpstreamRejected, "refuses access"),

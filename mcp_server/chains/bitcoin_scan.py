@@ -40,9 +40,11 @@ async def heads_at(chain: BitcoinChain, at_ms: int) -> list[BlockRef]:
 
     Raises:
         NotSupported: the chain began later.
-        Retryable, UpstreamRejected: as the adapter.
+        Retryable: all endpoints stand still; or, with UpstreamRejected, as the adapter.
     """
     blocks = await chain.newest()
+    if at_ms - blocks[0].time_ms > STUCK_MS:
+        raise Retryable(f"No endpoint of {chain.chain.name!r} has a block of the last three hours. Try again later.")
     low: int | None = None
     for _ in range(_MOST_JUMPS):
         later = [block.number for block in blocks if block.time_ms > at_ms]
@@ -84,8 +86,6 @@ async def scan(chain: BitcoinChain, stretch: Stretch) -> Scan:
     """
     before = chain.requests
     blocks = await heads_at(chain, stretch.until_ms)
-    if stretch.until_ms - blocks[0].time_ms > STUCK_MS:
-        raise Retryable(f"No endpoint of {chain.chain.name!r} has a block of the last three hours. Try again later.")
     if not await chain.agreed(blocks[min(AGREED, len(blocks) - 1)]):
         blocks = await heads_at(chain, stretch.until_ms)
     work = _Work(chain, stretch, blocks[0])

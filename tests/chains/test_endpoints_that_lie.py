@@ -110,6 +110,17 @@ async def test_an_endpoint_that_is_stuck_is_not_believed(home: Path, bitcoin: St
     async with asking(home, {"bitcoin": [bitcoin.url]}, lambda: days_later) as ask:
         with pytest.raises(Told, match="has a block of the last three hours"):
             await ask("get_whale_activity", asset="BTC")
+        with pytest.raises(Told, match="has a block of the last three hours"):
+            await ask("get_wallet", address=BOB)
+
+
+async def test_hours_without_a_block_in_the_past_are_no_standstill(home: Path, bitcoin: StandInEsplora) -> None:
+    before = bitcoin.block([bitcoin.tx([(ALICE, 99)], [(BITFINEX, 98)])])
+    bitcoin.block(after_s=6 * 3_600)
+    asked = {"asset": "BTC", "as_of": from_ms((before.time_s + 5 * 3_600) * 1000).isoformat()}
+    async with asking(home, {"bitcoin": [bitcoin.url]}, bitcoin.now_ms) as ask:
+        assert (await ask("get_whale_activity", **asked))["blocks"]["head"] == before.height
+        assert (await ask("get_wallet", address=BITFINEX, as_of=asked["as_of"]))["rows"][0][1] == 98
 
 
 async def test_a_receiver_who_is_paid_in_parts_is_found(ask: Ask, bitcoin: StandInEsplora) -> None:
