@@ -25,6 +25,14 @@ def test_both_lines_end_at_the_pivots_one_below_the_candles_and_one_on_the_oscil
     assert len(places(picture[130:520], DARK.sell)) == 0
 
 
+def test_a_bullish_one_joins_lows_and_a_bearish_one_highs() -> None:
+    heights = []
+    for bullish, color in ((True, DARK.buy), (False, DARK.sell)):
+        joins = Joins("rsi_14", (Join(18, 30, bullish=bullish, hidden=False),))
+        heights.append(places(drawn(chart(CANDLES, ["rsi(14)"], joins=joins))[130:520], color)[:, 0].mean())
+    assert heights[0] > heights[1] + 10, "rows count from the top"
+
+
 def test_a_hidden_one_is_dashed_and_a_bearish_one_has_its_own_colour() -> None:
     solid, dashed = (
         len(places(drawn(chart(CANDLES, ["rsi(14)"], joins=joins))[130:520], DARK.sell))
