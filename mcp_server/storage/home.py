@@ -34,6 +34,11 @@ class Home:
         """One locked file for each run that is under way."""
         return self.root / "running"
 
+    @property
+    def heartbeat(self) -> Path:
+        """Where the runner says that it is alive."""
+        return self.root / "heartbeat.json"
+
     def prepare(self) -> None:
         """Create the folders that are missing.
 

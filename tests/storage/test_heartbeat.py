@@ -1,0 +1,40 @@
+"""A runner's heartbeat is read as it was written, and what is no heartbeat is none."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mcp_server.errors import Misconfigured
+from mcp_server.storage.heartbeat import STALE_S, Beat, Heartbeat
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BEAT = Beat(pid=7, started_at=NOW - timedelta(days=1), beat_at=NOW, running=2, problems=("The disk is full.",))
+
+
+def test_a_heartbeat_is_read_as_it_was_written_until_it_is_removed(tmp_path: Path) -> None:
+    heartbeat = Heartbeat(tmp_path / "heartbeat.json")
+    assert heartbeat.read() is None
+    heartbeat.write(BEAT)
+    assert heartbeat.read() == BEAT
+    heartbeat.remove()
+    assert heartbeat.read() is None
+    assert [file for file in tmp_path.iterdir() if file.is_file()] == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"pid": 7}', '{"beat_at": 5, "started_at": 5}', "\x00"])
+def test_what_is_no_heartbeat_is_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "heartbeat.json"
+    path.write_text(text)
+    assert Heartbeat(path).read() is None
+
+
+def test_an_old_heartbeat_is_not_fresh_and_one_of_a_clock_far_ahead_neither() -> None:
+    assert BEAT.is_fresh(NOW + timedelta(seconds=STALE_S))
+    assert not BEAT.is_fresh(NOW + timedelta(seconds=STALE_S + 1))
+    assert not BEAT.is_fresh(NOW - timedelta(minutes=5))
+
+
+def test_a_home_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        Heartbeat(tmp_path / "gone" / "heartbeat.json").write(BEAT)
