@@ -5,7 +5,6 @@ works and closes it (about 40 ms), and waits its turn on a lock. Within this pro
 writes that wait together share one transaction.
 """
 
-import logging
 import re
 import threading
 import time
@@ -173,7 +172,8 @@ class Database:
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         import stamina
 
-        logging.getLogger("stamina").setLevel(logging.ERROR)  # that it waits for its turn is no news
+        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
+        stamina.instrumentation.set_on_retry_hooks(())
 
         in_vain = time.monotonic() - self._gave_up_at < HELD_S
         patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
