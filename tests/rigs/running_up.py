@@ -200,6 +200,12 @@ def write_strategy(home: Path, name: str, agents: Mapping[str, Any] | None = Non
     (folder / "config.json").write_text(json.dumps(said))
 
 
+def edit(home: Path, name: str, **config: Any) -> None:
+    """Change some of a strategy's config by hand; its folder must be there."""
+    file = home / "strategies" / name / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+
+
 def marked(mark: str) -> list[psutil.Process]:
     """Give the running processes that carry a mark in their environment."""
     return [each for each in psutil.process_iter() if each.pid != os.getpid() and _carries(each, mark)]
