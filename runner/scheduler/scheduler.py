@@ -112,6 +112,7 @@ class Scheduler:
                     watching.start_soon(self._claim_for_ever, runs)
                     watching.start_soon(self._beat_for_ever)
                     await stop.wait()
+                    self.book.hurry()
                     watching.cancel_scope.cancel()
                 await self._end(runs)
             forget = not self._unkept
