@@ -73,7 +73,12 @@ async def local_server(
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
     with tempfile.TemporaryFile() as errors:
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if heard else errors, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if heard else errors,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this program alone: it lets runs end, and they need the server
         )
         try:
             url = await _first_line(process)
