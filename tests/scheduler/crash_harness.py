@@ -140,6 +140,7 @@ class Lives:
         """Start it once more, let it account for everything, stop it in good order, and compare."""
         until = self.clock.now()
         with self._up(None) as up:
+            up.until(lambda: self._settled(up))
             up.until(lambda: self._accounted(configs, until))
             if code := up.stop():
                 self.table.wrong.append(f"torn: an orderly stop ended with {code}")
@@ -160,8 +161,8 @@ class Lives:
             time.sleep(self.chance.uniform(0, 1.2))
             return "serving" if self._schedules(up) else "starting"
         up.until(lambda: self._schedules(up))
-        if server_url is None and self.chance.random() < 0.5:
-            up.says("it answers")
+        if self.chance.random() < 0.5:
+            up.says("it answers" if server_url is None else "(rules): ")
         if aim == "agent":
             up.until(up.agents, within_s=20)
             time.sleep(self.chance.uniform(0, 0.8))
@@ -190,6 +191,10 @@ class Lives:
             if not Database(copy).read(lambda c: c.execute("SELECT 1").fetchall()):
                 return ["torn: the journal cannot be read"]
             return list(midway(copy, frozenset(file.name for file in home.running.iterdir())))
+
+    def _settled(self, up: RunningUp) -> bool:
+        """True once it schedules, and has ended what the killed ones left: only its own presence is there."""
+        return self._schedules(up) and len(list(Home(self.home).running.iterdir())) == 1
 
     def _accounted(self, configs: Mapping[str, Config], until: datetime) -> bool:
         home = Home(self.home)
