@@ -47,6 +47,7 @@ RETRY_S = 1.0
 """How long is waited after the database could not be used."""
 
 STOPPED = "interrupted: the runner was stopped before the run could end"
+BUSY = "The runner was busy at the time."
 NOT_BEGUN = "The runner was stopped before the run could begin."
 CLOSING_S = 8.0
 """How long recording may take after the grace is over."""
@@ -139,6 +140,7 @@ class Scheduler:
                     next_look = now + timedelta(seconds=LOOK_EVERY_S)
                 for claimed in await self.slate.claim(now, self._why_absent(now)):
                     self._start(runs, claimed)
+                self._absent = BUSY  # what was missed before has its row
                 self._free_again()
             except TraderError as error:
                 self._blocked(error, now)
