@@ -123,6 +123,17 @@ def test_a_second_ctrl_c_ends_at_once_and_still_records(
     assert "running" not in statuses(rows)
 
 
+def test_a_tool_server_that_hangs_does_not_hold_up_a_stop(home: Path, exchange: StandInExchange) -> None:
+    hangs(home)
+    with starting(home, exchange, grace_s=1) as up:
+        up.until(lambda: is_asked(exchange))
+        server = up.server()
+        server.suspend()
+        assert up.stop(within_s=1 + CLOSING_S) == 0
+        assert left([server], within_s=0.1) == []
+        assert "running" not in statuses(up.rows(ended=False))
+
+
 @pytest.mark.parametrize("after_s", [0.4, 0.9, 1.4])
 def test_a_stop_while_it_starts_leaves_nothing(home: Path, exchange: StandInExchange, after_s: float) -> None:
     write_strategy(home, "minute")
