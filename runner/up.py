@@ -59,7 +59,7 @@ class Up:
         if settings.server_url is None:
             server = WatchedServer(settings, self.host, self.port, settings.token)
             serving = server.serving
-        connection = Connection(serving)
+        connection = Connection(serving, told=server is None)
         if server is not None:
             server.on_start = connection.lose
         self._scheduler = scheduler = self._make(serving, connection, server)
@@ -84,6 +84,6 @@ class Up:
             rooms=rooms,
             aftermath=Aftermath(parts.book, parts.strategies),
             heartbeat=Heartbeat(parts.home.heartbeat),
-            troubles=lambda: [server.problem] if server is not None and server.problem else [],
+            troubles=lambda: [problem] if (problem := (server or connection).problem) else [],
             grace_s=self.grace_s,
         )

@@ -1,5 +1,6 @@
 """One connection to the tool server for all runs: made anew when it is lost, and when another server is up."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,14 +10,21 @@ from mcp_server.errors import Retryable, TraderError
 from runner.execute import Serving
 from runner.server import Tools, connected
 
+logger = logging.getLogger(__name__)
+
 PAUSE_S = 0.5
 
 
 class Connection:
-    """Lends the tools of the server that `serving` gives; `hold` keeps the connection until it is cancelled."""
+    """Lends the tools of the server that `serving` gives; `hold` keeps the connection until it is cancelled.
 
-    def __init__(self, serving: Serving) -> None:
+    `problem` says why there is none, once that is known; where nobody else watches the server, `told` has it logged.
+    """
+
+    def __init__(self, serving: Serving, *, told: bool = False) -> None:
         self._serving = serving
+        self._told = told
+        self.problem: str | None = None
         self._tools: Tools | None = None
         self._ready = anyio.Event()
         self._lost = anyio.Event()
@@ -27,11 +35,13 @@ class Connection:
             try:
                 async with self._serving() as address, connected(address) as tools:
                     self._lost = anyio.Event()
-                    self._tools = tools
+                    self._tools, self.problem = tools, None
                     self._ready.set()
                     await self._lost.wait()
-            except TraderError:
-                pass
+            except TraderError as error:
+                if self._told and self.problem is None:
+                    logger.warning("%s", error)
+                self.problem = str(error)
             finally:
                 self._lend_none()
             await anyio.sleep(PAUSE_S)
