@@ -28,10 +28,17 @@ $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/r
 	  --output-dir $(CHAIN)/contracts tests/rigs/contracts/Tokens.sol
 	@touch $@
 
+# What judges the server in the tests, by npm too: the conformance suite, the Inspector, the checker of bundles.
+HOSTS := $(VENV)/hosts
+$(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
+	@mkdir -p $(HOSTS) && cp tests/rigs/hosts/package.json $(HOSTS)/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(HOSTS) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
-test: $(VENV)/chain.stamp  ## every test
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## style
