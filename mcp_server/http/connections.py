@@ -31,8 +31,8 @@ class Connection(H11Protocol):
 
     @property
     def at_work(self) -> bool:
-        """True while a request of it is being answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+        """True while a request of it is being answered; not when that was given up, and nobody takes the rest."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         """Take data in, and wait on for a head that is not complete."""

@@ -39,6 +39,7 @@ class Door:
         limits: how much each may call.
         health: what `/health` says to those who may know.
         body_s: how long a body may take to arrive.
+        request_s: how long a request may hold its place.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Door:
         limits: "Limits",
         health: "Health",
         body_s: float = BODY_S,
+        request_s: float = REQUEST_S,
     ) -> None:
         self._app = app
         self._names = names
@@ -57,6 +59,7 @@ class Door:
         self._limits = limits
         self._health = health
         self._body_s = body_s
+        self._request_s = request_s
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one ASGI scope."""
@@ -91,10 +94,10 @@ class Door:
             raise Refused(405, f"{PATH} takes POST only: this server keeps no sessions.", {"Allow": "POST"})
         with self._limits.call(grant.client):
             whole = await read_body(scope, receive, within_s=self._body_s)
-            with anyio.move_on_after(REQUEST_S) as limit:
+            with anyio.move_on_after(self._request_s) as limit:
                 await self._app({**scope, SCOPE_KEY: grant.scope}, whole, sent)
             if limit.cancelled_caught and not sent.begun:
-                raise Refused(503, f"This took longer than {REQUEST_S:g} s and was given up. Ask for less.")
+                raise Refused(503, f"This took longer than {self._request_s:g} s and was given up. Ask for less.")
 
     async def _say_health(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["method"] not in ("GET", "HEAD"):

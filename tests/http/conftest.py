@@ -116,7 +116,9 @@ Guard = Callable[..., AbstractContextManager[Guarded]]
 
 
 @contextmanager
-def guarded(settings: Settings, *, head_s: float = LIMIT_S, body_s: float = LIMIT_S) -> Iterator[Guarded]:
+def guarded(
+    settings: Settings, *, head_s: float = LIMIT_S, body_s: float = LIMIT_S, request_s: float = LIMIT_S
+) -> Iterator[Guarded]:
     """Serve a home as `claude-trader-mcp --http` does, until the block ends."""
 
     class Timed(Connection):
@@ -132,6 +134,7 @@ def guarded(settings: Settings, *, head_s: float = LIMIT_S, body_s: float = LIMI
         limits=Limits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=Health(home, examples_folder(), database, lambda: datetime.now(UTC)),
         body_s=body_s,
+        request_s=request_s,
     )
     config = configured(door, Timed)
     config.timeout_graceful_shutdown = 0

@@ -174,6 +174,24 @@ def test_a_client_that_goes_in_the_midst_of_its_body_leaves_nothing_behind(serve
     assert server.post().status == 200
 
 
+def test_a_client_that_does_not_take_its_answer_holds_its_place_for_a_time_only(home: Path) -> None:
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_ohlcv","arguments":' + (
+        b'{"symbol":"BTC/USDT","timeframe":"1m","limit":10000}}}'
+    )
+    settings = Settings(home=home, exchange="simulated", tokens=TOKENS, concurrent_calls=1)
+    with guarded(settings, request_s=2) as server, socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(20)
+        sock.connect(("127.0.0.1", server.port))
+        sock.sendall(server.head(len(call)) + call)
+        sock.recv(1, socket.MSG_PEEK)
+        assert "has 1 calls under way" in server.post().message
+        until = time.monotonic() + 20
+        while (status := server.post().status) == 429 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert status == 200
+
+
 def test_hundreds_of_idle_connections_keep_nobody_out(server: Guarded) -> None:
     idle = [server.connect() for _ in range(500)]
     try:
