@@ -165,7 +165,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         ):
             yield Tools(client)
     except Exception as error:
-        cause = _root(error)
+        cause = root(error)
         if isinstance(cause, TraderError):
             raise cause from None
         if not isinstance(cause, (httpx2.HTTPError, MCPError, OSError, anyio.ClosedResourceError, anyio.EndOfStream)):
@@ -177,7 +177,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         ) from None
 
 
-def _root(error: BaseException) -> BaseException:
+def root(error: BaseException) -> BaseException:
     """Find the error itself inside of the groups that task groups wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

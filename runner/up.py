@@ -85,5 +85,6 @@ class Up:
             aftermath=Aftermath(parts.book, parts.strategies),
             heartbeat=Heartbeat(parts.home.heartbeat),
             troubles=lambda: [server.problem] if server is not None and server.problem else [],
+            ready=connection.ready if server is None else server.ready,
             grace_s=self.grace_s,
         )

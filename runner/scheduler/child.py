@@ -50,14 +50,25 @@ class WatchedServer:
             await self._up.wait()
         yield self._address
 
+    async def ready(self) -> None:
+        """Wait until the server answers."""
+        async with self.serving():
+            return
+
     async def keep(self) -> None:
-        """Keep one server running until this is cancelled."""
+        """Keep one server running until this is cancelled.
+
+        Raises:
+            Retryable: the first one did not start: its port is taken, say. Later ones are tried again and again.
+        """
         pause_s = FIRST_PAUSE_S
         while True:
             began = anyio.current_time()
             try:
                 await self._one()
             except TraderError as error:
+                if not self.starts:
+                    raise
                 self.problem = str(error)
             if anyio.current_time() - began > HEALTHY_S:
                 pause_s = FIRST_PAUSE_S

@@ -1,5 +1,6 @@
 """One connection to the tool server for all runs: made anew when it is lost, and when another server is up."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,10 @@ from runner.execute import Serving
 from runner.server import Tools, connected
 
 PAUSE_S = 0.5
+READY_S = 30.0
+"""So long is waited for a server elsewhere; then its absence is what runs end with."""
+
+logger = logging.getLogger(__name__)
 
 
 class Connection:
@@ -30,8 +35,10 @@ class Connection:
                     self._tools = tools
                     self._ready.set()
                     await self._lost.wait()
-            except TraderError:
-                pass
+            except TraderError as error:
+                logger.debug("%s", error)
+            except Exception:  # whatever ends a connection, there will be another
+                logger.exception("the connection to the tool server")
             finally:
                 self._tools = None
                 if self._ready.is_set():
@@ -56,6 +63,12 @@ class Connection:
             lost.set()
             why = f"The tool server was lost during the run ({type(error).__name__}). It is being started again."
             raise Retryable(why) from error
+
+    async def ready(self) -> None:
+        """Wait for a connection, for as long as that may take to begin with."""
+        with anyio.move_on_after(READY_S):
+            async with self.tools():
+                return
 
     def lose(self) -> None:
         """Connect anew: the server is another one."""

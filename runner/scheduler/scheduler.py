@@ -7,7 +7,7 @@ others' claims. Whatever fails, the slots are accounted for: by this process, or
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -52,6 +52,10 @@ CLOSING_S = 8.0
 """How long recording may take after the grace is over."""
 
 
+async def _at_once() -> None:
+    """Wait for nothing."""
+
+
 @dataclass(slots=True)
 class _Task:
     """A claimed slot under way."""
@@ -75,6 +79,7 @@ class Scheduler:
         aftermath: what follows the end of a run: notices, reports, pauses.
         heartbeat: by which others see that this is alive.
         troubles: give what is wrong elsewhere, for people.
+        ready: waited for before the first slot is claimed.
         grace_s: how long runs may go on after a stop.
     """
 
@@ -88,6 +93,7 @@ class Scheduler:
     aftermath: Aftermath
     heartbeat: Heartbeat
     troubles: Callable[[], list[str]] = list
+    ready: Callable[[], Awaitable[None]] = _at_once
     grace_s: float = 30.0
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _unkept: dict[int, Callable[[], str | None]] = field(default_factory=dict)
@@ -125,6 +131,7 @@ class Scheduler:
             task.scope.cancel()
 
     async def _claim_for_ever(self, runs: TaskGroup) -> None:
+        await self.ready()
         self._absent = f"Nothing ran at the time: the runner was started at {self.clock.now():%Y-%m-%d %H:%M:%S} UTC."
         self._looked_at = None
         next_look = self.clock.now()
