@@ -26,7 +26,7 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
     hide = _hiding([secret for secret in secrets if len(secret) >= SHORTEST])
     before: list[Processor] = [
         structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
+        *([] if human else [structlog.stdlib.add_logger_name]),
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=True),
     ]
     written = (

@@ -170,7 +170,11 @@ class Scheduler:
         try:
             if changed or not self.slate.started:
                 gone = [] if self.slate.started else self.slate.gone(self.roster.listed)
+                first = not self.slate.started
                 await self.slate.adopt([(name, self.roster.listed.get(name)) for name in [*changed, *gone]], now)
+                if first:
+                    logger.info("%s", self._beginning())
+                    changed = [name for name in changed if self.roster.listed[name].problem]
         except TraderError:
             for name in changed:
                 self.roster.forget(name)
@@ -180,6 +184,15 @@ class Scheduler:
             if listed is not None and listed.problem is not None:
                 self.aftermath.broken(name, listed.problem, runs_on=name in self.slate.slated)
             logger.info("strategy %s: %s", name, "gone" if listed is None else "broken" if listed.problem else "read")
+
+    def _beginning(self) -> str:
+        """Say what is scheduled, to whoever has just started it."""
+        slated = sorted(self.slate.slated.values(), key=lambda each: each.due)
+        if not slated:
+            return "no active strategy yet: `claude-trader strategies add NAME` copies an example; it is picked up here"
+        first = slated[0]
+        strategies = "1 strategy is" if len(slated) == 1 else f"{len(slated)} strategies are"
+        return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
 
     def _start(self, runs: TaskGroup, claimed: Claimed) -> None:
         self._tasks[claimed.execution_id] = _Task(anyio.CancelScope())
