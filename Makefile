@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark live answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test lint types check benchmark load soak live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,13 @@ check: test lint types  ## all that CI checks
 
 benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+load: $(VENV)/dev.stamp  ## how late runs begin with 100 and with 2,000 strategies every minute: 12 minutes
+	$(BIN)/python -m tests.benchmarks.scheduler_load 100 3
+	$(BIN)/python -m tests.benchmarks.scheduler_load 2000 5
+
+soak: $(VENV)/dev.stamp  ## 50 strategies with faults for 20 minutes: memory, files, every slot
+	$(BIN)/python -m tests.scheduler.soak 20
 
 live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live

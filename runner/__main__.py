@@ -14,7 +14,7 @@ from mcp_server.domain.strategy import Timeframe
 from mcp_server.domain.teaching import nearest
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
-from runner.commands import build, doctor, mcp, strategies
+from runner.commands import build, doctor, mcp, status, strategies, up
 from runner.parts import Json, Parts, fail, print_json
 from runner.settings import load_settings
 
@@ -28,6 +28,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+app.command()(up.up)
+app.command()(status.status)
 app.command()(build.build)
 app.command()(doctor.doctor)
 app.command()(mcp.mcp)
@@ -83,7 +85,7 @@ def run(
         raise BadInput(f"Strategy {name!r} has no sub-agents (agents.json), so --engine claude cannot run it.")
     quiet = as_json or not sys.stderr.isatty()
     told = show.console(stderr=True, quiet=quiet)
-    runner = Runner(parts.settings, parts.journal, lambda line: told.print(show.plain(line, "dim")))
+    runner = Runner(parts.settings, parts.journal, parts.book, lambda line: told.print(show.plain(line, "dim")))
     request = Request(strategy, chosen, "manual", as_of)
     try:
         executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))

@@ -1,29 +1,38 @@
 """One run: claim a row, let the engine decide, enter how it ended. Whatever happens, the row is there and says so."""
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypedDict
 
 import anyio
 import anyio.to_thread
 
+from mcp_server.domain.checks.budget import usd_per_run
 from mcp_server.domain.outcome import Engine, Outcome, Signal, Status, Trigger
 from mcp_server.domain.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
-from mcp_server.errors import TraderError
+from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.slots import Admission, Limits, SlotBook
+from runner.clock import Clock, SystemClock
 from runner.server import Address, Tools, connected
 from runner.settings import Settings
 
 Progress = Callable[[str], None]
 Serving = Callable[[], AbstractAsyncContextManager[Address]]
+Connecting = Callable[[], AbstractAsyncContextManager[Tools]]
 
 PREPARE_S = 60
 """How long the tool server may take before a Claude run begins, in seconds."""
+
+
+ADMISSION_S = 600
+"""How long a run waits for others to end, where a budget has room for it only then, in seconds."""
 
 
 class Spent(TypedDict):
@@ -65,12 +74,34 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be decided, by which engine, in which row of the journal. `as_of` is aware."""
+
+    execution_id: int
+    strategy: Strategy
+    engine: Engine
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
-    """Runs strategies against one tool server and records them in one journal."""
+    """Runs strategies against one tool server and records them in one journal.
+
+    Args:
+        settings: what the operator decided.
+        journal: where each run has its row.
+        book: knows what was spent.
+        progress: is told what a run does.
+        clock: the only one that runs go by.
+        connect: connects to the tool server; the scheduler's runs share one connection.
+    """
 
     settings: Settings
     journal: Journal
+    book: SlotBook
     progress: Progress = lambda _: None
+    clock: Clock = field(default_factory=SystemClock)
+    connect: Connecting | None = None
 
     async def run(self, request: Request, address: Serving) -> Executed:
         """Run one strategy to its end.
@@ -83,63 +114,80 @@ class Runner:
         Raises:
             Retryable, Misconfigured: the run could not be given a row; nothing was run.
         """
-        started_at = datetime.now(UTC)
+        started_at = self.clock.now()
         as_of = min(moment for moment in (started_at, request.as_of, self.settings.as_of) if moment is not None)
         run = Run(request.strategy, request.trigger, as_of, request.engine, started_at)
         claimed = await anyio.to_thread.run_sync(self.journal.claim, run)
         outcome = Outcome(Status.ERROR, error="interrupted: it was stopped before it could end")
         try:
-            outcome = await self._outcome(request, as_of, address)
+            outcome = await self.decide(
+                Decision(claimed.execution_id, request.strategy, request.engine, as_of), address
+            )
         finally:
             with anyio.CancelScope(shield=True):
-                ended_at = datetime.now(UTC)
+                ended_at = self.clock.now()
                 waiting = await anyio.to_thread.run_sync(self.journal.finish, claimed, outcome, ended_at)
         took_s = (ended_at - started_at).total_seconds()
         return Executed(claimed.execution_id, as_of, request.engine, outcome, took_s, waiting)
 
-    async def _outcome(self, request: Request, as_of: datetime, address: Serving) -> Outcome:
+    async def decide(self, what: Decision, address: Serving) -> Outcome:
         """Let the engine decide; every failure becomes an outcome that says what it was."""
         try:
-            if request.engine == "claude":
-                return await self._by_claude(request, as_of, address)
-            return await self._by_rules(request, as_of, address)
+            if what.engine == "claude":
+                return await self._by_claude(what, address)
+            return await self._by_rules(what, address)
         except TraderError as error:  # raised before a model was asked anything
-            return Outcome(Status.ERROR, error=str(error), **NOTHING_SPENT)
+            lost = isinstance(error, Retryable)
+            return Outcome(Status.ERROR, error=str(error), not_its_own=lost, **NOTHING_SPENT)
         except Exception as error:
-            logger.exception("run of %s", request.strategy.name)
+            logger.exception("run of %s", what.strategy.name)
             return Outcome(
                 Status.ERROR, error=f"unexpected {type(error).__name__}; the log on standard error says more"
             )
 
-    async def _by_rules(self, request: Request, as_of: datetime, address: Serving) -> Outcome:
-        limit_s = request.strategy.config.timeout_s
+    @asynccontextmanager
+    async def tools(self, address: Serving) -> AsyncIterator[Tools]:
+        """Give the tools of the server: by the shared connection, or by one for this block."""
+        if self.connect is not None:
+            async with self.connect() as tools:
+                yield tools
+        else:
+            async with address() as where, connected(where) as tools:
+                yield tools
+
+    async def _by_rules(self, what: Decision, address: Serving) -> Outcome:
+        limit_s = what.strategy.config.timeout_s
         try:
             with anyio.fail_after(limit_s):
-                async with address() as where, connected(where) as tools:
-                    return await by_rules(tools, request.strategy, as_of)
+                async with self.tools(address) as tools:
+                    return await by_rules(tools, what.strategy, what.as_of)
         except TimeoutError:
             why = f"it took longer than {limit_s} s (timeout_s in config.json)"
             return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 
-    async def _by_claude(self, request: Request, as_of: datetime, address: Serving) -> Outcome:
+    async def _by_claude(self, what: Decision, address: Serving) -> Outcome:
         from runner.claude.engine import ClaudeTask, check_ready, run_claude
 
+        strategy, config = what.strategy, what.strategy.config
         environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
-        check_ready(environment, has_rules=request.strategy.config.rules is not None)
+        check_ready(environment, has_rules=config.rules is not None)
         async with address() as where:
-            exchange = request.strategy.config.exchange or self.settings.exchange
+            exchange = config.exchange or self.settings.exchange
             try:
                 with anyio.fail_after(PREPARE_S):
-                    async with connected(where) as tools:
+                    async with self.tools(address) as tools:
                         offered = await tools.offered()
-                        price = await _price(tools, request.strategy.config.trading_pair, exchange, as_of)
+                        price = await _price(tools, config.trading_pair, exchange, what.as_of)
             except TimeoutError:
                 why = f"the tool server did not answer within {PREPARE_S} s"
-                return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
+                return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
+            refused = await self._admitted(what)
+            if refused is not None:
+                return refused
             task = ClaudeTask(
-                strategy=request.strategy,
+                strategy=strategy,
                 exchange=exchange,
-                as_of=as_of,
+                as_of=what.as_of,
                 server_url=where.url,
                 server_token=where.token,
                 tools=offered,
@@ -151,6 +199,21 @@ class Runner:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))
 
+    async def _admitted(self, what: Decision) -> Outcome | None:
+        """Reserve what a run may cost; give None, or the outcome of one that no budget has room for."""
+        budget = what.strategy.config.budget
+        limits = Limits(usd_per_run(what.strategy), budget.usd_per_day, self.settings.budget_usd_per_day)
+        ask = partial(self.book.admit, what.execution_id, what.strategy.name, limits)
+        said: Admission = Admission("wait")
+        for _ in range(ADMISSION_S):
+            said = await anyio.to_thread.run_sync(ask, self.clock.now())
+            if said.answer != "wait":
+                break
+            await self.clock.sleep(1)
+        if said.answer == "yes":
+            return None
+        return Outcome(Status.SKIPPED_BUDGET, error=said.why, budget=said.scope, **NOTHING_SPENT)
+
 
 async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome:
     """Let a strategy's rules decide, through the tool server.
@@ -158,7 +221,8 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
     Raises:
         UpstreamRejected: the tool server answered with an error.
     """
-    said = await tools.call("evaluate_strategy", {"strategy_name": strategy.name, "as_of": as_of.isoformat()})
+    asked = {"strategy_name": strategy.name, "as_of": as_of.isoformat(), "version": strategy.version}
+    said = await tools.call("evaluate_strategy", asked)
     if mismatch := _mismatch(said, strategy, as_of):
         return Outcome(Status.ERROR, error=mismatch, **NOTHING_SPENT)
     kept = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")

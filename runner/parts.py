@@ -9,6 +9,7 @@ import typer
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal import Journal
+from mcp_server.storage.slots import SlotBook
 from mcp_server.storage.strategies import StrategyFolders
 from runner.settings import Settings, load_settings
 
@@ -24,6 +25,7 @@ class Parts:
         self.database = Database(self.home.database, prepare=self.home.prepare)
         self.strategies = StrategyFolders(self.home, examples_folder())
         self.journal = Journal(self.database, self.home)
+        self.book = SlotBook(self.database, self.home)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import anyio
 import httpx2
@@ -45,25 +45,54 @@ async def tool_server(settings: Settings) -> AsyncIterator[Address]:
     if settings.server_url:
         yield Address(settings.server_url, settings.token)
         return
-    token = SecretStr(secrets.token_urlsafe(24))
+    async with local_server(settings, "127.0.0.1", 0, SecretStr(secrets.token_urlsafe(24))) as (address, _):
+        yield address
+
+
+@asynccontextmanager
+async def local_server(
+    settings: Settings, host: str, port: int, token: SecretStr | None, *, heard: bool = False
+) -> AsyncIterator[tuple[Address, Process]]:
+    """Start a tool server that ends with this block, or with this process; give where it answers, and its process.
+
+    Args:
+        settings: what the operator decided.
+        host: the address that it listens on.
+        port: the port; 0 takes a free one.
+        token: what callers must send, or None.
+        heard: what it writes to standard error goes to this program's; else it is kept for the error text.
+
+    Raises:
+        Retryable: it did not start; the text says why.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "TRADER_AS_OF")}
-    environment |= {"TRADER_HOME": str(settings.home), "TRADER_TOKEN": token.get_secret_value()}
+    environment |= {"TRADER_HOME": str(settings.home)}
+    environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()
-    command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--port", "0", "--with-parent"]
+    command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
     with tempfile.TemporaryFile() as errors:
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if heard else errors, env=environment
         )
         try:
             url = await _first_line(process)
             if not url.startswith("http"):
-                errors.seek(0)
-                why = errors.read()[-2000:].decode("utf-8", "replace").strip() or "it said nothing"
+                why = "it says why above" if heard else _said(errors) or "it said nothing"
                 raise Retryable(f"The local tool server did not start: {why}")
-            yield Address(url, token)
+            yield Address(_reachable(url), token), process
         finally:
             await _end(process)
+
+
+def _reachable(url: str) -> str:
+    """Give the address by which this machine reaches a server that listens on all of its addresses."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _said(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    return errors.read()[-2000:].decode("utf-8", "replace").strip()
 
 
 async def _first_line(process: Process) -> str:
@@ -136,7 +165,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         ):
             yield Tools(client)
     except Exception as error:
-        cause = _root(error)
+        cause = root(error)
         if isinstance(cause, TraderError):
             raise cause from None
         if not isinstance(cause, (httpx2.HTTPError, MCPError, OSError, anyio.ClosedResourceError, anyio.EndOfStream)):
@@ -148,7 +177,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         ) from None
 
 
-def _root(error: BaseException) -> BaseException:
+def root(error: BaseException) -> BaseException:
     """Find the error itself inside of the groups that task groups wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

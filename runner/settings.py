@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -27,7 +28,14 @@ class Settings(BaseSettings):
     as_of: AsOf = None
     token: Token | None = None
     chain_urls: ChainUrls = Field(default_factory=dict)
+    budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
+    max_claude_runs: int | None = Field(default=None, ge=1, le=100)
     credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
+
+    def secrets(self) -> list[str]:
+        """Give what must never be shown."""
+        hidden = [self.token, *(value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL")]
+        return [value.get_secret_value() for value in hidden if value is not None]
 
 
 def load_settings() -> Settings:

@@ -46,7 +46,9 @@ class Outcome:
     """How one run ended. `signal` is there exactly when `status` is success, `error` when it is anything else.
 
     `tokens_used` and `cost_usd` are None when unknown, never 0 instead. `trace` holds what happened on the way: the
-    sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer.
+    sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer. `not_its_own` marks a
+    failure that says nothing of the strategy: Claude's API, the tool server or the runner failed. `budget` says whose
+    budget of the day had no room.
     """
 
     status: Status
@@ -56,6 +58,15 @@ class Outcome:
     tokens_used: int | None = None
     cost_usd: Decimal | None = None
     trace: Mapping[str, Any] | None = None
+    not_its_own: bool = False
+    budget: Literal["strategy", "everyone"] | None = None
+
+    @property
+    def own_failure(self) -> bool | None:
+        """True for a failure that counts against the strategy, None where the run says nothing of it."""
+        if self.status in (Status.ERROR, Status.TIMEOUT):
+            return None if self.not_its_own else True
+        return False if self.status in (Status.SUCCESS, Status.ABSTAINED) else None
 
     def __post_init__(self) -> None:
         if (self.signal is not None) != (self.status is Status.SUCCESS):

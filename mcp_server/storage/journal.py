@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,13 +50,18 @@ class Journal:
         key = uuid4().hex
         presence = Presence(self._home.running / key)
         try:
-            return Claimed(self._database.write(lambda connection: insert_run(connection, run, key)), run, presence)
+            execution_id = self._database.write(lambda connection: insert_run(connection, run, key))
+            return Claimed(execution_id, run, key, presence)
         except BaseException:
             presence.close()
             raise
 
-    def finish(self, claimed: Claimed, outcome: Outcome, completed_at: datetime) -> str | None:
+    def finish(
+        self, claimed: Claimed, outcome: Outcome, completed_at: datetime, *, began_at: datetime | None = None
+    ) -> str | None:
         """Enter how a run ended; give None, or why it could only be left in the outbox, to be entered later.
+
+        `began_at` is when it began, where it had to wait for its turn after it was claimed.
 
         An outcome that cannot be kept as it is, because it holds a number that is none, say, is entered as an error.
 
@@ -64,13 +70,16 @@ class Journal:
         """
         kept = False
         try:
+            if began_at is not None:
+                claimed = replace(claimed, run=replace(claimed.run, started_at=began_at))
             ended, why_later = self._entered(claimed, outcome, completed_at)
             if why_later is not None:
                 self._outbox.put(ended["run_key"], ended)
             kept = True
             return why_later
         finally:
-            claimed.presence.close(forget=kept)
+            if claimed.presence is not None:
+                claimed.presence.close(forget=kept)
 
     def _entered(self, claimed: Claimed, outcome: Outcome, completed_at: datetime) -> tuple[dict[str, Any], str | None]:
         """Enter an outcome, or else an error in its place; give what was entered, and why it is not in yet."""
@@ -170,15 +179,19 @@ class Journal:
         return kept
 
     def _dead(self) -> Iterator[str]:
-        """Keys of runs whose process ended without entering an outcome."""
+        """Keys of runs, or of runners, whose process ended without entering every outcome."""
         try:
             files = list(self._home.running.iterdir())
         except OSError:
             return
         for file in files:
             # The outbox is looked at after the lock: a run leaves its outcome there before it lets go.
-            if not is_alive(file) and file.name not in {ended["run_key"] for _, ended in self._outbox}:
+            if not is_alive(file) and file.name not in self._waiting():
                 yield file.name
+
+    def _waiting(self) -> frozenset[str]:
+        """Keys of the runs whose outcome waits in the outbox."""
+        return frozenset(ended["run_key"] for _, ended in self._outbox)
 
     def _end_the_dead(self, connection: "duckdb.DuckDBPyConnection") -> list[str]:
         """End the rows of dead runs; give their keys. Their files go only when this is committed."""
@@ -186,12 +199,14 @@ class Journal:
         for key in dead:
             connection.execute(
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
-                "WHERE run_key = ? AND status = ?",
+                "WHERE (run_key = ? OR starts_with(run_key, ?)) AND NOT list_contains(?, run_key) AND status = ?",
                 [
                     Status.ERROR,
                     "interrupted: the process that ran it was killed or lost power before it could end",
                     naive(datetime.now(UTC)),
                     key,
+                    f"{key}.",  # a runner has one key, each of its slots that and a number
+                    [*self._waiting()],
                     Status.RUNNING,
                 ],
             )

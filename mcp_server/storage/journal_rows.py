@@ -28,11 +28,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run that has its row. `presence` shows other processes that it is still alive; close it after the end."""
+    """A run that has its row, named by `key`.
+
+    `presence` shows other processes that it is still alive, and is closed after its end; None where it is that of all
+    slots of a runner.
+    """
 
     execution_id: int
     run: Run
-    presence: Presence
+    key: str
+    presence: Presence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, run_key) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         [
-            _mirror(connection, run.strategy, run.started_at),
+            mirror(connection, run.strategy, run.started_at),
             run.strategy.version,
             run.trigger,
             naive(run.as_of),
@@ -80,7 +85,8 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
     return int(row[0])
 
 
-def _mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime) -> int:
+def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime) -> int:
+    """Bring the row that mirrors a strategy's folder up to date, and give its id."""
     said = [
         strategy.config.description,
         strategy.config.status,
@@ -115,7 +121,8 @@ def ended_run(claimed: Claimed, outcome: Outcome, completed_at: datetime) -> dic
     took = completed_at - claimed.run.started_at
     return {
         "execution_id": claimed.execution_id,
-        "run_key": claimed.presence.path.name,
+        "run_key": claimed.key,
+        "started_at": claimed.run.started_at.astimezone(UTC).isoformat(),
         "completed_at": completed_at.astimezone(UTC).isoformat(),
         "status": str(outcome.status),
         "error": outcome.error,
@@ -123,6 +130,7 @@ def ended_run(claimed: Claimed, outcome: Outcome, completed_at: datetime) -> dic
         "tokens_used": outcome.tokens_used,
         "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
         "trace": None if outcome.trace is None else _json(outcome.trace),
+        "own_failure": outcome.own_failure,
         "as_of": claimed.run.as_of.astimezone(UTC).isoformat(),
         "execution_time_ms": round(took.total_seconds() * 1000),
         "signal": signal,
@@ -138,7 +146,8 @@ def enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> 
     """End the run's row, once: a second entering of the same end changes nothing."""
     row = connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, model = ?, tokens_used = ?, "
-        "cost_usd = ?, trace = ? WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
+        "cost_usd = ?, trace = ?, own_failure = ?, started_at = coalesce(?, started_at) "
+        "WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
         [
             ended["status"],
             ended["error"],
@@ -147,6 +156,8 @@ def enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> 
             ended["tokens_used"],
             ended["cost_usd"],
             ended["trace"],
+            ended.get("own_failure"),  # an older outbox says neither
+            naive(datetime.fromisoformat(ended["started_at"])) if "started_at" in ended else None,
             ended["execution_id"],
             ended["run_key"],
             Status.RUNNING,

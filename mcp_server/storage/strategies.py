@@ -73,6 +73,19 @@ class StrategyFolders:
         """
         return parse_strategy(name, *self.content(name))
 
+    def read_version(self, name: str, version: str) -> Strategy:
+        """Read the present version of a strategy, or one that was kept.
+
+        Raises:
+            NotFound: there is no such version; those that there are are named.
+            InvalidStrategy: it was broken by hand.
+        """
+        try:
+            present = self.read(name)
+        except BadInput:  # gone or broken: what was kept is there all the same
+            return self.versions.read(name, version)
+        return present if present.version == version else self.versions.read(name, version)
+
     def content(self, name: str) -> tuple[Any, Any]:
         """Give the content of both files of a strategy, valid or not; of agents.json None where there is none.
 

@@ -1,6 +1,7 @@
 """The versions of strategies that were replaced: one folder each, never changed."""
 
 import re
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from mcp_server.domain.strategy import NAME_PATTERN, Strategy, parse_strategy
 from mcp_server.domain.teaching import nearest
 from mcp_server.errors import NotFound
-from mcp_server.storage.strategy_files import read_both
+from mcp_server.storage.strategy_files import read_both, write_both
 
 VERSION_PATTERN = r"^([0-9a-f]{12}|broken-[0-9]{1,20})$"
 
@@ -53,6 +54,27 @@ class KeptVersions:
             hint = nearest(version, known) if known else " None was replaced yet."
             raise NotFound(f"{name!r} has no earlier version {version!r}.{hint}")
         return parse_strategy(name, *read_both(self._folder / name / version, name))
+
+    def copy(self, strategy: Strategy) -> None:
+        """Keep a version that is about to run, so that it is there whatever becomes of its folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        parent = self._folder / strategy.name
+        kept = parent / strategy.version
+        if kept.exists():
+            return
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".copying-", dir=parent) as holder:
+            fresh = Path(holder) / strategy.version
+            fresh.mkdir()
+            write_both(fresh, strategy)
+            try:
+                fresh.rename(kept)
+            except OSError:
+                if not kept.exists():  # else another process has kept it in the meantime
+                    raise
 
     def keep(self, folder: Path, name: str, version: str) -> None:
         """Move a folder here, unless the same version is here already."""

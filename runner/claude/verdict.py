@@ -30,20 +30,25 @@ _API_FAILURES: Mapping[int, str] = {
 }
 
 
+_ITS_OWN = frozenset((400, 404, 413))
+"""What of the API's refusals a strategy can mend; an outage, a limit or a credential is not its own failure."""
+
+
 class _NoSignal(Exception):
-    def __init__(self, status: Status, why: str) -> None:
+    def __init__(self, status: Status, why: str, *, not_its_own: bool = False) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
+        self.not_its_own = not_its_own
 
 
 def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool) -> Outcome:
     """Turn what happened into an outcome, with its trace; no secret is in either."""
-    status, signal, error = Status.SUCCESS, None, None
+    status, signal, error, not_its_own = Status.SUCCESS, None, None, False
     try:
         signal = _signal(transcript, strategy, in_time=in_time)
     except _NoSignal as ended:
-        status, error = ended.status, without(ended.why, secrets)
+        status, error, not_its_own = ended.status, without(ended.why, secrets), ended.not_its_own
     ending = transcript.ending
     tokens = tokens_used(ending.model_usage) if ending else None
     cost = ending.cost_usd if ending and tokens is not None else None
@@ -55,6 +60,7 @@ def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str]
         tokens_used=tokens,
         cost_usd=None if cost is None else Decimal(str(round(cost, 8))),
         trace=trace_of(transcript, strategy.agents, secrets),
+        not_its_own=not_its_own,
     )
 
 
@@ -64,6 +70,7 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
             Status.ERROR,
             f"The agent could not reach the tool server (it is {transcript.server_status!r}). Check that the server "
             "runs and that TRADER_TOKEN is the one it expects.",
+            not_its_own=True,
         )
     if transcript.ending is None:
         raise _unfinished(transcript, strategy, in_time=in_time)
@@ -102,7 +109,7 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         why = f"No answer fitted the schema: {_short(' '.join(ending.errors) or 'all tries were refused')}"
         raise _NoSignal(Status.ABSTAINED, why)
     if ending.is_error or ending.api_error_status is not None or ending.subtype != "success":
-        raise _NoSignal(Status.ERROR, _api_failure(ending))
+        raise _NoSignal(Status.ERROR, _api_failure(ending), not_its_own=ending.api_error_status not in _ITS_OWN)
 
 
 def _api_failure(ending: Ending) -> str:

@@ -26,6 +26,7 @@ from mcp_server.storage.candles import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal import Journal
+from mcp_server.storage.slots import SlotBook
 from mcp_server.storage.strategies import StrategyFolders
 from runner.execute import Executed, Request, Runner
 from runner.server import tool_server
@@ -138,7 +139,8 @@ class Runs:
         settings = Settings(home=self.home, server_url=self.server.url)
         strategy = StrategyFolders(Home(self.home), examples_folder()).read(STRATEGY)
         request = Request(strategy, "rules", "manual", moment)
-        return await Runner(settings, self.journal).run(request, lambda: tool_server(settings))
+        book = SlotBook(database(self.home), Home(self.home))
+        return await Runner(settings, self.journal, book).run(request, lambda: tool_server(settings))
 
 
 def rsi_seen(data: Any) -> float:

@@ -101,7 +101,7 @@ def test_an_outcome_that_cannot_be_entered_waits_in_the_outbox(
         assert f"process {pid}" in said
         with pytest.raises(Retryable):
             journal.entries()
-    assert [file.name for file in (home / "outbox").iterdir()] == [f"{claimed.presence.path.name}.json"]
+    assert [file.name for file in (home / "outbox").iterdir()] == [f"{claimed.key}.json"]
     journal.settle()
     (entry,) = journal.entries()
     assert (entry.signal, entry.completed_at) == ("BUY", NOON + timedelta(seconds=7))
@@ -159,7 +159,7 @@ def test_an_outcome_left_by_a_process_that_is_gone_counts_more_than_its_absence(
     claimed = claim(journal)
     with held_by_a_shell(database.path):
         end(journal, claimed)
-    (home / "running" / claimed.presence.path.name).write_text("")
+    (home / "running" / claimed.key).write_text("")
     journal.settle()
     assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.SUCCESS]
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio.to_thread
 from pydantic import BaseModel, Field
 
+from mcp_server.domain.checks.rules import wake_rules
 from mcp_server.domain.timeframes import iso, last_closed_open_ms
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, HistoryAnswer, StrategyName, about, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.rules.compiled import Verdict
+    from mcp_server.domain.strategy import Rules, Strategy
 
 
 class SeenCondition(BaseModel):
     """One condition of a rule: whether it held (null: undefined), and the values it saw."""
 
-    rule: Literal["buy", "sell"]
+    rule: Literal["buy", "sell", "wake"]
     text: str
     value: bool | None
     values: dict[str, float | None]
@@ -30,6 +32,7 @@ class Evaluation(HistoryAnswer):
     strategy_name: str
     version: str
     signal: Literal["BUY", "SELL", "HOLD"] | None
+    wakes: bool | None = Field(default=None, description="Of rule='wake': whether it holds; null: undefined")
     confidence: float | None = Field(description="0 to 100; null: the strategy states none")
     reasoning: str
     conditions: list[SeenCondition]
@@ -39,17 +42,24 @@ class Evaluation(HistoryAnswer):
 
 
 @tool(title="Evaluate a strategy's rules")
-async def evaluate_strategy(call: Call, strategy_name: StrategyName, as_of: AsOf = None) -> Evaluation:
+async def evaluate_strategy(
+    call: Call,
+    strategy_name: StrategyName,
+    as_of: AsOf = None,
+    rule: Annotated[Literal["signal", "wake"], Field(description="wake: only that condition")] = "signal",
+    version: Annotated[str | None, Field(max_length=30, description="Default: the present one")] = None,
+) -> Evaluation:
     """Evaluate a strategy's rules on the last closed candle, now or as of a past moment.
 
     Gives the signal, which condition decided, and the values it saw. Nothing is recorded.
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    strategy = await anyio.to_thread.run_sync(call.kit.strategies.read, strategy_name)
-    rules = strategy.config.rules
-    if rules is None:
-        raise BadInput(f"Strategy {strategy_name!r} has no rules. Add 'rules' to its config with write_strategy.")
+    folders = call.kit.strategies
+    strategy = await anyio.to_thread.run_sync(
+        lambda: folders.read(strategy_name) if version is None else folders.read_version(strategy_name, version)
+    )
+    rules = _rules(strategy, rule)
     compiled = await call.bounded(compile_rules, rules)
     exchange, pair = call.exchange(strategy.config.exchange), strategy.config.trading_pair
     moment = call.moment(as_of)
@@ -75,6 +85,8 @@ async def evaluate_strategy(call: Call, strategy_name: StrategyName, as_of: AsOf
         return compiled.evaluate(candles)
 
     verdict = await call.bounded(decide)
+    if rule == "wake":
+        return _waking(facts, verdict, len(candles))
     return Evaluation(
         **facts,
         signal=verdict.signal,
@@ -86,4 +98,37 @@ async def evaluate_strategy(call: Call, strategy_name: StrategyName, as_of: AsOf
         price=verdict.close,
         open_time=iso(verdict.open_time_ms),
         candles_used=len(candles),
+    )
+
+
+def _rules(strategy: Strategy, rule: Literal["signal", "wake"]) -> Rules:
+    config, name = strategy.config, strategy.name
+    if rule == "wake":
+        if config.wake is None:
+            raise BadInput(f"Strategy {name!r} has no 'wake' in its config, so it is always worth asking.")
+        return wake_rules(config.rules, config.wake)
+    if config.rules is None:
+        raise BadInput(f"Strategy {name!r} has no rules. Add 'rules' to its config with write_strategy.")
+    return config.rules
+
+
+def _waking(facts: dict[str, Any], verdict: Verdict, candles_used: int) -> Evaluation:
+    """Say whether a wake condition holds: it was evaluated as if it were a buy."""
+    seen = [
+        SeenCondition(rule="wake", text=each.text, value=each.value, values=dict(each.values))
+        for each in verdict.conditions
+    ]
+    state = {True: "wake holds", False: "wake does not hold", None: "wake is undefined"}[verdict.buy]
+    known = [pair for each in seen for pair in each.values.items()]
+    values = ", ".join(f"{name} is {'undefined' if value is None else f'{value:.12g}'}" for name, value in known)
+    return Evaluation(
+        **facts,
+        signal=None,
+        wakes=verdict.buy,
+        confidence=None,
+        reasoning=f"{state}: {values}" if values else state,
+        conditions=seen,
+        price=verdict.close,
+        open_time=iso(verdict.open_time_ms),
+        candles_used=candles_used,
     )

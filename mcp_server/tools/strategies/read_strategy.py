@@ -68,7 +68,7 @@ def _present(folders: StrategyFolders, name: str) -> tuple[Strategy | None, str 
 
 def _files(folders: StrategyFolders, strategy: Strategy) -> StrategyFiles:
     example = folders.is_example(strategy.name)
-    kept = [] if example else folders.versions.of(strategy.name)
+    kept = [] if example else [each for each in folders.versions.of(strategy.name) if each.version != strategy.version]
     earlier = [[each.version, iso(to_ms(each.written_at) // 1000 * 1000)] for each in kept[:MOST_VERSIONS]]
     return StrategyFiles(
         name=strategy.name,

@@ -1,0 +1,228 @@
+"""The SQL of slots: what the scheduler knows of each strategy, and the rows that account for its slots."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy import Strategy
+from mcp_server.storage.journal_rows import naive
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the scheduler last knew of a strategy. Times are aware UTC.
+
+    `config` is the content of the config.json by which it comes due, or None where it is not scheduled; up to
+    `accounted_until` each of its slots has a row.
+    """
+
+    config: Mapping[str, object] | None
+    since: datetime
+    accounted_until: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One row to write: slots from `first` to `last` that end as `status`, or the one that starts to run."""
+
+    status: Status
+    first: datetime
+    last: datetime
+    slots: int = 1
+    why: str | None = None
+
+
+def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, Standing]:
+    """Give what is known of every strategy that was ever scheduled, by name."""
+    rows = connection.execute(
+        "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
+        "WHERE accounted_until IS NOT NULL"
+    ).fetchall()
+    return {
+        name: Standing(None if config is None else json.loads(config), _aware(since), _aware(until), version)
+        for name, config, since, until, version in rows
+    }
+
+
+def set_standing(connection: "duckdb.DuckDBPyConnection", strategy_id: int, standing: Standing) -> None:
+    """Note what the scheduler knows of a strategy."""
+    connection.execute(
+        "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ? WHERE id = ?",
+        [
+            None if standing.config is None else json.dumps(standing.config),
+            naive(standing.since),
+            naive(standing.accounted_until),
+            strategy_id,
+        ],
+    )
+
+
+def forget_standing(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
+    """Note that a strategy whose folder is gone is not scheduled any more."""
+    connection.execute("UPDATE strategies SET scheduled_config = NULL, status = 'stopped' WHERE name = ?", [name])
+
+
+def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: datetime) -> dict[int, list[SlotRow]]:
+    """Give the rows that slots from `first` to `last` have already, by strategy id."""
+    rows = connection.execute(
+        "SELECT strategy_id, status, scheduled_at, scheduled_until, slots FROM executions "
+        "WHERE scheduled_until >= ? AND scheduled_at <= ? AND \"trigger\" = 'schedule'",
+        [naive(first), naive(last)],
+    ).fetchall()
+    found: dict[int, list[SlotRow]] = {}
+    for strategy_id, status, at, until, slots in rows:
+        found.setdefault(strategy_id, []).append(SlotRow(Status(status), _aware(at), _aware(until), slots))
+    return found
+
+
+def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
+    """Give the ids of the strategies of which a slot is running."""
+    rows = connection.execute(
+        "SELECT DISTINCT strategy_id FROM executions WHERE status = 'running' AND \"trigger\" = 'schedule'"
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row to insert: whose it is, what it says, and the key by which it is found again."""
+
+    strategy_id: int
+    strategy: Strategy
+    row: SlotRow
+    key: str
+
+
+def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow], now: datetime) -> dict[str, int]:
+    """Give slots their rows in one statement, and the id of each row by its key.
+
+    One that runs is left open; each other has ended, and cost nothing.
+    """
+    if not new:
+        return {}
+    open_ended = [each.row.status is Status.RUNNING for each in new]
+    columns: dict[str, list[Any]] = {
+        "strategy_id": [each.strategy_id for each in new],
+        "strategy_version": [each.strategy.version for each in new],
+        "scheduled_at": [naive(each.row.first) for each in new],
+        "scheduled_until": [naive(each.row.last) for each in new],
+        "slots": [each.row.slots for each in new],
+        "as_of": [naive(each.row.last) for each in new],
+        "engine": [each.strategy.engine for each in new],
+        "completed_at": [None if runs else naive(now) for runs in open_ended],
+        "status": [str(each.row.status) for each in new],
+        "error_message": [each.row.why for each in new],
+        "tokens_used": [None if runs else 0 for runs in open_ended],
+        "cost_usd": [None if runs else Decimal(0) for runs in open_ended],
+        "run_key": [each.key for each in new],
+    }
+    values = ", ".join(f"unnest({'CAST(? AS TIMESTAMP[])' if name in _TIMES else '?'})" for name in columns)
+    rows = connection.execute(
+        f'INSERT INTO executions ({", ".join(columns)}, "trigger", started_at) '
+        f"SELECT {values}, 'schedule', CAST(? AS TIMESTAMP) RETURNING run_key, id",
+        [*columns.values(), naive(now)],
+    ).fetchall()
+    return dict(rows)
+
+
+_TIMES = ("scheduled_at", "scheduled_until", "as_of", "completed_at")
+
+
+def set_accounted(connection: "duckdb.DuckDBPyConnection", until: Mapping[int, datetime]) -> None:
+    """Note up to when each of these strategies, by id, has a row for every slot."""
+    connection.execute(
+        "UPDATE strategies SET accounted_until = said.until "
+        "FROM (SELECT unnest(?) AS id, unnest(CAST(? AS TIMESTAMP[])) AS until) AS said WHERE strategies.id = said.id",
+        [[*until], [naive(moment) for moment in until.values()]],
+    )
+
+
+def known_strategies(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str, datetime | None]]:
+    """Give the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
+    rows = connection.execute("SELECT name, id, version, accounted_until FROM strategies").fetchall()
+    return {name: (each, version, until and _aware(until)) for name, each, version, until in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """US dollars of one day: `ended` by runs that are over, `reserved` by those that go on; unknown counts in full."""
+
+    ended: Decimal
+    reserved: Decimal
+
+
+def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None) -> Spent:
+    """Add up what was spent in [since, until), by one strategy or by all: as recorded, or a run's limit if unknown."""
+    row = connection.execute(
+        "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
+        "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
+        "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+        "WHERE e.started_at >= $1 AND e.started_at < $2 AND ($3 IS NULL OR s.name = $3)",
+        [naive(since), naive(until), name],
+    ).fetchone()
+    assert row is not None  # noqa: S101 (an aggregate always gives a row)
+    return Spent(*row)
+
+
+def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal) -> None:
+    """Note the most that a run may cost; from here on it counts as spent."""
+    connection.execute("UPDATE executions SET reserved_usd = ? WHERE id = ?", [usd, execution_id])
+
+
+def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> int:
+    """Count how often a strategy has failed in a row since it was last made active, up to `most`.
+
+    Slots that did not run, and failures that are not its own, neither count nor end the row.
+    """
+    rows = connection.execute(
+        "SELECT e.own_failure FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+        "WHERE s.name = ? AND e.\"trigger\" = 'schedule' AND e.scheduled_at > s.scheduled_since "
+        "AND e.own_failure IS NOT NULL ORDER BY e.id DESC LIMIT ?",
+        [name, most],
+    ).fetchall()
+    return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
+
+
+def last_signals(connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
+    """Give the last signal that each strategy's slots have given, by name."""
+    rows = connection.execute(
+        "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
+        "JOIN executions e ON e.id = r.execution_id JOIN strategies s ON s.id = e.strategy_id "
+        "WHERE e.\"trigger\" = 'schedule' GROUP BY s.name"
+    ).fetchall()
+    return dict(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class LastSlot:
+    """How the latest slots of a strategy ended. `slot` (aware) is the last of `slots`."""
+
+    slot: datetime
+    slots: int
+    status: str
+    signal: str | None
+    error: str | None
+
+
+def last_slots(connection: "duckdb.DuckDBPyConnection") -> dict[str, LastSlot]:
+    """Give the latest row of each strategy's slots, by name."""
+    rows = connection.execute(
+        "SELECT s.name, e.scheduled_until, e.slots, e.status, r.signal, e.error_message FROM ("
+        "SELECT arg_max(id, scheduled_until) AS id FROM executions WHERE \"trigger\" = 'schedule' "
+        "GROUP BY strategy_id) latest "
+        "JOIN executions e ON e.id = latest.id JOIN strategies s ON s.id = e.strategy_id "
+        "LEFT JOIN analysis_results r ON r.execution_id = e.id"
+    ).fetchall()
+    return {name: LastSlot(_aware(slot), *rest) for name, slot, *rest in rows}
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,28 @@
+"""The runner's clock: what time it is, and waiting. Tests give another, in which an hour takes a second."""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+
+
+class Clock(Protocol):
+    """Tells the time as aware UTC, and waits."""
+
+    def now(self) -> datetime:
+        """Give the present."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds of this clock."""
+
+
+class SystemClock:
+    """The machine's own."""
+
+    def now(self) -> datetime:
+        """Give the present."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds."""
+        await anyio.sleep(seconds)

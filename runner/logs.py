@@ -1,0 +1,62 @@
+"""Logs of a program that is left alone: lines for a person at a terminal, one JSON object a line elsewhere.
+
+They go to standard error. A secret that the settings hold is never among them, whoever logs it.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+HIDDEN = "[secret]"
+SHORTEST = 6
+"""A secret shorter than this would blot out ordinary words."""
+
+
+def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
+    """Send what every part of the program logs to standard error.
+
+    Args:
+        secrets: what is never to be shown.
+        human: lines for a person, else JSON; None: for a person where standard error is a terminal.
+    """
+    human = sys.stderr.isatty() if human is None else human
+    hide = _hiding([secret for secret in secrets if len(secret) >= SHORTEST])
+    before: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        *([] if human else [structlog.stdlib.add_logger_name]),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=True),
+    ]
+    written = (
+        structlog.dev.ConsoleRenderer(colors=human, pad_event_to=0) if human else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=before,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                hide,
+                written,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("runner").setLevel(logging.INFO)
+
+
+def _hiding(secrets: list[str]) -> Processor:
+    def hide(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for key, value in event.items():
+            if isinstance(value, str):
+                for secret in secrets:
+                    value = value.replace(secret, HIDDEN)  # noqa: PLW2901 (each secret in turn)
+                event[key] = value
+        return event
+
+    return hide

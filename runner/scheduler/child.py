@@ -1,0 +1,108 @@
+"""The tool server of a scheduler: started, watched, and started again when it has ended or does not answer."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import anyio
+import httpx2
+from anyio.abc import Process
+from pydantic import SecretStr
+
+from mcp_server.errors import TraderError
+from runner.server import Address, local_server
+from runner.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0
+LOOK_S = 10.0
+"""How long a server may take to say that it is alive."""
+
+MOST_SILENCES = 3
+"""So often in a row it may say nothing before it is ended, and another started."""
+
+FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 30.0
+HEALTHY_S = 60.0
+"""A server that has lived so long is started again without a pause."""
+
+
+@dataclass(slots=True)
+class WatchedServer:
+    """One local tool server at a time. `on_start` is called when another is up; `problem` says what is wrong now."""
+
+    settings: Settings
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: SecretStr | None = None
+    on_start: Callable[[], None] = lambda: None
+    problem: str | None = "The tool server has not started yet."
+    starts: int = 0
+    _address: Address | None = None
+    _up: anyio.Event = field(default_factory=anyio.Event)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Address]:
+        """Give where the server answers, as soon as it does; the caller bounds how long it waits."""
+        while self._address is None:
+            await self._up.wait()
+        yield self._address
+
+    async def ready(self) -> None:
+        """Wait until the server answers."""
+        async with self.serving():
+            return
+
+    async def keep(self) -> None:
+        """Keep one server running until this is cancelled.
+
+        Raises:
+            Retryable: the first one did not start: its port is taken, say. Later ones are tried again and again.
+        """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            began = anyio.current_time()
+            try:
+                await self._one()
+            except TraderError as error:
+                if not self.starts:
+                    raise
+                self.problem = str(error)
+            if anyio.current_time() - began > HEALTHY_S:
+                pause_s = FIRST_PAUSE_S
+            logger.warning("tool server: %s It is started again in %.1f s.", self.problem, pause_s)
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MOST_PAUSE_S)
+
+    async def _one(self) -> None:
+        started = local_server(self.settings, self.host, self.port, self.token, heard=True)
+        async with started as (address, process):
+            self._address, self.problem = address, None
+            self.starts += 1
+            self._up.set()
+            self.on_start()
+            logger.info("tool server: it answers at %s", address.url)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._end_when_silent, address, process)
+                    code = await process.wait()
+                    tasks.cancel_scope.cancel()
+                self.problem = self.problem or f"The tool server ended by itself (code {code})."
+            finally:
+                self._address, self._up = None, anyio.Event()
+
+    async def _end_when_silent(self, address: Address, process: Process) -> None:
+        silences = 0
+        parts = urlsplit(address.url)
+        async with httpx2.AsyncClient(timeout=LOOK_S, trust_env=False) as client:
+            while silences < MOST_SILENCES:
+                await anyio.sleep(LOOK_EVERY_S)
+                try:
+                    await client.get(f"{parts.scheme}://{parts.netloc}/health")
+                    silences = 0
+                except httpx2.HTTPError:
+                    silences += 1
+        self.problem = f"The tool server said nothing {MOST_SILENCES} times in a row, and was ended."
+        process.kill()

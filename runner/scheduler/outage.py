@@ -1,0 +1,36 @@
+"""Claude's outages: after a failure that was not a strategy's own, Claude is left alone for a while, ever longer."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mcp_server.domain.outcome import Outcome, Status
+
+FIRST, MOST = timedelta(seconds=30), timedelta(minutes=15)
+
+
+@dataclass(slots=True)
+class Outage:
+    """What is known of Claude's health, from how runs ended."""
+
+    failures: int = 0
+    until: datetime | None = None
+    why: str = ""
+
+    def note(self, outcome: Outcome, now: datetime) -> None:
+        """Note how a run that asked Claude has ended."""
+        if outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT):
+            self.failures += 1
+            self.until = now + min(FIRST * 2 ** min(self.failures - 1, 10), MOST)
+            self.why = outcome.error or ""
+        elif outcome.own_failure is not None:
+            self.failures, self.until, self.why = 0, None, ""
+
+    def refusal(self, now: datetime) -> str | None:
+        """Say why Claude is not to be asked now; None: it may be."""
+        if self.until is None or now >= self.until:
+            return None
+        times = "once" if self.failures == 1 else f"{self.failures} times in a row"
+        return (
+            f"Claude was not asked: it failed {times}, and is left alone until {self.until:%H:%M:%S} UTC. "
+            f"The last time: {self.why}"
+        )

@@ -1,0 +1,108 @@
+"""What becomes of the slots that have come due: at most one of them runs, each of the others has its row and reason.
+
+Pure: the moments are arguments.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy import Config
+from runner.schedule import due_at, next_slot, overdue
+
+MOST_ROWS = 20
+"""So many missed slots have a row each, the latest ones; those before them share one row with their count."""
+
+SKIP_GRACE_S = 60
+"""How late a slot may be with the policy `skip`, unless its strategy says: busy, not absent."""
+
+MOST_GRACE = timedelta(days=1)
+"""How late one may be with the policy `run_latest` at most, unless its strategy says; else until the next slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Slots, from `first` to `last`, that are not run: one row of the journal."""
+
+    status: Status
+    first: datetime
+    last: datetime
+    slots: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of slots: `run` is the one to run, if any; `passed`, oldest first, are the others."""
+
+    run: datetime | None
+    passed: Sequence[Passed]
+
+    @property
+    def first(self) -> datetime:
+        """The first slot of the plan."""
+        return self.passed[0].first if self.passed else self.last
+
+    @property
+    def last(self) -> datetime:
+        """The last slot of the plan: up to it every slot is accounted for."""
+        return self.run or self.passed[-1].last
+
+
+def plan(config: Config, after: datetime, now: datetime, absent: str) -> Plan | None:
+    """Decide what becomes of the slots of an active strategy that are due and not accounted for; None: there are none.
+
+    Args:
+        config: its config.
+        after: up to this moment, every slot has its row.
+        now: the present.
+        absent: why slots were not run when they came due.
+    """
+    found = overdue(config, after, now, keep=MOST_ROWS + 1)
+    if found is None:
+        return None
+    *older, latest = found.last
+    late = now - due_at(config, latest)
+    grace = grace_of(config, latest)
+    passed = _missed(found.count - 1, found.first, older, absent)
+    if late <= grace:
+        return Plan(latest, passed)
+    if config.misfire.policy == "skip":
+        return Plan(None, [*passed, Passed(Status.MISSED, latest, latest, 1, absent)])
+    why = f"It would have begun {_said(late)} late, and may {_said(grace)} (misfire.grace_s). {absent}"
+    return Plan(None, [*passed, Passed(Status.SKIPPED_STALE, latest, latest, 1, why)])
+
+
+def missed(config: Config, after: datetime, until: datetime, absent: str) -> Sequence[Passed]:
+    """Give the rows of all slots later than `after` that were due at `until`, none of which is run."""
+    found = overdue(config, after, until, keep=MOST_ROWS)
+    return [] if found is None else _missed(found.count, found.first, found.last, absent)
+
+
+def grace_of(config: Config, slot: datetime) -> timedelta:
+    """Say how late the run of a slot may begin."""
+    if config.misfire.grace_s is not None:
+        return timedelta(seconds=config.misfire.grace_s)
+    if config.misfire.policy == "skip":
+        return timedelta(seconds=SKIP_GRACE_S)
+    return min(next_slot(config, slot) - slot, MOST_GRACE)
+
+
+def _missed(count: int, first: datetime, last: Sequence[datetime], absent: str) -> list[Passed]:
+    """Give one row for each of the last ones, and one before them for the rest of all `count`."""
+    single = last[-MOST_ROWS:] if count <= MOST_ROWS else last[-(MOST_ROWS - 1) :]
+    rows = [Passed(Status.MISSED, slot, slot, 1, absent) for slot in single]
+    if rest := count - len(single):
+        before = [slot for slot in last if slot < single[0]]
+        why = f"{rest} slots in a row. {absent}"
+        rows.insert(0, Passed(Status.MISSED, first, before[-1], rest, why))
+    return rows
+
+
+def _said(length: timedelta) -> str:
+    seconds = round(length.total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds} s"

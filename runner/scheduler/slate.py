@@ -1,0 +1,179 @@
+"""The slate: what is scheduled, and up to when each strategy's slots are accounted for.
+
+The database is written in threads; this object is touched by the scheduler's task alone.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+import anyio.to_thread
+
+from mcp_server.domain.strategy import Config, Strategy
+from mcp_server.storage.slots import ASTRAY, Change, Claim, Claimed, SlotBook, SlotRow, Standing
+from mcp_server.storage.strategies import StrategyFolders
+from runner.schedule import due_at, next_slot
+from runner.scheduler.plan import Passed, missed, plan
+from runner.scheduler.roster import Listed
+
+logger = logging.getLogger(__name__)
+
+EDITED = "Nothing ran at the time, and the schedule was changed since."
+
+
+class Slated:
+    """A strategy that is scheduled: up to when each of its slots has a row, and when the next one comes due."""
+
+    def __init__(self, strategy: Strategy, accounted_until: datetime) -> None:
+        self.strategy = strategy
+        self.account(accounted_until)
+
+    def account(self, until: datetime) -> None:
+        """Note that every slot up to a moment has a row."""
+        config = self.strategy.config
+        self.accounted_until = until
+        self.next_slot = next_slot(config, until)
+        self.due = due_at(config, self.next_slot)
+
+
+class Slate:
+    """Adopts changes of strategies, and claims what has come due."""
+
+    def __init__(self, book: SlotBook, folders: StrategyFolders) -> None:
+        self._book = book
+        self._folders = folders
+        self._standings: dict[str, Standing] | None = None
+        self.slated: dict[str, Slated] = {}
+        self.started = False
+
+    async def remembered(self) -> dict[str, Strategy]:
+        """Give the strategies as they last ran before this program started, where that is kept.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        if self._standings is None:
+            self._standings = await anyio.to_thread.run_sync(self._book.standings)
+        return await anyio.to_thread.run_sync(self._kept, [*self._standings])
+
+    def _kept(self, names: Sequence[str]) -> dict[str, Strategy]:
+        kept = {}
+        for name in names:
+            standing = (self._standings or {})[name]
+            if standing.config is not None and standing.version:
+                try:
+                    kept[name] = self._folders.read_version(name, standing.version)
+                except Exception:  # it is gone or broken too: then there is nothing to go on with
+                    logger.debug("no kept version of %s", name)
+        return kept
+
+    async def adopt(self, changed: Iterable[tuple[str, Listed | None]], now: datetime) -> None:
+        """Take over strategies that came, changed or went; slots of the schedules that they had are accounted for.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was taken over.
+        """
+        if self._standings is None:
+            self._standings = await anyio.to_thread.run_sync(self._book.standings)
+        changes = [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
+        if changes:
+            await anyio.to_thread.run_sync(self._write, changes, now)
+        for change in changes:
+            if change.standing is None:
+                self._standings.pop(change.name, None)
+            else:
+                self._standings[change.name] = change.standing
+            self._place(change)
+        self.started = True
+
+    def gone(self, listed: Iterable[str]) -> list[str]:
+        """Give the strategies that were scheduled, and have no folder any more."""
+        known = self._standings or {}
+        return [name for name in known.keys() - set(listed) if known[name].config is not None]
+
+    def _write(self, changes: Sequence[Change], now: datetime) -> None:
+        for change in changes:
+            if change.strategy is not None and change.standing is not None and change.standing.config is not None:
+                self._folders.versions.copy(change.strategy)
+        self._book.change(changes, now)
+
+    def _change(self, name: str, listed: Listed | None, now: datetime) -> Change | None:
+        """Say what to note of a strategy, or None where nothing is to be noted."""
+        known = (self._standings or {}).get(name)
+        slated = self.slated.get(name)
+        if listed is None or listed.strategy is None:
+            return Change(name, None, None, ()) if known and known.config is not None else None
+        strategy = listed.strategy
+        changed_at = min(listed.changed_at, now)
+        until = slated.accounted_until if slated else known.accounted_until if known else now
+        if until - now > ASTRAY:
+            until = now
+        config = known.config if known else None
+        passed: Sequence[Passed] = []
+        since = known.since if known else now
+        active = strategy.config.status == "active"
+        if config is not None and (not active or not _same_schedule(Config.model_validate(config), strategy.config)):
+            passed = missed(Config.model_validate(config), until, max(until, changed_at), EDITED)
+            until = max(until, changed_at)
+        elif config is None:
+            until = since = max(until, changed_at) if known else now
+        if not active and config is None:
+            return None
+        standing = Standing(strategy.config_json() if active else None, since, until, strategy.version)
+        return Change(name, strategy, standing, [_row(each) for each in passed])
+
+    def _place(self, change: Change) -> None:
+        if change.strategy is None or change.standing is None or change.standing.config is None:
+            self.slated.pop(change.name, None)
+            return
+        self.slated[change.name] = Slated(change.strategy, change.standing.accounted_until)
+
+    def next_due(self) -> datetime | None:
+        """Give the moment at which the next slot comes due; None: nothing is scheduled."""
+        return min((slated.due for slated in self.slated.values()), default=None)
+
+    async def claim(self, now: datetime, absent: str) -> list[Claimed]:
+        """Claim what has come due, and give what is to be run, in the order in which it came due.
+
+        Args:
+            now: the present.
+            absent: why slots were not run when they came due.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; no slot was claimed, and each is still due.
+        """
+        claims = self._claims(now, absent)
+        if not claims:
+            return []
+        done = await anyio.to_thread.run_sync(partial(self._book.claim, claims, now))
+        for claim in claims:
+            name = claim.strategy.name
+            self.slated[name].account(done.behind.get(name, claim.last))
+        return sorted(done.started, key=lambda each: (each.run.as_of, each.execution_id))
+
+    def _claims(self, now: datetime, absent: str) -> list[Claim]:
+        due = sorted((slated.due, name) for name, slated in self.slated.items() if slated.due <= now)
+        claims = []
+        for _, name in due:
+            slated = self.slated[name]
+            if (found := plan(slated.strategy.config, slated.accounted_until, now, absent)) is not None:
+                passed = [_row(each) for each in found.passed]
+                claims.append(Claim(slated.strategy, slated.accounted_until, found.run, passed))
+        return claims
+
+    def set_right(self, now: datetime) -> bool:
+        """Go on from the present after a clock that was far ahead; True where that was so."""
+        astray = [slated for slated in self.slated.values() if slated.accounted_until - now > ASTRAY]
+        for slated in astray:
+            slated.account(now)
+        return bool(astray)
+
+
+def _same_schedule(one: Config, other: Config) -> bool:
+    keys = ("interval", "cron", "timezone", "offset_s")
+    return all(getattr(one, key) == getattr(other, key) for key in keys)
+
+
+def _row(passed: Passed) -> SlotRow:
+    return SlotRow(passed.status, passed.first, passed.last, passed.slots, passed.why)

@@ -1,0 +1,133 @@
+"""The run of one slot: the candle that just closed is waited for, the gate looked at, then the engine decides."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+
+from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
+from mcp_server.errors import TraderError
+from mcp_server.storage.slots import Claimed
+from runner.clock import Clock
+from runner.execute import NOTHING_SPENT, PREPARE_S, Decision, Runner, Serving
+from runner.scheduler.outage import Outage
+from runner.server import Tools
+
+T = TypeVar("T")
+
+PAUSES_S = (2, 3, 5, 10, 10)
+"""How long is waited for a candle that should be there, in seconds, each time after asking for it."""
+
+Room = Callable[[], AbstractAsyncContextManager[Any]]
+"""Waits until one more agent may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRun:
+    """Runs slots. `room` is entered by those that start an agent; `outage` knows whether Claude is worth asking."""
+
+    runner: Runner
+    clock: Clock
+    serving: Serving
+    room: Room
+    outage: Outage
+
+    async def __call__(self, claimed: Claimed, may_not_begin: Callable[[Claimed], Outcome | None]) -> Outcome:
+        """Run a claimed slot to its end; every failure is an outcome.
+
+        Args:
+            claimed: the slot.
+            may_not_begin: asked again once there is room for an agent: gives the outcome of one that waited too long.
+        """
+        run = claimed.run
+        what = Decision(claimed.execution_id, run.strategy, run.engine, run.as_of)
+        if run.engine == "rules":
+            return await self._when_closed(lambda: self.runner.decide(what, self.serving), _lacks_candle)
+        return await self._by_claude(what, lambda: may_not_begin(claimed))
+
+    async def _by_claude(self, what: Decision, may_not_begin: Callable[[], Outcome | None]) -> Outcome:
+        if (kept_out := await self._gate(what)) is not None:
+            return kept_out
+        if (why := self.outage.refusal(self.clock.now())) is not None:
+            return Outcome(Status.ERROR, error=why, not_its_own=True, **NOTHING_SPENT)
+        async with self.room():
+            outcome = may_not_begin() or await self.runner.decide(what, self.serving)
+        self.outage.note(outcome, self.clock.now())
+        return outcome
+
+    async def _gate(self, what: Decision) -> Outcome | None:
+        """Look whether the candle is there and the gate open; give None, or the outcome that ends the run so early."""
+        try:
+            with anyio.fail_after(PREPARE_S + sum(PAUSES_S)):
+                async with self.runner.tools(self.serving) as tools:
+                    if what.strategy.config.wake is not None:
+                        return await self._woken(tools, what)
+                    return await self._closed(tools, what)
+        except TimeoutError:
+            why = "The tool server or the exchange did not answer in time; Claude was not asked."
+            return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
+        except TraderError as error:
+            return Outcome(Status.ERROR, error=f"Claude was not asked: {error}", **NOTHING_SPENT)
+
+    async def _woken(self, tools: Tools, what: Decision) -> Outcome | None:
+        strategy = what.strategy
+        asked = {"strategy_name": strategy.name, "as_of": iso(to_ms(what.as_of)), "version": strategy.version}
+        said = await self._when_closed(
+            lambda: tools.call("evaluate_strategy", {**asked, "rule": "wake"}), lambda said: said["open_time"] is None
+        )
+        if said.get("wakes"):
+            return None
+        seen: dict[str, Any] = {key: said[key] for key in ("conditions", "open_time", "reasoning") if key in said}
+        if said.get("wakes") is None:
+            why = f"The wake condition could not be decided, so Claude was not asked. {said['reasoning']}"
+            return Outcome(Status.ABSTAINED, error=why, trace=seen, **NOTHING_SPENT)
+        return Outcome(Status.SKIPPED_GATE, error=f"Not worth asking: {said['reasoning']}", trace=seen, **NOTHING_SPENT)
+
+    async def _closed(self, tools: Tools, what: Decision) -> Outcome | None:
+        """Look whether the exchange has published the candle that closed last; a market without one decides nothing."""
+        strategy = what.strategy
+        if strategy.config.interval is None and strategy.config.rules is None:
+            return None  # nothing says which candle it looks at
+        awaited = last_closed_open_ms(to_ms(what.as_of), strategy.timeframe)
+        asked = {
+            "symbol": strategy.config.trading_pair,
+            "exchange": strategy.config.exchange or self.runner.settings.exchange,
+            "timeframe": strategy.timeframe,
+            "limit": 1,
+            "as_of": iso(to_ms(what.as_of)),
+        }
+        said = await self._when_closed(lambda: tools.call("get_ohlcv", asked), lambda said: _last_ms(said) != awaited)
+        if _last_ms(said) == awaited:
+            return None
+        return Outcome(Status.ABSTAINED, error=_unpublished(strategy, awaited), **NOTHING_SPENT)
+
+    async def _when_closed(self, ask: Callable[[], Awaitable[T]], lacks: Callable[[T], bool]) -> T:
+        """Ask until the candle is there, for as long as `PAUSES_S` says; give the last answer."""
+        said = await ask()
+        for pause_s in PAUSES_S:
+            if not lacks(said):
+                break
+            await self.clock.sleep(pause_s)
+            said = await ask()
+        return said
+
+
+def _lacks_candle(outcome: Outcome) -> bool:
+    """True where rules abstained because the candle to decide on was not there."""
+    trace = outcome.trace
+    return outcome.status is Status.ABSTAINED and trace is not None and trace.get("open_time", "") is None
+
+
+def _last_ms(said: Mapping[str, Any]) -> int | None:
+    return to_ms(parse_moment(said["rows"][-1][0])) if said["rows"] else None
+
+
+def _unpublished(strategy: Strategy, awaited_ms: int) -> str:
+    return (
+        f"The exchange has not published the {strategy.timeframe} candle of {iso(awaited_ms)} within "
+        f"{sum(PAUSES_S)} s: either nothing was traded, or it is late. 'offset_s' lets slots begin later."
+    )
