@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     token: Token | None = None
     tokens: Mapping[str, TokenEntry] = Field(default_factory=dict)
     tokens_file: Path | None = None
+    runner_token: Token | None = None
     public_hosts: PublicHosts = ()
     calls_per_minute: int = Field(default=3000, ge=1, le=1_000_000)
     concurrent_calls: int = Field(default=64, ge=1, le=10_000)

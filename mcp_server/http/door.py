@@ -1,5 +1,6 @@
 """The door of the HTTP server: every request passes it, and what does not belong here is turned away with a reason."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
@@ -92,7 +93,7 @@ class Door:
             raise Refused(404, f"There is nothing here. The MCP endpoint is {PATH}, {HEALTH} says how the server is.")
         if scope["method"] != "POST":  # a server without sessions has nothing to stream and nothing to end
             raise Refused(405, f"{PATH} takes POST only: this server keeps no sessions.", {"Allow": "POST"})
-        with self._limits.call(grant.client):
+        with self._limits.call(grant.client) if grant.bounded else nullcontext():
             whole = await read_body(scope, receive, within_s=self._body_s)
             with anyio.move_on_after(self._request_s) as limit:
                 await self._app({**scope, SCOPE_KEY: grant.scope}, whole, sent)
@@ -115,10 +116,11 @@ class Door:
         await JSONResponse(report, 200 if report["ready"] else 503)(scope, receive, send)
 
     def _grant(self, scope: "Scope") -> Grant | None:
-        if not self._tokens:
-            return Grant(f"address {(scope.get('client') or ['?'])[0]}", "write")
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        return self._tokens.grant(sent[0]) if len(sent) == 1 else None
+        grant = self._tokens.grant(sent[0]) if len(sent) == 1 else None
+        if grant is None and not self._tokens:
+            return Grant(f"address {(scope.get('client') or ['?'])[0]}", "write")
+        return grant
 
 
 class _Sent:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import RootModel, ValidationError
+from pydantic import RootModel, SecretStr, ValidationError
 
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a caller may do: `read` looks, `write` also writes strategies. A `client`'s calls are counted as one's."""
+    """What a caller may do: `read` looks, `write` also writes strategies. A `client`'s calls are counted as one's.
+
+    The runner is not `bounded`: it bounds itself, and what others ask may not keep its runs from being served.
+    """
 
     client: str
     scope: Scope
+    bounded: bool = True
 
 
 class Tokens:
@@ -30,12 +34,14 @@ class Tokens:
 
     Args:
         entries: name → token and scope.
+        runner: what the runner sends to the server that it started; it makes no token needed of others.
 
     Raises:
         Misconfigured: two names have the same token.
     """
 
-    def __init__(self, entries: Mapping[str, TokenEntry]) -> None:
+    def __init__(self, entries: Mapping[str, TokenEntry], runner: SecretStr | None = None) -> None:
+        self._runner = None if runner is None else _digest(runner.get_secret_value().encode())
         self._known = [(_digest(each.token.get_secret_value().encode()), name, each) for name, each in entries.items()]
         if len({digest for digest, _, _ in self._known}) < len(self._known):
             raise Misconfigured("Two of the tokens are the same. Give each name of TRADER_TOKENS a token of its own.")
@@ -51,6 +57,8 @@ class Tokens:
         for known, name, entry in self._known:
             if hmac.compare_digest(known, digest):
                 found = Grant(f"token {name}", entry.scope)
+        if self._runner is not None and hmac.compare_digest(self._runner, digest):
+            found = Grant("the runner", "write", bounded=False)
         return found if scheme.lower() == b"bearer" else None
 
 
@@ -68,7 +76,7 @@ def tokens_of(settings: "Settings") -> Tokens:
     filed = {} if settings.tokens_file is None else _read(settings.tokens_file.expanduser())
     if twice := sorted(settings.tokens.keys() & filed.keys()):
         raise Misconfigured(f"TRADER_TOKENS and TRADER_TOKENS_FILE both name {twice[0]!r}. Keep one of them.")
-    return Tokens({**settings.tokens, **filed, **single})
+    return Tokens({**settings.tokens, **filed, **single}, settings.runner_token)
 
 
 def _read(path: Path) -> dict[str, TokenEntry]:

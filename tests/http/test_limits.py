@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from mcp_server.http.limits import MOST_CLIENTS, Limits
 from mcp_server.http.refusal import Refused
@@ -82,3 +83,12 @@ def test_a_client_that_asks_too_much_is_told_and_another_is_not(home: Path) -> N
         assert "Try again in 20 s" in refused.message
         assert server.post(Authorization=f"Bearer {READS}").status == 200
         assert server.post(Authorization="Bearer guess").status == 401
+
+
+def test_the_runner_is_served_however_much_others_ask(home: Path) -> None:
+    settings = Settings(home=home, calls_per_minute=1, exchange="simulated", runner_token=SecretStr("runs"))
+    with guarded(settings) as server:
+        assert server.post(Authorization=None).status == 200
+        assert server.post(Authorization=None).status == 429
+        for _ in range(3):
+            assert server.post(Authorization="Bearer runs").status == 200

@@ -30,6 +30,13 @@ def test_the_single_token_may_write_and_others_what_is_said(monkeypatch: pytest.
         assert tokens.grant(sent) is None
 
 
+def test_the_runner_is_known_by_its_own_token_and_makes_none_needed_of_others(home: Path) -> None:
+    tokens = tokens_of(Settings(home=home, runner_token=SecretStr("of the runner".replace(" ", "-"))))
+    assert not tokens
+    assert tokens.grant(b"Bearer of-the-runner") == Grant("the runner", "write", bounded=False)
+    assert tokens.grant(b"Bearer ") is None
+
+
 def test_without_tokens_nobody_has_one(home: Path) -> None:
     assert not tokens_of(Settings(home=home))
 
