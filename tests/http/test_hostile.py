@@ -17,6 +17,15 @@ DEEP = b"[" * 200_000 + b"]" * 200_000
 NESTED = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_price","arguments":' + (
     b'{"a":' * 150 + b"1" + b"}" * 150 + b"}}"
 )
+CALLING = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/call", "Mcp_Name": "get_price"}
+NESTED_MORE = (
+    b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_price","_meta":{"io.modelcontextprotocol/'
+    b'protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},"arguments":{"symbol":'
+    + b'{"a":' * 900
+    + b"1"
+    + b"}" * 900
+    + b"}}}"
+)
 BATCH = b"[" + b",".join([b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'] * 15_000) + b"]"
 
 Row = tuple[str, Callable[[Guarded], Answered], int, str]
@@ -47,6 +56,7 @@ HOSTILE: list[Row] = [
     ("JSON 200,000 deep", lambda s: s.post(DEEP), 400, "error"),
     ("JSON 200,000 deep, modern", lambda s: s.post(DEEP, **MODERN), 400, "Parse error"),
     ("arguments 150 deep", lambda s: s.post(NESTED), 200, "not a known argument"),
+    ("arguments 900 deep, modern", lambda s: s.post(NESTED_MORE, **CALLING), 200, "should be a valid string"),
     ("no JSON", lambda s: s.post(b"\x00\xff{"), 400, "error"),
     ("an integer of 100,000 digits", lambda s: s.post(b'{"id":' + b"9" * 100_000 + b"}", **MODERN), 400, "Parse error"),
     ("a batch of 15,000 calls", lambda s: s.post(BATCH), 400, "error"),
@@ -102,6 +112,7 @@ def test_the_page_about_http_has_the_table_of_hostile_requests() -> None:
     page = DOCUMENT.read_text("utf-8")
     missing = [row for row in table() if row not in page]
     assert not missing, "\n".join(missing)
+    assert f"Each of these {len(HOSTILE)} is" in page
 
 
 def table() -> list[str]:
