@@ -5,7 +5,6 @@ works and closes it (about 40 ms), and waits its turn on a lock. Within this pro
 writes that wait together share one transaction.
 """
 
-import logging
 import re
 import subprocess
 import sys
@@ -188,7 +187,7 @@ class Database:
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         import stamina
 
-        logging.getLogger("stamina").setLevel(logging.ERROR)  # that it waits for its turn is no news
+        stamina.instrumentation.set_on_retry_hooks(())  # that it waits for its turn is no news, least of all on stdout
 
         in_vain = time.monotonic() - self._gave_up_at < HELD_S
         patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)

@@ -4,6 +4,7 @@ import sys
 from datetime import UTC, datetime
 
 from mcp_server.domain.strategy import parse_strategy
+from mcp_server.errors import Retryable
 from mcp_server.storage.journal import Run
 from runner.parts import Parts
 
@@ -12,6 +13,9 @@ if __name__ == "__main__":
     strategy = parse_strategy("s", {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
     journal = Parts().journal
     while True:
-        claimed = journal.claim(Run(strategy, "manual", now, "rules", now))
+        try:
+            claimed = journal.claim(Run(strategy, "manual", now, "rules", now))
+        except Retryable:  # a backup is being made
+            continue
         sys.stdout.write(f"{claimed.execution_id}\n")
         sys.stdout.flush()
