@@ -29,6 +29,7 @@ SLOWEST = (
     "acceptance/test_http.py",
     "charts/test_draw.py",
     "charts/test_alone.py",
+    "runner/test_original_form.py",
     "acceptance/test_killed_while_writing.py",
 )
 """The files that take most seconds, which begin first: so that none is left to one of two workers at the end."""
