@@ -31,8 +31,9 @@ $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/r
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
+# In the order of tests/conftest.py, which xdist would change to files of many tests first.
 test: $(VENV)/chain.stamp  ## every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp  ## style
 	$(BIN)/ruff check .
