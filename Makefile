@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark load soak live answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test lint types check benchmark load soak memory image live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,8 +38,9 @@ $(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
+# In the order of tests/conftest.py, which xdist would change to files of many tests first.
 test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp  ## style
 	$(BIN)/ruff check .
@@ -59,6 +60,12 @@ load: $(VENV)/dev.stamp  ## how late runs begin with 100 and with 2,000 strategi
 
 soak: $(VENV)/dev.stamp  ## 50 strategies with faults for 20 minutes: memory, files, every slot
 	$(BIN)/python -m tests.scheduler.soak 20
+
+memory: $(VENV)/dev.stamp  ## what the container's processes take at rest and with Claude runs
+	$(BIN)/python -m tests.benchmarks.container_memory
+
+image: $(VENV)/dev.stamp  ## build the Dockerfile without Docker, in Debian folders, and try it: root, debootstrap
+	$(BIN)/python -m tests.deploy.image none
 
 live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live

@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import anyio
@@ -225,7 +226,7 @@ def check_patience() -> None:
 ToolFunction = Callable[..., Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToolFile:
     """What `@tool` leaves in a tool file for `app` to find."""
 
@@ -257,6 +258,13 @@ class StrictTool(Tool):
     @classmethod
     def of(cls, file: ToolFile, kit: Kit) -> StrictTool:
         """Make the tool of a tool file, bound to the parts it works with."""
+        made = cls._unbound(file).model_copy()
+        made._kit = kit
+        return made
+
+    @classmethod
+    @cache  # schemas take most of a server's composing, and a process may compose several
+    def _unbound(cls, file: ToolFile) -> StrictTool:
         made = cast(
             StrictTool,
             cls.from_function(
@@ -272,7 +280,6 @@ class StrictTool(Tool):
         arguments.model_rebuild(force=True)
         made.parameters = slim_schema(arguments.model_json_schema(by_alias=True))
         made.fn_metadata.output_schema = slim_schema(made.fn_metadata.output_schema or {})
-        made._kit = kit
         return made
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:

@@ -248,6 +248,7 @@ class CcxtExchange:
 
         from mcp_server.adapters.ccxt_errors import translated
 
+        stamina.instrumentation.set_on_retry_hooks(())  # it would tell of each on standard output, which is the host's
         attempts = stamina.retry_context(on=Retryable, attempts=ATTEMPTS, wait_initial=0.3, wait_max=2, wait_jitter=0.3)
         async for attempt in attempts:
             with attempt, translated(self._id):

@@ -5,8 +5,9 @@ works and closes it (about 40 ms), and waits its turn on a lock. Within this pro
 writes that wait together share one transaction.
 """
 
-import logging
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -97,6 +98,19 @@ class Database:
             self.write(_nothing)
             return self._look(work, patience_s)
 
+    def copy(self, target: Path) -> None:
+        """Copy the file as it is between two transactions; everybody else waits meanwhile.
+
+        Raises:
+            Retryable, Misconfigured: as `write`; or the copy could not be written.
+        """
+        with self._opening:
+            connection = self._open(read_only=False)
+            try:
+                self._translated(lambda c: _copied(c, self._path, target), connection)
+            finally:
+                connection.close()
+
     def _look(self, work: Work[T], most_s: float | None) -> T:
         if not self._opening.acquire(timeout=-1 if most_s is None else most_s):
             raise Retryable(f"The database {str(self._path)!r} is busy with this program's own work. Try again.")
@@ -173,7 +187,7 @@ class Database:
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         import stamina
 
-        logging.getLogger("stamina").setLevel(logging.ERROR)  # that it waits for its turn is no news
+        stamina.instrumentation.set_on_retry_hooks(())  # that it waits for its turn is no news, least of all on stdout
 
         in_vain = time.monotonic() - self._gave_up_at < HELD_S
         patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
@@ -240,8 +254,24 @@ class Database:
             return
         if read_only:
             raise _OldSchema
+        if present:
+            before = self._path.with_name(f"{self._path.name}.schema-{present}")
+            self._translated(lambda c: _copied(c, self._path, before), connection)
         for version in range(present + 1, newest + 1):
             self._transaction(connection, _migration(version, wanted[version]))
+
+
+def _copied(connection: "duckdb.DuckDBPyConnection", path: Path, target: Path) -> None:
+    """Copy the file that this connection holds, whole, by another process: closing it here would give up the lock."""
+    connection.execute("CHECKPOINT")
+    fresh = target.with_name(f"{target.name}.copying")
+    program = "import os, shutil, sys; shutil.copyfile(*sys.argv[1:3]); os.replace(*sys.argv[2:4])"
+    command = [sys.executable, "-I", "-c", program, str(path), str(fresh), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (this very Python)
+    if done.returncode:
+        fresh.unlink(missing_ok=True)
+        why = done.stderr.strip().rpartition("\n")[2]
+        raise Retryable(f"{str(path)!r} could not be copied to {str(target)!r}: {why} Free some disk space, try again.")
 
 
 class _Held(Retryable):

@@ -48,6 +48,9 @@ RETRY_S = 1.0
 
 STOPPED = "interrupted: the runner was stopped before the run could end"
 NOT_BEGUN = "The runner was stopped before the run could begin."
+AFTER_S = 30.0
+"""How long a report and notices may take after a run."""
+
 CLOSING_S = 8.0
 """How long recording may take after the grace is over."""
 
@@ -143,12 +146,17 @@ class Scheduler:
                     await self._keep_up()
                     await self._adopt(now)
                     next_look = now + timedelta(seconds=LOOK_EVERY_S)
-                for claimed in await self.slate.claim(now, self._why_absent(now)):
-                    self._start(runs, claimed)
+                with anyio.CancelScope(shield=True):  # what is claimed must be started, or nobody ends it
+                    for claimed in await self.slate.claim(now, self._why_absent(now)):
+                        self._start(runs, claimed)
                 self._free_again()
             except TraderError as error:
-                self._blocked(error, now)
+                self._blocked(str(error), now)
                 await self.clock.sleep(RETRY_S)
+            except Exception as error:  # nobody is there to start it again: it goes on, and says so
+                logger.exception("claiming slots")
+                self._blocked(f"unexpected {type(error).__name__}; the log says more", now)
+                await self.clock.sleep(10 * RETRY_S)
             else:
                 await self._until_next(next_look)
 
@@ -214,13 +222,15 @@ class Scheduler:
         finally:
             with anyio.CancelScope(shield=True):
                 ended = await self._record(claimed, outcome, began)
-                self._tasks.pop(claimed.execution_id, None)
-                if self._stopping and not self._tasks:
-                    self._idle.set()
         try:
-            await self.aftermath.follow(ended)
+            with anyio.move_on_after(AFTER_S):
+                await self.aftermath.follow(ended)
         except Exception:  # the run has its row; what follows it must not end the scheduler
             logger.exception("after a run of %s", claimed.run.strategy.name)
+        finally:
+            self._tasks.pop(claimed.execution_id, None)
+            if self._stopping and not self._tasks:
+                self._idle.set()
 
     def _may_not_begin(self, claimed: Claimed) -> Outcome | None:
         """Give the outcome of a slot that may not begin any more: it waited too long for its turn, or all ends."""
@@ -265,11 +275,11 @@ class Scheduler:
             return f"The journal could not be written from {self._held_since:%Y-%m-%d %H:%M:%S} UTC on: {self._held}"
         return self._absent
 
-    def _blocked(self, error: TraderError, now: datetime) -> None:
+    def _blocked(self, why: str, now: datetime) -> None:
         if self._held is None:
             self._held_since = now
-            logger.error("no slot can be claimed: %s", error)
-        self._held = str(error)
+            logger.error("no slot can be claimed: %s", why)
+        self._held = why
 
     def _free_again(self) -> None:
         if self._held is not None:

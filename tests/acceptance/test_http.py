@@ -210,7 +210,7 @@ async def test_it_ends_when_it_is_told_to_though_a_client_stays_connected(home: 
         async with calling(server.url) as client:
             await client.list_tools()
             server.process.terminate()
-            server.process.wait(5)
+            server.process.wait(LIMIT_S)  # for this client it would wait for ever
 
 
 LINES: list[dict[str, Any]] = [

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.rigs.loopback import served
+from tests.rigs.loopback import plain_client, served
 
 Change = Callable[[dict[str, Any], Any], Any]
 """What was asked, and what the node answered → what is answered instead."""
@@ -47,7 +47,7 @@ class RpcProxy:
     requests: int = 0
     methods: Counter[str] = field(default_factory=Counter)
     url: str = ""
-    _client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60, trust_env=False))
+    _client: httpx2.Client = field(default_factory=lambda: plain_client(60))
     _over: threading.Event = field(default_factory=threading.Event)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -76,8 +76,8 @@ class RpcProxy:
         calls = asked if isinstance(asked, list) else [asked]
         self.requests += 1
         self.methods.update(call["method"] for call in calls)
-        if self.silent_s:
-            self._over.wait(self.silent_s)
+        if self.silent_s and self._over.wait(self.silent_s):
+            return Response("over", 503)
         if self.status is not None:
             return Response("no", self.status)
         if self.body is not None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 
@@ -168,7 +169,7 @@ async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask
 
 async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:
     record(home, "0.1")
-    with held_by_a_shell(Home(home).database):
+    with held_by_a_shell(Home(home).database), anyio.fail_after(8):  # for costs nobody waits as long as for a write
         said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
     assert (said["valid"], said["usd_per_day"]) == (True, None)
     assert "the journal could not be read" in said["basis"]
