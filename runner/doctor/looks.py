@@ -74,8 +74,14 @@ def database(where: Home) -> list[Finding]:
     """Open the database and read every block of it: DuckDB checks the sum of each that it reads."""
     if not where.database.exists():
         return [Finding("database", "ok", "Not there yet; the first run makes it.")]
+    import duckdb
+
     try:
         counts = Database(where.database).read(_read_everything, patience_s=PATIENCE_S)
+    except duckdb.Error as error:
+        said = f"It opens, but not all of it can be read: {str(error).splitlines()[0][:200]}."
+        remedy = "Restore a backup, or move it aside: what was recorded is lost then, and strategies are not."
+        return [Finding("database", "error", said, remedy)]
     except TraderError as error:
         problem, _, remedy = str(error).rpartition(". ")
         return [Finding("database", "error", f"{problem}." if problem else remedy, remedy)]

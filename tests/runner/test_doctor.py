@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,8 @@ from mcp_server.settings import Settings as ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
-from runner.doctor.checkup import Checkup
+from runner.doctor.checkup import CHECK_S, Checkup
+from runner.doctor.looks import database
 from runner.settings import Settings
 from tests.http.conftest import READS, TOKENS, guarded
 from tests.rigs.anvil import Anvil
@@ -129,13 +131,31 @@ def test_settings_that_are_wrong_are_a_finding_too(trader: Command, name: str, v
     assert name.removeprefix("TRADER_").lower() in check["said"].lower()
 
 
-def test_a_database_that_another_holds_is_told_within_its_time(trader: Command, home: Path) -> None:
+def test_a_database_that_another_holds_is_told_within_its_time(home: Path) -> None:
     Database(Home(home).database, prepare=Home(home).prepare).read(lambda connection: None)
     with held_by_a_shell(Home(home).database) as pid:
-        done = trader("doctor", "--json", TRADER_EXCHANGE="simulated", **NO_CHAIN)
-    check = _by_check(done.json)["database"]
-    assert (check["status"], f"process {pid}" in check["said"]) == ("error", True)
-    assert check["remedy"].startswith("Close that shell")
+        began = time.monotonic()
+        (check,) = database(Home(home))
+        assert time.monotonic() - began < CHECK_S
+    assert (check.status, f"process {pid}" in check.said) == ("error", True)
+    assert check.remedy.startswith("Close that shell")
+
+
+def test_a_block_that_is_damaged_is_found(home: Path) -> None:
+    file = Home(home).database
+    Database(file, prepare=Home(home).prepare).write(
+        lambda c: c.execute(
+            "INSERT INTO candles SELECT 1, '2020-01-01'::TIMESTAMP + INTERVAL 1 HOUR * i, "
+            "random(), random(), random(), random(), random() FROM range(200000) AS t(i)"
+        )
+    )
+    assert database(Home(home))[0].status == "ok"
+    data = bytearray(file.read_bytes())
+    for place in range(len(data) // 2, len(data) // 2 + 200_000, 1000):
+        data[place] ^= 0xFF
+    file.write_bytes(data)
+    (check,) = database(Home(home))
+    assert (check.status, bool(check.remedy)) == ("error", True), check
 
 
 @contextmanager
