@@ -139,7 +139,7 @@ async def _post(site: Site, calls: Sequence[Call], *, large: bool) -> list[Any]:
     answers = [told] if isinstance(told, dict) else told
     if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
         raise Failed(UpstreamRejected, "answers what is no JSON-RPC")
-    by_id = {answer.get("id"): answer for answer in answers}
+    by_id = {answer["id"]: answer for answer in answers if type(answer.get("id")) is int}
     if len(asked) == 1 and len(answers) == 1:  # some answer an error without the id
         return [_result(answers[0])]
     if any(place not in by_id for place in range(len(asked))):
@@ -155,5 +155,5 @@ def _result(answer: dict[str, Any]) -> Any:
         return answer["result"]
     known = isinstance(error, dict)
     code = error.get("code") if known else 0
-    text = str(error.get("message") if known else error)
-    return RpcError(code if isinstance(code, int) else 0, text[:500])
+    text = error.get("message") if known else error
+    return RpcError(code if isinstance(code, int) else 0, text[:500] if isinstance(text, str) else "")

@@ -10,20 +10,20 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from mcp_server.adapters.tally import count_request
 from mcp_server.errors import Misconfigured, Retryable, TraderError, UpstreamRejected
 
 if TYPE_CHECKING:
     import httpx2
 
-    from mcp_server.domain.chains.chain import BlockRef
-
 TIMEOUT_S = 6.0
 """No request takes longer; four endpoints that hang are all given up within the deadline of a question."""
 
+SMALL_BYTES, USUAL_BYTES, LARGE_BYTES = 2_000_000, 8_000_000, 16_000_000
+"""Answers are no longer: lists and fees; headers, whole transactions and Bitcoin's blocks; logs and whole EVM blocks.
 
-MOST_BYTES = 48_000_000
-
-MOST_REMEMBERED = 64
+To read JSON holds up all other work of the server, some 0.1 s for the longest.
+"""
 
 MOST_URL = 2_000
 
@@ -47,6 +47,13 @@ class Failed(Exception):
         self.kind = kind
         self.why = why
         self.status = status
+
+
+class TooLarge(Failed):
+    """The answer is longer than is taken; where less can be asked for, it is no fault of the endpoint."""
+
+    def __init__(self) -> None:
+        super().__init__(UpstreamRejected, "answers with more than can be taken")
 
 
 def checked_url(url: str, name: str) -> str:
@@ -83,7 +90,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class Site:
-    """One endpoint. `requests` counts what was sent; the other fields are what was learned of it.
+    """One endpoint; its fields are what was learned of it.
 
     Args:
         name: what errors call it; never its URL.
@@ -93,21 +100,13 @@ class Site:
 
     def __init__(self, name: str, url: str, timeout_s: float = TIMEOUT_S) -> None:
         self.name = name
-        self.requests = 0
         self.resting_until = 0.0
         self.chain_id: int | None = None
         self.most_calls = 100
         self.log_blocks: int | None = None
-        self.has: set[BlockRef] = set()
         self._url = url
         self._timeout_s = timeout_s
         self._client: httpx2.AsyncClient | None = None
-
-    def remember(self, block: BlockRef) -> None:
-        """Note that it has this block, so that it need not be asked again within the same question."""
-        if len(self.has) >= MOST_REMEMBERED:
-            self.has.clear()
-        self.has.add(block)
 
     async def post(self, payload: object, *, large: bool = False) -> Any:
         """Send JSON and give the JSON that comes back.
@@ -115,15 +114,16 @@ class Site:
         Raises:
             Failed: no answer, an error status, or no JSON.
         """
-        return _json(await self._send("POST", "", json.dumps(payload).encode(), large=large))
+        most = LARGE_BYTES if large else USUAL_BYTES
+        return _json(await self._send("POST", "", json.dumps(payload).encode(), most=most, large=large))
 
-    async def get(self, path: str) -> Any:
-        """Give the JSON at a path.
+    async def get(self, path: str, *, most: int = SMALL_BYTES) -> Any:
+        """Give the JSON at a path, at most so many bytes of it.
 
         Raises:
             Failed: no answer, an error status, or no JSON.
         """
-        return _json(await self._send("GET", path))
+        return _json(await self._send("GET", path, most=most))
 
     async def get_bytes(self, path: str) -> bytes:
         """Give what is at a path.
@@ -131,7 +131,7 @@ class Site:
         Raises:
             Failed: no answer, or an error status.
         """
-        return await self._send("GET", path, large=True)
+        return await self._send("GET", path, most=USUAL_BYTES, large=True)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -139,25 +139,27 @@ class Site:
         if client is not None:
             await client.aclose()
 
-    async def _send(self, method: str, path: str, body: bytes | None = None, *, large: bool = False) -> bytes:
+    async def _send(
+        self, method: str, path: str, body: bytes | None = None, *, most: int, large: bool = False
+    ) -> bytes:
         import httpx2
 
         if self._client is None:
             for noisy in ("httpx2", "httpcore2"):  # they log whole URLs, and so the keys in them
                 logging.getLogger(noisy).setLevel(logging.WARNING)
             self._client = httpx2.AsyncClient(timeout=None, headers={"content-type": "application/json"})
-        self.requests += 1
+        count_request()
         try:
             with anyio.fail_after(self._timeout_s * (2 if large else 1)):
                 async with self._client.stream(method, self._url + path, content=body) as answer:
-                    return await _read(answer)
+                    return await _read(answer, most)
         except TimeoutError:
             raise Failed(Retryable, "did not answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError):  # the text of either may hold the URL
             raise Failed(Retryable, "cannot be reached") from None
 
 
-async def _read(answer: httpx2.Response) -> bytes:
+async def _read(answer: httpx2.Response, most: int) -> bytes:
     if answer.status_code >= 400:
         kind, why = _HTTP.get(answer.status_code, (Retryable, "is not available"))
         if 400 <= answer.status_code < 500 and answer.status_code not in _HTTP:
@@ -168,8 +170,8 @@ async def _read(answer: httpx2.Response) -> bytes:
     parts, size = [], 0
     async for part in answer.aiter_bytes():
         size += len(part)
-        if size > MOST_BYTES:
-            raise Failed(UpstreamRejected, "answers with more than can be taken")
+        if size > most:
+            raise TooLarge
         parts.append(part)
     return b"".join(parts)
 

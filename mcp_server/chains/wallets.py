@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mcp_server.adapters.bitcoin import BitcoinChain
 from mcp_server.adapters.evm import EvmChain
 from mcp_server.adapters.explorer import Explorer
-from mcp_server.chains.bitcoin_scan import heads_at
+from mcp_server.chains.bitcoin_heads import heads_at
 from mcp_server.chains.evm_scan import head_at
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import Wallet
@@ -62,7 +62,8 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
         NotSupported: too much came and went since.
         Retryable, UpstreamRejected: as the adapter.
     """
-    head = (await heads_at(chain, at_ms))[0]
+    heads = await heads_at(chain, at_ms)
+    head = heads.head
     for _ in range(MOST_TRIES):
         now = await chain.holdings(address)
         later, earlier, complete = await _history(chain, address, head.number, now.transactions)
@@ -77,6 +78,7 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
         transactions=max(now.transactions - len(later), 0),
         first_ms=earlier[-1].time_ms if earlier and complete else None,
         last_ms=earlier[0].time_ms if earlier else None,
+        notes=heads.notes,
     )
 
 

@@ -63,7 +63,7 @@ async def test_blocks_are_asked_for_once_and_only_transactions_that_matter(ask: 
     bitcoin.block([bitcoin.tx([(ALICE, 99)], [(BOB, 98)])])
     said = await ask("get_whale_activity", asset="BTC", lookback_minutes=35)
     assert said["counts"]["transfers"] == 1
-    assert said["requests"] == bitcoin.requests == 1 + 4 + 1, "the list, four blocks, one transaction"
+    assert said["requests"] == bitcoin.requests == 1 + 1 + 4 + 1, "is it Bitcoin, the list, four blocks, a transaction"
 
 
 async def test_unconfirmed_payments_come_only_when_they_are_asked_for(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -201,6 +201,6 @@ def test_a_block_that_is_not_whole_is_not_believed(bitcoin: StandInEsplora, chan
     paid = bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)])
     block = bitcoin.block([paid, bitcoin.tx([(ALICE, 1)], [(BITFINEX, 0.5)])])
     raw = block.header + bytes([3]) + b"".join(tx.raw for tx in block.txs)
-    assert paying_transactions(raw, block.hash, 59 * 100_000_000) == [paid.id]
+    assert paying_transactions(raw, block.hash, block.before, 59 * 100_000_000) == {paid.id: 59 * 100_000_000}
     with pytest.raises(Failed):
-        paying_transactions(change(raw), block.hash, 1)
+        paying_transactions(change(raw), block.hash, block.before, 1)

@@ -57,9 +57,7 @@ def test_a_letter_of_the_wrong_case_breaks_the_checksum(address: str) -> None:
                 evm_address(address[:place] + letter.swapcase() + address[place + 1 :])
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0x", "0x12", "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", EIP_55[0] + "0", "0x" + "g" * 40, "\u202e0x"]
-)
+@pytest.mark.parametrize("text", ["", "0x", "0x12", EIP_55[0] + "0", "0x" + "g" * 40, "\u202e0x"])
 def test_what_is_no_evm_address_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is no address of an EVM chain") as caught:
         evm_address(text)
