@@ -86,7 +86,7 @@ class BitcoinChain:
 
         async def ask(site: Site) -> Mapping[str, int]:
             await self._prove(site)
-            raw = await site.get_bytes(f"/block/{block.hash}/raw")
+            raw = await site.get_bytes(f"/block/{block.hash}/raw", large=True)
             read = partial(paying_transactions, raw, block.hash, block.before, least)
             return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
@@ -141,7 +141,7 @@ class BitcoinChain:
     async def history(self, address: str, after: str | None = None) -> list[BitcoinTransaction]:
         """Give up to 25 confirmed transactions of an address, newest first, from the one after `after` on."""
         path = f"/address/{address}/txs/chain" + (f"/{after}" if after else "")
-        return await self._get(path, lambda told: [reading.transaction(tx) for tx in told], most=USUAL_BYTES)
+        return await self._get(path, reading.history, most=USUAL_BYTES)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -19,6 +19,9 @@ PLAIN_TRANSFER_VBYTES = 141
 MOST_FEE = 1_000_000
 """Satoshi per virtual byte, far above any that was ever paid."""
 
+MOST_SATOSHI = 21_000_000 * 10**8
+"""There will never be more."""
+
 MOST_WAITING = 10
 """So many of the latest unconfirmed transactions are looked at."""
 
@@ -77,7 +80,7 @@ def transaction(told: Mapping[str, Any]) -> BitcoinTransaction:
         id=hash_of(told["txid"]),
         inputs=[_part(spent["prevout"]) for spent in told["vin"] if spent.get("prevout")],
         outputs=[_part(paid) for paid in told["vout"]],
-        block=int(status["block_height"]) if confirmed else None,
+        block=_count(status["block_height"]) if confirmed else None,
         block_hash=hash_of(status["block_hash"]) if confirmed else None,
         time_ms=_time_ms(status["block_time"]) if confirmed else None,
     )
@@ -92,7 +95,18 @@ def waiting(told: Any, least: int) -> list[str]:
 def holdings(told: Mapping[str, Any]) -> Holdings:
     """Read what an address holds."""
     stats = told["chain_stats"]
-    return Holdings(*(_count(stats[name]) for name in ("funded_txo_sum", "spent_txo_sum", "tx_count")))
+    found = Holdings(*(_count(stats[name]) for name in ("funded_txo_sum", "spent_txo_sum", "tx_count")))
+    if found.spent > found.funded:
+        raise ValueError
+    return found
+
+
+def history(told: Any) -> list[BitcoinTransaction]:
+    """Read a page of an address's confirmed transactions."""
+    found = [transaction(tx) for tx in told]
+    if any(tx.block is None for tx in found):
+        raise ValueError
+    return found
 
 
 def mempool(told: Mapping[str, Any]) -> Mempool:
@@ -111,20 +125,20 @@ def recommended_fees(told: Mapping[str, Any]) -> Fees:
 
 
 def _block(told: Mapping[str, Any]) -> BitcoinBlock:
-    number = int(told["height"])
+    number = _count(told["height"])
     before = hash_of(told["previousblockhash"]) if number > 0 else ""
     return BitcoinBlock(number, _time_ms(told["timestamp"]), hash_of(told["id"]), before)
 
 
 def _part(told: Mapping[str, Any]) -> tuple[str | None, int]:
-    address, value = told.get("scriptpubkey_address"), int(told["value"])
-    if value < 0 or not (address is None or _ADDRESS.fullmatch(address)):
+    address, value = told.get("scriptpubkey_address"), _count(told["value"])
+    if value > MOST_SATOSHI or not (address is None or _ADDRESS.fullmatch(address)):
         raise ValueError
     return address, value
 
 
 def _count(told: Any) -> int:
-    if (count := int(told)) < 0:
+    if not 0 <= (count := int(told)) < 2**63:
         raise ValueError
     return count
 

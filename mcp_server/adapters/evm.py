@@ -177,11 +177,11 @@ def _decimals(told: Any) -> int | None:
 def _held(told: Any) -> int:
     """Read a balance; where there is no such token it is none."""
     refused = isinstance(told, RpcError) and told.reverted
-    return 0 if refused or told in (None, "0x") else reading.number(fine(told))
+    return 0 if refused or told == "0x" else reading.number(fine(told))
 
 
 def _worked(receipt: Any, tx: str) -> bool:
-    if not isinstance(receipt, dict) or str(receipt.get("transactionHash")).lower() != tx:
+    if not isinstance(receipt, dict) or reading.lowered(receipt.get("transactionHash")) != tx:
         raise Failed(UpstreamRejected, "answers another receipt than was asked for")
     return receipt.get("status") in ("0x1", None)
 

@@ -64,6 +64,22 @@ def number(value: object) -> int:
     return int(value, 16)
 
 
+def block_number(value: object) -> int:
+    """Read a block's number: of 63 bits at most, as its readers count.
+
+    Raises:
+        Failed: it is none.
+    """
+    if (read := number(value)) >= 2**63:
+        raise Failed(UpstreamRejected, "answers what is no number of a block")
+    return read
+
+
+def lowered(value: object) -> str:
+    """Give a text in lower case, and whatever else as an empty one."""
+    return value.lower() if isinstance(value, str) else ""
+
+
 def time_ms(value: object) -> int:
     """Read a block's time, in Unix ms.
 
@@ -95,7 +111,7 @@ def header(told: Any, asked: int | None = None) -> Header:
     if told is None:
         raise Failed(UpstreamRejected, "does not have a block that the chain has")
     try:
-        reference = BlockRef(number(told["number"]), time_ms(told["timestamp"]), written(told["hash"], _HASH))
+        reference = BlockRef(block_number(told["number"]), time_ms(told["timestamp"]), written(told["hash"], _HASH))
         read = Header(reference, number(told.get("baseFeePerGas") or "0x0"))
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("block") from None
@@ -144,7 +160,7 @@ def transfers(told: Any, token: str, blocks: tuple[int, int], least: int) -> lis
         found = [
             transfer
             for log in told
-            if str(log["address"]).lower() == token and not log.get("removed") and len(log["topics"]) == 3
+            if lowered(log["address"]) == token and not log.get("removed") and len(log["topics"]) == 3
             if blocks[0] <= number(log["blockNumber"]) <= blocks[1]
             if (transfer := _transfer(log)) and transfer.raw >= max(least, 1)
         ]

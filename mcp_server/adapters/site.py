@@ -125,13 +125,13 @@ class Site:
         """
         return _json(await self._send("GET", path, most=most))
 
-    async def get_bytes(self, path: str) -> bytes:
+    async def get_bytes(self, path: str, *, large: bool = False) -> bytes:
         """Give what is at a path.
 
         Raises:
             Failed: no answer, or an error status.
         """
-        return await self._send("GET", path, most=USUAL_BYTES, large=True)
+        return await self._send("GET", path, most=USUAL_BYTES if large else SMALL_BYTES, large=large)
 
     async def close(self) -> None:
         """Close the connections."""

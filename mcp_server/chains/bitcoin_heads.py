@@ -92,7 +92,9 @@ async def _down_from(chain: BitcoinChain, blocks: list[BitcoinBlock], at_ms: int
 
 async def _upwards(chain: BitcoinChain, blocks: list[BitcoinBlock], at_ms: int, high: int) -> list[BitcoinBlock]:
     """Give blocks, newest first, with some above the moment among them."""
-    while blocks[0].time_ms <= at_ms and blocks[0].number < high:
+    for _ in range(_MOST_JUMPS):
+        if blocks[0].time_ms > at_ms or blocks[0].number >= high:
+            break
         behind = int((at_ms - blocks[0].time_ms) / (chain.chain.block_s * 1000))
         top = min(blocks[0].number + max(behind, 5), high)
         page = await chain.blocks_down_from(top)

@@ -74,6 +74,10 @@ class _Work:
         """Read block after block, from the head down, and what waits for one."""
         unseen = await self._waiting() if self._stretch.unconfirmed else []
         await self._blocks()
+        known = {transfer.hash for transfer in self.found if transfer.block is not None}
+        self.found = [
+            t for t in self.found if t.block is not None or t.hash not in known
+        ]  # one that lags has it waiting
         if self.missed:
             self.missed.insert(0, only_after(self.covered_ms, self._stretch.from_ms))
         else:
@@ -157,6 +161,11 @@ class _Work:
     def _take(self, transactions: Sequence[BitcoinTransaction]) -> None:
         moved = [transfer for transaction in transactions for transfer in transfers_of(transaction)]
         self.found = [*(t for t in moved if t.raw >= self._stretch.least), *self.found]
+
+    def _drop_twice_told(self) -> None:
+        """Drop what one endpoint says to be waiting and another one has in a block already."""
+        known = {transfer.hash for transfer in self.found if transfer.block is not None}
+        self.found = [t for t in self.found if t.block is not None or t.hash not in known]
 
     async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
         async with self._turn:

@@ -98,7 +98,7 @@ class Chains:
 
         if (known := token_of(chain, asset)) is not None:
             return known
-        from mcp_server.chains.evm_scan import head_at
+        from mcp_server.chains.evm_heads import head_at
         from mcp_server.domain.chains.evm_address import evm_address
 
         address = evm_address(asset.strip())
@@ -185,12 +185,12 @@ class Chains:
             with tallied() as tally:
                 found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch, tally, now_ms)
             return found, _largest(found, most)
-        from mcp_server.chains import evm_scan
+        from mcp_server.chains import evm_scan, evm_times
 
         evm = self._evm_chain(chain)
         with tallied() as tally:
             found = await evm_scan.scan(evm, stretch, tally)
-            rows, notes = await evm_scan.with_times(evm, _largest(found, most), found.head)
+            rows, notes = await evm_times.with_times(evm, _largest(found, most), found.head)
         return replace(found, requests=tally.requests, notes=[*found.notes, *notes]), rows
 
     async def _shared(self, chain: Chain, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:

@@ -12,10 +12,10 @@ import anyio
 from mcp_server.adapters.evm import EvmChain
 from mcp_server.adapters.evm_logs import AT_ONCE, Wanted
 from mcp_server.adapters.evm_reading import Piece
-from mcp_server.adapters.sites import outvoted
 from mcp_server.adapters.tally import Tally
 from mcp_server.adapters.together import together
-from mcp_server.chains.moments import block_at
+from mcp_server.chains.evm_heads import agreed_heads_at
+from mcp_server.chains.evm_times import timed
 from mcp_server.chains.stretch import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
 from mcp_server.errors import TraderError
@@ -33,23 +33,10 @@ RECEIPTS_AT_ONCE = 90
 SECOND_MS = 1_000
 """Blocks tell their times in whole seconds."""
 
-TIMES_S = 3.0
-"""The times of rows are waited for until so long before the question's time is over."""
-
 INTERNAL = (
     "Coins that contracts pass on inside of a transaction are not seen: plain JSON-RPC shows only what transactions "
     "themselves carry."
 )
-
-
-async def head_at(chain: EvmChain, at_ms: int) -> BlockRef:
-    """Give the last block of a moment."""
-    newest = (await chain.endpoints.newest(at_ms)).ref
-
-    async def headers(numbers: Sequence[int]) -> list[BlockRef]:
-        return [header.ref for header in await chain.endpoints.headers(numbers)]
-
-    return await block_at(headers, newest, at_ms, chain.chain.block_s, chain.chain.name)
 
 
 async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
@@ -61,7 +48,7 @@ async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
     Raises:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
-    head, anchor = await _agreed(chain, stretch.until_ms)
+    head, anchor = await agreed_heads_at(chain, stretch.until_ms)
     last = head.number if stretch.unconfirmed else head.number - chain.chain.confirmations + 1
     work = _Work(chain, stretch, anchor if last <= anchor.number else head, last, tally)
     await work.run()
@@ -76,43 +63,6 @@ async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
         missed=work.missed,
         notes=[INTERNAL] if stretch.token.address is None else [],
     )
-
-
-async def with_times(chain: EvmChain, rows: Sequence[Transfer], anchor: BlockRef) -> tuple[list[Transfer], list[str]]:
-    """Give transfers with their times as far as there is time to ask, and a note where some are unknown."""
-    with anyio.CancelScope(deadline=anyio.current_effective_deadline() - TIMES_S):
-        try:
-            return await timed(chain, rows, anchor), []
-        except TraderError:
-            pass
-    return list(rows), ["The times of some transfers could not be asked."]
-
-
-async def timed(chain: EvmChain, transfers: Sequence[Transfer], anchor: BlockRef) -> list[Transfer]:
-    """Give transfers with the time of their block, asking for those that no log told."""
-    unknown = sorted({t.block for t in transfers if t.time_ms is None and t.block is not None})
-    if not unknown:
-        return list(transfers)
-    headers = await chain.endpoints.headers(unknown, anchor)
-    times = {header.ref.number: header.ref.time_ms for header in headers}
-    return [replace(t, time_ms=times[t.block]) if t.block in times else t for t in transfers]
-
-
-async def _agreed(chain: EvmChain, at_ms: int) -> tuple[BlockRef, BlockRef]:
-    """Give the last block of a moment, and the last confirmed one by then, on which two endpoints agree.
-
-    By the latter all that a scan asks is anchored to one branch of the chain. Where there is but one endpoint, its
-    block is not asked for in advance: each request checks that there is one.
-    """
-    for _ in range(2):
-        head = await head_at(chain, at_ms)
-        number = max(head.number - chain.chain.confirmations + 1, 0)
-        if len(chain.endpoints.sites.in_order()) == 1:
-            return head, BlockRef(number, 0, "")
-        (header,) = await chain.endpoints.headers([number], head)
-        if await chain.endpoints.agreed(header.ref):
-            return head, header.ref
-    raise outvoted(chain.chain.name)
 
 
 class _Work:

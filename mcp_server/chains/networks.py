@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcp_server.adapters.bitcoin import BitcoinChain
 from mcp_server.adapters.evm import EvmChain
 from mcp_server.chains.bitcoin_heads import heads_at
-from mcp_server.chains.evm_scan import head_at
+from mcp_server.chains.evm_heads import head_at
 from mcp_server.domain.chains.chain import Network
 
 L1_FEE = "A transaction here also pays for being written to Ethereum, which is not among these fees."

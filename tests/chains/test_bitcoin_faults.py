@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from mcp_server.adapters.bitcoin_block import paying_transactions
 from mcp_server.adapters.site import Failed
+from mcp_server.chains import bitcoin_scan
 from mcp_server.domain.timeframes import from_ms
 from tests.rigs.chain_server import Ask, asking
 from tests.rigs.esplora import Change, StandInEsplora, Tx
@@ -61,10 +63,11 @@ def only(where: Callable[[str], bool], answer: Callable[[Response], Response]) -
 
 
 async def test_scans_at_the_same_time_have_each_their_own_budget_of_requests(
-    home: Path, bitcoin: StandInEsplora
+    home: Path, bitcoin: StandInEsplora, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bitcoin_scan, "MOST_REQUESTS", 40)
     for _ in range(3):
-        bitcoin.block([large(bitcoin) for _ in range(90)])
+        bitcoin.block([large(bitcoin) for _ in range(10)])
     said: list[dict[str, Any]] = []
     async with on(home, bitcoin) as ask:
 
@@ -74,8 +77,8 @@ async def test_scans_at_the_same_time_have_each_their_own_budget_of_requests(
         async with anyio.create_task_group() as tasks:
             for minutes in (26, 27, 28):
                 tasks.start_soon(partial(one, minutes))
-    assert [(one["complete"], one["counts"]["transfers"]) for one in said] == [(True, 270)] * 3
-    assert all(1 + 3 + 270 <= one["requests"] <= 1 + 1 + 3 + 270 for one in said)
+    assert [(one["complete"], one["counts"]["transfers"]) for one in said] == [(True, 30)] * 3
+    assert all(1 + 3 + 30 <= one["requests"] <= 1 + 1 + 3 + 30 for one in said)
     assert sum(one["requests"] for one in said) == bitcoin.requests
 
 
@@ -229,3 +232,64 @@ async def test_how_many_confirmations_it_takes_is_the_homes_to_say(home: Path, b
         bitcoin.block()
         said = await ask("get_whale_activity", asset="BTC")
         assert [row[9] for row in said["rows"]] == [3]
+
+
+async def test_what_waits_at_one_endpoint_and_is_in_a_block_at_another_counts_once(
+    home: Path, bitcoin: StandInEsplora, lagging: StandInEsplora
+) -> None:
+    paid = large(bitcoin)
+    bitcoin.block([paid])
+    bitcoin.change = only(lambda path: path.startswith("/mempool"), lambda _: PlainTextResponse("no", 503))
+    lagging.waiting.append(paid)
+    lagging.change = only(
+        lambda path: path == f"/tx/{paid.id}",
+        lambda told: changed(told, lambda tx: {**tx, "status": {"confirmed": False}}),
+    )
+    async with on(home, bitcoin, lagging) as ask:
+        said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
+    assert [(row[8], row[9]) for row in said["rows"]] == [(paid.id, 1)]
+
+
+async def test_pages_of_a_history_that_repeat_are_not_added_up(home: Path, bitcoin: StandInEsplora) -> None:
+    for _ in range(30):
+        bitcoin.block([bitcoin.tx([(ALICE, 2)], [(BOB, 1)])])
+    then = from_ms(bitcoin.blocks[-29].time_s * 1000).isoformat()
+    first = await _first_page(bitcoin)
+    bitcoin.change = lambda path, told: first if "/txs/chain" in path else told
+    async with on(home, bitcoin) as ask:
+        with pytest.raises(Told, match="gives fewer transactions of this address than it counts"):
+            await ask("get_wallet", address=BOB, as_of=then)
+
+
+async def _first_page(bitcoin: StandInEsplora) -> Response:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        return JSONResponse((await client.get(f"{bitcoin.url}/address/{BOB}/txs/chain")).json())
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        {"funded_txo_sum": 5, "spent_txo_sum": 6, "tx_count": 1}, {"funded_txo_sum": 10**4_000, "spent_txo_sum": 0},
+        {"funded_txo_sum": "x", "spent_txo_sum": 0}, {},
+    ],
+    ids=["more spent", "huge", "text", "nothing"],
+)  # fmt: skip
+async def test_holdings_that_cannot_be_are_not_told(home: Path, bitcoin: StandInEsplora, stats: Any) -> None:
+    bitcoin.change = only(
+        lambda path: path == f"/address/{BOB}", lambda _: JSONResponse({"chain_stats": {"tx_count": 0, **stats}})
+    )
+    async with on(home, bitcoin) as ask:
+        with pytest.raises(Told, match="answers what cannot be read"):
+            await ask("get_wallet", address=BOB)
+
+
+@pytest.mark.parametrize("height", [10**4_000, -1, "1e5", None, True])
+async def test_a_height_that_is_none_is_a_failure_of_the_endpoint(
+    home: Path, bitcoin: StandInEsplora, height: Any
+) -> None:
+    block = bitcoin.blocks[-1]
+    page = [{"height": height, "timestamp": block.time_s, "id": block.hash, "previousblockhash": block.before}]
+    bitcoin.change = only(lambda path: path.startswith("/blocks"), lambda _: JSONResponse(page))
+    async with on(home, bitcoin) as ask:
+        with pytest.raises(Told, match=r"answers what are no blocks|do not lead to|answers other blocks"):
+            await ask("get_network_status", chain="bitcoin", as_of=from_ms(bitcoin.now_ms() - 60_000).isoformat())
