@@ -150,3 +150,16 @@ async def test_an_answer_is_as_long_as_its_kind_may_be_and_each_question_counts_
             assert await site.get("?size=1") == []
         assert (inner.requests, outer.requests) == (3, 1)
         await site.close()
+
+
+async def test_an_endpoint_of_this_machine_is_reached_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    async def here(request: Request) -> Response:
+        return JSONResponse("here")
+
+    with served(Starlette(routes=[Route("/", here)])) as url:
+        site = Site("one", url)
+        assert await site.get("/") == "here"
+        await site.close()
