@@ -90,5 +90,5 @@ def _smaller(site: Site, error: RpcError, length: int) -> int:
     if error.about_results:
         return -(-length // 2)
     limit = error.most_blocks(length) or next((usual for usual in USUAL_LIMITS if usual < length), 1)
-    site.log_blocks = min(limit, site.log_blocks or limit)
+    site.learn(log_blocks=limit)
     return limit

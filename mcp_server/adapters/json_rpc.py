@@ -86,14 +86,18 @@ async def call_all(site: Site, calls: Sequence[Call], *, large: bool = False) ->
     Raises:
         Failed: the endpoint did not answer, or answered what cannot be read.
     """
+    size = site.most_calls
     while True:
-        size = site.most_calls
         parts = [calls[place : place + size] for place in range(0, len(calls), size)]
         try:
-            return [result for part in await _together(site, parts, large=large) for result in part]
+            results = [result for part in await _together(site, parts, large=large) for result in part]
         except _TooMany:
             longest = len(parts[0])
-            site.most_calls = min(site.most_calls, 10 if longest > 10 else 3 if longest > 3 else 1)
+            size = 10 if longest > 10 else 3 if longest > 3 else 1
+            continue
+        if size < site.most_calls:  # it was that, for it works
+            site.learn(most_calls=size)
+        return results
 
 
 class _TooMany(Exception):

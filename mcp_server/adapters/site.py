@@ -6,6 +6,7 @@ import ipaddress
 import json
 import logging
 import ssl
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +29,12 @@ To read JSON holds up all other work of the server, some 0.1 s for the longest.
 """
 
 MOST_URL = 2_000
+
+NO_LIMITS = (100, None)
+"""So many calls are put into one request, and any number of blocks, until an endpoint refuses it."""
+
+LEARNED_S = 900.0
+"""So long it is remembered which limits an endpoint has."""
 
 LATEST_S = 253_402_300_799
 """The end of the year 9999: whoever says a later time knows none."""
@@ -104,11 +111,31 @@ class Site:
         self.name = name
         self.resting_until = 0.0
         self.chain_id: int | None = None
-        self.most_calls = 100
-        self.log_blocks: int | None = None
+        self._limits: tuple[int, int | None] = NO_LIMITS
+        self._learned_at = 0.0
         self._url = url
         self._timeout_s = timeout_s
         self._client: httpx2.AsyncClient | None = None
+
+    @property
+    def most_calls(self) -> int:
+        """So many JSON-RPC calls it takes in one request, as far as is known."""
+        return self._known_limits()[0]
+
+    @property
+    def log_blocks(self) -> int | None:
+        """Of so many blocks it gives the logs in one request; None: no limit is known."""
+        return self._known_limits()[1]
+
+    def learn(self, *, most_calls: int | None = None, log_blocks: int | None = None) -> None:
+        """Remember a limit for a while: what was a passing fault must not slow every question from then on."""
+        calls, blocks = self._known_limits()
+        limits = [limit for limit in (blocks, log_blocks) if limit is not None]
+        self._limits = (min(calls, most_calls or calls), min(limits, default=None))
+        self._learned_at = time.monotonic()
+
+    def _known_limits(self) -> tuple[int, int | None]:
+        return self._limits if time.monotonic() - self._learned_at < LEARNED_S else NO_LIMITS
 
     async def post(self, payload: object, *, large: bool = False) -> Any:
         """Send JSON and give the JSON that comes back.

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mcp_server.adapters import site as site_module
 from mcp_server.adapters.explorer import Explorer
+from mcp_server.adapters.json_rpc import call_all
 from mcp_server.adapters.site import Failed, Site, TooLarge
 from mcp_server.adapters.sites import Sites
 from mcp_server.adapters.tally import tallied
@@ -162,4 +164,29 @@ async def test_an_endpoint_of_this_machine_is_reached_through_no_proxy(monkeypat
     with served(Starlette(routes=[Route("/", here)])) as url:
         site = Site("one", url)
         assert await site.get("/") == "here"
+        await site.close()
+
+
+async def test_a_limit_is_remembered_for_a_while_and_the_narrowest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site("one", "http://127.0.0.1:9")
+    assert (site.most_calls, site.log_blocks) == (100, None)
+    site.learn(most_calls=10)
+    site.learn(log_blocks=500)
+    site.learn(log_blocks=2_000)
+    assert (site.most_calls, site.log_blocks) == (10, 500)
+    monkeypatch.setattr(site_module, "LEARNED_S", 0.0)
+    assert (site.most_calls, site.log_blocks) == (100, None)
+
+
+async def test_a_refusal_that_passes_is_not_taken_for_a_limit() -> None:
+    """Every request fails, the smallest too: that several calls at once were too many is not known."""
+
+    async def busy(request: Request) -> Response:
+        return Response("no", 500)
+
+    with served(Starlette(routes=[Route("/", busy, methods=["POST"])])) as url:
+        site = Site("one", url)
+        with pytest.raises(Failed):
+            await call_all(site, [("eth_chainId", []), ("eth_blockNumber", [])])
+        assert site.most_calls == 100
         await site.close()
