@@ -134,7 +134,8 @@ async def test_fees_come_from_the_endpoint_that_keeps_up_not_from_the_one_that_i
     home: Path, bitcoin: StandInEsplora, lagging: StandInEsplora
 ) -> None:
     lagging.blocks = bitcoin.blocks[:20]
-    lagging.fee_estimates = False
+    stale = JSONResponse({"144": 90, "6": 95, "1": 99})
+    lagging.change = only(lambda path: path == "/fee-estimates", lambda _: stale)
     async with on(home, lagging, bitcoin) as ask:
         said = await ask("get_network_status", chain="bitcoin")
     assert (said["block"], said["fees"]["fast"], "note" in said) == (39, 20.5, False)
@@ -283,7 +284,7 @@ async def test_holdings_that_cannot_be_are_not_told(home: Path, bitcoin: StandIn
             await ask("get_wallet", address=BOB)
 
 
-@pytest.mark.parametrize("height", [10**4_000, -1, "1e5", None, True])
+@pytest.mark.parametrize("height", [10**4_000, -1, "1e5", None, True], ids=["huge", "-1", "1e5", "null", "true"])
 async def test_a_height_that_is_none_is_a_failure_of_the_endpoint(
     home: Path, bitcoin: StandInEsplora, height: Any
 ) -> None:
