@@ -18,7 +18,7 @@ from mcp_server.chains.evm_heads import agreed_heads_at
 from mcp_server.chains.evm_times import timed
 from mcp_server.chains.stretch import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
-from mcp_server.errors import TraderError
+from mcp_server.errors import TraderError, UpstreamRejected
 
 MOST_BLOCKS = 100_000
 """Of logs: a day of a chain with a block each second."""
@@ -142,6 +142,14 @@ class _Work:
         return [piece for piece in told[: told.index(None) if None in told else None] if piece is not None]
 
     async def _piece(self, start: int, end: int) -> Piece:
+        piece = await self._read_piece(start, end)
+        if (piece.before_ms or 0) > self._stretch.until_ms:
+            raise UpstreamRejected(
+                f"The times of the blocks of {self._chain.chain.name!r} are not in order. Ask again."
+            )
+        return piece
+
+    async def _read_piece(self, start: int, end: int) -> Piece:
         least, token = self._stretch.least, self._stretch.token.address
         if token is None:
             return await self._chain.native(start, end, least, self._anchor)

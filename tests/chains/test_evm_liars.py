@@ -197,3 +197,18 @@ async def test_rows_whose_times_cannot_be_asked_have_none_and_it_is_said(home: P
         said = await ask("get_whale_activity", asset="USDC", lookback_minutes=25, include_unconfirmed=True)
     assert [row[0] for row in said["rows"]] == [None, None, None]
     assert "The times of some transfers could not be asked." in said["note"]
+
+
+async def test_a_block_that_says_to_be_later_than_those_after_it_is_not_believed(
+    home: Path, town: Town, bad: RpcProxy
+) -> None:
+    height = town.chain.height()
+
+    def change(call: dict[str, Any], answer: Any) -> Any:
+        old = call["method"] == "eth_getBlockByNumber" and answer and int(answer["number"], 16) < height - 20
+        return {**answer, "timestamp": hex(int(answer["timestamp"], 16) + 10**6)} if old else answer
+
+    bad.change, bad.log_blocks = change, 40
+    async with on(home, town, bad) as ask:
+        with pytest.raises(Told, match="The times of the blocks of 'ethereum' are not in order"):
+            await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
