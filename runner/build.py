@@ -68,10 +68,12 @@ def settle(building: Building, folders: StrategyFolders) -> None:
             there = not folders.is_example(name) and folders.read(name).version == strategy.version
         except TraderError:
             continue
-        if there and not asked.get("dry_run"):
+        if there and asked.get("dry_run") is not True:
             said = {"name": name, "version": strategy.version, "engine": strategy.engine}
             building.written = {**said, "schedule": strategy.schedule}
-            building.findings = ["warning: Its findings are not known. `claude-trader strategies check` shows them."]
+            building.written_with = [
+                "warning: Its findings are not known. `claude-trader strategies check` shows them."
+            ]
 
 
 def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
@@ -79,7 +81,8 @@ def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
     settle(building, folders)
     written = building.written
     cost = None if building.cost_usd is None else float(building.cost_usd)
-    said: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": building.findings}
+    findings = building.written_with if written else building.findings
+    said: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": findings}
     if written is None:
         return {**said, "why": building.why or "The agent ended without writing a strategy.", "cost_usd": cost}
     name = str(written["name"])

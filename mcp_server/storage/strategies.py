@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mcp_server.domain.strategy import NAME_PATTERN, StatusName, Strategy, parse_strategy
+from mcp_server.domain.finding import Finding, error
+from mcp_server.domain.strategy import NAME_PATTERN, InvalidStrategy, StatusName, Strategy, parse_strategy
 from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, NotFound, Retryable
 from mcp_server.storage.exchange_folders import exchange
@@ -26,6 +27,9 @@ PATIENCE_S = 10
 """How long a write waits for another process that writes strategies."""
 
 Done = TypeVar("Done")
+
+NOTHING = "none"
+"""What a strategy replaces that must be new: its name is free."""
 
 _NEW, _OLD = ".writing-", ".replacing-"
 """How the names of a write's own folders begin: what is not whole yet, and what is about to change places."""
@@ -90,14 +94,42 @@ class StrategyFolders:
         """True when the name is an example's and the home has no strategy of that name."""
         return self.names().get(name, False)
 
-    def write(self, strategy: Strategy) -> str | None:
+    def write(self, strategy: Strategy, replaces: str | None = None) -> str | None:
         """Write a strategy into the home, whole or not at all; give the version that it replaced, if there was one.
 
+        Args:
+            strategy: what is written.
+            replaces: the version that it must have until then, or `NOTHING`; None: whatever there is.
+
         Raises:
+            InvalidStrategy: there is something else than `replaces`; nothing was changed.
             Misconfigured: the home cannot be written.
             Retryable: others have been writing strategies for too long; nothing was changed.
         """
-        return self._locked(strategy.name, lambda: self._write(strategy))
+
+        def replace() -> str | None:
+            if wrong := self.other_than(strategy.name, replaces):
+                raise InvalidStrategy(strategy.name, [wrong])
+            return self._write(strategy)
+
+        return self._locked(strategy.name, replace)
+
+    def other_than(self, name: str, replaces: str | None) -> Finding | None:
+        """Find what there is of a name, home's or example's, where it is not the version that is to be replaced."""
+        if replaces is None:
+            return None
+        example = self.names().get(name)
+        if example is None:
+            missing = "Leave out 'replaces', or say 'none'."
+            return None if replaces == NOTHING else error("replaces", f"There is no strategy {name!r}.", missing)
+        there = _version((self._examples if example else self._own) / name, name)
+        if replaces == NOTHING:
+            what = "an example" if example else "a strategy"
+            return error("replaces", f"There is {what} {name!r} already, version {there}.", "Choose another name.")
+        if replaces != there:
+            problem = f"{name!r} is version {there} now, not {replaces!r}: it has changed since."
+            return error("replaces", problem, "Read it again, and write what should replace that.")
+        return None
 
     def add(self, name: str) -> Strategy:
         """Copy an example into the home, where it can be changed and scheduled.

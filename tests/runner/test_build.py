@@ -179,6 +179,45 @@ def test_what_is_invalid_to_the_end_is_not_written(trader: Command, home: Path) 
     assert written(home) == []
 
 
+def named(name: str, *, written: dict[str, Any] = CONFIG, **other: Any) -> Reply:
+    return use(WRITE, {"strategy_name": name, "config": written, **other})
+
+
+def test_it_never_writes_over_a_strategy_that_it_has_not_written(trader: Command, home: Path) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    mine = parse_strategy("mine", {**CONFIG, "description": "by hand"}, None)
+    folders.write(mine)
+    steps = [
+        named("mine", dry_run=True),
+        named("mine"),
+        named("mine", replaces=mine.version),
+        named("rsi-reversion"),
+        say("I may not."),
+    ]
+    done, api = build(trader, home, steps)
+    assert done.code == 1
+    assert done.err.count("error replaces: There is a strategy 'mine' already") == 3
+    assert "There is an example 'rsi-reversion' already" in answers(api.requests[-1])[3]
+    assert folders.read("mine") == mine
+    assert written(home) == ["mine"]
+
+
+def test_it_writes_one_strategy_also_several_times_and_no_other(trader: Command, home: Path) -> None:
+    steps = [
+        Reply(calls=[*named("one").calls, *named("two", dry_run="false").calls]),
+        named("one", written={**CONFIG, "horizon": "1d"}),
+        named("three", dry_run="false"),
+        named("three", written=BROKEN, dry_run=True),
+        say("Done."),
+    ]
+    done, _ = build(trader, home, steps)
+    assert done.code == 0, done
+    assert written(home) == ["one"]
+    assert "This design writes 'one', and a design writes one strategy." in done.err
+    assert ", in place of version " in done.out
+    assert "Findings: none" in done.out, "those of what was written, not of what was checked after it"
+
+
 COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
 
 

@@ -198,6 +198,28 @@ async def test_an_earlier_version_is_read_with_what_changed_since(ask: Ask, home
         await ask("read_strategy", strategy_name="mine", version="000000000000")
 
 
+async def test_a_write_that_says_what_it_replaces_replaces_nothing_else(ask: Ask) -> None:
+    asked = {"strategy_name": "mine", "config": CONFIG}
+    with pytest.raises(Told, match="There is no strategy 'mine'"):
+        await ask("write_strategy", **asked, replaces="0" * 12)
+    first = await ask("write_strategy", **asked, replaces="none")
+    for name, what in (("mine", "a strategy"), ("rsi-reversion", "an example")):
+        with pytest.raises(Told, match=f"There is {what} '{name}' already, version "):
+            await ask("write_strategy", strategy_name=name, config=CONFIG, replaces="none")
+    changed = {**CONFIG, "horizon": "1d"}
+    second = await ask("write_strategy", strategy_name="mine", config=changed, replaces=first["version"])
+    assert second["replaced"] == first["version"]
+    said = await ask("write_strategy", **asked, replaces=first["version"], dry_run=True)
+    assert said["findings"] == [
+        [
+            "error",
+            "replaces",
+            f"'mine' is version {second['version']} now, not '{first['version']}': it has changed since.",
+            "Read it again, and write what should replace that.",
+        ]
+    ]
+
+
 @pytest.mark.parametrize("version", ["../../mine", "/etc", "..", ".", "a/b"])
 async def test_a_version_that_is_a_path_reads_nothing(ask: Ask, version: str) -> None:
     await ask("write_strategy", strategy_name="mine", config=CONFIG)

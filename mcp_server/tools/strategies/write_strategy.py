@@ -44,6 +44,9 @@ async def write_strategy(
         dict[str, Any] | list[Any] | None, Field(description="agents.json; leave out for engine 'rules'")
     ] = None,
     dry_run: Annotated[bool, Field(description="Only check")] = False,
+    replaces: Annotated[
+        str | None, Field(max_length=30, description="Only if this is its version; 'none': only if there is none")
+    ] = None,
 ) -> Checked:
     """Check a strategy and write it into the home, replacing both files; the version before is kept.
 
@@ -52,6 +55,8 @@ async def write_strategy(
     synthesis_logic, rules {timeframe, indicators ["rsi(14)"], buy, sell}. agents: name -> {description, prompt, tools}.
     """
     parts, report = await _check(call, strategy_name, config, agents)
+    if other := await anyio.to_thread.run_sync(call.kit.strategies.other_than, strategy_name, replaces):
+        report = replace(report, findings=(other, *report.findings))
     strategy = parts.strategy
     if strategy is None or not report.valid:
         if not dry_run:
@@ -59,7 +64,7 @@ async def write_strategy(
         return _answer(strategy_name, strategy, report, "Mend the errors and check again.")
     if dry_run:
         return _answer(strategy_name, strategy, report, "Only checked. Without dry_run it is written.")
-    replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy)
+    replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy, replaces)
     answer = _answer(strategy_name, strategy, report, f"Try it: claude-trader run {strategy.name}")
     return answer.model_copy(update={"written": True, "replaced": replaced})
 
