@@ -1,7 +1,7 @@
 """Strategy folders: the user's own in the home, the examples beside them read-only.
 
 A write makes a whole new folder and exchanges it for the present one in one step; what was there before is kept under
-`strategies/.versions/<name>/<version>/`, also what was written by hand.
+`strategies/.versions/<name>/<version>/`, also what was written by hand; other files of a folder stay in it.
 """
 
 import re
@@ -20,7 +20,7 @@ from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, NotFound, Retryable
 from mcp_server.storage.exchange_folders import exchange
 from mcp_server.storage.home import Home, unwritable
-from mcp_server.storage.strategy_files import read_both, write_both
+from mcp_server.storage.strategy_files import bring_back, read_both, write_both
 from mcp_server.storage.strategy_versions import KeptVersions
 
 PATIENCE_S = 10
@@ -193,18 +193,25 @@ class StrategyFolders:
             version = _version(target, strategy.name)
             fresh = fresh.rename(self._own / f"{_OLD}{strategy.name}")
             exchange(fresh, target)
-            self.versions.keep(fresh, strategy.name, version)
-            return version
-        finally:
+        except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        self._keep(fresh, strategy.name, version)  # where that fails, the next write tries again
+        return version
+
+    def _keep(self, old: Path, name: str, version: str) -> None:
+        """Keep a version that was replaced; what else its folder held stays with the strategy."""
+        bring_back(old, self._own / name)
+        self.versions.keep(old, name, version)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Clear away what a killed write left; what it may have taken the place of is kept."""
         for left in self._own.iterdir():
             if left.name.startswith(_OLD):
                 name = left.name.removeprefix(_OLD)
-                self.versions.keep(left, name, _version(left, name))
-            if left.name.startswith((_NEW, _OLD)):
+                self._keep(left, name, _version(left, name))
+            elif left.name.startswith(_NEW):
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -93,6 +93,15 @@ def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
 
+def bring_back(old: Path, present: Path) -> None:
+    """Move what else lies in a folder that was replaced, like notes, into the one that took its place."""
+    if old.is_symlink() or present.is_symlink() or not old.is_dir() or not present.is_dir():
+        return
+    for entry in list(old.iterdir()):
+        if entry.name not in (CONFIG, AGENTS) and not os.path.lexists(present / entry.name):
+            entry.rename(present / entry.name)
+
+
 def write_both(folder: Path, strategy: Strategy) -> None:
     """Write both files into an empty folder, onto the disk."""
     folder.chmod(0o755)
