@@ -112,14 +112,15 @@ class InvalidStrategy(BadInput):
 class Parts:
     """What could be read of a strategy's files, whole or not: what is wrong with one part hides nothing of another.
 
-    `config` is None where it is not valid; `rules` may be even then. `tools` has every sub-agent's, in plain names.
+    `config` is None where it is not valid. `raw` is config.json as it came, and `subagents` each sub-agent so, by name
+    and with plain names of tools: an object, or not even that.
     """
 
     name: str
     config: Config | None
-    rules: Rules | None
     agents: Mapping[str, Agent]
-    tools: Mapping[str, Sequence[str]]
+    raw: Mapping[str, Any]
+    subagents: Mapping[str, Any]
     findings: Sequence[Finding]
 
     @property
@@ -155,7 +156,7 @@ def read_parts(name: str, config: Any, agents: Any) -> Parts:
         findings.append(error("name", f"{name!r} is not a name.", use))
     config, agents = _without_schema(config), _without_schema(agents)
     if not _check_sizes({"config.json": config, "agents.json": agents}, findings):
-        return Parts(name, None, None, {}, {}, findings)
+        return Parts(name, None, {}, {}, {}, findings)
     checked = _checked(Config, config, "config.json", findings)
     named = named_agents(agents, findings)
     read = {key: _checked(Agent, value, f"agents.json {key}", findings) for key, value in named.items()}
@@ -163,19 +164,11 @@ def read_parts(name: str, config: Any, agents: Any) -> Parts:
     return Parts(
         name,
         checked,
-        checked.rules if checked else _checked(Rules, _of(config, "rules"), "", []),
         {key: agent for key, agent in read.items() if agent is not None},
-        {key: _names(_of(value, "tools")) for key, value in named.items() if isinstance(value, dict)},
+        config if isinstance(config, dict) else {},
+        named,
         findings,
     )
-
-
-def _of(content: Any, key: str) -> Any:
-    return content.get(key) if isinstance(content, dict) else None
-
-
-def _names(tools: Any) -> list[str]:
-    return [tool for tool in tools if isinstance(tool, str)] if isinstance(tools, list) else []
 
 
 def _without_schema(content: Any) -> Any:

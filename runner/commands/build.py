@@ -27,6 +27,7 @@ def build(
 
     Ends with 0 when a strategy is written, with 1 when none is, with 2 when it was not asked rightly.
     """
+    from mcp_server.domain.checks.agents import model_finding
     from runner import show
     from runner.build import build as design
     from runner.build import outcome, settle
@@ -38,6 +39,8 @@ def build(
         raise BadInput(f"Say the idea in 1 to {MOST_IDEA} characters.")
     if not yes and not sys.stdin.isatty():
         raise BadInput("There is no terminal to ask you at. Add --yes, and it decides by itself.")
+    if model is not None and (wrong := model_finding("--model", model)) and wrong.severity == "error":
+        raise BadInput(str(wrong))
     parts, building = Parts(), Building()
     aside = show.console(stderr=True)
     ask = None if yes else partial(ask_line, show=lambda line: aside.print(show.plain(line, "bold cyan")))

@@ -295,6 +295,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
         (["build", IDEA], {"ANTHROPIC_API_KEY": KEY}, 2, "There is no terminal to ask you at. Add --yes"),
         (["build", "  ", "--yes"], {"ANTHROPIC_API_KEY": KEY}, 2, "Say the idea in 1 to"),
         (["build", IDEA, "--yes", "--budget", "0"], {"ANTHROPIC_API_KEY": KEY}, 2, "budget"),
+        (["build", IDEA, "--yes", "--model", "sonet"], {"ANTHROPIC_API_KEY": KEY}, 2, "Did you mean 'sonnet'"),
         (["build"], {}, 2, "Missing argument"),
         (["build", IDEA, "--yes"], {}, 1, "No credential for Claude. Set ANTHROPIC_API_KEY"),
         (

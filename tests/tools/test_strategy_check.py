@@ -50,6 +50,7 @@ async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_ca
     places = {row[1] for row in said["findings"]}
     assert places == {
         "config.json interval",
+        "config.json model",
         "config.json rules.indicators[0]",
         "config.json rules.buy",
         "agents.json a description",
@@ -73,6 +74,68 @@ async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(
         "config.json trading_pair",
         "config.json budget.usd_per_day",
     }
+
+
+async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> None:
+    """Each of these was told only once the key before it was mended."""
+    config: dict[str, Any] = {
+        **CONFIG,
+        "intervall": "4h",
+        "model": "gpt",
+        "timeout_s": 10_000,
+        "trading_pair": "BTC",
+        "wake": "close <",
+        "budget": {"usd_per_run": 2, "usd_per_day": 1},
+        "rules": {"indicators": ["rsy(14)"], "bye": "x", "sell": "close >"},
+    }
+    agents = {"watcher": {"description": "", "tools": ["get_prise"], "model": "gpt"}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert {row[1] for row in said["findings"]} == {
+        "agents.json watcher description",
+        "agents.json watcher prompt",
+        "agents.json watcher.model",
+        "agents.json watcher.tools",
+        "config.json budget.usd_per_day",
+        "config.json intervall",
+        "config.json model",
+        "config.json rules.bye",
+        "config.json rules.indicators[0]",
+        "config.json rules.sell",
+        "config.json timeout_s",
+        "config.json trading_pair",
+        "config.json wake",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"interval": "7m"}, {"config.json interval"}),
+        ({"interval": None}, {"config.json"}),
+        ({"cron": "0 * * * *"}, {"config.json"}),
+        ({"interval": None, "cron": "0 0 * * *"}, {"config.json"}),
+        ({"budget": {"usd_per_day": 0}}, {"config.json budget.usd_per_day"}),
+        ({"engine": "magic"}, {"config.json engine"}),
+    ],
+    ids=str,
+)
+async def test_costs_are_not_told_of_a_schedule_that_is_wrong(ask: Ask, wrong: dict[str, Any], found: set[str]) -> None:
+    config = {**CONFIG, **wrong, "trading_pair": "BTC"}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert {row[1] for row in said["findings"]} == found | {"config.json trading_pair"}
+    assert (said["usd_per_day"], said.get("basis")) == (None, None)
+
+
+async def test_a_pair_is_not_looked_up_on_another_exchange_than_the_one_that_was_meant(ask: Ask) -> None:
+    config = {**CONFIG, "exchange": "Coin Base", "trading_pair": "BTC"}
+    said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
+    assert {row[1] for row in said["findings"]} == {"config.json exchange"}
+
+
+async def test_sub_agents_that_are_broken_do_not_make_it_a_strategy_that_costs_nothing(ask: Ask) -> None:
+    agents = {"a": {"description": "d"}}
+    said = await ask("write_strategy", strategy_name="mine", config=CONFIG, agents=agents, dry_run=True)
+    assert said["usd_per_day"] is None
 
 
 async def test_a_rule_that_never_or_always_held_lately_is_written_with_a_warning(ask: Ask) -> None:

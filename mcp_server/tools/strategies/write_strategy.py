@@ -9,7 +9,8 @@ import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.checking import gather
-from mcp_server.domain.checks.check import Report, check, draft, findings_in
+from mcp_server.domain.checks.check import Report, check, findings_in
+from mcp_server.domain.checks.draft import draft
 from mcp_server.domain.strategy import InvalidStrategy, Parts, read_parts
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
@@ -76,8 +77,8 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts
     sound = draft(parts, findings)
     if sound is None:
         return parts, Report(tuple(findings))
-    exchange = call.exchange(sound.config.exchange)
-    facts = await gather(sound, call.kit.market, call.kit.journal, exchange, call.moment(None))
+    exchange = call.exchange(sound.strategy.config.exchange)
+    facts = await gather(sound.strategy, call.kit.market, call.kit.journal, exchange, call.moment(None))
     report = await anyio.to_thread.run_sync(check, sound, facts)
     return parts, replace(report, findings=(*findings, *report.findings))
 
