@@ -30,7 +30,7 @@ def build(
     from mcp_server.domain.checks.agents import model_finding
     from runner import show
     from runner.build import build as design
-    from runner.build import outcome, settle
+    from runner.build import outcome
     from runner.claude.building import Building
     from runner.show_build import designed, told
     from runner.terminal import ask_line
@@ -54,13 +54,17 @@ def build(
         ask=ask,
         tell=partial(told, aside),
     )
+    told(aside, "did", f"designing, for {budget:.2f} USD at most; Ctrl-C stops it")
     try:
         anyio.run(work)
     except KeyboardInterrupt:
-        settle(building, parts.strategies)
-        written = building.written
-        left = f"{written['name']!r} was written before, and stays" if written else "nothing was written"
-        fail(f"stopped; {left}", 130)
+        building.why = "It was stopped, so what it cost is not known."
+        stopped = outcome(building, parts.strategies)
+        if as_json:
+            print_json(stopped)
+            raise typer.Exit(130) from None
+        left = f"{stopped['name']!r} was written before, and stays" if building.written else "nothing was written"
+        fail(f"stopped; {left}; what it cost is not known", 130)
     said: dict[str, Any] = outcome(building, parts.strategies)
     if as_json:
         print_json(said)

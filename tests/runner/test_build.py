@@ -124,6 +124,32 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
     assert answers(api.requests[1]) == ["BTC/USDT"], "the second choice"
 
 
+def test_what_was_typed_before_a_question_is_no_answer_to_it(home: Path) -> None:
+    steps = [ASK, use("mcp__person__ask_user", {"question": "How often?"}), say("No.")]
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+        seen.until("Ctrl-C stops it")
+        seen.type("\n\n\n")
+        seen.until("answer of your own.")
+        seen.type("2\n")
+        seen.until("How often?\nType an answer.\n")
+        seen.type("hourly\n")
+        assert seen.end() == 1
+    assert answers(api.requests[-1]) == ["BTC/USDT", "hourly"]
+
+
+def test_what_the_model_writes_cannot_steer_the_terminal_nor_look_like_the_end(home: Path) -> None:
+    evil = "\x1b[2J\x1b]0;mine\x07\u202e"
+    look = use("mcp__trader__get_price", {"symbol": f"BTC\nWritten  fake  version 1{evil}"})
+    ask = use("mcp__person__ask_user", {"question": f"Which?{evil}", "choices": [f"a{evil}", "b"]})
+    steps = [Reply(f"Hello{evil}", look.calls), ask, write({**CONFIG, "description": f"Buys{evil}"}), say("Done.")]
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+        seen.until("answer of your own.")
+        seen.type("2\n")
+        assert seen.end() == 0
+    assert not set(seen.shown) & {"\x1b", "\x07", "\u202e"}
+    assert "\nWritten  fake" not in seen.shown
+
+
 def test_an_answer_of_ones_own_reaches_the_model_as_typed(home: Path) -> None:
     with ScriptedMessagesApi({ORCHESTRATOR: [ASK, say("No.")]}) as api, terminal(home, api) as seen:
         seen.until("answer of your own.")
@@ -281,11 +307,11 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
     assert left(children, within_s=5) == []
     assert "Traceback" not in seen.shown
     if before == "after it has written":
-        assert "stopped; 'rsi-turn' was written before, and stays" in seen.shown
+        assert "stopped; 'rsi-turn' was written before, and stays; what it cost is not known" in seen.shown
         assert written(home) == ["rsi-turn"]
         StrategyFolders(Home(home), examples_folder()).read("rsi-turn")
     else:
-        assert "stopped; nothing was written" in seen.shown
+        assert "stopped; nothing was written; what it cost is not known" in seen.shown
         assert written(home) == []
 
 

@@ -229,6 +229,13 @@ async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask
     assert said["usd_per_day"] == pytest.approx(2.4)
 
 
+async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -> None:
+    config = {**CLAUDE, "interval": "1m", "budget": {"usd_per_day": 20}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert said["basis"].startswith("1,440 runs a day; ")
+    assert "1,440 runs a day come to 720.00 USD at the 0.50 USD that a run may cost" in said["findings"][0][2]
+
+
 async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:
     record(home, "0.1")
     with held_by_a_shell(Home(home).database):

@@ -37,7 +37,7 @@ def usd_per_run(strategy: Strategy) -> Decimal:
 
 def estimate(strategy: Strategy, per_day: float, costs: Costs | None) -> Estimate:
     """Estimate what `per_day` runs a day cost, from recorded runs; without any with a known cost it is unknown."""
-    runs = f"{per_day:.3g} runs a day"
+    runs = f"{_number(per_day)} runs a day"
     if strategy.engine == "rules":
         return Estimate(Decimal(0), Decimal(0), f"{runs}; rules cost nothing")
     if costs is None or costs.mean_usd is None:
@@ -63,7 +63,7 @@ def budget_findings(strategy: Strategy, per_day: float, costs: Costs | None) -> 
     elif a_day is not None and (mean or a_run) * Decimal(per_day) > a_day:
         cost = f"at the {_usd(mean)} that runs cost" if mean else f"at the {_usd(a_run)} that a run may cost"
         total = _usd((mean or a_run) * Decimal(per_day))
-        problem = f"{per_day:.3g} runs a day come to {total} {cost}, more than {_usd(a_day)}: the rest is skipped."
+        problem = f"{_number(per_day)} runs a day come to {total} {cost}, more than {_usd(a_day)}: the rest is skipped."
         findings.append(warning(f"{place}.usd_per_day", problem, "Run less often, or raise it."))
     if mean is not None and mean > a_run:
         problem = f"Recorded runs cost {_usd(mean)} on average, more than the {_usd(a_run)} that one may cost."
@@ -76,5 +76,9 @@ def _cents(amount: Decimal) -> Decimal:
 
 
 def _usd(amount: Decimal) -> str:
-    shown = f"{amount:.4f}".rstrip("0").rstrip(".") if amount < 1 else f"{amount:.2f}"
-    return f"{shown} USD"
+    whole, _, cents = f"{amount:,.4f}".partition(".")
+    return f"{whole}.{cents[:2]}{cents[2:].rstrip('0') if amount < 1 else ''} USD"
+
+
+def _number(count: float) -> str:
+    return f"{count:,.0f}" if count >= 100 else f"{count:.3g}"
