@@ -69,6 +69,20 @@ def test_of_many_who_replace_one_version_at_once_only_one_does(folders: Strategy
     assert [kept.version for kept in folders.versions.of("mine")] == [first.version]
 
 
+def test_a_version_that_cannot_be_kept_yet_is_not_lost(folders: StrategyFolders, home: Path) -> None:
+    first = parse_strategy("mine", CONFIG, None)
+    folders.write(first)
+    in_the_way = home / "strategies" / ".versions"
+    in_the_way.write_text("")
+    for text in ("two", "three"):
+        with pytest.raises(Misconfigured):
+            folders.write(parse_strategy("mine", {**CONFIG, "description": text}, None))
+    in_the_way.unlink()
+    folders.write(parse_strategy("other", CONFIG, None))
+    assert [kept.version for kept in folders.versions.of("mine")] == [first.version]
+    assert folders.read("mine").config.description == "two"
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_what_else_lies_in_a_folder_stays_there_however_often_it_is_written(
     folders: StrategyFolders, home: Path, tmp_path: Path, times: int

@@ -1,6 +1,7 @@
 """The check of a strategy through its tool: what is found, what is written, what it is said to cost."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,35 @@ async def test_how_often_a_rule_held_is_how_often_its_indicators_say_so(ask: Ask
     low, high = sum(value < 35 for value in values), sum(value > 65 for value in values)
     assert low > 0
     assert said["held"] == f"buy {low}, sell {high}, undecided 0 of 500 4h candles"
+
+
+async def test_the_warm_up_of_a_young_market_is_not_undecided(ask: Ask) -> None:
+    rules = {**CONFIG["rules"], "timeframe": "1w", "indicators": ["rsi(14)"]}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    assert said["held"].endswith(" undecided 0 of 474 1w candles"), said
+    assert not [row for row in said["findings"] if row[1] == "config.json rules"]
+    never = {"indicators": ["rsi(14)"], "timeframe": "1w", "buy": "sqrt(0 - close) > 1", "sell": "rsi_14 > 65"}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": never}, dry_run=True)
+    assert "undecided 489 of 489" in said["held"], "a value that never is there is no warm-up"
+
+
+async def test_a_wake_condition_spares_runs_and_so_their_cost(ask: Ask, home: Path) -> None:
+    record(home, "0.10", "0.10")
+    asked = {"strategy_name": "mine", "agents": AGENTS, "dry_run": True}
+    often = await ask("write_strategy", config=CLAUDE, **asked)
+    assert (often["usd_per_day"], len(often["findings"])) == (pytest.approx(2.4), 1)
+    rarely = await ask("write_strategy", config={**CLAUDE, "wake": "close > prev(close, 1) * 1.004"}, **asked)
+    (share,) = re.findall(r"wake held on ([0-9.]+) % of the last 500 candles", rarely["basis"])
+    assert 1 < float(share) < 60
+    assert rarely["usd_per_day"] == pytest.approx(2.4 * float(share) / 100, rel=0.01)
+    assert rarely["findings"] == []
+
+
+@pytest.mark.parametrize("much", [1e300, 10_001])
+async def test_a_budget_beyond_all_measure_is_a_typo(ask: Ask, much: float) -> None:
+    config = {**CLAUDE, "budget": {"usd_per_run": much, "usd_per_day": much}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert [row[1] for row in said["findings"]] == ["config.json budget.usd_per_run", "config.json budget.usd_per_day"]
 
 
 async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:

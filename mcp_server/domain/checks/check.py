@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.checks.agents import model_findings, tool_findings
-from mcp_server.domain.checks.budget import Costs, Estimate, budget_findings, estimate
+from mcp_server.domain.checks.budget import Costs, Estimate, Runs, budget_findings, estimate
 from mcp_server.domain.checks.draft import Draft, models, rules, tools, wake
 from mcp_server.domain.checks.rules import Held, held_findings, held_lately, rule_findings, wake_rules
 from mcp_server.domain.checks.schedule import pace, schedule_findings
@@ -58,17 +58,26 @@ def findings_in(parts: Parts, offered: Mapping[str, bool]) -> list[Finding]:
 def check(draft: Draft, facts: Facts) -> Report:
     """Check what is sound of a strategy against the facts around it."""
     strategy, config = draft.strategy, draft.strategy.config
-    findings = [*facts.market]
-    if draft.priced:
-        per_day = pace(config, facts.now).per_day
-        findings += [*schedule_findings(config, facts.now), *budget_findings(strategy, per_day, facts.costs)]
-    held = None
+    held, woken = None, None
+    found: list[Finding] = []
     if facts.candles is not None and len(facts.candles):
         if config.rules is not None:
             held = held_lately(config.rules, facts.candles)
-            findings += held_findings(config.rules, held, strategy.timeframe)
+            found += held_findings(config.rules, held, strategy.timeframe)
         if config.wake is not None:
             wakes = wake_rules(config.rules, config.wake)
-            findings += held_findings(wakes, held_lately(wakes, facts.candles), strategy.timeframe, place="")
-    ordered = sorted(findings, key=lambda finding: finding.severity != "error")
-    return Report(tuple(ordered), held, estimate(strategy, per_day, facts.costs) if draft.priced else None)
+            woken = held_lately(wakes, facts.candles)
+            found += held_findings(wakes, woken, strategy.timeframe, place="")
+    costs = None
+    if draft.priced:
+        runs = _runs(pace(config, facts.now).per_day, woken)
+        costs = estimate(strategy, runs, facts.costs)
+        found = [*schedule_findings(config, facts.now), *budget_findings(strategy, runs, facts.costs), *found]
+    ordered = sorted([*facts.market, *found], key=lambda finding: finding.severity != "error")
+    return Report(tuple(ordered), held, costs)
+
+
+def _runs(slots_per_day: float, woken: Held | None) -> Runs:
+    if woken is None or not woken.candles:
+        return Runs(slots_per_day)
+    return Runs(slots_per_day, woken.buy / woken.candles, woken.candles)

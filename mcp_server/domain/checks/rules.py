@@ -1,5 +1,6 @@
 """What is wrong with rules, and how often they held lately."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,9 +81,15 @@ def held_lately(rules: Rules, candles: "Candles") -> Held:
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    rows = compile_rules(rules).series(candles)[-LATELY:]
+    rows = _without_warm_up(compile_rules(rules).series(candles))[-LATELY:]
     undecided = sum(buy is None or sell is None or (buy and sell) for buy, sell in rows)
     return Held(len(rows), sum(buy is True for buy, _ in rows), sum(sell is True for _, sell in rows), undecided)
+
+
+def _without_warm_up(rows: "Sequence[tuple[bool | None, bool | None]]") -> "Sequence[tuple[bool | None, bool | None]]":
+    """Leave out the first ones without a value, as a young market has them; what never has one is no warm-up."""
+    first = next((position for position, row in enumerate(rows) if None not in row), 0)
+    return rows[first:]
 
 
 def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.") -> list[Finding]:
