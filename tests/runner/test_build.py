@@ -284,11 +284,12 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     assert KEY not in done.out + done.err
 
 
-@pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written"])
+@pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written", "by SIGTERM"])
 def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(home: Path, before: str) -> None:
     scripts: dict[str, list[Step]] = {
         "while it asks": [ASK],
         "while the model thinks": [Hang()],
+        "by SIGTERM": [Hang()],
         "after it has written": [write(CONFIG), Hang()],
     }
     steps = scripts[before]
@@ -301,9 +302,13 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
             assert api.arrived.wait(60), seen.shown
         children = psutil.Process(seen.process.pid).children(recursive=True)
         assert any("_bundled/claude" in " ".join(child.cmdline()) for child in children)
-        seen.type(CTRL_C)
+        if before == "by SIGTERM":
+            seen.process.terminate()
+        else:
+            seen.type(CTRL_C)
         code = seen.end()
     assert code == 130, seen.shown
+    assert "Fatal error" not in seen.shown
     assert left(children, within_s=5) == []
     assert "Traceback" not in seen.shown
     if before == "after it has written":
