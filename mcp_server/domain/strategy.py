@@ -52,6 +52,9 @@ __all__ = [
 FILE_LIMIT_BYTES = 262_144
 """A file of a strategy is no larger."""
 
+DEEPEST = 20
+"""Objects and arrays inside of one another; a strategy has four."""
+
 MOST_FINDINGS = 40
 """So many are told at a time; mending these is enough for one try."""
 
@@ -179,20 +182,36 @@ def _without_schema(content: Any) -> Any:
 
 
 def _check_sizes(files: Mapping[str, Any], findings: list[Finding]) -> bool:
-    """Check that both can be written as they are; give False where one nests too deeply to be looked at."""
+    """Check that both can be written as they are; give False where one cannot be looked at any further."""
     for file, content in files.items():
+        if nests_too_deeply(content):
+            findings.append(error(file, "It nests too deeply.", "Write it as the format says."))
+            return False
         try:
             size = len(json.dumps(content, indent=2, ensure_ascii=False).encode())
         except UnicodeEncodeError:
             findings.append(error(file, "It holds half of a character (a lone surrogate).", "Write the whole of it."))
-        except (RecursionError, ValueError):
-            findings.append(error(file, "It nests too deeply.", "Write it as the format says."))
+        except ValueError:
+            findings.append(error(file, "It holds a number of thousands of digits.", "Write one that can be meant."))
             return False
         else:
             if size > FILE_LIMIT_BYTES:
                 most = f"It may have {FILE_LIMIT_BYTES}; shorten the prompts."
                 findings.append(error(file, f"It is larger than {FILE_LIMIT_BYTES} bytes: {size}.", most))
     return True
+
+
+def nests_too_deeply(content: Any) -> bool:
+    """True for what nests deeper than any strategy does, and than JSON can be passed on; nothing here recurses."""
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def _check_together(

@@ -73,6 +73,12 @@ FILES = [
     raw("NaN", b'{"timeout_s": NaN}', "NaN is not a JSON number"),
     raw("Infinity", b'{"budget": {"usd_per_day": Infinity}}', "Infinity is not a JSON number"),
     raw("a number of 5,000 digits", b'{"timeout_s": ' + b"9" * 5000 + b"}", "is no strict JSON"),
+    raw("a number beyond all numbers", b'{"budget": {"usd_per_day": 1e999}}', "1e999 is too large a number"),
+    raw("a byte order mark", b"\xef\xbb\xbf" + _CONFIG, "without one (BOM)"),
+    *(raw(f"nested {deep} deep", b'{"misfire": ' + b"[" * deep + b"]" * deep + b"}", "is nested too deeply")
+      for deep in (20, 300, 900)),
+    Broken("agents.json nested 300 deep", {"config.json": GOOD, "agents.json": b'{"a":' * 300 + b"1" + b"}" * 300},
+           [error("agents.json", "is nested too deeply")]),
     raw("nested 100,000 deep", b'{"rules": ' + _DEEP + b"}", "is nested too deeply"),
     raw("too large", b" " * (FILE_LIMIT_BYTES + 1), "is larger than"),
     raw("an array", b"[1, 2]", "expected a JSON object"),

@@ -127,6 +127,34 @@ async def test_costs_are_not_told_of_a_schedule_that_is_wrong(ask: Ask, wrong: d
     assert (said["usd_per_day"], said.get("basis")) == (None, None)
 
 
+async def test_of_a_great_many_findings_the_first_are_told_and_how_many_more_there_are(ask: Ask) -> None:
+    config = {**CONFIG, **{f"key{number}": 1 for number in range(2_000)}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
+    assert len(said["findings"]) == 41
+    assert said["findings"][-1][2] == "And 1960 more like these."
+    assert len(json.dumps(said)) < 20_000
+
+
+async def test_errors_are_told_before_warnings(ask: Ask) -> None:
+    agents = {"watcher": {**AGENTS["watcher"], "model": "claude-sonnet-4@20250514"}}
+    config = {**CONFIG, "trading_pair": "BTC"}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert [row[0] for row in said["findings"]] == ["error", "warning"]
+
+
+async def test_a_number_of_thousands_of_digits_is_refused_by_the_tool(ask: Ask) -> None:
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "max_turns": 10**5000}, dry_run=True)
+    assert not said["valid"]
+
+
+async def test_what_nests_deeper_than_any_strategy_is_refused_by_the_tool(ask: Ask) -> None:
+    inner: Any = 1
+    for _ in range(100):
+        inner = [inner]
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": inner}, dry_run=True)
+    assert said["findings"] == [["error", "config.json", "It nests too deeply.", "Write it as the format says."]]
+
+
 async def test_a_pair_is_not_looked_up_on_another_exchange_than_the_one_that_was_meant(ask: Ask) -> None:
     config = {**CONFIG, "exchange": "Coin Base", "trading_pair": "BTC"}
     said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 from mcp_server.checking import gather
 from mcp_server.domain.checks.check import Report, check, findings_in
 from mcp_server.domain.checks.draft import draft
-from mcp_server.domain.strategy import InvalidStrategy, Parts, read_parts
+from mcp_server.domain.strategy import MOST_FINDINGS, InvalidStrategy, Parts, read_parts
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 if TYPE_CHECKING:
@@ -85,11 +85,16 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts
 
 def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> Checked:
     cost, held = report.estimate, report.held
+    ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
+    rows = [[each.severity, each.place, each.problem, each.remedy] for each in ordered]
+    if left := rows[MOST_FINDINGS:]:
+        more = [left[0][0], "", f"And {len(left)} more like these.", "Mend these first."]
+        rows = [*rows[:MOST_FINDINGS], more]
     return Checked(
         name=name,
         valid=report.valid,
         written=False,
-        findings=[[each.severity, each.place, each.problem, each.remedy] for each in report.findings],
+        findings=rows,
         replaced=None,
         version=strategy.version if strategy else None,
         engine=strategy.engine if strategy else None,
