@@ -182,7 +182,7 @@ AGENTS = [
     agents("a day's budget below a run's", {"a": AGENT}, error("config.json budget.usd_per_day", "One run may cost"),
            budget={"usd_per_run": 2, "usd_per_day": 1}),
     agents("a budget that the schedule exceeds", {"a": AGENT},
-           warning("config.json budget.usd_per_day", "6 runs a day come to 3.00 USD"), budget={"usd_per_day": 1}),
+           warning("config.json budget.usd_per_day", "6 runs a day: 3.00 USD a day"), budget={"usd_per_day": 1}),
 ]  # fmt: skip
 
 BROKEN = [*FILES, *KEYS, *RULES_BROKEN, *AGENTS]

@@ -265,7 +265,7 @@ async def test_costs_are_estimated_from_recorded_runs_of_which_they_are_known(as
     assert "the mean of 2 of 3 recorded runs" in said["basis"]
     (row,) = said["findings"]
     assert row[:2] == ["warning", "config.json budget.usd_per_day"]
-    assert "24 runs a day come to 3.60 USD at the 0.15 USD that runs cost" in row[2]
+    assert "24 runs a day: 3.60 USD a day at the 0.15 USD that runs cost" in row[2]
 
 
 async def test_a_cost_without_recorded_runs_is_unknown_and_never_0(ask: Ask, home: Path) -> None:
@@ -291,7 +291,42 @@ async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -
     config = {**CLAUDE, "interval": "1m", "budget": {"usd_per_day": 20}}
     said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
     assert said["basis"].startswith("1,440 runs a day; ")
-    assert "1,440 runs a day come to 720.00 USD at the 0.50 USD that a run may cost" in said["findings"][0][2]
+    assert "1,440 runs a day: 720.00 USD a day at the 0.50 USD that a run may cost" in said["findings"][0][2]
+
+
+@pytest.mark.parametrize(
+    ("cron", "said"),
+    [
+        ("0 8 * * *", "1 run a day; "),
+        ("0 8,20 * * *", "2 runs a day; "),
+        ("0 8 * * mon", "a run every 7 days; "),
+        ("0 0 1 1 *", "a run every 226 days; "),
+    ],
+)
+async def test_how_often_it_runs_is_told_as_people_say_it(ask: Ask, cron: str, said: str) -> None:
+    config = {"trading_pair": "BTC/USDT", "cron": cron}
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert answer["basis"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem", "remedy"),
+    [
+        ({"buy": "close > 0", "sell": "close > 0"}, "on 500 both held.", "Make buy and sell exclude each other."),
+        (
+            {"buy": "close / (volume - volume) > 1", "sell": "close < open"},
+            "on 500 one had no value, as after a division by zero.",
+            "Ask with IS NOT NULL first.",
+        ),
+    ],
+)
+async def test_why_rules_could_not_decide_is_told_with_what_helps(
+    ask: Ask, rules: dict[str, str], problem: str, remedy: str
+) -> None:
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    (row,) = [row for row in said["findings"] if row[1] == "config.json rules"]
+    assert row[2].endswith(f"4h candles: {problem}")
+    assert row[3] == remedy
 
 
 async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:

@@ -50,9 +50,9 @@ class Runs:
 
     def __str__(self) -> str:
         if self.awake is None:
-            return f"{_number(self.slots_per_day)} runs a day"
+            return _often(self.per_day, "run")
         held = f"wake held on {100 * self.awake:.3g} % of the last {self.candles} candles"
-        return f"{_number(self.per_day)} runs a day of {_number(self.slots_per_day)} slots, as {held}"
+        return f"{_often(self.per_day, 'run')} of {_often(self.slots_per_day, 'slot')}, as {held}"
 
 
 def estimate(strategy: Strategy, expected: Runs, costs: Costs | None) -> Estimate:
@@ -83,7 +83,7 @@ def budget_findings(strategy: Strategy, expected: Runs, costs: Costs | None) -> 
     elif a_day is not None and (mean or a_run) * Decimal(expected.per_day) > a_day:
         cost = f"at the {_usd(mean)} that runs cost" if mean else f"at the {_usd(a_run)} that a run may cost"
         total = _usd((mean or a_run) * Decimal(expected.per_day))
-        problem = f"{expected} come to {total} {cost}, more than {_usd(a_day)}: the rest is skipped."
+        problem = f"{expected}: {total} a day {cost}, more than {_usd(a_day)}; the rest is skipped."
         findings.append(warning(f"{place}.usd_per_day", problem, "Run less often, or raise it."))
     if mean is not None and mean > a_run:
         problem = f"Recorded runs cost {_usd(mean)} on average, more than the {_usd(a_run)} that one may cost."
@@ -100,5 +100,8 @@ def _usd(amount: Decimal) -> str:
     return f"{whole}.{cents[:2]}{cents[2:].rstrip('0') if amount < 1 else ''} USD"
 
 
-def _number(count: float) -> str:
-    return f"{count:,.0f}" if count >= 100 else f"{count:.3g}"
+def _often(per_day: float, what: str) -> str:
+    if per_day < 1:
+        return f"a {what} every {1 / per_day:,.3g} days" if per_day < 0.99 else f"1 {what} a day"
+    count = f"{per_day:,.0f}" if per_day >= 100 else f"{per_day:.3g}"
+    return f"{count} {what}{'' if count == '1' else 's'} a day"

@@ -20,12 +20,18 @@ _ANY = "close > 0"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How often rules held over a stretch of candles; `undecided` counts where both held or one had no value."""
+    """How often rules held over a stretch of candles; `both` where both did, `valueless` where one had no value."""
 
     candles: int
     buy: int
     sell: int
-    undecided: int
+    both: int
+    valueless: int
+
+    @property
+    def undecided(self) -> int:
+        """Where they could not decide."""
+        return self.both + self.valueless
 
     def __str__(self) -> str:
         return f"buy {self.buy}, sell {self.sell}, undecided {self.undecided} of {self.candles}"
@@ -82,8 +88,13 @@ def held_lately(rules: Rules, candles: "Candles") -> Held:
     from mcp_server.domain.rules.compiled import compile_rules
 
     rows = _without_warm_up(compile_rules(rules).series(candles))[-LATELY:]
-    undecided = sum(buy is None or sell is None or (buy and sell) for buy, sell in rows)
-    return Held(len(rows), sum(buy is True for buy, _ in rows), sum(sell is True for _, sell in rows), undecided)
+    return Held(
+        candles=len(rows),
+        buy=sum(buy is True for buy, _ in rows),
+        sell=sum(sell is True for _, sell in rows),
+        both=sum(buy is True and sell is True for buy, sell in rows),
+        valueless=sum(buy is None or sell is None for buy, sell in rows),
+    )
 
 
 def _without_warm_up(rows: "Sequence[tuple[bool | None, bool | None]]") -> "Sequence[tuple[bool | None, bool | None]]":
@@ -111,5 +122,8 @@ def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.
 
 
 def _undecided(held: Held, over: str) -> Finding:
-    problem = f"They could not decide on {held.undecided} {over}: both held, or one had no value."
-    return warning("config.json rules", problem, "Make buy and sell exclude each other.")
+    reasons = {"both held": held.both, "one had no value, as after a division by zero": held.valueless}
+    why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
+    remedies = {"Make buy and sell exclude each other.": held.both, "Ask with IS NOT NULL first.": held.valueless}
+    remedy = " ".join(remedy for remedy, count in remedies.items() if count)
+    return warning("config.json rules", f"They could not decide on {held.undecided} {over}: {why}.", remedy)
