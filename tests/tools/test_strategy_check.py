@@ -300,7 +300,10 @@ async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -
         ("0 8 * * *", "1 run a day; "),
         ("0 8,20 * * *", "2 runs a day; "),
         ("0 8 * * mon", "a run every 7 days; "),
-        ("0 0 1 1 *", "a run every 226 days; "),
+        ("0 0 1 1 *", "a run every 365 days; "),
+        ("0 0 1 * *", "a run every 30 days; "),
+        ("0 8 * * mon-fri", "a run every 1.4 days; "),
+        ("*/5 * * * *", "288 runs a day; "),
     ],
 )
 async def test_how_often_it_runs_is_told_as_people_say_it(ask: Ask, cron: str, said: str) -> None:
