@@ -238,6 +238,7 @@ def _checked(model: type[ModelT], value: Any, place: str, findings: list[Finding
         return model.model_validate(value)
     except ValidationError as invalid:
         for part in validation_parts(invalid, model):
-            where = f"{place} {part.where}" if part.where else place
+            parting = "." if " " in place else " "  # `config.json interval`, `agents.json price.tools`
+            where = f"{place}{parting}{part.where}" if part.where else place
             findings.append(error(where, part.problem, part.remedy))
         return None

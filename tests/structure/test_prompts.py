@@ -120,6 +120,8 @@ async def test_the_review_prompt_has_both_files_as_they_are(client: Client) -> N
     read = json.loads((examples_folder() / "btc-two-analysts" / "agents.json").read_text())
     config, agents = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
     assert (config["name"], agents) == ("btc-two-analysts", read)
+    version = json.loads(await resource(client, "strategy://btc-two-analysts"))["version"]
+    assert f"`replaces`\n   '{version}'" in page, "what changes meanwhile is not written over"
     with pytest.raises(MCPError, match="Did you mean 'rsi-reversion'"):
         await text(client, "review_strategy", strategy_name="rsi-revertion")
 

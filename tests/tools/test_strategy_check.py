@@ -54,7 +54,7 @@ async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_ca
         "config.json model",
         "config.json rules.indicators[0]",
         "config.json rules.buy",
-        "agents.json a description",
+        "agents.json a.description",
         "agents.json a.tools",
     }
     assert all(row[0] == "error" and row[2] and row[3] for row in said["findings"])
@@ -92,8 +92,8 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
     agents = {"watcher": {"description": "", "tools": ["get_prise"], "model": "gpt"}}
     said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
     assert {row[1] for row in said["findings"]} == {
-        "agents.json watcher description",
-        "agents.json watcher prompt",
+        "agents.json watcher.description",
+        "agents.json watcher.prompt",
         "agents.json watcher.model",
         "agents.json watcher.tools",
         "config.json budget.usd_per_day",
