@@ -386,6 +386,20 @@ async def test_a_write_that_says_what_it_replaces_replaces_nothing_else(ask: Ask
     ]
 
 
+async def test_a_write_that_would_make_a_paused_strategy_active_says_so(ask: Ask) -> None:
+    asked = {"strategy_name": "mine", "config": CONFIG}
+    await ask("write_strategy", **asked)
+    assert (await ask("write_strategy", **asked, dry_run=True))["findings"] == []
+    await ask("set_strategy_status", strategy_name="mine", status="paused")
+    told = ["warning", "config.json status", "It is paused now, and active again once this is written."]
+    said = await ask("write_strategy", **asked, dry_run=True)
+    assert [row[:3] for row in said["findings"]] == [told]
+    for status in ("paused", "active"):
+        config = {**CONFIG, "status": status}
+        assert (await ask("write_strategy", strategy_name="mine", config=config, dry_run=True))["findings"] == []
+    assert [row[:3] for row in (await ask("write_strategy", **asked))["findings"]] == [told]
+
+
 @pytest.mark.parametrize("version", ["../../mine", "/etc", "..", ".", "a/b"])
 async def test_a_version_that_is_a_path_reads_nothing(ask: Ask, version: str) -> None:
     await ask("write_strategy", strategy_name="mine", config=CONFIG)

@@ -11,11 +11,14 @@ from pydantic import Field
 from mcp_server.checking import gather
 from mcp_server.domain.checks.check import Report, check, findings_in
 from mcp_server.domain.checks.draft import draft
+from mcp_server.domain.finding import Finding, warning
 from mcp_server.domain.strategy import MOST_FINDINGS, InvalidStrategy, Parts, read_parts
+from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.strategy import Strategy
+    from mcp_server.storage.strategies import StrategyFolders
 
 
 class Checked(Answer):
@@ -56,8 +59,8 @@ async def write_strategy(
     synthesis_logic, rules {timeframe, indicators ["rsi(14)"], buy, sell}. agents: name -> {description, prompt, tools}.
     """
     parts, report = await _check(call, strategy_name, config, agents)
-    if other := await anyio.to_thread.run_sync(call.kit.strategies.other_than, strategy_name, replaces):
-        report = replace(report, findings=(other, *report.findings))
+    around = await anyio.to_thread.run_sync(_around, call.kit.strategies, parts, replaces)
+    report = replace(report, findings=(*around, *report.findings))
     strategy = parts.strategy
     if strategy is None or not report.valid:
         if not dry_run:
@@ -81,6 +84,19 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts
     facts = await gather(sound.strategy, call.kit.market, call.kit.journal, exchange, call.moment(None))
     report = await anyio.to_thread.run_sync(check, sound, facts)
     return parts, replace(report, findings=(*findings, *report.findings))
+
+
+def _around(folders: StrategyFolders, parts: Parts, replaces: str | None) -> list[Finding]:
+    """Find what is wrong with writing it in the place of what there is."""
+    found = [other] if (other := folders.other_than(parts.name, replaces)) else []
+    try:
+        status = folders.read(parts.name).config.status
+    except BadInput:
+        return found  # there is none, or none that could run
+    if status != "active" and "status" not in parts.raw:
+        problem = f"It is {status} now, and active again once this is written."
+        found.append(warning("config.json status", problem, f"Say 'status': {status!r} to leave it so."))
+    return found
 
 
 def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> Checked:
