@@ -9,12 +9,14 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 from mcp_server.domain.strategy import parse_strategy
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies import StrategyFolders
 from runner.build import outcome
 from runner.claude.building import Building
+from runner.show_build import designed
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
@@ -262,7 +264,7 @@ def test_what_was_written_before_the_budget_was_spent_stays_and_both_are_said(tr
     costly = Reply(calls=write(CONFIG, dry_run=True).calls, usage=COSTLY)
     done, _ = build(trader, home, [write(CONFIG), costly, costly], "--budget", "0.5")
     assert done.code == 0
-    assert "It stopped after that: The budget of 0.5 USD was spent." in done.out
+    assert "Mind: The budget of 0.5 USD was spent." in done.out
     assert written(home) == ["rsi-turn"]
 
 
@@ -275,6 +277,20 @@ def test_a_write_whose_answer_never_came_is_not_denied(home: Path) -> None:
     folders.write(parse_strategy("only-checked", CONFIG, None))
     said = outcome(building, folders)
     assert (said["status"], said["name"], said["engine"]) == ("written", "rsi-turn", "rules")
+
+
+@pytest.mark.parametrize("here", [None, {**CONFIG, "description": "another"}], ids=["nothing", "another"])
+def test_of_what_was_written_into_another_home_nothing_is_said_that_lies_here(home: Path, here: Any) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    if here:
+        folders.write(parse_strategy("rsi-turn", here, None))
+    there = parse_strategy("rsi-turn", CONFIG, None)
+    building = Building(written={"name": "rsi-turn", "version": there.version, "engine": "rules", "schedule": "4h"})
+    said = outcome(building, folders)
+    assert (said["status"], said["description"], said["run"]) == ("written", None, None)
+    assert said["why"] == "It lies in the home of the tool server, which is not the one here."
+    with open(os.devnull, "w") as nowhere:
+        designed(Console(file=nowhere), said)
 
 
 def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:

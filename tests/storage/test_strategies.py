@@ -112,9 +112,11 @@ def test_what_a_killed_write_had_not_brought_back_yet_comes_back_with_the_next(
     put(home, "mine", json.dumps(CONFIG))
     left = home / "strategies" / ".replacing-mine"
     left.mkdir()
-    (left / "config.json").write_text(json.dumps({**CONFIG, "description": "before"}))
+    before = {**CONFIG, "description": "before"}
+    (left / "config.json").write_text(json.dumps(before))
     (left / "notes.md").write_text("why I do this")
     folders.set_status("mine", "paused")
+    assert parse_strategy("mine", before, None).version in {kept.version for kept in folders.versions.of("mine")}
     assert (home / "strategies" / "mine" / "notes.md").read_text() == "why I do this"
     assert not left.exists()
 
