@@ -199,6 +199,12 @@ async def test_the_warm_up_of_a_young_market_is_not_undecided(ask: Ask) -> None:
     assert "undecided 489 of 489" in said["held"], "a value that never is there is no warm-up"
 
 
+async def test_a_condition_that_looks_far_back_is_given_the_candles_that_it_looks_at(ask: Ask) -> None:
+    rules = {"buy": "close > prev(prev(prev(close, 900), 900), 900)", "sell": "close < prev(close, 1000)"}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    assert said["held"].endswith(" undecided 0 of 500 4h candles")
+
+
 async def test_a_wake_condition_spares_runs_and_so_their_cost(ask: Ask, home: Path) -> None:
     record(home, "0.10", "0.10")
     asked = {"strategy_name": "mine", "agents": AGENTS, "dry_run": True}

@@ -71,11 +71,17 @@ def wake_rules(rules: Rules | None, wake: str) -> Rules:
     return Rules(timeframe=rules.timeframe if rules else None, indicators=rules.indicators if rules else (), buy=wake)
 
 
-def history(rules: Rules) -> int:
-    """Count the candles to look at: what valid rules need to be stable, and before that `LATELY`."""
+def history(rules: Rules, most: int) -> int:
+    """Count the candles to look at: what valid rules need to be stable, and before that `LATELY`.
+
+    Args:
+        rules: valid ones.
+        most: beyond so many an indicator may stay unsettled; what a condition looks back to is there all the same.
+    """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    return compile_rules(rules).history + LATELY
+    compiled = compile_rules(rules)
+    return LATELY + min(compiled.history, max(most - LATELY, compiled.reach + 1))
 
 
 def held_lately(rules: Rules, candles: "Candles") -> Held:
