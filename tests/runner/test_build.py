@@ -309,7 +309,8 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
         "after it has written": [write(CONFIG), Hang()],
     }
     steps = scripts[before]
-    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+    options = ["--json"] if before == "by SIGTERM" else []
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api, *options) as seen:
         if before == "while it asks":
             seen.until("answer of your own.")
         elif before == "after it has written":
@@ -331,9 +332,14 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
         assert "stopped; 'rsi-turn' was written before, and stays; what it cost is not known" in seen.shown
         assert written(home) == ["rsi-turn"]
         StrategyFolders(Home(home), examples_folder()).read("rsi-turn")
+        return
+    assert written(home) == []
+    if before == "by SIGTERM":
+        said = json.loads(seen.shown.splitlines()[-1])
+        assert (said["status"], said["cost_usd"]) == ("nothing_written", None)
+        assert said["why"] == "It was stopped, so what it cost is not known."
     else:
         assert "stopped; nothing was written; what it cost is not known" in seen.shown
-        assert written(home) == []
 
 
 @pytest.mark.parametrize(
