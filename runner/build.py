@@ -37,6 +37,7 @@ async def build(
     """
     environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
     check_ready(environment)
+    tell("did", f"designing, for {budget_usd:.2f} USD at most; Ctrl-C stops it")
     async with tool_server(settings) as address:
         try:
             with anyio.fail_after(PREPARE_S):

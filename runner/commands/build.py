@@ -54,7 +54,6 @@ def build(
         ask=ask,
         tell=partial(told, aside),
     )
-    told(aside, "did", f"designing, for {budget:.2f} USD at most; Ctrl-C stops it")
     try:
         anyio.run(work)
     except KeyboardInterrupt:
