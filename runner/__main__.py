@@ -14,7 +14,7 @@ from mcp_server.domain.strategy import Timeframe
 from mcp_server.domain.teaching import nearest
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
-from runner.commands import build, strategies
+from runner.commands import build, notify, strategies
 from runner.parts import Json, Parts, fail, print_json
 from runner.settings import load_settings
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 app.command()(build.build)
+app.command()(notify.notify)
 app.add_typer(strategies.app, name="strategies")
 
 Moment = Annotated[

@@ -23,6 +23,9 @@ from pydantic import SecretStr
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
 from runner.settings import CREDENTIALS, Settings
 
+KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_AS_OF", "TRADER_NOTIFY"))
+"""Of the environment, what a local server has no need of."""
+
 START_S = 30.0
 """How long a local server may take to say where it listens."""
 
@@ -46,7 +49,7 @@ async def tool_server(settings: Settings) -> AsyncIterator[Address]:
         yield Address(settings.server_url, settings.token)
         return
     token = SecretStr(secrets.token_urlsafe(24))
-    environment = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "TRADER_AS_OF")}
+    environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
     environment |= {"TRADER_HOME": str(settings.home), "TRADER_TOKEN": token.get_secret_value()}
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()

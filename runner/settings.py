@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
-from mcp_server.storage.setting_types import AsOf, Token, home_folder
+from mcp_server.storage.setting_types import Addresses, AsOf, Token, home_folder
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
     as_of: AsOf = None
     token: Token | None = None
+    notify: Addresses = ()
     credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
 

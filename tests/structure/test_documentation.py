@@ -21,12 +21,14 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
 from mcp_server.storage.queries.child import Question, answer
 from runner.__main__ import app
+from runner.notify.events import FIELDS
 from runner.settings import Settings as RunnerSettings
 from tests.structure.answers import BLOCKCHAIN, MARKET, PAGES, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 FORMAT = (ROOT / "strategies" / "README.md").read_text()
+NOTIFICATIONS = (ROOT / "docs" / "notifications.md").read_text()
 JOURNAL = (ROOT / "docs" / "journal.md").read_text()
 
 LATER = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,6 +71,14 @@ def test_the_journals_page_names_every_table_and_column(database: Database) -> N
         (row,) = [row for names, row in rows.items() if f"`{table}`" in names]
         if table not in ("series", "coverage"):
             assert f"`{column}`" in row, f"{table}.{column}"
+
+
+def test_the_page_of_notifications_names_every_event_and_each_of_its_parts() -> None:
+    rows = [row.split("|") for row in NOTIFICATIONS.splitlines() if row.startswith("| `")]
+    told = {row[1].strip().strip("`"): tuple(re.findall(r"`\$(\w+)`", row[3])) for row in rows if len(row) == 5}
+    assert told == FIELDS
+    (template,) = _blocks(NOTIFICATIONS, "text")
+    assert set(re.findall(r"\$(\w+)", template)) <= set(FIELDS["signal"])
 
 
 def test_the_formats_page_names_every_key_and_function() -> None:
