@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
-from uuid import uuid4
 
 from filelock import FileLock
 
 from mcp_server.storage.home import unwritable
+from mcp_server.storage.new_file import put_new
 from runner.notify.events import FIELDS, Kind
 
 KEPT = timedelta(days=90)
@@ -99,18 +99,10 @@ class NoticeBox:
         target = self._folder / notice.name
         if target.exists() or self.has_ended(notice):
             return False
-        fresh = self._folder / f"{uuid4().hex}.new"
         try:
-            _write(fresh, notice)
-            try:
-                os.link(fresh, target)  # unlike a rename this fails where another process was first
-            except FileExistsError:
-                return False
-            finally:
-                fresh.unlink(missing_ok=True)
+            return put_new(target, json.dumps(notice.as_json()).encode())
         except OSError as error:
             raise unwritable(target, error) from None
-        return True
 
     def has_ended(self, notice: Notice) -> bool:
         """True where a notice of this name was told, or lost, before."""
@@ -154,7 +146,7 @@ class NoticeBox:
             for file in folder.glob("*.json"):
                 if file.stat().st_mtime < (now - KEPT).timestamp():
                     file.unlink(missing_ok=True)
-        for file in self._folder.glob("*.new"):
+        for file in self._folder.glob(".*.new"):
             if file.stat().st_mtime < (now - timedelta(days=1)).timestamp():
                 file.unlink(missing_ok=True)
 
