@@ -13,7 +13,7 @@ from mcp_server.storage.queries.child import KINDS, Question, too_large, too_slo
 TIME_LIMIT_S = 5.0
 """What the query itself may take."""
 
-PATIENCE_S = 20.0
+PROCESS_S = 20.0
 """How long the process may take in all: it starts, waits up to 10 s for the file, copies, and answers."""
 
 _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH")
@@ -29,7 +29,7 @@ async def ask(question: Question) -> dict[str, Any]:
     """
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     command = [sys.executable, "-P", "-m", "mcp_server.storage.queries.child"]
-    with anyio.move_on_after(PATIENCE_S):
+    with anyio.move_on_after(PROCESS_S):
         done = await anyio.run_process(command, input=question.as_json().encode(), check=False, env=environment)
         return _read(done.stdout, done.stderr, done.returncode)
     raise too_slow(TIME_LIMIT_S)

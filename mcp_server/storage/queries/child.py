@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, TraderError
-from mcp_server.storage.database import Database
+from mcp_server.storage.database import PATIENCE_S, Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.answer import asked
 from mcp_server.storage.queries.check import check
@@ -38,7 +38,10 @@ KINDS: dict[str, type[TraderError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One query, as it goes to the process. `moment` is aware; `time_limit_s` is what the query itself may take."""
+    """One query, as it goes to the process. `moment` is aware.
+
+    `time_limit_s` is what the query itself may take, `patience_s` how long it waits for the file.
+    """
 
     home: Path
     sql: str
@@ -46,6 +49,7 @@ class Question:
     limit: int
     characters: int
     time_limit_s: float
+    patience_s: float = PATIENCE_S
 
     def as_json(self) -> str:
         """Give it as one line."""
@@ -57,6 +61,7 @@ class Question:
                 "limit": self.limit,
                 "characters": self.characters,
                 "time_limit_s": self.time_limit_s,
+                "patience_s": self.patience_s,
             }
         )
 
@@ -79,7 +84,7 @@ def answer(question: Question) -> dict[str, Any]:
     home = Home(question.home)
     with duckdb.connect(":memory:") as parser:
         checked = check(parser, question.sql, question.moment)
-    database = Database(home.database, prepare=home.prepare)
+    database = Database(home.database, prepare=home.prepare, patience_s=question.patience_s)
 
     def copy(connection: "duckdb.DuckDBPyConnection") -> None:
         with _stopped_after(question.time_limit_s, connection):
@@ -139,7 +144,8 @@ def bound() -> None:
     except ImportError:  # not on Windows: there DuckDB's limits and the parent's patience are all
         return
     for kind, most in ((resource.RLIMIT_AS, MOST_MEMORY_BYTES), (resource.RLIMIT_CPU, MOST_PROCESSOR_S)):
-        resource.setrlimit(kind, (most, most))
+        with suppress(ValueError, OSError):  # a system may have a lower one, or none of this kind
+            resource.setrlimit(kind, (most, most))
 
 
 def main() -> None:

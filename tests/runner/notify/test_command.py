@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mcp_server.errors import Misconfigured
+from runner.server import tool_server
 from runner.settings import load_settings
 from tests.rigs.receiver import receiver
 from tests.runner.conftest import Command
@@ -31,6 +33,13 @@ def test_a_test_notification_says_which_address_took_it(trader: Command) -> None
 def test_what_is_not_set_or_not_known_is_told(trader: Command) -> None:
     assert "TRADER_NOTIFY is not set" in trader("notify").err
     assert "Use one of signal, failure" in trader("notify", "signals").err
+
+
+async def test_a_local_tool_server_is_not_given_the_addresses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADER_NOTIFY", f"ntfy://{SECRET}/x")
+    async with tool_server(load_settings()):
+        (server,) = psutil.Process().children()
+        assert "TRADER_NOTIFY" not in server.environ()
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, text: str) -> list[str]:

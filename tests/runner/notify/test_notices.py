@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,6 +140,24 @@ async def test_a_service_that_hangs_stops_nobody_and_is_not_sent_the_same_again(
     await deliver(again, lambda: True)
     assert "did not arrive, or may not have (a): it did not answer" in again.problems()[0], "a restart forgets nothing"
     assert len(service.got) == 2
+
+
+async def test_a_service_that_breaks_off_may_have_taken_it(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(100_000)
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        told = notices(home, f"json://127.0.0.1:{listener.getsockname()[1]}")
+        add(told)
+        await deliver(told, lambda: waiting(home) == 0)
+        thread.join(ENOUGH_S)
+    (lost,) = ended(home, "lost")
+    assert (lost["state"], lost["why"]) == ("unknown", "it took the notification and did not answer")
 
 
 async def test_after_a_day_it_is_given_up_and_told(home: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.errors import BadInput, TraderError
+from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.ask import ask
 from mcp_server.storage.queries.child import Question
 from tests.storage.queries.conftest import NOW, Asked
+from tests.storage.test_database import held_by_a_shell
 
 REFUSED = [
     "SELECT * FROM read_csv('/etc/passwd')",
@@ -203,6 +204,13 @@ async def test_a_query_holds_the_file_only_while_it_copies(home: Path) -> None:
         with pytest.raises(BadInput, match="took longer"):
             await ask(Question(home, slow, NOW, 10, 200, 2.0))
         assert wrote
+
+
+async def test_a_file_that_another_program_holds_is_told_as_that(home: Path) -> None:
+    database = Database(Home(home).database, prepare=Home(home).prepare)
+    database.write(lambda c: c.execute("SELECT 1"))
+    with held_by_a_shell(database.path) as pid, pytest.raises(Retryable, match=f"process {pid}"):
+        await ask(Question(home, "SELECT 1", NOW, 10, 200, 1.0, 0.3))
 
 
 async def test_the_process_has_nothing_of_the_environment_that_is_secret(
