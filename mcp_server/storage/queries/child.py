@@ -20,7 +20,7 @@ from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, R
 from mcp_server.storage.database import PATIENCE_S, Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.answer import asked
-from mcp_server.storage.queries.check import check
+from mcp_server.storage.queries.check import Checked, check
 from mcp_server.storage.queries.snapshot import fill, lock
 from mcp_server.storage.queries.tables import TABLES, listed
 
@@ -82,8 +82,7 @@ def answer(question: Question) -> dict[str, Any]:
     import duckdb
 
     home = Home(question.home)
-    with duckdb.connect(":memory:") as parser:
-        checked = check(parser, question.sql, question.moment)
+    checked = _checked(question)
     database = Database(home.database, prepare=home.prepare, patience_s=question.patience_s)
 
     def copy(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -99,6 +98,18 @@ def answer(question: Question) -> dict[str, Any]:
         raise too_slow(question.time_limit_s) from None
     except (duckdb.OutOfMemoryException, MemoryError):
         raise too_large() from None
+    except duckdb.Error as error:
+        raise _explained(str(error)) from None
+
+
+def _checked(question: Question) -> Checked:
+    import duckdb
+
+    try:
+        with duckdb.connect(":memory:") as parser:
+            return check(parser, question.sql, question.moment)
+    except UnicodeEncodeError:
+        raise BadInput("The query holds half of a character (a lone surrogate). Write the whole of it.") from None
     except duckdb.Error as error:
         raise _explained(str(error)) from None
 

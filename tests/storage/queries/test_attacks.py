@@ -126,6 +126,7 @@ REFUSED = [
     "SELECT x'41'::BLOB AS bytes",
     "SELECT error('x')",
     "\u202eSELECT 1",
+    "SELECT '\ud83d'",
     ";",
     "   ",
     "-- nothing",
