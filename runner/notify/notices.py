@@ -97,10 +97,11 @@ class Notices:
         while self._services and not stop.is_set():
             try:
                 await self._look(stop)
-                self._problems.pop("deliver", None)
-            except (OSError, TraderError) as error:
-                self._problems["deliver"] = f"Notifications cannot be delivered at present: {error}"
-                logger.warning("%s", self._problems["deliver"])
+                self._remember("deliver", None)
+            except Exception as error:  # what tells of trouble must not be one: it is told, and tried again
+                cause = _root(error)
+                self._remember("deliver", f"Notifications cannot be delivered at present: {cause}")
+                logger.warning("%s", self._problems["deliver"], exc_info=not isinstance(cause, OSError | TraderError))
             with anyio.move_on_after(self._patience.look_s):
                 await stop.wait()
 
@@ -194,7 +195,7 @@ class Notices:
         lost = self._box.lost(now - timedelta(days=2))
         named = ", ".join(notice.key for notice in lost[-3:])
         why = next((d.why for notice in reversed(lost) for d in notice.deliveries.values() if d.state != "sent"), "")
-        text = f"{len(lost)} notifications of the last two days did not arrive, or may not have ({named}): {why}."
+        text = f"Of the last two days' notifications {len(lost)} did not arrive, or may not have ({named}): {why}."
         self._remember("lost", text if lost else None)
 
     def _remember(self, about: str, problem: str | None) -> None:
@@ -202,6 +203,13 @@ class Notices:
             self._problems.pop(about, None)
         else:
             self._problems[about] = problem
+
+
+def _root(error: BaseException) -> BaseException:
+    """Find the error itself inside of the groups that task groups wrap around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _minute(moment: datetime) -> str:
