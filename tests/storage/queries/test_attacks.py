@@ -161,7 +161,7 @@ def test_deep_nesting_and_large_numbers_of_parts_are_refused_or_answered(asked: 
 BOMBS = [
     "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a",
     "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(100000) c WHERE a.range + b.range = c.range",
-    "SELECT length(lpad('x', 600000000, 'y'))",
+    "SELECT length(lpad('x', 200000000, 'y'))",
     "SELECT len(range(1000000000))",
     "SELECT len(list(i)) FROM range(10000000000) t(i)",
     "SELECT length(string_agg('abcdefghijklmnopqrst' || i)) FROM range(10000000000) t(i)",
@@ -181,7 +181,7 @@ async def test_what_would_take_too_much_is_stopped(recorded: Path, sql: str) -> 
     began = time.monotonic()
     with pytest.raises(BadInput, match=r"took longer than|too much memory|cannot be answered"):
         await ask(Question(recorded, sql, NOW, 10, 200, 0.5))
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30, "it ends by itself after 20 s at the latest"
 
 
 async def test_a_query_holds_the_file_only_while_it_copies(home: Path) -> None:
