@@ -66,6 +66,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
         default_exchange=settings.exchange,
         as_of=settings.as_of,
         tool_names={name: bool(file.annotations.read_only_hint) for name, file in files.items()},
+        home=home,
     )
 
     @asynccontextmanager

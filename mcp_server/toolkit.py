@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
+    from mcp_server.storage.home import Home
     from mcp_server.storage.journal import Journal
     from mcp_server.storage.strategies import StrategyFolders
 
@@ -74,8 +75,11 @@ class Kit:
     default_exchange: str
     as_of: datetime | None
     tool_names: dict[str, bool]
+    home: Home
     drawing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
     """How many charts are drawn at a time: each takes a processor and some 30 MB while it lasts."""
+    querying: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
+    """How many queries of the journal are answered at a time: each is a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from anyio.streams.text import TextReceiveStream
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
 from runner.settings import CREDENTIALS, Settings
+
+KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_AS_OF", "TRADER_NOTIFY"))
+"""Of the environment, what a local server has no need of."""
 
 START_S = 30.0
 """How long a local server may take to say where it listens."""
@@ -65,7 +69,7 @@ async def local_server(
     Raises:
         Retryable: it did not start; the text says why.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "TRADER_AS_OF")}
+    environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
     environment |= {"TRADER_HOME": str(settings.home)}
     environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}
     if settings.as_of is not None:
@@ -139,14 +143,32 @@ class Tools:
         Raises:
             UpstreamRejected: the tool answered with an error; the text is the tool's own.
         """
+        result = await self._called(name, arguments)
+        if result.structured_content is None:
+            raise UpstreamRejected(f"{name} gave no answer")
+        answer: dict[str, Any] = result.structured_content
+        return answer
+
+    async def picture(self, name: str, arguments: dict[str, Any]) -> bytes:
+        """Call a tool that draws and give its picture, a PNG.
+
+        Raises:
+            UpstreamRejected: the tool answered with an error, or without a picture.
+        """
+        result = await self._called(name, arguments)
+        for block in result.content:
+            if isinstance(block, ImageContent) and block.mime_type == "image/png":
+                return b64decode(block.data)
+        raise UpstreamRejected(f"{name} gave no picture")
+
+    async def _called(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
         result = await self._client.call_tool(
             name, {key: value for key, value in arguments.items() if value is not None}
         )
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-        if result.is_error or result.structured_content is None:
+        if result.is_error:
             raise UpstreamRejected(text or f"{name} gave no answer")
-        answer: dict[str, Any] = result.structured_content
-        return answer
+        return result
 
 
 @asynccontextmanager

@@ -58,6 +58,8 @@ class Entry:
     reasoning: str | None
     error: str | None
     cost_usd: Decimal | None
+    scheduled_at: datetime | None = None
+    slots: int = 1
 
     @property
     def said(self) -> str | None:
@@ -185,7 +187,7 @@ def enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> 
 
 def entry(row: tuple[Any, ...]) -> Entry:
     """Read one row of the query of `Journal.entries`."""
-    times = {5, 6, 7}
+    times = {5, 6, 7, 14}
     values = [value.replace(tzinfo=UTC) if i in times and value is not None else value for i, value in enumerate(row)]
     values[4] = Status(values[4])
     return Entry(*values)
