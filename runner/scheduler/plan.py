@@ -17,6 +17,9 @@ MOST_ROWS = 20
 SKIP_GRACE_S = 60
 """How late a slot may be with the policy `skip`, unless its strategy says: busy, not absent."""
 
+LEAST_GRACE_S = 5
+"""No strategy can ask for less: a claim takes a moment, and then none of its slots would ever run."""
+
 MOST_GRACE = timedelta(days=1)
 """How late one may be with the policy `run_latest` at most, unless its strategy says; else until the next slot."""
 
@@ -83,7 +86,7 @@ def missed(config: Config, after: datetime, until: datetime, absent: str) -> Seq
 def grace_of(config: Config, slot: datetime) -> timedelta:
     """Say how late the run of a slot may begin."""
     if config.misfire.grace_s is not None:
-        return timedelta(seconds=config.misfire.grace_s)
+        return timedelta(seconds=max(config.misfire.grace_s, LEAST_GRACE_S))
     if config.misfire.policy == "skip":
         return timedelta(seconds=SKIP_GRACE_S)
     return min(next_slot(config, slot) - slot, MOST_GRACE)
