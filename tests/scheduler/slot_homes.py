@@ -1,7 +1,7 @@
 """A home with strategies by rules, its slots told row by row, and the moments of one morning."""
 
 import json
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -27,18 +27,23 @@ def at(text: str) -> datetime:
 
 
 def strategy(name: str = "s", **config: Any) -> Strategy:
-    return parse_strategy(name, {"trading_pair": "BTC/USD", "rules": {"buy": "close > 1"}, **config}, None)
+    return parse_strategy(
+        name, {"trading_pair": "BTC/USD", "rules": {"timeframe": "1h", "buy": "close > 1"}, **config}, None
+    )
 
 
 def hourly(name: str = "s", **config: Any) -> Strategy:
     return strategy(name, interval="1h", **config)
 
 
-def write(home: Path, what: Strategy) -> None:
-    """Write a strategy's folder by hand."""
-    folder = home / "strategies" / what.name
+def write(home: Path, what: Strategy | str, changed_at: datetime | None = None) -> None:
+    """Write a strategy's folder by hand, or break the one of a name; it looks as if done at a moment, None: now."""
+    folder = home / "strategies" / (what if isinstance(what, str) else what.name)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(what.config_json()))
+    file = folder / "config.json"
+    file.write_text("{" if isinstance(what, str) else json.dumps(what.config_json()))
+    if changed_at is not None:
+        os.utime(file, (changed_at.timestamp(), changed_at.timestamp()))
 
 
 def claim(what: Strategy, after: str, run: str | None, *passed: SlotRow) -> Claim:
@@ -91,6 +96,15 @@ class Machine:
         )
         return [(status, _short(first), _short(last), slots) for status, first, last, slots in rows]
 
+    def doubled(self, name: str = "s") -> int:
+        """Count the rows of a strategy that begin before the one before them has ended: slots accounted for twice."""
+        rows = self.ask(
+            "SELECT e.scheduled_at, e.scheduled_until FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+            "WHERE s.name = ? ORDER BY e.scheduled_at, e.scheduled_until",
+            name,
+        )
+        return sum(later[0] <= before[1] for before, later in pairwise(rows))
+
     def reasons(self, name: str = "s") -> list[str | None]:
         """Tell why each of them ended as it did, in order."""
         rows = self.ask(
@@ -99,11 +113,6 @@ class Machine:
             name,
         )
         return [why for (why,) in rows]
-
-
-def overlaps(rows: Sequence[tuple[str, str, str, int]]) -> list[tuple[str, str, str, int]]:
-    """Give the rows that begin before the one before them has ended: a slot that was accounted for twice."""
-    return [later for before, later in pairwise(rows) if later[1] <= before[2]]
 
 
 def _short(moment: datetime) -> str:
