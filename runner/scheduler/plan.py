@@ -78,8 +78,8 @@ def plan(config: Config, after: datetime, now: datetime, absent: str) -> Plan | 
 
 
 def missed(config: Config, after: datetime, until: datetime, absent: str) -> Sequence[Passed]:
-    """Give the rows of all slots later than `after` that were due at `until`, none of which is run."""
-    found = overdue(config, after, until, keep=MOST_ROWS)
+    """Give the rows of all slots later than `after` up to `until`, also of one whose run was to begin after it."""
+    found = overdue(config, after, due_at(config, until), keep=MOST_ROWS)
     return [] if found is None else _missed(found.count, found.first, found.last, absent)
 
 

@@ -19,7 +19,7 @@ from runner.scheduler.roster import Listed
 
 logger = logging.getLogger(__name__)
 
-EDITED = "Nothing ran at the time, and the schedule was changed since."
+EDITED = "It had not run when the schedule was changed."
 
 
 class Slated:

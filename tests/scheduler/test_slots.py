@@ -14,7 +14,7 @@ from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import migrations
 from mcp_server.storage.slots import OVERLAP, LastSlot, Spent
-from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed, strategy
+from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
 from tests.storage.test_database import held_by_a_shell
 
 WHAT = hourly()
