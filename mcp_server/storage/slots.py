@@ -229,7 +229,7 @@ class SlotBook:
                 if spent.ended + 2 * spent.reserved + limits.run > most:
                     waits = Admission("wait", _over(spent, limits.run, most, scope), scope)
             if waits is None:
-                slot_rows.reserve(connection, execution_id, limits.run)
+                slot_rows.reserve(connection, execution_id, limits.run, now)
             return waits or Admission("yes")
 
         return self.database.write(work)
