@@ -4,7 +4,7 @@ import json
 import random
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,6 +28,7 @@ from runner.server import Address, tool_server
 from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
 from tests.runner.claude_runs import strategy as agents
+from tests.runner.conftest import Command
 from tests.scheduler.slot_homes import at, hourly
 
 DAY = timedelta(days=1)
@@ -308,13 +309,14 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
 
         with anyio.fail_after(90):
             async with tool_server(parts.settings) as address, anyio.create_task_group() as tasks:
-                with suppress(BaseException):
+                try:
                     tasks.start_soon(run, address)
-                    await anyio.to_thread.run_sync(api.arrived.wait, 60)
+                    assert await anyio.to_thread.run_sync(api.arrived.wait, 60)
                     tasks.start_soon(run, address)
                     tasks.start_soon(run, address)
-                    await anyio.to_thread.run_sync(clock.somebody_waits.wait, 60)
-                go_on.set()
+                    assert await anyio.to_thread.run_sync(clock.somebody_waits.wait, 60)
+                finally:
+                    go_on.set()
     assert [each.outcome.status for each in ended] == [Status.SUCCESS, Status.SUCCESS, Status.SKIPPED_BUDGET]
     costs = [each.outcome.cost_usd for each in ended]
     assert costs[0] == costs[1]
@@ -324,3 +326,14 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
     assert "USD are spent today" in (ended[2].outcome.error or "")
     midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     assert parts.book.spent(midnight - DAY, midnight + DAY) == Spent(2 * costs[0], Decimal(0))
+
+
+@pytest.mark.slow
+def test_a_manual_run_obeys_the_budget_of_the_day(dip: Strategy, trader: Command, home: Path) -> None:
+    with ScriptedMessagesApi({}) as api:
+        names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "TRADER_BUDGET_USD_PER_DAY": "0.49"}
+        done = trader("run", dip.name, "--as-of", AS_OF.isoformat(), "--json", **names)
+    assert (done.code, done.json["status"], done.json["signal"]) == (1, "skipped_budget", None)
+    assert "this run may cost 0.50: together more than the 0.49 of TRADER_BUDGET_USD_PER_DAY" in done.json["error"]
+    assert done.json["cost_usd"] == 0
+    assert api.requests == [], "nothing was asked"

@@ -85,6 +85,15 @@ async def test_a_clock_that_was_days_ahead_doubles_nothing_and_the_schedule_goes
     assert sum(slots for _, _, _, slots in machine.slots()) == 20, "three days and four hours, each slot once"
 
 
+async def test_a_start_after_a_clock_that_was_days_ahead_goes_on_from_the_present(home: Path) -> None:
+    machine = Machine(home)
+    write(home, strategy(interval="4h"))
+    async with driven(machine, at("11:59:30")) as up:
+        await up.set(at("08T12:00:10"))
+    async with driven(machine, at("12:10:00")) as up:
+        assert up.schedulers[0].slate.next_due() == at("16:00:05")
+
+
 async def test_two_runners_on_one_home_run_each_slot_once(home: Path) -> None:
     machine = Machine(home)
     write(home, strategy(interval="1m"))
