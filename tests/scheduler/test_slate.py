@@ -9,6 +9,7 @@ import pytest
 from mcp_server.domain.strategy import Strategy
 from tests.scheduler.hand_driven import driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
+from tests.storage.test_database import held_by_a_shell
 
 EDITED = "It had not run when the schedule was changed."
 
@@ -180,3 +181,61 @@ async def test_a_folder_that_is_broken_from_the_beginning_is_not_scheduled_until
         await up.on(2)
         await up.set(at("10:00:05"))
     assert machine.slots() == [("abstained", "10:00", "10:00", 1)]
+
+
+async def test_a_folder_that_goes_while_the_database_is_held_is_not_scheduled_after_it(home: Path) -> None:
+    machine = Machine(home, patience_s=0.05)
+    write(home, hourly())
+    async with driven(machine, at("08:59:59")) as up:
+        await up.on(6)
+        with held_by_a_shell(machine.home.database):
+            shutil.rmtree(home / "strategies" / "s")
+            await up.on(2)
+        await up.on(2)
+        await up.set(at("10:00:05"))
+        assert up.schedulers[0].problems() == []
+    assert machine.slots() == [("abstained", "09:00", "09:00", 1)]
+    assert machine.book.standings()["s"].config is None
+
+
+async def test_an_edit_while_the_database_is_held_is_taken_over_after_it(home: Path) -> None:
+    machine = Machine(home, patience_s=0.05)
+    write(home, hourly())
+    async with driven(machine, at("08:59:59")) as up:
+        await up.on(6)
+        with held_by_a_shell(machine.home.database):
+            write(home, strategy(interval="30m"))
+            await up.on(2)
+        await up.on(2)
+        await up.set(at("09:30:05"))
+    assert up.engine.ran == [at("09:00"), at("09:30")]
+
+
+async def test_a_version_that_cannot_be_kept_is_told_and_ends_nothing(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly())
+    versions = home / "strategies" / ".versions"
+    versions.write_text("in the way")
+    async with driven(machine, at("08:59:50")) as up:
+        assert "cannot be written" in up.schedulers[0].problems()[0]
+        versions.unlink()
+        await up.on(2)
+        await up.on(13)
+    assert up.engine.ran == [at("09:00")]
+
+
+async def test_two_runners_that_both_see_an_edit_account_for_each_slot_once(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly(offset_s=600))
+    async with driven(machine, at("08:59:59"), runners=2) as up:
+        await up.set(at("09:05:00"))
+        write(home, strategy(interval="5m"))
+        await up.on(5)
+        for _ in range(3):
+            await up.on(300)
+    assert machine.slots() == [
+        ("missed", "09:00", "09:00", 1),
+        ("abstained", "09:10", "09:10", 1),
+        ("abstained", "09:15", "09:15", 1),
+        ("abstained", "09:20", "09:20", 1),
+    ]
