@@ -131,3 +131,17 @@ async def test_while_another_program_holds_the_database_slots_are_missed_for_tha
         ("abstained", "12:03", "12:03", 1),
     ]
     assert "The journal could not be written from 2026-01-05 12:02" in str(machine.reasons()[1])
+
+
+async def test_a_start_while_the_database_is_held_schedules_once_it_is_free(home: Path) -> None:
+    machine = Machine(home, patience_s=0.05)
+    write(home, hourly())
+    async with driven(machine, at("08:59:30")) as up:
+        await up.on(36)
+    with held_by_a_shell(machine.home.database):
+        async with driven(machine, at("11:00:30")) as up:
+            assert up.engine.ran == []
+            assert "No slot is claimed since 11:00:30 UTC" in up.schedulers[0].problems()[0]
+    async with driven(machine, at("11:01:30")) as up:
+        assert up.engine.ran == [at("11:00")]
+    assert [row[:2] for row in machine.slots()] == [("abstained", "09:00"), ("missed", "10:00"), ("abstained", "11:00")]

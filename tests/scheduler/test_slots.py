@@ -166,6 +166,39 @@ def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_i
     assert third.book.failures("s", 5) == 0, "what a kill ends is no failure of its strategy"
 
 
+CLAIMS_AND_WAITS = """
+import sys
+from pathlib import Path
+from tests.scheduler.slot_homes import Machine, at, claim, hourly
+machine = Machine(Path(sys.argv[1]))
+machine.book.open()
+machine.book.claim([claim(hourly(), "11:00", "12:00")], at("12:00"))
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_runner_that_is_killed_outright_is_accounted_for_by_the_next_and_its_slot_is_not_run_again(
+    one: Machine,
+) -> None:
+    command = [sys.executable, "-c", CLAIMS_AND_WAITS, str(one.root)]
+    runner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == b"claimed\n"
+    one.journal.settle()
+    assert one.slots() == [("running", "12:00", "12:00", 1)], "it is alive"
+    runner.kill()
+    runner.wait(10)
+    runner.stdin.close()
+    runner.stdout.close()
+    assert one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == [], "nobody has looked yet"
+    one.journal.settle()
+    assert [row[:2] for row in one.slots()] == [("error", "12:00"), ("skipped_overlap", "13:00")]
+    assert len(one.book.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started) == 1
+    assert one.book.claim([claim(WHAT, "11:00", "12:00")], at("14:00")).started == []
+
+
 def test_a_runner_that_ends_rightly_leaves_nothing_to_settle(one: Machine) -> None:
     (claimed,) = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
     one.journal.finish(claimed, HELD, at("12:01"))
