@@ -239,3 +239,32 @@ async def test_two_runners_that_both_see_an_edit_account_for_each_slot_once(home
         ("abstained", "09:15", "09:15", 1),
         ("abstained", "09:20", "09:20", 1),
     ]
+
+
+async def test_a_folder_that_comes_back_with_its_old_dates_has_missed_nothing_while_it_was_away(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("08:00"))
+    async with driven(machine, at("08:59:59")) as up:
+        await up.on(6)
+        (home / "strategies" / "s").rename(home / "elsewhere")
+        await up.on(2)
+    async with driven(machine, at("10:30:00")) as up:
+        await up.set(at("12:30:00"))
+        (home / "elsewhere").rename(home / "strategies" / "s")
+        await up.on(2)
+        await up.set(at("13:00:05"))
+    assert [row[:2] for row in machine.slots()] == [("abstained", "09:00"), ("abstained", "13:00")]
+
+
+async def test_a_paused_strategy_whose_older_file_is_put_back_has_missed_nothing(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("08:00"))
+    async with driven(machine, at("08:59:59")) as up:
+        await up.on(6)
+        write(home, hourly(status="paused"))
+        await up.on(2)
+        await up.set(at("12:30:00"))
+        write(home, hourly(), at("08:00"))
+        await up.on(2)
+        await up.set(at("13:00:05"))
+    assert [row[:2] for row in machine.slots()] == [("abstained", "09:00"), ("abstained", "13:00")]
