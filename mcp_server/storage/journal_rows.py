@@ -97,7 +97,7 @@ def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: dat
         _json(strategy.agents_json()),
         strategy.version,
     ]
-    row = connection.execute("SELECT id, version FROM strategies WHERE name = ?", [strategy.name]).fetchone()
+    row = connection.execute("SELECT id, version, status FROM strategies WHERE name = ?", [strategy.name]).fetchone()
     if row is None:
         row = connection.execute(
             "INSERT INTO strategies (description, status, interval, config, agents, version, name, created_at, "
@@ -105,7 +105,7 @@ def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: dat
             [*said, strategy.name, naive(now), naive(now)],
         ).fetchone()
         assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
-    elif row[1] != strategy.version:
+    elif row[1:] != (strategy.version, strategy.config.status):  # its folder may have gone, and come back
         connection.execute(
             "UPDATE strategies SET description = ?, status = ?, interval = ?, config = ?, agents = ?, version = ?, "
             "updated_at = ? WHERE id = ?",

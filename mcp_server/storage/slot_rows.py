@@ -165,16 +165,21 @@ def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datet
         "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
         "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
         "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
-        "WHERE e.started_at >= $1 AND e.started_at < $2 AND ($3 IS NULL OR s.name = $3)",
+        # The first condition is there for speed alone: by it, all other days need not be read.
+        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
+        "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
+        "AND ($3 IS NULL OR s.name = $3)",
         [naive(since), naive(until), name],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Spent(*row)
 
 
-def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal) -> None:
-    """Note the most that a run may cost; from here on it counts as spent."""
-    connection.execute("UPDATE executions SET reserved_usd = ? WHERE id = ?", [usd, execution_id])
+def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal, now: datetime) -> None:
+    """Note the most that a run may cost; from here on it counts as spent, on the day of this moment."""
+    connection.execute(
+        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]
+    )
 
 
 def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> int:

@@ -82,8 +82,8 @@ class Change:
 class Claims:
     """What came of claims: `started` are to be run.
 
-    `behind` has the strategies whose slots another runner has accounted for further than the claim knew, and up to
-    when: nothing was written for these, and the rest is to be claimed anew.
+    `behind` has the strategies whose slots are accounted for further than the claim knew, by another runner or before
+    a clock went astray, and up to when: nothing was written for these, and the rest is to be claimed anew.
     """
 
     started: Sequence[Claimed]
@@ -184,10 +184,14 @@ class SlotBook:
             if until is not None and claim.after < until <= now + ASTRAY:
                 behind[strategy.name] = until
                 continue
+            known = taken.get(strategy_id, [])
+            if (reached := _reached(claim, known)) is not None:
+                behind[strategy.name] = reached
+                continue
             if version != strategy.version:
                 strategy_id = mirror(connection, strategy, now)
             for row in _rows(claim, overlaps=strategy_id in running):
-                if _taken(row, taken.get(strategy_id, [])):
+                if _taken(row, known):
                     continue
                 new = NewRow(strategy_id, strategy, row, self._key())
                 rows.append(new)
@@ -225,7 +229,7 @@ class SlotBook:
                 if spent.ended + 2 * spent.reserved + limits.run > most:
                     waits = Admission("wait", _over(spent, limits.run, most, scope), scope)
             if waits is None:
-                slot_rows.reserve(connection, execution_id, limits.run)
+                slot_rows.reserve(connection, execution_id, limits.run, now)
             return waits or Admission("yes")
 
         return self.database.write(work)
@@ -277,6 +281,15 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
 def _taken(row: SlotRow, known: Sequence[SlotRow]) -> bool:
     """True where a slot of a row has one already: after a clock that went far astray, say."""
     return any(each.first <= row.last and each.last >= row.first for each in known)
+
+
+def _reached(claim: Claim, known: Sequence[SlotRow]) -> datetime | None:
+    """Give the last slot that has a row, where a row that is to stand for many begins at or before it and ends later.
+
+    After a clock that went far astray, say: those beyond it have no row, and are to be counted anew.
+    """
+    many = [row for row in claim.passed if row.slots > 1]
+    return max((each.last for row in many for each in known if row.first <= each.last < row.last), default=None)
 
 
 def _over(spent: Spent, run: Decimal, most: Decimal, scope: Literal["strategy", "everyone"]) -> str:

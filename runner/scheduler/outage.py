@@ -19,6 +19,8 @@ class Outage:
     def note(self, outcome: Outcome, now: datetime) -> None:
         """Note how a run that asked Claude has ended."""
         if outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT):
+            if self.until is not None and now < self.until:
+                return  # it was under way already: of one outage, runs that go on together all fail
             self.failures += 1
             self.until = now + min(FIRST * 2 ** min(self.failures - 1, 10), MOST)
             self.why = outcome.error or ""

@@ -187,6 +187,7 @@ class Scheduler:
             for name in changed:
                 self.roster.forget(name)
             raise
+        self.slate.looked_at = now
         for name in changed:
             listed = self.roster.listed.get(name)
             if listed is not None and listed.problem is not None:

@@ -19,7 +19,7 @@ from runner.scheduler.roster import Listed
 
 logger = logging.getLogger(__name__)
 
-EDITED = "Nothing ran at the time, and the schedule was changed since."
+EDITED = "It had not run when the schedule was changed."
 
 
 class Slated:
@@ -46,6 +46,8 @@ class Slate:
         self._standings: dict[str, Standing] | None = None
         self.slated: dict[str, Slated] = {}
         self.started = False
+        self.looked_at: datetime | None = None
+        """When the folders were last looked at, and all of what they said was taken over."""
 
     async def remembered(self) -> dict[str, Strategy]:
         """Give the strategies as they last ran before this program started, where that is kept.
@@ -105,7 +107,8 @@ class Slate:
         if listed is None or listed.strategy is None:
             return Change(name, None, None, ()) if known and known.config is not None else None
         strategy = listed.strategy
-        changed_at = min(listed.changed_at, now)
+        # A file may be put back with its old dates: at the last look it was not there.
+        changed_at = min(max(listed.changed_at, self.looked_at or listed.changed_at), now)
         until = slated.accounted_until if slated else known.accounted_until if known else now
         if until - now > ASTRAY:
             until = now
