@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import BudgetReached, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.storage import slot_rows
 from mcp_server.storage.database import Database
@@ -101,11 +101,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and whose budget says so."""
+    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and which budget says so."""
 
     answer: Literal["yes", "wait", "no"]
     why: str = ""
-    scope: Literal["strategy", "everyone"] = "everyone"
+    budget: BudgetReached | None = None
 
 
 @dataclass(slots=True)
@@ -224,10 +224,11 @@ class SlotBook:
                 if most is None:
                     continue
                 spent = slot_rows.spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
+                reached = BudgetReached(scope, spent.ended + spent.reserved, most)
                 if spent.ended + limits.run > most:
-                    return Admission("no", _over(spent, limits.run, most, scope), scope)
+                    return Admission("no", _over(spent, limits.run, most, scope), reached)
                 if spent.ended + 2 * spent.reserved + limits.run > most:
-                    waits = Admission("wait", _over(spent, limits.run, most, scope), scope)
+                    waits = Admission("wait", _over(spent, limits.run, most, scope), reached)
             if waits is None:
                 slot_rows.reserve(connection, execution_id, limits.run, now)
             return waits or Admission("yes")

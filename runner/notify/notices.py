@@ -20,7 +20,7 @@ from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import TraderError
 from mcp_server.storage.home import Home
 from runner.notify.box import Delivery, Notice, NoticeBox, file_name
-from runner.notify.events import Kind
+from runner.notify.events import Event, Kind
 from runner.notify.service import TIME_LIMIT_S, Service, services
 from runner.notify.wording import worded
 
@@ -79,6 +79,10 @@ class Notices:
             return False
         self._problems.pop("add", None)
         return added
+
+    def tell(self, event: Event) -> bool:
+        """Note an event to be told, as `add` does."""
+        return self.add(*event)
 
     def problems(self) -> list[str]:
         """Give, as sentences for people, what keeps notifications from arriving; no address is in them."""

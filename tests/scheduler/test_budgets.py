@@ -15,7 +15,7 @@ import anyio.to_thread
 import duckdb
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import BudgetReached, Outcome, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -114,7 +114,8 @@ def test_a_run_alone_is_admitted_where_its_limit_fits(
     said = ledger.book.admit(ledger.start("a", NOON).execution_id, "a", limits, NOON)
     assert said.answer == answer_
     if answer_ == "no":
-        assert said.scope == scope
+        assert said.budget is not None
+        assert said.budget.scope == scope
         assert "0.00 USD are spent today (UTC), and this run may cost 0.51: together more than the 0.50" in said.why
 
 
@@ -123,7 +124,7 @@ def test_beside_a_run_that_goes_on_there_must_be_room_for_its_last_turn_too(ledg
     limits = Limits(usd("0.50"), None, usd("1.50"))
     assert ledger.book.admit(first.execution_id, "a", limits, NOON) == Admission("yes")
     waits = ledger.book.admit(second.execution_id, "b", replace(limits, everyone=usd("1.49")), NOON)
-    assert (waits.answer, waits.scope) == ("wait", "everyone")
+    assert (waits.answer, waits.budget) == ("wait", BudgetReached("everyone", usd("0.50"), usd("1.49")))
     assert "0.50 are reserved by runs that go on" in waits.why
     assert ledger.book.admit(second.execution_id, "b", limits, NOON) == Admission("yes")
     assert ledger.book.spent(at("00:00"), at("06T00:00")) == Spent(usd("0"), usd("1.00"))
@@ -148,7 +149,10 @@ def test_a_strategys_budget_counts_its_own_runs_and_everyones_counts_all(ledger:
     fourth = ledger.start("a", NOON)
     own = ledger.book.admit(fourth.execution_id, "a", Limits(usd("0.6"), usd("0.99"), usd("1.70")), NOON)
     everyones = ledger.book.admit(fourth.execution_id, "a", Limits(usd("0.6"), usd("1.00"), usd("1.69")), NOON)
-    assert [(own.answer, own.scope), (everyones.answer, everyones.scope)] == [("no", "strategy"), ("no", "everyone")]
+    assert own.budget is not None
+    assert everyones.budget is not None
+    said = [(own.answer, own.budget.scope), (everyones.answer, everyones.budget.scope)]
+    assert said == [("no", "strategy"), ("no", "everyone")]
 
 
 def test_an_unknown_cost_counts_as_the_runs_limit(ledger: Ledger) -> None:

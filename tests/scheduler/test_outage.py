@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import BudgetReached, Outcome, Status
 from runner.scheduler.outage import Outage
 from tests.scheduler.slot_homes import HELD, at
 
@@ -64,7 +64,7 @@ def test_a_run_that_claude_answered_ends_the_outage(outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     "outcome",
     [
-        Outcome(Status.SKIPPED_BUDGET, error="no room", budget="everyone"),
+        Outcome(Status.SKIPPED_BUDGET, error="no room", budget=BudgetReached("everyone", Decimal(5), Decimal(5))),
         Outcome(Status.SKIPPED_STALE, error="too late"),
         Outcome(Status.MISSED, error="the runner stopped", not_its_own=True),
     ],
