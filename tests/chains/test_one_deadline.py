@@ -1,7 +1,7 @@
 """A call has one deadline, however many questions it consists of: by then it answers in part, or says what is wrong."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,14 @@ from tests.rigs.esplora import StandInEsplora
 from tests.rigs.rpc_proxy import RpcProxy
 from tests.tools.conftest import Told
 
-SHORT_S = 2.0
-"""In place of the 29 seconds that a call may take."""
-
-SOON_S = SHORT_S + 1.5
+LATE_S = 4.0
+"""So much later than it should a call may end here, where the machine has other work."""
 
 
-@pytest.fixture(autouse=True)
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolkit, "WORK_S", SHORT_S)
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let a call take so many seconds in place of 29."""
+    return lambda seconds: monkeypatch.setattr(toolkit, "WORK_S", seconds)
 
 
 @pytest.fixture
@@ -44,29 +43,35 @@ def asked(town: Town) -> dict[str, Any]:
 
 
 async def test_a_scan_after_a_slow_question_gives_the_part_that_there_was_time_for(
-    home: Path, town: Town, slow: RpcProxy, asked: dict[str, Any]
+    home: Path, town: Town, slow: RpcProxy, asked: dict[str, Any], short: Callable[[float], None]
 ) -> None:
+    short(6.0)  # less than a scan leaves to what comes after it: it ends with its first piece
     slow.silent_s, slow.log_blocks = 0.25, 40
     async with asking(home, {"ethereum": [slow.url]}, town.chain.now_ms) as ask:
         began = time.monotonic()
         said = await ask("get_whale_activity", **asked)
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < 6.0 + LATE_S
     assert not said["complete"]
     assert "A scan takes at most 17 s, less where what came before it was slow" in said["note"]
 
 
 async def test_an_endpoint_too_slow_for_any_part_is_a_clear_error(
-    home: Path, town: Town, slow: RpcProxy, asked: dict[str, Any]
+    home: Path, town: Town, slow: RpcProxy, asked: dict[str, Any], short: Callable[[float], None]
 ) -> None:
+    short(2.0)
     slow.silent_s = 0.8
     async with asking(home, {"ethereum": [slow.url]}, town.chain.now_ms) as ask:
         began = time.monotonic()
         with pytest.raises(Told, match=r"get_whale_activity did not end within 2 seconds\. Try again, or ask for less"):
             await ask("get_whale_activity", **asked)
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < 2.0 + LATE_S
 
 
-async def test_a_price_that_does_not_come_costs_only_the_dollars(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_price_that_does_not_come_costs_only_the_dollars(
+    home: Path, monkeypatch: pytest.MonkeyPatch, short: Callable[[float], None]
+) -> None:
+    short(3.5)
+
     async def never(*_: Any) -> None:
         await anyio.sleep_forever()
 
@@ -77,5 +82,5 @@ async def test_a_price_that_does_not_come_costs_only_the_dollars(home: Path, mon
         async with asking(home, {"bitcoin": [bitcoin.url]}, bitcoin.now_ms) as ask:
             began = time.monotonic()
             said = await ask("get_network_status", chain="bitcoin")
-            assert time.monotonic() - began < SOON_S
+            assert time.monotonic() - began < 3.5 + LATE_S
             assert (said["block"], said["transfer_fee_usd"], said["note"]) == (19, None, "No price in dollars of BTC.")
