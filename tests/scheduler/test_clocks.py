@@ -119,7 +119,9 @@ async def test_a_clock_before_a_strategy_was_made_is_wrong_and_takes_nothing_bac
     async with driven(machine, at("08:59:30")) as up:
         await up.on(36)
         await up.set(at("12:30:00"))
+        before = machine.slots()
         await up.set(at("12:30:00") - timedelta(days=9000))
+        assert machine.slots() == before
         await up.set(at("12:40:00"))
     assert [row[:2] for row in machine.slots()][-4:] == [
         ("abstained", "09:00"),
