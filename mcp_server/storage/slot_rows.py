@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,31 @@ def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
         "SELECT DISTINCT strategy_id FROM executions WHERE status = 'running' AND \"trigger\" = 'schedule'"
     ).fetchall()
     return frozenset(row[0] for row in rows)
+
+
+def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: datetime) -> dict[str, datetime]:
+    """Remove what a clock beyond `astray` said of slots later than `now`: that they had not run.
+
+    Runs stay. So does everything of a strategy that was made after `now`: then it is the present clock that is wrong.
+    Give the strategies that were accounted for so far ahead, by name, and up to when they are now.
+    """
+    rows = connection.execute(
+        "SELECT id, name FROM strategies WHERE accounted_until > ? AND created_at <= ?", [naive(astray), naive(now)]
+    ).fetchall()
+    gone = connection.execute(
+        "DELETE FROM executions WHERE \"trigger\" = 'schedule' AND list_contains(?, status) AND scheduled_until > ? "
+        "AND completed_at > ? AND list_contains(?, strategy_id) RETURNING strategy_id, scheduled_at",
+        [[*_NOT_RUN], naive(now), naive(astray), [each for each, _ in rows]],
+    ).fetchall()
+    until = {each: now for each, _ in rows}
+    for strategy_id, first in gone:
+        until[strategy_id] = min(until[strategy_id], _aware(first) - timedelta(microseconds=1))
+    if until:
+        set_accounted(connection, until)
+    return {name: until[each] for each, name in rows}
+
+
+_NOT_RUN = (Status.MISSED, Status.SKIPPED_STALE, Status.SKIPPED_OVERLAP)
 
 
 @dataclass(frozen=True, slots=True)

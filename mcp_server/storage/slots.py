@@ -1,7 +1,8 @@
 """The slots of a home: each is claimed before it runs, by a row that no two runners can both write.
 
 Rows are the truth: a slot that has one is never given another, whoever asks and whatever the clock says. What the
-scheduler notes of a strategy only says where to go on.
+scheduler notes of a strategy only says where to go on. One thing alone is taken back: that a slot still to come had
+been missed, as a clock that was days ahead has it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -161,6 +162,16 @@ class SlotBook:
                 slot_rows.set_standing(connection, strategy_id, change.standing)
 
         self.database.write(work)
+
+    def take_back(self, now: datetime) -> Mapping[str, datetime]:
+        """Remove what a clock that was far ahead said of slots that are still to come, as if they had been missed.
+
+        Give the strategies of which that was so, by name, and up to when they are accounted for.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was removed.
+        """
+        return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
 
     def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:
         """Give slots their rows, all of them or none; give those that are this runner's to run.

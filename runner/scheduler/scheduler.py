@@ -268,8 +268,6 @@ class Scheduler:
         elif now < before - timedelta(seconds=TICK_S):
             back_s = (before - now).total_seconds()
             logger.warning("the clock was set back by %.0f s; slots that have run are not run again", back_s)
-            if self.slate.set_right(now):
-                logger.warning("the clock was far ahead; the schedule goes on from %s", now)
 
     def _why_absent(self, now: datetime) -> str:
         if self._held is not None and self._held_since is not None:

@@ -70,28 +70,65 @@ async def test_a_clock_that_was_weeks_behind_at_start_loses_and_doubles_nothing(
     assert sum(slots for _, _, _, slots in late) == 31
 
 
-async def test_a_clock_that_was_days_ahead_doubles_nothing_and_the_schedule_goes_on(home: Path) -> None:
+EARLIER = [("missed", f"{hour}:00", f"{hour}:00", 1) for hour in range(13, 20)]
+
+
+async def test_after_a_clock_that_was_days_ahead_the_slots_of_these_days_run(home: Path) -> None:
     machine = Machine(home)
-    write(home, strategy(interval="4h"))
+    write(home, hourly())
     async with driven(machine, at("11:59:30")) as up:
         await up.on(36)
         await up.set(at("08T12:00:10"))
-        await up.set(at("12:00:20"))
-        assert up.schedulers[0].slate.next_due() == at("16:00:05"), "not in three days"
-        await up.set(at("08T16:00:10"))
+        assert machine.slots()[1] == ("missed", "13:00", "07T16:00", 52)
+        await up.set(at("20:30:00"))
         await up.on(1)
-    assert up.engine.ran == [at("12:00"), at("08T12:00"), at("08T16:00")]
-    assert machine.doubled() == 0
-    assert sum(slots for _, _, _, slots in machine.slots()) == 20, "three days and four hours, each slot once"
+        assert up.engine.ran == [at("12:00"), at("08T12:00"), at("20:00")]
+        for hour in ("21:00", "22:00"):
+            await up.set(at(f"{hour}:10"))
+        await up.set(at("08T16:00:10"))
+        for _ in range(3):
+            await up.on(1)
+    rows = machine.slots()
+    ran = [("abstained", f"{hour}:00", f"{hour}:00", 1) for hour in (20, 21, 22)]
+    assert rows[: 1 + 7 + 3] == [("abstained", "12:00", "12:00", 1), *EARLIER, *ran]
+    assert up.engine.ran.count(at("08T12:00")) == 1, "what did run has its row, and is not run again"
+    assert (machine.doubled(), sum(slots for _, _, _, slots in rows)) == (0, 77), "each slot once"
 
 
 async def test_a_start_after_a_clock_that_was_days_ahead_goes_on_from_the_present(home: Path) -> None:
     machine = Machine(home)
-    write(home, strategy(interval="4h"))
+    write(home, hourly())
     async with driven(machine, at("11:59:30")) as up:
+        await up.on(36)
         await up.set(at("08T12:00:10"))
-    async with driven(machine, at("12:10:00")) as up:
-        assert up.schedulers[0].slate.next_due() == at("16:00:05")
+    async with driven(machine, at("20:30:00")) as up:
+        await up.on(1)
+        assert up.engine.ran == [at("20:00")]
+        assert up.schedulers[0].slate.next_due() == at("21:00:05")
+    assert machine.slots() == [
+        ("abstained", "12:00", "12:00", 1),
+        *EARLIER,
+        ("abstained", "20:00", "20:00", 1),
+        ("abstained", "08T12:00", "08T12:00", 1),
+    ]
+
+
+async def test_a_clock_before_a_strategy_was_made_is_wrong_and_takes_nothing_back(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly())
+    async with driven(machine, at("08:59:30")) as up:
+        await up.on(36)
+        await up.set(at("12:30:00"))
+        before = machine.slots()
+        await up.set(at("12:30:00") - timedelta(days=9000))
+        assert machine.slots() == before
+        await up.set(at("12:40:00"))
+    assert [row[:2] for row in machine.slots()][-4:] == [
+        ("abstained", "09:00"),
+        ("missed", "10:00"),
+        ("missed", "11:00"),
+        ("abstained", "12:00"),
+    ]
 
 
 async def test_two_runners_on_one_home_run_each_slot_once(home: Path) -> None:

@@ -134,6 +134,28 @@ def test_a_clock_that_was_set_back_doubles_nothing_and_loses_nothing(one: Machin
     assert one.slots() == [("success", hour, hour, 1) for hour in ("12:00", "13:00", "14:00")]
 
 
+def test_of_what_a_clock_days_ahead_has_written_only_what_is_still_to_come_and_did_not_run_is_taken_back(
+    one: Machine,
+) -> None:
+    one.adopt(WHAT, at("11:30"))
+    one.book.claim([claim(WHAT, "11:30", None, missed("12:00"))], at("12:10"))
+    to_come = [missed("16:00"), missed("20:00"), missed("21:00"), missed("22:00", "08T11:00", slots=62)]
+    one.book.claim([claim(WHAT, "12:00", "08T12:00", *to_come)], at("08T12:00:10"))
+    kept = one.slots()
+    assert one.book.take_back(at("07T20:30")) == {}, "less than a day ahead"
+    assert one.book.take_back(at("04T20:30")) == {}, "before it was made"
+    assert one.slots() == kept
+    assert one.book.take_back(at("20:30")) == {"s": at("20:30")}
+    assert [row[:2] for row in one.slots()] == [
+        ("missed", "12:00"),
+        ("missed", "16:00"),
+        ("missed", "20:00"),
+        ("running", "08T12:00"),
+    ]
+    assert one.book.standings()["s"].accounted_until == at("20:30")
+    assert one.book.take_back(at("20:30")) == {}
+
+
 def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one: Machine) -> None:
     """A clock that went far astray made the scheduler forget up to when slots are accounted for: the rows know."""
     run_slot(one, "04:00", "03:00")
