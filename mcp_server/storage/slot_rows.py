@@ -221,12 +221,13 @@ def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> i
     return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
 
 
-def last_signals(connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
-    """Give the last signal that each strategy's slots have given, by name."""
+def last_signals(connection: "duckdb.DuckDBPyConnection", before: int) -> dict[str, str]:
+    """Give the last signal that each strategy's slots have given before an execution, by name."""
     rows = connection.execute(
         "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
         "JOIN executions e ON e.id = r.execution_id JOIN strategies s ON s.id = e.strategy_id "
-        "WHERE e.\"trigger\" = 'schedule' GROUP BY s.name"
+        "WHERE e.\"trigger\" = 'schedule' AND e.id < ? GROUP BY s.name",
+        [before],
     ).fetchall()
     return dict(rows)
 

@@ -262,13 +262,13 @@ class SlotBook:
         """
         return self.database.read(lambda connection: slot_rows.failures(connection, name, most))
 
-    def last_signals(self) -> dict[str, str]:
-        """Give the last signal of each strategy's slots, by name.
+    def last_signals(self, before: int) -> dict[str, str]:
+        """Give the last signal of each strategy's slots before an execution, by name.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
         """
-        return self.database.read(slot_rows.last_signals)
+        return self.database.read(lambda connection: slot_rows.last_signals(connection, before))
 
     def last_slots(self) -> dict[str, LastSlot]:
         """Give how the latest slots of each strategy ended, by name.

@@ -89,7 +89,7 @@ class Aftermath:
         self.tell(broken_edit(name, f"{state} {problem}"))
 
     async def _signal(self, ended: Ended, signal: SignalName) -> None:
-        before = await self._last_signal(ended.strategy.name)
+        before = await self._last_signal(ended.strategy.name, ended.claimed.execution_id)
         if self._signals is not None:
             self._signals[ended.strategy.name] = signal
         if (event := signal_changed(ended.strategy, ended.executed, before)) is not None:
@@ -97,11 +97,11 @@ class Aftermath:
         if before != signal or signal != "HOLD" or ended.claimed.run.engine == "claude":
             await self.report(ended.strategy, ended.executed)
 
-    async def _last_signal(self, name: str) -> SignalName | None:
+    async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
         """Give what a strategy said before: from the journal when first asked, from then on as it was said here."""
         if self._signals is None:
             try:
-                self._signals = await anyio.to_thread.run_sync(self.book.last_signals)
+                self._signals = await anyio.to_thread.run_sync(self.book.last_signals, execution_id)
             except TraderError as error:
                 logger.warning("what was said before is not known: %s", error)
                 return None

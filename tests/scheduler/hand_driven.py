@@ -27,13 +27,14 @@ DECIDED = Outcome(Status.ABSTAINED, error="It did run.", **NOTHING_SPENT)
 
 @dataclass
 class Engine:
-    """Stands in for the engines: each run abstains at once."""
+    """Stands in for the engines: each run ends at once, as an abstention unless told otherwise."""
 
     ran: list[datetime] = field(default_factory=list)
+    outcome: Outcome = DECIDED
 
     async def __call__(self, claimed: Claimed, _: object) -> Outcome:
         self.ran.append(claimed.run.as_of)
-        return DECIDED
+        return self.outcome
 
 
 @dataclass

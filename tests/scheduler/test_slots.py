@@ -281,7 +281,7 @@ def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: 
     }
     run_slot(one, "13:00", "12:00", FAILED)
     assert one.book.last_slots()["s"] == LastSlot(at("13:00"), 1, "error", None, "it broke")
-    assert one.book.last_signals() == {"s": "HOLD"}
+    assert one.book.last_signals(1_000) == {"s": "HOLD"}
 
 
 def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
