@@ -4,6 +4,7 @@ import argparse  # typer takes too long to import: a host that starts this waits
 import sys
 
 from mcp_server.errors import TraderError
+from mcp_server.parent import Parent
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
     from mcp_server.settings import load_settings
 
@@ -47,7 +49,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     from mcp_server.http import serve
 
     token = settings.token.get_secret_value() if settings.token else None
-    serve(server, arguments.host, arguments.port, token, with_parent=arguments.with_parent)
+    serve(server, arguments.host, arguments.port, token, parent)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import hmac
 import ipaddress
 import socket
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,6 +12,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import JSONResponse
 
 from mcp_server.errors import Misconfigured
+from mcp_server.parent import Parent
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -34,7 +34,7 @@ def check_exposure(host: str, token: str | None) -> None:
         )
 
 
-def serve(server: "MCPServer[Any]", host: str, port: int, token: str | None, *, with_parent: bool) -> None:
+def serve(server: "MCPServer[Any]", host: str, port: int, token: str | None, parent: Parent | None) -> None:
     """Serve until SIGINT or SIGTERM. The address that it listens on is printed on standard output.
 
     Args:
@@ -42,7 +42,7 @@ def serve(server: "MCPServer[Any]", host: str, port: int, token: str | None, *, 
         host: an address of this machine.
         port: a TCP port; 0 takes a free one.
         token: what callers must send as a bearer token, or None.
-        with_parent: also end when standard input closes, as it does when the process that started this one is gone.
+        parent: with it the serving ends, too; None: it goes on.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.
@@ -62,8 +62,8 @@ def serve(server: "MCPServer[Any]", host: str, port: int, token: str | None, *, 
     )
     config = uvicorn.Config(WithToken(app, token), log_level="warning", lifespan="on", timeout_graceful_shutdown=5)
     running = uvicorn.Server(config)
-    if with_parent:
-        threading.Thread(target=_end_with_input, args=(running,), daemon=True).start()
+    if parent is not None:
+        parent.then(lambda: setattr(running, "should_exit", True))
     sys.stdout.write(f"http://{address}{PATH}\n")
     sys.stdout.flush()
     anyio.run(running.serve, [listener])
@@ -106,12 +106,6 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host!r} port {port}: {error}. Choose another --host or --port."
         ) from None
     return listener
-
-
-def _end_with_input(running: uvicorn.Server) -> None:
-    while sys.stdin.buffer.read(4096):
-        pass
-    running.should_exit = True
 
 
 def _is_loopback(host: str) -> bool:

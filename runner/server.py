@@ -4,14 +4,14 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx2
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
@@ -22,6 +22,7 @@ from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
+from runner.overheard import overhearing
 from runner.settings import CREDENTIALS, Settings
 
 KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_AS_OF", "TRADER_NOTIFY"))
@@ -55,7 +56,7 @@ async def tool_server(settings: Settings) -> AsyncIterator[Address]:
 
 @asynccontextmanager
 async def local_server(
-    settings: Settings, host: str, port: int, token: SecretStr | None, *, heard: bool = False
+    settings: Settings, host: str, port: int, token: SecretStr | None, tell: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[tuple[Address, Process]]:
     """Start a tool server that ends with this block, or with this process; give where it answers, and its process.
 
@@ -64,7 +65,7 @@ async def local_server(
         host: the address that it listens on.
         port: the port; 0 takes a free one.
         token: what callers must send, or None.
-        heard: what it writes to standard error goes to this program's; else it is kept for the error text.
+        tell: is given each line that it writes to standard error, in a thread.
 
     Raises:
         Retryable: it did not start; the text says why.
@@ -75,14 +76,21 @@ async def local_server(
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
-    with tempfile.TemporaryFile() as errors:
+    with overhearing(tell) as overheard:
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if heard else errors, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=overheard.writing,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this program alone: it lets runs end, and they need the server
         )
+        overheard.given()
         try:
             url = await _first_line(process)
             if not url.startswith("http"):
-                why = "it says why above" if heard else _said(errors) or "it said nothing"
+                await _end(process)
+                why = (await anyio.to_thread.run_sync(overheard.last)) or "it said nothing"
                 raise Retryable(f"The local tool server did not start: {why}")
             yield Address(_reachable(url), token), process
         finally:
@@ -92,11 +100,6 @@ async def local_server(
 def _reachable(url: str) -> str:
     """Give the address by which this machine reaches a server that listens on all of its addresses."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-
-
-def _said(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    return errors.read()[-2000:].decode("utf-8", "replace").strip()
 
 
 async def _first_line(process: Process) -> str:

@@ -51,6 +51,7 @@ class Database:
         self._prepare = prepare
         self._patience_s = patience_s
         self._gave_up_at = -HELD_S
+        self._hurried = False
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
         self._waiting: list[tuple[Work[Any], Future[Any]]] = []
@@ -59,6 +60,10 @@ class Database:
     def path(self) -> Path:
         """The file."""
         return self._path
+
+    def hurry(self) -> None:
+        """Wait no longer than `SHORT_PATIENCE_S` from now on, also where a wait has begun: this program is ending."""
+        self._hurried = True
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return what it returns.
@@ -229,13 +234,18 @@ class Database:
         """Wait for the file where another process holds it."""
         import stamina
 
-        stamina.instrumentation.set_on_retry_hooks(())  # that it waits for its turn is no news, least of all on stdout
+        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
+        stamina.instrumentation.set_on_retry_hooks(())
 
-        in_vain = time.monotonic() - self._gave_up_at < HELD_S
+        in_vain = self._hurried or time.monotonic() - self._gave_up_at < HELD_S
         patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
+
+        def worth_waiting(error: Exception) -> bool:
+            return isinstance(error, _Held) and (in_vain or not self._hurried)
+
         try:
             for attempt in stamina.retry_context(
-                on=_Held, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
+                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
             ):
                 with attempt:
                     connection = connect()

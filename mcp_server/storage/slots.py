@@ -133,6 +133,10 @@ class SlotBook:
             self._presence.close(forget=forget)
             self._presence = None
 
+    def hurry(self) -> None:
+        """Wait for a journal that another process holds no longer than a moment: this runner is ending."""
+        self.database.hurry()
+
     def standings(self) -> dict[str, Standing]:
         """Give what the scheduler knows of each strategy, by name.
 
