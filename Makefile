@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark load soak memory image live answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test lint types check benchmark crash load soak memory image live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ check: test lint types  ## all that CI checks
 
 benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+crash: $(VENV)/dev.stamp  ## kill `claude-trader up` 200 times at random moments, and account for every slot
+	$(BIN)/python -m tests.scheduler.crash_harness --cycles 200 --seed 1
 
 load: $(VENV)/dev.stamp  ## how late runs begin with 100 and with 2,000 strategies every minute: 12 minutes
 	$(BIN)/python -m tests.benchmarks.scheduler_load 100 3

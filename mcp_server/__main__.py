@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 
 from mcp_server.errors import TraderError
+from mcp_server.parent import Parent
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
     from mcp_server.settings import load_settings
 
@@ -53,7 +55,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     database = Database(home.database, prepare=home.prepare)
     health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
     server = build_server(settings, database=database)
-    serve(server, health, settings, arguments.host, arguments.port, with_parent=arguments.with_parent)
+    serve(server, health, settings, arguments.host, arguments.port, parent)
 
 
 if __name__ == "__main__":

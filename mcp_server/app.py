@@ -69,6 +69,7 @@ def build_server(
         default_exchange=settings.exchange,
         as_of=settings.as_of,
         tool_names={name: bool(file.annotations.read_only_hint) for name, file in files.items()},
+        home=home,
     )
 
     @asynccontextmanager

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from runner.show import plain
+
 HIDDEN = "[secret]"
 SHORTEST = 6
 """A secret shorter than this would blot out ordinary words."""
@@ -40,6 +42,7 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 hide,
+                *([_harmless] if human else []),
                 written,
             ],
         )
@@ -48,6 +51,11 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("runner").setLevel(logging.INFO)
+
+
+def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Take out what steers a terminal: errors quote exchanges, models and files."""
+    return {key: plain(value).plain if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _hiding(secrets: list[str]) -> Processor:

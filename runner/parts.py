@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mcp_server.storage.database import Database
+from mcp_server.storage.database import PATIENCE_S, Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal import Journal
 from mcp_server.storage.slots import SlotBook
@@ -17,12 +17,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 
 
 class Parts:
-    """The parts that commands work with, made once a command needs them."""
+    """The parts that commands work with, made once a command needs them.
 
-    def __init__(self) -> None:
+    `patience_s` is how long they wait for a journal that another process holds.
+    """
+
+    def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
         self.settings: Settings = load_settings()
         self.home = Home(self.settings.home)
-        self.database = Database(self.home.database, prepare=self.home.prepare)
+        self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
         self.strategies = StrategyFolders(self.home, examples_folder())
         self.journal = Journal(self.database, self.home)
         self.book = SlotBook(self.database, self.home)

@@ -4,24 +4,29 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx2
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
+from runner.overheard import overhearing
 from runner.settings import CREDENTIALS, Settings
+
+KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_AS_OF", "TRADER_NOTIFY"))
+"""Of the environment, what a local server has no need of."""
 
 START_S = 30.0
 """How long a local server may take to say where it listens."""
@@ -51,7 +56,7 @@ async def tool_server(settings: Settings) -> AsyncIterator[Address]:
 
 @asynccontextmanager
 async def local_server(
-    settings: Settings, host: str, port: int, token: SecretStr | None, *, heard: bool = False
+    settings: Settings, host: str, port: int, token: SecretStr | None, tell: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[tuple[Address, Process]]:
     """Start a tool server that ends with this block, or with this process; give where it answers, and its process.
 
@@ -60,26 +65,33 @@ async def local_server(
         host: the address that it listens on.
         port: the port; 0 takes a free one.
         token: what others must send, or None.
-        heard: what it writes to standard error goes to this program's; else it is kept for the error text.
+        tell: is given each line that it writes to standard error, in a thread.
 
     Raises:
         Retryable: it did not start; the text says why.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "TRADER_AS_OF")}
+    environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
     own = SecretStr(secrets.token_urlsafe(24))  # a runner's calls are not counted with those of others
     environment |= {"TRADER_HOME": str(settings.home), "TRADER_RUNNER_TOKEN": own.get_secret_value()}
     environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
-    with tempfile.TemporaryFile() as errors:
+    with overhearing(tell) as overheard:
         process = await anyio.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if heard else errors, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=overheard.writing,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this program alone: it lets runs end, and they need the server
         )
+        overheard.given()
         try:
             url = await _first_line(process)
             if not url.startswith("http"):
-                why = "it says why above" if heard else _said(errors) or "it said nothing"
+                await _end(process)
+                why = (await anyio.to_thread.run_sync(overheard.last)) or "it said nothing"
                 raise Retryable(f"The local tool server did not start: {why}")
             yield Address(_reachable(url), own), process
         finally:
@@ -89,11 +101,6 @@ async def local_server(
 def _reachable(url: str) -> str:
     """Give the address by which this machine reaches a server that listens on all of its addresses."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-
-
-def _said(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    return errors.read()[-2000:].decode("utf-8", "replace").strip()
 
 
 async def _first_line(process: Process) -> str:
@@ -140,14 +147,32 @@ class Tools:
         Raises:
             UpstreamRejected: the tool answered with an error; the text is the tool's own.
         """
+        result = await self._called(name, arguments)
+        if result.structured_content is None:
+            raise UpstreamRejected(f"{name} gave no answer")
+        answer: dict[str, Any] = result.structured_content
+        return answer
+
+    async def picture(self, name: str, arguments: dict[str, Any]) -> bytes:
+        """Call a tool that draws and give its picture, a PNG.
+
+        Raises:
+            UpstreamRejected: the tool answered with an error, or without a picture.
+        """
+        result = await self._called(name, arguments)
+        for block in result.content:
+            if isinstance(block, ImageContent) and block.mime_type == "image/png":
+                return b64decode(block.data)
+        raise UpstreamRejected(f"{name} gave no picture")
+
+    async def _called(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
         result = await self._client.call_tool(
             name, {key: value for key, value in arguments.items() if value is not None}
         )
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-        if result.is_error or result.structured_content is None:
+        if result.is_error:
             raise UpstreamRejected(text or f"{name} gave no answer")
-        answer: dict[str, Any] = result.structured_content
-        return answer
+        return result
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
-from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
+from mcp_server.storage.setting_types import Addresses, AsOf, ChainUrls, Token, home_folder
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
@@ -30,11 +30,16 @@ class Settings(BaseSettings):
     chain_urls: ChainUrls = Field(default_factory=dict)
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     max_claude_runs: int | None = Field(default=None, ge=1, le=100)
+    notify: Addresses = ()
     credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
     def secrets(self) -> list[str]:
         """Give what must never be shown."""
-        hidden = [self.token, *(value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL")]
+        hidden = [
+            self.token,
+            *self.notify,
+            *(value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL"),
+        ]
         return [value.get_secret_value() for value in hidden if value is not None]
 
 

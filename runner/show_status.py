@@ -11,7 +11,15 @@ from mcp_server.storage.slots import LastSlot, Spent
 from runner.show import COLOURS, minute, plain
 from runner.status import Row, Status
 
-QUIET = {"skipped_gate", "success"}
+QUIET = {"skipped_gate", "success", "running"}
+
+NEVER_CUT = ("next", "last", "outcome")
+"""The columns that are shown whole, however narrow the terminal."""
+
+SPACES = 14
+"""Between all columns together."""
+
+MOST_NAME, MOST_SCHEDULE, LEAST_WHY, LEAST_NAMES = 28, 24, 12, 16
 
 
 def status(console: Console, found: Status) -> None:
@@ -63,18 +71,23 @@ def _usd(spent: Spent | None) -> str:
 
 
 def _table(found: Status, width: int) -> Table:
+    rows = sorted(found.rows, key=lambda row: (row.due is None, row.due or found.now, row.name))
+    whole = [[_next(row, found), _last(row.last, found), _outcome(row)] for row in rows]
+    uncut = sum(max(len(title), *(len(cells[place]) for cells in whole)) for place, title in enumerate(NEVER_CUT))
+    room = max(width - uncut - SPACES, LEAST_NAMES)
+    schedule = min(max(len("schedule"), *(len(row.schedule) for row in rows)), max(room // 3, 8), MOST_SCHEDULE)
+    name = min(max(len("strategy"), *(len(row.name) for row in rows)), room - schedule, MOST_NAME)
+    why = room - schedule - name - 3
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("strategy", no_wrap=True, max_width=28)
-    table.add_column("schedule", no_wrap=True)
-    table.add_column("next", no_wrap=True)
-    table.add_column("last", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    room = max(width - 84, 0)
-    if room >= 12:
-        table.add_column("why", no_wrap=True, max_width=room)
-    for row in sorted(found.rows, key=lambda row: (row.due is None, row.due or found.now, row.name)):
-        why = [plain(_why(row))] if room >= 12 else []
-        table.add_row(plain(row.name), row.schedule, _next(row, found), _last(row.last), _outcome(row), *why)
+    table.add_column("strategy", no_wrap=True, max_width=name)
+    table.add_column("schedule", no_wrap=True, max_width=schedule)
+    for title in NEVER_CUT:
+        table.add_column(title, no_wrap=True)
+    if why >= LEAST_WHY:
+        table.add_column("why", no_wrap=True, max_width=why)
+    for row, cells in zip(rows, whole, strict=True):
+        more = [plain(_why(row))] if why >= LEAST_WHY else []
+        table.add_row(plain(row.name), row.schedule, *cells, *more)
     return table
 
 
@@ -84,8 +97,14 @@ def _next(row: Row, found: Status) -> Text:
     return Text(f"in {_ago(row.due - found.now)}", "" if found.alive else "dim")
 
 
-def _last(last: LastSlot | None) -> str:
-    return "never" if last is None else minute(last.slot)
+def _last(last: LastSlot | None, found: Status) -> Text:
+    """Write a slot as shortly as it can be told apart: an hour of today, a day of this year."""
+    if last is None:
+        return Text("unknown" if found.unknown else "never", "dim")
+    said = minute(last.slot)
+    if last.slot.date() == found.now.date():
+        return Text(said[-5:])
+    return Text(said[5:] if last.slot.year == found.now.year else said[:10])
 
 
 def _outcome(row: Row) -> Text:

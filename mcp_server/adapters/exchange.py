@@ -248,7 +248,8 @@ class CcxtExchange:
 
         from mcp_server.adapters.ccxt_errors import translated
 
-        stamina.instrumentation.set_on_retry_hooks(())  # it would tell of each on standard output, which is the host's
+        # Its notices would go to standard output, where an MCP host listens.
+        stamina.instrumentation.set_on_retry_hooks(())
         attempts = stamina.retry_context(on=Retryable, attempts=ATTEMPTS, wait_initial=0.3, wait_max=2, wait_jitter=0.3)
         async for attempt in attempts:
             with attempt, translated(self._id):

@@ -2,7 +2,6 @@
 
 import socket
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from mcp_server.http.limits import Limits
 from mcp_server.http.names import Names, is_loopback
 from mcp_server.http.rights import OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
+from mcp_server.parent import Parent
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -40,7 +40,7 @@ def check_exposure(host: str, tokens: Tokens) -> None:
 
 
 def serve(
-    server: "MCPServer[Any]", health: "Health", settings: "Settings", host: str, port: int, *, with_parent: bool
+    server: "MCPServer[Any]", health: "Health", settings: "Settings", host: str, port: int, parent: Parent | None
 ) -> None:
     """Serve until SIGINT or SIGTERM. The address that it listens on is printed on standard output.
 
@@ -50,7 +50,7 @@ def serve(
         settings: the tokens, public names and limits.
         host: an address of this machine.
         port: a TCP port; 0 takes a free one.
-        with_parent: also end when standard input closes, as it does when the process that started this one is gone.
+        parent: with it the serving ends, too; None: it goes on.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.
@@ -67,8 +67,8 @@ def serve(
         health=health,
     )
     running = uvicorn.Server(configured(door))
-    if with_parent:
-        threading.Thread(target=_end_with_input, args=(running,), daemon=True).start()
+    if parent is not None:
+        parent.then(lambda: setattr(running, "should_exit", True))
     sys.stdout.write(f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}\n")
     sys.stdout.flush()
     anyio.run(running.serve, [listener])
@@ -111,9 +111,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host!r} port {port}: {error}. Choose another --host or --port."
         ) from None
     return listener
-
-
-def _end_with_input(running: uvicorn.Server) -> None:
-    while sys.stdin.buffer.read(4096):
-        pass
-    running.should_exit = True

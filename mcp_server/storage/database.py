@@ -51,6 +51,7 @@ class Database:
         self._prepare = prepare
         self._patience_s = patience_s
         self._gave_up_at = -HELD_S
+        self._hurried = False
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
         self._waiting: list[tuple[Work[Any], Future[Any]]] = []
@@ -59,6 +60,10 @@ class Database:
     def path(self) -> Path:
         """The file."""
         return self._path
+
+    def hurry(self) -> None:
+        """Wait no longer than `SHORT_PATIENCE_S` from now on, also where a wait has begun: this program is ending."""
+        self._hurried = True
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return what it returns.
@@ -110,6 +115,36 @@ class Database:
                 self._translated(lambda c: _copied(c, self._path, target), connection)
             finally:
                 connection.close()
+
+    def copied(self, fill: Work[T]) -> tuple["duckdb.DuckDBPyConnection", T]:
+        """Give a database in memory that `fill` has filled from this one, and what `fill` returned.
+
+        For `fill` this one's tables are `file.main.…`; the file is let go of before this returns. Close the database.
+
+        Raises:
+            Retryable, Misconfigured: as `write`.
+        """
+        self.read(_nothing)  # which migrates it where that is needed
+        with self._opening:
+            connection = self._patiently(self._attached, None)
+            try:
+                filled = self._translated(fill, connection)
+                connection.execute("DETACH file")
+            except BaseException:
+                connection.close()
+                raise
+            return connection, filled
+
+    def _attached(self) -> "duckdb.DuckDBPyConnection":
+        import duckdb
+
+        connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "threads": "1"})
+        try:
+            connection.execute(f"ATTACH {_quoted(str(self._path))} AS file (READ_ONLY)")
+        except duckdb.Error as error:
+            connection.close()
+            raise self._why_not(str(error)) from None
+        return connection
 
     def _look(self, work: Work[T], most_s: float | None) -> T:
         if not self._opening.acquire(timeout=-1 if most_s is None else most_s):
@@ -185,28 +220,40 @@ class Database:
             ) from None
 
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
-        import stamina
-
-        stamina.instrumentation.set_on_retry_hooks(())  # that it waits for its turn is no news, least of all on stdout
-
-        in_vain = time.monotonic() - self._gave_up_at < HELD_S
-        patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
-        try:
-            for attempt in stamina.retry_context(
-                on=_Held, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
-            ):
-                with attempt:
-                    connection = self._connect(read_only=read_only)
-        except _Held:
-            if most_s is None:  # who waits less than usual cannot say that it was in vain
-                self._gave_up_at = time.monotonic()
-            raise
-        self._gave_up_at = -HELD_S
+        connection = self._patiently(lambda: self._connect(read_only=read_only), most_s)
         try:
             self._migrate(connection, read_only=read_only)
         except BaseException:
             connection.close()
             raise
+        return connection
+
+    def _patiently(
+        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], most_s: float | None
+    ) -> "duckdb.DuckDBPyConnection":
+        """Wait for the file where another process holds it."""
+        import stamina
+
+        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
+        stamina.instrumentation.set_on_retry_hooks(())
+
+        in_vain = self._hurried or time.monotonic() - self._gave_up_at < HELD_S
+        patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
+
+        def worth_waiting(error: Exception) -> bool:
+            return isinstance(error, _Held) and (in_vain or not self._hurried)
+
+        try:
+            for attempt in stamina.retry_context(
+                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
+            ):
+                with attempt:
+                    connection = connect()
+        except _Held:
+            if most_s is None:  # who waits less than usual cannot say that it was in vain
+                self._gave_up_at = time.monotonic()
+            raise
+        self._gave_up_at = -HELD_S
         return connection
 
     def _connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
@@ -225,7 +272,7 @@ class Database:
     def _why_not(self, text: str) -> TraderError:
         if holder := re.search(r"held in (.+?) \(PID (\d+)\)", text):
             return _Held(self._path, f"process {holder[2]} ({holder[1]}) has it open")
-        if "Could not set lock" in text:
+        if "Could not set lock" in text or "already attached" in text:
             return _Held(self._path, "another process has it open")
         if "WAL" in text:
             wal = self._path.with_name(self._path.name + ".wal")
@@ -324,6 +371,10 @@ def _roll_back(connection: "duckdb.DuckDBPyConnection") -> None:
         connection.execute("ROLLBACK")
     except duckdb.Error:  # a fatal error has already ended the transaction
         return
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _cut(error: object) -> str:

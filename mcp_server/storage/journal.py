@@ -135,7 +135,7 @@ class Journal:
         def work(connection: "duckdb.DuckDBPyConnection") -> list[Entry]:
             rows = connection.execute(
                 "SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "
-                "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd "
+                "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots "
                 "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
                 "LEFT JOIN analysis_results a ON a.execution_id = e.id "
                 "WHERE ($1 IS NULL OR s.name = $1) AND ($2 = 'all' OR a.id IS NOT NULL) "

@@ -1,5 +1,7 @@
-"""Kinds of settings that both programs read, checked in the same way, and never told back when they are secret."""
+"""Kinds of settings, checked in the same way in both programs, and never told back when they are secret."""
 
+import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -50,6 +52,23 @@ def _urls(value: object) -> object:
     return {str(name).lower(): [urls] if isinstance(urls, str) else urls for name, urls in value.items()}
 
 
+def _addresses(value: object) -> object:
+    """Take addresses out of a JSON list, or of a text with spaces, lines or commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        try:
+            listed = json.loads(value)
+        except ValueError:
+            raise ValueError("it begins like a JSON list and is none") from None
+    else:
+        listed = [part for part in re.split(r"\s+|,\s*(?=[A-Za-z][\w.+-]*://)", value.strip(" \n\t,")) if part]
+    for number, address in enumerate(listed, 1):
+        if not isinstance(address, str) or not re.fullmatch(r"[A-Za-z][\w.+-]*://\S+", address):
+            raise ValueError(f"address {number} is none: each is written like service://…, as apprise does")
+    return tuple(listed)
+
+
 Scope = Literal["read", "write"]
 """What a token allows: looking, or also writing strategies."""
 
@@ -58,6 +77,8 @@ AsOf = Annotated[datetime | None, BeforeValidator(_moment)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 PublicHosts = Annotated[tuple[PublicHost, ...], NoDecode, BeforeValidator(_names)]
 """Names without scheme and port, written with commas between them."""
+Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_addresses)]
+"""Addresses of apprise, in which tokens and passwords are."""
 ChainUrls = Annotated[dict[str, list[SecretStr]], BeforeValidator(_urls)]
 """Chain → its endpoints, in order of preference; many providers put the key into the URL."""
 

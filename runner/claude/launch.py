@@ -18,6 +18,8 @@ def main() -> None:
     """Leave the process id where the runner finds it, and become the CLI."""
     runner, folder, names, cli, *arguments = sys.argv[1:]
     _end_with(int(runner))
+    if os.getpgrp() != os.getpid():
+        os.setsid()  # Ctrl-C is for the runner alone: it decides when the run ends
     kept = {name: os.environ[name] for name in names.split(",") if name in os.environ}
     Path(folder, PID_FILE).write_text(str(os.getpid()))
     if Path(folder, STOP_FILE).exists():  # each side writes before it looks, so one of them sees the other's file

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from mcp_server.errors import BadInput
 from runner.parts import Json, Parts, fail, print_json
 
 EVERY_S = 2.0
+PATIENCE_S = 2.0
+"""How long a journal that a shell holds is waited for: then all the rest is shown."""
 
 
 def status(
@@ -27,7 +30,9 @@ def status(
     from runner.status import as_json as json_of
     from runner.status import look
 
-    parts = Parts()
+    if watch and as_json:
+        raise BadInput("--json prints once: leave out --watch, or ask again and again.")
+    parts = Parts(patience_s=PATIENCE_S)
     if not watch:
         found = look(parts, datetime.now(UTC))
         if as_json:

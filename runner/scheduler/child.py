@@ -29,9 +29,17 @@ HEALTHY_S = 60.0
 """A server that has lived so long is started again without a pause."""
 
 
+def _tell(line: str) -> None:
+    if line:
+        logger.warning("tool server: %s", line)
+
+
 @dataclass(slots=True)
 class WatchedServer:
-    """One local tool server at a time. `on_start` is called when another is up; `problem` says what is wrong now."""
+    """One local tool server at a time. `on_start` is called when another is up; `problem` says what is wrong now.
+
+    It is asked every `look_every_s` whether it is alive, and has `look_s` to answer.
+    """
 
     settings: Settings
     host: str = "127.0.0.1"
@@ -40,6 +48,8 @@ class WatchedServer:
     on_start: Callable[[], None] = lambda: None
     problem: str | None = "The tool server has not started yet."
     starts: int = 0
+    look_every_s: float = LOOK_EVERY_S
+    look_s: float = LOOK_S
     _address: Address | None = None
     _up: anyio.Event = field(default_factory=anyio.Event)
 
@@ -77,7 +87,7 @@ class WatchedServer:
             pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
     async def _one(self) -> None:
-        started = local_server(self.settings, self.host, self.port, self.token, heard=True)
+        started = local_server(self.settings, self.host, self.port, self.token, _tell)
         async with started as (address, process):
             self._address, self.problem = address, None
             self.starts += 1
@@ -96,9 +106,9 @@ class WatchedServer:
     async def _end_when_silent(self, address: Address, process: Process) -> None:
         silences = 0
         parts = urlsplit(address.url)
-        async with httpx2.AsyncClient(timeout=LOOK_S, trust_env=False) as client:
+        async with httpx2.AsyncClient(timeout=self.look_s, trust_env=False) as client:
             while silences < MOST_SILENCES:
-                await anyio.sleep(LOOK_EVERY_S)
+                await anyio.sleep(self.look_every_s)
                 try:
                     await client.get(f"{parts.scheme}://{parts.netloc}/health")
                     silences = 0

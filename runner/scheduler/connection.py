@@ -40,9 +40,7 @@ class Connection:
             except Exception:  # whatever ends a connection, there will be another
                 logger.exception("the connection to the tool server")
             finally:
-                self._tools = None
-                if self._ready.is_set():
-                    self._ready = anyio.Event()
+                self._lend_none()
             await anyio.sleep(PAUSE_S)
 
     @asynccontextmanager
@@ -52,15 +50,15 @@ class Connection:
         Raises:
             Retryable: the connection was lost meanwhile.
         """
-        while self._tools is None:
+        while (tools := self._tools) is None:
             await self._ready.wait()
-        lost = self._lost
         try:
-            yield self._tools
+            yield tools
         except TraderError:
             raise
         except Exception as error:
-            lost.set()
+            if self._tools is tools:
+                self.lose()
             why = f"The tool server was lost during the run ({type(error).__name__}). It is being started again."
             raise Retryable(why) from error
 
@@ -71,5 +69,11 @@ class Connection:
                 return
 
     def lose(self) -> None:
-        """Connect anew: the server is another one."""
+        """Connect anew: the server is another one, or was lost. Who asks for tools from now on waits for that."""
+        self._lend_none()
         self._lost.set()
+
+    def _lend_none(self) -> None:
+        self._tools = None
+        if self._ready.is_set():
+            self._ready = anyio.Event()

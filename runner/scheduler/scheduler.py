@@ -47,6 +47,7 @@ RETRY_S = 1.0
 """How long is waited after the database could not be used."""
 
 STOPPED = "interrupted: the runner was stopped before the run could end"
+BUSY = "The runner was busy at the time."
 NOT_BEGUN = "The runner was stopped before the run could begin."
 AFTER_S = 30.0
 """How long a report and notices may take after a run."""
@@ -121,6 +122,7 @@ class Scheduler:
                     watching.start_soon(self._claim_for_ever, runs)
                     watching.start_soon(self._beat_for_ever)
                     await stop.wait()
+                    self.book.hurry()
                     watching.cancel_scope.cancel()
                 await self._end(runs)
             forget = not self._unkept
@@ -149,6 +151,7 @@ class Scheduler:
                 with anyio.CancelScope(shield=True):  # what is claimed must be started, or nobody ends it
                     for claimed in await self.slate.claim(now, self._why_absent(now)):
                         self._start(runs, claimed)
+                self._absent = BUSY  # what was missed before has its row
                 self._free_again()
             except TraderError as error:
                 self._blocked(str(error), now)
@@ -187,6 +190,7 @@ class Scheduler:
             for name in changed:
                 self.roster.forget(name)
             raise
+        self.slate.looked_at = now
         for name in changed:
             listed = self.roster.listed.get(name)
             if listed is not None and listed.problem is not None:
@@ -267,8 +271,6 @@ class Scheduler:
         elif now < before - timedelta(seconds=TICK_S):
             back_s = (before - now).total_seconds()
             logger.warning("the clock was set back by %.0f s; slots that have run are not run again", back_s)
-            if self.slate.set_right(now):
-                logger.warning("the clock was far ahead; the schedule goes on from %s", now)
 
     def _why_absent(self, now: datetime) -> str:
         if self._held is not None and self._held_since is not None:

@@ -205,6 +205,16 @@ def test_it_ends_with_the_process_that_holds_its_input(home: Path) -> None:
         assert server.process.wait(LIMIT_S) == 0
 
 
+def test_it_ends_with_that_process_also_while_it_is_still_starting(home: Path) -> None:
+    command = [*COMMAND, "--http", "--port", "0", "--with-parent"]
+    with tempfile.TemporaryFile() as errors, _started(command, home, errors, {}) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        assert process.stdout.read() == b"", "it never listened"
+        assert process.wait(LIMIT_S) == 0
+
+
 async def test_it_ends_when_it_is_told_to_though_a_client_stays_connected(home: Path) -> None:
     with serving(home) as server:
         async with calling(server.url) as client:

@@ -63,6 +63,16 @@ async def test_each_fault_is_told_apart_without_a_url_and_the_next_call_works(
         assert len((await exchange.candles("BTC/USDT", "1h", NOW_MS - 3 * HOUR, NOW_MS)).candles) == 3
 
 
+async def test_asking_again_writes_nothing_to_standard_output(
+    rig: StandInExchange, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with reached("kraken", rig) as exchange:
+        await exchange.symbol("BTC/USDT")
+        rig.faults = Faults(status=503, times=1)
+        await exchange.candles("BTC/USDT", "1h", NOW_MS - 3 * HOUR, NOW_MS)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(("name", "other"), [("kraken", "coinbase"), ("binance", "kraken"), ("coinbase", "kraken")])
 async def test_a_refused_location_names_another_exchange(rig: StandInExchange, name: str, other: str) -> None:
     rig.faults = Faults(status=451, body=RESTRICTED)

@@ -20,10 +20,10 @@ class FastClock:
     def __init__(self, speed: float, start: datetime = START, epoch_s: float | None = None) -> None:
         self.speed = speed
         self._start = start
-        self._epoch_s = time.time() if epoch_s is None else epoch_s
+        self.epoch_s = time.time() if epoch_s is None else epoch_s
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=(time.time() - self._epoch_s) * self.speed)
+        return self._start + timedelta(seconds=(time.time() - self.epoch_s) * self.speed)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds / self.speed)

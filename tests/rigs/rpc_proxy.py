@@ -25,13 +25,16 @@ from tests.rigs.loopback import plain_client, served
 Change = Callable[[dict[str, Any], Any], Any]
 """What was asked, and what the node answered → what is answered instead."""
 
+ChangeAll = Callable[[list[dict[str, Any]], list[Any]], list[Any]]
+
 
 @dataclass
 class RpcProxy:
     """Use it as a context manager.
 
     `log_blocks`, `log_results`, `most_calls` are its limits; `limit_says` is how it words the first of them, with
-    `{limit}` and `{asked}` in it. `status` and `silent_s` are faults of every request, `change` alters answers.
+    `{limit}` and `{asked}` in it. `status` and `silent_s` are faults of every request, `change` alters answers, and
+    `change_all` the results of all calls of a request together; `errors` are answered to methods instead of results.
     """
 
     node: str
@@ -44,6 +47,8 @@ class RpcProxy:
     silent_s: float = 0.0
     body: str | None = None
     change: Change | None = None
+    change_all: ChangeAll | None = None
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: int = 0
     methods: Counter[str] = field(default_factory=Counter)
     url: str = ""
@@ -87,10 +92,13 @@ class RpcProxy:
             return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error})
         told = self._client.post(self.node, json=calls).json()
         answers = [self._limited(call, answer) for call, answer in zip(calls, told, strict=True)]
+        if self.change_all is not None:
+            results = self.change_all(calls, [answer.get("result") for answer in answers])
+            answers = [{**answer, "result": result} for answer, result in zip(answers, results, strict=True)]
         return JSONResponse(answers if isinstance(asked, list) else answers[0])
 
     def _limited(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        error: dict[str, Any] | None = None
+        error = self.errors.get(call["method"])
         if call["method"] == "eth_getLogs":
             span = call["params"][0]
             asked = int(span["toBlock"], 16) - int(span["fromBlock"], 16) + 1

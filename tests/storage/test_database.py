@@ -145,6 +145,15 @@ def test_a_waiting_transaction_goes_on_when_the_shell_lets_go(home: Path) -> Non
     assert _count(database) == 1
 
 
+def test_waiting_for_its_turn_writes_nothing_to_standard_output(
+    database: Database, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _count(database)
+    with held_by_a_shell(database.path), pytest.raises(Retryable):
+        _count(database)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_newer_database_is_refused_and_left_alone(database: Database) -> None:
     _count(database)
     with duckdb.connect(database.path) as other:

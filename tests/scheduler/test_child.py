@@ -1,0 +1,104 @@
+"""The watched tool server: real processes that hang, die or cannot start, and the one connection that outlives them."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from mcp_server.errors import TraderError
+from runner.scheduler.child import WatchedServer
+from runner.scheduler.connection import Connection
+from runner.settings import Settings
+
+LIMIT_S = 60
+OPERATOR = "a-token-of-the-operator"
+
+
+@asynccontextmanager
+async def kept(server: WatchedServer) -> AsyncIterator[Connection]:
+    """Keep a server and a connection to it, as `up` does; at the end none of its processes is left."""
+    connection = Connection(server.serving)
+    server.on_start = connection.lose
+    with anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.keep)
+            tasks.start_soon(connection.hold)
+            yield connection
+            tasks.cancel_scope.cancel()
+    assert pids_of_servers() == []
+
+
+async def until(found: Callable[[], object]) -> None:
+    while not found():  # noqa: ASYNC110 (what it looks at has no event)
+        await anyio.sleep(0.02)
+
+
+def pids_of_servers() -> list[int]:
+    return [each.pid for each in psutil.Process().children() if "mcp_server" in " ".join(each.cmdline())]
+
+
+def pid_of_server() -> int:
+    (pid,) = pids_of_servers()
+    return pid
+
+
+async def works(connection: Connection) -> bool:
+    async with connection.tools() as tools:
+        return "get_price" in await tools.offered()
+
+
+async def test_a_server_that_hangs_is_ended_and_the_connection_comes_back(home: Path) -> None:
+    server = WatchedServer(Settings(home=home), token=SecretStr(OPERATOR), look_every_s=0.1, look_s=1.0)
+    async with kept(server) as connection:
+        assert await works(connection)
+        hanging = pid_of_server()
+        os.kill(hanging, signal.SIGSTOP)
+        with anyio.move_on_after(0.5) as bounded:  # a run asks in the meantime, within its own limit
+            await works(connection)
+        assert bounded.cancelled_caught
+        await until(lambda: server.starts == 2)
+        assert await works(connection)
+        assert pid_of_server() != hanging
+        assert not psutil.pid_exists(hanging)
+
+
+async def test_a_run_that_meets_the_end_of_the_server_is_told_so_and_the_next_one_works(home: Path) -> None:
+    server = WatchedServer(Settings(home=home))
+    async with kept(server) as connection:
+        assert await works(connection)
+        os.kill(pid_of_server(), signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_kill_soon)
+            with pytest.raises(TraderError, match="tool server"):
+                await works(connection)
+        assert await works(connection)
+
+
+async def _kill_soon() -> None:
+    await anyio.sleep(0.2)
+    os.kill(pid_of_server(), signal.SIGKILL)
+
+
+async def test_a_port_in_use_is_named_and_tried_again_until_it_is_free(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "runner")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = WatchedServer(Settings(home=home), port=port)
+        async with kept(server) as connection:
+            await until(lambda: "started again" in caplog.text)
+            assert server.problem is not None
+            assert f"Cannot listen on '127.0.0.1' port {port}" in server.problem
+            assert "Choose another --host or --port." in server.problem
+            taken.close()
+            assert await works(connection)
+            assert server.problem is None

@@ -1,0 +1,114 @@
+"""`claude-trader status` as a person sees it: whole where it matters, quick whatever others do, and without secrets."""
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mcp_server.storage.database import Database
+from mcp_server.storage.heartbeat import Beat
+from mcp_server.storage.home import Home
+from mcp_server.storage.slots import LastSlot, Spent
+from runner.show_status import rendered
+from runner.status import Row, Status
+from tests.rigs.running_up import RunningUp, write_strategy
+from tests.rigs.terminal import CTRL_C, Terminal
+from tests.runner.conftest import Command, trader
+from tests.storage.test_database import held_by_a_shell
+
+__all__ = ["trader"]
+
+NOW = datetime(2026, 4, 2, 12, tzinfo=UTC)
+CRON = "30 9 * * mon-fri America/Argentina/Buenos_Aires"
+OPERATOR = "a-token-of-the-operator"
+KEY = "a-key-that-must-not-leak"
+
+
+def _row(name: str, schedule: str, ago: timedelta, status: str, slots: int = 1, signal: str | None = None) -> Row:
+    why = None if signal else "Nothing ran at the time: the runner was started at 2026-04-02 11:00:00 UTC."
+    last = LastSlot(NOW - ago, slots, status, signal, why)
+    return Row(name, "active", schedule, "rules", NOW + timedelta(minutes=45), last, None)
+
+
+ROWS = [
+    _row(
+        "a-name-of-the-greatest-length-that-anyone-would-ever-give-to-one", CRON, timedelta(hours=3), "skipped_overlap"
+    ),
+    _row("yesterday", "1h", timedelta(days=1), "missed", 12_345),
+    _row("last-year", "1d", timedelta(days=400), "success", signal="HOLD"),
+]
+
+
+def shown(width: int, rows: list[Row]) -> list[str]:
+    beat = Beat(4711, NOW - timedelta(hours=5), NOW, 2)
+    status = Status(
+        NOW, beat, rows, Spent(Decimal("1.25"), Decimal("0.5")), Spent(Decimal(30), Decimal(0)), Decimal(5), None
+    )
+    console = Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115 (it is thrown away)
+    with console.file:
+        console.print(rendered(status, width))
+        return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize("width", [70, 80, 120])
+def test_when_and_how_are_shown_whole_however_narrow_the_terminal(width: int) -> None:
+    lines = shown(width, ROWS)
+    assert max(len(line.rstrip()) for line in lines) <= width
+    (long,) = [line for line in lines if "a-name-of" in line]
+    for whole in ("in 45 min", "09:00", "skipped_overlap"):
+        assert whole in long
+    assert any("04-01 12:00" in line and "missed x12345" in line for line in lines)
+    assert any("2025-02-26" in line and "HOLD" in line for line in lines)
+    assert ("Nothing ran at" in long) == (width == 120)
+
+
+def test_it_is_quick_and_says_who_holds_the_journal(trader: Command, home: Path) -> None:
+    write_strategy(home, "dip")
+    database = Database(Home(home).database)
+    database.write(lambda _: None)
+    with held_by_a_shell(database.path) as pid:
+        began = time.monotonic()
+        done = trader("status")
+        assert time.monotonic() - began < 8, "the program's start and two seconds"
+    assert done.code == 1
+    assert f"process {pid}" in done.out
+    assert "unknown" in done.out
+    assert "never" not in done.out
+
+
+def test_watching_refreshes_until_ctrl_c(home: Path) -> None:
+    write_strategy(home, "dip")
+    environment = {**os.environ, "TRADER_HOME": str(home), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    with Terminal([sys.executable, "-m", "runner", "status", "--watch"], environment, str(home)) as terminal:
+        terminal.until("dip")
+        write_strategy(home, "another")
+        terminal.until("another")
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+    assert "Traceback" not in terminal.shown
+
+
+def test_watching_as_json_is_refused(trader: Command) -> None:
+    done = trader("status", "--watch", "--json")
+    assert (done.code, done.json["status"]) == (2, "error")
+
+
+def test_no_secret_is_in_the_status_the_heartbeat_or_the_log(trader: Command, home: Path) -> None:
+    write_strategy(home, "broken", bye=1)
+    environment = {"TRADER_TOKEN": OPERATOR, "ANTHROPIC_API_KEY": KEY}
+    with RunningUp(home, environment=environment) as up:
+        up.says("it answers")
+        up.until(lambda: "broken" in json.dumps(up.beat()))
+        told = [up.log, json.dumps(up.beat()), trader("status", **environment).out]
+        told += [trader("status", "--json", **environment).out]
+        assert up.stop() == 0
+    for text in [*told, up.log]:
+        assert "broken" in text
+        assert OPERATOR not in text
+        assert KEY not in text

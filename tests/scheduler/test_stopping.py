@@ -1,0 +1,168 @@
+"""How `up` stops: no new slots, a grace for what runs, every end recorded, and nothing left behind."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Journal
+from tests.rigs.processes import left
+from tests.rigs.running_up import RunningUp, rows_of, write_strategy
+from tests.rigs.scripted_messages_api import Hang, ScriptedMessagesApi
+from tests.rigs.stand_in_exchange import StandInExchange
+from tests.runner.claude_runs import KEY, script, strategy
+from tests.storage.test_database import held_by_a_shell
+
+SPEED = 60.0
+CLOSING_S = 10.0
+"""So long after the grace, at most, everything has ended."""
+
+
+@pytest.fixture
+def exchange() -> Iterator[StandInExchange]:
+    """Answers nothing, unless a test lets it."""
+    with StandInExchange() as rig:
+        rig.faults.latency_s = 60
+        yield rig
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedMessagesApi]:
+    with ScriptedMessagesApi(script(orchestrator=[Hang()])) as running:
+        yield running
+
+
+def starting(home: Path, exchange: StandInExchange, api_url: str = "", *, grace_s: float) -> RunningUp:
+    environment = {
+        "TRADER_EXCHANGE_URLS": json.dumps({"kraken": exchange.url}),
+        "ANTHROPIC_BASE_URL": api_url,
+        "ANTHROPIC_API_KEY": KEY,
+        "TRADER_MAX_CLAUDE_RUNS": "2",
+    }
+    return RunningUp(home, speed=SPEED, grace_s=grace_s, environment=environment)
+
+
+def hangs(home: Path, **config: Any) -> None:
+    write_strategy(home, "hangs", exchange="kraken", trading_pair="BTC/USD", timeout_s=300, **config)
+
+
+def asks(home: Path) -> None:
+    write_strategy(home, "asks", strategy().agents_json(), model="claude-sonnet-4-5", misfire={"grace_s": 3600})
+
+
+def statuses(rows: list[dict[str, Any]]) -> set[str]:
+    return {row["status"] for row in rows}
+
+
+def is_asked(exchange: StandInExchange) -> bool:
+    return bool(exchange.log)
+
+
+def test_sigterm_ends_what_runs_after_its_grace_records_it_and_leaves_nothing(
+    home: Path, exchange: StandInExchange, api: ScriptedMessagesApi
+) -> None:
+    hangs(home)
+    asks(home)
+    with starting(home, exchange, api.url, grace_s=1) as up:
+        up.until(lambda: is_asked(exchange) and api.arrived.is_set())
+        children = up.children()
+        assert up.agents()
+        began, stopped_at = time.monotonic(), up.clock.now().replace(tzinfo=None)
+        assert up.stop(within_s=1 + CLOSING_S) == 0
+        assert time.monotonic() - began >= 1, "what runs had its grace"
+        assert left(children, within_s=0.1) == []
+        rows = up.rows()
+    assert {row["status"] for row in up.rows(ended=False)} == statuses(rows), "no row is open"
+    for name, cost in (("hangs", 0), ("asks", None)):
+        interrupted = [row for row in rows if row["strategy"] == name and row["status"] == "error"]
+        assert [row["cost_usd"] for row in interrupted] == [cost]
+        assert "the runner was stopped before the run could end" in interrupted[0]["error_message"]
+    assert max(row["started_at"] for row in rows) <= stopped_at, "no slot began after the stop"
+    assert not Home(home).heartbeat.exists()
+    assert list(Home(home).running.iterdir()) == []
+
+
+def test_ctrl_c_reaches_the_runner_alone_and_what_runs_ends_in_its_grace(home: Path, exchange: StandInExchange) -> None:
+    hangs(home)
+    asks(home)
+    exchange.faults.latency_s = 1
+    exchange.now_ms = 1_775_000_000_000
+    with ScriptedMessagesApi(script()) as api, starting(home, exchange, api.url, grace_s=50) as up:
+        up.until(api.arrived.is_set)
+        children = up.children()
+        os.killpg(up.process.pid, signal.SIGINT)  # as a terminal does: to everything that it has started
+        assert up.ended(within_s=60) == 0
+        assert left(children, within_s=0.1) == []
+        rows = up.rows("asks", ended=False)
+    assert "success" in statuses(rows), rows
+    assert "error" not in statuses(rows), rows
+
+
+def test_a_second_ctrl_c_ends_at_once_and_still_records(
+    home: Path, exchange: StandInExchange, api: ScriptedMessagesApi
+) -> None:
+    hangs(home)
+    asks(home)
+    with starting(home, exchange, api.url, grace_s=600) as up:
+        up.until(lambda: is_asked(exchange) and api.arrived.is_set())
+        children = up.children()
+        up.signal(signal.SIGINT)
+        up.says("stopping: 2 runs may go on for 600 s")
+        up.signal(signal.SIGINT)
+        assert up.ended(within_s=CLOSING_S) == 0
+        assert left(children, within_s=0.1) == []
+        rows = up.rows(ended=False)
+    assert "error" in statuses(rows)
+    assert "running" not in statuses(rows)
+
+
+def test_a_tool_server_that_hangs_does_not_hold_up_a_stop(home: Path, exchange: StandInExchange) -> None:
+    hangs(home)
+    with starting(home, exchange, grace_s=1) as up:
+        up.until(lambda: is_asked(exchange))
+        server = up.server()
+        server.suspend()
+        assert up.stop(within_s=1 + CLOSING_S) == 0
+        assert left([server], within_s=0.1) == []
+        assert "running" not in statuses(up.rows(ended=False))
+
+
+@pytest.mark.parametrize("after_s", [0.4, 0.9, 1.4])
+def test_a_stop_while_it_starts_leaves_nothing(home: Path, exchange: StandInExchange, after_s: float) -> None:
+    write_strategy(home, "minute")
+    with starting(home, exchange, grace_s=1) as up:
+        time.sleep(after_s)
+        ready = "ready" in up.log
+        up.signal(signal.SIGTERM)
+        code = up.ended(within_s=1 + CLOSING_S)
+        assert up.children() == []
+    assert code == 0 if ready else code in {0, -signal.SIGTERM}
+    running = Home(home).running
+    assert not running.exists() or list(running.iterdir()) == []
+
+
+def test_an_outcome_waits_in_the_outbox_where_a_shell_holds_the_journal_at_a_stop(
+    home: Path, exchange: StandInExchange
+) -> None:
+    hangs(home)
+    database = Database(Home(home).database)
+    with starting(home, exchange, grace_s=1) as up:
+        up.until(lambda: is_asked(exchange))
+        with held_by_a_shell(database.path):
+            began = time.monotonic()
+            assert up.stop(within_s=1 + CLOSING_S) == 0
+            assert time.monotonic() - began < 1 + CLOSING_S
+            (waiting,) = Home(home).outbox.glob("*.json")
+            assert "stopped before the run could end" in json.loads(waiting.read_text())["error"]
+        assert "is not in the journal yet" in up.log
+        Journal(database, Home(home)).settle()
+    assert "running" not in statuses(rows_of(database, ended=False))
+    assert "error" in statuses(rows_of(database))
+    assert list(Home(home).outbox.glob("*.json")) == []
