@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from mcp_server.app import tool_files
 from mcp_server.settings import Settings as ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
@@ -104,7 +105,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_a_remedy_each(trader: Com
         "✘ exchange coinbase 'coinbase' cannot be reached",
         "✘ exchange kraken 'kraken' cannot be reached",
         "! chain ethereum No endpoint of 'ethereum' can answer",
-        "✔ server Answers a handshake and offers 20 tools.",
+        f"✔ server Answers a handshake and offers {len(tool_files())} tools.",
         "✘ runner Process 7 last said 36",
         "6 errors and 4 warnings; what to do stands below each.",
     ):
@@ -192,7 +193,8 @@ async def test_a_token_that_only_reads_is_told(home: Path) -> None:
             home=home, server_url=there.url, token=SecretStr(READS), exchange="simulated", chain_urls={"none": []}
         )
         found = {each.check: each for each in await Checkup(settings).run()}
-    assert found["server"].said == "Answers a handshake and offers 18 tools; its token may only read."
+    reading = sum(bool(file.annotations.read_only_hint) for file in tool_files().values())
+    assert found["server"].said == f"Answers a handshake and offers {reading} tools; its token may only read."
     assert found["exchange simulated"].said == "Invented, so always there."
 
 
