@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark crash load soak memory image live answers schemas pictures clean
+.PHONY: help demo test lint types check benchmark crash load soak memory image live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,11 +28,18 @@ $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/r
 	  --output-dir $(CHAIN)/contracts tests/rigs/contracts/Tokens.sol
 	@touch $@
 
+# What judges the server in the tests, by npm too: the conformance suite, the Inspector, the checker of bundles.
+HOSTS := $(VENV)/hosts
+$(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
+	@mkdir -p $(HOSTS) && cp tests/rigs/hosts/package.json $(HOSTS)/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(HOSTS) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
 # In the order of tests/conftest.py, which xdist would change to files of many tests first.
-test: $(VENV)/chain.stamp  ## every test
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp  ## style
@@ -75,5 +82,16 @@ schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ anew
 pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts anew
 	$(BIN)/python -m tests.structure.pictures
 
+dist: $(VENV)/dev.stamp  ## the wheel and the sdist, in dist/
+	rm -rf dist && $(BIN)/hatchling build -d dist
+
+bundle: dist $(VENV)/hosts.stamp  ## the one-click bundle for Claude Desktop, in dist/
+	rm -rf build/bundle && mkdir -p build/bundle && cp hosts/bundle/* dist/*.whl build/bundle/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/node $(HOSTS)/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js \
+	  pack build/bundle dist/claude-trader.mcpb
+
+sizes: dist  ## install the wheel into empty environments, without and with the extra, ask the server there, say the sizes
+	$(BIN)/python -m tests.hosts.sizes
+
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

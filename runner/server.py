@@ -64,14 +64,15 @@ async def local_server(
         settings: what the operator decided.
         host: the address that it listens on.
         port: the port; 0 takes a free one.
-        token: what callers must send, or None.
+        token: what others must send, or None.
         tell: is given each line that it writes to standard error, in a thread.
 
     Raises:
         Retryable: it did not start; the text says why.
     """
     environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
-    environment |= {"TRADER_HOME": str(settings.home)}
+    own = SecretStr(secrets.token_urlsafe(24))  # a runner's calls are not counted with those of others
+    environment |= {"TRADER_HOME": str(settings.home), "TRADER_RUNNER_TOKEN": own.get_secret_value()}
     environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()
@@ -92,7 +93,7 @@ async def local_server(
                 await _end(process)
                 why = (await anyio.to_thread.run_sync(overheard.last)) or "it said nothing"
                 raise Retryable(f"The local tool server did not start: {why}")
-            yield Address(_reachable(url), token), process
+            yield Address(_reachable(url), own), process
         finally:
             await _end(process)
 

@@ -14,6 +14,8 @@ SLOWEST = (
     "runner/test_build.py",
     "acceptance/test_real_candles.py",
     "runner/test_run_claude.py",
+    "runner/test_doctor.py",
+    "hosts/test_conformance.py",
     "runner/test_demo.py",
     "chains/test_evm_faults.py",
     "acceptance/test_sharing_one_home.py",

@@ -14,17 +14,21 @@ START_LIMIT_S = 10
 
 
 @contextlib.contextmanager
-def served(app: ASGIApp, *, date_header: bool = True) -> Iterator[str]:
+def served(app: ASGIApp | uvicorn.Config, *, date_header: bool = True) -> Iterator[str]:
     """Give the app's base URL, like `http://127.0.0.1:40123`; requests that are open at the end are dropped.
 
     Args:
-        app: what answers.
+        app: what answers, or how it is to be served.
         date_header: each answer says this machine's time; without it the app may say another.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ready = threading.Event()
-        config = uvicorn.Config(
-            app, log_level="critical", ws="none", timeout_graceful_shutdown=0, date_header=date_header
+        config = (
+            app
+            if isinstance(app, uvicorn.Config)
+            else uvicorn.Config(
+                app, log_level="critical", ws="none", timeout_graceful_shutdown=0, date_header=date_header
+            )
         )
         server = _Server(config, ready)
         thread = threading.Thread(target=server.run, args=([listener],), name="loopback-server", daemon=True)

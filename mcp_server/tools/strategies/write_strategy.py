@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from mcp_server.checking import gather
 from mcp_server.domain.checks.check import Report, check, findings_in
@@ -19,6 +19,9 @@ from mcp_server.toolkit import Answer, Call, StrategyName, tool
 if TYPE_CHECKING:
     from mcp_server.domain.strategy import Strategy
     from mcp_server.storage.strategies import StrategyFolders
+
+Agent = Annotated[Any, WithJsonSchema({"type": "object"})]
+"""One of an array of sub-agents; what is no object is told by the check, as all else that is wrong with it."""
 
 
 class Checked(Answer):
@@ -45,7 +48,7 @@ async def write_strategy(
     strategy_name: StrategyName,
     config: Annotated[dict[str, Any], Field(description="config.json")],
     agents: Annotated[
-        dict[str, Any] | list[Any] | None, Field(description="agents.json; leave out for engine 'rules'")
+        dict[str, Any] | list[Agent] | None, Field(description="agents.json; leave out for engine 'rules'")
     ] = None,
     dry_run: Annotated[bool, Field(description="Only check")] = False,
     replaces: Annotated[
