@@ -55,7 +55,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     database = Database(home.database, prepare=home.prepare)
     health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
     server = build_server(settings, database=database)
-    serve(server, health, settings, arguments.host, arguments.port, parent)
+    serve(server, health, settings, arguments.host, arguments.port, parent=parent)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ app.command()(up.up)
 app.command()(status.status)
 app.command()(backup.backup)
 app.command()(build.build)
+app.command()(notify.notify)
 app.command()(doctor.doctor)
 app.command()(mcp.mcp)
-app.command()(notify.notify)
 app.add_typer(strategies.app, name="strategies")
 
 Moment = Annotated[
