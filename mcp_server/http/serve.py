@@ -16,7 +16,6 @@ from mcp_server.http.limits import Limits
 from mcp_server.http.names import Names, is_loopback
 from mcp_server.http.rights import OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
-from mcp_server.parent import Parent
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
