@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark crash live answers schemas pictures clean
+.PHONY: help demo test lint types check benchmark crash load soak memory image live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,11 +28,19 @@ $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/r
 	  --output-dir $(CHAIN)/contracts tests/rigs/contracts/Tokens.sol
 	@touch $@
 
+# What judges the server in the tests, by npm too: the conformance suite, the Inspector, the checker of bundles.
+HOSTS := $(VENV)/hosts
+$(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
+	@mkdir -p $(HOSTS) && cp tests/rigs/hosts/package.json $(HOSTS)/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(HOSTS) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
-test: $(VENV)/chain.stamp  ## every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# In the order of tests/conftest.py, which xdist would change to files of many tests first.
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp  ## style
 	$(BIN)/ruff check .
@@ -49,6 +57,19 @@ benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same 
 crash: $(VENV)/dev.stamp  ## kill `claude-trader up` 200 times at random moments, and account for every slot
 	$(BIN)/python -m tests.scheduler.crash_harness --cycles 200 --seed 1
 
+load: $(VENV)/dev.stamp  ## how late runs begin with 100 and with 2,000 strategies every minute: 12 minutes
+	$(BIN)/python -m tests.benchmarks.scheduler_load 100 3
+	$(BIN)/python -m tests.benchmarks.scheduler_load 2000 5
+
+soak: $(VENV)/dev.stamp  ## 50 strategies with faults for 20 minutes: memory, files, every slot
+	$(BIN)/python -m tests.scheduler.soak 20
+
+memory: $(VENV)/dev.stamp  ## what the container's processes take at rest and with Claude runs
+	$(BIN)/python -m tests.benchmarks.container_memory
+
+image: $(VENV)/dev.stamp  ## build the Dockerfile without Docker, in Debian folders, and try it: root, debootstrap
+	$(BIN)/python -m tests.deploy.image none
+
 live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
@@ -61,5 +82,16 @@ schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ anew
 pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts anew
 	$(BIN)/python -m tests.structure.pictures
 
+dist: $(VENV)/dev.stamp  ## the wheel and the sdist, in dist/
+	rm -rf dist && $(BIN)/hatchling build -d dist
+
+bundle: dist $(VENV)/hosts.stamp  ## the one-click bundle for Claude Desktop, in dist/
+	rm -rf build/bundle && mkdir -p build/bundle && cp hosts/bundle/* dist/*.whl build/bundle/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/node $(HOSTS)/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js \
+	  pack build/bundle dist/claude-trader.mcpb
+
+sizes: dist  ## install the wheel into empty environments, without and with the extra, ask the server there, say the sizes
+	$(BIN)/python -m tests.hosts.sizes
+
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

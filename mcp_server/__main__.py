@@ -2,6 +2,7 @@
 
 import argparse  # typer takes too long to import: a host that starts this waits for its first answer
 import sys
+from datetime import UTC, datetime
 
 from mcp_server.errors import TraderError
 from mcp_server.parent import Parent
@@ -42,14 +43,19 @@ def _serve(arguments: argparse.Namespace) -> None:
     from mcp_server.settings import load_settings
 
     settings = load_settings()
-    server = build_server(settings)
     if not arguments.http:
-        server.run("stdio")
+        build_server(settings).run("stdio")
         return
-    from mcp_server.http import serve
+    from mcp_server.http.health import Health
+    from mcp_server.http.serve import serve
+    from mcp_server.storage.database import Database
+    from mcp_server.storage.home import Home, examples_folder
 
-    token = settings.token.get_secret_value() if settings.token else None
-    serve(server, arguments.host, arguments.port, token, parent)
+    home = Home(settings.home)
+    database = Database(home.database, prepare=home.prepare)
+    health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
+    server = build_server(settings, database=database)
+    serve(server, health, settings, arguments.host, arguments.port, parent=parent)
 
 
 if __name__ == "__main__":

@@ -40,19 +40,22 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) -> MCPServer[Any]:
+def build_server(
+    settings: Settings, *, clock: Callable[[], datetime] = _now, database: Database | None = None
+) -> MCPServer[Any]:
     """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
     Args:
         settings: what the operator decided.
         clock: gives the present as an aware datetime; the only clock that any tool uses.
+        database: the home's, where another part of this process uses it too.
     """
     from mcp_server.storage.candles import CandleStore
     from mcp_server.storage.journal import Journal
     from mcp_server.storage.strategies import StrategyFolders
 
     home = Home(settings.home)
-    database = Database(home.database, prepare=home.prepare)
+    database = database or Database(home.database, prepare=home.prepare)
     exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
     market = Market(exchanges, Shelf(CandleStore(database)), clock, _venues)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
@@ -66,6 +69,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
         default_exchange=settings.exchange,
         as_of=settings.as_of,
         tool_names={name: bool(file.annotations.read_only_hint) for name, file in files.items()},
+        home=home,
     )
 
     @asynccontextmanager
@@ -84,6 +88,7 @@ def build_server(settings: Settings, *, clock: Callable[[], datetime] = _now) ->
         tools=[StrictTool.of(file, kit) for file in files.values()],
         lifespan=lifespan,
         log_level="WARNING",
+        subscriptions=False,  # what is listed never changes while it runs
     )
     offer(server, kit, files)
     return server

@@ -86,7 +86,6 @@ async def _candles(strategy: Strategy, market: Market, exchange: str, now: datet
     rules, wake = strategy.config.rules, strategy.config.wake
     asked = [rules] if rules else []
     asked += [wake_rules(rules, wake)] if wake else []
-    needs = await anyio.to_thread.run_sync(lambda: max([history(each) for each in asked], default=_FEW))
-    count = min(needs, _MOST_CANDLES)
+    count = await anyio.to_thread.run_sync(lambda: max([history(each, _MOST_CANDLES) for each in asked], default=_FEW))
     held = await market.candles(exchange, strategy.config.trading_pair, strategy.timeframe, count, now)
     return held.candles

@@ -1,6 +1,7 @@
 """The server's settings: environment variables with the prefix TRADER_, others' keys, and a `.env` in the home."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
-from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
+from mcp_server.storage.setting_types import AsOf, ChainUrls, PublicHosts, Token, TokenEntry, home_folder
 
 CREDENTIALS = ("ETHERSCAN_API_KEY", "BLOCKSCOUT_API_KEY")
 """Keys of others, by the names that their owners gave them."""
@@ -29,6 +30,12 @@ class Settings(BaseSettings):
     chain_urls: ChainUrls = Field(default_factory=dict)
     explorer_urls: ChainUrls = Field(default_factory=dict)
     token: Token | None = None
+    tokens: Mapping[str, TokenEntry] = Field(default_factory=dict)
+    tokens_file: Path | None = None
+    runner_token: Token | None = None
+    public_hosts: PublicHosts = ()
+    calls_per_minute: int = Field(default=3000, ge=1, le=1_000_000)
+    concurrent_calls: int = Field(default=64, ge=1, le=10_000)
     credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
 
@@ -46,8 +53,8 @@ def load_settings() -> Settings:
         return Settings(home=home, credentials=credentials, _env_file=file)
     except ValidationError as error:
         lines = [
-            f"TRADER_{name.upper()}:{rest}"
-            for name, _, rest in (line.partition(":") for line in validation_lines(error, Settings, secret=True))
+            re.sub(r"^\w+", lambda name: f"TRADER_{name[0].upper()}", line)
+            for line in validation_lines(error, Settings, secret=True)
         ]
         raise Misconfigured("These settings are not valid:\n" + "\n".join(f"- {line}" for line in lines)) from None
     except (OSError, UnicodeDecodeError) as error:

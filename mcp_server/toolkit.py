@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import anyio
@@ -29,7 +30,7 @@ from pydantic.json_schema import SkipJsonSchema
 from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.domain.timeframes import iso, parse_moment
-from mcp_server.errors import BadInput, TraderError
+from mcp_server.errors import BadInput, Retryable, TraderError
 
 if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
+    from mcp_server.storage.home import Home
     from mcp_server.storage.journal import Journal
     from mcp_server.storage.strategies import StrategyFolders
 
@@ -47,6 +49,9 @@ EXCHANGE_HEADER = "x-trader-exchange"
 
 WORK_S = 29.0
 """No call takes longer; its candles have 26 of these seconds to come."""
+
+CUT_S = 0.5
+"""What is to be computed by then and is not may say so itself first."""
 
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
 ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")]
@@ -70,8 +75,11 @@ class Kit:
     default_exchange: str
     as_of: datetime | None
     tool_names: dict[str, bool]
+    home: Home
     drawing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
     """How many charts are drawn at a time: each takes a processor and some 30 MB while it lasts."""
+    querying: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
+    """How many queries of the journal are answered at a time: each is a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +233,7 @@ def check_patience() -> None:
 ToolFunction = Callable[..., Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToolFile:
     """What `@tool` leaves in a tool file for `app` to find."""
 
@@ -257,6 +265,13 @@ class StrictTool(Tool):
     @classmethod
     def of(cls, file: ToolFile, kit: Kit) -> StrictTool:
         """Make the tool of a tool file, bound to the parts it works with."""
+        made = cls._unbound(file).model_copy()
+        made._kit = kit
+        return made
+
+    @classmethod
+    @cache  # schemas take most of a server's composing, and a process may compose several
+    def _unbound(cls, file: ToolFile) -> StrictTool:
         made = cast(
             StrictTool,
             cls.from_function(
@@ -272,7 +287,6 @@ class StrictTool(Tool):
         arguments.model_rebuild(force=True)
         made.parameters = slim_schema(arguments.model_json_schema(by_alias=True))
         made.fn_metadata.output_schema = slim_schema(made.fn_metadata.output_schema or {})
-        made._kit = kit
         return made
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
@@ -287,8 +301,13 @@ class StrictTool(Tool):
             lines = validation_lines(error, self.fn_metadata.arg_model, "argument")
             more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
             raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
+        call = Call(self._kit, context.headers or {})
+        answer: Any = None
         try:
-            answer = await self.fn(call=Call(self._kit, context.headers or {}), **checked)
+            with anyio.CancelScope(deadline=call.until + CUT_S) as scope:
+                answer = await self.fn(call=call, **checked)
+            if scope.cancelled_caught:
+                raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds. Try again, or ask for less.")
         except TraderError as error:
             raise ToolError(str(error)) from error
         except Exception as error:

@@ -14,7 +14,7 @@ from mcp_server.domain.strategy import Timeframe
 from mcp_server.domain.teaching import nearest
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
-from runner.commands import build, status, strategies, up
+from runner.commands import backup, build, doctor, mcp, notify, status, strategies, up
 from runner.parts import Json, Parts, fail, print_json
 from runner.settings import load_settings
 
@@ -30,7 +30,11 @@ app = typer.Typer(
 
 app.command()(up.up)
 app.command()(status.status)
+app.command()(backup.backup)
 app.command()(build.build)
+app.command()(notify.notify)
+app.command()(doctor.doctor)
+app.command()(mcp.mcp)
 app.add_typer(strategies.app, name="strategies")
 
 Moment = Annotated[

@@ -7,13 +7,14 @@ from typing import Any
 import anyio
 
 from mcp_server.domain.strategy import parse_strategy
-from mcp_server.errors import Retryable, TraderError
+from mcp_server.errors import NotFound, Retryable, TraderError
 from mcp_server.storage.strategies import StrategyFolders
 from runner.claude.builder import Ask, BuildTask, check_ready, run_builder
 from runner.claude.building import Building
 from runner.server import connected, tool_server
 from runner.settings import Settings
 
+ELSEWHERE = "the tool server, which is not the one here"
 PREPARE_S = 60
 """How long the tool server may take before a design begins, in seconds."""
 
@@ -36,6 +37,7 @@ async def build(
     """
     environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
     check_ready(environment)
+    tell("did", f"designing, for {budget_usd:.2f} USD at most; Ctrl-C stops it")
     async with tool_server(settings) as address:
         try:
             with anyio.fail_after(PREPARE_S):
@@ -68,10 +70,12 @@ def settle(building: Building, folders: StrategyFolders) -> None:
             there = not folders.is_example(name) and folders.read(name).version == strategy.version
         except TraderError:
             continue
-        if there and not asked.get("dry_run"):
+        if there and asked.get("dry_run") is not True:
             said = {"name": name, "version": strategy.version, "engine": strategy.engine}
             building.written = {**said, "schedule": strategy.schedule}
-            building.findings = ["warning: Its findings are not known. `claude-trader strategies check` shows them."]
+            building.written_with = [
+                "warning: Its findings are not known. `claude-trader strategies check` shows them."
+            ]
 
 
 def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
@@ -79,16 +83,20 @@ def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
     settle(building, folders)
     written = building.written
     cost = None if building.cost_usd is None else float(building.cost_usd)
-    said: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": building.findings}
+    findings = building.written_with if written else building.findings
+    said: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": findings}
     if written is None:
         return {**said, "why": building.why or "The agent ended without writing a strategy.", "cost_usd": cost}
     name = str(written["name"])
     said |= {key: written.get(key) for key in ("name", "version", "replaced", "engine", "schedule", "held", "basis")}
+    said |= {"description": None, "why": building.why, "cost_usd": cost, "run": f"claude-trader run {name}"}
     try:
         strategy = folders.read(name)
+        if strategy.version != written.get("version"):
+            raise NotFound(f"This home has another {name!r}.")
         agents = {key: list(agent.tools) for key, agent in strategy.agents.items()}
         said |= {"description": strategy.config.description, "trading_pair": strategy.config.trading_pair}
         said |= {"rules": strategy.config_json().get("rules"), "agents": agents}
-    except TraderError:  # the tool server has another home
-        said |= {"description": None}
-    return {**said, "why": building.why, "cost_usd": cost, "run": f"claude-trader run {name}"}
+    except TraderError:
+        said |= {"why": building.why or f"It lies in the home of {ELSEWHERE}.", "run": None}
+    return said

@@ -216,7 +216,7 @@ class Runner:
             await self.clock.sleep(1)
         if said.answer == "yes":
             return None
-        return Outcome(Status.SKIPPED_BUDGET, error=said.why, budget=said.scope, **NOTHING_SPENT)
+        return Outcome(Status.SKIPPED_BUDGET, error=said.why, budget=said.budget, **NOTHING_SPENT)
 
 
 async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome:

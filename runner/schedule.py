@@ -3,8 +3,9 @@
 A slot is a moment at which a strategy is due: the close of a candle for an `interval`, a minute of the wall clock for a
 `cron`. It is also the as-of of its run, which begins `offset_s` later, when the exchange has published the candle.
 
-Where clocks change, a cron does as cron(8) does: a time that is skipped comes right after the gap, one that comes twice
-is a slot once, unless its minute or hour begins with `*`: such a schedule goes on through both hours.
+Where clocks change, a cron does almost as cron(8) does: a time that is skipped comes right after the gap, whatever its
+fields are; one that comes twice is a slot once, unless its minute or hour begins with `*`: such a schedule goes on
+through both hours.
 """
 
 from collections import deque

@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from anyio.streams.text import TextReceiveStream
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
 from runner.overheard import overhearing
 from runner.settings import CREDENTIALS, Settings
+
+KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_AS_OF", "TRADER_NOTIFY"))
+"""Of the environment, what a local server has no need of."""
 
 START_S = 30.0
 """How long a local server may take to say where it listens."""
@@ -60,14 +64,15 @@ async def local_server(
         settings: what the operator decided.
         host: the address that it listens on.
         port: the port; 0 takes a free one.
-        token: what callers must send, or None.
+        token: what others must send, or None.
         tell: is given each line that it writes to standard error, in a thread.
 
     Raises:
         Retryable: it did not start; the text says why.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in (*CREDENTIALS, "TRADER_AS_OF")}
-    environment |= {"TRADER_HOME": str(settings.home)}
+    environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
+    own = SecretStr(secrets.token_urlsafe(24))  # a runner's calls are not counted with those of others
+    environment |= {"TRADER_HOME": str(settings.home), "TRADER_RUNNER_TOKEN": own.get_secret_value()}
     environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()
@@ -88,7 +93,7 @@ async def local_server(
                 await _end(process)
                 why = (await anyio.to_thread.run_sync(overheard.last)) or "it said nothing"
                 raise Retryable(f"The local tool server did not start: {why}")
-            yield Address(_reachable(url), token), process
+            yield Address(_reachable(url), own), process
         finally:
             await _end(process)
 
@@ -142,14 +147,32 @@ class Tools:
         Raises:
             UpstreamRejected: the tool answered with an error; the text is the tool's own.
         """
+        result = await self._called(name, arguments)
+        if result.structured_content is None:
+            raise UpstreamRejected(f"{name} gave no answer")
+        answer: dict[str, Any] = result.structured_content
+        return answer
+
+    async def picture(self, name: str, arguments: dict[str, Any]) -> bytes:
+        """Call a tool that draws and give its picture, a PNG.
+
+        Raises:
+            UpstreamRejected: the tool answered with an error, or without a picture.
+        """
+        result = await self._called(name, arguments)
+        for block in result.content:
+            if isinstance(block, ImageContent) and block.mime_type == "image/png":
+                return b64decode(block.data)
+        raise UpstreamRejected(f"{name} gave no picture")
+
+    async def _called(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
         result = await self._client.call_tool(
             name, {key: value for key, value in arguments.items() if value is not None}
         )
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-        if result.is_error or result.structured_content is None:
+        if result.is_error:
             raise UpstreamRejected(text or f"{name} gave no answer")
-        answer: dict[str, Any] = result.structured_content
-        return answer
+        return result
 
 
 @asynccontextmanager
@@ -168,7 +191,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         ):
             yield Tools(client)
     except Exception as error:
-        cause = _root(error)
+        cause = root(error)
         if isinstance(cause, TraderError):
             raise cause from None
         if not isinstance(cause, (httpx2.HTTPError, MCPError, OSError, anyio.ClosedResourceError, anyio.EndOfStream)):
@@ -180,7 +203,7 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
         ) from None
 
 
-def _root(error: BaseException) -> BaseException:
+def root(error: BaseException) -> BaseException:
     """Find the error itself inside of the groups that task groups wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
-from mcp_server.storage.setting_types import AsOf, Token, home_folder
+from mcp_server.storage.setting_types import Addresses, AsOf, ChainUrls, Token, home_folder
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL")
 
@@ -27,13 +27,19 @@ class Settings(BaseSettings):
     server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
     as_of: AsOf = None
     token: Token | None = None
+    chain_urls: ChainUrls = Field(default_factory=dict)
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     max_claude_runs: int | None = Field(default=None, ge=1, le=100)
+    notify: Addresses = ()
     credentials: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
     def secrets(self) -> list[str]:
         """Give what must never be shown."""
-        hidden = [self.token, *(value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL")]
+        hidden = [
+            self.token,
+            *self.notify,
+            *(value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL"),
+        ]
         return [value.get_secret_value() for value in hidden if value is not None]
 
 
@@ -51,6 +57,8 @@ def load_settings() -> Settings:
         return Settings(home=home, credentials=credentials, _env_file=file)
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{str(file)!r} cannot be read: {error}. Mend it or remove it.") from None
+    except SettingsError as error:  # a value that should be JSON and is not; the text names the field, not the value
+        raise Misconfigured(f"The settings cannot be read: {error}. Write it as JSON.") from None
     except ValidationError as error:
         names = [line.partition(":") for line in validation_lines(error, Settings, secret=True)]
         lines = "\n".join(f"- TRADER_{name.upper()}:{rest}" for name, _, rest in names)

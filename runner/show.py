@@ -151,7 +151,7 @@ def percent(value: Decimal | None) -> str:
 def entry_json(entry: Entry) -> dict[str, Any]:
     """Give one row of the journal as JSON values."""
     values = asdict(entry)
-    for key in ("as_of", "started_at", "completed_at"):
+    for key in ("as_of", "started_at", "completed_at", "scheduled_at"):
         values[key] = None if values[key] is None else values[key].isoformat()
     for key in ("confidence", "cost_usd"):
         values[key] = None if values[key] is None else float(values[key])

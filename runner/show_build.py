@@ -46,9 +46,10 @@ def designed(console: Console, said: Mapping[str, Any]) -> None:
         console.print(plain(f"It will cost: {said['basis']}"))
     _findings(console, said, "Findings:")
     if said.get("why"):
-        console.print(plain(f"It stopped after that: {said['why']}", "yellow"))
+        console.print(plain(f"Mind: {said['why']}", "yellow"))
     console.print(paid)
-    console.print(plain(f"Run it: {said['run']}", "cyan"), soft_wrap=True)
+    if said["run"]:
+        console.print(plain(f"Run it: {said['run']}", "cyan"), soft_wrap=True)
 
 
 def _findings(console: Console, said: Mapping[str, Any], title: str) -> None:

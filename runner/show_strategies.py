@@ -18,9 +18,9 @@ _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 def listed(console: Console, found: Sequence[Found]) -> None:
     """Show every strategy, one line each; a broken one with how many things are wrong."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "where", "engine", "market", "schedule", "status"):
-        table.add_column(column, no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in ("name", "where", "engine", "market", "schedule", "status"):  # the short ones are never cut
+        table.add_column(column, no_wrap=column in ("where", "engine", "status"), overflow="fold")
     for each in found:
         where = "example" if each.example else "home"
         if each.strategy is None:
@@ -60,9 +60,9 @@ def checked(console: Console, done: CheckedFolder) -> None:
     console.print(verdict + plain(f"  {done.name}  {_counted(errors, 'error')}, {_counted(warnings, 'warning')}"))
     findings(console, done.findings)
     if held := done.said.get("held"):
-        console.print(plain(f"  rules held: {held}", "dim"))
+        console.print(plain(f"  rules held: {held}", "dim"), soft_wrap=True)
     if basis := done.said.get("basis"):
-        console.print(plain(f"  cost: {_cost(done.said)} ({basis})", "dim"))
+        console.print(plain(f"  cost: {_cost(done.said)}{basis}", "dim"), soft_wrap=True)
 
 
 def findings(console: Console, found: Sequence[Finding]) -> None:
@@ -77,6 +77,5 @@ def _counted(number: int, what: str) -> str:
 
 def _cost(said: Any) -> str:
     day, month = said.get("usd_per_day"), said.get("usd_per_month")
-    if day is None or month is None:
-        return "unknown"
-    return "none" if day == month == 0 else f"${day:.2f} a day, ${month:.2f} a month"
+    known = day is not None and month is not None and (day or month)  # else what it rests on says all
+    return f"${day:.2f} a day, ${month:.2f} a month: " if known else ""

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from mcp_server.domain.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
 from runner.clock import Clock, SystemClock
-from runner.execute import Runner, Serving
+from runner.execute import Executed, Runner, Serving
+from runner.notify.notices import Notices
 from runner.parts import Parts
+from runner.report import report
 from runner.scheduler.aftermath import Aftermath
 from runner.scheduler.child import WatchedServer
 from runner.scheduler.connection import Connection
@@ -18,9 +21,13 @@ from runner.scheduler.roster import Roster
 from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.slate import Slate
 from runner.scheduler.slot_run import SlotRun
+from runner.scheduler.watch import watch
 from runner.server import tool_server
 
 logger = logging.getLogger(__name__)
+
+TELL_S = 3.0
+"""How long what is left to be told may take after everything else has ended."""
 
 
 @dataclass(slots=True)
@@ -59,31 +66,53 @@ class Up:
         if settings.server_url is None:
             server = WatchedServer(settings, self.host, self.port, settings.token)
             serving = server.serving
-        connection = Connection(serving, told=server is None)
+        connection, outage = Connection(serving, told=server is None), Outage()
         if server is not None:
-            server.on_start = connection.lose
-        self._scheduler = scheduler = self._make(serving, connection, server)
+            server.on_change = connection.lose
+        rooms = Rooms(settings.exchange, settings.max_claude_runs)
+        notices = Notices(self.parts.home, settings.notify, clock=self.clock.now)
+
+        def server_problem() -> str | None:
+            return (server or connection).problem
+
+        self._scheduler = Scheduler(
+            clock=self.clock,
+            journal=self.parts.journal,
+            book=self.parts.book,
+            roster=Roster(self.parts.home, self.parts.strategies),
+            slate=Slate(self.parts.book, self.parts.strategies),
+            run=self._slot_run(serving, connection, rooms, outage),
+            rooms=rooms,
+            aftermath=self._aftermath(notices, serving),
+            heartbeat=Heartbeat(self.parts.home.heartbeat),
+            troubles=lambda: [*filter(None, [server_problem()]), *notices.problems()],
+            ready=connection.ready if server is None else server.ready,
+            grace_s=self.grace_s,
+        )
         async with anyio.create_task_group() as tasks:
             if server is not None:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
-            await scheduler.serve(stop)
+            tasks.start_soon(watch, self.clock, server_problem, outage, notices.tell)
+            async with anyio.create_task_group() as telling:
+                done = anyio.Event()
+                telling.start_soon(notices.deliver, done)
+                await self._scheduler.serve(stop)
+                done.set()
+                telling.cancel_scope.deadline = anyio.current_time() + TELL_S
             tasks.cancel_scope.cancel()
 
-    def _make(self, serving: Serving, connection: Connection, server: WatchedServer | None) -> Scheduler:
-        parts, settings = self.parts, self.parts.settings
-        rooms = Rooms(settings.exchange, settings.max_claude_runs)
-        runner = Runner(settings, parts.journal, parts.book, clock=self.clock, connect=connection.tools)
-        return Scheduler(
-            clock=self.clock,
-            journal=parts.journal,
-            book=parts.book,
-            roster=Roster(parts.home, parts.strategies),
-            slate=Slate(parts.book, parts.strategies),
-            run=SlotRun(runner, self.clock, serving, rooms.agent, Outage()),
-            rooms=rooms,
-            aftermath=Aftermath(parts.book, parts.strategies),
-            heartbeat=Heartbeat(parts.home.heartbeat),
-            troubles=lambda: [problem] if (problem := (server or connection).problem) else [],
-            grace_s=self.grace_s,
-        )
+    def _slot_run(self, serving: Serving, connection: Connection, rooms: Rooms, outage: Outage) -> SlotRun:
+        parts = self.parts
+        runner = Runner(parts.settings, parts.journal, parts.book, clock=self.clock, connect=connection.tools)
+        return SlotRun(runner, self.clock, serving, rooms.agent, outage)
+
+    def _aftermath(self, notices: Notices, serving: Serving) -> Aftermath:
+        drawing = anyio.CapacityLimiter(1)
+
+        async def write(strategy: Strategy, executed: Executed) -> None:
+            exchange = strategy.config.exchange or self.parts.settings.exchange
+            async with drawing:
+                await report(self.parts.home, strategy, executed, exchange, serving)
+
+        return Aftermath(self.parts.book, self.parts.strategies, notices.tell, write)

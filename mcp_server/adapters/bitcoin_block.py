@@ -7,7 +7,7 @@ not in it, so that the few transactions that matter are asked for one by one aft
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mcp_server.adapters.site import Failed
 from mcp_server.errors import UpstreamRejected
@@ -15,22 +15,36 @@ from mcp_server.errors import UpstreamRejected
 _HEADER = 80
 
 
-def paying_transactions(raw: bytes, block_hash: str, least: int) -> Sequence[str]:
-    """Give the ids of those transactions that pay somebody at least so many satoshi, in one output or in several.
+def paying_transactions(raw: bytes, block_hash: str, before: str, least: int) -> Mapping[str, int]:
+    """Find the transactions that pay somebody at least so many satoshi, in one output or in several.
+
+    Args:
+        raw: the block; it must hash to `block_hash`, follow on `before`, and its transactions must be those that its
+            header vouches for.
+        block_hash: the block's hash.
+        before: the hash of the block before it; empty for the first.
+        least: satoshi.
+
+    Returns:
+        The id of each, and what it pays in all.
 
     Raises:
         Failed: the bytes are not that block.
     """
     if len(raw) <= _HEADER or _twice(raw[:_HEADER])[::-1].hex() != block_hash:
         raise Failed(UpstreamRejected, "sent another block than was asked for")
+    if before and raw[4:36][::-1].hex() != before:
+        raise Failed(UpstreamRejected, "told another predecessor of a block than the block does")
     reader = _Reader(raw, _HEADER)
     try:
-        found = [txid for _ in range(reader.varint()) if (txid := _transaction(reader, least))]
+        found = [_transaction(reader) for _ in range(reader.varint())]
     except IndexError:
         raise Failed(UpstreamRejected, "sent a block that breaks off") from None
     if reader.place != len(raw):
         raise Failed(UpstreamRejected, "sent a block that cannot be read")
-    return found
+    if _root([digest for digest, _ in found]) != raw[36:68]:
+        raise Failed(UpstreamRejected, "sent a block with other transactions than it has")
+    return {digest[::-1].hex(): sum(paid) for digest, paid in found if max(paid, default=0) >= least}
 
 
 class _Reader:
@@ -61,8 +75,8 @@ class _Reader:
         return self.raw[start : self.place]
 
 
-def _transaction(reader: _Reader, least: int) -> str | None:
-    """Read one transaction and give its id, or None where none of its receivers gets as much."""
+def _transaction(reader: _Reader) -> tuple[bytes, Sequence[int]]:
+    """Read one transaction: its digest, and what each of its receivers gets."""
     start = reader.place
     reader.skip(4)
     body = reader.place
@@ -86,10 +100,19 @@ def _transaction(reader: _Reader, least: int) -> str | None:
             for _ in range(reader.varint()):
                 reader.skip(reader.varint())
     reader.skip(4)
-    if max(paid.values(), default=0) < least:
-        return None
     raw = reader.raw
-    return _twice(raw[start : start + 4] + raw[body:end] + raw[reader.place - 4 : reader.place])[::-1].hex()
+    digest = _twice(raw[start : start + 4] + raw[body:end] + raw[reader.place - 4 : reader.place])
+    return digest, list(paid.values())
+
+
+def _root(digests: Sequence[bytes]) -> bytes:
+    """Give the root of the tree of hashes over a block's transactions, which its header holds."""
+    level = list(digests)
+    while len(level) > 1:
+        if len(level) % 2:
+            level.append(level[-1])
+        level = [_twice(level[place] + level[place + 1]) for place in range(0, len(level), 2)]
+    return level[0] if level else b""
 
 
 def _twice(data: bytes) -> bytes:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
+
+import anyio.to_thread
 
 from mcp_server.adapters import evm_reading as reading
 from mcp_server.adapters.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.evm_logs import EvmLogs
 from mcp_server.adapters.evm_reading import Piece
 from mcp_server.adapters.json_rpc import Call, RpcError
-from mcp_server.adapters.site import TIMEOUT_S, Failed, Site
+from mcp_server.adapters.site import TIMEOUT_S, Failed, Site, TooLarge
 from mcp_server.adapters.sites import sites_of
-from mcp_server.domain.chains.chain import BlockRef, Chain, Fees, Token
-from mcp_server.errors import NotFound, NotSupported, Retryable, UpstreamRejected
+from mcp_server.domain.chains.chain import BlockRef, Chain, Fees, Token, Transfer
+from mcp_server.errors import NotFound, NotSupported, UpstreamRejected
 
 PLAIN_TRANSFER_GAS = 21_000
 FEE_BLOCKS = 20
@@ -39,23 +42,31 @@ class EvmChain:
         self.endpoints = EvmEndpoints(chain, sites_of(chain.name, urls, timeout_s), clock)
         self.logs = EvmLogs(self.endpoints)
 
-    @property
-    def requests(self) -> int:
-        """How many requests were sent so far."""
-        return self.endpoints.sites.requests
-
     async def native(self, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
-        """Give the transactions of a few blocks that move at least so much of the native coin, failed or not."""
+        """Give the transactions of a few blocks that move at least so much of the native coin, failed or not.
+
+        Where the blocks are too long to be sent together it is the newest of them.
+        """
+        return await self.endpoints.sites.ask(partial(self._native, first=first, last=last, least=least, anchor=anchor))
+
+    async def _native(self, site: Site, *, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), True]) for number in range(first, last + 1)]
         calls += [("eth_getBlockByNumber", [hex(first - 1), False])] if first > 0 else []
-
-        async def read(site: Site) -> Piece:
+        try:
             told = [fine(block) for block in await self.endpoints.on(site, calls, anchor, large=True)]
-            before_ms = reading.header(told.pop()).ref.time_ms if first > 0 else None
-            found = [transfer for block in told for transfer in reading.native_transfers(block, least)]
-            return Piece(first, found, before_ms)
+        except TooLarge:
+            if first == last:
+                raise
+            middle = first + (last - first + 1) // 2
+            return await self._native(site, first=middle, last=last, least=least, anchor=anchor)
+        before_ms = reading.header(told.pop(), first - 1).ref.time_ms if first > 0 else None
 
-        return await self.endpoints.sites.ask(read)
+        def read() -> list[Transfer]:
+            return [
+                t for number, block in enumerate(told, first) for t in reading.native_transfers(block, number, least)
+            ]
+
+        return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
     async def succeeded(self, hashes: Sequence[str], anchor: BlockRef) -> set[str]:
         """Give those of the transactions that did what they were to do; the others moved nothing."""
@@ -65,7 +76,7 @@ class EvmChain:
             told = await self.endpoints.on(site, calls, anchor, large=True)
             if any(fine(receipt) is None for receipt in told):
                 raise Failed(UpstreamRejected, "does not have a receipt that the chain has")
-            return {tx for tx, receipt in zip(hashes, told, strict=True) if _worked(receipt)}
+            return {tx for tx, receipt in zip(hashes, told, strict=True) if _worked(receipt, tx)}
 
         return await self.endpoints.sites.ask(read)
 
@@ -79,26 +90,22 @@ class EvmChain:
             ("eth_call", [{"to": address, "data": data}, hex(anchor.number)])
             for data in (reading.DECIMALS, reading.SYMBOL)
         ]
-        decimals, symbol = await self.endpoints.ask(calls, anchor)
-        if isinstance(decimals, RpcError) and decimals.state_gone:  # both are as good as never changed
-            calls = [(method, [params[0], "latest"]) for method, params in calls]
-            decimals, symbol = await self.endpoints.ask(calls, None)
-        if isinstance(decimals, RpcError) and not decimals.reverted:
-            raise Retryable(
-                f"The endpoint of {self.chain.name!r} cannot say what token this is. Try again in a minute."
-            )
-        if len(str(decimals)) != 66:
+        now: list[Call] = [(method, [params[0], "latest"]) for method, params in calls]
+
+        async def read(site: Site) -> tuple[int | None, str]:
+            decimals, symbol = await self.endpoints.on(site, calls, anchor)
+            if isinstance(decimals, RpcError) and decimals.state_gone:  # both are as good as never changed
+                decimals, symbol = await self.endpoints.on(site, now)
+            return _decimals(decimals), "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
+
+        places, claimed = await self.endpoints.sites.ask(read)
+        if places is None:
             raise NotFound(
                 f"There is no ERC-20 token at {address!r} on {self.chain.name!r} as of block {anchor.number}. "
                 "Check the address and the chain."
             )
-        try:
-            places = reading.number(decimals)
-        except Failed as failed:
-            raise UpstreamRejected(f"The endpoint of {self.chain.name!r} {failed.why}. Try again later.") from None
         if places > MOST_DECIMALS:
             raise NotSupported(f"The token at {address!r} counts in more than {MOST_DECIMALS} decimals.")
-        claimed = "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
         return Token(claimed, places, address)
 
     async def balances(self, address: str, tokens: Sequence[Token], block: BlockRef | None) -> tuple[list[int], int]:
@@ -155,14 +162,28 @@ def _fees(history: Any) -> tuple[Fees, list[int]]:
     return Fees(slow, normal, fast, PLAIN_TRANSFER_GAS), base_fees
 
 
+def _decimals(told: Any) -> int | None:
+    """Read in how many decimals a token counts; None: what was asked is no token.
+
+    Raises:
+        Failed: the endpoint cannot say.
+    """
+    if isinstance(told, RpcError) and told.reverted:
+        return None
+    said = fine(told)
+    return None if isinstance(said, str) and len(said) != 66 else reading.number(said)
+
+
 def _held(told: Any) -> int:
     """Read a balance; where there is no such token it is none."""
     refused = isinstance(told, RpcError) and told.reverted
-    return 0 if refused or told in (None, "0x") else reading.number(fine(told))
+    return 0 if refused or told == "0x" else reading.number(fine(told))
 
 
-def _worked(receipt: Any) -> bool:
-    return isinstance(receipt, dict) and receipt.get("status") in ("0x1", None)
+def _worked(receipt: Any, tx: str) -> bool:
+    if not isinstance(receipt, dict) or reading.lowered(receipt.get("transactionHash")) != tx:
+        raise Failed(UpstreamRejected, "answers another receipt than was asked for")
+    return receipt.get("status") in ("0x1", None)
 
 
 def _median(values: Sequence[int]) -> int:

@@ -63,7 +63,7 @@ class EvmEndpoints:
                 whatever block is there.
         """
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        return await self.sites.ask(lambda site: self._headers(site, calls, anchor))
+        return await self.sites.ask(lambda site: self._headers(site, calls, numbers, anchor))
 
     async def agreed(self, anchor: BlockRef) -> bool:
         """Let a second endpoint confirm a block; see `Sites.agreed`."""
@@ -78,40 +78,44 @@ class EvmEndpoints:
     ) -> list[Any]:
         """Ask one endpoint, and in the same request whether it is of this chain and has the anchor.
 
+        The anchor is asked for each time: behind one URL there may be many nodes, not all of them up to date.
+
         Raises:
             Failed: it is not, has not, or does not answer.
         """
         self._check_chain(site)
         checks: list[Call] = [("eth_chainId", [])] if site.chain_id is None else []
-        if anchor is not None and anchor not in site.has:
+        if anchor is not None:
             checks.append(("eth_getBlockByNumber", [hex(anchor.number), False]))
         told = await call_all(site, [*checks, *calls], large=large)
         checked, results = told[: len(checks)], told[len(checks) :]
         if site.chain_id is None:
             site.chain_id = reading.number(fine(checked.pop(0)))
             self._check_chain(site)
-        if anchor is not None and checked:
-            _check_anchor(site, fine(checked[0]), anchor)
+        if anchor is not None:
+            _check_anchor(fine(checked[0]), anchor)
         return results
 
-    async def _headers(self, site: Site, calls: Sequence[Call], anchor: BlockRef | None) -> list[Header]:
-        return [reading.header(fine(told)) for told in await self.on(site, calls, anchor)]
+    async def _headers(
+        self, site: Site, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
+    ) -> list[Header]:
+        told = await self.on(site, calls, anchor)
+        return [reading.header(fine(header), number) for number, header in zip(numbers, told, strict=True)]
 
     async def _opinion(self, site: Site, number: int) -> str:
         (told,) = await self.on(site, [("eth_getBlockByNumber", [hex(number), False])])
-        return reading.header(fine(told)).ref.hash
+        return reading.header(fine(told), number).ref.hash
 
     def _check_chain(self, site: Site) -> None:
         if site.chain_id not in (None, self.chain.chain_id):
             raise Failed(UpstreamRejected, f"is of chain {site.chain_id}, not {self.chain.chain_id}")
 
 
-def _check_anchor(site: Site, told: Any, anchor: BlockRef) -> None:
+def _check_anchor(told: Any, anchor: BlockRef) -> None:
     if told is None:
         raise Failed(Retryable, f"lags behind: it does not have block {anchor.number} yet")
-    if anchor.hash not in ("", reading.header(told).ref.hash):
+    if anchor.hash not in ("", reading.header(told, anchor.number).ref.hash):
         raise Failed(UpstreamRejected, f"has another block {anchor.number} than was asked for")
-    site.remember(anchor)
 
 
 def fine(told: Any) -> Any:

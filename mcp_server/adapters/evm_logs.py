@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from mcp_server.adapters import evm_reading as reading
 from mcp_server.adapters.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.evm_reading import Piece
 from mcp_server.adapters.json_rpc import Call, RpcError
-from mcp_server.adapters.site import Site
+from mcp_server.adapters.site import Site, TooLarge
 from mcp_server.domain.chains.chain import BlockRef
 
 USUAL_LIMITS = (10_000, 5_000, 2_000, 1_000, 500, 100, 10, 1)
@@ -67,14 +68,21 @@ class EvmLogs:
             calls: list[Call] = [("eth_getLogs", [{**span, "topics": [reading.TRANSFER_TOPIC]}])]
             if first > 0:
                 calls.append(("eth_getBlockByNumber", [hex(first - 1), False]))
-            async with self._turn:
-                told, *before = await self._endpoints.on(site, calls, wanted.anchor, large=True)
             length = wanted.last - first + 1
+            try:
+                async with self._turn:
+                    told, *before = await self._endpoints.on(site, calls, wanted.anchor, large=True)
+            except TooLarge:
+                if length == 1:
+                    raise
+                first += length // 2
+                continue
             if not (isinstance(told, RpcError) and told.range_too_wide and length > 1):
                 break
             first = wanted.last - _smaller(site, told, length) + 1
-        found = reading.transfers(fine(told), wanted.token, (first, wanted.last), wanted.least)
-        return Piece(first, found, reading.header(fine(before[0])).ref.time_ms if before else None)
+        before_ms = reading.header(fine(before[0]), first - 1).ref.time_ms if before else None
+        read = partial(reading.transfers, fine(told), wanted.token, (first, wanted.last), wanted.least)
+        return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
 
 def _smaller(site: Site, error: RpcError, length: int) -> int:
@@ -82,5 +90,5 @@ def _smaller(site: Site, error: RpcError, length: int) -> int:
     if error.about_results:
         return -(-length // 2)
     limit = error.most_blocks(length) or next((usual for usual in USUAL_LIMITS if usual < length), 1)
-    site.log_blocks = min(limit, site.log_blocks or limit)
+    site.learn(log_blocks=limit)
     return limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mcp_server.adapters.site import LATEST_S, Failed
@@ -38,6 +38,15 @@ class Piece:
     transfers: Sequence[Transfer]
     before_ms: int | None
 
+    def with_sound_times(self, until_ms: int) -> Piece:
+        """Give it without the times that logs say, where they cannot all be: they are not those of their blocks."""
+        low, at_block = self.before_ms or 0, -1
+        for block, told_ms in sorted((t.block or 0, t.time_ms) for t in self.transfers if t.time_ms is not None):
+            if not low <= told_ms <= until_ms or (block == at_block and told_ms != low):
+                return replace(self, transfers=[replace(transfer, time_ms=None) for transfer in self.transfers])
+            low, at_block = told_ms, block
+        return self
+
 
 _NUMBER = re.compile(r"0x[0-9a-f]{1,64}", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
@@ -53,6 +62,22 @@ def number(value: object) -> int:
     if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         raise Failed(UpstreamRejected, "answers what is no number")
     return int(value, 16)
+
+
+def block_number(value: object) -> int:
+    """Read a block's number: of 63 bits at most, as its readers count.
+
+    Raises:
+        Failed: it is none.
+    """
+    if (read := number(value)) >= 2**63:
+        raise Failed(UpstreamRejected, "answers what is no number of a block")
+    return read
+
+
+def lowered(value: object) -> str:
+    """Give a text in lower case, and whatever else as an empty one."""
+    return value.lower() if isinstance(value, str) else ""
 
 
 def time_ms(value: object) -> int:
@@ -77,30 +102,33 @@ def written(value: object, form: re.Pattern[str]) -> str:
     return value.lower()
 
 
-def header(told: Any) -> Header:
+def header(told: Any, asked: int | None = None) -> Header:
     """Read a block's header.
 
     Raises:
-        Failed: it is none; null means that the endpoint does not have the block.
+        Failed: it is none, or of another block than was asked for; null means that the endpoint does not have it.
     """
     if told is None:
         raise Failed(UpstreamRejected, "does not have a block that the chain has")
     try:
-        reference = BlockRef(number(told["number"]), time_ms(told["timestamp"]), written(told["hash"], _HASH))
-        return Header(reference, number(told.get("baseFeePerGas") or "0x0"))
+        reference = BlockRef(block_number(told["number"]), time_ms(told["timestamp"]), written(told["hash"], _HASH))
+        read = Header(reference, number(told.get("baseFeePerGas") or "0x0"))
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("block") from None
+    if asked not in (None, reference.number):
+        raise Failed(UpstreamRejected, "answers another block than was asked for")
+    return read
 
 
-def native_transfers(told: Any, least: int) -> list[Transfer]:
+def native_transfers(told: Any, asked: int, least: int) -> list[Transfer]:
     """Read a block with its transactions: those that move at least so much of the native coin, failed or not.
 
     Raises:
-        Failed: it is none.
+        Failed: it is none, or another one than was asked for.
     """
-    top = header(told).ref
+    top = header(told, asked).ref
     try:
-        return [
+        found = [
             Transfer(
                 hash=written(tx["hash"], _HASH),
                 from_address=written(tx["from"], _ADDRESS),
@@ -113,6 +141,7 @@ def native_transfers(told: Any, least: int) -> list[Transfer]:
             for place, tx in enumerate(told["transactions"])
             if number(tx["value"]) >= max(least, 1)
         ]
+        return list({transfer.hash: transfer for transfer in found}.values())  # each once
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("block") from None
 
@@ -131,7 +160,7 @@ def transfers(told: Any, token: str, blocks: tuple[int, int], least: int) -> lis
         found = [
             transfer
             for log in told
-            if str(log["address"]).lower() == token and not log.get("removed") and len(log["topics"]) == 3
+            if lowered(log["address"]) == token and not log.get("removed") and len(log["topics"]) == 3
             if blocks[0] <= number(log["blockNumber"]) <= blocks[1]
             if (transfer := _transfer(log)) and transfer.raw >= max(least, 1)
         ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import anyio
+
 from mcp_server.adapters.site import LATEST_S, TIMEOUT_S, Failed, Site
 from mcp_server.errors import UpstreamRejected
 
@@ -15,11 +17,13 @@ class Explorer:
     Args:
         url: its API, checked; it may hold parameters already, such as the chain.
         key: the key that it wants, if any; it is never told.
+        timeout_s: how long a question may take.
     """
 
     def __init__(self, url: str, key: str | None, *, timeout_s: float = TIMEOUT_S) -> None:
         joint = "&" if "?" in url else "?"
         self._site = Site("explorer", url, timeout_s)
+        self._timeout_s = timeout_s
         self._joint = joint
         self._key = f"&apikey={quote(key, safe='')}" if key else ""
 
@@ -28,10 +32,13 @@ class Explorer:
 
         None: it never did, or the explorer cannot say at the moment: it is a mere addition.
         """
-        try:
-            first, last = [await self._time(address, until_block, order) for order in ("asc", "desc")]
-        except Failed:
-            return None
+        first: int | None = None
+        last: int | None = None
+        with anyio.move_on_after(self._timeout_s):
+            try:
+                first, last = [await self._time(address, until_block, order) for order in ("asc", "desc")]
+            except Failed:
+                return None
         return None if first is None or last is None else (first, last)
 
     async def close(self) -> None:

@@ -86,14 +86,18 @@ async def call_all(site: Site, calls: Sequence[Call], *, large: bool = False) ->
     Raises:
         Failed: the endpoint did not answer, or answered what cannot be read.
     """
+    size = site.most_calls
     while True:
-        size = site.most_calls
         parts = [calls[place : place + size] for place in range(0, len(calls), size)]
         try:
-            return [result for part in await _together(site, parts, large=large) for result in part]
+            results = [result for part in await _together(site, parts, large=large) for result in part]
         except _TooMany:
             longest = len(parts[0])
-            site.most_calls = min(site.most_calls, 10 if longest > 10 else 3 if longest > 3 else 1)
+            size = 10 if longest > 10 else 3 if longest > 3 else 1
+            continue
+        if size < site.most_calls:  # it was that, for it works
+            site.learn(most_calls=size)
+        return results
 
 
 class _TooMany(Exception):
@@ -139,7 +143,7 @@ async def _post(site: Site, calls: Sequence[Call], *, large: bool) -> list[Any]:
     answers = [told] if isinstance(told, dict) else told
     if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
         raise Failed(UpstreamRejected, "answers what is no JSON-RPC")
-    by_id = {answer.get("id"): answer for answer in answers}
+    by_id = {answer["id"]: answer for answer in answers if type(answer.get("id")) is int}
     if len(asked) == 1 and len(answers) == 1:  # some answer an error without the id
         return [_result(answers[0])]
     if any(place not in by_id for place in range(len(asked))):
@@ -155,5 +159,5 @@ def _result(answer: dict[str, Any]) -> Any:
         return answer["result"]
     known = isinstance(error, dict)
     code = error.get("code") if known else 0
-    text = str(error.get("message") if known else error)
-    return RpcError(code if isinstance(code, int) else 0, text[:500])
+    text = error.get("message") if known else error
+    return RpcError(code if isinstance(code, int) else 0, text[:500] if isinstance(text, str) else "")

@@ -35,11 +35,6 @@ class Sites:
         self.chain = chain
         self._sites = list(sites)
 
-    @property
-    def requests(self) -> int:
-        """How many requests were sent to any of them."""
-        return sum(site.requests for site in self._sites)
-
     def in_order(self) -> list[Site]:
         """List them as they are asked: by preference, those that failed lately last."""
         now = time.monotonic()
@@ -138,6 +133,14 @@ class Sites:
         """Close the connections of all."""
         for site in self._sites:
             await site.close()
+
+
+def outvoted(chain: str) -> TraderError:
+    """Make the error for endpoints that were outvoted one after the other."""
+    return UpstreamRejected(
+        f"The endpoints of {chain!r} do not agree on one branch of the chain. Ask again, or as of an earlier moment; "
+        "if it stays so, set TRADER_CHAIN_URLS to endpoints that you trust."
+    )
 
 
 def sites_of(chain: str, urls: Sequence[str], timeout_s: float) -> Sites:

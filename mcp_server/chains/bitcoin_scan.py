@@ -2,173 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import anyio
 
 from mcp_server.adapters.bitcoin import BitcoinChain
+from mcp_server.adapters.bitcoin_reading import BitcoinBlock
+from mcp_server.adapters.tally import Tally
 from mcp_server.adapters.together import together
-from mcp_server.chains.stretch import ENOUGH_S, Stretch, only_after
+from mcp_server.chains.bitcoin_heads import IN_A_ROW, Heads, agreed_heads_at
+from mcp_server.chains.stretch import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction, transfers_of
-from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
-from mcp_server.domain.timeframes import iso
-from mcp_server.errors import NotSupported, Retryable, TraderError, UpstreamRejected
+from mcp_server.domain.chains.chain import Scan, Transfer
+from mcp_server.errors import TraderError, UpstreamRejected
 
 MOST_REQUESTS = 400
 AT_ONCE = 6
 
-IN_A_ROW = 6
-"""Blocks say their times loosely: after so many in a row that are older, all that follow are."""
+WAITING_S = 6.0
+"""What waits for a block is not waited for any longer."""
 
-AGREED = 2
-"""So far below the last block endpoints must have the same one: about the very last they may differ for a while."""
-
-STUCK_MS = 3 * 3_600_000
-"""Bitcoin has found a block every ten minutes for years: who has none for so long is stuck."""
-
-_MOST_JUMPS = 30
 CHANGE = "Bitcoin's change to a new address cannot be told from a payment: such change is among the transfers."
 RECENT = "Of the transactions that wait for a block only the latest ten are seen."
 
-
-async def heads_at(chain: BitcoinChain, at_ms: int) -> list[BlockRef]:
-    """Give blocks from the last one of a moment down, newest first.
-
-    A block's time may be earlier than that of the one before it. A moment's last block is the one below the first that
-    says a later time, so that nothing which came after it is taken for known.
-
-    Raises:
-        NotSupported: the chain began later.
-        Retryable: all endpoints stand still; or, with UpstreamRejected, as the adapter.
-    """
-    blocks = await chain.newest()
-    if at_ms - blocks[0].time_ms > STUCK_MS:
-        raise Retryable(f"No endpoint of {chain.chain.name!r} has a block of the last three hours. Try again later.")
-    low: int | None = None
-    for _ in range(_MOST_JUMPS):
-        later = [block.number for block in blocks if block.time_ms > at_ms]
-        below = [block for block in blocks if block.number < min(later, default=blocks[0].number + 1)]
-        if below and (len(below) >= IN_A_ROW or below[-1].number == 0):
-            return below
-        if blocks[-1].number == 0 and not below:
-            raise NotSupported(f"{chain.chain.name!r} began only at {iso(blocks[-1].time_ms)}. Ask for a later moment.")
-        if below:  # the page ends too soon below the place to say that no later time follows
-            more = await chain.blocks_down_from(below[-1].number - 1)
-            blocks = [*blocks, *more]
-            continue
-        behind = (blocks[-1].time_ms - at_ms) / (chain.chain.block_s * 1000)
-        target = int(blocks[-1].number - behind * 0.98) + IN_A_ROW
-        high = blocks[-1].number
-        blocks = await chain.blocks_down_from(max(min(target, high - 1), 0, low or 0))
-        if not any(block.time_ms > at_ms for block in blocks):  # too far down: go on upwards from here
-            low = blocks[0].number
-            blocks = await _upwards(chain, blocks, at_ms, high)
-    raise UpstreamRejected(f"The times of Bitcoin's blocks do not lead to {iso(at_ms)}. Ask for another moment.")
+T = TypeVar("T")
 
 
-async def _upwards(chain: BitcoinChain, blocks: list[BlockRef], at_ms: int, high: int) -> list[BlockRef]:
-    """Give blocks, newest first, with some above the moment among them."""
-    while blocks[0].time_ms <= at_ms and blocks[0].number < high:
-        behind = int((at_ms - blocks[0].time_ms) / (chain.chain.block_s * 1000))
-        top = min(blocks[0].number + max(behind, 5), high)
-        page = await chain.blocks_down_from(top)
-        blocks = page if page[-1].number > blocks[0].number else [*page, *blocks]
-        blocks = sorted({block.number: block for block in blocks}.values(), key=lambda block: -block.number)
-    return blocks
-
-
-async def scan(chain: BitcoinChain, stretch: Stretch) -> Scan:
-    """Find the transfers of a stretch; see `evm_scan.scan`.
+async def scan(chain: BitcoinChain, stretch: Stretch, tally: Tally, now_ms: int) -> Scan:
+    """Find the transfers of a stretch; see `evm_scan.scan`. What waits for a block is as of `now_ms`.
 
     Raises:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
-    before = chain.requests
-    blocks = await heads_at(chain, stretch.until_ms)
-    if not await chain.agreed(blocks[min(AGREED, len(blocks) - 1)]):
-        blocks = await heads_at(chain, stretch.until_ms)
-    work = _Work(chain, stretch, blocks[0])
-    await work.run(blocks)
+    heads = await agreed_heads_at(chain, stretch.until_ms)
+    work = _Work(chain, stretch, heads, tally)
+    await work.run()
     return Scan(
         transfers=work.found,
-        head=blocks[0],
+        head=heads.head,
         first_block=work.first,
-        last_block=blocks[0].number,
+        last_block=work.last,
         from_ms=work.covered_ms,
         until_ms=stretch.until_ms,
-        requests=chain.requests - before,
+        requests=tally.requests,
         missed=work.missed,
-        notes=[CHANGE, *([RECENT] if stretch.unconfirmed else [])],
+        notes=[*heads.notes, CHANGE, *([RECENT] if stretch.unconfirmed else [])],
+        observed_at_ms=now_ms if stretch.unconfirmed else None,
     )
 
 
 class _Work:
     """One scan under way; see `evm_scan`."""
 
-    def __init__(self, chain: BitcoinChain, stretch: Stretch, head: BlockRef) -> None:
+    def __init__(self, chain: BitcoinChain, stretch: Stretch, heads: Heads, tally: Tally) -> None:
         self._chain = chain
         self._stretch = stretch
-        self._enough_at = anyio.current_time() + ENOUGH_S
-        self._most = chain.requests + MOST_REQUESTS
+        self._heads = heads
+        self._tally = tally
+        self._enough_at = enough_at()
         self._turn = anyio.Semaphore(AT_ONCE)
+        self.last = heads.head.number if stretch.unconfirmed else heads.head.number - chain.chain.confirmations + 1
         self.found: list[Transfer] = []
-        self.first = head.number + 1
+        self.first = self.last + 1
         self.covered_ms = stretch.until_ms
         self.missed: list[str] = []
 
-    async def run(self, blocks: Sequence[BlockRef]) -> None:
-        """Read block after block, from the head down."""
-        if self._stretch.unconfirmed:
-            await self._waiting()
-        older = 0
-        while not self.missed:
-            for block in blocks:
-                older = older + 1 if block.time_ms < self._stretch.from_ms else 0
-                if older == 0:
-                    await self._block(block)
-                if self.missed or older == IN_A_ROW or block.number == 0:
-                    break
-            if older == IN_A_ROW or blocks[-1].number == 0:
-                break
-            blocks = await self._chain.blocks_down_from(blocks[-1].number - 1)
+    async def run(self) -> None:
+        """Read block after block, from the head down, and what waits for one."""
+        unseen = await self._waiting() if self._stretch.unconfirmed else []
+        await self._blocks()
+        known = {transfer.hash for transfer in self.found if transfer.block is not None}
+        self.found = [
+            t for t in self.found if t.block is not None or t.hash not in known
+        ]  # one that lags has it waiting
         if self.missed:
             self.missed.insert(0, only_after(self.covered_ms, self._stretch.from_ms))
         else:
             self.covered_ms = self._stretch.from_ms
+        self.missed += unseen
 
-    async def _block(self, block: BlockRef) -> None:
-        """Take in one block, or say why it could not be."""
-        if anyio.current_time() > self._enough_at:
-            self.missed.append(f"A scan takes at most {ENOUGH_S:g} s.")
-            return
-        try:
-            ids = await self._chain.paying(block, self._stretch.least)
-            if self._chain.requests + len(ids) > self._most:
-                self.missed.append(f"A scan makes at most {MOST_REQUESTS} requests: a higher min_usd needs fewer.")
+    async def _blocks(self) -> None:
+        page: Sequence[BitcoinBlock] = self._heads.blocks
+        older, above = 0, None
+        while True:
+            for block in page:
+                if above is not None and above.before != block.hash:
+                    self._miss(UpstreamRejected("The chain took another branch meanwhile. Ask again."))
+                older = older + 1 if block.time_ms < self._stretch.from_ms else 0
+                if older == 0 and block.number <= self.last and not self.missed:
+                    await self._block(block)
+                if self.missed or older == IN_A_ROW or block.number == 0:
+                    return
+                above = block
+            try:
+                page = await self._chain.blocks_down_from(page[-1].number - 1)
+            except TraderError as error:
+                self._miss(error)
                 return
-            told = await together(*(partial(self._transaction, txid) for txid in ids))
-        except TraderError as error:
-            if self.covered_ms == self._stretch.until_ms:
-                raise
-            self.missed.append(str(error))
-            return
-        confirmed = [transaction for transaction in told if transaction.block_hash == block.hash]
-        if len(confirmed) < len(told):
-            self.missed.append(f"An endpoint does not know all transactions of block {block.number} yet.")
-            return
-        self._take(confirmed)
-        self.first, self.covered_ms = block.number, block.time_ms
 
-    async def _waiting(self) -> None:
-        ids = await self._chain.waiting(self._stretch.least)
-        told = await together(*(partial(self._transaction, txid) for txid in ids))
-        self._take([transaction for transaction in told if transaction.block is None])
+    async def _block(self, block: BitcoinBlock) -> None:
+        """Take in one block, or say why it could not be."""
+        if self._begun and anyio.current_time() > self._enough_at:
+            self.missed.append(OUT_OF_TIME)
+            return
+        told: Sequence[BitcoinTransaction] | None = None
+        with anyio.CancelScope(deadline=self._enough_at + GRACE_S if self._begun else math.inf) as scope:
+            try:
+                told = await self._transactions(block)
+            except TraderError as error:
+                self._miss(error)
+        if scope.cancelled_caught:
+            self.missed.append(OUT_OF_TIME)
+        elif told is not None:
+            self._take(told)
+            self.first, self.covered_ms = block.number, block.time_ms
+
+    async def _transactions(self, block: BitcoinBlock) -> Sequence[BitcoinTransaction] | None:
+        paying = await self._chain.paying(block, self._stretch.least)
+        if self._tally.requests + len(paying) > MOST_REQUESTS:
+            self.missed.append(f"A scan makes at most {MOST_REQUESTS} requests: a higher min_usd needs fewer.")
+            return None
+        asks = (partial(self._chain.transaction, txid, block, paid) for txid, paid in paying.items())
+        return await together(*(partial(self._in_turn, ask) for ask in asks))
+
+    @property
+    def _begun(self) -> bool:
+        """Something is known already, so that to break off gives a part."""
+        return self.first <= self.last
+
+    def _miss(self, error: TraderError) -> None:
+        """Say why the rest is missing; where nothing is known yet that is the error of all.
+
+        Raises:
+            TraderError: that one.
+        """
+        if not self._begun:
+            raise error
+        self.missed.append(str(error))
+
+    async def _waiting(self) -> list[str]:
+        """Take in what waits for a block, or say why not all of it was seen."""
+        told: Sequence[BitcoinTransaction | None] | None = None
+        with anyio.move_on_after(WAITING_S):
+            try:
+                ids = await self._chain.waiting(self._stretch.least)
+                asks = (partial(self._chain.waiting_transaction, txid) for txid in ids)
+                told = await together(*(partial(self._in_turn, ask) for ask in asks))
+            except TraderError as error:
+                return [f"What waits for a block was not seen: {error}"]
+        if told is None:
+            return [f"What waits for a block was not seen: it took longer than {WAITING_S:g} s."]
+        self._take([transaction for transaction in told if transaction is not None])
+        return []
 
     def _take(self, transactions: Sequence[BitcoinTransaction]) -> None:
         moved = [transfer for transaction in transactions for transfer in transfers_of(transaction)]
         self.found = [*(t for t in moved if t.raw >= self._stretch.least), *self.found]
 
-    async def _transaction(self, txid: str) -> BitcoinTransaction:
+    def _drop_twice_told(self) -> None:
+        """Drop what one endpoint says to be waiting and another one has in a block already."""
+        known = {transfer.hash for transfer in self.found if transfer.block is not None}
+        self.found = [t for t in self.found if t.block is not None or t.hash not in known]
+
+    async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
         async with self._turn:
-            return await self._chain.transaction(txid)
+            return await ask()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.chains.chain import Chain, Token
-from mcp_server.domain.chains.evm_address import evm_address
+from mcp_server.domain.chains.evm_address import evm_address, is_meant
 from mcp_server.domain.chains.labels import Labels, read_labels
 from mcp_server.errors import BadInput, Misconfigured, NotFound
 
@@ -94,7 +94,7 @@ def token_of(chain: Chain, asset: str) -> Token | None:
         NotFound: the chain has no such asset; those that it has are named.
     """
     wanted = asset.strip()
-    if chain.family == "evm" and wanted[:2].lower() == "0x":
+    if chain.family == "evm" and is_meant(wanted):
         address = evm_address(wanted)
         return next((token for token in chain.tokens if token.address == address), None)
     for token in (chain.native, *chain.tokens):

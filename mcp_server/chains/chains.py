@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.adapters.flights import Flights
+from mcp_server.adapters.tally import tallied
 from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.errors import NotSupported, Retryable
 
@@ -76,7 +78,9 @@ class Chains:
         if name is not None:
             return self._catalog.chain(name)
         if address is not None:
-            return self._catalog.chain("ethereum" if address.strip()[:2].lower() == "0x" else "bitcoin")
+            from mcp_server.domain.chains.evm_address import is_meant
+
+            return self._catalog.chain("ethereum" if is_meant(address) else "bitcoin")
         return self._catalog.home_of(asset or "ETH")
 
     def label(self, chain: Chain, address: str | None) -> Label | None:
@@ -94,7 +98,7 @@ class Chains:
 
         if (known := token_of(chain, asset)) is not None:
             return known
-        from mcp_server.chains.evm_scan import head_at
+        from mcp_server.chains.evm_heads import head_at
         from mcp_server.domain.chains.evm_address import evm_address
 
         address = evm_address(asset.strip())
@@ -110,23 +114,29 @@ class Chains:
         """
         return await self._shared(chain, ("transfers", stretch, most), partial(self._transfers, chain, stretch, most))
 
-    async def wallet(self, chain: Chain, address: str, as_of: datetime) -> Wallet:
-        """Give what an address holds; it is checked before anything is asked.
+    def address(self, chain: Chain, text: str) -> str:
+        """Check an address and give it as it is asked for and labelled.
 
         Raises:
             BadInput: it is no address of this chain.
-            NotSupported, Retryable, UpstreamRejected: as the chain's adapter.
         """
-        from mcp_server.chains.wallets import bitcoin_wallet, evm_wallet
         from mcp_server.domain.chains.bitcoin_address import bitcoin_address
         from mcp_server.domain.chains.evm_address import evm_address
 
+        return bitcoin_address(text.strip()) if chain.family == "bitcoin" else evm_address(text.strip())
+
+    async def wallet(self, chain: Chain, checked: str, as_of: datetime) -> Wallet:
+        """Give what an address, which is checked already, holds.
+
+        Raises:
+            NotSupported, Retryable, UpstreamRejected: as the chain's adapter.
+        """
+        from mcp_server.chains.wallets import bitcoin_wallet, evm_wallet
+
         at_ms = to_ms(as_of)
         if chain.family == "bitcoin":
-            checked = bitcoin_address(address.strip())
             ask = partial(bitcoin_wallet, self._bitcoin_chain(chain), checked, at_ms)
             return await self._shared(chain, ("wallet", checked, at_ms), ask)
-        checked = evm_address(address.strip())
         now_ms = to_ms(self._clock()) if self._is_now(as_of) else None
         evm, explorer = self._evm_chain(chain), self._explorer(chain)
         ask = partial(evm_wallet, evm, explorer, checked, at_ms, now_ms)
@@ -171,13 +181,17 @@ class Chains:
                     f"What waits for a block exists only now: there is none as of {iso(stretch.until_ms)}. "
                     "Leave include_unconfirmed out."
                 )
-            found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch)
+            now_ms = to_ms(self._clock())
+            with tallied() as tally:
+                found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch, tally, now_ms)
             return found, _largest(found, most)
-        from mcp_server.chains import evm_scan
+        from mcp_server.chains import evm_scan, evm_times
 
         evm = self._evm_chain(chain)
-        found = await evm_scan.scan(evm, stretch)
-        return found, await evm_scan.timed(evm, _largest(found, most), found.head)
+        with tallied() as tally:
+            found = await evm_scan.scan(evm, stretch, tally)
+            rows, notes = await evm_times.with_times(evm, _largest(found, most), found.head)
+        return replace(found, requests=tally.requests, notes=[*found.notes, *notes]), rows
 
     async def _shared(self, chain: Chain, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:
         """Ask once for all who ask the same at the same time."""

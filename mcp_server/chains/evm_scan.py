@@ -12,11 +12,13 @@ import anyio
 from mcp_server.adapters.evm import EvmChain
 from mcp_server.adapters.evm_logs import AT_ONCE, Wanted
 from mcp_server.adapters.evm_reading import Piece
+from mcp_server.adapters.tally import Tally
 from mcp_server.adapters.together import together
-from mcp_server.chains.moments import block_at
-from mcp_server.chains.stretch import ENOUGH_S, Stretch, only_after
+from mcp_server.chains.evm_heads import agreed_heads_at
+from mcp_server.chains.evm_times import timed
+from mcp_server.chains.stretch import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
-from mcp_server.errors import TraderError
+from mcp_server.errors import TraderError, UpstreamRejected
 
 MOST_BLOCKS = 100_000
 """Of logs: a day of a chain with a block each second."""
@@ -24,13 +26,12 @@ MOST_BLOCKS = 100_000
 MOST_FULL_BLOCKS = 2_500
 """Of whole blocks, for the native coin: each may be half a megabyte."""
 
+MOST_REQUESTS = 1_000
+
 FULL_BLOCKS_AT_ONCE = 20
-RECEIPTS_AT_ONCE = 100
+RECEIPTS_AT_ONCE = 90
 SECOND_MS = 1_000
 """Blocks tell their times in whole seconds."""
-
-GRACE_S = 4.0
-"""What is under way by then may take so much longer."""
 
 INTERNAL = (
     "Coins that contracts pass on inside of a transaction are not seen: plain JSON-RPC shows only what transactions "
@@ -38,18 +39,8 @@ INTERNAL = (
 )
 
 
-async def head_at(chain: EvmChain, at_ms: int) -> BlockRef:
-    """Give the last block of a moment."""
-    newest = (await chain.endpoints.newest(at_ms)).ref
-
-    async def headers(numbers: Sequence[int]) -> list[BlockRef]:
-        return [header.ref for header in await chain.endpoints.headers(numbers)]
-
-    return await block_at(headers, newest, at_ms, chain.chain.block_s, chain.chain.name)
-
-
-async def scan(chain: EvmChain, stretch: Stretch) -> Scan:
-    """Find the transfers of a stretch.
+async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
+    """Find the transfers of a stretch; `tally` counts what it asks.
 
     What is not confirmed yet is left out unless it is asked for. Where the work is too much, or the endpoints fail
     after a part of it, the newest part is given, and which part is missing.
@@ -57,10 +48,9 @@ async def scan(chain: EvmChain, stretch: Stretch) -> Scan:
     Raises:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
-    before = chain.requests
-    head, anchor = await _agreed(chain, stretch.until_ms)
+    head, anchor = await agreed_heads_at(chain, stretch.until_ms)
     last = head.number if stretch.unconfirmed else head.number - chain.chain.confirmations + 1
-    work = _Work(chain, stretch, anchor if last <= anchor.number else head, last)
+    work = _Work(chain, stretch, anchor if last <= anchor.number else head, last, tally)
     await work.run()
     return Scan(
         transfers=work.found,
@@ -69,49 +59,24 @@ async def scan(chain: EvmChain, stretch: Stretch) -> Scan:
         last_block=last,
         from_ms=work.covered_ms,
         until_ms=stretch.until_ms,
-        requests=chain.requests - before,
+        requests=tally.requests,
         missed=work.missed,
         notes=[INTERNAL] if stretch.token.address is None else [],
     )
 
 
-async def timed(chain: EvmChain, transfers: Sequence[Transfer], anchor: BlockRef) -> list[Transfer]:
-    """Give transfers with the time of their block, asking for those that no log told."""
-    unknown = sorted({t.block for t in transfers if t.time_ms is None and t.block is not None})
-    if not unknown:
-        return list(transfers)
-    headers = await chain.endpoints.headers(unknown, anchor)
-    times = {header.ref.number: header.ref.time_ms for header in headers}
-    return [replace(t, time_ms=times[t.block]) if t.block in times else t for t in transfers]
-
-
-async def _agreed(chain: EvmChain, at_ms: int) -> tuple[BlockRef, BlockRef]:
-    """Give the last block of a moment, and the last confirmed one by then, on which two endpoints agree.
-
-    By the latter all that a scan asks is anchored to one branch of the chain. Where there is but one endpoint, its
-    block is not asked for in advance: each request checks that there is one.
-    """
-    for _ in range(2):
-        head = await head_at(chain, at_ms)
-        number = max(head.number - chain.chain.confirmations + 1, 0)
-        if len(chain.endpoints.sites.in_order()) == 1:
-            return head, BlockRef(number, 0, "")
-        (header,) = await chain.endpoints.headers([number], head)
-        if await chain.endpoints.agreed(header.ref):
-            break
-    return head, header.ref
-
-
 class _Work:
     """One scan under way: what was found in the blocks from `first` on; from `covered_ms` on all is seen."""
 
-    def __init__(self, chain: EvmChain, stretch: Stretch, anchor: BlockRef, last: int) -> None:
+    def __init__(self, chain: EvmChain, stretch: Stretch, anchor: BlockRef, last: int, tally: Tally) -> None:
         self._chain = chain
         self._stretch = stretch
         self._anchor = anchor
         self._last = last
         self._native = stretch.token.address is None
-        self._enough_at = anyio.current_time() + ENOUGH_S
+        self._tally = tally
+        self._enough_at = enough_at()
+        self._fits: int | None = None
         self.found: list[Transfer] = []
         self.first = last + 1
         self.covered_ms = stretch.until_ms
@@ -124,23 +89,23 @@ class _Work:
             pieces = self._plan(1 if waves == 0 else AT_ONCE)
             told: list[Piece] = []
             with anyio.CancelScope(deadline=self._enough_at + GRACE_S if waves else math.inf):
-                told = await self._read(pieces, first=waves == 0)
-            for (start, _), piece in zip(pieces, told, strict=False):
+                told = await self._wave(pieces, first=waves == 0)
+            for (start, end), piece in zip(pieces, told, strict=False):
                 self._take(piece)
                 if piece.first > start:  # it gave fewer blocks; the rest is planned anew
+                    self._fits = end - piece.first + 1
                     break
             if self.missed:
                 break
             waves += 1
         if self.first <= 0:
             self.covered_ms = self._stretch.from_ms
-        if self._native:
-            await self._drop_failed()
         self._tell_missed()
 
     def _plan(self, at_once: int) -> list[tuple[int, int]]:
         """Choose the next stretches of blocks, newest first, no more than are thought to be needed."""
         size = FULL_BLOCKS_AT_ONCE if self._native else self._chain.logs.blocks_at_once()
+        size = min(size, self._fits or size)
         read = self._last - self.first + 1
         pace_ms = (self._stretch.until_ms - self.covered_ms) / read if read else self._chain.chain.block_s * 1000
         left = max(math.ceil((self.covered_ms - self._stretch.from_ms) / max(pace_ms, 1.0)), 1)
@@ -149,8 +114,18 @@ class _Work:
         ends = [self.first - 1 - place * length for place in range(count)]
         return [(max(end - length + 1, 0), end) for end in ends if end >= 0]
 
+    async def _wave(self, pieces: Sequence[tuple[int, int]], *, first: bool) -> list[Piece]:
+        """Give what happened in each piece, up to the first that fails; where nothing is known yet that is an error."""
+        try:
+            told = await self._read(pieces, first=first)
+            return await self._without_failed(told) if self._native else told
+        except TraderError as error:
+            if first:
+                raise
+            self.missed.append(str(error))
+            return []
+
     async def _read(self, pieces: Sequence[tuple[int, int]], *, first: bool) -> list[Piece]:
-        """Give what comes of each piece, up to the first that fails; where nothing is known yet that is an error."""
         failures: list[TraderError] = []
 
         async def one(start: int, end: int) -> Piece | None:
@@ -167,35 +142,48 @@ class _Work:
         return [piece for piece in told[: told.index(None) if None in told else None] if piece is not None]
 
     async def _piece(self, start: int, end: int) -> Piece:
+        piece = await self._read_piece(start, end)
+        if (piece.before_ms or 0) > self._stretch.until_ms:
+            raise UpstreamRejected(
+                f"The times of the blocks of {self._chain.chain.name!r} are not in order. Ask again."
+            )
+        return piece
+
+    async def _read_piece(self, start: int, end: int) -> Piece:
         least, token = self._stretch.least, self._stretch.token.address
         if token is None:
             return await self._chain.native(start, end, least, self._anchor)
         piece = await self._chain.logs.transfers(Wanted(token, start, end, least, self._anchor))
+        piece = piece.with_sound_times(self._stretch.until_ms)
         if piece.before_ms is None or piece.before_ms < self._stretch.from_ms:  # it begins before the stretch does
             return replace(piece, transfers=await timed(self._chain, piece.transfers, self._anchor))
         return piece
 
     def _take(self, piece: Piece) -> None:
-        inside = [t for t in piece.transfers if t.time_ms is None or t.time_ms >= self._stretch.from_ms]
-        self.found = [*inside, *self.found]
+        self.found = [*self._inside(piece), *self.found]
         self.first = piece.first
         more = piece.before_ms is not None and piece.before_ms >= self._stretch.from_ms
         self.covered_ms = (piece.before_ms or 0) + SECOND_MS if more else self._stretch.from_ms
 
-    async def _drop_failed(self) -> None:
+    def _inside(self, piece: Piece) -> list[Transfer]:
+        return [t for t in piece.transfers if t.time_ms is None or t.time_ms >= self._stretch.from_ms]
+
+    async def _without_failed(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Ask which of the transactions that matter succeeded: the others moved nothing."""
-        hashes = list({transfer.hash: None for transfer in self.found})
+        hashes = list({transfer.hash: None for piece in pieces for transfer in self._inside(piece)})
         good: set[str] = set()
         for place in range(0, len(hashes), RECEIPTS_AT_ONCE):
             good |= await self._chain.succeeded(hashes[place : place + RECEIPTS_AT_ONCE], self._anchor)
-        self.found = [transfer for transfer in self.found if transfer.hash in good]
+        return [replace(piece, transfers=[t for t in piece.transfers if t.hash in good]) for piece in pieces]
 
     def _too_much(self) -> bool:
         most = MOST_FULL_BLOCKS if self._native else MOST_BLOCKS
         if self._last - self.first + 1 >= most:
             self.missed.append(f"A scan reads at most {most} blocks.")
-        elif anyio.current_time() > self._enough_at:
-            self.missed.append(f"A scan takes at most {ENOUGH_S:g} s.")
+        elif self._tally.requests >= MOST_REQUESTS:
+            self.missed.append(f"A scan makes at most {MOST_REQUESTS} requests.")
+        elif self.first <= self._last and anyio.current_time() > self._enough_at:
+            self.missed.append(OUT_OF_TIME)
         return bool(self.missed)
 
     def _tell_missed(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mcp_server.adapters.bitcoin import BitcoinChain
 from mcp_server.adapters.evm import EvmChain
-from mcp_server.chains.bitcoin_scan import heads_at
-from mcp_server.chains.evm_scan import head_at
+from mcp_server.chains.bitcoin_heads import heads_at
+from mcp_server.chains.evm_heads import head_at
 from mcp_server.domain.chains.chain import Network
 
 L1_FEE = "A transaction here also pays for being written to Ethereum, which is not among these fees."
@@ -28,13 +28,14 @@ async def bitcoin_network(chain: BitcoinChain, at_ms: int, now_ms: int) -> Netwo
     Raises:
         Retryable, UpstreamRejected: as the adapter.
     """
-    head = (await heads_at(chain, at_ms))[0]
+    heads = await heads_at(chain, at_ms)
     fees, mempool = await chain.fees(), await chain.mempool()
     return Network(
-        head=head,
+        head=heads.head,
         fees=fees,
         mempool_count=mempool.count,
         mempool_vbytes=mempool.vbytes,
         mempool_fees=mempool.fees,
         observed_at_ms=now_ms,
+        notes=heads.notes,
     )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mcp_server.adapters.bitcoin import BitcoinChain
 from mcp_server.adapters.evm import EvmChain
 from mcp_server.adapters.explorer import Explorer
-from mcp_server.chains.bitcoin_scan import heads_at
-from mcp_server.chains.evm_scan import head_at
+from mcp_server.chains.bitcoin_heads import heads_at
+from mcp_server.chains.evm_heads import head_at
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import Wallet
-from mcp_server.errors import NotSupported, Retryable
+from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 
 PAGE = 25
 MOST_PAGES = 8
@@ -62,7 +60,8 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
         NotSupported: too much came and went since.
         Retryable, UpstreamRejected: as the adapter.
     """
-    head = (await heads_at(chain, at_ms))[0]
+    heads = await heads_at(chain, at_ms)
+    head = heads.head
     for _ in range(MOST_TRIES):
         now = await chain.holdings(address)
         later, earlier, complete = await _history(chain, address, head.number, now.transactions)
@@ -71,12 +70,15 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
     else:
         raise Retryable("This address moves faster than it can be read. Try again.")
     held = now.funded - now.spent - sum(transaction.change_of(address) for transaction in later)
+    if held < 0:
+        raise UpstreamRejected("What an endpoint says of this address does not add up. Try again later.")
     return Wallet(
         head=head,
         balances=[(chain.chain.native, held)],
         transactions=max(now.transactions - len(later), 0),
         first_ms=earlier[-1].time_ms if earlier and complete else None,
         last_ms=earlier[0].time_ms if earlier else None,
+        notes=heads.notes,
     )
 
 
@@ -89,7 +91,8 @@ async def _history(
     to_the_first = count <= PAGE * MOST_PAGES
     after: str | None = None
     for _ in range(MOST_PAGES + 1):
-        page: Sequence[BitcoinTransaction] = await chain.history(address, after)
+        seen = {transaction.id for transaction in (*later, *earlier)}
+        page = [transaction for transaction in await chain.history(address, after) if transaction.id not in seen]
         for transaction in page:
             (later if (transaction.block or 0) > head else earlier).append(transaction)
         if len(later) + len(earlier) >= count:

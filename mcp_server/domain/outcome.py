@@ -42,13 +42,22 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetReached:
+    """A budget of the day that had no room for a run: whose it is, what is spent of it, its limit; in US dollars."""
+
+    scope: Literal["strategy", "everyone"]
+    spent_usd: Decimal
+    limit_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one run ended. `signal` is there exactly when `status` is success, `error` when it is anything else.
 
     `tokens_used` and `cost_usd` are None when unknown, never 0 instead. `trace` holds what happened on the way: the
     sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer. `not_its_own` marks a
-    failure that says nothing of the strategy: Claude's API, the tool server or the runner failed. `budget` says whose
-    budget of the day had no room.
+    failure that says nothing of the strategy: Claude's API, the tool server or the runner failed. `budget` is
+    the budget of the day that had no room.
     """
 
     status: Status
@@ -59,7 +68,7 @@ class Outcome:
     cost_usd: Decimal | None = None
     trace: Mapping[str, Any] | None = None
     not_its_own: bool = False
-    budget: Literal["strategy", "everyone"] | None = None
+    budget: "BudgetReached | None" = None
 
     @property
     def own_failure(self) -> bool | None:

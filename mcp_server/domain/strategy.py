@@ -52,6 +52,9 @@ __all__ = [
 FILE_LIMIT_BYTES = 262_144
 """A file of a strategy is no larger."""
 
+DEEPEST = 20
+"""Objects and arrays inside of one another; a strategy has four."""
+
 MOST_FINDINGS = 40
 """So many are told at a time; mending these is enough for one try."""
 
@@ -112,14 +115,15 @@ class InvalidStrategy(BadInput):
 class Parts:
     """What could be read of a strategy's files, whole or not: what is wrong with one part hides nothing of another.
 
-    `config` is None where it is not valid; `rules` may be even then. `tools` has every sub-agent's, in plain names.
+    `config` is None where it is not valid. `raw` is config.json as it came, and `subagents` each sub-agent so, by name
+    and with plain names of tools: an object, or not even that.
     """
 
     name: str
     config: Config | None
-    rules: Rules | None
     agents: Mapping[str, Agent]
-    tools: Mapping[str, Sequence[str]]
+    raw: Mapping[str, Any]
+    subagents: Mapping[str, Any]
     findings: Sequence[Finding]
 
     @property
@@ -155,7 +159,7 @@ def read_parts(name: str, config: Any, agents: Any) -> Parts:
         findings.append(error("name", f"{name!r} is not a name.", use))
     config, agents = _without_schema(config), _without_schema(agents)
     if not _check_sizes({"config.json": config, "agents.json": agents}, findings):
-        return Parts(name, None, None, {}, {}, findings)
+        return Parts(name, None, {}, {}, {}, findings)
     checked = _checked(Config, config, "config.json", findings)
     named = named_agents(agents, findings)
     read = {key: _checked(Agent, value, f"agents.json {key}", findings) for key, value in named.items()}
@@ -163,19 +167,11 @@ def read_parts(name: str, config: Any, agents: Any) -> Parts:
     return Parts(
         name,
         checked,
-        checked.rules if checked else _checked(Rules, _of(config, "rules"), "", []),
         {key: agent for key, agent in read.items() if agent is not None},
-        {key: _names(_of(value, "tools")) for key, value in named.items() if isinstance(value, dict)},
+        config if isinstance(config, dict) else {},
+        named,
         findings,
     )
-
-
-def _of(content: Any, key: str) -> Any:
-    return content.get(key) if isinstance(content, dict) else None
-
-
-def _names(tools: Any) -> list[str]:
-    return [tool for tool in tools if isinstance(tool, str)] if isinstance(tools, list) else []
 
 
 def _without_schema(content: Any) -> Any:
@@ -186,20 +182,36 @@ def _without_schema(content: Any) -> Any:
 
 
 def _check_sizes(files: Mapping[str, Any], findings: list[Finding]) -> bool:
-    """Check that both can be written as they are; give False where one nests too deeply to be looked at."""
+    """Check that both can be written as they are; give False where one cannot be looked at any further."""
     for file, content in files.items():
+        if nests_too_deeply(content):
+            findings.append(error(file, "It nests too deeply.", "Write it as the format says."))
+            return False
         try:
             size = len(json.dumps(content, indent=2, ensure_ascii=False).encode())
         except UnicodeEncodeError:
             findings.append(error(file, "It holds half of a character (a lone surrogate).", "Write the whole of it."))
-        except (RecursionError, ValueError):
-            findings.append(error(file, "It nests too deeply.", "Write it as the format says."))
+        except ValueError:
+            findings.append(error(file, "It holds a number of thousands of digits.", "Write one that can be meant."))
             return False
         else:
             if size > FILE_LIMIT_BYTES:
                 most = f"It may have {FILE_LIMIT_BYTES}; shorten the prompts."
                 findings.append(error(file, f"It is larger than {FILE_LIMIT_BYTES} bytes: {size}.", most))
     return True
+
+
+def nests_too_deeply(content: Any) -> bool:
+    """True for what nests deeper than any strategy does, and than JSON can be passed on; nothing here recurses."""
+    level = [content]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def _check_together(
@@ -226,6 +238,7 @@ def _checked(model: type[ModelT], value: Any, place: str, findings: list[Finding
         return model.model_validate(value)
     except ValidationError as invalid:
         for part in validation_parts(invalid, model):
-            where = f"{place} {part.where}" if part.where else place
+            parting = "." if " " in place else " "  # `config.json interval`, `agents.json price.tools`
+            where = f"{place}{parting}{part.where}" if part.where else place
             findings.append(error(where, part.problem, part.remedy))
         return None

@@ -67,8 +67,8 @@ class Rules(Strict):
 class Budget(Strict):
     """The most a strategy may spend, in US dollars."""
 
-    usd_per_run: Decimal | None = Field(default=None, gt=0, description="US dollars; default: 0.50")
-    usd_per_day: Decimal | None = Field(default=None, gt=0, description="US dollars; default: no limit")
+    usd_per_run: Decimal | None = Field(default=None, gt=0, le=10_000, description="US dollars; default: 0.50")
+    usd_per_day: Decimal | None = Field(default=None, gt=0, le=10_000, description="US dollars; default: no limit")
 
 
 class Misfire(Strict):

@@ -8,13 +8,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from mcp_server.errors import BadInput, NotFound, NotSupported
+import anyio
+
+from mcp_server.errors import BadInput, NotFound, NotSupported, Retryable, UpstreamRejected
 
 if TYPE_CHECKING:
     from mcp_server.market.market import Market
 
 QUOTES = ("USD", "USDT", "USDC")
 """In this order; a dollar of Tether or Circle is taken as a dollar."""
+
+
+SPARE_S = 2.0
+"""What is left of the time of a call when a price that is an addition is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,18 @@ class UsdPrice:
     price: Decimal
     basis: str
     simulated: bool = False
+
+
+async def usd_price_if_any(
+    market: Market, exchange_id: str, priced_as: Sequence[str], as_of: datetime
+) -> UsdPrice | None:
+    """Give a price as `usd_price` does, or None where there is none or it does not come in time: it is an addition."""
+    with anyio.CancelScope(deadline=anyio.current_effective_deadline() - SPARE_S):
+        try:
+            return await usd_price(market, exchange_id, priced_as, as_of)
+        except (NotFound, NotSupported, Retryable, UpstreamRejected):
+            pass
+    return None
 
 
 async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], as_of: datetime) -> UsdPrice:

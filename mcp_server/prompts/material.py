@@ -39,7 +39,7 @@ def config_keys() -> str:
         *_keys(Budget, "budget."),
         *_keys(Misfire, "misfire."),
         f"- intervals: {' '.join(get_args(Interval))}; timeframes of rules: {' '.join(get_args(Timeframe))}",
-        f"- models: {', '.join(MODEL_ALIASES)}, or an id like claude-…",
+        f"- models: {', '.join(MODEL_ALIASES)}, for a sub-agent also inherit, or an id like claude-…",
     ])  # fmt: skip
 
 

@@ -44,14 +44,14 @@ def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> No
 
 
 def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
-    async def design(
-        idea: Annotated[str, Field(max_length=MOST_IDEA, description="What it should do, in your words")],
-    ) -> str:
+    async def design(idea: Annotated[str, Field(description="What it should do, in your words")]) -> str:
+        if not idea.strip() or len(idea) > MOST_IDEA:
+            raise MCPError(code=INVALID_PARAMS, message=f"Say the idea in 1 to {MOST_IDEA:,} characters.")
         names = await anyio.to_thread.run_sync(kit.strategies.names)
         return await anyio.to_thread.run_sync(design_strategy, idea, files, names)
 
     async def review(
-        strategy_name: Annotated[str, Field(max_length=64, description="A strategy of the home, or an example")],
+        strategy_name: Annotated[str, Field(description="A strategy of the home, or an example")],
     ) -> str:
         try:
             strategy = await anyio.to_thread.run_sync(kit.strategies.read, strategy_name)

@@ -33,8 +33,9 @@ Go through these steps in their order, and change nothing before the person agre
 5. Does it look ahead, or decide on a candle that is still forming? All tools answer with closed candles as of the
    run's moment; a prompt that asks for anything else is wrong.
 6. Say what you found, the gravest first, each with its remedy. Propose at most three changes, each of which can be
-   judged on its own. Then `write_strategy` with `dry_run`, and without it once the person agrees; the version before is
-   kept, and `read_strategy` with `version` shows it.
+   judged on its own. Then `write_strategy` with `dry_run`, and once the person agrees without it, with `replaces`
+   {version!r}: should it have changed meanwhile, it is refused. The version before is kept, and `read_strategy` with
+   `version` shows it.
 
 Tools that only look:
 {tools}

@@ -6,6 +6,8 @@ writes that wait together share one transaction.
 """
 
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -101,6 +103,49 @@ class Database:
             self.write(_nothing)
             return self._look(work, patience_s)
 
+    def copy(self, target: Path) -> None:
+        """Copy the file as it is between two transactions; everybody else waits meanwhile.
+
+        Raises:
+            Retryable, Misconfigured: as `write`; or the copy could not be written.
+        """
+        with self._opening:
+            connection = self._open(read_only=False)
+            try:
+                self._translated(lambda c: _copied(c, self._path, target), connection)
+            finally:
+                connection.close()
+
+    def copied(self, fill: Work[T]) -> tuple["duckdb.DuckDBPyConnection", T]:
+        """Give a database in memory that `fill` has filled from this one, and what `fill` returned.
+
+        For `fill` this one's tables are `file.main.…`; the file is let go of before this returns. Close the database.
+
+        Raises:
+            Retryable, Misconfigured: as `write`.
+        """
+        self.read(_nothing)  # which migrates it where that is needed
+        with self._opening:
+            connection = self._patiently(self._attached, None)
+            try:
+                filled = self._translated(fill, connection)
+                connection.execute("DETACH file")
+            except BaseException:
+                connection.close()
+                raise
+            return connection, filled
+
+    def _attached(self) -> "duckdb.DuckDBPyConnection":
+        import duckdb
+
+        connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "threads": "1"})
+        try:
+            connection.execute(f"ATTACH {_quoted(str(self._path))} AS file (READ_ONLY)")
+        except duckdb.Error as error:
+            connection.close()
+            raise self._why_not(str(error)) from None
+        return connection
+
     def _look(self, work: Work[T], most_s: float | None) -> T:
         if not self._opening.acquire(timeout=-1 if most_s is None else most_s):
             raise Retryable(f"The database {str(self._path)!r} is busy with this program's own work. Try again.")
@@ -175,6 +220,18 @@ class Database:
             ) from None
 
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
+        connection = self._patiently(lambda: self._connect(read_only=read_only), most_s)
+        try:
+            self._migrate(connection, read_only=read_only)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _patiently(
+        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], most_s: float | None
+    ) -> "duckdb.DuckDBPyConnection":
+        """Wait for the file where another process holds it."""
         import stamina
 
         # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
@@ -191,17 +248,12 @@ class Database:
                 on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
             ):
                 with attempt:
-                    connection = self._connect(read_only=read_only)
+                    connection = connect()
         except _Held:
             if most_s is None:  # who waits less than usual cannot say that it was in vain
                 self._gave_up_at = time.monotonic()
             raise
         self._gave_up_at = -HELD_S
-        try:
-            self._migrate(connection, read_only=read_only)
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
@@ -220,7 +272,7 @@ class Database:
     def _why_not(self, text: str) -> TraderError:
         if holder := re.search(r"held in (.+?) \(PID (\d+)\)", text):
             return _Held(self._path, f"process {holder[2]} ({holder[1]}) has it open")
-        if "Could not set lock" in text:
+        if "Could not set lock" in text or "already attached" in text:
             return _Held(self._path, "another process has it open")
         if "WAL" in text:
             wal = self._path.with_name(self._path.name + ".wal")
@@ -249,8 +301,24 @@ class Database:
             return
         if read_only:
             raise _OldSchema
+        if present:
+            before = self._path.with_name(f"{self._path.name}.schema-{present}")
+            self._translated(lambda c: _copied(c, self._path, before), connection)
         for version in range(present + 1, newest + 1):
             self._transaction(connection, _migration(version, wanted[version]))
+
+
+def _copied(connection: "duckdb.DuckDBPyConnection", path: Path, target: Path) -> None:
+    """Copy the file that this connection holds, whole, by another process: closing it here would give up the lock."""
+    connection.execute("CHECKPOINT")
+    fresh = target.with_name(f"{target.name}.copying")
+    program = "import os, shutil, sys; shutil.copyfile(*sys.argv[1:3]); os.replace(*sys.argv[2:4])"
+    command = [sys.executable, "-I", "-c", program, str(path), str(fresh), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (this very Python)
+    if done.returncode:
+        fresh.unlink(missing_ok=True)
+        why = done.stderr.strip().rpartition("\n")[2]
+        raise Retryable(f"{str(path)!r} could not be copied to {str(target)!r}: {why} Free some disk space, try again.")
 
 
 class _Held(Retryable):
@@ -303,6 +371,10 @@ def _roll_back(connection: "duckdb.DuckDBPyConnection") -> None:
         connection.execute("ROLLBACK")
     except duckdb.Error:  # a fatal error has already ended the transaction
         return
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _cut(error: object) -> str:

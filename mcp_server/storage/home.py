@@ -35,6 +35,21 @@ class Home:
         return self.root / "running"
 
     @property
+    def analysis(self) -> Path:
+        """A report of each run: one folder for each strategy."""
+        return self.root / "analysis"
+
+    @property
+    def notices(self) -> Path:
+        """What is to be told to people elsewhere, and was, one file each."""
+        return self.root / "notices"
+
+    @property
+    def templates(self) -> Path:
+        """The user's own wording of notifications."""
+        return self.root / "templates"
+
+    @property
     def heartbeat(self) -> Path:
         """Where the runner says that it is alive."""
         return self.root / "heartbeat.json"

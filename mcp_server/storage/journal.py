@@ -26,6 +26,9 @@ MOST_COST_USD = 10**9
 RECENT_RUNS = 100
 """What runs cost is estimated from so many of the latest."""
 
+COSTS_PATIENCE_S = 2.0
+"""Whoever checks a strategy waits no longer to learn what it costs: without that, the rest is as good."""
+
 _RAN = (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)
 
 __all__ = ["Claimed", "Entry", "Journal", "Run"]
@@ -132,7 +135,7 @@ class Journal:
         def work(connection: "duckdb.DuckDBPyConnection") -> list[Entry]:
             rows = connection.execute(
                 "SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "
-                "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd "
+                "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots "
                 "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
                 "LEFT JOIN analysis_results a ON a.execution_id = e.id "
                 "WHERE ($1 IS NULL OR s.name = $1) AND ($2 = 'all' OR a.id IS NOT NULL) "
@@ -147,7 +150,7 @@ class Journal:
         """Give what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` of those that asked a model.
 
         Raises:
-            Retryable, Misconfigured: as `Database.read`.
+            Retryable, Misconfigured: as `Database.read`, after `COSTS_PATIENCE_S`.
         """
         if not self._database.path.exists():
             return Costs(0, 0, None)
@@ -162,7 +165,7 @@ class Journal:
             assert row is not None  # noqa: S101 (an aggregate always gives a row)
             return Costs(*row)
 
-        return self._database.read(work)
+        return self._database.read(work, patience_s=COSTS_PATIENCE_S)
 
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
         """Give what happened on the way of one run, or None where there is no such run or nothing was kept.

@@ -58,6 +58,8 @@ class Entry:
     reasoning: str | None
     error: str | None
     cost_usd: Decimal | None
+    scheduled_at: datetime | None = None
+    slots: int = 1
 
     @property
     def said(self) -> str | None:
@@ -95,7 +97,7 @@ def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: dat
         _json(strategy.agents_json()),
         strategy.version,
     ]
-    row = connection.execute("SELECT id, version FROM strategies WHERE name = ?", [strategy.name]).fetchone()
+    row = connection.execute("SELECT id, version, status FROM strategies WHERE name = ?", [strategy.name]).fetchone()
     if row is None:
         row = connection.execute(
             "INSERT INTO strategies (description, status, interval, config, agents, version, name, created_at, "
@@ -103,7 +105,7 @@ def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: dat
             [*said, strategy.name, naive(now), naive(now)],
         ).fetchone()
         assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
-    elif row[1] != strategy.version:
+    elif row[1:] != (strategy.version, strategy.config.status):  # its folder may have gone, and come back
         connection.execute(
             "UPDATE strategies SET description = ?, status = ?, interval = ?, config = ?, agents = ?, version = ?, "
             "updated_at = ? WHERE id = ?",
@@ -185,7 +187,7 @@ def enter(connection: "duckdb.DuckDBPyConnection", ended: Mapping[str, Any]) -> 
 
 def entry(row: tuple[Any, ...]) -> Entry:
     """Read one row of the query of `Journal.entries`."""
-    times = {5, 6, 7}
+    times = {5, 6, 7, 14}
     values = [value.replace(tzinfo=UTC) if i in times and value is not None else value for i, value in enumerate(row)]
     values[4] = Status(values[4])
     return Entry(*values)

@@ -1,10 +1,13 @@
-"""Kinds of settings that both programs read, checked in the same way, and never told back when they are secret."""
+"""Kinds of settings, checked in the same way in both programs, and never told back when they are secret."""
 
+import json
+import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, Misconfigured
@@ -34,9 +37,13 @@ def _moment(value: object) -> object:
 
 def _token(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if not (text.isascii() and text.isprintable() and " " not in text):
+    if not (text.isascii() and text.isprintable() and text and " " not in text):
         raise ValueError("use printable ASCII characters without spaces")
     return value
+
+
+def _names(value: object) -> object:
+    return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
 
 
 def _urls(value: object) -> object:
@@ -45,7 +52,41 @@ def _urls(value: object) -> object:
     return {str(name).lower(): [urls] if isinstance(urls, str) else urls for name, urls in value.items()}
 
 
+def _addresses(value: object) -> object:
+    """Take addresses out of a JSON list, or of a text with spaces, lines or commas between them."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().startswith("["):
+        try:
+            listed = json.loads(value)
+        except ValueError:
+            raise ValueError("it begins like a JSON list and is none") from None
+    else:
+        listed = [part for part in re.split(r"\s+|,\s*(?=[A-Za-z][\w.+-]*://)", value.strip(" \n\t,")) if part]
+    for number, address in enumerate(listed, 1):
+        if not isinstance(address, str) or not re.fullmatch(r"[A-Za-z][\w.+-]*://\S+", address):
+            raise ValueError(f"address {number} is none: each is written like service://…, as apprise does")
+    return tuple(listed)
+
+
+Scope = Literal["read", "write"]
+"""What a token allows: looking, or also writing strategies."""
+
+PublicHost = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 AsOf = Annotated[datetime | None, BeforeValidator(_moment)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+PublicHosts = Annotated[tuple[PublicHost, ...], NoDecode, BeforeValidator(_names)]
+"""Names without scheme and port, written with commas between them."""
+Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_addresses)]
+"""Addresses of apprise, in which tokens and passwords are."""
 ChainUrls = Annotated[dict[str, list[SecretStr]], BeforeValidator(_urls)]
 """Chain → its endpoints, in order of preference; many providers put the key into the URL."""
+
+
+class TokenEntry(BaseModel):
+    """One of several tokens, and what it allows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    token: Token
+    scope: Scope = "read"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,31 @@ def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
     return frozenset(row[0] for row in rows)
 
 
+def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: datetime) -> dict[str, datetime]:
+    """Remove what a clock beyond `astray` said of slots later than `now`: that they had not run.
+
+    Runs stay. So does everything of a strategy that was made after `now`: then it is the present clock that is wrong.
+    Give the strategies that were accounted for so far ahead, by name, and up to when they are now.
+    """
+    rows = connection.execute(
+        "SELECT id, name FROM strategies WHERE accounted_until > ? AND created_at <= ?", [naive(astray), naive(now)]
+    ).fetchall()
+    gone = connection.execute(
+        "DELETE FROM executions WHERE \"trigger\" = 'schedule' AND list_contains(?, status) AND scheduled_until > ? "
+        "AND completed_at > ? AND list_contains(?, strategy_id) RETURNING strategy_id, scheduled_at",
+        [[*_NOT_RUN], naive(now), naive(astray), [each for each, _ in rows]],
+    ).fetchall()
+    until = {each: now for each, _ in rows}
+    for strategy_id, first in gone:
+        until[strategy_id] = min(until[strategy_id], _aware(first) - timedelta(microseconds=1))
+    if until:
+        set_accounted(connection, until)
+    return {name: until[each] for each, name in rows}
+
+
+_NOT_RUN = (Status.MISSED, Status.SKIPPED_STALE, Status.SKIPPED_OVERLAP)
+
+
 @dataclass(frozen=True, slots=True)
 class NewRow:
     """A row to insert: whose it is, what it says, and the key by which it is found again."""
@@ -165,16 +190,21 @@ def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datet
         "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
         "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
         "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
-        "WHERE e.started_at >= $1 AND e.started_at < $2 AND ($3 IS NULL OR s.name = $3)",
+        # The first condition is there for speed alone: by it, all other days need not be read.
+        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
+        "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
+        "AND ($3 IS NULL OR s.name = $3)",
         [naive(since), naive(until), name],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Spent(*row)
 
 
-def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal) -> None:
-    """Note the most that a run may cost; from here on it counts as spent."""
-    connection.execute("UPDATE executions SET reserved_usd = ? WHERE id = ?", [usd, execution_id])
+def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal, now: datetime) -> None:
+    """Note the most that a run may cost; from here on it counts as spent, on the day of this moment."""
+    connection.execute(
+        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]
+    )
 
 
 def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> int:
@@ -191,12 +221,13 @@ def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> i
     return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
 
 
-def last_signals(connection: "duckdb.DuckDBPyConnection") -> dict[str, str]:
-    """Give the last signal that each strategy's slots have given, by name."""
+def last_signals(connection: "duckdb.DuckDBPyConnection", before: int) -> dict[str, str]:
+    """Give the last signal that each strategy's slots have given before an execution, by name."""
     rows = connection.execute(
         "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
         "JOIN executions e ON e.id = r.execution_id JOIN strategies s ON s.id = e.strategy_id "
-        "WHERE e.\"trigger\" = 'schedule' GROUP BY s.name"
+        "WHERE e.\"trigger\" = 'schedule' AND e.id < ? GROUP BY s.name",
+        [before],
     ).fetchall()
     return dict(rows)
 

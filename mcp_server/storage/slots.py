@@ -1,7 +1,8 @@
 """The slots of a home: each is claimed before it runs, by a row that no two runners can both write.
 
 Rows are the truth: a slot that has one is never given another, whoever asks and whatever the clock says. What the
-scheduler notes of a strategy only says where to go on.
+scheduler notes of a strategy only says where to go on. One thing alone is taken back: that a slot still to come had
+been missed, as a clock that was days ahead has it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import BudgetReached, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.storage import slot_rows
 from mcp_server.storage.database import Database
@@ -82,8 +83,8 @@ class Change:
 class Claims:
     """What came of claims: `started` are to be run.
 
-    `behind` has the strategies whose slots another runner has accounted for further than the claim knew, and up to
-    when: nothing was written for these, and the rest is to be claimed anew.
+    `behind` has the strategies whose slots are accounted for further than the claim knew, by another runner or before
+    a clock went astray, and up to when: nothing was written for these, and the rest is to be claimed anew.
     """
 
     started: Sequence[Claimed]
@@ -101,11 +102,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and whose budget says so."""
+    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and which budget says so."""
 
     answer: Literal["yes", "wait", "no"]
     why: str = ""
-    scope: Literal["strategy", "everyone"] = "everyone"
+    budget: BudgetReached | None = None
 
 
 @dataclass(slots=True)
@@ -166,6 +167,16 @@ class SlotBook:
 
         self.database.write(work)
 
+    def take_back(self, now: datetime) -> Mapping[str, datetime]:
+        """Remove what a clock that was far ahead said of slots that are still to come, as if they had been missed.
+
+        Give the strategies of which that was so, by name, and up to when they are accounted for.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was removed.
+        """
+        return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
+
     def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:
         """Give slots their rows, all of them or none; give those that are this runner's to run.
 
@@ -188,10 +199,14 @@ class SlotBook:
             if until is not None and claim.after < until <= now + ASTRAY:
                 behind[strategy.name] = until
                 continue
+            known = taken.get(strategy_id, [])
+            if (reached := _reached(claim, known)) is not None:
+                behind[strategy.name] = reached
+                continue
             if version != strategy.version:
                 strategy_id = mirror(connection, strategy, now)
             for row in _rows(claim, overlaps=strategy_id in running):
-                if _taken(row, taken.get(strategy_id, [])):
+                if _taken(row, known):
                     continue
                 new = NewRow(strategy_id, strategy, row, self._key())
                 rows.append(new)
@@ -224,12 +239,13 @@ class SlotBook:
                 if most is None:
                     continue
                 spent = slot_rows.spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
+                reached = BudgetReached(scope, spent.ended + spent.reserved, most)
                 if spent.ended + limits.run > most:
-                    return Admission("no", _over(spent, limits.run, most, scope), scope)
+                    return Admission("no", _over(spent, limits.run, most, scope), reached)
                 if spent.ended + 2 * spent.reserved + limits.run > most:
-                    waits = Admission("wait", _over(spent, limits.run, most, scope), scope)
+                    waits = Admission("wait", _over(spent, limits.run, most, scope), reached)
             if waits is None:
-                slot_rows.reserve(connection, execution_id, limits.run)
+                slot_rows.reserve(connection, execution_id, limits.run, now)
             return waits or Admission("yes")
 
         return self.database.write(work)
@@ -250,13 +266,13 @@ class SlotBook:
         """
         return self.database.read(lambda connection: slot_rows.failures(connection, name, most))
 
-    def last_signals(self) -> dict[str, str]:
-        """Give the last signal of each strategy's slots, by name.
+    def last_signals(self, before: int) -> dict[str, str]:
+        """Give the last signal of each strategy's slots before an execution, by name.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
         """
-        return self.database.read(slot_rows.last_signals)
+        return self.database.read(lambda connection: slot_rows.last_signals(connection, before))
 
     def last_slots(self) -> dict[str, LastSlot]:
         """Give how the latest slots of each strategy ended, by name.
@@ -281,6 +297,15 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
 def _taken(row: SlotRow, known: Sequence[SlotRow]) -> bool:
     """True where a slot of a row has one already: after a clock that went far astray, say."""
     return any(each.first <= row.last and each.last >= row.first for each in known)
+
+
+def _reached(claim: Claim, known: Sequence[SlotRow]) -> datetime | None:
+    """Give the last slot that has a row, where a row that is to stand for many begins at or before it and ends later.
+
+    After a clock that went far astray, say: those beyond it have no row, and are to be counted anew.
+    """
+    many = [row for row in claim.passed if row.slots > 1]
+    return max((each.last for row in many for each in known if row.first <= each.last < row.last), default=None)
 
 
 def _over(spent: Spent, run: Decimal, most: Decimal, scope: Literal["strategy", "everyone"]) -> str:

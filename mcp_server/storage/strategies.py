@@ -1,7 +1,7 @@
 """Strategy folders: the user's own in the home, the examples beside them read-only.
 
 A write makes a whole new folder and exchanges it for the present one in one step; what was there before is kept under
-`strategies/.versions/<name>/<version>/`, also what was written by hand.
+`strategies/.versions/<name>/<version>/`, also what was written by hand; other files of a folder stay in it.
 """
 
 import re
@@ -14,18 +14,22 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from mcp_server.domain.strategy import NAME_PATTERN, StatusName, Strategy, parse_strategy
+from mcp_server.domain.finding import Finding, error
+from mcp_server.domain.strategy import NAME_PATTERN, InvalidStrategy, StatusName, Strategy, parse_strategy
 from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, NotFound, Retryable
 from mcp_server.storage.exchange_folders import exchange
 from mcp_server.storage.home import Home, unwritable
-from mcp_server.storage.strategy_files import read_both, write_both
+from mcp_server.storage.strategy_files import bring_back, read_both, write_both
 from mcp_server.storage.strategy_versions import KeptVersions
 
 PATIENCE_S = 10
 """How long a write waits for another process that writes strategies."""
 
 Done = TypeVar("Done")
+
+NOTHING = "none"
+"""What a strategy replaces that must be new: its name is free."""
 
 _NEW, _OLD = ".writing-", ".replacing-"
 """How the names of a write's own folders begin: what is not whole yet, and what is about to change places."""
@@ -103,14 +107,42 @@ class StrategyFolders:
         """True when the name is an example's and the home has no strategy of that name."""
         return self.names().get(name, False)
 
-    def write(self, strategy: Strategy) -> str | None:
+    def write(self, strategy: Strategy, replaces: str | None = None) -> str | None:
         """Write a strategy into the home, whole or not at all; give the version that it replaced, if there was one.
 
+        Args:
+            strategy: what is written.
+            replaces: the version that it must have until then, or `NOTHING`; None: whatever there is.
+
         Raises:
+            InvalidStrategy: there is something else than `replaces`; nothing was changed.
             Misconfigured: the home cannot be written.
             Retryable: others have been writing strategies for too long; nothing was changed.
         """
-        return self._locked(strategy.name, lambda: self._write(strategy))
+
+        def replace() -> str | None:
+            if wrong := self.other_than(strategy.name, replaces):
+                raise InvalidStrategy(strategy.name, [wrong])
+            return self._write(strategy)
+
+        return self._locked(strategy.name, replace)
+
+    def other_than(self, name: str, replaces: str | None) -> Finding | None:
+        """Find what there is of a name, home's or example's, where it is not the version that is to be replaced."""
+        if replaces is None:
+            return None
+        example = self.names().get(name)
+        if example is None:
+            missing = "Leave out 'replaces', or say 'none'."
+            return None if replaces == NOTHING else error("replaces", f"There is no strategy {name!r}.", missing)
+        there = _version((self._examples if example else self._own) / name, name)
+        if replaces == NOTHING:
+            what = "an example" if example else "a strategy"
+            return error("replaces", f"There is {what} {name!r} already, version {there}.", "Choose another name.")
+        if replaces != there:
+            problem = f"{name!r} is version {there} now, not {replaces!r}: it has changed since."
+            return error("replaces", problem, "Read it again, and write what should replace that.")
+        return None
 
     def add(self, name: str) -> Strategy:
         """Copy an example into the home, where it can be changed and scheduled.
@@ -174,18 +206,25 @@ class StrategyFolders:
             version = _version(target, strategy.name)
             fresh = fresh.rename(self._own / f"{_OLD}{strategy.name}")
             exchange(fresh, target)
-            self.versions.keep(fresh, strategy.name, version)
-            return version
-        finally:
+        except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        self._keep(fresh, strategy.name, version)  # where that fails, the next write tries again
+        return version
+
+    def _keep(self, old: Path, name: str, version: str) -> None:
+        """Keep a version that was replaced; what else its folder held stays with the strategy."""
+        bring_back(old, self._own / name)
+        self.versions.keep(old, name, version)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Clear away what a killed write left; what it may have taken the place of is kept."""
         for left in self._own.iterdir():
             if left.name.startswith(_OLD):
                 name = left.name.removeprefix(_OLD)
-                self.versions.keep(left, name, _version(left, name))
-            if left.name.startswith((_NEW, _OLD)):
+                self._keep(left, name, _version(left, name))
+            elif left.name.startswith(_NEW):
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -1,13 +1,15 @@
 """The two files of one strategy folder, read without following, waiting or trusting, and written whole."""
 
+import codecs
 import json
+import math
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.finding import error
-from mcp_server.domain.strategy import FILE_LIMIT_BYTES, InvalidStrategy, Strategy
+from mcp_server.domain.strategy import FILE_LIMIT_BYTES, InvalidStrategy, Strategy, nests_too_deeply
 
 CONFIG, AGENTS = "config.json", "agents.json"
 _TRIES = 20
@@ -68,17 +70,28 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def _parse_json(raw: bytes, file: Path, name: str) -> Any:
+    if raw.startswith(codecs.BOM_UTF8):
+        raise _refused(file, name, "begins with a byte order mark.", "Save it as UTF-8 without one (BOM).")
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        content = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as failed:
         where = f"line {failed.lineno}, column {failed.colno}"
         raise _refused(file, name, f"is not JSON at {where}: {failed.msg}.", "Mend it there.") from None
     except UnicodeDecodeError:
         raise _refused(file, name, "is not UTF-8 text.", "Save it as UTF-8.") from None
     except RecursionError:
-        raise _refused(file, name, "is nested too deeply.", "Write it as the format says.") from None
+        raise _too_deep(file, name) from None
     except ValueError as failed:
         raise _refused(file, name, f"is no strict JSON: {failed}.", "Mend it.") from None
+    if nests_too_deeply(content):
+        raise _too_deep(file, name)
+    return content
+
+
+def _too_deep(file: Path, name: str) -> InvalidStrategy:
+    return _refused(file, name, "is nested too deeply.", "Write it as the format says.")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -91,6 +104,21 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
+
+
+def bring_back(old: Path, present: Path) -> None:
+    """Move what else lies in a folder that was replaced, like notes, into the one that took its place."""
+    if old.is_symlink() or present.is_symlink() or not old.is_dir() or not present.is_dir():
+        return
+    for entry in list(old.iterdir()):
+        if entry.name not in (CONFIG, AGENTS) and not os.path.lexists(present / entry.name):
+            entry.rename(present / entry.name)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def write_both(folder: Path, strategy: Strategy) -> None:

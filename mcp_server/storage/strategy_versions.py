@@ -9,6 +9,7 @@ from pathlib import Path
 from mcp_server.domain.strategy import NAME_PATTERN, Strategy, parse_strategy
 from mcp_server.domain.teaching import nearest
 from mcp_server.errors import NotFound
+from mcp_server.storage.home import unwritable
 from mcp_server.storage.strategy_files import read_both, write_both
 
 VERSION_PATTERN = r"^([0-9a-f]{12}|broken-[0-9]{1,20})$"
@@ -59,14 +60,18 @@ class KeptVersions:
         """Keep a version that is about to run, so that it is there whatever becomes of its folder.
 
         Raises:
-            OSError: it cannot be written.
+            Misconfigured: it cannot be written.
         """
-        parent = self._folder / strategy.name
-        kept = parent / strategy.version
+        try:
+            self._copy(strategy, self._folder / strategy.name / strategy.version)
+        except OSError as error:
+            raise unwritable(self._folder / strategy.name, error) from None
+
+    def _copy(self, strategy: Strategy, kept: Path) -> None:
         if kept.exists():
             return
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".copying-", dir=parent) as holder:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".copying-", dir=kept.parent) as holder:
             fresh = Path(holder) / strategy.version
             fresh.mkdir()
             write_both(fresh, strategy)

@@ -20,6 +20,7 @@ from runner.claude.session import CLI_SETTINGS, NEVER_READ, SERVER, bundled_cli,
 
 if TYPE_CHECKING:
     from claude_agent_sdk import AssistantMessage, ClaudeAgentOptions, McpSdkServerConfig, Message, ResultMessage
+    from claude_agent_sdk.types import SyncHookJSONOutput
 
 Ask = Callable[[str, Sequence[str]], Awaitable[str | None]]
 """Asks the person a question, with choices where there are some; gives None where there is no answer."""
@@ -86,15 +87,20 @@ async def run_builder(task: BuildTask, building: Building) -> None:
         def failed(why: str) -> None:
             building.why = building.why or f"The agent ended before it was done: {stderr[-1] if stderr else why}"
 
-        await converse(folder, task.prompt, lambda: _options(task, folder, limit, stderr), note, failed)
+        await converse(folder, task.prompt, lambda: _options(task, building, folder, limit, stderr), note, failed)
     if limit.cancelled_caught:
         building.why = f"It took longer than {LIMIT_S // 60} minutes."
     if building.server_status not in (None, "connected"):
         building.why = "The agent could not reach the tool server. Check that it runs, and TRADER_TOKEN."
 
 
-def _options(task: BuildTask, folder: CliFolder, limit: anyio.CancelScope, stderr: list[str]) -> "ClaudeAgentOptions":
-    from claude_agent_sdk import ClaudeAgentOptions
+def _options(
+    task: BuildTask, building: Building, folder: CliFolder, limit: anyio.CancelScope, stderr: list[str]
+) -> "ClaudeAgentOptions":
+    from claude_agent_sdk import ClaudeAgentOptions, HookMatcher
+
+    async def guard(asked: Any, call_id: str | None, _: Any) -> "SyncHookJSONOutput":
+        return _admitted(building.admit(call_id or "", asked["tool_input"]))
 
     environment = {**task.environment, **CLI_SETTINGS, "MCP_TOOL_TIMEOUT": "86400000", **folder.environment}
     headers = {"X-Trader-Exchange": task.exchange}
@@ -114,6 +120,7 @@ def _options(task: BuildTask, folder: CliFolder, limit: anyio.CancelScope, stder
         strict_mcp_config=True,
         allowed_tools=allowed,
         disallowed_tools=qualified(sorted(set(task.tools) - offered)),
+        hooks={"PreToolUse": [HookMatcher("|".join(qualified([WRITE_TOOL])), [guard], on_failure="block")]},
         permission_mode="dontAsk",
         setting_sources=[],
         settings=NEVER_READ,
@@ -127,6 +134,25 @@ def _options(task: BuildTask, folder: CliFolder, limit: anyio.CancelScope, stder
         cli_path=folder.wrapper(bundled_cli(INSTEAD), environment),
         stderr=stderr.append,
     )
+
+
+def _admitted(verdict: dict[str, Any] | str) -> "SyncHookJSONOutput":
+    """Tell the CLI how a write goes on; whatever fails on the way, it does not."""
+    if isinstance(verdict, str):
+        return {
+            "hookSpecificOutput": {
+                "hookEventName": "PreToolUse",
+                "permissionDecision": "deny",
+                "permissionDecisionReason": verdict,
+            }
+        }
+    return {
+        "hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "allow",
+            "updatedInput": verdict,
+        }
+    }
 
 
 def _person(ask: Ask, limit: anyio.CancelScope) -> "McpSdkServerConfig":

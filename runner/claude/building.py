@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from mcp_server.storage.strategies import NOTHING
+
 WRITE_TOOL = "write_strategy"
 MAX_TURNS = 60
 _SHORT = 80
@@ -15,29 +17,47 @@ _SHORT = 80
 class Building:
     """Up to date at any moment, also when the design is stopped.
 
-    `written` is the last answer of write_strategy that wrote; `findings` are those of its last answer, each as
-    severity, place, problem and remedy in one line; `cost_usd` is None while it is unknown.
+    `written` is the last answer of write_strategy that wrote, and `written_with` what it found; `findings` are those of
+    its last answer, each as severity, place, problem and remedy in one line; `cost_usd` is None while it is unknown.
     """
 
     written: Mapping[str, Any] | None = None
+    written_with: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     why: str | None = None
     cost_usd: Decimal | None = None
     server_status: str | None = None
     checks: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Calls of write_strategy that were not answered yet, each with its arguments."""
+    admitted: dict[str, str] = field(default_factory=dict)
+    """Writes that were admitted and not answered yet, each with its strategy's name."""
+
+    def admit(self, call_id: str, arguments: Mapping[str, Any]) -> dict[str, Any] | str:
+        """Give the arguments with which a call of write_strategy may go on, or why it may not.
+
+        A design replaces only what it has written itself, and writes one strategy; the server refuses the rest.
+        """
+        name = str(arguments.get("strategy_name"))
+        own = str(self.written["name"]) if self.written else next(iter(self.admitted.values()), name)
+        if arguments.get("dry_run") is not True:
+            if name != own:
+                return f"This design writes {own!r}, and a design writes one strategy. Write {own!r} again, or end."
+            self.admitted[call_id] = name
+        version = self.written["version"] if self.written and name == own else NOTHING
+        return {**arguments, "replaces": version}
 
     def called(self, call_id: str, tool: str, arguments: Mapping[str, Any]) -> str:
         """Note a tool call; give it as one line for a person."""
         if tool != WRITE_TOOL:
-            shown = ", ".join(str(value) for value in arguments.values())
+            shown = " ".join(", ".join(str(value) for value in arguments.values()).split())
             return f"{tool}({shown if len(shown) <= _SHORT else shown[: _SHORT - 1] + '…'})"
         self.checks[call_id] = arguments
-        return f"{'check' if arguments.get('dry_run') else 'write'} {arguments.get('strategy_name', '')}"
+        return f"{'check' if arguments.get('dry_run') is True else 'write'} {arguments.get('strategy_name', '')}"
 
     def checked(self, call_id: str, text: str) -> list[str]:
         """Take in an answer of write_strategy; give what it found."""
         del self.checks[call_id]
+        self.admitted.pop(call_id, None)
         try:
             said: Any = json.loads(text)
             rows = [(severity, place, " ".join(rest)) for severity, place, *rest in said["findings"]]
@@ -45,9 +65,10 @@ class Building:
         except (ValueError, TypeError, KeyError):  # an error is told as text, one line for each finding
             said = {}
             lines = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
-            self.findings = [f"error {line}" for line in lines] or [f"error {text[:500]}"]
+            told = text.partition(" hook error: ")[2] or text
+            self.findings = [f"error {line}" for line in lines] or [f"error {told[:500]}"]
         if said.get("written"):
-            self.written = said
+            self.written, self.written_with = said, self.findings
         return self.findings
 
     def ended(self, subtype: str, said: str, cost_usd: float | None, budget_usd: Decimal) -> None:

@@ -3,6 +3,7 @@
 This file and the two that converse, `engine` (a run) and `builder` (a design), are the only ones that import the SDK.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ async def converse(
     async def follow() -> None:
         from claude_agent_sdk import query
 
+        logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())  # it prints what `failed` is told
         try:
             with unreached:
                 async for message in query(prompt=prompt, options=options()):

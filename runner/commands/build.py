@@ -27,9 +27,10 @@ def build(
 
     Ends with 0 when a strategy is written, with 1 when none is, with 2 when it was not asked rightly.
     """
+    from mcp_server.domain.checks.agents import model_finding
     from runner import show
     from runner.build import build as design
-    from runner.build import outcome, settle
+    from runner.build import outcome
     from runner.claude.building import Building
     from runner.show_build import designed, told
     from runner.terminal import ask_line
@@ -38,6 +39,8 @@ def build(
         raise BadInput(f"Say the idea in 1 to {MOST_IDEA} characters.")
     if not yes and not sys.stdin.isatty():
         raise BadInput("There is no terminal to ask you at. Add --yes, and it decides by itself.")
+    if model is not None and (wrong := model_finding("--model", model)) and wrong.severity == "error":
+        raise BadInput(str(wrong))
     parts, building = Parts(), Building()
     aside = show.console(stderr=True)
     ask = None if yes else partial(ask_line, show=lambda line: aside.print(show.plain(line, "bold cyan")))
@@ -54,10 +57,13 @@ def build(
     try:
         anyio.run(work)
     except KeyboardInterrupt:
-        settle(building, parts.strategies)
-        written = building.written
-        left = f"{written['name']!r} was written before, and stays" if written else "nothing was written"
-        fail(f"stopped; {left}", 130)
+        building.why = "It was stopped, so what it cost is not known."
+        stopped = outcome(building, parts.strategies)
+        if as_json:
+            print_json(stopped)
+            raise typer.Exit(130) from None
+        left = f"{stopped['name']!r} was written before, and stays" if building.written else "nothing was written"
+        fail(f"stopped; {left}; what it cost is not known", 130)
     said: dict[str, Any] = outcome(building, parts.strategies)
     if as_json:
         print_json(said)

@@ -7,7 +7,7 @@ import typer
 
 from mcp_server.domain.strategy import StatusName
 from mcp_server.errors import BadInput
-from runner.parts import Json, Parts, fail, print_json
+from runner.parts import Parts, fail, print_json
 
 app = typer.Typer(
     help="List the strategies of the home and the examples; add, check, pause or resume one.",
@@ -17,6 +17,14 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="A strategy of the home.")]
+
+
+def _also_before(context: typer.Context, value: bool) -> bool:
+    """Take `--json` from before the command too: `strategies --json check`."""
+    return value or bool(context.parent and context.parent.params.get("as_json"))
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_also_before, help="Print one JSON object on standard output.")]
 
 
 @app.callback()

@@ -27,6 +27,7 @@ def up(
     """
     from mcp_server.errors import Misconfigured
     from runner.logs import start_logging
+    from runner.server import root
     from runner.up import Up
 
     parts = Parts()
@@ -34,7 +35,10 @@ def up(
         raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs. Unset it.")
     parts.home.prepare()
     start_logging(parts.settings.secrets())
-    anyio.run(until_stopped, Up(parts, host, port, grace_s=grace))
+    try:
+        anyio.run(until_stopped, Up(parts, host, port, grace_s=grace))
+    except BaseExceptionGroup as errors:
+        raise root(errors) from None
 
 
 async def until_stopped(everything: "Up") -> None:

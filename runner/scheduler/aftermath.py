@@ -1,23 +1,25 @@
 """What follows the end of a run: its report, notices of what its owner should know, a pause after too many failures."""
 
-import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 import anyio.to_thread
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import BudgetReached, Outcome, SignalName
+from mcp_server.domain.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal import Claimed
 from mcp_server.storage.slots import SlotBook
 from mcp_server.storage.strategies import StrategyFolders
+from runner.execute import Executed
+from runner.notify.events import Event, broken_edit, budget_reached, run_failed, signal_changed, strategy_paused
 
 logger = logging.getLogger(__name__)
 
-Tell = Callable[[str, str, Mapping[str, str]], None]
-"""Takes the kind of an event, a key that it alone has, and what there is to say of it."""
+EVERYONE = "all strategies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +33,36 @@ class Ended:
     waiting: str | None
 
     @property
-    def name(self) -> str:
-        """Its strategy's."""
-        return self.claimed.run.strategy.name
+    def strategy(self) -> Strategy:
+        """The strategy that ran."""
+        return self.claimed.run.strategy
+
+    @property
+    def executed(self) -> Executed:
+        """The run, as reports and notices take it."""
+        run = self.claimed.run
+        took_s = (self.ended_at - (self.began_at or self.ended_at)).total_seconds()
+        return Executed(self.claimed.execution_id, run.as_of, run.engine, self.outcome, took_s, self.waiting)
 
 
-Report = Callable[[Ended], Awaitable[None]]
+Tell = Callable[[Event], object]
+"""Takes an event that people elsewhere should know of; it is told once, however often it is given."""
+
+Report = Callable[[Strategy, Executed], Awaitable[object]]
+"""Writes the analysis of a run that gave a signal."""
 
 
-async def _no_report(_: Ended) -> None:
+async def _no_report(_strategy: Strategy, _executed: Executed) -> None:
     """Write none."""
 
 
-def _tell_nobody(_kind: str, _key: str, _said: Mapping[str, str]) -> None:
+def _tell_nobody(_: Event) -> None:
     """Tell nobody."""
 
 
 @dataclass(slots=True)
 class Aftermath:
-    """Follows runs. `tell` keeps a notice, to be delivered once for each key; `report` writes a signal's analysis."""
+    """Follows runs. `tell` is given events, `report` the runs that gave a signal."""
 
     book: SlotBook
     folders: StrategyFolders
@@ -68,78 +81,55 @@ class Aftermath:
             await self._failure(ended)
         elif outcome.budget is not None:
             self._budget(ended, outcome.budget)
-        elif outcome.not_its_own and ended.began_at is not None and outcome.status is not Status.MISSED:
-            hour = f"{ended.ended_at:%Y-%m-%dT%H}"
-            self._tell("trouble", f"trouble:{hour}", ended, why=outcome.error or "")
 
     def broken(self, name: str, problem: str, *, runs_on: bool) -> None:
         """Tell of an edit that broke a strategy."""
         state = "Its last good version goes on running." if runs_on else "It is not scheduled."
         logger.error("strategy %s is broken. %s %s", name, state, problem)
-        key = hashlib.sha256(problem.encode()).hexdigest()[:16]
-        self.tell("broken", f"broken:{name}:{key}", {"strategy": name, "why": problem, "state": state})
+        self.tell(broken_edit(name, f"{state} {problem}"))
 
-    async def _signal(self, ended: Ended, signal: str) -> None:
-        before = await self._last_signal(ended.name)
-        changed = before != signal
+    async def _signal(self, ended: Ended, signal: SignalName) -> None:
+        before = await self._last_signal(ended.strategy.name, ended.claimed.execution_id)
         if self._signals is not None:
-            self._signals[ended.name] = signal
-        if changed:
-            self._tell("signal", f"signal:{ended.claimed.execution_id}", ended, before=before or "none")
-        if changed or ended.claimed.run.engine == "claude" or signal != "HOLD":
-            await self.report(ended)
+            self._signals[ended.strategy.name] = signal
+        if (event := signal_changed(ended.strategy, ended.executed, before)) is not None:
+            self.tell(event)
+        if before != signal or signal != "HOLD" or ended.claimed.run.engine == "claude":
+            await self.report(ended.strategy, ended.executed)
 
-    async def _last_signal(self, name: str) -> str | None:
-        """Give what a strategy said before; known from the journal when first asked, from then on from here."""
+    async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
+        """Give what a strategy said before: from the journal when first asked, from then on as it was said here."""
         if self._signals is None:
             try:
-                self._signals = await anyio.to_thread.run_sync(self.book.last_signals)
+                self._signals = await anyio.to_thread.run_sync(self.book.last_signals, execution_id)
             except TraderError as error:
                 logger.warning("what was said before is not known: %s", error)
                 return None
-        return self._signals.get(name)
+        return cast(SignalName | None, self._signals.get(name))
 
     async def _failure(self, ended: Ended) -> None:
-        most = ended.claimed.run.strategy.config.max_failures
-        why = ended.outcome.error or ""
-        self._tell("failure", f"failure:{ended.claimed.execution_id}", ended, why=why)
+        if (event := run_failed(ended.strategy, ended.executed)) is not None:
+            self.tell(event)
+        name, most = ended.strategy.name, ended.strategy.config.max_failures
         try:
-            failed = await anyio.to_thread.run_sync(self.book.failures, ended.name, most)
+            failed = await anyio.to_thread.run_sync(self.book.failures, name, most)
             if failed < most:
                 return
-            _, was = await anyio.to_thread.run_sync(self.folders.set_status, ended.name, "paused")
+            _, was = await anyio.to_thread.run_sync(self.folders.set_status, name, "paused")
         except TraderError as error:
-            logger.error("%s could not be paused: %s", ended.name, error)
+            logger.error("%s could not be paused: %s", name, error)
             return
         if was == "active":
-            logger.error("strategy %s is paused after %d failures in a row: %s", ended.name, failed, why)
-            self._tell("paused", f"paused:{ended.name}:{ended.claimed.execution_id}", ended, why=why, times=str(failed))
+            logger.error("strategy %s is paused after %d failures in a row", name, failed)
+            self.tell(strategy_paused(ended.strategy, ended.executed, failed))
 
-    def _budget(self, ended: Ended, scope: str) -> None:
-        whose = "everyone" if scope == "everyone" else ended.name
-        key = f"budget:{whose}:{ended.ended_at:%Y-%m-%d}"
-        if key not in self._reached:
-            self._reached = {key, *(each for each in self._reached if each.endswith(key[-10:]))}
-            self._tell("budget", key, ended, why=ended.outcome.error or "", scope=scope)
-
-    def _tell(self, kind: str, key: str, ended: Ended, **more: str) -> None:
-        run, outcome = ended.claimed.run, ended.outcome
-        signal = outcome.signal
-        said = {
-            "strategy": ended.name,
-            "symbol": run.strategy.config.trading_pair,
-            "slot": f"{run.as_of:%Y-%m-%d %H:%M} UTC",
-            "outcome": str(outcome.status),
-            "execution": str(ended.claimed.execution_id),
-        }
-        if signal is not None:
-            said |= {
-                "signal": signal.signal,
-                "confidence": "" if signal.confidence is None else f"{signal.confidence.normalize():f}",
-                "price": "" if signal.price is None else f"{signal.price:.12g}",
-                "reasoning": signal.reasoning,
-            }
-        self.tell(kind, key, {**said, **more})
+    def _budget(self, ended: Ended, reached: BudgetReached) -> None:
+        """Tell of a budget that is used up, once a day."""
+        whose = EVERYONE if reached.scope == "everyone" else ended.strategy.name
+        event = budget_reached(whose, reached.spent_usd, reached.limit_usd, ended.ended_at.date())
+        if event.key not in self._reached:
+            self._reached.add(event.key)
+            self.tell(event)
 
 
 def _log(ended: Ended) -> None:

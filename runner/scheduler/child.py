@@ -36,7 +36,7 @@ def _tell(line: str) -> None:
 
 @dataclass(slots=True)
 class WatchedServer:
-    """One local tool server at a time. `on_start` is called when another is up; `problem` says what is wrong now.
+    """One local tool server at a time. `on_change` is called when it is up, and gone; `problem` says what is wrong now.
 
     It is asked every `look_every_s` whether it is alive, and has `look_s` to answer.
     """
@@ -45,7 +45,7 @@ class WatchedServer:
     host: str = "127.0.0.1"
     port: int = 0
     token: SecretStr | None = None
-    on_start: Callable[[], None] = lambda: None
+    on_change: Callable[[], None] = lambda: None
     problem: str | None = "The tool server has not started yet."
     starts: int = 0
     look_every_s: float = LOOK_EVERY_S
@@ -60,14 +60,25 @@ class WatchedServer:
             await self._up.wait()
         yield self._address
 
+    async def ready(self) -> None:
+        """Wait until the server answers."""
+        async with self.serving():
+            return
+
     async def keep(self) -> None:
-        """Keep one server running until this is cancelled."""
+        """Keep one server running until this is cancelled.
+
+        Raises:
+            Retryable: the first one did not start: its port is taken, say. Later ones are tried again and again.
+        """
         pause_s = FIRST_PAUSE_S
         while True:
             began = anyio.current_time()
             try:
                 await self._one()
             except TraderError as error:
+                if not self.starts:
+                    raise
                 self.problem = str(error)
             if anyio.current_time() - began > HEALTHY_S:
                 pause_s = FIRST_PAUSE_S
@@ -81,7 +92,7 @@ class WatchedServer:
             self._address, self.problem = address, None
             self.starts += 1
             self._up.set()
-            self.on_start()
+            self.on_change()
             logger.info("tool server: it answers at %s", address.url)
             try:
                 async with anyio.create_task_group() as tasks:
@@ -91,6 +102,7 @@ class WatchedServer:
                 self.problem = self.problem or f"The tool server ended by itself (code {code})."
             finally:
                 self._address, self._up = None, anyio.Event()
+                self.on_change()  # who asks from now on waits for the next one
 
     async def _end_when_silent(self, address: Address, process: Process) -> None:
         silences = 0

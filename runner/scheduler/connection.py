@@ -10,9 +10,11 @@ from mcp_server.errors import Retryable, TraderError
 from runner.execute import Serving
 from runner.server import Tools, connected
 
-logger = logging.getLogger(__name__)
-
 PAUSE_S = 0.5
+READY_S = 30.0
+"""So long is waited for a server elsewhere; then its absence is what runs end with."""
+
+logger = logging.getLogger(__name__)
 
 
 class Connection:
@@ -42,6 +44,8 @@ class Connection:
                 if self._told and self.problem is None:
                     logger.warning("%s", error)
                 self.problem = str(error)
+            except Exception:  # whatever ends a connection, there will be another
+                logger.exception("the connection to the tool server")
             finally:
                 self._lend_none()
             await anyio.sleep(PAUSE_S)
@@ -64,6 +68,12 @@ class Connection:
                 self.lose()
             why = f"The tool server was lost during the run ({type(error).__name__}). It is being started again."
             raise Retryable(why) from error
+
+    async def ready(self) -> None:
+        """Wait for a connection, for as long as that may take to begin with."""
+        with anyio.move_on_after(READY_S):
+            async with self.tools():
+                return
 
     def lose(self) -> None:
         """Connect anew: the server is another one, or was lost. Who asks for tools from now on waits for that."""

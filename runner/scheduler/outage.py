@@ -14,16 +14,20 @@ class Outage:
 
     failures: int = 0
     until: datetime | None = None
+    since: datetime | None = None
     why: str = ""
 
     def note(self, outcome: Outcome, now: datetime) -> None:
         """Note how a run that asked Claude has ended."""
         if outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT):
+            if self.until is not None and now < self.until:
+                return  # it was under way already: of one outage, runs that go on together all fail
             self.failures += 1
+            self.since = self.since or now
             self.until = now + min(FIRST * 2 ** min(self.failures - 1, 10), MOST)
             self.why = outcome.error or ""
         elif outcome.own_failure is not None:
-            self.failures, self.until, self.why = 0, None, ""
+            self.failures, self.until, self.since, self.why = 0, None, None, ""
 
     def refusal(self, now: datetime) -> str | None:
         """Say why Claude is not to be asked now; None: it may be."""

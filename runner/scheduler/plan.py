@@ -17,6 +17,9 @@ MOST_ROWS = 20
 SKIP_GRACE_S = 60
 """How late a slot may be with the policy `skip`, unless its strategy says: busy, not absent."""
 
+LEAST_GRACE_S = 5
+"""No strategy can ask for less: a claim takes a moment, and then none of its slots would ever run."""
+
 MOST_GRACE = timedelta(days=1)
 """How late one may be with the policy `run_latest` at most, unless its strategy says; else until the next slot."""
 
@@ -75,15 +78,15 @@ def plan(config: Config, after: datetime, now: datetime, absent: str) -> Plan | 
 
 
 def missed(config: Config, after: datetime, until: datetime, absent: str) -> Sequence[Passed]:
-    """Give the rows of all slots later than `after` that were due at `until`, none of which is run."""
-    found = overdue(config, after, until, keep=MOST_ROWS)
+    """Give the rows of all slots later than `after` up to `until`, also of one whose run was to begin after it."""
+    found = overdue(config, after, due_at(config, until), keep=MOST_ROWS)
     return [] if found is None else _missed(found.count, found.first, found.last, absent)
 
 
 def grace_of(config: Config, slot: datetime) -> timedelta:
     """Say how late the run of a slot may begin."""
     if config.misfire.grace_s is not None:
-        return timedelta(seconds=config.misfire.grace_s)
+        return timedelta(seconds=max(config.misfire.grace_s, LEAST_GRACE_S))
     if config.misfire.policy == "skip":
         return timedelta(seconds=SKIP_GRACE_S)
     return min(next_slot(config, slot) - slot, MOST_GRACE)

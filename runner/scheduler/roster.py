@@ -55,8 +55,8 @@ class Roster:
         return changed
 
     def forget(self, name: str) -> None:
-        """Look at a strategy anew next time, as if it had changed: what came of it could not be noted."""
-        self._stamps.pop(name, None)
+        """Look at a strategy anew next time, as if it had changed or gone: what came of it could not be noted."""
+        self._stamps[name] = ()
 
     def _present(self) -> dict[str, Stamp]:
         own = [name for name, example in self._folders.names().items() if not example]

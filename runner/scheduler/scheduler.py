@@ -7,7 +7,7 @@ others' claims. Whatever fails, the slots are accounted for: by this process, or
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -49,8 +49,15 @@ RETRY_S = 1.0
 STOPPED = "interrupted: the runner was stopped before the run could end"
 BUSY = "The runner was busy at the time."
 NOT_BEGUN = "The runner was stopped before the run could begin."
+AFTER_S = 30.0
+"""How long a report and notices may take after a run."""
+
 CLOSING_S = 8.0
 """How long recording may take after the grace is over."""
+
+
+async def _at_once() -> None:
+    """Wait for nothing."""
 
 
 @dataclass(slots=True)
@@ -76,6 +83,7 @@ class Scheduler:
         aftermath: what follows the end of a run: notices, reports, pauses.
         heartbeat: by which others see that this is alive.
         troubles: give what is wrong elsewhere, for people.
+        ready: waited for before the first slot is claimed.
         grace_s: how long runs may go on after a stop.
     """
 
@@ -89,6 +97,7 @@ class Scheduler:
     aftermath: Aftermath
     heartbeat: Heartbeat
     troubles: Callable[[], list[str]] = list
+    ready: Callable[[], Awaitable[None]] = _at_once
     grace_s: float = 30.0
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _unkept: dict[int, Callable[[], str | None]] = field(default_factory=dict)
@@ -127,6 +136,7 @@ class Scheduler:
             task.scope.cancel()
 
     async def _claim_for_ever(self, runs: TaskGroup) -> None:
+        await self.ready()
         self._absent = f"Nothing ran at the time: the runner was started at {self.clock.now():%Y-%m-%d %H:%M:%S} UTC."
         self._looked_at = None
         next_look = self.clock.now()
@@ -138,13 +148,18 @@ class Scheduler:
                     await self._keep_up()
                     await self._adopt(now)
                     next_look = now + timedelta(seconds=LOOK_EVERY_S)
-                for claimed in await self.slate.claim(now, self._why_absent(now)):
-                    self._start(runs, claimed)
+                with anyio.CancelScope(shield=True):  # what is claimed must be started, or nobody ends it
+                    for claimed in await self.slate.claim(now, self._why_absent(now)):
+                        self._start(runs, claimed)
                 self._absent = BUSY  # what was missed before has its row
                 self._free_again()
             except TraderError as error:
-                self._blocked(error, now)
+                self._blocked(str(error), now)
                 await self.clock.sleep(RETRY_S)
+            except Exception as error:  # nobody is there to start it again: it goes on, and says so
+                logger.exception("claiming slots")
+                self._blocked(f"unexpected {type(error).__name__}; the log says more", now)
+                await self.clock.sleep(10 * RETRY_S)
             else:
                 await self._until_next(next_look)
 
@@ -166,16 +181,30 @@ class Scheduler:
         try:
             if changed or not self.slate.started:
                 gone = [] if self.slate.started else self.slate.gone(self.roster.listed)
+                first = not self.slate.started
                 await self.slate.adopt([(name, self.roster.listed.get(name)) for name in [*changed, *gone]], now)
+                if first:
+                    logger.info("%s", self._beginning())
+                    changed = [name for name in changed if self.roster.listed[name].problem]
         except TraderError:
             for name in changed:
                 self.roster.forget(name)
             raise
+        self.slate.looked_at = now
         for name in changed:
             listed = self.roster.listed.get(name)
             if listed is not None and listed.problem is not None:
                 self.aftermath.broken(name, listed.problem, runs_on=name in self.slate.slated)
             logger.info("strategy %s: %s", name, "gone" if listed is None else "broken" if listed.problem else "read")
+
+    def _beginning(self) -> str:
+        """Say what is scheduled, to whoever has just started it."""
+        slated = sorted(self.slate.slated.values(), key=lambda each: each.due)
+        if not slated:
+            return "no active strategy yet: `claude-trader strategies add NAME` copies an example; it is picked up here"
+        first = slated[0]
+        strategies = "1 strategy is" if len(slated) == 1 else f"{len(slated)} strategies are"
+        return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
 
     def _start(self, runs: TaskGroup, claimed: Claimed) -> None:
         self._tasks[claimed.execution_id] = _Task(anyio.CancelScope())
@@ -197,13 +226,15 @@ class Scheduler:
         finally:
             with anyio.CancelScope(shield=True):
                 ended = await self._record(claimed, outcome, began)
-                self._tasks.pop(claimed.execution_id, None)
-                if self._stopping and not self._tasks:
-                    self._idle.set()
         try:
-            await self.aftermath.follow(ended)
+            with anyio.move_on_after(AFTER_S):
+                await self.aftermath.follow(ended)
         except Exception:  # the run has its row; what follows it must not end the scheduler
             logger.exception("after a run of %s", claimed.run.strategy.name)
+        finally:
+            self._tasks.pop(claimed.execution_id, None)
+            if self._stopping and not self._tasks:
+                self._idle.set()
 
     def _may_not_begin(self, claimed: Claimed) -> Outcome | None:
         """Give the outcome of a slot that may not begin any more: it waited too long for its turn, or all ends."""
@@ -240,19 +271,17 @@ class Scheduler:
         elif now < before - timedelta(seconds=TICK_S):
             back_s = (before - now).total_seconds()
             logger.warning("the clock was set back by %.0f s; slots that have run are not run again", back_s)
-            if self.slate.set_right(now):
-                logger.warning("the clock was far ahead; the schedule goes on from %s", now)
 
     def _why_absent(self, now: datetime) -> str:
         if self._held is not None and self._held_since is not None:
             return f"The journal could not be written from {self._held_since:%Y-%m-%d %H:%M:%S} UTC on: {self._held}"
         return self._absent
 
-    def _blocked(self, error: TraderError, now: datetime) -> None:
+    def _blocked(self, why: str, now: datetime) -> None:
         if self._held is None:
             self._held_since = now
-            logger.error("no slot can be claimed: %s", error)
-        self._held = str(error)
+            logger.error("no slot can be claimed: %s", why)
+        self._held = why
 
     def _free_again(self) -> None:
         if self._held is not None:

@@ -19,7 +19,7 @@ from runner.scheduler.roster import Listed
 
 logger = logging.getLogger(__name__)
 
-EDITED = "Nothing ran at the time, and the schedule was changed since."
+EDITED = "It had not run when the schedule was changed."
 
 
 class Slated:
@@ -46,6 +46,8 @@ class Slate:
         self._standings: dict[str, Standing] | None = None
         self.slated: dict[str, Slated] = {}
         self.started = False
+        self.looked_at: datetime | None = None
+        """When the folders were last looked at, and all of what they said was taken over."""
 
     async def remembered(self) -> dict[str, Strategy]:
         """Give the strategies as they last ran before this program started, where that is kept.
@@ -76,6 +78,9 @@ class Slate:
         """
         if self._standings is None:
             self._standings = await anyio.to_thread.run_sync(self._book.standings)
+        if not self.started and any(each.accounted_until - now > ASTRAY for each in self._standings.values()):
+            await anyio.to_thread.run_sync(self._book.take_back, now)
+            self._standings = await anyio.to_thread.run_sync(self._book.standings)
         changes = [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
         if changes:
             await anyio.to_thread.run_sync(self._write, changes, now)
@@ -105,7 +110,8 @@ class Slate:
         if listed is None or listed.strategy is None:
             return Change(name, None, None, ()) if known and known.config is not None else None
         strategy = listed.strategy
-        changed_at = min(listed.changed_at, now)
+        # A file may be put back with its old dates: at the last look it was not there.
+        changed_at = min(max(listed.changed_at, self.looked_at or listed.changed_at), now)
         until = slated.accounted_until if slated else known.accounted_until if known else now
         if until - now > ASTRAY:
             until = now
@@ -143,6 +149,7 @@ class Slate:
         Raises:
             Retryable, Misconfigured: as `Database.write`; no slot was claimed, and each is still due.
         """
+        await self._set_right(now)
         claims = self._claims(now, absent)
         if not claims:
             return []
@@ -162,12 +169,15 @@ class Slate:
                 claims.append(Claim(slated.strategy, slated.accounted_until, found.run, passed))
         return claims
 
-    def set_right(self, now: datetime) -> bool:
-        """Go on from the present after a clock that was far ahead; True where that was so."""
-        astray = [slated for slated in self.slated.values() if slated.accounted_until - now > ASTRAY]
-        for slated in astray:
-            slated.account(now)
-        return bool(astray)
+    async def _set_right(self, now: datetime) -> None:
+        """Go on from the present after a clock that was far ahead: what it called missed is still to come."""
+        astray = {name: each for name, each in self.slated.items() if each.accounted_until - now > ASTRAY}
+        if not astray:
+            return
+        until = await anyio.to_thread.run_sync(self._book.take_back, now)
+        for name, slated in astray.items():
+            slated.account(until.get(name, now))
+        logger.warning("the clock was far ahead; the schedule goes on from %s", now)
 
 
 def _same_schedule(one: Config, other: Config) -> bool:

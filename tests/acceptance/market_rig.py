@@ -86,6 +86,7 @@ async def of_two_minds(
             default_exchange="coinbase",
             as_of=None,
             tool_names={},
+            home=at,
         )
         files = tool_files()
         return MCPServer("two minds", tools=[StrictTool.of(files[name], kit) for name in TOOLS], log_level="WARNING")

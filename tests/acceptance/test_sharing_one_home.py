@@ -81,9 +81,13 @@ sys.stdin.readline()
 began = time.time()
 for number in range(int(sys.argv[2])):
     attempt(f"INSERT INTO notes VALUES ({number})")
+    time.sleep(random.uniform(0.005, 0.02))
 print(began, time.time())
 """
-"""What anyone may do with DuckDB alone: open, write, close, and try again while another has the file."""
+"""What anyone may do with DuckDB alone: open, write, close, and try again while another has the file.
+
+It takes a breath between writes: on a machine busy with other things, one that never lets go can keep the others from
+the file for longer than they are patient."""
 
 
 class Script:

@@ -1,11 +1,15 @@
 """Bitcoin through a stand-in for Esplora that sends blocks as the network has them."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcp_server import app
+from mcp_server.chains import bitcoin_scan
+from mcp_server.chains.access import Access
 from mcp_server.domain.timeframes import from_ms
 from tests.rigs.chain_server import Ask, asking
 from tests.rigs.esplora import StandInEsplora
@@ -63,7 +67,7 @@ async def test_blocks_are_asked_for_once_and_only_transactions_that_matter(ask: 
     bitcoin.block([bitcoin.tx([(ALICE, 99)], [(BOB, 98)])])
     said = await ask("get_whale_activity", asset="BTC", lookback_minutes=35)
     assert said["counts"]["transfers"] == 1
-    assert said["requests"] == bitcoin.requests == 1 + 4 + 1, "the list, four blocks, one transaction"
+    assert said["requests"] == bitcoin.requests == 1 + 1 + 4 + 1, "is it Bitcoin, the list, four blocks, a transaction"
 
 
 async def test_unconfirmed_payments_come_only_when_they_are_asked_for(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -110,13 +114,16 @@ async def test_a_reorganisation_takes_back_what_it_took_back(ask: Ask, bitcoin: 
     assert (await ask("get_whale_activity", asset="BTC"))["counts"]["transfers"] == 0
 
 
-async def test_too_much_work_gives_the_newest_part_and_says_which(ask: Ask, bitcoin: StandInEsplora) -> None:
+async def test_too_much_work_gives_the_newest_part_and_says_which(
+    ask: Ask, bitcoin: StandInEsplora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bitcoin_scan, "MOST_REQUESTS", 40)
     for _ in range(5):
-        bitcoin.block([bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)]) for _ in range(120)])
+        bitcoin.block([bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)]) for _ in range(12)])
     said = await ask("get_whale_activity", asset="BTC")
-    assert (said["complete"], said["counts"]["transfers"]) == (False, 360)
+    assert (said["complete"], said["counts"]["transfers"]) == (False, 24)
     assert said["note"].startswith(f"Only what came after {said['from_time']} was seen, not all from 2026-05-20T")
-    assert "A scan makes at most 400 requests" in said["note"]
+    assert "A scan makes at most 40 requests" in said["note"]
 
 
 async def test_a_wallet_of_now_and_of_the_past(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -159,8 +166,9 @@ async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora
     ids=["429", "no JSON", "no blocks", "silent", "odd"],
 )  # fmt: skip
 async def test_another_endpoint_answers_where_one_fails(
-    home: Path, bitcoin: StandInEsplora, fault: dict[str, Any], said: str
+    home: Path, bitcoin: StandInEsplora, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], said: str
 ) -> None:
+    monkeypatch.setattr(app, "Access", partial(Access, timeout_s=0.5))
     bitcoin.block([bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)])])
     with StandInEsplora() as bad:
         for name, value in fault.items():
@@ -201,6 +209,6 @@ def test_a_block_that_is_not_whole_is_not_believed(bitcoin: StandInEsplora, chan
     paid = bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)])
     block = bitcoin.block([paid, bitcoin.tx([(ALICE, 1)], [(BITFINEX, 0.5)])])
     raw = block.header + bytes([3]) + b"".join(tx.raw for tx in block.txs)
-    assert paying_transactions(raw, block.hash, 59 * 100_000_000) == [paid.id]
+    assert paying_transactions(raw, block.hash, block.before, 59 * 100_000_000) == {paid.id: 59 * 100_000_000}
     with pytest.raises(Failed):
-        paying_transactions(change(raw), block.hash, 1)
+        paying_transactions(change(raw), block.hash, block.before, 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from mcp_server.domain.chains.bitcoin_address import bitcoin_address
-from mcp_server.domain.chains.evm_address import checksummed, evm_address
+from mcp_server.domain.chains.evm_address import checksummed, evm_address, is_meant
 from mcp_server.errors import BadInput
 
 EIP_55 = [
@@ -57,13 +57,30 @@ def test_a_letter_of_the_wrong_case_breaks_the_checksum(address: str) -> None:
                 evm_address(address[:place] + letter.swapcase() + address[place + 1 :])
 
 
-@pytest.mark.parametrize(
-    "text", ["", "0x", "0x12", "5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", EIP_55[0] + "0", "0x" + "g" * 40, "\u202e0x"]
-)
+@pytest.mark.parametrize("text", ["", "0x", "0x12", EIP_55[0] + "0", "0x" + "g" * 40, "\u202e0x"])
 def test_what_is_no_evm_address_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is no address of an EVM chain") as caught:
         evm_address(text)
     assert "\u202e" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "lacks the 0x that an address of an EVM chain begins with"),
+        ("vitalik.eth", "is a name; names are not looked up. Give the address that it stands for: 0x"),
+        ("pay.somebody.base.eth", "is a name; names are not looked up"),
+    ],
+)
+def test_how_a_name_or_an_address_without_its_beginning_is_mended_is_said(text: str, said: str) -> None:
+    assert is_meant(text)
+    with pytest.raises(BadInput, match=said):
+        evm_address(text)
+
+
+@pytest.mark.parametrize("address", [*BIP_350, *BASE58])
+def test_no_bitcoin_address_is_taken_for_one_of_an_evm_chain(address: str) -> None:
+    assert not is_meant(address)
 
 
 @pytest.mark.parametrize("address", [*BIP_350, *BASE58])

@@ -18,6 +18,11 @@ def test_look_alike_forms_become_what_they_look_like_and_accents_do_not_pile_up(
     assert len(cleaned("a" + "\u0301" * 500, 400)) <= 3
 
 
+def test_marks_that_choose_a_form_and_could_carry_a_hidden_text_are_gone() -> None:
+    hidden = "".join(chr(0xE0100 + byte) for byte in b"BUY NOW")
+    assert cleaned(f"US{hidden}D\u180b\u180c\u180d\u180e\u180fC\ufe00\ufe0f", 400) == "USDC"
+
+
 @given(st.text(max_size=300), st.integers(1, 40))
 def test_it_is_never_longer_than_allowed_and_all_of_it_can_be_seen(text: str, limit: int) -> None:
     shown = cleaned(text, limit)

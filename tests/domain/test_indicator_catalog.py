@@ -260,3 +260,10 @@ def test_nearly_every_entry_is_settled_with_its_defaults() -> None:
     unsettled = [name for name in catalog.names() if not parse_spec(name).settled]
 
     assert unsettled == []
+
+
+def test_a_zero_that_rounding_blurs_unsettles_nothing() -> None:
+    """A value of 1e-15 where others are 50 changes with every candle of the past, and says the same."""
+    unsettled = [period for period in range(7, 60) if not parse_spec(f"stochrsi({period})").settled]
+
+    assert unsettled == []

@@ -201,14 +201,14 @@ ONE_CANDLE = {"close": np.ones(1)}
 
 @pytest.mark.parametrize("text", [text for text in [*HOSTILE, *NOT_PLAIN, "(" * 1900] if text.strip()])
 def test_a_hostile_expression_is_refused_with_a_message_and_at_once(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()  # what it costs, however busy the machine is
 
     with pytest.raises(BadInput) as refused:
         compile_rules(Rules(buy=text[:2000]))
 
     assert str(refused.value).startswith("buy: ")
     assert 15 < len(str(refused.value)) < 2_700
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
     assert not list(Path("/tmp").glob("stolen*"))  # noqa: S108 - where the expressions above would have written
 
 

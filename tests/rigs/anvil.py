@@ -14,9 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
-
 from mcp_server.domain.chains.evm_address import keccak256
+from tests.rigs.loopback import plain_client
 
 INSTALLED = Path(__file__).parents[2] / ".venv" / "chain"
 RICH = hex(10**27)
@@ -34,6 +33,7 @@ class Anvil:
         self._options += ["--auto-impersonate", "--no-cors", *(["--prune-history"] if prune else [])]
         self._block_s = block_s
         self._process: subprocess.Popen[str] | None = None
+        self._client = plain_client(120)
 
     def __enter__(self) -> Self:
         command = [str(_program()), *self._options]
@@ -53,6 +53,7 @@ class Anvil:
     ) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
+        self._client.close()
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
@@ -64,7 +65,7 @@ class Anvil:
     def rpc_all(self, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
         """Make many calls in one request."""
         asked = [{"jsonrpc": "2.0", "id": n, "method": m, "params": p} for n, (m, p) in enumerate(calls)]
-        answer = httpx2.post(self.url, json=asked, timeout=120, trust_env=False)
+        answer = self._client.post(self.url, json=asked)
         told = sorted(answer.json(), key=lambda part: part["id"])
         for part in told:
             assert "error" not in part, part

@@ -10,7 +10,7 @@ well; answers have the shapes of the real ones.
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,11 +23,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from mcp_server.adapters.bitcoin import KNOWN_HASH, KNOWN_HEIGHT
 from tests.rigs.loopback import served
 
 COIN = 100_000_000
 PAGE = 25
 Part = tuple[str | None, float]
+Change = Callable[[str, Response], Response]
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Block:
 
     @property
     def header(self) -> bytes:
-        merkle = hashlib.sha256("".join(tx.id for tx in self.txs).encode()).digest()
+        merkle = _root([bytes.fromhex(tx.id)[::-1] for tx in self.txs])
         return (
             (4).to_bytes(4, "little")
             + bytes.fromhex(self.before)[::-1]
@@ -93,8 +95,9 @@ class Block:
 class StandInEsplora:
     """Use it as a context manager; `url` is where it listens, `requests` and `paths` count what was asked.
 
-    `stale`: every page of blocks is the newest. `status`, `silent_s` and `body` are faults of every request. Without
-    `fee_estimates` it has only the form of fees that mempool.space made up.
+    `known` is what it says of the block of 2020 by which it is known to be Bitcoin's. `stale`: every page of blocks is
+    the newest. `status` and `silent_s` are faults of every request, `body` of all for JSON; `change` is given the path
+    and what would be answered. Without `fee_estimates` it has only the form of fees that mempool.space made up.
     """
 
     now_s: int = 1_779_235_200
@@ -102,9 +105,11 @@ class StandInEsplora:
     status: int | None = None
     silent_s: float = 0.0
     body: str | None = None
+    change: Change | None = None
     page: int = 10
     history_page: int = PAGE
     stale: bool = False
+    known: str | None = KNOWN_HASH
     blocks: list[Block] = field(default_factory=list)
     waiting: list[Tx] = field(default_factory=list)
     requests: int = 0
@@ -161,10 +166,10 @@ class StandInEsplora:
                 await anyio.sleep(self.silent_s)
             if self.status is not None:
                 return PlainTextResponse("no", self.status)
-            if self.body is not None:
+            if self.body is not None and "block-height" not in request.url.path:
                 return PlainTextResponse(self.body)
             told: Response = answer(request)
-            return told
+            return told if self.change is None else self.change(request.url.path.removeprefix("/api"), told)
 
         return counted
 
@@ -189,6 +194,8 @@ class StandInEsplora:
 
     def _hash(self, request: Request) -> Response:
         height = request.path_params["height"]
+        if height == KNOWN_HEIGHT and self.known is not None:
+            return PlainTextResponse(self.known)
         return PlainTextResponse(self.blocks[height].hash) if height < len(self.blocks) else PlainTextResponse("", 404)
 
     def _raw(self, request: Request) -> Response:
@@ -274,6 +281,13 @@ def _sized(data: bytes) -> bytes:
 
 def _count(number: int) -> bytes:
     return bytes([number]) if number < 0xFD else b"\xfd" + number.to_bytes(2, "little")
+
+
+def _root(digests: list[bytes]) -> bytes:
+    while len(digests) > 1:
+        digests = digests + digests[-1:] if len(digests) % 2 else digests
+        digests = [_twice(a + b) for a, b in zip(digests[::2], digests[1::2], strict=True)]
+    return digests[0]
 
 
 def _twice(data: bytes) -> bytes:

@@ -20,10 +20,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.rigs.loopback import served
+from tests.rigs.loopback import plain_client, served
 
 Change = Callable[[dict[str, Any], Any], Any]
 """What was asked, and what the node answered → what is answered instead."""
+
+ChangeAll = Callable[[list[dict[str, Any]], list[Any]], list[Any]]
 
 
 @dataclass
@@ -31,7 +33,8 @@ class RpcProxy:
     """Use it as a context manager.
 
     `log_blocks`, `log_results`, `most_calls` are its limits; `limit_says` is how it words the first of them, with
-    `{limit}` and `{asked}` in it. `status` and `silent_s` are faults of every request, `change` alters answers.
+    `{limit}` and `{asked}` in it. `status` and `silent_s` are faults of every request, `change` alters answers, and
+    `change_all` the results of all calls of a request together; `errors` are answered to methods instead of results.
     """
 
     node: str
@@ -44,10 +47,12 @@ class RpcProxy:
     silent_s: float = 0.0
     body: str | None = None
     change: Change | None = None
+    change_all: ChangeAll | None = None
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: int = 0
     methods: Counter[str] = field(default_factory=Counter)
     url: str = ""
-    _client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60, trust_env=False))
+    _client: httpx2.Client = field(default_factory=lambda: plain_client(60))
     _over: threading.Event = field(default_factory=threading.Event)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -76,8 +81,8 @@ class RpcProxy:
         calls = asked if isinstance(asked, list) else [asked]
         self.requests += 1
         self.methods.update(call["method"] for call in calls)
-        if self.silent_s:
-            self._over.wait(self.silent_s)
+        if self.silent_s and self._over.wait(self.silent_s):
+            return Response("over", 503)
         if self.status is not None:
             return Response("no", self.status)
         if self.body is not None:
@@ -87,10 +92,13 @@ class RpcProxy:
             return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error})
         told = self._client.post(self.node, json=calls).json()
         answers = [self._limited(call, answer) for call, answer in zip(calls, told, strict=True)]
+        if self.change_all is not None:
+            results = self.change_all(calls, [answer.get("result") for answer in answers])
+            answers = [{**answer, "result": result} for answer, result in zip(answers, results, strict=True)]
         return JSONResponse(answers if isinstance(asked, list) else answers[0])
 
     def _limited(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        error: dict[str, Any] | None = None
+        error = self.errors.get(call["method"])
         if call["method"] == "eth_getLogs":
             span = call["params"][0]
             asked = int(span["toBlock"], 16) - int(span["fromBlock"], 16) + 1

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -63,7 +64,15 @@ class Hang:
     """No answer at all, until the caller hangs up."""
 
 
-Step = Reply | Fail | Hang
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reply that is kept back until an event is set."""
+
+    reply: Reply
+    until: threading.Event
+
+
+Step = Reply | Fail | Hang | Held
 Script = Mapping[str, Sequence[Step]]
 
 
@@ -154,6 +163,9 @@ class ScriptedMessagesApi:
             while (await http.receive())["type"] != "http.disconnect":
                 pass
             return Response(status_code=499)
+        if isinstance(step, Held):
+            await anyio.to_thread.run_sync(step.until.wait)
+            step = step.reply
         return self._reply(step, request)
 
     def _read(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Request:

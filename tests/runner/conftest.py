@@ -29,9 +29,8 @@ class Done:
 Command = Callable[..., Done]
 
 
-@pytest.fixture
-def trader(home: Path) -> Command:
-    """Run `claude-trader` on this test's home; keywords are environment variables."""
+def trader_in(home: Path, folder: Path | None = None) -> Command:
+    """Give what runs `claude-trader` on a home, in a folder: the home, unless said."""
 
     def run(*arguments: str, **environment: str) -> Done:
         done = subprocess.run(
@@ -41,8 +40,14 @@ def trader(home: Path) -> Command:
             timeout=120,
             check=False,
             env={**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment},
-            cwd=home,
+            cwd=folder or home,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def trader(home: Path) -> Command:
+    """Run `claude-trader` on this test's home; keywords are environment variables."""
+    return trader_in(home)

@@ -9,12 +9,14 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 from mcp_server.domain.strategy import parse_strategy
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies import StrategyFolders
 from runner.build import outcome
 from runner.claude.building import Building
+from runner.show_build import designed
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
@@ -124,6 +126,32 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
     assert answers(api.requests[1]) == ["BTC/USDT"], "the second choice"
 
 
+def test_what_was_typed_before_a_question_is_no_answer_to_it(home: Path) -> None:
+    steps = [ASK, use("mcp__person__ask_user", {"question": "How often?"}), say("No.")]
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+        seen.until("Ctrl-C stops it")
+        seen.type("\n\n\n")
+        seen.until("answer of your own.")
+        seen.type("2\n")
+        seen.until("How often?\nType an answer.\n")
+        seen.type("hourly\n")
+        assert seen.end() == 1
+    assert answers(api.requests[-1]) == ["BTC/USDT", "hourly"]
+
+
+def test_what_the_model_writes_cannot_steer_the_terminal_nor_look_like_the_end(home: Path) -> None:
+    evil = "\x1b[2J\x1b]0;mine\x07\u202e"
+    look = use("mcp__trader__get_price", {"symbol": f"BTC\nWritten  fake  version 1{evil}"})
+    ask = use("mcp__person__ask_user", {"question": f"Which?{evil}", "choices": [f"a{evil}", "b"]})
+    steps = [Reply(f"Hello{evil}", look.calls), ask, write({**CONFIG, "description": f"Buys{evil}"}), say("Done.")]
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+        seen.until("answer of your own.")
+        seen.type("2\n")
+        assert seen.end() == 0
+    assert not set(seen.shown) & {"\x1b", "\x07", "\u202e"}
+    assert "\nWritten  fake" not in seen.shown
+
+
 def test_an_answer_of_ones_own_reaches_the_model_as_typed(home: Path) -> None:
     with ScriptedMessagesApi({ORCHESTRATOR: [ASK, say("No.")]}) as api, terminal(home, api) as seen:
         seen.until("answer of your own.")
@@ -179,6 +207,45 @@ def test_what_is_invalid_to_the_end_is_not_written(trader: Command, home: Path) 
     assert written(home) == []
 
 
+def named(name: str, *, written: dict[str, Any] = CONFIG, **other: Any) -> Reply:
+    return use(WRITE, {"strategy_name": name, "config": written, **other})
+
+
+def test_it_never_writes_over_a_strategy_that_it_has_not_written(trader: Command, home: Path) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    mine = parse_strategy("mine", {**CONFIG, "description": "by hand"}, None)
+    folders.write(mine)
+    steps = [
+        named("mine", dry_run=True),
+        named("mine"),
+        named("mine", replaces=mine.version),
+        named("rsi-reversion"),
+        say("I may not."),
+    ]
+    done, api = build(trader, home, steps)
+    assert done.code == 1
+    assert done.err.count("error replaces: There is a strategy 'mine' already") == 3
+    assert "There is an example 'rsi-reversion' already" in answers(api.requests[-1])[3]
+    assert folders.read("mine") == mine
+    assert written(home) == ["mine"]
+
+
+def test_it_writes_one_strategy_also_several_times_and_no_other(trader: Command, home: Path) -> None:
+    steps = [
+        Reply(calls=[*named("one").calls, *named("two", dry_run="false").calls]),
+        named("one", written={**CONFIG, "horizon": "1d"}),
+        named("three", dry_run="false"),
+        named("three", written=BROKEN, dry_run=True),
+        say("Done."),
+    ]
+    done, _ = build(trader, home, steps)
+    assert done.code == 0, done
+    assert written(home) == ["one"]
+    assert "This design writes 'one', and a design writes one strategy." in done.err
+    assert ", in place of version " in done.out
+    assert "Findings: none" in done.out, "those of what was written, not of what was checked after it"
+
+
 COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
 
 
@@ -197,7 +264,7 @@ def test_what_was_written_before_the_budget_was_spent_stays_and_both_are_said(tr
     costly = Reply(calls=write(CONFIG, dry_run=True).calls, usage=COSTLY)
     done, _ = build(trader, home, [write(CONFIG), costly, costly], "--budget", "0.5")
     assert done.code == 0
-    assert "It stopped after that: The budget of 0.5 USD was spent." in done.out
+    assert "Mind: The budget of 0.5 USD was spent." in done.out
     assert written(home) == ["rsi-turn"]
 
 
@@ -212,6 +279,20 @@ def test_a_write_whose_answer_never_came_is_not_denied(home: Path) -> None:
     assert (said["status"], said["name"], said["engine"]) == ("written", "rsi-turn", "rules")
 
 
+@pytest.mark.parametrize("here", [None, {**CONFIG, "description": "another"}], ids=["nothing", "another"])
+def test_of_what_was_written_into_another_home_nothing_is_said_that_lies_here(home: Path, here: Any) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    if here:
+        folders.write(parse_strategy("rsi-turn", here, None))
+    there = parse_strategy("rsi-turn", CONFIG, None)
+    building = Building(written={"name": "rsi-turn", "version": there.version, "engine": "rules", "schedule": "4h"})
+    said = outcome(building, folders)
+    assert (said["status"], said["description"], said["run"]) == ("written", None, None)
+    assert said["why"] == "It lies in the home of the tool server, which is not the one here."
+    with open(os.devnull, "w") as nowhere:
+        designed(Console(file=nowhere), said)
+
+
 def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     done, _ = build(trader, home, [Fail(401)], "--json")
     assert (done.code, done.json["status"]) == (1, "nothing_written")
@@ -219,15 +300,17 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     assert KEY not in done.out + done.err
 
 
-@pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written"])
+@pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written", "by SIGTERM"])
 def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(home: Path, before: str) -> None:
     scripts: dict[str, list[Step]] = {
         "while it asks": [ASK],
         "while the model thinks": [Hang()],
+        "by SIGTERM": [Hang()],
         "after it has written": [write(CONFIG), Hang()],
     }
     steps = scripts[before]
-    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+    options = ["--json"] if before == "by SIGTERM" else []
+    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api, *options) as seen:
         if before == "while it asks":
             seen.until("answer of your own.")
         elif before == "after it has written":
@@ -236,18 +319,27 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
             assert api.arrived.wait(60), seen.shown
         children = psutil.Process(seen.process.pid).children(recursive=True)
         assert any("_bundled/claude" in " ".join(child.cmdline()) for child in children)
-        seen.type(CTRL_C)
+        if before == "by SIGTERM":
+            seen.process.terminate()
+        else:
+            seen.type(CTRL_C)
         code = seen.end()
     assert code == 130, seen.shown
+    assert "Fatal error" not in seen.shown
     assert left(children, within_s=5) == []
     assert "Traceback" not in seen.shown
     if before == "after it has written":
-        assert "stopped; 'rsi-turn' was written before, and stays" in seen.shown
+        assert "stopped; 'rsi-turn' was written before, and stays; what it cost is not known" in seen.shown
         assert written(home) == ["rsi-turn"]
         StrategyFolders(Home(home), examples_folder()).read("rsi-turn")
+        return
+    assert written(home) == []
+    if before == "by SIGTERM":
+        said = json.loads(seen.shown.splitlines()[-1])
+        assert (said["status"], said["cost_usd"]) == ("nothing_written", None)
+        assert said["why"] == "It was stopped, so what it cost is not known."
     else:
-        assert "stopped; nothing was written" in seen.shown
-        assert written(home) == []
+        assert "stopped; nothing was written; what it cost is not known" in seen.shown
 
 
 @pytest.mark.parametrize(
@@ -256,6 +348,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
         (["build", IDEA], {"ANTHROPIC_API_KEY": KEY}, 2, "There is no terminal to ask you at. Add --yes"),
         (["build", "  ", "--yes"], {"ANTHROPIC_API_KEY": KEY}, 2, "Say the idea in 1 to"),
         (["build", IDEA, "--yes", "--budget", "0"], {"ANTHROPIC_API_KEY": KEY}, 2, "budget"),
+        (["build", IDEA, "--yes", "--model", "sonet"], {"ANTHROPIC_API_KEY": KEY}, 2, "Did you mean 'sonnet'"),
         (["build"], {}, 2, "Missing argument"),
         (["build", IDEA, "--yes"], {}, 1, "No credential for Claude. Set ANTHROPIC_API_KEY"),
         (

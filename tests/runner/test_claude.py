@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
+from mcp_server.domain.checks.agents import MODEL_ALIASES
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Misconfigured
 from runner.claude.engine import check_ready, run_claude
@@ -132,6 +133,21 @@ def test_each_agent_is_offered_exactly_what_it_needs(good: _GoodRun) -> None:
 def test_both_sub_agents_work_at_the_same_time(good: _GoodRun) -> None:
     order = [request.role for request in good.api.requests]
     assert set(order[1:3]) == {PRICE, RSI}, "both start before either has ended"
+
+
+async def test_every_alias_that_the_check_accepts_is_one_that_the_cli_knows(server: ToolServer) -> None:
+    aliases = [*MODEL_ALIASES, "inherit"]
+    agents = {name: {"description": "d", "prompt": f"[{name}]", "tools": ["get_price"]} for name in aliases}
+    named = {name: {**agent, "model": name} for name, agent in agents.items()}
+    said = {**GOOD_ANSWER, "sub_agent_results": {name: {"last": 42.5} for name in aliases}}
+    steps: dict[str, Sequence[Step]] = {f"[{name}]": [GET_PRICE, say("42.5")] for name in aliases}
+    steps[ORCHESTRATOR] = [Reply(calls=[start(name, "go") for name in aliases]), answer(said)]
+    with ScriptedMessagesApi(steps) as api:
+        outcome = await run_claude(task(api.url, server.url, strategy(named, model="default")))
+    assert outcome.signal, outcome
+    asked = {request.body["model"] for request in api.requests}
+    assert [model for model in asked if not model.startswith("claude-")] == []
+    assert len(asked) >= 4, "they are resolved, each to its own"
 
 
 async def test_models_are_the_sub_agents_own_or_the_strategys(server: ToolServer) -> None:

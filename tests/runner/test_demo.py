@@ -1,15 +1,54 @@
 """`claude-trader demo`: what a person sees first."""
 
-import os
 import re
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.runner.conftest import Command
+from tests.runner.conftest import Command, Done, trader_in
+
+PROGRAMS = Path(sys.executable).parent
+ELSEWHERE = "/usr/bin:/bin"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A demo of one day, and the home that it ran in."""
+
+    home: Path
+    done: Done
+
+    def again(self, **environment: str) -> Done:
+        """Run it once more, in the same home."""
+        return trader_in(self.home)("demo", "--days", "1", **{"PATH": ELSEWHERE, **environment})
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """What a demo of one day says where PATH lacks this environment's programs; each demo takes seconds."""
+    home = tmp_path_factory.mktemp("home")
+    done = trader_in(home)("demo", "--days", "1", PATH=ELSEWHERE)
+    assert (done.code, done.err) == (0, "")
+    return Shown(home, done)
+
+
+def of_the_user(home: Path) -> list[Path]:
+    """Name files that no demo made, also where demos have theirs."""
+    own = home / ".demo"
+    return [home / "demo" / "mine.txt", own / "mine.txt", own / "outbox" / "mine.txt", own / "strategies" / "b" / "x"]
+
+
+@pytest.fixture(scope="module")
+def second(shown: Shown) -> Done:
+    """A second demo in the same home, after the user put files there and a demo was killed."""
+    for file in of_the_user(shown.home):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
+    (shown.home / ".demo" / "outbox" / f"{'a' * 32}.json").write_text("left by a demo that was killed")
+    return shown.again()
 
 
 def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(trader: Command, home: Path) -> None:
@@ -24,10 +63,9 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(tr
     assert not (home / "claude_trader.duckdb").exists(), "the demo leaves the user's own journal alone"
 
 
-def test_the_demo_can_be_run_again_and_says_the_same(trader: Command) -> None:
-    first, second = (trader("demo", "--days", "1") for _ in range(2))
-    assert first.out == second.out
-    assert first.code == 0
+def test_the_demo_can_be_run_again_and_says_the_same(shown: Shown, second: Done) -> None:
+    assert second == shown.done
+    assert "6 runs: " in second.out
 
 
 def test_the_demo_in_a_home_that_cannot_be_written_says_so(trader: Command) -> None:
@@ -36,19 +74,11 @@ def test_the_demo_in_a_home_that_cannot_be_written_says_so(trader: Command) -> N
     assert "cannot be written: '/proc/claude-trader" in done.err
 
 
-def test_the_demo_deletes_nothing_but_its_own(trader: Command, home: Path) -> None:
-    assert trader("demo", "--days", "1").code == 0
-    own = home / ".demo"
-    kept = [home / "demo" / "mine.txt", own / "mine.txt", own / "outbox" / "mine.txt", own / "strategies" / "b" / "x"]
-    for file in kept:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("mine")
-    (own / "outbox" / f"{'a' * 32}.json").write_text("left by a demo that was killed")
-    done = trader("demo", "--days", "1")
-    assert (done.code, done.err) == (0, "")
-    assert "6 runs: " in done.out
-    assert [file.read_text() for file in kept] == ["mine"] * len(kept)
-    assert list((own / "outbox").iterdir()) == [own / "outbox" / "mine.txt"]
+def test_the_demo_deletes_nothing_but_its_own(shown: Shown, second: Done) -> None:
+    assert second.code == 0
+    assert [file.read_text() for file in of_the_user(shown.home)] == ["mine"] * 4
+    outbox = shown.home / ".demo" / "outbox"
+    assert list(outbox.iterdir()) == [outbox / "mine.txt"]
 
 
 def test_a_folder_of_the_demos_name_that_no_demo_made_is_left_alone(trader: Command, home: Path) -> None:
@@ -89,41 +119,32 @@ def test_a_second_demo_at_the_same_time_says_that_one_is_running(trader: Command
     assert not (home / ".demo").exists()
 
 
-def test_the_demo_asks_of_its_own_days_whatever_moment_is_set(trader: Command, home: Path) -> None:
-    (home / ".env").write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
-    plain = trader("demo", "--days", "1")
-    done = trader("demo", "--days", "1", TRADER_AS_OF="2019-01-01T00:00Z")
-    assert (plain.code, done.code) == (0, 0)
-    assert plain.out == done.out
+def test_the_demo_asks_of_its_own_days_whatever_moment_is_set(shown: Shown) -> None:
+    own = shown.home / ".env"
+    own.write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
+    done = shown.again(TRADER_AS_OF="2019-01-01T00:00Z")
+    own.unlink()
+    assert done == shown.done
     assert len(re.findall(r"^2026-0\d-\d\d \d\d:00  (?:BUY|SELL|HOLD)", done.out, re.MULTILINE)) == 6
 
 
-def test_what_to_try_next_can_be_typed_as_it_stands(trader: Command) -> None:
-    programs = Path(sys.executable).parent
-    elsewhere = "/usr/bin:/bin"
-    bare = trader("demo", "--days", "1", PATH=elsewhere).out
-    assert f"  {programs}/claude-trader run rsi-reversion\n" in bare
-    assert f"  claude mcp add claude-trader -- {programs}/claude-trader-mcp\n" in bare
+def test_what_to_try_next_can_be_typed_as_it_stands(shown: Shown) -> None:
+    bare = shown.done.out
+    assert f"  {PROGRAMS}/claude-trader run rsi-reversion\n" in bare
+    assert f"  claude mcp add claude-trader -- {PROGRAMS}/claude-trader-mcp\n" in bare
     assert "[claude]'`" in bare
-    named = trader("demo", "--days", "1", PATH=f"{programs}:{elsewhere}").out
+    named = shown.again(PATH=f"{PROGRAMS}:{ELSEWHERE}").out
     assert "  claude-trader run rsi-reversion\n" in named
     assert "  claude mcp add claude-trader -- claude-trader-mcp\n" in named
 
 
 def test_below_the_current_folder_a_program_is_named_by_its_relative_path(home: Path) -> None:
-    programs = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": "/usr/bin:/bin", "TRADER_HOME": str(home), "COLUMNS": "80"}
-    done = subprocess.run(
-        [sys.executable, "-m", "runner", "demo", "--days", "1"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-        cwd=programs.parents[1],
-    )
-    relative = f"{programs.parent.name}/{programs.name}"
-    assert f"  {relative}/claude-trader run btc-two-analysts\n" in done.stdout
-    assert f"`{relative}/claude-trader signals`" in done.stdout
+    below = trader_in(home, PROGRAMS.parents[1])
+    done = below("demo", "--days", "1", PATH=ELSEWHERE, COLUMNS="80")
+    relative = f"{PROGRAMS.parent.name}/{PROGRAMS.name}"
+    assert done.code == 0
+    assert f"  {relative}/claude-trader run btc-two-analysts\n" in done.out
+    assert f"`{relative}/claude-trader signals`" in done.out
 
 
 def test_a_terminal_that_knows_only_ascii_sees_the_demo_to_its_end(trader: Command) -> None:

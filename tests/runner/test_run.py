@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,19 @@ from mcp_server.domain.outcome import Status
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Entry, Journal
+from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
 from tests.runner.conftest import Command
 from tests.storage.test_database import held_by_a_shell
 
 KEYS = ["status", "signal", "confidence", "reasoning", "as_of", "price", "engine", "cost_usd", "execution_id"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A tool server for runs of an example to which it is all one who started theirs; each saves a second so."""
+    with serving(tmp_path_factory.mktemp("server")) as one:
+        yield {"TRADER_SERVER_URL": one.url}
 
 
 def journal(home: Path) -> list[Entry]:
@@ -45,8 +54,8 @@ def test_a_run_says_its_signal_and_leaves_one_row(trader: Command, home: Path) -
     assert (entry.price, entry.execution_id) == (done.json["price"], done.json["execution_id"])
 
 
-def test_the_same_run_for_a_person(trader: Command) -> None:
-    done = trader("run", "rsi-reversion", "--as-of", "2026-04-28T20:00Z")
+def test_the_same_run_for_a_person(trader: Command, server: dict[str, str]) -> None:
+    done = trader("run", "rsi-reversion", "--as-of", "2026-04-28T20:00Z", **server)
     assert done.code == 0
     assert done.out.startswith("BUY  rsi-reversion  BTC/USDT  as of 2026-04-28 20:00 UTC\nprice ")
     assert "execution 1 · rules · " in done.out
@@ -158,15 +167,17 @@ def test_the_env_file_of_the_home_is_read(trader: Command, home: Path) -> None:
     assert "tool server cannot be reached" in done.json["error"]
 
 
-def test_a_shell_that_holds_the_database_stops_no_outcome_from_being_kept(trader: Command, home: Path) -> None:
-    assert trader("run", "rsi-reversion").code == 0
+def test_a_shell_that_holds_the_database_stops_no_outcome_from_being_kept(
+    trader: Command, home: Path, server: dict[str, str]
+) -> None:
+    assert trader("run", "rsi-reversion", **server).code == 0
     with held_by_a_shell(Home(home).database) as pid:
         done = trader("run", "rsi-reversion")
         assert done.code == 1
         assert f"is in use: process {pid}" in done.err
         assert "Close that" in done.err
     assert len(journal(home)) == 1
-    assert trader("run", "rsi-reversion").code == 0
+    assert trader("run", "rsi-reversion", **server).code == 0
     assert len(journal(home)) == 2
 
 

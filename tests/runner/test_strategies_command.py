@@ -41,6 +41,24 @@ def test_the_list_for_a_person_shows_what_is_broken(trader: Command, home: Path)
     assert "strategies check NAME" in shown.out
 
 
+def test_the_list_fits_a_terminal_of_80_columns_and_cuts_no_name(trader: Command, home: Path) -> None:
+    long = "a-very-long-name-" * 3 + "of-a-strategy"
+    folder = Home(home).strategies / long
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}')
+    shown = trader("strategies", COLUMNS="80").out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    assert {"example", "claude", "rules", "active", "home"} <= set(shown.split())
+    assert long in "".join(line.split()[0] for line in shown.splitlines() if line.strip())
+
+
+def test_json_asked_of_the_group_is_answered_by_what_is_asked_of_it(trader: Command, home: Path) -> None:
+    assert trader("strategies", "--json", "check", "rsi-reversion").json["valid"]
+    assert trader("strategies", "--json", "add", "rsi-reversion").json["status"] == "active"
+    assert trader("strategies", "--json", "pause", "rsi-reversion").json["was"] == "active"
+
+
 def test_a_check_without_a_name_looks_at_every_strategy_of_the_home(trader: Command, home: Path) -> None:
     trader("strategies", "add", "rsi-reversion")
     folder = Home(home).strategies / "mine"
@@ -50,7 +68,7 @@ def test_a_check_without_a_name_looks_at_every_strategy_of_the_home(trader: Comm
     assert done.code == 1
     assert "broken  mine  " in done.out
     assert "valid  rsi-reversion  0 errors, 0 warnings\n  rules held: buy " in done.out
-    assert "cost: none (6 runs a day; rules cost nothing)" in done.out
+    assert "  cost: 6 runs a day; rules cost nothing\n" in done.out
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The watched tool server: real processes that hang, die or cannot start, and the one connection that outlives them."""
 
-import logging
 import os
 import signal
 import socket
@@ -16,7 +15,7 @@ from pydantic import SecretStr
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy import parse_strategy
-from mcp_server.errors import TraderError
+from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal
@@ -37,7 +36,7 @@ OPERATOR = "a-token-of-the-operator"
 async def kept(server: WatchedServer) -> AsyncIterator[Connection]:
     """Keep a server and a connection to it, as `up` does; at the end none of its processes is left."""
     connection = Connection(server.serving)
-    server.on_start = connection.lose
+    server.on_change = connection.lose
     with anyio.fail_after(LIMIT_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.keep)
@@ -98,21 +97,36 @@ async def _kill_soon() -> None:
     os.kill(pid_of_server(), signal.SIGKILL)
 
 
-async def test_a_port_in_use_is_named_and_tried_again_until_it_is_free(
-    home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "runner")
+async def test_a_port_in_use_is_named_and_ends_the_first_start(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = WatchedServer(Settings(home=home), port=port)
-        async with kept(server) as connection:
-            await until(lambda: "started again" in caplog.text)
-            assert server.problem is not None
-            assert f"Cannot listen on '127.0.0.1' port {port}" in server.problem
-            assert "Choose another --host or --port." in server.problem
-            taken.close()
-            assert await works(connection)
-            assert server.problem is None
+        with pytest.raises(
+            Retryable, match=rf"Cannot listen on '127.0.0.1' port {port}.*Choose another --host or --port"
+        ):
+            await WatchedServer(Settings(home=home), port=port).keep()
+    assert pids_of_servers() == []
+
+
+async def test_a_port_that_others_took_in_the_meantime_is_tried_again_until_it_is_free(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = WatchedServer(Settings(home=home), port=port)
+    async with kept(server) as connection:
+        assert await works(connection)
+        os.kill(pid_of_server(), signal.SIGKILL)
+        with await taken_again(port):
+            await until(lambda: f"port {port}" in (server.problem or ""))
+        assert await works(connection)
+        assert server.problem is None
+
+
+async def taken_again(port: int) -> socket.socket:
+    """Take a port as soon as whoever has it is gone."""
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            await anyio.sleep(0.005)
 
 
 async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_who_wait_for_it(

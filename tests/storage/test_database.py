@@ -115,6 +115,26 @@ def test_a_file_that_a_shell_holds_is_waited_for_and_then_named_with_its_holder(
     assert _count(database) == 1
 
 
+WAITING = """
+import sys
+from pathlib import Path
+from mcp_server.errors import Retryable
+from mcp_server.storage.database import Database
+try:
+    Database(Path(sys.argv[1]), patience_s=0.3).write(lambda _: None)
+except Retryable:
+    print("gave up", file=sys.stderr)
+"""
+
+
+def test_waiting_says_nothing_on_standard_output_which_belongs_to_an_mcp_host(database: Database) -> None:
+    database.write(lambda _: None)
+    with held_by_a_shell(database.path):
+        command = [sys.executable, "-c", WAITING, str(database.path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "gave up\n")
+
+
 def test_a_waiting_transaction_goes_on_when_the_shell_lets_go(home: Path) -> None:
     database = Database(home / "claude_trader.duckdb", patience_s=30)
     _count(database)

@@ -2,14 +2,15 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from mcp_server.domain.strategy import FILE_LIMIT_BYTES, InvalidStrategy, parse_strategy
+from mcp_server.domain.strategy import FILE_LIMIT_BYTES, InvalidStrategy, Strategy, parse_strategy
 from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies import NOTHING, StrategyFolders
 
 CONFIG: dict[str, Any] = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
 
@@ -44,6 +45,93 @@ def test_each_write_keeps_the_version_before(folders: StrategyFolders, home: Pat
     old = json.loads((kept / versions[0].version / "config.json").read_text())
     assert old["description"] == "one"
     assert list(folders.names()) == ["mine"]
+
+
+def test_of_many_who_replace_one_version_at_once_only_one_does(folders: StrategyFolders) -> None:
+    first = parse_strategy("mine", CONFIG, None)
+    folders.write(first, replaces=NOTHING)
+    others = [parse_strategy("mine", {**CONFIG, "description": str(number)}, None) for number in range(6)]
+    refused: list[str] = []
+
+    def replace(other: Strategy) -> None:
+        try:
+            folders.write(other, replaces=first.version)
+        except InvalidStrategy as error:
+            refused.append(str(error))
+
+    threads = [Thread(target=replace, args=(other,)) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == len(others) - 1
+    assert all("it has changed since. Read it again" in said for said in refused)
+    assert [kept.version for kept in folders.versions.of("mine")] == [first.version]
+
+
+def test_a_version_that_cannot_be_kept_yet_is_not_lost(folders: StrategyFolders, home: Path) -> None:
+    first = parse_strategy("mine", CONFIG, None)
+    folders.write(first)
+    in_the_way = home / "strategies" / ".versions"
+    in_the_way.write_text("")
+    for text in ("two", "three"):
+        with pytest.raises(Misconfigured):
+            folders.write(parse_strategy("mine", {**CONFIG, "description": text}, None))
+    in_the_way.unlink()
+    folders.write(parse_strategy("other", CONFIG, None))
+    assert [kept.version for kept in folders.versions.of("mine")] == [first.version]
+    assert folders.read("mine").config.description == "two"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_else_lies_in_a_folder_stays_there_however_often_it_is_written(
+    folders: StrategyFolders, home: Path, tmp_path: Path, times: int
+) -> None:
+    folder = put(home, "mine", json.dumps(CONFIG), json.dumps({"a": {"description": "d", "prompt": "p"}}))
+    (folder / "notes.md").write_text("why I do this")
+    (folder / "charts").mkdir()
+    (folder / "charts" / "one.txt").write_text("1")
+    (folder / "link").symlink_to(tmp_path)
+    versions = [parse_strategy("mine", {**CONFIG, "description": text}, None) for text in ("one", "two")]
+    for _ in range(times):
+        for version in versions:
+            folders.write(version)
+    folders.set_status("mine", "paused")
+    assert sorted(entry.name for entry in folder.iterdir()) == ["charts", "config.json", "link", "notes.md"]
+    assert (folder / "notes.md").read_text() == "why I do this"
+    assert (folder / "charts" / "one.txt").read_text() == "1"
+    assert (folder / "link").readlink() == tmp_path
+    for kept in folders.versions.of("mine"):
+        left = home / "strategies" / ".versions" / "mine" / kept.version
+        assert {entry.name for entry in left.iterdir()} <= {"config.json", "agents.json"}
+
+
+def test_what_a_killed_write_had_not_brought_back_yet_comes_back_with_the_next(
+    folders: StrategyFolders, home: Path
+) -> None:
+    put(home, "mine", json.dumps(CONFIG))
+    left = home / "strategies" / ".replacing-mine"
+    left.mkdir()
+    before = {**CONFIG, "description": "before"}
+    (left / "config.json").write_text(json.dumps(before))
+    (left / "notes.md").write_text("why I do this")
+    folders.set_status("mine", "paused")
+    assert parse_strategy("mine", before, None).version in {kept.version for kept in folders.versions.of("mine")}
+    assert (home / "strategies" / "mine" / "notes.md").read_text() == "why I do this"
+    assert not left.exists()
+
+
+def test_a_folder_that_is_a_link_is_replaced_and_what_it_leads_to_stays_as_it_is(
+    folders: StrategyFolders, home: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "notes.md").write_text("not yours")
+    (home / "strategies").mkdir(parents=True)
+    (home / "strategies" / "mine").symlink_to(elsewhere)
+    folders.write(parse_strategy("mine", CONFIG, None))
+    assert [entry.name for entry in elsewhere.iterdir()] == ["notes.md"]
+    assert [entry.name for entry in (home / "strategies" / "mine").iterdir()] == ["config.json"]
 
 
 def test_a_folder_broken_by_hand_can_be_written_over_and_is_kept(folders: StrategyFolders, home: Path) -> None:

@@ -19,14 +19,19 @@ from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.queries.child import Question, answer
 from runner.__main__ import app
+from runner.notify.events import FIELDS
 from runner.settings import Settings as RunnerSettings
 from tests.structure.answers import BLOCKCHAIN, MARKET, PAGES, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 FORMAT = (ROOT / "strategies" / "README.md").read_text()
+NOTIFICATIONS = (ROOT / "docs" / "notifications.md").read_text()
 JOURNAL = (ROOT / "docs" / "journal.md").read_text()
+
+LATER = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def _blocks(text: str, language: str) -> list[str]:
@@ -38,17 +43,23 @@ def database(home: Path) -> Database:
     database = Database(Home(home).database, prepare=Home(home).prepare)
     journal = Journal(database, Home(home))
     config = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
-    now = datetime(2026, 1, 1, tzinfo=UTC)
+    now = LATER
     claimed = journal.claim(Run(parse_strategy("s", config, None), "manual", now, "claude", now))
     trace = {"sub_agents": [{"name": "a", "calls": [{"tool": "get_price"}, {"tool": "get_ohlcv"}]}]}
     journal.finish(claimed, Outcome(Status.SUCCESS, Signal("BUY", Decimal(70), "why"), trace=trace), now)
     return database
 
 
-def test_every_query_of_the_journals_page_runs(database: Database) -> None:
-    queries = [query for query in "".join(_blocks(JOURNAL, "sql")).split(";") if query.strip()]
-    answers = database.read(lambda c: [c.execute(query).fetchall() for query in queries])
-    assert [len(rows) for rows in answers] == [1, 0, 2]
+QUERIES = [query for query in "".join(_blocks(JOURNAL, "sql")).split(";") if query.strip()]
+
+
+def test_every_query_of_the_journals_page_runs(home: Path, database: Database) -> None:
+    found = [answer(Question(home, query, LATER, 500, 200, 5)) for query in QUERIES]
+    assert [len(said["rows"]) for said in found] == [1, 0, 2, 0, 1, 0]
+    of_the_file = [query for query in QUERIES if "FROM candles" not in query]  # there these are by series
+    for query in of_the_file:
+        columns = database.read(lambda c, query=query: c.execute(query).description)  # type: ignore[misc]
+        assert columns
 
 
 def test_the_journals_page_names_every_table_and_column(database: Database) -> None:
@@ -60,6 +71,14 @@ def test_the_journals_page_names_every_table_and_column(database: Database) -> N
         (row,) = [row for names, row in rows.items() if f"`{table}`" in names]
         if table not in ("series", "coverage"):
             assert f"`{column}`" in row, f"{table}.{column}"
+
+
+def test_the_page_of_notifications_names_every_event_and_each_of_its_parts() -> None:
+    rows = [row.split("|") for row in NOTIFICATIONS.splitlines() if row.startswith("| `")]
+    told = {row[1].strip().strip("`"): tuple(re.findall(r"`\$(\w+)`", row[3])) for row in rows if len(row) == 5}
+    assert told == FIELDS
+    (template,) = _blocks(NOTIFICATIONS, "text")
+    assert set(re.findall(r"\$(\w+)", template)) <= set(FIELDS["signal"])
 
 
 def test_the_formats_page_names_every_key_and_function() -> None:

@@ -71,6 +71,41 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
     assert len(page) < 10_000
 
 
+@pytest.mark.parametrize(
+    ("prompt", "given", "said"),
+    [
+        ("design_strategy", {"idea": "x" * 10_001}, "Say the idea in 1 to 10,000 characters"),
+        ("design_strategy", {"idea": " \n"}, "Say the idea in 1 to 10,000 characters"),
+        ("review_strategy", {"strategy_name": "x" * 200}, "Unknown strategy"),
+        ("review_strategy", {"strategy_name": "../../etc/passwd"}, "Unknown strategy"),
+    ],
+    ids=["too long", "empty", "a long name", "a path"],
+)
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_prompt_that_cannot_be_given_says_why(
+    home: Any, mode: Any, prompt: str, given: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Client(build_server(Settings(home=home)), mode=mode) as client:
+        with pytest.raises(MCPError, match=said):
+            await client.get_prompt(prompt, given)
+    assert caplog.records == [], "it is no failure of the server's"
+
+
+async def test_prompts_resources_and_completions_are_the_same_in_the_older_protocol(home: Any) -> None:
+    said = []
+    for mode in ("auto", "legacy"):
+        async with Client(build_server(Settings(home=home)), mode=mode) as client:
+            review = PromptReference(type="ref/prompt", name="review_strategy")
+            said.append([
+                await text(client, "design_strategy", idea=IDEA),
+                await text(client, "review_strategy", strategy_name="btc-rsi-whale"),
+                await resource(client, "strategy://rsi-reversion"),
+                await resource(client, "guide://strategy-format"),
+                await completed(client, review, "strategy_name", "btc"),
+            ])  # fmt: skip
+    assert said[0] == said[1]
+
+
 async def test_the_design_prompt_names_the_strategies_that_are_not_to_be_written_over(client: Client, ask: Ask) -> None:
     assert "Names in use" not in await text(client, "design_strategy", idea=IDEA)
     config = {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > open"}}
@@ -85,6 +120,8 @@ async def test_the_review_prompt_has_both_files_as_they_are(client: Client) -> N
     read = json.loads((examples_folder() / "btc-two-analysts" / "agents.json").read_text())
     config, agents = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
     assert (config["name"], agents) == ("btc-two-analysts", read)
+    version = json.loads(await resource(client, "strategy://btc-two-analysts"))["version"]
+    assert f"`replaces`\n   '{version}'" in page, "what changes meanwhile is not written over"
     with pytest.raises(MCPError, match="Did you mean 'rsi-reversion'"):
         await text(client, "review_strategy", strategy_name="rsi-revertion")
 

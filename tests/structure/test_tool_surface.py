@@ -39,6 +39,7 @@ OFFERED = {
     "get_whale_activity": "read",
     "list_signals": "read",
     "list_strategies": "read",
+    "query_journal": "read",
     "read_strategy": "read",
     "set_strategy_status": "write",
     "write_strategy": "write",
@@ -117,6 +118,7 @@ DEFAULT_CALLS: dict[str, dict[str, Any]] = {
     "get_whale_activity": {"asset": "BTC"},
     "list_signals": {},
     "list_strategies": {},
+    "query_journal": {"sql": "SELECT * FROM executions CROSS JOIN journal_columns"},
     "read_strategy": {"strategy_name": "btc-two-analysts"},
     "write_strategy": {
         "strategy_name": "mine",

@@ -22,6 +22,7 @@ from tests.rigs.rpc_proxy import RpcProxy
 from tests.tools.conftest import Told
 
 SOMEBODY = "0x52908400098527886E0F7030069857D2E4169EE7"
+UNPRICED = {"address": USDC, "decimals": 6, "priced_as": ["???"]}
 
 
 @pytest.fixture
@@ -75,6 +76,41 @@ async def test_a_node_that_keeps_no_past_answers_for_now_and_says_so_or_refuses(
                     await ask("get_wallet", address=SOMEBODY, as_of=from_ms(now_ms - 1_000_000).isoformat())
 
 
+async def test_an_address_is_told_and_labelled_as_it_was_checked(ask: Ask) -> None:
+    for written in (BINANCE, f"  {BINANCE} ", "0x" + BINANCE[2:].upper()):
+        said = await ask("get_wallet", address=written)
+        assert (said["address"], said["label"]) == (BINANCE, "Binance 14")
+
+
+async def test_what_has_no_price_has_no_dollars_and_it_is_said(home: Path, town: Town) -> None:
+    """The exchange has no market of the coin, nor of any of the tokens that are held."""
+    (home / "chains.json").write_text(
+        json.dumps({"ethereum": {"native_priced_as": ["???"], "tokens": {"USDC": UNPRICED}}})
+    )
+    async with asking(home, {"ethereum": [town.chain.url]}, town.chain.now_ms) as ask:
+        said = await ask("get_network_status")
+        assert (said["transfer_fee_usd"], said["note"]) == (None, "No price in dollars of ETH.")
+        said = await ask("get_wallet", address=town.alice)
+        assert (said["total_usd"], said["note"]) == (None, "No price in dollars of ETH, USDC.")
+        assert [row[2:] for row in said["rows"]] == [[None, None], [None, None]]
+        assert (await ask("get_wallet", address=SOMEBODY))["total_usd"] == 0
+
+
+async def test_exchanges_that_are_not_listed_are_counted(home: Path, town: Town) -> None:
+    wallets = ["0x" + f"{number:040x}" for number in range(1_000, 1_011)]
+    lines = [f"ethereum,{wallet},exchange-{place},," for place, wallet in enumerate(wallets)]
+    (home / "labels.csv").write_text("\n".join(["chain,address,exchange,name,source", *lines]))
+    for place, wallet in enumerate(wallets):
+        town.pay(town.alice, wallet, (place + 2) * MILLION)
+    town.pass_time()
+    async with asking(home, {"ethereum": [town.chain.url]}, town.chain.now_ms) as ask:
+        said = await ask("get_whale_activity", asset="USDC")
+    assert len(said["exchanges"]) == 8
+    assert "exchange-0" not in said["exchanges"]
+    assert said["note"] == "The 8 busiest exchanges are listed; 3 more are in the sums."
+    assert said["counts"]["to_exchanges"] == 11
+
+
 async def test_an_address_is_checked_before_anything_is_asked(home: Path, town: Town) -> None:
     with RpcProxy(town.chain.url) as endpoint:
         async with asking(home, {"ethereum": [endpoint.url]}, town.chain.now_ms) as ask:
@@ -83,9 +119,14 @@ async def test_an_address_is_checked_before_anything_is_asked(home: Path, town: 
                 ("0x529", "is no address of an EVM chain"),
                 ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb", r"wrong checksum \(base58check\)"),
                 ("https://evil.example/", "is no Bitcoin address"),
+                ("vitalik.eth", "is a name; names are not looked up"),
+                (SOMEBODY[2:], "lacks the 0x"),
             ]:
                 with pytest.raises(Told, match=said):
                     await ask("get_wallet", address=address)
+            for asset, said in [("pepe.eth", "names are not looked up"), (USDC[2:], "lacks the 0x")]:
+                with pytest.raises(Told, match=said):
+                    await ask("get_whale_activity", asset=asset)
             with pytest.raises(Told, match="is no address of an EVM chain"):
                 await ask("get_wallet", address="1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", chain="base")
         assert endpoint.requests == 0
@@ -162,7 +203,7 @@ def test_settings_name_endpoints_alone_or_in_order_and_a_wrong_one_is_not_told_b
     assert "example" not in repr(settings)
     assert "SECRET" not in repr(settings)
     monkeypatch.setenv("TRADER_CHAIN_URLS", '{"ethereum": {"url": "https://a.example/KEY"}}')
-    with pytest.raises(Misconfigured, match=r"TRADER_CHAIN_URLS\.ETHEREUM: Input should be a valid list") as caught:
+    with pytest.raises(Misconfigured, match=r"TRADER_CHAIN_URLS\.ethereum: Input should be a valid list") as caught:
         load_settings()
     assert "KEY" not in str(caught.value)
 

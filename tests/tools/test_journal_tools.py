@@ -1,6 +1,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client
@@ -10,6 +11,7 @@ from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy import parse_strategy
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
+from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import Journal, Run
 from tests.tools.conftest import NOW, Ask, answer_of
@@ -41,10 +43,43 @@ async def test_signals_are_listed_with_price_confidence_cost_and_reason(ask: Ask
 
 
 async def test_what_ended_without_a_signal_is_listed_on_request_with_why(ask: Ask) -> None:
-    first, second = (await ask("list_signals", outcomes="all"))["rows"]
-    assert first[3:] == ["rules", "abstained", None, None, None, None, "the candle is not there"]
+    said = await ask("list_signals", outcomes="all")
+    first, second = said["rows"]
+    assert said["columns"][-2:] == ["scheduled_at", "slots"]
+    assert first[3:] == ["rules", "abstained", None, None, None, None, "the candle is not there", None, 1]
     assert second[5] == "BUY"
     assert len((await ask("list_signals", outcomes="all", limit=1))["rows"]) == 1
+
+
+async def test_missed_slots_say_when_they_were_due_and_how_many_they_were(ask: Ask, home: Path) -> None:
+    missed = (
+        "INSERT INTO executions (strategy_id, strategy_version, trigger, scheduled_at, slots, as_of, engine, "
+        "started_at, status, error_message, run_key) VALUES (1, 'v', 'schedule', TIMESTAMP '2026-05-20 02:00', 7, "
+        "TIMESTAMP '2026-05-20 02:00', 'rules', TIMESTAMP '2026-05-20 09:00', 'missed', 'the machine slept', 'k')"
+    )
+    Database(Home(home).database).write(lambda c: c.execute(missed))
+    row, *_ = (await ask("list_signals", outcomes="all"))["rows"]
+    assert (row[4], row[9:]) == ("missed", ["the machine slept", "2026-05-20T02:00Z", 7])
+
+
+async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
+    ask: Ask, home: Path, settings: Settings
+) -> None:
+    def note(said: dict[str, Any]) -> str:
+        return str(said.get("note"))
+
+    assert "No scheduler is running:" in note(await ask("list_signals", outcomes="all"))
+    assert "scheduler" not in note(await ask("list_signals"))
+    heartbeat = Heartbeat(Home(home).heartbeat)
+    heartbeat.write(Beat(1, NOW, NOW - timedelta(hours=5), 0))
+    assert "No scheduler is running since 2026-05-20T07:17:33Z" in note(await ask("list_signals", outcomes="all"))
+    heartbeat.write(Beat(1, NOW, NOW, 0))
+    assert "scheduler" not in note(await ask("list_signals", outcomes="all"))
+    heartbeat.remove()
+    clamped = settings.model_copy(update={"as_of": NOW - timedelta(days=1)})
+    async with Client(build_server(clamped, clock=lambda: NOW)) as client:
+        said = answer_of(await client.call_tool("list_signals", {"outcomes": "all"}))
+    assert "scheduler" not in note(said), "that is about the present"
 
 
 async def test_a_strategy_without_signals_is_named(ask: Ask) -> None:

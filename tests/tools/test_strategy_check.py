@@ -1,10 +1,12 @@
 """The check of a strategy through its tool: what is found, what is written, what it is said to cost."""
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 
@@ -50,9 +52,10 @@ async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_ca
     places = {row[1] for row in said["findings"]}
     assert places == {
         "config.json interval",
+        "config.json model",
         "config.json rules.indicators[0]",
         "config.json rules.buy",
-        "agents.json a description",
+        "agents.json a.description",
         "agents.json a.tools",
     }
     assert all(row[0] == "error" and row[2] and row[3] for row in said["findings"])
@@ -75,6 +78,96 @@ async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(
     }
 
 
+async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> None:
+    """Each of these was told only once the key before it was mended."""
+    config: dict[str, Any] = {
+        **CONFIG,
+        "intervall": "4h",
+        "model": "gpt",
+        "timeout_s": 10_000,
+        "trading_pair": "BTC",
+        "wake": "close <",
+        "budget": {"usd_per_run": 2, "usd_per_day": 1},
+        "rules": {"indicators": ["rsy(14)"], "bye": "x", "sell": "close >"},
+    }
+    agents = {"watcher": {"description": "", "tools": ["get_prise"], "model": "gpt"}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert {row[1] for row in said["findings"]} == {
+        "agents.json watcher.description",
+        "agents.json watcher.prompt",
+        "agents.json watcher.model",
+        "agents.json watcher.tools",
+        "config.json budget.usd_per_day",
+        "config.json intervall",
+        "config.json model",
+        "config.json rules.bye",
+        "config.json rules.indicators[0]",
+        "config.json rules.sell",
+        "config.json timeout_s",
+        "config.json trading_pair",
+        "config.json wake",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"interval": "7m"}, {"config.json interval"}),
+        ({"interval": None}, {"config.json"}),
+        ({"cron": "0 * * * *"}, {"config.json"}),
+        ({"interval": None, "cron": "0 0 * * *"}, {"config.json"}),
+        ({"budget": {"usd_per_day": 0}}, {"config.json budget.usd_per_day"}),
+        ({"engine": "magic"}, {"config.json engine"}),
+    ],
+    ids=str,
+)
+async def test_costs_are_not_told_of_a_schedule_that_is_wrong(ask: Ask, wrong: dict[str, Any], found: set[str]) -> None:
+    config = {**CONFIG, **wrong, "trading_pair": "BTC"}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert {row[1] for row in said["findings"]} == found | {"config.json trading_pair"}
+    assert (said["usd_per_day"], said.get("basis")) == (None, None)
+
+
+async def test_of_a_great_many_findings_the_first_are_told_and_how_many_more_there_are(ask: Ask) -> None:
+    config = {**CONFIG, **{f"key{number}": 1 for number in range(2_000)}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
+    assert len(said["findings"]) == 41
+    assert said["findings"][-1][2] == "And 1960 more like these."
+    assert len(json.dumps(said)) < 20_000
+
+
+async def test_errors_are_told_before_warnings(ask: Ask) -> None:
+    agents = {"watcher": {**AGENTS["watcher"], "model": "claude-sonnet-4@20250514"}}
+    config = {**CONFIG, "trading_pair": "BTC"}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert [row[0] for row in said["findings"]] == ["error", "warning"]
+
+
+async def test_a_number_of_thousands_of_digits_is_refused_by_the_tool(ask: Ask) -> None:
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "max_turns": 10**5000}, dry_run=True)
+    assert not said["valid"]
+
+
+async def test_what_nests_deeper_than_any_strategy_is_refused_by_the_tool(ask: Ask) -> None:
+    inner: Any = 1
+    for _ in range(100):
+        inner = [inner]
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": inner}, dry_run=True)
+    assert said["findings"] == [["error", "config.json", "It nests too deeply.", "Write it as the format says."]]
+
+
+async def test_a_pair_is_not_looked_up_on_another_exchange_than_the_one_that_was_meant(ask: Ask) -> None:
+    config = {**CONFIG, "exchange": "Coin Base", "trading_pair": "BTC"}
+    said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
+    assert {row[1] for row in said["findings"]} == {"config.json exchange"}
+
+
+async def test_sub_agents_that_are_broken_do_not_make_it_a_strategy_that_costs_nothing(ask: Ask) -> None:
+    agents = {"a": {"description": "d"}}
+    said = await ask("write_strategy", strategy_name="mine", config=CONFIG, agents=agents, dry_run=True)
+    assert said["usd_per_day"] is None
+
+
 async def test_a_rule_that_never_or_always_held_lately_is_written_with_a_warning(ask: Ask) -> None:
     rules = {"buy": "close < 0", "sell": "close > 0"}
     said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
@@ -95,6 +188,41 @@ async def test_how_often_a_rule_held_is_how_often_its_indicators_say_so(ask: Ask
     low, high = sum(value < 35 for value in values), sum(value > 65 for value in values)
     assert low > 0
     assert said["held"] == f"buy {low}, sell {high}, undecided 0 of 500 4h candles"
+
+
+async def test_the_warm_up_of_a_young_market_is_not_undecided(ask: Ask) -> None:
+    rules = {**CONFIG["rules"], "timeframe": "1w", "indicators": ["rsi(14)"]}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    assert said["held"].endswith(" undecided 0 of 474 1w candles"), said
+    assert not [row for row in said["findings"] if row[1] == "config.json rules"]
+    never = {"indicators": ["rsi(14)"], "timeframe": "1w", "buy": "sqrt(0 - close) > 1", "sell": "rsi_14 > 65"}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": never}, dry_run=True)
+    assert "undecided 489 of 489" in said["held"], "a value that never is there is no warm-up"
+
+
+async def test_a_condition_that_looks_far_back_is_given_the_candles_that_it_looks_at(ask: Ask) -> None:
+    rules = {"buy": "close > prev(prev(prev(close, 900), 900), 900)", "sell": "close < prev(close, 1000)"}
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    assert said["held"].endswith(" undecided 0 of 500 4h candles")
+
+
+async def test_a_wake_condition_spares_runs_and_so_their_cost(ask: Ask, home: Path) -> None:
+    record(home, "0.10", "0.10")
+    asked = {"strategy_name": "mine", "agents": AGENTS, "dry_run": True}
+    often = await ask("write_strategy", config=CLAUDE, **asked)
+    assert (often["usd_per_day"], len(often["findings"])) == (pytest.approx(2.4), 1)
+    rarely = await ask("write_strategy", config={**CLAUDE, "wake": "close > prev(close, 1) * 1.004"}, **asked)
+    (share,) = re.findall(r"wake held on ([0-9.]+) % of the last 500 candles", rarely["basis"])
+    assert 1 < float(share) < 60
+    assert rarely["usd_per_day"] == pytest.approx(2.4 * float(share) / 100, rel=0.01)
+    assert rarely["findings"] == []
+
+
+@pytest.mark.parametrize("much", [1e300, 10_001])
+async def test_a_budget_beyond_all_measure_is_a_typo(ask: Ask, much: float) -> None:
+    config = {**CLAUDE, "budget": {"usd_per_run": much, "usd_per_day": much}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert [row[1] for row in said["findings"]] == ["config.json budget.usd_per_run", "config.json budget.usd_per_day"]
 
 
 async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
@@ -144,7 +272,7 @@ async def test_costs_are_estimated_from_recorded_runs_of_which_they_are_known(as
     assert "the mean of 2 of 3 recorded runs" in said["basis"]
     (row,) = said["findings"]
     assert row[:2] == ["warning", "config.json budget.usd_per_day"]
-    assert "24 runs a day come to 3.60 USD at the 0.15 USD that runs cost" in row[2]
+    assert "24 runs a day: 3.60 USD a day at the 0.15 USD that runs cost" in row[2]
 
 
 async def test_a_cost_without_recorded_runs_is_unknown_and_never_0(ask: Ask, home: Path) -> None:
@@ -166,9 +294,54 @@ async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask
     assert said["usd_per_day"] == pytest.approx(2.4)
 
 
+async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -> None:
+    config = {**CLAUDE, "interval": "1m", "budget": {"usd_per_day": 20}}
+    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert said["basis"].startswith("1,440 runs a day; ")
+    assert "1,440 runs a day: 720.00 USD a day at the 0.50 USD that a run may cost" in said["findings"][0][2]
+
+
+@pytest.mark.parametrize(
+    ("cron", "said"),
+    [
+        ("0 8 * * *", "1 run a day; "),
+        ("0 8,20 * * *", "2 runs a day; "),
+        ("0 8 * * mon", "a run every 7 days; "),
+        ("0 0 1 1 *", "a run every 365 days; "),
+        ("0 0 1 * *", "a run every 30 days; "),
+        ("0 8 * * mon-fri", "a run every 1.4 days; "),
+        ("*/5 * * * *", "288 runs a day; "),
+    ],
+)
+async def test_how_often_it_runs_is_told_as_people_say_it(ask: Ask, cron: str, said: str) -> None:
+    config = {"trading_pair": "BTC/USDT", "cron": cron}
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert answer["basis"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem", "remedy"),
+    [
+        ({"buy": "close > 0", "sell": "close > 0"}, "on 500 both held.", "Make buy and sell exclude each other."),
+        (
+            {"buy": "close / (volume - volume) > 1", "sell": "close < open"},
+            "on 500 one had no value, as after a division by zero.",
+            "Ask with IS NOT NULL first.",
+        ),
+    ],
+)
+async def test_why_rules_could_not_decide_is_told_with_what_helps(
+    ask: Ask, rules: dict[str, str], problem: str, remedy: str
+) -> None:
+    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    (row,) = [row for row in said["findings"] if row[1] == "config.json rules"]
+    assert row[2].endswith(f"4h candles: {problem}")
+    assert row[3] == remedy
+
+
 async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:
     record(home, "0.1")
-    with held_by_a_shell(Home(home).database):
+    with held_by_a_shell(Home(home).database), anyio.fail_after(8):  # for costs nobody waits as long as for a write
         said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
     assert (said["valid"], said["usd_per_day"]) == (True, None)
     assert "the journal could not be read" in said["basis"]
@@ -196,6 +369,42 @@ async def test_an_earlier_version_is_read_with_what_changed_since(ask: Ask, home
     assert (same["changed_since"], same["config"]) == ([], now["config"])
     with pytest.raises(Told, match=r"no earlier version '000000000000'\. "):
         await ask("read_strategy", strategy_name="mine", version="000000000000")
+
+
+async def test_a_write_that_says_what_it_replaces_replaces_nothing_else(ask: Ask) -> None:
+    asked = {"strategy_name": "mine", "config": CONFIG}
+    with pytest.raises(Told, match="There is no strategy 'mine'"):
+        await ask("write_strategy", **asked, replaces="0" * 12)
+    first = await ask("write_strategy", **asked, replaces="none")
+    for name, what in (("mine", "a strategy"), ("rsi-reversion", "an example")):
+        with pytest.raises(Told, match=f"There is {what} '{name}' already, version "):
+            await ask("write_strategy", strategy_name=name, config=CONFIG, replaces="none")
+    changed = {**CONFIG, "horizon": "1d"}
+    second = await ask("write_strategy", strategy_name="mine", config=changed, replaces=first["version"])
+    assert second["replaced"] == first["version"]
+    said = await ask("write_strategy", **asked, replaces=first["version"], dry_run=True)
+    assert said["findings"] == [
+        [
+            "error",
+            "replaces",
+            f"'mine' is version {second['version']} now, not '{first['version']}': it has changed since.",
+            "Read it again, and write what should replace that.",
+        ]
+    ]
+
+
+async def test_a_write_that_would_make_a_paused_strategy_active_says_so(ask: Ask) -> None:
+    asked = {"strategy_name": "mine", "config": CONFIG}
+    await ask("write_strategy", **asked)
+    assert (await ask("write_strategy", **asked, dry_run=True))["findings"] == []
+    await ask("set_strategy_status", strategy_name="mine", status="paused")
+    told = ["warning", "config.json status", "It is paused now, and active again once this is written."]
+    said = await ask("write_strategy", **asked, dry_run=True)
+    assert [row[:3] for row in said["findings"]] == [told]
+    for status in ("paused", "active"):
+        config = {**CONFIG, "status": status}
+        assert (await ask("write_strategy", strategy_name="mine", config=config, dry_run=True))["findings"] == []
+    assert [row[:3] for row in (await ask("write_strategy", **asked))["findings"]] == [told]
 
 
 @pytest.mark.parametrize("version", ["../../mine", "/etc", "..", ".", "a/b"])

@@ -37,7 +37,7 @@ async def test_every_problem_is_listed_at_once_and_nothing_is_written(ask: Ask) 
     for said in (
         "interval: '7m' does not fit. Input should be '1m'",
         "rules.bye: not a known key. Did you mean 'buy'",
-        "b description:",
+        "b.description:",
     ):
         assert said in str(caught.value)
     config = {**CONFIG, "rules": {"indicators": ["rsy(14)"], "buy": "close > 1"}}
@@ -58,6 +58,14 @@ async def test_an_evaluation_says_which_condition_decided_and_what_it_saw(ask: A
     assert said["conditions"][0]["values"]["rsi_14"] == pytest.approx(rsi["rsi"], rel=1e-9)
     assert (said["open_time"], said["simulated"]) == ("2026-05-20T11:00Z", True)
     assert "rsi_14 < 100" in said["reasoning"]
+
+
+async def test_an_evaluation_is_not_recorded_and_knows_nothing_later_than_its_moment(ask: Ask) -> None:
+    await ask("write_strategy", strategy_name="mine", config=CONFIG)
+    then = await ask("evaluate_strategy", strategy_name="mine", as_of="2026-03-01T12:30Z")
+    rsi = await ask("calculate_rsi", symbol="BTC/USDT", as_of="2026-03-01T12:30Z")
+    assert (then["open_time"], then["price"]) == ("2026-03-01T11:00Z", rsi["close"])
+    assert (await ask("list_signals", outcomes="all"))["rows"] == []
 
 
 async def test_rules_that_cannot_decide_give_no_signal_and_no_confidence(ask: Ask) -> None:

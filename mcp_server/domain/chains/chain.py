@@ -95,6 +95,8 @@ class Scan:
     requests: int
     missed: Sequence[str] = ()
     notes: Sequence[str] = field(default=())
+    observed_at_ms: int | None = None
+    """When what waits for a block was seen, where it was asked for: it exists only now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,14 @@ ZERO = "0x" + "0" * 40
 """What the sender of newly made tokens, and the receiver of destroyed ones, is given as."""
 
 _FORM = re.compile(r"0x[0-9a-fA-F]{40}")
+_BARE = re.compile(r"[0-9a-fA-F]{40}")
+_NAME = re.compile(r"[^\s:/]{1,80}\.[a-z]{2,12}", re.IGNORECASE)
+
+
+def is_meant(text: str) -> bool:
+    """Say whether a text is meant as an address of an EVM chain, right or wrong."""
+    text = text.strip()
+    return text[:2].lower() == "0x" or bool(_BARE.fullmatch(text) or _NAME.fullmatch(text))
 
 
 def keccak256(data: bytes) -> bytes:
@@ -36,6 +44,10 @@ def evm_address(text: str) -> str:
         BadInput: it is not 20 bytes in hexadecimal, or its checksum is wrong.
     """
     shown = text if len(text) <= 60 else text[:59] + "…"
+    if _NAME.fullmatch(text):
+        raise BadInput(f"{shown!a} is a name; names are not looked up. Give the address that it stands for: 0x…")
+    if _BARE.fullmatch(text):
+        raise BadInput(f"{shown!a} lacks the 0x that an address of an EVM chain begins with.")
     if not _FORM.fullmatch(text):
         raise BadInput(f"{shown!a} is no address of an EVM chain: write 0x and 40 hexadecimal digits.")
     digits = text[2:]

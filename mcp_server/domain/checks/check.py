@@ -1,16 +1,17 @@
 """The check of a whole strategy: what can be found in its files, and what only shows in the facts around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.checks.agents import model_findings, tool_findings
-from mcp_server.domain.checks.budget import Costs, Estimate, budget_findings, estimate
+from mcp_server.domain.checks.budget import Costs, Estimate, Runs, budget_findings, estimate
+from mcp_server.domain.checks.draft import Draft, models, rules, tools, wake
 from mcp_server.domain.checks.rules import Held, held_findings, held_lately, rule_findings, wake_rules
 from mcp_server.domain.checks.schedule import pace, schedule_findings
 from mcp_server.domain.finding import Finding
-from mcp_server.domain.strategy import Parts, Strategy
+from mcp_server.domain.strategy import Parts
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -48,43 +49,35 @@ def findings_in(parts: Parts, offered: Mapping[str, bool]) -> list[Finding]:
     """Find what is wrong with the files themselves; `offered` are the server's tools, name → whether it only reads."""
     return [
         *parts.findings,
-        *tool_findings(parts.tools, offered),
-        *model_findings(parts.config, parts.agents),
-        *rule_findings(parts.rules, parts.config.wake if parts.config else None),
+        *tool_findings(tools(parts), offered),
+        *model_findings(models(parts)),
+        *rule_findings(rules(parts), wake(parts)),
     ]
 
 
-def draft(parts: Parts, findings: Sequence[Finding]) -> Strategy | None:
-    """Give what of a strategy can be checked against the facts, though it may have errors: what is sound of it.
-
-    Args:
-        parts: what could be read.
-        findings: what is wrong with it.
-    """
-    config = parts.config
-    if config is None:
-        return None
-    if any(each.place.startswith(("config.json rules", "config.json wake")) for each in findings):
-        config = config.model_copy(update={"rules": None, "wake": None})
-    return Strategy(name=parts.name, config=config.model_copy(update={"name": parts.name}), agents=parts.agents)
-
-
-def check(strategy: Strategy, facts: Facts) -> Report:
-    """Check a strategy, or a draft of one, against the facts around it."""
-    config = strategy.config
-    per_day = pace(config, facts.now).per_day
-    findings = [
-        *facts.market,
-        *schedule_findings(config, facts.now),
-        *budget_findings(strategy, per_day, facts.costs),
-    ]
-    held = None
+def check(draft: Draft, facts: Facts) -> Report:
+    """Check what is sound of a strategy against the facts around it."""
+    strategy, config = draft.strategy, draft.strategy.config
+    held, woken = None, None
+    found: list[Finding] = []
     if facts.candles is not None and len(facts.candles):
         if config.rules is not None:
             held = held_lately(config.rules, facts.candles)
-            findings += held_findings(config.rules, held, strategy.timeframe)
+            found += held_findings(config.rules, held, strategy.timeframe)
         if config.wake is not None:
-            wake = wake_rules(config.rules, config.wake)
-            findings += held_findings(wake, held_lately(wake, facts.candles), strategy.timeframe, place="")
-    ordered = sorted(findings, key=lambda finding: finding.severity != "error")
-    return Report(tuple(ordered), held, estimate(strategy, per_day, facts.costs))
+            wakes = wake_rules(config.rules, config.wake)
+            woken = held_lately(wakes, facts.candles)
+            found += held_findings(wakes, woken, strategy.timeframe, place="")
+    costs = None
+    if draft.priced:
+        runs = _runs(pace(config, facts.now).per_day, woken)
+        costs = estimate(strategy, runs, facts.costs)
+        found = [*schedule_findings(config, facts.now), *budget_findings(strategy, runs, facts.costs), *found]
+    ordered = sorted([*facts.market, *found], key=lambda finding: finding.severity != "error")
+    return Report(tuple(ordered), held, costs)
+
+
+def _runs(slots_per_day: float, woken: Held | None) -> Runs:
+    if woken is None or not woken.candles:
+        return Runs(slots_per_day)
+    return Runs(slots_per_day, woken.buy / woken.candles, woken.candles)

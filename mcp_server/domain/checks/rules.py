@@ -1,5 +1,6 @@
 """What is wrong with rules, and how often they held lately."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,18 @@ _ANY = "close > 0"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How often rules held over a stretch of candles; `undecided` counts where both held or one had no value."""
+    """How often rules held over a stretch of candles; `both` where both did, `valueless` where one had no value."""
 
     candles: int
     buy: int
     sell: int
-    undecided: int
+    both: int
+    valueless: int
+
+    @property
+    def undecided(self) -> int:
+        """Where they could not decide."""
+        return self.both + self.valueless
 
     def __str__(self) -> str:
         return f"buy {self.buy}, sell {self.sell}, undecided {self.undecided} of {self.candles}"
@@ -64,11 +71,17 @@ def wake_rules(rules: Rules | None, wake: str) -> Rules:
     return Rules(timeframe=rules.timeframe if rules else None, indicators=rules.indicators if rules else (), buy=wake)
 
 
-def history(rules: Rules) -> int:
-    """Count the candles to look at: what valid rules need to be stable, and before that `LATELY`."""
+def history(rules: Rules, most: int) -> int:
+    """Count the candles to look at: what valid rules need to be stable, and before that `LATELY`.
+
+    Args:
+        rules: valid ones.
+        most: beyond so many an indicator may stay unsettled; what a condition looks back to is there all the same.
+    """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    return compile_rules(rules).history + LATELY
+    compiled = compile_rules(rules)
+    return LATELY + min(compiled.history, max(most - LATELY, compiled.reach + 1))
 
 
 def held_lately(rules: Rules, candles: "Candles") -> Held:
@@ -80,9 +93,20 @@ def held_lately(rules: Rules, candles: "Candles") -> Held:
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    rows = compile_rules(rules).series(candles)[-LATELY:]
-    undecided = sum(buy is None or sell is None or (buy and sell) for buy, sell in rows)
-    return Held(len(rows), sum(buy is True for buy, _ in rows), sum(sell is True for _, sell in rows), undecided)
+    rows = _without_warm_up(compile_rules(rules).series(candles))[-LATELY:]
+    return Held(
+        candles=len(rows),
+        buy=sum(buy is True for buy, _ in rows),
+        sell=sum(sell is True for _, sell in rows),
+        both=sum(buy is True and sell is True for buy, sell in rows),
+        valueless=sum(buy is None or sell is None for buy, sell in rows),
+    )
+
+
+def _without_warm_up(rows: "Sequence[tuple[bool | None, bool | None]]") -> "Sequence[tuple[bool | None, bool | None]]":
+    """Leave out the first ones without a value, as a young market has them; what never has one is no warm-up."""
+    first = next((position for position, row in enumerate(rows) if None not in row), 0)
+    return rows[first:]
 
 
 def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.") -> list[Finding]:
@@ -104,5 +128,8 @@ def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.
 
 
 def _undecided(held: Held, over: str) -> Finding:
-    problem = f"They could not decide on {held.undecided} {over}: both held, or one had no value."
-    return warning("config.json rules", problem, "Make buy and sell exclude each other.")
+    reasons = {"both held": held.both, "one had no value, as after a division by zero": held.valueless}
+    why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
+    remedies = {"Make buy and sell exclude each other.": held.both, "Ask with IS NOT NULL first.": held.valueless}
+    remedy = " ".join(remedy for remedy, count in remedies.items() if count)
+    return warning("config.json rules", f"They could not decide on {held.undecided} {over}: {why}.", remedy)

@@ -31,14 +31,12 @@ def pace(config: Config, now: datetime) -> Pace:
 
     start = now.astimezone(ZoneInfo(config.timezone))
     dates = croniter(config.cron, start)
-    first = last = dates.get_next(datetime)
+    first = dates.get_next(datetime)
     slots, end = 1, first + timedelta(days=_DAYS)
-    while slots < _MOST_SLOTS and (following := dates.get_next(datetime)) < end:
-        slots, last = slots + 1, following
-    first_days = (first - start) / timedelta(days=1)
-    if slots == _MOST_SLOTS:
-        return Pace((slots - 1) / ((last - first) / timedelta(days=1)), first_days)
-    return Pace(slots / max(_DAYS, first_days), first_days)
+    while (following := dates.get_next(datetime)) < end and slots < _MOST_SLOTS:
+        slots += 1
+    day = timedelta(days=1)  # up to the slot that follows: of a yearly one, until next year
+    return Pace(slots / ((following - first) / day), (first - start) / day)
 
 
 def schedule_findings(config: Config, now: datetime) -> list[Finding]:

@@ -15,6 +15,10 @@ MOST_HISTORY = 10_000
 _TOLERANCE, _STABLE = 1e-10, 1e-9
 """Relative: what is aimed at, ten times stricter than what is promised."""
 
+_NEARLY_NOTHING = 1e-3
+"""Of an output's usual size. What is smaller is compared with this much: of a zero that rounding left at 1e-15, each
+further candle, and each kind of processor, changes everything."""
+
 _ENDS = tuple(range(MOST_HISTORY + 50, MOST_HISTORY + 950, 37))
 """The decisions at which a short history is compared with the whole one, as numbers of candles."""
 
@@ -27,6 +31,8 @@ def wanted_history(
     name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...], longest_period: int
 ) -> tuple[int, bool]:
     """Count the candles after which the last value is stable to 1e-9 relative, and say whether it is then.
+
+    A value that is nearly nothing beside the output's usual ones is stable to 1e-9 of a thousandth of those.
 
     Smoothing of any kind (EMA, Wilder's, nested) forgets its start slowly, and TA-Lib's metadata doesn't say how
     slowly. So it is measured: on a fixed made-up series, the last value from a short history is compared with the one
@@ -58,6 +64,8 @@ class _Probe:
         self._columns = [_made_up_candles()[column] for column in inputs]
         self._parameters = dict(parameters)
         self._whole = call(self._indicator, self._columns, self._parameters)
+        sizes = (np.abs(output[np.isfinite(output)]) for output in self._whole)
+        self._least = np.array([_NEARLY_NOTHING * np.median(size) if len(size) else 0.0 for size in sizes])
 
     def error(self, history: int) -> float:
         """Give the largest relative error over all outputs and decisions, from that many candles."""
@@ -68,8 +76,9 @@ class _Probe:
         got = np.array([output[-1] for output in short])
         true = np.array([output[end - 1] for output in self._whole])
         both_undefined = np.isnan(got) & np.isnan(true)
+        sizes = np.maximum(np.abs(true), self._least)
         with np.errstate(divide="ignore", invalid="ignore"):
-            errors = np.where((got == true) | both_undefined, 0.0, np.abs(got - true) / np.abs(true))
+            errors = np.where((got == true) | both_undefined, 0.0, np.abs(got - true) / sizes)
         return float(np.max(np.nan_to_num(errors, nan=np.inf)))
 
 

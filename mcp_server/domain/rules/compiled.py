@@ -45,6 +45,11 @@ class CompiledRules:
         needs = [settled.get(column, 1) + reach for rule in self._rules for column, reach in columns_reached(rule.tree)]
         return max([*settled.values(), *needs, 1])
 
+    @property
+    def reach(self) -> int:
+        """Candles before the one decided on that its conditions look back to, whatever an indicator needs besides."""
+        return max((reach for rule in self._rules for _, reach in columns_reached(rule.tree)), default=0)
+
     def evaluate(self, candles: Candles) -> Verdict:
         """Decide on the last candle, and say why.
 

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import NotFound, NotSupported, Retryable
 from mcp_server.toolkit import Answer, AsOf, Call, ChainName, ExchangeId, tool
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from mcp_server.domain.chains.chain import Chain, Network
-    from mcp_server.market.usd import UsdPrice
+    from mcp_server.domain.chains.chain import Network
 
 GWEI = 10**9
 BITCOIN_PER_SATOSHI = Decimal("1e-8")
@@ -49,10 +45,13 @@ async def get_network_status(
 
     Bitcoin's fees and mempool exist only now: an as_of of more than 15 minutes ago is refused for it.
     """
+    from mcp_server.market.usd import usd_price_if_any
+
     moment = call.moment(as_of)
     where = await call.kit.chains.chain(chain or "ethereum")
     state = await call.kit.chains.network(where, moment)
-    price = await _price(call, where, exchange, moment)
+    price = await usd_price_if_any(call.kit.market, call.exchange(exchange), where.native.priced_as, moment)
+    notes = [*state.notes, *([] if price else [f"No price in dollars of {where.native.symbol}."])]
     unit = Decimal(GWEI) if where.family == "evm" else Decimal(1)
     smallest = Decimal(1).scaleb(-where.native.decimals)
     cost = state.fees.normal * state.fees.plain_transfer_work * smallest
@@ -67,7 +66,7 @@ async def get_network_status(
         fees={name: _short(getattr(state.fees, name) / unit) for name in ("slow", "normal", "fast")},
         transfer_fee=_short(cost),
         transfer_fee_usd=_short(cost * price.price) if price else None,
-        note=" ".join(state.notes) or None,
+        note=" ".join(notes) or None,
         simulated=price.simulated or None if price else None,
         mempool=_mempool(state),
         **_base_fees(state),
@@ -91,15 +90,6 @@ def _base_fees(state: Network) -> dict[str, Any]:
         "base_fee_gwei": _short(Decimal(fees[-1]) / GWEI),
         "base_fee_trend": trend,
     }
-
-
-async def _price(call: Call, chain: Chain, exchange: str | None, moment: datetime) -> UsdPrice | None:
-    from mcp_server.market.usd import usd_price
-
-    try:
-        return await usd_price(call.kit.market, call.exchange(exchange), chain.native.priced_as, moment)
-    except (NotFound, NotSupported, Retryable):
-        return None
 
 
 def _short(value: Decimal) -> float:

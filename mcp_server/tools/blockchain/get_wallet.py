@@ -10,12 +10,10 @@ from pydantic import Field
 
 from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import NotFound, NotSupported, Retryable
 from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from mcp_server.domain.chains.chain import Token
     from mcp_server.market.usd import UsdPrice
@@ -59,17 +57,19 @@ async def get_wallet(
     """
     from mcp_server.domain.chains.chain import EXACT
     from mcp_server.domain.chains.flows import cents
+    from mcp_server.market.usd import usd_price_if_any
 
     moment, chains = call.moment(as_of), call.kit.chains
     where = await chains.chain(chain, address=address)
-    wallet = await chains.wallet(where, address, moment)
+    checked = chains.address(where, address)
+    wallet = await chains.wallet(where, checked, moment)
     held = [(token, raw) for token, raw in wallet.balances if raw or token.address is None]
-    prices = await together(*(partial(_price, call, token, exchange, moment) for token, _ in held))
+    market, at = call.kit.market, call.exchange(exchange)
+    prices = await together(*(partial(usd_price_if_any, market, at, token.priced_as, moment) for token, _ in held))
     usd = [
         cents(EXACT.multiply(token.units(raw), p.price)) if p else None
         for (token, raw), p in zip(held, prices, strict=True)
     ]
-    checked = address.strip().lower() if where.family == "evm" or address.lower().startswith("bc1") else address.strip()
     label = chains.label(where, checked)
     unpriced = [token.symbol for (token, _), p in zip(held, prices, strict=True) if p is None]
     notes = [*wallet.notes, *([f"No price in dollars of {', '.join(unpriced)}."] if unpriced else [])]
@@ -103,16 +103,6 @@ def _total(held: Sequence[tuple[Token, int]], usd: Sequence[Decimal | None]) -> 
     if not known and any(raw for _, raw in held):
         return None
     return float(sum(known, Decimal(0)))
-
-
-async def _price(call: Call, token: Token, exchange: str | None, moment: datetime) -> UsdPrice | None:
-    """Give the price of an asset, or None where the exchange has none: the rest of the answer holds without it."""
-    from mcp_server.market.usd import usd_price
-
-    try:
-        return await usd_price(call.kit.market, call.exchange(exchange), token.priced_as, moment)
-    except (NotFound, NotSupported, Retryable):
-        return None
 
 
 def _row(token: Token, raw: int, price: UsdPrice | None, usd: Decimal | None) -> Row:

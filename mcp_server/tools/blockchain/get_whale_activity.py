@@ -49,6 +49,8 @@ class WhaleActivity(Table):
     exchanges: dict[str, dict[str, float]]
     summary: str
     complete: bool
+    live: bool | None = None
+    observed_at: str | None = None
     note: str | None = None
     requests: int
     simulated: bool | None = None
@@ -105,7 +107,9 @@ async def get_whale_activity(
         **_sums(flows, token, price),
         summary=_summary(flows, token, price, complete=not found.missed),
         complete=not found.missed,
-        note=" ".join([*found.missed, *found.notes]) or None,
+        live=True if found.observed_at_ms else None,
+        observed_at=iso(found.observed_at_ms) if found.observed_at_ms else None,
+        note=" ".join([*found.missed, *found.notes, *_unlisted(flows)]) or None,
         simulated=price.simulated or None,
         columns=COLUMNS,
         rows=[_row(transfer, token, price, exchange_of, found) for transfer in largest],
@@ -158,6 +162,11 @@ def _sums(flows: Flows, token: Token, price: UsdPrice) -> dict[str, Any]:
         "counts": {"transfers": flows.count, "to_exchanges": flows.to_count, "from_exchanges": flows.from_count},
         "exchanges": {name: _flow(flow, token, price) for name, flow in busiest[:MOST_EXCHANGES]},
     }
+
+
+def _unlisted(flows: Flows) -> list[str]:
+    more = len(flows.exchanges) - MOST_EXCHANGES
+    return [f"The {MOST_EXCHANGES} busiest exchanges are listed; {more} more are in the sums."] if more > 0 else []
 
 
 def _flow(flow: Flow, token: Token, price: UsdPrice) -> dict[str, float]:

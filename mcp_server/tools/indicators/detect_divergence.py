@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Found = Annotated[
     Literal["bullish", "bearish", "none"] | None, WithJsonSchema({"enum": ["bullish", "bearish", "none", None]})
 ]
-Percent = Annotated[float | None, WithJsonSchema({"type": ["number", "null"]})]
+Percent = Annotated[float | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})]
 PLAIN_LIST = WithJsonSchema({"type": "array"})
 
 Pivot = tuple[str, float, float]

@@ -1,5 +1,6 @@
 """The tool list_signals."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import anyio.to_thread
@@ -7,18 +8,34 @@ from pydantic import Field
 
 from mcp_server.domain.strategy import NAME_PATTERN
 from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal import Entry
-from mcp_server.toolkit import Call, Table, shortened, tool
+from mcp_server.toolkit import ROWS, Call, Table, shortened, tool
 
 SHORT = 200
 
-Row = tuple[int, str, str, str, str, str | None, float | None, float | None, float | None, str]
+COLUMNS = [
+    "execution_id",
+    "as_of",
+    "strategy",
+    "engine",
+    "status",
+    "signal",
+    "confidence",
+    "price",
+    "cost_usd",
+    "reasoning",
+]
+JUST_NOW = timedelta(minutes=1)
+
+SLOT_COLUMNS = ["scheduled_at", "slots"]
+"""Of every run or slot, where all are asked for: a row may stand for several slots that were missed."""
 
 
 class Signals(Table):
-    """Runs, newest first. `confidence` 0 to 100; `cost_usd` null is unknown, not free."""
+    """Newest first. `confidence` 0 to 100; `cost_usd` null is unknown, not free; `scheduled_at` null: not scheduled."""
 
-    rows: list[Row]
+    rows: Annotated[list[list[int | float | str | None]], ROWS]
     note: str | None = None
 
 
@@ -28,7 +45,7 @@ async def list_signals(
     strategy_name: Annotated[str | None, Field(pattern=NAME_PATTERN, description="Default: all strategies")] = None,
     limit: Annotated[int, Field(ge=1, le=500)] = 10,
     outcomes: Annotated[
-        Literal["signals", "all"], Field(description="all: also runs that ended without a signal, and why")
+        Literal["signals", "all"], Field(description="all: also what ended, or was missed, without one, and why")
     ] = "signals",
     detail: Annotated[Literal["short", "full"], Field(description="full: the whole reasoning")] = "short",
 ) -> Signals:
@@ -37,34 +54,35 @@ async def list_signals(
     entries = await anyio.to_thread.run_sync(
         lambda: call.kit.journal.entries(strategy_name, limit=limit, outcomes=outcomes, until=moment)
     )
-    rows = [_row(entry, full=detail == "full") for entry in entries]
+    every = outcomes == "all"
+    rows = [_row(entry, full=detail == "full", slot=every) for entry in entries]
     of = f" of {strategy_name!r}" if strategy_name else ""
-    note = None if rows else f"No signal{of} is recorded by then. `claude-trader run NAME` records one."
-    if any(entry.said and len(entry.said) > SHORT for entry in entries) and detail == "short":
-        note = "Long reasonings are shortened; detail='full' gives them whole."
-    return Signals(
-        columns=[
-            "execution_id",
-            "as_of",
-            "strategy",
-            "engine",
-            "status",
-            "signal",
-            "confidence",
-            "price",
-            "cost_usd",
-            "reasoning",
-        ],
-        rows=rows,
-        note=note,
+    notes = (
+        []
+        if rows
+        else [f"No {'run' if every else 'signal'}{of} is recorded by then. `claude-trader run NAME` records one."]
     )
+    if any(entry.said and len(entry.said) > SHORT for entry in entries) and detail == "short":
+        notes.append("Long reasonings are shortened; detail='full' gives them whole.")
+    if every and call.kit.clock() - moment < JUST_NOW:
+        notes += _absent(Heartbeat(call.kit.home.heartbeat).read(), moment)
+    return Signals(columns=[*COLUMNS, *(SLOT_COLUMNS if every else [])], rows=rows, note=" ".join(notes) or None)
 
 
-def _row(entry: Entry, *, full: bool) -> Row:
+def _absent(beat: Beat | None, now: datetime) -> list[str]:
+    """Say that nothing runs strategies at present, where that is so: then slots leave no rows until it does."""
+    if beat is not None and beat.is_fresh(now):
+        return []
+    since = f" since {iso(to_ms(beat.beat_at) // 1000 * 1000)}" if beat else ""
+    return [f"No scheduler is running{since}: slots that pass meanwhile are recorded as missed when it starts."]
+
+
+def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | None]:
     said = entry.said or ""
-    return (
+    slots = [_time(entry.scheduled_at), entry.slots] if slot else []
+    return [
         entry.execution_id,
-        iso(to_ms(entry.as_of) // 1000 * 1000),
+        _time(entry.as_of),
         entry.strategy,
         entry.engine,
         str(entry.status),
@@ -73,4 +91,10 @@ def _row(entry: Entry, *, full: bool) -> Row:
         entry.price,
         None if entry.cost_usd is None else float(entry.cost_usd),
         said if full else shortened(said, SHORT),
-    )
+        *slots,
+    ]
+
+
+def _time(moment: datetime | None) -> str | None:
+    """Write a moment to the second."""
+    return None if moment is None else iso(to_ms(moment) // 1000 * 1000)

@@ -6,15 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from mcp_server.checking import gather
-from mcp_server.domain.checks.check import Report, check, draft, findings_in
-from mcp_server.domain.strategy import InvalidStrategy, Parts, read_parts
+from mcp_server.domain.checks.check import Report, check, findings_in
+from mcp_server.domain.checks.draft import draft
+from mcp_server.domain.finding import Finding, warning
+from mcp_server.domain.strategy import MOST_FINDINGS, InvalidStrategy, Parts, read_parts
+from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.strategy import Strategy
+    from mcp_server.storage.strategies import StrategyFolders
+
+Agent = Annotated[Any, WithJsonSchema({"type": "object"})]
+"""One of an array of sub-agents; what is no object is told by the check, as all else that is wrong with it."""
 
 
 class Checked(Answer):
@@ -41,9 +48,12 @@ async def write_strategy(
     strategy_name: StrategyName,
     config: Annotated[dict[str, Any], Field(description="config.json")],
     agents: Annotated[
-        dict[str, Any] | list[Any] | None, Field(description="agents.json; leave out for engine 'rules'")
+        dict[str, Any] | list[Agent] | None, Field(description="agents.json; leave out for engine 'rules'")
     ] = None,
     dry_run: Annotated[bool, Field(description="Only check")] = False,
+    replaces: Annotated[
+        str | None, Field(max_length=30, description="Only if this is its version; 'none': only if there is none")
+    ] = None,
 ) -> Checked:
     """Check a strategy and write it into the home, replacing both files; the version before is kept.
 
@@ -52,6 +62,8 @@ async def write_strategy(
     synthesis_logic, rules {timeframe, indicators ["rsi(14)"], buy, sell}. agents: name -> {description, prompt, tools}.
     """
     parts, report = await _check(call, strategy_name, config, agents)
+    around = await anyio.to_thread.run_sync(_around, call.kit.strategies, parts, replaces)
+    report = replace(report, findings=(*around, *report.findings))
     strategy = parts.strategy
     if strategy is None or not report.valid:
         if not dry_run:
@@ -59,7 +71,7 @@ async def write_strategy(
         return _answer(strategy_name, strategy, report, "Mend the errors and check again.")
     if dry_run:
         return _answer(strategy_name, strategy, report, "Only checked. Without dry_run it is written.")
-    replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy)
+    replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy, replaces)
     answer = _answer(strategy_name, strategy, report, f"Try it: claude-trader run {strategy.name}")
     return answer.model_copy(update={"written": True, "replaced": replaced})
 
@@ -71,19 +83,37 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts
     sound = draft(parts, findings)
     if sound is None:
         return parts, Report(tuple(findings))
-    exchange = call.exchange(sound.config.exchange)
-    facts = await gather(sound, call.kit.market, call.kit.journal, exchange, call.moment(None))
+    exchange = call.exchange(sound.strategy.config.exchange)
+    facts = await gather(sound.strategy, call.kit.market, call.kit.journal, exchange, call.moment(None))
     report = await anyio.to_thread.run_sync(check, sound, facts)
     return parts, replace(report, findings=(*findings, *report.findings))
 
 
+def _around(folders: StrategyFolders, parts: Parts, replaces: str | None) -> list[Finding]:
+    """Find what is wrong with writing it in the place of what there is."""
+    found = [other] if (other := folders.other_than(parts.name, replaces)) else []
+    try:
+        status = folders.read(parts.name).config.status
+    except BadInput:
+        return found  # there is none, or none that could run
+    if status != "active" and "status" not in parts.raw:
+        problem = f"It is {status} now, and active again once this is written."
+        found.append(warning("config.json status", problem, f"Say 'status': {status!r} to leave it so."))
+    return found
+
+
 def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> Checked:
     cost, held = report.estimate, report.held
+    ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
+    rows = [[each.severity, each.place, each.problem, each.remedy] for each in ordered]
+    if left := rows[MOST_FINDINGS:]:
+        more = [left[0][0], "", f"And {len(left)} more like these.", "Mend these first."]
+        rows = [*rows[:MOST_FINDINGS], more]
     return Checked(
         name=name,
         valid=report.valid,
         written=False,
-        findings=[[each.severity, each.place, each.problem, each.remedy] for each in report.findings],
+        findings=rows,
         replaced=None,
         version=strategy.version if strategy else None,
         engine=strategy.engine if strategy else None,

@@ -1,0 +1,35 @@
+"""The times of transfers on EVM chains: where no log told them, their blocks are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import anyio
+
+from mcp_server.adapters.evm import EvmChain
+from mcp_server.domain.chains.chain import BlockRef, Transfer
+from mcp_server.errors import TraderError
+
+TIMES_S = 3.0
+"""The times of rows are waited for until so long before the question's time is over."""
+
+
+async def with_times(chain: EvmChain, rows: Sequence[Transfer], anchor: BlockRef) -> tuple[list[Transfer], list[str]]:
+    """Give transfers with their times as far as there is time to ask, and a note where some are unknown."""
+    with anyio.CancelScope(deadline=anyio.current_effective_deadline() - TIMES_S):
+        try:
+            return await timed(chain, rows, anchor), []
+        except TraderError:
+            pass
+    return list(rows), ["The times of some transfers could not be asked."]
+
+
+async def timed(chain: EvmChain, transfers: Sequence[Transfer], anchor: BlockRef) -> list[Transfer]:
+    """Give transfers with the time of their block, asking for those that no log told."""
+    unknown = sorted({t.block for t in transfers if t.time_ms is None and t.block is not None})
+    if not unknown:
+        return list(transfers)
+    headers = await chain.endpoints.headers(unknown, anchor)
+    times = {header.ref.number: header.ref.time_ms for header in headers}
+    return [replace(t, time_ms=times[t.block]) if t.block in times else t for t in transfers]

@@ -1,0 +1,56 @@
+"""Reads a request's body whole, within a size and a time, before anything is done with it."""
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from mcp_server.http.refusal import Refused
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope
+
+MOST_BYTES = 1024 * 1024
+"""The largest strategy that is written takes a tenth of this."""
+
+BODY_S = 10.0
+"""So long may a body take to arrive."""
+
+MOST_DISCARDED = 16 * MOST_BYTES
+"""So much of a body that is too large is still taken in, so that who sends it lives to read the answer."""
+
+
+async def read_body(scope: "Scope", receive: "Receive", *, within_s: float = BODY_S) -> "Receive":
+    """Read the body, and give a `receive` that hands it over whole.
+
+    Raises:
+        Refused: 413 when it is too large, 408 when it takes too long.
+        EOFError: the client has gone.
+    """
+    size, parts = 0, []
+    with anyio.move_on_after(within_s) as limit:
+        more = True
+        while more and size <= MOST_DISCARDED:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise EOFError
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= MOST_BYTES:
+                parts.append(part)
+            else:
+                parts.clear()
+            more = message.get("more_body", False)
+    if size > MOST_BYTES:
+        raise Refused(413, f"A request's body may have {MOST_BYTES:,} bytes.")
+    if limit.cancelled_caught:
+        raise Refused(408, f"A request's body may take {within_s:g} s to arrive.")
+    return _handing_over(b"".join(parts), receive)
+
+
+def _handing_over(body: bytes, receive: "Receive") -> "Receive":
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> "Message":
+        return first.pop() if first else await receive()
+
+    return next_message

@@ -1,0 +1,96 @@
+"""How the server is: that it lives, and whether what it works with is ready, with the reason where it is not."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from mcp_server.errors import TraderError
+from mcp_server.storage.database import Database
+from mcp_server.storage.heartbeat import Heartbeat
+from mcp_server.storage.home import Home
+from mcp_server.storage.strategies import StrategyFolders
+
+PATIENCE_S = 0.5
+"""So long it waits for a database that another process holds."""
+
+LOOK_S = 2.0
+"""So long a look may take before it counts as failed."""
+
+FRESH_S = 1.0
+"""An answer is told again for this long, so that asking often costs nothing."""
+
+Check = dict[str, Any]
+
+
+class Health:
+    """Looks at the database, the strategies and the runner's heartbeat of one home.
+
+    Args:
+        home: the home.
+        examples: the folder of example strategies.
+        database: the database, as the tools use it.
+        clock: gives the present as an aware datetime.
+    """
+
+    def __init__(self, home: Home, examples: Path, database: Database, clock: Callable[[], datetime]) -> None:
+        self._folders = StrategyFolders(home, examples)
+        self._heartbeat = Heartbeat(home.heartbeat)
+        self._database = database
+        self._clock = clock
+        self._latest: tuple[float, dict[str, Any]] | None = None
+        self._looking = anyio.Lock()
+
+    async def report(self) -> dict[str, Any]:
+        """Give `status`, `ready`, and for each check whether it is `ok`, with `why` where it is not."""
+        async with self._looking:
+            if self._latest is None or time.monotonic() - self._latest[0] > FRESH_S:
+                self._latest = (time.monotonic(), await self._look())
+            return self._latest[1]
+
+    async def _look(self) -> dict[str, Any]:
+        looks = {"database": self._look_at_database, "strategies": self._look_at_strategies, "runner": self._runner}
+        checks: dict[str, Check] = {}
+        async with anyio.create_task_group() as group:
+            for name, look in looks.items():
+                group.start_soon(_bounded, checks, name, look)
+        ready = all(check["ok"] for check in checks.values())
+        checks = {name: checks[name] for name in looks}
+        return {"status": "ready" if ready else "not ready", "live": True, "ready": ready, "checks": checks}
+
+    def _look_at_database(self) -> Check:
+        self._database.read(lambda connection: connection.execute("SELECT 1").fetchone(), patience_s=PATIENCE_S)
+        return {"ok": True}
+
+    def _look_at_strategies(self) -> Check:
+        """Count them; a broken one is named, and keeps nothing else from being answered."""
+        own = [found for found in self._folders.all() if not found.example]
+        valid = sum(found.strategy is not None for found in own)
+        broken = [found.name for found in own if found.strategy is None]
+        return {"ok": True, "valid": valid, **({"broken": broken} if broken else {})}
+
+    def _runner(self) -> Check:
+        """See whether a runner that began is still there; a home without one has only people who ask."""
+        beat = self._heartbeat.read()
+        if beat is None:
+            return {"ok": True, "running": False}
+        age_s = round((self._clock() - beat.beat_at).total_seconds())
+        if not beat.is_fresh(self._clock()):
+            why = f"The runner (process {beat.pid}) last said {age_s} s ago that it is alive. Start it again."
+            return {"ok": False, "why": why}
+        if beat.problems:
+            return {"ok": False, "why": " ".join(beat.problems)}
+        return {"ok": True, "running": True, "runs": beat.running, "age_s": age_s}
+
+
+async def _bounded(checks: dict[str, Check], name: str, look: Callable[[], Check]) -> None:
+    checks[name] = {"ok": False, "why": f"No answer within {LOOK_S:g} s."}
+    with anyio.move_on_after(LOOK_S):
+        try:
+            checks[name] = await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+        except (TraderError, OSError) as error:
+            checks[name] = {"ok": False, "why": str(error)}

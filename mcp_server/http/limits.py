@@ -1,0 +1,70 @@
+"""How much one client may ask: calls at a time, and calls per minute."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import ceil
+
+from mcp_server.http.refusal import Refused
+
+MOST_CLIENTS = 1_000
+"""So many clients' allowances are remembered; those that are full again are forgotten first."""
+
+
+class Limits:
+    """Bounds each client by itself: none can use up what is another's.
+
+    Args:
+        at_a_time: calls that a client may have under way.
+        per_minute: calls that it may begin in a minute, all at once if it likes; they come back evenly.
+        now: a clock in seconds that never goes back.
+    """
+
+    def __init__(self, at_a_time: int, per_minute: int, now: Callable[[], float]) -> None:
+        self._at_a_time = at_a_time
+        self._per_minute = per_minute
+        self._now = now
+        self._under_way: Counter[str] = Counter()
+        self._left: dict[str, tuple[float, float]] = {}
+
+    @contextmanager
+    def call(self, client: str) -> Iterator[None]:
+        """Count one call for as long as the block lasts.
+
+        Raises:
+            Refused: 429, with `Retry-After` in seconds.
+        """
+        if self._under_way[client] >= self._at_a_time:
+            raise Refused(
+                429,
+                f"This client has {self._at_a_time} calls under way. Wait for one to end, or raise "
+                "TRADER_CONCURRENT_CALLS.",
+                {"Retry-After": "1"},
+            )
+        self._take(client)
+        self._under_way[client] += 1
+        try:
+            yield
+        finally:
+            self._under_way[client] -= 1
+            if not self._under_way[client]:
+                del self._under_way[client]
+
+    def _take(self, client: str) -> None:
+        per_second = self._per_minute / 60
+        now = self._now()
+        left, since = self._left.get(client, (float(self._per_minute), now))
+        left = min(self._per_minute, left + (now - since) * per_second)
+        if left < 1:
+            wait_s = ceil((1 - left) / per_second)
+            raise Refused(
+                429,
+                f"This client has used its {self._per_minute} calls per minute. Try again in {wait_s} s, or raise "
+                "TRADER_CALLS_PER_MINUTE.",
+                {"Retry-After": str(wait_s)},
+            )
+        if len(self._left) >= MOST_CLIENTS:
+            full = [each for each, (_, since) in self._left.items() if now - since >= 60]
+            for each in full or list(self._left)[: MOST_CLIENTS // 2]:
+                del self._left[each]
+        self._left[client] = (left - 1, now)

@@ -1,0 +1,80 @@
+"""The names by which a server may be called: the Host of a request, and the Origin of the page that sent it.
+
+A page of another site can make a browser call a server on this machine, under a name that it points here. So a name is
+answered only where it is known; an address is not a name that anyone could point elsewhere.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+
+from mcp_server.http.refusal import Refused
+
+_WRITTEN = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+"""How a Host is written, in small letters: a name or an address, and perhaps a port."""
+
+
+class Names:
+    """The names that are answered.
+
+    Args:
+        host: the address that the server listens on.
+        port: its port.
+        public: further names, without a port: those of a platform's proxy, or of a container.
+    """
+
+    def __init__(self, host: str, port: int, public: Collection[str] = ()) -> None:
+        self._public = {name.lower().rstrip(".") for name in public}
+        self._any_address = not is_loopback(host)
+        written = f"[{host}]" if ":" in host else host
+        self._exact = {f"{name}:{port}" for name in (written.lower(), "localhost", "127.0.0.1")}
+        if port == 80:
+            self._exact |= {name.removesuffix(":80") for name in self._exact}
+
+    def check(self, host: str, origin: str | None) -> None:
+        """Let a request pass that calls this server by a known name, from no page or from one of its own.
+
+        Raises:
+            Refused: 421 for the Host, 403 for the Origin.
+        """
+        if not self.know(host):
+            raise Refused(
+                421, f"This server is not called {_shown(host)}. Its operator adds public names to TRADER_PUBLIC_HOSTS."
+            )
+        if origin is not None and not self._own(origin):
+            raise Refused(403, f"Pages of {_shown(origin)} may not call this server.")
+
+    def know(self, host: str) -> bool:
+        """True where a Host is one of this server's."""
+        netloc = host.lower()
+        if netloc in self._exact:
+            return True
+        written = _WRITTEN.fullmatch(netloc)
+        if written is None:
+            return False
+        name = written["name"].rstrip(".")
+        return name in self._public or (self._any_address and _is_address(name.strip("[]")))
+
+    def _own(self, origin: str) -> bool:
+        scheme, _, netloc = origin.partition("://")
+        return scheme in ("http", "https") and self.know(netloc)
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address, or its name, that only this machine can reach."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return True
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:80])

@@ -1,0 +1,30 @@
+"""How a request is turned away: a status, and a JSON-RPC error that clients show, with what to do."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mcp_types import INVALID_REQUEST
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+
+class Refused(Exception):
+    """A request that is not answered. Its connection is closed, so that nothing unread is taken for another request.
+
+    Args:
+        status: the HTTP status.
+        message: what was wrong and what to do; it never carries a secret.
+        headers: headers beside the usual ones.
+    """
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self._headers = headers or {}
+
+    async def answer(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Send it. The id is null: the request may not even have been read."""
+        body = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": str(self)}}
+        await JSONResponse(body, self.status, {"Connection": "close", **self._headers})(scope, receive, send)

@@ -1,0 +1,113 @@
+"""Streamable HTTP on one port: the MCP endpoint, behind the door that keeps out what does not belong there."""
+
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+
+from mcp_server.errors import Misconfigured
+from mcp_server.http.connections import Connection
+from mcp_server.http.door import PATH, Door
+from mcp_server.http.limits import Limits
+from mcp_server.http.names import Names, is_loopback
+from mcp_server.http.rights import OnlyWhatIsAllowed
+from mcp_server.http.tokens import Tokens, tokens_of
+
+if TYPE_CHECKING:
+    from mcp.server import MCPServer
+    from starlette.types import ASGIApp
+
+    from mcp_server.http.health import Health
+    from mcp_server.parent import Parent
+    from mcp_server.settings import Settings
+
+
+def check_exposure(host: str, tokens: Tokens) -> None:
+    """Refuse to listen beyond this machine without a token.
+
+    Raises:
+        Misconfigured: the address is not loopback and no token is set.
+    """
+    if not tokens and not is_loopback(host):
+        raise Misconfigured(
+            f"Listening on {host!r} would offer this server to others without a token. "
+            "Set TRADER_TOKEN, or listen on 127.0.0.1."
+        )
+
+
+def serve(
+    server: "MCPServer[Any]", health: "Health", settings: "Settings", host: str, port: int, *, parent: "Parent | None"
+) -> None:
+    """Serve until SIGINT or SIGTERM. The address that it listens on is printed on standard output.
+
+    Args:
+        server: the server to offer.
+        health: what `/health` tells.
+        settings: the tokens, public names and limits.
+        host: an address of this machine.
+        port: a TCP port; 0 takes a free one.
+        parent: with it the serving ends, too; None: it goes on.
+
+    Raises:
+        Misconfigured: the address cannot be listened on, or must not be without a token.
+    """
+    tokens = tokens_of(settings)
+    check_exposure(host, tokens)
+    listener = _listen(host, port)
+    port = listener.getsockname()[1]
+    door = Door(
+        mcp_app(server),
+        names=Names(host, port, settings.public_hosts),
+        tokens=tokens,
+        limits=Limits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
+        health=health,
+    )
+    running = uvicorn.Server(configured(door))
+    if parent is not None:
+        parent.then(lambda: setattr(running, "should_exit", True))
+    sys.stdout.write(f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}\n")
+    sys.stdout.flush()
+    anyio.run(running.serve, [listener])
+
+
+def mcp_app(server: "MCPServer[Any]") -> "ASGIApp":
+    """Make the application that speaks MCP. It keeps no sessions, so that any replica may answer any request."""
+    server.middleware.append(OnlyWhatIsAllowed(server))
+    checked_by_the_door = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    return server.streamable_http_app(
+        streamable_http_path=PATH, stateless_http=True, transport_security=checked_by_the_door
+    )
+
+
+def configured(app: "ASGIApp", connection: type[Connection] = Connection) -> uvicorn.Config:
+    """Configure the HTTP server: no web sockets, no headers of proxies believed, nothing told of itself."""
+    return uvicorn.Config(
+        app,
+        http=connection,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)  # before the address is printed: who reads it may connect at once
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise Misconfigured(
+            f"Cannot listen on {host!r} port {port}: {error}. Choose another --host or --port."
+        ) from None
+    return listener

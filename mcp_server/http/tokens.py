@@ -1,0 +1,100 @@
+"""Bearer tokens: who a caller is, and whether it may write. They are compared in constant time and never told."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import RootModel, SecretStr, ValidationError
+
+from mcp_server.domain.teaching import validation_lines
+from mcp_server.errors import Misconfigured
+from mcp_server.storage.setting_types import Scope, TokenEntry
+
+if TYPE_CHECKING:
+    from mcp_server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a caller may do: `read` looks, `write` also writes strategies. A `client`'s calls are counted as one's.
+
+    The runner is not `bounded`: it bounds itself, and what others ask may not keep its runs from being served.
+    """
+
+    client: str
+    scope: Scope
+    bounded: bool = True
+
+
+class Tokens:
+    """The tokens that a server knows.
+
+    Args:
+        entries: name → token and scope.
+        runner: what the runner sends to the server that it started; it makes no token needed of others.
+
+    Raises:
+        Misconfigured: two names have the same token.
+    """
+
+    def __init__(self, entries: Mapping[str, TokenEntry], runner: SecretStr | None = None) -> None:
+        self._runner = None if runner is None else _digest(runner.get_secret_value().encode())
+        self._known = [(_digest(each.token.get_secret_value().encode()), name, each) for name, each in entries.items()]
+        if len({digest for digest, _, _ in self._known}) < len(self._known):
+            raise Misconfigured("Two of the tokens are the same. Give each name of TRADER_TOKENS a token of its own.")
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def grant(self, authorization: bytes) -> Grant | None:
+        """Give what the header `Authorization` allows, or None; it takes as long for any token."""
+        scheme, _, sent = authorization.partition(b" ")
+        digest = _digest(sent.strip())
+        found = None
+        for known, name, entry in self._known:
+            if hmac.compare_digest(known, digest):
+                found = Grant(f"token {name}", entry.scope)
+        if self._runner is not None and hmac.compare_digest(self._runner, digest):
+            found = Grant("the runner", "write", bounded=False)
+        return found if scheme.lower() == b"bearer" else None
+
+
+class _File(RootModel[dict[str, TokenEntry]]):
+    """A file of tokens."""
+
+
+def tokens_of(settings: "Settings") -> Tokens:
+    """Gather the tokens of the settings: TRADER_TOKEN, which may write, TRADER_TOKENS and TRADER_TOKENS_FILE.
+
+    Raises:
+        Misconfigured: the file cannot be read, or a name is given twice.
+    """
+    single = {} if settings.token is None else {"TRADER_TOKEN": TokenEntry(token=settings.token, scope="write")}
+    filed = {} if settings.tokens_file is None else _read(settings.tokens_file.expanduser())
+    if twice := sorted(settings.tokens.keys() & filed.keys()):
+        raise Misconfigured(f"TRADER_TOKENS and TRADER_TOKENS_FILE both name {twice[0]!r}. Keep one of them.")
+    return Tokens({**settings.tokens, **filed, **single}, settings.runner_token)
+
+
+def _read(path: Path) -> dict[str, TokenEntry]:
+    try:
+        entries = _File.model_validate_json(path.read_text("utf-8")).root
+    except ValidationError as error:
+        lines = "\n".join(f"- {line}" for line in validation_lines(error, _File, secret=True))
+        raise Misconfigured(
+            f"TRADER_TOKENS_FILE {str(path)!r} is not valid:\n{lines}\n"
+            'It is JSON: {"name": {"token": "…", "scope": "read"}}; the scope is read or write.'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Misconfigured(f"TRADER_TOKENS_FILE {str(path)!r} cannot be read: {why}.") from None
+    if not entries:  # a file that was emptied by mistake must not open the server
+        raise Misconfigured(f"TRADER_TOKENS_FILE {str(path)!r} names no token. Add one, or unset TRADER_TOKENS_FILE.")
+    return entries
+
+
+def _digest(token: bytes) -> bytes:
+    return sha256(token).digest()

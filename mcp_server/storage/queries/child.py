@@ -1,0 +1,174 @@
+"""The process that answers one query: what runs away in it takes neither the server's time nor its memory.
+
+DuckDB's own limits do not hold everywhere: one call of one function can take gigabytes or minutes. So the operating
+system sets bounds too, where it can. It reads one JSON object from standard input and writes one to standard output.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Timer
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.teaching import nearest
+from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, TraderError
+from mcp_server.storage.database import PATIENCE_S, Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.queries.answer import asked
+from mcp_server.storage.queries.check import Checked, check
+from mcp_server.storage.queries.snapshot import fill, lock
+from mcp_server.storage.queries.tables import TABLES, listed
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST_MEMORY_BYTES = 1_500_000_000
+MOST_PROCESSOR_S = 12
+
+KINDS: dict[str, type[TraderError]] = {
+    kind.__name__: kind for kind in (NotFound, BadInput, NotSupported, Retryable, Misconfigured)
+}
+"""The errors that an answer can be; of two that fit, the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One query, as it goes to the process. `moment` is aware.
+
+    `time_limit_s` is what the query itself may take, `patience_s` how long it waits for the file.
+    """
+
+    home: Path
+    sql: str
+    moment: datetime
+    limit: int
+    characters: int
+    time_limit_s: float
+    patience_s: float = PATIENCE_S
+
+    def as_json(self) -> str:
+        """Give it as one line."""
+        return json.dumps(
+            {
+                "home": str(self.home),
+                "sql": self.sql,
+                "moment": self.moment.isoformat(),
+                "limit": self.limit,
+                "characters": self.characters,
+                "time_limit_s": self.time_limit_s,
+                "patience_s": self.patience_s,
+            }
+        )
+
+    @classmethod
+    def of(cls, text: str) -> "Question":
+        """Read it back."""
+        said = json.loads(text)
+        return cls(**{**said, "home": Path(said["home"]), "moment": datetime.fromisoformat(said["moment"])})
+
+
+def answer(question: Question) -> dict[str, Any]:
+    """Answer a question.
+
+    Raises:
+        BadInput: the query is not allowed, wrong, or took too much.
+        Retryable, Misconfigured: the journal cannot be read.
+    """
+    import duckdb
+
+    home = Home(question.home)
+    checked = _checked(question)
+    database = Database(home.database, prepare=home.prepare, patience_s=question.patience_s)
+
+    def copy(connection: "duckdb.DuckDBPyConnection") -> None:
+        with _stopped_after(question.time_limit_s, connection):
+            fill(connection, checked, question.moment)
+
+    try:
+        connection, _ = database.copied(copy)
+        with connection, _stopped_after(question.time_limit_s, connection):
+            lock(connection)
+            return asked(connection, checked.sql, question.limit, question.characters)
+    except duckdb.InterruptException:
+        raise too_slow(question.time_limit_s) from None
+    except (duckdb.OutOfMemoryException, MemoryError):
+        raise too_large() from None
+    except duckdb.Error as error:
+        raise _explained(str(error)) from None
+
+
+def _checked(question: Question) -> Checked:
+    import duckdb
+
+    try:
+        with duckdb.connect(":memory:") as parser:
+            return check(parser, question.sql, question.moment)
+    except UnicodeEncodeError:
+        raise BadInput("The query holds half of a character (a lone surrogate). Write the whole of it.") from None
+    except duckdb.Error as error:
+        raise _explained(str(error)) from None
+
+
+@contextmanager
+def _stopped_after(limit_s: float, connection: "duckdb.DuckDBPyConnection") -> Iterator[None]:
+    timer = Timer(limit_s, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def too_slow(limit_s: float) -> BadInput:
+    """Make the error of a query that was stopped."""
+    return BadInput(
+        f"The query took longer than {limit_s:g} s and was stopped. Filter by time or strategy, or join fewer rows."
+    )
+
+
+def too_large() -> BadInput:
+    """Make the error of a query that needs too much memory."""
+    return BadInput("The query needs too much memory. Filter or aggregate before joining, and build no long texts.")
+
+
+def _explained(text: str) -> TraderError:
+    """Say what DuckDB found wrong in one line, with the nearest name where one is unknown."""
+    line = text.splitlines()[0].removeprefix("Binder Error: ")[:300]
+    if unknown := re.search(r'Referenced column "([^"]+)"|a column named "([^"]+)"', line):
+        name = unknown[1] or unknown[2]
+        known = {column for table in TABLES.values() for column in table.columns}
+        hint = nearest(name.lower(), known)
+        return NotFound(f"Unknown column {name!r}.{hint if len(hint) < 100 else ''} The tables are:\n{listed()}")
+    return BadInput(f"The query cannot be answered: {line}")
+
+
+def bound() -> None:
+    """Let the operating system bound this process, where it can."""
+    try:
+        import resource
+    except ImportError:  # not on Windows: there DuckDB's limits and the parent's patience are all
+        return
+    for kind, most in ((resource.RLIMIT_AS, MOST_MEMORY_BYTES), (resource.RLIMIT_CPU, MOST_PROCESSOR_S)):
+        with suppress(ValueError, OSError):  # a system may have a lower one, or none of this kind
+            resource.setrlimit(kind, (most, most))
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    bound()
+    try:
+        said = answer(Question.of(sys.stdin.read()))
+    except TraderError as error:
+        kind = next(name for name, kind in KINDS.items() if isinstance(error, kind))
+        said = {"error": kind, "text": str(error)}
+    sys.stdout.write(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

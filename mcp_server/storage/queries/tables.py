@@ -1,0 +1,111 @@
+"""What SQL may see of the journal: its tables and columns, described in the one place where they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A table: what one row is, and what each column means. `large` columns are copied only when needed."""
+
+    row: str
+    columns: Mapping[str, str]
+    large: frozenset[str] = field(default_factory=frozenset)
+
+
+TABLES: Mapping[str, Described] = {
+    "strategies": Described(
+        "a strategy that ran, as it was when it last ran",
+        {
+            "id": "number, as in strategy_id",
+            "name": "its folder's name",
+            "description": "what it says of itself",
+            "status": "active, paused or stopped",
+            "interval": "interval, or cron with timezone",
+            "config": "JSON of config.json: config->>'trading_pair'",
+            "agents": "JSON of agents.json",
+            "version": "12 hex digits of both files",
+            "created_at": "when it first ran",
+            "updated_at": "when it first ran as it is now",
+        },
+        frozenset(("config", "agents")),
+    ),
+    "executions": Described(
+        "a run, or a slot that was not run",
+        {
+            "id": "number, as in execution_id",
+            "strategy_id": "strategies.id",
+            "strategy_version": "the version that ran",
+            "trigger": "schedule, manual or replay",
+            "scheduled_at": "the slot, or the first of several; null for manual runs",
+            "scheduled_until": "the last slot that this row stands for",
+            "slots": "slots that this row stands for; more than 1 where missed ones were counted in one",
+            "as_of": "the moment it was asked for",
+            "engine": "claude or rules",
+            "model": "the model asked; null where none was",
+            "started_at": "when it began",
+            "completed_at": "when it ended; null while it runs",
+            "status": "running, success, abstained, error, timeout, skipped_overlap, skipped_stale, skipped_budget, "
+            "skipped_gate or missed",
+            "error_message": "why it ended without a signal",
+            "tokens_used": "tokens; null is unknown",
+            "cost_usd": "US dollars; null is unknown, 0 is free",
+            "reserved_usd": "the most it might cost; counts as spent where cost_usd is null",
+            "own_failure": "true: a failure that counts against the strategy",
+            "trace": "JSON: sub-agents with their tool calls and results, or the rules' conditions",
+        },
+        frozenset(("trace",)),
+    ),
+    "analysis_results": Described(
+        "a signal",
+        {
+            "id": "number",
+            "execution_id": "executions.id",
+            "strategy_id": "strategies.id",
+            "timestamp": "the run's as_of",
+            "signal": "BUY, SELL or HOLD",
+            "confidence": "0 to 100; null where none was stated",
+            "reasoning": "why",
+            "price": "last close, in quote; null where none was seen",
+            "data": "JSON: sub_agent_results, evidence",
+            "execution_time_ms": "milliseconds from start to end",
+        },
+        frozenset(("data",)),
+    ),
+    "candles": Described(
+        "a closed candle of the store",
+        {
+            "exchange": "ccxt id",
+            "symbol": "like BTC/USD",
+            "timeframe": "1m to 1w",
+            "open_time": "its beginning",
+            "open": "in quote",
+            "high": "in quote",
+            "low": "in quote",
+            "close": "in quote",
+            "volume": "in base",
+        },
+    ),
+}
+
+HIDDEN: Mapping[str, str] = {
+    "executions.run_key": "it only ties a row to its process",
+    "strategies.scheduled_config": "it is the scheduler's own bookkeeping",
+    "strategies.scheduled_since": "it is the scheduler's own bookkeeping",
+    "strategies.accounted_until": "it is the scheduler's own bookkeeping",
+    "schema_migrations": "it is about the file, not about trading",
+    "coverage": "it is the candle store's own bookkeeping",
+    "series": "candles have its columns",
+    "candles.series_id": "candles have exchange, symbol and timeframe instead",
+}
+"""Tables and columns that no query sees, with why."""
+
+
+def listed() -> str:
+    """Give every table with its columns, a line each."""
+    return "\n".join(f"{name}({', '.join(table.columns)}): {table.row}" for name, table in TABLES.items())
+
+
+def explained() -> list[tuple[str, str, str]]:
+    """Give every column as (table, column, meaning): what the table `journal_columns` holds."""
+    return [(name, column, meaning) for name, table in TABLES.items() for column, meaning in table.columns.items()]

@@ -1,0 +1,89 @@
+"""The tool query_journal."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mcp_server.errors import BadInput
+from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
+from mcp_server.storage.queries.child import Question
+from mcp_server.storage.queries.tables import listed
+from mcp_server.toolkit import ROWS, Call, Table, shortened, tool
+
+SIZES = {"short": (200, 6_800), "full": (4_000, 60_000)}
+"""Characters of a cell, and bytes of all rows in both of their forms together."""
+
+MOST_NAMES_BYTES = 1_500
+
+
+class Queried(Table):
+    """Times are UTC; lists and JSON are text; what is no finite number is null."""
+
+    rows: Annotated[list[list[Any]], ROWS]
+    note: str | None = None
+
+
+@tool(title="Journal query", open_world=False)
+async def query_journal(
+    call: Call,
+    sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"One SELECT. Tables:\n{listed()}")],
+    limit: Annotated[int, Field(ge=1, le=500, description="Rows")] = 50,
+    detail: Annotated[Literal["short", "full"], Field(description="full: long cells, larger answers")] = "short",
+) -> Queried:
+    """Answer a SELECT (DuckDB's SQL) over the journal: counts, costs, failures, what prices did after signals.
+
+    list_signals is simpler for the latest runs. Nothing is changed; it may take 5 s. Times are UTC without a zone,
+    now() is the moment asked for. The table journal_columns explains each column.
+    """
+    characters, most_bytes = SIZES[detail]
+    async with call.kit.querying:
+        said = await ask(Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S))
+    columns: list[str] = said["columns"]
+    if _size(columns) > MOST_NAMES_BYTES:
+        raise BadInput("The columns' names alone are too long. Select fewer, or name them shorter with AS.")
+    rows = _fitting(said["rows"], most_bytes)
+    return Queried(columns=columns, rows=rows, note=_note(said, rows, detail, limit))
+
+
+def _fitting(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
+    """Give the first rows that fit; at least one, whose texts are then cut."""
+    room, kept = most_bytes, 0
+    while kept < len(rows) and (room := room - _size(rows[kept])) >= 0:
+        kept += 1
+    if kept or not rows:
+        return rows[:kept]
+    for characters in (100, 50, 20, 8):
+        first = [shortened(value, characters) if isinstance(value, str) else value for value in rows[0]]
+        if _size(first) <= most_bytes:
+            return [first]
+    raise BadInput("One row alone is too long for an answer. Select fewer columns.")
+
+
+def _size(row: Sequence[Any]) -> int:
+    """Measure a row in bytes, as it is sent: once as JSON, once as a line of CSV within a JSON string."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    forms = (row, line.getvalue())
+    return sum(len(json.dumps(form, separators=(",", ":"), ensure_ascii=False).encode()) for form in forms)
+
+
+def _note(said: dict[str, Any], rows: list[list[Any]], detail: str, limit: int) -> str | None:
+    found = len(said["rows"])
+    notes = []
+    if not rows:
+        notes.append("No row fits the query, or none is recorded by then.")
+    if len(rows) < found:
+        more = " or ask with detail='full'" if detail == "short" else ""
+        notes.append(
+            f"Only the first {len(rows)} of {'more than ' if said['more'] else ''}{found} rows fit into an answer: "
+            f"aggregate, select fewer columns{more}."
+        )
+    elif said["more"]:
+        notes.append(f"There are more rows than these {limit}: aggregate, or raise limit (up to 500).")
+    if any(isinstance(value, str) and value.endswith("…") for row in rows for value in row) and detail == "short":
+        notes.append("Long cells are cut; detail='full' gives 4,000 characters of each.")
+    return " ".join(notes) or None

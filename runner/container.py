@@ -1,0 +1,41 @@
+"""The container's first program: makes the home the runner's own, gives up being root, and becomes `claude-trader up`.
+
+A platform mounts a volume as root's; the runner is a user of its own. Started as another user it only becomes `up`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+USER_ID = 10_001
+"""The user `trader` of the image."""
+
+DEFAULT = ("up", "--host", "0.0.0.0", "--port", "8000", "--grace", "40")  # noqa: S104 (the container's own address; up wants a token)
+
+
+def main(arguments: list[str]) -> None:
+    """Become `claude-trader` with these arguments, or with those of a scheduler that others can reach."""
+    home = Path(os.environ.get("TRADER_HOME", "/data"))
+    if os.geteuid() == 0:
+        _own(home)
+        os.setgroups([])
+        os.setgid(USER_ID)
+        os.setuid(USER_ID)
+    environment = {**os.environ, "TRADER_HOME": str(home), "HOME": str(home)}
+    command = [sys.executable, "-P", "-m", "runner", *(arguments or DEFAULT)]
+    os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)
+
+
+def _own(home: Path) -> None:
+    """Give a home that is root's to the runner; links in it are left alone, wherever they lead."""
+    home.mkdir(parents=True, exist_ok=True)
+    if home.stat().st_uid == USER_ID:
+        return
+    os.chown(home, USER_ID, USER_ID)
+    for folder, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            os.chown(Path(folder) / name, USER_ID, USER_ID, follow_symlinks=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,75 @@
+"""How an event is worded: a template of the user's in the home, else the built-in one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+from runner.notify.events import FIELDS, NONE, Kind
+
+BUILT_IN: Mapping[Kind, str] = {
+    "signal": "$strategy: $signal (before: $before)\n"
+    "$symbol at $price, confidence $confidence, as of $as_of.\n$reasoning\nexecution $execution_id",
+    "failure": "$strategy: no signal ($status)\n"
+    "The run as of $as_of ended without a signal: $error\nexecution $execution_id",
+    "paused": "$strategy is paused\n"
+    "$failures runs in a row failed, the last one with: $error\n"
+    "When it is mended: claude-trader strategies resume $strategy",
+    "budget": "$strategy: the day's budget is spent\n"
+    "$spent_usd of $limit_usd US dollars are spent on $day (UTC). No model is asked before the next day.",
+    "broken": "$strategy cannot be read\n$error\nclaude-trader strategies check $strategy tells all that is wrong.",
+    "server": "Trouble with the tool server\nSince $since: $problem",
+    "test": "Claude Trader\nThis is a test: notifications arrive here.",
+}
+"""Kind → title in the first line, body in the others."""
+
+MOST_BYTES = 10_000
+MOST_BODY = 1_800
+MOST_TITLE = 200
+
+
+class Worded(NamedTuple):
+    """A title, a body, and what was wrong with the user's own template, if anything."""
+
+    title: str
+    body: str
+    problem: str | None = None
+
+
+def worded(kind: Kind, fields: Mapping[str, str], templates: Path) -> Worded:
+    """Word an event by `templates/<kind>.txt` where there is one that can be used, else as built in."""
+    said = {**dict.fromkeys(FIELDS[kind], NONE), **fields}
+    file = templates / f"{kind}.txt"
+    problem = None
+    try:
+        if file.is_file():
+            return _filled(_read(file), said)
+    except KeyError as error:
+        known = ", ".join(f"${name}" for name in FIELDS[kind]) or "no names"
+        problem = f"unknown name ${error.args[0]}; it may use {known}"
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8 text"
+    except ValueError as error:
+        problem = f"{error}; write $$ for a dollar sign"
+    except OSError as error:
+        problem = f"it cannot be read: {error.strerror or error}"
+    built_in = _filled(BUILT_IN[kind], said)
+    if problem is None:
+        return built_in
+    why = f"templates/{kind}.txt was not used: {problem}."
+    return Worded(built_in.title, f"{built_in.body}\n({why})", why)
+
+
+def _read(file: Path) -> str:
+    with file.open("rb") as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is longer than {MOST_BYTES} bytes")
+    if not (text := content.decode("utf-8-sig").strip()):
+        raise ValueError("it is empty")
+    return text
+
+
+def _filled(template: str, said: Mapping[str, str]) -> Worded:
+    title, _, body = Template(template).substitute(said).strip().partition("\n")
+    return Worded(title.strip()[:MOST_TITLE], (body.strip() or title.strip())[:MOST_BODY])

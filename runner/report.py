@@ -1,0 +1,99 @@
+"""The report of a run: one Markdown file that a person reads, with the chart beside it, drawn by the tool server."""
+
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from mcp_server.domain.strategy import Strategy
+from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
+from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.new_file import put_new
+from runner.execute import Executed, Serving
+from runner.report_page import NO_CHART, markdown
+from runner.server import Tools, connected
+
+DRAW_S = 30.0
+"""How long the chart may take; without it the report is written all the same."""
+
+MOST_INDICATORS = 10
+
+
+def write_report(
+    home: Home, strategy: Strategy, executed: Executed, picture: bytes | None, why_no_chart: str = NO_CHART
+) -> Path:
+    """Write the report of a run to `analysis/NAME/TIME.md` of the home, the chart beside it; give the report's path.
+
+    TIME is the as-of in UTC. A file that is there already is another run's: then the number of this one is added.
+
+    Raises:
+        Misconfigured: it cannot be written, or its folder leads out of `analysis/`.
+    """
+    folder = home.analysis / strategy.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.resolve().parent != home.analysis.resolve():
+            raise Misconfigured(
+                f"{str(folder)!r} leads out of {str(home.analysis)!r}: no report is written. Remove it."
+            )
+        for stem in _stems(executed):
+            chart = f"{stem}.png" if picture is not None else None
+            if chart and not put_new(folder / chart, picture or b""):
+                continue
+            text = markdown(strategy, executed, chart, why_no_chart)
+            if put_new(folder / f"{stem}.md", text.encode()):
+                return folder / f"{stem}.md"
+            if chart:
+                (folder / chart).unlink()
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    raise Misconfigured(f"{str(folder)!r} has too many reports of one moment. Move some away.")
+
+
+async def report(home: Home, strategy: Strategy, executed: Executed, exchange: str, address: Serving) -> Path:
+    """Draw and write the report of a run; a tool server that cannot be reached costs the chart, not the report.
+
+    Raises:
+        Misconfigured: as `write_report`.
+    """
+    try:
+        async with address() as where, connected(where) as tools:
+            picture, why = await chart(tools, strategy, executed, exchange)
+    except TraderError as error:
+        picture, why = None, str(error).rstrip(".")
+    return await anyio.to_thread.run_sync(write_report, home, strategy, executed, picture, why)
+
+
+async def chart(tools: Tools, strategy: Strategy, executed: Executed, exchange: str) -> tuple[bytes | None, str]:
+    """Let the tool server draw the market as of a run, with the indicators of the rules; or give why it could not."""
+    asked: dict[str, Any] = {
+        "symbol": strategy.config.trading_pair,
+        "exchange": exchange,
+        "timeframe": strategy.timeframe,
+        "as_of": executed.as_of.isoformat(),
+    }
+    specs = list(strategy.config.rules.indicators[:MOST_INDICATORS]) if strategy.config.rules else []
+    why = NO_CHART
+    try:
+        with anyio.fail_after(DRAW_S):
+            for extra in ({"indicators": specs} if specs else {}, {}):
+                try:
+                    return await tools.picture("draw_chart", {**asked, **extra}), ""
+                except UpstreamRejected as error:  # indicators that do not fit on one chart, say
+                    why = str(error)
+    except TimeoutError:
+        why = f"it was not drawn within {DRAW_S:g} s"
+    except TraderError as error:
+        why = str(error)
+    return None, why.rstrip(".")
+
+
+def _stems(executed: Executed) -> Iterator[str]:
+    time = executed.as_of.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    yield time
+    yield f"{time}-{executed.execution_id}"
+    for number in range(2, 1_000):
+        yield f"{time}-{executed.execution_id}-{number}"

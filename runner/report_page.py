@@ -1,0 +1,162 @@
+"""The page of a report: what a run said, why, what it rests on and what it cost, in Markdown."""
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.strategy import Strategy
+from runner import show
+from runner.execute import Executed
+from runner.report_text import code, findings, inline, quoted
+
+MOST_CALLS = 20
+MOST_RESULT = 240
+NO_CHART = "it could not be drawn"
+
+
+def markdown(strategy: Strategy, executed: Executed, chart: str | None, why_no_chart: str = NO_CHART) -> str:
+    """Write the report of a run.
+
+    Args:
+        strategy: what was run.
+        executed: how it ended.
+        chart: name of the picture beside the report; None where there is none.
+        why_no_chart: said where there is none.
+    """
+    picture = f"![{_about(strategy, executed)}]({chart})" if chart else f"*No chart: {inline(why_no_chart)}.*"
+    parts = [
+        _head(strategy, executed),
+        _facts(strategy, executed),
+        f"## Why\n\n{quoted(_said(executed))}",
+        picture,
+        *_conditions(executed),
+        *_agents(strategy, executed),
+        "---\n\n*Quotations are a model's or a tool's own words. Claude Trader gives signals; it places no orders.*",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(strategy: Strategy, executed: Executed) -> str:
+    return f"{inline(strategy.config.trading_pair)} as of {show.minute(executed.as_of.astimezone(UTC))} UTC"
+
+
+def _head(strategy: Strategy, executed: Executed) -> str:
+    signal = executed.outcome.signal
+    ended = signal.signal if signal else f"No signal ({str(executed.outcome.status).replace('_', ' ')})"
+    description = inline(strategy.config.description) if strategy.config.description else ""
+    return f"# {ended}: {_about(strategy, executed)}\n\n{f'**{strategy.name}**: {description}'.rstrip(': ')}"
+
+
+def _said(executed: Executed) -> str:
+    return (executed.outcome.signal.reasoning if executed.outcome.signal else executed.outcome.error) or ""
+
+
+def _facts(strategy: Strategy, executed: Executed) -> str:
+    outcome, signal = executed.outcome, executed.outcome.signal
+    said = {
+        "signal": f"**{signal.signal}**" if signal else None,
+        "confidence": f"{show.percent(signal.confidence)} of 100" if signal and signal.confidence is not None else None,
+        "price": show.number(signal.price) if signal and signal.price is not None else None,
+        "market": _market(strategy, executed),
+        "decided by": _decider(executed),
+        "cost": _cost(outcome),
+        "took": f"{executed.took_s:.1f} s",
+        "execution": f"{executed.execution_id}, version {strategy.version}",
+    }
+    rows = [f"| {name} | {value} |" for name, value in said.items() if value is not None]
+    return "\n".join(["| | |", "| --- | --- |", *rows])
+
+
+def _market(strategy: Strategy, executed: Executed) -> str:
+    exchange = _evidence(executed).get("exchange") or strategy.config.exchange
+    where = f" on {inline(exchange)}" if exchange else ""
+    invented = ", an invented market" if exchange == "simulated" else ""
+    return f"{inline(strategy.config.trading_pair)}{where}, {strategy.timeframe} candles{invented}"
+
+
+def _decider(executed: Executed) -> str:
+    if executed.engine == "rules":
+        return "its rules"
+    return f"{inline(executed.outcome.model)} and its sub-agents" if executed.outcome.model else "Claude"
+
+
+def _cost(outcome: Outcome) -> str:
+    if outcome.cost_usd == 0:
+        return "none: no model was asked"
+    tokens = f", {outcome.tokens_used:,} tokens" if outcome.tokens_used else ""
+    return f"{'unknown' if outcome.cost_usd is None else show.cost(outcome.cost_usd)}{tokens}"
+
+
+def _evidence(executed: Executed) -> Mapping[str, Any]:
+    trace = executed.outcome.trace
+    return trace if isinstance(trace, Mapping) else {}
+
+
+def _conditions(executed: Executed) -> list[str]:
+    """Show each condition of the rules with what it saw."""
+    conditions = _evidence(executed).get("conditions")
+    if not isinstance(conditions, list) or not conditions:
+        return []
+    rows = ["| rule | condition | holds | saw |", "| --- | --- | --- | --- |"]
+    for each in conditions:
+        holds = {True: "yes", False: "no"}.get(each.get("value"), "unknown")
+        seen = each.get("values") or {}
+        values = ", ".join(f"{code(str(name))} = {_value(value)}" for name, value in seen.items())
+        rows.append(f"| {inline(each.get('rule', ''))} | {code(str(each.get('text', '')))} | {holds} | {values} |")
+    evidence = _evidence(executed)
+    last = f"The last closed candle opened at {inline(evidence['open_time'])}." if evidence.get("open_time") else ""
+    return [f"## What decided\n\n{last}".rstrip(), "\n".join(rows)]
+
+
+def _value(value: Any) -> str:
+    return f"{value:.8g}" if isinstance(value, int | float) and not isinstance(value, bool) else inline(value)
+
+
+def _agents(strategy: Strategy, executed: Executed) -> list[str]:
+    """Show each sub-agent: what it found, what it asked, what it said."""
+    if executed.engine != "claude":
+        return []
+    started = [each for each in _evidence(executed).get("sub_agents", ()) if isinstance(each, Mapping)]
+    signal = executed.outcome.signal
+    found = signal.data.get("sub_agent_results", {}) if signal else {}
+    names = list(dict.fromkeys([*strategy.agents, *(str(each.get("name")) for each in started), *found]))
+    parts = ["## Sub-agents"]
+    for name in names:
+        parts.append(f"### {inline(name, 80)}")
+        if isinstance(results := found.get(name), Mapping) and results:
+            parts.append("Found:\n\n" + "\n".join(findings(results)))
+        parts += [part for each in started if each.get("name") == name for part in _agent(each)]
+    return parts if names else []
+
+
+def _agent(each: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if not each.get("reported"):
+        parts.append(f"*It did not report: {inline(each.get('missing') or 'it was not started')}.*")
+    calls = [call for call in each.get("calls", ()) if isinstance(call, Mapping)]
+    if calls:
+        lines = [_call(call) for call in calls[:MOST_CALLS]]
+        more = [f"- … and {len(calls) - MOST_CALLS} more"] if len(calls) > MOST_CALLS else []
+        parts.append("Asked:\n\n" + "\n".join([*lines, *more]))
+    if each.get("report"):
+        parts.append(f"Said:\n\n{quoted(str(each['report']), 4_000)}")
+    return [*parts, *_spent(each)]
+
+
+def _call(call: Mapping[str, Any]) -> str:
+    arguments = call.get("arguments")
+    said = ", ".join(f"{key}={value}" for key, value in arguments.items()) if isinstance(arguments, Mapping) else ""
+    called = f"{call.get('tool')}({said})"
+    result = f": {code(str(call['result']), MOST_RESULT)}" if call.get("result") else ""
+    failed = {True: " failed", None: " had no answer"}.get(call.get("is_error"), "")
+    return f"- {code(called)}{failed}{result}"
+
+
+def _spent(each: Mapping[str, Any]) -> list[str]:
+    """Say which model a sub-agent was, and how many tokens it used."""
+    tokens = each.get("tokens")
+    counts = [count for count in tokens.values() if isinstance(count, int)] if isinstance(tokens, Mapping) else []
+    said = [inline(each["model"])] if each.get("model") else []
+    said += [f"{sum(counts):,} tokens"] if counts else []
+    return [f"*{', '.join(said)}*"] if said else []

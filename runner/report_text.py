@@ -1,0 +1,95 @@
+"""Text of models and outside systems in Markdown: shown as it is, and nothing in it becomes a heading, link or image.
+
+A report is opened in viewers that fetch images and run HTML by themselves. So all that could begin such a thing is
+escaped, and addresses become code, which no viewer makes a link of.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_ADDRESS = re.compile(
+    r"\b[A-Za-z][\w+.-]*://[^\s`]*|\bwww\.[^\s`]+|\b(?:data|file|javascript|mailto|xmpp):[^\s`]+|[^\s`]+@[^\s`]+\.[^\s`]+",
+    re.IGNORECASE,
+)
+_ACTIVE = re.compile(r"[\\`*\[\]~$|]|(?<![^\W_])_|_(?![^\W_])")
+_BEGINS = re.compile(r"[#+=:-]")
+_BULLET = re.compile(r"^[-*•]\s+")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_INVISIBLE = frozenset(("Cc", "Cf", "Co", "Cs"))
+
+MOST_LINES = 200
+MOST_DEPTH = 4
+
+
+def inline(text: object, most: int = 400) -> str:
+    """Give text for the midst of a line, or for a cell of a table: one line, escaped."""
+    line = " ".join(_visible(str(text)).split())
+    return _escaped(line if len(line) <= most else f"{line[: most - 1]}…")
+
+
+def quoted(text: str, most: int = 8_000) -> str:
+    """Give text as a quotation: its lines and simple lists are kept, the rest of it is escaped."""
+    shown = text if len(text) <= most else f"{text[: most - 1]}…"
+    lines = [" ".join(_visible(line).split()) for line in shown.splitlines()]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], "…"]
+    return "\n".join(f"> {_line(line)}".rstrip() for line in lines) or "> "
+
+
+def code(text: str, most: int = 300) -> str:
+    """Give text as code within a line: shown word for word, and nothing else."""
+    line = " ".join(_visible(text).split())
+    line = line if len(line) <= most else f"{line[: most - 1]}…"
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", line)), default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
+    return f"{fence}{pad}{line.replace('|', '¦')}{pad}{fence}"  # a bar would end a cell, in code too
+
+
+def findings(value: Any) -> list[str]:
+    """Give what an agent found as the lines of a nested list, however it is nested."""
+    lines = list(_items(value, 0))
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], "- …"]
+
+
+def _items(value: Any, depth: int) -> Iterator[str]:
+    pairs = value.items() if isinstance(value, Mapping) else ((None, item) for item in value)
+    for name, item in pairs:
+        said = f"{inline(name, 80)}: " if name is not None else ""
+        nested = isinstance(item, Mapping | list) and bool(item) and depth < MOST_DEPTH
+        if not nested:
+            said += inline(item, 1_000) if isinstance(item, str) else inline(json.dumps(item, default=str), 200)
+        yield f"{'  ' * depth}- {_guarded(said)}".rstrip()
+        if nested:
+            yield from _items(item, depth + 1)
+
+
+def _line(text: str) -> str:
+    if bullet := _BULLET.match(text):
+        return f"- {_guarded(_escaped(text[bullet.end() :]))}"
+    return _guarded(_escaped(text))
+
+
+def _guarded(escaped: str) -> str:
+    """Escape what would make the beginning of a line a heading, a list or a rule."""
+    if number := re.match(r"\d+(?=[.)])", escaped):
+        return f"{number[0]}\\{escaped[number.end() :]}"
+    return f"\\{escaped}" if _BEGINS.match(escaped) else escaped
+
+
+def _escaped(text: str) -> str:
+    parts, at = [], 0
+    for found in _ADDRESS.finditer(text):
+        parts += [_plain(text[at : found.start()]), code(found[0], 200)]
+        at = found.end()
+    return "".join([*parts, _plain(text[at:])])
+
+
+def _plain(text: str) -> str:
+    return _ACTIVE.sub(lambda found: f"\\{found[0]}", re.sub("[&<>]", lambda found: _ENTITIES[found[0]], text))
+
+
+def _visible(text: str) -> str:
+    return "".join(" " if unicodedata.category(char) in _INVISIBLE else char for char in text)

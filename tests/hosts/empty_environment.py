@@ -1,0 +1,72 @@
+"""Environments that are empty but for what is installed into them, asked from a folder that is not the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+
+from tests.tools.conftest import answer_of
+
+ROOT = Path(__file__).parents[2]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+
+
+def built(folder: Path, source: Path = ROOT) -> tuple[Path, Path]:
+    """Build a source tree; give the wheel and the sdist."""
+    command = [str(Path(sys.executable).with_name("hatchling")), "build", "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
+
+
+class Environment:
+    """An environment in a folder that does not exist yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bin = folder / "bin"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=120)
+        (self.packages,) = (folder / "lib").glob("python*/site-packages")
+
+    def install(self, *what: str) -> None:
+        """Install with the pip of this environment, as it is configured."""
+        command = [*PIP, "--python", str(self.bin / "python"), "install", "--quiet", *what]
+        subprocess.run(command, check=True, capture_output=True, timeout=1200)
+
+    def mib(self) -> float:
+        """Give its size on disk in MiB, bytecode included."""
+        subprocess.run([self.bin / "python", "-m", "compileall", "-q", self.packages], check=False, capture_output=True)
+        return sum(file.lstat().st_size for file in self.folder.rglob("*") if file.is_file()) / 1024**2
+
+    def run(self, program: str, *arguments: str, data: Path) -> dict[str, Any]:
+        """Run a program of it that answers in JSON; `data` stands for the platform's data folder."""
+        done = subprocess.run(
+            [self.bin / program, *arguments], cwd=data, env=self.variables(data), capture_output=True, check=True,
+            timeout=120,
+        )  # fmt: skip
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def variables(self, data: Path) -> dict[str, str]:
+        """Give the variables that its programs run under: no settings."""
+        return {"PATH": os.environ["PATH"], "HOME": str(data), "XDG_DATA_HOME": str(data)}
+
+    def ask(self, program: str, *arguments: str, data: Path) -> tuple[list[str], dict[str, Any]]:
+        """Start the server of it over stdio; give its tools, and its strategies."""
+
+        async def asked() -> tuple[list[str], dict[str, Any]]:
+            start = StdioServerParameters(
+                command=str(self.bin / program), args=list(arguments), env=self.variables(data), cwd=data
+            )
+            with anyio.fail_after(60):
+                async with Client(start) as client:
+                    names = [tool.name for tool in (await client.list_tools()).tools]
+                    return names, answer_of(await client.call_tool("list_strategies", {}))
+
+        return anyio.run(asked)

@@ -1,0 +1,85 @@
+"""The real Claude Code connects over stdio and HTTP with a token, is refused with a wrong one, and sees the tools."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import claude_agent_sdk
+import pytest
+
+from mcp_server.app import tool_files
+from mcp_server.settings import Settings
+from tests.hosts.npm import LIMIT_S
+from tests.http.conftest import READS, TOKENS, WRITES, Guarded, guarded
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, ScriptedMessagesApi, say
+
+CLI = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+SERVER = Path(sys.executable).with_name("claude-trader-mcp")
+
+
+class ClaudeCode:
+    """The CLI with a configuration of its own."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self._folder = folder
+        self._variables = {
+            **{name: os.environ[name] for name in ("PATH", "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY")},
+            "HOME": str(folder),
+            "CLAUDE_CONFIG_DIR": str(folder / ".claude"),
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_DISABLE_TERMINAL_TITLE": "1",
+            "ENABLE_TOOL_SEARCH": "false",
+            "TRADER_HOME": str(home),
+        }
+
+    def __call__(self, *arguments: str | Path, **variables: str) -> str:
+        done = subprocess.run(
+            [CLI, *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=self._folder,
+            env={**self._variables, **variables}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def claude(tmp_path: Path, home: Path) -> ClaudeCode:
+    folder = tmp_path / "claude"
+    folder.mkdir()
+    return ClaudeCode(folder, home)
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Guarded]:
+    with guarded(Settings(home=home, exchange="simulated", tokens=TOKENS)) as server:
+        yield server
+
+
+def test_it_connects_over_stdio_and_http_and_is_refused_with_a_wrong_token(claude: ClaudeCode, server: Guarded) -> None:
+    claude("mcp", "add", "stdio", "--", SERVER)
+    for name, token in (("right", WRITES), ("reading", READS), ("wrong", "guess")):
+        claude("mcp", "add", "--transport", "http", name, server.url, "--header", f"Authorization: Bearer {token}")
+    claude("mcp", "add", "--transport", "http", "without", server.url)
+    listed = claude("mcp", "list")
+    said = {name: line for line in listed.splitlines() for name in [line.partition(":")[0]]}
+    assert {name for name, line in said.items() if line.endswith("✔ Connected")} == {"stdio", "right", "reading"}
+    assert "Server rejected the configured Authorization header (HTTP 401)" in said["wrong"]
+    assert "Connected" not in said["without"]
+
+
+@pytest.mark.parametrize("way", ["stdio", "http", "http, reading"])
+def test_its_model_is_offered_the_tools(claude: ClaudeCode, server: Guarded, way: str, tmp_path: Path) -> None:
+    token = READS if way.endswith("reading") else WRITES
+    over_http = {"type": "http", "url": server.url, "headers": {"Authorization": f"Bearer {token}"}}
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": {"t": {"command": str(SERVER)} if way == "stdio" else over_http}}))
+    with ScriptedMessagesApi({ORCHESTRATOR: [say("Hello.")]}) as api:
+        claude(
+            "--print", "Hello?", "--mcp-config", config, "--strict-mcp-config", "--setting-sources", "",
+            ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY="dummy",
+        )  # fmt: skip
+    offered = {name.removeprefix("mcp__t__") for name in api.requests[0].tools if name.startswith("mcp__t__")}
+    hidden = {"write_strategy", "set_strategy_status"} if way.endswith("reading") else set()
+    assert offered == tool_files().keys() - hidden

@@ -1,0 +1,91 @@
+"""The wheel and the sdist: what is in them, and that the programs answer from an environment without the checkout.
+
+The dependencies are lent by this environment, as installing them takes a minute; `make sizes` installs them too.
+"""
+
+import re
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from mcp_server.app import tool_files
+from tests.hosts.empty_environment import ROOT, Environment, built
+from tests.structure.test_strategy_format import EXAMPLES
+
+
+@dataclass(frozen=True)
+class Built:
+    wheel: Path
+    sdist: Path
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built(*built(tmp_path_factory.mktemp("dist")))
+
+
+@pytest.fixture(scope="module")
+def environment(packages: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with the wheel; of this one it sees the dependencies, and not the checkout."""
+    environment = Environment(tmp_path_factory.mktemp("environment") / "e")
+    environment.install("--no-deps", "--no-index", str(packages.wheel))
+    lent = Path(str(metadata.distribution("mcp").locate_file("")))
+    (environment.packages / "lent.pth").write_text(f"{lent}\n")
+    return environment
+
+
+def test_the_wheel_has_the_packages_their_data_and_the_examples(packages: Built) -> None:
+    with zipfile.ZipFile(packages.wheel) as wheel:
+        inside = set(wheel.namelist())
+        told = wheel.read(next(name for name in inside if name.endswith("METADATA"))).decode()
+    source = {
+        str(file.relative_to(ROOT))
+        for package in ("mcp_server", "runner")
+        for file in (ROOT / package).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    examples = {
+        f"mcp_server/examples/{file.relative_to(ROOT / 'strategies')}"
+        for file in (ROOT / "strategies").rglob("*")
+        if file.is_file()
+    }
+    assert {name for name in inside if ".dist-info/" not in name} == source | examples
+    assert not [line for line in re.findall(r"Requires-Dist: (.*)", told) if "claude" in line and "extra" not in line]
+    assert packages.wheel.stat().st_size < 1_000_000
+
+
+def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> None:
+    with tarfile.open(packages.sdist) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.glob("claude_trader-*")
+    again, _ = built(tmp_path / "dist", source)
+    with zipfile.ZipFile(again) as one, zipfile.ZipFile(packages.wheel) as other:
+        assert one.namelist() == other.namelist()
+        assert all(one.read(name) == other.read(name) for name in one.namelist())
+    assert packages.sdist.stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize("program", [("claude-trader-mcp",), ("claude-trader", "mcp")], ids=" ".join)
+def test_the_server_answers_from_there_and_has_the_examples(
+    environment: Environment, program: tuple[str, ...], tmp_path: Path
+) -> None:
+    tools, strategies = environment.ask(*program, data=tmp_path)
+    assert tools == list(tool_files())
+    named = strategies["columns"].index("name")
+    assert [row[named] for row in strategies["rows"]] == list(EXAMPLES)
+
+
+def test_its_home_is_in_the_platforms_data_folder_and_nothing_is_written_into_it(
+    environment: Environment, tmp_path: Path
+) -> None:
+    before = {file for file in environment.packages.rglob("*") if "__pycache__" not in file.parts}
+    added = environment.run("claude-trader", "strategies", "add", "rsi-reversion", "--json", data=tmp_path)
+    assert added["name"] == "rsi-reversion"
+    listed = environment.run("claude-trader", "strategies", "--json", data=tmp_path)["strategies"]
+    assert [row["origin"] for row in listed if row["name"] == "rsi-reversion"] == ["home"]
+    assert (tmp_path / "claude-trader" / "strategies" / "rsi-reversion" / "config.json").is_file()
+    assert {file for file in environment.packages.rglob("*") if "__pycache__" not in file.parts} == before

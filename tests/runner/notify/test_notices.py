@@ -1,0 +1,314 @@
+"""Notices against a service on loopback that refuses, fails, hangs and is slow, and processes that are killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from mcp_server.storage.home import Home
+from runner.notify.notices import Notices, Patience
+from tests.rigs.receiver import Receiver, receiver
+
+QUICK = Patience(look_s=0.05, first_s=0.1, most_s=0.3, send_s=20, give_up_s=3600)
+ENOUGH_S = 60
+
+
+@pytest.fixture
+def service() -> Iterator[Receiver]:
+    with receiver() as made:
+        yield made
+
+
+def notices(home: Path, *urls: str, patience: Patience = QUICK, clock: Callable[[], datetime] | None = None) -> Notices:
+    more = {"clock": clock} if clock else {}
+    return Notices(Home(home), [SecretStr(url) for url in urls], patience=patience, **more)
+
+
+def add(to: Notices, key: str = "a") -> bool:
+    return to.add("broken", key, {"strategy": key, "error": "x"})
+
+
+async def deliver(what: Notices, until: Callable[[], bool]) -> None:
+    """Deliver until something is so, and for a few looks more."""
+    stop = anyio.Event()
+    with anyio.fail_after(ENOUGH_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(what.deliver, stop)
+            while not until():  # noqa: ASYNC110 (files and another thread have no events)
+                await anyio.sleep(0.02)
+            await anyio.sleep(0.3)
+            stop.set()
+
+
+def waiting(home: Path) -> int:
+    return len(list((home / "notices").glob("*.json")))
+
+
+def ended(home: Path, where: str) -> list[dict[str, object]]:
+    files = sorted((home / "notices" / where).glob("*.json"))
+    return [each for file in files for each in json.loads(file.read_text())["deliveries"].values()]
+
+
+async def test_an_event_is_told_once_however_often_it_is_added(home: Path, service: Receiver) -> None:
+    first, second = notices(home, service.url), notices(home, service.url)
+    assert [add(first), add(first), add(second)] == [True, False, False]
+    await deliver(first, lambda: waiting(home) == 0)
+    assert [add(first), add(second)] == [False, False]
+    await deliver(second, lambda: True)
+    assert service.titles == ["a cannot be read"]
+    assert first.problems() == []
+
+
+async def test_what_could_not_be_delivered_is_tried_again_until_it_is(home: Path, service: Receiver) -> None:
+    service.answers = [500, 503, 429]
+    told = notices(home, service.url)
+    add(told, "a")
+    add(told, "b")
+    await deliver(told, lambda: len(service.got) == 1)
+    assert "it answered" in "".join(told.problems()) or len(service.got) >= 1
+    await deliver(told, lambda: waiting(home) == 0)
+    assert sorted(service.titles) == ["a cannot be read", "b cannot be read"]
+    assert told.problems() == []
+
+
+async def test_a_service_that_is_not_there_yet_gets_it_when_it_is(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    told = notices(home, f"json://127.0.0.1:{port}/a-secret-token")
+    add(told)
+    await deliver(told, lambda: bool(told.problems()))
+    (problem,) = told.problems()
+    assert "address 1 of TRADER_NOTIFY (json) have failed since" in problem
+    assert "it refused the connection" in problem
+    assert "a-secret-token" not in problem
+    assert waiting(home) == 1
+
+
+async def test_one_service_that_fails_keeps_nothing_from_another(home: Path, service: Receiver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+    told = notices(home, f"json://127.0.0.1:{port}", service.url)
+    add(told, "a")
+    add(told, "b")
+    await deliver(told, lambda: len(service.got) == 2)
+    assert waiting(home) == 2
+    assert len(service.got) == 2, "what has arrived there is not sent there again"
+
+
+async def test_a_slow_service_is_waited_for(home: Path, service: Receiver) -> None:
+    service.answers = ["slow"]
+    told = notices(home, service.url)
+    add(told)
+    await deliver(told, lambda: waiting(home) == 0)
+    assert [each["state"] for each in ended(home, "sent")] == ["sent"]
+
+
+async def test_a_service_that_hangs_stops_nobody_and_is_not_sent_the_same_again(home: Path, service: Receiver) -> None:
+    service.answers = ["hang"]  # its process has to start, on a busy machine too, before the limit
+    told = notices(home, service.url, patience=Patience(look_s=0.05, first_s=0.1, send_s=6))
+    add(told, "a")
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await anyio.sleep(0.05)
+            ticks += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tick)
+        await deliver(told, lambda: waiting(home) == 0)
+        group.cancel_scope.cancel()
+    assert ticks > 20, "the loop went on meanwhile"
+    (lost,) = ended(home, "lost")
+    assert (lost["state"], lost["why"]) == ("unknown", "it did not answer within 6 s")
+    assert "Of the last two days' notifications 1 did not arrive, or may not have" in told.problems()[0]
+    again = notices(home, service.url)
+    add(again, "b")
+    await deliver(again, lambda: waiting(home) == 0)
+    assert service.titles == ["a cannot be read", "b cannot be read"]
+    assert "did not arrive, or may not have (a): it did not answer" in again.problems()[0], "a restart forgets nothing"
+    assert len(service.got) == 2
+
+
+async def test_a_service_that_breaks_off_may_have_taken_it(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(100_000)
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        told = notices(home, f"json://127.0.0.1:{listener.getsockname()[1]}")
+        add(told)
+        await deliver(told, lambda: waiting(home) == 0)
+        thread.join(ENOUGH_S)
+    (lost,) = ended(home, "lost")
+    assert (lost["state"], lost["why"]) == ("unknown", "it took the notification and did not answer")
+
+
+async def test_after_a_day_it_is_given_up_and_told(home: Path) -> None:
+    now = datetime(2026, 5, 20, tzinfo=UTC)
+    told = notices(home, "json://127.0.0.1:9", patience=Patience(look_s=0.02, first_s=3600), clock=lambda: now)
+    add(told)
+    await deliver(told, lambda: bool(told.problems()))
+    now += timedelta(hours=25)
+    await deliver(told, lambda: waiting(home) == 0)
+    assert [each["state"] for each in ended(home, "lost")] == ["given up"]
+    assert "did not arrive" in "".join(told.problems())
+
+
+async def test_an_address_that_apprise_does_not_know_is_told_without_it(home: Path, service: Receiver) -> None:
+    told = notices(home, "discrod://a-secret-token/x", service.url)
+    add(told)
+    await deliver(told, lambda: waiting(home) == 0)
+    assert len(service.got) == 1
+    (problem,) = told.problems()
+    assert "it is not an address that apprise knows" in problem
+    assert "a-secret-token" not in problem + "".join(file.read_text() for file in (home / "notices").rglob("*.json"))
+
+
+async def test_a_folder_that_cannot_be_written_is_a_problem_and_no_failure(home: Path, service: Receiver) -> None:
+    (home / "notices").write_text("in the way")
+    told = notices(home, service.url)
+    assert add(told) is False
+    stop = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(told.deliver, stop)
+        await anyio.sleep(0.2)
+        stop.set()
+    assert len(told.problems()) == 2
+
+
+async def test_nothing_is_sent_of_which_that_cannot_be_written_down(home: Path, service: Receiver) -> None:
+    told = notices(home, service.url)
+    add(told)
+    (file,) = (home / "notices").glob("*.json")
+    in_the_way = file.with_suffix(".next")
+    in_the_way.mkdir()
+    await deliver(told, lambda: bool(told.problems()))
+    assert service.got == []
+    assert "Notifications cannot be delivered at present: The home cannot be written" in told.problems()[0]
+    in_the_way.rmdir()
+    await deliver(told, lambda: waiting(home) == 0)
+    assert (len(service.got), told.problems()) == (1, [])
+
+
+async def test_a_notice_that_cannot_be_read_is_left_alone(home: Path, service: Receiver) -> None:
+    told = notices(home, service.url)
+    add(told)
+    for number, content in enumerate(["{", "[]", '{"kind": "x"}', "null"]):
+        (home / "notices" / f"{number}.json").write_text(content)
+    await deliver(told, lambda: len(service.got) == 1)
+    assert waiting(home) == 4
+
+
+async def test_without_an_address_nothing_is_kept(home: Path) -> None:
+    told = notices(home)
+    assert add(told) is False
+    stop = anyio.Event()
+    await told.deliver(stop)
+    assert not (home / "notices").exists()
+
+
+DELIVERING = """
+import anyio, sys
+from pathlib import Path
+from tests.runner.notify.test_notices import notices
+from runner.notify.notices import Patience
+
+async def main():
+    told = notices(Path(sys.argv[1]), sys.argv[2], patience=Patience(look_s=0.02, first_s=0.1, most_s=0.3))
+    print("ready", flush=True)
+    await told.deliver(anyio.Event())
+
+anyio.run(main)
+"""
+
+
+def delivering(home: Path, url: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", DELIVERING, str(home), url], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+async def test_two_processes_deliver_each_notice_once(home: Path, service: Receiver) -> None:
+    told = notices(home, service.url)
+    processes = [delivering(home, service.url) for _ in range(2)]
+    try:
+        names = [f"n{number}" for number in range(5)]
+        service.answers = [200, 500, 200, 503]
+        for name in names:
+            add(told, name)
+            await anyio.sleep(0.05)
+        with anyio.fail_after(ENOUGH_S):
+            while waiting(home):  # noqa: ASYNC110 (other processes have no events)
+                await anyio.sleep(0.05)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert sorted(service.titles) == [f"{name} cannot be read" for name in names]
+
+
+async def test_a_process_killed_while_it_sends_has_perhaps_delivered_it_and_it_is_not_sent_again(
+    home: Path, service: Receiver
+) -> None:
+    service.answers = ["hang"]
+    told = notices(home, service.url)
+    add(told, "a")
+    process = delivering(home, service.url)
+    assert await anyio.to_thread.run_sync(service.arrived.wait, ENOUGH_S)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    for child in children:
+        child.kill()
+    add(told, "b")
+    await deliver(told, lambda: waiting(home) == 0)
+    assert service.titles == ["a cannot be read", "b cannot be read"]
+    (lost,) = ended(home, "lost")
+    assert (lost["state"], lost["why"]) == ("unknown", "the process that sent it was ended meanwhile")
+
+
+async def test_kills_at_any_moment_tell_nothing_twice_and_lose_nothing_that_was_not_being_sent(
+    home: Path, service: Receiver
+) -> None:
+    told = notices(home, service.url)
+    for number in range(4):
+        add(told, f"n{number}")
+    for moment in (0.1, 0.4, 0.7):
+        process = delivering(home, service.url)
+        await anyio.sleep(moment)
+        process.kill()
+        process.communicate()
+    await deliver(told, lambda: waiting(home) == 0)
+    assert len(set(service.titles)) == len(service.titles), "nothing twice"
+    unknown = len(ended(home, "lost"))
+    assert len(service.titles) >= 4 - unknown
+    assert unknown <= 3
+
+
+async def test_what_was_told_long_ago_is_forgotten(home: Path, service: Receiver) -> None:
+    told = notices(home, service.url)
+    add(told)
+    await deliver(told, lambda: waiting(home) == 0)
+    (file,) = (home / "notices" / "sent").glob("*.json")
+    long_ago = (datetime.now(UTC) - timedelta(days=91)).timestamp()
+    os.utime(file, (long_ago, long_ago))
+    await deliver(notices(home, service.url), lambda: not file.exists())
+    assert add(told)

@@ -1,0 +1,146 @@
+"""What the doctor makes of what it sees: each finding, with its remedy."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mcp_server.storage.heartbeat import Beat
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies import Found, StrategyFolders
+from runner.doctor.judge import (
+    Finding,
+    HomeFacts,
+    clock,
+    credentials,
+    heartbeat,
+    home,
+    memory,
+    strategies,
+    versions,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FINE = {"claude-trader": "0.1.0", "mcp": "2.3.0", "claude-agent-sdk": "0.2.187"}
+WANTED = {"mcp": "2.3", "claude-agent-sdk": "0.2.187"}
+
+
+def _one(found: list[Finding]) -> tuple[str, str, str]:
+    (finding,) = found
+    return finding.status, finding.said, finding.remedy
+
+
+def test_fine_versions_are_told() -> None:
+    status, said, remedy = _one(versions((3, 12, 1), WANTED, FINE, ["mine"]))
+    assert (status, remedy) == ("ok", "")
+    assert said == "claude-trader 0.1.0, Python 3.12.1, claude-agent-sdk 0.2.187."
+
+
+@pytest.mark.parametrize(
+    ("python", "have", "said"),
+    [
+        ((3, 10, 9), {}, "Python is 3.10.9, 3.11 or newer is needed."),
+        ((3, 12, 0), {"mcp": "2.2.9"}, "mcp is 2.2.9, 2.3 or newer is needed."),
+        ((3, 12, 0), {"mcp": None}, "mcp is not installed, 2.3 or newer is needed."),
+        ((3, 12, 0), {"claude-agent-sdk": "0.2.99"}, "claude-agent-sdk is 0.2.99, 0.2.187 or newer is needed."),
+        ((3, 12, 0), {"claude-agent-sdk": None}, "claude-agent-sdk is not installed, and 'mine' needs it."),
+    ],
+)
+def test_versions_that_are_too_old_are_errors(python: tuple[int, ...], have: dict[str, str | None], said: str) -> None:
+    status, told, remedy = _one(versions(python, WANTED, {**FINE, **have}, ["mine"]))
+    assert (status, told, bool(remedy)) == ("error", said, True)
+
+
+def test_without_claude_strategies_the_extra_is_not_missed() -> None:
+    status, said, _ = _one(versions((3, 12, 0), WANTED, {**FINE, "claude-agent-sdk": None}, []))
+    assert (status, said.endswith("claude-agent-sdk not installed: strategies run by rules.")) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "status", "said", "remedy"),
+    [
+        (HomeFacts("/h", exists=False), "ok", "is not there yet", ""),
+        (HomeFacts("/h", exists=True, free_mib=9000, under_way=2), "ok", "/h, 9000 MB free, 2 runs under way.", ""),
+        (HomeFacts("/h", exists=True, writable=False), "error", "/h cannot be written.", "TRADER_HOME"),
+        (HomeFacts("/h", exists=True, free_mib=400), "warning", "400 MB left", "Free some space"),
+        (HomeFacts("/h", exists=True, free_mib=40), "error", "40 MB left", "Free some space"),
+        (HomeFacts("/h", exists=True, left=1), "warning", "1 run ended with a killed process", "signals --all"),
+        (HomeFacts("/h", exists=True, waiting=2), "warning", "2 runs ended, and the outcome waits", "signals --all"),
+        (HomeFacts("/h", exists=True, readable_secrets=True), "warning", "can read its .env", "chmod 600 /h/.env"),
+    ],
+)
+def test_the_home_is_judged(facts: HomeFacts, status: str, said: str, remedy: str) -> None:
+    told = _one(home(facts))
+    assert (told[0], said in told[1], remedy in told[2]) == (status, True, True), told
+
+
+def test_each_broken_strategy_is_an_error_with_the_command_that_says_more(home: Path) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    assert _one(strategies(folders.all()))[1].startswith("None yet.")
+    folders.add("rsi-reversion")
+    assert _one(strategies(folders.all())) == ("ok", "1 valid, 1 of them active.", "")
+    found = [*folders.all(), Found("half", False, None, "Strategy 'half' is not valid:\n- config.json: no JSON.")]
+    status, said, remedy = _one(strategies(found))
+    assert (status, said) == ("error", "'half' is broken: config.json: no JSON.")
+    assert remedy.startswith("`claude-trader strategies check half`")
+
+
+@pytest.mark.parametrize(
+    ("present", "claude", "server_url", "status", "said"),
+    [
+        ([], [], None, "ok", "Set: none; rules need none."),
+        (["ANTHROPIC_API_KEY"], ["mine"], None, "ok", "Set: ANTHROPIC_API_KEY."),
+        ([], ["mine"], None, "error", "None for Claude, and 'mine' needs one."),
+        (["ANTHROPIC_BASE_URL"], ["mine"], None, "error", "None for Claude, and 'mine' needs one."),
+        ([], [], "https://trader.example/mcp", "warning", "on another machine, and TRADER_TOKEN is not set"),
+        ([], [], "http://127.0.0.1:8000/mcp", "ok", "rules need none"),
+    ],
+)
+def test_credentials_are_judged_by_their_names(
+    present: list[str], claude: list[str], server_url: str | None, status: str, said: str
+) -> None:
+    told = _one(credentials(present, claude, server_url=server_url, has_token=False))
+    assert (told[0], said in told[1], bool(told[2])) == (status, True, status != "ok"), told
+
+
+@pytest.mark.parametrize(
+    ("available", "claude", "status"),
+    [(None, False, "skipped"), (299, False, "warning"), (300, False, "ok"), (599, True, "warning"), (600, True, "ok")],
+)
+def test_memory_is_judged_by_what_a_run_takes(available: int | None, claude: bool, status: str) -> None:
+    assert _one(memory(available, claude=claude))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "status", "said"),
+    [
+        (None, "skipped", "No exchange gave a price"),
+        (-2.5, "error", "so closed candles count as forming"),
+        (-1.9, "ok", "agrees with kraken"),
+        (30.0, "ok", "agrees with kraken"),
+        (400.0, "warning", "kraken's newest price is 400 s old"),
+    ],
+)
+def test_the_clock_is_judged_by_a_price(ahead_s: float | None, status: str, said: str) -> None:
+    told = _one(clock(ahead_s, "kraken"))
+    assert (told[0], said in told[1], bool(told[2])) == (status, True, status in ("error", "warning"))
+
+
+def _beat(ago_s: float, *problems: str) -> Beat:
+    return Beat(7, NOW - timedelta(days=1), NOW - timedelta(seconds=ago_s), 1, problems)
+
+
+@pytest.mark.parametrize(
+    ("beat", "active", "status", "said"),
+    [
+        (None, 0, "ok", "none is needed"),
+        (None, 1, "warning", "1 active strategy waits for it"),
+        (None, 2, "warning", "2 active strategies wait for it"),
+        (_beat(5), 2, "ok", "Alive (process 7), 1 run under way."),
+        (_beat(90), 2, "error", "Process 7 last said 90 s ago"),
+        (_beat(1, "The disk is full."), 2, "warning", "The disk is full."),
+    ],
+)
+def test_the_runner_is_judged_by_its_heartbeat(beat: Beat | None, active: int, status: str, said: str) -> None:
+    told = _one(heartbeat(beat, NOW, active))
+    assert (told[0], said in told[1], bool(told[2])) == (status, True, status != "ok")

@@ -1,0 +1,201 @@
+"""Reports of real runs: by rules over the invented market, and by Claude sub-agents with a scripted model."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.strategy import Strategy, parse_strategy
+from mcp_server.errors import Misconfigured
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal import Journal
+from mcp_server.storage.slots import SlotBook
+from mcp_server.storage.strategies import StrategyFolders
+from runner.execute import Executed, Request, Runner
+from runner.report import chart, report, write_report
+from runner.report_page import markdown
+from runner.server import Address, connected, tool_server
+from runner.settings import Settings
+from tests.rigs.scripted_messages_api import ScriptedMessagesApi
+from tests.runner.claude_runs import AS_OF, KEY, script, strategy
+from tests.runner.test_report_text import HOSTILE, rendered
+
+PNG = b"\x89PNG\r\n\x1a\n"
+RULES = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
+BOUGHT = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "it rose", 42.5), cost_usd=Decimal(0))
+
+
+def executed(outcome: Outcome = BOUGHT, number: int = 7) -> Executed:
+    return Executed(number, datetime(2026, 5, 20, 12, 0, 5, tzinfo=UTC), "rules", outcome, 1.5, None)
+
+
+async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Executed, Path]:
+    """Run a strategy, draw, and write the report, with a tool server of its own."""
+    at = Home(home)
+    known = Settings(home=home, exchange="simulated", **settings)
+    journal = Journal(Database(at.database, prepare=at.prepare), at)
+    async with tool_server(known) as where:
+
+        @asynccontextmanager
+        async def address() -> AsyncIterator[Address]:
+            yield where
+
+        book = SlotBook(Database(at.database), at)
+        done = await Runner(known, journal, book).run(Request(what, what.engine, "manual", AS_OF), address)
+        return done, await report(at, what, done, "simulated", address)
+
+
+async def test_the_report_of_a_run_by_rules_has_all_that_decided_and_the_chart(home: Path) -> None:
+    what = StrategyFolders(Home(home), examples_folder()).read("rsi-reversion")
+    done, path = await ran(home, what)
+    assert done.outcome.signal is not None
+    assert path == home / "analysis" / "rsi-reversion" / "2026-03-01T12-00-00Z.md"
+    text = path.read_text()
+    assert text.startswith(f"# {done.outcome.signal.signal}: BTC/USDT as of 2026-03-01 12:00 UTC\n")
+    assert "| cost | none: no model was asked |" in text
+    assert "| buy | `crosses_above(rsi_14, 35)` | " in text
+    assert "`rsi_14` = " in text
+    assert "![BTC/USDT as of 2026-03-01 12:00 UTC](2026-03-01T12-00-00Z.png)" in text
+    assert path.with_suffix(".png").read_bytes().startswith(PNG)
+    assert sorted(file.suffix for file in path.parent.iterdir()) == [".md", ".png"]
+    html = rendered(text)
+    assert html.count("<table>") == 2
+    assert html.count("<img") == 1
+
+
+async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_it_cost(home: Path) -> None:
+    folder = home / "strategies" / "dip"
+    folder.mkdir(parents=True)
+    what = strategy(exchange="simulated", model="claude-sonnet-4-5", description="Buys dips.")
+    (folder / "config.json").write_text(json.dumps(what.config_json()))
+    (folder / "agents.json").write_text(json.dumps(what.agents_json()))
+    with ScriptedMessagesApi(script()) as api:
+        credentials = {"ANTHROPIC_BASE_URL": SecretStr(api.url), "ANTHROPIC_API_KEY": SecretStr(KEY)}
+        done, path = await ran(home, what, credentials=credentials)
+    assert done.outcome.signal is not None, done
+    text = path.read_text()
+    assert "**dip**: Buys dips." in text
+    assert "| confidence | 72.5 of 100 |" in text
+    assert "| decided by | claude-sonnet-4-5 and its sub-agents |" in text
+    assert re.search(r"\| cost \| \$0\.\d{4}, 720 tokens \|", text)
+    assert "> The RSI is 28.5." in text
+    price, rsi = text.split("### price-monitor")[1].split("### rsi-analyzer")
+    assert "- last: 42.5" in price
+    assert "- `get_price(symbol=BTC/USDT)`: `{" in price
+    assert "> It costs 42.5." in price
+    assert "- rsi: 28.5" in rsi
+    assert KEY not in text
+    assert path.with_suffix(".png").exists()
+
+
+async def test_a_chart_that_cannot_be_drawn_loses_no_report(home: Path) -> None:
+    at = Home(home)
+    lost = parse_strategy("lost", {"trading_pair": "NO/SUCH", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
+    crowded = [f"{name}(14)" for name in ("rsi", "cci", "mfi", "willr", "adx", "roc", "mom", "cmo")]
+    config = {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > 1", "indicators": crowded}}
+    full = parse_strategy("full", config, None)
+    async with tool_server(Settings(home=home)) as where, connected(where) as tools:
+        picture, why = await chart(tools, lost, executed(), "nosuch")
+        assert picture is None
+        drawn, _ = await chart(tools, full, executed(), "simulated")
+        assert drawn is not None, "with other indicators, where these do not fit on one chart"
+    path = write_report(at, lost, executed(), picture, why)
+    assert "*No chart: Unknown exchange 'nosuch'" in path.read_text()
+    assert not path.with_suffix(".png").exists()
+
+
+async def test_a_tool_server_that_is_gone_costs_the_chart_and_not_the_report(home: Path) -> None:
+    @asynccontextmanager
+    async def gone() -> AsyncIterator[Address]:
+        yield Address("http://127.0.0.1:9/mcp", None)
+
+    path = await report(Home(home), RULES, executed(), "simulated", gone)
+    assert "*No chart: The tool server cannot be reached" in path.read_text()
+
+
+def test_a_report_never_replaces_another_and_nothing_half_made_is_left(home: Path) -> None:
+    at = Home(home)
+    first = write_report(at, RULES, executed(number=1), PNG)
+    before = first.read_bytes()
+    paths = [write_report(at, RULES, executed(number=number), PNG) for number in (2, 2, 3)]
+    assert [path.name for path in [first, *paths]] == [
+        "2026-05-20T12-00-05Z.md",
+        "2026-05-20T12-00-05Z-2.md",
+        "2026-05-20T12-00-05Z-2-2.md",
+        "2026-05-20T12-00-05Z-3.md",
+    ]
+    assert first.read_bytes() == before
+    for path in paths:
+        assert f"]({path.stem}.png)" in path.read_text()
+    assert len(list(first.parent.iterdir())) == 8
+
+
+def test_a_report_without_a_chart_beside_a_chart_without_a_report(home: Path) -> None:
+    at = Home(home)
+    (home / "analysis" / "dip").mkdir(parents=True)
+    (home / "analysis" / "dip" / "2026-05-20T12-00-05Z.png").write_bytes(b"another's")
+    path = write_report(at, RULES, executed(), PNG)
+    assert path.name == "2026-05-20T12-00-05Z-7.md"
+    assert (path.parent / "2026-05-20T12-00-05Z.png").read_bytes() == b"another's"
+
+
+def test_nothing_is_written_through_a_link(home: Path, tmp_path: Path) -> None:
+    at, outside = Home(home), tmp_path / "outside"
+    outside.mkdir()
+    (home / "analysis").mkdir()
+    (home / "analysis" / "dip").symlink_to(outside)
+    with pytest.raises(Misconfigured, match="leads out of"):
+        write_report(at, RULES, executed(), PNG)
+    (home / "analysis" / "dip").unlink()
+    (home / "analysis" / "dip").mkdir()
+    (home / "analysis" / "dip" / "2026-05-20T12-00-05Z.md").symlink_to(outside / "file.md")
+    write_report(at, RULES, executed(), None)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(home: Path) -> None:
+    (home / "analysis").write_text("in the way")
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        write_report(Home(home), RULES, executed(), None)
+
+
+def test_a_run_without_a_signal_says_why() -> None:
+    failed = replace(executed(), outcome=Outcome(Status.TIMEOUT, error="it took longer than 5 s"), engine="claude")
+    text = markdown(RULES, failed, None)
+    assert text.startswith("# No signal (timeout): BTC/USD as of 2026-05-20 12:00 UTC\n")
+    assert "> it took longer than 5 s" in text
+    assert "| cost | unknown |" in text
+    assert "*No chart: it could not be drawn.*" in text
+
+
+WRITTEN_BY_A_MODEL = "ZZZ"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_anywhere_in_a_run_adds_nothing_to_the_report_but_text(text: str) -> None:
+    def html(said: str) -> str:
+        agent: Mapping[str, Any] = {
+            "name": "price-monitor", "reported": False, "model": said, "missing": said, "report": said,
+            "calls": [{"tool": said, "arguments": {said: said}, "result": said, "is_error": False}],
+        }  # fmt: skip
+        data = {"sub_agent_results": {"price-monitor": {"x": said, "y": [said]}, said: {"z": said}}}
+        outcome = Outcome(
+            Status.SUCCESS, Signal("BUY", Decimal(1), said, 1.0, data), model=said,
+            trace={"sub_agents": [agent],
+                   "conditions": [{"rule": said, "text": said, "value": True, "values": {said: said}}]},
+        )  # fmt: skip
+        what = strategy(description=said.strip() or "x")
+        return rendered(markdown(what, replace(executed(outcome), engine="claude"), None, said))
+
+    tags = "<a|<img|<script|<h1|<h2|<h3|<hr|<table|<pre|<ol|<strong|<details|<td"
+    assert sorted(re.findall(tags, html(text))) == sorted(re.findall(tags, html(WRITTEN_BY_A_MODEL)))

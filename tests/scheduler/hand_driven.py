@@ -1,0 +1,96 @@
+"""Real schedulers on one home, whose clock a test moves by hand; a stand-in for the engines notes what would run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+import anyio
+
+from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.storage.heartbeat import Heartbeat
+from mcp_server.storage.journal import Claimed
+from mcp_server.storage.slots import SlotBook
+from runner.execute import NOTHING_SPENT
+from runner.scheduler.aftermath import Aftermath
+from runner.scheduler.rooms import Rooms
+from runner.scheduler.roster import Roster
+from runner.scheduler.scheduler import Scheduler
+from runner.scheduler.slate import Slate
+from runner.scheduler.slot_run import SlotRun
+from tests.rigs.hand_clock import HandClock
+from tests.scheduler.slot_homes import Machine
+
+DECIDED = Outcome(Status.ABSTAINED, error="It did run.", **NOTHING_SPENT)
+
+
+@dataclass
+class Engine:
+    """Stands in for the engines: each run ends at once, as an abstention unless told otherwise."""
+
+    ran: list[datetime] = field(default_factory=list)
+    outcome: Outcome = DECIDED
+
+    async def __call__(self, claimed: Claimed, _: object) -> Outcome:
+        self.ran.append(claimed.run.as_of)
+        return self.outcome
+
+
+@dataclass
+class Driven:
+    """Schedulers under way on one home, moved on by hand."""
+
+    clock: HandClock
+    schedulers: list[Scheduler]
+    engine: Engine
+
+    async def settled(self) -> None:
+        """Wait until all that can happen now has happened."""
+        with anyio.fail_after(30):
+            await self.clock.until_asleep(2 * len(self.schedulers))
+            while any(scheduler._tasks for scheduler in self.schedulers):  # noqa: ASYNC110 (nothing tells of the last row)
+                await anyio.sleep(0.002)
+
+    async def set(self, now: datetime) -> None:
+        """Set the clock; it is looked at within a second."""
+        self.clock.set(now)
+        await self.on(1)
+
+    async def on(self, seconds: float) -> None:
+        """Let time pass at once, up to some seconds: nothing looks at the clock in between."""
+        self.clock.pass_by(seconds)
+        await self.settled()
+
+
+@asynccontextmanager
+async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIterator[Driven]:
+    """Give schedulers that are up; they are told to stop at the end."""
+    clock, engine = HandClock(now), Engine()
+    schedulers = [_scheduler(machine, clock, engine) for _ in range(runners)]
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for scheduler in schedulers:
+            tasks.start_soon(scheduler.serve, stop)
+        everything = Driven(clock, schedulers, engine)
+        try:
+            await everything.settled()
+            yield everything
+        finally:
+            stop.set()
+
+
+def _scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
+    book = SlotBook(machine.database, machine.home)
+    return Scheduler(
+        clock=clock,
+        journal=machine.journal,
+        book=book,
+        roster=Roster(machine.home, machine.folders),
+        slate=Slate(book, machine.folders),
+        run=cast(SlotRun, engine),
+        rooms=Rooms("simulated", 1),
+        aftermath=Aftermath(book, machine.folders),
+        heartbeat=Heartbeat(machine.home.heartbeat),
+        grace_s=0.0,
+    )

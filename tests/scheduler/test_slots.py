@@ -1,0 +1,321 @@
+"""Claims: whoever asks, whatever the clock says and whenever a runner dies, each slot has one row and runs once."""
+
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.errors import Retryable
+from mcp_server.storage.database import migrations
+from mcp_server.storage.slots import OVERLAP, LastSlot, Spent
+from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
+from tests.storage.test_database import held_by_a_shell
+
+WHAT = hourly()
+FAILED = Outcome(Status.ERROR, error="it broke", tokens_used=0, cost_usd=Decimal(0))
+
+
+@pytest.fixture
+def one(home: Path) -> Machine:
+    machine = Machine(home)
+    machine.book.open()
+    return machine
+
+
+@pytest.fixture
+def other(home: Path) -> Machine:
+    machine = Machine(home)
+    machine.book.open()
+    return machine
+
+
+def run_slot(machine: Machine, slot: str, after: str, outcome: Outcome = HELD) -> None:
+    (claimed,) = machine.book.claim([claim(WHAT, after, slot)], at(slot)).started
+    assert machine.journal.finish(claimed, outcome, at(slot)) is None
+
+
+def test_a_claim_gives_each_slot_its_row_and_this_runner_the_one_to_run(one: Machine) -> None:
+    many = missed("02:00", "09:00", slots=8)
+    done = one.book.claim([claim(WHAT, "01:00", "12:00", many, missed("10:00"), missed("11:00"))], at("12:00"))
+    ((claimed,), behind) = (done.started, done.behind)
+    assert (claimed.run.as_of, claimed.run.trigger, claimed.run.engine, behind) == (
+        at("12:00"),
+        "schedule",
+        "rules",
+        {},
+    )
+    assert one.slots() == [
+        ("missed", "02:00", "09:00", 8),
+        ("missed", "10:00", "10:00", 1),
+        ("missed", "11:00", "11:00", 1),
+        ("running", "12:00", "12:00", 1),
+    ]
+    assert one.ask("SELECT DISTINCT cost_usd, tokens_used, completed_at FROM executions WHERE status = 'missed'") == [
+        (Decimal(0), 0, at("12:00").replace(tzinfo=None))
+    ]
+    one.journal.finish(claimed, HELD, at("12:01"), began_at=at("12:00:30"))
+    assert one.slots()[-1] == ("success", "12:00", "12:00", 1)
+    assert one.ask(
+        "SELECT started_at, execution_time_ms FROM executions JOIN analysis_results r ON execution_id = executions.id"
+    ) == [(at("12:00:30").replace(tzinfo=None), 30_000)]
+
+
+def test_a_slot_comes_due_once_while_the_one_before_it_still_runs(one: Machine) -> None:
+    one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00"))
+    assert one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == []
+    assert one.slots() == [("running", "12:00", "12:00", 1), ("skipped_overlap", "13:00", "13:00", 1)]
+    assert one.reasons()[-1] == OVERLAP
+
+
+def test_a_manual_run_of_a_strategy_keeps_none_of_its_slots_from_running(one: Machine) -> None:
+    from mcp_server.storage.journal import Run
+
+    one.journal.claim(Run(WHAT, "manual", at("11:59"), "rules", at("11:59")))
+    assert len(one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started) == 1
+
+
+def test_all_claims_are_written_or_none(one: Machine) -> None:
+    broken = claim(hourly("t"), "11:00", None, missed("12:00", slots=2**40))
+    with pytest.raises(duckdb.Error):
+        one.book.claim([claim(WHAT, "11:00", "12:00"), broken], at("12:00"))
+    assert one.slots() == one.slots("t") == []
+
+
+def test_a_claim_that_knows_less_than_the_journal_is_behind_and_writes_nothing(one: Machine, other: Machine) -> None:
+    run_slot(one, "12:00", "11:00")
+    run_slot(one, "13:00", "12:00")
+    done = other.book.claim([claim(WHAT, "11:00", "14:00", missed("12:00"), missed("13:00"))], at("14:00"))
+    assert (done.started, done.behind) == ([], {"s": at("13:00")})
+    assert [slot for _, slot, _, _ in one.slots()] == ["12:00", "13:00"]
+    (anew,) = other.book.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started
+    assert anew.run.as_of == at("14:00")
+
+
+def test_a_claim_of_what_is_accounted_for_already_runs_nothing(one: Machine, other: Machine) -> None:
+    run_slot(one, "12:00", "11:00")
+    same = [claim(WHAT, "11:00", "12:00")]
+    assert other.book.claim(same, at("12:00")).behind == {"s": at("12:00")}
+    again = one.book.claim([claim(WHAT, "12:00", "12:00")], at("12:00"))
+    assert (again.started, again.behind) == ([], {})
+    assert one.slots() == [("success", "12:00", "12:00", 1)]
+
+
+def test_two_processes_claim_each_slot_once(one: Machine, home: Path) -> None:
+    one.ask("SELECT 1")  # the schema is there before they start
+    command = [sys.executable, "-m", "tests.scheduler.claiming_process", str(home), "12"]
+    both = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in ("one", "other")
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    said = [process.communicate("go\n", timeout=60)[0].splitlines() for process in both]
+    mine = Counter(datetime.fromisoformat(line) for lines in said for line in lines)
+    minutes = [f"12:{number:02}" for number in range(1, 13)]
+    rows = one.slots()
+    assert [first for _, first, _, _ in rows] == minutes, "each has one row"
+    assert {status for status, _, _, _ in rows} <= {"success", "skipped_overlap"}
+    assert mine == {at(first): 1 for status, first, _, _ in rows if status == "success"}, "each ran once"
+
+
+def test_a_clock_that_was_set_back_doubles_nothing_and_loses_nothing(one: Machine) -> None:
+    run_slot(one, "12:00", "11:00")
+    run_slot(one, "13:00", "12:00")
+    # A runner that is started while the clock is behind knows from the journal where to go on.
+    done = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00:05"))
+    assert (done.started, done.behind) == ([], {"s": at("13:00")})
+    run_slot(one, "14:00", "13:00")
+    assert one.slots() == [("success", hour, hour, 1) for hour in ("12:00", "13:00", "14:00")]
+
+
+def test_of_what_a_clock_days_ahead_has_written_only_what_is_still_to_come_and_did_not_run_is_taken_back(
+    one: Machine,
+) -> None:
+    one.adopt(WHAT, at("11:30"))
+    one.book.claim([claim(WHAT, "11:30", None, missed("12:00"))], at("12:10"))
+    to_come = [missed("16:00"), missed("20:00"), missed("21:00"), missed("22:00", "08T11:00", slots=62)]
+    one.book.claim([claim(WHAT, "12:00", "08T12:00", *to_come)], at("08T12:00:10"))
+    kept = one.slots()
+    assert one.book.take_back(at("07T20:30")) == {}, "less than a day ahead"
+    assert one.book.take_back(at("04T20:30")) == {}, "before it was made"
+    assert one.slots() == kept
+    assert one.book.take_back(at("20:30")) == {"s": at("20:30")}
+    assert [row[:2] for row in one.slots()] == [
+        ("missed", "12:00"),
+        ("missed", "16:00"),
+        ("missed", "20:00"),
+        ("running", "08T12:00"),
+    ]
+    assert one.book.standings()["s"].accounted_until == at("20:30")
+    assert one.book.take_back(at("20:30")) == {}
+
+
+def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one: Machine) -> None:
+    """A clock that went far astray made the scheduler forget up to when slots are accounted for: the rows know."""
+    run_slot(one, "04:00", "03:00")
+    run_slot(one, "05:00", "04:00")
+    one.ask_to_forget("s", at("03:00"))
+    many = missed("04:00", "11:00", slots=8)
+    done = one.book.claim([claim(WHAT, "03:00", "12:00", many)], at("12:00"))
+    assert (done.started, done.behind) == ([], {"s": at("05:00")})
+    done = one.book.claim([claim(WHAT, "05:00", "12:00", missed("06:00", "11:00", slots=6))], at("12:00"))
+    assert len(done.started) == 1
+    assert sum(slots for _, _, _, slots in one.slots()) == 9
+
+
+def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_interrupted(
+    one: Machine, other: Machine
+) -> None:
+    (killed,) = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
+    (alive,) = other.book.claim([claim(hourly("t"), "11:00", "12:00")], at("12:00")).started
+    one.book.close(forget=False)  # what a kill leaves: the file, and no lock on it
+    third = Machine(one.root)
+    third.journal.settle()
+    assert (third.slots(), third.slots("t")) == (
+        [("error", "12:00", "12:00", 1)],
+        [("running", "12:00", "12:00", 1)],
+    )
+    assert "interrupted" in (third.reasons()[0] or "")
+    assert [file.name for file in third.home.running.iterdir()] == [alive.key.partition(".")[0]]
+    third.journal.finish(killed, HELD, at("12:01"))
+    assert third.slots() == [("error", "12:00", "12:00", 1)], "an end is for good"
+    assert third.book.failures("s", 5) == 0, "what a kill ends is no failure of its strategy"
+
+
+CLAIMS_AND_WAITS = """
+import sys
+from pathlib import Path
+from tests.scheduler.slot_homes import Machine, at, claim, hourly
+machine = Machine(Path(sys.argv[1]))
+machine.book.open()
+machine.book.claim([claim(hourly(), "11:00", "12:00")], at("12:00"))
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_runner_that_is_killed_outright_is_accounted_for_by_the_next_and_its_slot_is_not_run_again(
+    one: Machine,
+) -> None:
+    command = [sys.executable, "-c", CLAIMS_AND_WAITS, str(one.root)]
+    runner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == b"claimed\n"
+    one.journal.settle()
+    assert one.slots() == [("running", "12:00", "12:00", 1)], "it is alive"
+    runner.kill()
+    runner.wait(10)
+    runner.stdin.close()
+    runner.stdout.close()
+    assert one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == [], "nobody has looked yet"
+    one.journal.settle()
+    assert [row[:2] for row in one.slots()] == [("error", "12:00"), ("skipped_overlap", "13:00")]
+    assert len(one.book.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started) == 1
+    assert one.book.claim([claim(WHAT, "11:00", "12:00")], at("14:00")).started == []
+
+
+def test_a_runner_that_ends_rightly_leaves_nothing_to_settle(one: Machine) -> None:
+    (claimed,) = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
+    one.journal.finish(claimed, HELD, at("12:01"))
+    one.book.close(forget=True)
+    assert [*one.home.running.iterdir()] == []
+
+
+def test_an_outcome_in_the_outbox_of_a_runner_that_was_killed_is_not_lost(home: Path) -> None:
+    one = Machine(home, patience_s=0.1)
+    one.book.open()
+    first, second = one.book.claim(
+        [claim(WHAT, "11:00", "12:00"), claim(hourly("t"), "11:00", "12:00")], at("12:00")
+    ).started
+    with held_by_a_shell(one.home.database):
+        assert "in use" in (one.journal.finish(first, HELD, at("12:01")) or "")
+    one.book.close(forget=False)
+    Machine(home).journal.settle()
+    assert [row[0] for row in one.slots() + one.slots("t")] == ["success", "error"]
+    assert [*one.home.running.iterdir()] == [*one.home.outbox.iterdir()] == []
+    assert second.run.strategy.name == "t"
+
+
+def test_while_another_holds_the_database_nothing_is_claimed(home: Path) -> None:
+    one = Machine(home, patience_s=0.1)
+    one.book.open()
+    run_slot(one, "12:00", "11:00")
+    with held_by_a_shell(one.home.database), pytest.raises(Retryable, match="in use"):
+        one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00"))
+    assert len(one.slots()) == 1
+    run_slot(one, "13:00", "12:00")
+
+
+def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_its_own(one: Machine) -> None:
+    one.adopt(WHAT, at("08:00"))
+    assert one.book.failures("s", 5) == 0
+    run_slot(one, "09:00", "08:00", FAILED)
+    run_slot(one, "10:00", "09:00", HELD)
+    run_slot(one, "11:00", "10:00", FAILED)
+    run_slot(one, "12:00", "11:00", Outcome(Status.ERROR, error="an outage", not_its_own=True))
+    one.book.claim([claim(WHAT, "12:00", None, missed("13:00"))], at("13:30"))
+    run_slot(one, "14:00", "13:00", Outcome(Status.TIMEOUT, error="too slow"))
+    assert (one.book.failures("s", 5), one.book.failures("s", 1), one.book.failures("t", 5)) == (2, 1, 0)
+    one.adopt(WHAT, at("14:30"))
+    assert one.book.failures("s", 5) == 0, "resumed: it begins anew"
+    run_slot(one, "15:00", "14:30", FAILED)
+    assert one.book.failures("s", 5) == 1
+    run_slot(one, "16:00", "15:00", Outcome(Status.ABSTAINED, error="no candle"))
+    assert one.book.failures("s", 5) == 0, "to abstain is no failure"
+
+
+def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: Machine) -> None:
+    assert one.book.last_slots() == {}
+    run_slot(one, "12:00", "11:00")
+    one.book.claim([claim(hourly("t"), "01:00", None, missed("02:00", "12:00", slots=11))], at("12:30"))
+    assert one.book.last_slots() == {
+        "s": LastSlot(at("12:00"), 1, "success", "HOLD", None),
+        "t": LastSlot(at("12:00"), 11, "missed", None, "Nothing ran."),
+    }
+    run_slot(one, "13:00", "12:00", FAILED)
+    assert one.book.last_slots()["s"] == LastSlot(at("13:00"), 1, "error", None, "it broke")
+    assert one.book.last_signals(1_000) == {"s": "HOLD"}
+
+
+def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
+    file = Machine(home).home.database
+    old = duckdb.connect(file)
+    for version in (1, 2):
+        old.execute(migrations()[version])
+        old.execute("INSERT INTO schema_migrations (version) VALUES (?)", [version])
+    old.execute(
+        "INSERT INTO strategies (name, description, status, interval, config, agents, version, created_at, updated_at) "
+        "VALUES ('s', '', 'active', '1h', '{}', '{}', 'older', '2026-01-01', '2026-01-01')"
+    )
+    insert = (
+        'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, run_key, '
+        "cost_usd) VALUES (1, 'older', 'manual', ?, ?, ?, ?, ?, ?)"
+    )
+    for engine, status, cost in [
+        ("claude", "success", Decimal("0.2")),
+        ("claude", "timeout", None),
+        ("claude", "skipped_budget", None),
+        ("rules", "success", None),
+    ]:
+        moment = at("09:00").replace(tzinfo=None)
+        old.execute(insert, [moment, engine, moment, status, f"{engine}-{status}", cost])
+    old.close()
+
+    machine = Machine(home)
+    machine.book.open()
+    assert machine.book.standings() == {}
+    assert machine.book.last_slots() == {}
+    day = at("00:00")
+    spent = machine.book.spent(day, day + timedelta(days=1))
+    assert spent == Spent(Decimal("0.7"), Decimal(0)), "what is unknown counts as half a dollar, the default of a run"
+    assert machine.book.spent(day - timedelta(days=1), day) == Spent(Decimal(0), Decimal(0))
+    run_slot(machine, "12:00", "11:00")
+    assert machine.slots() == [("success", "12:00", "12:00", 1)]
+    assert machine.ask("SELECT count(*) FROM executions") == [(5,)]
