@@ -156,12 +156,16 @@ class Runner:
                 yield tools
 
     async def _by_rules(self, what: Decision, address: Serving) -> Outcome:
-        limit_s = what.strategy.config.timeout_s
+        limit_s, reached = what.strategy.config.timeout_s, False
         try:
             with anyio.fail_after(limit_s):
                 async with self.tools(address) as tools:
+                    reached = True
                     return await by_rules(tools, what.strategy, what.as_of)
         except TimeoutError:
+            if not reached:
+                why = f"the tool server could not be reached within {limit_s} s"
+                return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
             why = f"it took longer than {limit_s} s (timeout_s in config.json)"
             return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 

@@ -66,14 +66,14 @@ class Up:
         if settings.server_url is None:
             server = WatchedServer(settings, self.host, self.port, settings.token)
             serving = server.serving
-        connection, outage = Connection(serving), Outage()
+        connection, outage = Connection(serving, told=server is None), Outage()
         if server is not None:
             server.on_start = connection.lose
         rooms = Rooms(settings.exchange, settings.max_claude_runs)
         notices = Notices(self.parts.home, settings.notify, clock=self.clock.now)
 
         def server_problem() -> str | None:
-            return server.problem if server is not None else None
+            return (server or connection).problem
 
         self._scheduler = Scheduler(
             clock=self.clock,

@@ -10,6 +10,8 @@ from mcp_server.errors import Retryable, TraderError
 from runner.execute import Serving
 from runner.server import Tools, connected
 
+logger = logging.getLogger(__name__)
+
 PAUSE_S = 0.5
 READY_S = 30.0
 """So long is waited for a server elsewhere; then its absence is what runs end with."""
@@ -18,10 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 class Connection:
-    """Lends the tools of the server that `serving` gives; `hold` keeps the connection until it is cancelled."""
+    """Lends the tools of the server that `serving` gives; `hold` keeps the connection until it is cancelled.
 
-    def __init__(self, serving: Serving) -> None:
+    `problem` says why there is none, once that is known; where nobody else watches the server, `told` has it logged.
+    """
+
+    def __init__(self, serving: Serving, *, told: bool = False) -> None:
         self._serving = serving
+        self._told = told
+        self.problem: str | None = None
         self._tools: Tools | None = None
         self._ready = anyio.Event()
         self._lost = anyio.Event()
@@ -32,13 +39,16 @@ class Connection:
             try:
                 async with self._serving() as address, connected(address) as tools:
                     self._lost = anyio.Event()
-                    self._tools = tools
+                    self._tools, self.problem = tools, None
                     self._ready.set()
                     await self._lost.wait()
             except TraderError as error:
-                logger.debug("%s", error)
-            except Exception:  # whatever ends a connection, there will be another
+                if self._told and self.problem is None:
+                    logger.warning("%s", error)
+                self.problem = str(error)
+            except Exception as error:  # whatever ends a connection, there will be another
                 logger.exception("the connection to the tool server")
+                self.problem = f"unexpected {type(error).__name__}; the log says more"
             finally:
                 self._lend_none()
             await anyio.sleep(PAUSE_S)

@@ -12,12 +12,13 @@ import argparse
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +28,6 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.slots import SlotBook
 from runner.schedule import overdue
-from tests.acceptance.test_http import serving
 from tests.rigs.fast_clock import FastClock
 from tests.rigs.running_up import RunningUp, marked, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
@@ -239,13 +239,27 @@ def crash(cycles: int, seed: int, folder: Path) -> Table:
         lives.settle(configs)
         api.unforeseen.clear()  # an agent that is killed in the middle may ask out of turn
     home, configs = _home(folder / "rules", RULES, {})
-    with serving(home) as standing:
+    with _standing(home) as url:
         lives = Lives(home, chance, table, AIMS, {})
         for number in range(cycles - asking):
-            lives.live(standing.url if number % 2 else None)
+            lives.live(url if number % 2 else None)
         lives.settle(configs)
     table.took_s = time.monotonic() - began
     return table
+
+
+@contextmanager
+def _standing(home: Path) -> Iterator[str]:
+    """Give the address of a tool server that goes on until the block ends."""
+    command = [sys.executable, "-m", "mcp_server", "--http", "--port", "0", "--with-parent"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env={**os.environ, "TRADER_HOME": str(home)}) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().decode().strip()
+            assert server.poll() is None, "it went on through all lives"
+        finally:
+            server.kill()
 
 
 def _home(

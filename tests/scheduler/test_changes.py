@@ -10,6 +10,10 @@ import pytest
 from mcp import Client
 
 from tests.rigs.running_up import RunningUp, edit, write_strategy
+from tests.runner.claude_runs import KEY
+from tests.runner.conftest import Command, trader
+
+__all__ = ["trader"]
 
 SPEED = 30.0
 BROKEN = '{"trading_pair": "BTC/USDT", "interval": "1m", "bye": 1}'
@@ -100,17 +104,25 @@ def test_a_folder_that_is_deleted_runs_no_more(up: RunningUp) -> None:
     edit(up.home, "stays", status="stopped")
 
 
-def test_a_broken_edit_is_told_and_the_last_good_version_goes_on_also_after_a_restart(tmp_path: Path) -> None:
+def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on_also_after_a_restart(
+    tmp_path: Path, trader: Command
+) -> None:
+    secrets = {"TRADER_TOKEN": "a-token-of-the-operator", "ANTHROPIC_API_KEY": KEY}
     home = tmp_path / "broken" / "home"
     home.mkdir(parents=True)
     write_strategy(home, "breaks")
-    with RunningUp(home, speed=SPEED) as up:
+    with RunningUp(home, speed=SPEED, environment=secrets) as up:
         good = until_it_runs(up, "breaks")
         config_file(up, "breaks").write_text(BROKEN)
         up.says("strategy breaks is broken. Its last good version goes on running.")
         until_it_runs(up, "breaks", version=good["version"])
         up.until(lambda: "breaks is broken" in " ".join(up.beat()["problems"]))
+        told = [up.log, *(trader("status", *form, TRADER_HOME=str(home), **secrets).out for form in ((), ("--json",)))]
+        told.append(str(up.beat()))
         assert up.stop() == 0
+    for text in [*told, up.log]:
+        assert "breaks" in text
+        assert not any(secret in text for secret in secrets.values())
     clock = up.clock
     with RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s) as up:
         up.says("strategy breaks is broken. Its last good version goes on running.")

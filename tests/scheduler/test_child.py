@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -13,12 +14,22 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
+from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy import parse_strategy
 from mcp_server.errors import TraderError
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import Journal
+from mcp_server.storage.slots import SlotBook
+from runner.execute import Decision, Runner
 from runner.scheduler.child import WatchedServer
 from runner.scheduler.connection import Connection
+from runner.server import Address
 from runner.settings import Settings
+from tests.rigs.tool_server import ToolServer
 
 LIMIT_S = 60
+RULES = {"buy": "close > open"}
 OPERATOR = "a-token-of-the-operator"
 
 
@@ -102,3 +113,32 @@ async def test_a_port_in_use_is_named_and_tried_again_until_it_is_free(
             taken.close()
             assert await works(connection)
             assert server.problem is None
+
+
+async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_who_wait_for_it(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "http://127.0.0.1:9/mcp"
+
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[Address]:
+        yield Address(url, None)
+
+    connection = Connection(serving, told=True)
+    at = Home(home)
+    database = Database(at.database)
+    runner = Runner(Settings(home=home), Journal(database, at), SlotBook(database, at), connect=connection.tools)
+    impatient = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "timeout_s": 1, "rules": RULES}, {})
+    with anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.hold)
+            outcome = await runner.decide(Decision(1, impatient, "rules", datetime(2026, 4, 1, tzinfo=UTC)), serving)
+            assert (outcome.status, outcome.own_failure) == (Status.TIMEOUT, None)
+            assert "the tool server could not be reached within 1 s" in (outcome.error or "")
+            assert "cannot be reached" in (connection.problem or "")
+            assert caplog.text.count("cannot be reached") == 1
+            with ToolServer() as up_again:
+                url = up_again.url
+                assert await works(connection)
+                assert connection.problem is None
+                tasks.cancel_scope.cancel()

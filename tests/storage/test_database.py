@@ -13,8 +13,16 @@ from mcp_server.storage.database import Database, migrations
 from mcp_server.storage.home import Home
 
 HOLD = """
-import sys, duckdb
-connection = duckdb.connect(sys.argv[1])
+import sys, time, duckdb
+deadline = time.monotonic() + 10
+while True:
+    try:
+        connection = duckdb.connect(sys.argv[1])
+        break
+    except duckdb.IOException:  # a program has it open for a moment
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(0.005)
 print("held", flush=True)
 sys.stdin.read()
 """
