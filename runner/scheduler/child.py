@@ -25,6 +25,9 @@ MOST_SILENCES = 3
 """So often in a row it may say nothing before it is ended, and another started."""
 
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 30.0
+START_PATIENCE_S = 20.0
+"""So long a first server is tried: the port may still be that of a runner that is ending."""
+
 HEALTHY_S = 60.0
 """A server that has lived so long is started again without a pause."""
 
@@ -69,15 +72,16 @@ class WatchedServer:
         """Keep one server running until this is cancelled.
 
         Raises:
-            Retryable: the first one did not start: its port is taken, say. Later ones are tried again and again.
+            Retryable: for a while none could be started at all: its port is taken, say. Once there was one, it is
+                tried again and again.
         """
-        pause_s = FIRST_PAUSE_S
+        first, pause_s = anyio.current_time(), FIRST_PAUSE_S
         while True:
             began = anyio.current_time()
             try:
                 await self._one()
             except TraderError as error:
-                if not self.starts:
+                if not self.starts and anyio.current_time() - first > START_PATIENCE_S:
                     raise
                 self.problem = str(error)
             if anyio.current_time() - began > HEALTHY_S:

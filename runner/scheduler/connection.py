@@ -44,8 +44,9 @@ class Connection:
                 if self._told and self.problem is None:
                     logger.warning("%s", error)
                 self.problem = str(error)
-            except Exception:  # whatever ends a connection, there will be another
+            except Exception as error:  # whatever ends a connection, there will be another
                 logger.exception("the connection to the tool server")
+                self.problem = f"unexpected {type(error).__name__}; the log says more"
             finally:
                 self._lend_none()
             await anyio.sleep(PAUSE_S)
