@@ -1,8 +1,8 @@
 """The DuckDB file, opened only for as long as one transaction takes, so that any process may use it.
 
 DuckDB locks its file against every other process while it is open for writing. So each transaction opens the file,
-works and closes it (about 40 ms), and waits its turn on a lock. Within this process one lock serialises the opens, and
-writes that wait together share one transaction.
+works and closes it (about 40 ms), and waits its turn: on a lock of this project's programs (`turn`), then on DuckDB's
+own. Within this process one lock serialises the opens, and writes that wait together share one transaction.
 """
 
 import re
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.home import unwritable
+from mcp_server.storage.turn import Turn
 
 if TYPE_CHECKING:
     import duckdb
@@ -55,6 +56,7 @@ class Database:
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
         self._waiting: list[tuple[Work[Any], Future[Any]]] = []
+        self._turn = Turn(path)
 
     @property
     def path(self) -> Path:
@@ -114,7 +116,7 @@ class Database:
             try:
                 self._translated(lambda c: _copied(c, self._path, target), connection)
             finally:
-                connection.close()
+                self._close(connection)
 
     def copied(self, fill: Work[T]) -> tuple["duckdb.DuckDBPyConnection", T]:
         """Give a database in memory that `fill` has filled from this one, and what `fill` returned.
@@ -126,13 +128,15 @@ class Database:
         """
         self.read(_nothing)  # which migrates it where that is needed
         with self._opening:
-            connection = self._patiently(self._attached, None)
+            connection = self._patiently(self._attached, None, read_only=True)
             try:
                 filled = self._translated(fill, connection)
                 connection.execute("DETACH file")
             except BaseException:
                 connection.close()
                 raise
+            finally:
+                self._turn.leave()
             return connection, filled
 
     def _attached(self) -> "duckdb.DuckDBPyConnection":
@@ -154,7 +158,7 @@ class Database:
             try:
                 return self._translated(work, connection)
             finally:
-                connection.close()
+                self._close(connection)
         finally:
             self._opening.release()
 
@@ -166,7 +170,7 @@ class Database:
                     for job in batch:
                         self._alone(connection, *job)
             finally:
-                connection.close()
+                self._close(connection)
         except BaseException as error:  # whatever stopped the one that leads, nobody may wait for ever
             for _, future in batch:
                 if not future.done():
@@ -220,16 +224,46 @@ class Database:
             ) from None
 
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
-        connection = self._patiently(lambda: self._connect(read_only=read_only), most_s)
+        connection = self._patiently(lambda: self._connect(read_only=read_only), most_s, read_only=read_only)
         try:
             self._migrate(connection, read_only=read_only)
         except BaseException:
+            self._close(connection)
+            raise
+        return connection
+
+    def _close(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        try:
             connection.close()
+        finally:
+            self._turn.leave()
+
+    def _in_turn(
+        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], *, read_only: bool
+    ) -> "duckdb.DuckDBPyConnection":
+        """Connect in this program's turn, which ends with `_close`."""
+        if self._prepare is not None:
+            self._prepare()
+            self._prepare = None
+        try:
+            if not self._turn.take():
+                raise _Held(self._path, "another program of Claude Trader is at work in it")
+        except OSError as error:
+            if not read_only:  # where nobody can make a file, nobody writes either
+                raise unwritable(self._path, error) from None
+        try:
+            before = self._turn.written()
+            connection = connect()
+            if before is not None and self._turn.written() != before:
+                connection.close()
+                raise _Held(self._path, "another process wrote it at this very moment")
+        except BaseException:
+            self._turn.leave()
             raise
         return connection
 
     def _patiently(
-        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], most_s: float | None
+        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], most_s: float | None, *, read_only: bool
     ) -> "duckdb.DuckDBPyConnection":
         """Wait for the file where another process holds it."""
         import stamina
@@ -245,10 +279,10 @@ class Database:
 
         try:
             for attempt in stamina.retry_context(
-                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.2, wait_jitter=0.05
+                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.1, wait_jitter=0.05
             ):
                 with attempt:
-                    connection = connect()
+                    connection = self._in_turn(connect, read_only=read_only)
         except _Held:
             if most_s is None:  # who waits less than usual cannot say that it was in vain
                 self._gave_up_at = time.monotonic()
@@ -259,9 +293,6 @@ class Database:
     def _connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         import duckdb
 
-        if self._prepare is not None:
-            self._prepare()
-            self._prepare = None
         try:
             return duckdb.connect(self._path, read_only=read_only, config={"autoinstall_known_extensions": "false"})
         except duckdb.ConnectionException as error:  # this very process has it open in the other mode

@@ -66,11 +66,12 @@ print(began, time.time())
 NOTES = """
 import random, sys, time
 import duckdb
+from filelock import FileLock
 
 def attempt(sql):
     while True:
         try:
-            with duckdb.connect(sys.argv[1]) as connection:
+            with FileLock(sys.argv[1] + ".lock"), duckdb.connect(sys.argv[1]) as connection:
                 return connection.execute(sql)
         except duckdb.IOException:
             time.sleep(random.uniform(0.005, 0.05))
@@ -84,7 +85,7 @@ for number in range(int(sys.argv[2])):
     time.sleep(random.uniform(0.005, 0.02))
 print(began, time.time())
 """
-"""What anyone may do with DuckDB alone: open, write, close, and try again while another has the file.
+"""What a script of one's own may do that takes its turn: open, write, close, and try again while another has the file.
 
 It takes a breath between writes: on a machine busy with other things, one that never lets go can keep the others from
 the file for longer than they are patient."""

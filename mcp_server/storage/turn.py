@@ -1,0 +1,46 @@
+"""Turns at the DuckDB file: of this project's programs one at a time opens it, and none begins with an old header.
+
+DuckDB reads a file's header before it locks the file. Where another process writes in between, it goes on from the old
+header, and its own write then undoes the other's: one commit in some hundred was lost by four processes that wrote as
+fast as they could. So programs of this project take turns by a lock of their own, and look whether a program that knows
+nothing of that, a shell say, has written while they opened the file.
+"""
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+Written = tuple[int, int] | None
+"""When a file was last written, in ns, and its size; None where there is none."""
+
+
+class Turn:
+    """The turn at one file, for one program. Another `Turn` of the same process waits for it, too."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"), thread_local=False)
+
+    def take(self) -> bool:
+        """Take the turn; False where another has it.
+
+        Raises:
+            OSError: the lock's file cannot be made.
+        """
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Let others have their turn."""
+        self._lock.release()
+
+    def written(self) -> Written:
+        """Say when the file was last written. To open it for that would give up DuckDB's lock: it is only looked at."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
