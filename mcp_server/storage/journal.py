@@ -29,6 +29,8 @@ RECENT_RUNS = 100
 COSTS_PATIENCE_S = 2.0
 """Whoever checks a strategy waits no longer to learn what it costs: without that, the rest is as good."""
 
+STRAY = "interrupted: it was under way when this home was copied or restored, and nothing here goes on with it"
+
 _RAN = (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)
 
 __all__ = ["Claimed", "Entry", "Journal", "Run"]
@@ -117,6 +119,16 @@ class Journal:
         if any(True for _ in self._dead()):
             for key in self._database.write(self._end_the_dead):
                 (self._home.running / key).unlink(missing_ok=True)
+
+    def end_strays(self) -> None:
+        """End the rows that are running, they say, and that no process here has ever shown itself for.
+
+        A home that was restored from a backup has them: what ran when it was made, and `running/` is not in it.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; then they are still there to be ended later.
+        """
+        self._database.write(self._end_the_strays)
 
     def entries(
         self,
@@ -214,6 +226,21 @@ class Journal:
                 ],
             )
         return dead
+
+    def _end_the_strays(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        try:
+            here = {file.name for file in self._home.running.iterdir()}
+        except OSError:  # nobody can say who is alive
+            return
+        waiting = self._waiting()
+        rows = connection.execute("SELECT run_key FROM executions WHERE status = ?", [Status.RUNNING]).fetchall()
+        # A process shows itself before its rows are written, and until each has ended or waits in the outbox.
+        strays = [key for (key,) in rows if key.partition(".")[0] not in here and key not in waiting]
+        if strays:
+            connection.execute(
+                "UPDATE executions SET status = ?, error_message = ?, completed_at = ? WHERE list_contains(?, run_key)",
+                [Status.ERROR, STRAY, naive(datetime.now(UTC)), strays],
+            )
 
 
 def _enter_waiting(ended: Mapping[str, Any], connection: "duckdb.DuckDBPyConnection") -> bool:

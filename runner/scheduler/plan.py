@@ -20,6 +20,9 @@ SKIP_GRACE_S = 60
 LEAST_GRACE_S = 5
 """No strategy can ask for less: a claim takes a moment, and then none of its slots would ever run."""
 
+LONGEST_GRACE_S = 10 * 365 * 86_400
+"""What a strategy asks for beyond this is as good as for ever, and time could not be counted so far."""
+
 MOST_GRACE = timedelta(days=1)
 """How late one may be with the policy `run_latest` at most, unless its strategy says; else until the next slot."""
 
@@ -86,7 +89,7 @@ def missed(config: Config, after: datetime, until: datetime, absent: str) -> Seq
 def grace_of(config: Config, slot: datetime) -> timedelta:
     """Say how late the run of a slot may begin."""
     if config.misfire.grace_s is not None:
-        return timedelta(seconds=max(config.misfire.grace_s, LEAST_GRACE_S))
+        return timedelta(seconds=min(max(config.misfire.grace_s, LEAST_GRACE_S), LONGEST_GRACE_S))
     if config.misfire.policy == "skip":
         return timedelta(seconds=SKIP_GRACE_S)
     return min(next_slot(config, slot) - slot, MOST_GRACE)

@@ -101,6 +101,7 @@ class Scheduler:
     grace_s: float = 30.0
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _unkept: dict[int, Callable[[], str | None]] = field(default_factory=dict)
+    _strays_ended: bool = False
     _stopping: bool = False
     _idle: anyio.Event = field(default_factory=anyio.Event)
     _held: str | None = None
@@ -174,6 +175,9 @@ class Scheduler:
             await anyio.to_thread.run_sync(finish)
             self._unkept.pop(execution_id, None)
         await anyio.to_thread.run_sync(self.journal.settle)
+        if not self._strays_ended:
+            await anyio.to_thread.run_sync(self.journal.end_strays)
+            self._strays_ended = True
 
     async def _adopt(self, now: datetime) -> None:
         remembered = await self.slate.remembered() if not self.roster.listed else {}
@@ -304,7 +308,7 @@ class Scheduler:
         broken = [f"{name} is broken: {each.problem}" for name, each in self.roster.listed.items() if each.problem]
         held = [f"No slot is claimed since {self._held_since:%H:%M:%S} UTC: {self._held}"] if self._held else []
         unkept = [f"{len(self._unkept)} outcomes could not be written."] if self._unkept else []
-        return [*held, *unkept, *self.troubles(), *broken]
+        return [*held, *unkept, *self.troubles(), *broken, *self.slate.failed.values()]
 
     async def _end(self, runs: TaskGroup) -> None:
         """Let runs that have begun end within the grace; what has not begun, or does not end, is recorded as that."""

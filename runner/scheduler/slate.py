@@ -45,6 +45,8 @@ class Slate:
         self._folders = folders
         self._standings: dict[str, Standing] | None = None
         self.slated: dict[str, Slated] = {}
+        self.failed: dict[str, str] = {}
+        """Strategies whose slots cannot be told, and why: one of these is no reason to leave out the others."""
         self.started = False
         self.looked_at: datetime | None = None
         """When the folders were last looked at, and all of what they said was taken over."""
@@ -130,10 +132,27 @@ class Slate:
         return Change(name, strategy, standing, [_row(each) for each in passed])
 
     def _place(self, change: Change) -> None:
+        self.failed.pop(change.name, None)
         if change.strategy is None or change.standing is None or change.standing.config is None:
             self.slated.pop(change.name, None)
             return
-        self.slated[change.name] = Slated(change.strategy, change.standing.accounted_until)
+        try:
+            self.slated[change.name] = Slated(change.strategy, change.standing.accounted_until)
+        except Exception as error:
+            self._fail(change.name, error)
+
+    def _account(self, name: str, until: datetime) -> None:
+        try:
+            self.slated[name].account(until)
+        except Exception as error:
+            self._fail(name, error)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        """Leave a strategy out until it is changed."""
+        self.slated.pop(name, None)
+        what = f"{type(error).__name__}: {error}"
+        self.failed[name] = f"{name} is not scheduled: its slots cannot be told ({what}). Change its config.json."
+        logger.error("%s", self.failed[name], exc_info=error)
 
     def next_due(self) -> datetime | None:
         """Give the moment at which the next slot comes due; None: nothing is scheduled."""
@@ -156,7 +175,7 @@ class Slate:
         done = await anyio.to_thread.run_sync(partial(self._book.claim, claims, now))
         for claim in claims:
             name = claim.strategy.name
-            self.slated[name].account(done.behind.get(name, claim.last))
+            self._account(name, done.behind.get(name, claim.last))
         return sorted(done.started, key=lambda each: (each.run.as_of, each.execution_id))
 
     def _claims(self, now: datetime, absent: str) -> list[Claim]:
@@ -164,7 +183,12 @@ class Slate:
         claims = []
         for _, name in due:
             slated = self.slated[name]
-            if (found := plan(slated.strategy.config, slated.accounted_until, now, absent)) is not None:
+            try:
+                found = plan(slated.strategy.config, slated.accounted_until, now, absent)
+            except Exception as error:
+                self._fail(name, error)
+                continue
+            if found is not None:
                 passed = [_row(each) for each in found.passed]
                 claims.append(Claim(slated.strategy, slated.accounted_until, found.run, passed))
         return claims
@@ -175,8 +199,8 @@ class Slate:
         if not astray:
             return
         until = await anyio.to_thread.run_sync(self._book.take_back, now)
-        for name, slated in astray.items():
-            slated.account(until.get(name, now))
+        for name in astray:
+            self._account(name, until.get(name, now))
         logger.warning("the clock was far ahead; the schedule goes on from %s", now)
 
 
