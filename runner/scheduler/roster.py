@@ -3,6 +3,7 @@
 A broken edit changes nothing of what runs: the last good version goes on, and the break is told.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from mcp_server.domain.strategy import Strategy
 from mcp_server.errors import BadInput
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies import StrategyFolders
+
+LATEST_S = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""Files that say to be from a later time are taken for that old; a date cannot say much more."""
+
+logger = logging.getLogger(__name__)
 
 Stamp = tuple[tuple[int, int, int], ...]
 """Of both files: when changed, how large, which one."""
@@ -46,12 +52,11 @@ class Roster:
         changed = sorted(
             name for name in stamps.keys() | self._stamps.keys() if stamps.get(name) != self._stamps.get(name)
         )
+        listed = {name: each for name, each in self.listed.items() if name in stamps}
         for name in changed:
             if name in stamps:
-                self.listed[name] = self._read(name, stamps[name], remembered)
-            else:
-                self.listed.pop(name, None)
-        self._stamps = stamps
+                listed[name] = self._read(name, stamps[name], remembered)
+        self.listed, self._stamps = listed, stamps  # in one step: this is a thread, and others look at it meanwhile
         return changed
 
     def forget(self, name: str) -> None:
@@ -63,10 +68,12 @@ class Roster:
         return {name: stamp for name in own if (stamp := _stamp(self._folder / name)) is not None}
 
     def _read(self, name: str, stamp: Stamp, remembered: Mapping[str, Strategy]) -> Listed:
-        changed_at = datetime.fromtimestamp(max(changed for changed, _, _ in stamp) / 1e9, UTC)
+        changed_at = datetime.fromtimestamp(min(max(changed for changed, _, _ in stamp) / 1e9, LATEST_S), UTC)
         try:
             return Listed(self._folders.read(name), changed_at)
-        except BadInput as error:
+        except Exception as error:
+            if not isinstance(error, BadInput):  # a slip of ours, and no reason to hold up the others
+                logger.exception("reading %s", name)
             before = self.listed.get(name)
             last_good = before.strategy if before else remembered.get(name)
             return Listed(last_good, changed_at, str(error))

@@ -148,6 +148,7 @@ class Scheduler:
                 if now >= next_look or next_look - now > timedelta(seconds=10 * LOOK_EVERY_S):
                     await self._keep_up()
                     await self._adopt(now)
+                    await self.slate.keep()
                     next_look = now + timedelta(seconds=LOOK_EVERY_S)
                 with anyio.CancelScope(shield=True):  # what is claimed must be started, or nobody ends it
                     for claimed in await self.slate.claim(now, self._why_absent(now)):
@@ -295,12 +296,14 @@ class Scheduler:
     async def _beat_for_ever(self) -> None:
         started_at = self.clock.now()
         while True:
-            beat = Beat(os.getpid(), started_at, self.clock.now(), len(self._tasks), tuple(self.problems()))
             try:
+                beat = Beat(os.getpid(), started_at, self.clock.now(), len(self._tasks), tuple(self.problems()))
                 await anyio.to_thread.run_sync(self.heartbeat.write, beat)
+                self.rooms.adjust()
             except TraderError as error:
                 logger.error("%s", error)
-            self.rooms.adjust()
+            except Exception:  # that others do not see how it is must not end it
+                logger.exception("the heartbeat")
             await self.clock.sleep(BEAT_EVERY_S)
 
     def problems(self) -> list[str]:
@@ -308,7 +311,8 @@ class Scheduler:
         broken = [f"{name} is broken: {each.problem}" for name, each in self.roster.listed.items() if each.problem]
         held = [f"No slot is claimed since {self._held_since:%H:%M:%S} UTC: {self._held}"] if self._held else []
         unkept = [f"{len(self._unkept)} outcomes could not be written."] if self._unkept else []
-        return [*held, *unkept, *self.troubles(), *broken, *self.slate.failed.values()]
+        versions = [self.slate.unkept] if self.slate.unkept else []
+        return [*held, *unkept, *self.troubles(), *versions, *broken, *self.slate.failed.values()]
 
     async def _end(self, runs: TaskGroup) -> None:
         """Let runs that have begun end within the grace; what has not begun, or does not end, is recorded as that."""

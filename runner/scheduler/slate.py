@@ -11,6 +11,7 @@ from functools import partial
 import anyio.to_thread
 
 from mcp_server.domain.strategy import Config, Strategy
+from mcp_server.errors import TraderError
 from mcp_server.storage.slots import ASTRAY, Change, Claim, Claimed, SlotBook, SlotRow, Standing
 from mcp_server.storage.strategies import StrategyFolders
 from runner.schedule import due_at, next_slot
@@ -18,6 +19,9 @@ from runner.scheduler.plan import Passed, missed, plan
 from runner.scheduler.roster import Listed
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE = 100
+"""So many strategies are taken over in one transaction: neither a stop nor another program waits for thousands."""
 
 EDITED = "It had not run when the schedule was changed."
 
@@ -45,6 +49,8 @@ class Slate:
         self._folders = folders
         self._standings: dict[str, Standing] | None = None
         self.slated: dict[str, Slated] = {}
+        self._to_keep: dict[str, Strategy] = {}
+        self.unkept: str | None = None
         self.failed: dict[str, str] = {}
         """Strategies whose slots cannot be told, and why: one of these is no reason to leave out the others."""
         self.started = False
@@ -76,7 +82,7 @@ class Slate:
         """Take over strategies that came, changed or went; slots of the schedules that they had are accounted for.
 
         Raises:
-            Retryable, Misconfigured: as `Database.write`; nothing was taken over.
+            Retryable, Misconfigured: as `Database.write`; nothing was taken over, or not all: it may be given again.
         """
         if self._standings is None:
             self._standings = await anyio.to_thread.run_sync(self._book.standings)
@@ -84,14 +90,17 @@ class Slate:
             await anyio.to_thread.run_sync(self._book.take_back, now)
             self._standings = await anyio.to_thread.run_sync(self._book.standings)
         changes = [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
-        if changes:
-            await anyio.to_thread.run_sync(self._write, changes, now)
-        for change in changes:
-            if change.standing is None:
-                self._standings.pop(change.name, None)
-            else:
-                self._standings[change.name] = change.standing
-            self._place(change)
+        for first in range(0, len(changes), AT_ONCE):
+            part = changes[first : first + AT_ONCE]
+            news = [change for change in part if change.standing != self._standings.get(change.name) or change.passed]
+            if news:
+                await anyio.to_thread.run_sync(self._book.change, news, now)
+            for change in part:
+                if change.standing is None:
+                    self._standings.pop(change.name, None)
+                else:
+                    self._standings[change.name] = change.standing
+                self._place(change)
         self.started = True
 
     def gone(self, listed: Iterable[str]) -> list[str]:
@@ -99,11 +108,20 @@ class Slate:
         known = self._standings or {}
         return [name for name in known.keys() - set(listed) if known[name].config is not None]
 
-    def _write(self, changes: Sequence[Change], now: datetime) -> None:
-        for change in changes:
-            if change.strategy is not None and change.standing is not None and change.standing.config is not None:
-                self._folders.versions.copy(change.strategy)
-        self._book.change(changes, now)
+    async def keep(self) -> None:
+        """Keep the versions that may run from now on; where that fails they run all the same, and `unkept` says why."""
+        self.unkept = None
+        while self._to_keep and self.unkept is None:
+            await anyio.to_thread.run_sync(self._keep_some)
+
+    def _keep_some(self) -> None:
+        for name in [*self._to_keep][:AT_ONCE]:
+            try:
+                self._folders.versions.copy(self._to_keep[name])
+            except TraderError as error:  # the folder may only be read, say
+                self.unkept = f"Strategies run as they were last read, but an edit ends what is running: {error}"
+                return
+            del self._to_keep[name]
 
     def _change(self, name: str, listed: Listed | None, now: datetime) -> Change | None:
         """Say what to note of a strategy, or None where nothing is to be noted."""
@@ -135,7 +153,9 @@ class Slate:
         self.failed.pop(change.name, None)
         if change.strategy is None or change.standing is None or change.standing.config is None:
             self.slated.pop(change.name, None)
+            self._to_keep.pop(change.name, None)
             return
+        self._to_keep[change.name] = change.strategy
         try:
             self.slated[change.name] = Slated(change.strategy, change.standing.accounted_until)
         except Exception as error:

@@ -211,17 +211,19 @@ async def test_an_edit_while_the_database_is_held_is_taken_over_after_it(home: P
     assert up.engine.ran == [at("09:00"), at("09:30")]
 
 
-async def test_a_version_that_cannot_be_kept_is_told_and_ends_nothing(home: Path) -> None:
+async def test_a_version_that_cannot_be_kept_is_told_and_runs(home: Path) -> None:
     machine = Machine(home)
     write(home, hourly())
     versions = home / "strategies" / ".versions"
     versions.write_text("in the way")
     async with driven(machine, at("08:59:50")) as up:
         assert "cannot be written" in up.schedulers[0].problems()[0]
+        await up.on(15)
         versions.unlink()
         await up.on(2)
-        await up.on(13)
+        assert up.schedulers[0].problems() == []
     assert up.engine.ran == [at("09:00")]
+    assert (versions / "s" / hourly().version / "config.json").is_file()
 
 
 async def test_two_runners_that_both_see_an_edit_account_for_each_slot_once(home: Path) -> None:
