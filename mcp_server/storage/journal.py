@@ -95,8 +95,11 @@ class Journal:
             return ended, self._try_to_enter(ended)
         except (ValueError, duckdb.Error) as error:
             why = f"its outcome cannot be kept ({type(error).__name__}: {str(error).splitlines()[0][:200]!r})"
-            cost = outcome.cost_usd if outcome.cost_usd is not None and outcome.cost_usd < MOST_COST_USD else None
-            refused = Outcome(Status.ERROR, error=why, tokens_used=outcome.tokens_used, cost_usd=cost)
+            cost = outcome.cost_usd
+            known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
+            refused = Outcome(
+                Status.ERROR, error=why, tokens_used=outcome.tokens_used, cost_usd=cost if known else None
+            )
             ended = ended_run(claimed, refused, completed_at)
             return ended, self._try_to_enter(ended)
 

@@ -1,5 +1,6 @@
 """Decides from a transcript how a claude run ended: what is not proven is never a signal."""
 
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -52,6 +53,8 @@ def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str]
     ending = transcript.ending
     tokens = tokens_used(ending.model_usage) if ending else None
     cost = ending.cost_usd if ending and tokens is not None else None
+    if cost is not None and not (math.isfinite(cost) and cost >= 0):
+        cost = None  # it is no cost, and must not make room in a budget
     return Outcome(
         status=status,
         signal=signal,

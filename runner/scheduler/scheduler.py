@@ -173,7 +173,13 @@ class Scheduler:
     async def _keep_up(self) -> None:
         """Enter what waits, here and in the outbox, and end the rows of runs that were killed."""
         for execution_id, finish in list(self._unkept.items()):
-            await anyio.to_thread.run_sync(finish)
+            try:
+                await anyio.to_thread.run_sync(finish)
+            except TraderError:
+                raise
+            except Exception as error:  # it was told when it happened first; no other slot waits for this one
+                logger.debug("execution %d: %s", execution_id, error)
+                continue
             self._unkept.pop(execution_id, None)
         await anyio.to_thread.run_sync(self.journal.settle)
         if not self._strays_ended:
@@ -260,6 +266,10 @@ class Scheduler:
         except TraderError as error:
             self._unkept[claimed.execution_id] = finish
             waiting = str(error)
+        except Exception as error:  # memory ran out, say: the outcome is still here, and tried again
+            logger.exception("the outcome of a slot of %s", claimed.run.strategy.name)
+            self._unkept[claimed.execution_id] = finish
+            waiting = f"unexpected {type(error).__name__}; the log says more"
         return Ended(claimed, outcome, began, ended_at, waiting)
 
     def _notice_gap(self, now: datetime) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -50,6 +51,11 @@ def _outcome(transcript: Transcript, *, in_time: bool = True) -> Outcome:
 def test_a_run_that_holds_is_a_signal_with_its_tokens_and_cost() -> None:
     outcome = _outcome(_transcript())
     assert (outcome.status, outcome.tokens_used, outcome.cost_usd) == (Status.SUCCESS, 10, Decimal("0.0123"))
+
+
+@pytest.mark.parametrize("cost", [math.nan, math.inf, -0.01])
+def test_a_cost_that_is_none_is_unknown_and_makes_no_room_in_a_budget(cost: float) -> None:
+    assert _outcome(_transcript(replace(GOOD_ENDING, cost_usd=cost))).cost_usd is None
 
 
 @pytest.mark.parametrize(

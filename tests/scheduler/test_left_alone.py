@@ -4,12 +4,16 @@ import json
 import os
 import tarfile
 import time
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
+from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.storage.journal import Claimed, Journal
 from runner.backup import back_up
 from runner.parts import Parts
 from runner.scheduler.roster import Roster
-from tests.scheduler.hand_driven import driven
+from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, claim, hourly, write
 
 NOON = at("12:00:10")
@@ -105,3 +109,42 @@ async def test_a_folder_from_the_far_future_holds_up_no_other(home: Path) -> Non
     async with driven(machine, at("11:30")) as up:
         await up.set(NOON)
     assert machine.slots() == [("abstained", "12:00", "12:00", 1)]
+
+
+async def test_an_outcome_with_a_cost_that_is_no_number_is_an_error_and_ends_nothing(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("10:30"))
+    async with driven(machine, at("11:30")) as up:
+        up.engine.outcome = Outcome(Status.ABSTAINED, error="It says so.", cost_usd=Decimal("NaN"))
+        await up.set(NOON)
+        up.engine.outcome = DECIDED
+        await up.set(at("13:00:10"))
+    assert machine.slots() == [("error", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
+    assert machine.ask("SELECT cost_usd FROM executions ORDER BY id") == [(None,), (Decimal(0),)]
+
+
+class LosingJournal(Journal):
+    """Fails at entering in a way that nobody foresaw, as when memory runs out, as often as it is told."""
+
+    failures = 0
+
+    def finish(
+        self, claimed: Claimed, outcome: Outcome, completed_at: datetime, *, began_at: datetime | None = None
+    ) -> str | None:
+        if self.failures:
+            self.failures -= 1
+            raise MemoryError
+        return super().finish(claimed, outcome, completed_at, began_at=began_at)
+
+
+async def test_an_outcome_that_could_not_be_entered_for_whatever_reason_is_entered_later(home: Path) -> None:
+    machine = Machine(home)
+    machine.journal = journal = LosingJournal(machine.database, machine.home)
+    write(home, hourly(), at("10:30"))
+    async with driven(machine, at("11:30")) as up:
+        journal.failures = 2
+        await up.set(NOON)
+        await up.on(3)
+        await up.on(3)
+        await up.set(at("13:00:10"))
+    assert machine.slots() == [("abstained", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
