@@ -11,7 +11,7 @@ import httpx2
 from anyio.abc import Process
 from pydantic import SecretStr
 
-from mcp_server.errors import TraderError
+from mcp_server.errors import Retryable, TraderError
 from runner.server import Address, local_server
 from runner.settings import Settings
 
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 5.0
 LOOK_S = 10.0
 """How long a server may take to say that it is alive."""
+
+WAIT_S = 60.0
+"""So long a run waits for one that is being started again: it holds a place that others may need."""
 
 MOST_SILENCES = 3
 """So often in a row it may say nothing before it is ended, and another started."""
@@ -53,20 +56,27 @@ class WatchedServer:
     starts: int = 0
     look_every_s: float = LOOK_EVERY_S
     look_s: float = LOOK_S
+    wait_s: float = WAIT_S
     _address: Address | None = None
     _up: anyio.Event = field(default_factory=anyio.Event)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Address]:
-        """Give where the server answers, as soon as it does; the caller bounds how long it waits."""
-        while self._address is None:
-            await self._up.wait()
-        yield self._address
+        """Give where the server answers, as soon as it does.
+
+        Raises:
+            Retryable: it does not, for `wait_s`.
+        """
+        with anyio.move_on_after(self.wait_s):
+            await self.ready()
+        if (address := self._address) is None:
+            raise Retryable(f"There was no tool server for {self.wait_s:.0f} s. {self.problem}")
+        yield address
 
     async def ready(self) -> None:
-        """Wait until the server answers."""
-        async with self.serving():
-            return
+        """Wait until the server answers, for as long as that takes."""
+        while self._address is None:
+            await self._up.wait()
 
     async def keep(self) -> None:
         """Keep one server running until this is cancelled.

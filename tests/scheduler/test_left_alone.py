@@ -8,11 +8,17 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
+import pytest
+
 from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.errors import Retryable
 from mcp_server.storage.journal import Claimed, Journal
 from runner.backup import back_up
 from runner.parts import Parts
+from runner.scheduler.child import WatchedServer
 from runner.scheduler.roster import Roster
+from runner.settings import Settings
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, claim, hourly, write
 
@@ -148,3 +154,10 @@ async def test_an_outcome_that_could_not_be_entered_for_whatever_reason_is_enter
         await up.on(3)
         await up.set(at("13:00:10"))
     assert machine.slots() == [("abstained", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
+
+
+async def test_a_run_does_not_wait_for_ever_for_a_tool_server_that_does_not_come_back(home: Path) -> None:
+    server = WatchedServer(Settings(home=home), wait_s=0.05)
+    with anyio.fail_after(5), pytest.raises(Retryable, match=r"There was no tool server for 0 s.*not started yet"):
+        async with server.serving():
+            pass
