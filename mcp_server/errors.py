@@ -32,6 +32,10 @@ class Retryable(TraderError):
     """It did not work now; the same call may work later."""
 
 
+RETRYABLE = "claude-trader/retryable"
+"""What the `_meta` of a tool's error has as true where the error was a `Retryable`; its text alone would not say."""
+
+
 class UpstreamRejected(TraderError):
     """An outside system refused the request or answered what cannot be used."""
 

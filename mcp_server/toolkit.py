@@ -30,7 +30,7 @@ from pydantic.json_schema import SkipJsonSchema
 from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
 from mcp_server.domain.teaching import validation_lines
 from mcp_server.domain.timeframes import iso, parse_moment
-from mcp_server.errors import BadInput, Retryable, TraderError
+from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
 
 if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
@@ -309,6 +309,9 @@ class StrictTool(Tool):
             if scope.cancelled_caught:
                 raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds. Try again, or ask for less.")
         except TraderError as error:
+            if convert_result and isinstance(error, Retryable):
+                said = TextContent(type="text", text=str(error))
+                return CallToolResult(content=[said], is_error=True, _meta={RETRYABLE: True})
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error

@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import SecretStr
 
-from mcp_server.errors import Retryable, TraderError, UpstreamRejected
+from mcp_server.errors import RETRYABLE, Retryable, TraderError, UpstreamRejected
 from runner.overheard import overhearing
 from runner.settings import CREDENTIALS, Settings
 
@@ -146,6 +146,7 @@ class Tools:
 
         Raises:
             UpstreamRejected: the tool answered with an error; the text is the tool's own.
+            Retryable: so too, and the same call may work later: an exchange is down, say.
         """
         result = await self._called(name, arguments)
         if result.structured_content is None:
@@ -171,7 +172,8 @@ class Tools:
         )
         text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
         if result.is_error:
-            raise UpstreamRejected(text or f"{name} gave no answer")
+            kind = Retryable if (result.meta or {}).get(RETRYABLE) else UpstreamRejected
+            raise kind(text or f"{name} gave no answer")
         return result
 
 

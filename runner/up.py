@@ -93,7 +93,7 @@ class Up:
             if server is not None:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
-            tasks.start_soon(watch, self.clock, server_problem, outage, notices.tell)
+            tasks.start_soon(watch, self.clock, server_problem, outage, notices.tell, self._scheduler.blocked)
             async with anyio.create_task_group() as telling:
                 done = anyio.Event()
                 telling.start_soon(notices.deliver, done)
@@ -115,4 +115,4 @@ class Up:
             async with drawing:
                 await report(self.parts.home, strategy, executed, exchange, serving)
 
-        return Aftermath(self.parts.book, self.parts.strategies, notices.tell, write)
+        return Aftermath(self.parts.book, self.parts.strategies, notices.tell, write, self.parts.settings.exchange)

@@ -18,7 +18,7 @@ BUILT_IN: Mapping[Kind, str] = {
     "budget": "$strategy: the day's budget is spent\n"
     "$spent_usd of $limit_usd US dollars are spent on $day (UTC). No model is asked before the next day.",
     "broken": "$strategy cannot be read\n$error\nclaude-trader strategies check $strategy tells all that is wrong.",
-    "server": "Trouble with the tool server\nSince $since: $problem",
+    "server": "Runs are held up\nSince $since: $problem",
     "test": "Claude Trader\nThis is a test: notifications arrive here.",
 }
 """Kind → title in the first line, body in the others."""

@@ -3,21 +3,34 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 import anyio.to_thread
 
-from mcp_server.domain.outcome import BudgetReached, Outcome, SignalName
+from mcp_server.domain.outcome import BudgetReached, Outcome, SignalName, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal import Claimed
 from mcp_server.storage.slots import SlotBook
 from mcp_server.storage.strategies import StrategyFolders
 from runner.execute import Executed
-from runner.notify.events import Event, broken_edit, budget_reached, run_failed, signal_changed, strategy_paused
+from runner.notify.events import (
+    Event,
+    broken_edit,
+    budget_reached,
+    run_failed,
+    server_trouble,
+    signal_changed,
+    strategy_paused,
+)
 
 logger = logging.getLogger(__name__)
+
+WHILE = timedelta(seconds=60)
+"""An exchange that is back sooner is in the log only, where strategies are due so often that the next slot is near."""
+
+OFTEN = ("1m", "5m", "15m", "30m")
 
 EVERYONE = "all strategies"
 
@@ -68,13 +81,18 @@ class Aftermath:
     folders: StrategyFolders
     tell: Tell = _tell_nobody
     report: Report = _no_report
+    default_exchange: str = "the default exchange"
     _signals: dict[str, str] | None = None
     _reached: set[str] = field(default_factory=set)
+    _down: dict[str, datetime] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     async def follow(self, ended: Ended) -> None:
         """Do what follows the end of one run."""
         _log(ended)
         outcome = ended.outcome
+        if ended.claimed.run.engine == "rules":
+            self._note_exchange(ended)
         if outcome.signal is not None:
             await self._signal(ended, outcome.signal.signal)
         elif outcome.own_failure:
@@ -122,6 +140,21 @@ class Aftermath:
         if was == "active":
             logger.error("strategy %s is paused after %d failures in a row", name, failed)
             self.tell(strategy_paused(ended.strategy, ended.executed, failed))
+
+    def _note_exchange(self, ended: Ended) -> None:
+        """Tell of an exchange on which runs fail for a while, once: no strategy is paused for that."""
+        config, outcome = ended.strategy.config, ended.outcome
+        name = config.exchange or self.default_exchange
+        if outcome.own_failure is False:
+            self._down.pop(name, None)
+            self._told.discard(name)
+        elif outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT):
+            since = self._down.setdefault(name, ended.ended_at)
+            seldom = config.interval not in OFTEN
+            if name not in self._told and (seldom or ended.ended_at - since >= WHILE):
+                self._told.add(name)
+                logger.error("runs on %s have failed since %s: %s", name, f"{since:%H:%M:%S}", outcome.error)
+                self.tell(server_trouble(f"Runs on {name} fail: {outcome.error}", since))
 
     def _budget(self, ended: Ended, reached: BudgetReached) -> None:
         """Tell of a budget that is used up, once a day."""

@@ -292,6 +292,10 @@ class Scheduler:
             return f"The journal could not be written from {self._held_since:%Y-%m-%d %H:%M:%S} UTC on: {self._held}"
         return self._absent
 
+    def blocked(self) -> tuple[str, datetime] | None:
+        """Say why no slot can be claimed, and since when; None: they can be."""
+        return None if self._held is None or self._held_since is None else (self._held, self._held_since)
+
     def _blocked(self, why: str, now: datetime) -> None:
         if self._held is None:
             self._held_since = now

@@ -10,7 +10,7 @@ import anyio
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy import Strategy
 from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
-from mcp_server.errors import TraderError
+from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.slots import Claimed
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT, PREPARE_S, Decision, Runner, Serving
@@ -56,7 +56,8 @@ class SlotRun:
             return Outcome(Status.ERROR, error=why, not_its_own=True, **NOTHING_SPENT)
         async with self.room():
             outcome = may_not_begin() or await self.runner.decide(what, self.serving)
-        self.outage.note(outcome, self.clock.now())
+        if outcome.trace is not None:  # else it did not come so far: the tool server or the journal failed, not Claude
+            self.outage.note(outcome, self.clock.now())
         return outcome
 
     async def _gate(self, what: Decision) -> Outcome | None:
@@ -71,7 +72,8 @@ class SlotRun:
             why = "The tool server or the exchange did not answer in time; Claude was not asked."
             return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
         except TraderError as error:
-            return Outcome(Status.ERROR, error=f"Claude was not asked: {error}", **NOTHING_SPENT)
+            why, down = f"Claude was not asked: {error}", isinstance(error, Retryable)
+            return Outcome(Status.ERROR, error=why, not_its_own=down, **NOTHING_SPENT)
 
     async def _woken(self, tools: Tools, what: Decision) -> Outcome | None:
         strategy = what.strategy

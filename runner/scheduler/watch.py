@@ -13,7 +13,18 @@ WHILE = timedelta(seconds=60)
 """What mends itself sooner is in the log only."""
 
 
-async def watch(clock: Clock, server_problem: Callable[[], str | None], outage: Outage, tell: Tell) -> None:
+def _never() -> tuple[str, datetime] | None:
+    """Say that nothing keeps slots from being claimed."""
+    return None
+
+
+async def watch(
+    clock: Clock,
+    server_problem: Callable[[], str | None],
+    outage: Outage,
+    tell: Tell,
+    blocked: Callable[[], tuple[str, datetime] | None] = _never,
+) -> None:
     """Look again and again; each trouble is told once, with the moment at which it began."""
     down_since: datetime | None = None
     while True:
@@ -23,4 +34,6 @@ async def watch(clock: Clock, server_problem: Callable[[], str | None], outage: 
             tell(server_trouble(problem, down_since))
         if outage.since is not None and now - outage.since > WHILE:
             tell(server_trouble(f"Claude cannot be asked: {outage.why}", outage.since))
+        if (said := blocked()) is not None and now - said[1] > WHILE:
+            tell(server_trouble(f"No slot is claimed: {said[0]}", said[1]))
         await clock.sleep(LOOK_EVERY_S)

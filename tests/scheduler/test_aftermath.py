@@ -1,5 +1,6 @@
 """What follows a run: a notice of what changed or failed, once; a report of a signal; a pause after failures."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,9 +20,10 @@ from runner.scheduler.aftermath import Aftermath, Ended
 from runner.scheduler.outage import Outage
 from runner.scheduler.watch import watch
 from tests.rigs.hand_clock import HandClock
-from tests.scheduler.hand_driven import driven
-from tests.scheduler.slot_homes import Machine, at, hourly, write
+from tests.scheduler.hand_driven import DECIDED, driven
+from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 
+DOWN = Outcome(Status.ERROR, error="'kraken' is not available at the moment.", not_its_own=True, **NOTHING_SPENT)
 FAILED = Outcome(Status.ERROR, error="The exchange is down.", **NOTHING_SPENT)
 ABROAD = Outcome(Status.ERROR, error="Claude's API answered 529.", not_its_own=True, **NOTHING_SPENT)
 
@@ -107,7 +109,8 @@ async def test_after_failures_in_a_row_it_is_paused_and_told_and_counts_anew_onc
     assert runs.machine.folders.read("s").config.status == "active", "a success between, and what is not its own"
     await runs.run(FAILED)
     assert runs.machine.folders.read("s").config.status == "paused"
-    assert runs.kinds() == [*["failure"] * 5, "paused"], "a failure that is not its own is told elsewhere"
+    kinds = [kind for kind in runs.kinds() if kind != "server"]
+    assert kinds == [*["failure"] * 5, "paused"], "a failure that is not its own is told elsewhere"
     assert runs.told[-1].fields["failures"] == "3"
     runs.machine.adopt(runs.what, at(f"{runs.hour:02}:30"))
     await runs.run(FAILED)
@@ -179,3 +182,35 @@ async def test_trouble_that_lasts_is_told_once_with_its_beginning_and_what_mends
         await on(10)
         assert told == []
         group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("interval", "at_once"), [("1h", True), ("1m", False)])
+async def test_an_exchange_that_is_down_is_told_once_and_again_when_it_was_back(
+    home: Path, interval: str, *, at_once: bool
+) -> None:
+    machine = Machine(home)
+    write(home, strategy(interval=interval))
+    told: list[Event] = []
+    async with driven(machine, at("00:59:50")) as up:
+        (scheduler,) = up.schedulers
+        scheduler.aftermath.tell = told.append
+        for down in (True, True, True, False, True, True, True):
+            up.engine.outcome = DOWN if down else DECIDED
+            await up.on(65)
+            if len(up.engine.ran) == 1:
+                assert bool(told) is at_once
+            if at_once:
+                await up.set(up.clock.now() + timedelta(minutes=58, seconds=54))
+    assert [event.kind for event in told] == ["server", "server"]
+    assert told[0].fields["problem"] == "Runs on the default exchange fail: 'kraken' is not available at the moment."
+    assert json.loads((home / "strategies" / "s" / "config.json").read_text()).get("status", "active") == "active"
+
+
+async def test_a_journal_that_cannot_be_written_for_a_while_is_told_of() -> None:
+    clock, told = HandClock(at("12:00")), list[Event]()
+    since = at("11:58:30")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch, clock, lambda: None, Outage(), told.append, lambda: ("The disk is full.", since))
+        await clock.until_asleep(1)
+        tasks.cancel_scope.cancel()
+    assert told[0].fields == {"problem": "No slot is claimed: The disk is full.", "since": "2026-01-05T11:58Z"}

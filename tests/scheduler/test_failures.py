@@ -9,7 +9,7 @@ import pytest
 
 from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Fail, ScriptedMessagesApi, Step
-from tests.rigs.stand_in_exchange import StandInExchange
+from tests.rigs.stand_in_exchange import Faults, StandInExchange
 from tests.runner.claude_runs import KEY, script, strategy
 
 OPERATOR = "a-token-of-the-operator"
@@ -90,6 +90,18 @@ def test_a_strategy_is_paused_after_failures_in_a_row_and_counts_from_zero_when_
     rig.up.until(lambda: rig.config("fails")["status"] == "paused")
     assert len([row for row in rig.rows("fails", "error") if row["id"] > last["id"]]) >= 3
     assert rig.up.log.count("strategy fails is paused after 3 failures in a row") == 2
+
+
+def test_an_exchange_that_is_down_pauses_no_strategy_and_is_told_of(rig: Rig) -> None:
+    rig.exchange.faults = Faults(status=503)
+    write_strategy(rig.up.home, "waits", exchange="kraken", trading_pair="BTC/USD", max_failures=2)
+    failed = rig.until("waits", "error", 4)
+    assert {row["own_failure"] for row in failed} == {None}
+    assert rig.config("waits").get("status", "active") == "active"
+    rig.up.until(lambda: "runs on kraken have failed since" in rig.up.log)
+    rig.exchange.heal()
+    rig.up.until(lambda: [row for row in rig.rows("waits") if row["own_failure"] is False])
+    edit(rig.up.home, "waits", status="stopped")
 
 
 def test_an_outage_of_claude_backs_off_pauses_nobody_and_ends_by_itself(rig: Rig) -> None:
