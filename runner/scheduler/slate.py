@@ -1,14 +1,15 @@
 """The slate: what is scheduled, and up to when each strategy's slots are accounted for.
 
-The database is written in threads; this object is touched by the scheduler's task alone.
+The database is written in threads; this object is changed by the scheduler's task alone.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 import anyio.to_thread
+from pydantic import ValidationError
 
 from mcp_server.domain.strategy import Config, Strategy
 from mcp_server.errors import TraderError
@@ -89,7 +90,7 @@ class Slate:
         if not self.started and any(each.accounted_until - now > ASTRAY for each in self._standings.values()):
             await anyio.to_thread.run_sync(self._book.take_back, now)
             self._standings = await anyio.to_thread.run_sync(self._book.standings)
-        changes = [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
+        changes = await anyio.to_thread.run_sync(self._changes, [*changed], now)
         for first in range(0, len(changes), AT_ONCE):
             part = changes[first : first + AT_ONCE]
             news = [change for change in part if change.standing != self._standings.get(change.name) or change.passed]
@@ -123,6 +124,10 @@ class Slate:
                 return
             del self._to_keep[name]
 
+    def _changes(self, changed: Sequence[tuple[str, Listed | None]], now: datetime) -> list[Change]:
+        """Say what to note, in a thread: to count the slots of a cron that was missed for years takes a while."""
+        return [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
+
     def _change(self, name: str, listed: Listed | None, now: datetime) -> Change | None:
         """Say what to note of a strategy, or None where nothing is to be noted."""
         known = (self._standings or {}).get(name)
@@ -136,11 +141,12 @@ class Slate:
         if until - now > ASTRAY:
             until = now
         config = known.config if known else None
+        before = None if config is None else _read(name, config)
         passed: Sequence[Passed] = []
         since = known.since if known else now
         active = strategy.config.status == "active"
-        if config is not None and (not active or not _same_schedule(Config.model_validate(config), strategy.config)):
-            passed = missed(Config.model_validate(config), until, max(until, changed_at), EDITED)
+        if before is not None and (not active or not _same_schedule(before, strategy.config)):
+            passed = missed(before, until, max(until, changed_at), EDITED)
             until = max(until, changed_at)
         elif config is None:
             until = since = max(until, changed_at) if known else now
@@ -189,7 +195,11 @@ class Slate:
             Retryable, Misconfigured: as `Database.write`; no slot was claimed, and each is still due.
         """
         await self._set_right(now)
-        claims = self._claims(now, absent)
+        if not any(slated.due <= now for slated in self.slated.values()):
+            return []
+        claims, failed = await anyio.to_thread.run_sync(self._claims, now, absent)
+        for name, error in failed.items():
+            self._fail(name, error)
         if not claims:
             return []
         done = await anyio.to_thread.run_sync(partial(self._book.claim, claims, now))
@@ -198,20 +208,21 @@ class Slate:
             self._account(name, done.behind.get(name, claim.last))
         return sorted(done.started, key=lambda each: (each.run.as_of, each.execution_id))
 
-    def _claims(self, now: datetime, absent: str) -> list[Claim]:
+    def _claims(self, now: datetime, absent: str) -> tuple[list[Claim], dict[str, Exception]]:
+        """Plan what is due, in a thread; give the claims, and what kept a strategy's slots from being told."""
         due = sorted((slated.due, name) for name, slated in self.slated.items() if slated.due <= now)
-        claims = []
+        claims, failed = list[Claim](), dict[str, Exception]()
         for _, name in due:
             slated = self.slated[name]
             try:
                 found = plan(slated.strategy.config, slated.accounted_until, now, absent)
             except Exception as error:
-                self._fail(name, error)
+                failed[name] = error
                 continue
             if found is not None:
                 passed = [_row(each) for each in found.passed]
                 claims.append(Claim(slated.strategy, slated.accounted_until, found.run, passed))
-        return claims
+        return claims, failed
 
     async def _set_right(self, now: datetime) -> None:
         """Go on from the present after a clock that was far ahead: what it called missed is still to come."""
@@ -222,6 +233,15 @@ class Slate:
         for name in astray:
             self._account(name, until.get(name, now))
         logger.warning("the clock was far ahead; the schedule goes on from %s", now)
+
+
+def _read(name: str, config: Mapping[str, object]) -> Config | None:
+    """Read what was noted of a schedule; None where an older version noted what this one refuses."""
+    try:
+        return Config.model_validate(config)
+    except ValidationError:
+        logger.warning("the schedule that was noted of %s cannot be read: its slots go on by the present one", name)
+        return None
 
 
 def _same_schedule(one: Config, other: Config) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 import tarfile
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from runner.scheduler.child import WatchedServer
 from runner.scheduler.roster import Roster
 from runner.settings import Settings
 from tests.scheduler.hand_driven import DECIDED, driven
-from tests.scheduler.slot_homes import Machine, at, claim, hourly, write
+from tests.scheduler.slot_homes import Machine, at, claim, hourly, strategy, write
 
 NOON = at("12:00:10")
 
@@ -161,3 +161,37 @@ async def test_a_run_does_not_wait_for_ever_for_a_tool_server_that_does_not_come
     with anyio.fail_after(5), pytest.raises(Retryable, match=r"There was no tool server for 0 s.*not started yet"):
         async with server.serving():
             pass
+
+
+async def test_a_schedule_that_an_older_version_noted_and_this_one_refuses_goes_on_by_the_present_one(
+    home: Path,
+) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("10:30"))
+    machine.adopt(hourly(), at("10:30"))
+    said = json.dumps({**hourly().config_json(), "interval": "45m", "retired": True})
+    machine.database.write(lambda c: c.execute("UPDATE strategies SET scheduled_config = ?", [said]))
+    async with driven(machine, NOON) as up:
+        assert up.schedulers[0].problems() == []
+    assert machine.slots() == [("missed", "11:00", "11:00", 1), ("abstained", "12:00", "12:00", 1)]
+
+
+async def test_months_of_a_cron_that_were_missed_are_counted_while_all_else_goes_on(home: Path) -> None:
+    machine = Machine(home)
+    write(home, strategy(cron="* * * * *"), at("10:30"))
+    machine.adopt(strategy(cron="* * * * *"), at("10:30") - timedelta(days=60))
+    longest, before = 0.0, time.monotonic()
+    async with anyio.create_task_group() as tasks:
+
+        async def tick() -> None:
+            nonlocal longest, before
+            while True:
+                longest, before = max(longest, time.monotonic() - before), time.monotonic()
+                await anyio.sleep(0.05)
+
+        tasks.start_soon(tick)
+        async with driven(machine, NOON):
+            pass
+        tasks.cancel_scope.cancel()
+    assert longest < 1
+    assert machine.slots()[0][3] == 60 * 1440 + 90 - 19 - 1
