@@ -158,6 +158,17 @@ def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow],
     return dict(rows)
 
 
+def end_unclaimed(connection: "duckdb.DuckDBPyConnection", keys: Sequence[str], now: datetime) -> None:
+    """End the rows of a claim that was written and yet failed: they never ran."""
+    connection.execute(
+        "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, tokens_used = 0, cost_usd = 0 "
+        "WHERE list_contains(?, run_key) AND status = ?",
+        [Status.MISSED, UNCLAIMED, naive(now), [*keys], Status.RUNNING],
+    )
+
+
+UNCLAIMED = "The journal failed as this slot was claimed, and it did not run. Look whether the disk is full."
+
 _TIMES = ("scheduled_at", "scheduled_until", "as_of", "completed_at")
 
 

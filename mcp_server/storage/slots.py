@@ -117,6 +117,9 @@ class SlotBook:
     home: Home
     _presence: Presence | None = None
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
+    _doubtful: list[str] = field(default_factory=list)
+    """Keys of rows that a claim was to write. Where it failed they may be there all the same: a disk that is full at
+    the end of a commit does that. Nobody would run or end them, and every later slot would be an overlap."""
 
     def open(self) -> None:
         """Show other processes that this runner is alive.
@@ -185,7 +188,15 @@ class SlotBook:
         Raises:
             Retryable, Misconfigured: as `Database.write`; then no slot was claimed.
         """
-        return self.database.write(lambda connection: self._claim(connection, claims, now))
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> Claims:
+            if self._doubtful:
+                slot_rows.end_unclaimed(connection, self._doubtful, now)
+            return self._claim(connection, claims, now)
+
+        done = self.database.write(work)
+        self._doubtful.clear()
+        return done
 
     def _claim(self, connection: "duckdb.DuckDBPyConnection", claims: Sequence[Claim], now: datetime) -> Claims:
         first, last = min(claim.first for claim in claims), max(claim.last for claim in claims)
@@ -284,7 +295,9 @@ class SlotBook:
 
     def _key(self) -> str:
         assert self._presence is not None  # noqa: S101 (claims come between open and close)
-        return f"{self._presence.path.name}.{next(self._numbers)}"
+        key = f"{self._presence.path.name}.{next(self._numbers)}"
+        self._doubtful.append(key)
+        return key
 
 
 def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:

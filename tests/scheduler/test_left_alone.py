@@ -13,7 +13,9 @@ import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
+from mcp_server.storage.database import Database, T, Work
 from mcp_server.storage.journal import Claimed, Journal
+from mcp_server.storage.slots import Claims
 from runner.backup import back_up
 from runner.parts import Parts
 from runner.scheduler.child import WatchedServer
@@ -195,3 +197,31 @@ async def test_months_of_a_cron_that_were_missed_are_counted_while_all_else_goes
         tasks.cancel_scope.cancel()
     assert longest < 1
     assert machine.slots()[0][3] == 60 * 1440 + 90 - 19 - 1
+
+
+class FailingAfterwards(Database):
+    """Fails once a transaction is on the disk, as often as it is told: so does a checkpoint on a full disk."""
+
+    failures = 0
+
+    def write(self, work: Work[T]) -> T:
+        done = super().write(work)
+        if self.failures and isinstance(done, Claims):
+            self.failures -= 1
+            raise Retryable("The database could not be used.")
+        return done
+
+
+async def test_a_claim_that_failed_and_yet_was_written_leaves_no_slot_running(home: Path) -> None:
+    machine = Machine(home)
+    database = FailingAfterwards(machine.home.database, prepare=machine.home.prepare)
+    machine.database = database
+    machine.journal = Journal(database, machine.home)
+    write(home, hourly(), at("10:30"))
+    async with driven(machine, at("11:30")) as up:
+        database.failures = 1
+        await up.set(NOON)
+        await up.on(3)
+        await up.set(at("13:00:10"))
+    assert machine.slots() == [("missed", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
+    assert "did not run" in (machine.reasons()[0] or "")
