@@ -103,7 +103,7 @@ class Journal:
             ended = ended_run(claimed, outcome, completed_at)
             return ended, self._try_to_enter(ended)
         except (ValueError, duckdb.Error) as error:
-            why = f"its outcome cannot be kept ({type(error).__name__}: {str(error).splitlines()[0][:200]!r})"
+            why = _refusal(error)
             cost = outcome.cost_usd
             known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
             refused = Outcome(
@@ -126,11 +126,22 @@ class Journal:
             Retryable, Misconfigured: as `Database.write`; then everything is still there to be settled later.
         """
         for name, ended in list(self._outbox):
-            if self._database.write(partial(_enter_waiting, ended)):
+            if self._entered_late(ended):
                 self._outbox.remove(name)
         if any(True for _ in self._dead()):
             for key in self._database.write(self._end_the_dead):
                 (self._home.running / key).unlink(missing_ok=True)
+
+    def _entered_late(self, ended: Mapping[str, Any]) -> bool:
+        """Enter what waits, or an error in its place where it cannot be kept as it is: no slot may wait for that."""
+        import duckdb
+
+        try:
+            return self._database.write(partial(_enter_waiting, ended))
+        except (ValueError, duckdb.Error) as error:
+            gone = {"status": str(Status.ERROR), "error": _refusal(error), "signal": None, "trace": None, "model": None}
+            spent = {"tokens_used": None, "cost_usd": None, "own_failure": True}  # unknown counts as the most it may be
+            return self._database.write(partial(_enter_waiting, {**ended, **gone, **spent}))
 
     def end_strays(self) -> None:
         """End the rows that are running, they say, and that no process here has ever shown itself for.
@@ -258,6 +269,11 @@ class Journal:
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? WHERE list_contains(?, run_key)",
                 [Status.ERROR, STRAY, naive(datetime.now(UTC)), strays],
             )
+
+
+def _refusal(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return f"its outcome cannot be kept ({type(error).__name__}: {first[:200]!r})"
 
 
 def _enter_waiting(ended: Mapping[str, Any], connection: "duckdb.DuckDBPyConnection") -> bool:

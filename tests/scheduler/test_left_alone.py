@@ -11,18 +11,20 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database, T, Work
 from mcp_server.storage.journal import Claimed, Journal
 from mcp_server.storage.slots import Claims
 from runner.backup import back_up
+from runner.execute import NOTHING_SPENT
 from runner.parts import Parts
 from runner.scheduler.child import WatchedServer
 from runner.scheduler.roster import Roster
 from runner.settings import Settings
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, claim, hourly, strategy, write
+from tests.storage.test_database import held_by_a_shell
 
 NOON = at("12:00:10")
 
@@ -225,3 +227,19 @@ async def test_a_claim_that_failed_and_yet_was_written_leaves_no_slot_running(ho
         await up.set(at("13:00:10"))
     assert machine.slots() == [("missed", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
     assert "did not run" in (machine.reasons()[0] or "")
+
+
+async def test_what_waits_and_cannot_be_kept_as_it_is_holds_up_no_slot(home: Path) -> None:
+    machine = Machine(home, patience_s=0.05)
+    write(home, hourly(), at("10:30"))
+    machine.book.open()
+    machine.adopt(hourly(), at("10:30"))
+    (claimed,) = machine.book.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
+    odd = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "half a character: \ud83d"), **NOTHING_SPENT)
+    with held_by_a_shell(machine.home.database):
+        assert machine.journal.finish(claimed, odd, at("11:00:06")) is not None
+    machine.book.close(forget=True)
+    async with driven(machine, NOON) as up:
+        assert up.schedulers[0].problems() == []
+    assert machine.slots() == [("error", "11:00", "11:00", 1), ("abstained", "12:00", "12:00", 1)]
+    assert "cannot be kept" in (machine.reasons()[0] or "")
