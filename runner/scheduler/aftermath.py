@@ -32,6 +32,8 @@ WHILE = timedelta(seconds=60)
 
 OFTEN = ("1m", "5m", "15m", "30m")
 
+STOPPED = "interrupted: the runner was stopped before the run could end"
+
 EVERYONE = "all strategies"
 
 
@@ -148,7 +150,7 @@ class Aftermath:
         if outcome.own_failure is False:
             self._down.pop(name, None)
             self._told.discard(name)
-        elif outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT):
+        elif outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT) and outcome.error != STOPPED:
             since = self._down.setdefault(name, ended.ended_at)
             seldom = config.interval not in OFTEN
             if name not in self._told and (seldom or ended.ended_at - since >= WHILE):

@@ -24,7 +24,7 @@ from mcp_server.storage.slots import Claimed, SlotBook
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT
 from runner.schedule import due_at
-from runner.scheduler.aftermath import Aftermath, Ended
+from runner.scheduler.aftermath import STOPPED, Aftermath, Ended
 from runner.scheduler.plan import grace_of
 from runner.scheduler.rooms import Rooms
 from runner.scheduler.roster import Roster
@@ -46,7 +46,6 @@ BEAT_EVERY_S = 5.0
 RETRY_S = 1.0
 """How long is waited after the database could not be used."""
 
-STOPPED = "interrupted: the runner was stopped before the run could end"
 BUSY = "The runner was busy at the time."
 NOT_BEGUN = "The runner was stopped before the run could begin."
 AFTER_S = 30.0

@@ -16,7 +16,7 @@ from mcp_server.domain.strategy import Strategy
 from mcp_server.storage.slots import Claim
 from runner.execute import NOTHING_SPENT, Executed
 from runner.notify.events import Event
-from runner.scheduler.aftermath import Aftermath, Ended
+from runner.scheduler.aftermath import STOPPED, Aftermath, Ended
 from runner.scheduler.outage import Outage
 from runner.scheduler.watch import watch
 from tests.rigs.hand_clock import HandClock
@@ -214,3 +214,9 @@ async def test_a_journal_that_cannot_be_written_for_a_while_is_told_of() -> None
         await clock.until_asleep(1)
         tasks.cancel_scope.cancel()
     assert told[0].fields == {"problem": "No slot is claimed: The disk is full.", "since": "2026-01-05T11:58Z"}
+
+
+async def test_a_run_that_a_stop_ended_says_nothing_of_its_exchange(follow: Callable[..., Followed]) -> None:
+    runs = follow()
+    await runs.run(Outcome(Status.ERROR, error=STOPPED, not_its_own=True, **NOTHING_SPENT))
+    assert runs.told == []
