@@ -4,7 +4,6 @@ One task looks at the clock and claims; each claimed slot is a task of its own; 
 others' claims. Whatever fails, the slots are accounted for: by this process, or by the next one.
 """
 
-import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -50,6 +49,9 @@ BUSY = "The runner was busy at the time."
 NOT_BEGUN = "The runner was stopped before the run could begin."
 AFTER_S = 30.0
 """How long a report and notices may take after a run."""
+
+ENTER_S = 1.5
+"""How long is tried, at the end, to enter what waits in the outbox; the next program that comes enters it, too."""
 
 CLOSING_S = 8.0
 """How long recording may take after the grace is over."""
@@ -343,8 +345,17 @@ class Scheduler:
             with anyio.move_on_after(CLOSING_S):
                 await self._idle.wait()
         runs.cancel_scope.cancel()
-        with contextlib.suppress(TraderError):
+        with anyio.move_on_after(ENTER_S):
+            while not await self._kept_up():  # noqa: ASYNC110 (nothing tells when a journal is let go)
+                await anyio.sleep(RETRY_S / 4)
+
+    async def _kept_up(self) -> bool:
+        """Enter what waits; False where the journal is still in use."""
+        try:
             await self._keep_up()
+        except TraderError:
+            return False
+        return True
 
 
 def _interrupted(claimed: Claimed) -> Outcome:

@@ -61,6 +61,8 @@ class Writer(threading.Thread):
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
+                    if not line.endswith("\n"):
+                        break  # it was killed in the midst of it
                     word, number, version = line.split()
                     if word == "wrote":
                         self.told.add(version)

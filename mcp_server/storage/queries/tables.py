@@ -51,6 +51,7 @@ TABLES: Mapping[str, Described] = {
             "tokens_used": "tokens; null is unknown",
             "cost_usd": "US dollars; null is unknown, 0 is free",
             "reserved_usd": "the most it might cost; counts as spent where cost_usd is null",
+            "reserved_at": "when that was allowed: its cost counts on that day",
             "own_failure": "true: a failure that counts against the strategy",
             "trace": "JSON: sub-agents with their tool calls and results, or the rules' conditions",
         },
