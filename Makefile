@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark crash load soak memory image live answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test lint types check benchmark crash load soak memory image steps live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ memory: $(VENV)/dev.stamp  ## what the container's processes take at rest and wi
 
 image: $(VENV)/dev.stamp  ## build the Dockerfile without Docker, in Debian folders, and try it: root, debootstrap
 	$(BIN)/python -m tests.deploy.image none
+
+steps: $(VENV)/dev.stamp  ## the build stage's steps of the Dockerfile, with a virtual environment instead of an image
+	$(BIN)/python -m tests.deploy.image plain
 
 live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live

@@ -10,7 +10,10 @@ from pathlib import Path
 USER_ID = 10_001
 """The user `trader` of the image."""
 
-DEFAULT = ("up", "--host", "0.0.0.0", "--port", "8000", "--grace", "40")  # noqa: S104 (the container's own address; up wants a token)
+DEFAULT = (
+    *("up", "--host", "0.0.0.0", "--port", "8000"),  # noqa: S104 (the container's own address; up wants a token)
+    *("--metrics-port", "9091", "--grace", "40"),
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ from mcp_server.domain.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
 from runner.clock import Clock, SystemClock
 from runner.execute import Executed, Runner, Serving
+from runner.metrics import Figures, tell
 from runner.notify.notices import Notices
 from runner.parts import Parts
 from runner.report import report
@@ -40,6 +41,7 @@ class Up:
         port: its port; 0 takes a free one.
         clock: the only one that slots go by.
         grace_s: how long runs may go on after a stop.
+        metrics_port: where `/metrics` is told, on the same address; None: nowhere.
     """
 
     parts: Parts
@@ -47,6 +49,7 @@ class Up:
     port: int = 0
     clock: Clock = field(default_factory=SystemClock)
     grace_s: float = 30.0
+    metrics_port: int | None = None
     _scheduler: Scheduler | None = None
 
     def hurry(self) -> None:
@@ -70,12 +73,13 @@ class Up:
         if server is not None:
             server.on_change = connection.lose
         rooms = Rooms(settings.exchange, settings.max_claude_runs)
+        figures = Figures()
         notices = Notices(self.parts.home, settings.notify, clock=self.clock.now)
 
         def server_problem() -> str | None:
             return (server or connection).problem
 
-        self._scheduler = Scheduler(
+        self._scheduler = scheduler = Scheduler(
             clock=self.clock,
             journal=self.parts.journal,
             book=self.parts.book,
@@ -83,13 +87,20 @@ class Up:
             slate=Slate(self.parts.book, self.parts.strategies),
             run=self._slot_run(serving, connection, rooms, outage),
             rooms=rooms,
-            aftermath=self._aftermath(notices, serving),
+            aftermath=self._aftermath(notices, serving, figures),
             heartbeat=Heartbeat(self.parts.home.heartbeat),
             troubles=lambda: [*filter(None, [server_problem()]), *notices.problems()],
             ready=connection.ready if server is None else server.ready,
             grace_s=self.grace_s,
         )
+        figures.gauges = {
+            "running": lambda: scheduler.running,
+            "scheduled": lambda: len(scheduler.slate.slated),
+            "problems": lambda: len(scheduler.problems()),
+        }
         async with anyio.create_task_group() as tasks:
+            if self.metrics_port is not None:
+                tasks.start_soon(tell, figures, self.host, self.metrics_port)
             if server is not None:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
@@ -107,7 +118,7 @@ class Up:
         runner = Runner(parts.settings, parts.journal, parts.book, clock=self.clock, connect=connection.tools)
         return SlotRun(runner, self.clock, serving, rooms.agent, outage)
 
-    def _aftermath(self, notices: Notices, serving: Serving) -> Aftermath:
+    def _aftermath(self, notices: Notices, serving: Serving, figures: Figures) -> Aftermath:
         drawing = anyio.CapacityLimiter(1)
 
         async def write(strategy: Strategy, executed: Executed) -> None:
@@ -115,4 +126,5 @@ class Up:
             async with drawing:
                 await report(self.parts.home, strategy, executed, exchange, serving)
 
-        return Aftermath(self.parts.book, self.parts.strategies, notices.tell, write, self.parts.settings.exchange)
+        default = self.parts.settings.exchange
+        return Aftermath(self.parts.book, self.parts.strategies, notices.tell, write, default, figures.note)

@@ -20,6 +20,9 @@ def up(
     grace: Annotated[
         float, typer.Option(min=0, max=3600, help="Seconds that runs may go on after Ctrl-C or SIGTERM.")
     ] = 30.0,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Tell figures at /metrics of this port; needs no token.")
+    ] = None,
 ) -> None:
     """Run every active strategy of the home when it comes due, and serve the tools over HTTP, until Ctrl-C or SIGTERM.
 
@@ -36,7 +39,7 @@ def up(
     parts.home.prepare()
     start_logging(parts.settings.secrets())
     try:
-        anyio.run(until_stopped, Up(parts, host, port, grace_s=grace))
+        anyio.run(until_stopped, Up(parts, host, port, grace_s=grace, metrics_port=metrics_port))
     except BaseExceptionGroup as errors:
         raise root(errors) from None
 

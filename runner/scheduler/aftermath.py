@@ -24,6 +24,7 @@ from runner.notify.events import (
     signal_changed,
     strategy_paused,
 )
+from runner.schedule import due_at
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,14 @@ Report = Callable[[Strategy, Executed], Awaitable[object]]
 """Writes the analysis of a run that gave a signal."""
 
 
+Count = Callable[[str, float | None], object]
+"""Takes how a slot ended, and how many seconds late its run began; None: it did not."""
+
+
+def _count_nothing(_outcome: str, _late_s: float | None) -> None:
+    """Count nothing."""
+
+
 async def _no_report(_strategy: Strategy, _executed: Executed) -> None:
     """Write none."""
 
@@ -84,6 +93,7 @@ class Aftermath:
     tell: Tell = _tell_nobody
     report: Report = _no_report
     default_exchange: str = "the default exchange"
+    count: Count = _count_nothing
     _signals: dict[str, str] | None = None
     _reached: set[str] = field(default_factory=set)
     _down: dict[str, datetime] = field(default_factory=dict)
@@ -93,6 +103,8 @@ class Aftermath:
         """Do what follows the end of one run."""
         _log(ended)
         outcome = ended.outcome
+        due = due_at(ended.strategy.config, ended.claimed.run.as_of)
+        self.count(str(outcome.status), None if ended.began_at is None else (ended.began_at - due).total_seconds())
         if ended.claimed.run.engine == "rules":
             self._note_exchange(ended)
         if outcome.signal is not None:

@@ -321,6 +321,11 @@ class Scheduler:
                 logger.exception("the heartbeat")
             await self.clock.sleep(BEAT_EVERY_S)
 
+    @property
+    def running(self) -> int:
+        """How many slots are under way."""
+        return len(self._tasks)
+
     def problems(self) -> list[str]:
         """Say what is wrong now, in sentences for people."""
         broken = [f"{name} is broken: {each.problem}" for name, each in self.roster.listed.items() if each.problem]

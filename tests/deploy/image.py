@@ -115,6 +115,56 @@ def _copy(rest: str, stage: Stage, stages: dict[str, Stage]) -> None:
         subprocess.run(["cp", "-a", "-T", str(found), str(ends)], check=True)
 
 
+def try_plainly() -> str:
+    """Do what the build stage says with a virtual environment instead of an image, and look whether it answers."""
+    with tempfile.TemporaryDirectory(prefix="image-") as folder:
+        scratch = Path(folder)
+        (scratch / "src").mkdir()
+        for name, rest in instructions((CHECKOUT / "Dockerfile").read_text()):
+            if name == "FROM" and " AS " not in rest:
+                break  # what follows wants an image
+            step = rest.replace("/app", str(scratch / "app")).replace("${EXTRAS}", "")
+            if name == "RUN":
+                subprocess.run(
+                    ["sh", "-ec", step.replace("python -m venv", f"{sys.executable} -m venv")],
+                    cwd=scratch / "src",
+                    check=True,
+                )
+            elif name == "COPY":
+                *sources, target = step.split()
+                for source in sources:
+                    ends = scratch / "src" / (source if target in ("./", ".") else target)
+                    subprocess.run(["cp", "-a", "-T", str(CHECKOUT / source), str(ends)], check=True)
+        return _answers(scratch)
+
+
+def _answers(scratch: Path) -> str:
+    """Start the scheduler of what was built, from elsewhere, on an empty home; give what was seen."""
+    home = scratch / "home"
+    home.mkdir()
+    command = [str(scratch / "app/bin/claude-trader"), "up", "--port", "0"]
+    environment = {**os.environ, "TRADER_HOME": str(home)}
+    process = subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        url = ""
+        for line in process.stderr or ():
+            if "it answers at" in line:
+                url = re.findall(r"http://[^ \"]+", line)[0]
+                break
+        health = _answer(url.replace("/mcp", "/health"))
+        process.terminate()
+        code = process.wait(60)
+    finally:
+        process.kill()
+    listed = subprocess.run(
+        [command[0], "strategies"], cwd=home, env=environment, capture_output=True, text=True, check=True
+    )
+    examples = listed.stdout.count("example")
+    if code or not health.startswith("200") or not examples:
+        raise SystemExit(f"health {health}, ended with {code}, {examples} examples")
+    return f"health {health}, ended with {code}, {examples} examples, /app of {size_mb(scratch / 'app'):.0f} MB\n"
+
+
 def try_image(stage: Stage, said: dict[str, str]) -> str:
     """Start the entry point on a home that is root's, look at it, stop it; give what was seen."""
     port = 8000
@@ -174,6 +224,9 @@ def size_mb(folder: Path) -> float:
 
 def main() -> None:
     extras = sys.argv[1] if len(sys.argv) > 1 else "[claude]"
+    if extras == "plain":
+        sys.stdout.write(try_plainly())
+        return
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
         os.chmod(folder, 0o755)  # noqa: S103 (the image's own user looks in)
         stage, said = build(Path(folder), {"EXTRAS": "" if extras == "none" else extras})

@@ -49,6 +49,7 @@ def test_the_machine_is_never_stopped_and_has_time_to_end_its_runs() -> None:
     assert fly["mounts"]["destination"] == "/data"
     assert fly["http_service"]["internal_port"] == 8000
     assert fly["http_service"]["checks"][0]["path"] == "/health"
+    assert str(fly["metrics"]["port"]) == DEFAULT[DEFAULT.index("--metrics-port") + 1]
 
 
 STARTED = """

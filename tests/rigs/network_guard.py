@@ -62,7 +62,8 @@ class NetworkGuard:
             if connecting.family in (socket.AF_INET, socket.AF_INET6):
                 self._check(str(address[0]), event)
         elif event in ("socket.getaddrinfo", "socket.gethostbyname") and arguments[0]:
-            self._check(str(arguments[0]), event)
+            name = arguments[0]
+            self._check(name.decode() if isinstance(name, bytes) else str(name), event)
 
     def _check(self, host: str, event: str) -> None:
         if not is_loopback(host):
