@@ -126,7 +126,7 @@ class Aftermath:
             self._signals[ended.strategy.name] = signal
         if (event := signal_changed(ended.strategy, ended.executed, before)) is not None:
             self.tell(event)
-        if before != signal or signal != "HOLD" or ended.claimed.run.engine == "claude":
+        if before != signal or ended.claimed.run.engine == "claude":
             await self.report(ended.strategy, ended.executed)
 
     async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
