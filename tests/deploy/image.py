@@ -211,7 +211,9 @@ def _answer(url: str) -> str:
             with urllib.request.urlopen(url, timeout=5) as answered:  # noqa: S310 (loopback)
                 return f"{answered.status} {answered.read(60).decode()}"
         except urllib.error.HTTPError as error:
-            return str(error.code)
+            if error.code != 503:  # not ready yet
+                return str(error.code)
+            time.sleep(0.2)
         except OSError:
             time.sleep(0.2)
     return "nothing"
