@@ -49,7 +49,8 @@ def add(name: Annotated[str, typer.Argument(help="An example, as the list shows 
     if as_json:
         print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
     else:
-        typer.echo(f"{name} is in the home now, {strategy.config.status}. `claude-trader run {name}` runs it once.")
+        then = f"`claude-trader run {name}` runs it once, `claude-trader up` whenever it comes due."
+        typer.echo(f"{name} is in the home now, {strategy.config.status}. {then}")
 
 
 @app.command()
