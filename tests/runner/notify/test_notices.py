@@ -199,9 +199,15 @@ async def test_nothing_is_sent_of_which_that_cannot_be_written_down(home: Path, 
     (file,) = (home / "notices").glob("*.json")
     in_the_way = file.with_suffix(".next")
     in_the_way.mkdir()
-    await deliver(told, lambda: bool(told.problems()))
+    seen: list[str] = []
+
+    def told_so() -> bool:
+        seen.extend(told.problems())
+        return bool(seen)
+
+    await deliver(told, told_so)
     assert service.got == []
-    assert "Notifications cannot be delivered at present: The home cannot be written" in told.problems()[0]
+    assert "Notifications cannot be delivered at present: The home cannot be written" in seen[0]
     in_the_way.rmdir()
     await deliver(told, lambda: waiting(home) == 0)
     assert (len(service.got), told.problems()) == (1, [])
