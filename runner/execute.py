@@ -30,7 +30,6 @@ Connecting = Callable[[], AbstractAsyncContextManager[Tools]]
 PREPARE_S = 60
 """How long the tool server may take before a Claude run begins, in seconds."""
 
-
 ADMISSION_S = 600
 """How long a run waits for others to end, where a budget has room for it only then, in seconds."""
 
@@ -208,11 +207,14 @@ class Runner:
         budget = what.strategy.config.budget
         limits = Limits(usd_per_run(what.strategy), budget.usd_per_day, self.settings.budget_usd_per_day)
         ask = partial(self.book.admit, what.execution_id, what.strategy.name, limits)
-        said: Admission = Admission("wait")
+        said, waiting = Admission("wait"), False
         for _ in range(ADMISSION_S):
             said = await anyio.to_thread.run_sync(ask, self.clock.now())
             if said.answer != "wait":
                 break
+            if not waiting:
+                self.progress(f"waiting for other runs to end: {said.why}")
+            waiting = True
             await self.clock.sleep(1)
         if said.answer == "yes":
             return None

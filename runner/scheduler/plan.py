@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy import Config
+from mcp_server.storage.slots import SlotRow
 from runner.schedule import due_at, next_slot, overdue
 
 MOST_ROWS = 20
@@ -28,32 +29,11 @@ MOST_GRACE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """Slots, from `first` to `last`, that are not run: one row of the journal."""
-
-    status: Status
-    first: datetime
-    last: datetime
-    slots: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What becomes of slots: `run` is the one to run, if any; `passed`, oldest first, are the others."""
 
     run: datetime | None
-    passed: Sequence[Passed]
-
-    @property
-    def first(self) -> datetime:
-        """The first slot of the plan."""
-        return self.passed[0].first if self.passed else self.last
-
-    @property
-    def last(self) -> datetime:
-        """The last slot of the plan: up to it every slot is accounted for."""
-        return self.run or self.passed[-1].last
+    passed: Sequence[SlotRow]
 
 
 def plan(config: Config, after: datetime, now: datetime, absent: str) -> Plan | None:
@@ -75,12 +55,12 @@ def plan(config: Config, after: datetime, now: datetime, absent: str) -> Plan | 
     if late <= grace:
         return Plan(latest, passed)
     if config.misfire.policy == "skip":
-        return Plan(None, [*passed, Passed(Status.MISSED, latest, latest, 1, absent)])
+        return Plan(None, [*passed, SlotRow(Status.MISSED, latest, latest, 1, absent)])
     why = f"It would have begun {_said(late)} late, and may {_said(grace)} (misfire.grace_s). {absent}"
-    return Plan(None, [*passed, Passed(Status.SKIPPED_STALE, latest, latest, 1, why)])
+    return Plan(None, [*passed, SlotRow(Status.SKIPPED_STALE, latest, latest, 1, why)])
 
 
-def missed(config: Config, after: datetime, until: datetime, absent: str) -> Sequence[Passed]:
+def missed(config: Config, after: datetime, until: datetime, absent: str) -> Sequence[SlotRow]:
     """Give the rows of all slots later than `after` up to `until`, also of one whose run was to begin after it."""
     found = overdue(config, after, due_at(config, until), keep=MOST_ROWS)
     return [] if found is None else _missed(found.count, found.first, found.last, absent)
@@ -95,14 +75,14 @@ def grace_of(config: Config, slot: datetime) -> timedelta:
     return min(next_slot(config, slot) - slot, MOST_GRACE)
 
 
-def _missed(count: int, first: datetime, last: Sequence[datetime], absent: str) -> list[Passed]:
+def _missed(count: int, first: datetime, last: Sequence[datetime], absent: str) -> list[SlotRow]:
     """Give one row for each of the last ones, and one before them for the rest of all `count`."""
     single = last[-MOST_ROWS:] if count <= MOST_ROWS else last[-(MOST_ROWS - 1) :]
-    rows = [Passed(Status.MISSED, slot, slot, 1, absent) for slot in single]
+    rows = [SlotRow(Status.MISSED, slot, slot, 1, absent) for slot in single]
     if rest := count - len(single):
         before = [slot for slot in last if slot < single[0]]
         why = f"{rest} slots in a row. {absent}"
-        rows.insert(0, Passed(Status.MISSED, first, before[-1], rest, why))
+        rows.insert(0, SlotRow(Status.MISSED, first, before[-1], rest, why))
     return rows
 
 

@@ -16,7 +16,7 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.slots import ASTRAY, Change, Claim, Claimed, SlotBook, SlotRow, Standing
 from mcp_server.storage.strategies import StrategyFolders
 from runner.schedule import due_at, next_slot
-from runner.scheduler.plan import Passed, missed, plan
+from runner.scheduler.plan import missed, plan
 from runner.scheduler.roster import Listed
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ class Slated:
         """Note that every slot up to a moment has a row."""
         config = self.strategy.config
         self.accounted_until = until
-        self.next_slot = next_slot(config, until)
-        self.due = due_at(config, self.next_slot)
+        self.due = due_at(config, next_slot(config, until))
 
 
 class Slate:
@@ -142,7 +141,7 @@ class Slate:
             until = now
         config = known.config if known else None
         before = None if config is None else _read(name, config)
-        passed: Sequence[Passed] = []
+        passed: Sequence[SlotRow] = []
         since = known.since if known else now
         active = strategy.config.status == "active"
         if before is not None and (not active or not _same_schedule(before, strategy.config)):
@@ -153,7 +152,7 @@ class Slate:
         if not active and config is None:
             return None
         standing = Standing(strategy.config_json() if active else None, since, until, strategy.version)
-        return Change(name, strategy, standing, [_row(each) for each in passed])
+        return Change(name, strategy, standing, passed)
 
     def _place(self, change: Change) -> None:
         self.failed.pop(change.name, None)
@@ -220,8 +219,7 @@ class Slate:
                 failed[name] = error
                 continue
             if found is not None:
-                passed = [_row(each) for each in found.passed]
-                claims.append(Claim(slated.strategy, slated.accounted_until, found.run, passed))
+                claims.append(Claim(slated.strategy, slated.accounted_until, found.run, found.passed))
         return claims, failed
 
     async def _set_right(self, now: datetime) -> None:
@@ -247,7 +245,3 @@ def _read(name: str, config: Mapping[str, object]) -> Config | None:
 def _same_schedule(one: Config, other: Config) -> bool:
     keys = ("interval", "cron", "timezone", "offset_s")
     return all(getattr(one, key) == getattr(other, key) for key in keys)
-
-
-def _row(passed: Passed) -> SlotRow:
-    return SlotRow(passed.status, passed.first, passed.last, passed.slots, passed.why)
