@@ -17,9 +17,9 @@ from mcp.server import MCPServer
 import mcp_server.tools
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
+from mcp_server.market.candle_cache import Shelf
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
-from mcp_server.market.shelf import Shelf
 from mcp_server.prompts.offer import offer
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
@@ -50,9 +50,9 @@ def build_server(
         clock: gives the present as an aware datetime; the only clock that any tool uses.
         database: the home's, where another part of this process uses it too.
     """
-    from mcp_server.storage.candles import CandleStore
-    from mcp_server.storage.journal import Journal
-    from mcp_server.storage.strategies import StrategyFolders
+    from mcp_server.storage.candles.store import CandleStore
+    from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.strategies.folders import StrategyFolders
 
     home = Home(settings.home)
     database = database or Database(home.database, prepare=home.prepare)
@@ -115,10 +115,10 @@ def tool_files() -> dict[str, ToolFile]:
 
 def _exchange(exchange_id: str, settings: Settings, clock: Callable[[], datetime]) -> "Exchange":
     if exchange_id == "simulated":
-        from mcp_server.adapters.simulated import SimulatedExchange
+        from mcp_server.adapters.simulated.exchange import SimulatedExchange
 
         return SimulatedExchange(clock)
-    from mcp_server.adapters.exchange import CcxtExchange
+    from mcp_server.adapters.ccxt.exchange import CcxtExchange
 
     return CcxtExchange(exchange_id, base_url=settings.exchange_urls.get(exchange_id))
 
@@ -139,6 +139,6 @@ def _chain_access(settings: Settings, clock: Callable[[], datetime]) -> Access:
 
 
 def _venues() -> "Sequence[Venue]":
-    from mcp_server.adapters.venues import venues
+    from mcp_server.adapters.ccxt.exchanges import venues
 
     return venues()

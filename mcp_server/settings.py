@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from mcp_server.domain.teaching import validation_lines
+from mcp_server.domain.error_hints import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
 from mcp_server.storage.setting_types import AsOf, ChainUrls, PublicHosts, Token, TokenEntry, home_folder

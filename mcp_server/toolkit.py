@@ -27,8 +27,8 @@ from mcp_types import CallToolResult, ImageContent, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
-from mcp_server.domain.strategy import NAME_PATTERN, Timeframe
-from mcp_server.domain.teaching import validation_lines
+from mcp_server.domain.error_hints import validation_lines
+from mcp_server.domain.strategy.parse import NAME_PATTERN, Timeframe
 from mcp_server.domain.timeframes import iso, parse_moment
 from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
     from mcp_server.storage.home import Home
-    from mcp_server.storage.journal import Journal
-    from mcp_server.storage.strategies import StrategyFolders
+    from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.strategies.folders import StrategyFolders
 
 T = TypeVar("T")
 

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import anyio
 import typer
 
-from mcp_server.domain.strategy import Timeframe
-from mcp_server.domain.teaching import nearest
+from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.strategy.parse import Timeframe
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
-from runner.commands import backup, build, doctor, mcp, notify, status, strategies, up
-from runner.parts import Json, Parts, fail, print_json
+from runner.cli import backup, build, doctor, mcp, notify, status, strategies, up
+from runner.cli.context import Json, Parts, fail, print_json
 from runner.settings import load_settings
 
 app = typer.Typer(
@@ -53,7 +53,7 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=30, help="How many simulated days.")] = 8,
 ) -> None:
     """Run an example strategy over simulated days: no key, no network, a journal of its own."""
-    from runner.demo import run_demo
+    from runner.cli.demo import run_demo
 
     try:
         anyio.run(run_demo, load_settings(), days)
@@ -72,9 +72,9 @@ def run(
 
     Ends with 0 when there is a signal, with 1 when the run ended without one, with 2 when it was not asked rightly.
     """
-    from runner import show
+    from runner.cli import show
     from runner.execute import Request, Runner
-    from runner.server import tool_server
+    from runner.tool_server.client import tool_server
 
     parts = Parts()
     if as_of is not None and as_of > datetime.now(UTC):
@@ -108,7 +108,7 @@ def signals(
     as_json: Json = False,
 ) -> None:
     """Show the journal: what was said, when, at which price, and why."""
-    from runner import show
+    from runner.cli import show
 
     parts = Parts()
     parts.journal.settle()
@@ -137,8 +137,8 @@ def import_candles(
     The file is taken as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
     history begins with its first.
     """
-    from mcp_server.storage.candle_files import import_candle_file
-    from mcp_server.storage.candles import CandleStore, Series
+    from mcp_server.storage.candles.import_file import import_candle_file
+    from mcp_server.storage.candles.store import CandleStore, Series
 
     parts = Parts()
     series = Series(exchange, symbol, timeframe)

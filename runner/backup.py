@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mcp_server.errors import BadInput, Retryable
-from runner.parts import Parts
+from runner.cli.context import Parts
 
 LEFT_OUT = (".env", "running", "heartbeat.json")
 """Secrets, and what only those that run now need; so do names that begin with a dot, and copies of old journals."""

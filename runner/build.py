@@ -6,13 +6,13 @@ from typing import Any
 
 import anyio
 
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import NotFound, Retryable, TraderError
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.claude.builder import Ask, BuildTask, check_ready, run_builder
 from runner.claude.building import Building
-from runner.server import connected, tool_server
 from runner.settings import Settings
+from runner.tool_server.client import connected, tool_server
 
 ELSEWHERE = "the tool server, which is not the one here"
 PREPARE_S = 60

@@ -12,16 +12,16 @@ from typing import Any, TypedDict
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.checks.budget import usd_per_run
 from mcp_server.domain.outcome import Engine, Outcome, Signal, Status, Trigger
-from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
-from mcp_server.storage.journal import Journal, Run
-from mcp_server.storage.slots import Admission, Limits, SlotBook
+from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.slots import Admission, Limits, SlotBook
 from runner.clock import Clock, SystemClock
-from runner.server import Address, Tools, connected
 from runner.settings import Settings
+from runner.tool_server.client import Address, Tools, connected
 
 Progress = Callable[[str], None]
 Serving = Callable[[], AbstractAsyncContextManager[Address]]

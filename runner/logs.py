@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from runner.show import plain
+from runner.cli.show import plain
 
 HIDDEN = "[secret]"
 SHORTEST = 6

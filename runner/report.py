@@ -8,13 +8,13 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
+from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable
-from mcp_server.storage.new_file import put_new
 from runner.execute import Executed, Serving
 from runner.report_page import NO_CHART, markdown
-from runner.server import Tools, connected
+from runner.tool_server.client import Tools, connected
 
 DRAW_S = 30.0
 """How long the chart may take; without it the report is written all the same."""

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
-from mcp_server.storage.slots import LastSlot, Spent
-from mcp_server.storage.strategies import Found
-from runner.parts import Parts
-from runner.schedule import due_at, next_slot
+from mcp_server.storage.journal.slots import LastSlot, Spent
+from mcp_server.storage.strategies.folders import Found
+from runner.cli.context import Parts
 
 
 @dataclass(frozen=True, slots=True)

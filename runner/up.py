@@ -5,25 +5,25 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
+from runner.cli.context import Parts
 from runner.clock import Clock, SystemClock
 from runner.execute import Executed, Runner, Serving
 from runner.metrics import Figures, tell
 from runner.notify.notices import Notices
-from runner.parts import Parts
 from runner.report import report
-from runner.scheduler.aftermath import Aftermath
-from runner.scheduler.child import WatchedServer
-from runner.scheduler.connection import Connection
+from runner.scheduler.after_run import Aftermath
+from runner.scheduler.concurrency import Rooms
 from runner.scheduler.outage import Outage
-from runner.scheduler.rooms import Rooms
-from runner.scheduler.roster import Roster
 from runner.scheduler.scheduler import Scheduler
-from runner.scheduler.slate import Slate
+from runner.scheduler.schedules import Slate
 from runner.scheduler.slot_run import SlotRun
+from runner.scheduler.strategy_watch import Roster
 from runner.scheduler.watch import watch
-from runner.server import tool_server
+from runner.tool_server.client import tool_server
+from runner.tool_server.connection import Connection
+from runner.tool_server.supervisor import WatchedServer
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from mcp_server.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from mcp_server.adapters.bitcoin import BitcoinChain
-    from mcp_server.adapters.evm import EvmChain
-    from mcp_server.adapters.explorer import Explorer
+    from mcp_server.adapters.chains.bitcoin import BitcoinChain
+    from mcp_server.adapters.chains.evm import EvmChain
+    from mcp_server.adapters.chains.explorer import Explorer
     from mcp_server.domain.chains.chain import Chain
 
 ETHERSCAN = "https://api.etherscan.io/v2/api?chainid={}"
@@ -49,7 +49,7 @@ class Access:
         Raises:
             Misconfigured: no endpoint is known, or one is not as it must be.
         """
-        from mcp_server.adapters.evm import EvmChain
+        from mcp_server.adapters.chains.evm import EvmChain
 
         return EvmChain(chain, self._endpoints(chain), self._clock, **self._limit)
 
@@ -59,7 +59,7 @@ class Access:
         Raises:
             Misconfigured: no endpoint is known, or one is not as it must be.
         """
-        from mcp_server.adapters.bitcoin import BitcoinChain
+        from mcp_server.adapters.chains.bitcoin import BitcoinChain
 
         return BitcoinChain(chain, self._endpoints(chain), self._clock, **self._limit)
 
@@ -72,8 +72,8 @@ class Access:
         Raises:
             Misconfigured: its URL is not as it must be.
         """
-        from mcp_server.adapters.explorer import Explorer
-        from mcp_server.adapters.site import checked_url
+        from mcp_server.adapters.chains.endpoint import checked_url
+        from mcp_server.adapters.chains.explorer import Explorer
 
         key = self._keys.get("BLOCKSCOUT_API_KEY")
         if own := self._explorers.get(chain.name):
@@ -85,7 +85,7 @@ class Access:
         return Explorer(checked_url(chain.explorer_url, f"The explorer of {chain.name!r}"), key, **self._limit)
 
     def _endpoints(self, chain: Chain) -> list[str]:
-        from mcp_server.adapters.site import checked_url
+        from mcp_server.adapters.chains.endpoint import checked_url
 
         own = self._urls.get(chain.name)
         urls = own or chain.urls

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_server.adapters.bitcoin import LATE_MS, BitcoinChain
-from mcp_server.adapters.bitcoin_reading import BitcoinBlock
-from mcp_server.adapters.sites import outvoted
+from mcp_server.adapters.chains.bitcoin import LATE_MS, BitcoinChain
+from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock
+from mcp_server.adapters.chains.endpoints import outvoted
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 

@@ -9,15 +9,15 @@ from typing import TypeVar
 
 import anyio
 
-from mcp_server.adapters.bitcoin import BitcoinChain
-from mcp_server.adapters.bitcoin_reading import BitcoinBlock
-from mcp_server.adapters.tally import Tally
-from mcp_server.adapters.together import together
+from mcp_server.adapters.chains.bitcoin import BitcoinChain
+from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock
 from mcp_server.chains.bitcoin_heads import IN_A_ROW, Heads, agreed_heads_at
-from mcp_server.chains.stretch import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
+from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction, transfers_of
 from mcp_server.domain.chains.chain import Scan, Transfer
 from mcp_server.errors import TraderError, UpstreamRejected
+from mcp_server.request_counter import Tally
+from mcp_server.together import together
 
 MOST_REQUESTS = 400
 AT_ONCE = 6

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.to_thread
 
-from mcp_server.adapters.flights import Flights
-from mcp_server.adapters.tally import tallied
 from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.errors import NotSupported, Retryable
+from mcp_server.request_counter import tallied
+from mcp_server.single_flight import Flights
 
 if TYPE_CHECKING:
-    from mcp_server.adapters.bitcoin import BitcoinChain
-    from mcp_server.adapters.evm import EvmChain
-    from mcp_server.adapters.explorer import Explorer
+    from mcp_server.adapters.chains.bitcoin import BitcoinChain
+    from mcp_server.adapters.chains.evm import EvmChain
+    from mcp_server.adapters.chains.explorer import Explorer
     from mcp_server.chains.access import Access
     from mcp_server.chains.catalog import Catalog
-    from mcp_server.chains.stretch import Stretch
+    from mcp_server.chains.scan_request import Stretch
     from mcp_server.domain.chains.chain import Chain, Network, Scan, Token, Transfer, Wallet
     from mcp_server.domain.chains.labels import Label
 

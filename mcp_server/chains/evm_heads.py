@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mcp_server.adapters.evm import EvmChain
-from mcp_server.adapters.sites import outvoted
-from mcp_server.chains.moments import block_at
+from mcp_server.adapters.chains.endpoints import outvoted
+from mcp_server.adapters.chains.evm import EvmChain
+from mcp_server.chains.block_at import block_at
 from mcp_server.domain.chains.chain import BlockRef
 
 

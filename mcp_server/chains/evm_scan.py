@@ -9,16 +9,16 @@ from functools import partial
 
 import anyio
 
-from mcp_server.adapters.evm import EvmChain
-from mcp_server.adapters.evm_logs import AT_ONCE, Wanted
-from mcp_server.adapters.evm_reading import Piece
-from mcp_server.adapters.tally import Tally
-from mcp_server.adapters.together import together
+from mcp_server.adapters.chains.evm import EvmChain
+from mcp_server.adapters.chains.evm_logs import AT_ONCE, Wanted
+from mcp_server.adapters.chains.evm_reading import Piece
 from mcp_server.chains.evm_heads import agreed_heads_at
 from mcp_server.chains.evm_times import timed
-from mcp_server.chains.stretch import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
+from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
 from mcp_server.errors import TraderError, UpstreamRejected
+from mcp_server.request_counter import Tally
+from mcp_server.together import together
 
 MOST_BLOCKS = 100_000
 """Of logs: a day of a chain with a block each second."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio
 
-from mcp_server.adapters.evm import EvmChain
+from mcp_server.adapters.chains.evm import EvmChain
 from mcp_server.domain.chains.chain import BlockRef, Transfer
 from mcp_server.errors import TraderError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mcp_server.adapters.bitcoin import BitcoinChain
-from mcp_server.adapters.evm import EvmChain
+from mcp_server.adapters.chains.bitcoin import BitcoinChain
+from mcp_server.adapters.chains.evm import EvmChain
 from mcp_server.chains.bitcoin_heads import heads_at
 from mcp_server.chains.evm_heads import head_at
 from mcp_server.domain.chains.chain import Network

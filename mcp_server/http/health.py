@@ -13,7 +13,7 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 
 PATIENCE_S = 0.5
 """So long it waits for a database that another process holds."""

@@ -10,10 +10,10 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
 from mcp_server.errors import Misconfigured
+from mcp_server.http.allowed_hosts import Names, is_loopback
 from mcp_server.http.connections import Connection
-from mcp_server.http.door import PATH, Door
+from mcp_server.http.gate import PATH, Door
 from mcp_server.http.limits import Limits
-from mcp_server.http.names import Names, is_loopback
 from mcp_server.http.rights import OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
 

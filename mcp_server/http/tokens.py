@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import RootModel, SecretStr, ValidationError
 
-from mcp_server.domain.teaching import validation_lines
+from mcp_server.domain.error_hints import validation_lines
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.setting_types import Scope, TokenEntry
 

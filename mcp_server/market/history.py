@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_server.adapters.flights import Flights
 from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, last_closed_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import NotSupported, Retryable
+from mcp_server.single_flight import Flights
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange
-    from mcp_server.market.shelf import Shelf
-    from mcp_server.storage.candles import Range, Series
+    from mcp_server.market.candle_cache import Shelf
+    from mcp_server.storage.candles.store import Range, Series
 
 SETTLE_MS = 2_000
 """A candle is asked for no sooner after its close: by then exchanges have put its last trades in."""
@@ -95,7 +95,7 @@ class Histories:
             fetched = await exchange.candles(symbol, timeframe, *wanted)
             return Found(fetched.candles.between(*wanted))
         from mcp_server.domain.candles import merge
-        from mcp_server.storage.candles import Series
+        from mcp_server.storage.candles.store import Series
 
         series = Series(exchange.id, symbol, timeframe)
         stored = await self._shelf.load(series, wanted)
@@ -256,6 +256,6 @@ def _common(ranges: list[Range], others: list[Range]) -> list[Range]:
 
 def _without(ranges: list[Range], others: list[Range]) -> list[Range]:
     """Give the parts of ranges that lie in none of the others."""
-    from mcp_server.storage.candles import holes
+    from mcp_server.storage.candles.store import holes
 
     return [hole for part in ranges for hole in holes(part, sorted(_common([part], others)))]

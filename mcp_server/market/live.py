@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar, cast
 
-from mcp_server.adapters.flights import Flights
+from mcp_server.single_flight import Flights
 
 T = TypeVar("T")
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotSupported, Retryable
 from mcp_server.market.history import Histories, History, last_closed
 from mcp_server.market.live import Snapshots
 from mcp_server.market.past_price import PastPrices, Quote
+from mcp_server.together import together
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Derivatives, Exchange, Funding, Listings, OrderBook, Venue
+    from mcp_server.market.candle_cache import Shelf
     from mcp_server.market.exchanges import Exchanges
-    from mcp_server.market.shelf import Shelf
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.storage.candles import Range, Series, Stored
+    from mcp_server.storage.candles.store import Range, Series, Stored
 
 MOST_BYTES = 64 * 2**20
 MOST_PER_SERIES = 20_000
@@ -42,7 +42,7 @@ class HotSeries:
     def load(self, series: Series, wanted: Range) -> Stored:
         """Give what is here of a range, oldest first, and the parts of the range that are not."""
         from mcp_server.domain.candles import Candles
-        from mcp_server.storage.candles import Stored, holes
+        from mcp_server.storage.candles.store import Stored, holes
 
         hot = self._hot.get(series)
         if hot is None:

@@ -13,7 +13,7 @@ from mcp_server.market.history import History, last_closed
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange, Ticker
-    from mcp_server.market.shelf import Shelf
+    from mcp_server.market.candle_cache import Shelf
 
 MINUTE_MS = 60_000
 
@@ -89,7 +89,7 @@ class PastPrices:
 
     async def _stored(self, exchange: Exchange, exact: str, timeframe: str, as_of_ms: int, among: int) -> Quote | None:
         """Give the last close of a stored series, if it knows its last candle by then."""
-        from mcp_server.storage.candles import Series
+        from mcp_server.storage.candles.store import Series
 
         stored = await self._shelf.load(Series(exchange.id, exact, timeframe), last_closed(as_of_ms, timeframe, among))
         if not len(stored.candles) or any(end > stored.candles.open_time_ms[-1] for _, end in stored.missing):

@@ -5,8 +5,8 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from mcp_server.domain.checks.agents import MODEL_ALIASES
-from mcp_server.domain.strategy import Agent, Budget, Config, Interval, Misfire, Rules, Timeframe
+from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
+from mcp_server.domain.strategy.parse import Agent, Budget, Config, Interval, Misfire, Rules, Timeframe
 from mcp_server.toolkit import ToolFile
 
 _EXAMPLES = 8

@@ -27,7 +27,7 @@ from mcp_server.prompts.review_strategy import review_strategy
 from mcp_server.storage.home import examples_folder
 
 if TYPE_CHECKING:
-    from mcp_server.storage.strategies import StrategyFolders
+    from mcp_server.storage.strategies.folders import StrategyFolders
     from mcp_server.toolkit import Kit, ToolFile
 
 GUIDE = "guide://strategy-format"

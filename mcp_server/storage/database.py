@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
+from mcp_server.storage.file_turn import Turn
 from mcp_server.storage.home import unwritable
-from mcp_server.storage.turn import Turn
 
 if TYPE_CHECKING:
     import duckdb

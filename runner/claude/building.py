@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from mcp_server.storage.strategies import NOTHING
+from mcp_server.storage.strategies.folders import NOTHING
 
 WRITE_TOOL = "write_strategy"
 MAX_TURNS = 60

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from mcp_server.domain.checks.budget import usd_per_run
 from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.errors import TraderError
 from runner.claude.cli_folder import CliFolder, cli_folder
 from runner.claude.preflight import require_credential, require_tools, without_claude

@@ -10,11 +10,11 @@ import anyio.to_thread
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import Found, StrategyFolders
-from runner.doctor import judge, looks, reach
-from runner.doctor.judge import Finding
-from runner.server import Tools, connected, tool_server
+from mcp_server.storage.strategies.folders import Found, StrategyFolders
+from runner.doctor import facts, findings, probes
+from runner.doctor.findings import Finding
 from runner.settings import Settings
+from runner.tool_server.client import Tools, connected, tool_server
 
 CHECK_S = 15.0
 """So long one check may take."""
@@ -44,21 +44,21 @@ class Checkup:
         try:
             with anyio.move_on_after(self._check_s):
                 strategies = await anyio.to_thread.run_sync(folders.all, abandon_on_cancel=True)
-            self._found["strategies"] = judge.strategies(strategies)
+            self._found["strategies"] = findings.strategies(strategies)
         except (TraderError, OSError) as error:
             said = Finding("strategies", "error", f"They cannot be read: {error}", "Look at strategies/ of the home.")
             self._found["strategies"] = [said]
-        exchanges = reach.wanted_exchanges(self._settings.exchange, strategies)
-        chains = list(self._settings.chain_urls) or list(reach.CHAINS)
-        claude = looks.claude_strategies(strategies)
+        exchanges = probes.wanted_exchanges(self._settings.exchange, strategies)
+        chains = list(self._settings.chain_urls) or list(probes.CHAINS)
+        claude = facts.claude_strategies(strategies)
         order += [*(f"exchange {name}" for name in exchanges), "clock", *(f"chain {name}" for name in chains), "runner"]
         async with anyio.create_task_group() as group:
             local: dict[str, Callable[[], list[Finding]]] = {
-                "versions": partial(looks.versions, claude),
-                "home": partial(looks.home, self._home),
-                "database": partial(looks.database, self._home),
+                "versions": partial(facts.versions, claude),
+                "home": partial(facts.home, self._home),
+                "database": partial(facts.database, self._home),
                 "credentials": partial(self._credentials, claude),
-                "memory": lambda: judge.memory(looks.available_mib(), claude=bool(claude)),
+                "memory": lambda: findings.memory(facts.available_mib(), claude=bool(claude)),
                 "runner": partial(self._runner, strategies),
             }
             for check, look in local.items():
@@ -83,7 +83,7 @@ class Checkup:
     async def _through_the_server(self, exchanges: dict[str, str | None], chains: list[str]) -> None:
         async def look() -> list[Finding]:
             async with tool_server(self._settings) as address, connected(address) as tools:
-                answered = await reach.handshake(tools)
+                answered = await probes.handshake(tools)
                 if all(each.status == "ok" for each in answered):
                     await self._outside(tools, exchanges, chains)
                 return answered
@@ -92,13 +92,13 @@ class Checkup:
         for check in [*(f"exchange {name}" for name in exchanges), *(f"chain {name}" for name in chains)]:
             self._found.setdefault(check, [Finding(check, "skipped", "Not asked: the server did not answer.")])
         name, ahead_s = next(iter(self._ahead.items()), ("", None))
-        self._found["clock"] = judge.clock(ahead_s, name)
+        self._found["clock"] = findings.clock(ahead_s, name)
 
     async def _outside(self, tools: Tools, exchanges: dict[str, str | None], chains: list[str]) -> None:
         async def ask(name: str, symbol: str | None) -> list[Finding]:
             if self._settings.as_of is not None:
                 return [Finding(f"exchange {name}", "skipped", "Not asked: TRADER_AS_OF is set, so nothing is live.")]
-            found, ahead_s = await reach.exchange(tools, name, symbol)
+            found, ahead_s = await probes.exchange(tools, name, symbol)
             if ahead_s is not None:
                 self._ahead[name] = ahead_s
             return found
@@ -107,12 +107,12 @@ class Checkup:
             for name, symbol in exchanges.items():
                 group.start_soon(self._bounded, f"exchange {name}", partial(ask, name, symbol), self._check_s)
             for name in chains:
-                group.start_soon(self._bounded, f"chain {name}", partial(reach.chain, tools, name), self._check_s)
+                group.start_soon(self._bounded, f"chain {name}", partial(probes.chain, tools, name), self._check_s)
 
     def _credentials(self, claude: list[str]) -> list[Finding]:
         settings = self._settings
         names = [*settings.credentials, *(["TRADER_TOKEN"] if settings.token else [])]
-        return judge.credentials(names, claude, server_url=settings.server_url, has_token=settings.token is not None)
+        return findings.credentials(names, claude, server_url=settings.server_url, has_token=settings.token is not None)
 
     def _runner(self, strategies: list[Found]) -> list[Finding]:
         active = sum(
@@ -120,4 +120,4 @@ class Checkup:
             for each in strategies
             if not each.example
         )
-        return judge.heartbeat(Heartbeat(self._home.heartbeat).read(), datetime.now(UTC), active)
+        return findings.heartbeat(Heartbeat(self._home.heartbeat).read(), datetime.now(UTC), active)

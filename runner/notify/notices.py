@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import TraderError
 from mcp_server.storage.home import Home
-from runner.notify.box import Delivery, Notice, NoticeBox, file_name
 from runner.notify.events import Event, Kind
+from runner.notify.notice_store import Delivery, Notice, NoticeBox, file_name
 from runner.notify.service import TIME_LIMIT_S, Service, services
 from runner.notify.wording import worded
 

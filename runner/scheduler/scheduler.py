@@ -16,19 +16,19 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.schedule.slots import due_at
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.slots import Claimed, SlotBook
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import Claimed, SlotBook
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT
-from runner.schedule import due_at
-from runner.scheduler.aftermath import STOPPED, Aftermath, Ended
+from runner.scheduler.after_run import STOPPED, Aftermath, Ended
+from runner.scheduler.concurrency import Rooms
 from runner.scheduler.plan import grace_of
-from runner.scheduler.rooms import Rooms
-from runner.scheduler.roster import Roster
-from runner.scheduler.slate import Slate
+from runner.scheduler.schedules import Slate
 from runner.scheduler.slot_run import SlotRun
+from runner.scheduler.strategy_watch import Roster
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 import anyio
 
 from mcp_server.domain.outcome import Outcome, Status
-from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
-from mcp_server.storage.slots import Claimed
+from mcp_server.storage.journal.slots import Claimed
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT, PREPARE_S, Decision, Runner, Serving
 from runner.scheduler.outage import Outage
-from runner.server import Tools
+from runner.tool_server.client import Tools
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from runner.clock import Clock
 from runner.notify.events import server_trouble
-from runner.scheduler.aftermath import Tell
+from runner.scheduler.after_run import Tell
 from runner.scheduler.outage import Outage
 
 LOOK_EVERY_S = 10.0

@@ -15,22 +15,22 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
 from pydantic import SecretStr
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.app import build_server, tool_files
 from mcp_server.chains.access import Access
 from mcp_server.chains.catalog import Catalog
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import RETRYABLE, Retryable, TraderError
+from mcp_server.market.candle_cache import Shelf
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import DEADLINE_S, Market
-from mcp_server.market.shelf import Shelf
 from mcp_server.settings import Settings
-from mcp_server.storage.candles import CandleStore
+from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.toolkit import Kit, StrictTool
 from tests.rigs.stand_in_exchange import StandInExchange
 

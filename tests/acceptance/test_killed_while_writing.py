@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 
 WRITES = 300
 PROCESSES = 3
@@ -26,9 +26,9 @@ LIMIT_S = 120
 WRITER = """
 import sys
 from pathlib import Path
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 
 folders = StrategyFolders(Home(Path(sys.argv[1])), Path("/nowhere"))
 who, first, last = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

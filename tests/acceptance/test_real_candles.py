@@ -19,18 +19,18 @@ import pytest
 import talib
 
 from mcp_server.domain.outcome import Status
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import from_ms, iso, parse_moment, to_ms
-from mcp_server.storage.candle_files import import_candle_file
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.import_file import import_candle_file
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.slots import SlotBook
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Executed, Request, Runner
-from runner.server import tool_server
 from runner.settings import Settings
+from runner.tool_server.client import tool_server
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
 from tests.rigs.loopback import served
 from tests.runner.conftest import Command, Done

@@ -15,16 +15,16 @@ import pytest
 from mcp import Client
 
 from mcp_server.domain.outcome import Status
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.slots import SlotBook
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Request, Runner
-from runner.server import Address
 from runner.settings import Settings
+from runner.tool_server.client import Address
 from tests.acceptance.test_http import Serving, calling, serving
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.runner.conftest import Command
@@ -42,10 +42,10 @@ import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.journal.runs import Journal, Run
 
 home = Home(Path(sys.argv[1]))
 journal = Journal(Database(home.database, prepare=home.prepare), home)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import stamina
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from tests.rigs.stand_in_exchange import LISTED_MS, StandInExchange
 
 MINUTE, HOUR = 60_000, 3_600_000

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mcp_server.adapters.ccxt_pages import MAX_PAGES
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.pages import MAX_PAGES
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import candle_open_ms
 from mcp_server.errors import BadInput, NotSupported, TraderError, UpstreamRejected

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from tests.adapters.conftest import FORMING, HOUR, NOW_MS, every_exchange, reached
 from tests.rigs.exchanges import kraken as krakens_api
 from tests.rigs.exchanges.world import World

@@ -8,7 +8,7 @@ import sys
 import anyio
 import pytest
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.errors import Misconfigured, NotFound
 from tests.adapters.conftest import reached
@@ -16,7 +16,7 @@ from tests.rigs.stand_in_exchange import Faults, StandInExchange
 
 LIGHT = """
 import sys
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.errors import NotFound
 CcxtExchange("kraken")
 try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 import pytest
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.errors import NotFound, Retryable, TraderError, UpstreamRejected
 from tests.adapters.conftest import CANDLES_PATH, HOUR, NOW_MS, assert_presentable, every_exchange, reached
 from tests.rigs.stand_in_exchange import Faults, StandInExchange

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.domain.exchange import Level
 from mcp_server.errors import UpstreamRejected
 from tests.adapters.conftest import HOUR, NOW_MS, every_exchange, reached

@@ -13,9 +13,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from mcp_server.adapters.ccxt_client import make_client
-from mcp_server.adapters.ccxt_markets import load_markets
-from mcp_server.adapters.exchange import RELOAD_S, CcxtExchange
+from mcp_server.adapters.ccxt.client import make_client
+from mcp_server.adapters.ccxt.exchange import RELOAD_S, CcxtExchange
+from mcp_server.adapters.ccxt.markets import load_markets
 from mcp_server.domain.exchange import Listing
 from mcp_server.errors import NotFound, Retryable
 from tests.adapters.conftest import every_exchange, reached

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mcp_server.adapters.ccxt_swaps import fetch_derivatives, fetch_fundings
+from mcp_server.adapters.ccxt.perpetuals import fetch_derivatives, fetch_fundings
 
 HOUR = 3_600_000
 NOW_MS = 1_768_471_200_000

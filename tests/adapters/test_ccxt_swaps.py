@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mcp_server.adapters.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.domain.exchange import Derivatives, Funding
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from tests.adapters.conftest import HOUR, NOW_MS, reached

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mcp_server.adapters.exchange import CcxtExchange
-from mcp_server.adapters.symbols import Markets, resolve, resolve_swap
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.symbols import Markets, resolve, resolve_swap
 from mcp_server.errors import NotFound, NotSupported
 from tests.adapters.conftest import HOUR, NOW_MS, reached
 from tests.rigs.stand_in_exchange import StandInExchange

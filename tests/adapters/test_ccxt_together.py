@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from mcp_server.adapters.together import together
 from mcp_server.errors import NotSupported, Retryable, TraderError
+from mcp_server.together import together
 
 
 class Turns:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_server.adapters.simulated import SimulatedExchange
-from mcp_server.adapters.simulated_path import GENESIS_MS
+from mcp_server.adapters.simulated.exchange import SimulatedExchange
+from mcp_server.adapters.simulated.path import GENESIS_MS
 from mcp_server.domain.candles import Candles, gaps, resample
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, from_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import NotFound, NotSupported
@@ -74,7 +74,7 @@ async def test_everyone_sees_the_same_numbers() -> None:
 
 def test_another_process_sees_the_same_numbers() -> None:
     program = (
-        "import asyncio, datetime; from mcp_server.adapters.simulated import SimulatedExchange as S; "
+        "import asyncio, datetime; from mcp_server.adapters.simulated.exchange import SimulatedExchange as S; "
         "now = datetime.datetime(2026, 5, 20, tzinfo=datetime.timezone.utc); "
         "c = asyncio.run(S(lambda: now).candles('BTC/USDT', '1h', 1777593600000, 1777600800000)).candles; "
         "print(c.close.tolist())"

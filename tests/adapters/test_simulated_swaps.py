@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_server.adapters.simulated import SimulatedExchange
-from mcp_server.adapters.simulated_path import GENESIS_MS
+from mcp_server.adapters.simulated.exchange import SimulatedExchange
+from mcp_server.adapters.simulated.path import GENESIS_MS
 from mcp_server.domain.exchange import Derivatives, Funding
 from mcp_server.domain.timeframes import DAY_MS, from_ms, to_ms
 from mcp_server.errors import NotSupported

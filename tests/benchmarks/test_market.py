@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.storage.candle_files import import_candle_file
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.import_file import import_candle_file
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.benchmarks.programs import (

@@ -203,8 +203,8 @@ BREAKS: list[tuple[str, Callable[[bytes], bytes]]] = [
 
 @pytest.mark.parametrize("change", [change for _, change in BREAKS], ids=[name for name, _ in BREAKS])
 def test_a_block_that_is_not_whole_is_not_believed(bitcoin: StandInEsplora, change: Callable[[bytes], bytes]) -> None:
-    from mcp_server.adapters.bitcoin_block import paying_transactions
-    from mcp_server.adapters.site import Failed
+    from mcp_server.adapters.chains.bitcoin_block import paying_transactions
+    from mcp_server.adapters.chains.endpoint import Failed
 
     paid = bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)])
     block = bitcoin.block([paid, bitcoin.tx([(ALICE, 1)], [(BITFINEX, 0.5)])])

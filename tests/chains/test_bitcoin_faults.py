@@ -12,8 +12,8 @@ import httpx2
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from mcp_server.adapters.bitcoin_block import paying_transactions
-from mcp_server.adapters.site import Failed
+from mcp_server.adapters.chains.bitcoin_block import paying_transactions
+from mcp_server.adapters.chains.endpoint import Failed
 from mcp_server.chains import bitcoin_scan
 from mcp_server.domain.timeframes import from_ms
 from tests.rigs.chain_server import Ask, asking

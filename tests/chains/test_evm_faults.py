@@ -13,11 +13,11 @@ import pytest
 from mcp import Client
 
 from mcp_server import app
-from mcp_server.adapters.site import TIMEOUT_S
+from mcp_server.adapters.chains.endpoint import TIMEOUT_S
 from mcp_server.app import build_server
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import DEADLINE_S
-from mcp_server.chains.stretch import ENOUGH_S, SPARE_S
+from mcp_server.chains.scan_request import ENOUGH_S, SPARE_S
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.toolkit import CUT_S, WORK_S
 from tests.chains.people import BINANCE, KRAKEN, MILLION, Town

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mcp_server.adapters import site as site_module
-from mcp_server.adapters.evm_reading import Piece
+from mcp_server.adapters.chains import endpoint as site_module
+from mcp_server.adapters.chains.evm_reading import Piece
 from mcp_server.domain.chains.chain import Transfer
 from tests.chains.people import BINANCE, ETHER, KRAKEN, MILLION, USDC, Town
 from tests.rigs.anvil import Anvil, Text

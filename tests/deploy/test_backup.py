@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Retryable
 from mcp_server.storage.database import Database, migrations
 from mcp_server.storage.home import Home
 from runner.backup import back_up
-from runner.parts import Parts
+from runner.cli.context import Parts
 from tests.runner.conftest import Command
 
 CONFIG = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}

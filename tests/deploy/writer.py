@@ -3,10 +3,10 @@
 import sys
 from datetime import UTC, datetime
 
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import Retryable
-from mcp_server.storage.journal import Run
-from runner.parts import Parts
+from mcp_server.storage.journal.runs import Run
+from runner.cli.context import Parts
 
 if __name__ == "__main__":
     now = datetime(2026, 3, 1, tzinfo=UTC)

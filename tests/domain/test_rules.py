@@ -14,7 +14,7 @@ from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.spec import Spec, parse_spec
 from mcp_server.domain.rules import compiled as rules_module
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules, decide
-from mcp_server.domain.strategy import Rules
+from mcp_server.domain.strategy.parse import Rules
 from mcp_server.errors import BadInput
 from tests.domain.test_indicator_values import made_candles
 

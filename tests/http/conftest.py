@@ -14,11 +14,11 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.app import build_server
+from mcp_server.http.allowed_hosts import Names
 from mcp_server.http.connections import Connection
-from mcp_server.http.door import Door
+from mcp_server.http.gate import Door
 from mcp_server.http.health import Health
 from mcp_server.http.limits import Limits
-from mcp_server.http.names import Names
 from mcp_server.http.serve import configured, mcp_app
 from mcp_server.http.tokens import tokens_of
 from mcp_server.settings import Settings

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mcp_server.market.candle_cache import Shelf
 from mcp_server.market.market import Market
-from mcp_server.market.shelf import Shelf
-from mcp_server.storage.candles import CandleStore
+from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
 from tests.market.venue import NOON, Venue, market_on
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_server.adapters.flights import Flights
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import BadInput, Retryable
+from mcp_server.market.candle_cache import Shelf
 from mcp_server.market.live import FRESH_S, Snapshots
 from mcp_server.market.market import Market
-from mcp_server.market.shelf import Shelf
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.single_flight import Flights
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from tests.market.venue import NOON, Venue, market_on
 from tests.storage.test_database import held_by_a_shell
@@ -202,7 +202,7 @@ async def test_an_import_is_seen_though_the_file_was_held_when_it_was_first_look
     await shelf.flush()
     start = to_ms(NOON) - HOUR
     store.save(SERIES, Candles.from_rows([(start, 9.0, 9.0, 9.0, 9.0, 1.0)]), (start, start + HOUR), begins=True)
-    monkeypatch.setattr("mcp_server.market.shelf.AGAIN_S", 0)
+    monkeypatch.setattr("mcp_server.market.candle_cache.AGAIN_S", 0)
     with held_by_a_shell(home / "claude_trader.duckdb"):
         history = await market.candles("venue", "BTC/USD", "1h", 1, NOON)
         assert history.candles.close.tolist() == [468.0], "from memory: nobody could look"

@@ -9,9 +9,9 @@ import pytest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
+from mcp_server.market.candle_cache import Shelf
 from mcp_server.market.market import Market
-from mcp_server.market.shelf import Shelf
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.store import CandleStore, Series
 from tests.market.venue import NOON, Venue, market_on
 from tests.storage.test_database import held_by_a_shell
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.market.memory import MOST_PER_SERIES, HotSeries
-from mcp_server.storage.candles import Series
+from mcp_server.storage.candles.store import Series
 
 HOUR = TIMEFRAMES["1h"]
 SERIES = Series("venue", "BTC/USD", "1h")

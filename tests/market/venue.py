@@ -9,9 +9,9 @@ from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Derivatives, Exchange, Fetched, Funding, Listings, OrderBook, Ticker
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
+from mcp_server.market.candle_cache import Shelf
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import DEADLINE_S, Market
-from mcp_server.market.shelf import Shelf
 
 FUNDING_MS = 8 * 3_600_000
 NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from mcp_server.adapters.bitcoin import KNOWN_HASH, KNOWN_HEIGHT
+from mcp_server.adapters.chains.bitcoin import KNOWN_HASH, KNOWN_HEIGHT
 from tests.rigs.loopback import served
 
 COIN = 100_000_000

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import anyio
 
-from runner.commands.up import until_stopped
+from runner.cli.context import Parts
+from runner.cli.up import until_stopped
 from runner.logs import start_logging
-from runner.parts import Parts
 from runner.up import Up
 from tests.rigs.fast_clock import FastClock
 

@@ -14,9 +14,9 @@ from mcp import Client
 from mcp_server.app import build_server
 from mcp_server.settings import Settings
 from mcp_server.storage.home import Home
-from mcp_server.storage.strategies import StrategyFolders
-from runner.checked import check_folder
-from runner.server import Tools
+from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.check_folder import check_folder
+from runner.tool_server.client import Tools
 from tests.runner.broken_folders import BROKEN, GOOD, OUTSIDE, RULES, Broken
 from tests.runner.conftest import Command
 from tests.tools.conftest import NOW

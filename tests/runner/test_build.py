@@ -11,12 +11,12 @@ import psutil
 import pytest
 from rich.console import Console
 
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.build import outcome
 from runner.claude.building import Building
-from runner.show_build import designed
+from runner.cli.show_build import designed
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,

@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_server.domain.checks.agents import MODEL_ALIASES
 from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
 from mcp_server.errors import Misconfigured
 from runner.claude.engine import check_ready, run_claude
 from tests.rigs.scripted_messages_api import (

@@ -19,7 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from runner.doctor.checkup import CHECK_S, Checkup
-from runner.doctor.looks import database
+from runner.doctor.facts import database
 from runner.settings import Settings
 from tests.http.conftest import READS, TOKENS, guarded
 from tests.rigs.anvil import Anvil

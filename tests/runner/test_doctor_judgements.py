@@ -7,8 +7,8 @@ import pytest
 
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import Found, StrategyFolders
-from runner.doctor.judge import (
+from mcp_server.storage.strategies.folders import Found, StrategyFolders
+from runner.doctor.findings import (
     Finding,
     HomeFacts,
     clock,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.storage.home import Home
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, answer, say, start, use
 from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command

@@ -14,18 +14,18 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import Strategy, parse_strategy
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.slots import SlotBook
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Executed, Request, Runner
 from runner.report import chart, report, write_report
 from runner.report_page import markdown
-from runner.server import Address, connected, tool_server
 from runner.settings import Settings
+from runner.tool_server.client import Address, connected, tool_server
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import AS_OF, KEY, script, strategy
 from tests.runner.test_report_text import HOSTILE, rendered

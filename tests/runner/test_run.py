@@ -15,7 +15,7 @@ import pytest
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Entry, Journal
+from mcp_server.storage.journal.runs import Entry, Journal
 from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
 from tests.runner.conftest import Command

@@ -15,7 +15,7 @@ import pytest
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Entry, Journal
+from mcp_server.storage.journal.runs import Entry, Journal
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, START_BOTH, script, strategy

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import parse_strategy
-from mcp_server.storage.journal import Entry
-from runner import show
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.storage.journal.runs import Entry
+from runner.cli import show
 from runner.execute import Executed
 from tests.runner.conftest import Command
 

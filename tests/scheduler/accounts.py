@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 
 from mcp_server.domain.outcome import Status
-from mcp_server.domain.strategy import Config
-from runner.schedule import slots
+from mcp_server.domain.schedule.slots import slots
+from mcp_server.domain.strategy.parse import Config
 
 ENDED = frozenset(str(status) for status in Status if status is not Status.RUNNING)
 

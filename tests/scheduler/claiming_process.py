@@ -4,7 +4,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mcp_server.storage.slots import Claim
+from mcp_server.storage.journal.slots import Claim
 from tests.scheduler.slot_homes import HELD, Machine, at, strategy
 
 

@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from mcp_server.domain.strategy import Config
+from mcp_server.domain.schedule.slots import overdue
+from mcp_server.domain.strategy.parse import Config
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.slots import SlotBook
-from runner.schedule import overdue
+from mcp_server.storage.journal.slots import SlotBook
 from tests.rigs.fast_clock import FastClock
 from tests.rigs.running_up import RunningUp, marked, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi

@@ -10,15 +10,15 @@ import anyio
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.storage.heartbeat import Heartbeat
-from mcp_server.storage.journal import Claimed
-from mcp_server.storage.slots import SlotBook
+from mcp_server.storage.journal.runs import Claimed
+from mcp_server.storage.journal.slots import SlotBook
 from runner.execute import NOTHING_SPENT
-from runner.scheduler.aftermath import Aftermath
-from runner.scheduler.rooms import Rooms
-from runner.scheduler.roster import Roster
+from runner.scheduler.after_run import Aftermath
+from runner.scheduler.concurrency import Rooms
 from runner.scheduler.scheduler import Scheduler
-from runner.scheduler.slate import Slate
+from runner.scheduler.schedules import Slate
 from runner.scheduler.slot_run import SlotRun
+from runner.scheduler.strategy_watch import Roster
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.slot_homes import Machine
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import Strategy, parse_strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal
-from mcp_server.storage.slots import Change, Claim, SlotBook, SlotRow, Standing
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import Change, Claim, SlotBook, SlotRow, Standing
+from mcp_server.storage.strategies.folders import StrategyFolders
 
 HELD = Outcome(Status.SUCCESS, Signal("HOLD", None, "still"), tokens_used=0, cost_usd=Decimal(0))
 

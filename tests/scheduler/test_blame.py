@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from mcp_server.domain.outcome import Outcome, Status
-from mcp_server.storage.journal import Claimed, Run
+from mcp_server.storage.journal.runs import Claimed, Run
 from runner.execute import NOTHING_SPENT, Runner
 from runner.scheduler.outage import Outage
 from runner.scheduler.slot_run import SlotRun

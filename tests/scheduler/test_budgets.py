@@ -16,15 +16,15 @@ import duckdb
 import pytest
 
 from mcp_server.domain.outcome import BudgetReached, Outcome, Status
-from mcp_server.domain.strategy import Strategy
+from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Claimed, Journal, Run
-from mcp_server.storage.slots import Admission, Limits, SlotBook, Spent
+from mcp_server.storage.journal.runs import Claimed, Journal, Run
+from mcp_server.storage.journal.slots import Admission, Limits, SlotBook, Spent
+from runner.cli.context import Parts
 from runner.clock import SystemClock
 from runner.execute import Executed, Request, Runner
-from runner.parts import Parts
-from runner.server import Address, tool_server
+from runner.tool_server.client import Address, tool_server
 from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
 from tests.runner.claude_runs import strategy as agents

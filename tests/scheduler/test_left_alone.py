@@ -14,14 +14,14 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database, T, Work
-from mcp_server.storage.journal import Claimed, Journal
-from mcp_server.storage.slots import Claims
+from mcp_server.storage.journal.runs import Claimed, Journal
+from mcp_server.storage.journal.slots import Claims
 from runner.backup import back_up
+from runner.cli.context import Parts
 from runner.execute import NOTHING_SPENT
-from runner.parts import Parts
-from runner.scheduler.child import WatchedServer
-from runner.scheduler.roster import Roster
+from runner.scheduler.strategy_watch import Roster
 from runner.settings import Settings
+from runner.tool_server.supervisor import WatchedServer
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, claim, hourly, strategy, write
 from tests.storage.test_database import held_by_a_shell

@@ -13,7 +13,7 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import migrations
-from mcp_server.storage.slots import OVERLAP, LastSlot, Spent
+from mcp_server.storage.journal.slots import OVERLAP, LastSlot, Spent
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
 from tests.storage.test_database import held_by_a_shell
 
@@ -74,7 +74,7 @@ def test_a_slot_comes_due_once_while_the_one_before_it_still_runs(one: Machine) 
 
 
 def test_a_manual_run_of_a_strategy_keeps_none_of_its_slots_from_running(one: Machine) -> None:
-    from mcp_server.storage.journal import Run
+    from mcp_server.storage.journal.runs import Run
 
     one.journal.claim(Run(WHAT, "manual", at("11:59"), "rules", at("11:59")))
     assert len(one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started) == 1

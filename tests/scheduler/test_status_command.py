@@ -13,8 +13,8 @@ from rich.console import Console
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home
-from mcp_server.storage.slots import LastSlot, Spent
-from runner.show_status import rendered
+from mcp_server.storage.journal.slots import LastSlot, Spent
+from runner.cli.show_status import rendered
 from runner.status import Row, Status
 from tests.rigs.running_up import write_strategy
 from tests.rigs.terminal import CTRL_C, Terminal

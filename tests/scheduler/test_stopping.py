@@ -12,7 +12,7 @@ import pytest
 
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal
+from mcp_server.storage.journal.runs import Journal
 from tests.rigs.processes import left
 from tests.rigs.running_up import RunningUp, rows_of, write_strategy
 from tests.rigs.scripted_messages_api import Hang, ScriptedMessagesApi

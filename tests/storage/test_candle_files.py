@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mcp_server.errors import BadInput
-from mcp_server.storage.candle_files import import_candle_file, read_candle_file
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.import_file import import_candle_file, read_candle_file
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -120,7 +120,7 @@ def test_a_file_without_a_closed_candle_is_refused(tmp_path: Path, home: Path, n
 READ = """
 import sys
 from pathlib import Path
-from mcp_server.storage.candle_files import read_candle_file
+from mcp_server.storage.candles.import_file import read_candle_file
 for file in sys.argv[1:]:
     print(*read_candle_file(Path(file), "1h").open_time_ms.tolist())
 """

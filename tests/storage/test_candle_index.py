@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.errors import Retryable
-from mcp_server.storage.candles import CandleStore, Known, Range, holes, joined
+from mcp_server.storage.candles.store import CandleStore, Known, Range, holes, joined
 from mcp_server.storage.database import SHORT_PATIENCE_S, Database, migrations, schema_version
 from tests.storage.conftest import HOUR, OTHER, PARTS, SERIES, candles, hours, runs, span
 from tests.storage.test_database import held_by_a_shell
@@ -109,7 +109,7 @@ def test_the_mark_changes_with_every_write_and_with_no_read(store: CandleStore) 
 WRITE = """
 import sys
 from pathlib import Path
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from tests.storage.conftest import SERIES, candles, span
 CandleStore(Database(Path(sys.argv[1]))).save(SERIES, candles(1, close=120), span(1, 2))

@@ -3,7 +3,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.store import CandleStore, Series
 from tests.storage.conftest import HOUR, SERIES, candles, hours
 
 

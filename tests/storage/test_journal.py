@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import Strategy, parse_strategy
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Claimed, Journal, Run
+from mcp_server.storage.journal.runs import Claimed, Journal, Run
 from tests.storage.test_database import held_by_a_shell
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

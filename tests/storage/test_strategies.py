@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.strategy import FILE_LIMIT_BYTES, InvalidStrategy, Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, Strategy, parse_strategy
 from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import NOTHING, StrategyFolders
+from mcp_server.storage.strategies.folders import NOTHING, StrategyFolders
 
 CONFIG: dict[str, Any] = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
 

@@ -19,12 +19,12 @@ from mcp_types import ImageContent
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.settings import Settings
-from mcp_server.storage.candle_files import import_candle_file
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.import_file import import_candle_file
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal import Journal, Run
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.strategies.folders import StrategyFolders
 
 FOLDER = Path(__file__).parents[2] / "docs" / "charts"
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)

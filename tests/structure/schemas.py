@@ -6,7 +6,7 @@ python -m tests.structure.schemas      writes them anew
 import json
 from pathlib import Path
 
-from mcp_server.domain.strategy_schemas import agents_schema, config_schema
+from mcp_server.domain.strategy.schemas import agents_schema, config_schema
 
 FOLDER = Path(__file__).parents[2] / "strategies"
 SCHEMAS = {"config.schema.json": config_schema, "agents.schema.json": agents_schema}

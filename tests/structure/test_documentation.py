@@ -14,11 +14,11 @@ import typer.main
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.tree import FUNCTIONS
-from mcp_server.domain.strategy import Config, Rules, parse_strategy
+from mcp_server.domain.strategy.parse import Config, Rules, parse_strategy
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.journal.runs import Journal, Run
 from mcp_server.storage.queries.child import Question, answer
 from runner.__main__ import app
 from runner.notify.events import FIELDS

@@ -9,13 +9,13 @@ from mcp import Client
 from pydantic import BaseModel
 
 from mcp_server.app import build_server
-from mcp_server.domain.strategy import Agent, Budget, Config, Misfire, Rules, parse_strategy
-from mcp_server.domain.strategy_schemas import agents_schema, config_schema
+from mcp_server.domain.strategy.parse import Agent, Budget, Config, Misfire, Rules, parse_strategy
+from mcp_server.domain.strategy.schemas import agents_schema, config_schema
 from mcp_server.settings import Settings
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies import StrategyFolders
-from runner.checked import check_folder
-from runner.server import Tools
+from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.check_folder import check_folder
+from runner.tool_server.client import Tools
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.structure.schemas import FOLDER, SCHEMAS, written
 from tests.tools.conftest import NOW

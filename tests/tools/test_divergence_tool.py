@@ -15,8 +15,8 @@ from mcp import Client
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.settings import Settings
-from mcp_server.storage.candle_files import import_candle_file
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.import_file import import_candle_file
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.tools.conftest import NOW, Ask, Told, answer_of

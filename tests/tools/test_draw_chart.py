@@ -12,13 +12,13 @@ from PIL import Image
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal, Run
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 

@@ -8,12 +8,12 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.journal.runs import Journal, Run
 from tests.tools.conftest import NOW, Ask, answer_of
 
 REASON = "It rose, " * 60

@@ -2,8 +2,8 @@
 
 import re
 
+from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.indicators.indicator import Indicator, Number, Parameter
-from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput
 
 _ARGUMENT = re.compile(r"\s*((?P<key>[a-z][a-z0-9_]*)\s*=)?\s*(?P<number>\S+)\s*", re.ASCII | re.IGNORECASE)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.indicators.arguments import read_arguments, takes
 from mcp_server.domain.indicators.catalog import find, lookback, names
 from mcp_server.domain.indicators.history import MOST_HISTORY, wanted_history
 from mcp_server.domain.indicators.indicator import MAX_PERIOD, Indicator, Number
-from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput, TraderError
 
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")

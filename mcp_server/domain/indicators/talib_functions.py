@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mcp_server.domain.candles import Floats
+from mcp_server.domain.indicators.flat_windows import Mask
 from mcp_server.domain.indicators.indicator import IMPORTING, MAX_PERIOD, Indicator, Number, Parameter
 from mcp_server.domain.indicators.meanings import MEANINGS
-from mcp_server.domain.indicators.quiet import Mask
 from mcp_server.domain.indicators.undefined import undefined
 from mcp_server.errors import BadInput
 

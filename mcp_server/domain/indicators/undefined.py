@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.indicators.quiet import (
+from mcp_server.domain.indicators.flat_windows import (
     WINDOWS,
     Mask,
     Parameters,

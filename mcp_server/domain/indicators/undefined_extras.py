@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.indicators.quiet import (
+from mcp_server.domain.indicators.flat_windows import (
     Mask,
     Parameters,
     Rule,

@@ -18,7 +18,7 @@ from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.sql import ROW, Stages
 from mcp_server.domain.rules.tree import columns_reached
 from mcp_server.domain.rules.verdict import Condition, Rule, RuleName, Seen, Verdict, decide, explain
-from mcp_server.domain.strategy import Rules
+from mcp_server.domain.strategy.parse import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.text import balanced, check_text, only_expression, span
 from mcp_server.domain.rules.tree import (
@@ -20,7 +21,6 @@ from mcp_server.domain.rules.tree import (
     Node,
     columns_reached,
 )
-from mcp_server.domain.teaching import nearest
 from mcp_server.errors import BadInput
 
 _COMPARISONS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.teaching import nearest
+from mcp_server.domain.error_hints import nearest
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.storage.queries.functions import (
     ALLOWED,

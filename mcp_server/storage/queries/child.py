@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.teaching import nearest
+from mcp_server.domain.error_hints import nearest
 from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, TraderError
 from mcp_server.storage.database import PATIENCE_S, Database
 from mcp_server.storage.home import Home

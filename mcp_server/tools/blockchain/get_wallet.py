@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.together import together
 from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
 
 if TYPE_CHECKING:

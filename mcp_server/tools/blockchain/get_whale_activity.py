@@ -78,7 +78,7 @@ async def get_whale_activity(
     A positive net_flow_usd went to exchanges, as it does before selling. Only known wallets count: 0 is no proof.
     complete=false: note says which part was not seen. token_claims_symbol is a stranger's word.
     """
-    from mcp_server.chains.stretch import Stretch
+    from mcp_server.chains.scan_request import Stretch
     from mcp_server.domain.chains.flows import netted
 
     moment, chains = call.moment(as_of), call.kit.chains

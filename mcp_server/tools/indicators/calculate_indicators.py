@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
+from mcp_server.together import together
 from mcp_server.toolkit import (
     ROWS,
     AsOf,

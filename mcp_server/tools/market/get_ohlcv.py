@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from mcp_server.adapters.together import together
 from mcp_server.domain.timeframes import iso
+from mcp_server.together import together
 from mcp_server.toolkit import ROWS, AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, Table, about, tool
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.domain.difference import difference
-from mcp_server.domain.strategy import InvalidStrategy, Strategy
+from mcp_server.domain.strategy.difference import difference
+from mcp_server.domain.strategy.parse import InvalidStrategy, Strategy
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotFound
-from mcp_server.storage.strategies import StrategyFolders
+from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 MOST_VERSIONS = 20

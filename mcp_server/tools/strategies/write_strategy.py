@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
-from mcp_server.checking import gather
-from mcp_server.domain.checks.check import Report, check, findings_in
-from mcp_server.domain.checks.draft import draft
-from mcp_server.domain.finding import Finding, warning
-from mcp_server.domain.strategy import MOST_FINDINGS, InvalidStrategy, Parts, read_parts
+from mcp_server.check_facts import gather
+from mcp_server.domain.strategy.checks.check import Report, check, findings_in
+from mcp_server.domain.strategy.checks.draft import draft
+from mcp_server.domain.strategy.finding import Finding, warning
+from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, Parts, read_parts
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 if TYPE_CHECKING:
-    from mcp_server.domain.strategy import Strategy
-    from mcp_server.storage.strategies import StrategyFolders
+    from mcp_server.domain.strategy.parse import Strategy
+    from mcp_server.storage.strategies.folders import StrategyFolders
 
 Agent = Annotated[Any, WithJsonSchema({"type": "object"})]
 """One of an array of sub-agents; what is no object is told by the check, as all else that is wrong with it."""

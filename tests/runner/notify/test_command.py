@@ -5,8 +5,8 @@ import psutil
 import pytest
 
 from mcp_server.errors import Misconfigured
-from runner.server import tool_server
 from runner.settings import load_settings
+from runner.tool_server.client import tool_server
 from tests.rigs.receiver import receiver
 from tests.runner.conftest import Command
 

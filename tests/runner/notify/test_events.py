@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Signal, SignalName, Status
-from mcp_server.domain.strategy import parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
 from runner.execute import Executed
 from runner.notify.events import (
     FIELDS,

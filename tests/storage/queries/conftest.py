@@ -10,12 +10,12 @@ import pytest
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.outcome import Outcome, Signal, SignalName, Status
-from mcp_server.domain.strategy import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import Strategy, parse_strategy
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
-from mcp_server.storage.candles import CandleStore, Series
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal import Journal, Run
+from mcp_server.storage.journal.runs import Journal, Run
 from mcp_server.storage.queries.child import Question, answer
 
 START = datetime(2026, 5, 1, tzinfo=UTC)

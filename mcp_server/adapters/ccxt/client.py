@@ -1,0 +1,89 @@
+"""Makes ccxt's object for an exchange."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import ipaddress
+import ssl
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mcp_server.errors import Misconfigured, NotFound
+
+REQUEST_TIMEOUT_MS = 10_000
+
+
+@cache
+def known_exchanges() -> tuple[str, ...]:
+    """List ccxt's ids, sorted; ccxt itself, which takes a second to import, is not."""
+    found = importlib.util.find_spec("ccxt")
+    folders = (found.submodule_search_locations if found else None) or ()
+    files = [file.stem for folder in folders for file in (Path(folder) / "async_support").glob("*.py")]
+    return tuple(sorted(name for name in files if not name.startswith("_")))
+
+
+def check_exchange(exchange_id: str) -> None:
+    """Refuse what is no exchange.
+
+    Raises:
+        NotFound: ccxt has none of that id; the nearest are named.
+    """
+    if exchange_id in known_exchanges():
+        return
+    near = get_close_matches(exchange_id.lower(), [*known_exchanges(), "simulated"], n=3)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Use a ccxt id, like 'kraken' or 'coinbase'."
+    raise NotFound(f"Unknown exchange {exchange_id[:40]!r}. {hint}")
+
+
+def make_client(exchange_id: str, base_url: str | None) -> Any:
+    """Import ccxt and make its object for an exchange: a second the first time, so not for the event loop."""
+    ccxt = importlib.import_module("ccxt.async_support")
+    answers = importlib.import_module("mcp_server.adapters.ccxt.answers")
+    client = type(exchange_id, (answers.WholeAnswers, getattr(ccxt, exchange_id)), {})(
+        {"enableRateLimit": True, "rateLimiterAlgorithm": "rollingWindow", "timeout": REQUEST_TIMEOUT_MS}
+    )
+    client.ssl_context = _trusted(client.cafile)
+    if base_url is not None:
+        client.urls["api"] = _moved(client.urls["api"], base_url)
+        client.timeout_on_exit = 0  # ms; without TLS there is no farewell to wait for
+    return client
+
+
+@cache
+def _trusted(certificates: str) -> ssl.SSLContext:
+    """Read whose certificates are believed: 13 ms, once for all exchanges, where ccxt does it for each."""
+    return ssl.create_default_context(cafile=certificates)
+
+
+def loopback(base_url: str, exchange_id: str) -> str:
+    """Check that a stand-in's URL is scheme, host and port of this machine; the URL itself stays out of the message.
+
+    Raises:
+        Misconfigured: it is not.
+    """
+    try:
+        parts = urlsplit(base_url)
+        host = parts.hostname or ""
+        good = parts.scheme in ("http", "https") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        good = False
+    if not good or parts.path not in ("", "/") or parts.query or parts.username:
+        raise Misconfigured(
+            f"TRADER_EXCHANGE_URLS: the URL for {exchange_id!r} must be that of a stand-in on this machine: "
+            "http, a loopback host and a port, without a path."
+        )
+    return base_url
+
+
+def _moved(url: Any, base_url: str) -> Any:
+    """Put another scheme and host into every URL of ccxt's nested dicts of them, and keep each path."""
+    if isinstance(url, dict):
+        return {name: _moved(inner, base_url) for name, inner in url.items()}
+    if not isinstance(url, str):
+        return url
+    to = urlsplit(base_url)
+    return urlsplit(url)._replace(scheme=to.scheme, netloc=to.netloc).geturl()

@@ -1,0 +1,44 @@
+"""What each of ccxt's exchanges can do, read from ccxt's own descriptions: no request is made."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+from mcp_server.adapters.ccxt.client import known_exchanges
+from mcp_server.adapters.ccxt.pages import served_timeframes
+from mcp_server.domain.exchange import Venue
+from mcp_server.domain.timeframes import TIMEFRAMES
+
+
+@cache
+def venues() -> tuple[Venue, ...]:
+    """List the simulated market and every exchange of ccxt, by id; a second the first time, so not for the event loop.
+
+    The objects that tell it are dropped again; what stays is a few kB.
+    """
+    ccxt = importlib.import_module("ccxt.async_support")
+    invented = Venue("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
+    return (invented, *(_venue(getattr(ccxt, name)()) for name in known_exchanges()))
+
+
+def _venue(client: Any) -> Venue:
+    has = client.has
+    return Venue(
+        id=client.id,
+        name=str(client.name),
+        countries=tuple(client.countries or ()),
+        timeframes=tuple(served_timeframes(client)) if has.get("fetchOHLCV") else (),
+        candles_per_request=_page(client),
+        order_book=bool(has.get("fetchOrderBook")),
+        funding=bool(has.get("fetchFundingRate") or has.get("fetchFundingRateHistory")),
+        open_interest=bool(has.get("fetchOpenInterest")),
+    )
+
+
+def _page(client: Any) -> int | None:
+    """Give the most candles of one request, where ccxt knows it: of spot markets, else of linear swaps."""
+    spot = client.feature_value_by_type("spot", None, "fetchOHLCV", "limit", None)
+    most = spot or client.feature_value_by_type("swap", "linear", "fetchOHLCV", "limit", None)
+    return int(most) if most else None

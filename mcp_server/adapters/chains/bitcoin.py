@@ -1,0 +1,199 @@
+"""Bitcoin over the REST interface of Esplora, which mempool.space and blockstream.info serve too."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio.to_thread
+
+from mcp_server.adapters.chains import bitcoin_reading as reading
+from mcp_server.adapters.chains.bitcoin_block import paying_transactions
+from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock, Holdings, Mempool
+from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, USUAL_BYTES, Failed, Site
+from mcp_server.adapters.chains.endpoints import sites_of
+from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
+from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
+from mcp_server.domain.timeframes import to_ms
+from mcp_server.errors import Retryable, UpstreamRejected
+
+LATE_MS = 5_400_000
+"""Once in ten thousand blocks the next one takes longer than 90 minutes: an endpoint without it lags behind."""
+
+KNOWN_HEIGHT, KNOWN_HASH = 654_683, "0000000000000000000b9d2ec5a352ecba0592946514a92f14319dc2b367fc72"
+"""A block of 2020 by which Bitcoin is told from test chains, and from the coins that split off from it before."""
+
+T = TypeVar("T")
+
+
+class BitcoinChain:
+    """Bitcoin's main chain.
+
+    Args:
+        chain: what is known of it.
+        urls: its endpoints, checked, the preferred one first.
+        clock: gives the present as an aware datetime.
+        timeout_s: how long one request may take.
+    """
+
+    def __init__(
+        self, chain: Chain, urls: Sequence[str], clock: Callable[[], datetime], *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self.chain = chain
+        self._sites = sites_of(chain.name, urls, timeout_s)
+        self._clock = clock
+        self._proven: set[Site] = set()
+
+    async def newest(self) -> list[BitcoinBlock]:
+        """Give the newest blocks, newest first, of an endpoint that keeps up, else of the one that lags least."""
+        latest: list[BitcoinBlock] = []
+        failures: list[tuple[Site, Failed]] = []
+        for site in self._sites.in_order():
+            try:
+                found = await self._read(site, "/blocks", reading.blocks, "answers what are no blocks")
+            except Failed as failed:
+                self._sites.rest(site)
+                failures.append((site, failed))
+                continue
+            if to_ms(self._clock()) - found[0].time_ms <= LATE_MS:
+                return found
+            self._sites.rest(site)
+            latest = max(latest, found, key=lambda blocks: blocks[0].number if blocks else -1)
+        if not latest:
+            raise self._sites.failure(failures)
+        return latest
+
+    async def agreed(self, anchor: BlockRef) -> bool:
+        """Let a second endpoint confirm a block; see `Sites.agreed`."""
+        return await self._sites.agreed(anchor, self._hash_at)
+
+    async def blocks_down_from(self, height: int) -> list[BitcoinBlock]:
+        """Give ten or more blocks from a height down, newest first."""
+
+        async def ask(site: Site) -> list[BitcoinBlock]:
+            found = await self._read(site, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
+            if found[0].number != height:
+                raise Failed(UpstreamRejected, "answers other blocks than were asked for")
+            return found
+
+        return await self._sites.ask(ask)
+
+    async def paying(self, block: BitcoinBlock, least: int) -> Mapping[str, int]:
+        """Give the transactions of a block that pay somebody at least so many satoshi, and what each pays in all."""
+
+        async def ask(site: Site) -> Mapping[str, int]:
+            await self._prove(site)
+            raw = await site.get_bytes(f"/block/{block.hash}/raw", large=True)
+            read = partial(paying_transactions, raw, block.hash, block.before, least)
+            return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+        return await self._sites.ask(ask)
+
+    async def transaction(self, txid: str, block: BlockRef, paid: int) -> BitcoinTransaction:
+        """Give a transaction of a block, which pays so many satoshi in all, with what it spends and pays."""
+
+        async def ask(site: Site) -> BitcoinTransaction:
+            found = await self._transaction(site, txid)
+            if found.block_hash != block.hash:
+                raise Failed(Retryable, f"does not know all transactions of block {block.number} yet")
+            if sum(value for _, value in found.outputs) != paid:
+                raise Failed(UpstreamRejected, "tells other amounts of a transaction than its block does")
+            return replace(found, block=block.number, time_ms=block.time_ms)
+
+        return await self._sites.ask(ask)
+
+    async def waiting(self, least: int) -> list[str]:
+        """Give the ids of the latest few unconfirmed transactions that pay out at least so many satoshi."""
+        return await self._get("/mempool/recent", partial(reading.waiting, least=least))
+
+    async def waiting_transaction(self, txid: str) -> BitcoinTransaction | None:
+        """Give an unconfirmed transaction; None: another one has replaced it, or a block has it by now."""
+
+        async def ask(site: Site) -> BitcoinTransaction | None:
+            try:
+                return await self._transaction(site, txid)
+            except Failed as failed:
+                if failed.status == 404:
+                    return None
+                raise
+
+        found = await self._sites.first(ask)
+        return found if found is not None and found.block is None else None
+
+    async def fees(self) -> Fees:
+        """Give what a transaction costs now, in satoshi per virtual byte: within a day, an hour, the next block."""
+        try:
+            return await self._get("/fee-estimates", reading.fee_estimates)
+        except UpstreamRejected:  # some serve only the form that mempool.space made up
+            return await self._get("/v1/fees/recommended", reading.recommended_fees)
+
+    async def mempool(self) -> Mempool:
+        """Give what waits for a block now."""
+        return await self._get("/mempool", reading.mempool)
+
+    async def holdings(self, address: str) -> Holdings:
+        """Give what an address was paid and has spent in confirmed transactions."""
+        return await self._get(f"/address/{address}", reading.holdings)
+
+    async def history(self, address: str, after: str | None = None) -> list[BitcoinTransaction]:
+        """Give up to 25 confirmed transactions of an address, newest first, from the one after `after` on."""
+        path = f"/address/{address}/txs/chain" + (f"/{after}" if after else "")
+        return await self._get(path, reading.history, most=USUAL_BYTES)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sites.close()
+
+    async def _get(self, path: str, read: Callable[[Any], T], *, most: int = SMALL_BYTES) -> T:
+        ask: Callable[[Site], Awaitable[T]] = partial(self._read, path=path, read=read, most=most)
+        return await self._sites.ask(ask)
+
+    async def _transaction(self, site: Site, txid: str) -> BitcoinTransaction:
+        found = await self._read(site, f"/tx/{txid}", reading.transaction, most=USUAL_BYTES)
+        if found.id != txid:
+            raise Failed(UpstreamRejected, "answers another transaction than was asked for")
+        return found
+
+    async def _read(
+        self,
+        site: Site,
+        path: str,
+        read: Callable[[Any], T],
+        otherwise: str = "answers what cannot be read",
+        *,
+        most: int = SMALL_BYTES,
+    ) -> T:
+        """Ask one endpoint, and read what it says.
+
+        Raises:
+            Failed: it is of another chain, does not answer, or says what cannot be read.
+        """
+        await self._prove(site)
+        told = await site.get(path, most=most)
+        try:
+            return read(told)
+        except reading.UNREADABLE:
+            raise Failed(UpstreamRejected, otherwise) from None
+
+    async def _prove(self, site: Site) -> None:
+        """Ask an endpoint, once, whether it is of Bitcoin."""
+        if site in self._proven:
+            return
+        if await _hash_at(site, KNOWN_HEIGHT) != KNOWN_HASH:
+            raise Failed(UpstreamRejected, "is not of Bitcoin's main chain")
+        self._proven.add(site)
+
+    async def _hash_at(self, site: Site, height: int) -> str:
+        await self._prove(site)
+        return await _hash_at(site, height)
+
+
+async def _hash_at(site: Site, height: int) -> str:
+    told = (await site.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
+    try:
+        return reading.hash_of(told)
+    except ValueError:
+        raise Failed(UpstreamRejected, "answers what is no hash") from None

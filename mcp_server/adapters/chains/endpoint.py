@@ -1,0 +1,230 @@
+"""One endpoint on the web: requests within a deadline and a size, and what went wrong in few words of our own."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import ssl
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from mcp_server.errors import Misconfigured, Retryable, TraderError, UpstreamRejected
+from mcp_server.request_counter import count_request
+
+if TYPE_CHECKING:
+    import httpx2
+
+TIMEOUT_S = 6.0
+"""No request takes longer; four endpoints that hang are all given up within the deadline of a question."""
+
+SMALL_BYTES, USUAL_BYTES, LARGE_BYTES = 2_000_000, 8_000_000, 16_000_000
+"""Answers are no longer: lists and fees; headers, whole transactions and Bitcoin's blocks; logs and whole EVM blocks.
+
+To read JSON holds up all other work of the server, some 0.1 s for the longest.
+"""
+
+MOST_URL = 2_000
+
+NO_LIMITS = (100, None)
+"""So many calls are put into one request, and any number of blocks, until an endpoint refuses it."""
+
+LEARNED_S = 900.0
+"""So long it is remembered which limits an endpoint has."""
+
+LATEST_S = 253_402_300_799
+"""The end of the year 9999: whoever says a later time knows none."""
+
+_HTTP: dict[int, tuple[type[TraderError], str]] = {
+    401: (UpstreamRejected, "wants a key, or another one"),
+    403: (UpstreamRejected, "refuses access"),
+    404: (UpstreamRejected, "does not know this"),
+    408: (Retryable, "did not answer in time"),
+    429: (Retryable, "is asked too often"),
+}
+
+
+class Failed(Exception):
+    """A request that came to nothing: which kind of error it is for the caller, and why, in words of our own."""
+
+    def __init__(self, kind: type[TraderError], why: str, status: int | None = None) -> None:
+        super().__init__(why)
+        self.kind = kind
+        self.why = why
+        self.status = status
+
+
+class TooLarge(Failed):
+    """The answer is longer than is taken; where less can be asked for, it is no fault of the endpoint."""
+
+    def __init__(self) -> None:
+        super().__init__(UpstreamRejected, "answers with more than can be taken")
+
+
+def checked_url(url: str, name: str) -> str:
+    """Check that an endpoint is https, or http on this machine; no part of it is told back, for it may hold a key.
+
+    Raises:
+        Misconfigured: it is neither, or carries a user name.
+    """
+    try:
+        if not url.isprintable() or " " in url or len(url) > MOST_URL:
+            raise ValueError
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        good = bool(host) and not (parts.username or parts.password or parts.fragment)
+        good = good and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+        _ = parts.port
+    except ValueError:
+        good = False
+    if not good:
+        raise Misconfigured(
+            f"{name} must be an https URL, or an http one of this machine, without a user name; a key goes into the "
+            "path, as its provider writes it."
+        )
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Site:
+    """One endpoint; its fields are what was learned of it.
+
+    Args:
+        name: what errors call it; never its URL.
+        url: where it is, checked.
+        timeout_s: how long one request may take; large answers may take twice as long.
+    """
+
+    def __init__(self, name: str, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self.name = name
+        self.resting_until = 0.0
+        self.chain_id: int | None = None
+        self._limits: tuple[int, int | None] = NO_LIMITS
+        self._learned_at = 0.0
+        self._url = url
+        self._timeout_s = timeout_s
+        self._client: httpx2.AsyncClient | None = None
+
+    @property
+    def most_calls(self) -> int:
+        """So many JSON-RPC calls it takes in one request, as far as is known."""
+        return self._known_limits()[0]
+
+    @property
+    def log_blocks(self) -> int | None:
+        """Of so many blocks it gives the logs in one request; None: no limit is known."""
+        return self._known_limits()[1]
+
+    def learn(self, *, most_calls: int | None = None, log_blocks: int | None = None) -> None:
+        """Remember a limit for a while: what was a passing fault must not slow every question from then on."""
+        calls, blocks = self._known_limits()
+        limits = [limit for limit in (blocks, log_blocks) if limit is not None]
+        self._limits = (min(calls, most_calls or calls), min(limits, default=None))
+        self._learned_at = time.monotonic()
+
+    def _known_limits(self) -> tuple[int, int | None]:
+        return self._limits if time.monotonic() - self._learned_at < LEARNED_S else NO_LIMITS
+
+    async def post(self, payload: object, *, large: bool = False) -> Any:
+        """Send JSON and give the JSON that comes back.
+
+        Raises:
+            Failed: no answer, an error status, or no JSON.
+        """
+        most = LARGE_BYTES if large else USUAL_BYTES
+        return _json(await self._send("POST", "", json.dumps(payload).encode(), most=most, large=large))
+
+    async def get(self, path: str, *, most: int = SMALL_BYTES) -> Any:
+        """Give the JSON at a path, at most so many bytes of it.
+
+        Raises:
+            Failed: no answer, an error status, or no JSON.
+        """
+        return _json(await self._send("GET", path, most=most))
+
+    async def get_bytes(self, path: str, *, large: bool = False) -> bytes:
+        """Give what is at a path.
+
+        Raises:
+            Failed: no answer, or an error status.
+        """
+        return await self._send("GET", path, most=USUAL_BYTES if large else SMALL_BYTES, large=large)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _send(
+        self, method: str, path: str, body: bytes | None = None, *, most: int, large: bool = False
+    ) -> bytes:
+        import httpx2
+
+        if self._client is None:
+            for noisy in ("httpx2", "httpcore2"):  # they log whole URLs, and so the keys in them
+                logging.getLogger(noisy).setLevel(logging.WARNING)
+            local = self._url.startswith("http://")  # of this machine: through no proxy, and without TLS
+            self._client = httpx2.AsyncClient(
+                timeout=None,
+                headers={"content-type": "application/json"},
+                trust_env=not local,
+                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local else _trusted(),
+            )
+        count_request()
+        try:
+            with anyio.fail_after(self._timeout_s * (2 if large else 1)):
+                async with self._client.stream(method, self._url + path, content=body) as answer:
+                    return await _read(answer, most)
+        except TimeoutError:
+            raise Failed(Retryable, "did not answer in time") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):  # the text of either may hold the URL
+            raise Failed(Retryable, "cannot be reached") from None
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Read the certificates that are trusted, once: it takes 30 ms, and each connection wants them."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+async def _read(answer: httpx2.Response, most: int) -> bytes:
+    if answer.status_code >= 400:
+        kind, why = _HTTP.get(answer.status_code, (Retryable, "is not available"))
+        if 400 <= answer.status_code < 500 and answer.status_code not in _HTTP:
+            kind, why = UpstreamRejected, "refuses the request"
+        raise Failed(kind, f"{why} ({answer.status_code})", answer.status_code)
+    if answer.status_code >= 300:
+        raise Failed(UpstreamRejected, "wants to send us elsewhere, and redirects are not followed")
+    parts, size = [], 0
+    async for part in answer.aiter_bytes():
+        size += len(part)
+        if size > most:
+            raise TooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Failed(UpstreamRejected, "answers what is no JSON") from None

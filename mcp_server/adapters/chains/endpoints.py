@@ -1,0 +1,149 @@
+"""The endpoints of one chain, in order of preference: where one fails, the next is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from mcp_server.adapters.chains.endpoint import Failed, Site
+from mcp_server.errors import Retryable, TraderError, UpstreamRejected
+
+if TYPE_CHECKING:
+    from mcp_server.domain.chains.chain import BlockRef
+
+T = TypeVar("T")
+
+SECOND_LOOK_S = 3.0
+"""A second endpoint is asked for its opinion no longer than this."""
+
+REST_S = 60.0
+"""So long an endpoint that failed is asked only after the others."""
+
+
+class Sites:
+    """The endpoints of a chain.
+
+    Args:
+        chain: the chain's name, for errors.
+        sites: the endpoints, the preferred one first.
+    """
+
+    def __init__(self, chain: str, sites: Sequence[Site]) -> None:
+        self.chain = chain
+        self._sites = list(sites)
+
+    def in_order(self) -> list[Site]:
+        """List them as they are asked: by preference, those that failed lately last."""
+        now = time.monotonic()
+        return sorted(self._sites, key=lambda site: site.resting_until > now)
+
+    async def ask(self, ask: Callable[[Site], Awaitable[T]]) -> T:
+        """Give what the first endpoint that can answer gives.
+
+        Raises:
+            Retryable, UpstreamRejected: none can; it is said what each of them did.
+            TraderError: as `ask`, where it is no matter of the endpoint.
+        """
+        failures: list[tuple[Site, Failed]] = []
+        for site in self.in_order():
+            try:
+                return await ask(site)
+            except Failed as failed:
+                self.rest(site)
+                failures.append((site, failed))
+        raise self.failure(failures)
+
+    async def first(self, ask: Callable[[Site], Awaitable[T | None]]) -> T | None:
+        """Give the first answer that is not None; None where each endpoint that can answer gives that.
+
+        Raises:
+            Retryable, UpstreamRejected, TraderError: as `ask`, where none can answer.
+        """
+        failures: list[tuple[Site, Failed]] = []
+        for site in self.in_order():
+            try:
+                if (found := await ask(site)) is not None:
+                    return found
+            except Failed as failed:
+                self.rest(site)
+                failures.append((site, failed))
+        if len(failures) == len(self._sites):
+            raise self.failure(failures)
+        return None
+
+    async def agreed(self, anchor: BlockRef, opinion: Callable[[Site, int], Awaitable[str]]) -> bool:
+        """Let a second endpoint confirm a block; one that does not answer in time has no opinion.
+
+        Args:
+            anchor: the block that the first endpoint has.
+            opinion: gives the hash of the block that an endpoint has at a height.
+
+        Returns:
+            False: two others agree on another block; the first is asked last from now on.
+
+        Raises:
+            UpstreamRejected: two endpoints have different blocks there, and no third one decides it.
+        """
+        first, *others = self.in_order()
+        against: dict[str, Site] = {}
+        for site in others:
+            told = await self._opinion(site, anchor, opinion)
+            if told == anchor.hash:
+                return True
+            if told in against:
+                self.rest(first)
+                return False
+            if told is not None:
+                against[told] = site
+        if against:
+            raise UpstreamRejected(
+                f"Endpoints of {self.chain!r} disagree about block {anchor.number}: {first.name} has another one than "
+                f"{' and '.join(site.name for site in against.values())}. Ask again, or as of an earlier moment; if it "
+                "stays so, set TRADER_CHAIN_URLS to an endpoint that you trust."
+            )
+        return True
+
+    async def _opinion(
+        self, site: Site, anchor: BlockRef, opinion: Callable[[Site, int], Awaitable[str]]
+    ) -> str | None:
+        with anyio.move_on_after(SECOND_LOOK_S):
+            try:
+                return await opinion(site, anchor.number)
+            except Failed:
+                pass
+        self.rest(site)
+        return None
+
+    def rest(self, site: Site) -> None:
+        """Let an endpoint that failed rest: the others are asked first for a while."""
+        site.resting_until = time.monotonic() + REST_S
+
+    def failure(self, failures: Sequence[tuple[Site, Failed]]) -> TraderError:
+        """Make the error that says what each endpoint did."""
+        said = "; ".join(f"{site.name} {failed.why}" for site, failed in failures)
+        rejected = bool(failures) and all(failed.kind is UpstreamRejected for _, failed in failures)
+        kind = UpstreamRejected if rejected else Retryable
+        again = "Set TRADER_CHAIN_URLS" if rejected else "Try again in a minute, or set TRADER_CHAIN_URLS"
+        return kind(f"No endpoint of {self.chain!r} can answer: {said}. {again} to an endpoint of your own.")
+
+    async def close(self) -> None:
+        """Close the connections of all."""
+        for site in self._sites:
+            await site.close()
+
+
+def outvoted(chain: str) -> TraderError:
+    """Make the error for endpoints that were outvoted one after the other."""
+    return UpstreamRejected(
+        f"The endpoints of {chain!r} do not agree on one branch of the chain. Ask again, or as of an earlier moment; "
+        "if it stays so, set TRADER_CHAIN_URLS to endpoints that you trust."
+    )
+
+
+def sites_of(chain: str, urls: Sequence[str], timeout_s: float) -> Sites:
+    """Make the endpoints of a chain from their URLs, which are checked already."""
+    names = [f"endpoint {place} of {len(urls)}" for place in range(1, len(urls) + 1)]
+    return Sites(chain, [Site(name, url, timeout_s) for name, url in zip(names, urls, strict=True)])

@@ -1,0 +1,190 @@
+"""EVM chains over JSON-RPC, in the project's own types and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+
+from mcp_server.adapters.chains import evm_reading as reading
+from mcp_server.adapters.chains.endpoint import TIMEOUT_S, Failed, Site, TooLarge
+from mcp_server.adapters.chains.endpoints import sites_of
+from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
+from mcp_server.adapters.chains.evm_logs import EvmLogs
+from mcp_server.adapters.chains.evm_reading import Piece
+from mcp_server.adapters.chains.json_rpc import Call, RpcError
+from mcp_server.domain.chains.chain import BlockRef, Chain, Fees, Token, Transfer
+from mcp_server.errors import NotFound, NotSupported, UpstreamRejected
+
+PLAIN_TRANSFER_GAS = 21_000
+FEE_BLOCKS = 20
+MOST_DECIMALS = 36
+
+
+class EvmChain:
+    """One EVM chain.
+
+    Args:
+        chain: what is known of it.
+        urls: its endpoints, checked, the preferred one first.
+        clock: gives the present as an aware datetime.
+        timeout_s: how long one request may take.
+    """
+
+    def __init__(
+        self, chain: Chain, urls: Sequence[str], clock: Callable[[], datetime], *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self.chain = chain
+        self.endpoints = EvmEndpoints(chain, sites_of(chain.name, urls, timeout_s), clock)
+        self.logs = EvmLogs(self.endpoints)
+
+    async def native(self, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
+        """Give the transactions of a few blocks that move at least so much of the native coin, failed or not.
+
+        Where the blocks are too long to be sent together it is the newest of them.
+        """
+        return await self.endpoints.sites.ask(partial(self._native, first=first, last=last, least=least, anchor=anchor))
+
+    async def _native(self, site: Site, *, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
+        calls: list[Call] = [("eth_getBlockByNumber", [hex(number), True]) for number in range(first, last + 1)]
+        calls += [("eth_getBlockByNumber", [hex(first - 1), False])] if first > 0 else []
+        try:
+            told = [fine(block) for block in await self.endpoints.on(site, calls, anchor, large=True)]
+        except TooLarge:
+            if first == last:
+                raise
+            middle = first + (last - first + 1) // 2
+            return await self._native(site, first=middle, last=last, least=least, anchor=anchor)
+        before_ms = reading.header(told.pop(), first - 1).ref.time_ms if first > 0 else None
+
+        def read() -> list[Transfer]:
+            return [
+                t for number, block in enumerate(told, first) for t in reading.native_transfers(block, number, least)
+            ]
+
+        return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
+
+    async def succeeded(self, hashes: Sequence[str], anchor: BlockRef) -> set[str]:
+        """Give those of the transactions that did what they were to do; the others moved nothing."""
+        calls: list[Call] = [("eth_getTransactionReceipt", [tx]) for tx in hashes]
+
+        async def read(site: Site) -> set[str]:
+            told = await self.endpoints.on(site, calls, anchor, large=True)
+            if any(fine(receipt) is None for receipt in told):
+                raise Failed(UpstreamRejected, "does not have a receipt that the chain has")
+            return {tx for tx, receipt in zip(hashes, told, strict=True) if _worked(receipt, tx)}
+
+        return await self.endpoints.sites.ask(read)
+
+    async def token(self, address: str, anchor: BlockRef) -> Token:
+        """Give a token by its address; its symbol is what it claims.
+
+        Raises:
+            NotFound: there is no token at this address.
+        """
+        calls: list[Call] = [
+            ("eth_call", [{"to": address, "data": data}, hex(anchor.number)])
+            for data in (reading.DECIMALS, reading.SYMBOL)
+        ]
+        now: list[Call] = [(method, [params[0], "latest"]) for method, params in calls]
+
+        async def read(site: Site) -> tuple[int | None, str]:
+            decimals, symbol = await self.endpoints.on(site, calls, anchor)
+            if isinstance(decimals, RpcError) and decimals.state_gone:  # both are as good as never changed
+                decimals, symbol = await self.endpoints.on(site, now)
+            return _decimals(decimals), "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
+
+        places, claimed = await self.endpoints.sites.ask(read)
+        if places is None:
+            raise NotFound(
+                f"There is no ERC-20 token at {address!r} on {self.chain.name!r} as of block {anchor.number}. "
+                "Check the address and the chain."
+            )
+        if places > MOST_DECIMALS:
+            raise NotSupported(f"The token at {address!r} counts in more than {MOST_DECIMALS} decimals.")
+        return Token(claimed, places, address)
+
+    async def balances(self, address: str, tokens: Sequence[Token], block: BlockRef | None) -> tuple[list[int], int]:
+        """Give raw balances, the native one first, and the number of transactions sent: as of a block, or of now.
+
+        Raises:
+            NotSupported: no endpoint keeps the state of that block.
+        """
+        at = "latest" if block is None else hex(block.number)
+        data = reading.BALANCE_OF + reading.word(address)
+        calls: list[Call] = [("eth_getBalance", [address, at]), ("eth_getTransactionCount", [address, at])]
+        calls += [("eth_call", [{"to": token.address, "data": data}, at]) for token in tokens]
+
+        async def read(site: Site) -> tuple[list[int], int] | None:
+            told = await self.endpoints.on(site, calls, block)
+            if any(isinstance(value, RpcError) and value.state_gone for value in told):
+                return None
+            native, sent = (reading.number(fine(value)) for value in told[:2])
+            return [native, *(_held(value) for value in told[2:])], sent
+
+        found = await self.endpoints.sites.first(read)
+        if found is None:
+            raise NotSupported(
+                f"No endpoint of {self.chain.name!r} keeps what addresses held as of block "
+                f"{block.number if block else 'latest'}: that takes an archive node. Leave as_of out, or set "
+                "TRADER_CHAIN_URLS to an archive endpoint."
+            )
+        return found
+
+    async def fees(self, block: BlockRef) -> tuple[Fees, list[int]]:
+        """Give what a transaction costs per gas as of a block, and the base fees of the last blocks and of the next."""
+        calls: list[Call] = [("eth_feeHistory", [hex(FEE_BLOCKS), hex(block.number), [10, 50, 90]])]
+
+        async def read(site: Site) -> tuple[Fees, list[int]]:
+            (told,) = await self.endpoints.on(site, calls, block)
+            return _fees(fine(told))
+
+        return await self.endpoints.sites.ask(read)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.endpoints.sites.close()
+
+
+def _fees(history: Any) -> tuple[Fees, list[int]]:
+    """Read a fee history: tips are medians over the blocks that were not empty."""
+    try:
+        base_fees = [reading.number(fee) for fee in history["baseFeePerGas"]]
+        tips = list(zip(history.get("reward") or [], history["gasUsedRatio"], strict=False))
+        busy = [[reading.number(tip) for tip in row] for row, ratio in tips if ratio > 0]
+        slow, normal, fast = (Decimal(base_fees[-1] + _median([row[place] for row in busy])) for place in range(3))
+    except (KeyError, TypeError, IndexError, AttributeError):
+        raise Failed(UpstreamRejected, "tells fees that cannot be read") from None
+    return Fees(slow, normal, fast, PLAIN_TRANSFER_GAS), base_fees
+
+
+def _decimals(told: Any) -> int | None:
+    """Read in how many decimals a token counts; None: what was asked is no token.
+
+    Raises:
+        Failed: the endpoint cannot say.
+    """
+    if isinstance(told, RpcError) and told.reverted:
+        return None
+    said = fine(told)
+    return None if isinstance(said, str) and len(said) != 66 else reading.number(said)
+
+
+def _held(told: Any) -> int:
+    """Read a balance; where there is no such token it is none."""
+    refused = isinstance(told, RpcError) and told.reverted
+    return 0 if refused or told == "0x" else reading.number(fine(told))
+
+
+def _worked(receipt: Any, tx: str) -> bool:
+    if not isinstance(receipt, dict) or reading.lowered(receipt.get("transactionHash")) != tx:
+        raise Failed(UpstreamRejected, "answers another receipt than was asked for")
+    return receipt.get("status") in ("0x1", None)
+
+
+def _median(values: Sequence[int]) -> int:
+    return sorted(values)[len(values) // 2] if values else 0

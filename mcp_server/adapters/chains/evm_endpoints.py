@@ -1,0 +1,129 @@
+"""The JSON-RPC endpoints of one EVM chain: each is checked to be of this chain, up to date, and on the same branch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from mcp_server.adapters.chains import evm_reading as reading
+from mcp_server.adapters.chains.endpoint import Failed, Site
+from mcp_server.adapters.chains.endpoints import Sites
+from mcp_server.adapters.chains.evm_reading import Header
+from mcp_server.adapters.chains.json_rpc import Call, RpcError, call_all
+from mcp_server.domain.chains.chain import BlockRef, Chain
+from mcp_server.domain.timeframes import to_ms
+from mcp_server.errors import Retryable, UpstreamRejected
+
+
+class EvmEndpoints:
+    """Asks the endpoints of a chain, the preferred one first.
+
+    Args:
+        chain: what is known of the chain.
+        sites: its endpoints.
+        clock: gives the present as an aware datetime.
+    """
+
+    def __init__(self, chain: Chain, sites: Sites, clock: Callable[[], datetime]) -> None:
+        self.chain = chain
+        self.sites = sites
+        self._clock = clock
+
+    async def newest(self, wanted_ms: int) -> Header:
+        """Give the newest block of the first endpoint that keeps up.
+
+        Args:
+            wanted_ms: the moment that is asked about; it is enough for the newest block to be about as young.
+
+        Raises:
+            Retryable, UpstreamRejected: no endpoint can answer, each is of another chain, or all lag behind.
+        """
+        allowed_ms = int(max(90.0, 25 * self.chain.block_s) * 1000)
+        failures: list[tuple[Site, Failed]] = []
+        for site in self.sites.in_order():
+            try:
+                (told,) = await self.on(site, [("eth_getBlockByNumber", ["latest", False])])
+                newest = reading.header(fine(told))
+                behind_ms = min(wanted_ms, to_ms(self._clock())) - newest.ref.time_ms
+                if behind_ms <= allowed_ms:
+                    return newest
+                raise Failed(Retryable, f"lags {behind_ms // 1000} s behind")
+            except Failed as failed:
+                self.sites.rest(site)
+                failures.append((site, failed))
+        raise self.sites.failure(failures)
+
+    async def headers(self, numbers: Sequence[int], anchor: BlockRef | None = None) -> list[Header]:
+        """Give the headers of blocks, in one request where the endpoint takes as many calls at once.
+
+        Args:
+            numbers: the blocks.
+            anchor: an endpoint that has another block at that height, or none, is passed over; one without a hash is
+                whatever block is there.
+        """
+        calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+        return await self.sites.ask(lambda site: self._headers(site, calls, numbers, anchor))
+
+    async def agreed(self, anchor: BlockRef) -> bool:
+        """Let a second endpoint confirm a block; see `Sites.agreed`."""
+        return await self.sites.agreed(anchor, self._opinion)
+
+    async def ask(self, calls: Sequence[Call], anchor: BlockRef | None, *, large: bool = False) -> list[Any]:
+        """Give the result of each call, or its `RpcError`, from the first endpoint that can answer."""
+        return await self.sites.ask(lambda site: self.on(site, calls, anchor, large=large))
+
+    async def on(
+        self, site: Site, calls: Sequence[Call], anchor: BlockRef | None = None, *, large: bool = False
+    ) -> list[Any]:
+        """Ask one endpoint, and in the same request whether it is of this chain and has the anchor.
+
+        The anchor is asked for each time: behind one URL there may be many nodes, not all of them up to date.
+
+        Raises:
+            Failed: it is not, has not, or does not answer.
+        """
+        self._check_chain(site)
+        checks: list[Call] = [("eth_chainId", [])] if site.chain_id is None else []
+        if anchor is not None:
+            checks.append(("eth_getBlockByNumber", [hex(anchor.number), False]))
+        told = await call_all(site, [*checks, *calls], large=large)
+        checked, results = told[: len(checks)], told[len(checks) :]
+        if site.chain_id is None:
+            site.chain_id = reading.number(fine(checked.pop(0)))
+            self._check_chain(site)
+        if anchor is not None:
+            _check_anchor(fine(checked[0]), anchor)
+        return results
+
+    async def _headers(
+        self, site: Site, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
+    ) -> list[Header]:
+        told = await self.on(site, calls, anchor)
+        return [reading.header(fine(header), number) for number, header in zip(numbers, told, strict=True)]
+
+    async def _opinion(self, site: Site, number: int) -> str:
+        (told,) = await self.on(site, [("eth_getBlockByNumber", [hex(number), False])])
+        return reading.header(fine(told), number).ref.hash
+
+    def _check_chain(self, site: Site) -> None:
+        if site.chain_id not in (None, self.chain.chain_id):
+            raise Failed(UpstreamRejected, f"is of chain {site.chain_id}, not {self.chain.chain_id}")
+
+
+def _check_anchor(told: Any, anchor: BlockRef) -> None:
+    if told is None:
+        raise Failed(Retryable, f"lags behind: it does not have block {anchor.number} yet")
+    if anchor.hash not in ("", reading.header(told, anchor.number).ref.hash):
+        raise Failed(UpstreamRejected, f"has another block {anchor.number} than was asked for")
+
+
+def fine(told: Any) -> Any:
+    """Give a result, or fail as its error says.
+
+    Raises:
+        Failed: it is an `RpcError`.
+    """
+    if isinstance(told, RpcError):
+        raise told.failed()
+    return told

@@ -1,0 +1,94 @@
+"""Transfers of a token from an EVM chain's logs, split as each endpoint's limits want it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from mcp_server.adapters.chains import evm_reading as reading
+from mcp_server.adapters.chains.endpoint import Site, TooLarge
+from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
+from mcp_server.adapters.chains.evm_reading import Piece
+from mcp_server.adapters.chains.json_rpc import Call, RpcError
+from mcp_server.domain.chains.chain import BlockRef
+
+USUAL_LIMITS = (10_000, 5_000, 2_000, 1_000, 500, 100, 10, 1)
+"""How many blocks endpoints give the logs of in one request; tried downwards where one states no limit."""
+
+AT_ONCE = 4
+"""So many requests for logs may be under way together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which transfers: of a token (lower case), in blocks from the first to the last, of `least` raw units or more.
+
+    `anchor` is a block of the branch of the chain that is meant.
+    """
+
+    token: str
+    first: int
+    last: int
+    least: int
+    anchor: BlockRef
+
+    @property
+    def length(self) -> int:
+        """How many blocks."""
+        return self.last - self.first + 1
+
+
+class EvmLogs:
+    """Reads logs, and learns how many blocks of them each endpoint gives in one request."""
+
+    def __init__(self, endpoints: EvmEndpoints) -> None:
+        self._endpoints = endpoints
+        self._turn = anyio.Semaphore(AT_ONCE)
+
+    def blocks_at_once(self) -> int:
+        """Give for how many blocks the endpoint that comes next is thought to answer in one request."""
+        return self._endpoints.sites.in_order()[0].log_blocks or USUAL_LIMITS[0]
+
+    async def transfers(self, wanted: Wanted) -> Piece:
+        """Give the transfers that are wanted, or of the newest of those blocks as many as an endpoint gives at once.
+
+        Raises:
+            Retryable, UpstreamRejected: no endpoint can answer.
+        """
+        return await self._endpoints.sites.ask(partial(self._read, wanted=wanted))
+
+    async def _read(self, site: Site, wanted: Wanted) -> Piece:
+        """Ask one endpoint, for fewer blocks where it wants it."""
+        first = max(wanted.first, wanted.last - (site.log_blocks or wanted.length) + 1)
+        while True:
+            span = {"fromBlock": hex(first), "toBlock": hex(wanted.last), "address": wanted.token}
+            calls: list[Call] = [("eth_getLogs", [{**span, "topics": [reading.TRANSFER_TOPIC]}])]
+            if first > 0:
+                calls.append(("eth_getBlockByNumber", [hex(first - 1), False]))
+            length = wanted.last - first + 1
+            try:
+                async with self._turn:
+                    told, *before = await self._endpoints.on(site, calls, wanted.anchor, large=True)
+            except TooLarge:
+                if length == 1:
+                    raise
+                first += length // 2
+                continue
+            if not (isinstance(told, RpcError) and told.range_too_wide and length > 1):
+                break
+            first = wanted.last - _smaller(site, told, length) + 1
+        before_ms = reading.header(fine(before[0]), first - 1).ref.time_ms if before else None
+        read = partial(reading.transfers, fine(told), wanted.token, (first, wanted.last), wanted.least)
+        return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
+
+
+def _smaller(site: Site, error: RpcError, length: int) -> int:
+    """Give how many blocks to ask for after so many were too many; it is remembered where it is the blocks' number."""
+    if error.about_results:
+        return -(-length // 2)
+    limit = error.most_blocks(length) or next((usual for usual in USUAL_LIMITS if usual < length), 1)
+    site.learn(log_blocks=limit)
+    return limit

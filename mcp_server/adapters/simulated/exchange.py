@@ -1,0 +1,174 @@
+"""The simulated exchange: an invented market for any symbol, timeframe and moment, the same for everyone."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import anyio.to_thread
+
+from mcp_server.adapters.simulated import book, path, perpetuals
+from mcp_server.adapters.simulated.path import GENESIS_MS, USD, Market, market_of
+from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Listing, Listings, OrderBook, Ticker
+from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
+from mcp_server.errors import NotFound, NotSupported
+
+QUOTES = ("ETH", "BTC", "EUR", "GBP", "DAI", "USDC", "USDT", "USD", "JPY")
+"""What prices are given in. Between two of these the earlier is the base: `ETH/BTC`, `EUR/USD`."""
+
+ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+
+
+class SimulatedExchange:
+    """An `Exchange` whose prices are invented, and said to be.
+
+    Args:
+        clock: gives the present as an aware datetime; nothing later than it is ever answered.
+        seed: which of the possible markets; everyone has the same by default.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], seed: int = 0) -> None:
+        self._clock = clock
+        self._seed = seed
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return "simulated"
+
+    @property
+    def simulated(self) -> bool:
+        """Its prices are invented."""
+        return True
+
+    async def symbol(self, text: str) -> str:
+        """Give the unified symbol that `text` means; any plausible one exists.
+
+        Raises:
+            NotFound: it does not read as a base and a quote.
+        """
+        return unified(text)
+
+    async def swap_symbol(self, text: str) -> str:
+        """Give the swap that `text` means: the one settled in its quote, unless another is named.
+
+        Raises:
+            NotFound: it does not read as a base and a quote.
+        """
+        return _swap(unified(text))
+
+    async def timeframes(self) -> Sequence[str]:
+        """All of them."""
+        return list(TIMEFRAMES)
+
+    async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Fetched:
+        """Make the candles whose open time is in [start_ms, end_ms); the last may be forming."""
+        market, now_ms = self._market(symbol), to_ms(self._clock())
+        made = await anyio.to_thread.run_sync(path.candles, market, timeframe, start_ms, end_ms, now_ms)
+        return Fetched(made)
+
+    async def ticker(self, symbol: str) -> Ticker:
+        """Make the present snapshot.
+
+        Raises:
+            NotSupported: the present is before the market's first moment.
+        """
+        return await anyio.to_thread.run_sync(_ticker, self._market(symbol), self._now_ms())
+
+    async def order_book(self, symbol: str, depth: int) -> OrderBook:
+        """Make the present order book, around the ticker's last price.
+
+        Raises:
+            NotSupported: the present is before the market's first moment.
+        """
+        return await anyio.to_thread.run_sync(book.order_book, self._market(symbol), self._now_ms(), depth)
+
+    async def derivatives(self, symbol: str) -> Derivatives:
+        """Tell the present funding rate, mark price and open interest of a swap.
+
+        Raises:
+            NotSupported: `symbol` is a spot market's, or the present is before the market's first moment.
+        """
+        _refuse_spot(symbol)
+        return await anyio.to_thread.run_sync(perpetuals.derivatives, self._market(symbol), self._now_ms())
+
+    async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
+        """Give the last `count` fundings of a swap that were settled by `end_ms`, oldest first.
+
+        Raises:
+            NotSupported: `symbol` is a spot market's.
+        """
+        _refuse_spot(symbol)
+        settled_ms = min(end_ms, to_ms(self._clock()))
+        return await anyio.to_thread.run_sync(perpetuals.fundings, self._market(symbol), settled_ms, count)
+
+    async def listings(self) -> Listings:
+        """List the markets of well-known assets; any other symbol exists as well.
+
+        Raises:
+            NotSupported: the present is before the market's first moment.
+        """
+        return Listings(self._now_ms(), list(_listed()))
+
+    async def close(self) -> None:
+        """There is nothing to release."""
+
+    def _now_ms(self) -> int:
+        now_ms = to_ms(self._clock())
+        if now_ms < GENESIS_MS:
+            raise NotSupported(f"The simulated market begins at {iso(GENESIS_MS)}. Ask for a later moment.")
+        return now_ms
+
+    def _market(self, symbol: str) -> Market:
+        return market_of(symbol, self._seed)
+
+
+def unified(text: str) -> str:
+    """Read a symbol however it is spelt: `btcusdt`, `BTC-USDT` and `XBT/USDT` are `BTC/USDT`.
+
+    Raises:
+        NotFound: it does not read as a base and a quote.
+    """
+    spelt = text.strip().upper()
+    if match := re.fullmatch(r"([A-Z0-9]{1,15})[/_-]([A-Z0-9]{1,15})(:[A-Z0-9]{1,15})?", spelt):
+        base, quote, settle = match[1], match[2], match[3] or ""
+    elif match := re.fullmatch(rf"([A-Z0-9]{{2,15}}?)({'|'.join(QUOTES)})", spelt):
+        base, quote, settle = match[1], match[2], ""
+    else:
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'. Write base and quote, like 'BTC/USDT'.")
+    base, quote = ALIASES.get(base, base), ALIASES.get(quote, quote)
+    if settle and settle[1:] not in (base, quote):
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'. Did you mean {f'{base}/{quote}:{quote}'!r}?")
+    if base == quote:
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated': base and quote are the same. Try 'BTC/USDT'.")
+    return f"{base}/{quote}{settle}"
+
+
+def _swap(symbol: str) -> str:
+    return symbol if ":" in symbol else f"{symbol}:{symbol.partition('/')[2]}"
+
+
+def _refuse_spot(symbol: str) -> None:
+    if ":" not in symbol:
+        raise NotSupported(f"{symbol!r} on 'simulated' is a spot market. Ask for {_swap(symbol)!r}.")
+
+
+def _listed() -> Iterator[Listing]:
+    for base in USD:
+        quotes = QUOTES[QUOTES.index(base) + 1 :] if base in QUOTES else QUOTES
+        for quote in quotes:
+            yield Listing(f"{base}/{quote}", "spot", base, quote, active=True)
+        if "USDT" in quotes:
+            yield Listing(f"{base}/USDT:USDT", "swap", base, "USDT", active=True, settle="USDT")
+
+
+def _ticker(market: Market, now_ms: int) -> Ticker:
+    day = path.candles(market, "1m", now_ms - DAY_MS, now_ms + 1, now_ms)
+    last = float(day.close[-1])
+    return Ticker(
+        observed_at_ms=now_ms,
+        last=last,
+        bid=book.best(market, last, -1),
+        ask=book.best(market, last, 1),
+        volume_24h_base=float(f"{day.volume.sum():.6g}"),
+        change_24h_pct=round((last / float(day.open[0]) - 1) * 100, 3),
+    )

@@ -1,0 +1,70 @@
+"""The shapes of `agents.json`: a mapping or an array, tool names plain or with a host's prefix, brought into one."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mcp_server.domain.strategy.finding import Finding, error
+
+
+def plain_tool_name(name: str) -> str:
+    """Give a tool's plain name, whatever host's prefix it carries: `mcp__market__get_price` → `get_price`."""
+    return name.rsplit("__", 1)[-1] if name.startswith("mcp__") else name
+
+
+def named_agents(agents: Any, findings: list[Finding]) -> dict[str, Any]:
+    """Give each sub-agent of either shape by its name, its tools in plain names; what is wrong goes to `findings`."""
+    if agents is None:
+        return {}
+    if isinstance(agents, list):
+        return _names_for_list(agents, findings)
+    if not isinstance(agents, dict):
+        remedy = "Write an object of name → sub-agent, or an array of sub-agents."
+        findings.append(error("agents.json", "It is neither an object nor an array.", remedy))
+        return {}
+    for key in agents:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", key):
+            remedy = "Use 1 to 64 letters, digits, '_' and '-'."
+            findings.append(error(f"agents.json {_shown(key)}", "This is no name for a sub-agent.", remedy))
+    return {_shown(key): _with_plain_tools(value) for key, value in agents.items()}
+
+
+def _names_for_list(agents: list[Any], findings: list[Finding]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for position, agent in enumerate(agents):
+        if not isinstance(agent, dict):
+            remedy = "Write an object with description, prompt and tools."
+            findings.append(error(f"agents.json [{position}]", "It is no object.", remedy))
+            continue
+        rest = {key: value for key, value in agent.items() if key != "name"}
+        base = _slug(str(agent.get("name") or agent.get("description") or "")) or "agent"
+        if "name" in agent and base in named:
+            remedy = "Give each sub-agent its own name."
+            findings.append(error(f"agents.json [{position}] name", f"{base!r} is there twice.", remedy))
+        named[_unused(base, named)] = _with_plain_tools(rest)
+    return named
+
+
+def _shown(key: str) -> str:
+    """Give a key as it can stand in a line; a name that is one stays as it is."""
+    text = key if key.isprintable() else ascii(key)
+    return text if len(text) <= 64 else f"{text[:63]}…"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9_]+", "-", text[:1000].lower()).strip("-_")[:60]
+
+
+def _unused(base: str, taken: Mapping[str, Any]) -> str:
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _with_plain_tools(agent: Any) -> Any:
+    if not isinstance(agent, dict) or not isinstance(agent.get("tools"), list):
+        return agent
+    plain = [plain_tool_name(tool) if isinstance(tool, str) else tool for tool in agent["tools"]]
+    return {**agent, "tools": plain}

@@ -1,0 +1,135 @@
+"""What is wrong with rules, and how often they held lately."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcp_server.domain.strategy.finding import Finding, of_text, warning
+from mcp_server.domain.strategy.parse import Rules
+from mcp_server.errors import BadInput
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+
+LATELY = 500
+"""Over so many of the latest candles it is counted how often a rule held."""
+
+_OTHERWISE = "Mend it; the format says what a rule may use."
+_ANY = "close > 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How often rules held over a stretch of candles; `both` where both did, `valueless` where one had no value."""
+
+    candles: int
+    buy: int
+    sell: int
+    both: int
+    valueless: int
+
+    @property
+    def undecided(self) -> int:
+        """Where they could not decide."""
+        return self.both + self.valueless
+
+    def __str__(self) -> str:
+        return f"buy {self.buy}, sell {self.sell}, undecided {self.undecided} of {self.candles}"
+
+
+def rule_findings(rules: Rules | None, wake: str | None) -> list[Finding]:
+    """Find what is wrong with the text of rules and of a wake condition; each is looked at on its own."""
+    findings, specs = [], list[str]()
+    for position, spec in enumerate(rules.indicators if rules else ()):
+        refused = _refused(f"config.json rules.indicators[{position}]", Rules(indicators=(spec,), buy=_ANY))
+        findings += refused
+        specs += [] if refused else [spec]
+    known = tuple(specs)
+    if not findings:
+        findings += _refused("config.json rules.indicators", Rules(indicators=known, buy=_ANY))
+    texts = {"wake": wake, "rules.buy": rules.buy if rules else None, "rules.sell": rules.sell if rules else None}
+    spoilt = bool(findings)
+    for place, text in texts.items():
+        if text is not None:
+            refused = _refused(f"config.json {place}", Rules(indicators=known, buy=text))
+            findings += [each for each in refused if not (spoilt and "unknown column" in each.problem)]
+    return findings
+
+
+def _refused(place: str, rules: Rules) -> list[Finding]:
+    from mcp_server.domain.rules.compiled import compile_rules
+
+    try:
+        compile_rules(rules)
+    except BadInput as error:
+        return [of_text("error", place, str(error).removeprefix("buy: "), _OTHERWISE)]
+    return []
+
+
+def wake_rules(rules: Rules | None, wake: str) -> Rules:
+    """Give a wake condition as rules: it holds where their buy does."""
+    return Rules(timeframe=rules.timeframe if rules else None, indicators=rules.indicators if rules else (), buy=wake)
+
+
+def history(rules: Rules, most: int) -> int:
+    """Count the candles to look at: what valid rules need to be stable, and before that `LATELY`.
+
+    Args:
+        rules: valid ones.
+        most: beyond so many an indicator may stay unsettled; what a condition looks back to is there all the same.
+    """
+    from mcp_server.domain.rules.compiled import compile_rules
+
+    compiled = compile_rules(rules)
+    return LATELY + min(compiled.history, max(most - LATELY, compiled.reach + 1))
+
+
+def held_lately(rules: Rules, candles: "Candles") -> Held:
+    """Count how often valid rules held over the last `LATELY` candles.
+
+    Args:
+        rules: valid ones.
+        candles: closed candles of their timeframe, oldest first, those before the last ones as warm-up.
+    """
+    from mcp_server.domain.rules.compiled import compile_rules
+
+    rows = _without_warm_up(compile_rules(rules).series(candles))[-LATELY:]
+    return Held(
+        candles=len(rows),
+        buy=sum(buy is True for buy, _ in rows),
+        sell=sum(sell is True for _, sell in rows),
+        both=sum(buy is True and sell is True for buy, sell in rows),
+        valueless=sum(buy is None or sell is None for buy, sell in rows),
+    )
+
+
+def _without_warm_up(rows: "Sequence[tuple[bool | None, bool | None]]") -> "Sequence[tuple[bool | None, bool | None]]":
+    """Leave out the first ones without a value, as a young market has them; what never has one is no warm-up."""
+    first = next((position for position, row in enumerate(rows) if None not in row), 0)
+    return rows[first:]
+
+
+def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.") -> list[Finding]:
+    """Find rules that never or always held, or that could not decide; `place` is where in config.json they stand."""
+    if not held.candles:
+        return []
+    over = f"of the last {held.candles} {timeframe} candles"
+    findings: list[Finding] = []
+    each: dict[str, tuple[str | None, int]] = {"buy": (rules.buy, held.buy), "sell": (rules.sell, held.sell)}
+    for name, (text, count) in each.items():
+        where = f"config.json {place}{name}" if place else "config.json wake"
+        if text is not None and count == 0:
+            findings.append(warning(where, f"It held on none {over}.", "Loosen it, or know that it is rare."))
+        if text is not None and count == held.candles:
+            findings.append(warning(where, f"It held on all {over}.", "Narrow it, or know that it says this always."))
+    if place and held.undecided:
+        findings.append(_undecided(held, over))
+    return findings
+
+
+def _undecided(held: Held, over: str) -> Finding:
+    reasons = {"both held": held.both, "one had no value, as after a division by zero": held.valueless}
+    why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
+    remedies = {"Make buy and sell exclude each other.": held.both, "Ask with IS NOT NULL first.": held.valueless}
+    remedy = " ".join(remedy for remedy, count in remedies.items() if count)
+    return warning("config.json rules", f"They could not decide on {held.undecided} {over}: {why}.", remedy)

@@ -1,0 +1,135 @@
+"""The door of the HTTP server: every request passes it, and what does not belong here is turned away with a reason."""
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import anyio
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+
+from mcp_server.http.body import BODY_S, read_body
+from mcp_server.http.refusal import Refused
+from mcp_server.http.rights import SCOPE_KEY
+from mcp_server.http.tokens import Grant
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from mcp_server.http.allowed_hosts import Names
+    from mcp_server.http.health import Health
+    from mcp_server.http.limits import Limits
+    from mcp_server.http.tokens import Tokens
+
+PATH = "/mcp"
+HEALTH = "/health"
+
+MOST_HEAD_BYTES = 16 * 1024
+"""All headers of a request together, as they are written."""
+
+REQUEST_S = 90.0
+"""No request holds its place for longer; a tool has 29 of these seconds."""
+
+
+class Door:
+    """Answers `/health`, and lets through to `/mcp` what is allowed to: name, token, path, method, limits, body.
+
+    Args:
+        app: what serves `/mcp`.
+        names: the names that this server answers to.
+        tokens: who may call; without any, everyone who reaches it, with all rights.
+        limits: how much each may call.
+        health: what `/health` says to those who may know.
+        body_s: how long a body may take to arrive.
+        request_s: how long a request may hold its place.
+    """
+
+    def __init__(
+        self,
+        app: "ASGIApp",
+        *,
+        names: "Names",
+        tokens: "Tokens",
+        limits: "Limits",
+        health: "Health",
+        body_s: float = BODY_S,
+        request_s: float = REQUEST_S,
+    ) -> None:
+        self._app = app
+        self._names = names
+        self._tokens = tokens
+        self._limits = limits
+        self._health = health
+        self._body_s = body_s
+        self._request_s = request_s
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer one ASGI scope."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = _Sent(send)
+        try:
+            if scope["path"] == HEALTH:
+                await self._say_health(scope, receive, sent)
+            else:
+                await self._let_in(scope, receive, sent)
+        except Refused as refused:
+            await refused.answer(scope, receive, send)
+        except EOFError:  # the client has gone: nobody is there to be answered
+            return
+
+    async def _let_in(self, scope: "Scope", receive: "Receive", sent: "_Sent") -> None:
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MOST_HEAD_BYTES:
+            raise Refused(431, f"The headers of a request may have {MOST_HEAD_BYTES:,} bytes.")
+        headers = Headers(scope=scope)
+        self._names.check(headers.get("host", ""), headers.get("origin"))
+        grant = self._grant(scope)
+        if grant is None:
+            raise Refused(
+                401, "Send a token of this server: 'Authorization: Bearer …' (TRADER_TOKEN).",
+                {"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
+        if scope["path"] != PATH:
+            raise Refused(404, f"There is nothing here. The MCP endpoint is {PATH}, {HEALTH} says how the server is.")
+        if scope["method"] != "POST":  # a server without sessions has nothing to stream and nothing to end
+            raise Refused(405, f"{PATH} takes POST only: this server keeps no sessions.", {"Allow": "POST"})
+        with self._limits.call(grant.client) if grant.bounded else nullcontext():
+            whole = await read_body(scope, receive, within_s=self._body_s)
+            with anyio.move_on_after(self._request_s) as limit:
+                await self._app({**scope, SCOPE_KEY: grant.scope}, whole, sent)
+            if limit.cancelled_caught and not sent.begun:
+                raise Refused(503, f"This took longer than {self._request_s:g} s and was given up. Ask for less.")
+
+    async def _say_health(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refused(405, f"{HEALTH} takes GET only.", {"Allow": "GET, HEAD"})
+        headers = Headers(scope=scope)
+        try:
+            self._names.check(headers.get("host", ""), headers.get("origin"))
+            known = self._grant(scope) is not None
+        except Refused:  # a platform asks by an address of its own
+            known = False
+        if not known:
+            await JSONResponse({"status": "alive"})(scope, receive, send)
+            return
+        report = await self._health.report()
+        await JSONResponse(report, 200 if report["ready"] else 503)(scope, receive, send)
+
+    def _grant(self, scope: "Scope") -> Grant | None:
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        grant = self._tokens.grant(sent[0]) if len(sent) == 1 else None
+        if grant is None and not self._tokens:
+            return Grant(f"address {(scope.get('client') or ['?'])[0]}", "write")
+        return grant
+
+
+class _Sent:
+    """Passes an answer on, and knows whether it has begun."""
+
+    def __init__(self, send: "Send") -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: "Message") -> None:
+        self.begun = True
+        await self._send(message)

@@ -1,0 +1,208 @@
+"""What is known of candles for good: in memory, else in the home's database. What is new is written behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from mcp_server.errors import Retryable
+from mcp_server.market.memory import HotSeries
+from mcp_server.single_flight import Flights
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+    from mcp_server.storage.candles.store import CandleStore, Index, Known, Range, Series, Stored
+
+T = TypeVar("T")
+
+INDEX_PATIENCE_S = 0.5
+"""How long an answer waits to learn what others have stored meanwhile, when the file is held."""
+
+AGAIN_S = 5.0
+"""After so long it tries again to learn what others have stored, when it could not."""
+
+WRITING_S = 2.0
+"""So long a question waits for what this process is writing; then it asks the store as it is."""
+
+GATHER_S = 0.25
+"""So long a write waits for others, to go with them in one transaction, and for the answer to be out."""
+
+_THREADS = 4  # the database is opened by one at a time anyway; the others' threads stay free
+
+logger = logging.getLogger(__name__)
+
+
+class Shelf:
+    """Candles that are known: hot ones are in memory, all others in the store, which other processes use too.
+
+    The store's index (which ranges it knows) is in memory and read again once the database file has changed; so a
+    series that nobody has is found to be missing without opening the file.
+    """
+
+    def __init__(self, store: CandleStore, memory: HotSeries | None = None) -> None:
+        self._store = store
+        self._memory = HotSeries() if memory is None else memory
+        self._flights = Flights()
+        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._index: Index | None = None
+        self._seen: tuple[int, int] | None = None
+        self._clock = time.monotonic
+        self._again_s = 0.0
+        self._unwritten: deque[tuple[Series, Candles, Range]] = deque()
+        self._being_written: list[tuple[Series, Candles, Range]] = []
+        self._stale: deque[Series] = deque()
+        self._forgotten = 0
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: set[Future[None]] = set()
+        self._hurry = Event()
+
+    async def load(self, series: Series, wanted: Range) -> Stored:
+        """Give what is known of a range, oldest first, and the parts of the range that are not."""
+        await self._look()
+        stored = self._memory.load(series, wanted)
+        if not stored.missing or not self._may_have(series, stored.missing):
+            return stored
+        return await self._from_store(series, wanted, stored)
+
+    async def timeframes(self, exchange_id: str, symbol: str) -> list[str]:
+        """List the timeframes of which something is stored for an exact symbol, shortest first."""
+        from mcp_server.domain.timeframes import timeframe_ms
+
+        await self._look()
+        found = [s.timeframe for s in self._index or () if (s.exchange, s.symbol) == (exchange_id, symbol)]
+        return sorted(found, key=timeframe_ms)
+
+    def keep(self, series: Series, candles: Candles, known: Range) -> None:
+        """Keep all candles of a range: in memory at once, in the database a moment later."""
+        self._memory.keep(series, candles, known)
+        if self._index is not None:
+            self._index[series] = _with(self._index.get(series), known)
+        self._unwritten.append((series, candles, known))
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="candles")
+        job = self._writer.submit(self._write)
+        self._writing.add(job)
+        job.add_done_callback(self._writing.discard)
+
+    async def flush(self) -> None:
+        """Wait until what was kept so far is in the database."""
+        self._hurry.set()
+        try:
+            await anyio.to_thread.run_sync(wait, set(self._writing), abandon_on_cancel=True)
+        finally:
+            self._hurry.clear()
+
+    async def close(self) -> None:
+        """Write what is not written yet, also while being cancelled."""
+        writer, self._writer = self._writer, None
+        self._hurry.set()
+        with anyio.CancelScope(shield=True):
+            if writer is not None:
+                await anyio.to_thread.run_sync(writer.shutdown)
+        self._hurry.clear()
+
+    def _may_have(self, series: Series, missing: list[Range]) -> bool:
+        known = (self._index or {}).get(series)
+        ranges = known.ranges if known else ()
+        return any(start < hole[1] and hole[0] < end for start, end in ranges for hole in missing)
+
+    async def _from_store(self, series: Series, wanted: Range, hot: Stored) -> Stored:
+        from mcp_server.domain.candles import merge
+        from mcp_server.storage.candles.store import Stored, holes
+
+        forgotten = self._forgotten
+        if self._writing:  # what is known may be on its way into the database
+            with anyio.move_on_after(WRITING_S):
+                await self.flush()
+        hull = (hot.missing[0][0], hot.missing[-1][1])
+        found = await self._in_thread(partial(self._store.load, series, hull), None)
+        if found is None:
+            return hot
+        if forgotten != self._forgotten:  # what is hot may have been replaced meanwhile
+            return await self.load(series, wanted)
+        candles = merge([hot.candles, *(found.candles.between(*hole) for hole in hot.missing)])
+        missing = [
+            (max(start, hole[0]), min(end, hole[1]))
+            for hole in hot.missing
+            for start, end in found.missing
+            if start < hole[1] and hole[0] < end
+        ]
+        for known in holes(wanted, missing):
+            self._memory.keep(series, candles.between(*known), known)
+        return Stored(candles, missing)
+
+    async def _look(self) -> None:
+        """Read the index again where anybody has written since."""
+        while self._stale:
+            self._forget(self._stale.popleft())
+        mine = bool(self._writing)  # then it is this process that changes the file, and the index has it already
+        stamp = self._store.stamp()
+        new = self._index is None or (stamp != self._seen and not mine)
+        if new and self._clock() >= self._again_s:
+            await self._flights.share("index", partial(self._read_index, stamp))
+
+    async def _read_index(self, stamp: tuple[int, int] | None) -> None:
+        index: Index | None = {}
+        if stamp is not None:
+            index = await self._in_thread(partial(self._store.index, INDEX_PATIENCE_S), None, level=logging.INFO)
+        if index is None:
+            self._again_s = self._clock() + AGAIN_S
+            return
+        self._seen = stamp
+        for series, known in index.items():
+            before = (self._index or {}).get(series)
+            if known.revision != (before.revision if before else 0):
+                self._forget(series)
+        self._index = index
+        for series, _, unwritten in [*self._being_written, *self._unwritten]:
+            index[series] = _with(index.get(series), unwritten)
+
+    def _forget(self, series: Series) -> None:
+        self._memory.forget(series)
+        self._forgotten += 1
+
+    async def _in_thread(self, ask: Callable[[], T], otherwise: T, level: int = logging.WARNING) -> T:
+        """Ask the store in a thread; while another process holds it, go on without it.
+
+        That the index could not be read within its short patience is no warning: it is read again soon, and whoever
+        holds the file for long is named by the loads and the writes, which wait longer.
+        """
+        try:
+            return await anyio.to_thread.run_sync(ask, limiter=self._threads, abandon_on_cancel=True)
+        except Retryable as error:
+            logger.log(level, "the candle store is passed over: %s", error)
+            return otherwise
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            return
+        self._hurry.wait(GATHER_S)
+        while self._unwritten:
+            self._being_written = [*self._being_written, self._unwritten[0]]
+            self._unwritten.popleft()
+        try:
+            added = self._store.add(self._being_written)
+        except Exception as error:  # it is in memory, and asked for again once it is not
+            logger.warning("candles are not stored: %s", error)
+            return
+        finally:
+            self._being_written = []
+        self._stale.extend(added.known_before)
+        if added.stamp == self._seen:  # nobody else has written: the index knows it all
+            self._seen = self._store.stamp()
+
+
+def _with(before: Known | None, known: Range) -> Known:
+    """Add a range to what is known of a series."""
+    from mcp_server.storage.candles.store import Known, joined
+
+    return Known(before.revision if before else 0, joined(before.ranges if before else (), known))

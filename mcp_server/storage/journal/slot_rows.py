@@ -1,0 +1,270 @@
+"""The SQL of slots: what the scheduler knows of each strategy, and the rows that account for its slots."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.storage.journal.rows import naive
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the scheduler last knew of a strategy. Times are aware UTC.
+
+    `config` is the content of the config.json by which it comes due, or None where it is not scheduled; up to
+    `accounted_until` each of its slots has a row.
+    """
+
+    config: Mapping[str, object] | None
+    since: datetime
+    accounted_until: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One row to write: slots from `first` to `last` that end as `status`, or the one that starts to run."""
+
+    status: Status
+    first: datetime
+    last: datetime
+    slots: int = 1
+    why: str | None = None
+
+
+def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, Standing]:
+    """Give what is known of every strategy that was ever scheduled, by name."""
+    rows = connection.execute(
+        "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
+        "WHERE accounted_until IS NOT NULL"
+    ).fetchall()
+    return {
+        name: Standing(None if config is None else json.loads(config), _aware(since), _aware(until), version)
+        for name, config, since, until, version in rows
+    }
+
+
+def set_standing(connection: "duckdb.DuckDBPyConnection", strategy_id: int, standing: Standing) -> None:
+    """Note what the scheduler knows of a strategy."""
+    connection.execute(
+        "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ? WHERE id = ?",
+        [
+            None if standing.config is None else json.dumps(standing.config),
+            naive(standing.since),
+            naive(standing.accounted_until),
+            strategy_id,
+        ],
+    )
+
+
+def forget_standing(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
+    """Note that a strategy whose folder is gone is not scheduled any more."""
+    connection.execute("UPDATE strategies SET scheduled_config = NULL, status = 'stopped' WHERE name = ?", [name])
+
+
+def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: datetime) -> dict[int, list[SlotRow]]:
+    """Give the rows that slots from `first` to `last` have already, by strategy id."""
+    rows = connection.execute(
+        "SELECT strategy_id, status, scheduled_at, scheduled_until, slots FROM executions "
+        "WHERE scheduled_until >= ? AND scheduled_at <= ? AND \"trigger\" = 'schedule'",
+        [naive(first), naive(last)],
+    ).fetchall()
+    found: dict[int, list[SlotRow]] = {}
+    for strategy_id, status, at, until, slots in rows:
+        found.setdefault(strategy_id, []).append(SlotRow(Status(status), _aware(at), _aware(until), slots))
+    return found
+
+
+def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
+    """Give the ids of the strategies of which a slot is running."""
+    rows = connection.execute(
+        "SELECT DISTINCT strategy_id FROM executions WHERE status = 'running' AND \"trigger\" = 'schedule'"
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: datetime) -> dict[str, datetime]:
+    """Remove what a clock beyond `astray` said of slots later than `now`: that they had not run.
+
+    Runs stay. So does everything of a strategy that was made after `now`: then it is the present clock that is wrong.
+    Give the strategies that were accounted for so far ahead, by name, and up to when they are now.
+    """
+    rows = connection.execute(
+        "SELECT id, name FROM strategies WHERE accounted_until > ? AND created_at <= ?", [naive(astray), naive(now)]
+    ).fetchall()
+    gone = connection.execute(
+        "DELETE FROM executions WHERE \"trigger\" = 'schedule' AND list_contains(?, status) AND scheduled_until > ? "
+        "AND completed_at > ? AND list_contains(?, strategy_id) RETURNING strategy_id, scheduled_at",
+        [[*_NOT_RUN], naive(now), naive(astray), [each for each, _ in rows]],
+    ).fetchall()
+    until = {each: now for each, _ in rows}
+    for strategy_id, first in gone:
+        until[strategy_id] = min(until[strategy_id], _aware(first) - timedelta(microseconds=1))
+    if until:
+        set_accounted(connection, until)
+    return {name: until[each] for each, name in rows}
+
+
+_NOT_RUN = (Status.MISSED, Status.SKIPPED_STALE, Status.SKIPPED_OVERLAP)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row to insert: whose it is, what it says, and the key by which it is found again."""
+
+    strategy_id: int
+    strategy: Strategy
+    row: SlotRow
+    key: str
+
+
+def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow], now: datetime) -> dict[str, int]:
+    """Give slots their rows in one statement, and the id of each row by its key.
+
+    One that runs is left open; each other has ended, and cost nothing.
+    """
+    if not new:
+        return {}
+    open_ended = [each.row.status is Status.RUNNING for each in new]
+    columns: dict[str, list[Any]] = {
+        "strategy_id": [each.strategy_id for each in new],
+        "strategy_version": [each.strategy.version for each in new],
+        "scheduled_at": [naive(each.row.first) for each in new],
+        "scheduled_until": [naive(each.row.last) for each in new],
+        "slots": [each.row.slots for each in new],
+        "as_of": [naive(each.row.last) for each in new],
+        "engine": [each.strategy.engine for each in new],
+        "completed_at": [None if runs else naive(now) for runs in open_ended],
+        "status": [str(each.row.status) for each in new],
+        "error_message": [each.row.why for each in new],
+        "tokens_used": [None if runs else 0 for runs in open_ended],
+        "cost_usd": [None if runs else Decimal(0) for runs in open_ended],
+        "run_key": [each.key for each in new],
+    }
+    values = ", ".join(f"unnest({'CAST(? AS TIMESTAMP[])' if name in _TIMES else '?'})" for name in columns)
+    rows = connection.execute(
+        f'INSERT INTO executions ({", ".join(columns)}, "trigger", started_at) '
+        f"SELECT {values}, 'schedule', CAST(? AS TIMESTAMP) RETURNING run_key, id",
+        [*columns.values(), naive(now)],
+    ).fetchall()
+    return dict(rows)
+
+
+def end_unclaimed(connection: "duckdb.DuckDBPyConnection", keys: Sequence[str], now: datetime) -> None:
+    """End the rows of a claim that was written and yet failed: they never ran."""
+    connection.execute(
+        "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, tokens_used = 0, cost_usd = 0 "
+        "WHERE list_contains(?, run_key) AND status = ?",
+        [Status.MISSED, UNCLAIMED, naive(now), [*keys], Status.RUNNING],
+    )
+
+
+UNCLAIMED = "The journal failed as this slot was claimed, and it did not run. Look whether the disk is full."
+
+_TIMES = ("scheduled_at", "scheduled_until", "as_of", "completed_at")
+
+
+def set_accounted(connection: "duckdb.DuckDBPyConnection", until: Mapping[int, datetime]) -> None:
+    """Note up to when each of these strategies, by id, has a row for every slot."""
+    connection.execute(
+        "UPDATE strategies SET accounted_until = said.until "
+        "FROM (SELECT unnest(?) AS id, unnest(CAST(? AS TIMESTAMP[])) AS until) AS said WHERE strategies.id = said.id",
+        [[*until], [naive(moment) for moment in until.values()]],
+    )
+
+
+def known_strategies(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str, datetime | None]]:
+    """Give the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
+    rows = connection.execute("SELECT name, id, version, accounted_until FROM strategies").fetchall()
+    return {name: (each, version, until and _aware(until)) for name, each, version, until in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """US dollars of one day: `ended` by runs that are over, `reserved` by those that go on; unknown counts in full."""
+
+    ended: Decimal
+    reserved: Decimal
+
+
+def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None) -> Spent:
+    """Add up what was spent in [since, until), by one strategy or by all: as recorded, or a run's limit if unknown."""
+    row = connection.execute(
+        "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
+        "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
+        "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+        # The first condition is there for speed alone: by it, all other days need not be read.
+        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
+        "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
+        "AND ($3 IS NULL OR s.name = $3)",
+        [naive(since), naive(until), name],
+    ).fetchone()
+    assert row is not None  # noqa: S101 (an aggregate always gives a row)
+    return Spent(*row)
+
+
+def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal, now: datetime) -> None:
+    """Note the most that a run may cost; from here on it counts as spent, on the day of this moment."""
+    connection.execute(
+        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]
+    )
+
+
+def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> int:
+    """Count how often a strategy has failed in a row since it was last made active, up to `most`.
+
+    Slots that did not run, and failures that are not its own, neither count nor end the row.
+    """
+    rows = connection.execute(
+        "SELECT e.own_failure FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+        "WHERE s.name = ? AND e.\"trigger\" = 'schedule' AND e.scheduled_at > s.scheduled_since "
+        "AND e.own_failure IS NOT NULL ORDER BY e.id DESC LIMIT ?",
+        [name, most],
+    ).fetchall()
+    return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
+
+
+def last_signals(connection: "duckdb.DuckDBPyConnection", before: int) -> dict[str, str]:
+    """Give the last signal that each strategy's slots have given before an execution, by name."""
+    rows = connection.execute(
+        "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
+        "JOIN executions e ON e.id = r.execution_id JOIN strategies s ON s.id = e.strategy_id "
+        "WHERE e.\"trigger\" = 'schedule' AND e.id < ? GROUP BY s.name",
+        [before],
+    ).fetchall()
+    return dict(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class LastSlot:
+    """How the latest slots of a strategy ended. `slot` (aware) is the last of `slots`."""
+
+    slot: datetime
+    slots: int
+    status: str
+    signal: str | None
+    error: str | None
+
+
+def last_slots(connection: "duckdb.DuckDBPyConnection") -> dict[str, LastSlot]:
+    """Give the latest row of each strategy's slots, by name."""
+    rows = connection.execute(
+        "SELECT s.name, e.scheduled_until, e.slots, e.status, r.signal, e.error_message FROM ("
+        "SELECT arg_max(id, scheduled_until) AS id FROM executions WHERE \"trigger\" = 'schedule' "
+        "GROUP BY strategy_id) latest "
+        "JOIN executions e ON e.id = latest.id JOIN strategies s ON s.id = e.strategy_id "
+        "LEFT JOIN analysis_results r ON r.execution_id = e.id"
+    ).fetchall()
+    return {name: LastSlot(_aware(slot), *rest) for name, slot, *rest in rows}
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

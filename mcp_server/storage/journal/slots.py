@@ -1,0 +1,330 @@
+"""The slots of a home: each is claimed before it runs, by a row that no two runners can both write.
+
+Rows are the truth: a slot that has one is never given another, whoever asks and whatever the clock says. What the
+scheduler notes of a strategy only says where to go on. One thing alone is taken back: that a slot still to come had
+been missed, as a clock that was days ahead has it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
+
+from mcp_server.domain.outcome import BudgetReached, Status
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal import slot_rows
+from mcp_server.storage.journal.liveness import Presence
+from mcp_server.storage.journal.rows import Claimed, Run, mirror
+from mcp_server.storage.journal.slot_rows import LastSlot, NewRow, SlotRow, Spent, Standing
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+__all__ = [
+    "Admission",
+    "Change",
+    "Claim",
+    "Claimed",
+    "Claims",
+    "LastSlot",
+    "Limits",
+    "SlotBook",
+    "SlotRow",
+    "Spent",
+    "Standing",
+]
+
+OVERLAP = "The run of an earlier slot of this strategy was still going on."
+ONE_DAY = timedelta(days=1)
+ASTRAY = timedelta(days=1)
+"""What is accounted for further ahead than this was written by a clock that was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What becomes of the slots of one strategy later than `after`: those of `passed` get rows, `run` is to run."""
+
+    strategy: Strategy
+    after: datetime
+    run: datetime | None
+    passed: Sequence[SlotRow]
+
+    @property
+    def first(self) -> datetime:
+        """The earliest slot."""
+        return min(slot for slot in (self.run, *(row.first for row in self.passed)) if slot is not None)
+
+    @property
+    def last(self) -> datetime:
+        """The latest slot."""
+        return max(slot for slot in (self.run, *(row.last for row in self.passed)) if slot is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be noted of a strategy, with the rows of slots of the schedule that it had.
+
+    Without a strategy, its folder is gone.
+    """
+
+    name: str
+    strategy: Strategy | None
+    standing: Standing | None
+    passed: Sequence[SlotRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What came of claims: `started` are to be run.
+
+    `behind` has the strategies whose slots are accounted for further than the claim knew, by another runner or before
+    a clock went astray, and up to when: nothing was written for these, and the rest is to be claimed anew.
+    """
+
+    started: Sequence[Claimed]
+    behind: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most to spend, in US dollars: in one run, on its strategy in a day, on all in a day; None: no limit."""
+
+    run: Decimal
+    strategy: Decimal | None
+    everyone: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and which budget says so."""
+
+    answer: Literal["yes", "wait", "no"]
+    why: str = ""
+    budget: BudgetReached | None = None
+
+
+@dataclass(slots=True)
+class SlotBook:
+    """Claims the slots of one home for one runner. The clock is given with each call; times are aware."""
+
+    database: Database
+    home: Home
+    _presence: Presence | None = None
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
+    _doubtful: list[str] = field(default_factory=list)
+    """Keys of rows that a claim was to write. Where it failed they may be there all the same: a disk that is full at
+    the end of a commit does that. Nobody would run or end them, and every later slot would be an overlap."""
+
+    def open(self) -> None:
+        """Show other processes that this runner is alive.
+
+        Raises:
+            Misconfigured: the home cannot be written.
+        """
+        self.home.prepare()
+        self._presence = Presence(self.home.running / uuid4().hex)
+
+    def close(self, *, forget: bool) -> None:
+        """Show that it has ended; without `forget`, whoever comes next ends what it left running as interrupted."""
+        if self._presence is not None:
+            self._presence.close(forget=forget)
+            self._presence = None
+
+    def hurry(self) -> None:
+        """Wait for a journal that another process holds no longer than a moment: this runner is ending."""
+        self.database.hurry()
+
+    def standings(self) -> dict[str, Standing]:
+        """Give what the scheduler knows of each strategy, by name.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        return self.database.read(slot_rows.standings)
+
+    def change(self, changes: Sequence[Change], now: datetime) -> None:
+        """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was noted.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> None:
+            for change in changes:
+                if change.strategy is None or change.standing is None:
+                    slot_rows.forget_standing(connection, change.name)
+                    continue
+                strategy, passed = change.strategy, change.passed
+                strategy_id = mirror(connection, strategy, now)
+                if passed:
+                    known = slot_rows.taken(connection, passed[0].first, passed[-1].last).get(strategy_id, [])
+                    free = [NewRow(strategy_id, strategy, row, self._key()) for row in passed if not _taken(row, known)]
+                    slot_rows.insert_slots(connection, free, now)
+                slot_rows.set_standing(connection, strategy_id, change.standing)
+
+        self.database.write(work)
+
+    def take_back(self, now: datetime) -> Mapping[str, datetime]:
+        """Remove what a clock that was far ahead said of slots that are still to come, as if they had been missed.
+
+        Give the strategies of which that was so, by name, and up to when they are accounted for.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was removed.
+        """
+        return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
+
+    def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:
+        """Give slots their rows, all of them or none; give those that are this runner's to run.
+
+        A slot that has a row already is left as it is. One whose strategy is still running ends as `skipped_overlap`.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; then no slot was claimed.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> Claims:
+            if self._doubtful:
+                slot_rows.end_unclaimed(connection, self._doubtful, now)
+            return self._claim(connection, claims, now)
+
+        done = self.database.write(work)
+        self._doubtful.clear()
+        return done
+
+    def _claim(self, connection: "duckdb.DuckDBPyConnection", claims: Sequence[Claim], now: datetime) -> Claims:
+        first, last = min(claim.first for claim in claims), max(claim.last for claim in claims)
+        taken, running = slot_rows.taken(connection, first, last), slot_rows.running(connection)
+        strategies = slot_rows.known_strategies(connection)
+        rows, runs = list[NewRow](), dict[str, Run]()
+        behind, accounted = dict[str, datetime](), dict[int, datetime]()
+        for claim in claims:
+            strategy = claim.strategy
+            strategy_id, version, until = strategies.get(strategy.name, (0, "", None))
+            if until is not None and claim.after < until <= now + ASTRAY:
+                behind[strategy.name] = until
+                continue
+            known = taken.get(strategy_id, [])
+            if (reached := _reached(claim, known)) is not None:
+                behind[strategy.name] = reached
+                continue
+            if version != strategy.version:
+                strategy_id = mirror(connection, strategy, now)
+            for row in _rows(claim, overlaps=strategy_id in running):
+                if _taken(row, known):
+                    continue
+                new = NewRow(strategy_id, strategy, row, self._key())
+                rows.append(new)
+                if row.status is Status.RUNNING:
+                    runs[new.key] = Run(strategy, "schedule", row.last, strategy.engine, now)
+            accounted[strategy_id] = claim.last
+        ids = slot_rows.insert_slots(connection, rows, now)
+        if accounted:
+            slot_rows.set_accounted(connection, accounted)
+        return Claims([Claimed(ids[key], run, key, None) for key, run in runs.items()], behind)
+
+    def admit(self, execution_id: int, name: str, limits: Limits, now: datetime) -> Admission:
+        """Reserve what a run may cost, where the budgets of the day (UTC) allow it.
+
+        A run stops a turn after its limit. So that all of them together exceed a budget by no more than one such turn,
+        each that goes on beside this one counts twice: it may cost its limit, and a last turn of up to as much.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was reserved.
+        """
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        scopes: list[tuple[Literal["strategy", "everyone"], Decimal | None]] = [
+            ("strategy", limits.strategy),
+            ("everyone", limits.everyone),
+        ]
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> Admission:
+            waits: Admission | None = None
+            for scope, most in scopes:
+                if most is None:
+                    continue
+                spent = slot_rows.spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
+                reached = BudgetReached(scope, spent.ended + spent.reserved, most)
+                if spent.ended + limits.run > most:
+                    return Admission("no", _over(spent, limits.run, most, scope), reached)
+                if spent.ended + 2 * spent.reserved + limits.run > most:
+                    waits = Admission("wait", _over(spent, limits.run, most, scope), reached)
+            if waits is None:
+                slot_rows.reserve(connection, execution_id, limits.run, now)
+            return waits or Admission("yes")
+
+        return self.database.write(work)
+
+    def spent(self, since: datetime, until: datetime) -> Spent:
+        """Add up what all strategies have spent in [since, until), in US dollars.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        return self.database.read(lambda connection: slot_rows.spent(connection, since, until, None))
+
+    def failures(self, name: str, most: int) -> int:
+        """Count how often a strategy has failed in a row since it was made active, up to `most`.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        return self.database.read(lambda connection: slot_rows.failures(connection, name, most))
+
+    def last_signals(self, before: int) -> dict[str, str]:
+        """Give the last signal of each strategy's slots before an execution, by name.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        return self.database.read(lambda connection: slot_rows.last_signals(connection, before))
+
+    def last_slots(self) -> dict[str, LastSlot]:
+        """Give how the latest slots of each strategy ended, by name.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.read`.
+        """
+        return self.database.read(slot_rows.last_slots)
+
+    def _key(self) -> str:
+        assert self._presence is not None  # noqa: S101 (claims come between open and close)
+        key = f"{self._presence.path.name}.{next(self._numbers)}"
+        self._doubtful.append(key)
+        return key
+
+
+def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
+    if claim.run is None:
+        return [*claim.passed]
+    status, why = (Status.SKIPPED_OVERLAP, OVERLAP) if overlaps else (Status.RUNNING, None)
+    return [*claim.passed, SlotRow(status, claim.run, claim.run, 1, why)]
+
+
+def _taken(row: SlotRow, known: Sequence[SlotRow]) -> bool:
+    """True where a slot of a row has one already: after a clock that went far astray, say."""
+    return any(each.first <= row.last and each.last >= row.first for each in known)
+
+
+def _reached(claim: Claim, known: Sequence[SlotRow]) -> datetime | None:
+    """Give the last slot that has a row, where a row that is to stand for many begins at or before it and ends later.
+
+    After a clock that went far astray, say: those beyond it have no row, and are to be counted anew.
+    """
+    many = [row for row in claim.passed if row.slots > 1]
+    return max((each.last for row in many for each in known if row.first <= each.last < row.last), default=None)
+
+
+def _over(spent: Spent, run: Decimal, most: Decimal, scope: Literal["strategy", "everyone"]) -> str:
+    whose = "this strategy's budget.usd_per_day" if scope == "strategy" else "TRADER_BUDGET_USD_PER_DAY"
+    going_on = f", {spent.reserved:.2f} are reserved by runs that go on" if spent.reserved else ""
+    return (
+        f"{spent.ended:.2f} USD are spent today (UTC){going_on}, and this run may cost {run:.2f}: together more than "
+        f"the {most:.2f} of {whose}. Raise it, or wait for tomorrow."
+    )

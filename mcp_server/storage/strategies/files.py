@@ -1,0 +1,135 @@
+"""The two files of one strategy folder, read without following, waiting or trusting, and written whole."""
+
+import codecs
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from mcp_server.domain.strategy.finding import error
+from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, Strategy, nests_too_deeply
+
+CONFIG, AGENTS = "config.json", "agents.json"
+_TRIES = 20
+
+
+def read_both(folder: Path, name: str) -> tuple[Any, Any]:
+    """Give the content of both files, as they were together at one moment; of agents.json None where there is none.
+
+    Raises:
+        InvalidStrategy: a file is missing, cannot be read or is no JSON; the text names it.
+    """
+    for _ in range(_TRIES):
+        before = _identity(folder)
+        try:
+            both = _read_json(folder / CONFIG, name), _read_json(folder / AGENTS, name)
+        except InvalidStrategy:
+            if _identity(folder) == before:
+                raise
+            continue
+        if _identity(folder) == before:  # else another was put in its place between the two
+            return both
+    raise InvalidStrategy(name, [error("name", f"{str(folder)!r} changes all the time.", "Try again in a moment.")])
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _refused(file: Path, name: str, problem: str, remedy: str) -> InvalidStrategy:
+    return InvalidStrategy(name, [error(file.name, f"{str(file)!r} {problem}", remedy)])
+
+
+def _read_json(file: Path, name: str) -> Any:
+    try:
+        if file.is_symlink() or file.parent.is_symlink():
+            raise _refused(file, name, "is a symbolic link.", "Put the file itself there.")
+        if not stat.S_ISREG(file.lstat().st_mode):  # to open a pipe or a device could wait for ever
+            raise _refused(file, name, "is no regular file.", "Put a file there.")
+        with open(file, "rb", opener=_without_waiting) as stream:
+            raw = stream.read(FILE_LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        if file.name == AGENTS:
+            return None
+        raise _refused(file, name, "is missing.", "Write it, or remove the folder.") from None
+    except OSError as failed:
+        raise _refused(file, name, f"cannot be read ({failed.strerror}).", "Give this user access.") from None
+    if len(raw) > FILE_LIMIT_BYTES:
+        raise _refused(file, name, f"is larger than {FILE_LIMIT_BYTES} bytes.", "Shorten it.")
+    return _parse_json(raw, file, name)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _parse_json(raw: bytes, file: Path, name: str) -> Any:
+    if raw.startswith(codecs.BOM_UTF8):
+        raise _refused(file, name, "begins with a byte order mark.", "Save it as UTF-8 without one (BOM).")
+    try:
+        content = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
+    except json.JSONDecodeError as failed:
+        where = f"line {failed.lineno}, column {failed.colno}"
+        raise _refused(file, name, f"is not JSON at {where}: {failed.msg}.", "Mend it there.") from None
+    except UnicodeDecodeError:
+        raise _refused(file, name, "is not UTF-8 text.", "Save it as UTF-8.") from None
+    except RecursionError:
+        raise _too_deep(file, name) from None
+    except ValueError as failed:
+        raise _refused(file, name, f"is no strict JSON: {failed}.", "Mend it.") from None
+    if nests_too_deeply(content):
+        raise _too_deep(file, name)
+    return content
+
+
+def _too_deep(file: Path, name: str) -> InvalidStrategy:
+    return _refused(file, name, "is nested too deeply.", "Write it as the format says.")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:60]!r} is there twice")
+    return dict(pairs)
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def bring_back(old: Path, present: Path) -> None:
+    """Move what else lies in a folder that was replaced, like notes, into the one that took its place."""
+    if old.is_symlink() or present.is_symlink() or not old.is_dir() or not present.is_dir():
+        return
+    for entry in list(old.iterdir()):
+        if entry.name not in (CONFIG, AGENTS) and not os.path.lexists(present / entry.name):
+            entry.rename(present / entry.name)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+def write_both(folder: Path, strategy: Strategy) -> None:
+    """Write both files into an empty folder, onto the disk."""
+    folder.chmod(0o755)
+    contents = {CONFIG: strategy.config_json()}
+    if strategy.agents:
+        contents[AGENTS] = strategy.agents_json()
+    for file_name, content in contents.items():
+        with (folder / file_name).open("w", encoding="utf-8") as stream:
+            json.dump(content, stream, indent=2, ensure_ascii=False)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())

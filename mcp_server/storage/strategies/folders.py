@@ -1,0 +1,258 @@
+"""Strategy folders: the user's own in the home, the examples beside them read-only.
+
+A write makes a whole new folder and exchanges it for the present one in one step; what was there before is kept under
+`strategies/.versions/<name>/<version>/`, also what was written by hand; other files of a folder stay in it.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.strategy.finding import Finding, error
+from mcp_server.domain.strategy.parse import NAME_PATTERN, InvalidStrategy, StatusName, Strategy, parse_strategy
+from mcp_server.errors import BadInput, NotFound, Retryable
+from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.strategies.exchange_folders import exchange
+from mcp_server.storage.strategies.files import bring_back, read_both, write_both
+from mcp_server.storage.strategies.versions import KeptVersions
+
+PATIENCE_S = 10
+"""How long a write waits for another process that writes strategies."""
+
+Done = TypeVar("Done")
+
+NOTHING = "none"
+"""What a strategy replaces that must be new: its name is free."""
+
+_NEW, _OLD = ".writing-", ".replacing-"
+"""How the names of a write's own folders begin: what is not whole yet, and what is about to change places."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A strategy folder as it lies on disk: either it is whole, or `problem` says why not."""
+
+    name: str
+    example: bool
+    strategy: Strategy | None
+    problem: str | None = None
+
+
+class StrategyFolders:
+    """Reads and writes the strategy folders of one home; an example is found where the home has none of its name."""
+
+    def __init__(self, home: Home, examples: Path) -> None:
+        self._own = home.strategies
+        self._examples = examples
+        self.versions = KeptVersions(home.strategies / ".versions")
+
+    def names(self) -> dict[str, bool]:
+        """Give the name of every strategy, and whether it is an example, in order of name."""
+        examples = dict.fromkeys(_folders(self._examples), True)
+        return dict(sorted((examples | dict.fromkeys(_folders(self._own), False)).items()))
+
+    def all(self) -> list[Found]:
+        """Read every strategy; a broken one is told, not skipped."""
+        found = []
+        for name, example in self.names().items():
+            try:
+                found.append(Found(name, example, self.read(name)))
+            except BadInput as error:
+                found.append(Found(name, example, None, str(error)))
+        return found
+
+    def read(self, name: str) -> Strategy:
+        """Read one strategy.
+
+        Raises:
+            NotFound: no folder has that name; the nearest is named.
+            InvalidStrategy: its files are not valid.
+        """
+        return parse_strategy(name, *self.content(name))
+
+    def read_version(self, name: str, version: str) -> Strategy:
+        """Read the present version of a strategy, or one that was kept.
+
+        Raises:
+            NotFound: there is no such version; those that there are are named.
+            InvalidStrategy: it was broken by hand.
+        """
+        try:
+            present = self.read(name)
+        except BadInput:  # gone or broken: what was kept is there all the same
+            return self.versions.read(name, version)
+        return present if present.version == version else self.versions.read(name, version)
+
+    def content(self, name: str) -> tuple[Any, Any]:
+        """Give the content of both files of a strategy, valid or not; of agents.json None where there is none.
+
+        Raises:
+            NotFound: no folder has that name; the nearest is named.
+            InvalidStrategy: a file cannot be read, or is no JSON.
+        """
+        parent = self._parent(name)
+        if parent is None:
+            known = self.names()
+            hint = nearest(name, known) if known else " There are none yet."
+            raise NotFound(f"Unknown strategy {name!r}.{hint}")
+        return read_both(parent / name, name)
+
+    def is_example(self, name: str) -> bool:
+        """True when the name is an example's and the home has no strategy of that name."""
+        return self._parent(name) == self._examples
+
+    def _parent(self, name: str) -> Path | None:
+        """Give the folder that holds a strategy's own, in no more time where there are thousands beside it."""
+        if not re.fullmatch(NAME_PATTERN, name):
+            return None
+        return next((parent for parent in (self._own, self._examples) if _is_folder(parent / name)), None)
+
+    def write(self, strategy: Strategy, replaces: str | None = None) -> str | None:
+        """Write a strategy into the home, whole or not at all; give the version that it replaced, if there was one.
+
+        Args:
+            strategy: what is written.
+            replaces: the version that it must have until then, or `NOTHING`; None: whatever there is.
+
+        Raises:
+            InvalidStrategy: there is something else than `replaces`; nothing was changed.
+            Misconfigured: the home cannot be written.
+            Retryable: others have been writing strategies for too long; nothing was changed.
+        """
+
+        def replace() -> str | None:
+            if wrong := self.other_than(strategy.name, replaces):
+                raise InvalidStrategy(strategy.name, [wrong])
+            return self._write(strategy)
+
+        return self._locked(strategy.name, replace)
+
+    def other_than(self, name: str, replaces: str | None) -> Finding | None:
+        """Find what there is of a name, home's or example's, where it is not the version that is to be replaced."""
+        if replaces is None:
+            return None
+        example = self.names().get(name)
+        if example is None:
+            missing = "Leave out 'replaces', or say 'none'."
+            return None if replaces == NOTHING else error("replaces", f"There is no strategy {name!r}.", missing)
+        there = _version((self._examples if example else self._own) / name, name)
+        if replaces == NOTHING:
+            what = "an example" if example else "a strategy"
+            return error("replaces", f"There is {what} {name!r} already, version {there}.", "Choose another name.")
+        if replaces != there:
+            problem = f"{name!r} is version {there} now, not {replaces!r}: it has changed since."
+            return error("replaces", problem, "Read it again, and write what should replace that.")
+        return None
+
+    def add(self, name: str) -> Strategy:
+        """Copy an example into the home, where it can be changed and scheduled.
+
+        Raises:
+            BadInput: the home has one of that name, or there is no such example.
+            Misconfigured, Retryable: as `write`.
+        """
+
+        def copy() -> Strategy:
+            if name in _folders(self._own):
+                raise BadInput(f"The home has a strategy {name!r} already; it is left as it is.")
+            strategy = self.read(name)
+            self._write(strategy)
+            return strategy
+
+        return self._locked(name, copy)
+
+    def set_status(self, name: str, status: StatusName) -> tuple[Strategy, str]:
+        """Give a strategy of the home another status, as a version of its own unless it has it; give that it had.
+
+        Raises:
+            BadInput: it is an example, or its files are not valid.
+            Misconfigured, Retryable: as `write`.
+        """
+
+        def change() -> tuple[Strategy, str]:
+            strategy = self.read(name)
+            if self.is_example(name):
+                raise BadInput(f"{name!r} is an example, read-only. `claude-trader strategies add {name}` copies it.")
+            if strategy.config.status == status:
+                return strategy, status
+            config = strategy.config.model_copy(update={"status": status})
+            changed = Strategy(name=name, config=config, agents=strategy.agents)
+            self._write(changed)
+            return changed, strategy.config.status
+
+        return self._locked(name, change)
+
+    def _locked(self, name: str, work: Callable[[], Done]) -> Done:
+        """Work while no other process writes strategies: else a version between two writes gets lost."""
+        try:
+            self._own.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._own / ".lock", timeout=PATIENCE_S):
+                self._sweep()
+                return work()
+        except Timeout:
+            target = str(self._own / name)
+            raise Retryable(f"Another process is writing {target!r}. Try again in a moment.") from None
+        except OSError as error:
+            raise unwritable(self._own / name, error) from None
+
+    def _write(self, strategy: Strategy) -> str | None:
+        target = self._own / strategy.name
+        fresh = Path(tempfile.mkdtemp(prefix=_NEW, dir=self._own))
+        try:
+            write_both(fresh, strategy)
+            if not target.is_symlink() and not target.exists():
+                fresh.rename(target)
+                return None
+            version = _version(target, strategy.name)
+            fresh = fresh.rename(self._own / f"{_OLD}{strategy.name}")
+            exchange(fresh, target)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        self._keep(fresh, strategy.name, version)  # where that fails, the next write tries again
+        return version
+
+    def _keep(self, old: Path, name: str, version: str) -> None:
+        """Keep a version that was replaced; what else its folder held stays with the strategy."""
+        bring_back(old, self._own / name)
+        self.versions.keep(old, name, version)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Clear away what a killed write left; what it may have taken the place of is kept."""
+        for left in self._own.iterdir():
+            if left.name.startswith(_OLD):
+                name = left.name.removeprefix(_OLD)
+                self._keep(left, name, _version(left, name))
+            elif left.name.startswith(_NEW):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _version(folder: Path, name: str) -> str:
+    """Give the version of what lies in a folder; what was broken by hand has a name of its own, and is kept too."""
+    try:
+        return parse_strategy(name, *read_both(folder, name)).version
+    except BadInput:
+        return f"broken-{folder.lstat().st_mtime_ns}"
+
+
+def _folders(parent: Path) -> Iterable[str]:
+    try:
+        entries = list(parent.iterdir())
+    except OSError:
+        return []
+    return [entry.name for entry in entries if re.fullmatch(NAME_PATTERN, entry.name) and _is_folder(entry)]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -1,0 +1,89 @@
+"""The versions of strategies that were replaced: one folder each, never changed."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.strategy.parse import NAME_PATTERN, Strategy, parse_strategy
+from mcp_server.errors import NotFound
+from mcp_server.storage.home import unwritable
+from mcp_server.storage.strategies.files import read_both, write_both
+
+VERSION_PATTERN = r"^([0-9a-f]{12}|broken-[0-9]{1,20})$"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A version that was replaced, and when it was written."""
+
+    version: str
+    written_at: datetime
+
+
+class KeptVersions:
+    """The kept versions of one home."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of(self, name: str) -> list[Kept]:
+        """List the kept versions of a strategy, the latest written first."""
+        parent = self._folder / name
+        if not re.fullmatch(NAME_PATTERN, name) or parent.is_symlink() or self._folder.is_symlink():
+            return []
+        try:
+            entries = [entry for entry in parent.iterdir() if re.fullmatch(VERSION_PATTERN, entry.name)]
+            dated = [(entry.lstat().st_mtime_ns, entry.name) for entry in entries]
+        except OSError:
+            return []
+        return [
+            Kept(version, datetime.fromtimestamp(at_ns / 1e9, UTC)) for at_ns, version in sorted(dated, reverse=True)
+        ]
+
+    def read(self, name: str, version: str) -> Strategy:
+        """Read a version that was replaced.
+
+        Raises:
+            NotFound: there is none; those that there are are named.
+            InvalidStrategy: it was broken by hand before it was replaced.
+        """
+        known = [kept.version for kept in self.of(name)]
+        if version not in known:
+            hint = nearest(version, known) if known else " None was replaced yet."
+            raise NotFound(f"{name!r} has no earlier version {version!r}.{hint}")
+        return parse_strategy(name, *read_both(self._folder / name / version, name))
+
+    def copy(self, strategy: Strategy) -> None:
+        """Keep a version that is about to run, so that it is there whatever becomes of its folder.
+
+        Raises:
+            Misconfigured: it cannot be written.
+        """
+        try:
+            self._copy(strategy, self._folder / strategy.name / strategy.version)
+        except OSError as error:
+            raise unwritable(self._folder / strategy.name, error) from None
+
+    def _copy(self, strategy: Strategy, kept: Path) -> None:
+        if kept.exists():
+            return
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".copying-", dir=kept.parent) as holder:
+            fresh = Path(holder) / strategy.version
+            fresh.mkdir()
+            write_both(fresh, strategy)
+            try:
+                fresh.rename(kept)
+            except OSError:
+                if not kept.exists():  # else another process has kept it in the meantime
+                    raise
+
+    def keep(self, folder: Path, name: str, version: str) -> None:
+        """Move a folder here, unless the same version is here already."""
+        kept = self._folder / name / version
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if not kept.exists():
+            folder.rename(kept)

@@ -1,0 +1,72 @@
+"""`claude-trader build`: from an idea to a strategy, by talking."""
+
+import sys
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, Any
+
+import anyio
+import typer
+
+from mcp_server.errors import BadInput
+from runner.cli.context import Json, Parts, fail, print_json
+
+MOST_IDEA = 10_000
+
+
+def build(
+    idea: Annotated[str, typer.Argument(help="What the strategy should do, in your words.", metavar='"IDEA"')],
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: it decides, and says what it assumed.")] = False,
+    budget: Annotated[float, typer.Option(min=0.01, max=100, help="The most that it may cost, in US dollars.")] = 1.0,
+    model: Annotated[str | None, typer.Option(help="An alias like sonnet, or an id like claude-….")] = None,
+    as_json: Json = False,
+) -> None:
+    """Design a strategy from an idea: it asks you what is open, looks at the market, checks, and writes two files.
+
+    Example: claude-trader build "buy BTC when the 4h RSI turns up from below 30". Needs a key for Claude.
+
+    Ends with 0 when a strategy is written, with 1 when none is, with 2 when it was not asked rightly.
+    """
+    from mcp_server.domain.strategy.checks.agents import model_finding
+    from runner.build import build as design
+    from runner.build import outcome
+    from runner.claude.building import Building
+    from runner.cli import show
+    from runner.cli.ask import ask_line
+    from runner.cli.show_build import designed, told
+
+    if not idea.strip() or len(idea) > MOST_IDEA:
+        raise BadInput(f"Say the idea in 1 to {MOST_IDEA} characters.")
+    if not yes and not sys.stdin.isatty():
+        raise BadInput("There is no terminal to ask you at. Add --yes, and it decides by itself.")
+    if model is not None and (wrong := model_finding("--model", model)) and wrong.severity == "error":
+        raise BadInput(str(wrong))
+    parts, building = Parts(), Building()
+    aside = show.console(stderr=True)
+    ask = None if yes else partial(ask_line, show=lambda line: aside.print(show.plain(line, "bold cyan")))
+    work = partial(
+        design,
+        parts.settings,
+        idea,
+        building,
+        budget_usd=Decimal(str(budget)),
+        model=model,
+        ask=ask,
+        tell=partial(told, aside),
+    )
+    try:
+        anyio.run(work)
+    except KeyboardInterrupt:
+        building.why = "It was stopped, so what it cost is not known."
+        stopped = outcome(building, parts.strategies)
+        if as_json:
+            print_json(stopped)
+            raise typer.Exit(130) from None
+        left = f"{stopped['name']!r} was written before, and stays" if building.written else "nothing was written"
+        fail(f"stopped; {left}; what it cost is not known", 130)
+    said: dict[str, Any] = outcome(building, parts.strategies)
+    if as_json:
+        print_json(said)
+    else:
+        designed(show.console(), said)
+    raise typer.Exit(0 if building.written else 1)

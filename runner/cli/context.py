@@ -1,0 +1,45 @@
+"""What the commands of the command line share: the parts that they work with, and how they answer and fail."""
+
+import json
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from mcp_server.storage.database import PATIENCE_S, Database
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.settings import Settings, load_settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+class Parts:
+    """The parts that commands work with, made once a command needs them.
+
+    `patience_s` is how long they wait for a journal that another process holds.
+    """
+
+    def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
+        self.settings: Settings = load_settings()
+        self.home = Home(self.settings.home)
+        self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
+        self.strategies = StrategyFolders(self.home, examples_folder())
+        self.journal = Journal(self.database, self.home)
+        self.book = SlotBook(self.database, self.home)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    typer.echo(json.dumps(value))
+
+
+def fail(why: object, code: int) -> NoReturn:
+    """End with a message; a caller that asked for JSON gets one object all the same."""
+    if "--json" in sys.argv:
+        print_json({"status": "error", "error": str(why)})
+    else:
+        typer.echo(f"claude-trader: {why}", err=True)
+    sys.exit(code)

@@ -1,0 +1,191 @@
+"""The demo: an example strategy over simulated days, through the same server, engine and journal as a real run."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.text import Text
+
+from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home, examples_folder, unwritable
+from mcp_server.storage.journal.runs import Entry, Journal, Run
+from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.cli import show
+from runner.execute import by_rules
+from runner.settings import Settings
+from runner.tool_server.client import connected, tool_server
+
+EXAMPLE = "rsi-reversion"
+FIRST = datetime(2026, 4, 28, 4, tzinfo=UTC)
+"""The demo's first moment: the simulated market is the same for everyone, so everyone sees the same days."""
+
+EVERY_HOURS = 4
+
+FOLDER = ".demo"
+MARKER = "made-by-claude-trader-demo.txt"
+_RECORD = re.compile(r"[0-9a-f]{32}(\.\w+)?")
+"""What a file of `running/` or `outbox/` is called: the key of its run."""
+
+
+async def run_demo(settings: Settings, days: int, console: Console | None = None) -> None:
+    """Run the example as of every fourth hour of some simulated days, and show what it says as it says it.
+
+    Raises:
+        TraderError: the home cannot be written, another demo is using it, or the local server does not start.
+    """
+    console = console or show.console()
+    with _own_home(settings.home) as home:
+        own = settings.model_copy(update={"home": home.root, "server_url": None, "token": None, "as_of": None})
+        strategy = StrategyFolders(home, examples_folder()).read(EXAMPLE)
+        journal = Journal(Database(home.database), home)
+        _open(console, strategy, days)
+        async with tool_server(own) as address, connected(address) as tools:
+            for slot in range(days * 24 // EVERY_HOURS):
+                as_of = FIRST + timedelta(hours=EVERY_HOURS * slot)
+                claimed = journal.claim(Run(strategy, "replay", as_of, "rules", datetime.now(UTC)))
+                outcome = await by_rules(tools, strategy, as_of)
+                journal.finish(claimed, outcome, datetime.now(UTC))
+                _tell(console, as_of, outcome)
+        _close(console, journal.entries(limit=10_000, outcomes="all"), home)
+
+
+@contextmanager
+def _own_home(users: Path) -> Iterator[Home]:
+    """Give the demo a home of its own below the user's, without the demo before, and for nobody else meanwhile."""
+    home = Home(users / FOLDER)
+    try:
+        users.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(users / f"{FOLDER}.lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Retryable(
+            f"Another demo is running in {str(home.root)!r}. Let it end and try again, or set TRADER_HOME to another "
+            "folder."
+        ) from None
+    except OSError as error:
+        raise unwritable(users, error) from None
+    try:
+        _take(home)
+        yield home
+    finally:
+        lock.release()
+
+
+def _take(home: Home) -> None:
+    """Make the demo's folder, or take what the last demo left out of it; whatever else lies there stays."""
+    marker = home.root / MARKER
+    log = home.database.with_name(f"{home.database.name}.wal")
+    try:
+        for place in (home.root, marker, home.database, log, home.strategies, home.outbox, home.running):
+            if place.is_symlink():
+                raise _foreign(place)
+        if not _is_own(home.root, marker):
+            raise _foreign(home.root)
+        if (home.strategies / EXAMPLE).exists():
+            raise _foreign(home.strategies / EXAMPLE)
+        home.root.mkdir(exist_ok=True)
+        marker.write_text("The next `claude-trader demo` removes the journal of this one, and nothing else.\n")
+        for file in (home.database, log, *_records(home)):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise unwritable(home.root, error) from None
+    home.prepare()
+
+
+def _is_own(folder: Path, marker: Path) -> bool:
+    """True when a demo made this folder, or may make it."""
+    return not folder.exists() or (folder.is_dir() and (marker.is_file() or not any(folder.iterdir())))
+
+
+def _foreign(place: Path) -> Misconfigured:
+    return Misconfigured(
+        f"{str(place)!r} was not made by a demo, so it is left alone. Move it elsewhere, or set TRADER_HOME to another "
+        "folder, and try again."
+    )
+
+
+def _records(home: Home) -> list[Path]:
+    folders = [folder for folder in (home.outbox, home.running) if folder.is_dir()]
+    return [file for folder in folders for file in folder.iterdir() if _RECORD.fullmatch(file.name) and file.is_file()]
+
+
+def _open(console: Console, strategy: Strategy, days: int) -> None:
+    config = strategy.config
+    console.print(show.plain(strategy.name, "bold") + show.plain(f"  {config.description.split('. ')[0]}."))
+    if config.rules:
+        console.print(show.plain(f"buy:  {config.rules.buy or ''}\nsell: {config.rules.sell or ''}", "dim"))
+    about = (
+        f"{days} days of {config.trading_pair} on a simulated exchange, looked at every {EVERY_HOURS} hours. "
+        "No key, no network; closed candles only.\n"
+    )
+    console.print(show.plain(about, "dim"))
+
+
+def _tell(console: Console, as_of: datetime, outcome: Outcome) -> None:
+    line = show.plain(f"{show.minute(as_of)}  ", "dim")
+    signal = outcome.signal
+    if signal is None:
+        console.print(Text.assemble(line, (str(outcome.status), "yellow"), "  ", show.plain(outcome.error)))
+        return
+    line = Text.assemble(
+        line, (f"{signal.signal:<4}", show.COLOURS[signal.signal]), f"  {show.number(signal.price):>12}"
+    )
+    console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))
+
+
+def _close(console: Console, entries: list[Entry], home: Home) -> None:
+    console.print()
+    said = [entry for entry in entries if entry.signal in ("BUY", "SELL")]
+    show.journal(console, said or entries[:10], "The journal: every BUY and SELL, newest first")
+    counted = Counter(entry.signal or str(entry.status) for entry in entries)
+    console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counted.most_common())}.\n")
+    console.print(Text("What to try next", "bold"))
+    for command, what in _next():
+        console.print(Text.assemble("  ", show.plain(command, "cyan")), soft_wrap=True)
+        console.print(Text.assemble("      ", show.plain(what, "dim")), soft_wrap=True)
+    console.print(show.plain(f"\nThis demo's journal: {home.database}", "dim"), soft_wrap=True)
+
+
+def _next() -> list[tuple[str, str]]:
+    """Give commands as they can be typed here, each with what it does."""
+    trader = _typed("claude-trader")
+    server = shlex.quote(_unnamed("claude-trader-mcp") or "claude-trader-mcp")
+    checkout = Path(__file__).parents[2]
+    extra = "'claude-trader[claude]'"
+    if (checkout / "pyproject.toml").is_file():
+        place = "." if checkout == Path.cwd() else str(checkout)
+        extra = "-e " + shlex.quote(f"{place}[claude]")
+    needs = f"needs ANTHROPIC_API_KEY, and the extra of `{_typed('pip')} install {extra}`"
+    return [
+        (f"{trader} run {EXAMPLE}", f"the same strategy now, into your own journal; `{trader} signals` shows it"),
+        (f"claude mcp add claude-trader -- {server}", "then tell Claude your idea and let it write a strategy"),
+        (f"{trader} run btc-two-analysts", f"two Claude sub-agents on real bitcoin prices; {needs}"),
+    ]
+
+
+def _typed(program: str) -> str:
+    """Give a program of this environment as it can be typed here: its name, or its path where PATH lacks it."""
+    path = _unnamed(program)
+    if path is None:
+        return program
+    here = Path.cwd()
+    below = here in Path(path).parents[1:]
+    return shlex.quote(str(Path(path).relative_to(here)) if below else path)
+
+
+def _unnamed(program: str) -> str | None:
+    """Give the path of a program of this environment, or None where its name alone starts it."""
+    own = shutil.which(program, path=str(Path(sys.executable).parent))
+    named = shutil.which(program)
+    return None if own is None or (named is not None and Path(named).samefile(own)) else own

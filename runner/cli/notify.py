@@ -1,0 +1,52 @@
+"""`claude-trader notify`: tries out where notifications go."""
+
+import anyio
+import typer
+
+from mcp_server.errors import BadInput, Misconfigured
+from mcp_server.storage.home import Home
+from runner.cli.context import Json, print_json
+from runner.notify.events import FIELDS, Kind
+from runner.notify.service import Service, services
+from runner.notify.wording import Worded, worded
+from runner.settings import load_settings
+
+
+def notify(
+    kind: str = typer.Argument("test", help="Send the wording of this event, with examples in it: signal, failure …"),
+    as_json: Json = False,
+) -> None:
+    """Send a test notification to each address of TRADER_NOTIFY, and say which arrived.
+
+    Ends with 0 when all were taken, with 1 when one was not.
+    """
+    settings = load_settings()
+    if kind not in FIELDS:
+        raise BadInput(f"Unknown event {kind!r}. Use one of {', '.join(FIELDS)}.")
+    if not (known := services(settings.notify)):
+        raise Misconfigured(
+            "TRADER_NOTIFY is not set. Set it to an address of apprise, like ntfy://ntfy.sh/your-topic."
+        )
+    chosen: Kind = kind  # type: ignore[assignment]
+    said = worded(chosen, {name: f"({name})" for name in FIELDS[chosen]}, Home(settings.home).templates)
+    results = anyio.run(_send, known, said)
+    if as_json:
+        print_json({"results": [{"address": name, "result": result, "why": why} for name, result, why in results]})
+    else:
+        for name, result, why in results:
+            typer.echo(f"{name}: {result}{f', {why}' if why else ''}")
+        if said.problem:
+            typer.echo(said.problem, err=True)
+    raise typer.Exit(0 if all(result == "sent" for _, result, _ in results) else 1)
+
+
+async def _send(known: list[Service], said: Worded) -> list[tuple[str, str, str]]:
+    results: dict[str, tuple[str, str, str]] = {}
+
+    async def one(service: Service) -> None:
+        results[service.id] = (service.name, *await service.send(said.title, said.body))
+
+    async with anyio.create_task_group() as group:
+        for service in known:
+            group.start_soon(one, service)
+    return [results[service.id] for service in known]

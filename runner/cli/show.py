@@ -1,0 +1,158 @@
+"""What a person sees of runs and signals in a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.storage.journal.runs import Entry
+
+if TYPE_CHECKING:
+    from runner.execute import Executed
+
+COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
+
+
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Make the console for what people read; a character that the terminal lacks becomes `?` and stops nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    return Console(stderr=stderr, quiet=quiet, highlight=False, emoji=False)
+
+
+def plain(text: str | None, style: str = "") -> Text:
+    """Give text of a file or a model as itself: no markup, and nothing that steers a terminal."""
+    kept = [char for char in (text or "").replace("\t", " ") if char == "\n" or not _steers(char)]
+    return Text("".join(kept), style)
+
+
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _TURNS
+
+
+_TURNS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
+"""What turns the direction of writing, and so could make one thing look like another."""
+
+
+def number(value: float | None) -> str:
+    """Write a price with all of its significant digits, and thousands apart."""
+    if value is None:
+        return "-"
+    return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-4 else f"{value:.8g}"
+
+
+def minute(moment: datetime) -> str:
+    """Write a moment to the minute; all times are UTC."""
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def cost(value: Decimal | None) -> str:
+    """Write a cost; an unknown one says so."""
+    if value is None:
+        return "cost unknown"
+    return "no cost" if value == 0 else f"${value:.4f}"
+
+
+def executed(console: Console, strategy: Strategy, run: Executed) -> None:
+    """Show how one run ended."""
+    ended, signal = run.outcome, run.outcome.signal
+    about = plain(f"  {strategy.name}  {strategy.config.trading_pair}  as of {minute(run.as_of)} UTC")
+    if signal is not None:
+        sure = f"  confidence {percent(signal.confidence)}" if signal.confidence is not None else ""
+        console.print(Text(signal.signal, COLOURS[signal.signal]) + about)
+        console.print(f"price {number(signal.price)}{sure}")
+        console.print(plain(signal.reasoning))
+    else:
+        console.print(Text(str(ended.status), "bold yellow") + about + Text("  (no signal)"))
+        console.print(plain(ended.error))
+    facts = [f"execution {run.execution_id}", ended.model or run.engine, f"{run.took_s:.1f} s", cost(ended.cost_usd)]
+    console.print(plain(" · ".join(facts), "dim"))
+    if run.waiting:
+        console.print(
+            Text("Not in the journal yet:", "yellow")
+            + plain(f" {run.waiting} It waits in the outbox; the next run or `claude-trader signals` enters it.")
+        )
+
+
+def as_json(run: Executed) -> dict[str, Any]:
+    """Give one run as the JSON object of `run --json`."""
+    outcome, signal = run.outcome, run.outcome.signal
+    said: dict[str, Any] = {
+        "status": str(outcome.status),
+        "signal": signal.signal if signal else None,
+        "confidence": float(signal.confidence) if signal and signal.confidence is not None else None,
+        "reasoning": signal.reasoning if signal else None,
+        "as_of": run.as_of.isoformat(),
+        "price": signal.price if signal else None,
+        "engine": run.engine,
+        "cost_usd": None if outcome.cost_usd is None else float(outcome.cost_usd),
+        "execution_id": run.execution_id,
+    }
+    if outcome.error:
+        said["error"] = outcome.error
+    if run.waiting:
+        said["waiting"] = run.waiting
+    return said
+
+
+def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
+    """Show the journal as a table, newest first, one line for each run."""
+    several = len({entry.strategy for entry in entries}) > 1
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("run", justify="right", style="dim", no_wrap=True, min_width=3)
+    table.add_column("as of (UTC)", no_wrap=True, min_width=16)
+    if several:
+        table.add_column("strategy", no_wrap=True, max_width=24)
+    table.add_column("outcome", no_wrap=True, min_width=7)
+    table.add_column("price", justify="right", no_wrap=True, min_width=10)
+    table.add_column("sure", justify="right", no_wrap=True, min_width=4)
+    table.add_column("why", no_wrap=True)
+    room = max(console.width - (82 if several else 56), 20)
+    for entry in entries:
+        table.add_row(
+            str(entry.execution_id),
+            minute(entry.as_of),
+            *([plain(entry.strategy)] if several else []),
+            outcome(entry),
+            number(entry.price),
+            percent(entry.confidence),
+            plain(_cut(" ".join((entry.said or "").removeprefix(f"{entry.signal} because ").split()), room)),
+        )
+    console.print(table)
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def outcome(entry: Entry) -> Text:
+    """Write how a run ended, in colour: its signal, or the outcome that it ended in without one."""
+    return Text(entry.signal, COLOURS[entry.signal]) if entry.signal else Text(str(entry.status), "yellow")
+
+
+def percent(value: Decimal | None) -> str:
+    """Write a confidence, or nothing where none is stated."""
+    return "" if value is None else f"{float(value):g}"
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """Give one row of the journal as JSON values."""
+    values = asdict(entry)
+    for key in ("as_of", "started_at", "completed_at", "scheduled_at"):
+        values[key] = None if values[key] is None else values[key].isoformat()
+    for key in ("confidence", "cost_usd"):
+        values[key] = None if values[key] is None else float(values[key])
+    return {**values, "status": str(entry.status)}

@@ -1,0 +1,61 @@
+"""`claude-trader up`: the tool server and the scheduler, until told to stop."""
+
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from runner.cli.context import Parts
+
+if TYPE_CHECKING:
+    from runner.up import Up
+
+
+def up(
+    host: Annotated[
+        str, typer.Option(help="Where the tool server listens; beyond this machine it needs TRADER_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")] = 8000,
+    grace: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds that runs may go on after Ctrl-C or SIGTERM.")
+    ] = 30.0,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Tell figures at /metrics of this port; needs no token.")
+    ] = None,
+) -> None:
+    """Run every active strategy of the home when it comes due, and serve the tools over HTTP, until Ctrl-C or SIGTERM.
+
+    A second Ctrl-C ends at once. `claude-trader status` shows how it is.
+    """
+    from mcp_server.errors import Misconfigured
+    from runner.logs import start_logging
+    from runner.tool_server.client import root
+    from runner.up import Up
+
+    parts = Parts()
+    if parts.settings.as_of is not None:
+        raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs. Unset it.")
+    parts.home.prepare()
+    start_logging(parts.settings.secrets())
+    try:
+        anyio.run(until_stopped, Up(parts, host, port, grace_s=grace, metrics_port=metrics_port))
+    except BaseExceptionGroup as errors:
+        raise root(errors) from None
+
+
+async def until_stopped(everything: "Up") -> None:
+    """Serve until SIGINT or SIGTERM; a second one ends at once."""
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_listen, stop, everything)
+        await everything.serve(stop)
+        tasks.cancel_scope.cancel()
+
+
+async def _listen(stop: anyio.Event, everything: "Up") -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            if stop.is_set():
+                everything.hurry()
+            stop.set()

@@ -1,0 +1,172 @@
+"""Notices in files: what is to be told, to whom, and what became of it. Kept 90 days, so that nothing is told twice.
+
+Files and not the journal: a shell may hold the database for hours, and just then there may be something to tell.
+Making a file is atomic and happens once for each key. Only the process that holds the lock changes one afterwards.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from filelock import FileLock
+
+from mcp_server.storage.files import put_new
+from mcp_server.storage.home import unwritable
+from runner.notify.events import FIELDS, Kind
+
+KEPT = timedelta(days=90)
+
+State = Literal["waiting", "sending", "sent", "unknown", "given up"]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What became of a notice at one service."""
+
+    state: State = "waiting"
+    attempts: int = 0
+    due_at: str = ""
+    why: str = ""
+
+    @property
+    def over(self) -> bool:
+        """True where nothing more is to be done."""
+        return self.state not in ("waiting", "sending")
+
+
+@dataclass(slots=True)
+class Notice:
+    """One event that is to be told. `name` is its file's, `deliveries` are by the id of the service."""
+
+    name: str
+    kind: Kind
+    key: str
+    fields: Mapping[str, str]
+    added_at: datetime
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return {**asdict(self), "added_at": self.added_at.isoformat()}
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> "Notice":
+        """Read it back.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none.
+        """
+        if said["kind"] not in FIELDS:
+            raise ValueError("unknown kind")
+        deliveries = {name: Delivery(**each) for name, each in said["deliveries"].items()}
+        return cls(**{**said, "added_at": datetime.fromisoformat(said["added_at"]), "deliveries": deliveries})
+
+
+class NoticeBox:
+    """The notices of one home: waiting in the folder itself, then in `sent/` or `lost/`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sent, self._lost = folder / "sent", folder / "lost"
+        self._saving = threading.Lock()
+        self.lock = FileLock(folder / ".lock", thread_local=False)
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises:
+            Misconfigured: they cannot be made.
+        """
+        try:
+            for folder in (self._folder, self._sent, self._lost):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self._folder, error) from None
+
+    def add(self, notice: Notice) -> bool:
+        """Keep a notice, unless there is or was one of its name; True where it is new.
+
+        Raises:
+            Misconfigured: the folder cannot be written.
+        """
+        self.prepare()
+        target = self._folder / notice.name
+        if target.exists() or self.has_ended(notice):
+            return False
+        try:
+            return put_new(target, json.dumps(notice.as_json()).encode())
+        except OSError as error:
+            raise unwritable(target, error) from None
+
+    def has_ended(self, notice: Notice) -> bool:
+        """True where a notice of this name was told, or lost, before."""
+        return (self._sent / notice.name).exists() or (self._lost / notice.name).exists()
+
+    def waiting(self) -> list[Notice]:
+        """Give what is to be told, oldest first."""
+        return sorted(_read_all(self._folder), key=lambda notice: notice.added_at)
+
+    def lost(self, since: datetime) -> list[Notice]:
+        """Give what was added since then and did not arrive, or may not have."""
+        return [notice for notice in _read_all(self._lost) if notice.added_at >= since]
+
+    def save(self, notice: Notice) -> None:
+        """Write down what has become of a notice, whole or not at all.
+
+        Raises:
+            Misconfigured: it cannot be written; then what was to be done next must not be done.
+        """
+        target = self._folder / notice.name
+        fresh = target.with_suffix(".next")
+        with self._saving:
+            try:
+                _write(fresh, notice)
+                fresh.replace(target)
+            except OSError as error:
+                raise unwritable(target, error) from None
+
+    def end(self, notice: Notice) -> None:
+        """Put a notice away of which nothing more is to be done; or drop it where it had ended before."""
+        file = self._folder / notice.name
+        if self.has_ended(notice):
+            file.unlink(missing_ok=True)
+            return
+        arrived = all(delivery.state == "sent" for delivery in notice.deliveries.values())
+        file.replace((self._sent if arrived else self._lost) / notice.name)
+
+    def forget(self, now: datetime) -> None:
+        """Remove what was put away more than 90 days ago, and what was left half written."""
+        for folder in (self._sent, self._lost):
+            for file in folder.glob("*.json"):
+                if file.stat().st_mtime < (now - KEPT).timestamp():
+                    file.unlink(missing_ok=True)
+        for file in self._folder.glob(".*.new"):
+            if file.stat().st_mtime < (now - timedelta(days=1)).timestamp():
+                file.unlink(missing_ok=True)
+
+
+def file_name(key: str) -> str:
+    """Give the name of the file of a key, which may hold anything."""
+    return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
+
+
+def _write(file: Path, notice: Notice) -> None:
+    with file.open("w", encoding="utf-8") as stream:
+        json.dump(notice.as_json(), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read_all(folder: Path) -> Iterator[Notice]:
+    """Read every notice of a folder; one that cannot be read is left alone."""
+    for file in folder.glob("*.json"):
+        try:
+            yield Notice.of(cast(dict[str, Any], json.loads(file.read_text("utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue

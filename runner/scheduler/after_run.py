@@ -1,0 +1,189 @@
+"""What follows the end of a run: its report, notices of what its owner should know, a pause after too many failures."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+
+import anyio.to_thread
+
+from mcp_server.domain.outcome import BudgetReached, Outcome, SignalName, Status
+from mcp_server.domain.schedule.slots import due_at
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.errors import TraderError
+from mcp_server.storage.journal.runs import Claimed
+from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.execute import Executed
+from runner.notify.events import (
+    Event,
+    broken_edit,
+    budget_reached,
+    run_failed,
+    server_trouble,
+    signal_changed,
+    strategy_paused,
+)
+
+logger = logging.getLogger(__name__)
+
+WHILE = timedelta(seconds=60)
+"""An exchange that is back sooner is in the log only, where strategies are due so often that the next slot is near."""
+
+OFTEN = ("1m", "5m", "15m", "30m")
+
+STOPPED = "interrupted: the runner was stopped before the run could end"
+
+EVERYONE = "all strategies"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A slot's run that is over. `began_at` is None where it never began; `waiting` says why its row is still open."""
+
+    claimed: Claimed
+    outcome: Outcome
+    began_at: datetime | None
+    ended_at: datetime
+    waiting: str | None
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy that ran."""
+        return self.claimed.run.strategy
+
+    @property
+    def executed(self) -> Executed:
+        """The run, as reports and notices take it."""
+        run = self.claimed.run
+        took_s = (self.ended_at - (self.began_at or self.ended_at)).total_seconds()
+        return Executed(self.claimed.execution_id, run.as_of, run.engine, self.outcome, took_s, self.waiting)
+
+
+Tell = Callable[[Event], object]
+"""Takes an event that people elsewhere should know of; it is told once, however often it is given."""
+
+Report = Callable[[Strategy, Executed], Awaitable[object]]
+"""Writes the analysis of a run that gave a signal."""
+
+
+Count = Callable[[str, float | None], object]
+"""Takes how a slot ended, and how many seconds late its run began; None: it did not."""
+
+
+def _count_nothing(_outcome: str, _late_s: float | None) -> None:
+    """Count nothing."""
+
+
+async def _no_report(_strategy: Strategy, _executed: Executed) -> None:
+    """Write none."""
+
+
+def _tell_nobody(_: Event) -> None:
+    """Tell nobody."""
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """Follows runs. `tell` is given events, `report` the runs that gave a signal."""
+
+    book: SlotBook
+    folders: StrategyFolders
+    tell: Tell = _tell_nobody
+    report: Report = _no_report
+    default_exchange: str = "the default exchange"
+    count: Count = _count_nothing
+    _signals: dict[str, str] | None = None
+    _reached: set[str] = field(default_factory=set)
+    _down: dict[str, datetime] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    async def follow(self, ended: Ended) -> None:
+        """Do what follows the end of one run."""
+        _log(ended)
+        outcome = ended.outcome
+        due = due_at(ended.strategy.config, ended.claimed.run.as_of)
+        self.count(str(outcome.status), None if ended.began_at is None else (ended.began_at - due).total_seconds())
+        if ended.claimed.run.engine == "rules":
+            self._note_exchange(ended)
+        if outcome.signal is not None:
+            await self._signal(ended, outcome.signal.signal)
+        elif outcome.own_failure:
+            await self._failure(ended)
+        elif outcome.budget is not None:
+            self._budget(ended, outcome.budget)
+
+    def broken(self, name: str, problem: str, *, runs_on: bool) -> None:
+        """Tell of an edit that broke a strategy."""
+        state = "Its last good version goes on running." if runs_on else "It is not scheduled."
+        logger.error("strategy %s is broken. %s %s", name, state, problem)
+        self.tell(broken_edit(name, f"{state} {problem}"))
+
+    async def _signal(self, ended: Ended, signal: SignalName) -> None:
+        before = await self._last_signal(ended.strategy.name, ended.claimed.execution_id)
+        if self._signals is not None:
+            self._signals[ended.strategy.name] = signal
+        if (event := signal_changed(ended.strategy, ended.executed, before)) is not None:
+            self.tell(event)
+        if before != signal or ended.claimed.run.engine == "claude":
+            await self.report(ended.strategy, ended.executed)
+
+    async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
+        """Give what a strategy said before: from the journal when first asked, from then on as it was said here."""
+        if self._signals is None:
+            try:
+                self._signals = await anyio.to_thread.run_sync(self.book.last_signals, execution_id)
+            except TraderError as error:
+                logger.warning("what was said before is not known: %s", error)
+                return None
+        return cast(SignalName | None, self._signals.get(name))
+
+    async def _failure(self, ended: Ended) -> None:
+        if (event := run_failed(ended.strategy, ended.executed)) is not None:
+            self.tell(event)
+        name, most = ended.strategy.name, ended.strategy.config.max_failures
+        try:
+            failed = await anyio.to_thread.run_sync(self.book.failures, name, most)
+            if failed < most:
+                return
+            _, was = await anyio.to_thread.run_sync(self.folders.set_status, name, "paused")
+        except TraderError as error:
+            logger.error("%s could not be paused: %s", name, error)
+            return
+        if was == "active":
+            logger.error("strategy %s is paused after %d failures in a row", name, failed)
+            self.tell(strategy_paused(ended.strategy, ended.executed, failed))
+
+    def _note_exchange(self, ended: Ended) -> None:
+        """Tell of an exchange on which runs fail for a while, once: no strategy is paused for that."""
+        config, outcome = ended.strategy.config, ended.outcome
+        name = config.exchange or self.default_exchange
+        if outcome.own_failure is False:
+            self._down.pop(name, None)
+            self._told.discard(name)
+        elif outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT) and outcome.error != STOPPED:
+            since = self._down.setdefault(name, ended.ended_at)
+            seldom = config.interval not in OFTEN
+            if name not in self._told and (seldom or ended.ended_at - since >= WHILE):
+                self._told.add(name)
+                logger.error("runs on %s have failed since %s: %s", name, f"{since:%H:%M:%S}", outcome.error)
+                self.tell(server_trouble(f"Runs on {name} fail: {outcome.error}", since))
+
+    def _budget(self, ended: Ended, reached: BudgetReached) -> None:
+        """Tell of a budget that is used up, once a day."""
+        whose = EVERYONE if reached.scope == "everyone" else ended.strategy.name
+        event = budget_reached(whose, reached.spent_usd, reached.limit_usd, ended.ended_at.date())
+        if event.key not in self._reached:
+            self._reached.add(event.key)
+            self.tell(event)
+
+
+def _log(ended: Ended) -> None:
+    outcome, run = ended.outcome, ended.claimed.run
+    said = outcome.signal.signal if outcome.signal else f"{outcome.status}: {outcome.error}"
+    slot = f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}"
+    level = logging.ERROR if outcome.own_failure else logging.INFO
+    logger.log(level, "%s %s (%s): %s", run.strategy.name, slot, run.engine, said)
+    if ended.waiting is not None:
+        logger.warning("the outcome of %s %s is not in the journal yet: %s", run.strategy.name, slot, ended.waiting)

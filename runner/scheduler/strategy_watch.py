@@ -1,0 +1,93 @@
+"""The roster: the strategies of the home as they were last whole, looked at again every few seconds.
+
+A broken edit changes nothing of what runs: the last good version goes on, and the break is told.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.errors import BadInput
+from mcp_server.storage.home import Home
+from mcp_server.storage.strategies.folders import StrategyFolders
+
+LATEST_S = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+"""Files that say to be from a later time are taken for that old; a date cannot say much more."""
+
+logger = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[int, int, int], ...]
+"""Of both files: when changed, how large, which one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A strategy as it was last whole. `changed_at` (aware): when its files last changed; `problem`: a broken edit."""
+
+    strategy: Strategy | None
+    changed_at: datetime
+    problem: str | None = None
+
+
+class Roster:
+    """Reads the strategy folders of one home, each again only when its files have changed."""
+
+    def __init__(self, home: Home, folders: StrategyFolders) -> None:
+        self._folder = home.strategies
+        self._folders = folders
+        self._stamps: dict[str, Stamp] = {}
+        self.listed: dict[str, Listed] = {}
+
+    def look(self, remembered: Mapping[str, Strategy]) -> list[str]:
+        """Read what has changed; give the names of the strategies that changed, came or went, in order of name.
+
+        Args:
+            remembered: what ran before this program started: it goes on where a folder is broken from the beginning.
+        """
+        stamps = self._present()
+        changed = sorted(
+            name for name in stamps.keys() | self._stamps.keys() if stamps.get(name) != self._stamps.get(name)
+        )
+        listed = {name: each for name, each in self.listed.items() if name in stamps}
+        for name in changed:
+            if name in stamps:
+                listed[name] = self._read(name, stamps[name], remembered)
+        self.listed, self._stamps = listed, stamps  # in one step: this is a thread, and others look at it meanwhile
+        return changed
+
+    def forget(self, name: str) -> None:
+        """Look at a strategy anew next time, as if it had changed or gone: what came of it could not be noted."""
+        self._stamps[name] = ()
+
+    def _present(self) -> dict[str, Stamp]:
+        own = [name for name, example in self._folders.names().items() if not example]
+        return {name: stamp for name in own if (stamp := _stamp(self._folder / name)) is not None}
+
+    def _read(self, name: str, stamp: Stamp, remembered: Mapping[str, Strategy]) -> Listed:
+        changed_at = datetime.fromtimestamp(min(max(changed for changed, _, _ in stamp) / 1e9, LATEST_S), UTC)
+        try:
+            return Listed(self._folders.read(name), changed_at)
+        except Exception as error:
+            if not isinstance(error, BadInput):  # a slip of ours, and no reason to hold up the others
+                logger.exception("reading %s", name)
+            before = self.listed.get(name)
+            last_good = before.strategy if before else remembered.get(name)
+            return Listed(last_good, changed_at, str(error))
+
+
+def _stamp(folder: Path) -> Stamp | None:
+    found = []
+    for file in (folder / "config.json", folder / "agents.json"):
+        try:
+            status = os.lstat(file)
+        except OSError:
+            continue
+        found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+    try:
+        return tuple(found) or ((os.lstat(folder).st_mtime_ns, 0, 0),)
+    except OSError:
+        return None

@@ -1,0 +1,222 @@
+"""What follows a run: a notice of what changed or failed, once; a report of a signal; a pause after failures."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_server.domain.outcome import BudgetReached, Outcome, Signal, SignalName, Status
+from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.storage.journal.slots import Claim
+from runner.execute import NOTHING_SPENT, Executed
+from runner.notify.events import Event
+from runner.scheduler.after_run import STOPPED, Aftermath, Ended
+from runner.scheduler.outage import Outage
+from runner.scheduler.watch import watch
+from tests.rigs.hand_clock import HandClock
+from tests.scheduler.hand_driven import DECIDED, driven
+from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
+
+DOWN = Outcome(Status.ERROR, error="'kraken' is not available at the moment.", not_its_own=True, **NOTHING_SPENT)
+FAILED = Outcome(Status.ERROR, error="The exchange is down.", **NOTHING_SPENT)
+ABROAD = Outcome(Status.ERROR, error="Claude's API answered 529.", not_its_own=True, **NOTHING_SPENT)
+
+
+def says(signal: SignalName, confidence: int = 70) -> Outcome:
+    return Outcome(Status.SUCCESS, Signal(signal, Decimal(confidence), "so it is", price=42.5), **NOTHING_SPENT)
+
+
+@dataclass
+class Followed:
+    """Runs of one strategy, hour by hour, each entered and followed; what was told and reported."""
+
+    machine: Machine
+    what: Strategy
+    told: list[Event] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
+    hour: int = 0
+
+    def __post_init__(self) -> None:
+        write(self.machine.root, self.what)
+        self.machine.adopt(self.what, at("00:30"))
+        self.anew()
+
+    def anew(self) -> None:
+        """Go on as another process does: nothing is remembered but what the journal has."""
+
+        async def report(_: Strategy, executed: Executed) -> None:
+            assert executed.outcome.signal is not None
+            self.reported.append(executed.outcome.signal.signal)
+
+        self.aftermath = Aftermath(self.machine.book, self.machine.folders, self.told.append, report)
+
+    async def run(self, outcome: Outcome) -> None:
+        self.hour += 1
+        now = at(f"{self.hour:02}:00")
+        before = now - timedelta(minutes=1)
+        (claimed,) = self.machine.book.claim([Claim(self.what, before, now, ())], now).started
+        assert self.machine.journal.finish(claimed, outcome, now) is None
+        await self.aftermath.follow(Ended(claimed, outcome, now, now, None))
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.told]
+
+
+@pytest.fixture
+def follow(home: Path) -> Callable[..., Followed]:
+    def make(**config: Any) -> Followed:
+        machine = Machine(home)
+        machine.book.open()
+        return Followed(machine, hourly(**config))
+
+    return make
+
+
+async def test_a_signal_is_told_when_it_differs_from_the_last_one_also_after_a_restart(
+    follow: Callable[..., Followed],
+) -> None:
+    runs = follow()
+    for signal in ("HOLD", "BUY", "BUY", "HOLD"):
+        await runs.run(says(signal))
+    runs.anew()
+    await runs.run(says("SELL"))
+    runs.anew()
+    await runs.run(says("SELL"))
+    told = [(event.fields["before"], event.fields["signal"]) for event in runs.told]
+    assert told == [("HOLD", "BUY"), ("BUY", "HOLD"), ("HOLD", "SELL")]
+    assert len({event.key for event in runs.told}) == 3
+
+
+async def test_a_signal_has_its_report_but_not_one_that_rules_repeat(follow: Callable[..., Followed]) -> None:
+    runs = follow()
+    for signal in ("HOLD", "HOLD", "BUY", "BUY", "HOLD", "HOLD"):
+        await runs.run(says(signal))
+    assert runs.reported == ["HOLD", "BUY", "HOLD"]
+
+
+async def test_after_failures_in_a_row_it_is_paused_and_told_and_counts_anew_once_it_is_resumed(
+    follow: Callable[..., Followed],
+) -> None:
+    runs = follow(max_failures=3)
+    for outcome in (FAILED, FAILED, says("HOLD"), FAILED, ABROAD, FAILED):
+        await runs.run(outcome)
+    assert runs.machine.folders.read("s").config.status == "active", "a success between, and what is not its own"
+    await runs.run(FAILED)
+    assert runs.machine.folders.read("s").config.status == "paused"
+    kinds = [kind for kind in runs.kinds() if kind != "server"]
+    assert kinds == [*["failure"] * 5, "paused"], "a failure that is not its own is told elsewhere"
+    assert runs.told[-1].fields["failures"] == "3"
+    runs.machine.adopt(runs.what, at(f"{runs.hour:02}:30"))
+    await runs.run(FAILED)
+    assert runs.kinds()[-1] == "failure"
+
+
+async def test_a_budget_that_is_used_up_is_told_once_a_day(follow: Callable[..., Followed]) -> None:
+    runs = follow()
+    everyones, own = (BudgetReached(scope, Decimal("4.80"), Decimal(5)) for scope in ("everyone", "strategy"))
+    for reached in (everyones, everyones, own, own):
+        await runs.run(Outcome(Status.SKIPPED_BUDGET, error="no room", budget=reached, **NOTHING_SPENT))
+    assert [(event.fields["strategy"], event.fields["spent_usd"]) for event in runs.told] == [
+        ("all strategies", "4.80"),
+        ("s", "4.80"),
+    ]
+
+
+async def test_what_was_only_skipped_is_no_event(follow: Callable[..., Followed]) -> None:
+    runs = follow()
+    for status in (Status.SKIPPED_GATE, Status.SKIPPED_STALE, Status.MISSED, Status.ABSTAINED):
+        await runs.run(Outcome(status, error="why", **NOTHING_SPENT))
+    assert (runs.told, runs.reported) == ([], [])
+
+
+async def test_a_failing_report_or_notice_ends_no_scheduler(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly())
+    async with driven(machine, at("11:59:30")) as up:
+        up.engine.outcome = says("BUY")
+        for scheduler in up.schedulers:
+
+            def fail(_: object) -> None:
+                raise OSError("the disk is full")
+
+            scheduler.aftermath.tell = fail
+        await up.on(36)
+        await up.on(3600)
+    assert machine.slots() == [("success", "12:00", "12:00", 1), ("success", "13:00", "13:00", 1)]
+
+
+async def test_trouble_that_lasts_is_told_once_with_its_beginning_and_what_mends_itself_is_not() -> None:
+    clock, outage, told, problem = HandClock(at("12:00")), Outage(), list[Event](), list[str | None]([None])
+
+    async def on(seconds: float) -> None:
+        clock.pass_by(seconds)
+        with anyio.fail_after(5):
+            await clock.until_asleep(1)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch, clock, lambda: problem[0], outage, told.append)
+        await clock.until_asleep(1)
+        problem[0] = "It ended."
+        await on(10)
+        problem[0] = None
+        await on(60)
+        assert told == []
+        problem[0] = "It ended again."
+        for _ in range(9):
+            await on(10)
+        assert {event.key for event in told} == {f"server {at('12:01:20').isoformat()}"}
+        problem[0] = None
+        outage.note(ABROAD, clock.now())
+        told.clear()
+        for _ in range(8):
+            await on(10)
+        assert {event.fields["problem"] for event in told} == {"Claude cannot be asked: Claude's API answered 529."}
+        outage.note(says("HOLD"), clock.now())
+        told.clear()
+        await on(10)
+        assert told == []
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("interval", "at_once"), [("1h", True), ("1m", False)])
+async def test_an_exchange_that_is_down_is_told_once_and_again_when_it_was_back(
+    home: Path, interval: str, *, at_once: bool
+) -> None:
+    machine = Machine(home)
+    write(home, strategy(interval=interval))
+    told: list[Event] = []
+    async with driven(machine, at("00:59:50")) as up:
+        (scheduler,) = up.schedulers
+        scheduler.aftermath.tell = told.append
+        for down in (True, True, True, False, True, True, True):
+            up.engine.outcome = DOWN if down else DECIDED
+            await up.on(65)
+            if len(up.engine.ran) == 1:
+                assert bool(told) is at_once
+            if at_once:
+                await up.set(up.clock.now() + timedelta(minutes=58, seconds=54))
+    assert [event.kind for event in told] == ["server", "server"]
+    assert told[0].fields["problem"] == "Runs on the default exchange fail: 'kraken' is not available at the moment."
+    assert json.loads((home / "strategies" / "s" / "config.json").read_text()).get("status", "active") == "active"
+
+
+async def test_a_journal_that_cannot_be_written_for_a_while_is_told_of() -> None:
+    clock, told = HandClock(at("12:00")), list[Event]()
+    since = at("11:58:30")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch, clock, lambda: None, Outage(), told.append, lambda: ("The disk is full.", since))
+        await clock.until_asleep(1)
+        tasks.cancel_scope.cancel()
+    assert told[0].fields == {"problem": "No slot is claimed: The disk is full.", "since": "2026-01-05T11:58Z"}
+
+
+async def test_a_run_that_a_stop_ended_says_nothing_of_its_exchange(follow: Callable[..., Followed]) -> None:
+    runs = follow()
+    await runs.run(Outcome(Status.ERROR, error=STOPPED, not_its_own=True, **NOTHING_SPENT))
+    assert runs.told == []

@@ -1,0 +1,158 @@
+"""The watched tool server: real processes that hang, die or cannot start, and the one connection that outlives them."""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.errors import Retryable, TraderError
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.slots import SlotBook
+from runner.execute import Decision, Runner
+from runner.settings import Settings
+from runner.tool_server.client import Address
+from runner.tool_server.connection import Connection
+from runner.tool_server.supervisor import WatchedServer
+from tests.rigs.tool_server import ToolServer
+
+LIMIT_S = 60
+RULES = {"buy": "close > open"}
+OPERATOR = "a-token-of-the-operator"
+
+
+@asynccontextmanager
+async def kept(server: WatchedServer) -> AsyncIterator[Connection]:
+    """Keep a server and a connection to it, as `up` does; at the end none of its processes is left."""
+    connection = Connection(server.serving)
+    server.on_change = connection.lose
+    with anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.keep)
+            tasks.start_soon(connection.hold)
+            yield connection
+            tasks.cancel_scope.cancel()
+    assert pids_of_servers() == []
+
+
+async def until(found: Callable[[], object]) -> None:
+    while not found():  # noqa: ASYNC110 (what it looks at has no event)
+        await anyio.sleep(0.02)
+
+
+def pids_of_servers() -> list[int]:
+    return [each.pid for each in psutil.Process().children() if "mcp_server" in " ".join(each.cmdline())]
+
+
+def pid_of_server() -> int:
+    (pid,) = pids_of_servers()
+    return pid
+
+
+async def works(connection: Connection) -> bool:
+    async with connection.tools() as tools:
+        return "get_price" in await tools.offered()
+
+
+async def test_a_server_that_hangs_is_ended_and_the_connection_comes_back(home: Path) -> None:
+    server = WatchedServer(Settings(home=home), token=SecretStr(OPERATOR), look_every_s=0.1, look_s=1.0)
+    async with kept(server) as connection:
+        assert await works(connection)
+        hanging = pid_of_server()
+        os.kill(hanging, signal.SIGSTOP)
+        with anyio.move_on_after(0.5) as bounded:  # a run asks in the meantime, within its own limit
+            await works(connection)
+        assert bounded.cancelled_caught
+        await until(lambda: server.starts == 2)
+        assert await works(connection)
+        assert pid_of_server() != hanging
+        assert not psutil.pid_exists(hanging)
+
+
+async def test_a_run_that_meets_the_end_of_the_server_is_told_so_and_the_next_one_works(home: Path) -> None:
+    server = WatchedServer(Settings(home=home))
+    async with kept(server) as connection:
+        assert await works(connection)
+        os.kill(pid_of_server(), signal.SIGSTOP)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_kill_soon)
+            with pytest.raises(TraderError, match="tool server"):
+                await works(connection)
+        assert await works(connection)
+
+
+async def _kill_soon() -> None:
+    await anyio.sleep(0.2)
+    os.kill(pid_of_server(), signal.SIGKILL)
+
+
+async def test_a_port_in_use_is_named_and_ends_the_first_start(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            Retryable, match=rf"Cannot listen on '127.0.0.1' port {port}.*Choose another --host or --port"
+        ):
+            await WatchedServer(Settings(home=home), port=port).keep()
+    assert pids_of_servers() == []
+
+
+async def test_a_port_that_others_took_in_the_meantime_is_tried_again_until_it_is_free(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = WatchedServer(Settings(home=home), port=port)
+    async with kept(server) as connection:
+        assert await works(connection)
+        os.kill(pid_of_server(), signal.SIGKILL)
+        with await taken_again(port):
+            await until(lambda: f"port {port}" in (server.problem or ""))
+        assert await works(connection)
+        assert server.problem is None
+
+
+async def taken_again(port: int) -> socket.socket:
+    """Take a port as soon as whoever has it is gone."""
+    while True:
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            await anyio.sleep(0.005)
+
+
+async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_who_wait_for_it(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "http://127.0.0.1:9/mcp"
+
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[Address]:
+        yield Address(url, None)
+
+    connection = Connection(serving, told=True)
+    at = Home(home)
+    database = Database(at.database)
+    runner = Runner(Settings(home=home), Journal(database, at), SlotBook(database, at), connect=connection.tools)
+    impatient = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "timeout_s": 1, "rules": RULES}, {})
+    with anyio.fail_after(LIMIT_S):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.hold)
+            outcome = await runner.decide(Decision(1, impatient, "rules", datetime(2026, 4, 1, tzinfo=UTC)), serving)
+            assert (outcome.status, outcome.own_failure) == (Status.TIMEOUT, None)
+            assert "the tool server could not be reached within 1 s" in (outcome.error or "")
+            assert "cannot be reached" in (connection.problem or "")
+            assert caplog.text.count("cannot be reached") == 1
+            with ToolServer() as up_again:
+                url = up_again.url
+                assert await works(connection)
+                assert connection.problem is None
+                tasks.cancel_scope.cancel()
