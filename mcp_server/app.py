@@ -17,7 +17,7 @@ from mcp.server import MCPServer
 import mcp_server.tools
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
-from mcp_server.market.candle_cache import Shelf
+from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.prompts.offer import offer
@@ -28,7 +28,7 @@ from mcp_server.toolkit import Kit, StrictTool, ToolFile
 
 if TYPE_CHECKING:
     from mcp_server.chains.catalog import Catalog
-    from mcp_server.domain.exchange import Exchange, Venue
+    from mcp_server.domain.exchange import Exchange, ExchangeInfo
 
 INSTRUCTIONS = (
     "Market data, indicators, chains and trading strategies that give signals; it places no orders. Candles are always "
@@ -57,7 +57,7 @@ def build_server(
     home = Home(settings.home)
     database = database or Database(home.database, prepare=home.prepare)
     exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
-    market = Market(exchanges, Shelf(CandleStore(database)), clock, _venues)
+    market = Market(exchanges, CandleCache(CandleStore(database)), clock, _venues)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
     files = tool_files()
     kit = Kit(
@@ -138,7 +138,7 @@ def _chain_access(settings: Settings, clock: Callable[[], datetime]) -> Access:
     return Access(*said, keys=keys, clock=clock)
 
 
-def _venues() -> "Sequence[Venue]":
+def _venues() -> "Sequence[ExchangeInfo]":
     from mcp_server.adapters.ccxt.exchanges import venues
 
     return venues()

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Tally:
+class RequestCounter:
     """How many requests were sent so far."""
 
     requests: int = 0
 
 
-_CURRENT: ContextVar[Tally | None] = ContextVar("tally", default=None)
+_CURRENT: ContextVar[RequestCounter | None] = ContextVar("tally", default=None)
 
 
 @contextmanager
-def tallied() -> Iterator[Tally]:
+def tallied() -> Iterator[RequestCounter]:
     """Count what is sent within, by this task and those that it starts."""
-    token = _CURRENT.set(tally := Tally())
+    token = _CURRENT.set(tally := RequestCounter())
     try:
         yield tally
     finally:

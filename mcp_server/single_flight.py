@@ -21,7 +21,7 @@ class _Flight:
     failure: TraderError | None = None
 
 
-class Flights:
+class SingleFlight:
     """Those that are under way, by what they are for."""
 
     def __init__(self) -> None:

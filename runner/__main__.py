@@ -15,7 +15,7 @@ from mcp_server.domain.strategy.parse import Timeframe
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
 from runner.cli import backup, build, doctor, mcp, notify, status, strategies, up
-from runner.cli.context import Json, Parts, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json
 from runner.settings import load_settings
 
 app = typer.Typer(
@@ -76,7 +76,7 @@ def run(
     from runner.execute import Request, Runner
     from runner.tool_server.client import tool_server
 
-    parts = Parts()
+    parts = Context()
     if as_of is not None and as_of > datetime.now(UTC):
         raise BadInput(f"--as-of {as_of.isoformat()} is in the future. Give a moment of the past, or leave it out.")
     strategy = parts.strategies.read(name)
@@ -110,7 +110,7 @@ def signals(
     """Show the journal: what was said, when, at which price, and why."""
     from runner.cli import show
 
-    parts = Parts()
+    parts = Context()
     parts.journal.settle()
     entries = parts.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
     if as_json:
@@ -140,7 +140,7 @@ def import_candles(
     from mcp_server.storage.candles.import_file import import_candle_file
     from mcp_server.storage.candles.store import CandleStore, Series
 
-    parts = Parts()
+    parts = Context()
     series = Series(exchange, symbol, timeframe)
     done = import_candle_file(CandleStore(parts.database), file, series, datetime.now(UTC))
     typer.echo(done)

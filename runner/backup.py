@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mcp_server.errors import BadInput, Retryable
-from runner.cli.context import Parts
+from runner.cli.context import Context
 
 LEFT_OUT = (".env", "running", "heartbeat.json")
 """Secrets, and what only those that run now need; so do names that begin with a dot, and copies of old journals."""
@@ -17,7 +17,7 @@ def default_name(now: datetime) -> str:
     return f"claude-trader-{now:%Y-%m-%dT%H%M%SZ}.tar.gz"
 
 
-def back_up(parts: Parts, target: Path) -> int:
+def back_up(parts: Context, target: Path) -> int:
     """Write the archive, whole or not at all; give its size in bytes. Secrets (`.env`) are not in it.
 
     Raises:

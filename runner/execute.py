@@ -18,7 +18,7 @@ from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.journal.runs import Journal, Run
-from mcp_server.storage.journal.slots import Admission, Limits, SlotBook
+from mcp_server.storage.journal.slots import Admission, SlotStore, SpendingLimits
 from runner.clock import Clock, SystemClock
 from runner.settings import Settings
 from runner.tool_server.client import Address, Tools, connected
@@ -34,7 +34,7 @@ ADMISSION_S = 600
 """How long a run waits for others to end, where a budget has room for it only then, in seconds."""
 
 
-class Spent(TypedDict):
+class Usage(TypedDict):
     """What a run has used, as an outcome takes it."""
 
     tokens_used: int
@@ -44,7 +44,7 @@ class Spent(TypedDict):
 CLOCKS_DIFFER_S = 60
 """A tool server on another machine may be so much behind; its now is then the earlier one."""
 
-NOTHING_SPENT: Spent = {"tokens_used": 0, "cost_usd": Decimal(0)}
+NOTHING_SPENT: Usage = {"tokens_used": 0, "cost_usd": Decimal(0)}
 """Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Runner:
 
     settings: Settings
     journal: Journal
-    book: SlotBook
+    book: SlotStore
     progress: Progress = lambda _: None
     clock: Clock = field(default_factory=SystemClock)
     connect: Connecting | None = None
@@ -205,7 +205,7 @@ class Runner:
     async def _admitted(self, what: Decision) -> Outcome | None:
         """Reserve what a run may cost; give None, or the outcome of one that no budget has room for."""
         budget = what.strategy.config.budget
-        limits = Limits(usd_per_run(what.strategy), budget.usd_per_day, self.settings.budget_usd_per_day)
+        limits = SpendingLimits(usd_per_run(what.strategy), budget.usd_per_day, self.settings.budget_usd_per_day)
         ask = partial(self.book.admit, what.execution_id, what.strategy.name, limits)
         said, waiting = Admission("wait"), False
         for _ in range(ADMISSION_S):

@@ -10,8 +10,8 @@ from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal.slots import LastSlot, Spent
-from mcp_server.storage.strategies.folders import Found
-from runner.cli.context import Parts
+from mcp_server.storage.strategies.folders import ListedStrategy
+from runner.cli.context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Overview:
     """All of it at one moment (aware). `unknown` says why the journal could not be read; what it knows is None then."""
 
     now: datetime
@@ -50,7 +50,7 @@ class Status:
         return self.alive and self.unknown is None and not (self.beat and self.beat.problems)
 
 
-def look(parts: Parts, now: datetime) -> Status:
+def look(parts: Context, now: datetime) -> Overview:
     """Look how everything is; nothing is changed, and a journal that another program holds is said, not raised."""
     beat = Heartbeat(parts.home.heartbeat).read()
     last: dict[str, LastSlot] = {}
@@ -66,10 +66,10 @@ def look(parts: Parts, now: datetime) -> Status:
         except TraderError as error:
             unknown, today, month = str(error), None, None
     rows = [_row(found, last, now) for found in parts.strategies.all() if not found.example]
-    return Status(now, beat, rows, today, month, parts.settings.budget_usd_per_day, unknown)
+    return Overview(now, beat, rows, today, month, parts.settings.budget_usd_per_day, unknown)
 
 
-def _row(found: Found, last: dict[str, LastSlot], now: datetime) -> Row:
+def _row(found: ListedStrategy, last: dict[str, LastSlot], now: datetime) -> Row:
     strategy = found.strategy
     if strategy is None:
         return Row(found.name, "broken", "", "", None, last.get(found.name), found.problem)
@@ -82,7 +82,7 @@ def _row(found: Found, last: dict[str, LastSlot], now: datetime) -> Row:
     return Row(found.name, config.status, strategy.schedule, strategy.engine, due, last.get(found.name), None)
 
 
-def as_json(status: Status) -> dict[str, Any]:
+def as_json(status: Overview) -> dict[str, Any]:
     """Give it as JSON values."""
     beat = status.beat
     return {

@@ -7,19 +7,19 @@ import anyio
 
 from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
-from runner.cli.context import Parts
+from runner.cli.context import Context
 from runner.clock import Clock, SystemClock
 from runner.execute import Executed, Runner, Serving
 from runner.metrics import Figures, tell
 from runner.notify.notices import Notices
 from runner.report import report
-from runner.scheduler.after_run import Aftermath
-from runner.scheduler.concurrency import Rooms
+from runner.scheduler.after_run import AfterRun
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage
 from runner.scheduler.scheduler import Scheduler
-from runner.scheduler.schedules import Slate
+from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
-from runner.scheduler.strategy_watch import Roster
+from runner.scheduler.strategy_watch import StrategyWatch
 from runner.scheduler.watch import watch
 from runner.tool_server.client import tool_server
 from runner.tool_server.connection import Connection
@@ -44,7 +44,7 @@ class Up:
         metrics_port: where `/metrics` is told, on the same address; None: nowhere.
     """
 
-    parts: Parts
+    parts: Context
     host: str = "127.0.0.1"
     port: int = 0
     clock: Clock = field(default_factory=SystemClock)
@@ -72,7 +72,7 @@ class Up:
         connection, outage = Connection(serving, told=server is None), Outage()
         if server is not None:
             server.on_change = connection.lose
-        rooms = Rooms(settings.exchange, settings.max_claude_runs)
+        rooms = Concurrency(settings.exchange, settings.max_claude_runs)
         figures = Figures()
         notices = Notices(self.parts.home, settings.notify, clock=self.clock.now)
 
@@ -83,8 +83,8 @@ class Up:
             clock=self.clock,
             journal=self.parts.journal,
             book=self.parts.book,
-            roster=Roster(self.parts.home, self.parts.strategies),
-            slate=Slate(self.parts.book, self.parts.strategies),
+            roster=StrategyWatch(self.parts.home, self.parts.strategies),
+            slate=Schedules(self.parts.book, self.parts.strategies),
             run=self._slot_run(serving, connection, rooms, outage),
             rooms=rooms,
             aftermath=self._aftermath(notices, serving, figures),
@@ -113,12 +113,12 @@ class Up:
                 telling.cancel_scope.deadline = anyio.current_time() + TELL_S
             tasks.cancel_scope.cancel()
 
-    def _slot_run(self, serving: Serving, connection: Connection, rooms: Rooms, outage: Outage) -> SlotRun:
+    def _slot_run(self, serving: Serving, connection: Connection, rooms: Concurrency, outage: Outage) -> SlotRun:
         parts = self.parts
         runner = Runner(parts.settings, parts.journal, parts.book, clock=self.clock, connect=connection.tools)
         return SlotRun(runner, self.clock, serving, rooms.agent, outage)
 
-    def _aftermath(self, notices: Notices, serving: Serving, figures: Figures) -> Aftermath:
+    def _aftermath(self, notices: Notices, serving: Serving, figures: Figures) -> AfterRun:
         drawing = anyio.CapacityLimiter(1)
 
         async def write(strategy: Strategy, executed: Executed) -> None:
@@ -127,4 +127,4 @@ class Up:
                 await report(self.parts.home, strategy, executed, exchange, serving)
 
         default = self.parts.settings.exchange
-        return Aftermath(self.parts.book, self.parts.strategies, notices.tell, write, default, figures.note)
+        return AfterRun(self.parts.book, self.parts.strategies, notices.tell, write, default, figures.note)

@@ -12,11 +12,11 @@ import anyio
 from mcp_server.adapters.chains.bitcoin import BitcoinChain
 from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock
 from mcp_server.chains.bitcoin_heads import IN_A_ROW, Heads, agreed_heads_at
-from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
+from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, ScanRequest, enough_at, only_after
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction, transfers_of
 from mcp_server.domain.chains.chain import Scan, Transfer
 from mcp_server.errors import TraderError, UpstreamRejected
-from mcp_server.request_counter import Tally
+from mcp_server.request_counter import RequestCounter
 from mcp_server.together import together
 
 MOST_REQUESTS = 400
@@ -31,14 +31,14 @@ RECENT = "Of the transactions that wait for a block only the latest ten are seen
 T = TypeVar("T")
 
 
-async def scan(chain: BitcoinChain, stretch: Stretch, tally: Tally, now_ms: int) -> Scan:
+async def scan(chain: BitcoinChain, stretch: ScanRequest, tally: RequestCounter, now_ms: int) -> Scan:
     """Find the transfers of a stretch; see `evm_scan.scan`. What waits for a block is as of `now_ms`.
 
     Raises:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
     heads = await agreed_heads_at(chain, stretch.until_ms)
-    work = _Work(chain, stretch, heads, tally)
+    work = _BitcoinWork(chain, stretch, heads, tally)
     await work.run()
     return Scan(
         transfers=work.found,
@@ -54,10 +54,10 @@ async def scan(chain: BitcoinChain, stretch: Stretch, tally: Tally, now_ms: int)
     )
 
 
-class _Work:
+class _BitcoinWork:
     """One scan under way; see `evm_scan`."""
 
-    def __init__(self, chain: BitcoinChain, stretch: Stretch, heads: Heads, tally: Tally) -> None:
+    def __init__(self, chain: BitcoinChain, stretch: ScanRequest, heads: Heads, tally: RequestCounter) -> None:
         self._chain = chain
         self._stretch = stretch
         self._heads = heads

@@ -15,7 +15,7 @@ import anyio.to_thread
 from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.errors import NotSupported, Retryable
 from mcp_server.request_counter import tallied
-from mcp_server.single_flight import Flights
+from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from mcp_server.adapters.chains.bitcoin import BitcoinChain
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcp_server.adapters.chains.explorer import Explorer
     from mcp_server.chains.access import Access
     from mcp_server.chains.catalog import Catalog
-    from mcp_server.chains.scan_request import Stretch
+    from mcp_server.chains.scan_request import ScanRequest
     from mcp_server.domain.chains.chain import Chain, Network, Scan, Token, Transfer, Wallet
     from mcp_server.domain.chains.labels import Label
 
@@ -58,7 +58,7 @@ class Chains:
         self._access = access
         self._clock = clock
         self._deadline_s = deadline_s
-        self._flights = Flights()
+        self._flights = SingleFlight()
         self._evm: dict[str, EvmChain] = {}
         self._bitcoin: dict[str, BitcoinChain] = {}
         self._explorers: dict[str, Explorer | None] = {}
@@ -106,7 +106,7 @@ class Chains:
             evm = self._evm_chain(chain)
             return await evm.token(address, await head_at(evm, to_ms(as_of)))
 
-    async def transfers(self, chain: Chain, stretch: Stretch, most: int) -> tuple[Scan, list[Transfer]]:
+    async def transfers(self, chain: Chain, stretch: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
         """Find transfers, and give the largest of them with their times.
 
         Raises:
@@ -172,7 +172,7 @@ class Chains:
             if explorer is not None:
                 await explorer.close()
 
-    async def _transfers(self, chain: Chain, stretch: Stretch, most: int) -> tuple[Scan, list[Transfer]]:
+    async def _transfers(self, chain: Chain, stretch: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
         if chain.family == "bitcoin":
             from mcp_server.chains import bitcoin_scan
 

@@ -14,10 +14,10 @@ from mcp_server.adapters.chains.evm_logs import AT_ONCE, Wanted
 from mcp_server.adapters.chains.evm_reading import Piece
 from mcp_server.chains.evm_heads import agreed_heads_at
 from mcp_server.chains.evm_times import timed
-from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, Stretch, enough_at, only_after
+from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, ScanRequest, enough_at, only_after
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
 from mcp_server.errors import TraderError, UpstreamRejected
-from mcp_server.request_counter import Tally
+from mcp_server.request_counter import RequestCounter
 from mcp_server.together import together
 
 MOST_BLOCKS = 100_000
@@ -39,7 +39,7 @@ INTERNAL = (
 )
 
 
-async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
+async def scan(chain: EvmChain, stretch: ScanRequest, tally: RequestCounter) -> Scan:
     """Find the transfers of a stretch; `tally` counts what it asks.
 
     What is not confirmed yet is left out unless it is asked for. Where the work is too much, or the endpoints fail
@@ -50,7 +50,7 @@ async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
     """
     head, anchor = await agreed_heads_at(chain, stretch.until_ms)
     last = head.number if stretch.unconfirmed else head.number - chain.chain.confirmations + 1
-    work = _Work(chain, stretch, anchor if last <= anchor.number else head, last, tally)
+    work = _EvmWork(chain, stretch, anchor if last <= anchor.number else head, last, tally)
     await work.run()
     return Scan(
         transfers=work.found,
@@ -65,10 +65,12 @@ async def scan(chain: EvmChain, stretch: Stretch, tally: Tally) -> Scan:
     )
 
 
-class _Work:
+class _EvmWork:
     """One scan under way: what was found in the blocks from `first` on; from `covered_ms` on all is seen."""
 
-    def __init__(self, chain: EvmChain, stretch: Stretch, anchor: BlockRef, last: int, tally: Tally) -> None:
+    def __init__(
+        self, chain: EvmChain, stretch: ScanRequest, anchor: BlockRef, last: int, tally: RequestCounter
+    ) -> None:
         self._chain = chain
         self._stretch = stretch
         self._anchor = anchor

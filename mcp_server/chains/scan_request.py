@@ -22,7 +22,7 @@ OUT_OF_TIME = f"A scan takes at most {ENOUGH_S:g} s, less where what came before
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ScanRequest:
     """What to scan: transfers of `least` raw units or more, from a moment to a moment (Unix ms)."""
 
     token: Token

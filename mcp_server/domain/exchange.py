@@ -96,7 +96,7 @@ class Listings:
 
 
 @dataclass(frozen=True, slots=True)
-class Venue:
+class ExchangeInfo:
     """What an exchange can do, whoever asks: known without asking it."""
 
     id: str

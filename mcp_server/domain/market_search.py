@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from mcp_server.domain.exchange import Listing, Venue
+from mcp_server.domain.exchange import ExchangeInfo, Listing
 
 _QUOTES = ("USD", "USDT", "USDC", "EUR", "BTC", "ETH")
 _KINDS = ("spot", "swap", "future", "option")
@@ -29,7 +29,7 @@ def find_listings(query: str, markets: Sequence[Listing], kind: str | None) -> l
     return [market for _, market in sorted(ranked, key=lambda found: (found[0], *_usual(found[1])))]
 
 
-def find_venues(query: str, venues: Sequence[Venue]) -> list[Venue]:
+def find_venues(query: str, venues: Sequence[ExchangeInfo]) -> list[ExchangeInfo]:
     """Give the exchanges whose id, name or country fits a query; an empty one fits all of them."""
     wanted = query.strip().lower()
     exact = [venue for venue in venues if wanted in (venue.id, *(country.lower() for country in venue.countries))]

@@ -14,7 +14,7 @@ YEAR_MS = 365 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CandleSummary:
     """The figures of at least one candle. Prices in quote, volume in base, times are open times in Unix ms.
 
     Attributes:
@@ -38,13 +38,13 @@ class Stretch:
     volume: float
 
 
-def summarise(candles: Candles, timeframe: str) -> Stretch | None:
+def summarise(candles: Candles, timeframe: str) -> CandleSummary | None:
     """Give the figures of candles of one series; None without candles."""
     if not len(candles):
         return None
     high, low = int(np.argmax(candles.high)), int(np.argmin(candles.low))
     first, last = float(candles.open[0]), float(candles.close[-1])
-    return Stretch(
+    return CandleSummary(
         open_ms=int(candles.open_time_ms[0]),
         last_ms=int(candles.open_time_ms[-1]),
         open=first,

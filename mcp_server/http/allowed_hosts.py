@@ -14,7 +14,7 @@ _WRITTEN = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 """How a Host is written, in small letters: a name or an address, and perhaps a port."""
 
 
-class Names:
+class AllowedHosts:
     """The names that are answered.
 
     Args:

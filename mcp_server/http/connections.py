@@ -13,7 +13,7 @@ MOST_CONNECTIONS = 512
 """Beyond so many the one that has been silent for longest makes room, and none comes in while all are at work."""
 
 
-class Connection(H11Protocol):
+class BoundedConnection(H11Protocol):
     """One connection, closed when the head of a request does not arrive in time."""
 
     head_s = HEAD_S
@@ -25,7 +25,9 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.since = self.loop.time()
         if len(self.connections) > MOST_CONNECTIONS:
-            idle: list[Any] = [each for each in self.connections if isinstance(each, Connection) and not each.at_work]
+            idle: list[Any] = [
+                each for each in self.connections if isinstance(each, BoundedConnection) and not each.at_work
+            ]
             min(idle, key=lambda each: each.since).transport.abort()
         self._wait()
 

@@ -15,9 +15,9 @@ from mcp_server.http.tokens import Grant
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from mcp_server.http.allowed_hosts import Names
+    from mcp_server.http.allowed_hosts import AllowedHosts
     from mcp_server.http.health import Health
-    from mcp_server.http.limits import Limits
+    from mcp_server.http.limits import RateLimits
     from mcp_server.http.tokens import Tokens
 
 PATH = "/mcp"
@@ -30,7 +30,7 @@ REQUEST_S = 90.0
 """No request holds its place for longer; a tool has 29 of these seconds."""
 
 
-class Door:
+class Gate:
     """Answers `/health`, and lets through to `/mcp` what is allowed to: name, token, path, method, limits, body.
 
     Args:
@@ -47,9 +47,9 @@ class Door:
         self,
         app: "ASGIApp",
         *,
-        names: "Names",
+        names: "AllowedHosts",
         tokens: "Tokens",
-        limits: "Limits",
+        limits: "RateLimits",
         health: "Health",
         body_s: float = BODY_S,
         request_s: float = REQUEST_S,

@@ -11,7 +11,7 @@ MOST_CLIENTS = 1_000
 """So many clients' allowances are remembered; those that are full again are forgotten first."""
 
 
-class Limits:
+class RateLimits:
     """Bounds each client by itself: none can use up what is another's.
 
     Args:

@@ -10,10 +10,10 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
 from mcp_server.errors import Misconfigured
-from mcp_server.http.allowed_hosts import Names, is_loopback
-from mcp_server.http.connections import Connection
-from mcp_server.http.gate import PATH, Door
-from mcp_server.http.limits import Limits
+from mcp_server.http.allowed_hosts import AllowedHosts, is_loopback
+from mcp_server.http.connections import BoundedConnection
+from mcp_server.http.gate import PATH, Gate
+from mcp_server.http.limits import RateLimits
 from mcp_server.http.rights import OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
 
@@ -59,11 +59,11 @@ def serve(
     check_exposure(host, tokens)
     listener = _listen(host, port)
     port = listener.getsockname()[1]
-    door = Door(
+    door = Gate(
         mcp_app(server),
-        names=Names(host, port, settings.public_hosts),
+        names=AllowedHosts(host, port, settings.public_hosts),
         tokens=tokens,
-        limits=Limits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
+        limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=health,
     )
     running = uvicorn.Server(configured(door))
@@ -83,7 +83,7 @@ def mcp_app(server: "MCPServer[Any]") -> "ASGIApp":
     )
 
 
-def configured(app: "ASGIApp", connection: type[Connection] = Connection) -> uvicorn.Config:
+def configured(app: "ASGIApp", connection: type[BoundedConnection] = BoundedConnection) -> uvicorn.Config:
     """Configure the HTTP server: no web sockets, no headers of proxies believed, nothing told of itself."""
     return uvicorn.Config(
         app,

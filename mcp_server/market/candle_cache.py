@@ -15,8 +15,8 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.errors import Retryable
-from mcp_server.market.memory import HotSeries
-from mcp_server.single_flight import Flights
+from mcp_server.market.memory import MemoryCache
+from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -41,17 +41,17 @@ _THREADS = 4  # the database is opened by one at a time anyway; the others' thre
 logger = logging.getLogger(__name__)
 
 
-class Shelf:
+class CandleCache:
     """Candles that are known: hot ones are in memory, all others in the store, which other processes use too.
 
     The store's index (which ranges it knows) is in memory and read again once the database file has changed; so a
     series that nobody has is found to be missing without opening the file.
     """
 
-    def __init__(self, store: CandleStore, memory: HotSeries | None = None) -> None:
+    def __init__(self, store: CandleStore, memory: MemoryCache | None = None) -> None:
         self._store = store
-        self._memory = HotSeries() if memory is None else memory
-        self._flights = Flights()
+        self._memory = MemoryCache() if memory is None else memory
+        self._flights = SingleFlight()
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._index: Index | None = None
         self._seen: tuple[int, int] | None = None

@@ -12,12 +12,12 @@ import anyio
 
 from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, last_closed_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import NotSupported, Retryable
-from mcp_server.single_flight import Flights
+from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange
-    from mcp_server.market.candle_cache import Shelf
+    from mcp_server.market.candle_cache import CandleCache
     from mcp_server.storage.candles.store import Range, Series
 
 SETTLE_MS = 2_000
@@ -80,10 +80,10 @@ class Found:
 class Histories:
     """Finds closed candles: on the shelf, else at the exchange, where each candle is fetched once."""
 
-    def __init__(self, shelf: Shelf, clock: Callable[[], datetime]) -> None:
+    def __init__(self, shelf: CandleCache, clock: Callable[[], datetime]) -> None:
         self._shelf = shelf
         self._clock = clock
-        self._flights = Flights()
+        self._flights = SingleFlight()
 
     async def closed(self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range) -> Found:
         """Give the candles that open within `wanted`, whose end is that of a closed candle; oldest first.

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TypeVar, cast
 
-from mcp_server.single_flight import Flights
+from mcp_server.single_flight import SingleFlight
 
 T = TypeVar("T")
 
@@ -17,12 +17,12 @@ FRESH_S = 2.0
 _MOST = 256
 
 
-class Snapshots:
+class LiveCache:
     """The latest snapshots, by what they are of."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._flights = Flights()
+        self._flights = SingleFlight()
         self._taken: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
 
     async def take(self, key: Hashable, fetch: Callable[[], Awaitable[T]], fresh_s: float = FRESH_S) -> T:

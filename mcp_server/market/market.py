@@ -16,14 +16,14 @@ import anyio.to_thread
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotSupported, Retryable
 from mcp_server.market.history import Histories, History, last_closed
-from mcp_server.market.live import Snapshots
+from mcp_server.market.live import LiveCache
 from mcp_server.market.past_price import PastPrices, Quote
 from mcp_server.together import together
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.domain.exchange import Derivatives, Exchange, Funding, Listings, OrderBook, Venue
-    from mcp_server.market.candle_cache import Shelf
+    from mcp_server.domain.exchange import Derivatives, Exchange, ExchangeInfo, Funding, Listings, OrderBook
+    from mcp_server.market.candle_cache import CandleCache
     from mcp_server.market.exchanges import Exchanges
 
 T = TypeVar("T")
@@ -86,9 +86,9 @@ class Market:
     def __init__(
         self,
         exchanges: Exchanges,
-        shelf: Shelf,
+        shelf: CandleCache,
         clock: Callable[[], datetime],
-        venues: Callable[[], Sequence[Venue]] = tuple,
+        venues: Callable[[], Sequence[ExchangeInfo]] = tuple,
         *,
         deadline_s: float = DEADLINE_S,
     ) -> None:
@@ -99,7 +99,7 @@ class Market:
         self._deadline_s = deadline_s
         self._histories = Histories(shelf, clock)
         self._past_prices = PastPrices(shelf, self._candles)
-        self._snapshots = Snapshots()
+        self._snapshots = LiveCache()
         self._symbols: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
 
     async def candles(self, exchange_id: str, symbol: str, timeframe: str, count: int, as_of: datetime) -> History:
@@ -205,7 +205,7 @@ class Market:
             self._only_now("A list of markets", as_of, "Leave as_of out")
             return await exchange.listings()
 
-    async def venues(self) -> Sequence[Venue]:
+    async def venues(self) -> Sequence[ExchangeInfo]:
         """List what every exchange can do; none is asked for it."""
         return await anyio.to_thread.run_sync(self._venues)
 

@@ -28,7 +28,7 @@ class _Hot:
         return _BYTES_PER_SERIES + len(self.candles) * _BYTES_PER_CANDLE
 
 
-class HotSeries:
+class MemoryCache:
     """One stretch of each series of which every candle is known for good; the least recently used series go first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

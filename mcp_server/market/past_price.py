@@ -13,7 +13,7 @@ from mcp_server.market.history import History, last_closed
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange, Ticker
-    from mcp_server.market.candle_cache import Shelf
+    from mcp_server.market.candle_cache import CandleCache
 
 MINUTE_MS = 60_000
 
@@ -45,7 +45,7 @@ class PastPrices:
     that closed in the very minute has the same close. Where it cannot, any stored one is better than none.
     """
 
-    def __init__(self, shelf: Shelf, candles: AskCandles) -> None:
+    def __init__(self, shelf: CandleCache, candles: AskCandles) -> None:
         self._shelf = shelf
         self._candles = candles
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp_server.errors import Misconfigured, Retryable, TraderError
-from mcp_server.storage.file_turn import Turn
+from mcp_server.storage.file_turn import FileTurn
 from mcp_server.storage.home import unwritable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Database:
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
         self._waiting: list[tuple[Work[Any], Future[Any]]] = []
-        self._turn = Turn(path)
+        self._turn = FileTurn(path)
 
     @property
     def path(self) -> Path:

@@ -14,8 +14,8 @@ Written = tuple[int, int] | None
 """When a file was last written, in ns, and its size; None where there is none."""
 
 
-class Turn:
-    """The turn at one file, for one program. Another `Turn` of the same process waits for it, too."""
+class FileTurn:
+    """The turn at one file, for one program. Another `FileTurn` of the same process waits for it, too."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

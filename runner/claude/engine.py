@@ -16,7 +16,7 @@ from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.errors import TraderError
 from runner.claude.cli_folder import CliFolder, cli_folder
 from runner.claude.preflight import require_credential, require_tools, without_claude
-from runner.claude.prompt import INSTRUCTIONS, Answer, orchestrator_prompt, sub_agent_prompt
+from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
 from runner.claude.session import (
     BUILT_IN_AGENTS,
     CLI_SETTINGS,
@@ -108,7 +108,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         settings=NEVER_READ,
         skills=[],
         verbatim_prompts=True,
-        output_format={"type": "json_schema", "schema": Answer.model_json_schema()},
+        output_format={"type": "json_schema", "schema": ClaudeAnswer.model_json_schema()},
         model=config.model,
         max_turns=config.max_turns,
         max_budget_usd=float(usd_per_run(task.strategy)),

@@ -43,7 +43,7 @@ def _inside(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-class Answer(BaseModel):
+class ClaudeAnswer(BaseModel):
     """The orchestrator's answer."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)

@@ -11,7 +11,7 @@ from mcp_server.domain.error_hints import validation_lines
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.parse import Strategy
-from runner.claude.prompt import Answer
+from runner.claude.prompt import ClaudeAnswer
 from runner.claude.trace import tokens_used, trace_of, without
 from runner.claude.transcript import Ending, Transcript
 
@@ -147,9 +147,9 @@ def _believed(ending: Ending) -> Signal:
     if ending.answer is None:
         raise _NoSignal(Status.ABSTAINED, "The orchestrator answered in plain text, not by the schema.")
     try:
-        answer = Answer.model_validate(ending.answer)
+        answer = ClaudeAnswer.model_validate(ending.answer)
     except ValidationError as error:
-        findings = "; ".join(validation_lines(error, Answer))
+        findings = "; ".join(validation_lines(error, ClaudeAnswer))
         raise _NoSignal(Status.ABSTAINED, f"The answer does not fit the schema: {_short(findings)}") from None
     if not answer.decided:
         raise _NoSignal(Status.ABSTAINED, f"The reports did not suffice to decide: {_short(answer.reasoning)}")

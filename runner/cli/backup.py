@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.context import Json, Parts, print_json
+from runner.cli.context import Context, Json, print_json
 
 
 def backup(
@@ -20,7 +20,7 @@ def backup(
     from runner.backup import back_up, default_name
 
     target = file or Path(default_name(datetime.now(UTC)))
-    size = back_up(Parts(), target)
+    size = back_up(Context(), target)
     if as_json:
         print_json({"file": str(target), "bytes": size})
     else:

@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from mcp_server.errors import BadInput
-from runner.cli.context import Json, Parts, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json
 
 MOST_IDEA = 10_000
 
@@ -41,7 +41,7 @@ def build(
         raise BadInput("There is no terminal to ask you at. Add --yes, and it decides by itself.")
     if model is not None and (wrong := model_finding("--model", model)) and wrong.severity == "error":
         raise BadInput(str(wrong))
-    parts, building = Parts(), Building()
+    parts, building = Context(), Building()
     aside = show.console(stderr=True)
     ask = None if yes else partial(ask_line, show=lambda line: aside.print(show.plain(line, "bold cyan")))
     work = partial(

@@ -9,14 +9,14 @@ import typer
 from mcp_server.storage.database import PATIENCE_S, Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.settings import Settings, load_settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
-class Parts:
+class Context:
     """The parts that commands work with, made once a command needs them.
 
     `patience_s` is how long they wait for a journal that another process holds.
@@ -28,7 +28,7 @@ class Parts:
         self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
         self.strategies = StrategyFolders(self.home, examples_folder())
         self.journal = Journal(self.database, self.home)
-        self.book = SlotBook(self.database, self.home)
+        self.book = SlotStore(self.database, self.home)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -17,12 +17,12 @@ def doctor(as_json: Json = False) -> None:
     from runner.cli.show_doctor import as_json as json_of
     from runner.cli.show_doctor import checkup
     from runner.doctor.checkup import Checkup
-    from runner.doctor.findings import Finding
+    from runner.doctor.findings import Diagnosis
 
     try:
         found = anyio.run(Checkup(load_settings()).run)
     except Misconfigured as error:
-        found = [Finding("settings", "error", str(error), "Mend it; the other checks need the settings.")]
+        found = [Diagnosis("settings", "error", str(error), "Mend it; the other checks need the settings.")]
     except KeyboardInterrupt:
         fail("stopped", 130)
     if as_json:

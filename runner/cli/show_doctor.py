@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.cli.show import plain
-from runner.doctor.findings import Finding
+from runner.doctor.findings import Diagnosis
 
 _MARKS = {
     "ok": Text("✔", "bold green"),
@@ -20,7 +20,7 @@ _MARKS = {
 }
 
 
-def checkup(console: Console, found: Sequence[Finding]) -> None:
+def checkup(console: Console, found: Sequence[Diagnosis]) -> None:
     """Show every finding, its remedy below it, and a sentence at the end."""
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(width=1)
@@ -46,7 +46,7 @@ def _verdict(errors: int, warnings: int) -> str:
     return f"{' and '.join(part for part in parts if not part.startswith('0 '))}; what to do stands below each."
 
 
-def as_json(found: Sequence[Finding]) -> dict[str, Any]:
+def as_json(found: Sequence[Diagnosis]) -> dict[str, Any]:
     """Give a checkup as JSON values."""
     checks = [{name: value for name, value in asdict(each).items() if name != "remedy" or value} for each in found]
     return {"ok": all(each.status != "error" for each in found), "checks": checks}

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mcp_server.storage.journal.slots import LastSlot, Spent
 from runner.cli.show import COLOURS, minute, plain
-from runner.status import Row, Status
+from runner.status import Overview, Row
 
 QUIET = {"skipped_gate", "success", "running"}
 
@@ -22,12 +22,12 @@ SPACES = 14
 MOST_NAME, MOST_SCHEDULE, LEAST_WHY, LEAST_NAMES = 28, 24, 12, 16
 
 
-def status(console: Console, found: Status) -> None:
+def status(console: Console, found: Overview) -> None:
     """Show it once."""
     console.print(rendered(found, console.width))
 
 
-def rendered(found: Status, width: int) -> RenderableType:
+def rendered(found: Overview, width: int) -> RenderableType:
     """Give it as what rich can show, also again and again."""
     parts: list[RenderableType] = [_head(found), plain(_money(found), "dim")]
     parts += [Text("! ", "bold yellow") + plain(problem) for problem in _problems(found)]
@@ -40,7 +40,7 @@ def rendered(found: Status, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _head(found: Status) -> Text:
+def _head(found: Overview) -> Text:
     if found.alive and found.beat is not None:
         since = _ago(found.now - found.beat.started_at)
         going_on = f", {found.beat.running} under way" if found.beat.running else ""
@@ -53,12 +53,12 @@ def _head(found: Status) -> Text:
     return Text("not running", "bold red") + Text(": nothing is run on a schedule. `claude-trader up` starts it.")
 
 
-def _problems(found: Status) -> list[str]:
+def _problems(found: Overview) -> list[str]:
     told = list(found.beat.problems) if found.alive and found.beat else []
     return [*told, *([found.unknown] if found.unknown else [])]
 
 
-def _money(found: Status) -> str:
+def _money(found: Overview) -> str:
     of = f"of {found.budget_usd_per_day:.2f} a day"
     return f"spent today {_usd(found.today)} {of} · this month {_usd(found.month)} · {minute(found.now)} UTC"
 
@@ -70,7 +70,7 @@ def _usd(spent: Spent | None) -> str:
     return f"{spent.ended:.2f} USD{more}"
 
 
-def _table(found: Status, width: int) -> Table:
+def _table(found: Overview, width: int) -> Table:
     rows = sorted(found.rows, key=lambda row: (row.due is None, row.due or found.now, row.name))
     whole = [[_next(row, found), _last(row.last, found), _outcome(row)] for row in rows]
     uncut = sum(max(len(title), *(len(cells[place]) for cells in whole)) for place, title in enumerate(NEVER_CUT))
@@ -91,13 +91,13 @@ def _table(found: Status, width: int) -> Table:
     return table
 
 
-def _next(row: Row, found: Status) -> Text:
+def _next(row: Row, found: Overview) -> Text:
     if row.due is None:
         return Text(row.status, "yellow" if row.status == "broken" else "dim")
     return Text(f"in {_ago(row.due - found.now)}", "" if found.alive else "dim")
 
 
-def _last(last: LastSlot | None, found: Status) -> Text:
+def _last(last: LastSlot | None, found: Overview) -> Text:
     """Write a slot as shortly as it can be told apart: an hour of today, a day of this year."""
     if last is None:
         return Text("unknown" if found.unknown else "never", "dim")

@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_server.domain.strategy.finding import Finding
-from mcp_server.storage.strategies.folders import Found
+from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.check_folder import CheckedFolder
 from runner.cli.show import plain
 
 _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
-def listed(console: Console, found: Sequence[Found]) -> None:
+def listed(console: Console, found: Sequence[ListedStrategy]) -> None:
     """Show every strategy, one line each; a broken one with how many things are wrong."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("name", "where", "engine", "market", "schedule", "status"):  # the short ones are never cut
@@ -35,7 +35,7 @@ def listed(console: Console, found: Sequence[Found]) -> None:
     console.print(plain("`claude-trader strategies add NAME` copies an example into the home.", "dim"))
 
 
-def row_json(found: Found) -> dict[str, Any]:
+def row_json(found: ListedStrategy) -> dict[str, Any]:
     """Give one row of the list as JSON values."""
     said: dict[str, Any] = {"name": found.name, "origin": "example" if found.example else "home"}
     if found.strategy is None:

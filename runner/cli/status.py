@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mcp_server.errors import BadInput
-from runner.cli.context import Json, Parts, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json
 
 EVERY_S = 2.0
 PATIENCE_S = 2.0
@@ -32,7 +32,7 @@ def status(
 
     if watch and as_json:
         raise BadInput("--json prints once: leave out --watch, or ask again and again.")
-    parts = Parts(patience_s=PATIENCE_S)
+    parts = Context(patience_s=PATIENCE_S)
     if not watch:
         found = look(parts, datetime.now(UTC))
         if as_json:

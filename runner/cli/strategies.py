@@ -7,7 +7,7 @@ import typer
 
 from mcp_server.domain.strategy.parse import StatusName
 from mcp_server.errors import BadInput
-from runner.cli.context import Parts, fail, print_json
+from runner.cli.context import Context, fail, print_json
 
 app = typer.Typer(
     help="List the strategies of the home and the examples; add, check, pause or resume one.",
@@ -35,7 +35,7 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
     from runner.cli import show
     from runner.cli.show_strategies import listed, row_json
 
-    found = Parts().strategies.all()
+    found = Context().strategies.all()
     if as_json:
         print_json({"strategies": [row_json(each) for each in found]})
     else:
@@ -45,7 +45,7 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def add(name: Annotated[str, typer.Argument(help="An example, as the list shows it.")], as_json: Json = False) -> None:
     """Copy an example into the home, where it can be changed and scheduled."""
-    strategy = Parts().strategies.add(name)
+    strategy = Context().strategies.add(name)
     if as_json:
         print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
     else:
@@ -67,7 +67,7 @@ def check(
     from runner.cli.show_strategies import checked
     from runner.tool_server.client import connected, tool_server
 
-    parts = Parts()
+    parts = Context()
     known = parts.strategies.names()
     names = [name] if name else [each for each, example in known.items() if not example] or list(known)
     if name and name not in known:
@@ -103,7 +103,7 @@ def resume(name: Name, as_json: Json = False) -> None:
 
 
 def _set_status(name: str, status: StatusName, as_json: bool) -> None:
-    parts = Parts()
+    parts = Context()
     if parts.strategies.is_example(name):
         raise BadInput(f"{name!r} is an example, and never scheduled. `claude-trader strategies add {name}` copies it.")
     strategy, was = parts.strategies.set_status(name, status)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from runner.cli.context import Parts
+from runner.cli.context import Context
 
 if TYPE_CHECKING:
     from runner.up import Up
@@ -33,7 +33,7 @@ def up(
     from runner.tool_server.client import root
     from runner.up import Up
 
-    parts = Parts()
+    parts = Context()
     if parts.settings.as_of is not None:
         raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs. Unset it.")
     parts.home.prepare()

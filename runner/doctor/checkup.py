@@ -10,9 +10,9 @@ import anyio.to_thread
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies.folders import Found, StrategyFolders
+from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from runner.doctor import facts, findings, probes
-from runner.doctor.findings import Finding
+from runner.doctor.findings import Diagnosis
 from runner.settings import Settings
 from runner.tool_server.client import Tools, connected, tool_server
 
@@ -22,7 +22,7 @@ CHECK_S = 15.0
 SERVER_S = 40.0
 """So long the server may take to start, and all that is asked through it."""
 
-Look = Callable[[], Awaitable[list[Finding]]]
+Look = Callable[[], Awaitable[list[Diagnosis]]]
 
 
 class Checkup:
@@ -33,27 +33,27 @@ class Checkup:
         self._home = Home(settings.home)
         self._check_s = check_s
         self._server_s = server_s
-        self._found: dict[str, list[Finding]] = {}
+        self._found: dict[str, list[Diagnosis]] = {}
         self._ahead: dict[str, float] = {}
 
-    async def run(self) -> list[Finding]:
+    async def run(self) -> list[Diagnosis]:
         """Give every finding."""
         order = ["versions", "home", "database", "strategies", "credentials", "memory", "server"]
         folders = StrategyFolders(self._home, examples_folder())
-        strategies: list[Found] = []
+        strategies: list[ListedStrategy] = []
         try:
             with anyio.move_on_after(self._check_s):
                 strategies = await anyio.to_thread.run_sync(folders.all, abandon_on_cancel=True)
             self._found["strategies"] = findings.strategies(strategies)
         except (TraderError, OSError) as error:
-            said = Finding("strategies", "error", f"They cannot be read: {error}", "Look at strategies/ of the home.")
+            said = Diagnosis("strategies", "error", f"They cannot be read: {error}", "Look at strategies/ of the home.")
             self._found["strategies"] = [said]
         exchanges = probes.wanted_exchanges(self._settings.exchange, strategies)
         chains = list(self._settings.chain_urls) or list(probes.CHAINS)
         claude = facts.claude_strategies(strategies)
         order += [*(f"exchange {name}" for name in exchanges), "clock", *(f"chain {name}" for name in chains), "runner"]
         async with anyio.create_task_group() as group:
-            local: dict[str, Callable[[], list[Finding]]] = {
+            local: dict[str, Callable[[], list[Diagnosis]]] = {
                 "versions": partial(facts.versions, claude),
                 "home": partial(facts.home, self._home),
                 "database": partial(facts.database, self._home),
@@ -69,7 +69,7 @@ class Checkup:
 
     async def _bounded(self, check: str, look: Look, within_s: float) -> None:
         """Run one check; whatever becomes of it is a finding."""
-        late = Finding(check, "error", f"No answer within {within_s:g} s.", "Try again; look what keeps it waiting.")
+        late = Diagnosis(check, "error", f"No answer within {within_s:g} s.", "Try again; look what keeps it waiting.")
         self._found[check] = [late]
         with anyio.move_on_after(within_s):
             try:
@@ -78,10 +78,10 @@ class Checkup:
                 why = str(error) if isinstance(error, TraderError) else f"{type(error).__name__}: {error}"
                 problem, gap, remedy = why.rpartition(". ")
                 said, remedy = (f"{problem}.", remedy) if gap else (why, "Report this: the check itself failed.")
-                self._found[check] = [Finding(check, "error", said, remedy)]
+                self._found[check] = [Diagnosis(check, "error", said, remedy)]
 
     async def _through_the_server(self, exchanges: dict[str, str | None], chains: list[str]) -> None:
-        async def look() -> list[Finding]:
+        async def look() -> list[Diagnosis]:
             async with tool_server(self._settings) as address, connected(address) as tools:
                 answered = await probes.handshake(tools)
                 if all(each.status == "ok" for each in answered):
@@ -90,14 +90,14 @@ class Checkup:
 
         await self._bounded("server", look, self._server_s)
         for check in [*(f"exchange {name}" for name in exchanges), *(f"chain {name}" for name in chains)]:
-            self._found.setdefault(check, [Finding(check, "skipped", "Not asked: the server did not answer.")])
+            self._found.setdefault(check, [Diagnosis(check, "skipped", "Not asked: the server did not answer.")])
         name, ahead_s = next(iter(self._ahead.items()), ("", None))
         self._found["clock"] = findings.clock(ahead_s, name)
 
     async def _outside(self, tools: Tools, exchanges: dict[str, str | None], chains: list[str]) -> None:
-        async def ask(name: str, symbol: str | None) -> list[Finding]:
+        async def ask(name: str, symbol: str | None) -> list[Diagnosis]:
             if self._settings.as_of is not None:
-                return [Finding(f"exchange {name}", "skipped", "Not asked: TRADER_AS_OF is set, so nothing is live.")]
+                return [Diagnosis(f"exchange {name}", "skipped", "Not asked: TRADER_AS_OF is set, so nothing is live.")]
             found, ahead_s = await probes.exchange(tools, name, symbol)
             if ahead_s is not None:
                 self._ahead[name] = ahead_s
@@ -109,12 +109,12 @@ class Checkup:
             for name in chains:
                 group.start_soon(self._bounded, f"chain {name}", partial(probes.chain, tools, name), self._check_s)
 
-    def _credentials(self, claude: list[str]) -> list[Finding]:
+    def _credentials(self, claude: list[str]) -> list[Diagnosis]:
         settings = self._settings
         names = [*settings.credentials, *(["TRADER_TOKEN"] if settings.token else [])]
         return findings.credentials(names, claude, server_url=settings.server_url, has_token=settings.token is not None)
 
-    def _runner(self, strategies: list[Found]) -> list[Finding]:
+    def _runner(self, strategies: list[ListedStrategy]) -> list[Diagnosis]:
         active = sum(
             each.strategy is not None and each.strategy.config.status == "active"
             for each in strategies

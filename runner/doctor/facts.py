@@ -12,8 +12,8 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
-from mcp_server.storage.strategies.folders import Found
-from runner.doctor.findings import MIB, Finding, HomeFacts
+from mcp_server.storage.strategies.folders import ListedStrategy
+from runner.doctor.findings import MIB, Diagnosis, HomeFacts
 from runner.doctor.findings import home as judge_home
 from runner.doctor.findings import versions as judge_versions
 
@@ -21,12 +21,12 @@ PATIENCE_S = 1.0
 """So long the check of the database waits for another process."""
 
 
-def claude_strategies(found: Sequence[Found]) -> list[str]:
+def claude_strategies(found: Sequence[ListedStrategy]) -> list[str]:
     """Give the names of the home's strategies that Claude decides."""
     return [each.name for each in found if not each.example and each.strategy and each.strategy.engine == "claude"]
 
 
-def versions(claude: Sequence[str]) -> list[Finding]:
+def versions(claude: Sequence[str]) -> list[Diagnosis]:
     """Compare what is installed with what this package asks for."""
     wanted = {}
     for line in metadata.requires("claude-trader") or ():
@@ -43,7 +43,7 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def home(where: Home) -> list[Finding]:
+def home(where: Home) -> list[Diagnosis]:
     """Look at the folder, the locks of runs, and what waits in the outbox."""
     if not where.root.exists():
         return judge_home(HomeFacts(str(where.root), exists=False))
@@ -70,10 +70,10 @@ def _others_read(file: Path) -> bool:
     return os.name == "posix" and file.is_file() and bool(file.stat().st_mode & 0o044)
 
 
-def database(where: Home) -> list[Finding]:
+def database(where: Home) -> list[Diagnosis]:
     """Open the database and read every block of it: DuckDB checks the sum of each that it reads."""
     if not where.database.exists():
-        return [Finding("database", "ok", "Not there yet; the first run makes it.")]
+        return [Diagnosis("database", "ok", "Not there yet; the first run makes it.")]
     import duckdb
 
     try:
@@ -81,13 +81,13 @@ def database(where: Home) -> list[Finding]:
     except duckdb.Error as error:
         said = f"It opens, but not all of it can be read: {str(error).splitlines()[0][:200]}."
         remedy = "Restore a backup, or move it aside: what was recorded is lost then, and strategies are not."
-        return [Finding("database", "error", said, remedy)]
+        return [Diagnosis("database", "error", said, remedy)]
     except TraderError as error:
         problem, _, remedy = str(error).rpartition(". ")
-        return [Finding("database", "error", f"{problem}." if problem else remedy, remedy)]
+        return [Diagnosis("database", "error", f"{problem}." if problem else remedy, remedy)]
     size_mib = where.database.stat().st_size / MIB
     rows = f"{counts.get('executions', 0):,} executions, {counts.get('candles', 0):,} candles"
-    return [Finding("database", "ok", f"Opens and is intact: {rows}, {size_mib:.1f} MB.")]
+    return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mib:.1f} MB.")]
 
 
 def _read_everything(connection: object) -> dict[str, int]:

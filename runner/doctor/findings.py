@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from mcp_server.storage.heartbeat import Beat
-from mcp_server.storage.strategies.folders import Found
+from mcp_server.storage.strategies.folders import ListedStrategy
 
 Status = Literal["ok", "warning", "error", "skipped"]
 
@@ -21,7 +21,7 @@ OLD_PRICE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """What one check found. `said` is a sentence; `remedy` says what to do, and is empty where all is well."""
 
     check: str
@@ -32,7 +32,7 @@ class Finding:
 
 def versions(
     python: tuple[int, ...], wanted: Mapping[str, str], have: Mapping[str, str | None], claude: Sequence[str]
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """Judge the versions of Python and of each package.
 
     Args:
@@ -44,21 +44,21 @@ def versions(
     found = []
     if python < (3, 11):
         said = f"Python is {'.'.join(map(str, python))}, 3.11 or newer is needed."
-        found.append(Finding("versions", "error", said, "Make a new environment with a newer Python."))
+        found.append(Diagnosis("versions", "error", said, "Make a new environment with a newer Python."))
     for package, least in wanted.items():
         here = have.get(package)
         if package == "claude-agent-sdk" and here is None:
             if claude:
                 said = f"claude-agent-sdk is not installed, and {claude[0]!r} needs it."
-                found.append(Finding("versions", "error", said, "pip install 'claude-trader[claude]'"))
+                found.append(Diagnosis("versions", "error", said, "pip install 'claude-trader[claude]'"))
         elif here is None or _numbers(here) < _numbers(least):
             said = f"{package} is {here or 'not installed'}, {least} or newer is needed."
-            found.append(Finding("versions", "error", said, "pip install --upgrade claude-trader"))
+            found.append(Diagnosis("versions", "error", said, "pip install --upgrade claude-trader"))
     if found:
         return found
     agent = have.get("claude-agent-sdk") or "not installed: strategies run by rules"
     said = f"claude-trader {have.get('claude-trader')}, Python {'.'.join(map(str, python))}, claude-agent-sdk {agent}."
-    return [Finding("versions", "ok", said)]
+    return [Diagnosis("versions", "ok", said)]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -79,41 +79,41 @@ class HomeFacts:
     readable_secrets: bool = False
 
 
-def home(facts: HomeFacts) -> list[Finding]:
+def home(facts: HomeFacts) -> list[Diagnosis]:
     """Judge the home folder, what is locked in it, and what waits there."""
     if not facts.exists:
-        return [Finding("home", "ok", f"{facts.path} is not there yet; the first command that needs it makes it.")]
+        return [Diagnosis("home", "ok", f"{facts.path} is not there yet; the first command that needs it makes it.")]
     found = []
     if not facts.writable:
         remedy = "Give this user write access, or set TRADER_HOME to a folder that can be written."
-        found.append(Finding("home", "error", f"{facts.path} cannot be written.", remedy))
+        found.append(Diagnosis("home", "error", f"{facts.path} cannot be written.", remedy))
     if facts.free_mib is not None and facts.free_mib < 500:
         status: Status = "error" if facts.free_mib < 50 else "warning"
         said = f"Its disk has {facts.free_mib} MB left."
-        found.append(Finding("home", status, said, "Free some space: a run that cannot be recorded is not begun."))
+        found.append(Diagnosis("home", status, said, "Free some space: a run that cannot be recorded is not begun."))
     if facts.left:
         said = f"{_runs(facts.left)} ended with a killed process, and not recorded as that yet."
-        found.append(Finding("home", "warning", said, "`claude-trader signals --all` records it."))
+        found.append(Diagnosis("home", "warning", said, "`claude-trader signals --all` records it."))
     if facts.waiting:
         said = f"{_runs(facts.waiting)} ended, and the outcome waits for the database in outbox/."
         remedy = "Free the database; `claude-trader signals --all` then enters it."
-        found.append(Finding("home", "warning", said, remedy))
+        found.append(Diagnosis("home", "warning", said, remedy))
     if facts.readable_secrets:
         said = "Others on this machine can read its .env, where keys may be."
-        found.append(Finding("home", "warning", said, f"chmod 600 {facts.path}/.env"))
+        found.append(Diagnosis("home", "warning", said, f"chmod 600 {facts.path}/.env"))
     under_way = f", {_runs(facts.under_way)} under way" if facts.under_way else ""
-    return found or [Finding("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{under_way}.")]
+    return found or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{under_way}.")]
 
 
 def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number} runs"
 
 
-def strategies(found: Sequence[Found]) -> list[Finding]:
+def strategies(found: Sequence[ListedStrategy]) -> list[Diagnosis]:
     """Judge the strategies of the home; those that are broken, one by one."""
     own = [each for each in found if not each.example]
     broken = [
-        Finding(
+        Diagnosis(
             "strategies",
             "error",
             f"{each.name!r} is broken: {_first_sentence(each.problem)}",
@@ -126,9 +126,9 @@ def strategies(found: Sequence[Found]) -> list[Finding]:
         return broken
     if not own:
         remedy = "`claude-trader strategies add NAME` copies an example, `claude-trader build` makes one with you."
-        return [Finding("strategies", "ok", f"None yet. {remedy}")]
+        return [Diagnosis("strategies", "ok", f"None yet. {remedy}")]
     active = sum(each.strategy is not None and each.strategy.config.status == "active" for each in own)
-    return [Finding("strategies", "ok", f"{len(own)} valid, {active} of them active.")]
+    return [Diagnosis("strategies", "ok", f"{len(own)} valid, {active} of them active.")]
 
 
 def _first_sentence(text: str | None) -> str:
@@ -138,7 +138,7 @@ def _first_sentence(text: str | None) -> str:
 
 def credentials(
     present: Sequence[str], claude: Sequence[str], *, server_url: str | None, has_token: bool
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """Judge which credentials there are; their values are never looked at.
 
     Args:
@@ -152,26 +152,26 @@ def credentials(
     if claude and not signing:
         said = f"None for Claude, and {claude[0]!r} needs one."
         remedy = "Set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN from `claude setup-token`."
-        found.append(Finding("credentials", "error", said, remedy))
+        found.append(Diagnosis("credentials", "error", said, remedy))
     if server_url and not has_token and not re.match(r"https?://(localhost|127\.|\[::1\])", server_url):
         said = "TRADER_SERVER_URL names a server on another machine, and TRADER_TOKEN is not set."
-        found.append(Finding("credentials", "warning", said, "Set TRADER_TOKEN to a token of that server."))
+        found.append(Diagnosis("credentials", "warning", said, "Set TRADER_TOKEN to a token of that server."))
     set_ = ", ".join(present) or "none; rules need none"
-    return found or [Finding("credentials", "ok", f"Set: {set_}.")]
+    return found or [Diagnosis("credentials", "ok", f"Set: {set_}.")]
 
 
-def memory(available_mib: int | None, *, claude: bool) -> list[Finding]:
+def memory(available_mib: int | None, *, claude: bool) -> list[Diagnosis]:
     """Judge how much memory can still be had, in MiB; a run of Claude takes 300 beside the server's 225."""
     if available_mib is None:
-        return [Finding("memory", "skipped", "This system does not say how much there is.")]
+        return [Diagnosis("memory", "skipped", "This system does not say how much there is.")]
     needed = 600 if claude else 300
     if available_mib < needed:
         said = f"{available_mib} MB are available; a run {'of Claude ' if claude else ''}takes about {needed}."
-        return [Finding("memory", "warning", said, "Close something, or take a machine with more.")]
-    return [Finding("memory", "ok", f"{available_mib} MB available.")]
+        return [Diagnosis("memory", "warning", said, "Close something, or take a machine with more.")]
+    return [Diagnosis("memory", "ok", f"{available_mib} MB available.")]
 
 
-def clock(ahead_s: float | None, exchange: str) -> list[Finding]:
+def clock(ahead_s: float | None, exchange: str) -> list[Diagnosis]:
     """Judge this machine's clock by the time of an exchange's newest price.
 
     Args:
@@ -179,27 +179,29 @@ def clock(ahead_s: float | None, exchange: str) -> list[Finding]:
         exchange: whose price it is.
     """
     if ahead_s is None:
-        return [Finding("clock", "skipped", "No exchange gave a price to compare with.")]
+        return [Diagnosis("clock", "skipped", "No exchange gave a price to compare with.")]
     remedy = "Have the system set its clock by the network (NTP)."
     if ahead_s < -SKEW_S:
         said = f"It is {-ahead_s:.0f} s behind {exchange}'s, so closed candles count as forming."
-        return [Finding("clock", "error", said, remedy)]
+        return [Diagnosis("clock", "error", said, remedy)]
     if ahead_s > OLD_PRICE_S:
         said = f"{exchange}'s newest price is {ahead_s:.0f} s old by it."
-        return [Finding("clock", "warning", said, f"{remedy} Or the market stands still.")]
-    return [Finding("clock", "ok", f"It agrees with {exchange}'s newest price.")]
+        return [Diagnosis("clock", "warning", said, f"{remedy} Or the market stands still.")]
+    return [Diagnosis("clock", "ok", f"It agrees with {exchange}'s newest price.")]
 
 
-def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Finding]:
+def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Diagnosis]:
     """Judge the runner by the heartbeat that it leaves; `active` strategies wait for one."""
     if beat is None:
         if active:
             said = f"None runs, and {active} active {'strategy waits' if active == 1 else 'strategies wait'} for it."
-            return [Finding("runner", "warning", said, "`claude-trader up` runs them.")]
-        return [Finding("runner", "ok", "None runs, and none is needed: no strategy of the home is active.")]
+            return [Diagnosis("runner", "warning", said, "`claude-trader up` runs them.")]
+        return [Diagnosis("runner", "ok", "None runs, and none is needed: no strategy of the home is active.")]
     age_s = (now - beat.beat_at).total_seconds()
     if not beat.is_fresh(now):
         said = f"Process {beat.pid} last said {age_s:.0f} s ago that it is alive: it has stopped, or hangs."
-        return [Finding("runner", "error", said, "End it if it is still there, and start `claude-trader up` again.")]
-    problems = [Finding("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems]
-    return problems or [Finding("runner", "ok", f"Alive (process {beat.pid}), {_runs(beat.running)} under way.")]
+        return [Diagnosis("runner", "error", said, "End it if it is still there, and start `claude-trader up` again.")]
+    problems = [
+        Diagnosis("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems
+    ]
+    return problems or [Diagnosis("runner", "ok", f"Alive (process {beat.pid}), {_runs(beat.running)} under way.")]

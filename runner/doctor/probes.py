@@ -6,8 +6,8 @@ from typing import Any
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import TraderError
-from mcp_server.storage.strategies.folders import Found
-from runner.doctor.findings import Finding
+from mcp_server.storage.strategies.folders import ListedStrategy
+from runner.doctor.findings import Diagnosis
 from runner.tool_server.client import Tools
 
 USUAL = ("BTC/USDT", "BTC/USD")
@@ -19,7 +19,7 @@ CHAINS = ("ethereum", "bitcoin")
 MOST_EXCHANGES = 5
 
 
-def wanted_exchanges(default: str, found: Sequence[Found]) -> dict[str, str | None]:
+def wanted_exchanges(default: str, found: Sequence[ListedStrategy]) -> dict[str, str | None]:
     """Give the exchanges to ask: the default one and the strategies', each with a symbol that is traded there."""
     wanted: dict[str, str | None] = {default: None}
     for each in found:
@@ -29,25 +29,27 @@ def wanted_exchanges(default: str, found: Sequence[Found]) -> dict[str, str | No
     return dict(list(wanted.items())[:MOST_EXCHANGES])
 
 
-async def handshake(tools: Tools) -> list[Finding]:
+async def handshake(tools: Tools) -> list[Diagnosis]:
     """Have the server list its tools."""
     offered = await tools.offered()
     writing = sum(not reads for reads in offered.values())
     if "get_price" not in offered:
         said = f"It answers, but offers {len(offered)} tools and no get_price: it is another server."
-        return [Finding("server", "error", said, "Set TRADER_SERVER_URL to the address of `claude-trader-mcp --http`.")]
+        return [
+            Diagnosis("server", "error", said, "Set TRADER_SERVER_URL to the address of `claude-trader-mcp --http`.")
+        ]
     rights = "" if writing else "; its token may only read"
-    return [Finding("server", "ok", f"Answers a handshake and offers {len(offered)} tools{rights}.")]
+    return [Diagnosis("server", "ok", f"Answers a handshake and offers {len(offered)} tools{rights}.")]
 
 
-async def exchange(tools: Tools, name: str, symbol: str | None) -> tuple[list[Finding], float | None]:
+async def exchange(tools: Tools, name: str, symbol: str | None) -> tuple[list[Diagnosis], float | None]:
     """Ask for markets, which no store can stand in for, and then for a price.
 
     Gives what was found, and how far this clock is ahead of the price in seconds where it is a live one.
     """
     check = f"exchange {name}"
     if name == "simulated":
-        return [Finding(check, "ok", "Invented, so always there.")], None
+        return [Diagnosis(check, "ok", "Invented, so always there.")], None
     try:
         await tools.call("find_markets", {"query": "BTC", "exchange": name})
     except TraderError as error:
@@ -59,11 +61,11 @@ async def exchange(tools: Tools, name: str, symbol: str | None) -> tuple[list[Fi
             continue
         ahead_s = (datetime.now(UTC) - parse_moment(price["price_time"])).total_seconds()
         said = f"Reachable: {price['symbol']} is at {price['price']:g}."
-        return [Finding(check, "ok", said)], ahead_s if price["live"] else None
-    return [Finding(check, "ok", "Reachable.")], None
+        return [Diagnosis(check, "ok", said)], ahead_s if price["live"] else None
+    return [Diagnosis(check, "ok", "Reachable.")], None
 
 
-async def chain(tools: Tools, name: str) -> list[Finding]:
+async def chain(tools: Tools, name: str) -> list[Diagnosis]:
     """Ask for a chain's height."""
     check = f"chain {name}"
     try:
@@ -72,12 +74,12 @@ async def chain(tools: Tools, name: str) -> list[Finding]:
         return [_failed(check, error, "warning")]
     if status["age_s"] > 3 * 3600:
         said = f"Its endpoint's newest block is {status['age_s'] / 3600:.0f} hours old."
-        return [Finding(check, "warning", said, "Name another endpoint in TRADER_CHAIN_URLS.")]
-    return [Finding(check, "ok", f"Reachable: block {status['block']}, {status['age_s']:.0f} s old.")]
+        return [Diagnosis(check, "warning", said, "Name another endpoint in TRADER_CHAIN_URLS.")]
+    return [Diagnosis(check, "ok", f"Reachable: block {status['block']}, {status['age_s']:.0f} s old.")]
 
 
-def _failed(check: str, error: TraderError, status: str = "error") -> Finding:
+def _failed(check: str, error: TraderError, status: str = "error") -> Diagnosis:
     """Make a finding of an error's text, whose last sentence says what to do."""
     problem, gap, remedy = str(error).strip().rpartition(". ")
     said, remedy = (f"{problem}.", remedy) if gap else (remedy, "Look whether this machine reaches the internet.")
-    return Finding(check, "warning" if status == "warning" else "error", said, remedy)
+    return Diagnosis(check, "warning" if status == "warning" else "error", said, remedy)

@@ -68,7 +68,7 @@ class Notice:
         return cls(**{**said, "added_at": datetime.fromisoformat(said["added_at"]), "deliveries": deliveries})
 
 
-class NoticeBox:
+class NoticeStore:
     """The notices of one home: waiting in the folder itself, then in `sent/` or `lost/`."""
 
     def __init__(self, folder: Path) -> None:

@@ -20,7 +20,7 @@ from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import TraderError
 from mcp_server.storage.home import Home
 from runner.notify.events import Event, Kind
-from runner.notify.notice_store import Delivery, Notice, NoticeBox, file_name
+from runner.notify.notice_store import Delivery, Notice, NoticeStore, file_name
 from runner.notify.service import TIME_LIMIT_S, Service, services
 from runner.notify.wording import worded
 
@@ -53,7 +53,7 @@ class Notices:
         patience: Patience | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._box = NoticeBox(home.notices)
+        self._box = NoticeStore(home.notices)
         self._templates: Path = home.templates
         self._services = {service.id: service for service in services(urls)}
         self._patience = patience or Patience()

@@ -13,7 +13,7 @@ from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal.runs import Claimed
-from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Executed
 from runner.notify.events import (
@@ -85,10 +85,10 @@ def _tell_nobody(_: Event) -> None:
 
 
 @dataclass(slots=True)
-class Aftermath:
+class AfterRun:
     """Follows runs. `tell` is given events, `report` the runs that gave a signal."""
 
-    book: SlotBook
+    book: SlotStore
     folders: StrategyFolders
     tell: Tell = _tell_nobody
     report: Report = _no_report

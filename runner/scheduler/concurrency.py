@@ -19,7 +19,7 @@ def _rules_room() -> anyio.CapacityLimiter:
 
 
 @dataclass(slots=True)
-class Rooms:
+class Concurrency:
     """Lets runs begin. `most_agents` bounds the agents at once; None: what memory allows."""
 
     default_exchange: str

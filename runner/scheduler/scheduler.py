@@ -20,15 +20,15 @@ from mcp_server.domain.schedule.slots import due_at
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import Claimed, SlotBook
+from mcp_server.storage.journal.slots import Claimed, SlotStore
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT
-from runner.scheduler.after_run import STOPPED, Aftermath, Ended
-from runner.scheduler.concurrency import Rooms
+from runner.scheduler.after_run import STOPPED, AfterRun, Ended
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.plan import grace_of
-from runner.scheduler.schedules import Slate
+from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
-from runner.scheduler.strategy_watch import Roster
+from runner.scheduler.strategy_watch import StrategyWatch
 
 logger = logging.getLogger(__name__)
 
@@ -90,12 +90,12 @@ class Scheduler:
 
     clock: Clock
     journal: Journal
-    book: SlotBook
-    roster: Roster
-    slate: Slate
+    book: SlotStore
+    roster: StrategyWatch
+    slate: Schedules
     run: SlotRun
-    rooms: Rooms
-    aftermath: Aftermath
+    rooms: Concurrency
+    aftermath: AfterRun
     heartbeat: Heartbeat
     troubles: Callable[[], list[str]] = list
     ready: Callable[[], Awaitable[None]] = _at_once

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.parse import Config, Strategy
 from mcp_server.errors import TraderError
-from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, Claimed, SlotBook, SlotRow, Standing
+from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, Claimed, SlotRow, SlotStore, StoredSchedule
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.scheduler.plan import missed, plan
-from runner.scheduler.strategy_watch import Listed
+from runner.scheduler.strategy_watch import FolderState
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ AT_ONCE = 100
 EDITED = "It had not run when the schedule was changed."
 
 
-class Slated:
+class Schedule:
     """A strategy that is scheduled: up to when each of its slots has a row, and when the next one comes due."""
 
     def __init__(self, strategy: Strategy, accounted_until: datetime) -> None:
@@ -41,14 +41,14 @@ class Slated:
         self.due = due_at(config, next_slot(config, until))
 
 
-class Slate:
+class Schedules:
     """Adopts changes of strategies, and claims what has come due."""
 
-    def __init__(self, book: SlotBook, folders: StrategyFolders) -> None:
+    def __init__(self, book: SlotStore, folders: StrategyFolders) -> None:
         self._book = book
         self._folders = folders
-        self._standings: dict[str, Standing] | None = None
-        self.slated: dict[str, Slated] = {}
+        self._standings: dict[str, StoredSchedule] | None = None
+        self.slated: dict[str, Schedule] = {}
         self._to_keep: dict[str, Strategy] = {}
         self.unkept: str | None = None
         self.failed: dict[str, str] = {}
@@ -78,7 +78,7 @@ class Slate:
                     logger.debug("no kept version of %s", name)
         return kept
 
-    async def adopt(self, changed: Iterable[tuple[str, Listed | None]], now: datetime) -> None:
+    async def adopt(self, changed: Iterable[tuple[str, FolderState | None]], now: datetime) -> None:
         """Take over strategies that came, changed or went; slots of the schedules that they had are accounted for.
 
         Raises:
@@ -123,11 +123,11 @@ class Slate:
                 return
             del self._to_keep[name]
 
-    def _changes(self, changed: Sequence[tuple[str, Listed | None]], now: datetime) -> list[Change]:
+    def _changes(self, changed: Sequence[tuple[str, FolderState | None]], now: datetime) -> list[Change]:
         """Say what to note, in a thread: to count the slots of a cron that was missed for years takes a while."""
         return [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
 
-    def _change(self, name: str, listed: Listed | None, now: datetime) -> Change | None:
+    def _change(self, name: str, listed: FolderState | None, now: datetime) -> Change | None:
         """Say what to note of a strategy, or None where nothing is to be noted."""
         known = (self._standings or {}).get(name)
         slated = self.slated.get(name)
@@ -151,7 +151,7 @@ class Slate:
             until = since = max(until, changed_at) if known else now
         if not active and config is None:
             return None
-        standing = Standing(strategy.config_json() if active else None, since, until, strategy.version)
+        standing = StoredSchedule(strategy.config_json() if active else None, since, until, strategy.version)
         return Change(name, strategy, standing, passed)
 
     def _place(self, change: Change) -> None:
@@ -162,7 +162,7 @@ class Slate:
             return
         self._to_keep[change.name] = change.strategy
         try:
-            self.slated[change.name] = Slated(change.strategy, change.standing.accounted_until)
+            self.slated[change.name] = Schedule(change.strategy, change.standing.accounted_until)
         except Exception as error:
             self._fail(change.name, error)
 

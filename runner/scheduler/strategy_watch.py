@@ -25,7 +25,7 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class FolderState:
     """A strategy as it was last whole. `changed_at` (aware): when its files last changed; `problem`: a broken edit."""
 
     strategy: Strategy | None
@@ -33,14 +33,14 @@ class Listed:
     problem: str | None = None
 
 
-class Roster:
+class StrategyWatch:
     """Reads the strategy folders of one home, each again only when its files have changed."""
 
     def __init__(self, home: Home, folders: StrategyFolders) -> None:
         self._folder = home.strategies
         self._folders = folders
         self._stamps: dict[str, Stamp] = {}
-        self.listed: dict[str, Listed] = {}
+        self.listed: dict[str, FolderState] = {}
 
     def look(self, remembered: Mapping[str, Strategy]) -> list[str]:
         """Read what has changed; give the names of the strategies that changed, came or went, in order of name.
@@ -67,16 +67,16 @@ class Roster:
         own = [name for name, example in self._folders.names().items() if not example]
         return {name: stamp for name in own if (stamp := _stamp(self._folder / name)) is not None}
 
-    def _read(self, name: str, stamp: Stamp, remembered: Mapping[str, Strategy]) -> Listed:
+    def _read(self, name: str, stamp: Stamp, remembered: Mapping[str, Strategy]) -> FolderState:
         changed_at = datetime.fromtimestamp(min(max(changed for changed, _, _ in stamp) / 1e9, LATEST_S), UTC)
         try:
-            return Listed(self._folders.read(name), changed_at)
+            return FolderState(self._folders.read(name), changed_at)
         except Exception as error:
             if not isinstance(error, BadInput):  # a slip of ours, and no reason to hold up the others
                 logger.exception("reading %s", name)
             before = self.listed.get(name)
             last_good = before.strategy if before else remembered.get(name)
-            return Listed(last_good, changed_at, str(error))
+            return FolderState(last_good, changed_at, str(error))
 
 
 def _stamp(folder: Path) -> Stamp | None:

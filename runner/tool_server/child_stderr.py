@@ -13,7 +13,7 @@ LAST_S = 2.0
 
 
 @dataclass(slots=True)
-class Overheard:
+class ChildStderr:
     """Give `writing` to one program, then call `given`."""
 
     writing: int
@@ -34,7 +34,7 @@ class Overheard:
 
 
 @contextmanager
-def overhearing(tell: Callable[[str], None]) -> Iterator[Overheard]:
+def overhearing(tell: Callable[[str], None]) -> Iterator[ChildStderr]:
     """Listen to what is written, in a thread that ends with whoever writes; `tell` is given each line."""
     reading, writing = os.pipe()
     lines: deque[str] = deque(maxlen=KEPT_LINES)
@@ -47,7 +47,7 @@ def overhearing(tell: Callable[[str], None]) -> Iterator[Overheard]:
 
     thread = threading.Thread(target=listen, daemon=True)
     thread.start()
-    overheard = Overheard(writing, thread, lines)
+    overheard = ChildStderr(writing, thread, lines)
     try:
         yield overheard
     finally:

@@ -22,7 +22,7 @@ from mcp_server.chains.catalog import Catalog
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import RETRYABLE, Retryable, TraderError
-from mcp_server.market.candle_cache import Shelf
+from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import DEADLINE_S, Market
 from mcp_server.settings import Settings
@@ -70,7 +70,7 @@ async def of_two_minds(
     """
     at = Home(home)
     database = Database(at.database, prepare=at.prepare)
-    exchanges, shelf = Exchanges(lambda name: CcxtExchange(name, rig.url)), Shelf(CandleStore(database))
+    exchanges, shelf = Exchanges(lambda name: CcxtExchange(name, rig.url)), CandleCache(CandleStore(database))
 
     def clock() -> datetime:
         return from_ms(rig.now_ms)

@@ -10,11 +10,11 @@ import pytest
 from mcp_server.adapters.ccxt.client import known_exchanges
 from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.adapters.ccxt.exchanges import venues
-from mcp_server.domain.exchange import Venue
+from mcp_server.domain.exchange import ExchangeInfo
 from mcp_server.domain.timeframes import TIMEFRAMES
 
 
-def by_id() -> dict[str, Venue]:
+def by_id() -> dict[str, ExchangeInfo]:
     return {venue.id: venue for venue in venues()}
 
 
@@ -30,7 +30,7 @@ def test_every_id_makes_an_exchange() -> None:
 
 def test_the_facts_about_three_exchanges() -> None:
     known = by_id()
-    assert known["coinbase"] == Venue(
+    assert known["coinbase"] == ExchangeInfo(
         id="coinbase",
         name="Coinbase Advanced",
         countries=("US",),
@@ -40,7 +40,7 @@ def test_the_facts_about_three_exchanges() -> None:
         funding=False,
         open_interest=False,
     )
-    assert known["kraken"] == Venue(
+    assert known["kraken"] == ExchangeInfo(
         id="kraken",
         name="Kraken",
         countries=("US",),

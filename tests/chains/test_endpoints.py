@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mcp_server.adapters.chains import endpoint as site_module
-from mcp_server.adapters.chains.endpoint import Failed, Site, TooLarge
-from mcp_server.adapters.chains.endpoints import Sites
+from mcp_server.adapters.chains.endpoint import Endpoint, Failed, TooLarge
+from mcp_server.adapters.chains.endpoints import Endpoints
 from mcp_server.adapters.chains.explorer import Explorer
 from mcp_server.adapters.chains.json_rpc import call_all
 from mcp_server.domain.chains.chain import BlockRef
@@ -23,8 +23,8 @@ from tests.rigs.loopback import served
 HERE = BlockRef(5, 1_000, "0xhere")
 
 
-def sites(*names: str) -> Sites:
-    return Sites("test", [Site(name, "http://127.0.0.1:9") for name in names])
+def sites(*names: str) -> Endpoints:
+    return Endpoints("test", [Endpoint(name, "http://127.0.0.1:9") for name in names])
 
 
 class Answers:
@@ -34,7 +34,7 @@ class Answers:
         self._by_name = by_name
         self.asked: list[str] = []
 
-    async def __call__(self, site: Site, number: int = 0) -> Any:
+    async def __call__(self, site: Endpoint, number: int = 0) -> Any:
         self.asked.append(site.name)
         answer = self._by_name[site.name]
         if isinstance(answer, Exception):
@@ -142,7 +142,7 @@ async def test_an_answer_is_as_long_as_its_kind_may_be_and_each_question_counts_
         return Response(b"[" + b" " * int(request.query_params["size"]) + b"]")
 
     with served(Starlette(routes=[Route("/long", long)])) as url:
-        site = Site("one", f"{url}/long")
+        site = Endpoint("one", f"{url}/long")
         with tallied() as outer:
             with tallied() as inner:
                 assert await site.get("?size=1999000") == []
@@ -162,13 +162,13 @@ async def test_an_endpoint_of_this_machine_is_reached_through_no_proxy(monkeypat
         return JSONResponse("here")
 
     with served(Starlette(routes=[Route("/", here)])) as url:
-        site = Site("one", url)
+        site = Endpoint("one", url)
         assert await site.get("/") == "here"
         await site.close()
 
 
 async def test_a_limit_is_remembered_for_a_while_and_the_narrowest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    site = Site("one", "http://127.0.0.1:9")
+    site = Endpoint("one", "http://127.0.0.1:9")
     assert (site.most_calls, site.log_blocks) == (100, None)
     site.learn(most_calls=10)
     site.learn(log_blocks=500)
@@ -185,7 +185,7 @@ async def test_a_refusal_that_passes_is_not_taken_for_a_limit() -> None:
         return Response("no", 500)
 
     with served(Starlette(routes=[Route("/", busy, methods=["POST"])])) as url:
-        site = Site("one", url)
+        site = Endpoint("one", url)
         with pytest.raises(Failed):
             await call_all(site, [("eth_chainId", []), ("eth_blockNumber", [])])
         assert site.most_calls == 100

@@ -13,7 +13,7 @@ from mcp_server.errors import BadInput, Retryable
 from mcp_server.storage.database import Database, migrations
 from mcp_server.storage.home import Home
 from runner.backup import back_up
-from runner.cli.context import Parts
+from runner.cli.context import Context
 from tests.runner.conftest import Command
 
 CONFIG = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
@@ -26,7 +26,7 @@ def rows(path: Path) -> int:
 
 
 def test_a_backup_made_while_others_write_opens_and_has_what_was_there(home: Path, tmp_path: Path) -> None:
-    parts = Parts()
+    parts = Context()
     parts.strategies.write(parse_strategy("mine", CONFIG, None))
     (home / ".env").write_text("ANTHROPIC_API_KEY=secret")
     command = [sys.executable, "-m", "tests.deploy.writer"]
@@ -56,7 +56,7 @@ def test_a_backup_never_replaces_a_file(home: Path, tmp_path: Path, trader: Comm
     assert (done.code, file.read_text()) == (2, "mine")
     assert "exists already" in done.err
     with pytest.raises(BadInput, match="no folder"):
-        back_up(Parts(), tmp_path / "nowhere" / "x.tar.gz")
+        back_up(Context(), tmp_path / "nowhere" / "x.tar.gz")
 
 
 def test_the_command_says_where_the_backup_is_and_how_to_restore_it(

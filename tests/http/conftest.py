@@ -14,11 +14,11 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.app import build_server
-from mcp_server.http.allowed_hosts import Names
-from mcp_server.http.connections import Connection
-from mcp_server.http.gate import Door
+from mcp_server.http.allowed_hosts import AllowedHosts
+from mcp_server.http.connections import BoundedConnection
+from mcp_server.http.gate import Gate
 from mcp_server.http.health import Health
-from mcp_server.http.limits import Limits
+from mcp_server.http.limits import RateLimits
 from mcp_server.http.serve import configured, mcp_app
 from mcp_server.http.tokens import tokens_of
 from mcp_server.settings import Settings
@@ -83,7 +83,7 @@ class Guarded:
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
             "Content-Length": str(length),
-            "Connection": "close",
+            "BoundedConnection": "close",
         }
         said = usual | {name.replace("_", "-"): value for name, value in headers.items()}
         lines = [
@@ -121,17 +121,17 @@ def guarded(
 ) -> Iterator[Guarded]:
     """Serve a home as `claude-trader-mcp --http` does, until the block ends."""
 
-    class Timed(Connection):
+    class Timed(BoundedConnection):
         pass
 
     Timed.head_s = head_s
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
-    door = Door(
+    door = Gate(
         mcp_app(build_server(settings, database=database)),
         names=_AnyPort(settings.public_hosts),
         tokens=tokens_of(settings),
-        limits=Limits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
+        limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=Health(home, examples_folder(), database, lambda: datetime.now(UTC)),
         body_s=body_s,
         request_s=request_s,
@@ -143,7 +143,7 @@ def guarded(
         yield Guarded(int(url.rpartition(":")[2]), settings.home)
 
 
-class _AnyPort(Names):
+class _AnyPort(AllowedHosts):
     """The names of a server whose port is not known yet; the tests of names say what is said of ports."""
 
     def __init__(self, public: tuple[str, ...]) -> None:

@@ -2,14 +2,14 @@
 
 import pytest
 
-from mcp_server.http.allowed_hosts import Names
+from mcp_server.http.allowed_hosts import AllowedHosts
 from mcp_server.http.refusal import Refused
 
-HERE = Names("127.0.0.1", 8000)
-EVERYWHERE = Names("0.0.0.0", 8000, ["Trader.example."])  # noqa: S104 (it is only named)
+HERE = AllowedHosts("127.0.0.1", 8000)
+EVERYWHERE = AllowedHosts("0.0.0.0", 8000, ["Trader.example."])  # noqa: S104 (it is only named)
 
 
-def _refusal(names: Names, host: str, origin: str | None = None) -> int | None:
+def _refusal(names: AllowedHosts, host: str, origin: str | None = None) -> int | None:
     try:
         names.check(host, origin)
     except Refused as refused:
@@ -60,5 +60,5 @@ def test_an_origin_is_a_web_page_of_this_server(origin: str) -> None:
 
 
 def test_the_usual_port_may_be_left_out() -> None:
-    assert _refusal(Names("127.0.0.1", 80), "localhost") is None
-    assert _refusal(Names("::1", 8000), "[::1]:8000") is None
+    assert _refusal(AllowedHosts("127.0.0.1", 80), "localhost") is None
+    assert _refusal(AllowedHosts("::1", 8000), "[::1]:8000") is None

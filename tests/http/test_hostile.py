@@ -72,7 +72,12 @@ HOSTILE: list[Row] = [
     ("`CONNECT`", lambda s: s.post(b"", path="evil.example:443", method="CONNECT"), 404, "nothing here"),
     ("`OPTIONS` from a page", lambda s: s.post(b"", method="OPTIONS", Origin="https://evil.example"), 403, "may not"),
     ("`POST /health`", lambda s: s.post(path="/health"), 405, "takes GET only"),
-    ("a web socket", lambda s: s.post(b"", method="GET", Connection="upgrade", Upgrade="websocket"), 405, "POST only"),
+    (
+        "a web socket",
+        lambda s: s.post(b"", method="GET", BoundedConnection="upgrade", Upgrade="websocket"),
+        405,
+        "POST only",
+    ),
     *(
         (f"`{path}` without a token", lambda s, path=path: s.post(path=path, Authorization=None), 401, "TRADER_TOKEN")
         for path in ("/", "//mcp", "/mcp/", "/./mcp", "/%6dcp", "/health/../mcp", "/health/", "/HEALTH", "/health%00")
@@ -152,7 +157,7 @@ def test_a_head_that_trickles_is_given_up(hurried: Guarded) -> None:
 
 def test_a_second_head_that_trickles_on_a_kept_connection_is_given_up(hurried: Guarded) -> None:
     with hurried.connect() as sock:
-        sock.sendall(hurried.head(0, "/health", "GET", Connection=None))
+        sock.sendall(hurried.head(0, "/health", "GET", BoundedConnection=None))
         assert read_answer(sock).status == 200
         sock.sendall(b"POST /mcp HTTP/1.1\r\nX-Slow: ")
         assert _trickle(sock, b"x").status == 408

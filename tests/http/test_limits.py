@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from mcp_server.http.limits import MOST_CLIENTS, Limits
+from mcp_server.http.limits import MOST_CLIENTS, RateLimits
 from mcp_server.http.refusal import Refused
 from mcp_server.settings import Settings
 from tests.http.conftest import READS, TOKENS, guarded
@@ -20,13 +20,13 @@ class Clock:
         return self.now_s
 
 
-def _call(limits: Limits, client: str) -> None:
+def _call(limits: RateLimits, client: str) -> None:
     with limits.call(client):
         pass
 
 
 def test_calls_at_a_time_are_bounded_for_each_client_by_itself() -> None:
-    limits = Limits(2, 1000, Clock())
+    limits = RateLimits(2, 1000, Clock())
     with ExitStack() as under_way:
         for _ in range(2):
             under_way.enter_context(limits.call("a"))
@@ -39,7 +39,7 @@ def test_calls_at_a_time_are_bounded_for_each_client_by_itself() -> None:
 
 def test_calls_per_minute_come_back_evenly() -> None:
     clock = Clock()
-    limits = Limits(10, 60, clock)
+    limits = RateLimits(10, 60, clock)
     for _ in range(60):
         _call(limits, "a")
     with pytest.raises(Refused, match=r"its 60 calls per minute. Try again in 1 s.*TRADER_CALLS_PER_MINUTE"):
@@ -58,7 +58,7 @@ def test_calls_per_minute_come_back_evenly() -> None:
 
 
 def test_a_call_that_fails_is_no_longer_under_way() -> None:
-    limits = Limits(1, 1000, Clock())
+    limits = RateLimits(1, 1000, Clock())
     with pytest.raises(RuntimeError), limits.call("a"):
         raise RuntimeError
     _call(limits, "a")
@@ -66,7 +66,7 @@ def test_a_call_that_fails_is_no_longer_under_way() -> None:
 
 def test_clients_without_number_take_no_memory_without_number() -> None:
     clock = Clock()
-    limits = Limits(1, 60, clock)
+    limits = RateLimits(1, 60, clock)
     for number in range(3 * MOST_CLIENTS):
         _call(limits, f"address {number}")
         clock.now_s += 0.001

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.market.candle_cache import Shelf
+from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
@@ -24,12 +24,12 @@ def store(home: Path) -> CandleStore:
 
 
 @pytest.fixture
-async def shelf(store: CandleStore) -> AsyncIterator[Shelf]:
-    shelf = Shelf(store)
+async def shelf(store: CandleStore) -> AsyncIterator[CandleCache]:
+    shelf = CandleCache(store)
     yield shelf
     await shelf.close()
 
 
 @pytest.fixture
-def market(venue: Venue, shelf: Shelf) -> Market:
+def market(venue: Venue, shelf: CandleCache) -> Market:
     return market_on(venue, shelf)

@@ -11,10 +11,10 @@ import pytest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import BadInput, Retryable
-from mcp_server.market.candle_cache import Shelf
-from mcp_server.market.live import FRESH_S, Snapshots
+from mcp_server.market.candle_cache import CandleCache
+from mcp_server.market.live import FRESH_S, LiveCache
 from mcp_server.market.market import Market
-from mcp_server.single_flight import Flights
+from mcp_server.single_flight import SingleFlight
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from tests.market.venue import NOON, Venue, market_on
@@ -70,7 +70,7 @@ async def test_a_snapshot_ages_from_when_it_was_asked_for_not_from_when_it_was_r
         taken.append(now)
         return len(taken)
 
-    snapshots = Snapshots(lambda: now)
+    snapshots = LiveCache(lambda: now)
     for step in range(9):
         now = 100.0 + step * FRESH_S / 3
         await snapshots.take("price", take)
@@ -101,7 +101,7 @@ async def test_who_goes_for_all_and_is_cancelled_leaves_it_to_another(market: Ma
 
 
 async def test_a_failure_is_shared_but_a_bad_argument_is_its_callers_own() -> None:
-    flights, calls, told = Flights(), [], []
+    flights, calls, told = SingleFlight(), [], []
 
     async def fail(error: Exception) -> None:
         calls.append(error)
@@ -136,7 +136,7 @@ async def test_a_series_that_is_slow_keeps_no_one_from_what_is_known(market: Mar
         venue.held.set()
 
 
-async def test_what_came_before_the_time_was_up_is_kept(venue: Venue, shelf: Shelf) -> None:
+async def test_what_came_before_the_time_was_up_is_kept(venue: Venue, shelf: CandleCache) -> None:
     """Newest first, piece by piece: who asks again goes on from there."""
     venue.first = to_ms(NOON - timedelta(days=400))
     market = market_on(venue, shelf, deadline_s=0.5)
@@ -150,9 +150,9 @@ async def test_what_came_before_the_time_was_up_is_kept(venue: Venue, shelf: She
 
 
 async def test_another_process_on_the_home_need_not_fetch_it_again(
-    market: Market, shelf: Shelf, venue: Venue, store: CandleStore
+    market: Market, shelf: CandleCache, venue: Venue, store: CandleStore
 ) -> None:
-    others = Shelf(store)
+    others = CandleCache(store)
     other = market_on(venue, others)
     await other.candles("venue", "BTC/USD", "1h", 5, NOON - timedelta(hours=10))
     await others.flush()
@@ -165,7 +165,7 @@ async def test_another_process_on_the_home_need_not_fetch_it_again(
 
 
 async def test_an_import_by_another_process_replaces_what_is_in_memory(
-    market: Market, shelf: Shelf, store: CandleStore
+    market: Market, shelf: CandleCache, store: CandleStore
 ) -> None:
     await market.candles("venue", "BTC/USD", "1h", 5, NOON)
     await shelf.flush()
@@ -176,7 +176,7 @@ async def test_an_import_by_another_process_replaces_what_is_in_memory(
     assert history.candles.close.tolist() == [466.0, 9.0, 8.0]
 
 
-async def test_a_small_question_does_not_fail_with_a_big_one(venue: Venue, shelf: Shelf) -> None:
+async def test_a_small_question_does_not_fail_with_a_big_one(venue: Venue, shelf: CandleCache) -> None:
     """Its candles are known once the newest piece of the big one has come."""
     venue.first = to_ms(NOON - timedelta(days=400))
     hasty, patient = market_on(venue, shelf, deadline_s=0.5), market_on(venue, shelf)
@@ -196,7 +196,7 @@ async def test_a_small_question_does_not_fail_with_a_big_one(venue: Venue, shelf
 
 
 async def test_an_import_is_seen_though_the_file_was_held_when_it_was_first_looked_for(
-    market: Market, shelf: Shelf, store: CandleStore, home: Path, monkeypatch: pytest.MonkeyPatch
+    market: Market, shelf: CandleCache, store: CandleStore, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await market.candles("venue", "BTC/USD", "1h", 5, NOON)
     await shelf.flush()
@@ -211,7 +211,7 @@ async def test_an_import_is_seen_though_the_file_was_held_when_it_was_first_look
 
 
 async def test_what_an_import_has_put_there_while_it_was_fetched_wins(
-    market: Market, shelf: Shelf, store: CandleStore, venue: Venue
+    market: Market, shelf: CandleCache, store: CandleStore, venue: Venue
 ) -> None:
     venue.held = anyio.Event()
     start = to_ms(NOON) - HOUR
@@ -228,7 +228,7 @@ async def test_what_an_import_has_put_there_while_it_was_fetched_wins(
 async def test_a_held_file_never_makes_a_question_outlast_its_deadline(
     venue: Venue, home: Path, store: CandleStore
 ) -> None:
-    shelf = Shelf(CandleStore(Database(home / "claude_trader.duckdb", patience_s=8)))
+    shelf = CandleCache(CandleStore(Database(home / "claude_trader.duckdb", patience_s=8)))
     market = market_on(venue, shelf, deadline_s=1)
     await market.candles("venue", "BTC/USD", "1h", 5, NOON - timedelta(hours=50))
     await shelf.flush()
@@ -241,7 +241,9 @@ async def test_a_held_file_never_makes_a_question_outlast_its_deadline(
     await shelf.close()
 
 
-async def test_a_shelf_that_was_closed_can_be_used_again(shelf: Shelf, market: Market, store: CandleStore) -> None:
+async def test_a_shelf_that_was_closed_can_be_used_again(
+    shelf: CandleCache, market: Market, store: CandleStore
+) -> None:
     """A server may be started twice in one process."""
     await shelf.close()
     await market.candles("venue", "BTC/USD", "1h", 5, NOON)

@@ -9,7 +9,7 @@ import pytest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
-from mcp_server.market.candle_cache import Shelf
+from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.storage.candles.store import CandleStore, Series
 from tests.market.venue import NOON, Venue, market_on
@@ -43,7 +43,7 @@ async def test_only_what_is_missing_is_asked_for(market: Market, venue: Venue) -
 
 
 async def test_the_forming_candle_is_neither_answered_nor_kept(
-    market: Market, shelf: Shelf, venue: Venue, store: CandleStore
+    market: Market, shelf: CandleCache, venue: Venue, store: CandleStore
 ) -> None:
     history = await market.candles("venue", "BTC/USD", "1h", 2, venue.now)
     assert from_ms(int(history.candles.open_time_ms[-1])) == NOON - timedelta(hours=1)
@@ -122,11 +122,11 @@ async def test_imported_history_needs_no_exchange(market: Market, venue: Venue, 
 
 
 async def test_a_store_that_a_shell_holds_is_passed_over(
-    market: Market, shelf: Shelf, venue: Venue, store: CandleStore, home: Path, caplog: pytest.LogCaptureFixture
+    market: Market, shelf: CandleCache, venue: Venue, store: CandleStore, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     await closes(market, 1, NOON)
     await shelf.flush()
-    other = market_on(venue, Shelf(store))
+    other = market_on(venue, CandleCache(store))
     with held_by_a_shell(home / "claude_trader.duckdb") as pid:
         assert await closes(market, 1, NOON) == [468.0], "from memory"
         assert await closes(other, 3, NOON) == [466.0, 467.0, 468.0], "from the exchange"
@@ -136,7 +136,7 @@ async def test_a_store_that_a_shell_holds_is_passed_over(
 
 
 async def test_a_candle_is_asked_for_when_it_has_settled_and_then_never_again(
-    market: Market, shelf: Shelf, venue: Venue, store: CandleStore
+    market: Market, shelf: CandleCache, venue: Venue, store: CandleStore
 ) -> None:
     """Exchanges put the last trades into a candle up to a moment after its close; then it is kept as it is."""
     venue.now = NOON + timedelta(seconds=1.9)
@@ -217,7 +217,7 @@ async def test_a_stored_price_is_the_latest_known_close_whatever_else_is_stored(
 
 
 async def test_a_past_price_that_the_exchange_will_not_tell_is_the_best_stored_one(
-    market: Market, shelf: Shelf, venue: Venue
+    market: Market, shelf: CandleCache, venue: Venue
 ) -> None:
     """And which candles it rests on is said."""
     moment = NOON - timedelta(days=1, minutes=-30)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES
-from mcp_server.market.memory import MOST_PER_SERIES, HotSeries
+from mcp_server.market.memory import MOST_PER_SERIES, MemoryCache
 from mcp_server.storage.candles.store import Series
 
 HOUR = TIMEFRAMES["1h"]
@@ -24,7 +24,7 @@ def hours(of: Candles) -> list[int]:
 
 
 def test_what_touches_is_one_stretch_and_what_does_not_is_forgotten() -> None:
-    hot = HotSeries()
+    hot = MemoryCache()
     hot.keep(SERIES, candles(10, 20), (10 * HOUR, 20 * HOUR))
     hot.keep(SERIES, candles(20, 30), (20 * HOUR, 30 * HOUR))
     hot.keep(SERIES, candles(5, 12, close=2.0), (5 * HOUR, 12 * HOUR))
@@ -36,7 +36,7 @@ def test_what_touches_is_one_stretch_and_what_does_not_is_forgotten() -> None:
 
 
 def test_the_least_recently_used_series_go_when_the_bound_is_reached() -> None:
-    hot = HotSeries(most_bytes=4 * (1_000 + 100 * 48))
+    hot = MemoryCache(most_bytes=4 * (1_000 + 100 * 48))
     names = [Series("venue", f"X{number}/USD", "1h") for number in range(6)]
     for name in names[:4]:
         hot.keep(name, candles(0, 100), (0, 100 * HOUR))
@@ -49,7 +49,7 @@ def test_the_least_recently_used_series_go_when_the_bound_is_reached() -> None:
 
 
 def test_a_series_that_grows_for_ever_loses_its_oldest_candles() -> None:
-    hot = HotSeries()
+    hot = MemoryCache()
     for start in range(0, MOST_PER_SERIES * 2, 5_000):
         hot.keep(SERIES, candles(start, start + 5_000), (start * HOUR, (start + 5_000) * HOUR))
     stored = hot.load(SERIES, (0, MOST_PER_SERIES * 2 * HOUR))
@@ -65,7 +65,7 @@ def test_a_series_that_grows_for_ever_loses_its_oldest_candles() -> None:
 def test_what_it_gives_and_what_it_misses_make_up_what_was_wanted(
     ranges: list[tuple[int, int]], wanted: tuple[int, int]
 ) -> None:
-    hot = HotSeries(most_bytes=10_000)
+    hot = MemoryCache(most_bytes=10_000)
     kept: set[int] = set()
     for start, length in ranges:
         hot.keep(SERIES, candles(start, start + length), (start * HOUR, (start + length) * HOUR))

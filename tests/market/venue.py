@@ -9,7 +9,7 @@ from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Derivatives, Exchange, Fetched, Funding, Listings, OrderBook, Ticker
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
-from mcp_server.market.candle_cache import Shelf
+from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import DEADLINE_S, Market
 
@@ -101,7 +101,7 @@ class Venue:
         self.requests.append((what, count))
 
 
-def market_on(venue: Venue, shelf: Shelf, deadline_s: float = DEADLINE_S) -> Market:
+def market_on(venue: Venue, shelf: CandleCache, deadline_s: float = DEADLINE_S) -> Market:
     def make(_: str) -> Exchange:
         return venue
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import anyio
 
-from runner.cli.context import Parts
+from runner.cli.context import Context
 from runner.cli.up import until_stopped
 from runner.logs import start_logging
 from runner.up import Up
@@ -18,7 +18,7 @@ from tests.rigs.fast_clock import FastClock
 def main() -> None:
     speed, start, epoch, *grace = sys.argv[1:]
     clock = FastClock(float(speed), datetime.fromisoformat(start), float(epoch))
-    parts = Parts()
+    parts = Context()
     parts.home.prepare()
     start_logging(parts.settings.secrets(), human=False)
     everything = Up(parts, clock=clock, grace_s=float(grace[0]) if grace else 2.0)

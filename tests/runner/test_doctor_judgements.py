@@ -7,9 +7,9 @@ import pytest
 
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.strategies.folders import Found, StrategyFolders
+from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from runner.doctor.findings import (
-    Finding,
+    Diagnosis,
     HomeFacts,
     clock,
     credentials,
@@ -25,7 +25,7 @@ FINE = {"claude-trader": "0.1.0", "mcp": "2.3.0", "claude-agent-sdk": "0.2.187"}
 WANTED = {"mcp": "2.3", "claude-agent-sdk": "0.2.187"}
 
 
-def _one(found: list[Finding]) -> tuple[str, str, str]:
+def _one(found: list[Diagnosis]) -> tuple[str, str, str]:
     (finding,) = found
     return finding.status, finding.said, finding.remedy
 
@@ -79,7 +79,10 @@ def test_each_broken_strategy_is_an_error_with_the_command_that_says_more(home: 
     assert _one(strategies(folders.all()))[1].startswith("None yet.")
     folders.add("rsi-reversion")
     assert _one(strategies(folders.all())) == ("ok", "1 valid, 1 of them active.", "")
-    found = [*folders.all(), Found("half", False, None, "Strategy 'half' is not valid:\n- config.json: no JSON.")]
+    found = [
+        *folders.all(),
+        ListedStrategy("half", False, None, "Strategy 'half' is not valid:\n- config.json: no JSON."),
+    ]
     status, said, remedy = _one(strategies(found))
     assert (status, said) == ("error", "'half' is broken: config.json: no JSON.")
     assert remedy.startswith("`claude-trader strategies check half`")

@@ -1,6 +1,6 @@
 from datetime import datetime, timedelta, timezone
 
-from runner.claude.prompt import Answer, orchestrator_prompt, sub_agent_prompt
+from runner.claude.prompt import ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
 from tests.runner.claude_runs import AS_OF, strategy
 
 
@@ -29,6 +29,6 @@ def test_every_sub_agent_is_told_the_moment_whatever_the_orchestrator_says() -> 
 
 
 def test_the_schema_requires_four_keys() -> None:
-    schema = Answer.model_json_schema()
+    schema = ClaudeAnswer.model_json_schema()
     assert schema["required"] == ["signal", "confidence", "reasoning", "sub_agent_results"]
     assert schema["properties"]["signal"]["enum"] == ["BUY", "SELL", "HOLD"]

@@ -19,7 +19,7 @@ from mcp_server.errors import Misconfigured
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Executed, Request, Runner
 from runner.report import chart, report, write_report
@@ -50,7 +50,7 @@ async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Executed, Pa
         async def address() -> AsyncIterator[Address]:
             yield where
 
-        book = SlotBook(Database(at.database), at)
+        book = SlotStore(Database(at.database), at)
         done = await Runner(known, journal, book).run(Request(what, what.engine, "manual", AS_OF), address)
         return done, await report(at, what, done, "simulated", address)
 

@@ -27,7 +27,7 @@ from mcp_server.domain.schedule.slots import overdue
 from mcp_server.domain.strategy.parse import Config
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.journal.slots import SlotStore
 from tests.rigs.fast_clock import FastClock
 from tests.rigs.running_up import RunningUp, marked, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
@@ -198,7 +198,7 @@ class Lives:
 
     def _accounted(self, configs: Mapping[str, Config], until: datetime) -> bool:
         home = Home(self.home)
-        known = SlotBook(Database(home.database), home).standings()
+        known = SlotStore(Database(home.database), home).standings()
         return known.keys() >= configs.keys() and all(
             overdue(each, known[name].accounted_until, until) is None for name, each in configs.items()
         )

@@ -11,14 +11,14 @@ import anyio
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.journal.runs import Claimed
-from mcp_server.storage.journal.slots import SlotBook
+from mcp_server.storage.journal.slots import SlotStore
 from runner.execute import NOTHING_SPENT
-from runner.scheduler.after_run import Aftermath
-from runner.scheduler.concurrency import Rooms
+from runner.scheduler.after_run import AfterRun
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.scheduler import Scheduler
-from runner.scheduler.schedules import Slate
+from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
-from runner.scheduler.strategy_watch import Roster
+from runner.scheduler.strategy_watch import StrategyWatch
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.slot_homes import Machine
 
@@ -81,16 +81,16 @@ async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIter
 
 
 def _scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
-    book = SlotBook(machine.database, machine.home)
+    book = SlotStore(machine.database, machine.home)
     return Scheduler(
         clock=clock,
         journal=machine.journal,
         book=book,
-        roster=Roster(machine.home, machine.folders),
-        slate=Slate(book, machine.folders),
+        roster=StrategyWatch(machine.home, machine.folders),
+        slate=Schedules(book, machine.folders),
         run=cast(SlotRun, engine),
-        rooms=Rooms("simulated", 1),
-        aftermath=Aftermath(book, machine.folders),
+        rooms=Concurrency("simulated", 1),
+        aftermath=AfterRun(book, machine.folders),
         heartbeat=Heartbeat(machine.home.heartbeat),
         grace_s=0.0,
     )

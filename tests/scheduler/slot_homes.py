@@ -14,7 +14,7 @@ from mcp_server.domain.strategy.parse import Strategy, parse_strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import Change, Claim, SlotBook, SlotRow, Standing
+from mcp_server.storage.journal.slots import Change, Claim, SlotRow, SlotStore, StoredSchedule
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 HELD = Outcome(Status.SUCCESS, Signal("HOLD", None, "still"), tokens_used=0, cost_usd=Decimal(0))
@@ -63,14 +63,14 @@ class Machine:
     home: Home = field(init=False)
     database: Database = field(init=False)
     journal: Journal = field(init=False)
-    book: SlotBook = field(init=False)
+    book: SlotStore = field(init=False)
     folders: StrategyFolders = field(init=False)
 
     def __post_init__(self) -> None:
         self.home = Home(self.root)
         self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=self.patience_s)
         self.journal = Journal(self.database, self.home)
-        self.book = SlotBook(self.database, self.home)
+        self.book = SlotStore(self.database, self.home)
         self.folders = StrategyFolders(self.home, self.root / "no-examples")
 
     def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -78,7 +78,7 @@ class Machine:
 
     def adopt(self, what: Strategy, since: datetime) -> None:
         """Note a strategy as scheduled from a moment on."""
-        standing = Standing(what.config_json(), since, since, what.version)
+        standing = StoredSchedule(what.config_json(), since, since, what.version)
         self.book.change([Change(what.name, what, standing, ())], since)
 
     def ask_to_forget(self, name: str, until: datetime) -> None:

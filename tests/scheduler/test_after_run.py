@@ -16,7 +16,7 @@ from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.storage.journal.slots import Claim
 from runner.execute import NOTHING_SPENT, Executed
 from runner.notify.events import Event
-from runner.scheduler.after_run import STOPPED, Aftermath, Ended
+from runner.scheduler.after_run import STOPPED, AfterRun, Ended
 from runner.scheduler.outage import Outage
 from runner.scheduler.watch import watch
 from tests.rigs.hand_clock import HandClock
@@ -54,7 +54,7 @@ class Followed:
             assert executed.outcome.signal is not None
             self.reported.append(executed.outcome.signal.signal)
 
-        self.aftermath = Aftermath(self.machine.book, self.machine.folders, self.told.append, report)
+        self.aftermath = AfterRun(self.machine.book, self.machine.folders, self.told.append, report)
 
     async def run(self, outcome: Outcome) -> None:
         self.hour += 1

@@ -20,8 +20,8 @@ from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Claimed, Journal, Run
-from mcp_server.storage.journal.slots import Admission, Limits, SlotBook, Spent
-from runner.cli.context import Parts
+from mcp_server.storage.journal.slots import Admission, SlotStore, SpendingLimits, Spent
+from runner.cli.context import Context
 from runner.clock import SystemClock
 from runner.execute import Executed, Request, Runner
 from runner.tool_server.client import Address, tool_server
@@ -58,7 +58,7 @@ class Ledger:
 
     database: InMemory
     journal: Journal
-    book: SlotBook
+    book: SlotStore
 
     def start(self, name: str, now: datetime) -> Claimed:
         return self.journal.claim(Run(hourly(name), "manual", now, "claude", now))
@@ -90,7 +90,7 @@ class Ledger:
 def ledger(home: Path) -> Iterator[Ledger]:
     where = Home(home)
     database = InMemory(where.database, prepare=where.prepare)
-    yield Ledger(database, Journal(database, where), SlotBook(database, where))
+    yield Ledger(database, Journal(database, where), SlotStore(database, where))
     database.let_go()
 
 
@@ -110,7 +110,7 @@ NONE_LEFT: dict[str, tuple[str, str | None, str | None, str, str]] = {
 def test_a_run_alone_is_admitted_where_its_limit_fits(
     ledger: Ledger, run: str, own: str | None, all_: str | None, answer_: str, scope: str
 ) -> None:
-    limits = Limits(usd(run), None if own is None else usd(own), None if all_ is None else usd(all_))
+    limits = SpendingLimits(usd(run), None if own is None else usd(own), None if all_ is None else usd(all_))
     said = ledger.book.admit(ledger.start("a", NOON).execution_id, "a", limits, NOON)
     assert said.answer == answer_
     if answer_ == "no":
@@ -121,7 +121,7 @@ def test_a_run_alone_is_admitted_where_its_limit_fits(
 
 def test_beside_a_run_that_goes_on_there_must_be_room_for_its_last_turn_too(ledger: Ledger) -> None:
     first, second = ledger.start("a", NOON), ledger.start("b", NOON)
-    limits = Limits(usd("0.50"), None, usd("1.50"))
+    limits = SpendingLimits(usd("0.50"), None, usd("1.50"))
     assert ledger.book.admit(first.execution_id, "a", limits, NOON) == Admission("yes")
     waits = ledger.book.admit(second.execution_id, "b", replace(limits, everyone=usd("1.49")), NOON)
     assert (waits.answer, waits.budget) == ("wait", BudgetReached("everyone", usd("0.50"), usd("1.49")))
@@ -132,23 +132,24 @@ def test_beside_a_run_that_goes_on_there_must_be_room_for_its_last_turn_too(ledg
 
 def test_what_was_refused_reserves_nothing(ledger: Ledger) -> None:
     first = ledger.start("a", NOON)
-    assert ledger.book.admit(first.execution_id, "a", Limits(usd("2"), None, usd("1")), NOON).answer == "no"
+    assert ledger.book.admit(first.execution_id, "a", SpendingLimits(usd("2"), None, usd("1")), NOON).answer == "no"
     assert ledger.book.spent(at("00:00"), at("06T00:00")) == Spent(usd("0"), usd("0"))
 
 
 def test_a_strategys_budget_counts_its_own_runs_and_everyones_counts_all(ledger: Ledger) -> None:
     for name, cost in (("a", "0.40"), ("b", "0.70")):
         run = ledger.start(name, NOON)
-        ledger.book.admit(run.execution_id, name, Limits(usd("1"), None, None), NOON)
+        ledger.book.admit(run.execution_id, name, SpendingLimits(usd("1"), None, None), NOON)
         ledger.end(run, usd(cost), NOON)
     third = ledger.start("a", NOON)
     assert (
-        ledger.book.admit(third.execution_id, "a", Limits(usd("0.6"), usd("1.00"), usd("1.70")), NOON).answer == "yes"
+        ledger.book.admit(third.execution_id, "a", SpendingLimits(usd("0.6"), usd("1.00"), usd("1.70")), NOON).answer
+        == "yes"
     )
     ledger.end(third, usd("0"), NOON)
     fourth = ledger.start("a", NOON)
-    own = ledger.book.admit(fourth.execution_id, "a", Limits(usd("0.6"), usd("0.99"), usd("1.70")), NOON)
-    everyones = ledger.book.admit(fourth.execution_id, "a", Limits(usd("0.6"), usd("1.00"), usd("1.69")), NOON)
+    own = ledger.book.admit(fourth.execution_id, "a", SpendingLimits(usd("0.6"), usd("0.99"), usd("1.70")), NOON)
+    everyones = ledger.book.admit(fourth.execution_id, "a", SpendingLimits(usd("0.6"), usd("1.00"), usd("1.69")), NOON)
     assert own.budget is not None
     assert everyones.budget is not None
     said = [(own.answer, own.budget.scope), (everyones.answer, everyones.budget.scope)]
@@ -158,7 +159,7 @@ def test_a_strategys_budget_counts_its_own_runs_and_everyones_counts_all(ledger:
 def test_an_unknown_cost_counts_as_the_runs_limit(ledger: Ledger) -> None:
     unknown, killed, asked_nothing = (ledger.start(name, NOON) for name in "abc")
     for run, name in ((unknown, "a"), (killed, "b")):
-        ledger.book.admit(run.execution_id, name, Limits(usd("0.30"), None, None), NOON)
+        ledger.book.admit(run.execution_id, name, SpendingLimits(usd("0.30"), None, None), NOON)
     ledger.end(unknown, None, NOON)
     ledger.kill(killed)
     ledger.kill(asked_nothing)
@@ -167,7 +168,7 @@ def test_an_unknown_cost_counts_as_the_runs_limit(ledger: Ledger) -> None:
 
 def test_a_new_day_has_its_own_budget_and_a_run_counts_on_the_day_on_which_it_was_admitted(ledger: Ledger) -> None:
     before, after = at("23:59:58"), at("06T00:00:10")
-    limits = Limits(usd("0.50"), None, usd("0.60"))
+    limits = SpendingLimits(usd("0.50"), None, usd("0.60"))
     full, waited, third = (ledger.start(name, before) for name in "abc")
     assert ledger.book.admit(full.execution_id, "a", limits, before).answer == "yes"
     assert ledger.book.admit(waited.execution_id, "b", limits, before).answer == "wait"
@@ -217,7 +218,9 @@ class Interleaving:
 
     def ask(self, which: int) -> None:
         run, name, limit = self.waiting[which]
-        said = self.ledger.book.admit(run.execution_id, name, Limits(limit, self.own[name], self.everyone), self.now)
+        said = self.ledger.book.admit(
+            run.execution_id, name, SpendingLimits(limit, self.own[name], self.everyone), self.now
+        )
         if said.answer == "wait":
             self.waits += 1
             assert self.going_on, "nobody waits for nothing"
@@ -300,7 +303,7 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
             "TRADER_BUDGET_USD_PER_DAY": "0.55",
         }.items():
             monkeypatch.setenv(name, value)
-        parts = Parts()
+        parts = Context()
         runner = Runner(parts.settings, parts.journal, parts.book, clock=clock)
         ended: list[Executed] = []
 

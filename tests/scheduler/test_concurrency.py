@@ -1,4 +1,4 @@
-"""Rooms: so many runs at once, in the order in which they came, and none behind those of another kind."""
+"""Concurrency: so many runs at once, in the order in which they came, and none behind those of another kind."""
 
 from contextlib import AbstractAsyncContextManager
 
@@ -7,7 +7,7 @@ import pytest
 
 from mcp_server.domain.outcome import Engine
 from mcp_server.storage.journal.runs import Run
-from runner.scheduler.concurrency import RULES_AT_ONCE, Rooms
+from runner.scheduler.concurrency import RULES_AT_ONCE, Concurrency
 from runner.scheduler.memory import claude_runs
 from tests.scheduler.slot_homes import at, hourly
 
@@ -44,11 +44,11 @@ class Crowd:
 
 
 @pytest.fixture
-def rooms() -> Rooms:
-    return Rooms("kraken", most_agents=2)
+def rooms() -> Concurrency:
+    return Concurrency("kraken", most_agents=2)
 
 
-async def test_agents_beyond_the_bound_wait_and_come_in_in_their_order(rooms: Rooms) -> None:
+async def test_agents_beyond_the_bound_wait_and_come_in_in_their_order(rooms: Concurrency) -> None:
     rooms.adjust()
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
@@ -61,7 +61,7 @@ async def test_agents_beyond_the_bound_wait_and_come_in_in_their_order(rooms: Ro
         await crowd.send_out("a", "c", "d")
 
 
-async def test_fewer_rooms_than_there_are_agents_end_none_of_them(rooms: Rooms) -> None:
+async def test_fewer_rooms_than_there_are_agents_end_none_of_them(rooms: Concurrency) -> None:
     rooms.adjust()
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
@@ -81,7 +81,7 @@ async def test_fewer_rooms_than_there_are_agents_end_none_of_them(rooms: Rooms) 
 
 
 async def test_until_the_memory_was_looked_at_one_agent_runs_then_as_many_as_it_allows() -> None:
-    rooms = Rooms("kraken")
+    rooms = Concurrency("kraken")
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
         crowd.send("a", rooms.agent())
@@ -94,7 +94,7 @@ async def test_until_the_memory_was_looked_at_one_agent_runs_then_as_many_as_it_
         await crowd.send_out("a", "b")
 
 
-async def test_a_slow_exchange_holds_up_its_own_rules_and_no_others(rooms: Rooms) -> None:
+async def test_a_slow_exchange_holds_up_its_own_rules_and_no_others(rooms: Concurrency) -> None:
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
         for number in range(RULES_AT_ONCE):
@@ -109,7 +109,7 @@ async def test_a_slow_exchange_holds_up_its_own_rules_and_no_others(rooms: Rooms
         await crowd.send_out(*crowd.leave)
 
 
-async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next(rooms: Rooms) -> None:
+async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next(rooms: Concurrency) -> None:
     rooms.most_agents = 1
     rooms.adjust()
     async with anyio.create_task_group() as tasks:

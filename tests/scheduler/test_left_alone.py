@@ -17,9 +17,9 @@ from mcp_server.storage.database import Database, T, Work
 from mcp_server.storage.journal.runs import Claimed, Journal
 from mcp_server.storage.journal.slots import Claims
 from runner.backup import back_up
-from runner.cli.context import Parts
+from runner.cli.context import Context
 from runner.execute import NOTHING_SPENT
-from runner.scheduler.strategy_watch import Roster
+from runner.scheduler.strategy_watch import StrategyWatch
 from runner.settings import Settings
 from runner.tool_server.supervisor import WatchedServer
 from tests.scheduler.hand_driven import DECIDED, driven
@@ -35,7 +35,7 @@ async def test_what_ran_when_a_backup_was_made_has_ended_when_it_is_restored(hom
     machine.book.open()
     machine.adopt(hourly(), at("10:30"))
     assert len(machine.book.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started) == 1
-    back_up(Parts(), tmp_path / "archive.tar.gz")
+    back_up(Context(), tmp_path / "archive.tar.gz")
     with tarfile.open(tmp_path / "archive.tar.gz") as archive:
         archive.extractall(tmp_path / "restored", filter="data")
     restored = Machine(tmp_path / "restored")
@@ -101,7 +101,7 @@ async def test_a_start_writes_nothing_of_strategies_that_have_not_changed(home: 
 async def test_the_roster_may_be_told_of_while_it_is_read(home: Path) -> None:
     machine = Machine(home)
     write(home, hourly(), at("10:30"))
-    roster = Roster(machine.home, machine.folders)
+    roster = StrategyWatch(machine.home, machine.folders)
     roster.look({})
     telling = iter(roster.listed.items())  # a heartbeat does so, while a thread reads the folders
     write(home, hourly("t"), at("10:40"))

@@ -15,7 +15,7 @@ from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.slots import LastSlot, Spent
 from runner.cli.show_status import rendered
-from runner.status import Row, Status
+from runner.status import Overview, Row
 from tests.rigs.running_up import write_strategy
 from tests.rigs.terminal import CTRL_C, Terminal
 from tests.runner.conftest import Command, trader
@@ -44,7 +44,7 @@ ROWS = [
 
 def shown(width: int, rows: list[Row]) -> list[str]:
     beat = Beat(4711, NOW - timedelta(hours=5), NOW, 2)
-    status = Status(
+    status = Overview(
         NOW, beat, rows, Spent(Decimal("1.25"), Decimal("0.5")), Spent(Decimal(30), Decimal(0)), Decimal(5), None
     )
     console = Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115 (it is thrown away)

@@ -8,24 +8,24 @@ from typing import Any
 
 from mcp_server.adapters.ccxt.client import known_exchanges
 from mcp_server.adapters.ccxt.pages import served_timeframes
-from mcp_server.domain.exchange import Venue
+from mcp_server.domain.exchange import ExchangeInfo
 from mcp_server.domain.timeframes import TIMEFRAMES
 
 
 @cache
-def venues() -> tuple[Venue, ...]:
+def venues() -> tuple[ExchangeInfo, ...]:
     """List the simulated market and every exchange of ccxt, by id; a second the first time, so not for the event loop.
 
     The objects that tell it are dropped again; what stays is a few kB.
     """
     ccxt = importlib.import_module("ccxt.async_support")
-    invented = Venue("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
+    invented = ExchangeInfo("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
     return (invented, *(_venue(getattr(ccxt, name)()) for name in known_exchanges()))
 
 
-def _venue(client: Any) -> Venue:
+def _venue(client: Any) -> ExchangeInfo:
     has = client.has
-    return Venue(
+    return ExchangeInfo(
         id=client.id,
         name=str(client.name),
         countries=tuple(client.countries or ()),

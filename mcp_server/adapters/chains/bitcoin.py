@@ -13,7 +13,7 @@ import anyio.to_thread
 from mcp_server.adapters.chains import bitcoin_reading as reading
 from mcp_server.adapters.chains.bitcoin_block import paying_transactions
 from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock, Holdings, Mempool
-from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, USUAL_BYTES, Failed, Site
+from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, USUAL_BYTES, Endpoint, Failed
 from mcp_server.adapters.chains.endpoints import sites_of
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
@@ -45,12 +45,12 @@ class BitcoinChain:
         self.chain = chain
         self._sites = sites_of(chain.name, urls, timeout_s)
         self._clock = clock
-        self._proven: set[Site] = set()
+        self._proven: set[Endpoint] = set()
 
     async def newest(self) -> list[BitcoinBlock]:
         """Give the newest blocks, newest first, of an endpoint that keeps up, else of the one that lags least."""
         latest: list[BitcoinBlock] = []
-        failures: list[tuple[Site, Failed]] = []
+        failures: list[tuple[Endpoint, Failed]] = []
         for site in self._sites.in_order():
             try:
                 found = await self._read(site, "/blocks", reading.blocks, "answers what are no blocks")
@@ -67,13 +67,13 @@ class BitcoinChain:
         return latest
 
     async def agreed(self, anchor: BlockRef) -> bool:
-        """Let a second endpoint confirm a block; see `Sites.agreed`."""
+        """Let a second endpoint confirm a block; see `Endpoints.agreed`."""
         return await self._sites.agreed(anchor, self._hash_at)
 
     async def blocks_down_from(self, height: int) -> list[BitcoinBlock]:
         """Give ten or more blocks from a height down, newest first."""
 
-        async def ask(site: Site) -> list[BitcoinBlock]:
+        async def ask(site: Endpoint) -> list[BitcoinBlock]:
             found = await self._read(site, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
             if found[0].number != height:
                 raise Failed(UpstreamRejected, "answers other blocks than were asked for")
@@ -84,7 +84,7 @@ class BitcoinChain:
     async def paying(self, block: BitcoinBlock, least: int) -> Mapping[str, int]:
         """Give the transactions of a block that pay somebody at least so many satoshi, and what each pays in all."""
 
-        async def ask(site: Site) -> Mapping[str, int]:
+        async def ask(site: Endpoint) -> Mapping[str, int]:
             await self._prove(site)
             raw = await site.get_bytes(f"/block/{block.hash}/raw", large=True)
             read = partial(paying_transactions, raw, block.hash, block.before, least)
@@ -95,7 +95,7 @@ class BitcoinChain:
     async def transaction(self, txid: str, block: BlockRef, paid: int) -> BitcoinTransaction:
         """Give a transaction of a block, which pays so many satoshi in all, with what it spends and pays."""
 
-        async def ask(site: Site) -> BitcoinTransaction:
+        async def ask(site: Endpoint) -> BitcoinTransaction:
             found = await self._transaction(site, txid)
             if found.block_hash != block.hash:
                 raise Failed(Retryable, f"does not know all transactions of block {block.number} yet")
@@ -112,7 +112,7 @@ class BitcoinChain:
     async def waiting_transaction(self, txid: str) -> BitcoinTransaction | None:
         """Give an unconfirmed transaction; None: another one has replaced it, or a block has it by now."""
 
-        async def ask(site: Site) -> BitcoinTransaction | None:
+        async def ask(site: Endpoint) -> BitcoinTransaction | None:
             try:
                 return await self._transaction(site, txid)
             except Failed as failed:
@@ -148,10 +148,10 @@ class BitcoinChain:
         await self._sites.close()
 
     async def _get(self, path: str, read: Callable[[Any], T], *, most: int = SMALL_BYTES) -> T:
-        ask: Callable[[Site], Awaitable[T]] = partial(self._read, path=path, read=read, most=most)
+        ask: Callable[[Endpoint], Awaitable[T]] = partial(self._read, path=path, read=read, most=most)
         return await self._sites.ask(ask)
 
-    async def _transaction(self, site: Site, txid: str) -> BitcoinTransaction:
+    async def _transaction(self, site: Endpoint, txid: str) -> BitcoinTransaction:
         found = await self._read(site, f"/tx/{txid}", reading.transaction, most=USUAL_BYTES)
         if found.id != txid:
             raise Failed(UpstreamRejected, "answers another transaction than was asked for")
@@ -159,7 +159,7 @@ class BitcoinChain:
 
     async def _read(
         self,
-        site: Site,
+        site: Endpoint,
         path: str,
         read: Callable[[Any], T],
         otherwise: str = "answers what cannot be read",
@@ -178,7 +178,7 @@ class BitcoinChain:
         except reading.UNREADABLE:
             raise Failed(UpstreamRejected, otherwise) from None
 
-    async def _prove(self, site: Site) -> None:
+    async def _prove(self, site: Endpoint) -> None:
         """Ask an endpoint, once, whether it is of Bitcoin."""
         if site in self._proven:
             return
@@ -186,12 +186,12 @@ class BitcoinChain:
             raise Failed(UpstreamRejected, "is not of Bitcoin's main chain")
         self._proven.add(site)
 
-    async def _hash_at(self, site: Site, height: int) -> str:
+    async def _hash_at(self, site: Endpoint, height: int) -> str:
         await self._prove(site)
         return await _hash_at(site, height)
 
 
-async def _hash_at(site: Site, height: int) -> str:
+async def _hash_at(site: Endpoint, height: int) -> str:
     told = (await site.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
     try:
         return reading.hash_of(told)

@@ -35,7 +35,7 @@ def paying_transactions(raw: bytes, block_hash: str, before: str, least: int) ->
         raise Failed(UpstreamRejected, "sent another block than was asked for")
     if before and raw[4:36][::-1].hex() != before:
         raise Failed(UpstreamRejected, "told another predecessor of a block than the block does")
-    reader = _Reader(raw, _HEADER)
+    reader = _BlockReader(raw, _HEADER)
     try:
         found = [_transaction(reader) for _ in range(reader.varint())]
     except IndexError:
@@ -47,7 +47,7 @@ def paying_transactions(raw: bytes, block_hash: str, before: str, least: int) ->
     return {digest[::-1].hex(): sum(paid) for digest, paid in found if max(paid, default=0) >= least}
 
 
-class _Reader:
+class _BlockReader:
     def __init__(self, raw: bytes, place: int) -> None:
         self.raw = raw
         self.place = place
@@ -75,7 +75,7 @@ class _Reader:
         return self.raw[start : self.place]
 
 
-def _transaction(reader: _Reader) -> tuple[bytes, Sequence[int]]:
+def _transaction(reader: _BlockReader) -> tuple[bytes, Sequence[int]]:
     """Read one transaction: its digest, and what each of its receivers gets."""
     start = reader.place
     reader.skip(4)

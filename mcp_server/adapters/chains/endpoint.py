@@ -98,7 +98,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class Site:
+class Endpoint:
     """One endpoint; its fields are what was learned of it.
 
     Args:

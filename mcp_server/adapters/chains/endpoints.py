@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from mcp_server.adapters.chains.endpoint import Failed, Site
+from mcp_server.adapters.chains.endpoint import Endpoint, Failed
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ REST_S = 60.0
 """So long an endpoint that failed is asked only after the others."""
 
 
-class Sites:
+class Endpoints:
     """The endpoints of a chain.
 
     Args:
@@ -31,23 +31,23 @@ class Sites:
         sites: the endpoints, the preferred one first.
     """
 
-    def __init__(self, chain: str, sites: Sequence[Site]) -> None:
+    def __init__(self, chain: str, sites: Sequence[Endpoint]) -> None:
         self.chain = chain
         self._sites = list(sites)
 
-    def in_order(self) -> list[Site]:
+    def in_order(self) -> list[Endpoint]:
         """List them as they are asked: by preference, those that failed lately last."""
         now = time.monotonic()
         return sorted(self._sites, key=lambda site: site.resting_until > now)
 
-    async def ask(self, ask: Callable[[Site], Awaitable[T]]) -> T:
+    async def ask(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
         """Give what the first endpoint that can answer gives.
 
         Raises:
             Retryable, UpstreamRejected: none can; it is said what each of them did.
             TraderError: as `ask`, where it is no matter of the endpoint.
         """
-        failures: list[tuple[Site, Failed]] = []
+        failures: list[tuple[Endpoint, Failed]] = []
         for site in self.in_order():
             try:
                 return await ask(site)
@@ -56,13 +56,13 @@ class Sites:
                 failures.append((site, failed))
         raise self.failure(failures)
 
-    async def first(self, ask: Callable[[Site], Awaitable[T | None]]) -> T | None:
+    async def first(self, ask: Callable[[Endpoint], Awaitable[T | None]]) -> T | None:
         """Give the first answer that is not None; None where each endpoint that can answer gives that.
 
         Raises:
             Retryable, UpstreamRejected, TraderError: as `ask`, where none can answer.
         """
-        failures: list[tuple[Site, Failed]] = []
+        failures: list[tuple[Endpoint, Failed]] = []
         for site in self.in_order():
             try:
                 if (found := await ask(site)) is not None:
@@ -74,7 +74,7 @@ class Sites:
             raise self.failure(failures)
         return None
 
-    async def agreed(self, anchor: BlockRef, opinion: Callable[[Site, int], Awaitable[str]]) -> bool:
+    async def agreed(self, anchor: BlockRef, opinion: Callable[[Endpoint, int], Awaitable[str]]) -> bool:
         """Let a second endpoint confirm a block; one that does not answer in time has no opinion.
 
         Args:
@@ -88,7 +88,7 @@ class Sites:
             UpstreamRejected: two endpoints have different blocks there, and no third one decides it.
         """
         first, *others = self.in_order()
-        against: dict[str, Site] = {}
+        against: dict[str, Endpoint] = {}
         for site in others:
             told = await self._opinion(site, anchor, opinion)
             if told == anchor.hash:
@@ -107,7 +107,7 @@ class Sites:
         return True
 
     async def _opinion(
-        self, site: Site, anchor: BlockRef, opinion: Callable[[Site, int], Awaitable[str]]
+        self, site: Endpoint, anchor: BlockRef, opinion: Callable[[Endpoint, int], Awaitable[str]]
     ) -> str | None:
         with anyio.move_on_after(SECOND_LOOK_S):
             try:
@@ -117,11 +117,11 @@ class Sites:
         self.rest(site)
         return None
 
-    def rest(self, site: Site) -> None:
+    def rest(self, site: Endpoint) -> None:
         """Let an endpoint that failed rest: the others are asked first for a while."""
         site.resting_until = time.monotonic() + REST_S
 
-    def failure(self, failures: Sequence[tuple[Site, Failed]]) -> TraderError:
+    def failure(self, failures: Sequence[tuple[Endpoint, Failed]]) -> TraderError:
         """Make the error that says what each endpoint did."""
         said = "; ".join(f"{site.name} {failed.why}" for site, failed in failures)
         rejected = bool(failures) and all(failed.kind is UpstreamRejected for _, failed in failures)
@@ -143,7 +143,7 @@ def outvoted(chain: str) -> TraderError:
     )
 
 
-def sites_of(chain: str, urls: Sequence[str], timeout_s: float) -> Sites:
+def sites_of(chain: str, urls: Sequence[str], timeout_s: float) -> Endpoints:
     """Make the endpoints of a chain from their URLs, which are checked already."""
     names = [f"endpoint {place} of {len(urls)}" for place in range(1, len(urls) + 1)]
-    return Sites(chain, [Site(name, url, timeout_s) for name, url in zip(names, urls, strict=True)])
+    return Endpoints(chain, [Endpoint(name, url, timeout_s) for name, url in zip(names, urls, strict=True)])

@@ -11,7 +11,7 @@ from typing import Any
 import anyio.to_thread
 
 from mcp_server.adapters.chains import evm_reading as reading
-from mcp_server.adapters.chains.endpoint import TIMEOUT_S, Failed, Site, TooLarge
+from mcp_server.adapters.chains.endpoint import TIMEOUT_S, Endpoint, Failed, TooLarge
 from mcp_server.adapters.chains.endpoints import sites_of
 from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.chains.evm_logs import EvmLogs
@@ -49,7 +49,7 @@ class EvmChain:
         """
         return await self.endpoints.sites.ask(partial(self._native, first=first, last=last, least=least, anchor=anchor))
 
-    async def _native(self, site: Site, *, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
+    async def _native(self, site: Endpoint, *, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), True]) for number in range(first, last + 1)]
         calls += [("eth_getBlockByNumber", [hex(first - 1), False])] if first > 0 else []
         try:
@@ -72,7 +72,7 @@ class EvmChain:
         """Give those of the transactions that did what they were to do; the others moved nothing."""
         calls: list[Call] = [("eth_getTransactionReceipt", [tx]) for tx in hashes]
 
-        async def read(site: Site) -> set[str]:
+        async def read(site: Endpoint) -> set[str]:
             told = await self.endpoints.on(site, calls, anchor, large=True)
             if any(fine(receipt) is None for receipt in told):
                 raise Failed(UpstreamRejected, "does not have a receipt that the chain has")
@@ -92,7 +92,7 @@ class EvmChain:
         ]
         now: list[Call] = [(method, [params[0], "latest"]) for method, params in calls]
 
-        async def read(site: Site) -> tuple[int | None, str]:
+        async def read(site: Endpoint) -> tuple[int | None, str]:
             decimals, symbol = await self.endpoints.on(site, calls, anchor)
             if isinstance(decimals, RpcError) and decimals.state_gone:  # both are as good as never changed
                 decimals, symbol = await self.endpoints.on(site, now)
@@ -119,7 +119,7 @@ class EvmChain:
         calls: list[Call] = [("eth_getBalance", [address, at]), ("eth_getTransactionCount", [address, at])]
         calls += [("eth_call", [{"to": token.address, "data": data}, at]) for token in tokens]
 
-        async def read(site: Site) -> tuple[list[int], int] | None:
+        async def read(site: Endpoint) -> tuple[list[int], int] | None:
             told = await self.endpoints.on(site, calls, block)
             if any(isinstance(value, RpcError) and value.state_gone for value in told):
                 return None
@@ -139,7 +139,7 @@ class EvmChain:
         """Give what a transaction costs per gas as of a block, and the base fees of the last blocks and of the next."""
         calls: list[Call] = [("eth_feeHistory", [hex(FEE_BLOCKS), hex(block.number), [10, 50, 90]])]
 
-        async def read(site: Site) -> tuple[Fees, list[int]]:
+        async def read(site: Endpoint) -> tuple[Fees, list[int]]:
             (told,) = await self.endpoints.on(site, calls, block)
             return _fees(fine(told))
 

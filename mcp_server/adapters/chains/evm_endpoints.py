@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from mcp_server.adapters.chains import evm_reading as reading
-from mcp_server.adapters.chains.endpoint import Failed, Site
-from mcp_server.adapters.chains.endpoints import Sites
+from mcp_server.adapters.chains.endpoint import Endpoint, Failed
+from mcp_server.adapters.chains.endpoints import Endpoints
 from mcp_server.adapters.chains.evm_reading import Header
 from mcp_server.adapters.chains.json_rpc import Call, RpcError, call_all
 from mcp_server.domain.chains.chain import BlockRef, Chain
@@ -25,7 +25,7 @@ class EvmEndpoints:
         clock: gives the present as an aware datetime.
     """
 
-    def __init__(self, chain: Chain, sites: Sites, clock: Callable[[], datetime]) -> None:
+    def __init__(self, chain: Chain, sites: Endpoints, clock: Callable[[], datetime]) -> None:
         self.chain = chain
         self.sites = sites
         self._clock = clock
@@ -40,7 +40,7 @@ class EvmEndpoints:
             Retryable, UpstreamRejected: no endpoint can answer, each is of another chain, or all lag behind.
         """
         allowed_ms = int(max(90.0, 25 * self.chain.block_s) * 1000)
-        failures: list[tuple[Site, Failed]] = []
+        failures: list[tuple[Endpoint, Failed]] = []
         for site in self.sites.in_order():
             try:
                 (told,) = await self.on(site, [("eth_getBlockByNumber", ["latest", False])])
@@ -66,7 +66,7 @@ class EvmEndpoints:
         return await self.sites.ask(lambda site: self._headers(site, calls, numbers, anchor))
 
     async def agreed(self, anchor: BlockRef) -> bool:
-        """Let a second endpoint confirm a block; see `Sites.agreed`."""
+        """Let a second endpoint confirm a block; see `Endpoints.agreed`."""
         return await self.sites.agreed(anchor, self._opinion)
 
     async def ask(self, calls: Sequence[Call], anchor: BlockRef | None, *, large: bool = False) -> list[Any]:
@@ -74,7 +74,7 @@ class EvmEndpoints:
         return await self.sites.ask(lambda site: self.on(site, calls, anchor, large=large))
 
     async def on(
-        self, site: Site, calls: Sequence[Call], anchor: BlockRef | None = None, *, large: bool = False
+        self, site: Endpoint, calls: Sequence[Call], anchor: BlockRef | None = None, *, large: bool = False
     ) -> list[Any]:
         """Ask one endpoint, and in the same request whether it is of this chain and has the anchor.
 
@@ -97,16 +97,16 @@ class EvmEndpoints:
         return results
 
     async def _headers(
-        self, site: Site, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
+        self, site: Endpoint, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
     ) -> list[Header]:
         told = await self.on(site, calls, anchor)
         return [reading.header(fine(header), number) for number, header in zip(numbers, told, strict=True)]
 
-    async def _opinion(self, site: Site, number: int) -> str:
+    async def _opinion(self, site: Endpoint, number: int) -> str:
         (told,) = await self.on(site, [("eth_getBlockByNumber", [hex(number), False])])
         return reading.header(fine(told), number).ref.hash
 
-    def _check_chain(self, site: Site) -> None:
+    def _check_chain(self, site: Endpoint) -> None:
         if site.chain_id not in (None, self.chain.chain_id):
             raise Failed(UpstreamRejected, f"is of chain {site.chain_id}, not {self.chain.chain_id}")
 

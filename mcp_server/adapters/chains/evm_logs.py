@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.adapters.chains import evm_reading as reading
-from mcp_server.adapters.chains.endpoint import Site, TooLarge
+from mcp_server.adapters.chains.endpoint import Endpoint, TooLarge
 from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.chains.evm_reading import Piece
 from mcp_server.adapters.chains.json_rpc import Call, RpcError
@@ -60,7 +60,7 @@ class EvmLogs:
         """
         return await self._endpoints.sites.ask(partial(self._read, wanted=wanted))
 
-    async def _read(self, site: Site, wanted: Wanted) -> Piece:
+    async def _read(self, site: Endpoint, wanted: Wanted) -> Piece:
         """Ask one endpoint, for fewer blocks where it wants it."""
         first = max(wanted.first, wanted.last - (site.log_blocks or wanted.length) + 1)
         while True:
@@ -85,7 +85,7 @@ class EvmLogs:
         return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
 
-def _smaller(site: Site, error: RpcError, length: int) -> int:
+def _smaller(site: Endpoint, error: RpcError, length: int) -> int:
     """Give how many blocks to ask for after so many were too many; it is remembered where it is the blocks' number."""
     if error.about_results:
         return -(-length // 2)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import anyio
 
-from mcp_server.adapters.chains.endpoint import LATEST_S, TIMEOUT_S, Failed, Site
+from mcp_server.adapters.chains.endpoint import LATEST_S, TIMEOUT_S, Endpoint, Failed
 from mcp_server.errors import UpstreamRejected
 
 
@@ -22,7 +22,7 @@ class Explorer:
 
     def __init__(self, url: str, key: str | None, *, timeout_s: float = TIMEOUT_S) -> None:
         joint = "&" if "?" in url else "?"
-        self._site = Site("explorer", url, timeout_s)
+        self._site = Endpoint("explorer", url, timeout_s)
         self._timeout_s = timeout_s
         self._joint = joint
         self._key = f"&apikey={quote(key, safe='')}" if key else ""

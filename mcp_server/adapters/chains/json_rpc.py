@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from mcp_server.adapters.chains.endpoint import Failed, Site
+from mcp_server.adapters.chains.endpoint import Endpoint, Failed
 from mcp_server.errors import Retryable, UpstreamRejected
 
 Call = tuple[str, list[Any]]
@@ -80,7 +80,7 @@ class RpcError:
         return Failed(UpstreamRejected, f"refuses the request (code {self.code})")
 
 
-async def call_all(site: Site, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
+async def call_all(site: Endpoint, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
     """Give the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time.
 
     Raises:
@@ -104,7 +104,7 @@ class _TooMany(Exception):
     """The endpoint takes no so many calls at once."""
 
 
-async def _together(site: Site, parts: Sequence[Sequence[Call]], *, large: bool) -> list[list[Any]]:
+async def _together(site: Endpoint, parts: Sequence[Sequence[Call]], *, large: bool) -> list[list[Any]]:
     """Send the first part alone, as it may fail for all of them, then the others a few at a time."""
     results: dict[int, list[Any]] = {0: await _post(site, parts[0], large=large)}
     failures: list[Exception] = []
@@ -127,7 +127,7 @@ async def _together(site: Site, parts: Sequence[Sequence[Call]], *, large: bool)
     return [results[place] for place in range(len(parts))]
 
 
-async def _post(site: Site, calls: Sequence[Call], *, large: bool) -> list[Any]:
+async def _post(site: Endpoint, calls: Sequence[Call], *, large: bool) -> list[Any]:
     asked = [
         {"jsonrpc": "2.0", "id": place, "method": method, "params": params}
         for place, (method, params) in enumerate(calls)

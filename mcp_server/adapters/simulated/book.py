@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mcp_server.adapters.simulated.noise import mixed, uniforms
-from mcp_server.adapters.simulated.path import POINT_MS, Market, price_at
+from mcp_server.adapters.simulated.path import POINT_MS, SimulatedMarket, price_at
 from mcp_server.domain.exchange import Level, OrderBook
 
 _GAP_RATIO = 1e-5  # between neighbouring prices, about: twenty of them reach 0.02 % away
@@ -15,7 +15,7 @@ _SIZE_LOTS = 1500  # at the best price, about; 0.15 BTC
 Side = Literal[-1, 1]
 
 
-def order_book(market: Market, now_ms: int, depth: int) -> OrderBook:
+def order_book(market: SimulatedMarket, now_ms: int, depth: int) -> OrderBook:
     """Make the book at a moment; it is the same until the path's next point, and a deeper one begins like it."""
     last = price_at(market, now_ms)
     return OrderBook(
@@ -25,12 +25,12 @@ def order_book(market: Market, now_ms: int, depth: int) -> OrderBook:
     )
 
 
-def best(market: Market, last: float, side: Side) -> float:
+def best(market: SimulatedMarket, last: float, side: Side) -> float:
     """Give the best bid (-1) or ask (1) around a last price: one step of the grid away."""
     return (market.ticks(last) + side) / 10.0**market.decimals
 
 
-def _levels(market: Market, last: float, point: int, side: Side, depth: int) -> Sequence[Level]:
+def _levels(market: SimulatedMarket, last: float, point: int, side: Side, depth: int) -> Sequence[Level]:
     """Make one side, the best price first: fewer than `depth` where bids would come down to zero."""
     luck = uniforms(mixed(mixed(market.seed + 78) + 2 * point) + side, 0, 2 * depth)
     centre = market.ticks(last)

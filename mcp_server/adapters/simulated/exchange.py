@@ -7,7 +7,7 @@ from datetime import datetime
 import anyio.to_thread
 
 from mcp_server.adapters.simulated import book, path, perpetuals
-from mcp_server.adapters.simulated.path import GENESIS_MS, USD, Market, market_of
+from mcp_server.adapters.simulated.path import GENESIS_MS, USD, SimulatedMarket, market_of
 from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Listing, Listings, OrderBook, Ticker
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
@@ -118,7 +118,7 @@ class SimulatedExchange:
             raise NotSupported(f"The simulated market begins at {iso(GENESIS_MS)}. Ask for a later moment.")
         return now_ms
 
-    def _market(self, symbol: str) -> Market:
+    def _market(self, symbol: str) -> SimulatedMarket:
         return market_of(symbol, self._seed)
 
 
@@ -161,7 +161,7 @@ def _listed() -> Iterator[Listing]:
             yield Listing(f"{base}/USDT:USDT", "swap", base, "USDT", active=True, settle="USDT")
 
 
-def _ticker(market: Market, now_ms: int) -> Ticker:
+def _ticker(market: SimulatedMarket, now_ms: int) -> Ticker:
     day = path.candles(market, "1m", now_ms - DAY_MS, now_ms + 1, now_ms)
     last = float(day.close[-1])
     return Ticker(

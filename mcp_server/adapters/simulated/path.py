@@ -42,7 +42,7 @@ _Columns = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class SimulatedMarket:
     """One path: its seed, the price that it moves around, and the decimals of prices (quote) and volumes (base)."""
 
     seed: int
@@ -59,7 +59,7 @@ class Market:
         return lots / 10.0**self.lot_decimals if self.lot_decimals >= 0 else lots * 10.0**-self.lot_decimals
 
 
-def market_of(symbol: str, seed: int) -> Market:
+def market_of(symbol: str, seed: int) -> SimulatedMarket:
     """Give the market behind a symbol; a swap has the path of its spot market."""
     base, quote = symbol.partition(":")[0].split("/")
     path = f"{seed} {base}/{'USD' if quote in DOLLARS else quote}"
@@ -67,10 +67,10 @@ def market_of(symbol: str, seed: int) -> Market:
     price = _usd(base) / _usd(quote)
     magnitude = int(np.floor(np.log10(price)))
     lot_decimals = 4 - int(np.floor(np.log10(_DAILY_TURNOVER_USD / _usd(base) / 5760)))
-    return Market(digest, price, max(6 - magnitude, 0), lot_decimals)
+    return SimulatedMarket(digest, price, max(6 - magnitude, 0), lot_decimals)
 
 
-def candles(market: Market, timeframe: str, start_ms: int, end_ms: int, now_ms: int) -> Candles:
+def candles(market: SimulatedMarket, timeframe: str, start_ms: int, end_ms: int, now_ms: int) -> Candles:
     """Make the candles whose open time is in [start_ms, end_ms) and that have opened at `now_ms`."""
     length = timeframe_ms(timeframe)
     first = max(_first_open(start_ms, timeframe), _first_open(GENESIS_MS, timeframe))
@@ -86,7 +86,7 @@ def candles(market: Market, timeframe: str, start_ms: int, end_ms: int, now_ms: 
     return merge(parts)
 
 
-def price_at(market: Market, at_ms: int) -> float:
+def price_at(market: SimulatedMarket, at_ms: int) -> float:
     """Give the last price at a moment: the path's latest point by then."""
     point = at_ms // POINT_MS
     return float(_path(market, point, point)[0][0])
@@ -106,12 +106,12 @@ def _first_open(moment_ms: int, timeframe: str) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _block(market: Market, start_ms: int, end_ms: int, points: int) -> _Columns:
+def _block(market: SimulatedMarket, start_ms: int, end_ms: int, points: int) -> _Columns:
     """Make candles that are all closed; they never change, so the latest asked for are kept (some kB each)."""
     return _made(market, start_ms, end_ms, points, end_ms // POINT_MS)
 
 
-def _made(market: Market, start_ms: int, end_ms: int, points: int, now: int) -> _Columns:
+def _made(market: SimulatedMarket, start_ms: int, end_ms: int, points: int, now: int) -> _Columns:
     """Make candles of `points` points each from start to end; none of their points is later than the point `now`."""
     first = start_ms // POINT_MS
     last = min(end_ms // POINT_MS, now)
@@ -130,13 +130,13 @@ def _made(market: Market, start_ms: int, end_ms: int, points: int, now: int) -> 
     )
 
 
-def _path(market: Market, first: int, last: int) -> tuple[Floats, Floats]:
+def _path(market: SimulatedMarket, first: int, last: int) -> tuple[Floats, Floats]:
     """Give the price and its volatility (around 1) at the points first … last, both included."""
     level, heat = walk(market.seed, first, last, step=POINT_VOLATILITY, octaves=_OCTAVES, bursts=0.45)
     return np.asarray(np.round(market.price * np.exp(level), market.decimals), dtype=np.float64), heat
 
 
-def _lots(market: Market, first: int, price: Floats, heat: Floats) -> Floats:
+def _lots(market: SimulatedMarket, first: int, price: Floats, heat: Floats) -> Floats:
     """Give the volume between each point and the next in whole lots: more of it when the price moves."""
     moved = np.abs(np.diff(price))
     moved /= price[:-1]

@@ -14,7 +14,7 @@ from mcp_server.adapters.simulated.path import (
     HOURLY_VOLATILITY,
     POINT_MS,
     POINT_VOLATILITY,
-    Market,
+    SimulatedMarket,
     candles,
     price_at,
 )
@@ -29,7 +29,7 @@ _OPEN_INTEREST_LOTS = 1e8  # about what is traded in two days
 _OPEN_INTEREST_OCTAVES = 20  # the slowest moves over three months
 
 
-def derivatives(market: Market, now_ms: int) -> Derivatives:
+def derivatives(market: SimulatedMarket, now_ms: int) -> Derivatives:
     """Tell what is known of a swap at a moment."""
     coming = now_ms // FUNDING_MS + 1
     rate = float(_rates(market, coming, 1)[0])
@@ -52,7 +52,7 @@ def derivatives(market: Market, now_ms: int) -> Derivatives:
     )
 
 
-def fundings(market: Market, end_ms: int, count: int) -> Sequence[Funding]:
+def fundings(market: SimulatedMarket, end_ms: int, count: int) -> Sequence[Funding]:
     """Give the last `count` fundings settled at `end_ms` or before; the first of all ends the first whole interval."""
     last = end_ms // FUNDING_MS
     first = max(last - count, GENESIS_MS // FUNDING_MS) + 1
@@ -62,7 +62,7 @@ def fundings(market: Market, end_ms: int, count: int) -> Sequence[Funding]:
     return [Funding(number * FUNDING_MS, rate) for number, rate in enumerate(rates, first)]
 
 
-def _rates(market: Market, first: int, count: int) -> Floats:
+def _rates(market: SimulatedMarket, first: int, count: int) -> Floats:
     """Give the rates of intervals in a row; each is known as its interval begins.
 
     0.01 %, and up to 0.03 % more after a rise or less after a fall over nine intervals, and up to 0.005 % of luck.

@@ -32,7 +32,7 @@ class Judged:
     sample: int
     came_true: int
     invalidated: int | None
-    outcome: "Outcome | None" = None
+    outcome: "DivergenceOutcome | None" = None
 
     @property
     def confidence(self) -> float | None:
@@ -44,7 +44,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DivergenceOutcome:
     """Which way price went first, by one ATR, and at which candle."""
 
     decided: int
@@ -71,7 +71,7 @@ def judge(candles: Candles, atr: Floats, found: Sequence[Divergence], since: int
     return [_judged(candles, divergence, outcomes) for divergence in wanted]
 
 
-def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence, Outcome | None]) -> Judged:
+def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence, DivergenceOutcome | None]) -> Judged:
     known = [
         outcome.came_true
         for other, outcome in outcomes.items()
@@ -83,7 +83,7 @@ def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence,
     return Judged(divergence, len(known), sum(known), _invalidated(candles, divergence), outcomes[divergence])
 
 
-def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> Outcome | None:
+def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> DivergenceOutcome | None:
     """Say whether a divergence came true, and when that was decided; None while it is not, or without an ATR."""
     at = divergence.confirmed
     distance = float(atr[at])
@@ -95,7 +95,7 @@ def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> Outcome |
     decided = min((touch for touch in (towards, against) if touch is not None), default=None)
     if decided is None:
         return None
-    return Outcome(at + 1 + decided, towards == decided and against != decided)
+    return DivergenceOutcome(at + 1 + decided, towards == decided and against != decided)
 
 
 def _invalidated(candles: Candles, divergence: Divergence) -> int | None:

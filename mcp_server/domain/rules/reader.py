@@ -59,14 +59,14 @@ def read_rule(engine: Engine, text: str, columns: Iterable[str]) -> Node:
 def read_expression(engine: Engine, text: str, columns: Iterable[str]) -> Node:
     """Check the parse tree of any text, without the check of its characters that `read_rule` makes first."""
     expression = only_expression(engine, text)
-    node = _Reader(text, frozenset(columns)).read(expression, 0)
+    node = _TreeReader(text, frozenset(columns)).read(expression, 0)
     deepest = max((reach for _, reach in columns_reached(node)), default=0)
     if deepest > MAX_REACH:
         raise BadInput(f"it reaches back {deepest} candles in all; at most {MAX_REACH} are allowed.")
     return node
 
 
-class _Reader:
+class _TreeReader:
     """Turns parse nodes into tree nodes; what it has no method for is refused."""
 
     def __init__(self, text: str, columns: frozenset[str]) -> None:

@@ -39,7 +39,7 @@ __all__ = [
     "Interval",
     "InvalidStrategy",
     "Misfire",
-    "Parts",
+    "ParsedFiles",
     "Rules",
     "StatusName",
     "Strategy",
@@ -112,7 +112,7 @@ class InvalidStrategy(BadInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ParsedFiles:
     """What could be read of a strategy's files, whole or not: what is wrong with one part hides nothing of another.
 
     `config` is None where it is not valid. `raw` is config.json as it came, and `subagents` each sub-agent so, by name
@@ -151,7 +151,7 @@ def parse_strategy(name: str, config: Any, agents: Any) -> Strategy:
     return strategy
 
 
-def read_parts(name: str, config: Any, agents: Any) -> Parts:
+def read_parts(name: str, config: Any, agents: Any) -> ParsedFiles:
     """Read the content of both files as far as it can be read; the arguments are those of `parse_strategy`."""
     findings: list[Finding] = []
     if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
@@ -159,12 +159,12 @@ def read_parts(name: str, config: Any, agents: Any) -> Parts:
         findings.append(error("name", f"{name!r} is not a name.", use))
     config, agents = _without_schema(config), _without_schema(agents)
     if not _check_sizes({"config.json": config, "agents.json": agents}, findings):
-        return Parts(name, None, {}, {}, {}, findings)
+        return ParsedFiles(name, None, {}, {}, {}, findings)
     checked = _checked(Config, config, "config.json", findings)
     named = named_agents(agents, findings)
     read = {key: _checked(Agent, value, f"agents.json {key}", findings) for key, value in named.items()}
     _check_together(name, checked, config, named, findings)
-    return Parts(
+    return ParsedFiles(
         name,
         checked,
         {key: agent for key, agent in read.items() if agent is not None},

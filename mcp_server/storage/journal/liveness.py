@@ -1,4 +1,4 @@
-"""Presence: a locked file that shows that a run's process is alive. The lock goes with the process, however it ends."""
+"""Liveness: a locked file that shows that a run's process is alive. The lock goes with the process, however it ends."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from filelock import FileLock, Timeout
 from mcp_server.storage.home import unwritable
 
 
-class Presence:
+class Liveness:
     """Holds a lock on a file from its making until `close`, which removes the file.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.domain.outcome import Engine, Outcome, Status, Trigger
 from mcp_server.domain.strategy.parse import Strategy
-from mcp_server.storage.journal.liveness import Presence
+from mcp_server.storage.journal.liveness import Liveness
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +37,7 @@ class Claimed:
     execution_id: int
     run: Run
     key: str
-    presence: Presence | None
+    presence: Liveness | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.liveness import Presence, is_alive
+from mcp_server.storage.journal.liveness import Liveness, is_alive
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.rows import Claimed, Entry, Run, ended_run, enter, entry, has_run, insert_run, naive
 
@@ -62,7 +62,7 @@ class Journal:
         self._home.prepare()
         self.settle()
         key = uuid4().hex
-        presence = Presence(self._home.running / key)
+        presence = Liveness(self._home.running / key)
         try:
             execution_id = self._database.write(lambda connection: insert_run(connection, run, key))
             return Claimed(execution_id, run, key, presence)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredSchedule:
     """What the scheduler last knew of a strategy. Times are aware UTC.
 
     `config` is the content of the config.json by which it comes due, or None where it is not scheduled; up to
@@ -40,19 +40,19 @@ class SlotRow:
     why: str | None = None
 
 
-def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, Standing]:
+def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedule]:
     """Give what is known of every strategy that was ever scheduled, by name."""
     rows = connection.execute(
         "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
         "WHERE accounted_until IS NOT NULL"
     ).fetchall()
     return {
-        name: Standing(None if config is None else json.loads(config), _aware(since), _aware(until), version)
+        name: StoredSchedule(None if config is None else json.loads(config), _aware(since), _aware(until), version)
         for name, config, since, until, version in rows
     }
 
 
-def set_standing(connection: "duckdb.DuckDBPyConnection", strategy_id: int, standing: Standing) -> None:
+def set_standing(connection: "duckdb.DuckDBPyConnection", strategy_id: int, standing: StoredSchedule) -> None:
     """Note what the scheduler knows of a strategy."""
     connection.execute(
         "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ? WHERE id = ?",

@@ -18,9 +18,9 @@ from mcp_server.domain.strategy.parse import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
-from mcp_server.storage.journal.liveness import Presence
+from mcp_server.storage.journal.liveness import Liveness
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
-from mcp_server.storage.journal.slot_rows import LastSlot, NewRow, SlotRow, Spent, Standing
+from mcp_server.storage.journal.slot_rows import LastSlot, NewRow, SlotRow, Spent, StoredSchedule
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,11 +33,11 @@ __all__ = [
     "Claimed",
     "Claims",
     "LastSlot",
-    "Limits",
-    "SlotBook",
     "SlotRow",
+    "SlotStore",
+    "SpendingLimits",
     "Spent",
-    "Standing",
+    "StoredSchedule",
 ]
 
 OVERLAP = "The run of an earlier slot of this strategy was still going on."
@@ -75,7 +75,7 @@ class Change:
 
     name: str
     strategy: Strategy | None
-    standing: Standing | None
+    standing: StoredSchedule | None
     passed: Sequence[SlotRow]
 
 
@@ -92,7 +92,7 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SpendingLimits:
     """The most to spend, in US dollars: in one run, on its strategy in a day, on all in a day; None: no limit."""
 
     run: Decimal
@@ -110,12 +110,12 @@ class Admission:
 
 
 @dataclass(slots=True)
-class SlotBook:
+class SlotStore:
     """Claims the slots of one home for one runner. The clock is given with each call; times are aware."""
 
     database: Database
     home: Home
-    _presence: Presence | None = None
+    _presence: Liveness | None = None
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _doubtful: list[str] = field(default_factory=list)
     """Keys of rows that a claim was to write. Where it failed they may be there all the same: a disk that is full at
@@ -128,7 +128,7 @@ class SlotBook:
             Misconfigured: the home cannot be written.
         """
         self.home.prepare()
-        self._presence = Presence(self.home.running / uuid4().hex)
+        self._presence = Liveness(self.home.running / uuid4().hex)
 
     def close(self, *, forget: bool) -> None:
         """Show that it has ended; without `forget`, whoever comes next ends what it left running as interrupted."""
@@ -140,7 +140,7 @@ class SlotBook:
         """Wait for a journal that another process holds no longer than a moment: this runner is ending."""
         self.database.hurry()
 
-    def standings(self) -> dict[str, Standing]:
+    def standings(self) -> dict[str, StoredSchedule]:
         """Give what the scheduler knows of each strategy, by name.
 
         Raises:
@@ -229,7 +229,7 @@ class SlotBook:
             slot_rows.set_accounted(connection, accounted)
         return Claims([Claimed(ids[key], run, key, None) for key, run in runs.items()], behind)
 
-    def admit(self, execution_id: int, name: str, limits: Limits, now: datetime) -> Admission:
+    def admit(self, execution_id: int, name: str, limits: SpendingLimits, now: datetime) -> Admission:
         """Reserve what a run may cost, where the budgets of the day (UTC) allow it.
 
         A run stops a turn after its limit. So that all of them together exceed a budget by no more than one such turn,

@@ -35,7 +35,7 @@ _EXPRESSIONS, _NODES = frozenset(_CLASSES.split()), frozenset(_TYPES.split())
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedQuery:
     """A query that may run: its SQL, the tables of the journal that it reads, and the names that it mentions.
 
     `names` is None where it may mention every column, as with `*`.
@@ -46,7 +46,7 @@ class Checked:
     names: frozenset[str] | None
 
 
-def check(connection: "duckdb.DuckDBPyConnection", text: str, moment: datetime) -> Checked:
+def check(connection: "duckdb.DuckDBPyConnection", text: str, moment: datetime) -> CheckedQuery:
     """Check a query: one SELECT over the described tables, with functions that only compute.
 
     Args:
@@ -64,7 +64,7 @@ def check(connection: "duckdb.DuckDBPyConnection", text: str, moment: datetime) 
         rows = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
     except RecursionError:
         raise BadInput("The query nests too deeply. Flatten it.") from None
-    return Checked(str(rows[0][0]), frozenset(seen.tables), None if seen.star else frozenset(seen.names))
+    return CheckedQuery(str(rows[0][0]), frozenset(seen.tables), None if seen.star else frozenset(seen.names))
 
 
 def _parsed(connection: "duckdb.DuckDBPyConnection", text: str) -> dict[str, Any]:

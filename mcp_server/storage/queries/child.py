@@ -20,7 +20,7 @@ from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, R
 from mcp_server.storage.database import PATIENCE_S, Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.answer import asked
-from mcp_server.storage.queries.check import Checked, check
+from mcp_server.storage.queries.check import CheckedQuery, check
 from mcp_server.storage.queries.snapshot import fill, lock
 from mcp_server.storage.queries.tables import TABLES, listed
 
@@ -102,7 +102,7 @@ def answer(question: Question) -> dict[str, Any]:
         raise _explained(str(error)) from None
 
 
-def _checked(question: Question) -> Checked:
+def _checked(question: Question) -> CheckedQuery:
     import duckdb
 
     try:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso, last_closed_open_ms, to_ms
 from mcp_server.errors import BadInput
-from mcp_server.storage.queries.check import COLUMNS_TABLE, Checked
+from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
 from mcp_server.storage.queries.tables import TABLES, explained
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _UNTIL = {
 said then."""
 
 
-def fill(connection: "duckdb.DuckDBPyConnection", checked: Checked, moment: datetime) -> None:
+def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:
     """Copy what a query needs into memory; the file is attached as `file`.
 
     Raises:
@@ -59,7 +59,7 @@ def lock(connection: "duckdb.DuckDBPyConnection") -> None:
         connection.execute(f"SET {setting}")
 
 
-def _needed(name: str, checked: Checked) -> list[str]:
+def _needed(name: str, checked: CheckedQuery) -> list[str]:
     table = TABLES[name]
     names = table.large if checked.names is None else checked.names
     return [column for column in table.columns if column not in table.large or column in names]

@@ -36,7 +36,7 @@ _NEW, _OLD = ".writing-", ".replacing-"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ListedStrategy:
     """A strategy folder as it lies on disk: either it is whole, or `problem` says why not."""
 
     name: str
@@ -58,14 +58,14 @@ class StrategyFolders:
         examples = dict.fromkeys(_folders(self._examples), True)
         return dict(sorted((examples | dict.fromkeys(_folders(self._own), False)).items()))
 
-    def all(self) -> list[Found]:
+    def all(self) -> list[ListedStrategy]:
         """Read every strategy; a broken one is told, not skipped."""
         found = []
         for name, example in self.names().items():
             try:
-                found.append(Found(name, example, self.read(name)))
+                found.append(ListedStrategy(name, example, self.read(name)))
             except BadInput as error:
-                found.append(Found(name, example, None, str(error)))
+                found.append(ListedStrategy(name, example, None, str(error)))
         return found
 
     def read(self, name: str) -> Strategy:

@@ -78,7 +78,7 @@ async def get_whale_activity(
     A positive net_flow_usd went to exchanges, as it does before selling. Only known wallets count: 0 is no proof.
     complete=false: note says which part was not seen. token_claims_symbol is a stranger's word.
     """
-    from mcp_server.chains.scan_request import Stretch
+    from mcp_server.chains.scan_request import ScanRequest
     from mcp_server.domain.chains.flows import netted
 
     moment, chains = call.moment(as_of), call.kit.chains
@@ -87,7 +87,7 @@ async def get_whale_activity(
     price = await _price(call, (price_symbol,) if price_symbol else token.priced_as, exchange, moment)
     least = math.ceil(Decimal(repr(min_usd)) / price.price * 10**token.decimals)
     until_ms = to_ms(moment)
-    stretch = Stretch(token, least, until_ms - lookback_minutes * MINUTE_MS, until_ms, include_unconfirmed)
+    stretch = ScanRequest(token, least, until_ms - lookback_minutes * MINUTE_MS, until_ms, include_unconfirmed)
     found, largest = await chains.transfers(where, stretch, limit)
 
     def exchange_of(address: str | None) -> str | None:

@@ -15,7 +15,7 @@ from mcp_server.toolkit import ROWS, AsOf, Call, CandleTimeframe, ExchangeId, Hi
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.market.history import History
-    from mcp_server.market.market import Forming as FormingNow
+    from mcp_server.market.market import Forming
 
 Row = tuple[str, float, float, float, float, float | int]
 
@@ -43,7 +43,7 @@ class Summary(BaseModel):
     last_closes: list[float] = Field(description="Oldest first")
 
 
-class Forming(BaseModel):
+class FormingCandle(BaseModel):
     """The candle that is still changing. It is not one of the rows."""
 
     row: Row
@@ -59,7 +59,7 @@ class Ohlcv(HistoryAnswer, Table):
     gaps: list[tuple[str, int]] | None = Field(default=None, description="First missing candle, how many; the first 50")
     missing: int | None = Field(default=None, description="Candles missing in all gaps")
     built_from: str | None = Field(default=None, description="Timeframe of the candles that these are built from")
-    forming: Forming | None = None
+    forming: FormingCandle | None = None
 
 
 @tool(title="Candles")
@@ -85,7 +85,7 @@ async def get_ohlcv(
     closed: Callable[[], Awaitable[Any]] = partial(market.candles, venue, symbol, timeframe, limit, moment)
     changes: Callable[[], Awaitable[Any]] = partial(market.forming, venue, symbol, timeframe, moment)
     history, *others = await together(closed, *([changes] if include_forming else []))
-    forming: FormingNow | None = others[0] if others else None
+    forming: Forming | None = others[0] if others else None
     missing = gaps(history.candles, timeframe)
     changing = rows_of(forming.candle) if forming else []
     facts = about(history)
@@ -99,7 +99,9 @@ async def get_ohlcv(
         gaps=[(iso(at), count) for at, count in missing[:MOST_GAPS]] or None,
         missing=sum(count for _, count in missing) or None,
         built_from=history.built_from,
-        forming=Forming(row=changing[-1], observed_at=iso(forming.observed_at_ms)) if forming and changing else None,
+        forming=FormingCandle(row=changing[-1], observed_at=iso(forming.observed_at_ms))
+        if forming and changing
+        else None,
     )
 
 

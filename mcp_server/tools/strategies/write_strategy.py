@@ -12,7 +12,7 @@ from mcp_server.check_facts import gather
 from mcp_server.domain.strategy.checks.check import Report, check, findings_in
 from mcp_server.domain.strategy.checks.draft import draft
 from mcp_server.domain.strategy.finding import Finding, warning
-from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, Parts, read_parts
+from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, ParsedFiles, read_parts
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
@@ -24,7 +24,7 @@ Agent = Annotated[Any, WithJsonSchema({"type": "object"})]
 """One of an array of sub-agents; what is no object is told by the check, as all else that is wrong with it."""
 
 
-class Checked(Answer):
+class StrategyCheck(Answer):
     """What was found and written. `replaced` is the version before, which is kept; unknown costs are null, never 0."""
 
     name: str
@@ -54,7 +54,7 @@ async def write_strategy(
     replaces: Annotated[
         str | None, Field(max_length=30, description="Only if this is its version; 'none': only if there is none")
     ] = None,
-) -> Checked:
+) -> StrategyCheck:
     """Check a strategy and write it into the home, replacing both files; the version before is kept.
 
     With an error nothing is written, and all are listed; warnings are shown. Check with dry_run first.
@@ -76,7 +76,7 @@ async def write_strategy(
     return answer.model_copy(update={"written": True, "replaced": replaced})
 
 
-async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts, Report]:
+async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[ParsedFiles, Report]:
     """Find what is wrong with the files, and what the facts around what is sound of them show."""
     parts = await anyio.to_thread.run_sync(read_parts, name, config, agents)
     findings = await anyio.to_thread.run_sync(findings_in, parts, call.kit.tool_names)
@@ -89,7 +89,7 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parts
     return parts, replace(report, findings=(*findings, *report.findings))
 
 
-def _around(folders: StrategyFolders, parts: Parts, replaces: str | None) -> list[Finding]:
+def _around(folders: StrategyFolders, parts: ParsedFiles, replaces: str | None) -> list[Finding]:
     """Find what is wrong with writing it in the place of what there is."""
     found = [other] if (other := folders.other_than(parts.name, replaces)) else []
     try:
@@ -102,14 +102,14 @@ def _around(folders: StrategyFolders, parts: Parts, replaces: str | None) -> lis
     return found
 
 
-def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> Checked:
+def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> StrategyCheck:
     cost, held = report.estimate, report.held
     ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
     rows = [[each.severity, each.place, each.problem, each.remedy] for each in ordered]
     if left := rows[MOST_FINDINGS:]:
         more = [left[0][0], "", f"And {len(left)} more like these.", "Mend these first."]
         rows = [*rows[:MOST_FINDINGS], more]
-    return Checked(
+    return StrategyCheck(
         name=name,
         valid=report.valid,
         written=False,

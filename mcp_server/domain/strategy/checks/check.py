@@ -11,7 +11,7 @@ from mcp_server.domain.strategy.checks.budget import Costs, Estimate, Runs, budg
 from mcp_server.domain.strategy.checks.draft import Draft, models, rules, tools, wake
 from mcp_server.domain.strategy.checks.rules import Held, held_findings, held_lately, rule_findings, wake_rules
 from mcp_server.domain.strategy.finding import Finding
-from mcp_server.domain.strategy.parse import Parts
+from mcp_server.domain.strategy.parse import ParsedFiles
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -45,7 +45,7 @@ class Report:
         return all(finding.severity != "error" for finding in self.findings)
 
 
-def findings_in(parts: Parts, offered: Mapping[str, bool]) -> list[Finding]:
+def findings_in(parts: ParsedFiles, offered: Mapping[str, bool]) -> list[Finding]:
     """Find what is wrong with the files themselves; `offered` are the server's tools, name → whether it only reads."""
     return [
         *parts.findings,

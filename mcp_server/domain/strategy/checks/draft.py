@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mcp_server.domain.strategy.finding import Finding
-from mcp_server.domain.strategy.parse import Config, Parts, Rules, Strategy
+from mcp_server.domain.strategy.parse import Config, ParsedFiles, Rules, Strategy
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -23,7 +23,7 @@ class Draft:
     priced: bool
 
 
-def draft(parts: Parts, findings: Sequence[Finding]) -> Draft | None:
+def draft(parts: ParsedFiles, findings: Sequence[Finding]) -> Draft | None:
     """Give what of a strategy can be checked against the facts, or None where its market cannot be known.
 
     Args:
@@ -45,7 +45,7 @@ def draft(parts: Parts, findings: Sequence[Finding]) -> Draft | None:
     return Draft(strategy, scheduled and not _PRICING & unsound)
 
 
-def models(parts: Parts) -> dict[str, str]:
+def models(parts: ParsedFiles) -> dict[str, str]:
     """Give every name of a model by its place, also where what stands around it is wrong."""
     named = {"config.json model": parts.raw.get("model")}
     for name, agent in parts.subagents.items():
@@ -53,7 +53,7 @@ def models(parts: Parts) -> dict[str, str]:
     return {place: model.strip() for place, model in named.items() if isinstance(model, str) and _fits(model, 100)}
 
 
-def tools(parts: Parts) -> dict[str, list[str]]:
+def tools(parts: ParsedFiles) -> dict[str, list[str]]:
     """Give every sub-agent's tools, also where something else of it is wrong."""
     said = {name: agent.get("tools") for name, agent in parts.subagents.items() if isinstance(agent, dict)}
     return {
@@ -62,7 +62,7 @@ def tools(parts: Parts) -> dict[str, list[str]]:
     }
 
 
-def rules(parts: Parts) -> Rules | None:
+def rules(parts: ParsedFiles) -> Rules | None:
     """Give what is valid of the rules; where no condition is, one that always holds stands in for them."""
     said = parts.raw.get("rules")
     if not isinstance(said, dict):
@@ -71,7 +71,7 @@ def rules(parts: Parts) -> Rules | None:
     return _sound(Rules, said, unsound) or _sound(Rules, said, unsound, buy="close > 0")
 
 
-def wake(parts: Parts) -> str | None:
+def wake(parts: ParsedFiles) -> str | None:
     """Give the wake condition, also where something else is wrong."""
     said = parts.raw.get("wake")
     return said.strip() if isinstance(said, str) and _fits(said, _LONGEST) else None
