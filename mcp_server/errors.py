@@ -8,12 +8,27 @@
     ├── UpstreamRejected   an outside system refused, or answered nonsense
     └── Misconfigured      the operator must act: a setting, a credential, a file
 
-A message says what was wrong, what was expected and what to do next. It never carries a secret or a URL.
+An error has two parts: the problem (what was wrong and what was expected) and the remedy (what to do next). People
+and models read both, one after the other; code that needs only one of them takes the attribute. Neither part ever
+carries a secret or a URL, and no logic reads their words: where code must tell errors apart, they are classes.
 """
 
 
 class TraderError(Exception):
-    """The root: catch it to catch every failure that has an explanation."""
+    """The root of all errors that have an explanation.
+
+    Args:
+        problem: what was wrong, as whole sentences.
+        remedy: what to do about it, as whole sentences; empty where the problem says all there is to say.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}".strip()
 
 
 class BadInput(TraderError):
