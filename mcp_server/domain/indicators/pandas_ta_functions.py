@@ -1,6 +1,7 @@
 """What pandas-ta-classic has beyond TA-Lib. The only file that calls it, and that uses pandas."""
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -17,6 +18,9 @@ from mcp_server.errors import BadInput
 
 _COLUMNS = {"open_": "open", "high": "high", "low": "low", "close": "close", "volume": "volume"}
 """Their names for candle columns, and ours."""
+
+_MATRIX_PRODUCT = "_sliding_weighted_ma"
+"""Their function that multiplies matrices, by its name in each module that uses it."""
 
 _GROUPS = {
     "candles": "Pattern Recognition",
@@ -106,8 +110,29 @@ def library() -> Any:
     """Import it when it is first used: it brings pandas along."""
     with IMPORTING, warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pandas 4 warns of it
         import pandas_ta_classic
+        from pandas_ta_classic.momentum import cg
+        from pandas_ta_classic.overlap import alma, fwma, pwma, sinwma
 
+    for function in (alma, cg, fwma, pwma, sinwma):
+        module = sys.modules[function.__module__]
+        assert hasattr(module, _MATRIX_PRODUCT)  # noqa: S101 (an update of the library that renames it is noticed)
+        setattr(module, _MATRIX_PRODUCT, _weighted_sums)
     return pandas_ta_classic
+
+
+def _weighted_sums(close: Any, length: int, weights: Any) -> Any:
+    """Return the weighted sums of each `length` values, added up from the oldest on, as a series like `close`.
+
+    It takes the place of the library's product of matrices. There the last bit of a sum depends on the processor and
+    on how many rows follow, so a past value would change when a candle arrives.
+    """
+    values = close.to_numpy(dtype=np.float64)
+    sums = np.full(len(values), np.nan)
+    if len(values) >= length:
+        sums[length - 1 :] = 0.0
+        for first, weight in enumerate(weights):
+            sums[length - 1 :] += weight * values[first : len(values) - length + 1 + first]
+    return type(close)(sums, index=close.index)
 
 
 def _function(name: str) -> Callable[..., Any]:
