@@ -19,7 +19,7 @@ from mcp_server.errors import NotFound, TraderError
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.strategy.checks.budget import Costs
-    from mcp_server.domain.strategy.parse import Strategy
+    from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.market.market import Market
     from mcp_server.storage.journal.runs import Journal
 

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic.json_schema import SkipJsonSchema
 
 from mcp_server.domain.error_hints import validation_lines
-from mcp_server.domain.strategy.parse import NAME_PATTERN, Timeframe
+from mcp_server.domain.strategy.format import NAME_PATTERN, Timeframe
 from mcp_server.domain.timeframes import iso, parse_moment
 from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
 

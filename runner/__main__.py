@@ -11,7 +11,7 @@ import anyio
 import typer
 
 from mcp_server.domain.error_hints import nearest
-from mcp_server.domain.strategy.parse import Timeframe
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
 from runner.cli import backup, build, doctor, mcp, notify, status, strategies, up

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from mcp_server.domain.outcome import Engine, Outcome, Signal, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import usd_per_run
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.journal.runs import Journal, Run

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
 from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable

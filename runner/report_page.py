@@ -5,7 +5,7 @@ from datetime import UTC
 from typing import Any
 
 from mcp_server.domain.outcome import Outcome
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from runner.cli import show
 from runner.execute import Executed
 from runner.report_text import code, findings, inline, quoted

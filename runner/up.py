@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
 from runner.cli.context import Context
 from runner.clock import Clock, SystemClock

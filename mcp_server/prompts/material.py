@@ -6,7 +6,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
-from mcp_server.domain.strategy.parse import Agent, Budget, Config, Interval, Misfire, Rules, Timeframe
+from mcp_server.domain.strategy.format import Agent, Budget, Config, Interval, Misfire, Rules, Timeframe
 from mcp_server.toolkit import ToolFile
 
 _EXAMPLES = 8

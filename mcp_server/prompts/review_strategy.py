@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.prompts import material
 from mcp_server.toolkit import ToolFile
 

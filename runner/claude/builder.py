@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from pydantic import SecretStr
 
-from mcp_server.domain.strategy.parse import plain_tool_name
+from mcp_server.domain.strategy.agents import plain_tool_name
 from runner.claude.build_prompt import instructions
 from runner.claude.building import MAX_TURNS, WRITE_TOOL, Building
 from runner.claude.cli_folder import CliFolder, cli_folder

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from mcp_server.domain.strategy.checks.agents import tool_findings
-from mcp_server.domain.strategy.parse import InvalidStrategy, Strategy
+from mcp_server.domain.strategy.parse import InvalidStrategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, Misconfigured
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")

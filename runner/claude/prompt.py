@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mcp_server.domain.outcome import SignalName
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 
 INSTRUCTIONS = """\
 You are the orchestrator of a trading strategy. You turn the reports of your sub-agents into one signal.

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cli_folder import INHERITED
 
 BASE_URL = "ANTHROPIC_BASE_URL"

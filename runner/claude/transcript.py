@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_server.domain.strategy.parse import Strategy, plain_tool_name
+from mcp_server.domain.strategy.agents import plain_tool_name
+from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.session import START_TOOL
 
 ANSWER_TOOL = "StructuredOutput"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mcp_server.domain.error_hints import validation_lines
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.prompt import ClaudeAnswer
 from runner.claude.trace import tokens_used, trace_of, without
 from runner.claude.transcript import Ending, Transcript

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mcp_server.domain.outcome import Outcome
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder, unwritable

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from mcp_server.domain.strategy.parse import StatusName
+from mcp_server.domain.strategy.format import StatusName
 from mcp_server.errors import BadInput
 from runner.cli.context import Context, fail, print_json
 

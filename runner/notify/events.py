@@ -14,7 +14,7 @@ from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.domain.timeframes import iso, to_ms
 
 if TYPE_CHECKING:
-    from mcp_server.domain.strategy.parse import Strategy
+    from mcp_server.domain.strategy.strategy import Strategy
     from runner.execute import Executed
 
 Kind = Literal["signal", "failure", "paused", "budget", "broken", "server", "test"]

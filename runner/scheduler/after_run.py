@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from mcp_server.domain.outcome import BudgetReached, Outcome, SignalName, Status
 from mcp_server.domain.schedule.slots import due_at
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal.runs import Claimed
 from mcp_server.storage.journal.slots import SlotStore

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.schedule.slots import due_at, next_slot, overdue
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 from mcp_server.storage.journal.slots import SlotRow
 
 MOST_ROWS = 20

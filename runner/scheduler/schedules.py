@@ -12,7 +12,8 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from mcp_server.domain.schedule.slots import due_at, next_slot
-from mcp_server.domain.strategy.parse import Config, Strategy
+from mcp_server.domain.strategy.format import Config
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, Claimed, SlotRow, SlotStore, StoredSchedule
 from mcp_server.storage.strategies.folders import StrategyFolders

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import anyio
 
 from mcp_server.domain.outcome import Outcome, Status
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.journal.slots import Claimed

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders

@@ -15,7 +15,7 @@ from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.extras import EXTRAS
 from mcp_server.domain.indicators.spec import parse_spec, parse_specs
 from mcp_server.domain.rules.compiled import compile_rules
-from mcp_server.domain.strategy.parse import Rules
+from mcp_server.domain.strategy.format import Rules
 
 HOUR_MS = 3_600_000
 ALL = [spec for spec in parse_specs(catalog.names()) if not spec.repaints]

@@ -13,8 +13,9 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.spec import Spec, parse_spec
 from mcp_server.domain.rules import compiled as rules_module
-from mcp_server.domain.rules.compiled import CompiledRules, compile_rules, decide
-from mcp_server.domain.strategy.parse import Rules
+from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
+from mcp_server.domain.rules.verdict import decide
+from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 from tests.domain.test_indicator_values import made_candles
 

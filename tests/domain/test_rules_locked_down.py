@@ -10,7 +10,7 @@ from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_expression
 from mcp_server.domain.rules.tree import Node
-from mcp_server.domain.strategy.parse import Rules
+from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput, Retryable
 
 COLUMNS = ("open", "high", "low", "close", "volume")

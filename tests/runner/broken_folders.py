@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, PROMPT_LIMIT
+from mcp_server.domain.strategy.format import PROMPT_LIMIT
+from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES
 
 OUTSIDE = "OUTSIDE"
 """In a row's files: a symbolic link to a valid file that lies outside of the home."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from mcp_server.domain.strategy.parse import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.engine import ClaudeTask
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, Step, answer, say, start, use
 from tests.rigs.tool_server import TOOLS

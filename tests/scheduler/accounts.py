@@ -11,7 +11,7 @@ import duckdb
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.schedule.slots import slots
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 
 ENDED = frozenset(str(status) for status in Status if status is not Status.RUNNING)
 

@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mcp_server.domain.schedule.slots import overdue
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.slots import SlotStore

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.domain.strategy.parse import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal

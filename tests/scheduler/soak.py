@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 from mcp_server.storage.home import Home
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from mcp_server.domain.outcome import BudgetReached, Outcome, Signal, SignalName, Status
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.slots import Claim
 from runner.execute import NOTHING_SPENT, Executed
 from runner.notify.events import Event

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from mcp_server.domain.outcome import BudgetReached, Outcome, Status
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Claimed, Journal, Run

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from mcp_server.domain.schedule.slots import Overdue, due_at, next_slot, overdue, slots
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 
 NEW_YORK, BERLIN, LORD_HOWE = "America/New_York", "Europe/Berlin", "Australia/Lord_Howe"
 SANTIAGO, KOLKATA = "America/Santiago", "Asia/Kolkata"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from tests.scheduler.hand_driven import driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 from tests.storage.test_database import held_by_a_shell

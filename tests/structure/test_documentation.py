@@ -14,7 +14,8 @@ import typer.main
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.tree import FUNCTIONS
-from mcp_server.domain.strategy.parse import Config, Rules, parse_strategy
+from mcp_server.domain.strategy.format import Config, Rules
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from mcp_server.app import build_server
 from mcp_server.domain.indicators.catalog import names as indicator_names
 from mcp_server.domain.rules.tree import FUNCTIONS
-from mcp_server.domain.strategy.parse import Agent, Budget, Config, Misfire, Rules
+from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
 from mcp_server.settings import Settings
 from mcp_server.storage.home import examples_folder
 from tests.structure.test_strategy_format import EXAMPLES

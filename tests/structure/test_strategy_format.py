@@ -9,7 +9,8 @@ from mcp import Client
 from pydantic import BaseModel
 
 from mcp_server.app import build_server
-from mcp_server.domain.strategy.parse import Agent, Budget, Config, Misfire, Rules, parse_strategy
+from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.schemas import agents_schema, config_schema
 from mcp_server.settings import Settings
 from mcp_server.storage.home import Home, examples_folder

@@ -18,11 +18,9 @@ from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.sql import ROW, Stages
 from mcp_server.domain.rules.tree import columns_reached
 from mcp_server.domain.rules.verdict import Condition, Rule, RuleName, Seen, Verdict, decide, explain
-from mcp_server.domain.strategy.parse import Rules
+from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
-
-__all__ = ["CompiledRules", "Condition", "Row", "Verdict", "compile_rules", "decide"]
 
 Row = tuple[bool | None, bool | None]
 """The values of buy and sell at one candle. None is undefined; a rule that is not given never holds."""

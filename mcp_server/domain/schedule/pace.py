@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from mcp_server.domain.strategy.finding import Finding, warning
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.timeframes import TIMEFRAMES
 
 _DAYS = 28

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mcp_server.domain.strategy.parse import Config
+from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.timeframes import from_ms, timeframe_ms, to_ms
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 
 _SHORT = 100
 _BEFORE = 20

@@ -1,53 +1,19 @@
-"""A strategy: what its two files, `config.json` and `agents.json`, say, checked and in one shape."""
+"""Reads the content of a strategy's two files: a whole strategy comes out, or everything that is wrong with them."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mcp_server.domain.error_hints import validation_parts
-from mcp_server.domain.outcome import Engine
-from mcp_server.domain.strategy.agents import named_agents, plain_tool_name
+from mcp_server.domain.strategy.agents import named_agents
 from mcp_server.domain.strategy.finding import Finding, error
-from mcp_server.domain.strategy.format import (
-    MAX_TIMEOUT_S,
-    NAME_PATTERN,
-    PROMPT_LIMIT,
-    Agent,
-    Budget,
-    Config,
-    Interval,
-    Misfire,
-    Rules,
-    StatusName,
-    Strict,
-    Timeframe,
-)
+from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
-
-__all__ = [
-    "MAX_TIMEOUT_S",
-    "NAME_PATTERN",
-    "PROMPT_LIMIT",
-    "Agent",
-    "Budget",
-    "Config",
-    "Interval",
-    "InvalidStrategy",
-    "Misfire",
-    "ParsedFiles",
-    "Rules",
-    "StatusName",
-    "Strategy",
-    "Timeframe",
-    "parse_strategy",
-    "plain_tool_name",
-    "read_parts",
-]
 
 FILE_LIMIT_BYTES = 262_144
 """A file of a strategy is no larger."""
@@ -59,44 +25,6 @@ MOST_FINDINGS = 40
 """So many are told at a time; mending these is enough for one try."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-class Strategy(Strict):
-    """A whole strategy, as the engines use it."""
-
-    name: str = Field(pattern=NAME_PATTERN)
-    config: Config
-    agents: Mapping[str, Agent]
-
-    @property
-    def engine(self) -> Engine:
-        """The engine: as configured, else `claude` where there are sub-agents and `rules` where there are none."""
-        return self.config.engine or ("claude" if self.agents else "rules")
-
-    @property
-    def timeframe(self) -> str:
-        """The timeframe of its rules: as configured, else its interval."""
-        configured = self.config.rules.timeframe if self.config.rules else None
-        return configured or self.config.interval or "1h"
-
-    @property
-    def schedule(self) -> str:
-        """Its interval or cron expression, for people."""
-        return self.config.interval or f"{self.config.cron} {self.config.timezone}"
-
-    @property
-    def version(self) -> str:
-        """Twelve hex digits of what it says: two strategies of one version decide alike."""
-        said = {"config": self.config_json(), "agents": self.agents_json()}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
-
-    def config_json(self) -> dict[str, Any]:
-        """Give `config.json` as it is written: what was said, without the defaults."""
-        return self.config.model_dump(mode="json", exclude_unset=True)
-
-    def agents_json(self) -> dict[str, Any]:
-        """Give `agents.json` as it is written: a mapping with plain tool names."""
-        return {name: agent.model_dump(mode="json", exclude_unset=True) for name, agent in self.agents.items()}
 
 
 class InvalidStrategy(BadInput):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mcp_server.domain.strategy.parse import Agent, Config
+from mcp_server.domain.strategy.format import Agent, Config
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _AGENT_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.domain.outcome import Engine, Outcome, Status, Trigger
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.liveness import Liveness
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 from mcp_server.domain.outcome import BudgetReached, Status
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows

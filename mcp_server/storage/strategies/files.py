@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.strategy.finding import error
-from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, Strategy, nests_too_deeply
+from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, nests_too_deeply
+from mcp_server.domain.strategy.strategy import Strategy
 
 CONFIG, AGENTS = "config.json", "agents.json"
 _TRIES = 20

@@ -16,7 +16,9 @@ from filelock import FileLock, Timeout
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.finding import Finding, error
-from mcp_server.domain.strategy.parse import NAME_PATTERN, InvalidStrategy, StatusName, Strategy, parse_strategy
+from mcp_server.domain.strategy.format import NAME_PATTERN, StatusName
+from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
 from mcp_server.storage.strategies.exchange_folders import exchange

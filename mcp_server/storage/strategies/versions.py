@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcp_server.domain.error_hints import nearest
-from mcp_server.domain.strategy.parse import NAME_PATTERN, Strategy, parse_strategy
+from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import NotFound
 from mcp_server.storage.home import unwritable
 from mcp_server.storage.strategies.files import read_both, write_both

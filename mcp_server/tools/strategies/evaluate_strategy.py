@@ -13,8 +13,9 @@ from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, HistoryAnswer, StrategyName, about, tool
 
 if TYPE_CHECKING:
-    from mcp_server.domain.rules.compiled import Verdict
-    from mcp_server.domain.strategy.parse import Rules, Strategy
+    from mcp_server.domain.rules.verdict import Verdict
+    from mcp_server.domain.strategy.format import Rules
+    from mcp_server.domain.strategy.strategy import Strategy
 
 
 class SeenCondition(BaseModel):

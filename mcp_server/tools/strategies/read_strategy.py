@@ -6,7 +6,8 @@ import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.domain.strategy.difference import difference
-from mcp_server.domain.strategy.parse import InvalidStrategy, Strategy
+from mcp_server.domain.strategy.parse import InvalidStrategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotFound
 from mcp_server.storage.strategies.folders import StrategyFolders

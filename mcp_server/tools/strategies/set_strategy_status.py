@@ -5,7 +5,7 @@ from typing import Annotated
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.domain.strategy.parse import StatusName
+from mcp_server.domain.strategy.format import StatusName
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 

@@ -17,7 +17,7 @@ from mcp_server.errors import BadInput
 from mcp_server.toolkit import Answer, Call, StrategyName, tool
 
 if TYPE_CHECKING:
-    from mcp_server.domain.strategy.parse import Strategy
+    from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.storage.strategies.folders import StrategyFolders
 
 Agent = Annotated[Any, WithJsonSchema({"type": "object"})]

@@ -10,7 +10,8 @@ import pytest
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.outcome import Outcome, Signal, SignalName, Status
-from mcp_server.domain.strategy.parse import Strategy, parse_strategy
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database

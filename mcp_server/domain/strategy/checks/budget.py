@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from mcp_server.domain.strategy.finding import Finding, error, warning
-from mcp_server.domain.strategy.parse import Strategy
+from mcp_server.domain.strategy.strategy import Strategy
 
 DEFAULT_USD_PER_RUN = Decimal("0.50")
 """The most that one run may cost where its strategy says nothing."""

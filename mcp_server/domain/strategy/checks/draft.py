@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mcp_server.domain.strategy.finding import Finding
-from mcp_server.domain.strategy.parse import Config, ParsedFiles, Rules, Strategy
+from mcp_server.domain.strategy.format import Config, Rules
+from mcp_server.domain.strategy.parse import ParsedFiles
+from mcp_server.domain.strategy.strategy import Strategy
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

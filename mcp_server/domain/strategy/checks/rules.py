@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.strategy.finding import Finding, of_text, warning
-from mcp_server.domain.strategy.parse import Rules
+from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
