@@ -9,6 +9,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from mcp_server.domain.schedule.pace import pace
 from mcp_server.domain.schedule.slots import Overdue, due_at, next_slot, overdue, slots
 from mcp_server.domain.strategy.format import Config
 
@@ -219,6 +220,24 @@ def test_what_is_overdue_is_what_counting_one_by_one_gives(
     due = [slot for slot in between(what, after, max(now, after)) if due_at(what, slot) <= now]
     expected = Overdue(len(due), due[0], tuple(due[-keep:])) if due else None
     assert overdue(what, after, now, keep=keep) == expected
+
+
+@pytest.mark.parametrize("day", ["2026-10-23T00", "2026-03-20T00"])
+def test_a_daily_cron_comes_due_once_a_day_also_while_clocks_change(day: str) -> None:
+    daily = pace(config(cron="30 2 * * *", timezone=BERLIN), at(day))
+    assert (daily.slots, daily.days, daily.per_day) == (28, 28, 1)
+    assert pace(config(cron="0 8,20 * * *", timezone=BERLIN), at(day)).per_day == 2
+    assert pace(config(interval="4h", timezone=BERLIN), at(day)).per_day == 6
+
+
+@given(schedules, starts)
+@settings(max_examples=20, deadline=None)
+def test_the_pace_counts_the_very_slots_that_run(what: Config, now: datetime) -> None:
+    counted = pace(what, now)
+    due = overdue(what, now, counted.until - timedelta(microseconds=1))
+    assert due is not None
+    assert (due.count, due.first, next_slot(what, due.last[-1])) == (counted.slots, counted.first, counted.until)
+    assert counted.days == pytest.approx((counted.until - counted.first) / timedelta(days=1), abs=1.1 / 24)
 
 
 def test_a_slot_is_overdue_from_the_very_moment_at_which_it_is_due() -> None:

@@ -1,11 +1,11 @@
-"""When a strategy comes due: pure calendar arithmetic, in which every moment is an argument.
+"""The calendar: when a strategy comes due. Pure arithmetic, in which every moment is an argument.
 
 A slot is a moment at which a strategy is due: the close of a candle for an `interval`, a minute of the wall clock for a
 `cron`. It is also the as-of of its run, which begins `offset_s` later, when the exchange has published the candle.
 
-Where clocks change, a cron does almost as cron(8) does: a time that is skipped comes right after the gap, whatever its
-fields are; one that comes twice is a slot once, unless its minute or hour begins with `*`: such a schedule goes on
-through both hours.
+Where clocks change, a cron does almost as cron(8) does. A time that is skipped becomes a slot right after the gap. A
+time that comes twice is one slot, unless the cron's minute or hour begins with `*`: such a schedule runs through both
+hours.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from mcp_server.domain.timeframes import from_ms, timeframe_ms, to_ms
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """Slots that have come due: how many, the first of them, and the last ones, oldest first. Times are aware UTC."""
+    """Slots that have come due: how many, the first, and the last ones, oldest first. Times are aware UTC."""
 
     count: int
     first: datetime
@@ -28,7 +28,7 @@ class Overdue:
 
 
 def slots(config: Config, after: datetime) -> Iterator[datetime]:
-    """Give the slots later than `after` (aware), one by one, as aware UTC; a schedule has no end."""
+    """Yield the slots later than `after` (aware) as aware UTC; a schedule has no end."""
     if config.interval is None:
         yield from _cron_slots(config, after)
         return
@@ -53,19 +53,19 @@ def _cron_slots(config: Config, after: datetime) -> Iterator[datetime]:
 
 
 def due_at(config: Config, slot: datetime) -> datetime:
-    """Give the moment at which a slot's run begins."""
+    """Return the moment at which a slot's run begins."""
     return slot + timedelta(seconds=config.offset_s)
 
 
 def next_slot(config: Config, after: datetime) -> datetime:
-    """Give the first slot later than `after` (aware)."""
+    """Return the first slot later than `after` (aware)."""
     return next(slots(config, after))
 
 
 def overdue(config: Config, after: datetime, now: datetime, *, keep: int = 1) -> Overdue | None:
-    """Count the slots later than `after` that are due at `now`, and give the last `keep` of them; None: there is none.
+    """Count the slots later than `after` that are due at `now`, and keep the last `keep` of them; None if none is due.
 
-    Those of an interval are counted in no time, those of a cron at some 30,000 a second.
+    For an interval this takes no time; for a cron it counts some 30,000 slots a second.
     """
     until = now - timedelta(seconds=config.offset_s)
     if config.interval is not None:
