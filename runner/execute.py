@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.outcome import Engine, Outcome, Signal, Status, Trigger
+from mcp_server.domain.outcome import Ended, Engine, Outcome, Signal, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
@@ -48,18 +48,6 @@ NOTHING_SPENT: Usage = {"tokens_used": 0, "cost_usd": Decimal(0)}
 """Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """A run that ended. `waiting` is None, or why its outcome could only be left in the outbox."""
-
-    execution_id: int
-    as_of: datetime
-    engine: Engine
-    outcome: Outcome
-    took_s: float
-    waiting: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +90,7 @@ class Runner:
     clock: Clock = field(default_factory=SystemClock)
     connect: Connecting | None = None
 
-    async def run(self, request: Request, address: Serving) -> Executed:
+    async def run(self, request: Request, address: Serving) -> Ended:
         """Run one strategy to its end.
 
         Args:
@@ -126,8 +114,7 @@ class Runner:
             with anyio.CancelScope(shield=True):
                 ended_at = self.clock.now()
                 waiting = await anyio.to_thread.run_sync(self.journal.finish, claimed, outcome, ended_at)
-        took_s = (ended_at - started_at).total_seconds()
-        return Executed(claimed.execution_id, as_of, request.engine, outcome, took_s, waiting)
+        return Ended(claimed.execution_id, request.engine, as_of, outcome, started_at, ended_at, waiting)
 
     async def decide(self, what: Decision, address: Serving) -> Outcome:
         """Let the engine decide; every failure becomes an outcome that says what it was."""

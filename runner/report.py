@@ -8,11 +8,12 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
 from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable
-from runner.execute import Executed, Serving
+from runner.execute import Serving
 from runner.report_page import NO_CHART, markdown
 from runner.tool_server.client import Tools, connected
 
@@ -23,7 +24,7 @@ MOST_INDICATORS = 10
 
 
 def write_report(
-    home: Home, strategy: Strategy, executed: Executed, picture: bytes | None, why_no_chart: str = NO_CHART
+    home: Home, strategy: Strategy, ended: Ended, picture: bytes | None, why_no_chart: str = NO_CHART
 ) -> Path:
     """Write the report of a run to `analysis/NAME/TIME.md` of the home, the chart beside it; give the report's path.
 
@@ -39,11 +40,11 @@ def write_report(
             raise Misconfigured(
                 f"{str(folder)!r} leads out of {str(home.analysis)!r}: no report is written. Remove it."
             )
-        for stem in _stems(executed):
+        for stem in _stems(ended):
             chart = f"{stem}.png" if picture is not None else None
             if chart and not put_new(folder / chart, picture or b""):
                 continue
-            text = markdown(strategy, executed, chart, why_no_chart)
+            text = markdown(strategy, ended, chart, why_no_chart)
             if put_new(folder / f"{stem}.md", text.encode()):
                 return folder / f"{stem}.md"
             if chart:
@@ -53,7 +54,7 @@ def write_report(
     raise Misconfigured(f"{str(folder)!r} has too many reports of one moment. Move some away.")
 
 
-async def report(home: Home, strategy: Strategy, executed: Executed, exchange: str, address: Serving) -> Path:
+async def report(home: Home, strategy: Strategy, ended: Ended, exchange: str, address: Serving) -> Path:
     """Draw and write the report of a run; a tool server that cannot be reached costs the chart, not the report.
 
     Raises:
@@ -61,19 +62,19 @@ async def report(home: Home, strategy: Strategy, executed: Executed, exchange: s
     """
     try:
         async with address() as where, connected(where) as tools:
-            picture, why = await chart(tools, strategy, executed, exchange)
+            picture, why = await chart(tools, strategy, ended, exchange)
     except TraderError as error:
         picture, why = None, str(error).rstrip(".")
-    return await anyio.to_thread.run_sync(write_report, home, strategy, executed, picture, why)
+    return await anyio.to_thread.run_sync(write_report, home, strategy, ended, picture, why)
 
 
-async def chart(tools: Tools, strategy: Strategy, executed: Executed, exchange: str) -> tuple[bytes | None, str]:
+async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -> tuple[bytes | None, str]:
     """Let the tool server draw the market as of a run, with the indicators of the rules; or give why it could not."""
     asked: dict[str, Any] = {
         "symbol": strategy.config.trading_pair,
         "exchange": exchange,
         "timeframe": strategy.timeframe,
-        "as_of": executed.as_of.isoformat(),
+        "as_of": ended.as_of.isoformat(),
     }
     specs = list(strategy.config.rules.indicators[:MOST_INDICATORS]) if strategy.config.rules else []
     why = NO_CHART
@@ -91,9 +92,9 @@ async def chart(tools: Tools, strategy: Strategy, executed: Executed, exchange: 
     return None, why.rstrip(".")
 
 
-def _stems(executed: Executed) -> Iterator[str]:
-    time = executed.as_of.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+def _stems(ended: Ended) -> Iterator[str]:
+    time = ended.as_of.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     yield time
-    yield f"{time}-{executed.execution_id}"
+    yield f"{time}-{ended.execution_id}"
     for number in range(2, 1_000):
-        yield f"{time}-{executed.execution_id}-{number}"
+        yield f"{time}-{ended.execution_id}-{number}"

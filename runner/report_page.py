@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.outcome import Ended, Outcome
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.cli import show
-from runner.execute import Executed
 from runner.report_text import code, findings, inline, quoted
 
 MOST_CALLS = 20
@@ -15,70 +14,70 @@ MOST_RESULT = 240
 NO_CHART = "it could not be drawn"
 
 
-def markdown(strategy: Strategy, executed: Executed, chart: str | None, why_no_chart: str = NO_CHART) -> str:
+def markdown(strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: str = NO_CHART) -> str:
     """Write the report of a run.
 
     Args:
         strategy: what was run.
-        executed: how it ended.
+        ended: how it ended.
         chart: name of the picture beside the report; None where there is none.
         why_no_chart: said where there is none.
     """
-    picture = f"![{_about(strategy, executed)}]({chart})" if chart else f"*No chart: {inline(why_no_chart)}.*"
+    picture = f"![{_about(strategy, ended)}]({chart})" if chart else f"*No chart: {inline(why_no_chart)}.*"
     parts = [
-        _head(strategy, executed),
-        _facts(strategy, executed),
-        f"## Why\n\n{quoted(_said(executed))}",
+        _head(strategy, ended),
+        _facts(strategy, ended),
+        f"## Why\n\n{quoted(_said(ended))}",
         picture,
-        *_conditions(executed),
-        *_agents(strategy, executed),
+        *_conditions(ended),
+        *_agents(strategy, ended),
         "---\n\n*Quotations are a model's or a tool's own words. Claude Trader gives signals; it places no orders.*",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _about(strategy: Strategy, executed: Executed) -> str:
-    return f"{inline(strategy.config.trading_pair)} as of {show.minute(executed.as_of.astimezone(UTC))} UTC"
+def _about(strategy: Strategy, ended: Ended) -> str:
+    return f"{inline(strategy.config.trading_pair)} as of {show.minute(ended.as_of.astimezone(UTC))} UTC"
 
 
-def _head(strategy: Strategy, executed: Executed) -> str:
-    signal = executed.outcome.signal
-    ended = signal.signal if signal else f"No signal ({str(executed.outcome.status).replace('_', ' ')})"
+def _head(strategy: Strategy, ended: Ended) -> str:
+    signal = ended.outcome.signal
+    headline = signal.signal if signal else f"No signal ({str(ended.outcome.status).replace('_', ' ')})"
     description = inline(strategy.config.description) if strategy.config.description else ""
-    return f"# {ended}: {_about(strategy, executed)}\n\n{f'**{strategy.name}**: {description}'.rstrip(': ')}"
+    return f"# {headline}: {_about(strategy, ended)}\n\n{f'**{strategy.name}**: {description}'.rstrip(': ')}"
 
 
-def _said(executed: Executed) -> str:
-    return (executed.outcome.signal.reasoning if executed.outcome.signal else executed.outcome.error) or ""
+def _said(ended: Ended) -> str:
+    return (ended.outcome.signal.reasoning if ended.outcome.signal else ended.outcome.error) or ""
 
 
-def _facts(strategy: Strategy, executed: Executed) -> str:
-    outcome, signal = executed.outcome, executed.outcome.signal
+def _facts(strategy: Strategy, ended: Ended) -> str:
+    outcome, signal = ended.outcome, ended.outcome.signal
     said = {
         "signal": f"**{signal.signal}**" if signal else None,
         "confidence": f"{show.percent(signal.confidence)} of 100" if signal and signal.confidence is not None else None,
         "price": show.number(signal.price) if signal and signal.price is not None else None,
-        "market": _market(strategy, executed),
-        "decided by": _decider(executed),
+        "market": _market(strategy, ended),
+        "decided by": _decider(ended),
         "cost": _cost(outcome),
-        "took": f"{executed.took_s:.1f} s",
-        "execution": f"{executed.execution_id}, version {strategy.version}",
+        "took": f"{ended.took_s:.1f} s",
+        "execution": f"{ended.execution_id}, version {strategy.version}",
     }
     rows = [f"| {name} | {value} |" for name, value in said.items() if value is not None]
     return "\n".join(["| | |", "| --- | --- |", *rows])
 
 
-def _market(strategy: Strategy, executed: Executed) -> str:
-    exchange = _evidence(executed).get("exchange") or strategy.config.exchange
+def _market(strategy: Strategy, ended: Ended) -> str:
+    exchange = _evidence(ended).get("exchange") or strategy.config.exchange
     where = f" on {inline(exchange)}" if exchange else ""
     invented = ", an invented market" if exchange == "simulated" else ""
     return f"{inline(strategy.config.trading_pair)}{where}, {strategy.timeframe} candles{invented}"
 
 
-def _decider(executed: Executed) -> str:
-    if executed.engine == "rules":
+def _decider(ended: Ended) -> str:
+    if ended.engine == "rules":
         return "its rules"
-    return f"{inline(executed.outcome.model)} and its sub-agents" if executed.outcome.model else "Claude"
+    return f"{inline(ended.outcome.model)} and its sub-agents" if ended.outcome.model else "Claude"
 
 
 def _cost(outcome: Outcome) -> str:
@@ -88,14 +87,14 @@ def _cost(outcome: Outcome) -> str:
     return f"{'unknown' if outcome.cost_usd is None else show.cost(outcome.cost_usd)}{tokens}"
 
 
-def _evidence(executed: Executed) -> Mapping[str, Any]:
-    trace = executed.outcome.trace
+def _evidence(ended: Ended) -> Mapping[str, Any]:
+    trace = ended.outcome.trace
     return trace if isinstance(trace, Mapping) else {}
 
 
-def _conditions(executed: Executed) -> list[str]:
+def _conditions(ended: Ended) -> list[str]:
     """Show each condition of the rules with what it saw."""
-    conditions = _evidence(executed).get("conditions")
+    conditions = _evidence(ended).get("conditions")
     if not isinstance(conditions, list) or not conditions:
         return []
     rows = ["| rule | condition | holds | saw |", "| --- | --- | --- | --- |"]
@@ -104,7 +103,7 @@ def _conditions(executed: Executed) -> list[str]:
         seen = each.get("values") or {}
         values = ", ".join(f"{code(str(name))} = {_value(value)}" for name, value in seen.items())
         rows.append(f"| {inline(each.get('rule', ''))} | {code(str(each.get('text', '')))} | {holds} | {values} |")
-    evidence = _evidence(executed)
+    evidence = _evidence(ended)
     last = f"The last closed candle opened at {inline(evidence['open_time'])}." if evidence.get("open_time") else ""
     return [f"## What decided\n\n{last}".rstrip(), "\n".join(rows)]
 
@@ -113,12 +112,12 @@ def _value(value: Any) -> str:
     return f"{value:.8g}" if isinstance(value, int | float) and not isinstance(value, bool) else inline(value)
 
 
-def _agents(strategy: Strategy, executed: Executed) -> list[str]:
+def _agents(strategy: Strategy, ended: Ended) -> list[str]:
     """Show each sub-agent: what it found, what it asked, what it said."""
-    if executed.engine != "claude":
+    if ended.engine != "claude":
         return []
-    started = [each for each in _evidence(executed).get("sub_agents", ()) if isinstance(each, Mapping)]
-    signal = executed.outcome.signal
+    started = [each for each in _evidence(ended).get("sub_agents", ()) if isinstance(each, Mapping)]
+    signal = ended.outcome.signal
     found = signal.data.get("sub_agent_results", {}) if signal else {}
     names = list(dict.fromkeys([*strategy.agents, *(str(each.get("name")) for each in started), *found]))
     parts = ["## Sub-agents"]

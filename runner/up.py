@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
 from runner.cli.context import Context
 from runner.clock import Clock, SystemClock
-from runner.execute import Executed, Runner, Serving
+from runner.execute import Runner, Serving
 from runner.metrics import Figures, tell
 from runner.notify.notices import Notices
 from runner.report import report
@@ -121,10 +122,10 @@ class Up:
     def _aftermath(self, notices: Notices, serving: Serving, figures: Figures) -> AfterRun:
         drawing = anyio.CapacityLimiter(1)
 
-        async def write(strategy: Strategy, executed: Executed) -> None:
+        async def write(strategy: Strategy, ended: Ended) -> None:
             exchange = strategy.config.exchange or self.parts.settings.exchange
             async with drawing:
-                await report(self.parts.home, strategy, executed, exchange, serving)
+                await report(self.parts.home, strategy, ended, exchange, serving)
 
         default = self.parts.settings.exchange
         return AfterRun(self.parts.book, self.parts.strategies, notices.tell, write, default, figures.note)

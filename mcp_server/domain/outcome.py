@@ -1,7 +1,8 @@
-"""How a run ends: its outcome and, only when it could decide, its signal."""
+"""How a run ends: its outcome and, only when it could decide, its signal; and the record of slots that did not run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
@@ -82,3 +83,35 @@ class Outcome:
             raise ValueError("a signal belongs to success, and to nothing else")
         if self.status is not Status.SUCCESS and not self.error:
             raise ValueError("an outcome without a signal says why")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that is over, for reports, notices and answers. Times are aware.
+
+    `began_at` is None where the run never began. `waiting` is why its row is still open, None where it was entered.
+    """
+
+    execution_id: int
+    engine: Engine
+    as_of: datetime
+    outcome: Outcome
+    began_at: datetime | None
+    ended_at: datetime
+    waiting: str | None = None
+
+    @property
+    def took_s(self) -> float:
+        """How long the run took, in seconds; 0 where it never began."""
+        return (self.ended_at - (self.began_at or self.ended_at)).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One row for the slots from `first` to `last`: how they ended without a run, or the one that starts to run."""
+
+    status: Status
+    first: datetime
+    last: datetime
+    slots: int = 1
+    why: str | None = None

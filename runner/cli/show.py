@@ -20,7 +20,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.runs import Entry
 
 if TYPE_CHECKING:
-    from runner.execute import Executed
+    from mcp_server.domain.outcome import Ended
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 
@@ -66,7 +66,7 @@ def cost(value: Decimal | None) -> str:
     return "no cost" if value == 0 else f"${value:.4f}"
 
 
-def executed(console: Console, strategy: Strategy, run: Executed) -> None:
+def executed(console: Console, strategy: Strategy, run: Ended) -> None:
     """Show how one run ended."""
     ended, signal = run.outcome, run.outcome.signal
     about = plain(f"  {strategy.name}  {strategy.config.trading_pair}  as of {minute(run.as_of)} UTC")
@@ -87,7 +87,7 @@ def executed(console: Console, strategy: Strategy, run: Executed) -> None:
         )
 
 
-def as_json(run: Executed) -> dict[str, Any]:
+def as_json(run: Ended) -> dict[str, Any]:
     """Give one run as the JSON object of `run --json`."""
     outcome, signal = run.outcome, run.outcome.signal
     said: dict[str, Any] = {

@@ -14,8 +14,8 @@ from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.domain.timeframes import iso, to_ms
 
 if TYPE_CHECKING:
+    from mcp_server.domain.outcome import Ended
     from mcp_server.domain.strategy.strategy import Strategy
-    from runner.execute import Executed
 
 Kind = Literal["signal", "failure", "paused", "budget", "broken", "server", "test"]
 
@@ -55,7 +55,7 @@ class Event(NamedTuple):
     fields: Mapping[str, str]
 
 
-def signal_changed(strategy: Strategy, executed: Executed, before: SignalName | None) -> Event | None:
+def signal_changed(strategy: Strategy, executed: Ended, before: SignalName | None) -> Event | None:
     """Give the event of a signal that differs from the strategy's last one; None where it does not.
 
     The first signal of all is news when it is not HOLD.
@@ -77,7 +77,7 @@ def signal_changed(strategy: Strategy, executed: Executed, before: SignalName | 
     )
 
 
-def run_failed(strategy: Strategy, executed: Executed) -> Event | None:
+def run_failed(strategy: Strategy, executed: Ended) -> Event | None:
     """Give the event of a run that ended in an error or ran out of time; None where it ended in another way."""
     outcome = executed.outcome
     if outcome.status not in (Status.ERROR, Status.TIMEOUT):
@@ -86,7 +86,7 @@ def run_failed(strategy: Strategy, executed: Executed) -> Event | None:
     return Event("failure", _of_run("failure", strategy, executed), said)
 
 
-def strategy_paused(strategy: Strategy, executed: Executed, failures: int) -> Event:
+def strategy_paused(strategy: Strategy, executed: Ended, failures: int) -> Event:
     """Give the event of a strategy that was paused, as so many runs in a row failed, `executed` being the last."""
     error = clean(executed.outcome.error or NONE)
     said = {"strategy": strategy.name, "failures": str(failures), "error": error}
@@ -122,7 +122,7 @@ _STEERING = frozenset(("Cc", "Cf", "Co", "Cs"))
 """Control and invisible characters, those that turn the direction of writing, and halves of characters."""
 
 
-def _about(strategy: Strategy, executed: Executed) -> dict[str, str]:
+def _about(strategy: Strategy, executed: Ended) -> dict[str, str]:
     return {
         "strategy": strategy.name,
         "symbol": clean(strategy.config.trading_pair),
@@ -131,7 +131,7 @@ def _about(strategy: Strategy, executed: Executed) -> dict[str, str]:
     }
 
 
-def _of_run(kind: str, strategy: Strategy, executed: Executed) -> str:
+def _of_run(kind: str, strategy: Strategy, executed: Ended) -> str:
     return f"{kind} {strategy.name} {executed.execution_id} {executed.as_of.isoformat()}"
 
 

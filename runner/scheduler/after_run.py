@@ -8,14 +8,12 @@ from typing import cast
 
 import anyio.to_thread
 
-from mcp_server.domain.outcome import BudgetReached, Outcome, SignalName, Status
+from mcp_server.domain.outcome import BudgetReached, Ended, SignalName, Status
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from mcp_server.storage.journal.runs import Claimed
 from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import Executed
 from runner.notify.events import (
     Event,
     broken_edit,
@@ -38,33 +36,10 @@ STOPPED = "interrupted: the runner was stopped before the run could end"
 EVERYONE = "all strategies"
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A slot's run that is over. `began_at` is None where it never began; `waiting` says why its row is still open."""
-
-    claimed: Claimed
-    outcome: Outcome
-    began_at: datetime | None
-    ended_at: datetime
-    waiting: str | None
-
-    @property
-    def strategy(self) -> Strategy:
-        """The strategy that ran."""
-        return self.claimed.run.strategy
-
-    @property
-    def executed(self) -> Executed:
-        """The run, as reports and notices take it."""
-        run = self.claimed.run
-        took_s = (self.ended_at - (self.began_at or self.ended_at)).total_seconds()
-        return Executed(self.claimed.execution_id, run.as_of, run.engine, self.outcome, took_s, self.waiting)
-
-
 Tell = Callable[[Event], object]
 """Takes an event that people elsewhere should know of; it is told once, however often it is given."""
 
-Report = Callable[[Strategy, Executed], Awaitable[object]]
+Report = Callable[[Strategy, Ended], Awaitable[object]]
 """Writes the analysis of a run that gave a signal."""
 
 
@@ -76,7 +51,7 @@ def _count_nothing(_outcome: str, _late_s: float | None) -> None:
     """Count nothing."""
 
 
-async def _no_report(_strategy: Strategy, _executed: Executed) -> None:
+async def _no_report(_strategy: Strategy, _ended: Ended) -> None:
     """Write none."""
 
 
@@ -99,20 +74,20 @@ class AfterRun:
     _down: dict[str, datetime] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
-    async def follow(self, ended: Ended) -> None:
+    async def follow(self, strategy: Strategy, ended: Ended) -> None:
         """Do what follows the end of one run."""
-        _log(ended)
+        _log(strategy, ended)
         outcome = ended.outcome
-        due = due_at(ended.strategy.config, ended.claimed.run.as_of)
+        due = due_at(strategy.config, ended.as_of)
         self.count(str(outcome.status), None if ended.began_at is None else (ended.began_at - due).total_seconds())
-        if ended.claimed.run.engine == "rules":
-            self._note_exchange(ended)
+        if ended.engine == "rules":
+            self._note_exchange(strategy, ended)
         if outcome.signal is not None:
-            await self._signal(ended, outcome.signal.signal)
+            await self._signal(strategy, ended, outcome.signal.signal)
         elif outcome.own_failure:
-            await self._failure(ended)
+            await self._failure(strategy, ended)
         elif outcome.budget is not None:
-            self._budget(ended, outcome.budget)
+            self._budget(strategy, ended, outcome.budget)
 
     def broken(self, name: str, problem: str, *, runs_on: bool) -> None:
         """Tell of an edit that broke a strategy."""
@@ -120,14 +95,14 @@ class AfterRun:
         logger.error("strategy %s is broken. %s %s", name, state, problem)
         self.tell(broken_edit(name, f"{state} {problem}"))
 
-    async def _signal(self, ended: Ended, signal: SignalName) -> None:
-        before = await self._last_signal(ended.strategy.name, ended.claimed.execution_id)
+    async def _signal(self, strategy: Strategy, ended: Ended, signal: SignalName) -> None:
+        before = await self._last_signal(strategy.name, ended.execution_id)
         if self._signals is not None:
-            self._signals[ended.strategy.name] = signal
-        if (event := signal_changed(ended.strategy, ended.executed, before)) is not None:
+            self._signals[strategy.name] = signal
+        if (event := signal_changed(strategy, ended, before)) is not None:
             self.tell(event)
-        if before != signal or ended.claimed.run.engine == "claude":
-            await self.report(ended.strategy, ended.executed)
+        if before != signal or ended.engine == "claude":
+            await self.report(strategy, ended)
 
     async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
         """Give what a strategy said before: from the journal when first asked, from then on as it was said here."""
@@ -139,10 +114,10 @@ class AfterRun:
                 return None
         return cast(SignalName | None, self._signals.get(name))
 
-    async def _failure(self, ended: Ended) -> None:
-        if (event := run_failed(ended.strategy, ended.executed)) is not None:
+    async def _failure(self, strategy: Strategy, ended: Ended) -> None:
+        if (event := run_failed(strategy, ended)) is not None:
             self.tell(event)
-        name, most = ended.strategy.name, ended.strategy.config.max_failures
+        name, most = strategy.name, strategy.config.max_failures
         try:
             failed = await anyio.to_thread.run_sync(self.book.failures, name, most)
             if failed < most:
@@ -153,11 +128,11 @@ class AfterRun:
             return
         if was == "active":
             logger.error("strategy %s is paused after %d failures in a row", name, failed)
-            self.tell(strategy_paused(ended.strategy, ended.executed, failed))
+            self.tell(strategy_paused(strategy, ended, failed))
 
-    def _note_exchange(self, ended: Ended) -> None:
+    def _note_exchange(self, strategy: Strategy, ended: Ended) -> None:
         """Tell of an exchange on which runs fail for a while, once: no strategy is paused for that."""
-        config, outcome = ended.strategy.config, ended.outcome
+        config, outcome = strategy.config, ended.outcome
         name = config.exchange or self.default_exchange
         if outcome.own_failure is False:
             self._down.pop(name, None)
@@ -170,20 +145,20 @@ class AfterRun:
                 logger.error("runs on %s have failed since %s: %s", name, f"{since:%H:%M:%S}", outcome.error)
                 self.tell(server_trouble(f"Runs on {name} fail: {outcome.error}", since))
 
-    def _budget(self, ended: Ended, reached: BudgetReached) -> None:
+    def _budget(self, strategy: Strategy, ended: Ended, reached: BudgetReached) -> None:
         """Tell of a budget that is used up, once a day."""
-        whose = EVERYONE if reached.scope == "everyone" else ended.strategy.name
+        whose = EVERYONE if reached.scope == "everyone" else strategy.name
         event = budget_reached(whose, reached.spent_usd, reached.limit_usd, ended.ended_at.date())
         if event.key not in self._reached:
             self._reached.add(event.key)
             self.tell(event)
 
 
-def _log(ended: Ended) -> None:
-    outcome, run = ended.outcome, ended.claimed.run
+def _log(strategy: Strategy, ended: Ended) -> None:
+    outcome = ended.outcome
     said = outcome.signal.signal if outcome.signal else f"{outcome.status}: {outcome.error}"
-    slot = f"{run.as_of:%Y-%m-%dT%H:%M:%SZ}"
+    slot = f"{ended.as_of:%Y-%m-%dT%H:%M:%SZ}"
     level = logging.ERROR if outcome.own_failure else logging.INFO
-    logger.log(level, "%s %s (%s): %s", run.strategy.name, slot, run.engine, said)
+    logger.log(level, "%s %s (%s): %s", strategy.name, slot, ended.engine, said)
     if ended.waiting is not None:
-        logger.warning("the outcome of %s %s is not in the journal yet: %s", run.strategy.name, slot, ended.waiting)
+        logger.warning("the outcome of %s %s is not in the journal yet: %s", strategy.name, slot, ended.waiting)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.schedule.slots import due_at, next_slot, overdue
 from mcp_server.domain.strategy.format import Config
-from mcp_server.storage.journal.slots import SlotRow
 
 MOST_ROWS = 20
 """So many missed slots have a row each, the latest ones; those before them share one row with their count."""

@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import Ended, Outcome, Status
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
@@ -23,7 +23,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Claimed, SlotStore
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT
-from runner.scheduler.after_run import STOPPED, AfterRun, Ended
+from runner.scheduler.after_run import STOPPED, AfterRun
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.plan import grace_of
 from runner.scheduler.schedules import Schedules
@@ -240,7 +240,7 @@ class Scheduler:
                 ended = await self._record(claimed, outcome, began)
         try:
             with anyio.move_on_after(AFTER_S):
-                await self.aftermath.follow(ended)
+                await self.aftermath.follow(claimed.run.strategy, ended)
         except Exception:  # the run has its row; what follows it must not end the scheduler
             logger.exception("after a run of %s", claimed.run.strategy.name)
         finally:
@@ -271,7 +271,8 @@ class Scheduler:
             logger.exception("the outcome of a slot of %s", claimed.run.strategy.name)
             self._unkept[claimed.execution_id] = finish
             waiting = f"unexpected {type(error).__name__}; the log says more"
-        return Ended(claimed, outcome, began, ended_at, waiting)
+        run = claimed.run
+        return Ended(claimed.execution_id, run.engine, run.as_of, outcome, began, ended_at, waiting)
 
     def _notice_gap(self, now: datetime) -> None:
         """Remember why slots were not run, where nothing looked at the clock for a while, or it was set back."""

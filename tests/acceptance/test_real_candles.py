@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 import talib
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import Ended, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import from_ms, iso, parse_moment, to_ms
 from mcp_server.storage.candles.import_file import import_candle_file
@@ -28,7 +28,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import Executed, Request, Runner
+from runner.execute import Request, Runner
 from runner.settings import Settings
 from runner.tool_server.client import tool_server
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
@@ -135,7 +135,7 @@ class Runs:
     def on(cls, home: Path, server: Serving) -> "Runs":
         return cls(home, server, Journal(database(home), Home(home)))
 
-    async def at(self, moment: datetime) -> Executed:
+    async def at(self, moment: datetime) -> Ended:
         settings = Settings(home=self.home, server_url=self.server.url)
         strategy = StrategyFolders(Home(self.home), examples_folder()).read(STRATEGY)
         request = Request(strategy, "rules", "manual", moment)
@@ -184,7 +184,7 @@ async def test_fifty_runs_say_what_talib_says_of_the_file_cut_off_at_their_momen
     check_journal(home)
 
 
-def check_run(executed: Executed, moment: datetime) -> None:
+def check_run(executed: Ended, moment: datetime) -> None:
     """A run's signal and RSI are those of TA-Lib."""
     signal, rsi = executed.outcome.signal, raw().rsi(moment)
     assert signal is not None, executed.outcome.error
@@ -241,9 +241,9 @@ async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
             assert cut.outcome == whole.outcome
 
 
-async def both(one: Runs, other: Runs, moment: datetime) -> tuple[Executed, Executed]:
+async def both(one: Runs, other: Runs, moment: datetime) -> tuple[Ended, Ended]:
     """Run at one moment on two homes at once."""
-    ended: dict[Path, Executed] = {}
+    ended: dict[Path, Ended] = {}
 
     async def work(runs: Runs) -> None:
         ended[runs.home] = await runs.at(moment)

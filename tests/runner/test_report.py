@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured
@@ -22,7 +22,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import Executed, Request, Runner
+from runner.execute import Request, Runner
 from runner.report import chart, report, write_report
 from runner.report_page import markdown
 from runner.settings import Settings
@@ -36,11 +36,12 @@ RULES = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "rul
 BOUGHT = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "it rose", 42.5), cost_usd=Decimal(0))
 
 
-def executed(outcome: Outcome = BOUGHT, number: int = 7) -> Executed:
-    return Executed(number, datetime(2026, 5, 20, 12, 0, 5, tzinfo=UTC), "rules", outcome, 1.5, None)
+def executed(outcome: Outcome = BOUGHT, number: int = 7) -> Ended:
+    at = datetime(2026, 5, 20, 12, 0, 5, tzinfo=UTC)
+    return Ended(number, "rules", at, outcome, at, at + timedelta(seconds=1.5))
 
 
-async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Executed, Path]:
+async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Ended, Path]:
     """Run a strategy, draw, and write the report, with a tool server of its own."""
     at = Home(home)
     known = Settings(home=home, exchange="simulated", **settings)

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.journal.runs import Entry
 from runner.cli import show
-from runner.execute import Executed
 from tests.runner.conftest import Command
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,7 +25,7 @@ SHOWN = "[/x] [bold]b[/] :warning: [2J1m \\"
 def shown(outcome: Outcome, waiting: str | None = None, pair: str = HOSTILE) -> str:
     console = Console(file=StringIO(), width=300, force_terminal=False)
     strategy = parse_strategy("s", {"trading_pair": pair, "interval": "1h", "rules": {"buy": "close > 1"}}, None)
-    show.executed(console, strategy, Executed(1, NOW, "rules", outcome, 0.1, waiting))
+    show.executed(console, strategy, Ended(1, "rules", NOW, outcome, NOW, NOW, waiting))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -59,7 +58,7 @@ def test_the_journals_words_are_shown_as_they_are(signal: str | None) -> None:
 
 def test_a_terminal_that_lacks_a_character_shows_a_question_mark() -> None:
     script = (
-        "import sys; from runner import show; show.console().print(show.plain('a · \\u2026 \\ud800'))\n"
+        "import sys; from runner.cli import show; show.console().print(show.plain('a · \\u2026 \\ud800'))\n"
         "show.console(stderr=True).print('€')"
     )
     done = subprocess.run(

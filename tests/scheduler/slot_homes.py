@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import Outcome, Signal, SlotRow, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import Change, Claim, SlotRow, SlotStore, StoredSchedule
+from mcp_server.storage.journal.slots import Change, Claim, SlotStore, StoredSchedule
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 HELD = Outcome(Status.SUCCESS, Signal("HOLD", None, "still"), tokens_used=0, cost_usd=Decimal(0))

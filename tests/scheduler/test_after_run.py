@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_server.domain.outcome import BudgetReached, Outcome, Signal, SignalName, Status
+from mcp_server.domain.outcome import BudgetReached, Ended, Outcome, Signal, SignalName, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.slots import Claim
-from runner.execute import NOTHING_SPENT, Executed
+from runner.execute import NOTHING_SPENT
 from runner.notify.events import Event
-from runner.scheduler.after_run import STOPPED, AfterRun, Ended
+from runner.scheduler.after_run import STOPPED, AfterRun
 from runner.scheduler.outage import Outage
 from runner.scheduler.watch import watch
 from tests.rigs.hand_clock import HandClock
@@ -50,9 +50,9 @@ class Followed:
     def anew(self) -> None:
         """Go on as another process does: nothing is remembered but what the journal has."""
 
-        async def report(_: Strategy, executed: Executed) -> None:
-            assert executed.outcome.signal is not None
-            self.reported.append(executed.outcome.signal.signal)
+        async def report(_: Strategy, ended: Ended) -> None:
+            assert ended.outcome.signal is not None
+            self.reported.append(ended.outcome.signal.signal)
 
         self.aftermath = AfterRun(self.machine.book, self.machine.folders, self.told.append, report)
 
@@ -62,7 +62,7 @@ class Followed:
         before = now - timedelta(minutes=1)
         (claimed,) = self.machine.book.claim([Claim(self.what, before, now, ())], now).started
         assert self.machine.journal.finish(claimed, outcome, now) is None
-        await self.aftermath.follow(Ended(claimed, outcome, now, now, None))
+        await self.aftermath.follow(self.what, Ended(claimed.execution_id, "rules", now, outcome, now, now))
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.told]

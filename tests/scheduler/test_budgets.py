@@ -15,7 +15,7 @@ import anyio.to_thread
 import duckdb
 import pytest
 
-from mcp_server.domain.outcome import BudgetReached, Outcome, Status
+from mcp_server.domain.outcome import BudgetReached, Ended, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -23,7 +23,7 @@ from mcp_server.storage.journal.runs import Claimed, Journal, Run
 from mcp_server.storage.journal.slots import Admission, SlotStore, SpendingLimits, Spent
 from runner.cli.context import Context
 from runner.clock import SystemClock
-from runner.execute import Executed, Request, Runner
+from runner.execute import Request, Runner
 from runner.tool_server.client import Address, tool_server
 from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
@@ -305,7 +305,7 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
             monkeypatch.setenv(name, value)
         parts = Context()
         runner = Runner(parts.settings, parts.journal, parts.book, clock=clock)
-        ended: list[Executed] = []
+        ended: list[Ended] = []
 
         async def run(address: Address) -> None:
             @asynccontextmanager

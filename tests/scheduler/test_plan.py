@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.schedule.slots import due_at, slots
 from mcp_server.domain.strategy.format import Config
-from mcp_server.storage.journal.slots import SlotRow
 from runner.scheduler.plan import LEAST_GRACE_S, MOST_ROWS, grace_of, missed, plan
 
 ABSENT = "Nothing ran."

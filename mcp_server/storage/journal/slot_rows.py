@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.outcome import Status
+from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.rows import naive
 
@@ -27,17 +27,6 @@ class StoredSchedule:
     since: datetime
     accounted_until: datetime
     version: str
-
-
-@dataclass(frozen=True, slots=True)
-class SlotRow:
-    """One row to write: slots from `first` to `last` that end as `status`, or the one that starts to run."""
-
-    status: Status
-    first: datetime
-    last: datetime
-    slots: int = 1
-    why: str | None = None
 
 
 def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedule]:

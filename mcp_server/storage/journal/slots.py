@@ -13,14 +13,14 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from mcp_server.domain.outcome import BudgetReached, Status
+from mcp_server.domain.outcome import BudgetReached, SlotRow, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import Liveness
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
-from mcp_server.storage.journal.slot_rows import LastSlot, NewRow, SlotRow, Spent, StoredSchedule
+from mcp_server.storage.journal.slot_rows import LastSlot, NewRow, Spent, StoredSchedule
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,7 +33,6 @@ __all__ = [
     "Claimed",
     "Claims",
     "LastSlot",
-    "SlotRow",
     "SlotStore",
     "SpendingLimits",
     "Spent",

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Signal, SignalName, Status
+from mcp_server.domain.outcome import Ended, Outcome, Signal, SignalName, Status
 from mcp_server.domain.strategy.parse import parse_strategy
-from runner.execute import Executed
 from runner.notify.events import (
     FIELDS,
     Event,
@@ -25,11 +24,11 @@ DIP = parse_strategy("dip", {"trading_pair": "PEPE/USD", "interval": "1h", "rule
 FAILED = Outcome(Status.ERROR, error="the exchange is down: see https://example.com/?key=secret")
 
 
-def executed(outcome: Outcome, number: int = 7) -> Executed:
-    return Executed(number, NOON, "rules", outcome, 1.5, None)
+def executed(outcome: Outcome, number: int = 7) -> Ended:
+    return Ended(number, "rules", NOON, outcome, NOON, NOON)
 
 
-def said(name: SignalName, reasoning: str = "it rose") -> Executed:
+def said(name: SignalName, reasoning: str = "it rose") -> Ended:
     return executed(Outcome(Status.SUCCESS, Signal(name, Decimal("62.50"), reasoning, 0.0000081)))
 
 
