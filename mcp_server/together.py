@@ -1,27 +1,40 @@
-"""Asks several things at once, and fails as the first of them that failed would alone."""
+"""Awaits several calls at once, and fails as the first of them that failed would alone."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import anyio
 
 from mcp_server.errors import TraderError
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 
-async def together(*asks: Callable[[], Awaitable[T]]) -> list[T]:
-    """Give what each of them gives, in their order.
+@overload
+async def together(one: Callable[[], Awaitable[A]], two: Callable[[], Awaitable[B]], /) -> tuple[A, B]: ...
+@overload
+async def together(
+    one: Callable[[], Awaitable[A]], two: Callable[[], Awaitable[B]], three: Callable[[], Awaitable[C]], /
+) -> tuple[A, B, C]: ...
+@overload
+async def together(*asks: Callable[[], Awaitable[T]]) -> tuple[T, ...]: ...
+
+
+async def together(*asks: Callable[[], Awaitable[Any]]) -> tuple[Any, ...]:
+    """Return their results, in the order of the asks.
 
     Raises:
-        TraderError: of the first, in their order, that raised one; the others were waited for.
+        TraderError: of the first, in that order, that raised one; the others were waited for.
     """
-    given: dict[int, T] = {}
+    results: dict[int, Any] = {}
     failures: dict[int, TraderError] = {}
 
-    async def run(number: int, ask: Callable[[], Awaitable[T]]) -> None:
+    async def run(number: int, ask: Callable[[], Awaitable[Any]]) -> None:
         try:
-            given[number] = await ask()
+            results[number] = await ask()
         except TraderError as error:
             failures[number] = error
 
@@ -30,4 +43,4 @@ async def together(*asks: Callable[[], Awaitable[T]]) -> list[T]:
             tasks.start_soon(run, number, ask)
     if failures:
         raise failures[min(failures)]
-    return [given[number] for number in range(len(asks))]
+    return tuple(results[number] for number in range(len(asks)))

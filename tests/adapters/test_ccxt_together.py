@@ -33,7 +33,7 @@ class Turns:
 
 async def test_answers_come_in_the_order_of_the_questions_whichever_ended_first() -> None:
     turns = Turns(3)
-    assert await together(turns.ask(0, 1), turns.ask(1, 2), turns.ask(2, None)) == ["answer 0", "answer 1", "answer 2"]
+    assert await together(turns.ask(0, 1), turns.ask(1, 2), turns.ask(2, None)) == ("answer 0", "answer 1", "answer 2")
     assert turns.finished == [2, 1, 0]
 
 
@@ -53,7 +53,7 @@ async def test_the_others_are_waited_for_though_one_has_failed() -> None:
 
 
 async def test_to_ask_nothing_gives_nothing() -> None:
-    assert await together() == []
+    assert await together() == ()
 
 
 async def test_a_caller_that_gives_up_takes_what_it_asked_with_it() -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from mcp_server.answers import Answer
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.toolkit import Answer, AsOf, Call, ChainName, ExchangeId, tool
+from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.chains.chain import Network

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.together import together
-from mcp_server.toolkit import ROWS, AsOf, Call, ChainName, ExchangeId, Table, tool
+from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

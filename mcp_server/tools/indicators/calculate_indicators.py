@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table, caveats
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.together import together
-from mcp_server.toolkit import (
-    ROWS,
-    AsOf,
-    Call,
-    CandleTimeframe,
-    ExchangeId,
-    Symbol,
-    Table,
-    caveats,
-    check_patience,
-    tool,
-)
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, check_patience, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
+from mcp_server.answers import HistoryAnswer, about, last_value
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, about, last_value, tool
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
 
 Period = Annotated[int, Field(ge=2, le=400, description="Candles")]
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
+from mcp_server.answers import HistoryAnswer, about, last_value
 from mcp_server.domain.timeframes import iso
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, about, last_value, tool
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
 
 
 class Rsi(HistoryAnswer):

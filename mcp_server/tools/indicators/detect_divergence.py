@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
+from mcp_server.answers import HistoryAnswer, Table, about
 from mcp_server.domain.timeframes import iso, timeframe_ms
-from mcp_server.toolkit import (
-    AsOf,
-    Call,
-    CandleTimeframe,
-    ExchangeId,
-    HistoryAnswer,
-    Symbol,
-    Table,
-    about,
-    tool,
-)
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles

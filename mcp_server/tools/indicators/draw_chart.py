@@ -8,22 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
+from mcp_server.answers import HistoryAnswer, Picture, about, caveats, last_value
 from mcp_server.domain.timeframes import from_ms, iso, last_closed_open_ms, timeframe_ms
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import (
-    AsOf,
-    Call,
-    CandleTimeframe,
-    ExchangeId,
-    HistoryAnswer,
-    Picture,
-    Symbol,
-    about,
-    caveats,
-    check_patience,
-    last_value,
-    tool,
-)
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, check_patience, tool
 
 if TYPE_CHECKING:
     from mcp_server.charts.chart import Chart, Joins, Marks
@@ -48,7 +36,7 @@ class DrawnChart(HistoryAnswer, Picture):
     signals: dict[Literal["BUY", "SELL", "HOLD"], int] | None = Field(default=None, description="HOLD is not drawn")
 
 
-@tool(title="Chart")
+@tool(title="Chart", at_a_time=2)  # each takes a processor and some 30 MB while it is drawn
 async def draw_chart(
     call: Call,
     symbol: Symbol,
@@ -86,7 +74,7 @@ async def draw_chart(
         chart = _chart(history, first, specs, marks, oscillator, theme)
         return _answer(history, _notes(history, specs, entries), chart, caption(chart), draw(chart))
 
-    async with call.kit.drawing:
+    async with call.limiter:
         return await call.bounded(draw)
 
 

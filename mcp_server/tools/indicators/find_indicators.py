@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.toolkit import ROWS, Call, Table, tool
+from mcp_server.answers import ROWS, Table
+from mcp_server.toolkit import Call, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.indicators.indicator import Indicator, Parameter

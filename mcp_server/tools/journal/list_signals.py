@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table, shortened
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal.runs import Entry
-from mcp_server.toolkit import ROWS, Call, Table, shortened, tool
+from mcp_server.toolkit import Call, tool
 
 SHORT = 200
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table, shortened
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
 from mcp_server.storage.queries.child import Question
 from mcp_server.storage.queries.tables import listed
-from mcp_server.toolkit import ROWS, Call, Table, shortened, tool
+from mcp_server.toolkit import Call, tool
 
 SIZES = {"short": (200, 6_800), "full": (4_000, 60_000)}
 """Characters of a cell, and bytes of all rows in both of their forms together."""
@@ -27,7 +28,7 @@ class Queried(Table):
     note: str | None = None
 
 
-@tool(title="Journal query", open_world=False)
+@tool(title="Journal query", open_world=False, at_a_time=2)  # each query is a process of its own
 async def query_journal(
     call: Call,
     sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"One SELECT. Tables:\n{listed()}")],
@@ -40,7 +41,7 @@ async def query_journal(
     now() is the moment asked for. The table journal_columns explains each column.
     """
     characters, most_bytes = SIZES[detail]
-    async with call.kit.querying:
+    async with call.limiter:
         said = await ask(Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S))
     columns: list[str] = said["columns"]
     if _size(columns) > MOST_NAMES_BYTES:

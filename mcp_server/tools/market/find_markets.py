@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.toolkit import ROWS, AsOf, Call, ExchangeId, Table, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, tool
 
 VENUE_COLUMNS = [
     "id", "name", "countries", "timeframes", "candles_per_request", "order_book", "funding", "open_interest"

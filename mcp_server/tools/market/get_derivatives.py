@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.toolkit import ROWS, AsOf, Call, ExchangeId, Symbol, Table, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 ONLY_NOW = "The next funding, mark price and open interest exist only now."
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from mcp_server.answers import ROWS, HistoryAnswer, Table, about
 from mcp_server.domain.timeframes import iso
 from mcp_server.together import together
-from mcp_server.toolkit import ROWS, AsOf, Call, CandleTimeframe, ExchangeId, HistoryAnswer, Symbol, Table, about, tool
+from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -82,10 +82,12 @@ async def get_ohlcv(
     from mcp_server.domain.candles import gaps
 
     moment, venue, market = call.moment(as_of), call.exchange(exchange), call.kit.market
-    closed: Callable[[], Awaitable[Any]] = partial(market.candles, venue, symbol, timeframe, limit, moment)
-    changes: Callable[[], Awaitable[Any]] = partial(market.forming, venue, symbol, timeframe, moment)
-    history, *others = await together(closed, *([changes] if include_forming else []))
-    forming: Forming | None = others[0] if others else None
+    closed = partial(market.candles, venue, symbol, timeframe, limit, moment)
+    forming: Forming | None = None
+    if include_forming:
+        history, forming = await together(closed, partial(market.forming, venue, symbol, timeframe, moment))
+    else:
+        history = await closed()
     missing = gaps(history.candles, timeframe)
     changing = rows_of(forming.candle) if forming else []
     facts = about(history)

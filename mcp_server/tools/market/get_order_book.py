@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.toolkit import ROWS, AsOf, Call, ExchangeId, Symbol, Table, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.exchange import OrderBook

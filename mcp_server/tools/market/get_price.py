@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
+from mcp_server.answers import Answer
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.toolkit import Answer, AsOf, Call, ExchangeId, Symbol, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 OLD_S = 10
 """A live price that is older is worth a word."""

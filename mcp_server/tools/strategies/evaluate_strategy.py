@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import anyio.to_thread
 from pydantic import BaseModel, Field
 
+from mcp_server.answers import HistoryAnswer, about
 from mcp_server.domain.strategy.checks.rules import wake_rules
 from mcp_server.domain.timeframes import iso, last_closed_open_ms
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import AsOf, Call, HistoryAnswer, StrategyName, about, tool
+from mcp_server.toolkit import AsOf, Call, StrategyName, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.rules.verdict import Verdict

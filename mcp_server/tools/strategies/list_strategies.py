@@ -2,7 +2,8 @@
 
 import anyio.to_thread
 
-from mcp_server.toolkit import Call, Table, shortened, tool
+from mcp_server.answers import Table, shortened
+from mcp_server.toolkit import Call, tool
 
 Row = tuple[str, str, str | None, str | None, str | None, str | None, str]
 

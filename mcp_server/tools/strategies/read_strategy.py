@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 import anyio.to_thread
 from pydantic import Field
 
+from mcp_server.answers import Answer
 from mcp_server.domain.strategy.difference import difference
 from mcp_server.domain.strategy.parse import InvalidStrategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotFound
 from mcp_server.storage.strategies.folders import StrategyFolders
-from mcp_server.toolkit import Answer, Call, StrategyName, tool
+from mcp_server.toolkit import Call, StrategyName, tool
 
 MOST_VERSIONS = 20
 

@@ -5,8 +5,9 @@ from typing import Annotated
 import anyio.to_thread
 from pydantic import Field
 
+from mcp_server.answers import Answer
 from mcp_server.domain.strategy.format import StatusName
-from mcp_server.toolkit import Answer, Call, StrategyName, tool
+from mcp_server.toolkit import Call, StrategyName, tool
 
 
 class Changed(Answer):

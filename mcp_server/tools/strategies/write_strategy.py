@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
+from mcp_server.answers import Answer
 from mcp_server.check_facts import gather
 from mcp_server.domain.strategy.checks.check import Report, check, findings_in
 from mcp_server.domain.strategy.checks.draft import draft
 from mcp_server.domain.strategy.finding import Finding, warning
 from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, ParsedFiles, read_parts
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import Answer, Call, StrategyName, tool
+from mcp_server.toolkit import Call, StrategyName, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.strategy.strategy import Strategy

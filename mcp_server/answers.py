@@ -1,0 +1,138 @@
+"""What tools return: `Answer` and its kinds, each in the two forms that hosts read, text and structured values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+from mcp_types import CallToolResult, ImageContent, TextContent
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from mcp_server.domain.timeframes import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_server.domain.candles import Floats
+    from mcp_server.domain.indicators.spec import Spec
+    from mcp_server.market.history import History
+
+ROWS = WithJsonSchema({"type": "array", "items": {"type": "array"}})
+"""How the rows of a table are described to clients: many of them check each value against the schema, and 500 candles
+described value by value cost a client 40 ms."""
+
+
+class Answer(BaseModel):
+    """What a tool gives back. A field that is None and optional is left out; undefined values are null."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    def structured(self) -> dict[str, Any]:
+        """Give the answer as JSON values."""
+        optional = {name for name, field in type(self).model_fields.items() if not field.is_required()}
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if value is not None or name not in optional}
+
+    def text(self, values: dict[str, Any]) -> str:
+        """Give the same facts as text, for hosts that show only text; `values` are the structured ones."""
+        return _lines(values)
+
+    def result(self) -> CallToolResult:
+        """Give both forms, as they are sent."""
+        values = self.structured()
+        return CallToolResult(content=[TextContent(type="text", text=self.text(values))], structured_content=values)
+
+
+class Table(Answer):
+    """An answer whose main part is a table; the text has it as CSV."""
+
+    columns: list[str] | None = None
+
+    def structured(self) -> dict[str, Any]:
+        """Give the answer as JSON values, the table last."""
+        values = super().structured()
+        return {**{name: values.pop(name) for name in list(values) if name not in ("columns", "rows")}, **values}
+
+    def text(self, values: dict[str, Any]) -> str:
+        """Give the facts beside the table as lines, then the table, where there is one, as CSV."""
+        beside = {name: value for name, value in values.items() if name not in ("columns", "rows")}
+        table = io.StringIO()
+        if "columns" in values:
+            csv.writer(table, lineterminator="\n").writerows([values["columns"], *values["rows"]])
+        return "\n".join(part for part in [_lines(beside), table.getvalue()] if part)
+
+
+class Picture(Answer):
+    """An answer with an image beside its facts: clients show it, the facts say what it shows."""
+
+    png: SkipJsonSchema[bytes] = Field(exclude=True, repr=False)
+
+    def result(self) -> CallToolResult:
+        """Give both forms and the image, as they are sent."""
+        facts = super().result()
+        image = ImageContent(type="image", data=b64encode(self.png).decode("ascii"), mime_type="image/png")
+        return facts.model_copy(update={"content": [*facts.content, image]})
+
+
+class HistoryAnswer(Answer):
+    """An answer that rests on closed candles: which ones, as of when, and how old the last of them is."""
+
+    symbol: str
+    exchange: str
+    timeframe: str
+    as_of: str
+    age_s: float | None = Field(description="Seconds from the last candle's close to as_of")
+    note: str | None = None
+    simulated: bool | None = Field(default=None, description="True: an invented market")
+
+
+def about(history: History) -> dict[str, Any]:
+    """Give the fields of a `HistoryAnswer` for the candles that it rests on."""
+    return {
+        "symbol": history.symbol,
+        "exchange": history.exchange,
+        "timeframe": history.timeframe,
+        "as_of": iso(history.as_of_ms),
+        "age_s": history.age_s,
+        "note": history.note,
+        "simulated": history.simulated or None,
+    }
+
+
+def caveats(specs: Sequence[Spec]) -> list[str]:
+    """Say of which indicators the level, the last value or the past is not what it seems."""
+    said = {
+        "Running totals, which depend on the first candle used, so only their changes count: ": "running",
+        "Not settled within the candles used, so it still depends on the first of them: ": "unsettled",
+        "Later candles change past values, so no rule may use it: ": "repaints",
+    }
+    having = {
+        "running": [spec.text for spec in specs if spec.running],
+        "unsettled": [spec.text for spec in specs if not spec.settled],
+        "repaints": [spec.text for spec in specs if spec.repaints],
+    }
+    return [f"{text}{', '.join(having[kind])}." for text, kind in said.items() if having[kind]]
+
+
+def last_value(values: Floats) -> float | None:
+    """Give the last of an indicator's values, or None where there is none or it is undefined."""
+    return float(values[-1]) if len(values) and values[-1] == values[-1] else None
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Cut a text to `limit` characters, showing that it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _lines(values: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {_cell(value)}" for name, value in values.items())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
