@@ -22,9 +22,9 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="claude-trader-mcp",
-        description="The MCP server of Claude Trader: market, indicator, strategy and journal tools.",
-        epilog="Over stdio:  claude mcp add claude-trader -- claude-trader-mcp    "
-        "Settings are environment variables: TRADER_HOME, TRADER_EXCHANGE, TRADER_AS_OF, TRADER_TOKEN.",
+        description="Serve Claude Trader's tools (market, indicators, chains, strategies, journal) to an MCP host.",
+        epilog="Example: claude mcp add claude-trader -- claude-trader-mcp. "
+        "Settings are environment variables such as TRADER_HOME and TRADER_EXCHANGE; the README lists them.",
     )
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP at /mcp instead of stdio")
     parser.add_argument(

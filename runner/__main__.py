@@ -19,40 +19,36 @@ from runner.cli.context import Context, Json, fail, print_json
 from runner.settings import load_settings
 
 app = typer.Typer(
-    help="Trading strategies designed with Claude: run them, and keep an honest record. It gives signals; it places no "
-    "orders.",
-    epilog="New here? `claude-trader demo` needs no key and no network.",
+    help="Design trading strategies with Claude, run them, and record every signal. It never places an order.",
+    epilog="New here? Start with `claude-trader demo`: it needs no key and no network. "
+    "`claude-trader COMMAND --help` explains a command.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 
-app.command()(up.up)
-app.command()(status.status)
-app.command()(backup.backup)
-app.command()(build.build)
-app.command()(notify.notify)
-app.command()(doctor.doctor)
-app.command()(mcp.mcp)
-app.add_typer(strategies.app, name="strategies")
+BEGIN, SCHEDULE, CARE = "Begin here", "Run on a schedule", "Set up and maintain"
 
 Moment = Annotated[
     datetime | None,
     typer.Option(
         "--as-of",
         parser=lambda text: parse_moment(text, name="--as-of"),
-        metavar="T",
-        help="Answer as of this moment of the past, like 2026-01-31T12:00Z. Default: now.",
+        metavar="TIME",
+        help="Pretend that now is this time in the past, for example 2026-01-31T12:00Z. Default: now.",
     ),
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=BEGIN)
 def demo(
-    days: Annotated[int, typer.Option(min=1, max=30, help="How many simulated days.")] = 8,
+    days: Annotated[int, typer.Option(metavar="N", min=1, max=30, help="Number of simulated days.")] = 8,
 ) -> None:
-    """Run an example strategy over simulated days: no key, no network, a journal of its own."""
+    """Show an example strategy at work on an invented market. It needs no key and no network.
+
+    The demo keeps its own journal, so your own signals are not affected.
+    """
     from runner.cli.demo import run_demo
 
     try:
@@ -61,16 +57,23 @@ def demo(
         fail("stopped", 130)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=BEGIN, epilog="Example: `claude-trader run rsi-reversion --as-of 2026-04-28T20:00Z --json`"
+)
 def run(
-    name: Annotated[str, typer.Argument(help="A strategy of the home, or an example.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Your strategy or an example; `claude-trader strategies` lists them.")
+    ],
     as_of: Moment = None,
-    engine: Annotated[Literal["claude", "rules"] | None, typer.Option(help="Override the strategy's engine.")] = None,
+    engine: Annotated[
+        Literal["claude", "rules"] | None,
+        typer.Option(help="Decide with Claude or by the strategy's rules. Default: what the strategy says."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a strategy once and record how it ended.
+    """Run a strategy once and record the result.
 
-    Ends with 0 when there is a signal, with 1 when the run ended without one, with 2 when it was not asked rightly.
+    Exit codes: 0: there is a signal (BUY, SELL or HOLD). 1: the run ended without a signal. 2: invalid usage.
     """
     from runner.cli import show
     from runner.execute import Request, Runner
@@ -100,14 +103,16 @@ def run(
     raise typer.Exit(0 if executed.outcome.signal else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=BEGIN, epilog="Example: `claude-trader signals rsi-reversion --all`")
 def signals(
-    name: Annotated[str | None, typer.Argument(help="Only this strategy's.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
-    every: Annotated[bool, typer.Option("--all", help="Also runs that ended without a signal, and why.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Show the N newest.")] = 20,
+    every: Annotated[
+        bool, typer.Option("--all", metavar="", help="Include runs without a signal, with the reason.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the journal: what was said, when, at which price, and why."""
+    """List recorded signals, newest first, with time, price, confidence and reason."""
     from runner.cli import show
 
     parts = Context()
@@ -125,17 +130,37 @@ def signals(
         )
 
 
-@app.command("import-candles")
-def import_candles(
-    file: Annotated[Path, typer.Argument(help="CSV or Parquet with a time, open, high, low, close and volume.")],
-    exchange: Annotated[str, typer.Option(help="The exchange that they are from: a ccxt id, like coinbase.")],
-    symbol: Annotated[str, typer.Option(help="The exact symbol, like BTC/USD.")],
-    timeframe: Annotated[Timeframe, typer.Option(help="A candle's length.")],
-) -> None:
-    """Fill the candle store from a file, so that runs as of the past need no network.
+app.add_typer(strategies.app, name="strategies", rich_help_panel=BEGIN)
+app.command(rich_help_panel=BEGIN)(build.build)
+app.command(rich_help_panel=SCHEDULE)(up.up)
+app.command(rich_help_panel=SCHEDULE)(status.status)
+app.command(rich_help_panel=SCHEDULE, epilog="Example: `claude-trader notify signal`")(notify.notify)
+app.command(rich_help_panel=CARE)(doctor.doctor)
+app.command(rich_help_panel=CARE, epilog="Example: `claude-trader backup home.tar.gz`")(backup.backup)
+app.command(rich_help_panel=CARE)(mcp.mcp)
 
-    The file is taken as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
-    history begins with its first.
+
+@app.command(
+    "import-candles",
+    rich_help_panel=CARE,
+    epilog="Example: `claude-trader import-candles btc.csv --exchange coinbase --symbol BTC/USD --timeframe 1h`",
+)
+def import_candles(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV or Parquet with the columns time, open, high, low, close, volume."),
+    ],
+    exchange: Annotated[str, typer.Option(metavar="ID", help="Where the prices are from, for example coinbase.")],
+    symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="The exact symbol, for example BTC/USD.")],
+    timeframe: Annotated[
+        Timeframe,
+        typer.Option(metavar="LENGTH", help="Length of a candle: 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w."),
+    ],
+) -> None:
+    """Load price history from a file, so that runs in the past need no network.
+
+    The file counts as complete: a candle that is missing in it is treated as never traded. History begins with the
+    file's first candle, unless earlier candles are stored already.
     """
     from mcp_server.storage.candles.import_file import import_candle_file
     from mcp_server.storage.candles.store import CandleStore, Series

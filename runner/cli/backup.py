@@ -10,12 +10,14 @@ from runner.cli.context import Context, Json, print_json
 
 
 def backup(
-    file: Annotated[Path | None, typer.Argument(help="The archive to write. Default: named by the time.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The archive to write. Default: a name with the time.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy journal, strategies and analyses into one archive, while everything runs; secrets (.env) stay out.
+    """Save journal, strategies and reports in one archive. Nothing has to be stopped; secrets (.env) are left out.
 
-    To restore: `tar xzf FILE -C HOME` into an empty home.
+    To restore: `tar xzf FILE -C HOME`, where HOME is an empty folder.
     """
     from runner.backup import back_up, default_name
 

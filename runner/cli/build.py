@@ -15,17 +15,25 @@ MOST_IDEA = 10_000
 
 
 def build(
-    idea: Annotated[str, typer.Argument(help="What the strategy should do, in your words.", metavar='"IDEA"')],
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: it decides, and says what it assumed.")] = False,
-    budget: Annotated[float, typer.Option(min=0.01, max=100, help="The most that it may cost, in US dollars.")] = 1.0,
-    model: Annotated[str | None, typer.Option(help="An alias like sonnet, or an id like claude-….")] = None,
+    idea: Annotated[str, typer.Argument(help="What the strategy should do, in your own words.", metavar='"IDEA"')],
+    yes: Annotated[
+        bool, typer.Option("--yes", metavar="", help="Ask no questions; list the assumptions instead.")
+    ] = False,
+    budget: Annotated[
+        float, typer.Option(metavar="USD", min=0.01, max=100, help="Spend at most this much, in US dollars.")
+    ] = 1.0,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="An alias such as sonnet, or an id such as claude-….")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Design a strategy from an idea: it asks you what is open, looks at the market, checks, and writes two files.
+    """Turn an idea into a strategy: Claude asks what is unclear, looks at the market, and writes a checked strategy.
 
-    Example: claude-trader build "buy BTC when the 4h RSI turns up from below 30". Needs a key for Claude.
+    Example: `claude-trader build "buy BTC when the 4h RSI turns up from below 30"`. It needs a key for Claude.
 
-    Ends with 0 when a strategy is written, with 1 when none is, with 2 when it was not asked rightly.
+    It never overwrites an existing strategy.
+
+    Exit codes: 0: a strategy was written. 1: none was written. 2: invalid usage. 130: stopped by Ctrl-C.
     """
     from mcp_server.domain.strategy.checks.agents import model_finding
     from runner.build import build as design

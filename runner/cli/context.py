@@ -13,7 +13,7 @@ from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.settings import Settings, load_settings
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as one JSON object.")]
 
 
 class Context:

@@ -9,9 +9,9 @@ from runner.settings import load_settings
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check everything that a run needs, from versions to exchanges, and say what to do about each thing found.
+    """Check everything that a run needs, and say how to fix what is wrong. It changes nothing.
 
-    Changes nothing. Ends with 0 when there is no error (warnings are shown), with 1 when there is one.
+    Exit codes: 0: no error (there may be warnings). 1: at least one error. 2: invalid usage.
     """
     from runner.cli import show
     from runner.cli.show_doctor import as_json as json_of

@@ -13,12 +13,14 @@ from runner.settings import load_settings
 
 
 def notify(
-    kind: str = typer.Argument("test", help="Send the wording of this event, with examples in it: signal, failure …"),
+    kind: str = typer.Argument(
+        "test", metavar="EVENT", help="Send the text of this event instead: signal, failure, paused, budget …"
+    ),
     as_json: Json = False,
 ) -> None:
-    """Send a test notification to each address of TRADER_NOTIFY, and say which arrived.
+    """Send a test notification to each address in TRADER_NOTIFY, and show which services accepted it.
 
-    Ends with 0 when all were taken, with 1 when one was not.
+    Exit codes: 0: every service accepted it. 1: one did not, or no address is set. 2: invalid usage.
     """
     settings = load_settings()
     if kind not in FIELDS:

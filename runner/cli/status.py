@@ -15,12 +15,12 @@ PATIENCE_S = 2.0
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", metavar="", help="Refresh every two seconds until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what comes due next, how the last slots ended, what was spent, and what is wrong.
+    """Show the next runs, the last results, the money spent, and what is wrong.
 
-    Ends with 0 when the scheduler runs and nothing is wrong, with 1 otherwise.
+    Exit codes: 0: `claude-trader up` is running and nothing is wrong. 1: otherwise. 2: invalid usage.
     """
     from rich.live import Live
 

@@ -10,13 +10,14 @@ from mcp_server.errors import BadInput
 from runner.cli.context import Context, fail, print_json
 
 app = typer.Typer(
-    help="List the strategies of the home and the examples; add, check, pause or resume one.",
-    epilog="A strategy is two files in a folder: `strategies/NAME/` of the home. `claude-trader build` writes one.",
+    help="List your strategies and the examples; add, check, pause or resume one.",
+    epilog="A strategy is a folder `strategies/NAME/` in your home (TRADER_HOME) with one or two JSON files. "
+    "`claude-trader build` writes one for you. Example: `claude-trader strategies add rsi-reversion`",
     invoke_without_command=True,
     rich_markup_mode="markdown",
 )
 
-Name = Annotated[str, typer.Argument(help="A strategy of the home.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="One of your strategies, for example my-strategy.")]
 
 
 def _also_before(context: typer.Context, value: bool) -> bool:
@@ -24,12 +25,15 @@ def _also_before(context: typer.Context, value: bool) -> bool:
     return value or bool(context.parent and context.parent.params.get("as_json"))
 
 
-Json = Annotated[bool, typer.Option("--json", callback=_also_before, help="Print one JSON object on standard output.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", metavar="", callback=_also_before, help="Print the result as one JSON object."),
+]
 
 
 @app.callback()
 def strategies(context: typer.Context, as_json: Json = False) -> None:
-    """List the strategies of the home and the examples; add, check, pause or resume one."""
+    """List your strategies and the examples; add, check, pause or resume one."""
     if context.invoked_subcommand is not None:
         return
     from runner.cli import show
@@ -43,8 +47,11 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def add(name: Annotated[str, typer.Argument(help="An example, as the list shows it.")], as_json: Json = False) -> None:
-    """Copy an example into the home, where it can be changed and scheduled."""
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An example, for instance rsi-reversion.")],
+    as_json: Json = False,
+) -> None:
+    """Copy an example into your home. There you can change it, and `claude-trader up` runs it on schedule."""
     strategy = Context().strategies.add(name)
     if as_json:
         print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
@@ -55,12 +62,14 @@ def add(name: Annotated[str, typer.Argument(help="An example, as the list shows 
 
 @app.command()
 def check(
-    name: Annotated[str | None, typer.Argument(help="A strategy of the home, or an example. Default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Your strategy or an example. Default: all of yours.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a strategy and write nothing: every finding, how often its rules held lately, what it will cost.
+    """Check a strategy: list every error and warning, how often its rules held lately, and what it will cost.
 
-    Ends with 0 when there is no error (warnings are shown), with 1 when there is one.
+    It changes nothing. Exit codes: 0: no error (there may be warnings). 1: at least one error. 2: invalid usage.
     """
     from runner.check_folder import CheckedFolder, check_folder
     from runner.cli import show
@@ -92,13 +101,13 @@ def check(
 
 @app.command()
 def pause(name: Name, as_json: Json = False) -> None:
-    """Keep a strategy from being scheduled until it is resumed; `run` still runs it."""
+    """Stop scheduling a strategy until you resume it. `claude-trader run` still runs it."""
     _set_status(name, "paused", as_json)
 
 
 @app.command()
 def resume(name: Name, as_json: Json = False) -> None:
-    """Let a paused or stopped strategy be scheduled again."""
+    """Schedule a paused or stopped strategy again."""
     _set_status(name, "active", as_json)
 
 

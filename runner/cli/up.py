@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 
 def up(
     host: Annotated[
-        str, typer.Option(help="Where the tool server listens; beyond this machine it needs TRADER_TOKEN.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Address of the tool server. Other than 127.0.0.1 needs TRADER_TOKEN."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Its port; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Port of the tool server; 0: any free port.")
+    ] = 8000,
     grace: Annotated[
-        float, typer.Option(min=0, max=3600, help="Seconds that runs may go on after Ctrl-C or SIGTERM.")
+        float,
+        typer.Option(metavar="SECONDS", min=0, max=3600, help="How long runs may continue after Ctrl-C or SIGTERM."),
     ] = 30.0,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Tell figures at /metrics of this port; needs no token.")
+        int | None,
+        typer.Option(
+            metavar="PORT", min=1, max=65535, help="Serve Prometheus metrics at /metrics on this port, without a token."
+        ),
     ] = None,
 ) -> None:
-    """Run every active strategy of the home when it comes due, and serve the tools over HTTP, until Ctrl-C or SIGTERM.
+    """Run your active strategies on schedule until you stop it, and serve the tools over HTTP.
 
-    A second Ctrl-C ends at once. `claude-trader status` shows how it is.
+    Press Ctrl-C to stop; a second Ctrl-C stops at once. In another terminal, `claude-trader status` shows what it does.
     """
     from mcp_server.errors import Misconfigured
     from runner.logs import start_logging
