@@ -1,6 +1,7 @@
 """What `claude-trader up` runs: the tool server and the scheduler, put together and ended together."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import anyio
@@ -11,7 +12,7 @@ from mcp_server.storage.heartbeat import Heartbeat
 from runner.cli.context import Context
 from runner.clock import Clock, SystemClock
 from runner.execute import Runner, Serving
-from runner.metrics import Figures, tell
+from runner.metrics import Metrics, served
 from runner.notify.notices import Notices
 from runner.report import report
 from runner.scheduler.after_run import AfterRun
@@ -42,7 +43,7 @@ class Up:
         port: its port; 0 takes a free one.
         clock: the only one that slots go by.
         grace_s: how long runs may go on after a stop.
-        metrics_port: where `/metrics` is told, on the same address; None: nowhere.
+        metrics_port: where `/metrics` answers, on the same host; None: nowhere.
     """
 
     parts: Context
@@ -74,7 +75,7 @@ class Up:
         if server is not None:
             server.on_change = connection.lose
         rooms = Concurrency(settings.exchange, settings.max_claude_runs)
-        figures = Figures()
+        metrics = Metrics()
         notices = Notices(self.parts.home, settings.notify, clock=self.clock.now)
 
         def server_problem() -> str | None:
@@ -88,20 +89,18 @@ class Up:
             slate=Schedules(self.parts.book, self.parts.strategies),
             run=self._slot_run(serving, connection, rooms, outage),
             rooms=rooms,
-            aftermath=self._aftermath(notices, serving, figures),
+            aftermath=self._aftermath(notices, serving, metrics),
             heartbeat=Heartbeat(self.parts.home.heartbeat),
             troubles=lambda: [*filter(None, [server_problem()]), *notices.problems()],
             ready=connection.ready if server is None else server.ready,
             grace_s=self.grace_s,
         )
-        figures.gauges = {
-            "running": lambda: scheduler.running,
-            "scheduled": lambda: len(scheduler.slate.slated),
-            "problems": lambda: len(scheduler.problems()),
-        }
-        async with anyio.create_task_group() as tasks:
-            if self.metrics_port is not None:
-                tasks.start_soon(tell, figures, self.host, self.metrics_port)
+        metrics.gauge("running", "Runs under way.", lambda: scheduler.running)
+        metrics.gauge("scheduled", "Strategies on the schedule.", lambda: len(scheduler.slate.slated))
+        metrics.gauge("problems", "What is wrong now, as `status` lists it.", lambda: len(scheduler.problems()))
+        port = self.metrics_port
+        metrics_server = nullcontext() if port is None else served(metrics, self.host, port)
+        async with metrics_server, anyio.create_task_group() as tasks:
             if server is not None:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
@@ -119,7 +118,7 @@ class Up:
         runner = Runner(parts.settings, parts.journal, parts.book, clock=self.clock, connect=connection.tools)
         return SlotRun(runner, self.clock, serving, rooms.agent, outage)
 
-    def _aftermath(self, notices: Notices, serving: Serving, figures: Figures) -> AfterRun:
+    def _aftermath(self, notices: Notices, serving: Serving, metrics: Metrics) -> AfterRun:
         drawing = anyio.CapacityLimiter(1)
 
         async def write(strategy: Strategy, ended: Ended) -> None:
@@ -128,4 +127,4 @@ class Up:
                 await report(self.parts.home, strategy, ended, exchange, serving)
 
         default = self.parts.settings.exchange
-        return AfterRun(self.parts.book, self.parts.strategies, notices.tell, write, default, figures.note)
+        return AfterRun(self.parts.book, self.parts.strategies, notices.tell, write, default, metrics.count)
