@@ -16,6 +16,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from mcp_server.domain.outcome import Ended, Outcome, Status
+from mcp_server.domain.schedule.plan import grace_of
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
@@ -25,7 +26,6 @@ from runner.clock import Clock
 from runner.execute import NOTHING_SPENT
 from runner.scheduler.after_run import STOPPED, AfterRun
 from runner.scheduler.concurrency import Concurrency
-from runner.scheduler.plan import grace_of
 from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch

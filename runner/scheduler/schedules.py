@@ -12,13 +12,13 @@ import anyio.to_thread
 from pydantic import ValidationError
 
 from mcp_server.domain.outcome import SlotRow
+from mcp_server.domain.schedule.plan import missed, plan
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, Claimed, SlotStore, StoredSchedule
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.scheduler.plan import missed, plan
 from runner.scheduler.strategy_watch import FolderState
 
 logger = logging.getLogger(__name__)

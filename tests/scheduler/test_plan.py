@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from mcp_server.domain.outcome import SlotRow, Status
+from mcp_server.domain.schedule.plan import LEAST_GRACE_S, MOST_ROWS, grace_of, missed, plan
 from mcp_server.domain.schedule.slots import due_at, slots
 from mcp_server.domain.strategy.format import Config
-from runner.scheduler.plan import LEAST_GRACE_S, MOST_ROWS, grace_of, missed, plan
 
 ABSENT = "Nothing ran."
 MISSED, STALE = Status.MISSED, Status.SKIPPED_STALE
