@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint types check benchmark crash load soak memory image steps live answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test durations lint types check benchmark crash load soak memory image steps live answers schemas pictures dist bundle sizes clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,9 +38,13 @@ $(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
 demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
 	@$(BIN)/claude-trader demo
 
-# In the order of tests/conftest.py, which xdist would change to files of many tests first.
+# The slowest files first (tests/durations.json), which xdist would change to files of many tests first.
+TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(TEST)
+
+durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test, and write down what each file took
+	$(TEST) --write-durations
 
 lint: $(VENV)/dev.stamp  ## style
 	$(BIN)/ruff check .

@@ -6,43 +6,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.durations import LEAST_S, TESTS, Stopwatch, measured
 from tests.rigs.network_guard import NetworkGuard
-
-SLOWEST = (
-    "runner/test_run.py",
-    "acceptance/test_market_fuzz.py",
-    "runner/test_build.py",
-    "acceptance/test_real_candles.py",
-    "runner/test_run_claude.py",
-    "runner/test_doctor.py",
-    "hosts/test_conformance.py",
-    "runner/test_demo.py",
-    "chains/test_evm_faults.py",
-    "acceptance/test_sharing_one_home.py",
-    "runner/test_claude.py",
-    "chains/test_bitcoin.py",
-    "chains/test_large_scan.py",
-    "acceptance/test_market_faults.py",
-    "acceptance/test_btc_rsi_whale.py",
-    "runner/test_claude_processes.py",
-    "runner/test_strategies_command.py",
-    "domain/test_indicator_catalog.py",
-    "acceptance/test_market_as_of.py",
-    "acceptance/test_http.py",
-    "charts/test_draw.py",
-    "charts/test_alone.py",
-    "runner/test_original_form.py",
-    "acceptance/test_killed_while_writing.py",
-)
-"""The files that take most seconds, which begin first: so that none is left to one of two workers at the end."""
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-durations", action="store_true", help="write what each test file took to durations.json")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Stopwatch())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the slowest files first; within a file they stay as they are."""
-    turns = {Path(__file__).parent / file: turn for turn, file in enumerate(SLOWEST)}
-    items.sort(key=lambda item: turns.get(item.path, len(turns)))
+    """Put the tests of the slowest files first, so that none is left to one worker at the end.
+
+    Within a file they stay as they are.
+    """
+    seconds = {TESTS / file: total for file, total in measured().items()}
+    items.sort(key=lambda item: -seconds.get(item.path, LEAST_S))
 
 
 @pytest.fixture(scope="session")
