@@ -123,11 +123,6 @@ def last_value(values: Floats) -> float | None:
     return float(values[-1]) if len(values) and values[-1] == values[-1] else None
 
 
-def shortened(text: str, limit: int = 200) -> str:
-    """Cut a text to `limit` characters, showing that it was cut."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def _lines(values: dict[str, Any]) -> str:
     return "\n".join(f"{name}: {_cell(value)}" for name, value in values.items())
 

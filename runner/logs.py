@@ -10,8 +10,9 @@ from collections.abc import Iterable
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from runner.cli.show import plain
+from mcp_server.domain.text import cleaned
 
+MOST_SHOWN = 100_000
 HIDDEN = "[secret]"
 SHORTEST = 6
 """A secret shorter than this would blot out ordinary words."""
@@ -55,7 +56,9 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
 
 def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Take out what steers a terminal: errors quote exchanges, models and files."""
-    return {key: plain(value).plain if isinstance(value, str) else value for key, value in event.items()}
+    return {
+        key: cleaned(value, MOST_SHOWN, lines=True) if isinstance(value, str) else value for key, value in event.items()
+    }
 
 
 def _hiding(secrets: list[str]) -> Processor:

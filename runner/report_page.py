@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_server.domain.outcome import Ended, Outcome
 from mcp_server.domain.strategy.strategy import Strategy
-from runner.cli import show
+from mcp_server.domain.text import cost, minute, number, percent
 from runner.report_text import code, findings, inline, quoted
 
 MOST_CALLS = 20
@@ -37,7 +37,7 @@ def markdown(strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: 
 
 
 def _about(strategy: Strategy, ended: Ended) -> str:
-    return f"{inline(strategy.config.trading_pair)} as of {show.minute(ended.as_of.astimezone(UTC))} UTC"
+    return f"{inline(strategy.config.trading_pair)} as of {minute(ended.as_of.astimezone(UTC))} UTC"
 
 
 def _head(strategy: Strategy, ended: Ended) -> str:
@@ -55,8 +55,8 @@ def _facts(strategy: Strategy, ended: Ended) -> str:
     outcome, signal = ended.outcome, ended.outcome.signal
     said = {
         "signal": f"**{signal.signal}**" if signal else None,
-        "confidence": f"{show.percent(signal.confidence)} of 100" if signal and signal.confidence is not None else None,
-        "price": show.number(signal.price) if signal and signal.price is not None else None,
+        "confidence": f"{percent(signal.confidence)} of 100" if signal and signal.confidence is not None else None,
+        "price": number(signal.price) if signal and signal.price is not None else None,
         "market": _market(strategy, ended),
         "decided by": _decider(ended),
         "cost": _cost(outcome),
@@ -84,7 +84,7 @@ def _cost(outcome: Outcome) -> str:
     if outcome.cost_usd == 0:
         return "none: no model was asked"
     tokens = f", {outcome.tokens_used:,} tokens" if outcome.tokens_used else ""
-    return f"{'unknown' if outcome.cost_usd is None else show.cost(outcome.cost_usd)}{tokens}"
+    return f"{'unknown' if outcome.cost_usd is None else cost(outcome.cost_usd)}{tokens}"
 
 
 def _evidence(ended: Ended) -> Mapping[str, Any]:

@@ -6,9 +6,10 @@ escaped, and addresses become code, which no viewer makes a link of.
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from mcp_server.domain.text import cleaned
 
 _ADDRESS = re.compile(
     r"\b[A-Za-z][\w+.-]*://[^\s`]*|\bwww\.[^\s`]+|\b(?:data|file|javascript|mailto|xmpp):[^\s`]+|[^\s`]+@[^\s`]+\.[^\s`]+",
@@ -18,7 +19,6 @@ _ACTIVE = re.compile(r"[\\`*\[\]~$|]|(?<![^\W_])_|_(?![^\W_])")
 _BEGINS = re.compile(r"[#+=:-]")
 _BULLET = re.compile(r"^[-*•]\s+")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_INVISIBLE = frozenset(("Cc", "Cf", "Co", "Cs"))
 
 MOST_LINES = 200
 MOST_DEPTH = 4
@@ -26,14 +26,12 @@ MOST_DEPTH = 4
 
 def inline(text: object, most: int = 400) -> str:
     """Give text for the midst of a line, or for a cell of a table: one line, escaped."""
-    line = " ".join(_visible(str(text)).split())
-    return _escaped(line if len(line) <= most else f"{line[: most - 1]}…")
+    return _escaped(cleaned(str(text), most))
 
 
 def quoted(text: str, most: int = 8_000) -> str:
     """Give text as a quotation: its lines and simple lists are kept, the rest of it is escaped."""
-    shown = text if len(text) <= most else f"{text[: most - 1]}…"
-    lines = [" ".join(_visible(line).split()) for line in shown.splitlines()]
+    lines = [" ".join(line.split()) for line in cleaned(text, most, lines=True).splitlines()]
     if len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], "…"]
     return "\n".join(f"> {_line(line)}".rstrip() for line in lines) or "> "
@@ -41,8 +39,7 @@ def quoted(text: str, most: int = 8_000) -> str:
 
 def code(text: str, most: int = 300) -> str:
     """Give text as code within a line: shown word for word, and nothing else."""
-    line = " ".join(_visible(text).split())
-    line = line if len(line) <= most else f"{line[: most - 1]}…"
+    line = cleaned(text, most)
     fence = "`" * (max((len(run) for run in re.findall(r"`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
     return f"{fence}{pad}{line.replace('|', '¦')}{pad}{fence}"  # a bar would end a cell, in code too
@@ -89,7 +86,3 @@ def _escaped(text: str) -> str:
 
 def _plain(text: str) -> str:
     return _ACTIVE.sub(lambda found: f"\\{found[0]}", re.sub("[&<>]", lambda found: _ENTITIES[found[0]], text))
-
-
-def _visible(text: str) -> str:
-    return "".join(" " if unicodedata.category(char) in _INVISIBLE else char for char in text)

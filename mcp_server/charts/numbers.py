@@ -4,6 +4,7 @@ import math
 from decimal import Decimal
 
 from mcp_server.domain.candles import Floats
+from mcp_server.domain.text import significant
 
 _SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _PLAIN = (1e-9, 1e12)
@@ -59,7 +60,7 @@ def tick_text(value: float, step: float) -> str:
 
 def step_decimals(step: float) -> int:
     """Count the decimals of a round step."""
-    return _decimals(float(f"{step:.3g}"))
+    return _decimals(significant(step, 3))
 
 
 def _with_exponent(value: float, digits: int) -> str:

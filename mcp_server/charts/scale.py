@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from mcp_server.domain.candles import Floats
+from mcp_server.domain.text import significant
 
 LOG_FROM = 4.0
 """Prices whose highest is so many times the lowest are drawn on a logarithmic scale."""
@@ -78,7 +79,7 @@ def ticks(scale: Scale, most: int) -> list[float]:
     decade = 10.0 ** math.floor(math.log10(least))
     step = next(decade * nice for nice in (*_ROUND, 10) if decade * nice >= least * (1 - 1e-9))
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
-    return [float(f"{count * step:.12g}") for count in range(first, last + 1)]
+    return [significant(count * step, 12) for count in range(first, last + 1)]
 
 
 def step_of(values: Sequence[float]) -> float:

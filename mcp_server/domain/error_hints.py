@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mcp_server.domain.text import escaped
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Give ` Did you mean 'x'?`, or the list of what is known where nothing is near."""
@@ -66,19 +68,14 @@ def validation_lines(
 
 
 def _path(places: tuple[int | str, ...]) -> list[str]:
-    return [_cut(str(part)) for part in places] or [""]
+    return [escaped(str(part)) for part in places] or [""]
 
 
 def _short(value: Any) -> str:
     try:
-        return _cut(repr(value))
+        return escaped(repr(value))
     except ValueError:  # an integer of so many digits that Python refuses to write them
         return "a huge number"
-
-
-def _cut(text: str) -> str:
-    shown = text if text.isprintable() else ascii(text)
-    return shown if len(shown) <= 60 else shown[:57] + "…"
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from mcp_server.domain.text import cleaned
 from mcp_server.storage.strategies.folders import NOTHING
 
 WRITE_TOOL = "write_strategy"
@@ -49,8 +50,7 @@ class Building:
     def called(self, call_id: str, tool: str, arguments: Mapping[str, Any]) -> str:
         """Note a tool call; give it as one line for a person."""
         if tool != WRITE_TOOL:
-            shown = " ".join(", ".join(str(value) for value in arguments.values()).split())
-            return f"{tool}({shown if len(shown) <= _SHORT else shown[: _SHORT - 1] + '…'})"
+            return f"{tool}({cleaned(', '.join(str(value) for value in arguments.values()), _SHORT)})"
         self.checks[call_id] = arguments
         return f"{'check' if arguments.get('dry_run') is True else 'write'} {arguments.get('strategy_name', '')}"
 

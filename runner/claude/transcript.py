@@ -9,6 +9,7 @@ from typing import Any
 
 from mcp_server.domain.strategy.agents import plain_tool_name
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import cleaned
 from runner.claude.session import START_TOOL
 
 ANSWER_TOOL = "StructuredOutput"
@@ -174,8 +175,7 @@ class Transcript:
 
 
 def _shown(arguments: Mapping[str, Any]) -> str:
-    text = ", ".join(str(value) for value in arguments.values())
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return cleaned(", ".join(str(value) for value in arguments.values()), 60)
 
 
 def _text(content: Content) -> str:

@@ -1,7 +1,6 @@
 """Decides from a transcript how a claude run ended: what is not proven is never a signal."""
 
 import math
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -11,6 +10,7 @@ from mcp_server.domain.error_hints import validation_lines
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import cleaned
 from runner.claude.prompt import ClaudeAnswer
 from runner.claude.trace import tokens_used, trace_of, without
 from runner.claude.transcript import Ending, Transcript
@@ -163,5 +163,4 @@ def _believed(ending: Ending) -> Signal:
 
 def _short(text: str) -> str:
     """Keep what fits in a line of a report, without addresses."""
-    line = " ".join(re.sub(r"\b\w+://\S+", "[address]", text).split())
-    return line if len(line) <= 400 else f"{line[:399]}…"
+    return cleaned(text, 400, addresses=False)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from mcp_server.domain.outcome import Outcome
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import minute, number
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder, unwritable
@@ -133,14 +134,12 @@ def _open(console: Console, strategy: Strategy, days: int) -> None:
 
 
 def _tell(console: Console, as_of: datetime, outcome: Outcome) -> None:
-    line = show.plain(f"{show.minute(as_of)}  ", "dim")
+    line = show.plain(f"{minute(as_of)}  ", "dim")
     signal = outcome.signal
     if signal is None:
         console.print(Text.assemble(line, (str(outcome.status), "yellow"), "  ", show.plain(outcome.error)))
         return
-    line = Text.assemble(
-        line, (f"{signal.signal:<4}", show.COLOURS[signal.signal]), f"  {show.number(signal.price):>12}"
-    )
+    line = Text.assemble(line, (f"{signal.signal:<4}", show.COLOURS[signal.signal]), f"  {number(signal.price):>12}")
     console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))
 
 

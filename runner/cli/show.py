@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -17,10 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import cleaned, cost, minute, number, percent
 from mcp_server.storage.journal.runs import Entry
 
 if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended
+
+MOST_SHOWN = 20_000
+"""A text of more characters is cut; no reasoning is that long."""
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 
@@ -35,35 +36,7 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 def plain(text: str | None, style: str = "") -> Text:
     """Give text of a file or a model as itself: no markup, and nothing that steers a terminal."""
-    kept = [char for char in (text or "").replace("\t", " ") if char == "\n" or not _steers(char)]
-    return Text("".join(kept), style)
-
-
-def _steers(char: str) -> bool:
-    return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _TURNS
-
-
-_TURNS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
-"""What turns the direction of writing, and so could make one thing look like another."""
-
-
-def number(value: float | None) -> str:
-    """Write a price with all of its significant digits, and thousands apart."""
-    if value is None:
-        return "-"
-    return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-4 else f"{value:.8g}"
-
-
-def minute(moment: datetime) -> str:
-    """Write a moment to the minute; all times are UTC."""
-    return moment.strftime("%Y-%m-%d %H:%M")
-
-
-def cost(value: Decimal | None) -> str:
-    """Write a cost; an unknown one says so."""
-    if value is None:
-        return "cost unknown"
-    return "no cost" if value == 0 else f"${value:.4f}"
+    return Text(cleaned(text or "", MOST_SHOWN, lines=True), style)
 
 
 def executed(console: Console, strategy: Strategy, run: Ended) -> None:
@@ -129,23 +102,14 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
             outcome(entry),
             number(entry.price),
             percent(entry.confidence),
-            plain(_cut(" ".join((entry.said or "").removeprefix(f"{entry.signal} because ").split()), room)),
+            Text(cleaned((entry.said or "").removeprefix(f"{entry.signal} because "), room)),
         )
     console.print(table)
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def outcome(entry: Entry) -> Text:
     """Write how a run ended, in colour: its signal, or the outcome that it ended in without one."""
     return Text(entry.signal, COLOURS[entry.signal]) if entry.signal else Text(str(entry.status), "yellow")
-
-
-def percent(value: Decimal | None) -> str:
-    """Write a confidence, or nothing where none is stated."""
-    return "" if value is None else f"{float(value):g}"
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

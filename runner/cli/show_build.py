@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from runner.cli.show import cost, plain
+from mcp_server.domain.text import cost
+from runner.cli.show import plain
 
 
 def told(console: Console, kind: str, text: str) -> None:

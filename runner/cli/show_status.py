@@ -7,8 +7,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mcp_server.domain.text import cleaned, minute
 from mcp_server.storage.journal.slots import LastSlot, Spent
-from runner.cli.show import COLOURS, minute, plain
+from runner.cli.show import COLOURS, plain
 from runner.status import Overview, Row
 
 QUIET = {"skipped_gate", "success", "running"}
@@ -117,7 +118,7 @@ def _outcome(row: Row) -> Text:
 
 
 def _why(row: Row) -> str:
-    return " ".join((row.problem or (row.last.error if row.last else None) or "").split())
+    return cleaned(row.problem or (row.last.error if row.last else None) or "", 1_000)
 
 
 def _ago(length: timedelta) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from mcp_server.domain.text import cleaned
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.strategies.folders import ListedStrategy
 
@@ -133,7 +134,7 @@ def strategies(found: Sequence[ListedStrategy]) -> list[Diagnosis]:
 
 def _first_sentence(text: str | None) -> str:
     line = (text or "it cannot be read").strip().split("\n")[-1].removeprefix("- ")
-    return line if len(line) <= 200 else f"{line[:199]}…"
+    return cleaned(line, 200)
 
 
 def credentials(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mcp_server.domain.outcome import SignalName, Status
+from mcp_server.domain.text import cleaned, shortened
 from mcp_server.domain.timeframes import iso, to_ms
 
 if TYPE_CHECKING:
@@ -113,13 +112,7 @@ def server_trouble(problem: str, since: datetime) -> Event:
 
 def clean(text: str, most: int = MOST_CHARACTERS) -> str:
     """Give text of a model or an outside system as itself: nothing in it steers, links, or calls people by name."""
-    kept = "".join(" " if unicodedata.category(char) in _STEERING else char for char in text)
-    line = " ".join(re.sub(r"\b\w+://\S+", "[address]", kept).replace("@", "@\u200b").split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-_STEERING = frozenset(("Cc", "Cf", "Co", "Cs"))
-"""Control and invisible characters, those that turn the direction of writing, and halves of characters."""
+    return shortened(cleaned(text, most, addresses=False).replace("@", "@\u200b"), most)
 
 
 def _about(strategy: Strategy, executed: Ended) -> dict[str, str]:

@@ -19,7 +19,7 @@ from tests.runner.conftest import Command
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = "[/x] [bold]b[/] :warning: \x1b[2J\x9b1m\a\r\u202e \\"
-SHOWN = "[/x] [bold]b[/] :warning: [2J1m \\"
+SHOWN = "[/x] [bold]b[/] :warning: [2J1m  \\"
 
 
 def shown(outcome: Outcome, waiting: str | None = None, pair: str = HOSTILE) -> str:
@@ -58,7 +58,7 @@ def test_the_journals_words_are_shown_as_they_are(signal: str | None) -> None:
 
 def test_a_terminal_that_lacks_a_character_shows_a_question_mark() -> None:
     script = (
-        "import sys; from runner.cli import show; show.console().print(show.plain('a · \\u2026 \\ud800'))\n"
+        "import sys; from runner.cli import show; show.console().print(show.plain('a · \\u2026 \\u20ac'))\n"
         "show.console(stderr=True).print('€')"
     )
     done = subprocess.run(

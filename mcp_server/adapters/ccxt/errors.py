@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import aiohttp
 from ccxt.base import errors as theirs
 
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, NotSupported, Retryable, TraderError, UpstreamRejected
 
 _SAID_LIMIT = 100
@@ -68,7 +69,7 @@ def _ours(error: Exception, exchange_id: str) -> TraderError:
 def _said(text: str, exchange_id: str) -> str:
     """Cut the remote's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
     words = re.sub(r"<[^>]*>", " ", text).removeprefix(exchange_id)
-    words = " ".join(re.sub(r"^ ?(?:GET|POST)\b", "", words).split())
+    words = cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _SAID_LIMIT)
     if not words:
         return ""
-    return f" (it said {words if len(words) <= _SAID_LIMIT else words[: _SAID_LIMIT - 1] + '…'!r})"
+    return f" (it said {words!r})"

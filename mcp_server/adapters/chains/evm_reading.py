@@ -10,7 +10,7 @@ from typing import Any
 from mcp_server.adapters.chains.endpoint import LATEST_S, Failed
 from mcp_server.domain.chains.chain import BlockRef, Transfer
 from mcp_server.domain.chains.evm_address import ZERO
-from mcp_server.domain.chains.text import cleaned
+from mcp_server.domain.text import cleaned_name
 from mcp_server.errors import UpstreamRejected
 
 TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -199,11 +199,11 @@ def claimed_symbol(told: object) -> str:
     except ValueError:
         return ""
     if len(data) == 32:
-        return cleaned(data.rstrip(b"\0").decode("utf-8", "replace"), SYMBOL_LENGTH)
+        return cleaned_name(data.rstrip(b"\0").decode("utf-8", "replace"), SYMBOL_LENGTH)
     if len(data) < 64:
         return ""
     length = int.from_bytes(data[32:64])
-    return cleaned(data[64 : 64 + min(length, 4_096)].decode("utf-8", "replace"), SYMBOL_LENGTH)
+    return cleaned_name(data[64 : 64 + min(length, 4_096)].decode("utf-8", "replace"), SYMBOL_LENGTH)
 
 
 def _unreadable(what: str) -> Failed:

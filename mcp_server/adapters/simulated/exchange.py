@@ -9,6 +9,7 @@ import anyio.to_thread
 from mcp_server.adapters.simulated import book, path, perpetuals
 from mcp_server.adapters.simulated.path import GENESIS_MS, USD, SimulatedMarket, market_of
 from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Listing, Listings, OrderBook, Ticker
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
 
@@ -169,6 +170,6 @@ def _ticker(market: SimulatedMarket, now_ms: int) -> Ticker:
         last=last,
         bid=book.best(market, last, -1),
         ask=book.best(market, last, 1),
-        volume_24h_base=float(f"{day.volume.sum():.6g}"),
+        volume_24h_base=significant(day.volume.sum()),
         change_24h_pct=round((last / float(day.open[0]) - 1) * 100, 3),
     )

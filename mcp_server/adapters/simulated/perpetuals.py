@@ -19,6 +19,7 @@ from mcp_server.adapters.simulated.path import (
     price_at,
 )
 from mcp_server.domain.exchange import Derivatives, Funding
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import TIMEFRAMES
 
 FUNDING_MS = TIMEFRAMES["8h"]
@@ -47,8 +48,8 @@ def derivatives(market: SimulatedMarket, now_ms: int) -> Derivatives:
         next_funding_ms=coming * FUNDING_MS,
         mark_price=mark,
         index_price=index,
-        open_interest_base=_six_digits(held),
-        open_interest_quote=_six_digits(held * mark),
+        open_interest_base=significant(held),
+        open_interest_quote=significant(held * mark),
     )
 
 
@@ -75,7 +76,3 @@ def _rates(market: SimulatedMarket, first: int, count: int) -> Floats:
     trend /= HOURLY_VOLATILITY * np.sqrt(8 * _TREND_INTERVALS)
     luck = uniforms(mixed(market.seed + 79), first, count) - 0.5
     return np.asarray(np.round(1e-4 + 3e-4 * trend / (1 + np.abs(trend)) + 1e-4 * luck, 8), dtype=np.float64)
-
-
-def _six_digits(number: float) -> float:
-    return float(f"{number:.6g}")

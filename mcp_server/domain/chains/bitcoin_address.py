@@ -7,6 +7,7 @@ a wallet with them.
 import hashlib
 from collections.abc import Sequence
 
+from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -23,7 +24,7 @@ def bitcoin_address(text: str) -> str:
     Raises:
         BadInput: it is none of Bitcoin's main chain, or its checksum is wrong.
     """
-    shown = text if len(text) <= 100 else text[:99] + "…"
+    shown = shortened(text, 100)
     if not text.isascii() or not text.isalnum():
         raise BadInput(f"{shown!a} is no Bitcoin address: they begin with 1, 3 or bc1.")
     if text[:3].lower() == "bc1":

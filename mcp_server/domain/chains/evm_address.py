@@ -2,6 +2,7 @@
 
 import re
 
+from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 
 ZERO = "0x" + "0" * 40
@@ -43,7 +44,7 @@ def evm_address(text: str) -> str:
     Raises:
         BadInput: it is not 20 bytes in hexadecimal, or its checksum is wrong.
     """
-    shown = text if len(text) <= 60 else text[:59] + "…"
+    shown = shortened(text, 60)
     if _NAME.fullmatch(text):
         raise BadInput(f"{shown!a} is a name; names are not looked up. Give the address that it stands for: 0x…")
     if _BARE.fullmatch(text):

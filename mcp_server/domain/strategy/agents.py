@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp_server.domain.strategy.finding import Finding, error
+from mcp_server.domain.text import escaped
 
 
 def plain_tool_name(name: str) -> str:
@@ -25,8 +26,8 @@ def named_agents(agents: Any, findings: list[Finding]) -> dict[str, Any]:
     for key in agents:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", key):
             remedy = "Use 1 to 64 letters, digits, '_' and '-'."
-            findings.append(error(f"agents.json {_shown(key)}", "This is no name for a sub-agent.", remedy))
-    return {_shown(key): _with_plain_tools(value) for key, value in agents.items()}
+            findings.append(error(f"agents.json {escaped(key, 64)}", "This is no name for a sub-agent.", remedy))
+    return {escaped(key, 64): _with_plain_tools(value) for key, value in agents.items()}
 
 
 def _names_for_list(agents: list[Any], findings: list[Finding]) -> dict[str, Any]:
@@ -43,12 +44,6 @@ def _names_for_list(agents: list[Any], findings: list[Finding]) -> dict[str, Any
             findings.append(error(f"agents.json [{position}] name", f"{base!r} is there twice.", remedy))
         named[_unused(base, named)] = _with_plain_tools(rest)
     return named
-
-
-def _shown(key: str) -> str:
-    """Give a key as it can stand in a line; a name that is one stays as it is."""
-    text = key if key.isprintable() else ascii(key)
-    return text if len(text) <= 64 else f"{text[:63]}…"
 
 
 def _slug(text: str) -> str:

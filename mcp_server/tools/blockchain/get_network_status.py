@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from mcp_server.answers import Answer
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
 
@@ -64,9 +65,9 @@ async def get_network_status(
         live=True if state.observed_at_ms else None,
         observed_at=iso(state.observed_at_ms) if state.observed_at_ms else None,
         fee_unit="gwei per gas" if where.family == "evm" else "satoshi per virtual byte",
-        fees={name: _short(getattr(state.fees, name) / unit) for name in ("slow", "normal", "fast")},
-        transfer_fee=_short(cost),
-        transfer_fee_usd=_short(cost * price.price) if price else None,
+        fees={name: significant(getattr(state.fees, name) / unit) for name in ("slow", "normal", "fast")},
+        transfer_fee=significant(cost),
+        transfer_fee_usd=significant(cost * price.price) if price else None,
         note=" ".join(notes) or None,
         simulated=price.simulated or None if price else None,
         mempool=_mempool(state),
@@ -77,7 +78,7 @@ async def get_network_status(
 def _mempool(state: Network) -> dict[str, float] | None:
     if state.mempool_count is None or state.mempool_vbytes is None or state.mempool_fees is None:
         return None
-    fees_btc = _short(state.mempool_fees * BITCOIN_PER_SATOSHI)
+    fees_btc = significant(state.mempool_fees * BITCOIN_PER_SATOSHI)
     return {"transactions": state.mempool_count, "vbytes": state.mempool_vbytes, "fees_btc": fees_btc}
 
 
@@ -88,10 +89,6 @@ def _base_fees(state: Network) -> dict[str, Any]:
     change = (fees[-1] - fees[0]) / fees[0] * 100 if fees[0] else None
     trend = "flat" if change is None or abs(change) < 5 else "rising" if change > 0 else "falling"
     return {
-        "base_fee_gwei": _short(Decimal(fees[-1]) / GWEI),
+        "base_fee_gwei": significant(Decimal(fees[-1]) / GWEI),
         "base_fee_trend": trend,
     }
-
-
-def _short(value: Decimal) -> float:
-    return float(f"{value:.6g}")

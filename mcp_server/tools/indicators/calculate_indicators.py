@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from mcp_server.answers import ROWS, Table, caveats
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.together import together
@@ -113,7 +114,7 @@ def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> lis
 
 def _ten_digits(value: float) -> float | None:
     """Round to ten significant digits, more than an indicator is good for; NaN is undefined."""
-    return None if isnan(value) else float(f"{value:.10g}")
+    return None if isnan(value) else significant(value, 10)
 
 
 def _note(specs: Sequence[Spec], histories: Sequence[History]) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import HistoryAnswer, Table, about
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, timeframe_ms
 from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
 
@@ -150,7 +151,7 @@ def _row(searched: Search, judged: Judged, timeframe: str) -> Row:
     row: Row = [found.direction, found.kind]
     for position in (found.first, found.second):
         time, price, value = _pivot(searched, found, position)
-        row += [time, price, float(f"{value:.6g}")]
+        row += [time, price, significant(value)]
     row += [_closed_at(searched.candles, found.confirmed, timeframe), round(found.strength, 1)]
     row += [_percent(judged.confidence), judged.sample]
     row += [outcome.came_true, _closed_at(searched.candles, outcome.decided, timeframe)] if outcome else [None, None]

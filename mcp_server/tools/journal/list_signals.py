@@ -6,14 +6,15 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table, shortened
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal.runs import Entry
 from mcp_server.toolkit import Call, tool
 
-SHORT = 200
+SHORT, FULL = 200, 20_000
 
 COLUMNS = [
     "execution_id",
@@ -91,7 +92,7 @@ def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | No
         None if entry.confidence is None else float(entry.confidence),
         entry.price,
         None if entry.cost_usd is None else float(entry.cost_usd),
-        said if full else shortened(said, SHORT),
+        cleaned(said, FULL, lines=True) if full else cleaned(said, SHORT),
         *slots,
     ]
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table, shortened
+from mcp_server.answers import ROWS, Table
+from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
 from mcp_server.storage.queries.child import Question

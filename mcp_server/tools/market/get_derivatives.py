@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mcp_server.answers import ROWS, Table
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
@@ -73,7 +74,7 @@ async def get_derivatives(
         open_interest_contracts=now.open_interest_contracts if now else None,
         last_funding_rate=last.rate if last else None,
         last_funding_time=iso(last.time_ms) if last else None,
-        mean_funding_rate=float(f"{sum(f.rate for f in fundings) / len(fundings):.8g}") if fundings else None,
+        mean_funding_rate=significant(sum(f.rate for f in fundings) / len(fundings), 8) if fundings else None,
         note=" ".join(notes) or None,
         simulated=swap.simulated or None,
         columns=["funding_time", "funding_rate"],

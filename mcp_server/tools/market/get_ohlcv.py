@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, Field
 
 from mcp_server.answers import ROWS, HistoryAnswer, Table, about
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso
 from mcp_server.together import together
 from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
@@ -118,7 +119,7 @@ def rows_of(candles: Candles) -> list[Row]:
 
 def _four_digits(value: float) -> float | int:
     """Round to four significant digits; a whole number needs no decimal point."""
-    short = float(f"{value:.4g}")
+    short = significant(value, 4)
     return int(short) if short.is_integer() else short
 
 
@@ -141,10 +142,10 @@ def _summary(history: History) -> Summary | None:
         return_pct=_short(seen.return_pct),
         volatility_pct=_short(seen.volatility_pct),
         max_drawdown_pct=_short(seen.max_drawdown_pct),
-        volume=float(f"{seen.volume:.6g}"),
+        volume=significant(seen.volume),
         last_closes=history.candles.close[-LAST_CLOSES:].tolist(),
     )
 
 
 def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+    return None if value is None else significant(value)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from mcp_server.answers import ROWS, Table
+from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
@@ -61,9 +62,9 @@ async def get_order_book(
         age_s=max((to_ms(call.kit.clock()) - book.observed_at_ms) / 1000, 0),
         live=True,
         **_middle(book),
-        bid_size_total=float(f"{bids:.8g}"),
-        ask_size_total=float(f"{asks:.8g}"),
-        imbalance_ratio=float(f"{(bids - asks) / (bids + asks):.6g}") if bids + asks else None,
+        bid_size_total=significant(bids, 8),
+        ask_size_total=significant(asks, 8),
+        imbalance_ratio=significant((bids - asks) / (bids + asks)) if bids + asks else None,
         note=_note(book, depth),
         simulated=found.simulated or None,
         columns=["bid_price", "bid_size", "ask_price", "ask_size"],
@@ -76,7 +77,7 @@ def _middle(book: OrderBook) -> dict[str, float | None]:
         return {"mid": None, "spread_bps": None}
     bid, ask = book.bids[0][0], book.asks[0][0]
     mid = (bid + ask) / 2
-    return {"mid": float(f"{mid:.12g}"), "spread_bps": float(f"{(ask - bid) / mid * 10_000:.6g}")}
+    return {"mid": significant(mid, 12), "spread_bps": significant((ask - bid) / mid * 10_000)}
 
 
 def _note(book: OrderBook, depth: int) -> str | None:

@@ -2,7 +2,8 @@
 
 import anyio.to_thread
 
-from mcp_server.answers import Table, shortened
+from mcp_server.answers import Table
+from mcp_server.domain.text import cleaned
 from mcp_server.toolkit import Call, tool
 
 Row = tuple[str, str, str | None, str | None, str | None, str | None, str]
@@ -21,12 +22,12 @@ async def list_strategies(call: Call) -> Strategies:
     for found in await anyio.to_thread.run_sync(call.kit.strategies.all):
         origin = "example" if found.example else "home"
         if found.strategy is None:
-            rows.append((found.name, origin, None, None, None, None, shortened(f"broken: {found.problem}", 400)))
+            rows.append((found.name, origin, None, None, None, None, cleaned(f"broken: {found.problem}", 400)))
             continue
         config = found.strategy.config
         schedule, engine = found.strategy.schedule, found.strategy.engine
         rows.append(
-            (found.name, origin, engine, config.trading_pair, schedule, config.status, shortened(config.description))
+            (found.name, origin, engine, config.trading_pair, schedule, config.status, cleaned(config.description, 200))
         )
     columns = ["name", "origin", "engine", "trading_pair", "schedule", "status", "description"]
     return Strategies(columns=columns, rows=rows)

@@ -91,8 +91,8 @@ def test_events_are_one_where_their_keys_are() -> None:
 
 
 def test_what_a_model_wrote_neither_links_nor_calls_anyone_nor_steers() -> None:
-    text = "up\u202e\x1b[31m <b>now</b> @everyone\nsee https://evil.example/x?y and ftp://a" + "z" * 2000
-    assert clean(text, 80) == "up [31m <b>now</b> @\u200beveryone see [address] and [address]"
+    text = "up\u202e\x1b[31m <b>now</b> @everyone\nsee https://evil.example/x?y and ftp://a" + "z" * 1000
+    assert clean(text, 80) == "up[31m <b>now</b> @\u200beveryone see [address] and [address]"
     assert len(clean("z" * 2000)) == 600
 
 

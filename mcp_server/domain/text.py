@@ -1,0 +1,107 @@
+"""Text for people and models: what strangers wrote, made harmless and short; numbers, moments and costs, written out.
+
+Names of tokens and markets, headlines, reasonings of models, errors of other programs, descriptions of strategies:
+all of it may steer a terminal, hide words or pretend to be something else. It is cleaned here, by one rule.
+"""
+
+import re
+import unicodedata
+from datetime import datetime
+from decimal import Decimal
+
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
+"""Letters and marks that show nothing."""
+
+_SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
+"""Marks that choose another form of the character before them, and so can carry a hidden text."""
+
+_MOST_MARKS = 2
+"""So many accents may stand on one letter."""
+
+_READ_AHEAD = 16
+"""So many times the limit is looked at: text that hides more than that is cut."""
+
+_ADDRESS = re.compile(r"\b\w+://\S+")
+
+
+def cleaned(text: str, limit: int, *, lines: bool = False, addresses: bool = True) -> str:
+    """Return the part of a text that can be seen: no control, bidirectional, zero-width or blank characters.
+
+    Args:
+        text: what somebody wrote.
+        limit: the most characters to return; a text that is longer ends in `…`.
+        lines: keep line breaks and spaces; without it the text becomes one line with single spaces.
+        addresses: keep URLs; without it each becomes `[address]`.
+    """
+    looked_at = text[: limit * _READ_AHEAD]
+    kept = looked_at if looked_at.isascii() and looked_at.isprintable() else _visible(looked_at)
+    if not lines:
+        kept = " ".join(kept.split())
+    if not addresses:
+        kept = _ADDRESS.sub("[address]", kept)
+    return shortened(kept if len(text) == len(looked_at) else f"{kept}…", limit)
+
+
+def cleaned_name(text: str, limit: int) -> str:
+    """Clean the name or symbol of a token or market; look-alike forms of a character become that character (NFKC)."""
+    return cleaned(unicodedata.normalize("NFKC", text[: limit * _READ_AHEAD]), limit)
+
+
+def escaped(text: str, limit: int = 60) -> str:
+    """Return a key or an argument for an error: as it is if all of it can be seen, else quoted and with escapes.
+
+    Unlike `cleaned` it shows what is hidden, because that may be just what is wrong.
+    """
+    return shortened(text if text.isprintable() and text == _visible(text) else ascii(text), limit)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut a text to at most `limit` characters; a text that was cut ends in `…`."""
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def significant(value: float | Decimal, digits: int = 6) -> float:
+    """Round to significant digits: a price may be 0.0000081, so decimals would lose it."""
+    return float(f"{value:.{digits}g}")
+
+
+def number(value: float | None) -> str:
+    """Write a price with all of its significant digits, and thousands apart."""
+    if value is None:
+        return "-"
+    return f"{value:,.10f}".rstrip("0").rstrip(".") if abs(value) >= 1e-4 else f"{value:.8g}"
+
+
+def minute(moment: datetime) -> str:
+    """Write a moment to the minute; all times are UTC."""
+    return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def cost(value: Decimal | None) -> str:
+    """Write a cost in US dollars; an unknown one is not zero."""
+    if value is None:
+        return "cost unknown"
+    return "no cost" if value == 0 else f"${value:.4f}"
+
+
+def percent(value: Decimal | None) -> str:
+    """Write a confidence, or nothing where none is stated."""
+    return "" if value is None else f"{float(value):g}"
+
+
+def _visible(text: str) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in text.replace("\r\n", "\n"):
+        if character == "\n" or character.isspace():
+            kept.append(character if character == "\n" else " ")
+            marks = 0
+        elif character.isprintable() and not _is_blank(character):
+            marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+            if marks <= _MOST_MARKS:
+                kept.append(character)
+    return "".join(kept)
+
+
+def _is_blank(character: str) -> bool:
+    return character in _BLANK or any(ord(character) in selectors for selectors in _SELECTORS)

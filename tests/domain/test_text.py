@@ -1,0 +1,99 @@
+"""What strangers wrote comes out short and reads as it is; numbers keep the digits that matter."""
+
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcp_server.domain.text import (
+    cleaned,
+    cleaned_name,
+    cost,
+    escaped,
+    minute,
+    number,
+    percent,
+    shortened,
+    significant,
+)
+
+WICKED = "U\u202eS\u200bD\u2066C\x00\x1b[31m\ufeff\u00ad\u3164\u115f\U000e0041 coin\u2069"
+
+
+@pytest.mark.parametrize("clean", [cleaned, cleaned_name])
+def test_control_bidirectional_and_invisible_characters_are_gone(clean: object) -> None:
+    assert clean(WICKED, 30) == "USDC[31m coin"  # type: ignore[operator]
+
+
+def test_marks_that_choose_a_form_and_could_carry_a_hidden_text_are_gone() -> None:
+    hidden = "".join(chr(0xE0100 + byte) for byte in b"BUY NOW")
+    assert cleaned(f"US{hidden}D\u180b\u180c\u180d\u180e\u180fC\ufe00\ufe0f", 400) == "USDC"
+
+
+def test_accents_do_not_pile_up() -> None:
+    assert len(cleaned("a" + "\u0301" * 500, 400)) <= 3
+    assert len(cleaned_name("a" + "\u0301" * 500, 400)) <= 3
+    assert len(cleaned("a" + "\u0301\u0301\u200b" * 500, 400)) <= 3
+
+
+def test_look_alike_forms_in_a_name_become_what_they_look_like_and_a_text_keeps_its_own() -> None:
+    assert cleaned_name("\uff35\uff33\uff24\uff34", 16) == "USDT"
+    assert cleaned("10\u00b2 \u00bd \u2026", 16) == "10\u00b2 \u00bd \u2026"
+
+
+def test_lines_are_folded_or_kept() -> None:
+    text = " first\tline \r\n\n  second\u2028third\x0bfourth\u00a0end"
+    assert cleaned(text, 100) == "first line second third fourth end"
+    assert cleaned(text, 100, lines=True) == " first line \n\n  second third fourth end"
+
+
+def test_an_address_is_left_out_where_asked_also_one_that_hides() -> None:
+    text = "see https://evil.example/x?y and f\u200btp://a"
+    assert cleaned(text, 100, addresses=False) == "see [address] and [address]"
+    assert "evil.example" in cleaned(text, 100)
+
+
+def test_a_text_that_is_cut_says_so() -> None:
+    assert cleaned("abcdef", 6) == "abcdef"
+    assert cleaned("abcdefg", 6) == "abcde\u2026"
+    assert cleaned("ab" + "\u200b" * 10_000 + "c", 6) == "ab\u2026"
+    assert shortened("abcd efg", 6) == "abcd\u2026"
+
+
+@given(st.text(max_size=300), st.integers(1, 40), st.booleans())
+def test_it_is_never_longer_than_allowed_and_all_of_it_can_be_seen(text: str, limit: int, lines: bool) -> None:
+    for shown in (cleaned(text, limit, lines=lines), cleaned_name(text, limit)):
+        assert len(shown) <= limit
+        assert all(unicodedata.category(character)[0] != "C" for character in shown.replace("\n", ""))
+    assert "\n" not in cleaned(text, limit)
+    assert cleaned(text, limit) == cleaned(text, limit).strip()
+
+
+@given(st.text(max_size=80))
+def test_to_clean_twice_changes_nothing_more(text: str) -> None:
+    once = cleaned(text, 100)
+    assert cleaned(once, 100) == once
+
+
+@pytest.mark.parametrize("hidden", ["na\u200bme", "na\nme", "na\u3164me", "na\x1bme"])
+def test_an_error_shows_what_a_key_hides(hidden: str) -> None:
+    assert escaped(hidden) == ascii(hidden)
+    assert escaped("n\u00e4me") == "n\u00e4me"
+    assert len(escaped("x" * 100)) == 60
+
+
+def test_significant_digits_are_kept_however_small_a_price_is() -> None:
+    assert significant(0.0000081234567) == 0.00000812346
+    assert significant(Decimal("123456789"), 3) == 123_000_000.0
+    assert number(0.0000081) == "8.1e-06"
+    assert number(91626.33) == "91,626.33"
+    assert number(None) == "-"
+
+
+def test_moments_costs_and_confidences() -> None:
+    assert minute(datetime(2026, 1, 31, 12, 5, 59, tzinfo=UTC)) == "2026-01-31 12:05"
+    assert [cost(None), cost(Decimal(0)), cost(Decimal("0.12345"))] == ["cost unknown", "no cost", "$0.1234"]
+    assert [percent(None), percent(Decimal("62.50"))] == ["", "62.5"]
