@@ -90,7 +90,7 @@ def run(
         raise BadInput(f"Strategy {name!r} has no sub-agents (agents.json), so --engine claude cannot run it.")
     quiet = as_json or not sys.stderr.isatty()
     told = show.console(stderr=True, quiet=quiet)
-    runner = Runner(parts.settings, parts.journal, parts.book, lambda line: told.print(show.plain(line, "dim")))
+    runner = Runner(parts.settings, parts.journal, parts.database, lambda line: told.print(show.plain(line, "dim")))
     request = Request(strategy, chosen, "manual", as_of)
     try:
         executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))

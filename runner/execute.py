@@ -17,8 +17,9 @@ from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
+from mcp_server.storage.database import Database
+from mcp_server.storage.journal.budget import Admission, SpendingLimits, admit
 from mcp_server.storage.journal.runs import Journal, Run
-from mcp_server.storage.journal.slots import Admission, SlotStore, SpendingLimits
 from runner.clock import Clock, SystemClock
 from runner.settings import Settings
 from runner.tool_server.client import Address, Tools, connected
@@ -77,7 +78,7 @@ class Runner:
     Args:
         settings: what the operator decided.
         journal: where each run has its row.
-        book: knows what was spent.
+        database: has what was spent.
         progress: is told what a run does.
         clock: the only one that runs go by.
         connect: connects to the tool server; the scheduler's runs share one connection.
@@ -85,7 +86,7 @@ class Runner:
 
     settings: Settings
     journal: Journal
-    book: SlotStore
+    database: Database
     progress: Progress = lambda _: None
     clock: Clock = field(default_factory=SystemClock)
     connect: Connecting | None = None
@@ -193,7 +194,7 @@ class Runner:
         """Reserve what a run may cost; give None, or the outcome of one that no budget has room for."""
         budget = what.strategy.config.budget
         limits = SpendingLimits(usd_per_run(what.strategy), budget.usd_per_day, self.settings.budget_usd_per_day)
-        ask = partial(self.book.admit, what.execution_id, what.strategy.name, limits)
+        ask = partial(admit, self.database, what.execution_id, what.strategy.name, limits)
         said, waiting = Admission("wait"), False
         for _ in range(ADMISSION_S):
             said = await anyio.to_thread.run_sync(ask, self.clock.now())

@@ -9,7 +9,8 @@ from typing import Any
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
-from mcp_server.storage.journal.slots import LastSlot, Spent
+from mcp_server.storage.journal.budget import Spent, spent
+from mcp_server.storage.journal.slot_history import LastSlot, last_slots
 from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.cli.context import Context
 
@@ -60,9 +61,9 @@ def look(parts: Context, now: datetime) -> Overview:
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if parts.database.path.exists():
         try:
-            last = parts.book.last_slots()
-            today = parts.book.spent(day, day + timedelta(days=1))
-            month = parts.book.spent(day.replace(day=1), day + timedelta(days=1))
+            last = last_slots(parts.database)
+            today = spent(parts.database, day, day + timedelta(days=1))
+            month = spent(parts.database, day.replace(day=1), day + timedelta(days=1))
         except TraderError as error:
             unknown, today, month = str(error), None, None
     rows = [_row(found, last, now) for found in parts.strategies.all() if not found.example]

@@ -115,7 +115,7 @@ class Up:
 
     def _slot_run(self, serving: Serving, connection: Connection, rooms: Concurrency, outage: Outage) -> SlotRun:
         parts = self.parts
-        runner = Runner(parts.settings, parts.journal, parts.book, clock=self.clock, connect=connection.tools)
+        runner = Runner(parts.settings, parts.journal, parts.database, clock=self.clock, connect=connection.tools)
         return SlotRun(runner, self.clock, serving, rooms.agent, outage)
 
     def _aftermath(self, notices: Notices, serving: Serving, metrics: Metrics) -> AfterRun:
@@ -127,4 +127,4 @@ class Up:
                 await report(self.parts.home, strategy, ended, exchange, serving)
 
         default = self.parts.settings.exchange
-        return AfterRun(self.parts.book, self.parts.strategies, notices.tell, write, default, metrics.count)
+        return AfterRun(self.parts.database, self.parts.strategies, notices.tell, write, default, metrics.count)

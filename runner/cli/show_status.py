@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_server.domain.text import cleaned, minute
-from mcp_server.storage.journal.slots import LastSlot, Spent
+from mcp_server.storage.journal.budget import Spent
+from mcp_server.storage.journal.slot_history import LastSlot
 from runner.cli.show import COLOURS, plain
 from runner.status import Overview, Row
 

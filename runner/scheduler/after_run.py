@@ -12,7 +12,8 @@ from mcp_server.domain.outcome import BudgetReached, Ended, SignalName, Status
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from mcp_server.storage.journal.slots import SlotStore
+from mcp_server.storage.database import Database
+from mcp_server.storage.journal.slot_history import failures, last_signals
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.notify.events import (
     Event,
@@ -63,7 +64,7 @@ def _tell_nobody(_: Event) -> None:
 class AfterRun:
     """Follows runs. `tell` is given events, `report` the runs that gave a signal."""
 
-    book: SlotStore
+    database: Database
     folders: StrategyFolders
     tell: Tell = _tell_nobody
     report: Report = _no_report
@@ -108,7 +109,7 @@ class AfterRun:
         """Give what a strategy said before: from the journal when first asked, from then on as it was said here."""
         if self._signals is None:
             try:
-                self._signals = await anyio.to_thread.run_sync(self.book.last_signals, execution_id)
+                self._signals = await anyio.to_thread.run_sync(last_signals, self.database, execution_id)
             except TraderError as error:
                 logger.warning("what was said before is not known: %s", error)
                 return None
@@ -119,7 +120,7 @@ class AfterRun:
             self.tell(event)
         name, most = strategy.name, strategy.config.max_failures
         try:
-            failed = await anyio.to_thread.run_sync(self.book.failures, name, most)
+            failed = await anyio.to_thread.run_sync(failures, self.database, name, most)
             if failed < most:
                 return
             _, was = await anyio.to_thread.run_sync(self.folders.set_status, name, "paused")

@@ -20,8 +20,9 @@ from mcp_server.domain.schedule.plan import grace_of
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import Claimed, SlotStore
+from mcp_server.storage.journal.slots import SlotStore
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT
 from runner.scheduler.after_run import STOPPED, AfterRun
@@ -124,7 +125,7 @@ class Scheduler:
                     watching.start_soon(self._claim_for_ever, runs)
                     watching.start_soon(self._beat_for_ever)
                     await stop.wait()
-                    self.book.hurry()
+                    self.book.database.hurry()
                     watching.cancel_scope.cancel()
                 await self._end(runs)
             forget = not self._unkept

@@ -17,7 +17,9 @@ from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, Claimed, SlotStore, StoredSchedule
+from mcp_server.storage.journal.rows import Claimed
+from mcp_server.storage.journal.slot_rows import StoredSchedule
+from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.scheduler.strategy_watch import FolderState
 
@@ -66,7 +68,7 @@ class Schedules:
             Retryable, Misconfigured: as `Database.read`.
         """
         if self._standings is None:
-            self._standings = await anyio.to_thread.run_sync(self._book.standings)
+            self._standings = await anyio.to_thread.run_sync(self._book.stored_schedules)
         return await anyio.to_thread.run_sync(self._kept, [*self._standings])
 
     def _kept(self, names: Sequence[str]) -> dict[str, Strategy]:
@@ -87,21 +89,21 @@ class Schedules:
             Retryable, Misconfigured: as `Database.write`; nothing was taken over, or not all: it may be given again.
         """
         if self._standings is None:
-            self._standings = await anyio.to_thread.run_sync(self._book.standings)
+            self._standings = await anyio.to_thread.run_sync(self._book.stored_schedules)
         if not self.started and any(each.accounted_until - now > ASTRAY for each in self._standings.values()):
             await anyio.to_thread.run_sync(self._book.take_back, now)
-            self._standings = await anyio.to_thread.run_sync(self._book.standings)
+            self._standings = await anyio.to_thread.run_sync(self._book.stored_schedules)
         changes = await anyio.to_thread.run_sync(self._changes, [*changed], now)
         for first in range(0, len(changes), AT_ONCE):
             part = changes[first : first + AT_ONCE]
-            news = [change for change in part if change.standing != self._standings.get(change.name) or change.passed]
+            news = [change for change in part if change.schedule != self._standings.get(change.name) or change.passed]
             if news:
                 await anyio.to_thread.run_sync(self._book.change, news, now)
             for change in part:
-                if change.standing is None:
+                if change.schedule is None:
                     self._standings.pop(change.name, None)
                 else:
-                    self._standings[change.name] = change.standing
+                    self._standings[change.name] = change.schedule
                 self._place(change)
         self.started = True
 
@@ -158,13 +160,13 @@ class Schedules:
 
     def _place(self, change: Change) -> None:
         self.failed.pop(change.name, None)
-        if change.strategy is None or change.standing is None or change.standing.config is None:
+        if change.strategy is None or change.schedule is None or change.schedule.config is None:
             self.slated.pop(change.name, None)
             self._to_keep.pop(change.name, None)
             return
         self._to_keep[change.name] = change.strategy
         try:
-            self.slated[change.name] = Schedule(change.strategy, change.standing.accounted_until)
+            self.slated[change.name] = Schedule(change.strategy, change.schedule.accounted_until)
         except Exception as error:
             self._fail(change.name, error)
 

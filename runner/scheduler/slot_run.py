@@ -11,7 +11,7 @@ from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
-from mcp_server.storage.journal.slots import Claimed
+from mcp_server.storage.journal.rows import Claimed
 from runner.clock import Clock
 from runner.execute import NOTHING_SPENT, PREPARE_S, Decision, Runner, Serving
 from runner.scheduler.outage import Outage

@@ -26,7 +26,6 @@ from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Request, Runner
 from runner.settings import Settings
@@ -139,8 +138,7 @@ class Runs:
         settings = Settings(home=self.home, server_url=self.server.url)
         strategy = StrategyFolders(Home(self.home), examples_folder()).read(STRATEGY)
         request = Request(strategy, "rules", "manual", moment)
-        book = SlotStore(database(self.home), Home(self.home))
-        return await Runner(settings, self.journal, book).run(request, lambda: tool_server(settings))
+        return await Runner(settings, self.journal, database(self.home)).run(request, lambda: tool_server(settings))
 
 
 def rsi_seen(data: Any) -> float:

@@ -20,7 +20,6 @@ from mcp_server.domain.timeframes import to_ms
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Request, Runner
 from runner.settings import Settings
@@ -244,8 +243,7 @@ async def test_while_a_shell_holds_the_file_each_says_so_and_nothing_is_lost(tra
             told.append(str(refused.value))
             yield Address(server.url, None)
 
-        book = SlotStore(Database(Home(home).database), Home(home))
-        executed = await Runner(Settings(home=home), journal, book).run(
+        executed = await Runner(Settings(home=home), journal, Database(Home(home).database)).run(
             Request(folders.read("mine"), "rules"), taken_by_a_shell
         )
         with anyio.fail_after(15):  # its write gives up by itself

@@ -20,7 +20,6 @@ from mcp_server.errors import Misconfigured
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Request, Runner
 from runner.report import chart, report, write_report
@@ -52,8 +51,9 @@ async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Ended, Path]
         async def address() -> AsyncIterator[Address]:
             yield where
 
-        book = SlotStore(Database(at.database), at)
-        done = await Runner(known, journal, book).run(Request(what, what.engine, "manual", AS_OF), address)
+        done = await Runner(known, journal, Database(at.database)).run(
+            Request(what, what.engine, "manual", AS_OF), address
+        )
         return done, await report(at, what, done, "simulated", address)
 
 

@@ -198,7 +198,7 @@ class Lives:
 
     def _accounted(self, configs: Mapping[str, Config], until: datetime) -> bool:
         home = Home(self.home)
-        known = SlotStore(Database(home.database), home).standings()
+        known = SlotStore(Database(home.database), home).stored_schedules()
         return known.keys() >= configs.keys() and all(
             overdue(each, known[name].accounted_until, until) is None for name, each in configs.items()
         )

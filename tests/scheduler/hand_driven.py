@@ -90,7 +90,7 @@ def _scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
         slate=Schedules(book, machine.folders),
         run=cast(SlotRun, engine),
         rooms=Concurrency("simulated", 1),
-        aftermath=AfterRun(book, machine.folders),
+        aftermath=AfterRun(machine.database, machine.folders),
         heartbeat=Heartbeat(machine.home.heartbeat),
         grace_s=0.0,
     )

@@ -15,7 +15,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import Change, Claim, SlotStore, StoredSchedule
+from mcp_server.storage.journal.slot_rows import StoredSchedule
+from mcp_server.storage.journal.slots import Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 HELD = Outcome(Status.SUCCESS, Signal("HOLD", None, "still"), tokens_used=0, cost_usd=Decimal(0))

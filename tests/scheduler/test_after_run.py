@@ -54,7 +54,7 @@ class Followed:
             assert ended.outcome.signal is not None
             self.reported.append(ended.outcome.signal.signal)
 
-        self.aftermath = AfterRun(self.machine.book, self.machine.folders, self.told.append, report)
+        self.aftermath = AfterRun(self.machine.database, self.machine.folders, self.told.append, report)
 
     async def run(self, outcome: Outcome) -> None:
         self.hour += 1

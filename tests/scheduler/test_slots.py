@@ -13,7 +13,9 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import migrations
-from mcp_server.storage.journal.slots import OVERLAP, LastSlot, Spent
+from mcp_server.storage.journal.budget import Spent, spent
+from mcp_server.storage.journal.slot_history import LastSlot, failures, last_signals, last_slots
+from mcp_server.storage.journal.slots import OVERLAP
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
 from tests.storage.test_database import held_by_a_shell
 
@@ -152,7 +154,7 @@ def test_of_what_a_clock_days_ahead_has_written_only_what_is_still_to_come_and_d
         ("missed", "20:00"),
         ("running", "08T12:00"),
     ]
-    assert one.book.standings()["s"].accounted_until == at("20:30")
+    assert one.book.stored_schedules()["s"].accounted_until == at("20:30")
     assert one.book.take_back(at("20:30")) == {}
 
 
@@ -185,7 +187,7 @@ def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_i
     assert [file.name for file in third.home.running.iterdir()] == [alive.key.partition(".")[0]]
     third.journal.finish(killed, HELD, at("12:01"))
     assert third.slots() == [("error", "12:00", "12:00", 1)], "an end is for good"
-    assert third.book.failures("s", 5) == 0, "what a kill ends is no failure of its strategy"
+    assert failures(third.database, "s", 5) == 0, "what a kill ends is no failure of its strategy"
 
 
 CLAIMS_AND_WAITS = """
@@ -255,33 +257,33 @@ def test_while_another_holds_the_database_nothing_is_claimed(home: Path) -> None
 
 def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_its_own(one: Machine) -> None:
     one.adopt(WHAT, at("08:00"))
-    assert one.book.failures("s", 5) == 0
+    assert failures(one.database, "s", 5) == 0
     run_slot(one, "09:00", "08:00", FAILED)
     run_slot(one, "10:00", "09:00", HELD)
     run_slot(one, "11:00", "10:00", FAILED)
     run_slot(one, "12:00", "11:00", Outcome(Status.ERROR, error="an outage", not_its_own=True))
     one.book.claim([claim(WHAT, "12:00", None, missed("13:00"))], at("13:30"))
     run_slot(one, "14:00", "13:00", Outcome(Status.TIMEOUT, error="too slow"))
-    assert (one.book.failures("s", 5), one.book.failures("s", 1), one.book.failures("t", 5)) == (2, 1, 0)
+    assert (failures(one.database, "s", 5), failures(one.database, "s", 1), failures(one.database, "t", 5)) == (2, 1, 0)
     one.adopt(WHAT, at("14:30"))
-    assert one.book.failures("s", 5) == 0, "resumed: it begins anew"
+    assert failures(one.database, "s", 5) == 0, "resumed: it begins anew"
     run_slot(one, "15:00", "14:30", FAILED)
-    assert one.book.failures("s", 5) == 1
+    assert failures(one.database, "s", 5) == 1
     run_slot(one, "16:00", "15:00", Outcome(Status.ABSTAINED, error="no candle"))
-    assert one.book.failures("s", 5) == 0, "to abstain is no failure"
+    assert failures(one.database, "s", 5) == 0, "to abstain is no failure"
 
 
 def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: Machine) -> None:
-    assert one.book.last_slots() == {}
+    assert last_slots(one.database) == {}
     run_slot(one, "12:00", "11:00")
     one.book.claim([claim(hourly("t"), "01:00", None, missed("02:00", "12:00", slots=11))], at("12:30"))
-    assert one.book.last_slots() == {
+    assert last_slots(one.database) == {
         "s": LastSlot(at("12:00"), 1, "success", "HOLD", None),
         "t": LastSlot(at("12:00"), 11, "missed", None, "Nothing ran."),
     }
     run_slot(one, "13:00", "12:00", FAILED)
-    assert one.book.last_slots()["s"] == LastSlot(at("13:00"), 1, "error", None, "it broke")
-    assert one.book.last_signals(1_000) == {"s": "HOLD"}
+    assert last_slots(one.database)["s"] == LastSlot(at("13:00"), 1, "error", None, "it broke")
+    assert last_signals(one.database, 1_000) == {"s": "HOLD"}
 
 
 def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
@@ -310,12 +312,12 @@ def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
 
     machine = Machine(home)
     machine.book.open()
-    assert machine.book.standings() == {}
-    assert machine.book.last_slots() == {}
+    assert machine.book.stored_schedules() == {}
+    assert last_slots(machine.database) == {}
     day = at("00:00")
-    spent = machine.book.spent(day, day + timedelta(days=1))
-    assert spent == Spent(Decimal("0.7"), Decimal(0)), "what is unknown counts as half a dollar, the default of a run"
-    assert machine.book.spent(day - timedelta(days=1), day) == Spent(Decimal(0), Decimal(0))
+    today = spent(machine.database, day, day + timedelta(days=1))
+    assert today == Spent(Decimal("0.7"), Decimal(0)), "what is unknown counts as half a dollar, the default of a run"
+    assert spent(machine.database, day - timedelta(days=1), day) == Spent(Decimal(0), Decimal(0))
     run_slot(machine, "12:00", "11:00")
     assert machine.slots() == [("success", "12:00", "12:00", 1)]
     assert machine.ask("SELECT count(*) FROM executions") == [(5,)]

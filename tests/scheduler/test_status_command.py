@@ -13,7 +13,8 @@ from rich.console import Console
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.slots import LastSlot, Spent
+from mcp_server.storage.journal.budget import Spent
+from mcp_server.storage.journal.slot_history import LastSlot
 from runner.cli.show_status import rendered
 from runner.status import Overview, Row
 from tests.rigs.running_up import write_strategy

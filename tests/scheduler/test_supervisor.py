@@ -19,7 +19,6 @@ from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotStore
 from runner.execute import Decision, Runner
 from runner.settings import Settings
 from runner.tool_server.client import Address
@@ -141,7 +140,7 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
     connection = Connection(serving, told=True)
     at = Home(home)
     database = Database(at.database)
-    runner = Runner(Settings(home=home), Journal(database, at), SlotStore(database, at), connect=connection.tools)
+    runner = Runner(Settings(home=home), Journal(database, at), database, connect=connection.tools)
     impatient = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "timeout_s": 1, "rules": RULES}, {})
     with anyio.fail_after(LIMIT_S):
         async with anyio.create_task_group() as tasks:

@@ -29,7 +29,7 @@ class StoredSchedule:
     version: str
 
 
-def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedule]:
+def stored_schedules(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedule]:
     """Give what is known of every strategy that was ever scheduled, by name."""
     rows = connection.execute(
         "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
@@ -41,20 +41,20 @@ def standings(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedu
     }
 
 
-def set_standing(connection: "duckdb.DuckDBPyConnection", strategy_id: int, standing: StoredSchedule) -> None:
+def store_schedule(connection: "duckdb.DuckDBPyConnection", strategy_id: int, schedule: StoredSchedule) -> None:
     """Note what the scheduler knows of a strategy."""
     connection.execute(
         "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ? WHERE id = ?",
         [
-            None if standing.config is None else json.dumps(standing.config),
-            naive(standing.since),
-            naive(standing.accounted_until),
+            None if schedule.config is None else json.dumps(schedule.config),
+            naive(schedule.since),
+            naive(schedule.accounted_until),
             strategy_id,
         ],
     )
 
 
-def forget_standing(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
+def forget_schedule(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
     """Note that a strategy whose folder is gone is not scheduled any more."""
     connection.execute("UPDATE strategies SET scheduled_config = NULL, status = 'stopped' WHERE name = ?", [name])
 
@@ -174,85 +174,6 @@ def known_strategies(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple
     """Give the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
     rows = connection.execute("SELECT name, id, version, accounted_until FROM strategies").fetchall()
     return {name: (each, version, until and _aware(until)) for name, each, version, until in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """US dollars of one day: `ended` by runs that are over, `reserved` by those that go on; unknown counts in full."""
-
-    ended: Decimal
-    reserved: Decimal
-
-
-def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None) -> Spent:
-    """Add up what was spent in [since, until), by one strategy or by all: as recorded, or a run's limit if unknown."""
-    row = connection.execute(
-        "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
-        "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
-        "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
-        # The first condition is there for speed alone: by it, all other days need not be read.
-        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
-        "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
-        "AND ($3 IS NULL OR s.name = $3)",
-        [naive(since), naive(until), name],
-    ).fetchone()
-    assert row is not None  # noqa: S101 (an aggregate always gives a row)
-    return Spent(*row)
-
-
-def reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal, now: datetime) -> None:
-    """Note the most that a run may cost; from here on it counts as spent, on the day of this moment."""
-    connection.execute(
-        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]
-    )
-
-
-def failures(connection: "duckdb.DuckDBPyConnection", name: str, most: int) -> int:
-    """Count how often a strategy has failed in a row since it was last made active, up to `most`.
-
-    Slots that did not run, and failures that are not its own, neither count nor end the row.
-    """
-    rows = connection.execute(
-        "SELECT e.own_failure FROM executions e JOIN strategies s ON s.id = e.strategy_id "
-        "WHERE s.name = ? AND e.\"trigger\" = 'schedule' AND e.scheduled_at > s.scheduled_since "
-        "AND e.own_failure IS NOT NULL ORDER BY e.id DESC LIMIT ?",
-        [name, most],
-    ).fetchall()
-    return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
-
-
-def last_signals(connection: "duckdb.DuckDBPyConnection", before: int) -> dict[str, str]:
-    """Give the last signal that each strategy's slots have given before an execution, by name."""
-    rows = connection.execute(
-        "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
-        "JOIN executions e ON e.id = r.execution_id JOIN strategies s ON s.id = e.strategy_id "
-        "WHERE e.\"trigger\" = 'schedule' AND e.id < ? GROUP BY s.name",
-        [before],
-    ).fetchall()
-    return dict(rows)
-
-
-@dataclass(frozen=True, slots=True)
-class LastSlot:
-    """How the latest slots of a strategy ended. `slot` (aware) is the last of `slots`."""
-
-    slot: datetime
-    slots: int
-    status: str
-    signal: str | None
-    error: str | None
-
-
-def last_slots(connection: "duckdb.DuckDBPyConnection") -> dict[str, LastSlot]:
-    """Give the latest row of each strategy's slots, by name."""
-    rows = connection.execute(
-        "SELECT s.name, e.scheduled_until, e.slots, e.status, r.signal, e.error_message FROM ("
-        "SELECT arg_max(id, scheduled_until) AS id FROM executions WHERE \"trigger\" = 'schedule' "
-        "GROUP BY strategy_id) latest "
-        "JOIN executions e ON e.id = latest.id JOIN strategies s ON s.id = e.strategy_id "
-        "LEFT JOIN analysis_results r ON r.execution_id = e.id"
-    ).fetchall()
-    return {name: LastSlot(_aware(slot), *rest) for name, slot, *rest in rows}
 
 
 def _aware(moment: datetime) -> datetime:

@@ -7,40 +7,25 @@ been missed, as a clock that was days ahead has it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from mcp_server.domain.outcome import BudgetReached, SlotRow, Status
+from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import Liveness
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
-from mcp_server.storage.journal.slot_rows import LastSlot, NewRow, Spent, StoredSchedule
+from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule
 
 if TYPE_CHECKING:
     import duckdb
 
 
-__all__ = [
-    "Admission",
-    "Change",
-    "Claim",
-    "Claimed",
-    "Claims",
-    "LastSlot",
-    "SlotStore",
-    "SpendingLimits",
-    "Spent",
-    "StoredSchedule",
-]
-
 OVERLAP = "The run of an earlier slot of this strategy was still going on."
-ONE_DAY = timedelta(days=1)
 ASTRAY = timedelta(days=1)
 """What is accounted for further ahead than this was written by a clock that was wrong."""
 
@@ -74,7 +59,7 @@ class Change:
 
     name: str
     strategy: Strategy | None
-    standing: StoredSchedule | None
+    schedule: StoredSchedule | None
     passed: Sequence[SlotRow]
 
 
@@ -90,31 +75,13 @@ class Claims:
     behind: Mapping[str, datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class SpendingLimits:
-    """The most to spend, in US dollars: in one run, on its strategy in a day, on all in a day; None: no limit."""
-
-    run: Decimal
-    strategy: Decimal | None
-    everyone: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and which budget says so."""
-
-    answer: Literal["yes", "wait", "no"]
-    why: str = ""
-    budget: BudgetReached | None = None
-
-
 @dataclass(slots=True)
 class SlotStore:
     """Claims the slots of one home for one runner. The clock is given with each call; times are aware."""
 
     database: Database
     home: Home
-    _presence: Liveness | None = None
+    _liveness: Liveness | None = None
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _doubtful: list[str] = field(default_factory=list)
     """Keys of rows that a claim was to write. Where it failed they may be there all the same: a disk that is full at
@@ -127,25 +94,21 @@ class SlotStore:
             Misconfigured: the home cannot be written.
         """
         self.home.prepare()
-        self._presence = Liveness(self.home.running / uuid4().hex)
+        self._liveness = Liveness(self.home.running / uuid4().hex)
 
     def close(self, *, forget: bool) -> None:
         """Show that it has ended; without `forget`, whoever comes next ends what it left running as interrupted."""
-        if self._presence is not None:
-            self._presence.close(forget=forget)
-            self._presence = None
+        if self._liveness is not None:
+            self._liveness.close(forget=forget)
+            self._liveness = None
 
-    def hurry(self) -> None:
-        """Wait for a journal that another process holds no longer than a moment: this runner is ending."""
-        self.database.hurry()
-
-    def standings(self) -> dict[str, StoredSchedule]:
+    def stored_schedules(self) -> dict[str, StoredSchedule]:
         """Give what the scheduler knows of each strategy, by name.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
         """
-        return self.database.read(slot_rows.standings)
+        return self.database.read(slot_rows.stored_schedules)
 
     def change(self, changes: Sequence[Change], now: datetime) -> None:
         """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had.
@@ -156,8 +119,8 @@ class SlotStore:
 
         def work(connection: "duckdb.DuckDBPyConnection") -> None:
             for change in changes:
-                if change.strategy is None or change.standing is None:
-                    slot_rows.forget_standing(connection, change.name)
+                if change.strategy is None or change.schedule is None:
+                    slot_rows.forget_schedule(connection, change.name)
                     continue
                 strategy, passed = change.strategy, change.passed
                 strategy_id = mirror(connection, strategy, now)
@@ -165,7 +128,7 @@ class SlotStore:
                     known = slot_rows.taken(connection, passed[0].first, passed[-1].last).get(strategy_id, [])
                     free = [NewRow(strategy_id, strategy, row, self._key()) for row in passed if not _taken(row, known)]
                     slot_rows.insert_slots(connection, free, now)
-                slot_rows.set_standing(connection, strategy_id, change.standing)
+                slot_rows.store_schedule(connection, strategy_id, change.schedule)
 
         self.database.write(work)
 
@@ -228,73 +191,9 @@ class SlotStore:
             slot_rows.set_accounted(connection, accounted)
         return Claims([Claimed(ids[key], run, key, None) for key, run in runs.items()], behind)
 
-    def admit(self, execution_id: int, name: str, limits: SpendingLimits, now: datetime) -> Admission:
-        """Reserve what a run may cost, where the budgets of the day (UTC) allow it.
-
-        A run stops a turn after its limit. So that all of them together exceed a budget by no more than one such turn,
-        each that goes on beside this one counts twice: it may cost its limit, and a last turn of up to as much.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; nothing was reserved.
-        """
-        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        scopes: list[tuple[Literal["strategy", "everyone"], Decimal | None]] = [
-            ("strategy", limits.strategy),
-            ("everyone", limits.everyone),
-        ]
-
-        def work(connection: "duckdb.DuckDBPyConnection") -> Admission:
-            waits: Admission | None = None
-            for scope, most in scopes:
-                if most is None:
-                    continue
-                spent = slot_rows.spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
-                reached = BudgetReached(scope, spent.ended + spent.reserved, most)
-                if spent.ended + limits.run > most:
-                    return Admission("no", _over(spent, limits.run, most, scope), reached)
-                if spent.ended + 2 * spent.reserved + limits.run > most:
-                    waits = Admission("wait", _over(spent, limits.run, most, scope), reached)
-            if waits is None:
-                slot_rows.reserve(connection, execution_id, limits.run, now)
-            return waits or Admission("yes")
-
-        return self.database.write(work)
-
-    def spent(self, since: datetime, until: datetime) -> Spent:
-        """Add up what all strategies have spent in [since, until), in US dollars.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
-        return self.database.read(lambda connection: slot_rows.spent(connection, since, until, None))
-
-    def failures(self, name: str, most: int) -> int:
-        """Count how often a strategy has failed in a row since it was made active, up to `most`.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
-        return self.database.read(lambda connection: slot_rows.failures(connection, name, most))
-
-    def last_signals(self, before: int) -> dict[str, str]:
-        """Give the last signal of each strategy's slots before an execution, by name.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
-        return self.database.read(lambda connection: slot_rows.last_signals(connection, before))
-
-    def last_slots(self) -> dict[str, LastSlot]:
-        """Give how the latest slots of each strategy ended, by name.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
-        return self.database.read(slot_rows.last_slots)
-
     def _key(self) -> str:
-        assert self._presence is not None  # noqa: S101 (claims come between open and close)
-        key = f"{self._presence.path.name}.{next(self._numbers)}"
+        assert self._liveness is not None  # noqa: S101 (claims come between open and close)
+        key = f"{self._liveness.path.name}.{next(self._numbers)}"
         self._doubtful.append(key)
         return key
 
@@ -318,12 +217,3 @@ def _reached(claim: Claim, known: Sequence[SlotRow]) -> datetime | None:
     """
     many = [row for row in claim.passed if row.slots > 1]
     return max((each.last for row in many for each in known if row.first <= each.last < row.last), default=None)
-
-
-def _over(spent: Spent, run: Decimal, most: Decimal, scope: Literal["strategy", "everyone"]) -> str:
-    whose = "this strategy's budget.usd_per_day" if scope == "strategy" else "TRADER_BUDGET_USD_PER_DAY"
-    going_on = f", {spent.reserved:.2f} are reserved by runs that go on" if spent.reserved else ""
-    return (
-        f"{spent.ended:.2f} USD are spent today (UTC){going_on}, and this run may cost {run:.2f}: together more than "
-        f"the {most:.2f} of {whose}. Raise it, or wait for tomorrow."
-    )

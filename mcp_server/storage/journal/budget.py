@@ -1,0 +1,114 @@
+"""The budgets of a day: what is spent and reserved, and whether a run may spend more."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from mcp_server.domain.outcome import BudgetReached
+from mcp_server.storage.database import Database
+from mcp_server.storage.journal.rows import naive
+
+if TYPE_CHECKING:
+    import duckdb
+
+ONE_DAY = timedelta(days=1)
+
+Scope = Literal["strategy", "everyone"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingLimits:
+    """The most to spend, in US dollars: in one run, on its strategy in a day, on all in a day; None: no limit."""
+
+    run: Decimal
+    strategy: Decimal | None
+    everyone: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a run may spend now: `yes`, `wait` until another run has ended, or `no`, and which budget decided."""
+
+    answer: Literal["yes", "wait", "no"]
+    why: str = ""
+    budget: BudgetReached | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """US dollars: `ended` by runs that are over, `reserved` by those under way; an unknown cost counts in full."""
+
+    ended: Decimal
+    reserved: Decimal
+
+
+def admit(database: Database, execution_id: int, name: str, limits: SpendingLimits, now: datetime) -> Admission:
+    """Reserve what a run of the strategy `name` may cost, if the budgets of the day (UTC) have room for it.
+
+    A run stops one turn after its limit. All runs together may exceed a budget by no more than one such turn. So each
+    run that is under way beside this one counts twice: it may cost its limit, and a last turn of up to as much.
+
+    Raises:
+        Retryable, Misconfigured: as `Database.write`; nothing was reserved.
+    """
+    day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    scopes: list[tuple[Scope, Decimal | None]] = [("strategy", limits.strategy), ("everyone", limits.everyone)]
+
+    def work(connection: "duckdb.DuckDBPyConnection") -> Admission:
+        waits: Admission | None = None
+        for scope, most in scopes:
+            if most is None:
+                continue
+            spent = _spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
+            reached = BudgetReached(scope, spent.ended + spent.reserved, most)
+            if spent.ended + limits.run > most:
+                return Admission("no", _over(spent, limits.run, most, scope), reached)
+            if spent.ended + 2 * spent.reserved + limits.run > most:
+                waits = Admission("wait", _over(spent, limits.run, most, scope), reached)
+        if waits is None:
+            _reserve(connection, execution_id, limits.run, now)
+        return waits or Admission("yes")
+
+    return database.write(work)
+
+
+def spent(database: Database, since: datetime, until: datetime) -> Spent:
+    """Add up what all strategies have spent in [since, until).
+
+    Raises:
+        Retryable, Misconfigured: as `Database.read`.
+    """
+    return database.read(lambda connection: _spent(connection, since, until, None))
+
+
+def _spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None) -> Spent:
+    """Add up what one strategy or all have spent in [since, until): as recorded, or the run's limit if unknown."""
+    row = connection.execute(
+        "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
+        "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
+        "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+        # The first condition is for speed alone: it spares reading all other days.
+        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
+        "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
+        "AND ($3 IS NULL OR s.name = $3)",
+        [naive(since), naive(until), name],
+    ).fetchone()
+    assert row is not None  # noqa: S101 (an aggregate always gives a row)
+    return Spent(*row)
+
+
+def _reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal, now: datetime) -> None:
+    """Note the most that a run may cost; from now on it counts as spent, on the day of this moment."""
+    connection.execute(
+        "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]
+    )
+
+
+def _over(spent: Spent, run: Decimal, most: Decimal, scope: Scope) -> str:
+    whose = "this strategy's budget.usd_per_day" if scope == "strategy" else "TRADER_BUDGET_USD_PER_DAY"
+    reserved = f", {spent.reserved:.2f} are reserved by runs under way" if spent.reserved else ""
+    return (
+        f"{spent.ended:.2f} USD are spent today (UTC){reserved}, and this run may cost {run:.2f}. That is more "
+        f"than the {most:.2f} of {whose}. Raise that limit, or wait until tomorrow."
+    )
