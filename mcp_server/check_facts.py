@@ -1,6 +1,6 @@
-"""Gathers what a strategy's check needs to know of the world: its market, recent candles, and what its runs have cost.
+"""Gather what the check of a strategy needs to know: its market, recent candles, and what its runs have cost.
 
-An exchange that can't be asked, or a journal that another program holds, never fails a check: it is a warning there.
+An exchange that cannot be asked, or a journal that another program holds, never fails a check: it becomes a warning.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import anyio.to_thread
 
 from mcp_server.domain.strategy.checks.check import Facts
 from mcp_server.domain.strategy.checks.rules import history, wake_rules
-from mcp_server.domain.strategy.finding import Finding, of_text, warning
-from mcp_server.errors import NotFound, TraderError
+from mcp_server.domain.strategy.finding import Finding, error, warning
+from mcp_server.errors import NotFound, TraderError, UnknownExchange
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from mcp_server.storage.journal.runs import Journal
 
 LIMIT_S = 12.0
-"""Together, exchange and journal may take so long."""
+"""The exchange and the journal, asked at the same time, may take this long."""
 
 _MOST_CANDLES = 2_000
-"""Beyond these an indicator is a little unsettled, which changes little of how often a rule held."""
+"""With more candles, how often a rule held would hardly change."""
 
 _FEW = 10
-"""Without rules, so many candles show that a market is alive."""
+"""Without rules, this many candles show that a market is alive."""
 
 _LATER = "Check it again when the exchange answers; a run needs it too."
 
@@ -39,28 +39,29 @@ async def gather(strategy: Strategy, market: Market, journal: Journal, exchange:
     """Gather the facts around a strategy whose files have no error, from both sources at once.
 
     Args:
-        strategy: what is checked.
-        market: knows the candles.
-        journal: knows the runs.
-        exchange: which one it will run on.
-        now: the latest moment that counts.
+        strategy: the strategy to check.
+        market: where its candles come from.
+        journal: where its runs are recorded.
+        exchange: the exchange that it will run on.
+        now: the latest moment to use.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     candles: list[Candles] = []
     costs: list[Costs] = []
 
     async def ask_exchange() -> None:
-        late = f"{exchange!r} did not answer within {LIMIT_S:g} s."
         try:
             with anyio.fail_after(LIMIT_S):
                 candles.append(await _candles(strategy, market, exchange, now))
-        except NotFound as error:
-            place = "exchange" if str(error).startswith("Unknown exchange") else "trading_pair"
-            found.append(of_text("error", f"config.json {place}", str(error), "find_markets lists them."))
-        except TraderError as error:
-            found.append(of_text("warning", "config.json trading_pair", f"It could not be looked up. {error}", _LATER))
+        except NotFound as failure:
+            place = "config.json exchange" if isinstance(failure, UnknownExchange) else "config.json trading_pair"
+            findings.append(error(place, failure.problem, failure.remedy or "find_markets lists them."))
+        except TraderError as failure:
+            problem = f"It could not be looked up. {failure.problem}"
+            findings.append(warning("config.json trading_pair", problem, failure.remedy or _LATER))
         except TimeoutError:
-            found.append(warning("config.json trading_pair", f"It could not be looked up. {late}", _LATER))
+            problem = f"It could not be looked up. {exchange!r} did not answer within {LIMIT_S:g} s."
+            findings.append(warning("config.json trading_pair", problem, _LATER))
 
     async def ask_journal() -> None:
         with anyio.move_on_after(LIMIT_S):
@@ -77,15 +78,15 @@ async def gather(strategy: Strategy, market: Market, journal: Journal, exchange:
     if candles and not len(candles[0]):
         pair = strategy.config.trading_pair
         remedy = "find_markets lists those that are traded."
-        found.append(warning("config.json trading_pair", f"{exchange!r} has no recent candles of {pair!r}.", remedy))
-    return Facts(now, candles[0] if candles else None, tuple(found), costs[0] if costs else None)
+        findings.append(warning("config.json trading_pair", f"{exchange!r} has no recent candles of {pair!r}.", remedy))
+    return Facts(now, candles[0] if candles else None, tuple(findings), costs[0] if costs else None)
 
 
 async def _candles(strategy: Strategy, market: Market, exchange: str, now: datetime) -> Candles:
-    """Give recent candles: as many as its rules need, or a few where it has none."""
+    """Return recent candles: as many as the rules need, or a few without rules."""
     rules, wake = strategy.config.rules, strategy.config.wake
-    asked = [rules] if rules else []
-    asked += [wake_rules(rules, wake)] if wake else []
-    count = await anyio.to_thread.run_sync(lambda: max([history(each, _MOST_CANDLES) for each in asked], default=_FEW))
-    held = await market.candles(exchange, strategy.config.trading_pair, strategy.timeframe, count, now)
-    return held.candles
+    needed = [rules] if rules else []
+    needed += [wake_rules(rules, wake)] if wake else []
+    count = await anyio.to_thread.run_sync(lambda: max([history(one, _MOST_CANDLES) for one in needed], default=_FEW))
+    recent = await market.candles(exchange, strategy.config.trading_pair, strategy.timeframe, count, now)
+    return recent.candles

@@ -3,6 +3,7 @@
     TraderError
     ├── BadInput           the caller changes an argument or a file
     │   └── NotFound       nothing has that name; the message lists the nearest
+    │       └── UnknownExchange
     ├── NotSupported       this exchange, chain or moment cannot answer that question
     ├── Retryable          the same call may work later
     ├── UpstreamRejected   an outside system refused, or answered nonsense
@@ -37,6 +38,10 @@ class BadInput(TraderError):
 
 class NotFound(BadInput):
     """Nothing has that name."""
+
+
+class UnknownExchange(NotFound):
+    """No exchange has that name."""
 
 
 class NotSupported(TraderError):

@@ -28,6 +28,7 @@ from mcp_server.domain.error_hints import validation_lines
 from mcp_server.domain.strategy.format import NAME_PATTERN, Timeframe
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
+from mcp_server.moment import WORK_S
 from mcp_server.slim_schema import slim_schema
 
 if TYPE_CHECKING:
@@ -41,9 +42,6 @@ T = TypeVar("T")
 
 AS_OF_HEADER = "x-trader-as-of"
 EXCHANGE_HEADER = "x-trader-exchange"
-
-WORK_S = 29.0
-"""No call takes longer; its candles have 26 of these seconds to come."""
 
 CUT_S = 0.5
 """What is to be computed by then and is not may say so itself first."""

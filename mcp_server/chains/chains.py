@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
 import anyio.to_thread
 
-from mcp_server.domain.timeframes import from_ms, iso, to_ms
-from mcp_server.errors import NotSupported, Retryable
+from mcp_server.domain.timeframes import from_ms, to_ms
+from mcp_server.moment import DEADLINE_S, Clock, check_now, deadline, is_now
 from mcp_server.request_counter import tallied
 from mcp_server.single_flight import SingleFlight
 
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
     from mcp_server.domain.chains.labels import Label
 
 T = TypeVar("T")
-
-DEADLINE_S = 26.0
-"""No question takes longer, whatever it consists of."""
-
-LIVE_S = 900
-"""What exists only now is answered for an as-of up to this long ago: the longest a run may take."""
 
 
 class Chains:
@@ -50,7 +43,7 @@ class Chains:
         self,
         catalog: Callable[[], Catalog],
         access: Access,
-        clock: Callable[[], datetime],
+        clock: Clock,
         *,
         deadline_s: float = DEADLINE_S,
     ) -> None:
@@ -137,7 +130,7 @@ class Chains:
         if chain.family == "bitcoin":
             ask = partial(bitcoin_wallet, self._bitcoin_chain(chain), checked, at_ms)
             return await self._shared(chain, ("wallet", checked, at_ms), ask)
-        now_ms = to_ms(self._clock()) if self._is_now(as_of) else None
+        now_ms = to_ms(self._clock()) if is_now(as_of, self._clock) else None
         evm, explorer = self._evm_chain(chain), self._explorer(chain)
         ask = partial(evm_wallet, evm, explorer, checked, at_ms, now_ms)
         return await self._shared(chain, ("wallet", checked, at_ms), ask)
@@ -154,11 +147,7 @@ class Chains:
         at_ms = to_ms(as_of)
         if chain.family == "evm":
             return await self._shared(chain, ("network", at_ms), partial(evm_network, self._evm_chain(chain), at_ms))
-        if not self._is_now(as_of):
-            raise NotSupported(
-                f"The mempool and the fees that it asks for exist only now: there are none as of {iso(at_ms)}. "
-                "Leave as_of out."
-            )
+        check_now(as_of, self._clock, "The state of Bitcoin's mempool and fees", "Leave as_of out.")
         ask = partial(bitcoin_network, self._bitcoin_chain(chain), at_ms, to_ms(self._clock()))
         return await self._shared(chain, ("network", at_ms), ask)
 
@@ -176,11 +165,9 @@ class Chains:
         if chain.family == "bitcoin":
             from mcp_server.chains import bitcoin_scan
 
-            if stretch.unconfirmed and not self._is_now(from_ms(stretch.until_ms)):
-                raise NotSupported(
-                    f"What waits for a block exists only now: there is none as of {iso(stretch.until_ms)}. "
-                    "Leave include_unconfirmed out."
-                )
+            if stretch.unconfirmed:
+                until = from_ms(stretch.until_ms)
+                check_now(until, self._clock, "The list of unconfirmed transactions", "Leave include_unconfirmed out.")
             now_ms = to_ms(self._clock())
             with tallied() as tally:
                 found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch, tally, now_ms)
@@ -198,19 +185,12 @@ class Chains:
         with self._deadline(chain):
             return await self._flights.share((chain.name, *key), ask)
 
-    @contextmanager
-    def _deadline(self, chain: Chain) -> Iterator[None]:
-        try:
-            with anyio.fail_after(self._deadline_s):
-                yield
-        except TimeoutError:
-            raise Retryable(
-                f"The endpoints of {chain.name!r} did not answer everything within {self._deadline_s:g} seconds. Try "
-                "again, ask for less, or set TRADER_CHAIN_URLS to a faster endpoint."
-            ) from None
-
-    def _is_now(self, as_of: datetime) -> bool:
-        return self._clock() - as_of <= timedelta(seconds=LIVE_S)
+    def _deadline(self, chain: Chain) -> AbstractContextManager[None]:
+        return deadline(
+            self._deadline_s,
+            f"The endpoints of {chain.name!r} did not answer everything within {self._deadline_s:g} seconds.",
+            "Try again, ask for less, or set TRADER_CHAIN_URLS to a faster endpoint.",
+        )
 
     def _evm_chain(self, chain: Chain) -> EvmChain:
         return _made(self._evm, chain, self._access.evm)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio
 import anyio.to_thread
 
-from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import NotSupported, Retryable
+from mcp_server.domain.timeframes import to_ms
+from mcp_server.errors import NotSupported
 from mcp_server.market.history import Histories, History, last_closed
 from mcp_server.market.live import LiveCache
 from mcp_server.market.past_price import PastPrices, Quote
+from mcp_server.moment import DEADLINE_S, Clock, check_now, deadline, is_now
 from mcp_server.together import together
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from mcp_server.market.exchanges import Exchanges
 
 T = TypeVar("T")
-
-LIVE_S = 900
-"""What exists only now is answered for an as-of up to this long ago: the longest a run may take."""
-
-DEADLINE_S = 26.0
-"""No question takes longer, whatever it consists of."""
 
 _SKEWED_MS = 5_000
 """A clock that is so far off is worth a word."""
@@ -87,7 +81,7 @@ class Market:
         self,
         exchanges: Exchanges,
         shelf: CandleCache,
-        clock: Callable[[], datetime],
+        clock: Clock,
         venues: Callable[[], Sequence[ExchangeInfo]] = tuple,
         *,
         deadline_s: float = DEADLINE_S,
@@ -121,7 +115,7 @@ class Market:
         """
         with self._deadline(exchange_id):
             exchange = self._exchanges.get(exchange_id)
-            self._only_now("A forming candle", as_of, "Leave include_forming out")
+            check_now(as_of, self._clock, "A forming candle", "Leave include_forming out.")
             exact = await self._exact(exchange, symbol)
 
             async def look() -> Forming:
@@ -139,7 +133,7 @@ class Market:
         with self._deadline(exchange_id):
             exchange = self._exchanges.get(exchange_id)
             as_of_ms = to_ms(as_of)
-            if not self._is_now(as_of):
+            if not is_now(as_of, self._clock):
                 return await self._past_prices.find(exchange, await self._exact(exchange, symbol), as_of_ms)
             exact = await self._exact(exchange, symbol)
             ticker = await self._taken(exchange, ("ticker", exact), partial(exchange.ticker, exact))
@@ -155,7 +149,7 @@ class Market:
         """
         with self._deadline(exchange_id):
             exchange = self._exchanges.get(exchange_id)
-            self._only_now("An order book", as_of, "Use get_price or get_ohlcv for the past")
+            check_now(as_of, self._clock, "An order book", "Use get_price or get_ohlcv for the past.")
             exact = await self._exact(exchange, symbol)
             book = await self._taken(exchange, ("book", exact, depth), partial(exchange.order_book, exact, depth))
             return Book(exchange.id, exact, to_ms(as_of), exchange.simulated, book)
@@ -184,7 +178,7 @@ class Market:
                 told, ("fundings", exact, count, until_ms), partial(exchange.fundings, exact, until_ms, count)
             )
             present: Callable[[], Awaitable[Any]] = partial(told, ("swap", exact), partial(exchange.derivatives, exact))
-            if self._is_now(as_of):
+            if is_now(as_of, self._clock):
                 fundings, now = await together(settled, present)
             else:
                 fundings, now = await settled(), None
@@ -202,7 +196,7 @@ class Market:
         """
         with self._deadline(exchange_id):
             exchange = self._exchanges.get(exchange_id)
-            self._only_now("A list of markets", as_of, "Leave as_of out")
+            check_now(as_of, self._clock, "A list of markets", "Leave as_of out.")
             return await exchange.listings()
 
     async def venues(self) -> Sequence[ExchangeInfo]:
@@ -250,20 +244,9 @@ class Market:
         """Give a snapshot of an exchange; an invented one costs nothing and is always new."""
         return await (ask() if exchange.simulated else self._snapshots.take((exchange.id, *key), ask))
 
-    @contextmanager
-    def _deadline(self, exchange_id: str) -> Iterator[None]:
-        try:
-            with anyio.fail_after(self._deadline_s):
-                yield
-        except TimeoutError:
-            raise Retryable(
-                f"{exchange_id[:40]!r} did not answer everything within {self._deadline_s:g} seconds. "
-                "What came is kept: ask again to go on from there, or ask for less."
-            ) from None
-
-    def _is_now(self, as_of: datetime) -> bool:
-        return self._clock() - as_of <= timedelta(seconds=LIVE_S)
-
-    def _only_now(self, what: str, as_of: datetime, instead: str) -> None:
-        if not self._is_now(as_of):
-            raise NotSupported(f"{what} exists only now: there is none as of {iso(to_ms(as_of))}. {instead}.")
+    def _deadline(self, exchange_id: str) -> AbstractContextManager[None]:
+        return deadline(
+            self._deadline_s,
+            f"{exchange_id[:40]!r} did not answer everything within {self._deadline_s:g} seconds.",
+            "What has arrived is kept: ask again to continue from there, or ask for less.",
+        )

@@ -24,7 +24,8 @@ from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import RETRYABLE, Retryable, TraderError
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
-from mcp_server.market.market import DEADLINE_S, Market
+from mcp_server.market.market import Market
+from mcp_server.moment import DEADLINE_S
 from mcp_server.settings import Settings
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database

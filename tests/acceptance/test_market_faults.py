@@ -96,7 +96,7 @@ SWITCHES: dict[str, Callable[[], Faults]] = {
 
 GONE = "cannot be reached or is not available at the moment; try again"
 ELSEWHERE = "refuses requests from this location. Use exchange={other!r} instead, or 'krakenfutures' for swaps."
-LATE = "did not answer everything within 0.3 seconds. What came is kept: ask again to go on from there"
+LATE = "did not answer everything within 0.3 seconds. What has arrived is kept: ask again"
 
 TABLE: list[tuple[str, tuple[str, ...], type[TraderError], str]] = [
     # fault           tools  whose turn it is  what the caller reads after the exchange's name

@@ -152,7 +152,7 @@ async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora
         assert said["mempool"] == {"transactions": 4_321, "vbytes": 12_345_678, "fees_btc": 0.987654}
     recent = from_ms(bitcoin.now_ms() - 800_000).isoformat()
     assert (await ask("get_network_status", chain="bitcoin", as_of=recent))["block"] == 38
-    with pytest.raises(Told, match="exist only now: there are none as of 2026-05-20T06:1"):
+    with pytest.raises(Told, match="exists only now: there is none as of 2026-05-20T06:1"):
         await ask("get_network_status", chain="bitcoin", as_of=from_ms(bitcoin.now_ms() - 901_000).isoformat())
 
 

@@ -100,7 +100,7 @@ async def ask(home: Path, bitcoin: StandInEsplora) -> AsyncIterator[Ask]:
 async def test_what_waits_for_a_block_now_is_no_answer_about_the_past(ask: Ask, bitcoin: StandInEsplora) -> None:
     bitcoin.waiting.append(bitcoin.tx([(ALICE, 99)], [(BITFINEX, 98)]))
     past = from_ms(bitcoin.now_ms() - 5 * 3_600_000).isoformat()
-    with pytest.raises(Told, match="What waits for a block exists only now"):
+    with pytest.raises(Told, match="unconfirmed transactions exists only now"):
         await ask("get_whale_activity", asset="BTC", include_unconfirmed=True, as_of=past)
     assert (await ask("get_whale_activity", asset="BTC", as_of=past))["counts"]["transfers"] == 0
 

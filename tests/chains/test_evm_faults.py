@@ -16,10 +16,10 @@ from mcp_server import app
 from mcp_server.adapters.chains.endpoint import TIMEOUT_S
 from mcp_server.app import build_server
 from mcp_server.chains.access import Access
-from mcp_server.chains.chains import DEADLINE_S
 from mcp_server.chains.scan_request import ENOUGH_S, SPARE_S
 from mcp_server.domain.timeframes import from_ms
-from mcp_server.toolkit import CUT_S, WORK_S
+from mcp_server.moment import DEADLINE_S, WORK_S
+from mcp_server.toolkit import CUT_S
 from tests.chains.people import BINANCE, KRAKEN, MILLION, Town
 from tests.rigs.anvil import Anvil
 from tests.rigs.chain_server import Ask, asking, chain_settings

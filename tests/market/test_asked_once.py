@@ -141,7 +141,7 @@ async def test_what_came_before_the_time_was_up_is_kept(venue: Venue, shelf: Can
     venue.first = to_ms(NOON - timedelta(days=400))
     market = market_on(venue, shelf, deadline_s=0.5)
     venue.hold_after = 3
-    with pytest.raises(Retryable, match="What came is kept: ask again"):
+    with pytest.raises(Retryable, match="is kept: ask again"):
         await market.candles("venue", "BTC/USD", "1h", 9_000, NOON)
     venue.hold_after, venue.held = None, None
     venue.requests.clear()

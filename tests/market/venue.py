@@ -11,7 +11,8 @@ from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
-from mcp_server.market.market import DEADLINE_S, Market
+from mcp_server.market.market import Market
+from mcp_server.moment import DEADLINE_S
 
 FUNDING_MS = 8 * 3_600_000
 NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mcp_server.errors import Misconfigured, NotFound
+from mcp_server.errors import Misconfigured, UnknownExchange
 
 REQUEST_TIMEOUT_MS = 10_000
 
@@ -30,13 +30,13 @@ def check_exchange(exchange_id: str) -> None:
     """Refuse what is no exchange.
 
     Raises:
-        NotFound: ccxt has none of that id; the nearest are named.
+        UnknownExchange: ccxt has none of that id; the remedy names the nearest.
     """
     if exchange_id in known_exchanges():
         return
     near = get_close_matches(exchange_id.lower(), [*known_exchanges(), "simulated"], n=3)
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Use a ccxt id, like 'kraken' or 'coinbase'."
-    raise NotFound(f"Unknown exchange {exchange_id[:40]!r}. {hint}")
+    raise UnknownExchange(f"Unknown exchange {exchange_id[:40]!r}.", hint)
 
 
 def make_client(exchange_id: str, base_url: str | None) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from mcp_server.adapters.ccxt.symbols import Markets, resolve, resolve_swap, unk
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Kind, Level, Listing, Listings, OrderBook, Ticker
 from mcp_server.errors import BadInput, NotFound, NotSupported, Retryable, UpstreamRejected
+from mcp_server.moment import deadline
 
 DEADLINE_S = 25.0
 """No call takes longer, retries, paging and waiting for the rate limit included."""
@@ -256,15 +257,9 @@ class CcxtExchange:
                 return await request()
         raise AssertionError("the last attempt returns or raises")
 
-    @contextmanager
-    def _deadline(self) -> Iterator[None]:
-        try:
-            with anyio.fail_after(self._deadline_s):
-                yield
-        except TimeoutError:
-            raise Retryable(
-                f"{self._id!r} did not answer within {self._deadline_s:g} seconds. Try again, or ask for less."
-            ) from None
+    def _deadline(self) -> AbstractContextManager[None]:
+        problem = f"{self._id!r} did not answer within {self._deadline_s:g} seconds."
+        return deadline(self._deadline_s, problem, "Try again, or ask for less.")
 
 
 def _levels(rows: Sequence[Sequence[Any]]) -> list[Level]:
