@@ -1,4 +1,4 @@
-"""How the server is: that it lives, and whether what it works with is ready, with the reason where it is not."""
+"""Health of the server: whether it is alive, and whether what it works with is ready, with the reason if not."""
 
 import time
 from collections.abc import Callable
@@ -10,19 +10,19 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.errors import TraderError
+from mcp_server.overview import own_strategies, runner_state
 from mcp_server.storage.database import Database
-from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 PATIENCE_S = 0.5
-"""So long it waits for a database that another process holds."""
+"""How long it waits for a database that another process holds."""
 
 LOOK_S = 2.0
-"""So long a look may take before it counts as failed."""
+"""How long a check may take before it counts as failed."""
 
 FRESH_S = 1.0
-"""An answer is told again for this long, so that asking often costs nothing."""
+"""How long an answer is repeated, so that asking often costs nothing."""
 
 Check = dict[str, Any]
 
@@ -34,26 +34,30 @@ class Health:
         home: the home.
         examples: the folder of example strategies.
         database: the database, as the tools use it.
-        clock: gives the present as an aware datetime.
+        clock: returns the present as an aware datetime.
     """
 
     def __init__(self, home: Home, examples: Path, database: Database, clock: Callable[[], datetime]) -> None:
         self._folders = StrategyFolders(home, examples)
-        self._heartbeat = Heartbeat(home.heartbeat)
+        self._home = home
         self._database = database
         self._clock = clock
         self._latest: tuple[float, dict[str, Any]] | None = None
         self._looking = anyio.Lock()
 
     async def report(self) -> dict[str, Any]:
-        """Give `status`, `ready`, and for each check whether it is `ok`, with `why` where it is not."""
+        """Return `status`, `ready`, and for each check whether it is `ok`, with `why` where it is not."""
         async with self._looking:
             if self._latest is None or time.monotonic() - self._latest[0] > FRESH_S:
                 self._latest = (time.monotonic(), await self._look())
             return self._latest[1]
 
     async def _look(self) -> dict[str, Any]:
-        looks = {"database": self._look_at_database, "strategies": self._look_at_strategies, "runner": self._runner}
+        looks = {
+            "database": self._look_at_database,
+            "strategies": self._look_at_strategies,
+            "runner": self._look_at_runner,
+        }
         checks: dict[str, Check] = {}
         async with anyio.create_task_group() as group:
             for name, look in looks.items():
@@ -67,24 +71,23 @@ class Health:
         return {"ok": True}
 
     def _look_at_strategies(self) -> Check:
-        """Count them; a broken one is named, and keeps nothing else from being answered."""
-        own = [found for found in self._folders.all() if not found.example]
-        valid = sum(found.strategy is not None for found in own)
-        broken = [found.name for found in own if found.strategy is None]
+        """Count the strategies; name the broken ones, which are no reason not to be ready."""
+        own = own_strategies(self._folders)
+        valid = sum(listed.strategy is not None for listed in own)
+        broken = [listed.name for listed in own if listed.strategy is None]
         return {"ok": True, "valid": valid, **({"broken": broken} if broken else {})}
 
-    def _runner(self) -> Check:
-        """See whether a runner that began is still there; a home without one has only people who ask."""
-        beat = self._heartbeat.read()
-        if beat is None:
+    def _look_at_runner(self) -> Check:
+        """See whether a runner that was started is still alive; a home that never had one is ready too."""
+        runner = runner_state(self._home, self._clock())
+        if runner.beat is None:
             return {"ok": True, "running": False}
-        age_s = round((self._clock() - beat.beat_at).total_seconds())
-        if not beat.is_fresh(self._clock()):
-            why = f"The runner (process {beat.pid}) last said {age_s} s ago that it is alive. Start it again."
+        if runner.alive is None:
+            why = f"The runner (process {runner.beat.pid}) has not reported for {runner.silent_s} s. Start it again."
             return {"ok": False, "why": why}
-        if beat.problems:
-            return {"ok": False, "why": " ".join(beat.problems)}
-        return {"ok": True, "running": True, "runs": beat.running, "age_s": age_s}
+        if runner.problems:
+            return {"ok": False, "why": " ".join(runner.problems)}
+        return {"ok": True, "running": True, "runs": runner.alive.running, "age_s": runner.silent_s}
 
 
 async def _bounded(checks: dict[str, Check], name: str, look: Callable[[], Check]) -> None:

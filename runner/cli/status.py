@@ -1,4 +1,4 @@
-"""`claude-trader status`: how the scheduler is."""
+"""`claude-trader status`: how the scheduler is doing."""
 
 import time
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from runner.cli.context import Context, Json, fail, print_json
 
 EVERY_S = 2.0
 PATIENCE_S = 2.0
-"""How long a journal that a shell holds is waited for: then all the rest is shown."""
+"""How long to wait for a journal that a shell holds; after that, everything else is shown."""
 
 
 def status(
@@ -24,27 +24,31 @@ def status(
     """
     from rich.live import Live
 
+    from mcp_server.overview import Overview, overview
     from runner.cli import show
     from runner.cli.show_status import rendered
-    from runner.cli.show_status import status as shown
-    from runner.status import as_json as json_of
-    from runner.status import look
 
     if watch and as_json:
-        raise BadInput("--json prints once: leave out --watch, or ask again and again.")
-    parts = Context(patience_s=PATIENCE_S)
+        raise BadInput("--json prints once and cannot be combined with --watch.", "Leave one of them out.")
+    context = Context(patience_s=PATIENCE_S)
+
+    def look() -> Overview:
+        budget = context.settings.budget_usd_per_day
+        return overview(context.home, context.database, context.strategies, budget, datetime.now(UTC))
+
     if not watch:
-        found = look(parts, datetime.now(UTC))
+        now = look()
         if as_json:
-            print_json(json_of(found))
+            print_json(now.as_json())
         else:
-            shown(show.console(), found)
-        raise typer.Exit(0 if found.well else 1)
+            console = show.console()
+            console.print(rendered(now, console.width))
+        raise typer.Exit(0 if now.well else 1)
     console = show.console()
     try:
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             while True:
-                live.update(rendered(look(parts, datetime.now(UTC)), console.width), refresh=True)
+                live.update(rendered(look(), console.width), refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         fail("stopped", 130)

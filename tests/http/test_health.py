@@ -55,10 +55,8 @@ async def test_a_runner_that_lives_says_how_many_runs_it_has(home: Path) -> None
 async def test_a_runner_that_has_stopped_is_told(home: Path) -> None:
     _beat(home, 300)
     said = (await _checks(home))["runner"]
-    assert said == {
-        "ok": False,
-        "why": f"The runner (process {os.getpid()}) last said 300 s ago that it is alive. Start it again.",
-    }
+    assert not said["ok"]
+    assert all(fact in said["why"] for fact in (f"process {os.getpid()}", "300 s", "Start it again."))
 
 
 async def test_a_runners_problems_are_told(home: Path) -> None:

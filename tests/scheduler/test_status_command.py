@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from mcp_server.overview import Overview, RunnerState, StrategyState
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
 from runner.cli.show_status import rendered
-from runner.status import Overview, Row
 from tests.rigs.running_up import write_strategy
 from tests.rigs.terminal import CTRL_C, Terminal
 from tests.runner.conftest import Command, trader
@@ -28,25 +28,33 @@ NOW = datetime(2026, 4, 2, 12, tzinfo=UTC)
 CRON = "30 9 * * mon-fri America/Argentina/Buenos_Aires"
 
 
-def _row(name: str, schedule: str, ago: timedelta, status: str, slots: int = 1, signal: str | None = None) -> Row:
+def _state(
+    name: str, schedule: str, ago: timedelta, status: str, slots: int = 1, signal: str | None = None
+) -> StrategyState:
     why = None if signal else "Nothing ran at the time: the runner was started at 2026-04-02 11:00:00 UTC."
     last = LastSlot(NOW - ago, slots, status, signal, why)
-    return Row(name, "active", schedule, "rules", NOW + timedelta(minutes=45), last, None)
+    return StrategyState(name, "active", schedule, "rules", NOW + timedelta(minutes=45), last, None)
 
 
-ROWS = [
-    _row(
+STATES = [
+    _state(
         "a-name-of-the-greatest-length-that-anyone-would-ever-give-to-one", CRON, timedelta(hours=3), "skipped_overlap"
     ),
-    _row("yesterday", "1h", timedelta(days=1), "missed", 12_345),
-    _row("last-year", "1d", timedelta(days=400), "success", signal="HOLD"),
+    _state("yesterday", "1h", timedelta(days=1), "missed", 12_345),
+    _state("last-year", "1d", timedelta(days=400), "success", signal="HOLD"),
 ]
 
 
-def shown(width: int, rows: list[Row]) -> list[str]:
+def shown(width: int, states: list[StrategyState]) -> list[str]:
     beat = Beat(4711, NOW - timedelta(hours=5), NOW, 2)
     status = Overview(
-        NOW, beat, rows, Spent(Decimal("1.25"), Decimal("0.5")), Spent(Decimal(30), Decimal(0)), Decimal(5), None
+        NOW,
+        RunnerState(NOW, beat),
+        states,
+        Spent(Decimal("1.25"), Decimal("0.5")),
+        Spent(Decimal(30), Decimal(0)),
+        Decimal(5),
+        None,
     )
     console = Console(width=width, file=open(os.devnull, "w"), record=True)  # noqa: SIM115 (it is thrown away)
     with console.file:
@@ -56,7 +64,7 @@ def shown(width: int, rows: list[Row]) -> list[str]:
 
 @pytest.mark.parametrize("width", [70, 80, 120])
 def test_when_and_how_are_shown_whole_however_narrow_the_terminal(width: int) -> None:
-    lines = shown(width, ROWS)
+    lines = shown(width, STATES)
     assert max(len(line.rstrip()) for line in lines) <= width
     (long,) = [line for line in lines if "a-name-of" in line]
     for whole in ("in 45 min", "09:00", "skipped_overlap"):

@@ -1,0 +1,151 @@
+"""How things stand in one home: what comes due next, how the last runs ended, what was spent, and what is wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from mcp_server.domain.schedule.slots import due_at, next_slot
+from mcp_server.errors import TraderError
+from mcp_server.storage.database import Database
+from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal.budget import Spent, spent
+from mcp_server.storage.journal.slot_history import LastSlot, last_slots
+from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerState:
+    """What the home says of its runner at one moment (aware). Without a `beat`, none runs."""
+
+    now: datetime
+    beat: Beat | None
+
+    @property
+    def alive(self) -> Beat | None:
+        """The heartbeat of a runner that is alive; None where none is."""
+        return self.beat if self.beat is not None and self.beat.is_fresh(self.now) else None
+
+    @property
+    def silent_s(self) -> int:
+        """How many seconds ago the runner last reported, where it ever did."""
+        return 0 if self.beat is None else round((self.now - self.beat.beat_at).total_seconds())
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What a runner that is alive says is wrong."""
+        return () if self.alive is None else self.alive.problems
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyState:
+    """One strategy of the home. `due` (aware) is None where it is not scheduled; `problem` is what is wrong with it."""
+
+    name: str
+    status: str
+    schedule: str
+    engine: str
+    due: datetime | None
+    last: LastSlot | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All of it at one moment (aware). `unknown` says why the journal could not be read; its figures are None then."""
+
+    now: datetime
+    runner: RunnerState
+    strategies: Sequence[StrategyState]
+    today: Spent | None
+    month: Spent | None
+    budget_usd_per_day: Decimal
+    unknown: str | None
+
+    @property
+    def well(self) -> bool:
+        """True where a runner is alive, and nothing is wrong."""
+        return self.runner.alive is not None and not self.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is wrong, in sentences for people."""
+        return [*self.runner.problems, *([self.unknown] if self.unknown else [])]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        alive = self.runner.alive
+        return {
+            "now": self.now.isoformat(),
+            "alive": alive is not None,
+            "well": self.well,
+            "pid": alive.pid if alive else None,
+            "started_at": alive.started_at.isoformat() if alive else None,
+            "running": alive.running if alive else 0,
+            "problems": self.problems,
+            "spent_today_usd": _number(self.today),
+            "spent_this_month_usd": _number(self.month),
+            "budget_usd_per_day": float(self.budget_usd_per_day),
+            "strategies": [
+                {
+                    "name": state.name,
+                    "status": state.status,
+                    "schedule": state.schedule,
+                    "engine": state.engine,
+                    "due": state.due.isoformat() if state.due else None,
+                    "last_slot": state.last.slot.isoformat() if state.last else None,
+                    "last_outcome": state.last.status if state.last else None,
+                    "last_signal": state.last.signal if state.last else None,
+                    "last_error": state.last.error if state.last else None,
+                    "problem": state.problem,
+                }
+                for state in self.strategies
+            ],
+        }
+
+
+def runner_state(home: Home, now: datetime) -> RunnerState:
+    """Look whether a runner is alive on this home."""
+    return RunnerState(now, Heartbeat(home.heartbeat).read())
+
+
+def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
+    """Read the strategies of the home itself, without the examples."""
+    return [listed for listed in folders.all() if not listed.example]
+
+
+def overview(
+    home: Home, database: Database, folders: StrategyFolders, budget_usd_per_day: Decimal, now: datetime
+) -> Overview:
+    """Look how everything stands. Nothing is changed; that another program holds the journal is no error here."""
+    runner = runner_state(home, now)
+    last: dict[str, LastSlot] = {}
+    today: Spent | None = Spent(Decimal(0), Decimal(0))
+    month = today
+    unknown = None
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if database.path.exists():
+        try:
+            last = last_slots(database)
+            today = spent(database, day, day + timedelta(days=1))
+            month = spent(database, day.replace(day=1), day + timedelta(days=1))
+        except TraderError as error:
+            unknown, today, month = str(error), None, None
+    states = [_state(listed, last.get(listed.name), now) for listed in own_strategies(folders)]
+    return Overview(now, runner, states, today, month, budget_usd_per_day, unknown)
+
+
+def _state(listed: ListedStrategy, last: LastSlot | None, now: datetime) -> StrategyState:
+    strategy = listed.strategy
+    if strategy is None:
+        return StrategyState(listed.name, "broken", "", "", None, last, listed.problem)
+    config, due = strategy.config, None
+    if config.status == "active":
+        due = due_at(config, next_slot(config, now - timedelta(seconds=config.offset_s)))
+    return StrategyState(listed.name, config.status, strategy.schedule, strategy.engine, due, last, None)
+
+
+def _number(spent: Spent | None) -> float | None:
+    return None if spent is None else float(spent.ended + spent.reserved)
