@@ -31,10 +31,10 @@ from runner.execute import Request, Runner
 from runner.settings import Settings
 from runner.tool_server.client import tool_server
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
+from tests.rigs.hourly_candles import candle_file, candle_lines, hourly_candles
 from tests.rigs.loopback import served
 from tests.runner.conftest import Command, Done
 
-FILE = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 SERIES = Series("coinbase", "BTC/USD", "1h")
 HOUR_MS = 3_600_000
 PERIOD = 14
@@ -46,12 +46,10 @@ CONFIG: dict[str, Any] = {
     "rules": {"indicators": [f"rsi({PERIOD})"], "buy": "rsi_14 < 30", "sell": "rsi_14 > 70", "confidence": 60},
 }
 
-pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="the real candles are not beside the checkout")
-
 
 @dataclass(frozen=True)
 class Raw:
-    """The file as it is: open times in Unix ms, closes in USD."""
+    """The candles as they are: open times in Unix ms, closes in USD."""
 
     open_ms: npt.NDArray[np.int64]
     close: npt.NDArray[np.float64]
@@ -71,8 +69,8 @@ class Raw:
 
 @cache
 def raw() -> Raw:
-    rows = np.loadtxt(FILE, delimiter=",", skiprows=1)
-    return Raw(rows[:, 0].astype(np.int64), np.ascontiguousarray(rows[:, 4]))
+    candles = hourly_candles()
+    return Raw(candles.open_time_ms, candles.close)
 
 
 @cache
@@ -152,14 +150,15 @@ def expected_signal(rsi: float) -> str:
     return "BUY" if rsi < 30 else "SELL" if rsi > 70 else "HOLD"
 
 
-def import_file(trader: Command) -> None:
-    done = trader("import-candles", str(FILE), "--exchange", "coinbase", "--symbol", "BTC/USD", "--timeframe", "1h")
+def import_file(trader: Command, home: Path) -> None:
+    file = candle_file(home.parent)
+    done = trader("import-candles", str(file), "--exchange", "coinbase", "--symbol", "BTC/USD", "--timeframe", "1h")
     assert (done.code, done.err) == (0, "")
     assert f"The store has {len(raw().close)} now." in done.out
 
 
 async def test_fifty_runs_say_what_talib_says_of_the_file_cut_off_at_their_moment(trader: Command, home: Path) -> None:
-    import_file(trader)
+    import_file(trader, home)
     by_command, in_process = moments()[::10], [moment for moment in moments() if moment not in moments()[::10]]
     with serving_offline(home) as server, anyio.fail_after(LIMIT_S * 3):
         write_strategy(home)
@@ -221,9 +220,9 @@ def check_journal(home: Path) -> None:
 async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
     trader: Command, home: Path, tmp_path: Path
 ) -> None:
-    import_file(trader)
+    import_file(trader, home)
     cut_home, cut_file = tmp_path / "cut", tmp_path / "cut.csv"
-    lines = FILE.read_text().splitlines(keepends=True)
+    lines = candle_lines()
     chosen = moments()[::5]
     assert len(chosen) >= 10
     with serving_offline(home) as server, serving_offline(cut_home) as cut_server:
@@ -254,7 +253,7 @@ async def both(one: Runs, other: Runs, moment: datetime) -> tuple[Ended, Ended]:
 
 async def test_before_the_warm_up_is_over_there_is_no_signal(home: Path, tmp_path: Path) -> None:
     begins = tmp_path / "begins.csv"
-    begins.write_text("".join(FILE.read_text().splitlines(keepends=True)[: PERIOD + 1]))
+    begins.write_text("".join(candle_lines(PERIOD)))
     import_candle_file(CandleStore(database(home)), begins, SERIES, datetime.now(UTC))
     with serving_offline(home) as server:
         write_strategy(home)

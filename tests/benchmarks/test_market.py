@@ -34,6 +34,7 @@ from tests.benchmarks.programs import (
     told,
 )
 from tests.benchmarks.test_start import LIST, Host
+from tests.rigs.hourly_candles import RECORDED
 
 CANDLES = 500
 HOUR_MS = 3_600_000
@@ -52,8 +53,6 @@ AT_ONCE = 20
 
 SERIES = {"binance": 184, "kraken": 16}
 """Hot series, 200 in all. Of Kraken's candles ccxt's limiter lets 8 requests pass in 10 seconds."""
-
-REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 
 
 @pytest.fixture
@@ -191,9 +190,9 @@ async def test_the_answer_is_short(exchange: Exchange, home: Path) -> None:
         "simulated": candles_of("BTC/USD", "simulated", as_of="2026-05-20T12:00Z"),
         "stand-in": candles_of("BTC/USDT", "binance"),
     }
-    if REAL.exists():
+    if RECORDED.exists():
         store = CandleStore(Database(Home(home).database, prepare=Home(home).prepare))
-        import_candle_file(store, REAL, Series("coinbase", "BTC/USD", "1h"), datetime.now(UTC))
+        import_candle_file(store, RECORDED, Series("coinbase", "BTC/USD", "1h"), datetime.now(UTC))
         questions["real"] = candles_of("BTC/USD", "coinbase", as_of="2019-07-01T00:00:00Z")
     sizes = {}
     async with client_of(OURS, environment(home, exchange)) as server:

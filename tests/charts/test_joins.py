@@ -8,7 +8,8 @@ import pytest
 from mcp_server.charts.caption import caption
 from mcp_server.charts.chart import Join, Joins
 from tests.charts.sample import DARK, chart, columns_of, drawn, pixels, places, waves
-from tests.structure.pictures import REAL, REAL_PICTURES, draw_real
+from tests.rigs.hourly_candles import RECORDED
+from tests.structure.pictures import REAL_PICTURES, draw_real
 
 CANDLES = waves(40)
 SLOT = (1200 - 16 - 84) / 40
@@ -51,8 +52,8 @@ def test_the_caption_counts_them() -> None:
 @pytest.mark.slow
 def test_on_recorded_candles_divergences_make_a_picture(tmp_path: Path) -> None:
     """`python -m tests.structure.pictures --real FOLDER` draws them to be looked at."""
-    if not REAL.is_file():
-        pytest.skip("the recorded candles are not beside this checkout")
+    if not RECORDED.is_file():
+        pytest.skip("these moments have divergences on the recorded candles only")
     anyio.run(draw_real, tmp_path)
     for name in REAL_PICTURES:
         picture = pixels((tmp_path / name).read_bytes())

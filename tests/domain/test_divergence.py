@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,8 @@ from mcp_server.domain.divergence.search import candles_wanted, parse_oscillator
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.spec import parse_spec
 from mcp_server.errors import BadInput, TraderError
+from tests.rigs.hourly_candles import hourly_candles
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 HOUR_MS = 3_600_000
 NAN = float("nan")
 
@@ -58,10 +57,7 @@ def random_walk(length: int, seed: int) -> Candles:
 
 @pytest.fixture(scope="module")
 def real_candles() -> Candles:
-    if not REAL.exists():
-        pytest.skip("the recorded candles are not beside this checkout")
-    table = np.loadtxt(REAL, delimiter=",", skiprows=1)
-    return Candles(table[:, 0].astype(np.int64), *(np.ascontiguousarray(table[:, i]) for i in range(1, 6)))
+    return hourly_candles()
 
 
 @pytest.mark.parametrize(("second_price", "second_value", "kind"), [(98.0, 35.0, "regular"), (103.0, 15.0, "hidden")])

@@ -18,7 +18,8 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog, pandas_ta_functions, talib_functions
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.spec import parse_spec
-from tests.domain.test_indicator_values import REAL, made_candles
+from tests.domain.test_indicator_values import made_candles
+from tests.rigs.hourly_candles import hourly_candles
 
 ROWS = 2_000
 RELATIVE = 1e-9
@@ -514,10 +515,8 @@ NATIVE: dict[str, Native] = {
 
 
 def last_real() -> Candles:
-    if not REAL.exists():
-        pytest.skip("the recorded candles are not beside this checkout")
-    table = np.loadtxt(REAL, delimiter=",", skiprows=1)[-ROWS:]
-    return Candles(table[:, 0].astype(np.int64), *(np.ascontiguousarray(table[:, i]) for i in range(1, 6)))
+    series = hourly_candles()
+    return series.slice(len(series) - ROWS, len(series))
 
 
 @pytest.fixture(scope="module", params=["made", "real"])

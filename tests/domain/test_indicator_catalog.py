@@ -17,7 +17,8 @@ from mcp_server.domain.indicators.indicator import Parameter
 from mcp_server.domain.indicators.meanings import KEYWORDS, MEANINGS
 from mcp_server.domain.indicators.spec import Spec, parse_spec, parse_specs
 from mcp_server.errors import BadInput, NotFound
-from tests.domain.test_indicator_values import REAL, made_candles
+from tests.domain.test_indicator_values import made_candles
+from tests.rigs.hourly_candles import ROWS, hourly_candles
 
 GROUPS = {
     *("Cycle Indicators", "Math Operators", "Math Transform", "Momentum Indicators", "Overlap Studies"),
@@ -39,10 +40,7 @@ def spec_of(name: str) -> Spec:
 
 @pytest.fixture(scope="module")
 def real_candles() -> Candles:
-    if not REAL.exists():
-        pytest.skip("the recorded candles are not beside this checkout")
-    table = np.loadtxt(REAL, delimiter=",", skiprows=1)[-2_000:]
-    return Candles(table[:, 0].astype(np.int64), *(np.ascontiguousarray(table[:, i]) for i in range(1, 6)))
+    return hourly_candles().slice(ROWS - 2_000, ROWS)
 
 
 def test_it_holds_all_of_ta_lib_and_all_that_the_other_library_has_beyond_it() -> None:

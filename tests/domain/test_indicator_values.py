@@ -1,6 +1,5 @@
 """Indicator values: known answers, where they begin, that the future never changes them, how much history they need."""
 
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -12,8 +11,8 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.spec import parse_spec, parse_specs
+from tests.rigs.hourly_candles import hourly_candles
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 HOUR_MS = 3_600_000
 
 
@@ -32,10 +31,7 @@ def of_closes(*closes: float) -> Candles:
 
 @pytest.fixture(scope="module")
 def real_candles() -> Candles:
-    if not REAL.exists():
-        pytest.skip("the recorded candles are not beside this checkout")
-    table = np.loadtxt(REAL, delimiter=",", skiprows=1)
-    return Candles(table[:, 0].astype(np.int64), *(np.ascontiguousarray(table[:, i]) for i in range(1, 6)))
+    return hourly_candles()
 
 
 def only(text: str, candles: Candles) -> Floats:

@@ -1,7 +1,6 @@
 """Rules: what they decide, what they make of missing values, how they explain it, and that they never look ahead."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -18,8 +17,8 @@ from mcp_server.domain.rules.verdict import decide
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 from tests.domain.test_indicator_values import made_candles
+from tests.rigs.hourly_candles import hourly_candles
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 HOUR_MS = 3_600_000
 T, F, N = True, False, None
 OUT_OF_REACH = ("acos", "asin")
@@ -397,10 +396,8 @@ def test_rules_may_be_evaluated_by_several_threads_at_once() -> None:
     assert wrong == []
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the recorded candles are not beside this checkout")
 def test_on_real_candles_the_history_wanted_decides_as_the_whole_past_does() -> None:
-    table = np.loadtxt(REAL, delimiter=",", skiprows=1)
-    candles = Candles.from_rows(table.tolist())
+    candles = hourly_candles()
     rules = compiled("rsi_14 < 30 AND close > prev(lowest(low, 20), 1)", "macd_12_26_9_hist < 0", INDICATORS)
     whole = rules.series(candles)
 

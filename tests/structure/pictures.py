@@ -25,12 +25,10 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal, Run
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.hourly_candles import RECORDED
 
 FOLDER = Path(__file__).parents[2] / "docs" / "charts"
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
-
-REAL = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
-"""Recorded candles that may lie beside the checkout."""
 
 REAL_PICTURES: dict[str, dict[str, Any]] = {
     f"real-divergences-{as_of[:10]}.png": {
@@ -89,7 +87,7 @@ async def draw_real(folder: Path) -> None:
     """Draw divergences on recorded candles into a folder; the exchange is not asked for anything."""
     with tempfile.TemporaryDirectory() as home:
         database = Database(Home(Path(home)).database, prepare=Home(Path(home)).prepare)
-        import_candle_file(CandleStore(database), REAL, Series("coinbase", "BTC/USD", "1h"), NOW)
+        import_candle_file(CandleStore(database), RECORDED, Series("coinbase", "BTC/USD", "1h"), NOW)
         async with Client(build_server(Settings(home=Path(home), exchange="coinbase"), clock=lambda: NOW)) as client:
             await _draw(client, REAL_PICTURES, folder)
 

@@ -19,9 +19,9 @@ from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from tests.rigs.hourly_candles import candle_file, hourly_candles
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
-FILE = Path(__file__).parents[3] / "shared" / "data" / "coinbase-BTC-USD-1h.csv"
 PAGE = Path(__file__).parents[2] / "docs" / "divergence.md"
 HOUR_MS = 3_600_000
 BTC = {"symbol": "BTC/USDT"}
@@ -174,34 +174,33 @@ async def test_answers_stay_small_in_both_forms_together(client: Client) -> None
 
 
 @pytest.fixture
-async def recorded(home: Path) -> AsyncIterator[Client]:
-    """A server whose store holds the recorded candles, and which can ask nobody for more."""
-    if not FILE.is_file():
-        pytest.skip("the recorded candles are not beside this checkout")
+async def recorded(home: Path, tmp_path: Path) -> AsyncIterator[Client]:
+    """A server whose store holds two years of hourly candles, and which can ask nobody for more."""
     database = Database(Home(home).database, prepare=Home(home).prepare)
-    import_candle_file(CandleStore(database), FILE, Series("coinbase", "BTC/USD", "1h"), datetime.now(UTC))
+    file = candle_file(tmp_path)
+    import_candle_file(CandleStore(database), file, Series("coinbase", "BTC/USD", "1h"), datetime.now(UTC))
     async with Client(build_server(Settings(home=home, exchange="coinbase")), raise_exceptions=True) as client:
         yield client
 
 
 async def test_on_recorded_candles_divergences_are_plausible_and_have_a_record(recorded: Client) -> None:
-    rows = np.loadtxt(FILE, delimiter=",", skiprows=1)
+    candles = hourly_candles()
     kinds, held, samples = set(), 0, []
-    moments = range(3_000, len(rows), 1_200)
+    moments = range(3_000, len(candles), 1_200)
     for end in moments:
-        as_of = iso(int(rows[end - 1, 0]) + HOUR_MS)
+        as_of = iso(int(candles.open_time_ms[end - 1]) + HOUR_MS)
         arguments = {"symbol": "BTC/USD", "as_of": as_of, "lookback": 150}
         said = answer_of(await recorded.call_tool("detect_divergence", arguments))
-        rsi = talib.RSI(np.ascontiguousarray(rows[:end, 4]), 14)
+        rsi = talib.RSI(candles.close[:end], 14)
         assert len(table(said)) <= 8
         held += said["divergence_type"] != "none"
         for row in table(said):
             kinds.add((row["divergence_type"], row["kind"]))
             samples.append(row["sample"])
-            side = 3 if row["divergence_type"] == "bullish" else 2
+            side = candles.low if row["divergence_type"] == "bullish" else candles.high
             for which in ("first", "second"):
-                at = int(np.searchsorted(rows[:, 0], to_ms(parse_moment(row[f"{which}_time"]))))
-                assert row[f"{which}_price"] == rows[at, side]
+                at = int(np.searchsorted(candles.open_time_ms, to_ms(parse_moment(row[f"{which}_time"]))))
+                assert row[f"{which}_price"] == side[at]
                 assert row[f"{which}_oscillator"] == pytest.approx(rsi[at], rel=1e-5)
     assert kinds == {(direction, kind) for direction in ("bullish", "bearish") for kind in ("regular", "hidden")}
     assert len(moments) // 3 < held < len(moments)
