@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mcp_server.storage.files import Unreadable, read_object, write_whole
 from mcp_server.storage.home import unwritable
 
 STALE_S = 30.0
@@ -39,21 +40,19 @@ class Heartbeat:
         Raises:
             Misconfigured: the home cannot be written.
         """
-        said = {**asdict(beat), "started_at": beat.started_at.isoformat(), "beat_at": beat.beat_at.isoformat()}
-        fresh = self._path.with_name(f"{self._path.name}.{beat.pid}.new")
+        values = {**asdict(beat), "started_at": beat.started_at.isoformat(), "beat_at": beat.beat_at.isoformat()}
         try:
-            fresh.write_text(json.dumps(said), "utf-8")
-            fresh.replace(self._path)
+            write_whole(self._path, json.dumps(values).encode(), durable=False)
         except OSError as error:
             raise unwritable(self._path, error) from None
 
     def read(self) -> Beat | None:
-        """Give the latest heartbeat; None where no runner has left one, or it cannot be read."""
+        """Return the latest heartbeat; None where no runner has left one, or it cannot be read."""
         try:
-            said = json.loads(self._path.read_text("utf-8"))
-            times = {name: datetime.fromisoformat(said.pop(name)).astimezone(UTC) for name in ("started_at", "beat_at")}
-            return Beat(**{**said, **times, "problems": tuple(said["problems"])})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            values = read_object(self._path)
+            times = {name: datetime.fromisoformat(values[name]).astimezone(UTC) for name in ("started_at", "beat_at")}
+            return Beat(**{**values, **times, "problems": tuple(values["problems"])})
+        except (OSError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def remove(self) -> None:

@@ -6,17 +6,16 @@ Making a file is atomic and happens once for each key. Only the process that hol
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from filelock import FileLock
 
-from mcp_server.storage.files import put_new
+from mcp_server.storage.files import Unreadable, put_new, read_object, write_whole
 from mcp_server.storage.home import unwritable
 from runner.notify.events import FIELDS, Kind
 
@@ -123,11 +122,9 @@ class NoticeStore:
             Misconfigured: it cannot be written; then what was to be done next must not be done.
         """
         target = self._folder / notice.name
-        fresh = target.with_suffix(".next")
         with self._saving:
             try:
-                _write(fresh, notice)
-                fresh.replace(target)
+                write_whole(target, json.dumps(notice.as_json()).encode())
             except OSError as error:
                 raise unwritable(target, error) from None
 
@@ -156,17 +153,10 @@ def file_name(key: str) -> str:
     return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
 
 
-def _write(file: Path, notice: Notice) -> None:
-    with file.open("w", encoding="utf-8") as stream:
-        json.dump(notice.as_json(), stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def _read_all(folder: Path) -> Iterator[Notice]:
     """Read every notice of a folder; one that cannot be read is left alone."""
     for file in folder.glob("*.json"):
         try:
-            yield Notice.of(cast(dict[str, Any], json.loads(file.read_text("utf-8"))))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            yield Notice.of(read_object(file))
+        except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -1,13 +1,15 @@
 """The outbox: ended runs that could not be entered yet, one file each, written whole or not at all."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mcp_server.errors import Misconfigured
+from mcp_server.storage.files import Unreadable, read_object, write_whole
 from mcp_server.storage.home import unwritable
+
+MOST_BYTES = 100_000_000
 
 KEYS = frozenset(
     [
@@ -45,13 +47,8 @@ class Outbox:
             Misconfigured: the folder cannot be written.
         """
         target = self._folder / f"{name}.json"
-        fresh = target.with_suffix(".new")
         try:
-            with fresh.open("w", encoding="utf-8") as stream:
-                json.dump(document, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            fresh.replace(target)
+            write_whole(target, json.dumps(document).encode())
         except OSError as error:
             raise unwritable(target, error) from None
 
@@ -67,13 +64,14 @@ class Outbox:
         """
         for file in sorted(self._folder.glob("*.json")):
             try:
-                document = json.loads(file.read_text("utf-8"))
-                if not isinstance(document, dict) or missing(document):
-                    raise ValueError("it is no ended run")
+                document = read_object(file, MOST_BYTES)
+                if missing(document):
+                    raise Unreadable("It is no ended run.")
                 yield file.stem, document
             except FileNotFoundError:  # another process has entered it in the meantime
                 continue
-            except (OSError, ValueError) as error:
+            except Unreadable as error:
                 raise Misconfigured(
-                    f"{str(file)!r} holds the outcome of a run and cannot be read ({error}). Mend it or move it aside."
+                    f"{str(file)!r} holds the outcome of a run and cannot be read. {error.problem}",
+                    "Mend it or move it aside.",
                 ) from None

@@ -4,13 +4,13 @@ import codecs
 import json
 import math
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.strategy.finding import error
 from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, nests_too_deeply
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.storage.files import Unreadable, read_regular, write_whole
 
 CONFIG, AGENTS = "config.json", "agents.json"
 _TRIES = 20
@@ -49,25 +49,17 @@ def _refused(file: Path, name: str, problem: str, remedy: str) -> InvalidStrateg
 
 def _read_json(file: Path, name: str) -> Any:
     try:
-        if file.is_symlink() or file.parent.is_symlink():
+        if file.parent.is_symlink():
             raise _refused(file, name, "is a symbolic link.", "Put the file itself there.")
-        if not stat.S_ISREG(file.lstat().st_mode):  # to open a pipe or a device could wait for ever
-            raise _refused(file, name, "is no regular file.", "Put a file there.")
-        with open(file, "rb", opener=_without_waiting) as stream:
-            raw = stream.read(FILE_LIMIT_BYTES + 1)
+        return _parse_json(read_regular(file, FILE_LIMIT_BYTES), file, name)
+    except Unreadable as unreadable:
+        raise InvalidStrategy(name, [error(file.name, unreadable.problem, unreadable.remedy)]) from None
     except FileNotFoundError:
         if file.name == AGENTS:
             return None
         raise _refused(file, name, "is missing.", "Write it, or remove the folder.") from None
     except OSError as failed:
         raise _refused(file, name, f"cannot be read ({failed.strerror}).", "Give this user access.") from None
-    if len(raw) > FILE_LIMIT_BYTES:
-        raise _refused(file, name, f"is larger than {FILE_LIMIT_BYTES} bytes.", "Shorten it.")
-    return _parse_json(raw, file, name)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _parse_json(raw: bytes, file: Path, name: str) -> Any:
@@ -129,8 +121,4 @@ def write_both(folder: Path, strategy: Strategy) -> None:
     if strategy.agents:
         contents[AGENTS] = strategy.agents_json()
     for file_name, content in contents.items():
-        with (folder / file_name).open("w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=2, ensure_ascii=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_whole(folder / file_name, f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode())

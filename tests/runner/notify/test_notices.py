@@ -197,7 +197,7 @@ async def test_nothing_is_sent_of_which_that_cannot_be_written_down(home: Path, 
     told = notices(home, service.url)
     add(told)
     (file,) = (home / "notices").glob("*.json")
-    in_the_way = file.with_suffix(".next")
+    in_the_way = file.with_name(f".{file.name}.{os.getpid()}.new")
     in_the_way.mkdir()
     seen: list[str] = []
 
