@@ -9,12 +9,12 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.domain.outcome import Ended
+from mcp_server.domain.report.page import NO_CHART, markdown
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
 from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable
 from runner.execute import Serving
-from runner.report_page import NO_CHART, markdown
 from runner.tool_server.client import Tools, connected
 
 DRAW_S = 30.0

@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
+from mcp_server.domain.report.page import markdown
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured
@@ -23,12 +24,11 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Request, Runner
 from runner.report import chart, report, write_report
-from runner.report_page import markdown
 from runner.settings import Settings
 from runner.tool_server.client import Address, connected, tool_server
+from tests.domain.test_report_text import HOSTILE, rendered
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import AS_OF, KEY, script, strategy
-from tests.runner.test_report_text import HOSTILE, rendered
 
 PNG = b"\x89PNG\r\n\x1a\n"
 RULES = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}, None)

@@ -5,9 +5,9 @@ from datetime import UTC
 from typing import Any
 
 from mcp_server.domain.outcome import Ended, Outcome
+from mcp_server.domain.report.text import code, findings, inline, quoted
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cost, minute, number, percent
-from runner.report_text import code, findings, inline, quoted
 
 MOST_CALLS = 20
 MOST_RESULT = 240

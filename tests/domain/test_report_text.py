@@ -5,7 +5,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from runner.report_text import code, findings, inline, quoted
+from mcp_server.domain.report.text import code, findings, inline, quoted
 
 HOSTILE = [
     "![x](https://evil.example/pixel.png)",
