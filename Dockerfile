@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The tool server and the scheduler in one container: `claude-trader up`. A volume at /data is the home.
+# One container with the tool server and the scheduler (`claude-trader up`). Its home is a volume at /data.
 #
 #   docker build -t claude-trader .                              with the Claude agent (380 MB more)
 #   docker build -t claude-trader --build-arg EXTRAS= .          rules only
@@ -12,7 +12,7 @@ ARG EXTRAS=[claude]
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /app
 WORKDIR /src
-# What is installed changes rarely: a layer of its own, made from the list of dependencies and empty packages.
+# Dependencies change rarely, so they get a layer of their own, built from pyproject.toml and empty packages.
 COPY pyproject.toml README.md LICENSE ./
 RUN mkdir mcp_server runner strategies \
  && touch mcp_server/__init__.py runner/__init__.py \
@@ -24,7 +24,7 @@ COPY strategies strategies
 RUN /app/bin/pip install --no-deps .
 
 FROM python:${PYTHON}-slim-bookworm
-# An init that passes signals on and buries what agents leave behind.
+# tini passes signals on and collects processes that agents leave behind.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends tini \
@@ -38,5 +38,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 STOPSIGNAL SIGTERM
-# It begins as root, as platforms mount volumes as root's, gives them to the user `trader`, and is that user from then on.
+# Platforms mount volumes as root's. So the container starts as root, gives the volume to `trader`, and then runs as that user.
 ENTRYPOINT ["tini", "--", "python", "-P", "-m", "runner.container"]

@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 or newer and make, nothing else.
+# `make demo` and `make test` need only make and Python 3.11 or newer.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 
 .PHONY: help demo test durations lint types check benchmark crash load soak memory image steps live answers schemas pictures dist bundle sizes clean
 
-help:  ## what there is to make
+help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/base.stamp: pyproject.toml
@@ -19,7 +19,7 @@ $(VENV)/dev.stamp: $(VENV)/base.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[claude]' --group dev
 	@touch $@
 
-# A real chain for the tests: anvil, and the compiler of the test contracts, by npm as it is configured.
+# The tests use a real chain: anvil and the compiler of the test contracts, installed by npm.
 CHAIN := $(VENV)/chain
 $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/rigs/contracts/Tokens.sol
 	@mkdir -p $(CHAIN) && cp tests/rigs/contracts/package.json $(CHAIN)/
@@ -28,76 +28,76 @@ $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/r
 	  --output-dir $(CHAIN)/contracts tests/rigs/contracts/Tokens.sol
 	@touch $@
 
-# What judges the server in the tests, by npm too: the conformance suite, the Inspector, the checker of bundles.
+# The tests check the server with these, installed by npm: the conformance suite, the Inspector, the checker of bundles.
 HOSTS := $(VENV)/hosts
 $(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
 	@mkdir -p $(HOSTS) && cp tests/rigs/hosts/package.json $(HOSTS)/
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(HOSTS) --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-demo: $(VENV)/base.stamp  ## a strategy over simulated days: no key, no network
+demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulated days; the demo needs no key and no network
 	@$(BIN)/claude-trader demo
 
 # The slowest files first (tests/durations.json), which xdist would change to files of many tests first.
 TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
-test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## run every test
 	$(TEST)
 
-durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## every test, and write down what each file took
+durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## run every test, and record how long each file takes
 	$(TEST) --write-durations
 
-lint: $(VENV)/dev.stamp  ## style
+lint: $(VENV)/dev.stamp  ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/dev.stamp  ## types
+types: $(VENV)/dev.stamp  ## check the types
 	$(BIN)/mypy
 
-check: test lint types  ## all that CI checks
+check: test lint types  ## run everything that CI runs: tests, style, types
 
-benchmark: $(VENV)/dev.stamp  ## figures, as ratios against a floor in the same run
+benchmark: $(VENV)/dev.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
 
 crash: $(VENV)/dev.stamp  ## kill `claude-trader up` 200 times at random moments, and account for every slot
 	$(BIN)/python -m tests.scheduler.crash_harness --cycles 200 --seed 1
 
-load: $(VENV)/dev.stamp  ## how late runs begin with 100 and with 2,000 strategies every minute: 12 minutes
+load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strategies every minute; takes 12 minutes
 	$(BIN)/python -m tests.benchmarks.scheduler_load 100 3
 	$(BIN)/python -m tests.benchmarks.scheduler_load 2000 5
 
-soak: $(VENV)/dev.stamp  ## 50 strategies with faults for 20 minutes: memory, files, every slot
+soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check memory, files and every slot
 	$(BIN)/python -m tests.scheduler.soak 20
 
-memory: $(VENV)/dev.stamp  ## what the container's processes take at rest and with Claude runs
+memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs
 	$(BIN)/python -m tests.benchmarks.container_memory
 
-image: $(VENV)/dev.stamp  ## build the Dockerfile without Docker, in Debian folders, and try it: root, debootstrap
+image: $(VENV)/dev.stamp  ## build the Dockerfile without Docker and try the result; needs root and debootstrap
 	$(BIN)/python -m tests.deploy.image none
 
-steps: $(VENV)/dev.stamp  ## the build stage's steps of the Dockerfile, with a virtual environment instead of an image
+steps: $(VENV)/dev.stamp  ## run the build steps of the Dockerfile in a virtual environment
 	$(BIN)/python -m tests.deploy.image plain
 
-live: $(VENV)/dev.stamp  ## the market and chain tools against the real ones; needs internet, no key
+live: $(VENV)/dev.stamp  ## test the market and chain tools against the real services; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
-answers: $(VENV)/chain.stamp  ## write the answers in the documentation anew
+answers: $(VENV)/chain.stamp  ## write the tools' answers in the documentation again
 	$(BIN)/python -m tests.structure.answers
 
-schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ anew
+schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ again
 	$(BIN)/python -m tests.structure.schemas
 
-pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts anew
+pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts again
 	$(BIN)/python -m tests.structure.pictures
 
-dist: $(VENV)/dev.stamp  ## the wheel and the sdist, in dist/
+dist: $(VENV)/dev.stamp  ## build the wheel and the sdist into dist/
 	rm -rf dist && $(BIN)/hatchling build -d dist
 
-bundle: dist $(VENV)/hosts.stamp  ## the one-click bundle for Claude Desktop, in dist/
+bundle: dist $(VENV)/hosts.stamp  ## build the one-click bundle for Claude Desktop into dist/
 	rm -rf build/bundle && mkdir -p build/bundle && cp hosts/bundle/* dist/*.whl build/bundle/
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/node $(HOSTS)/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js \
 	  pack build/bundle dist/claude-trader.mcpb
 
-sizes: dist  ## install the wheel into empty environments, without and with the extra, ask the server there, say the sizes
+sizes: dist  ## install the wheel into empty environments, with and without the Claude agent, and print the sizes
 	$(BIN)/python -m tests.hosts.sizes
 
 clean:  ## remove the virtual environment and caches
