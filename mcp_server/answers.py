@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
 
-ROWS = WithJsonSchema({"type": "array", "items": {"type": "array"}})
-"""How the rows of a table are described to clients: many of them check each value against the schema, and 500 candles
-described value by value cost a client 40 ms."""
+LIST = WithJsonSchema({"type": "array"})
+"""How a list, such as the rows of a table, is described to clients. Many of them check each value against the schema,
+and 500 candles described value by value cost a client 40 ms."""
 
 
 class Answer(BaseModel):
@@ -50,7 +50,7 @@ class Answer(BaseModel):
 class Table(Answer):
     """An answer whose main part is a table; the text has it as CSV."""
 
-    columns: list[str] | None = None
+    columns: Annotated[list[str], LIST] | None = None
 
     def structured(self) -> dict[str, Any]:
         """Give the answer as JSON values, the table last."""
@@ -85,9 +85,10 @@ class HistoryAnswer(Answer):
     exchange: str
     timeframe: str
     as_of: str
-    age_s: float | None = Field(description="Seconds from the last candle's close to as_of")
+    age_s: float | None
+    """Seconds from the last candle's close to as_of."""
     note: str | None = None
-    simulated: bool | None = Field(default=None, description="True: an invented market")
+    simulated: bool | None = None
 
 
 def about(history: History) -> dict[str, Any]:

@@ -1,27 +1,60 @@
-"""Makes the JSON schemas of tools short: a model pays for each word of them."""
+"""Shortens the JSON schemas of tools: a model pays for each word of them.
 
+What is left out is checked all the same, when a tool is called.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
+NULL = {"type": "null"}
 
-def slim_schema(schema: Any) -> Any:
-    """Take out of a JSON schema what costs a reader and says nothing: generated titles, and null beside a type."""
+ASSUMED = (("additionalProperties", True), ("minimum", 1))
+"""What a reader takes for granted: an object may have more keys, and a count is at least 1."""
+
+
+def slim_input(schema: dict[str, Any]) -> dict[str, Any]:
+    """Shorten the schema of a tool's arguments: without the lengths and patterns of texts."""
+    return _slim_object(schema, without=("maxLength", "minLength", "pattern"))
+
+
+def slim_output(schema: dict[str, Any]) -> dict[str, Any]:
+    """Shorten the schema of an answer: without the list of required fields, as any field may be left out."""
+    return _slim_object(schema, without=("required",))
+
+
+def _slim_object(schema: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
+    definitions = {f"#/$defs/{name}": part for name, part in schema.get("$defs", {}).items()}
+    slim: dict[str, Any] = _slim(schema, ("$defs", *without), definitions)
+    return slim
+
+
+def _slim(schema: Any, without: tuple[str, ...], definitions: Mapping[str, Any]) -> Any:
+    """Keep of a schema what says something; a part that is defined elsewhere is put in its place."""
     if isinstance(schema, list):
-        return [slim_schema(item) for item in schema]
+        return [_slim(item, without, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     slim = {}
-    for key, value in schema.items():
-        if key == "title" and isinstance(value, str):
-            continue
-        named = key in ("properties", "$defs") and isinstance(value, dict)
-        slim[key] = {name: slim_schema(part) for name, part in value.items()} if named else slim_schema(value)
-    return _without_null(slim)
+    for key, value in {**definitions.get(schema.get("$ref", ""), {}), **schema}.items():
+        if key == "properties":
+            slim[key] = {name: _slim(part, without, definitions) for name, part in value.items()}
+        elif key not in (*without, "title", "$ref") and (key, value) not in ASSUMED:
+            slim[key] = _slim(value, without, definitions)
+    return _short_null(slim)
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _short_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave null out beside a type where it is the default; elsewhere make it one of an enum's values.
+
+    It is not written as one of several types in a list: some hosts refuse a tool that has such a list.
+    """
     choices = schema.get("anyOf", [])
-    kept = [choice for choice in choices if choice != {"type": "null"}]
-    if len(kept) != 1 or len(kept) == len(choices) or "default" not in schema or schema["default"] is not None:
+    kept = [choice for choice in choices if choice != NULL]
+    if len(kept) == len(choices):
         return schema
-    rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
-    return {**kept[0], **rest}
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    one = kept[0] if len(kept) == 1 else {"anyOf": kept}
+    if "default" in rest and rest["default"] is None:
+        del rest["default"]
+        return {**one, **rest}
+    return {"enum": [*one["enum"], None], **rest} if "enum" in one else schema

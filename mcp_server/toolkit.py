@@ -25,11 +25,11 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from mcp_server.answers import Answer
 from mcp_server.domain.error_hints import validation_lines
-from mcp_server.domain.strategy.format import NAME_PATTERN, Timeframe
+from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
-from mcp_server.slim_schema import slim_schema
+from mcp_server.slim_schema import slim_input, slim_output
 
 if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
@@ -46,14 +46,14 @@ EXCHANGE_HEADER = "x-trader-exchange"
 CUT_S = 0.5
 """What is to be computed by then and is not may say so itself first."""
 
-Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Market, like BTC/USD")]
-ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'; default: the server's")]
-AsOf = Annotated[str | None, Field(max_length=40, description="ISO 8601 moment to answer for; default: now")]
+Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Like BTC/USD")]
+ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'")]
+AsOf = Annotated[str | None, Field(max_length=40, description="As of this ISO 8601 time")]
 ChainName = Annotated[
     str | None, Field(max_length=40, description="ethereum, base, arbitrum, polygon, bnb, optimism, bitcoin")
 ]
-CandleTimeframe = Annotated[Timeframe, Field(description="A candle's length")]
-StrategyName = Annotated[str, Field(pattern=NAME_PATTERN, description="The strategy's name")]
+StrategyName = Annotated[str, Field(pattern=NAME_PATTERN)]
+NewStrategyName = Annotated[StrategyName, Field(description="Of a-z, 0-9 and -")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,8 @@ class StrictTool(Tool):
         arguments = made.fn_metadata.arg_model
         arguments.model_config["extra"] = "forbid"
         arguments.model_rebuild(force=True)
-        made.parameters = slim_schema(arguments.model_json_schema(by_alias=True))
-        made.fn_metadata.output_schema = slim_schema(made.fn_metadata.output_schema or {})
+        made.parameters = slim_input(arguments.model_json_schema(by_alias=True))
+        made.fn_metadata.output_schema = slim_output(made.fn_metadata.output_schema or {})
         return made
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:

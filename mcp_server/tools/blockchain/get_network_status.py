@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import Answer
 from mcp_server.domain.text import significant
@@ -20,7 +20,7 @@ BITCOIN_PER_SATOSHI = Decimal("1e-8")
 
 
 class NetworkStatus(Answer):
-    """A network's state."""
+    """As of `block`."""
 
     chain: str
     as_of: str
@@ -29,23 +29,23 @@ class NetworkStatus(Answer):
     live: bool | None = None
     observed_at: str | None = None
     fee_unit: str
-    fees: dict[str, float]
-    transfer_fee: float = Field(description="Plain, normal, in the chain's coin")
+    fees: Annotated[dict[str, float], WithJsonSchema({"type": "object"})]
+    transfer_fee: float = Field(description="Plain, normal fee, in the chain's coin")
     transfer_fee_usd: float | None
     base_fee_gwei: float | None = None
     base_fee_trend: str | None = None
-    mempool: dict[str, float] | None = None
+    mempool: Annotated[dict[str, float], WithJsonSchema({"type": "object"})] | None = None
     note: str | None = None
     simulated: bool | None = None
 
 
 @tool(title="Network status")
 async def get_network_status(
-    call: Call, chain: ChainName = "ethereum", exchange: ExchangeId = None, as_of: AsOf = None
+    call: Call, chain: ChainName = None, exchange: ExchangeId = None, as_of: AsOf = None
 ) -> NetworkStatus:
-    """Get a chain's height and its age, fees (slow, normal, fast), what a plain transfer costs, and Bitcoin's mempool.
+    """Get a chain's height, fees (slow, normal, fast), the cost of a plain transfer, and Bitcoin's mempool.
 
-    Bitcoin's fees and mempool exist only now: an as_of of more than 15 minutes ago is refused for it.
+    Default chain: ethereum. For Bitcoin an as_of more than 15 minutes ago is refused.
     """
     from mcp_server.market.usd import usd_price_if_any
 

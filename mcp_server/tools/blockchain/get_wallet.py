@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.together import together
 from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
@@ -23,7 +23,7 @@ Row = tuple[str, float, float | None, float | None]
 
 
 class WalletState(Table):
-    """What an address holds: its chain's coin and the common tokens."""
+    """Amounts are in units."""
 
     address: str
     chain: str
@@ -40,8 +40,7 @@ class WalletState(Table):
     last_activity: str | None = None
     note: str | None = None
     simulated: bool | None = None
-    columns: list[str] | None = None
-    rows: Annotated[list[Row], ROWS]
+    rows: Annotated[list[Row], LIST]
 
 
 @tool(title="Wallet")
@@ -54,7 +53,7 @@ async def get_wallet(
 ) -> WalletState:
     """Get what an address holds, in units and US dollars, whose it is if known, and how active it is.
 
-    0x addresses mean ethereum unless chain says another. Tokens other than the common ones are not looked for.
+    0x addresses mean ethereum unless chain is given. Only the common tokens are counted.
     """
     from mcp_server.domain.chains.chain import EXACT
     from mcp_server.domain.chains.flows import cents

@@ -6,9 +6,9 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
@@ -26,18 +26,19 @@ MOST_EXCHANGES = 8
 COLUMNS = ["time", "amount", "usd", "direction", "from", "to", "from_label", "to_label", "hash", "confirmations"]
 
 Row = tuple[str | float | int | None, ...]
+Counts = Annotated[dict[str, int], WithJsonSchema({"type": "object"})]
 
 
 class WhaleActivity(Table):
-    """Transfers, netted; the rows are the largest. All since from_time was seen."""
+    """All since from_time was seen; the rows are the largest."""
 
     asset: str
     chain: str
     token: str | None = None
-    token_claims_symbol: str | None = None
+    token_claims_symbol: str | None = Field(default=None, description="Unverified")
     as_of: str
     from_time: str
-    blocks: dict[str, int]
+    blocks: Counts
     price_usd: float
     price_basis: str
     net_flow_usd: float
@@ -46,8 +47,8 @@ class WhaleActivity(Table):
     between_exchanges_usd: float
     total_usd: float
     largest_usd: float
-    counts: dict[str, int]
-    exchanges: dict[str, dict[str, float]]
+    counts: Counts
+    exchanges: Annotated[dict[str, dict[str, float]], WithJsonSchema({"type": "object"})]
     summary: str
     complete: bool
     live: bool | None = None
@@ -55,29 +56,26 @@ class WhaleActivity(Table):
     note: str | None = None
     requests: int
     simulated: bool | None = None
-    columns: list[str] | None = None
-    rows: Annotated[list[Row], ROWS]
+    rows: Annotated[list[Row], LIST]
 
 
 @tool(title="Whale activity")
 async def get_whale_activity(
     call: Call,
-    asset: Annotated[str, Field(min_length=1, max_length=60, description="Like BTC, ETH, USDT, or a token's address")],
-    min_usd: Annotated[float, Field(gt=0, le=1e13, description="Smaller transfers are left out")] = 1_000_000,
+    asset: Annotated[str, Field(min_length=1, max_length=60, description="BTC, ETH, USDT … or a token's address")],
+    min_usd: Annotated[float, Field(gt=0, le=1e13)] = 1_000_000,
     lookback_minutes: Annotated[int, Field(ge=1, le=1440)] = 60,
     chain: ChainName = None,
-    limit: Annotated[int, Field(ge=0, le=200, description="Rows wanted")] = 8,
+    limit: Annotated[int, Field(ge=0, le=200)] = 8,
     include_unconfirmed: bool = False,
-    price_symbol: Annotated[
-        str | None, Field(max_length=60, description="Market that prices a token given by address")
-    ] = None,
+    price_symbol: Annotated[str | None, Field(max_length=60, description="Market that prices a token address")] = None,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> WhaleActivity:
-    """Find large transfers of a coin or token on its chain, and net those into and out of known exchange wallets.
+    """Find large transfers of a coin or token, and net those into and out of known exchange wallets.
 
-    A positive net_flow_usd went to exchanges, as it does before selling. Only known wallets count: 0 is no proof.
-    complete=false: note says which part was not seen. token_claims_symbol is a stranger's word.
+    Positive net_flow_usd went to exchanges, as before selling. Unknown wallets are not counted: 0 proves nothing.
+    complete=false: note says what was not seen.
     """
     from mcp_server.chains.scan_request import ScanRequest
     from mcp_server.domain.chains.flows import netted

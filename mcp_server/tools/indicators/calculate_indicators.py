@@ -7,14 +7,15 @@ from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from mcp_server.answers import ROWS, Table, caveats
+from mcp_server.answers import LIST, Table, caveats
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.together import together
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, check_patience, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, check_patience, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
@@ -23,43 +24,43 @@ if TYPE_CHECKING:
 MOST_VALUES = 20_000
 MOST_CANDLES = 10_000
 
-Symbols = Annotated[list[Symbol], Field(min_length=1, max_length=10)]
+Name = Annotated[str, Field(min_length=1, max_length=60)]
+Names = Annotated[list[Name], Field(min_length=1, max_length=10)]
 Cell = str | float | None
 
 
 class IndicatorTable(Table):
-    """Indicators at closed candles, oldest first; null is undefined. Columns are named after the specs."""
+    """Oldest first; columns are named after the specs; null is undefined."""
 
-    symbol: str | list[str]
+    symbol: Annotated[str | list[str], WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array"}]})]
     exchange: str
     timeframe: str
     as_of: str
-    age_s: float | None = Field(description="Seconds from the last candle's close to as_of; the oldest symbol's")
-    warm_up: list[int] = Field(description="Leading candles without a value, of each indicator")
-    candles_used: int | list[int]
-    candles_wanted: int = Field(description="So many make the last value stable")
+    age_s: float | None = Field(description="Of the oldest symbol")
+    warm_up: Annotated[list[int], LIST] = Field(description="Leading candles without a value, by indicator")
+    candles_used: Annotated[int | list[int], WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array"}]})]
+    candles_wanted: int = Field(description="For a stable last value")
     note: str | None = None
-    simulated: bool | None = Field(default=None, description="True: an invented market")
-    columns: list[str]
-    rows: Annotated[list[list[Cell]], ROWS]
+    simulated: bool | None = None
+    rows: Annotated[list[list[Cell]], LIST]
 
 
 @tool(title="Indicators")
 async def calculate_indicators(
     call: Call,
-    symbol: Annotated[Symbol | Symbols, Field(description="Market, like BTC/USD, or several to compare")],
+    symbol: Annotated[Name | Names, Field(description="Like BTC/USD, or several")],
     indicators: Annotated[
         list[Annotated[str, Field(max_length=200)]],
-        Field(min_length=1, max_length=30, description='Specs: "rsi(14)", "ema(50) of volume", "macd(12,26,9).hist"'),
+        Field(min_length=1, max_length=30, description="Specs: rsi(14), ema(50) of volume, macd(12,26,9).hist"),
     ],
-    timeframe: CandleTimeframe = "1h",
-    last: Annotated[int, Field(ge=1, le=1000, description="Candles to show")] = 1,
+    timeframe: Timeframe = "1h",
+    last: Annotated[int, Field(ge=1, le=1000, description="Candles")] = 1,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> IndicatorTable:
-    """Calculate any indicators of the catalogue at a market's last closed candles, in one table.
+    """Calculate any indicators at the last closed candles of one or several markets, in one table.
 
-    Ask for all you need at once: the candles are fetched once. find_indicators tells names and parameters.
+    Ask for all you need at once. find_indicators has names and parameters.
     """
     symbols = [symbol] if isinstance(symbol, str) else symbol
     specs = await call.bounded(_specs, indicators)

@@ -6,23 +6,24 @@ import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.answers import HistoryAnswer, about, last_value
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
-Period = Annotated[int, Field(ge=2, le=400, description="Candles")]
+Period = Annotated[int, Field(ge=2, le=400)]
 
 
 class Macd(HistoryAnswer):
-    """MACD of the last closed candle, in quote; null during warm-up."""
+    """In quote; null during warm-up."""
 
     macd: float | None
     signal: float | None
     histogram: float | None
-    position: Literal["above", "below", "equal"] | None = Field(description="macd against its signal line, now")
-    crossover: Literal["bullish", "bearish", "none"] = Field(description="At the last closed candle itself")
+    position: Literal["above", "below", "equal"] | None = Field(description="macd against signal")
+    crossover: Literal["bullish", "bearish", "none"] = Field(description="At the last closed candle")
     last_crossover: Literal["bullish", "bearish"] | None = None
-    last_crossover_time: str | None = Field(default=None, description="Open time of the candle that crossed")
+    last_crossover_time: str | None = None
     candles_since_crossover: int | None = None
     open_time: str | None
     close: float | None
@@ -35,12 +36,15 @@ async def calculate_macd(
     symbol: Symbol,
     fast: Period = 12,
     slow: Period = 26,
-    signal: Annotated[int, Field(ge=1, le=400, description="Candles")] = 9,
-    timeframe: CandleTimeframe = "1h",
+    signal: Annotated[int, Field(ge=1, le=400)] = 9,
+    timeframe: Timeframe = "1h",
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> Macd:
-    """Calculate the MACD of a market's last closed candle, with whether and when it crossed its signal line."""
+    """Calculate the MACD of a market's last closed candle, and when it crossed its signal line.
+
+    Periods are in candles.
+    """
     from mcp_server.domain.indicators.compute import compute
     from mcp_server.domain.indicators.crossover import last_crossover
     from mcp_server.domain.indicators.spec import parse_spec

@@ -6,19 +6,20 @@ import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.answers import HistoryAnswer, about, last_value
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import iso
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 
 class Rsi(HistoryAnswer):
-    """RSI of the last closed candle, 0 to 100; null during warm-up."""
+    """rsi is 0 to 100; null during warm-up."""
 
     period: int
     rsi: float | None
-    overbought: bool | None = Field(description="rsi above 70")
-    oversold: bool | None = Field(description="rsi below 30")
-    trend: Literal["bullish", "bearish", "neutral"] | None = Field(description="rsi above or below 50")
-    open_time: str | None = Field(description="Of the candle that rsi belongs to")
+    overbought: bool | None = Field(description="Above 70")
+    oversold: bool | None = Field(description="Below 30")
+    trend: Literal["bullish", "bearish", "neutral"] | None = Field(description="Above or below 50")
+    open_time: str | None
     close: float | None
     candles_used: int
 
@@ -28,7 +29,7 @@ async def calculate_rsi(
     call: Call,
     symbol: Symbol,
     period: Annotated[int, Field(ge=2, le=400, description="Candles")] = 14,
-    timeframe: CandleTimeframe = "1h",
+    timeframe: Timeframe = "1h",
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> Rsi:

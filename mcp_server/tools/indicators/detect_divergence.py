@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from mcp_server.answers import HistoryAnswer, Table, about
+from mcp_server.answers import LIST, HistoryAnswer, Table, about
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, timeframe_ms
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from mcp_server.domain.divergence.search import Search
     from mcp_server.domain.indicators.spec import Spec
 
-# Described to clients in few words: the whole answer's schema is sent to each of them.
-Found = Annotated[
-    Literal["bullish", "bearish", "none"] | None, WithJsonSchema({"enum": ["bullish", "bearish", "none", None]})
-]
-Percent = Annotated[float | None, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]})]
-PLAIN_LIST = WithJsonSchema({"type": "array"})
 
 Pivot = tuple[str, float, float]
 Row = list[str | int | float | None]
@@ -35,29 +30,28 @@ MOST_ROWS = 8
 
 
 class Divergences(HistoryAnswer, Table):
-    """The newest that still holds; rows: all, newest first."""
+    """The newest that still holds, confidence in percent; rows: all, newest first."""
 
     oscillator: str
-    divergence_type: Found
+    divergence_type: Literal["bullish", "bearish", "none"] | None
     kind: Literal["regular", "hidden"] | None = None
-    strength: Percent
-    confidence: Percent
+    strength: float | None
+    confidence: float | None
     sample: int | None = None
     came_true: bool | None = None
     description: str
-    pivots: Annotated[list[Pivot], PLAIN_LIST] | None = None
+    pivots: Annotated[list[Pivot], LIST] | None = None
     confirmed_at: str | None = None
     candles_since_confirmed: int | None = None
-    rows: Annotated[list[Row], PLAIN_LIST] | None = None
-    columns: Annotated[list[str], PLAIN_LIST] | None = None
+    rows: Annotated[list[Row], LIST] | None = None
 
 
 @tool(title="Divergence")
 async def detect_divergence(
     call: Call,
     symbol: Symbol,
-    lookback: Annotated[int, Field(ge=20, le=1000)] = 100,
-    timeframe: CandleTimeframe = "1h",
+    lookback: Annotated[int, Field(ge=20, le=1000, description="Candles")] = 100,
+    timeframe: Timeframe = "1h",
     oscillator: Annotated[str, Field(description="Indicator spec")] = "rsi(14)",
     pivot_candles: Annotated[int, Field(ge=1, le=50, description="On each side of a swing")] = 3,
     exchange: ExchangeId = None,

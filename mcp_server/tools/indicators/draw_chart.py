@@ -9,9 +9,10 @@ import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import HistoryAnswer, Picture, about, caveats, last_value
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import from_ms, iso, last_closed_open_ms, timeframe_ms
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, check_patience, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, check_patience, tool
 
 if TYPE_CHECKING:
     from mcp_server.charts.chart import Chart, Joins, Marks
@@ -33,23 +34,25 @@ class DrawnChart(HistoryAnswer, Picture):
     open_time: str
     close: float
     values: Annotated[dict[str, float | None], WithJsonSchema({"type": "object"})]
-    signals: dict[Literal["BUY", "SELL", "HOLD"], int] | None = Field(default=None, description="HOLD is not drawn")
+    signals: Annotated[dict[str, int], WithJsonSchema({"type": "object"})] | None = Field(
+        default=None, description="Counts; HOLD is not drawn"
+    )
 
 
 @tool(title="Chart", at_a_time=2)  # each takes a processor and some 30 MB while it is drawn
 async def draw_chart(
     call: Call,
     symbol: Symbol,
-    timeframe: CandleTimeframe = "1h",
+    timeframe: Timeframe = "1h",
     limit: Annotated[int, Field(ge=20, le=500)] = 120,
     indicators: Annotated[tuple[str, ...], Field(max_length=10)] = ("ema(50)", "rsi(14)"),
     strategy_name: Annotated[str | None, Field(max_length=64, description="Mark its signals")] = None,
-    divergence_of: Annotated[str | None, Field(description="Spec: draw its divergences")] = None,
+    divergence_of: Annotated[str | None, Field(description="Indicator spec: draw its divergences")] = None,
     theme: Literal["dark", "light"] = "dark",
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> DrawnChart:
-    """Draw candles, volume and indicators as an image for people; other tools give numbers."""
+    """Draw candles, volume and indicators as an image for people; other tools return numbers."""
     from mcp_server.domain.chart_layout import layout
     from mcp_server.domain.divergence.search import parse_oscillator
     from mcp_server.domain.indicators.spec import parse_specs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.toolkit import Call, tool
 
 if TYPE_CHECKING:
@@ -19,21 +19,20 @@ _OTHERWISE = ("", " (or any series)", " (or any two)")
 
 
 class Indicators(Table):
-    """Entries of the catalogue that fit, the likeliest first. Parameters are name=default [least..greatest]."""
+    """Best match first. Parameters are name=default [least..greatest]."""
 
     found: int
     note: str | None = None
-    columns: list[str]
-    rows: Annotated[list[list[str | int]], ROWS]
+    rows: Annotated[list[list[str | int]], LIST]
 
 
 @tool(title="Find indicators", open_world=False)
 async def find_indicators(
     call: Call,
-    query: Annotated[str, Field(max_length=100, description="Meaning or name, like 'trend strength'; empty: all")] = "",
-    limit: Annotated[int, Field(ge=1, le=300, description="Rows wanted")] = 8,
+    query: Annotated[str, Field(max_length=100, description="Like 'trend strength'; empty: all")] = "",
+    limit: Annotated[int, Field(ge=1, le=300)] = 8,
 ) -> Indicators:
-    """Find indicators by meaning or name, among all of TA-Lib and pandas-ta: parameters, outputs, warm-up.
+    """Find indicators by meaning or name, with parameters, outputs and warm-up.
 
     Write a spec as name(parameters): bbands(20, nbdevup=2.5), ema(50) of volume, sma(9) of rsi(14), macd(12,26,9).hist.
     """

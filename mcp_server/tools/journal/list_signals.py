@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import iso, to_ms
@@ -35,23 +35,24 @@ SLOT_COLUMNS = ["scheduled_at", "slots"]
 
 
 class Signals(Table):
-    """Newest first. `confidence` 0 to 100; `cost_usd` null is unknown, not free; `scheduled_at` null: not scheduled."""
+    """confidence 0 to 100; cost_usd null is unknown, not free; scheduled_at null: not scheduled."""
 
-    rows: Annotated[list[list[int | float | str | None]], ROWS]
+    rows: Annotated[list[list[int | float | str | None]], LIST]
     note: str | None = None
 
 
 @tool(title="Signals", open_world=False)
 async def list_signals(
     call: Call,
-    strategy_name: Annotated[str | None, Field(pattern=NAME_PATTERN, description="Default: all strategies")] = None,
+    strategy_name: Annotated[str | None, Field(pattern=NAME_PATTERN)] = None,
     limit: Annotated[int, Field(ge=1, le=500)] = 10,
     outcomes: Annotated[
-        Literal["signals", "all"], Field(description="all: also what ended, or was missed, without one, and why")
+        Literal["signals", "all"],
+        Field(description="all: also runs without a signal and missed slots, and why"),
     ] = "signals",
     detail: Annotated[Literal["short", "full"], Field(description="full: the whole reasoning")] = "short",
 ) -> Signals:
-    """List the recorded signals, newest first, with price, confidence, reasoning and cost."""
+    """List recorded signals, newest first, with price, confidence, reasoning and cost."""
     moment = call.moment(None)
     entries = await anyio.to_thread.run_sync(
         lambda: call.kit.journal.entries(strategy_name, limit=limit, outcomes=outcomes, until=moment)

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
 from mcp_server.storage.queries.child import Question
-from mcp_server.storage.queries.tables import listed
+from mcp_server.storage.queries.tables import TABLES
 from mcp_server.toolkit import Call, tool
 
 SIZES = {"short": (200, 6_800), "full": (4_000, 60_000)}
@@ -21,25 +21,27 @@ SIZES = {"short": (200, 6_800), "full": (4_000, 60_000)}
 
 MOST_NAMES_BYTES = 1_500
 
+TABLE_LIST = "; ".join(f"{name}({','.join(table.columns)})" for name, table in TABLES.items())
+
 
 class Queried(Table):
-    """Times are UTC; lists and JSON are text; what is no finite number is null."""
+    """Times are UTC; lists and JSON are text; a number that is not finite is null."""
 
-    rows: Annotated[list[list[Any]], ROWS]
+    rows: Annotated[list[list[Any]], LIST]
     note: str | None = None
 
 
 @tool(title="Journal query", open_world=False, at_a_time=2)  # each query is a process of its own
 async def query_journal(
     call: Call,
-    sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"One SELECT. Tables:\n{listed()}")],
-    limit: Annotated[int, Field(ge=1, le=500, description="Rows")] = 50,
-    detail: Annotated[Literal["short", "full"], Field(description="full: long cells, larger answers")] = "short",
+    sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"Tables: {TABLE_LIST}")],
+    limit: Annotated[int, Field(ge=1, le=500)] = 50,
+    detail: Annotated[Literal["short", "full"], Field(description="full: long cells")] = "short",
 ) -> Queried:
-    """Answer a SELECT (DuckDB's SQL) over the journal: counts, costs, failures, what prices did after signals.
+    """Answer a SELECT (DuckDB's SQL) over the journal: counts, costs, failures, prices after signals.
 
-    list_signals is simpler for the latest runs. Nothing is changed; it may take 5 s. Times are UTC without a zone,
-    now() is the moment asked for. The table journal_columns explains each column.
+    For the latest runs use list_signals. Read-only, at most 5 s. executions has a row for each run and missed slot; the
+    table journal_columns explains each column. Times are UTC, now() is the moment asked for.
     """
     characters, most_bytes = SIZES[detail]
     async with call.limiter:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, tool
 
@@ -19,34 +19,33 @@ Cell = str | int | bool | None
 
 
 class Findings(Table):
-    """What fits a query, the likeliest first: markets of one exchange, or exchanges and what each can do."""
+    """Best match first."""
 
     exchange: str | None = None
     as_of: str
-    observed_at: str | None = Field(default=None, description="Of the exchange's list")
+    observed_at: str | None = None
     live: bool | None = None
     found: int
     note: str | None = None
-    simulated: bool | None = Field(default=None, description="True: an invented market")
-    columns: list[str] | None = None
-    rows: Annotated[list[list[Cell]], ROWS]
+    simulated: bool | None = None
+    rows: Annotated[list[list[Cell]], LIST]
 
 
 @tool(title="Find markets and exchanges")
 async def find_markets(
     call: Call,
-    query: Annotated[str, Field(max_length=60, description="Symbol or part of it, like 'pepe'; empty: all")] = "",
+    query: Annotated[str, Field(max_length=60, description="Symbol or part of it; empty: all")] = "",
     kind: Annotated[
         Literal["any", "spot", "swap", "future", "option", "exchange"],
-        Field(description="exchange: find exchanges by id, name or country instead"),
+        Field(description="exchange: by id, name or country"),
     ] = "any",
-    limit: Annotated[int, Field(ge=1, le=500, description="Rows wanted")] = 20,
+    limit: Annotated[int, Field(ge=1, le=500)] = 20,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> Findings:
-    """Find an exchange's markets by symbol, or (kind="exchange") exchanges, their timeframes and what they offer.
+    """Find an exchange's markets by symbol or, with kind="exchange", exchanges and what each offers.
 
-    Market lists exist only now: an as_of of more than 15 minutes ago is refused for them.
+    An as_of more than 15 minutes ago is refused for markets.
     """
     if kind == "exchange":
         return await _exchanges(call, query, limit, as_of)

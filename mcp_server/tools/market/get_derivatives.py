@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
@@ -15,15 +15,15 @@ ONLY_NOW = "The next funding, mark price and open interest exist only now."
 
 
 class Perpetual(Table):
-    """A perpetual swap. Rates are ratios of the position per funding (0.0001 is 0.01 %); positive: longs pay."""
+    """Rates are ratios of the position per funding (0.0001 is 0.01 %). Positive: longs pay."""
 
     symbol: str
     exchange: str
     as_of: str
-    live: bool = Field(description="False: only what was settled by as_of")
+    live: bool = Field(description="False: settled fundings only")
     observed_at: str | None = None
-    age_s: float | None = Field(default=None, description="Seconds from observed_at to now")
-    funding_rate: float | None = Field(default=None, description="To be paid at next_funding_time")
+    age_s: float | None = None
+    funding_rate: float | None = Field(default=None, description="At next_funding_time")
     next_funding_time: str | None = None
     mark_price: float | None = None
     index_price: float | None = None
@@ -34,23 +34,22 @@ class Perpetual(Table):
     last_funding_time: str | None
     mean_funding_rate: float | None = Field(description="Of the rows")
     note: str | None = None
-    simulated: bool | None = Field(default=None, description="True: an invented market")
-    columns: list[str] | None = None
-    rows: Annotated[list[tuple[str, float]], ROWS]
+    simulated: bool | None = None
+    rows: Annotated[list[tuple[str, float]], LIST]
 
 
 @tool(title="Funding and open interest")
 async def get_derivatives(
     call: Call,
     symbol: Symbol,
-    limit: Annotated[int, Field(ge=1, le=100, description="Settled fundings wanted")] = 8,
+    limit: Annotated[int, Field(ge=1, le=100, description="Settled fundings")] = 8,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> Perpetual:
     """Get a perpetual swap's funding rate, next funding, open interest and last settled fundings.
 
-    BTC/USDT means its swap BTC/USDT:USDT. As of a past moment there are only the fundings settled by then. Many spot
-    exchanges have no swaps; krakenfutures, hyperliquid and binance do.
+    BTC/USDT means BTC/USDT:USDT. A past as_of has only settled fundings. krakenfutures, hyperliquid and binance have
+    swaps; many spot exchanges do not.
     """
     swap = await call.kit.market.swap(call.exchange(exchange), symbol, limit, call.moment(as_of))
     now, fundings = swap.now, swap.fundings or ()

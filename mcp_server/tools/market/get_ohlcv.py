@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from mcp_server.answers import ROWS, HistoryAnswer, Table, about
+from mcp_server.answers import LIST, HistoryAnswer, Table, about
+from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso
 from mcp_server.together import together
-from mcp_server.toolkit import AsOf, Call, CandleTimeframe, ExchangeId, Symbol, tool
+from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -26,7 +27,7 @@ LAST_CLOSES = 10
 
 
 class Summary(BaseModel):
-    """The candles in a few figures."""
+    """Volatility of log returns (ddof 1), a year of 365 days; drawdown of closes."""
 
     candles: int
     open_time: str
@@ -38,28 +39,27 @@ class Summary(BaseModel):
     low_time: str
     close: float
     return_pct: float | None = Field(description="First open to last close")
-    volatility_pct: float | None = Field(description="Of log returns (ddof 1), a year of 365 days")
-    max_drawdown_pct: float | None = Field(description="Of closes")
+    volatility_pct: float | None
+    max_drawdown_pct: float | None
     volume: float
-    last_closes: list[float] = Field(description="Oldest first")
+    last_closes: Annotated[list[float], LIST] = Field(description="Oldest first")
 
 
 class FormingCandle(BaseModel):
-    """The candle that is still changing. It is not one of the rows."""
+    """The candle that is still changing."""
 
-    row: Row
+    row: Annotated[Row, LIST]
     observed_at: str
 
 
 class Ohlcv(HistoryAnswer, Table):
-    """Closed candles, oldest first. Times are open times; prices in quote, volume in base to four digits."""
+    """Oldest first, by open time. Prices in quote, volume in base to four digits."""
 
-    rows: Annotated[list[Row], ROWS] | None = None
-    columns: list[str] | None = None
+    rows: Annotated[list[Row], LIST] | None = None
     summary: Summary | None = None
-    gaps: list[tuple[str, int]] | None = Field(default=None, description="First missing candle, how many; the first 50")
-    missing: int | None = Field(default=None, description="Candles missing in all gaps")
-    built_from: str | None = Field(default=None, description="Timeframe of the candles that these are built from")
+    gaps: Annotated[list[tuple[str, int]], LIST] | None = Field(default=None, description="First missing, how many")
+    missing: int | None = Field(default=None, description="In all gaps")
+    built_from: str | None = Field(default=None, description="Timeframe")
     forming: FormingCandle | None = None
 
 
@@ -67,18 +67,18 @@ class Ohlcv(HistoryAnswer, Table):
 async def get_ohlcv(
     call: Call,
     symbol: Symbol,
-    timeframe: CandleTimeframe = "1h",
-    limit: Annotated[int, Field(ge=1, le=10_000, description="Candles wanted")] = 50,
+    timeframe: Timeframe = "1h",
+    limit: Annotated[int, Field(ge=1, le=10_000, description="Candles")] = 50,
     detail: Annotated[
-        Literal["rows", "summary"], Field(description="summary: range, return, volatility, volume, last closes")
+        Literal["rows", "summary"], Field(description="summary: range, return, volatility, volume")
     ] = "rows",
-    include_forming: Annotated[bool, Field(description="Add the candle that is still changing, apart")] = False,
+    include_forming: Annotated[bool, Field(description="Add the changing candle, apart")] = False,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> Ohlcv:
-    """Get a market's last closed candles (open, high, low, close, volume). The forming candle is never among them.
+    """Get a market's last closed candles (open, high, low, close, volume), never the forming one.
 
-    Ask for detail="summary" where a few figures will do. For an indicator's value use the calculate_ tools.
+    Use detail="summary" when a few figures will do, and the calculate_ tools for indicators.
     """
     from mcp_server.domain.candles import gaps
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
@@ -19,23 +19,22 @@ Row = tuple[float | None, float | None, float | None, float | None]
 
 
 class Orders(Table):
-    """An order book, best prices first. Prices in quote, sizes in base (contracts where the market is one)."""
+    """Best prices first. Prices in quote, sizes in base, or in contracts for a derivative."""
 
     symbol: str
     exchange: str
     as_of: str
     observed_at: str
-    age_s: float = Field(description="Seconds from observed_at to now")
+    age_s: float
     live: bool
     mid: float | None
     spread_bps: float | None
     bid_size_total: float = Field(description="Of the rows")
     ask_size_total: float
-    imbalance_ratio: float | None = Field(description="(bids - asks) / (bids + asks) of the totals, -1 to 1")
+    imbalance_ratio: float | None = Field(description="(bids - asks) / (bids + asks)")
     note: str | None = None
-    simulated: bool | None = Field(default=None, description="True: an invented market")
-    columns: list[str] | None = None
-    rows: Annotated[list[Row], ROWS]
+    simulated: bool | None = None
+    rows: Annotated[list[Row], LIST]
 
 
 @tool(title="Order book")
@@ -48,7 +47,7 @@ async def get_order_book(
 ) -> Orders:
     """Get a market's order book now: bids and asks with sizes, spread and imbalance.
 
-    It exists only now: an as_of of more than 15 minutes ago is refused.
+    An as_of more than 15 minutes ago is refused.
     """
     found = await call.kit.market.order_book(call.exchange(exchange), symbol, depth, call.moment(as_of))
     book = found.book

@@ -11,29 +11,29 @@ OLD_S = 10
 
 
 class Price(Answer):
-    """A price, and how old it is. Prices in quote, volume in base."""
+    """Prices are in quote, volume is in base."""
 
     symbol: str
     exchange: str
     as_of: str
     price: float
-    price_time: str = Field(description="When this price was observed")
-    age_s: float = Field(description="Seconds from price_time to now, or to as_of when that is in the past")
-    live: bool = Field(description="True: the present ticker; false: the last close by as_of")
+    price_time: str
+    age_s: float
+    live: bool = Field(description="False: the last close by as_of")
     basis: str
     bid: float | None = None
     ask: float | None = None
     volume_24h_base: float | None = None
     change_24h_pct: float | None = None
     note: str | None = None
-    simulated: bool | None = Field(default=None, description="True: an invented market")
+    simulated: bool | None = None
 
 
 @tool(title="Price")
 async def get_price(call: Call, symbol: Symbol, exchange: ExchangeId = None, as_of: AsOf = None) -> Price:
-    """Get a market's price now, with bid, ask and 24 h figures, or its last close as of a past moment.
+    """Get a market's price now, with bid, ask and 24 h figures; for a past as_of, its last close.
 
-    For more than one moment use get_ohlcv.
+    For several moments use get_ohlcv.
     """
     moment = call.moment(as_of)
     quote = await call.kit.market.price(call.exchange(exchange), symbol, moment)

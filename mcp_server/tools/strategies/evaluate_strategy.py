@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio.to_thread
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from mcp_server.answers import HistoryAnswer, about
 from mcp_server.domain.strategy.checks.rules import wake_rules
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class SeenCondition(BaseModel):
-    """One condition of a rule: whether it held (null: undefined), and the values it saw."""
+    """value: whether it held; null: undefined."""
 
     rule: Literal["buy", "sell", "wake"]
     text: str
     value: bool | None
-    values: dict[str, float | None]
+    values: Annotated[dict[str, float | None], WithJsonSchema({"type": "object"})]
 
 
 class Evaluation(HistoryAnswer):
-    """What the rules say. `signal` is null where they cannot decide: that is not a HOLD; reasoning says why."""
+    """A null signal is not a HOLD: the rules cannot decide, and reasoning says why."""
 
     strategy_name: str
     version: str
     signal: Literal["BUY", "SELL", "HOLD"] | None
-    wakes: bool | None = Field(default=None, description="Of rule='wake': whether it holds; null: undefined")
-    confidence: float | None = Field(description="0 to 100; null: the strategy states none")
+    wakes: bool | None = Field(default=None, description="For rule='wake'; null: undefined")
+    confidence: float | None = Field(description="0 to 100")
     reasoning: str
     conditions: list[SeenCondition]
-    price: float | None = Field(description="Close of the candle that decided")
+    price: float | None = Field(description="Close of the deciding candle")
     open_time: str | None = Field(description="Of that candle")
     candles_used: int
 
@@ -49,11 +49,11 @@ async def evaluate_strategy(
     strategy_name: StrategyName,
     as_of: AsOf = None,
     rule: Annotated[Literal["signal", "wake"], Field(description="wake: only that condition")] = "signal",
-    version: Annotated[str | None, Field(max_length=30, description="Default: the present one")] = None,
+    version: Annotated[str | None, Field(max_length=30, description="An earlier one")] = None,
 ) -> Evaluation:
-    """Evaluate a strategy's rules on the last closed candle, now or as of a past moment.
+    """Evaluate a strategy's rules on the last closed candle: the signal, which condition decided, the values it saw.
 
-    Gives the signal, which condition decided, and the values it saw. Nothing is recorded.
+    Nothing is recorded.
     """
     from mcp_server.domain.rules.compiled import compile_rules
 

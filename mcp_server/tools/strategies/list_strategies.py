@@ -1,8 +1,10 @@
 """The tool list_strategies."""
 
+from typing import Annotated
+
 import anyio.to_thread
 
-from mcp_server.answers import Table
+from mcp_server.answers import LIST, Table
 from mcp_server.domain.text import cleaned
 from mcp_server.toolkit import Call, tool
 
@@ -10,15 +12,15 @@ Row = tuple[str, str, str | None, str | None, str | None, str | None, str]
 
 
 class Strategies(Table):
-    """Every strategy by name. `origin` is home, or example: read-only until it is copied into the home."""
+    """By name. An example is read-only until it is copied into the home."""
 
-    rows: list[Row]
+    rows: Annotated[list[Row], LIST]
 
 
 @tool(title="Strategies", open_world=False)
 async def list_strategies(call: Call) -> Strategies:
-    """List the strategies of this home and the examples, with engine, market, schedule, status, and what is broken."""
-    rows: list[Row] = []
+    """List the home's strategies and the examples: engine, market, schedule, status, and what is broken."""
+    rows: Annotated[list[Row], LIST] = []
     for found in await anyio.to_thread.run_sync(call.kit.strategies.all):
         origin = "example" if found.example else "home"
         if found.strategy is None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import Answer
+from mcp_server.answers import LIST, Answer
 from mcp_server.domain.strategy.difference import difference
 from mcp_server.domain.strategy.parse import InvalidStrategy
 from mcp_server.domain.strategy.strategy import Strategy
@@ -18,15 +18,15 @@ MOST_VERSIONS = 20
 
 
 class StrategyFiles(Answer):
-    """Both files of a strategy, in the shape that write_strategy takes."""
+    """In the shape that write_strategy takes."""
 
     name: str
     version: str
     origin: Literal["home", "example", "replaced"]
     config: dict[str, Any]
     agents: dict[str, Any]
-    earlier: list[list[str]] | None = Field(default=None, description="Versions it replaced: version, written at")
-    changed_since: list[str] | None = Field(default=None, description="From this version to the present")
+    earlier: Annotated[list[list[str]], LIST] | None = Field(default=None, description="version, written at")
+    changed_since: Annotated[list[str], LIST] | None = Field(default=None, description="Up to the present version")
     note: str | None = None
 
 
@@ -34,9 +34,9 @@ class StrategyFiles(Answer):
 async def read_strategy(
     call: Call,
     strategy_name: StrategyName,
-    version: Annotated[str | None, Field(max_length=30, description="An earlier one, with what changed since")] = None,
+    version: Annotated[str | None, Field(max_length=30, description="An earlier one, and what changed since")] = None,
 ) -> StrategyFiles:
-    """Read a strategy's config and sub-agents. Read before you change one: write_strategy replaces both files."""
+    """Read a strategy's config and sub-agents. Do so before a change: write_strategy replaces both files."""
     return await anyio.to_thread.run_sync(_read, call.kit.strategies, strategy_name, version)
 
 

@@ -11,7 +11,7 @@ from mcp_server.toolkit import Call, StrategyName, tool
 
 
 class Changed(Answer):
-    """The status that a strategy has now, and had."""
+    """Both statuses."""
 
     name: str
     status: str
@@ -25,6 +25,6 @@ async def set_strategy_status(
     strategy_name: StrategyName,
     status: Annotated[StatusName, Field(description="Only an active one is scheduled")],
 ) -> Changed:
-    """Set whether a strategy of the home is active, paused or stopped; nothing else of it changes."""
+    """Set a strategy of the home active, paused or stopped; nothing else of it changes."""
     strategy, was = await anyio.to_thread.run_sync(call.kit.strategies.set_status, strategy_name, status)
     return Changed(name=strategy.name, status=strategy.config.status, was=was, version=strategy.version)

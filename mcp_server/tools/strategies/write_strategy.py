@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
-from mcp_server.answers import Answer
+from mcp_server.answers import LIST, Answer
 from mcp_server.check_facts import gather
 from mcp_server.domain.strategy.checks.check import Report, check, findings_in
 from mcp_server.domain.strategy.checks.draft import draft
 from mcp_server.domain.strategy.finding import Finding, warning
 from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, ParsedFiles, read_parts
 from mcp_server.errors import BadInput
-from mcp_server.toolkit import Call, StrategyName, tool
+from mcp_server.toolkit import Call, NewStrategyName, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.strategy.strategy import Strategy
@@ -26,12 +26,12 @@ Agent = Annotated[Any, WithJsonSchema({"type": "object"})]
 
 
 class StrategyCheck(Answer):
-    """What was found and written. `replaced` is the version before, which is kept; unknown costs are null, never 0."""
+    """`replaced` is the version before, which is kept. Unknown costs are null, never 0."""
 
     name: str
     valid: bool
     written: bool
-    findings: list[list[str]] = Field(description="severity, place, problem, remedy")
+    findings: Annotated[list[list[str]], LIST] = Field(description="severity, place, problem, remedy")
     version: str | None = None
     replaced: str | None
     engine: str | None = None
@@ -46,19 +46,17 @@ class StrategyCheck(Answer):
 @tool(title="Write a strategy", read_only=False, destructive=True)
 async def write_strategy(
     call: Call,
-    strategy_name: StrategyName,
-    config: Annotated[dict[str, Any], Field(description="config.json")],
-    agents: Annotated[
-        dict[str, Any] | list[Agent] | None, Field(description="agents.json; leave out for engine 'rules'")
-    ] = None,
+    strategy_name: NewStrategyName,
+    config: Annotated[dict[str, Any], Field()],
+    agents: Annotated[dict[str, Any] | list[Agent] | None, Field(description="Leave out for engine 'rules'")] = None,
     dry_run: Annotated[bool, Field(description="Only check")] = False,
     replaces: Annotated[
-        str | None, Field(max_length=30, description="Only if this is its version; 'none': only if there is none")
+        str | None, Field(max_length=30, description="Only over this version; 'none': only a new one")
     ] = None,
 ) -> StrategyCheck:
     """Check a strategy and write it into the home, replacing both files; the version before is kept.
 
-    With an error nothing is written, and all are listed; warnings are shown. Check with dry_run first.
+    With errors nothing is written, and all are listed. Check with dry_run first.
     config: trading_pair, interval (1m 5m 15m 30m 1h 4h 1d) or cron, engine (claude|rules), exchange, description,
     synthesis_logic, rules {timeframe, indicators ["rsi(14)"], buy, sell}. agents: name -> {description, prompt, tools}.
     """
