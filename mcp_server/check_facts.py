@@ -29,7 +29,7 @@ LIMIT_S = 12.0
 _MOST_CANDLES = 2_000
 """With more candles, how often a rule held would hardly change."""
 
-_FEW = 10
+_CANDLES_WITHOUT_RULES = 10
 """Without rules, this many candles show that a market is alive."""
 
 _LATER = "Check it again when the exchange answers; a run needs it too."
@@ -87,6 +87,8 @@ async def _candles(strategy: Strategy, market: Market, exchange: str, now: datet
     rules, wake = strategy.config.rules, strategy.config.wake
     needed = [rules] if rules else []
     needed += [wake_rules(rules, wake)] if wake else []
-    count = await anyio.to_thread.run_sync(lambda: max([history(one, _MOST_CANDLES) for one in needed], default=_FEW))
+    count = await anyio.to_thread.run_sync(
+        lambda: max([history(one, _MOST_CANDLES) for one in needed], default=_CANDLES_WITHOUT_RULES)
+    )
     recent = await market.candles(exchange, strategy.config.trading_pair, strategy.timeframe, count, now)
     return recent.candles

@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from mcp_server.domain.error_hints import validation_lines
+from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
 from mcp_server.storage.setting_types import AsOf, ChainUrls, PublicHosts, Token, TokenEntry, home_folder
@@ -53,8 +53,8 @@ def load_settings() -> Settings:
         return Settings(home=home, credentials=credentials, _env_file=file)
     except ValidationError as error:
         lines = [
-            re.sub(r"^\w+", lambda name: f"TRADER_{name[0].upper()}", line)
-            for line in validation_lines(error, Settings, secret=True)
+            re.sub(r"^\w+", lambda name: f"TRADER_{name[0].upper()}", str(key))
+            for key in invalid_keys(error, Settings, secret=True)
         ]
         raise Misconfigured("These settings are not valid:\n" + "\n".join(f"- {line}" for line in lines)) from None
     except (OSError, UnicodeDecodeError) as error:

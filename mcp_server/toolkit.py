@@ -24,7 +24,7 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError
 
 from mcp_server.answers import Answer
-from mcp_server.domain.error_hints import validation_lines
+from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
@@ -205,7 +205,7 @@ class StrictTool(Tool):
         try:
             checked = self.fn_metadata.validate_arguments(arguments)
         except ValidationError as error:
-            lines = validation_lines(error, self.fn_metadata.arg_model, "argument")
+            lines = [str(key) for key in invalid_keys(error, self.fn_metadata.arg_model, noun="argument")]
             more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
             raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
         call = Call(self._kit, context.headers or {}, self._limiter)

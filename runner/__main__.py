@@ -121,7 +121,7 @@ def signals(
     if as_json:
         print_json({"signals": [show.entry_json(entry) for entry in entries]})
     elif name and name not in parts.strategies.names() and not entries:
-        raise NotFound(f"Unknown strategy {name!r}.{nearest(name, parts.strategies.names())}")
+        raise NotFound(f"Unknown strategy {name!r}.", nearest(name, parts.strategies.names()))
     elif entries:
         show.journal(show.console(), entries, "Journal" if every else "Signals")
     else:

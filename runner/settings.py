@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from mcp_server.domain.error_hints import validation_lines
+from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
 from mcp_server.storage.setting_types import Addresses, AsOf, ChainUrls, Token, home_folder
@@ -60,6 +60,6 @@ def load_settings() -> Settings:
     except SettingsError as error:  # a value that should be JSON and is not; the text names the field, not the value
         raise Misconfigured(f"The settings cannot be read: {error}. Write it as JSON.") from None
     except ValidationError as error:
-        names = [line.partition(":") for line in validation_lines(error, Settings, secret=True)]
+        names = [str(key).partition(":") for key in invalid_keys(error, Settings, secret=True)]
         lines = "\n".join(f"- TRADER_{name.upper()}:{rest}" for name, _, rest in names)
         raise Misconfigured(f"These settings are not valid:\n{lines}") from None

@@ -23,7 +23,7 @@ def _undisturbed() -> Iterator[None]:
         folder = tempfile.TemporaryDirectory(prefix="claude-trader-", ignore_cleanup_errors=True)
     except OSError:
         raise Misconfigured(
-            "A chart needs a folder for temporary files, and none can be written. Set TMPDIR to one."
+            "A chart needs a folder for temporary files, and none can be written.", "Set TMPDIR to one."
         ) from None
     with folder:
         ours = {"MPLCONFIGDIR": folder.name, "MATPLOTLIBRC": folder.name, "MPL_IGNORE_SYSTEM_FONTS": "1"}

@@ -12,6 +12,8 @@ from mcp_server.errors import BadInput
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 
+_NO_CANDLE = "A row is no candle.", "Give six numbers: time in ms, open, high, low, close, volume."
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candles:
@@ -34,7 +36,7 @@ class Candles:
     def __post_init__(self) -> None:
         columns = (self.open, self.high, self.low, self.close, self.volume)
         if any(len(column) != len(self.open_time_ms) for column in columns):
-            raise BadInput("Candle columns differ in length; every column needs one value per candle.")
+            raise BadInput("Candle columns differ in length.", "Give each column one value per candle.")
         if not len(self):
             return
         _refuse(self.open_time_ms, _not_finite(columns), "has a value that is missing or not finite")
@@ -42,7 +44,9 @@ class Candles:
         _refuse(self.open_time_ms, self.volume < 0, "has a negative volume")
         backwards = np.zeros(len(self), dtype=bool)
         backwards[1:] = np.diff(self.open_time_ms) <= 0
-        _refuse(self.open_time_ms, backwards, "is not later than the one before it; sort them and drop duplicates")
+        _refuse(
+            self.open_time_ms, backwards, "is not later than the one before it", "Sort the candles and drop duplicates."
+        )
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
@@ -56,9 +60,9 @@ class Candles:
             values = np.asarray([row[1:6] for row in rows], dtype=np.float64)
             times = np.asarray([row[0] for row in rows], dtype=np.int64)
         except (TypeError, ValueError):
-            raise BadInput("A candle needs six numbers: time in ms, open, high, low, close, volume.") from None
+            raise BadInput(*_NO_CANDLE) from None
         if values.ndim != 2 or values.shape[1] != 5:
-            raise BadInput("A candle needs six numbers: time in ms, open, high, low, close, volume.")
+            raise BadInput(*_NO_CANDLE)
         return cls(times, *(np.ascontiguousarray(values[:, i]) for i in range(5)))
 
     @classmethod
@@ -141,7 +145,7 @@ def _not_finite(columns: Sequence[Floats]) -> npt.NDArray[np.bool_]:
     return np.asarray(~np.isfinite(np.column_stack(columns)).all(axis=1), dtype=np.bool_)
 
 
-def _refuse(times: Times, bad: npt.NDArray[np.bool_], what: str) -> None:
+def _refuse(times: Times, bad: npt.NDArray[np.bool_], fault: str, remedy: str = "Correct or drop it.") -> None:
     if bad.any():
         position = int(np.argmax(bad))
-        raise BadInput(f"The candle at {iso(int(times[position]))} (position {position}) {what}.")
+        raise BadInput(f"The candle at {iso(int(times[position]))} (position {position}) {fault}.", remedy)

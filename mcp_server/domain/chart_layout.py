@@ -103,8 +103,8 @@ def layout(specs: Sequence[Spec]) -> Layout:
     if len(panels) > MOST_PANELS:
         named = ", ".join(repr(studies[0].title) for _, studies in panels)
         raise BadInput(
-            f"{len(panels)} panels below the price are too many: {named} need one each, and {MOST_PANELS} fit. "
-            "Leave some out, or draw a second chart."
+            f"{len(panels)} panels below the price are too many: {named} need one each, and {MOST_PANELS} fit.",
+            "Leave some out, or draw a second chart.",
         )
     return Layout(tuple(price), tuple(volume), tuple(tuple(studies) for _, studies in panels))
 

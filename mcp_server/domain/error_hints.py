@@ -1,4 +1,4 @@
-"""Errors that teach: what was wrong, what was expected, and the nearest thing that exists."""
+"""Remedies for what was mistyped: the nearest name that exists, and what each wrong key should have been."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,67 +11,57 @@ from mcp_server.domain.text import escaped
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Give ` Did you mean 'x'?`, or the list of what is known where nothing is near."""
+    """Return the remedy for an unknown word: `Did you mean 'x'?`, or all that is known where nothing is near."""
     names = sorted(known)
     close = get_close_matches(word, names, n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(names)}."
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One thing that a validation error says: the key, what is wrong with it, and what to do."""
+class InvalidKey:
+    """One key that failed validation: its path, what is wrong with it, and what to do."""
 
-    where: str
+    path: str
     problem: str
     remedy: str
 
-
-def validation_parts(error: ValidationError, model: type[BaseModel]) -> list[Part]:
-    """Take a validation error apart, with the nearest known key for each that is not known."""
-    parts = []
-    for item in error.errors(include_url=False, include_input=True):
-        where = ".".join(names := _path(item["loc"]))
-        said = f"{item['msg'].removeprefix('Value error, ')}."
-        if item["type"] == "extra_forbidden":
-            hint = nearest(names[-1], _keys_at(model, item["loc"][:-1])).strip()
-            parts.append(Part(where, "not a known key.", hint))
-        elif item["type"] == "missing":
-            parts.append(Part(where, "missing.", "This key is required."))
-        elif isinstance(item["input"], dict):
-            parts.append(Part(where, "these keys do not go together.", f"{said[:1].upper()}{said[1:]}"))
-        else:
-            parts.append(Part(where, f"{_short(item['input'])} does not fit.", f"{said[:1].upper()}{said[1:]}"))
-    return parts
+    def __str__(self) -> str:
+        if self.path:
+            return f"{self.path}: {self.problem} {self.remedy}"
+        return f"{self.problem[:1].upper()}{self.problem[1:]} {self.remedy}"
 
 
-def validation_lines(
-    error: ValidationError, model: type[BaseModel], noun: str = "key", *, secret: bool = False
-) -> list[str]:
-    """Turn a validation error into lines of `key: what is wrong and what was expected`, with the nearest known key.
+def invalid_keys(
+    error: ValidationError, model: type[BaseModel], *, noun: str = "key", secret: bool = False
+) -> list[InvalidKey]:
+    """List the keys that failed validation, with the nearest known key for each that is not known.
 
-    `noun` is what a key is called where the caller wrote it; with `secret` no value is told back.
+    Args:
+        error: what pydantic raised.
+        model: the model that raised it.
+        noun: what a key is called where the caller wrote it.
+        secret: whether to leave out the values.
     """
-    lines = []
+    invalid = []
     for item in error.errors(include_url=False, include_input=True):
-        *_, last = names = _path(item["loc"])
-        where = ".".join(names)
+        path = _path(item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        problem, remedy = f"{_shown(item['input'], secret)} does not fit.", f"{message[:1].upper()}{message[1:]}."
         if item["type"] == "extra_forbidden":
-            known = _keys_at(model, item["loc"][:-1])
-            lines.append(f"{where}: not a known {noun}.{nearest(last, known)}")
+            problem, remedy = f"not a known {noun}.", nearest(path[-1], _keys_at(model, item["loc"][:-1]))
         elif item["type"] == "missing":
-            lines.append(f"{where}: missing; this {noun} is required.")
-        else:
-            given = "" if secret or isinstance(item["input"], dict) else f" (given: {_short(item['input'])})"
-            said = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {said}{given}." if where else f"{said}.")
-    return lines
+            problem, remedy = "missing.", f"This {noun} is required."
+        invalid.append(InvalidKey(".".join(path), problem, remedy))
+    return invalid
 
 
 def _path(places: tuple[int | str, ...]) -> list[str]:
     return [escaped(str(part)) for part in places] or [""]
 
 
-def _short(value: Any) -> str:
+def _shown(value: Any, secret: bool) -> str:
+    if secret or isinstance(value, dict):
+        return "this object" if isinstance(value, dict) else "the value"
     try:
         return escaped(repr(value))
     except ValueError:  # an integer of so many digits that Python refuses to write them

@@ -39,7 +39,7 @@ def timeframe_ms(timeframe: str) -> int:
     try:
         return TIMEFRAMES[timeframe]
     except KeyError:
-        raise BadInput(f"Unknown timeframe {timeframe!r}. Use one of {', '.join(TIMEFRAMES)}.") from None
+        raise BadInput(f"Unknown timeframe {timeframe!r}.", f"Use one of {', '.join(TIMEFRAMES)}.") from None
 
 
 def candle_open_ms(at_ms: int, timeframe: str) -> int:
@@ -87,7 +87,8 @@ def parse_moment(text: str, *, name: str = "as_of") -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise BadInput(f"{name} {text!r} is not a moment. Write ISO 8601 in UTC, like '2026-01-31T12:00Z'.") from None
+        remedy = "Write ISO 8601 in UTC, like '2026-01-31T12:00Z'."
+        raise BadInput(f"{name} {text!r} is not a moment.", remedy) from None
     if not 1970 <= moment.year <= 9998:
-        raise BadInput(f"{name} {text!r} is out of range. Use a year from 1970 to 9998.")
+        raise BadInput(f"{name} {text!r} is out of range.", "Use a year from 1970 to 9998.")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import RootModel, SecretStr, ValidationError
 
-from mcp_server.domain.error_hints import validation_lines
+from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.setting_types import Scope, TokenEntry
 
@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, TokenEntry]:
     try:
         entries = _File.model_validate_json(path.read_text("utf-8")).root
     except ValidationError as error:
-        lines = "\n".join(f"- {line}" for line in validation_lines(error, _File, secret=True))
+        lines = "\n".join(f"- {key}" for key in invalid_keys(error, _File, secret=True))
         raise Misconfigured(
             f"TRADER_TOKENS_FILE {str(path)!r} is not valid:\n{lines}\n"
             'It is JSON: {"name": {"token": "…", "scope": "read"}}; the scope is read or write.'

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pydantic import ValidationError
 
-from mcp_server.domain.error_hints import validation_lines
+from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
@@ -149,7 +149,7 @@ def _believed(ending: Ending) -> Signal:
     try:
         answer = ClaudeAnswer.model_validate(ending.answer)
     except ValidationError as error:
-        findings = "; ".join(validation_lines(error, ClaudeAnswer))
+        findings = "; ".join(map(str, invalid_keys(error, ClaudeAnswer)))
         raise _NoSignal(Status.ABSTAINED, f"The answer does not fit the schema: {_short(findings)}") from None
     if not answer.decided:
         raise _NoSignal(Status.ABSTAINED, f"The reports did not suffice to decide: {_short(answer.reasoning)}")

@@ -368,7 +368,7 @@ def test_an_indicator_that_repaints_is_caught(monkeypatch: pytest.MonkeyPatch) -
     rules = compiled("sma_2 > 3", indicators=["sma(2)"])
     monkeypatch.setattr(rules_module, "compute", knows_the_end)
 
-    with pytest.raises(BadInput, match="look ahead: without the candles after 1970-01-01T01:00Z"):
+    with pytest.raises(BadInput, match=r"look ahead: .*1970-01-01T01:00Z"):
         rules.check_prefixes(candles_of(1, 2, 3, 4), [2])
 
 

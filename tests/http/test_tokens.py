@@ -44,16 +44,16 @@ def test_without_tokens_nobody_has_one(home: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"TRADER_TOKENS": '{"a": {"token": "s3cret one"}}'}, r"TRADER_TOKENS\.a\.token: use printable ASCII"),
+        ({"TRADER_TOKENS": '{"a": {"token": "s3cret one"}}'}, r"TRADER_TOKENS\.a\.token: .*printable ASCII"),
         ({"TRADER_TOKENS": '{"a": {"token": "s3cret", "scope": "s3cret"}}'}, "'read' or 'write'"),
         ({"TRADER_TOKENS": '{"a": {"token": "s3cret", "scpoe": "read"}}'}, "scpoe: not a known key"),
-        ({"TRADER_TOKENS": '{"a": "s3cret"}'}, r"TRADER_TOKENS\.a: Input should be"),
+        ({"TRADER_TOKENS": '{"a": "s3cret"}'}, r"TRADER_TOKENS\.a:.* Input should be"),
         ({"TRADER_TOKENS": "s3cret"}, "tokens.*JSON"),
-        ({"TRADER_TOKENS": '{"a": {"token": ""}}'}, "use printable ASCII"),
+        ({"TRADER_TOKENS": '{"a": {"token": ""}}'}, "printable ASCII"),
         ({"TRADER_TOKENS": '{"a": {"token": "s3cret"}, "b": {"token": "s3cret"}}'}, "are the same"),
         ({"TRADER_TOKEN": "s3cret", "TRADER_TOKENS": '{"a": {"token": "s3cret"}}'}, "are the same"),
         ({"TRADER_PUBLIC_HOSTS": "https://trader.example"}, "TRADER_PUBLIC_HOSTS"),
-        ({"TRADER_CALLS_PER_MINUTE": "0"}, "TRADER_CALLS_PER_MINUTE: Input should be greater"),
+        ({"TRADER_CALLS_PER_MINUTE": "0"}, "TRADER_CALLS_PER_MINUTE:.* Input should be greater"),
     ],
 )
 def test_what_is_wrong_is_told_without_a_token(
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_told_without_a_token(
         (None, "cannot be read: No such file"),
         ("{}", "names no token"),
         ("s3cret", "is not valid"),
-        ('{"a": {"token": "s3cret", "scope": "admin"}}', "a.scope: Input should be 'read' or 'write'"),
+        ('{"a": {"token": "s3cret", "scope": "admin"}}', "a.scope:.* Input should be 'read' or 'write'"),
         ('{"named": {"token": "s3cret"}}', "both name 'named'"),
         ("\udcff", "it is not UTF-8"),
     ],

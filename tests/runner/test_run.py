@@ -158,7 +158,7 @@ def test_a_home_that_cannot_be_written_is_named(trader: Command) -> None:
 def test_a_setting_that_makes_no_sense_is_named(trader: Command) -> None:
     done = trader("run", "rsi-reversion", TRADER_SERVER_URL="localhost:8000")
     assert done.code == 1
-    assert "TRADER_SERVER_URL: String should match pattern" in done.err
+    assert "TRADER_SERVER_URL: the value does not fit" in done.err
 
 
 def test_the_env_file_of_the_home_is_read(trader: Command, home: Path) -> None:

@@ -171,7 +171,7 @@ def test_an_answer_that_nests_without_end_is_abstained_and_its_trace_is_cut() ->
     outcome = _outcome(transcript)
     assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
     assert outcome.error is not None
-    assert "nest at most 20 levels" in outcome.error
+    assert "at most 20 levels" in outcome.error
     assert "cut: nested deeper than" in json.dumps(outcome.trace)
 
 

@@ -203,7 +203,7 @@ def test_settings_name_endpoints_alone_or_in_order_and_a_wrong_one_is_not_told_b
     assert "example" not in repr(settings)
     assert "SECRET" not in repr(settings)
     monkeypatch.setenv("TRADER_CHAIN_URLS", '{"ethereum": {"url": "https://a.example/KEY"}}')
-    with pytest.raises(Misconfigured, match=r"TRADER_CHAIN_URLS\.ethereum: Input should be a valid list") as caught:
+    with pytest.raises(Misconfigured, match=r"TRADER_CHAIN_URLS\.ethereum: .*Input should be a valid list") as caught:
         load_settings()
     assert "KEY" not in str(caught.value)
 

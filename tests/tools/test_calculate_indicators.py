@@ -100,7 +100,7 @@ async def test_every_bad_spec_is_told_at_once(ask: Ask) -> None:
 async def test_more_values_than_one_answer_holds_are_refused_rather_than_cut(ask: Ask) -> None:
     with pytest.raises(Told, match="at most 20000 are given at once"):
         await ask("calculate_indicators", symbol=["BTC/USDT"] * 9, indicators=["rsi(14)"], last=1000)
-    with pytest.raises(Told, match="indicators: List should have at least 1 item"):
+    with pytest.raises(Told, match=r"indicators: .*List should have at least 1 item"):
         await ask("calculate_indicators", symbol="BTC/USDT", indicators=[])
 
 

@@ -118,12 +118,12 @@ async def test_divergences_of_an_output_that_is_drawn_already_add_no_second_pane
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"limit": 19}, "limit: Input should be greater than or equal to 20"),
-        ({"limit": 501}, "limit: Input should be less than or equal to 500"),
+        ({"limit": 19}, "limit: .*Input should be greater than or equal to 20"),
+        ({"limit": 501}, "limit: .*Input should be less than or equal to 500"),
         ({"indicators": ["rsi(14)"] * 11}, "indicators: .*at most 10"),
         ({"indicators": ["rsj(14)"]}, "Unknown indicator 'rsj'"),
         ({"indicators": ["rsi", "macd", "atr", "obv", "adx", "cci"]}, "6 panels below the price are too many"),
-        ({"theme": "pink"}, "theme: Input should be 'dark' or 'light'"),
+        ({"theme": "pink"}, "theme: .*Input should be 'dark' or 'light'"),
         ({"as_of": "2016-05-01"}, "There is nothing to draw: simulated has no 1h candle of 'BTC/USDT' from 2016-"),
         ({"strategy_name": "rsi-revesion"}, r"Unknown strategy 'rsi-revesion'\. Did you mean 'rsi-reversion'"),
     ],

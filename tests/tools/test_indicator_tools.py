@@ -45,5 +45,5 @@ async def test_without_enough_candles_a_value_is_null_and_the_shortfall_said(ask
 async def test_periods_that_make_no_sense_together_are_refused(ask: Ask) -> None:
     with pytest.raises(Told, match=r"fast \(26\) must be smaller than slow \(12\)"):
         await ask("calculate_macd", symbol="BTC/USDT", fast=26, slow=12)
-    with pytest.raises(Told, match="period: Input should be less than or equal to 400"):
+    with pytest.raises(Told, match=r"period: .*Input should be less than or equal to 400"):
         await ask("calculate_rsi", symbol="BTC/USDT", period=1_000_000)

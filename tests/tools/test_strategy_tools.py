@@ -120,7 +120,7 @@ async def test_a_broken_file_is_told_by_every_tool_that_meets_it(ask: Ask, home:
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", ".versions", "A B"])
 async def test_a_name_that_is_a_path_reaches_no_file(ask: Ask, name: str) -> None:
     for tool in ("read_strategy", "evaluate_strategy"):
-        with pytest.raises(Told, match="strategy_name: String should match pattern"):
+        with pytest.raises(Told, match=r"strategy_name: .* does not fit"):
             await ask(tool, strategy_name=name)
-    with pytest.raises(Told, match="strategy_name: String should match pattern"):
+    with pytest.raises(Told, match=r"strategy_name: .* does not fit"):
         await ask("write_strategy", strategy_name=name, config=CONFIG)

@@ -47,8 +47,8 @@ def parse_oscillator(text: str) -> Spec:
     spec = parse_spec(text)
     if spec.repaints:
         raise BadInput(
-            f"{text!r} repaints: later candles change its past values, so no divergence from it is ever confirmed. "
-            "Use another, like 'rsi(14)' or 'macd(12,26,9).hist'."
+            f"{text!r} repaints: later candles change its past values, so no divergence from it is ever confirmed.",
+            "Use another, like 'rsi(14)' or 'macd(12,26,9).hist'.",
         )
     return spec
 

@@ -25,29 +25,29 @@ def read_arguments(text: str, indicator: Indicator, arguments: str) -> dict[str,
     Raises:
         BadInput: too many, unreadable, unknown, twice, or out of range.
     """
-    given: dict[str, Number] = {}
+    values: dict[str, Number] = {}
     pieces = arguments.split(",") if arguments.strip() else []
     if len(pieces) > len(indicator.parameters):
         most = len(indicator.parameters)
-        raise BadInput(f"{text!r} has {len(pieces)} parameters where {most} can be. {takes(indicator)}.")
+        raise BadInput(f"{text!r} has {len(pieces)} parameters where {most} can be.", takes(indicator))
     for position, piece in enumerate(pieces):
         match = _ARGUMENT.fullmatch(piece)
         if match is None:
-            raise BadInput(f"{text!r} has an empty or unreadable parameter {piece.strip()!r}. {takes(indicator)}.")
+            raise BadInput(f"{text!r} has an empty or unreadable parameter {piece.strip()!r}.", takes(indicator))
         if match["key"] is None and any("=" in earlier for earlier in pieces[:position]):
-            raise BadInput(f"{text!r} has a bare number after a named one. Name it too. {takes(indicator)}.")
+            raise BadInput(f"{text!r} has a bare number after a named one.", f"Name it too. {takes(indicator)}")
         parameter = _parameter(text, indicator, match["key"], position)
-        if parameter.name in given:
-            raise BadInput(f"{text!r} sets {parameter.name!r} twice. Keep one.")
-        given[parameter.name] = _number(text, parameter, match["number"])
-    return given
+        if parameter.name in values:
+            raise BadInput(f"{text!r} sets {parameter.name!r} twice.", "Keep one.")
+        values[parameter.name] = _number(text, parameter, match["number"])
+    return values
 
 
 def takes(indicator: Indicator) -> str:
-    """Say what parameters an indicator takes."""
+    """Return a sentence with the parameters that an indicator takes."""
     if not indicator.parameters:
-        return f"{indicator.name!r} takes no parameters"
-    return f"It takes {indicator.signature}"
+        return f"{indicator.name!r} takes no parameters."
+    return f"It takes {indicator.signature}."
 
 
 def _parameter(text: str, indicator: Indicator, key: str | None, position: int) -> Parameter:
@@ -58,15 +58,15 @@ def _parameter(text: str, indicator: Indicator, key: str | None, position: int) 
         if parameter.name == wanted:
             return parameter
     known = [parameter.name for parameter in indicator.parameters]
-    raise BadInput(f"{text!r}: {indicator.name!r} has no parameter {key!r}.{nearest(wanted, known)}")
+    raise BadInput(f"{text!r}: {indicator.name!r} has no parameter {key!r}.", nearest(wanted, known))
 
 
 def _number(text: str, parameter: Parameter, written: str) -> Number:
     pattern, kind = (_WHOLE, "a whole number") if parameter.whole else (_REAL, "a number")
     allowed = f"{kind} from {parameter.low:g} to {parameter.high:g}"
     if pattern.fullmatch(written) is None:
-        raise BadInput(f"{text!r}: {parameter.name} is {written!r}. Give {allowed}.")
+        raise BadInput(f"{text!r}: {parameter.name} is {written!r}.", f"Give {allowed}.")
     value = int(written) if parameter.whole else float(written)
     if not parameter.low <= value <= parameter.high:
-        raise BadInput(f"{text!r}: {parameter.name} is {written}, out of range. Give {allowed}.")
+        raise BadInput(f"{text!r}: {parameter.name} is {written}, out of range.", f"Give {allowed}.")
     return value

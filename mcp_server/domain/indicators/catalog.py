@@ -39,19 +39,20 @@ def find(name: str) -> Indicator:
     """Describe the entry of that name, in lower case.
 
     Raises:
-        NotFound: no such entry; the message has the nearest, or what to write instead.
+        NotFound: no such entry; the remedy names the nearest, or what to write instead.
     """
     if name in talib_functions.names():
         return talib_functions.describe(name)
     if name in EXTRAS:
         return pandas_ta_functions.describe(name)
     if name in ("open", "high", "low", "close", "volume"):
-        raise NotFound(f"{name!r} is a candle's own column. Write 'sma(20) of {name}'; rules have the column itself.")
+        remedy = f"Write 'sma(20) of {name}'; rules have the column itself."
+        raise NotFound(f"{name!r} is a candle's own column.", remedy)
     if name in LEFT_OUT:
-        raise NotFound(f"{name!r} is not in the catalogue. {LEFT_OUT[name]}")
+        raise NotFound(f"{name!r} is not in the catalogue.", LEFT_OUT[name])
     near = _nearest(name)
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "find_indicators lists them."
-    raise NotFound(f"Unknown indicator {name!r}. {hint}")
+    remedy = f"Did you mean {' or '.join(map(repr, near))}?" if near else "find_indicators lists them."
+    raise NotFound(f"Unknown indicator {name!r}.", remedy)
 
 
 def _nearest(name: str) -> list[str]:

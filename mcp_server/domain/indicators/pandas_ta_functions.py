@@ -90,7 +90,7 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
             table = np.asarray(answer, dtype=np.float64).reshape(rows, -1)
             outputs = [table[:, position] * extra.factor for position in extra.outputs.values()]
     except Exception:  # what it refuses it answers with None, fewer columns, or whatever its arithmetic raises
-        raise BadInput(f"{name!r} can't be computed with {dict(parameters)}. {extra.wants}") from None
+        raise BadInput(f"{name!r} can't be computed with {dict(parameters)}.", extra.wants) from None
     masks = np.broadcast_to(undefined(name, inputs, parameters), (len(outputs), rows))
     return tuple(
         _defined(values, warm_up, mask, zeros=extra.zeros) for values, mask in zip(outputs, masks, strict=True)

@@ -69,16 +69,18 @@ def parse_specs(texts: Sequence[str], check: Callable[[], None] | None = None) -
     Raises:
         BadInput: what is wrong with each of them, a line each, or two different ones name the same column.
     """
-    read, problems = list[Spec](), list[str]()
+    read, errors = list[Spec](), dict[str, TraderError]()
     for text in texts:
         if check is not None:
             check()
         try:
             read.append(parse_spec(text))
         except TraderError as error:
-            problems.append(str(error))
-    if problems:
-        raise BadInput("\n".join(dict.fromkeys(problems)))
+            errors[str(error)] = error
+    if len(errors) > 1:
+        raise BadInput("\n".join(errors))
+    for only_one in errors.values():
+        raise only_one
     return distinct(read)
 
 
@@ -95,7 +97,8 @@ def distinct(specs: Sequence[Spec]) -> tuple[Spec, ...]:
             continue
         for column in spec.columns:
             if column in owners:
-                raise BadInput(f"{owners[column].text!r} and {spec.text!r} both name {column!r}. Keep one of them.")
+                problem = f"{owners[column].text!r} and {spec.text!r} both name {column!r}."
+                raise BadInput(problem, "Keep one of them.")
             owners[column] = spec
         kept.append(spec)
     return tuple(kept)
@@ -109,12 +112,11 @@ def parse_spec(text: str) -> Spec:
 
     Raises:
         BadInput: bad syntax, an unknown parameter, column or output, or a number out of its range.
-        NotFound: an unknown indicator; the message has the nearest.
+        NotFound: an unknown indicator; the remedy names the nearest.
     """
     if len(text) > _MOST_CHARACTERS:
-        raise BadInput(
-            f"{text[:60]!r} … is longer than {_MOST_CHARACTERS} characters. Leave out parameters and spaces."
-        )
+        problem = f"{text[:60]!r} … is longer than {_MOST_CHARACTERS} characters."
+        raise BadInput(problem, "Leave out parameters and spaces.")
     match = _HEAD.match(text)
     if match is None:
         raise _unreadable(text)
@@ -125,9 +127,8 @@ def parse_spec(text: str) -> Spec:
 
 
 def _unreadable(text: str) -> BadInput:
-    return BadInput(
-        f"{text[:60]!r} is not an indicator spec. Write 'rsi(14)', 'bbands(20, 2.5)' or 'ema(50) of volume'."
-    )
+    remedy = "Write 'rsi(14)', 'bbands(20, 2.5)' or 'ema(50) of volume'."
+    return BadInput(f"{text[:60]!r} is not an indicator spec.", remedy)
 
 
 def _read(text: str, part: str, match: re.Match[str], depth: int) -> tuple[Spec, str]:
@@ -187,21 +188,24 @@ def _source(text: str, indicator: Indicator, rest: str, depth: int) -> tuple[str
         raise _unreadable(text)
     word, bare = match["name"].lower(), match["arguments"] is None and match["output"] is None
     if bare and word not in CANDLE_COLUMNS and word not in names():
-        raise BadInput(f"{text!r}: no candle column {word!r} to compute it of.{nearest(word, list(CANDLE_COLUMNS))}")
+        raise BadInput(f"{text!r}: there is no candle column {word!r}.", nearest(word, CANDLE_COLUMNS))
     if not indicator.sources:
         fixed = ", ".join(indicator.inputs)
-        raise BadInput(f"{text!r}: {indicator.name!r} is always computed from {fixed}. Leave out 'of {word}'.")
+        problem = f"{text!r}: {indicator.name!r} is always computed from {fixed}."
+        raise BadInput(problem, f"Leave out 'of {word}'.")
     if bare and word in CANDLE_COLUMNS:
         return word, rest[match.end() :]
     if depth == MOST_NESTED:
-        raise BadInput(f"{text!r} has more than {MOST_NESTED} indicators in one another. Leave out the innermost.")
+        problem = f"{text!r} has more than {MOST_NESTED} indicators in one another."
+        raise BadInput(problem, "Leave out the innermost.")
     return _read(text, rest, match, depth + 1)
 
 
 def _inputs(text: str, indicator: Indicator, sources: list[str | Spec]) -> tuple[str | Spec, ...]:
     missing = indicator.inputs[len(sources) :]
     if sources and len(sources) < indicator.sources and missing[0] != "periods":
-        raise BadInput(f"{text!r}: {indicator.name!r} compares two series. Write '{indicator.name} of close, volume'.")
+        remedy = f"Write '{indicator.name} of close, volume'."
+        raise BadInput(f"{text!r}: {indicator.name!r} compares two series.", remedy)
     return (*sources, *(parse_spec(_PERIODS) if column == "periods" else column for column in missing))
 
 
@@ -214,19 +218,19 @@ def _picked(text: str, indicator: Indicator, output: str | None) -> tuple[int, .
         return tuple(range(len(indicator.outputs)))
     called = [name or indicator.name for name in indicator.outputs]
     if output.lower() not in called:
-        raise BadInput(f"{text!r}: {indicator.name!r} has no output {output!r}.{nearest(output.lower(), called)}")
+        raise BadInput(f"{text!r}: {indicator.name!r} has no output {output!r}.", nearest(output.lower(), called))
     return (called.index(output.lower()),)
 
 
 def _warm_up(text: str, indicator: Indicator, parameters: Mapping[str, Number], before: int) -> int:
     own = lookback(indicator, parameters)
     if own < 0:
-        raise BadInput(f"{text!r}: TA-Lib refuses these parameters together. {takes(indicator)}.")
+        raise BadInput(f"{text!r}: TA-Lib refuses these parameters together.", takes(indicator))
     warm_up = own + before
     if warm_up >= MOST_HISTORY:
         raise BadInput(
-            f"{text!r} has no value in its first {warm_up} candles, and at most {MOST_HISTORY} are read. "
-            f"Give shorter periods (each at most {MAX_PERIOD})."
+            f"{text!r} has no value in its first {warm_up} candles, and at most {MOST_HISTORY} are read.",
+            f"Give shorter periods (each at most {MAX_PERIOD}).",
         )
     return warm_up
 

@@ -87,7 +87,8 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
     try:
         answer = function(*(np.ascontiguousarray(column, dtype=np.float64) for column in inputs), **parameters)
     except Exception as error:  # TA-Lib raises the bare class for every return code
-        raise BadInput(f"TA-Lib can't compute {name!r} with {dict(parameters)}: {error}") from None
+        problem = f"TA-Lib can't compute {name!r} with {dict(parameters)}: {error}"
+        raise BadInput(problem, "Stay nearer to its defaults.") from None
     outputs = answer if isinstance(answer, tuple | list) else (answer,)
     masks = np.broadcast_to(undefined(name, inputs, parameters), (len(outputs), len(inputs[0])))
     rows = np.arange(len(inputs[0])) if name in _POSITIONS else None

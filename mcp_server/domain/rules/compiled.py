@@ -59,7 +59,7 @@ class CompiledRules:
             Retryable: it took too long.
         """
         if not len(candles):
-            raise BadInput(f"There are no candles to decide on. Give closed ones, {self.history} of them.")
+            raise BadInput("There are no candles to decide on.", f"Give {self.history} closed candles.")
         (row,) = self._engine.query(self._explaining, self._table(candles))
         values = iter(row)
         seen = [_seen(rule, values) for rule in self._rules]
@@ -103,8 +103,9 @@ class CompiledRules:
                 continue
             if self.series(candles.slice(0, end))[-1] != whole[end - 1]:
                 raise BadInput(
-                    f"These rules look ahead: without the candles after {iso(int(candles.open_time_ms[end - 1]))} they "
-                    "say something else of it. Replace the indicator that repaints."
+                    "These rules look ahead: their decision changes when the candles after "
+                    f"{iso(int(candles.open_time_ms[end - 1]))} are taken away.",
+                    "Replace the indicator that repaints.",
                 )
 
     def bind(self) -> None:
@@ -144,31 +145,50 @@ def compile_rules(rules: Rules) -> CompiledRules:
     """Check a strategy's rules and make them ready. Nothing of their text is ever run.
 
     Raises:
-        BadInput: an indicator spec or a condition is wrong; each is named, with what was found and what is allowed.
+        BadInput: an indicator spec or a condition is wrong; each wrong condition is named.
     """
-    engine = _engine()
-    specs = parse_specs(rules.indicators)
+    specs = rule_specs(rules.indicators)
+    texts: list[tuple[RuleName, str | None]] = [("buy", rules.buy), ("sell", rules.sell)]
+    read, errors = list[Rule](), list[tuple[RuleName, BadInput]]()
+    for name, text in texts:
+        try:
+            read += [] if text is None else [read_condition(name, text, specs)]
+        except BadInput as error:
+            errors.append((name, error))
+    if len(errors) > 1:
+        raise BadInput(" ".join(f"{name}: {wrong}" for name, wrong in errors))
+    for name, wrong in errors:
+        raise BadInput(f"{name}: {wrong.problem}", wrong.remedy)
+    return CompiledRules(_engine(), specs, read)
+
+
+def rule_specs(texts: Sequence[str]) -> tuple[Spec, ...]:
+    """Read the indicator specs of rules.
+
+    Raises:
+        BadInput: as `parse_specs` does, or an indicator repaints.
+    """
+    specs = parse_specs(texts)
     for spec in specs:
         if spec.repaints:
             raise BadInput(
-                f"{spec.text!r} repaints: later candles change its past values, so no rule may use it. "
-                "Choose another; find_indicators lists them."
+                f"{spec.text!r} repaints: later candles change its past values, so no rule may use it.",
+                "Choose another; find_indicators lists them.",
             )
+    return specs
+
+
+def read_condition(name: RuleName, text: str, specs: Sequence[Spec]) -> Rule:
+    """Check one condition over the columns of candles and of these indicators.
+
+    Raises:
+        BadInput: it is wrong, or the engine refuses it.
+        UnknownColumn: it uses a column that there is not.
+    """
     columns = [*CANDLE_COLUMNS, *(column for spec in specs for column in spec.columns)]
-    texts: list[tuple[RuleName, str | None]] = [("buy", rules.buy), ("sell", rules.sell)]
-    read, problems = list[Rule](), list[str]()
-    for name, text in texts:
-        if text is None:
-            continue
-        try:
-            rule = Rule(name, text, read_rule(engine, text, columns))
-            CompiledRules(engine, specs, [rule]).bind()
-            read.append(rule)
-        except BadInput as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise BadInput(" ".join(problems))
-    return CompiledRules(engine, specs, read)
+    rule = Rule(name, text, read_rule(_engine(), text, columns))
+    CompiledRules(_engine(), specs, [rule]).bind()
+    return rule
 
 
 @lru_cache(maxsize=1)

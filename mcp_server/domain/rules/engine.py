@@ -53,9 +53,10 @@ class Engine:
         try:
             tree: dict[str, Any] = json.loads(rows[0][0])
         except RecursionError:
-            raise BadInput("it nests too deeply. Split it, or drop parentheses and signs.") from None
+            raise BadInput("it nests too deeply.", "Split it, or drop parentheses and signs.") from None
         if tree["error"]:
-            raise BadInput(f"it can't be read as an expression: {tree['error_message']}.")
+            problem = f"it can't be read as an expression: {tree['error_message']}."
+            raise BadInput(problem, "Write one condition, like 'rsi_14 < 30'.")
         return tree
 
     def query(self, sql: str, table: Mapping[str, Floats | Times]) -> list[tuple[Any, ...]]:
@@ -86,12 +87,12 @@ class Engine:
             return work(connection)
         except duckdb.InterruptException:
             raise Retryable(
-                f"The rules took longer than {self._time_limit_s:g} s and were stopped. Try again, or shorten them."
+                f"The rules took longer than {self._time_limit_s:g} s and were stopped.", "Try again, or shorten them."
             ) from None
         except duckdb.OutOfMemoryException:
-            raise BadInput("The rules need too much memory. Give fewer candles, or shorten them.") from None
+            raise BadInput("The rules need too much memory.", "Give fewer candles, or shorten them.") from None
         except duckdb.Error as error:
-            raise BadInput(f"The rules can't be evaluated: {str(error).splitlines()[0]}") from None
+            raise BadInput(f"The rules can't be evaluated: {str(error).splitlines()[0]}", "Rewrite them.") from None
         finally:
             timer.cancel()
             connection.close()

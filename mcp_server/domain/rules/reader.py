@@ -23,6 +23,11 @@ from mcp_server.domain.rules.tree import (
 )
 from mcp_server.errors import BadInput
 
+
+class UnknownColumn(BadInput):
+    """A rule uses a column that neither the candles nor its indicators have."""
+
+
 _COMPARISONS = {
     "COMPARE_EQUAL": "=",
     "COMPARE_NOTEQUAL": "<>",
@@ -52,7 +57,9 @@ def read_rule(engine: Engine, text: str, columns: Iterable[str]) -> Node:
     check_text(text)
     tree = read_expression(engine, text, columns)
     if tree.kind != "condition":
-        raise BadInput(f"{text.strip()!r} is a number, not a condition. Compare it with something, as in 'close > 0'.")
+        raise BadInput(
+            f"{text.strip()!r} is a number, not a condition.", "Compare it with something, as in 'close > 0'."
+        )
     return tree
 
 
@@ -62,7 +69,8 @@ def read_expression(engine: Engine, text: str, columns: Iterable[str]) -> Node:
     node = _TreeReader(text, frozenset(columns)).read(expression, 0)
     deepest = max((reach for _, reach in columns_reached(node)), default=0)
     if deepest > MAX_REACH:
-        raise BadInput(f"it reaches back {deepest} candles in all; at most {MAX_REACH} are allowed.")
+        problem = f"it reaches back {deepest} candles in all; at most {MAX_REACH} are allowed."
+        raise BadInput(problem, "Look back fewer candles.")
     return node
 
 
@@ -86,11 +94,11 @@ class _TreeReader:
     def read(self, raw: Mapping[str, Any], depth: int) -> Node:
         self._count += 1
         if self._count > MAX_NODES:
-            raise BadInput(f"it has more than {MAX_NODES} parts. Shorten it.")
+            raise BadInput(f"it has more than {MAX_NODES} parts.", "Shorten it.")
         if depth > MAX_DEPTH:
-            raise BadInput(f"it nests more than {MAX_DEPTH} deep. Split it, or drop signs and parentheses.")
+            raise BadInput(f"it nests more than {MAX_DEPTH} deep.", "Split it, or drop signs and parentheses.")
         if raw["alias"]:
-            raise BadInput(f"names with AS are not allowed (found {raw['alias']!r}). {ALLOWED}")
+            raise BadInput(f"names with AS are not allowed (found {raw['alias']!r}).", ALLOWED)
         method = self._methods.get(raw["class"])
         if method is None:
             raise self._refused(raw)
@@ -99,7 +107,7 @@ class _TreeReader:
     def _column(self, raw: Mapping[str, Any], _depth: int) -> Node:
         name = ".".join(raw["column_names"])
         if name.lower() not in self._columns:
-            raise BadInput(f"unknown column {name!r}.{nearest(name.lower(), self._columns)}")
+            raise UnknownColumn(f"unknown column {name!r}.", nearest(name.lower(), self._columns))
         return self._node(raw, "column", "number", (), name.lower())
 
     def _constant(self, raw: Mapping[str, Any], _depth: int) -> Node:
@@ -107,12 +115,12 @@ class _TreeReader:
         if kind == "BOOLEAN":
             return self._node(raw, "truth", "condition", (), int(written == "true"))
         if kind == "NULL_LITERAL":
-            raise BadInput("NULL is allowed in IS NULL and IS NOT NULL only: nothing ever equals it.")
+            raise BadInput("nothing ever equals NULL.", "Use IS NULL or IS NOT NULL.")
         if kind not in ("INTEGER", "NUMERIC"):
-            raise BadInput(f"{self._slice(raw)!r} is not a number. Columns are compared with numbers only.")
+            raise BadInput(f"{self._slice(raw)!r} is not a number.", "Compare columns with numbers only.")
         value = float(written)
         if not math.isfinite(value):
-            raise BadInput(f"{written} is too large a number.")
+            raise BadInput(f"{written} is too large a number.", "Write a smaller one.")
         return self._node(raw, "number", "number", (), value)
 
     def _comparison(self, raw: Mapping[str, Any], depth: int) -> Node:
@@ -147,7 +155,7 @@ class _TreeReader:
         least, most = _ARITY[name]
         if not least <= len(expressions) <= most:
             raise BadInput(
-                f"{self._slice(raw)!r} has {len(expressions)} arguments. Write {FUNCTIONS.get(name, 'a - b')}."
+                f"{self._slice(raw)!r} has {len(expressions)} arguments.", f"Write {FUNCTIONS.get(name, 'a - b')}."
             )
         value: int | None = None
         if name in ("prev", "highest", "lowest"):
@@ -159,14 +167,15 @@ class _TreeReader:
             return self._node(raw, name, child.kind, (child,), value)
         operands = tuple(self._number(item, depth) for item in expressions)
         if name in ("/", "%") and operands[1].op == "number" and not operands[1].value:
-            raise BadInput(f"{self._slice(raw)!r} divides by zero. Divide by something else.")
+            raise BadInput(f"{self._slice(raw)!r} divides by zero.", "Divide by something else.")
         return self._node(raw, name, "condition" if name in CROSSINGS else "number", operands, value)
 
     def _plain_arguments(self, raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         if raw["filter"] or raw["order_bys"]["orders"] or raw["distinct"] or raw["export_state"]:
-            raise BadInput(f"{raw['function_name']!r} takes no DISTINCT, ORDER BY or FILTER. Give plain arguments.")
+            problem = f"{raw['function_name']!r} takes no DISTINCT, ORDER BY or FILTER."
+            raise BadInput(problem, "Give plain arguments.")
         if any(argument["name"] for argument in raw["arguments"]):
-            raise BadInput(f"{raw['function_name']!r} takes no named arguments. Give plain ones.")
+            raise BadInput(f"{raw['function_name']!r} takes no named arguments.", "Give plain ones.")
         return [argument["expression"] for argument in raw["arguments"]]
 
     def _literal(self, raw: Mapping[str, Any], name: str, low: int, high: int) -> int:
@@ -174,35 +183,37 @@ class _TreeReader:
         value = int(literal["text"]) if literal.get("kind") == "INTEGER" else None
         if raw["class"] != "CONSTANT" or raw["alias"] or value is None or not low <= value <= high:
             raise BadInput(
-                f"the last argument of {name!r} is {self._slice(raw)!r}. Write a whole number from {low} to {high} "
-                f"there{': a rule sees no later candle' if name in WINDOWS else ''}."
+                f"the last argument of {name!r} is {self._slice(raw)!r}.",
+                f"Write a whole number from {low} to {high} "
+                f"there{': a rule sees no later candle' if name in WINDOWS else ''}.",
             )
         return value
 
     def _number(self, raw: Mapping[str, Any], depth: int) -> Node:
         node = self.read(raw, depth)
         if node.kind != "number":
-            found = self._text[node.start : node.stop]
-            raise BadInput(f"{found!r} is a condition where a number is needed. Join conditions with AND, OR and NOT.")
+            text = self._text[node.start : node.stop]
+            raise BadInput(
+                f"{text!r} is a condition where a number is needed.", "Join conditions with AND, OR and NOT."
+            )
         return node
 
     def _condition(self, raw: Mapping[str, Any], depth: int) -> Node:
         node = self.read(raw, depth)
         if node.kind != "condition":
-            found = self._text[node.start : node.stop]
-            raise BadInput(f"{found!r} is a number where a condition is needed. Compare it, as in '{found} > 0'.")
+            text = self._text[node.start : node.stop]
+            raise BadInput(f"{text!r} is a number where a condition is needed.", f"Compare it, as in '{text} > 0'.")
         return node
 
     def _unknown_function(self, raw: Mapping[str, Any]) -> BadInput:
         path = [part for part in (raw["catalog"], raw["schema"], raw["function_name"]) if part]
         if raw["is_operator"]:
-            return BadInput(f"the operator {path[-1]!r} is not allowed. {ALLOWED}")
-        return BadInput(f"unknown function {'.'.join(path)!r}.{nearest(path[-1], FUNCTIONS)}")
+            return BadInput(f"the operator {path[-1]!r} is not allowed.", ALLOWED)
+        return BadInput(f"unknown function {'.'.join(path)!r}.", nearest(path[-1], FUNCTIONS))
 
     def _refused(self, raw: Mapping[str, Any]) -> BadInput:
-        found = str(raw["type"]).removeprefix("OPERATOR_").removeprefix("VALUE_").removeprefix("COMPARE_")
-        name = found.replace("_", " ")
-        return BadInput(f"{name} is not allowed (in {self._slice(raw)!r}). {ALLOWED}")
+        node_type = str(raw["type"]).removeprefix("OPERATOR_").removeprefix("VALUE_").removeprefix("COMPARE_")
+        return BadInput(f"{node_type.replace('_', ' ')} is not allowed (in {self._slice(raw)!r}).", ALLOWED)
 
     def _slice(self, raw: Mapping[str, Any]) -> str:
         start, stop = balanced(self._text, *span(raw))

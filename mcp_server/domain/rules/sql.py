@@ -62,7 +62,7 @@ class Stages:
         """Make an expression a column of the stage above it."""
         if sql.stage == len(self._stages):
             if sql.stage == MAX_STAGES:
-                raise BadInput(f"it nests more than {MAX_STAGES} calculations in each other. Make it flatter.")
+                raise BadInput(f"it nests more than {MAX_STAGES} calculations in each other.", "Make it flatter.")
             self._stages.append({})
         stage = self._stages[sql.stage]
         if sql.text not in stage:

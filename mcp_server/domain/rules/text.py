@@ -38,18 +38,20 @@ def check_text(text: str) -> None:
     """
     if strange := _STRANGE.search(text):
         hint = _STRANGE_HINTS.get(strange[0], ALLOWED)
-        raise BadInput(f"unexpected {strange[0]!r} at position {strange.start() + 1}. {hint}")
+        raise BadInput(f"unexpected {strange[0]!r} at position {strange.start() + 1}.", hint)
     if "--" in text or "/*" in text:
-        raise BadInput("comments are not allowed ('--' begins one; write 'a - -b' with a space).")
+        raise BadInput(
+            "comments are not allowed, and '--' begins one.", "Leave it out, or write 'a - -b' with a space."
+        )
     depth = 0
     for character in text:
         depth += (character == "(") - (character == ")")
         if depth > MAX_DEPTH:
-            raise BadInput(f"it nests more than {MAX_DEPTH} deep. Drop parentheses.")
+            raise BadInput(f"it nests more than {MAX_DEPTH} deep.", "Drop parentheses.")
         if depth < 0:
             break
     if depth:
-        raise BadInput("its parentheses don't match. Close each that is opened.")
+        raise BadInput("its parentheses don't match.", "Close each that is opened.")
 
 
 def only_expression(engine: Engine, text: str) -> dict[str, Any]:
@@ -61,16 +63,16 @@ def only_expression(engine: Engine, text: str) -> dict[str, Any]:
     statements = engine.parse(_SELECT + text)["statements"]
     plain = engine.parse(_SELECT + "1")["statements"][0]
     if len(statements) != 1:
-        raise BadInput(f"found {len(statements)} statements. Write one expression, and nothing after it.")
-    found = statements[0]
-    if found["node"].keys() != plain["node"].keys() or found["node"]["type"] != plain["node"]["type"]:
-        raise BadInput(f"found a set operation or another statement, not one expression. {ALLOWED}")
-    for key, value in found["node"].items():
+        raise BadInput(f"found {len(statements)} statements.", "Write one expression, and nothing after it.")
+    statement = statements[0]
+    if statement["node"].keys() != plain["node"].keys() or statement["node"]["type"] != plain["node"]["type"]:
+        raise BadInput("found a set operation or another statement, not one expression.", ALLOWED)
+    for key, value in statement["node"].items():
         if key != "select_list" and value != plain["node"][key]:
-            raise BadInput(f"{_CLAUSES.get(key, key)} is not allowed. {ALLOWED}")
-    expressions: list[dict[str, Any]] = found["node"]["select_list"]
-    if len(expressions) != 1 or found["named_param_map"]:
-        raise BadInput(f"found {len(expressions)} expressions. Write one; join conditions with AND or OR.")
+            raise BadInput(f"{_CLAUSES.get(key, key)} is not allowed.", ALLOWED)
+    expressions: list[dict[str, Any]] = statement["node"]["select_list"]
+    if len(expressions) != 1 or statement["named_param_map"]:
+        raise BadInput(f"found {len(expressions)} expressions.", "Write one; join conditions with AND or OR.")
     return expressions[0]
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from mcp_server.errors import TraderError
+
 Severity = Literal["error", "warning"]
 
 
@@ -19,7 +21,7 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.problem} {self.remedy}"
+        return f"{self.place}: {self.problem} {self.remedy}".rstrip()
 
 
 def error(place: str, problem: str, remedy: str) -> Finding:
@@ -32,7 +34,6 @@ def warning(place: str, problem: str, remedy: str) -> Finding:
     return Finding("warning", place, problem, remedy)
 
 
-def of_text(severity: Severity, place: str, text: str, otherwise: str) -> Finding:
-    """Make a finding of an error's text, whose last sentence says what to do; `otherwise` does where it has but one."""
-    problem, gap, remedy = text.strip().rpartition(". ")
-    return Finding(severity, place, f"{problem}.", remedy) if gap else Finding(severity, place, remedy, otherwise)
+def of_error(place: str, raised: TraderError) -> Finding:
+    """Make a finding of what an error says; like `error`, it keeps a strategy from being written."""
+    return Finding("error", place, raised.problem, raised.remedy)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mcp_server.domain.error_hints import validation_parts
+from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.agents import named_agents
 from mcp_server.domain.strategy.finding import Finding, error
 from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config
@@ -165,8 +165,8 @@ def _checked(model: type[ModelT], value: Any, place: str, findings: list[Finding
     try:
         return model.model_validate(value)
     except ValidationError as invalid:
-        for part in validation_parts(invalid, model):
+        for key in invalid_keys(invalid, model):
             parting = "." if " " in place else " "  # `config.json interval`, `agents.json price.tools`
-            where = f"{place}{parting}{part.where}" if part.where else place
-            findings.append(error(where, part.problem, part.remedy))
+            key_place = f"{place}{parting}{key.path}" if key.path else place
+            findings.append(error(key_place, key.problem, key.remedy))
         return None

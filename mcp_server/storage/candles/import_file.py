@@ -60,11 +60,11 @@ def _rows(connection: "duckdb.DuckDBPyConnection", file: Path) -> dict[str, Any]
     time, kind = next((names[name] for name in TIME_NAMES if name in names), (None, ""))
     if time is None:
         raise BadInput(
-            f"{str(file)!r} has no time column. Name one {', '.join(TIME_NAMES)}.{nearest('timestamp', names)}"
+            f"{str(file)!r} has no time column.", f"Name one {', '.join(TIME_NAMES)}. {nearest('timestamp', names)}"
         )
     for name in VALUE_NAMES:
         if name not in names:
-            raise BadInput(f"{str(file)!r} has no column {name!r}.{nearest(name, names)}")
+            raise BadInput(f"{str(file)!r} has no column {name!r}.", nearest(name, names))
     columns = ", ".join(f"CAST({_quoted(names[name][0])} AS DOUBLE) AS {name}" for name in VALUE_NAMES)
     when = _quoted(time)
     if any(number in kind for number in ("INT", "DOUBLE", "FLOAT", "DECIMAL")):

@@ -158,7 +158,9 @@ class _Seen:
         if name in TABLES:
             self.tables.add(name)
         elif name != COLUMNS_TABLE and name not in self._named:
-            raise NotFound(f"Unknown table {name!r}.{nearest(name, [*TABLES, *self._named])} They are:\n{listed()}")
+            raise NotFound(
+                f"Unknown table {name!r}.", f"{nearest(name, [*TABLES, *self._named])} They are:\n{listed()}"
+            )
 
     def _check_function(self, raw: dict[str, Any], allowed: frozenset[str]) -> None:
         name = str(raw["function_name"]).lower()
@@ -166,7 +168,7 @@ class _Seen:
             hint = nearest(name, allowed)
             where = "in FROM" if allowed is TABLE_FUNCTIONS else "in a query of the journal"
             raise BadInput(
-                f"Function {name!r} is not allowed {where}: only what computes is.{hint if len(hint) < 99 else ''}"
+                f"Function {name!r} is not allowed {where}: only what computes is.", hint if len(hint) < 99 else ""
             )
 
     def _moment(self, raw: dict[str, Any]) -> dict[str, Any] | None:

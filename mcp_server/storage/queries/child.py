@@ -144,7 +144,9 @@ def _explained(text: str) -> TraderError:
         name = unknown[1] or unknown[2]
         known = {column for table in TABLES.values() for column in table.columns}
         hint = nearest(name.lower(), known)
-        return NotFound(f"Unknown column {name!r}.{hint if len(hint) < 100 else ''} The tables are:\n{listed()}")
+        return NotFound(
+            f"Unknown column {name!r}.", f"{hint if len(hint) < 100 else ''} The tables are:\n{listed()}".lstrip()
+        )
     return BadInput(f"The query cannot be answered: {line}")
 
 

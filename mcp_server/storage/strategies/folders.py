@@ -102,8 +102,8 @@ class StrategyFolders:
         parent = self._parent(name)
         if parent is None:
             known = self.names()
-            hint = nearest(name, known) if known else " There are none yet."
-            raise NotFound(f"Unknown strategy {name!r}.{hint}")
+            remedy = nearest(name, known) if known else "There are none yet."
+            raise NotFound(f"Unknown strategy {name!r}.", remedy)
         return read_both(parent / name, name)
 
     def is_example(self, name: str) -> bool:

@@ -54,8 +54,8 @@ class KeptVersions:
         """
         known = [kept.version for kept in self.of(name)]
         if version not in known:
-            hint = nearest(version, known) if known else " None was replaced yet."
-            raise NotFound(f"{name!r} has no earlier version {version!r}.{hint}")
+            remedy = nearest(version, known) if known else "None was replaced yet."
+            raise NotFound(f"{name!r} has no earlier version {version!r}.", remedy)
         return parse_strategy(name, *read_both(self._folder / name / version, name))
 
     def copy(self, strategy: Strategy) -> None:

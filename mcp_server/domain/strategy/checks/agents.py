@@ -33,8 +33,8 @@ def tool_findings(tools: Mapping[str, Sequence[str]], offered: Mapping[str, bool
             findings.append(error(place, "none, so it could only invent.", f"Known: {', '.join(reading)}."))
         for tool in dict.fromkeys(declared):
             if tool not in offered:
-                hint = nearest(tool, reading).strip()
-                findings.append(error(place, f"the server offers no tool {tool[:60]!r}.", hint))
+                problem = f"the server offers no tool {tool[:60]!r}."
+                findings.append(error(place, problem, nearest(tool, reading)))
             elif not offered[tool]:
                 findings.append(error(place, f"{tool!r} changes things, and a run may only look.", "Remove it."))
     return findings

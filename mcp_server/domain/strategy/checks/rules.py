@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.strategy.finding import Finding, of_text, warning
+from mcp_server.domain.strategy.finding import Finding, of_error, warning
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
+    from mcp_server.domain.indicators.spec import Spec
 
 LATELY = 500
 """Over so many of the latest candles it is counted how often a rule held."""
-
-_OTHERWISE = "Mend it; the format says what a rule may use."
-_ANY = "close > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +36,32 @@ class Held:
 
 
 def rule_findings(rules: Rules | None, wake: str | None) -> list[Finding]:
-    """Find what is wrong with the text of rules and of a wake condition; each is looked at on its own."""
-    findings, specs = [], list[str]()
+    """Find what is wrong with the text of rules and of a wake condition; each is checked on its own."""
+    from mcp_server.domain.indicators.spec import distinct
+    from mcp_server.domain.rules.compiled import read_condition, rule_specs
+    from mcp_server.domain.rules.reader import UnknownColumn
+
+    findings, specs = list[Finding](), list["Spec"]()
     for position, spec in enumerate(rules.indicators if rules else ()):
-        refused = _refused(f"config.json rules.indicators[{position}]", Rules(indicators=(spec,), buy=_ANY))
-        findings += refused
-        specs += [] if refused else [spec]
-    known = tuple(specs)
-    if not findings:
-        findings += _refused("config.json rules.indicators", Rules(indicators=known, buy=_ANY))
-    texts = {"wake": wake, "rules.buy": rules.buy if rules else None, "rules.sell": rules.sell if rules else None}
-    spoilt = bool(findings)
-    for place, text in texts.items():
-        if text is not None:
-            refused = _refused(f"config.json {place}", Rules(indicators=known, buy=text))
-            findings += [each for each in refused if not (spoilt and "unknown column" in each.problem)]
-    return findings
-
-
-def _refused(place: str, rules: Rules) -> list[Finding]:
-    from mcp_server.domain.rules.compiled import compile_rules
-
+        try:
+            specs += rule_specs((spec,))
+        except BadInput as error:
+            findings.append(of_error(f"config.json rules.indicators[{position}]", error))
     try:
-        compile_rules(rules)
+        specs = list(distinct(specs))
     except BadInput as error:
-        return [of_text("error", place, str(error).removeprefix("buy: "), _OTHERWISE)]
-    return []
+        findings.append(of_error("config.json rules.indicators", error))
+    columns_known = not findings
+    texts = {"wake": wake, "rules.buy": rules.buy if rules else None, "rules.sell": rules.sell if rules else None}
+    for key, text in texts.items():
+        try:
+            if text is not None:
+                read_condition("buy", text, specs)
+        except UnknownColumn as error:
+            findings += [of_error(f"config.json {key}", error)] if columns_known else []
+        except BadInput as error:
+            findings.append(of_error(f"config.json {key}", error))
+    return findings
 
 
 def wake_rules(rules: Rules | None, wake: str) -> Rules:
