@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,31 +77,37 @@ def run(
     Exit codes: 0: there is a signal (BUY, SELL or HOLD). 1: the run ended without a signal. 2: invalid usage.
     """
     from runner.cli import show
-    from runner.execute import Request, Runner
+    from runner.execute import Runner
     from runner.tool_server.client import tool_server
 
     parts = Context()
     if as_of is not None and as_of > datetime.now(UTC):
-        raise BadInput(f"--as-of {as_of.isoformat()} is in the future. Give a moment of the past, or leave it out.")
+        raise BadInput(f"--as-of {as_of.isoformat()} is in the future.", "Give a moment of the past, or leave it out.")
     strategy = parts.strategies.read(name)
     chosen = engine or strategy.engine
     if chosen == "rules" and strategy.config.rules is None:
-        raise BadInput(f"Strategy {name!r} has no rules, so --engine rules cannot run it.")
+        raise BadInput(
+            f"Strategy {name!r} has no rules, so --engine rules cannot run it.", "Add 'rules' to config.json."
+        )
     if chosen == "claude" and not strategy.agents:
-        raise BadInput(f"Strategy {name!r} has no sub-agents (agents.json), so --engine claude cannot run it.")
-    quiet = as_json or not sys.stderr.isatty()
-    told = show.console(stderr=True, quiet=quiet)
-    runner = Runner(parts.settings, parts.journal, parts.database, lambda line: told.print(show.plain(line, "dim")))
-    request = Request(strategy, chosen, "manual", as_of)
+        raise BadInput(f"Strategy {name!r} has no sub-agents, so --engine claude cannot run it.", "Add agents.json.")
+    progress = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
+    runner = Runner(
+        parts.settings,
+        parts.journal,
+        parts.database,
+        serving=lambda: tool_server(parts.settings),
+        progress=lambda line: progress.print(show.plain(line, "dim")),
+    )
     try:
-        executed = anyio.run(runner.run, request, lambda: tool_server(parts.settings))
+        ended = anyio.run(partial(runner.run, strategy, engine=chosen, as_of=as_of))
     except KeyboardInterrupt:
         fail("interrupted: the run was stopped; if it had begun, it is recorded as that", 130)
     if as_json:
-        print_json(show.as_json(executed))
+        print_json(show.as_json(ended))
     else:
-        show.executed(show.console(), strategy, executed)
-    raise typer.Exit(0 if executed.outcome.signal else 1)
+        show.executed(show.console(), strategy, ended)
+    raise typer.Exit(0 if ended.outcome.signal else 1)
 
 
 @app.command(rich_help_panel=BEGIN, epilog="Example: `claude-trader signals rsi-reversion --all`")

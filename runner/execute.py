@@ -1,32 +1,32 @@
 """One run: claim a row, let the engine decide, enter how it ended. Whatever happens, the row is there and says so."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
-from typing import Any, TypedDict
 
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.outcome import Ended, Engine, Outcome, Signal, Status, Trigger
+from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Engine, Outcome, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.timeframes import iso, parse_moment, to_ms
+from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Admission, SpendingLimits, admit
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Claimed, Run
+from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
+from runner.rules import by_rules
 from runner.settings import Settings
-from runner.tool_server.client import Address, Tools, connected
+from runner.tool_server.client import Connecting, Serving, Tools, connected
 
-Progress = Callable[[str], None]
-Serving = Callable[[], AbstractAsyncContextManager[Address]]
-Connecting = Callable[[], AbstractAsyncContextManager[Tools]]
+Begin = Callable[[], None]
+Decide = Callable[[Begin], Awaitable[Outcome | None]]
+Finish = Callable[[Outcome, datetime | None], Awaitable[Ended]]
 
 PREPARE_S = 60
 """How long the tool server may take before a Claude run begins, in seconds."""
@@ -34,41 +34,47 @@ PREPARE_S = 60
 ADMISSION_S = 600
 """How long a run waits for others to end, where a budget has room for it only then, in seconds."""
 
-
-class Usage(TypedDict):
-    """What a run has used, as an outcome takes it."""
-
-    tokens_used: int
-    cost_usd: Decimal
-
-
-CLOCKS_DIFFER_S = 60
-"""A tool server on another machine may be so much behind; its now is then the earlier one."""
-
-NOTHING_SPENT: Usage = {"tokens_used": 0, "cost_usd": Decimal(0)}
-"""Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
+NOT_BEGUN = "The runner was stopped before the run could begin."
+STOPPED = "interrupted: the runner was stopped before the run could end"
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be run. `as_of` is aware; None is the moment at which the run starts."""
+async def carry_out(
+    claimed: Claimed, decide: Decide, finish: Finish, clock: Clock, *, began_at: datetime | None = None
+) -> Ended:
+    """Let a claimed run be decided, and finish it whatever happens: also where this task is cancelled.
 
-    strategy: Strategy
-    engine: Engine
-    trigger: Trigger = "manual"
-    as_of: datetime | None = None
+    Args:
+        claimed: the run, which has its row.
+        decide: returns the outcome, or None where it was stopped. It is given a function to call when the run begins;
+            what is stopped before that is recorded as missed.
+        finish: enters the outcome, with the moment at which the run began.
+        clock: tells that moment.
+        began_at: when the run began, where it need not wait for its turn.
+    """
+    outcome = _stopped(claimed) if began_at else Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT)
+
+    def begin() -> None:
+        nonlocal began_at, outcome
+        began_at, outcome = clock.now(), _stopped(claimed)
+
+    try:
+        outcome = await decide(begin) or outcome
+    except Exception as error:  # one run's failure is never another's
+        logger.exception("run of %s", claimed.run.strategy.name)
+        why = f"unexpected {type(error).__name__}; the log on standard error says more"
+        outcome = Outcome(Status.ERROR, error=why)
+    finally:
+        with anyio.CancelScope(shield=True):
+            ended = await finish(outcome, began_at)
+    return ended
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is to be decided, by which engine, in which row of the journal. `as_of` is aware."""
-
-    execution_id: int
-    strategy: Strategy
-    engine: Engine
-    as_of: datetime
+def _stopped(claimed: Claimed) -> Outcome:
+    """Return the outcome of a run that a stop ends; what an agent has spent by then is unknown."""
+    outcome = Outcome(Status.ERROR, error=STOPPED, not_its_own=True)
+    return replace(outcome, **NOTHING_SPENT) if claimed.run.engine == "rules" else outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,108 +85,101 @@ class Runner:
         settings: what the operator decided.
         journal: where each run has its row.
         database: has what was spent.
+        serving: gives the tool server's address; entered after the claim, so that a server that does not start is an
+            outcome too.
+        connect: connects to the tool server where runs share one connection; None: each run has its own.
         progress: is told what a run does.
         clock: the only one that runs go by.
-        connect: connects to the tool server; the scheduler's runs share one connection.
     """
 
     settings: Settings
     journal: Journal
     database: Database
-    progress: Progress = lambda _: None
-    clock: Clock = field(default_factory=SystemClock)
+    serving: Serving
     connect: Connecting | None = None
+    progress: Callable[[str], None] = lambda _: None
+    clock: Clock = field(default_factory=SystemClock)
 
-    async def run(self, request: Request, address: Serving) -> Ended:
-        """Run one strategy to its end.
-
-        Args:
-            request: what to run.
-            address: gives an async context manager with the tool server's `Address`; entered after the claim, so that
-                a server that does not start is an outcome too.
+    async def run(
+        self,
+        strategy: Strategy,
+        *,
+        engine: Engine | None = None,
+        trigger: Trigger = "manual",
+        as_of: datetime | None = None,
+    ) -> Ended:
+        """Run one strategy to its end, by its own engine and as of now unless said otherwise.
 
         Raises:
-            Retryable, Misconfigured: the run could not be given a row; nothing was run.
+            Retryable: the run could not be given a row; nothing was run.
+            Misconfigured: so too, or its outcome could be kept nowhere.
         """
         started_at = self.clock.now()
-        as_of = min(moment for moment in (started_at, request.as_of, self.settings.as_of) if moment is not None)
-        run = Run(request.strategy, request.trigger, as_of, request.engine, started_at)
+        as_of = min(moment for moment in (started_at, as_of, self.settings.as_of) if moment is not None)
+        run = Run(strategy, trigger, as_of, engine or strategy.engine, started_at)
         claimed = await anyio.to_thread.run_sync(self.journal.claim, run)
-        outcome = Outcome(Status.ERROR, error="interrupted: it was stopped before it could end")
-        try:
-            outcome = await self.decide(
-                Decision(claimed.execution_id, request.strategy, request.engine, as_of), address
-            )
-        finally:
-            with anyio.CancelScope(shield=True):
-                ended_at = self.clock.now()
-                waiting = await anyio.to_thread.run_sync(self.journal.finish, claimed, outcome, ended_at)
-        return Ended(claimed.execution_id, request.engine, as_of, outcome, started_at, ended_at, waiting)
 
-    async def decide(self, what: Decision, address: Serving) -> Outcome:
-        """Let the engine decide; every failure becomes an outcome that says what it was."""
+        async def finish(outcome: Outcome, began_at: datetime | None) -> Ended:
+            entering = partial(self.journal.finish, claimed, outcome, self.clock.now(), began_at=began_at)
+            return await anyio.to_thread.run_sync(entering)
+
+        return await carry_out(claimed, lambda _: self.decide(claimed), finish, self.clock, began_at=started_at)
+
+    async def decide(self, claimed: Claimed) -> Outcome:
+        """Let the engine decide; a failure that has an explanation is an outcome that gives it."""
         try:
-            if what.engine == "claude":
-                return await self._by_claude(what, address)
-            return await self._by_rules(what, address)
+            return await (self._by_claude(claimed) if claimed.run.engine == "claude" else self._by_rules(claimed.run))
         except TraderError as error:  # raised before a model was asked anything
-            lost = isinstance(error, Retryable)
-            return Outcome(Status.ERROR, error=str(error), not_its_own=lost, **NOTHING_SPENT)
-        except Exception as error:
-            logger.exception("run of %s", what.strategy.name)
-            return Outcome(
-                Status.ERROR, error=f"unexpected {type(error).__name__}; the log on standard error says more"
-            )
+            return Outcome(Status.ERROR, error=str(error), not_its_own=isinstance(error, Retryable), **NOTHING_SPENT)
 
     @asynccontextmanager
-    async def tools(self, address: Serving) -> AsyncIterator[Tools]:
+    async def tools(self) -> AsyncIterator[Tools]:
         """Give the tools of the server: by the shared connection, or by one for this block."""
         if self.connect is not None:
             async with self.connect() as tools:
                 yield tools
         else:
-            async with address() as where, connected(where) as tools:
+            async with self.serving() as address, connected(address) as tools:
                 yield tools
 
-    async def _by_rules(self, what: Decision, address: Serving) -> Outcome:
-        limit_s, reached = what.strategy.config.timeout_s, False
+    async def _by_rules(self, run: Run) -> Outcome:
+        limit_s, reached = run.strategy.config.timeout_s, False
         try:
             with anyio.fail_after(limit_s):
-                async with self.tools(address) as tools:
+                async with self.tools() as tools:
                     reached = True
-                    return await by_rules(tools, what.strategy, what.as_of)
+                    return await by_rules(tools, run.strategy, run.as_of)
         except TimeoutError:
             if not reached:
-                why = f"the tool server could not be reached within {limit_s} s"
+                why = f"The tool server could not be reached within {limit_s} s."
                 return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
-            why = f"it took longer than {limit_s} s (timeout_s in config.json)"
+            why = f"The rules took longer than {limit_s} s. Raise 'timeout_s' in config.json."
             return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 
-    async def _by_claude(self, what: Decision, address: Serving) -> Outcome:
+    async def _by_claude(self, claimed: Claimed) -> Outcome:
         from runner.claude.engine import ClaudeTask, check_ready, run_claude
 
-        strategy, config = what.strategy, what.strategy.config
+        strategy, as_of = claimed.run.strategy, claimed.run.as_of
         environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
-        check_ready(environment, has_rules=config.rules is not None)
-        async with address() as where:
-            exchange = config.exchange or self.settings.exchange
+        check_ready(environment, has_rules=strategy.config.rules is not None)
+        exchange = strategy.config.exchange or self.settings.exchange
+        async with self.serving() as address:
             try:
                 with anyio.fail_after(PREPARE_S):
-                    async with self.tools(address) as tools:
+                    async with self.connect() if self.connect else connected(address) as tools:
                         offered = await tools.offered()
-                        price = await _price(tools, config.trading_pair, exchange, what.as_of)
+                        price = await _price(tools, strategy.config.trading_pair, exchange, as_of)
             except TimeoutError:
-                why = f"the tool server did not answer within {PREPARE_S} s"
+                why = f"The tool server did not answer within {PREPARE_S} s."
                 return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
-            refused = await self._admitted(what)
-            if refused is not None:
+            if (refused := await self._no_room(claimed)) is not None:
                 return refused
             task = ClaudeTask(
                 strategy=strategy,
                 exchange=exchange,
-                as_of=what.as_of,
-                server_url=where.url,
-                server_token=where.token,
+                as_of=as_of,
+                server_url=address.url,
+                server_token=address.token,
                 tools=offered,
                 environment=environment,
                 on_event=self.progress,
@@ -190,68 +189,30 @@ class Runner:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))
 
-    async def _admitted(self, what: Decision) -> Outcome | None:
-        """Reserve what a run may cost; give None, or the outcome of one that no budget has room for."""
-        budget = what.strategy.config.budget
-        limits = SpendingLimits(usd_per_run(what.strategy), budget.usd_per_day, self.settings.budget_usd_per_day)
-        ask = partial(admit, self.database, what.execution_id, what.strategy.name, limits)
-        said, waiting = Admission("wait"), False
+    async def _no_room(self, claimed: Claimed) -> Outcome | None:
+        """Reserve what a run may cost; return None, or the outcome of one that no budget has room for."""
+        strategy = claimed.run.strategy
+        per_day = strategy.config.budget.usd_per_day
+        limits = SpendingLimits(usd_per_run(strategy), per_day, self.settings.budget_usd_per_day)
+        ask = partial(admit, self.database, claimed.execution_id, strategy.name, limits)
+        admission, waiting = Admission("wait"), False
         for _ in range(ADMISSION_S):
-            said = await anyio.to_thread.run_sync(ask, self.clock.now())
-            if said.answer != "wait":
+            admission = await anyio.to_thread.run_sync(ask, self.clock.now())
+            if admission.answer != "wait":
                 break
             if not waiting:
-                self.progress(f"waiting for other runs to end: {said.why}")
+                self.progress(f"waiting for other runs to end: {admission.why}")
             waiting = True
             await self.clock.sleep(1)
-        if said.answer == "yes":
+        if admission.answer == "yes":
             return None
-        return Outcome(Status.SKIPPED_BUDGET, error=said.why, budget=said.budget, **NOTHING_SPENT)
-
-
-async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome:
-    """Let a strategy's rules decide, through the tool server.
-
-    Raises:
-        UpstreamRejected: the tool server answered with an error.
-    """
-    asked = {"strategy_name": strategy.name, "as_of": as_of.isoformat(), "version": strategy.version}
-    said = await tools.call("evaluate_strategy", asked)
-    if mismatch := _mismatch(said, strategy, as_of):
-        return Outcome(Status.ERROR, error=mismatch, **NOTHING_SPENT)
-    kept = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
-    evidence = {key: said[key] for key in kept if key in said}
-    if said["signal"] is None:
-        return Outcome(Status.ABSTAINED, error=said["reasoning"], trace=evidence, **NOTHING_SPENT)
-    signal = Signal(
-        signal=said["signal"],
-        confidence=None if said["confidence"] is None else Decimal(str(said["confidence"])),
-        reasoning=said["reasoning"],
-        price=said["price"],
-        data={"sub_agent_results": {}, "evidence": evidence},
-    )
-    return Outcome(Status.SUCCESS, signal, trace=evidence, **NOTHING_SPENT)
-
-
-def _mismatch(said: Mapping[str, Any], strategy: Strategy, as_of: datetime) -> str | None:
-    """Say why an evaluation does not answer what was asked, or None where it does."""
-    if said["version"] != strategy.version:
-        return (
-            f"the tool server has version {said['version']} of {strategy.name!r}, this run began with "
-            f"{strategy.version}. It was edited in the meantime, or TRADER_HOME is not the same: run it again."
-        )
-    if not 0 <= (as_of - parse_moment(said["as_of"])).total_seconds() <= CLOCKS_DIFFER_S:
-        return (
-            f"the tool server answered as of {said['as_of']}, and was asked as of {iso(to_ms(as_of))}. "
-            "Check its TRADER_AS_OF and its clock."
-        )
-    return None
+        return Outcome(Status.SKIPPED_BUDGET, error=admission.why, budget=admission.budget, **NOTHING_SPENT)
 
 
 async def _price(tools: Tools, symbol: str, exchange: str, as_of: datetime) -> float | None:
-    """Give the price to record with a signal; None where there is none: that alone is no reason not to run."""
+    """Return the price to record with a signal; None where there is none: that alone is no reason not to run."""
+    arguments = {"symbol": symbol, "exchange": exchange, "as_of": iso(to_ms(as_of))}
     try:
-        said = await tools.call("get_price", {"symbol": symbol, "exchange": exchange, "as_of": iso(to_ms(as_of))})
+        return float((await tools.call("get_price", arguments))["price"])
     except TraderError:
         return None
-    return float(said["price"])

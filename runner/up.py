@@ -11,7 +11,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
 from runner.cli.context import Context
 from runner.clock import Clock, SystemClock
-from runner.execute import Runner, Serving
+from runner.execute import Runner
 from runner.metrics import Metrics, served
 from runner.notify.notices import Notices
 from runner.report import report
@@ -23,7 +23,7 @@ from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.scheduler.watch import watch
-from runner.tool_server.client import tool_server
+from runner.tool_server.client import Serving, tool_server
 from runner.tool_server.connection import Connection
 from runner.tool_server.supervisor import WatchedServer
 
@@ -115,8 +115,8 @@ class Up:
 
     def _slot_run(self, serving: Serving, connection: Connection, rooms: Concurrency, outage: Outage) -> SlotRun:
         parts = self.parts
-        runner = Runner(parts.settings, parts.journal, parts.database, clock=self.clock, connect=connection.tools)
-        return SlotRun(runner, self.clock, serving, rooms.agent, outage)
+        runner = Runner(parts.settings, parts.journal, parts.database, serving, connection.tools, clock=self.clock)
+        return SlotRun(runner, self.clock, rooms.agent, outage)
 
     def _aftermath(self, notices: Notices, serving: Serving, metrics: Metrics) -> AfterRun:
         drawing = anyio.CapacityLimiter(1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 SignalName = Literal["BUY", "SELL", "HOLD"]
 Engine = Literal["claude", "rules"]
@@ -40,6 +40,17 @@ class Signal:
     reasoning: str
     price: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Usage(TypedDict):
+    """What a run has used, as an outcome takes it."""
+
+    tokens_used: int
+    cost_usd: Decimal
+
+
+NOTHING_SPENT: Usage = {"tokens_used": 0, "cost_usd": Decimal(0)}
+"""Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,16 +14,17 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.text import Text
 
-from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import minute, number
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder, unwritable
-from mcp_server.storage.journal.runs import Entry, Journal, Run
+from mcp_server.storage.journal.entries import Entry
+from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli import show
-from runner.execute import by_rules
+from runner.execute import Runner
 from runner.settings import Settings
 from runner.tool_server.client import connected, tool_server
 
@@ -49,15 +50,14 @@ async def run_demo(settings: Settings, days: int, console: Console | None = None
     with _own_home(settings.home) as home:
         own = settings.model_copy(update={"home": home.root, "server_url": None, "token": None, "as_of": None})
         strategy = StrategyFolders(home, examples_folder()).read(EXAMPLE)
-        journal = Journal(Database(home.database), home)
+        database = Database(home.database)
+        journal = Journal(database, home)
         _open(console, strategy, days)
         async with tool_server(own) as address, connected(address) as tools:
-            for slot in range(days * 24 // EVERY_HOURS):
-                as_of = FIRST + timedelta(hours=EVERY_HOURS * slot)
-                claimed = journal.claim(Run(strategy, "replay", as_of, "rules", datetime.now(UTC)))
-                outcome = await by_rules(tools, strategy, as_of)
-                journal.finish(claimed, outcome, datetime.now(UTC))
-                _tell(console, as_of, outcome)
+            runner = Runner(own, journal, database, lambda: nullcontext(address), lambda: nullcontext(tools))
+            for number in range(days * 24 // EVERY_HOURS):
+                as_of = FIRST + timedelta(hours=EVERY_HOURS * number)
+                _tell(console, await runner.run(strategy, trigger="replay", as_of=as_of))
         _close(console, journal.entries(limit=10_000, outcomes="all"), home)
 
 
@@ -133,11 +133,11 @@ def _open(console: Console, strategy: Strategy, days: int) -> None:
     console.print(show.plain(about, "dim"))
 
 
-def _tell(console: Console, as_of: datetime, outcome: Outcome) -> None:
-    line = show.plain(f"{minute(as_of)}  ", "dim")
-    signal = outcome.signal
+def _tell(console: Console, ended: Ended) -> None:
+    line = show.plain(f"{minute(ended.as_of)}  ", "dim")
+    signal = ended.outcome.signal
     if signal is None:
-        console.print(Text.assemble(line, (str(outcome.status), "yellow"), "  ", show.plain(outcome.error)))
+        console.print(Text.assemble(line, (str(ended.outcome.status), "yellow"), "  ", show.plain(ended.outcome.error)))
         return
     line = Text.assemble(line, (f"{signal.signal:<4}", show.COLOURS[signal.signal]), f"  {number(signal.price):>12}")
     console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, cost, minute, number, percent
-from mcp_server.storage.journal.runs import Entry
+from mcp_server.storage.journal.entries import Entry
 
 if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended

@@ -15,6 +15,7 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import failures, last_signals
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.execute import STOPPED
 from runner.notify.events import (
     Event,
     broken_edit,
@@ -31,8 +32,6 @@ WHILE = timedelta(seconds=60)
 """An exchange that is back sooner is in the log only, where strategies are due so often that the next slot is near."""
 
 OFTEN = ("1m", "5m", "15m", "30m")
-
-STOPPED = "interrupted: the runner was stopped before the run could end"
 
 EVERYONE = "all strategies"
 

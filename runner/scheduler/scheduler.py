@@ -7,7 +7,7 @@ others' claims. Whatever fails, the slots are accounted for: by this process, or
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from mcp_server.domain.outcome import Ended, Outcome, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Status
 from mcp_server.domain.schedule.plan import grace_of
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.errors import TraderError
@@ -24,8 +24,8 @@ from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore
 from runner.clock import Clock
-from runner.execute import NOTHING_SPENT
-from runner.scheduler.after_run import STOPPED, AfterRun
+from runner.execute import NOT_BEGUN, Begin, carry_out
+from runner.scheduler.after_run import AfterRun
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
@@ -47,7 +47,6 @@ RETRY_S = 1.0
 """How long is waited after the database could not be used."""
 
 BUSY = "The runner was busy at the time."
-NOT_BEGUN = "The runner was stopped before the run could begin."
 AFTER_S = 30.0
 """How long a report and notices may take after a run."""
 
@@ -102,8 +101,8 @@ class Scheduler:
     ready: Callable[[], Awaitable[None]] = _at_once
     grace_s: float = 30.0
     _tasks: dict[int, _Task] = field(default_factory=dict)
-    _unkept: dict[int, Callable[[], str | None]] = field(default_factory=dict)
-    _strays_ended: bool = False
+    _unkept: dict[int, Callable[[], Ended]] = field(default_factory=dict)
+    _orphans_ended: bool = False
     _stopping: bool = False
     _idle: anyio.Event = field(default_factory=anyio.Event)
     _held: str | None = None
@@ -184,9 +183,9 @@ class Scheduler:
                 continue
             self._unkept.pop(execution_id, None)
         await anyio.to_thread.run_sync(self.journal.settle)
-        if not self._strays_ended:
-            await anyio.to_thread.run_sync(self.journal.end_strays)
-            self._strays_ended = True
+        if not self._orphans_ended:
+            await anyio.to_thread.run_sync(self.journal.end_orphans)
+            self._orphans_ended = True
 
     async def _adopt(self, now: datetime) -> None:
         remembered = await self.slate.remembered() if not self.roster.listed else {}
@@ -224,21 +223,7 @@ class Scheduler:
         runs.start_soon(self._one, claimed)
 
     async def _one(self, claimed: Claimed) -> None:
-        task = self._tasks[claimed.execution_id]
-        outcome, began = Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT), None
-        try:
-            with task.scope:
-                async with self.rooms.turn(claimed.run):
-                    began = self.clock.now()
-                    task.begun = True
-                    outcome = _interrupted(claimed)
-                    outcome = self._may_not_begin(claimed) or await self.run(claimed, self._may_not_begin)
-        except Exception:  # one run's failure is never another's
-            logger.exception("slot of %s", claimed.run.strategy.name)
-            outcome = Outcome(Status.ERROR, error="unexpected failure; the log on standard error says more")
-        finally:
-            with anyio.CancelScope(shield=True):
-                ended = await self._record(claimed, outcome, began)
+        ended = await carry_out(claimed, partial(self._decide, claimed), partial(self._record, claimed), self.clock)
         try:
             with anyio.move_on_after(AFTER_S):
                 await self.aftermath.follow(claimed.run.strategy, ended)
@@ -248,6 +233,16 @@ class Scheduler:
             self._tasks.pop(claimed.execution_id, None)
             if self._stopping and not self._tasks:
                 self._idle.set()
+
+    async def _decide(self, claimed: Claimed, begin: Begin) -> Outcome | None:
+        """Wait for room, then let the slot run; None where it was stopped."""
+        task = self._tasks[claimed.execution_id]
+        with task.scope:
+            async with self.rooms.turn(claimed.run):
+                begin()
+                task.begun = True
+                return self._may_not_begin(claimed) or await self.run(claimed, self._may_not_begin)
+        return None
 
     def _may_not_begin(self, claimed: Claimed) -> Outcome | None:
         """Give the outcome of a slot that may not begin any more: it waited too long for its turn, or all ends."""
@@ -260,20 +255,18 @@ class Scheduler:
         why = f"Its turn came {late.total_seconds():.0f} s late: too many runs were due at once."
         return Outcome(Status.SKIPPED_STALE, error=why, **NOTHING_SPENT)
 
-    async def _record(self, claimed: Claimed, outcome: Outcome, began: datetime | None) -> Ended:
+    async def _record(self, claimed: Claimed, outcome: Outcome, began_at: datetime | None) -> Ended:
         ended_at = self.clock.now()
-        finish = partial(self.journal.finish, claimed, outcome, ended_at, began_at=began)
+        finish = partial(self.journal.finish, claimed, outcome, ended_at, began_at=began_at)
         try:
-            waiting = await anyio.to_thread.run_sync(finish)
+            return await anyio.to_thread.run_sync(finish)
         except TraderError as error:
-            self._unkept[claimed.execution_id] = finish
             waiting = str(error)
         except Exception as error:  # memory ran out, say: the outcome is still here, and tried again
             logger.exception("the outcome of a slot of %s", claimed.run.strategy.name)
-            self._unkept[claimed.execution_id] = finish
             waiting = f"unexpected {type(error).__name__}; the log says more"
-        run = claimed.run
-        return Ended(claimed.execution_id, run.engine, run.as_of, outcome, began, ended_at, waiting)
+        self._unkept[claimed.execution_id] = finish
+        return claimed.ended(outcome, began_at, ended_at, waiting)
 
     def _notice_gap(self, now: datetime) -> None:
         """Remember why slots were not run, where nothing looked at the clock for a while, or it was set back."""
@@ -363,9 +356,3 @@ class Scheduler:
         except TraderError:
             return False
         return True
-
-
-def _interrupted(claimed: Claimed) -> Outcome:
-    """Give the outcome of a run that a stop ends; what an agent has spent by then is unknown."""
-    outcome = Outcome(Status.ERROR, error=STOPPED, not_its_own=True)
-    return replace(outcome, **NOTHING_SPENT) if claimed.run.engine == "rules" else outcome

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import anyio
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
 from mcp_server.errors import Retryable, TraderError
-from mcp_server.storage.journal.rows import Claimed
+from mcp_server.storage.journal.rows import Claimed, Run
 from runner.clock import Clock
-from runner.execute import NOTHING_SPENT, PREPARE_S, Decision, Runner, Serving
+from runner.execute import PREPARE_S, Runner
 from runner.scheduler.outage import Outage
 from runner.tool_server.client import Tools
 
@@ -32,7 +32,6 @@ class SlotRun:
 
     runner: Runner
     clock: Clock
-    serving: Serving
     room: Room
     outage: Outage
 
@@ -44,30 +43,29 @@ class SlotRun:
             may_not_begin: asked again once there is room for an agent: gives the outcome of one that waited too long.
         """
         run = claimed.run
-        what = Decision(claimed.execution_id, run.strategy, run.engine, run.as_of)
         if run.engine == "rules":
-            return await self._when_closed(lambda: self.runner.decide(what, self.serving), _lacks_candle)
-        return await self._by_claude(what, lambda: may_not_begin(claimed))
+            return await self._when_closed(lambda: self.runner.decide(claimed), _lacks_candle)
+        return await self._by_claude(claimed, lambda: may_not_begin(claimed))
 
-    async def _by_claude(self, what: Decision, may_not_begin: Callable[[], Outcome | None]) -> Outcome:
-        if (kept_out := await self._gate(what)) is not None:
+    async def _by_claude(self, claimed: Claimed, may_not_begin: Callable[[], Outcome | None]) -> Outcome:
+        if (kept_out := await self._gate(claimed.run)) is not None:
             return kept_out
         if (why := self.outage.refusal(self.clock.now())) is not None:
             return Outcome(Status.ERROR, error=why, not_its_own=True, **NOTHING_SPENT)
         async with self.room():
-            outcome = may_not_begin() or await self.runner.decide(what, self.serving)
+            outcome = may_not_begin() or await self.runner.decide(claimed)
         if outcome.trace is not None:  # else it did not come so far: the tool server or the journal failed, not Claude
             self.outage.note(outcome, self.clock.now())
         return outcome
 
-    async def _gate(self, what: Decision) -> Outcome | None:
+    async def _gate(self, run: Run) -> Outcome | None:
         """Look whether the candle is there and the gate open; give None, or the outcome that ends the run so early."""
         try:
             with anyio.fail_after(PREPARE_S + sum(PAUSES_S)):
-                async with self.runner.tools(self.serving) as tools:
-                    if what.strategy.config.wake is not None:
-                        return await self._woken(tools, what)
-                    return await self._closed(tools, what)
+                async with self.runner.tools() as tools:
+                    if run.strategy.config.wake is not None:
+                        return await self._woken(tools, run)
+                    return await self._closed(tools, run)
         except TimeoutError:
             why = "The tool server or the exchange did not answer in time; Claude was not asked."
             return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
@@ -75,9 +73,9 @@ class SlotRun:
             why, down = f"Claude was not asked: {error}", isinstance(error, Retryable)
             return Outcome(Status.ERROR, error=why, not_its_own=down, **NOTHING_SPENT)
 
-    async def _woken(self, tools: Tools, what: Decision) -> Outcome | None:
-        strategy = what.strategy
-        asked = {"strategy_name": strategy.name, "as_of": iso(to_ms(what.as_of)), "version": strategy.version}
+    async def _woken(self, tools: Tools, run: Run) -> Outcome | None:
+        strategy = run.strategy
+        asked = {"strategy_name": strategy.name, "as_of": iso(to_ms(run.as_of)), "version": strategy.version}
         said = await self._when_closed(
             lambda: tools.call("evaluate_strategy", {**asked, "rule": "wake"}), lambda said: said["open_time"] is None
         )
@@ -89,18 +87,18 @@ class SlotRun:
             return Outcome(Status.ABSTAINED, error=why, trace=seen, **NOTHING_SPENT)
         return Outcome(Status.SKIPPED_GATE, error=f"Not worth asking: {said['reasoning']}", trace=seen, **NOTHING_SPENT)
 
-    async def _closed(self, tools: Tools, what: Decision) -> Outcome | None:
+    async def _closed(self, tools: Tools, run: Run) -> Outcome | None:
         """Look whether the exchange has published the candle that closed last; a market without one decides nothing."""
-        strategy = what.strategy
+        strategy = run.strategy
         if strategy.config.interval is None and strategy.config.rules is None:
             return None  # nothing says which candle it looks at
-        awaited = last_closed_open_ms(to_ms(what.as_of), strategy.timeframe)
+        awaited = last_closed_open_ms(to_ms(run.as_of), strategy.timeframe)
         asked = {
             "symbol": strategy.config.trading_pair,
             "exchange": strategy.config.exchange or self.runner.settings.exchange,
             "timeframe": strategy.timeframe,
             "limit": 1,
-            "as_of": iso(to_ms(what.as_of)),
+            "as_of": iso(to_ms(run.as_of)),
         }
         said = await self._when_closed(lambda: tools.call("get_ohlcv", asked), lambda said: _last_ms(said) != awaited)
         if _last_ms(said) == awaited:

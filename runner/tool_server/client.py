@@ -6,7 +6,7 @@ import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,10 @@ class Address:
 
     url: str
     token: SecretStr | None
+
+
+Serving = Callable[[], AbstractAsyncContextManager[Address]]
+"""Gives where the tool server answers, for the duration of a block; starts one where there is none."""
 
 
 @asynccontextmanager
@@ -175,6 +179,10 @@ class Tools:
             kind = Retryable if (result.meta or {}).get(RETRYABLE) else UpstreamRejected
             raise kind(text or f"{name} gave no answer")
         return result
+
+
+Connecting = Callable[[], AbstractAsyncContextManager[Tools]]
+"""Gives a connection to the tool server, for the duration of a block."""
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ import pytest
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Entry, Journal
+from mcp_server.storage.journal.entries import Entry
+from mcp_server.storage.journal.runs import Journal
 from tests.rigs.esplora import StandInEsplora
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.rigs.stand_in_exchange import StandInExchange

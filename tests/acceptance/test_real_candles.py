@@ -27,7 +27,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import Request, Runner
+from runner.execute import Runner
 from runner.settings import Settings
 from runner.tool_server.client import tool_server
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
@@ -135,8 +135,9 @@ class Runs:
     async def at(self, moment: datetime) -> Ended:
         settings = Settings(home=self.home, server_url=self.server.url)
         strategy = StrategyFolders(Home(self.home), examples_folder()).read(STRATEGY)
-        request = Request(strategy, "rules", "manual", moment)
-        return await Runner(settings, self.journal, database(self.home)).run(request, lambda: tool_server(settings))
+        return await Runner(settings, self.journal, database(self.home), lambda: tool_server(settings)).run(
+            strategy, as_of=moment
+        )
 
 
 def rsi_seen(data: Any) -> float:

@@ -21,7 +21,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import Request, Runner
+from runner.execute import Runner
 from runner.settings import Settings
 from runner.tool_server.client import Address
 from tests.acceptance.test_http import Serving, calling, serving
@@ -44,7 +44,8 @@ from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.journal.rows import Run
 
 home = Home(Path(sys.argv[1]))
 journal = Journal(Database(home.database, prepare=home.prepare), home)
@@ -56,7 +57,7 @@ for number in range(int(sys.argv[2]) // 2):
     now = datetime.now(UTC)
     claimed = journal.claim(Run(strategy, "manual", now, "rules", now))
     signal = Signal("BUY", None, f"run {number}", 1.0, {})
-    waits = journal.finish(claimed, Outcome(Status.SUCCESS, signal), datetime.now(UTC))
+    waits = journal.finish(claimed, Outcome(Status.SUCCESS, signal), datetime.now(UTC)).waiting
     assert waits is None, waits
 print(began, time.time())
 """
@@ -243,9 +244,8 @@ async def test_while_a_shell_holds_the_file_each_says_so_and_nothing_is_lost(tra
             told.append(str(refused.value))
             yield Address(server.url, None)
 
-        executed = await Runner(Settings(home=home), journal, Database(Home(home).database)).run(
-            Request(folders.read("mine"), "rules"), taken_by_a_shell
-        )
+        database = Database(Home(home).database)
+        executed = await Runner(Settings(home=home), journal, database, taken_by_a_shell).run(folders.read("mine"))
         with anyio.fail_after(15):  # its write gives up by itself
             while "candles are not stored" not in server.said():  # noqa: ASYNC110 another process says it
                 await anyio.sleep(0.05)

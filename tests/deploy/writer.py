@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import Retryable
-from mcp_server.storage.journal.runs import Run
+from mcp_server.storage.journal.rows import Run
 from runner.cli.context import Context
 
 if __name__ == "__main__":

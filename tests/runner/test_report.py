@@ -22,7 +22,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import Request, Runner
+from runner.execute import Runner
 from runner.report import chart, report, write_report
 from runner.settings import Settings
 from runner.tool_server.client import Address, connected, tool_server
@@ -51,9 +51,7 @@ async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Ended, Path]
         async def address() -> AsyncIterator[Address]:
             yield where
 
-        done = await Runner(known, journal, Database(at.database)).run(
-            Request(what, what.engine, "manual", AS_OF), address
-        )
+        done = await Runner(known, journal, Database(at.database), address).run(what, as_of=AS_OF)
         return done, await report(at, what, done, "simulated", address)
 
 

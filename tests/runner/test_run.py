@@ -15,7 +15,8 @@ import pytest
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Entry, Journal
+from mcp_server.storage.journal.entries import Entry
+from mcp_server.storage.journal.runs import Journal
 from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
 from tests.runner.conftest import Command

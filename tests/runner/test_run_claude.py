@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import psutil
 import pytest
 
 from mcp_server.domain.outcome import Status
+from mcp_server.domain.timeframes import parse_moment
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Entry, Journal
+from mcp_server.storage.journal.entries import Entry
+from mcp_server.storage.journal.runs import Journal
+from runner.cli.context import Context
+from runner.execute import Runner
+from runner.tool_server.client import Address, tool_server
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, START_BOTH, script, strategy
@@ -90,6 +96,26 @@ def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
     assert (row[0], row[1]) == (720, "claude-sonnet-4-5")
     assert json.loads(row[2])["sub_agent_results"] == GOOD_ANSWER["sub_agent_results"]
     assert row[3] > 0
+
+
+async def test_a_run_by_claude_starts_one_tool_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    with ScriptedMessagesApi(script()) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        parts = Context()
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[Address]:
+            async with tool_server(parts.settings) as address:
+                started.append(address.url)
+                yield address
+
+        runner = Runner(parts.settings, parts.journal, parts.database, serving)
+        ended = await runner.run(parts.strategies.read("dip"), as_of=parse_moment(AS_OF))
+    assert ended.outcome.signal is not None, ended.outcome.error
+    assert ended.outcome.signal.price is not None
+    assert len(started) == 1
 
 
 START_ONE = Reply(calls=[start("price-monitor", "BTC/USDT")])

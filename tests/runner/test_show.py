@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.storage.journal.runs import Entry
+from mcp_server.storage.journal.entries import Entry
 from runner.cli import show
 from tests.runner.conftest import Command
 

@@ -8,11 +8,10 @@ from typing import cast
 
 import anyio
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.storage.heartbeat import Heartbeat
-from mcp_server.storage.journal.runs import Claimed
+from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slots import SlotStore
-from runner.execute import NOTHING_SPENT
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.scheduler import Scheduler

@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_server.domain.outcome import BudgetReached, Ended, Outcome, Signal, SignalName, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, BudgetReached, Ended, Outcome, Signal, SignalName, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.journal.slots import Claim
-from runner.execute import NOTHING_SPENT
+from runner.execute import STOPPED
 from runner.notify.events import Event
-from runner.scheduler.after_run import STOPPED, AfterRun
+from runner.scheduler.after_run import AfterRun
 from runner.scheduler.outage import Outage
 from runner.scheduler.watch import watch
 from tests.rigs.hand_clock import HandClock
@@ -61,8 +61,9 @@ class Followed:
         now = at(f"{self.hour:02}:00")
         before = now - timedelta(minutes=1)
         (claimed,) = self.machine.book.claim([Claim(self.what, before, now, ())], now).started
-        assert self.machine.journal.finish(claimed, outcome, now) is None
-        await self.aftermath.follow(self.what, Ended(claimed.execution_id, "rules", now, outcome, now, now))
+        ended = self.machine.journal.finish(claimed, outcome, now, began_at=now)
+        assert ended.waiting is None
+        await self.aftermath.follow(self.what, ended)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.told]

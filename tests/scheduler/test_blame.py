@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-from mcp_server.domain.outcome import Outcome, Status
-from mcp_server.storage.journal.runs import Claimed, Run
-from runner.execute import NOTHING_SPENT, Runner
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
+from mcp_server.storage.journal.rows import Claimed, Run
+from runner.execute import Runner
 from runner.scheduler.outage import Outage
 from runner.scheduler.slot_run import SlotRun
 from tests.rigs.hand_clock import HandClock
@@ -27,7 +27,7 @@ class Deciding:
         return self.outcome
 
     @asynccontextmanager
-    async def tools(self, _: object) -> AsyncIterator[None]:
+    async def tools(self) -> AsyncIterator[None]:
         yield
 
 
@@ -40,7 +40,7 @@ async def _outage_after(outcome: Outcome) -> Outage:
     what, outage = strategy(), Outage()
     config = what.config.model_copy(update={"interval": None, "rules": None, "cron": "* * * * *"})
     run = Run(what.model_copy(update={"config": config}), "schedule", at("12:00"), "claude", at("12:00"))
-    slot_run = SlotRun(cast(Runner, Deciding(outcome)), HandClock(at("12:00")), _room, _room, outage)  # type: ignore[arg-type]
+    slot_run = SlotRun(cast(Runner, Deciding(outcome)), HandClock(at("12:00")), _room, outage)
     assert await slot_run(Claimed(1, run, "k", None), lambda _: None) is outcome
     return outage
 

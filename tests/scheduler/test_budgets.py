@@ -20,10 +20,11 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import Admission, SpendingLimits, Spent, admit, spent
-from mcp_server.storage.journal.runs import Claimed, Journal, Run
+from mcp_server.storage.journal.rows import Claimed, Run
+from mcp_server.storage.journal.runs import Journal
 from runner.cli.context import Context
 from runner.clock import SystemClock
-from runner.execute import Request, Runner
+from runner.execute import Runner
 from runner.tool_server.client import Address, tool_server
 from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
@@ -64,12 +65,12 @@ class Ledger:
 
     def end(self, claimed: Claimed, cost: Decimal | None, now: datetime) -> None:
         ended = Outcome(Status.ABSTAINED, error="x", cost_usd=cost, tokens_used=None)
-        assert self.journal.finish(claimed, ended, now) is None
+        assert self.journal.finish(claimed, ended, now).waiting is None
 
     def kill(self, claimed: Claimed) -> None:
         """Leave a run as a kill does, and let the next settle it."""
-        assert claimed.presence is not None
-        claimed.presence.close(forget=False)
+        assert claimed.liveness is not None
+        claimed.liveness.close(forget=False)
         self.journal.settle()
 
     def of(self, name: str, day: datetime) -> Decimal:
@@ -309,7 +310,6 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
         }.items():
             monkeypatch.setenv(name, value)
         parts = Context()
-        runner = Runner(parts.settings, parts.journal, parts.database, clock=clock)
         ended: list[Ended] = []
 
         async def run(address: Address) -> None:
@@ -317,7 +317,8 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
             async def shared() -> AsyncIterator[Address]:
                 yield address
 
-            ended.append(await runner.run(Request(dip, "claude", as_of=AS_OF), shared))
+            runner = Runner(parts.settings, parts.journal, parts.database, shared, clock=clock)
+            ended.append(await runner.run(dip, as_of=AS_OF))
 
         with anyio.fail_after(90):
             async with tool_server(parts.settings) as address, anyio.create_task_group() as tasks:

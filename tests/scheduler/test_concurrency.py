@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from mcp_server.domain.outcome import Engine
-from mcp_server.storage.journal.runs import Run
+from mcp_server.storage.journal.rows import Run
 from runner.scheduler.concurrency import RULES_AT_ONCE, Concurrency
 from runner.scheduler.memory import claude_runs
 from tests.scheduler.slot_homes import at, hourly

@@ -11,14 +11,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Signal, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database, T, Work
-from mcp_server.storage.journal.runs import Claimed, Journal
+from mcp_server.storage.journal.rows import Claimed
+from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Claims
 from runner.backup import back_up
 from runner.cli.context import Context
-from runner.execute import NOTHING_SPENT
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.settings import Settings
 from runner.tool_server.supervisor import WatchedServer
@@ -139,12 +139,12 @@ class LosingJournal(Journal):
     failures = 0
 
     def finish(
-        self, claimed: Claimed, outcome: Outcome, completed_at: datetime, *, began_at: datetime | None = None
-    ) -> str | None:
+        self, claimed: Claimed, outcome: Outcome, ended_at: datetime, *, began_at: datetime | None = None
+    ) -> Ended:
         if self.failures:
             self.failures -= 1
             raise MemoryError
-        return super().finish(claimed, outcome, completed_at, began_at=began_at)
+        return super().finish(claimed, outcome, ended_at, began_at=began_at)
 
 
 async def test_an_outcome_that_could_not_be_entered_for_whatever_reason_is_entered_later(home: Path) -> None:
@@ -237,7 +237,7 @@ async def test_what_waits_and_cannot_be_kept_as_it_is_holds_up_no_slot(home: Pat
     (claimed,) = machine.book.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
     odd = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "half a character: \ud83d"), **NOTHING_SPENT)
     with held_by_a_shell(machine.home.database):
-        assert machine.journal.finish(claimed, odd, at("11:00:06")) is not None
+        assert machine.journal.finish(claimed, odd, at("11:00:06")).waiting is not None
     machine.book.close(forget=True)
     async with driven(machine, NOON) as up:
         assert up.schedulers[0].problems() == []

@@ -39,7 +39,7 @@ def other(home: Path) -> Machine:
 
 def run_slot(machine: Machine, slot: str, after: str, outcome: Outcome = HELD) -> None:
     (claimed,) = machine.book.claim([claim(WHAT, after, slot)], at(slot)).started
-    assert machine.journal.finish(claimed, outcome, at(slot)) is None
+    assert machine.journal.finish(claimed, outcome, at(slot)).waiting is None
 
 
 def test_a_claim_gives_each_slot_its_row_and_this_runner_the_one_to_run(one: Machine) -> None:
@@ -76,7 +76,7 @@ def test_a_slot_comes_due_once_while_the_one_before_it_still_runs(one: Machine) 
 
 
 def test_a_manual_run_of_a_strategy_keeps_none_of_its_slots_from_running(one: Machine) -> None:
-    from mcp_server.storage.journal.runs import Run
+    from mcp_server.storage.journal.rows import Run
 
     one.journal.claim(Run(WHAT, "manual", at("11:59"), "rules", at("11:59")))
     assert len(one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started) == 1
@@ -237,7 +237,7 @@ def test_an_outcome_in_the_outbox_of_a_runner_that_was_killed_is_not_lost(home: 
         [claim(WHAT, "11:00", "12:00"), claim(hourly("t"), "11:00", "12:00")], at("12:00")
     ).started
     with held_by_a_shell(one.home.database):
-        assert "in use" in (one.journal.finish(first, HELD, at("12:01")) or "")
+        assert "in use" in (one.journal.finish(first, HELD, at("12:01")).waiting or "")
     one.book.close(forget=False)
     Machine(home).journal.settle()
     assert [row[0] for row in one.slots() + one.slots("t")] == ["success", "error"]

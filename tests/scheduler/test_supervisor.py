@@ -18,8 +18,9 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
-from runner.execute import Decision, Runner
+from runner.execute import Runner
 from runner.settings import Settings
 from runner.tool_server.client import Address
 from runner.tool_server.connection import Connection
@@ -140,14 +141,16 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
     connection = Connection(serving, told=True)
     at = Home(home)
     database = Database(at.database)
-    runner = Runner(Settings(home=home), Journal(database, at), database, connect=connection.tools)
+    runner = Runner(Settings(home=home), Journal(database, at), database, serving, connection.tools)
     impatient = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "timeout_s": 1, "rules": RULES}, {})
+    moment = datetime(2026, 4, 1, tzinfo=UTC)
+    run = Run(impatient, "schedule", moment, "rules", moment)
     with anyio.fail_after(LIMIT_S):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.hold)
-            outcome = await runner.decide(Decision(1, impatient, "rules", datetime(2026, 4, 1, tzinfo=UTC)), serving)
+            outcome = await runner.decide(Claimed(1, run, "k", None))
             assert (outcome.status, outcome.own_failure) == (Status.TIMEOUT, None)
-            assert "the tool server could not be reached within 1 s" in (outcome.error or "")
+            assert "could not be reached within 1 s" in (outcome.error or "")
             assert "cannot be reached" in (connection.problem or "")
             assert caplog.text.count("cannot be reached") == 1
             with ToolServer() as up_again:

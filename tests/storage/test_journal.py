@@ -12,7 +12,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Claimed, Journal, Run
+from mcp_server.storage.journal.rows import Claimed, Run
+from mcp_server.storage.journal.runs import Journal
 from tests.storage.test_database import held_by_a_shell
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -46,7 +47,7 @@ def claim(journal: Journal, *, what: Strategy | None = None) -> Claimed:
 
 
 def end(journal: Journal, claimed: Claimed, outcome: Outcome = BOUGHT) -> str | None:
-    return journal.finish(claimed, outcome, NOON + timedelta(seconds=7))
+    return journal.finish(claimed, outcome, NOON + timedelta(seconds=7)).waiting
 
 
 def test_a_run_is_recorded_from_claim_to_signal(journal: Journal, database: Database) -> None:

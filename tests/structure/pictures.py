@@ -23,7 +23,8 @@ from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.hourly_candles import RECORDED
 

@@ -19,7 +19,8 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import Question, answer
 from runner.__main__ import app
 from runner.notify.events import FIELDS

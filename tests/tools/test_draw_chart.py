@@ -17,7 +17,8 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 

@@ -13,7 +13,8 @@ from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from tests.tools.conftest import NOW, Ask, answer_of
 
 REASON = "It rose, " * 60

@@ -16,7 +16,8 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.settings import Settings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import NOW, Ask, Told, answer_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Floats
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
-    from mcp_server.storage.journal.runs import Entry
+    from mcp_server.storage.journal.entries import Entry
 
 MOST_SIGNALS = 5_000
 PIVOT_CANDLES = 3

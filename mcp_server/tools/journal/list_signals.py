@@ -11,7 +11,7 @@ from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.storage.heartbeat import Beat, Heartbeat
-from mcp_server.storage.journal.runs import Entry
+from mcp_server.storage.journal.entries import Entry
 from mcp_server.toolkit import Call, tool
 
 SHORT, FULL = 200, 20_000

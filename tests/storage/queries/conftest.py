@@ -16,7 +16,8 @@ from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.runs import Journal, Run
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import Question, answer
 
 START = datetime(2026, 5, 1, tzinfo=UTC)

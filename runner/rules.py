@@ -1,0 +1,56 @@
+"""A run by rules: the tool server evaluates them, and its answer becomes an outcome."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, Status
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import iso, parse_moment, to_ms
+from runner.tool_server.client import Tools
+
+CLOCKS_DIFFER_S = 60
+"""A tool server on another machine may be so much behind; its now is then the earlier one."""
+
+KEPT = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
+"""What the journal keeps of an evaluation, beside its signal."""
+
+
+async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome:
+    """Let a strategy's rules decide, through the tool server.
+
+    Raises:
+        UpstreamRejected: the tool server answered with an error.
+    """
+    arguments = {"strategy_name": strategy.name, "as_of": as_of.isoformat(), "version": strategy.version}
+    answer = await tools.call("evaluate_strategy", arguments)
+    if mismatch := _mismatch(answer, strategy, as_of):
+        return Outcome(Status.ERROR, error=mismatch, **NOTHING_SPENT)
+    evidence = {key: answer[key] for key in KEPT if key in answer}
+    if answer["signal"] is None:
+        return Outcome(Status.ABSTAINED, error=answer["reasoning"], trace=evidence, **NOTHING_SPENT)
+    signal = Signal(
+        signal=answer["signal"],
+        confidence=None if answer["confidence"] is None else Decimal(str(answer["confidence"])),
+        reasoning=answer["reasoning"],
+        price=answer["price"],
+        data={"sub_agent_results": {}, "evidence": evidence},
+    )
+    return Outcome(Status.SUCCESS, signal, trace=evidence, **NOTHING_SPENT)
+
+
+def _mismatch(answer: Mapping[str, Any], strategy: Strategy, as_of: datetime) -> str | None:
+    """Say why an answer is not for this strategy and moment; None where it is."""
+    if answer["version"] != strategy.version:
+        return (
+            f"The tool server has version {answer['version']} of {strategy.name!r}, but this run began with "
+            f"{strategy.version}: the strategy was edited meanwhile, or the server's TRADER_HOME is another one. "
+            "Run it again."
+        )
+    if not 0 <= (as_of - parse_moment(answer["as_of"])).total_seconds() <= CLOCKS_DIFFER_S:
+        return (
+            f"The tool server answered as of {answer['as_of']}, but was asked as of {iso(to_ms(as_of))}. "
+            "Check its TRADER_AS_OF and its clock."
+        )
+    return None
