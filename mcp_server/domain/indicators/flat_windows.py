@@ -1,4 +1,4 @@
-"""Parts of the rules on what is 0/0: where nothing moved, traded or ranged, in a window or since the start."""
+"""Windows in which nothing moved, traded or ranged: the building blocks of the rules on what is 0/0."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil, isqrt, log1p
@@ -11,7 +11,7 @@ from mcp_server.domain.candles import Floats
 Mask = npt.NDArray[np.bool_]
 Parameters = Mapping[str, int | float]
 Rule = Callable[[Sequence[Floats], Parameters], Mask | tuple[Mask, ...]]
-"""Tells from an indicator's inputs and parameters which rows are undefined: one row for all outputs, or one each."""
+"""Derives from an indicator's inputs and parameters which rows are undefined: one row for all outputs, or one each."""
 
 WINDOWS: dict[float, Callable[[int], int]] = {
     **dict.fromkeys((0, 2, 5), lambda period: period),
@@ -26,65 +26,65 @@ _FADED_PERIODS = 21
 _FOREVER = 1 << 62
 
 
-def quiet(active: Mask, rows: int = _FOREVER) -> Mask:
-    """Whether nothing was active in the last `rows` rows, nor since the start if that is nearer."""
-    return _since(active) >= np.minimum(rows, np.arange(1, len(active) + 1))
+def flat(moved: Mask, rows: int = _FOREVER) -> Mask:
+    """Return True where nothing moved in the last `rows` rows, or since the start if that is nearer."""
+    return _since(moved) >= np.minimum(rows, np.arange(1, len(moved) + 1))
 
 
 def masks(rule: Rule | None, inputs: Sequence[Floats], parameters: Parameters) -> Mask:
     """Apply a rule, where there is one: shape (1 or outputs, rows), True where it is undefined."""
-    found = rule(inputs, parameters) if rule and len(inputs[0]) else np.zeros(len(inputs[0]), dtype=np.bool_)
-    return np.atleast_2d(found)
+    mask = rule(inputs, parameters) if rule and len(inputs[0]) else np.zeros(len(inputs[0]), dtype=np.bool_)
+    return np.atleast_2d(mask)
 
 
 def any_of(mask: Mask, rows: int) -> Mask:
-    """Whether one of the last `rows` rows is set."""
-    return ~quiet(mask, rows)
+    """Return True where one of the last `rows` rows is set."""
+    return ~flat(mask, rows)
 
 
-def _since(active: Mask) -> npt.NDArray[np.int64]:
-    """Count the rows since the last active one, which has 0; before the first, since just before the start."""
-    row = np.arange(len(active), dtype=np.int64)
-    return row - np.maximum.accumulate(np.where(active, row, -1))
+def _since(moved: Mask) -> npt.NDArray[np.int64]:
+    """Count the rows since the last one that moved, which has 0; before the first, since just before the start."""
+    row = np.arange(len(moved), dtype=np.int64)
+    return row - np.maximum.accumulate(np.where(moved, row, -1))
 
 
 def changes(values: Floats) -> Mask:
-    """Whether a value differs from the one before; the first has none."""
+    """Return True where a value differs from the one before; the first has none."""
     changed = np.zeros(len(values), dtype=np.bool_)
     changed[1:] = values[1:] != values[:-1]
     return changed
 
 
 def earlier(mask: Mask, rows: int) -> Mask:
-    """Move it down: what held `rows` rows ago."""
+    """Move a mask down: return what held `rows` rows ago."""
     shifted = np.zeros_like(mask)
     shifted[rows:] = mask[: max(len(mask) - rows, 0)]
     return shifted
 
 
 def after(warm_up: int, mask: Mask) -> Mask:
-    """Clear what lies in the warm-up: no later value is built on it."""
+    """Clear the rows of the warm-up: no later value is built on them."""
     mask[:warm_up] = False
     return mask
 
 
 def memory(weight: float) -> int:
-    """Rows after which a recursive average that gives the newest value this weight has underflowed to nothing."""
+    """Return the rows after which a recursive average that weighs the newest value so much has underflowed to 0."""
     return 1 if weight >= 1 else ceil(-650 / log1p(-weight))
 
 
 def wilder(period: float) -> int:
-    """Give the memory of Wilder's average."""
+    """Return the memory of Wilder's average."""
     return memory(1 / period)
 
 
 def ema(period: float) -> int:
-    """Give the memory of an exponential average."""
+    """Return the memory of an exponential average."""
     return memory(2 / (period + 1))
 
 
 def smoothed(mask: Mask, period: float, average: float) -> Mask:
-    """An average over an undefined value is undefined, until it has left the average."""
+    """Return where an average is undefined: over an undefined value, until that has left the average."""
     if period <= 1:
         return mask
     window = WINDOWS.get(average)
@@ -92,12 +92,12 @@ def smoothed(mask: Mask, period: float, average: float) -> Mask:
 
 
 def typical(high: Floats, low: Floats, close: Floats) -> Floats:
-    """Give the typical prices, computed as TA-Lib does."""
+    """Return the typical prices, computed as TA-Lib does."""
     return (high + low + close) / 3.0
 
 
 def true_ranges(inputs: Sequence[Floats]) -> Mask:
-    """Whether the true range is above zero; the first row has none."""
+    """Return True where the true range is above zero; the first row has none."""
     high, low, close = inputs
     ranges = np.zeros(len(high), dtype=np.bool_)
     ranges[1:] = np.maximum(high[1:], close[:-1]) > np.minimum(low[1:], close[:-1])
@@ -105,6 +105,6 @@ def true_ranges(inputs: Sequence[Floats]) -> Mask:
 
 
 def flat_range(high: Floats, low: Floats, period: float) -> Mask:
-    """Whether the highest high is the lowest low over the period; not before one is complete."""
+    """Return True where the highest high of the period is its lowest low; not before one period is complete."""
     rows = int(period)
-    return after(rows - 1, quiet(high != low, rows) & quiet(changes(high), rows - 1))
+    return after(rows - 1, flat(high != low, rows) & flat(changes(high), rows - 1))

@@ -19,9 +19,9 @@ from mcp_server.domain.indicators.flat_windows import (
     changes,
     earlier,
     ema,
+    flat,
     flat_range,
     masks,
-    quiet,
     smoothed,
     true_ranges,
     typical,
@@ -45,24 +45,24 @@ def undefined(name: str, inputs: Sequence[Floats], parameters: Parameters) -> Ma
 
 def _change_since_start(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """RSI, CMO: average gain and loss, smoothed by Wilder, are both zero: no change since the start."""
-    return quiet(changes(inputs[0]), wilder(p["timeperiod"]))
+    return flat(changes(inputs[0]), wilder(p["timeperiod"]))
 
 
 def _change_in_window(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """CMOU, ER, VHF: the sum of absolute changes over the period is zero."""
-    return quiet(changes(inputs[0]), int(p["timeperiod"]))
+    return flat(changes(inputs[0]), int(p["timeperiod"]))
 
 
 def _tsi(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """TSI: the doubly smoothed absolute change is zero: no change since the start."""
-    return quiet(changes(inputs[0]), max(ema(p["firstperiod"]), ema(p["secondperiod"])))
+    return flat(changes(inputs[0]), max(ema(p["firstperiod"]), ema(p["secondperiod"])))
 
 
 def _rvi(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """RVI: no change since the first standard deviation, so neither side has any volatility."""
     changed = changes(inputs[0])
     changed[: int(p["stddevperiod"]) - 1] = False
-    return quiet(changed, wilder(p["timeperiod"]))
+    return flat(changed, wilder(p["timeperiod"]))
 
 
 def _cycle(inputs: Sequence[Floats], _: Parameters) -> Mask:
@@ -70,7 +70,7 @@ def _cycle(inputs: Sequence[Floats], _: Parameters) -> Mask:
 
     After thirty such candles nothing but rounding is left of the movement before.
     """
-    return quiet(changes(inputs[0]), 30)
+    return flat(changes(inputs[0]), 30)
 
 
 def _stochrsi(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask]:
@@ -81,7 +81,7 @@ def _stochrsi(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask]:
     source, rows = inputs[0], int(p["fastk_period"])
     step = np.diff(source, prepend=source[:1])
     both = np.logical_or.accumulate(step > 0) & np.logical_or.accumulate(step < 0)
-    constant = quiet((step != 0) & both, rows - 1)
+    constant = flat((step != 0) & both, rows - 1)
     first = int(p["timeperiod"])
     missing = any_of(after(first, _change_since_start(inputs, p)), rows)
     fast = after(first + rows - 1, constant | missing)
@@ -110,18 +110,18 @@ def _kdj(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask, Mask]:
 def _smi(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """SMI: the doubly smoothed range is zero: no range since the start."""
     moved = (inputs[0] != inputs[1]) | changes(inputs[0])
-    return quiet(moved, max(ema(p["fastperiod"]), ema(p["slowperiod"])))
+    return flat(moved, max(ema(p["fastperiod"]), ema(p["slowperiod"])))
 
 
 def _di(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """PLUS_DI, MINUS_DI: the smoothed true range is zero: none since the start."""
-    return quiet(true_ranges(inputs), wilder(p["timeperiod"]))
+    return flat(true_ranges(inputs), wilder(p["timeperiod"]))
 
 
 def _dx(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """DX, ADX: +DI and -DI are both zero, or undefined: no directional movement since the start."""
     up, down = np.diff(inputs[0], prepend=inputs[0][:1]), -np.diff(inputs[1], prepend=inputs[1][:1])
-    return quiet((up != down) & (np.maximum(up, down) > 0), wilder(p["timeperiod"]))
+    return flat((up != down) & (np.maximum(up, down) > 0), wilder(p["timeperiod"]))
 
 
 def _adxr(inputs: Sequence[Floats], p: Parameters) -> Mask:
@@ -135,28 +135,28 @@ def _mfi(inputs: Sequence[Floats], p: Parameters) -> Mask:
     price = typical(*inputs[:3])
     before = np.concatenate([price[:1], price[:-1]])
     moved = np.abs(price - before) > 1e-14 * (np.abs(price) + np.abs(before))
-    return quiet(moved & (inputs[3] > 0), int(p["timeperiod"]))
+    return flat(moved & (inputs[3] > 0), int(p["timeperiod"]))
 
 
 def _cmf(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """CMF: no candle of the window has volume and a range; one that only has volume adds no money flow."""
-    return quiet((inputs[3] > 0) & (inputs[0] != inputs[1]), int(p["timeperiod"]))
+    return flat((inputs[3] > 0) & (inputs[0] != inputs[1]), int(p["timeperiod"]))
 
 
 def _cci(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """CCI: the mean deviation is zero: all typical prices of the window are the same."""
-    return quiet(changes(typical(*inputs)), int(p["timeperiod"]) - 1)
+    return flat(changes(typical(*inputs)), int(p["timeperiod"]) - 1)
 
 
 def _massi(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """MASSI: one of the ratios it sums up is of smoothed ranges that are zero: no range since the start."""
-    rangeless = quiet(inputs[0] != inputs[1], ema(p["fastperiod"]))
+    rangeless = flat(inputs[0] != inputs[1], ema(p["fastperiod"]))
     return any_of(after(2 * int(p["fastperiod"]) - 2, rangeless), int(p["slowperiod"]))
 
 
 def _cvi(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """CVI: the smoothed range it compares with is zero: no range from the start until then."""
-    return earlier(quiet(inputs[0] != inputs[1], ema(p["timeperiod"])), int(p["rocperiod"]))
+    return earlier(flat(inputs[0] != inputs[1], ema(p["timeperiod"])), int(p["rocperiod"]))
 
 
 def _roc(inputs: Sequence[Floats], p: Parameters) -> Mask:
@@ -174,18 +174,18 @@ def _coppock(inputs: Sequence[Floats], p: Parameters) -> Mask:
 def _correl(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """CORREL: one of the two series doesn't change within the window."""
     rows = int(p["timeperiod"]) - 1
-    return quiet(changes(inputs[0]), rows) | quiet(changes(inputs[1]), rows)
+    return flat(changes(inputs[0]), rows) | flat(changes(inputs[1]), rows)
 
 
 def _beta(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """BETA: the first series doesn't change within the window, so its returns have no variance."""
-    return quiet(changes(inputs[0]), int(p["timeperiod"]))
+    return flat(changes(inputs[0]), int(p["timeperiod"]))
 
 
 def _oscillator(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """PPO, PVO: the slow average (the longer period's) is zero: all it averages is."""
     period = int(max(p["fastperiod"], p["slowperiod"]))
-    return quiet(inputs[0] != 0, WINDOWS.get(p["matype"], ema)(period))
+    return flat(inputs[0] != 0, WINDOWS.get(p["matype"], ema)(period))
 
 
 _RULES: dict[str, Rule] = {
@@ -217,18 +217,18 @@ _RULES: dict[str, Rule] = {
     # Balance of power: the candle has no range.
     "bop": lambda inputs, _: inputs[1] == inputs[2],
     # Intraday momentum: no candle of the window has a body.
-    "imi": lambda inputs, p: quiet(inputs[0] != inputs[1], int(p["timeperiod"])),
+    "imi": lambda inputs, p: flat(inputs[0] != inputs[1], int(p["timeperiod"])),
     # Vortex: no true range in the window.
-    "vortex": lambda inputs, p: quiet(true_ranges(inputs), int(p["timeperiod"])),
+    "vortex": lambda inputs, p: flat(true_ranges(inputs), int(p["timeperiod"])),
     # Ultimate oscillator: no true range in the shortest of its three windows.
-    "ultosc": lambda inputs, p: quiet(true_ranges(inputs), int(min(p[f"timeperiod{i}"] for i in (1, 2, 3)))),
+    "ultosc": lambda inputs, p: flat(true_ranges(inputs), int(min(p[f"timeperiod{i}"] for i in (1, 2, 3)))),
     # TRIX: the average it compares with is zero: nothing but zeros until the row before.
-    "trix": lambda inputs, p: earlier(quiet(inputs[0] != 0, ema(p["timeperiod"])), 1),
+    "trix": lambda inputs, p: earlier(flat(inputs[0] != 0, ema(p["timeperiod"])), 1),
     # Forecast oscillator: it is a percentage of the value itself.
     "fosc": lambda inputs, _: inputs[0] == 0,
     # Volume in the denominator: this candle's, the window's, the window's before this candle, all since the start.
     "marketfi": lambda inputs, _: inputs[2] == 0,
-    "vwma": lambda inputs, p: quiet(inputs[1] != 0, int(p["timeperiod"])),
-    "rvol": lambda inputs, p: earlier(quiet(inputs[0] != 0, int(p["timeperiod"])), 1),
-    "vwap": lambda inputs, _: quiet(inputs[3] != 0),
+    "vwma": lambda inputs, p: flat(inputs[1] != 0, int(p["timeperiod"])),
+    "rvol": lambda inputs, p: earlier(flat(inputs[0] != 0, int(p["timeperiod"])), 1),
+    "vwap": lambda inputs, _: flat(inputs[3] != 0),
 }

@@ -14,9 +14,9 @@ from mcp_server.domain.indicators.flat_windows import (
     any_of,
     changes,
     earlier,
+    flat,
     masks,
     memory,
-    quiet,
 )
 
 
@@ -27,7 +27,7 @@ def undefined(name: str, inputs: Sequence[Floats], parameters: Parameters) -> Ma
 
 def _unchanged(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """CTI, KURTOSIS, SKEW, ZSCORE: the values of the window are all the same, so they have no deviation."""
-    return quiet(changes(inputs[0]), int(p["length"]) - 1)
+    return flat(changes(inputs[0]), int(p["length"]) - 1)
 
 
 def _cdl_z(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, ...]:
@@ -40,43 +40,43 @@ def _brar(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask]:
     opened, _, low, close = inputs
     rows = int(p["length"])
     before = np.concatenate([low[:1], close[:-1]])
-    return quiet(opened > low, rows), quiet(before > low, rows)
+    return flat(opened > low, rows), flat(before > low, rows)
 
 
 def _fisher(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask]:
     """FISHER: the middle price was the same throughout the window, or so lately that it still counts (0.67^52)."""
     rows = int(p["length"])
     middle = inputs[0] + inputs[1]
-    line = any_of(after(rows - 1, quiet(changes(middle), rows - 1)), 52)
+    line = any_of(after(rows - 1, flat(changes(middle), rows - 1)), 52)
     return line, earlier(line, int(p["signal"]))
 
 
 def _rvgi(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, Mask, Mask]:
     """RVGI: no candle of the window has a range; its signal and histogram: while they average such a value."""
     rows, weights = int(p["length"]), int(p["swma_length"])
-    line = after(rows + weights - 2, quiet(inputs[1] != inputs[2], rows + weights - 1))
+    line = after(rows + weights - 2, flat(inputs[1] != inputs[2], rows + weights - 1))
     averaged = any_of(line, weights)
     return averaged, line, averaged
 
 
 def _qqe(inputs: Sequence[Floats], _: Parameters) -> Mask:
     """QQE: the RSI it follows is undefined: no change since the start."""
-    return quiet(changes(inputs[0]))
+    return flat(changes(inputs[0]))
 
 
 def _squeeze(inputs: Sequence[Floats], p: Parameters) -> tuple[Mask, ...]:
     """SQUEEZE: the flags compare bands and channels without a width; the momentum of flat prices is 0."""
     high, low, close = inputs
     moved = changes(close) | (high != low)
-    flat = quiet(moved, int(max(p["bb_length"], p["kc_length"])))
+    unmoved = flat(moved, int(max(p["bb_length"], p["kc_length"])))
     flags = 5 if "kc_scalar_wide" in p else 3
-    return np.zeros(len(close), dtype=np.bool_), *([flat] * flags)
+    return np.zeros(len(close), dtype=np.bool_), *([unmoved] * flags)
 
 
 def _ttm_trend(inputs: Sequence[Floats], p: Parameters) -> Mask:
     """TTM_TREND: prices stood still, so the close lies neither above nor below their average."""
     high, low, close = inputs
-    return quiet(changes(close) | (high != low), int(p["length"]))
+    return flat(changes(close) | (high != low), int(p["length"]))
 
 
 _RULES: dict[str, Rule] = {
@@ -90,9 +90,9 @@ _RULES: dict[str, Rule] = {
     "squeeze_pro": _squeeze,
     "ttm_trend": _ttm_trend,
     # Laguerre RSI: the four filters are the same: no change since the start.
-    "lrsi": lambda inputs, p: quiet(changes(inputs[0]), memory(1 - float(p["gamma"]))),
+    "lrsi": lambda inputs, p: flat(changes(inputs[0]), memory(1 - float(p["gamma"]))),
     # Jurik's RSX: the smoothed absolute change is zero, or has faded to the library's own zero.
-    "rsx": lambda inputs, p: quiet(changes(inputs[0]), ceil(20 * (float(p["length"]) + 2))),
+    "rsx": lambda inputs, p: flat(changes(inputs[0]), ceil(20 * (float(p["length"]) + 2))),
     # Sine wave: a line that doesn't change has no phase.
-    "msw": lambda inputs, p: quiet(changes(inputs[0]), int(p["period"]) - 1),
+    "msw": lambda inputs, p: flat(changes(inputs[0]), int(p["period"]) - 1),
 }
