@@ -11,7 +11,8 @@ import talib
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.spec import Spec, parse_specs
+from mcp_server.domain.indicators.parse import parse_specs
+from mcp_server.domain.indicators.spec import Spec
 from tests.benchmarks.programs import (
     OURS,
     Arguments,

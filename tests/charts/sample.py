@@ -15,7 +15,7 @@ from mcp_server.charts.theme import THEMES
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.chart_layout import layout
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.spec import parse_specs
+from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
 
 AS_OF_MS = to_ms(datetime(2026, 5, 20, 12, 0, tzinfo=UTC))

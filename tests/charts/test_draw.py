@@ -13,7 +13,7 @@ from mcp_server.charts.theme import THEMES
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.chart_layout import study_of
 from mcp_server.domain.indicators.catalog import names
-from mcp_server.domain.indicators.spec import parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
 from tests.charts.sample import DARK, chart, columns_of, drawn, pixels, places, waves
 
 HEADING_PX, PRICE_PX = 120, 500

@@ -4,7 +4,7 @@ import pytest
 
 from mcp_server.domain.chart_layout import MOST_PANELS, Layout, layout, study_of
 from mcp_server.domain.indicators.catalog import names
-from mcp_server.domain.indicators.spec import parse_spec, parse_specs
+from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 from mcp_server.errors import BadInput
 
 

@@ -15,7 +15,7 @@ from mcp_server.domain.divergence.judge import SAMPLE_CANDLES, Judged, judge
 from mcp_server.domain.divergence.pivots import swing_lows
 from mcp_server.domain.divergence.search import candles_wanted, parse_oscillator, search
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.spec import parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.errors import BadInput, TraderError
 from tests.rigs.hourly_candles import hourly_candles
 

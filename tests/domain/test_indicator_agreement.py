@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog, pandas_ta_functions, talib_functions
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.spec import parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
 from tests.domain.test_indicator_values import made_candles
 from tests.rigs.hourly_candles import hourly_candles
 

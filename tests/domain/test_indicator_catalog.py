@@ -15,7 +15,8 @@ from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.extras import EXTRAS, LEFT_OUT
 from mcp_server.domain.indicators.indicator import Parameter
 from mcp_server.domain.indicators.meanings import KEYWORDS, MEANINGS
-from mcp_server.domain.indicators.spec import Spec, parse_spec, parse_specs
+from mcp_server.domain.indicators.parse import parse_spec, parse_specs
+from mcp_server.domain.indicators.spec import Spec
 from mcp_server.errors import BadInput, NotFound
 from tests.domain.test_indicator_values import ROUNDED, made_candles
 from tests.rigs.hourly_candles import ROWS, hourly_candles

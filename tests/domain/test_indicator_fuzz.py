@@ -6,7 +6,7 @@ import pytest
 
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.history import MOST_HISTORY
-from mcp_server.domain.indicators.spec import parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.errors import BadInput, NotFound
 
 BAD = 1_000

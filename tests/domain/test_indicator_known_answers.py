@@ -13,7 +13,7 @@ import pytest
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.spec import parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
 
 HOUR_MS = 3_600_000
 

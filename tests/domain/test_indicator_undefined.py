@@ -13,7 +13,7 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog, pandas_ta_functions
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.extras import EXTRAS
-from mcp_server.domain.indicators.spec import parse_spec, parse_specs
+from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.strategy.format import Rules
 from tests.domain.test_indicator_values import ROUNDED

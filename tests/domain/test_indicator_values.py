@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.spec import parse_spec, parse_specs
+from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 from tests.rigs.hourly_candles import hourly_candles
 
 HOUR_MS = 3_600_000

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
-from mcp_server.domain.indicators.spec import Spec, parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
+from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.rules import compiled as rules_module
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.rules.verdict import decide

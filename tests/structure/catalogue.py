@@ -2,7 +2,7 @@
 
 from mcp_server.domain.indicators.catalog import find, names
 from mcp_server.domain.indicators.indicator import Indicator
-from mcp_server.domain.indicators.spec import parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
 
 MARK = "<!-- the catalogue: written by `make answers` -->\n"
 

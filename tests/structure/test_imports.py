@@ -28,7 +28,7 @@ def test_what_is_slow_to_import_waits_until_it_is_used() -> None:
 def test_ta_lib_brings_no_pandas_along() -> None:
     """It costs half a second and 75 MB, in every process that computes an RSI."""
     script = (
-        "import sys; from mcp_server.domain.indicators.spec import parse_spec; parse_spec('rsi(14)')\n"
+        "import sys; from mcp_server.domain.indicators.parse import parse_spec; parse_spec('rsi(14)')\n"
         "before = 'pandas' in sys.modules; parse_spec('alma(10)'); print(before, 'pandas' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)

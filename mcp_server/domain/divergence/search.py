@@ -12,7 +12,8 @@ from mcp_server.domain.divergence.judge import SAMPLE_CANDLES, Judged, judge
 from mcp_server.domain.divergence.pivots import swing_lows
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.history import MOST_HISTORY
-from mcp_server.domain.indicators.spec import Spec, parse_spec
+from mcp_server.domain.indicators.parse import parse_spec
+from mcp_server.domain.indicators.spec import Spec
 from mcp_server.errors import BadInput
 
 ATR = "atr(14)"

@@ -92,7 +92,7 @@ async def calculate_indicators(
 
 
 def _specs(texts: list[str]) -> tuple[Spec, ...]:
-    from mcp_server.domain.indicators.spec import parse_specs
+    from mcp_server.domain.indicators.parse import parse_specs
 
     return parse_specs(texts, check_patience)
 

@@ -47,7 +47,7 @@ async def calculate_macd(
     """
     from mcp_server.domain.indicators.compute import compute
     from mcp_server.domain.indicators.crossover import last_crossover
-    from mcp_server.domain.indicators.spec import parse_spec
+    from mcp_server.domain.indicators.parse import parse_spec
 
     if fast >= slow:
         raise BadInput(f"fast ({fast}) must be smaller than slow ({slow}), like 12 and 26.")

@@ -35,7 +35,7 @@ async def calculate_rsi(
 ) -> Rsi:
     """Calculate the RSI (Wilder) of a market's last closed candle, with overbought, oversold and trend."""
     from mcp_server.domain.indicators.compute import compute
-    from mcp_server.domain.indicators.spec import parse_spec
+    from mcp_server.domain.indicators.parse import parse_spec
 
     spec = await anyio.to_thread.run_sync(parse_spec, f"rsi({period})")
     moment = call.moment(as_of)

@@ -55,7 +55,7 @@ async def draw_chart(
     """Draw candles, volume and indicators as an image for people; other tools return numbers."""
     from mcp_server.domain.chart_layout import layout
     from mcp_server.domain.divergence.search import parse_oscillator
-    from mcp_server.domain.indicators.spec import parse_specs
+    from mcp_server.domain.indicators.parse import parse_specs
 
     oscillator = None if divergence_of is None else await call.bounded(parse_oscillator, divergence_of)
     specs = await call.bounded(parse_specs, indicators, check_patience)

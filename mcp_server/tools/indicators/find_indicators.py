@@ -44,7 +44,7 @@ async def find_indicators(
 
 
 def _row(entry: Indicator) -> list[str | int]:
-    from mcp_server.domain.indicators.spec import parse_spec
+    from mcp_server.domain.indicators.parse import parse_spec
 
     spec = parse_spec(entry.name)
     return [
