@@ -10,7 +10,7 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Engine, Outcome, Status, Trigger
+from mcp_server.domain.outcome import NOTHING_SPENT, Blame, Ended, Engine, Outcome, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, to_ms
@@ -71,9 +71,15 @@ async def carry_out(
     return ended
 
 
+def failed_early(error: TraderError, why: str) -> Outcome:
+    """Return the outcome of a run that failed before a model was asked anything."""
+    blame: Blame = "outside" if isinstance(error, Retryable) else "strategy"
+    return Outcome(Status.ERROR, error=why, blame=blame, **NOTHING_SPENT)
+
+
 def _stopped(claimed: Claimed) -> Outcome:
     """Return the outcome of a run that a stop ends; what an agent has spent by then is unknown."""
-    outcome = Outcome(Status.ERROR, error=STOPPED, not_its_own=True)
+    outcome = Outcome(Status.ERROR, error=STOPPED, blame="runner")
     return replace(outcome, **NOTHING_SPENT) if claimed.run.engine == "rules" else outcome
 
 
@@ -130,7 +136,7 @@ class Runner:
         try:
             return await (self._by_claude(claimed) if claimed.run.engine == "claude" else self._by_rules(claimed.run))
         except TraderError as error:  # raised before a model was asked anything
-            return Outcome(Status.ERROR, error=str(error), not_its_own=isinstance(error, Retryable), **NOTHING_SPENT)
+            return failed_early(error, str(error))
 
     @asynccontextmanager
     async def tools(self) -> AsyncIterator[Tools]:
@@ -152,7 +158,7 @@ class Runner:
         except TimeoutError:
             if not reached:
                 why = f"The tool server could not be reached within {limit_s} s."
-                return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
+                return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
             why = f"The rules took longer than {limit_s} s. Raise 'timeout_s' in config.json."
             return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 
@@ -171,7 +177,7 @@ class Runner:
                         price = await _price(tools, strategy.config.trading_pair, exchange, as_of)
             except TimeoutError:
                 why = f"The tool server did not answer within {PREPARE_S} s."
-                return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
+                return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
             if (refused := await self._no_room(claimed)) is not None:
                 return refused
             task = ClaudeTask(

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypedDict
 SignalName = Literal["BUY", "SELL", "HOLD"]
 Engine = Literal["claude", "rules"]
 Trigger = Literal["schedule", "manual", "replay"]
+Blame = Literal["strategy", "outside", "runner"]
+"""Who failed where a run fails: the strategy; Claude's API, an exchange or the tool server; or the runner itself."""
 
 
 class Status(StrEnum):
@@ -67,9 +69,9 @@ class Outcome:
     """How one run ended. `signal` is there exactly when `status` is success, `error` when it is anything else.
 
     `tokens_used` and `cost_usd` are None when unknown, never 0 instead. `trace` holds what happened on the way: the
-    sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer. `not_its_own` marks a
-    failure that says nothing of the strategy: Claude's API, the tool server or the runner failed. `budget` is
-    the budget of the day that had no room.
+    sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer. `blame` is there exactly
+    when the run failed (`error`, `timeout`): the strategy's, unless said otherwise. `budget` is the budget of the day
+    that had no room.
     """
 
     status: Status
@@ -79,21 +81,24 @@ class Outcome:
     tokens_used: int | None = None
     cost_usd: Decimal | None = None
     trace: Mapping[str, Any] | None = None
-    not_its_own: bool = False
-    budget: "BudgetReached | None" = None
+    blame: Blame | None = None
+    budget: BudgetReached | None = None
 
     @property
-    def own_failure(self) -> bool | None:
-        """True for a failure that counts against the strategy, None where the run says nothing of it."""
-        if self.status in (Status.ERROR, Status.TIMEOUT):
-            return None if self.not_its_own else True
-        return False if self.status in (Status.SUCCESS, Status.ABSTAINED) else None
+    def decided(self) -> bool:
+        """Whether the run came to an end of its own: with a signal, or knowing that there can be none."""
+        return self.status in (Status.SUCCESS, Status.ABSTAINED)
 
     def __post_init__(self) -> None:
         if (self.signal is not None) != (self.status is Status.SUCCESS):
             raise ValueError("a signal belongs to success, and to nothing else")
         if self.status is not Status.SUCCESS and not self.error:
             raise ValueError("an outcome without a signal says why")
+        failed = self.status in (Status.ERROR, Status.TIMEOUT)
+        if self.blame is not None and not failed:
+            raise ValueError("only a failure has somebody to blame")
+        if self.blame is None and failed:
+            object.__setattr__(self, "blame", "strategy")
 
 
 @dataclass(frozen=True, slots=True)

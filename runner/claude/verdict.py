@@ -7,7 +7,7 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from mcp_server.domain.error_hints import invalid_keys
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import Blame, Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
@@ -36,20 +36,20 @@ _ITS_OWN = frozenset((400, 404, 413))
 
 
 class _NoSignal(Exception):
-    def __init__(self, status: Status, why: str, *, not_its_own: bool = False) -> None:
+    def __init__(self, status: Status, why: str, blame: Blame | None = None) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
-        self.not_its_own = not_its_own
+        self.blame = blame
 
 
 def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool) -> Outcome:
     """Turn what happened into an outcome, with its trace; no secret is in either."""
-    status, signal, error, not_its_own = Status.SUCCESS, None, None, False
+    status, signal, error, blame = Status.SUCCESS, None, None, None
     try:
         signal = _signal(transcript, strategy, in_time=in_time)
     except _NoSignal as ended:
-        status, error, not_its_own = ended.status, without(ended.why, secrets), ended.not_its_own
+        status, error, blame = ended.status, without(ended.why, secrets), ended.blame
     ending = transcript.ending
     tokens = tokens_used(ending.model_usage) if ending else None
     cost = ending.cost_usd if ending and tokens is not None else None
@@ -63,7 +63,7 @@ def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str]
         tokens_used=tokens,
         cost_usd=None if cost is None else Decimal(str(round(cost, 8))),
         trace=trace_of(transcript, strategy.agents, secrets),
-        not_its_own=not_its_own,
+        blame=blame,
     )
 
 
@@ -73,7 +73,7 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
             Status.ERROR,
             f"The agent could not reach the tool server (it is {transcript.server_status!r}). Check that the server "
             "runs and that TRADER_TOKEN is the one it expects.",
-            not_its_own=True,
+            blame="outside",
         )
     if transcript.ending is None:
         raise _unfinished(transcript, strategy, in_time=in_time)
@@ -112,7 +112,8 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         why = f"No answer fitted the schema: {_short(' '.join(ending.errors) or 'all tries were refused')}"
         raise _NoSignal(Status.ABSTAINED, why)
     if ending.is_error or ending.api_error_status is not None or ending.subtype != "success":
-        raise _NoSignal(Status.ERROR, _api_failure(ending), not_its_own=ending.api_error_status not in _ITS_OWN)
+        blame: Blame = "strategy" if ending.api_error_status in _ITS_OWN else "outside"
+        raise _NoSignal(Status.ERROR, _api_failure(ending), blame)
 
 
 def _api_failure(ending: Ending) -> str:

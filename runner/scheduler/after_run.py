@@ -8,14 +8,13 @@ from typing import cast
 
 import anyio.to_thread
 
-from mcp_server.domain.outcome import BudgetReached, Ended, SignalName, Status
+from mcp_server.domain.outcome import BudgetReached, Ended, SignalName
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import failures, last_signals
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.execute import STOPPED
 from runner.notify.events import (
     Event,
     broken_edit,
@@ -84,7 +83,7 @@ class AfterRun:
             self._note_exchange(strategy, ended)
         if outcome.signal is not None:
             await self._signal(strategy, ended, outcome.signal.signal)
-        elif outcome.own_failure:
+        elif outcome.blame == "strategy":
             await self._failure(strategy, ended)
         elif outcome.budget is not None:
             self._budget(strategy, ended, outcome.budget)
@@ -134,10 +133,10 @@ class AfterRun:
         """Tell of an exchange on which runs fail for a while, once: no strategy is paused for that."""
         config, outcome = strategy.config, ended.outcome
         name = config.exchange or self.default_exchange
-        if outcome.own_failure is False:
+        if outcome.decided:
             self._down.pop(name, None)
             self._told.discard(name)
-        elif outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT) and outcome.error != STOPPED:
+        elif outcome.blame == "outside":
             since = self._down.setdefault(name, ended.ended_at)
             seldom = config.interval not in OFTEN
             if name not in self._told and (seldom or ended.ended_at - since >= WHILE):
@@ -158,7 +157,7 @@ def _log(strategy: Strategy, ended: Ended) -> None:
     outcome = ended.outcome
     said = outcome.signal.signal if outcome.signal else f"{outcome.status}: {outcome.error}"
     slot = f"{ended.as_of:%Y-%m-%dT%H:%M:%SZ}"
-    level = logging.ERROR if outcome.own_failure else logging.INFO
+    level = logging.ERROR if outcome.blame == "strategy" else logging.INFO
     logger.log(level, "%s %s (%s): %s", strategy.name, slot, ended.engine, said)
     if ended.waiting is not None:
         logger.warning("the outcome of %s %s is not in the journal yet: %s", strategy.name, slot, ended.waiting)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import Outcome
 
 FIRST, MOST = timedelta(seconds=30), timedelta(minutes=15)
 
@@ -19,14 +19,14 @@ class Outage:
 
     def note(self, outcome: Outcome, now: datetime) -> None:
         """Note how a run that asked Claude has ended."""
-        if outcome.not_its_own and outcome.status in (Status.ERROR, Status.TIMEOUT):
+        if outcome.blame == "outside":
             if self.until is not None and now < self.until:
                 return  # it was under way already: of one outage, runs that go on together all fail
             self.failures += 1
             self.since = self.since or now
             self.until = now + min(FIRST * 2 ** min(self.failures - 1, 10), MOST)
             self.why = outcome.error or ""
-        elif outcome.own_failure is not None:
+        elif outcome.blame == "strategy" or outcome.decided:
             self.failures, self.until, self.since, self.why = 0, None, None, ""
 
     def refusal(self, now: datetime) -> str | None:

@@ -10,10 +10,10 @@ import anyio
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, last_closed_open_ms, parse_moment, to_ms
-from mcp_server.errors import Retryable, TraderError
+from mcp_server.errors import TraderError
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.clock import Clock
-from runner.execute import PREPARE_S, Runner
+from runner.execute import PREPARE_S, Runner, failed_early
 from runner.scheduler.outage import Outage
 from runner.tool_server.client import Tools
 
@@ -51,7 +51,7 @@ class SlotRun:
         if (kept_out := await self._gate(claimed.run)) is not None:
             return kept_out
         if (why := self.outage.refusal(self.clock.now())) is not None:
-            return Outcome(Status.ERROR, error=why, not_its_own=True, **NOTHING_SPENT)
+            return Outcome(Status.ERROR, error=why, blame="outside", **NOTHING_SPENT)
         async with self.room():
             outcome = may_not_begin() or await self.runner.decide(claimed)
         if outcome.trace is not None:  # else it did not come so far: the tool server or the journal failed, not Claude
@@ -68,10 +68,9 @@ class SlotRun:
                     return await self._closed(tools, run)
         except TimeoutError:
             why = "The tool server or the exchange did not answer in time; Claude was not asked."
-            return Outcome(Status.TIMEOUT, error=why, not_its_own=True, **NOTHING_SPENT)
+            return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
         except TraderError as error:
-            why, down = f"Claude was not asked: {error}", isinstance(error, Retryable)
-            return Outcome(Status.ERROR, error=why, not_its_own=down, **NOTHING_SPENT)
+            return failed_early(error, f"Claude was not asked: {error}")
 
     async def _woken(self, tools: Tools, run: Run) -> Outcome | None:
         strategy = run.strategy

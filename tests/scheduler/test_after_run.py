@@ -23,9 +23,9 @@ from tests.rigs.hand_clock import HandClock
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 
-DOWN = Outcome(Status.ERROR, error="'kraken' is not available at the moment.", not_its_own=True, **NOTHING_SPENT)
+DOWN = Outcome(Status.ERROR, error="'kraken' is not available at the moment.", blame="outside", **NOTHING_SPENT)
 FAILED = Outcome(Status.ERROR, error="The exchange is down.", **NOTHING_SPENT)
-ABROAD = Outcome(Status.ERROR, error="Claude's API answered 529.", not_its_own=True, **NOTHING_SPENT)
+ABROAD = Outcome(Status.ERROR, error="Claude's API answered 529.", blame="outside", **NOTHING_SPENT)
 
 
 def says(signal: SignalName, confidence: int = 70) -> Outcome:
@@ -219,5 +219,5 @@ async def test_a_journal_that_cannot_be_written_for_a_while_is_told_of() -> None
 
 async def test_a_run_that_a_stop_ended_says_nothing_of_its_exchange(follow: Callable[..., Followed]) -> None:
     runs = follow()
-    await runs.run(Outcome(Status.ERROR, error=STOPPED, not_its_own=True, **NOTHING_SPENT))
+    await runs.run(Outcome(Status.ERROR, error=STOPPED, blame="runner", **NOTHING_SPENT))
     assert runs.told == []

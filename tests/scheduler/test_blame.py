@@ -13,8 +13,8 @@ from tests.rigs.hand_clock import HandClock
 from tests.runner.claude_runs import strategy
 from tests.scheduler.slot_homes import at
 
-HELD = Outcome(Status.ERROR, error="The database is in use.", not_its_own=True, **NOTHING_SPENT)
-OVERLOADED = Outcome(Status.ERROR, error="Claude's API answered 529.", not_its_own=True, trace={}, **NOTHING_SPENT)
+HELD = Outcome(Status.ERROR, error="The database is in use.", blame="outside", **NOTHING_SPENT)
+OVERLOADED = Outcome(Status.ERROR, error="Claude's API answered 529.", blame="outside", trace={}, **NOTHING_SPENT)
 
 
 class Deciding:

@@ -9,7 +9,7 @@ from mcp_server.domain.outcome import BudgetReached, Outcome, Status
 from runner.scheduler.outage import Outage
 from tests.scheduler.slot_homes import HELD, at
 
-DOWN = Outcome(Status.ERROR, error="529 overloaded", not_its_own=True)
+DOWN = Outcome(Status.ERROR, error="529 overloaded", blame="outside")
 NOON = at("12:00")
 
 
@@ -66,7 +66,7 @@ def test_a_run_that_claude_answered_ends_the_outage(outcome: Outcome) -> None:
     [
         Outcome(Status.SKIPPED_BUDGET, error="no room", budget=BudgetReached("everyone", Decimal(5), Decimal(5))),
         Outcome(Status.SKIPPED_STALE, error="too late"),
-        Outcome(Status.MISSED, error="the runner stopped", not_its_own=True),
+        Outcome(Status.ERROR, error="the runner stopped", blame="runner"),
     ],
 )
 def test_a_run_that_did_not_ask_claude_says_nothing_of_it(outcome: Outcome) -> None:

@@ -261,7 +261,7 @@ def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_i
     run_slot(one, "09:00", "08:00", FAILED)
     run_slot(one, "10:00", "09:00", HELD)
     run_slot(one, "11:00", "10:00", FAILED)
-    run_slot(one, "12:00", "11:00", Outcome(Status.ERROR, error="an outage", not_its_own=True))
+    run_slot(one, "12:00", "11:00", Outcome(Status.ERROR, error="an outage", blame="outside"))
     one.book.claim([claim(WHAT, "12:00", None, missed("13:00"))], at("13:30"))
     run_slot(one, "14:00", "13:00", Outcome(Status.TIMEOUT, error="too slow"))
     assert (failures(one.database, "s", 5), failures(one.database, "s", 1), failures(one.database, "t", 5)) == (2, 1, 0)

@@ -149,7 +149,7 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.hold)
             outcome = await runner.decide(Claimed(1, run, "k", None))
-            assert (outcome.status, outcome.own_failure) == (Status.TIMEOUT, None)
+            assert (outcome.status, outcome.blame) == (Status.TIMEOUT, "outside")
             assert "could not be reached within 1 s" in (outcome.error or "")
             assert "cannot be reached" in (connection.problem or "")
             assert caplog.text.count("cannot be reached") == 1

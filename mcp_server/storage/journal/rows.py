@@ -109,11 +109,18 @@ def ended_run(claimed: Claimed, outcome: Outcome, began_at: datetime | None, com
         "tokens_used": outcome.tokens_used,
         "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
         "trace": None if outcome.trace is None else _json(outcome.trace),
-        "own_failure": outcome.own_failure,
+        "own_failure": _own_failure(outcome),
         "as_of": claimed.run.as_of.astimezone(UTC).isoformat(),
         "execution_time_ms": round((completed_at - started_at).total_seconds() * 1000),
         "signal": signal,
     }
+
+
+def _own_failure(outcome: Outcome) -> bool | None:
+    """Return True for a failure that counts against the strategy, None where the run says nothing about it."""
+    if outcome.blame is not None:
+        return True if outcome.blame == "strategy" else None
+    return False if outcome.decided else None
 
 
 def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
