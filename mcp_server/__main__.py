@@ -40,9 +40,9 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(arguments: argparse.Namespace) -> None:
     parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
-    from mcp_server.settings import load_settings
+    from mcp_server.settings import ServerSettings
 
-    settings = load_settings()
+    settings = ServerSettings.load()
     if not arguments.http:
         build_server(settings).run("stdio")
         return

@@ -21,7 +21,7 @@ from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.prompts.offer import offer
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.toolkit import Kit, StrictTool, ToolFile
@@ -42,7 +42,7 @@ def _now() -> datetime:
 
 
 def build_server(
-    settings: Settings, *, clock: Callable[[], datetime] = _now, database: Database | None = None
+    settings: ServerSettings, *, clock: Callable[[], datetime] = _now, database: Database | None = None
 ) -> MCPServer[Any]:
     """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
@@ -114,7 +114,7 @@ def tool_files() -> dict[str, ToolFile]:
     return dict(sorted(found.items()))
 
 
-def _exchange(exchange_id: str, settings: Settings, clock: Callable[[], datetime]) -> "Exchange":
+def _exchange(exchange_id: str, settings: ServerSettings, clock: Callable[[], datetime]) -> "Exchange":
     if exchange_id == "simulated":
         from mcp_server.adapters.simulated.exchange import SimulatedExchange
 
@@ -130,7 +130,7 @@ def _catalog(home: Path) -> "Catalog":
     return Catalog(home)
 
 
-def _chain_access(settings: Settings, clock: Callable[[], datetime]) -> Access:
+def _chain_access(settings: ServerSettings, clock: Callable[[], datetime]) -> Access:
     said = [
         {chain: [url.get_secret_value() for url in urls] for chain, urls in setting.items()}
         for setting in (settings.chain_urls, settings.explorer_urls)

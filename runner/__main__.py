@@ -17,7 +17,7 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
 from runner.cli import backup, build, doctor, mcp, notify, status, strategies, up
 from runner.cli.context import Context, Json, fail, print_json
-from runner.settings import load_settings
+from runner.settings import RunnerSettings
 
 app = typer.Typer(
     help="Design trading strategies with Claude, run them, and record every signal. It never places an order.",
@@ -53,7 +53,7 @@ def demo(
     from runner.cli.demo import run_demo
 
     try:
-        anyio.run(run_demo, load_settings(), days)
+        anyio.run(run_demo, RunnerSettings.load(), days)
     except KeyboardInterrupt:
         fail("stopped", 130)
 

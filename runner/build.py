@@ -11,7 +11,7 @@ from mcp_server.errors import NotFound, Retryable, TraderError
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.claude.builder import Ask, BuildTask, check_ready, run_builder
 from runner.claude.building import Building
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import connected, tool_server
 
 ELSEWHERE = "the tool server, which is not the one here"
@@ -20,7 +20,7 @@ PREPARE_S = 60
 
 
 async def build(
-    settings: Settings,
+    settings: RunnerSettings,
     idea: str,
     building: Building,
     *,

@@ -21,7 +21,7 @@ from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
 from runner.rules import by_rules
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import Connecting, Serving, Tools, connected
 
 Begin = Callable[[], None]
@@ -98,7 +98,7 @@ class Runner:
         clock: the only one that runs go by.
     """
 
-    settings: Settings
+    settings: RunnerSettings
     journal: Journal
     database: Database
     serving: Serving

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mcp_server.http.health import Health
     from mcp_server.parent import Parent
-    from mcp_server.settings import Settings
+    from mcp_server.settings import ServerSettings
 
 
 def check_exposure(host: str, tokens: Tokens) -> None:
@@ -40,7 +40,13 @@ def check_exposure(host: str, tokens: Tokens) -> None:
 
 
 def serve(
-    server: "MCPServer[Any]", health: "Health", settings: "Settings", host: str, port: int, *, parent: "Parent | None"
+    server: "MCPServer[Any]",
+    health: "Health",
+    settings: "ServerSettings",
+    host: str,
+    port: int,
+    *,
+    parent: "Parent | None",
 ) -> None:
     """Serve until SIGINT or SIGTERM. The address that it listens on is printed on standard output.
 

@@ -14,7 +14,7 @@ from mcp_server.errors import Misconfigured
 from mcp_server.storage.setting_types import Scope, TokenEntry
 
 if TYPE_CHECKING:
-    from mcp_server.settings import Settings
+    from mcp_server.settings import ServerSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _File(RootModel[dict[str, TokenEntry]]):
     """A file of tokens."""
 
 
-def tokens_of(settings: "Settings") -> Tokens:
+def tokens_of(settings: "ServerSettings") -> Tokens:
     """Gather the tokens of the settings: TRADER_TOKEN, which may write, TRADER_TOKENS and TRADER_TOKENS_FILE.
 
     Raises:

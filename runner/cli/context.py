@@ -11,7 +11,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.settings import Settings, load_settings
+from runner.settings import RunnerSettings
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as one JSON object.")]
 
@@ -23,7 +23,7 @@ class Context:
     """
 
     def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
-        self.settings: Settings = load_settings()
+        self.settings: RunnerSettings = RunnerSettings.load()
         self.home = Home(self.settings.home)
         self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
         self.strategies = StrategyFolders(self.home, examples_folder())

@@ -25,7 +25,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli import show
 from runner.execute import Runner
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import connected, tool_server
 
 EXAMPLE = "rsi-reversion"
@@ -40,7 +40,7 @@ _RECORD = re.compile(r"[0-9a-f]{32}(\.\w+)?")
 """What a file of `running/` or `outbox/` is called: the key of its run."""
 
 
-async def run_demo(settings: Settings, days: int, console: Console | None = None) -> None:
+async def run_demo(settings: RunnerSettings, days: int, console: Console | None = None) -> None:
     """Run the example as of every fourth hour of some simulated days, and show what it says as it says it.
 
     Raises:

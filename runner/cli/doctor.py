@@ -5,7 +5,7 @@ import typer
 
 from mcp_server.errors import Misconfigured
 from runner.cli.context import Json, fail, print_json
-from runner.settings import load_settings
+from runner.settings import RunnerSettings
 
 
 def doctor(as_json: Json = False) -> None:
@@ -20,7 +20,7 @@ def doctor(as_json: Json = False) -> None:
     from runner.doctor.findings import Diagnosis
 
     try:
-        found = anyio.run(Checkup(load_settings()).run)
+        found = anyio.run(Checkup(RunnerSettings.load()).run)
     except Misconfigured as error:
         found = [Diagnosis("settings", "error", str(error), "Mend it; the other checks need the settings.")]
     except KeyboardInterrupt:

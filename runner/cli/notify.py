@@ -9,7 +9,7 @@ from runner.cli.context import Json, print_json
 from runner.notify.events import FIELDS, Kind
 from runner.notify.service import Service, services
 from runner.notify.wording import Worded, worded
-from runner.settings import load_settings
+from runner.settings import RunnerSettings
 
 
 def notify(
@@ -22,7 +22,7 @@ def notify(
 
     Exit codes: 0: every service accepted it. 1: one did not, or no address is set. 2: invalid usage.
     """
-    settings = load_settings()
+    settings = RunnerSettings.load()
     if kind not in FIELDS:
         raise BadInput(f"Unknown event {kind!r}. Use one of {', '.join(FIELDS)}.")
     if not (known := services(settings.notify)):

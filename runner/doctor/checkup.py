@@ -13,7 +13,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from runner.doctor import facts, findings, probes
 from runner.doctor.findings import Diagnosis
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import Tools, connected, tool_server
 
 CHECK_S = 15.0
@@ -28,7 +28,7 @@ Look = Callable[[], Awaitable[list[Diagnosis]]]
 class Checkup:
     """One checkup of a home. Findings are kept by check, in the order in which they are shown."""
 
-    def __init__(self, settings: Settings, *, check_s: float = CHECK_S, server_s: float = SERVER_S) -> None:
+    def __init__(self, settings: RunnerSettings, *, check_s: float = CHECK_S, server_s: float = SERVER_S) -> None:
         self._settings = settings
         self._home = Home(settings.home)
         self._check_s = check_s

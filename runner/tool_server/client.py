@@ -22,7 +22,7 @@ from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import SecretStr
 
 from mcp_server.errors import RETRYABLE, Retryable, TraderError, UpstreamRejected
-from runner.settings import CREDENTIALS, Settings
+from runner.settings import CREDENTIALS, RunnerSettings
 from runner.tool_server.child_stderr import overhearing
 
 KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_AS_OF", "TRADER_NOTIFY"))
@@ -45,7 +45,7 @@ Serving = Callable[[], AbstractAsyncContextManager[Address]]
 
 
 @asynccontextmanager
-async def tool_server(settings: Settings) -> AsyncIterator[Address]:
+async def tool_server(settings: RunnerSettings) -> AsyncIterator[Address]:
     """Give a tool server: the configured one, or a local one that ends with this block, or with this process.
 
     Raises:
@@ -60,7 +60,11 @@ async def tool_server(settings: Settings) -> AsyncIterator[Address]:
 
 @asynccontextmanager
 async def local_server(
-    settings: Settings, host: str, port: int, token: SecretStr | None, tell: Callable[[str], None] = lambda _: None
+    settings: RunnerSettings,
+    host: str,
+    port: int,
+    token: SecretStr | None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[tuple[Address, Process]]:
     """Start a tool server that ends with this block, or with this process; give where it answers, and its process.
 

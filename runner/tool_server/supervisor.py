@@ -12,7 +12,7 @@ from anyio.abc import Process
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import Address, local_server
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class WatchedServer:
     It is asked every `look_every_s` whether it is alive, and has `look_s` to answer.
     """
 
-    settings: Settings
+    settings: RunnerSettings
     host: str = "127.0.0.1"
     port: int = 0
     token: SecretStr | None = None

@@ -26,7 +26,7 @@ from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
@@ -43,10 +43,10 @@ PROMPT_S = 20
 """Nothing may take longer, however busy the machine is; it is below the deadline of any question."""
 
 
-def settings_on(home: Path, rig: StandInExchange, **elsewhere: StandInExchange) -> Settings:
+def settings_on(home: Path, rig: StandInExchange, **elsewhere: StandInExchange) -> ServerSettings:
     """Put every exchange on one stand-in, but those that are named on another."""
     urls = {name: elsewhere.get(name, rig).url for name in EXCHANGES}
-    return Settings(home=home, exchange="coinbase", exchange_urls=urls, token=SecretStr(BEARER))
+    return ServerSettings(home=home, exchange="coinbase", exchange_urls=urls, token=SecretStr(BEARER))
 
 
 def server_on(home: Path, rig: StandInExchange, **elsewhere: StandInExchange) -> MCPServer[Any]:

@@ -14,7 +14,7 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso, to_ms
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.tools.conftest import answer_of
 
@@ -46,7 +46,7 @@ def cut() -> Iterator[StandInExchange]:
 @asynccontextmanager
 async def asking(rig: StandInExchange, home: Path, as_of: datetime | None = None) -> AsyncIterator[Client]:
     urls = dict.fromkeys(("binance", "coinbase"), rig.url)
-    made = Settings(home=home, exchange="coinbase", exchange_urls=urls, as_of=as_of)
+    made = ServerSettings(home=home, exchange="coinbase", exchange_urls=urls, as_of=as_of)
     async with Client(build_server(made, clock=lambda: NOW)) as client:
         yield client
 

@@ -11,7 +11,7 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import from_ms
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.rigs.stand_in_exchange import Faults, StandInExchange
 from tests.tools.conftest import answer_of
 
@@ -29,7 +29,7 @@ def rig() -> Iterator[StandInExchange]:
 
 def serving(rig: StandInExchange, home: Path) -> Client:
     """Make a client of a server on a home, whose clock is the exchange's."""
-    made = Settings(home=home, exchange="coinbase", exchange_urls=dict.fromkeys(("coinbase", "binance"), rig.url))
+    made = ServerSettings(home=home, exchange="coinbase", exchange_urls=dict.fromkeys(("coinbase", "binance"), rig.url))
     return Client(build_server(made, clock=lambda: from_ms(rig.now_ms)))
 
 

@@ -28,7 +28,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import tool_server
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
 from tests.rigs.hourly_candles import candle_file, candle_lines, hourly_candles
@@ -133,7 +133,7 @@ class Runs:
         return cls(home, server, Journal(database(home), Home(home)))
 
     async def at(self, moment: datetime) -> Ended:
-        settings = Settings(home=self.home, server_url=self.server.url)
+        settings = RunnerSettings(home=self.home, server_url=self.server.url)
         strategy = StrategyFolders(Home(self.home), examples_folder()).read(STRATEGY)
         return await Runner(settings, self.journal, database(self.home), lambda: tool_server(settings)).run(
             strategy, as_of=moment

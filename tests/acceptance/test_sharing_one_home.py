@@ -22,7 +22,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import Address
 from tests.acceptance.test_http import Serving, calling, serving
 from tests.rigs.stand_in_exchange import StandInExchange
@@ -245,7 +245,9 @@ async def test_while_a_shell_holds_the_file_each_says_so_and_nothing_is_lost(tra
             yield Address(server.url, None)
 
         database = Database(Home(home).database)
-        executed = await Runner(Settings(home=home), journal, database, taken_by_a_shell).run(folders.read("mine"))
+        executed = await Runner(RunnerSettings(home=home), journal, database, taken_by_a_shell).run(
+            folders.read("mine")
+        )
         with anyio.fail_after(15):  # its write gives up by itself
             while "candles are not stored" not in server.said():  # noqa: ASYNC110 another process says it
                 await anyio.sleep(0.05)

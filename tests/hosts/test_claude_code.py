@@ -11,7 +11,7 @@ import claude_agent_sdk
 import pytest
 
 from mcp_server.app import tool_files
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.hosts.npm import LIMIT_S
 from tests.http.conftest import READS, TOKENS, WRITES, Guarded, guarded
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, ScriptedMessagesApi, say
@@ -53,7 +53,7 @@ def claude(tmp_path: Path, home: Path) -> ClaudeCode:
 
 @pytest.fixture
 def server(home: Path) -> Iterator[Guarded]:
-    with guarded(Settings(home=home, exchange="simulated", tokens=TOKENS)) as server:
+    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS)) as server:
         yield server
 
 

@@ -18,7 +18,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from mcp_server.app import tool_files
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.hosts.npm import LIMIT_S, run
 from tests.hosts.test_claude_code import CLI
 from tests.http.conftest import TOKENS, WRITES, guarded
@@ -127,7 +127,7 @@ def test_each_address_of_the_page_takes_the_token_as_it_is_sent(home: Path) -> N
     reached = [server for server in _servers() if "url" in server]
     assert {server["url"] for server in reached} == {"https://trader.example/mcp"}
     assert len(reached) == 2
-    with guarded(Settings(home=home, tokens=TOKENS)) as there:
+    with guarded(ServerSettings(home=home, tokens=TOKENS)) as there:
         for server in reached:
             token = re.sub(r"\$\{(env:TRADER_TOKEN|input:token)\}", WRITES, server["headers"]["Authorization"])
             assert there.post(Authorization=token).status == 200

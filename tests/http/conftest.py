@@ -21,7 +21,7 @@ from mcp_server.http.health import Health
 from mcp_server.http.limits import RateLimits
 from mcp_server.http.serve import configured, mcp_app
 from mcp_server.http.tokens import tokens_of
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.setting_types import TokenEntry
@@ -117,7 +117,7 @@ Guard = Callable[..., AbstractContextManager[Guarded]]
 
 @contextmanager
 def guarded(
-    settings: Settings, *, head_s: float = LIMIT_S, body_s: float = LIMIT_S, request_s: float = LIMIT_S
+    settings: ServerSettings, *, head_s: float = LIMIT_S, body_s: float = LIMIT_S, request_s: float = LIMIT_S
 ) -> Iterator[Guarded]:
     """Serve a home as `claude-trader-mcp --http` does, until the block ends."""
 
@@ -155,6 +155,6 @@ class _AnyPort(AllowedHosts):
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A server with a token of each scope and one public name."""
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home, exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,))
+    settings = ServerSettings(home=home, exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,))
     with guarded(settings) as server:
         yield server

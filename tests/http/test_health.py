@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from mcp_server.http.health import FRESH_S, Health
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home, examples_folder
@@ -114,7 +114,7 @@ def test_only_who_has_a_token_is_told_more_than_that_it_is_alive(server: Guarded
 
 def test_on_loopback_without_a_token_it_tells_everything_but_to_no_page_of_others(home: Path) -> None:
     Home(home).database.write_bytes(b"no database" * 1000)
-    with guarded(Settings(home=home)) as server:
+    with guarded(ServerSettings(home=home)) as server:
         status, said = _ask(server, Authorization=None)
         assert (status, said["status"], said["checks"]["database"]["ok"]) == (503, "not ready", False)
         for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
@@ -127,7 +127,7 @@ def test_a_platform_may_ask_for_the_head_alone(server: Guarded) -> None:
 
 
 def test_it_is_answered_while_the_database_is_held(home: Path) -> None:
-    with guarded(Settings(home=home)) as server:
+    with guarded(ServerSettings(home=home)) as server:
         assert _ask(server)[0] == 200
         duckdb.connect(Home(home).database).close()
         with held_by_a_shell(Home(home).database):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.http.connections import MOST_CONNECTIONS
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Answered, Guarded, guarded, read_answer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "http.md"
@@ -128,7 +128,7 @@ def table() -> list[str]:
 @pytest.fixture
 def hurried(home: Path) -> Iterator[Guarded]:
     """A server that waits for no one for longer than a moment."""
-    with guarded(Settings(home=home, exchange="simulated", tokens=TOKENS), head_s=0.3, body_s=0.3) as server:
+    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS), head_s=0.3, body_s=0.3) as server:
         yield server
 
 
@@ -194,7 +194,7 @@ def test_a_client_that_does_not_take_its_answer_holds_its_place_for_a_time_only(
     call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_ohlcv","arguments":' + (
         b'{"symbol":"BTC/USDT","timeframe":"1m","limit":10000}}}'
     )
-    settings = Settings(home=home, exchange="simulated", tokens=TOKENS, concurrent_calls=1)
+    settings = ServerSettings(home=home, exchange="simulated", tokens=TOKENS, concurrent_calls=1)
     with guarded(settings, request_s=2) as server, socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(20)

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from mcp_server.http.limits import MOST_CLIENTS, RateLimits
 from mcp_server.http.refusal import Refused
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.http.conftest import READS, TOKENS, guarded
 
 
@@ -74,7 +74,7 @@ def test_clients_without_number_take_no_memory_without_number() -> None:
 
 
 def test_a_client_that_asks_too_much_is_told_and_another_is_not(home: Path) -> None:
-    settings = Settings(home=home, tokens=TOKENS, calls_per_minute=3, exchange="simulated")
+    settings = ServerSettings(home=home, tokens=TOKENS, calls_per_minute=3, exchange="simulated")
     with guarded(settings) as server:
         for _ in range(3):
             assert server.post().status == 200
@@ -86,7 +86,7 @@ def test_a_client_that_asks_too_much_is_told_and_another_is_not(home: Path) -> N
 
 
 def test_the_runner_is_served_however_much_others_ask(home: Path) -> None:
-    settings = Settings(home=home, calls_per_minute=1, exchange="simulated", runner_token=SecretStr("runs"))
+    settings = ServerSettings(home=home, calls_per_minute=1, exchange="simulated", runner_token=SecretStr("runs"))
     with guarded(settings) as server:
         assert server.post(Authorization=None).status == 200
         assert server.post(Authorization=None).status == 429

@@ -8,13 +8,13 @@ from pydantic import SecretStr
 
 from mcp_server.errors import Misconfigured
 from mcp_server.http.tokens import Grant, tokens_of
-from mcp_server.settings import Settings, load_settings
+from mcp_server.settings import ServerSettings
 
 
-def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ServerSettings:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return load_settings()
+    return ServerSettings.load()
 
 
 def test_the_single_token_may_write_and_others_what_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -31,14 +31,14 @@ def test_the_single_token_may_write_and_others_what_is_said(monkeypatch: pytest.
 
 
 def test_the_runner_is_known_by_its_own_token_and_makes_none_needed_of_others(home: Path) -> None:
-    tokens = tokens_of(Settings(home=home, runner_token=SecretStr("of the runner".replace(" ", "-"))))
+    tokens = tokens_of(ServerSettings(home=home, runner_token=SecretStr("of the runner".replace(" ", "-"))))
     assert not tokens
     assert tokens.grant(b"Bearer of-the-runner") == Grant("the runner", "write", bounded=False)
     assert tokens.grant(b"Bearer ") is None
 
 
 def test_without_tokens_nobody_has_one(home: Path) -> None:
-    assert not tokens_of(Settings(home=home))
+    assert not tokens_of(ServerSettings(home=home))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_file_that_is_wrong_is_told_without_a_token(home: Path, text: str | No
     if text is not None:
         file.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(Misconfigured, match=words) as told:
-        tokens_of(Settings(home=home, tokens={"named": {"token": SecretStr("other")}}, tokens_file=file))
+        tokens_of(ServerSettings(home=home, tokens={"named": {"token": SecretStr("other")}}, tokens_file=file))
     assert "s3cret" not in str(told.value)
 
 

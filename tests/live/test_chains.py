@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.tools.conftest import answer_of
 
 pytestmark = pytest.mark.live
@@ -18,7 +18,7 @@ CHAINS = ("ethereum", "base", "arbitrum", "polygon", "bnb", "optimism", "bitcoin
 
 @pytest.fixture
 async def client(home: Path) -> AsyncIterator[Client]:
-    async with Client(build_server(Settings(home=home))) as client:
+    async with Client(build_server(ServerSettings(home=home))) as client:
         yield client
 
 

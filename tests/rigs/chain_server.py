@@ -10,16 +10,16 @@ from pydantic import SecretStr
 
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import from_ms
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.tools.conftest import answer_of
 
 Ask = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
-def chain_settings(home: Path, urls: Mapping[str, Sequence[str]], **more: Any) -> Settings:
+def chain_settings(home: Path, urls: Mapping[str, Sequence[str]], **more: Any) -> ServerSettings:
     """Give settings with these endpoints, and the simulated exchange for prices."""
     secret = {chain: [SecretStr(url) for url in of] for chain, of in urls.items()}
-    return Settings(home=home, chain_urls=secret, **{"exchange": "simulated", **more})
+    return ServerSettings(home=home, chain_urls=secret, **{"exchange": "simulated", **more})
 
 
 @asynccontextmanager

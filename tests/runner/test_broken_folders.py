@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.check_folder import check_folder
@@ -78,7 +78,7 @@ async def test_a_broken_folder_is_found_out_and_stays_as_it_is(row: Broken, home
     put(home, row, outside)
     before = everything(home)
     folders = StrategyFolders(Home(home), tmp_path / "none")
-    async with Client(build_server(Settings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
         with opened() as files:
             done = await check_folder(folders, NAME, Tools(client))
     found = [(each.severity, each.place) for each in done.findings]
@@ -102,7 +102,7 @@ async def test_what_a_tool_is_given_with_an_error_is_not_written(row: Broken, ho
     asked |= {"agents": agents} if isinstance(agents, dict | list) else {}
     if agents == OUTSIDE or isinstance(agents, bytes):
         asked["config"] = {**GOOD}  # then it is a strategy without rules and sub-agents
-    async with Client(build_server(Settings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
         if row.why == "half of a character":
             asked["config"] = {**GOOD, "description": "half: �"}
         said = await client.call_tool("write_strategy", asked)

@@ -14,13 +14,13 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.app import tool_files
-from mcp_server.settings import Settings as ServerSettings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from runner.doctor.checkup import CHECK_S, Checkup
 from runner.doctor.facts import database
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from tests.http.conftest import READS, TOKENS, guarded
 from tests.rigs.anvil import Anvil
 from tests.rigs.loopback import served
@@ -168,7 +168,7 @@ def _silent_server() -> Iterator[str]:
 
 async def test_a_check_that_hangs_is_given_up_and_hides_nothing_else(home: Path) -> None:
     with _silent_server() as url:
-        found = await Checkup(Settings(home=home, server_url=url), server_s=0.3).run()
+        found = await Checkup(RunnerSettings(home=home, server_url=url), server_s=0.3).run()
     said = {each.check: (each.status, each.said) for each in found}
     assert said["server"] == ("error", "No answer within 0.3 s.")
     assert said["database"][0] == "ok"
@@ -182,14 +182,14 @@ async def test_another_server_is_not_taken_for_ours(home: Path) -> None:
 
     with served(other) as url:
         (server,) = [
-            each for each in await Checkup(Settings(home=home, server_url=url)).run() if each.check == "server"
+            each for each in await Checkup(RunnerSettings(home=home, server_url=url)).run() if each.check == "server"
         ]
     assert (server.status, "cannot be reached" in server.said) == ("error", True)
 
 
 async def test_a_token_that_only_reads_is_told(home: Path) -> None:
     with guarded(ServerSettings(home=home, tokens=TOKENS, exchange="simulated")) as there:
-        settings = Settings(
+        settings = RunnerSettings(
             home=home, server_url=there.url, token=SecretStr(READS), exchange="simulated", chain_urls={"none": []}
         )
         found = {each.check: each for each in await Checkup(settings).run()}
@@ -201,7 +201,7 @@ async def test_a_token_that_only_reads_is_told(home: Path) -> None:
 async def test_as_of_the_past_nothing_live_is_asked(home: Path) -> None:
     as_of = datetime(2026, 3, 1, tzinfo=UTC)
     with guarded(ServerSettings(home=home, exchange="simulated")) as there:
-        settings = Settings(home=home, server_url=there.url, as_of=as_of, chain_urls={"none": []})
+        settings = RunnerSettings(home=home, server_url=there.url, as_of=as_of, chain_urls={"none": []})
         found = {each.check: each for each in await Checkup(settings).run()}
     assert found["server"].status == "ok"
     assert (found["exchange coinbase"].status, "TRADER_AS_OF" in found["exchange coinbase"].said) == ("skipped", True)
@@ -212,7 +212,7 @@ async def test_a_clock_that_is_behind_the_exchange_is_told(home: Path) -> None:
         rig.clock_skew_ms = 60_000
         server = ServerSettings(home=home, exchange="binance", exchange_urls={"binance": rig.url})
         with guarded(server) as there:
-            settings = Settings(home=home, server_url=there.url, exchange="binance", chain_urls={"none": []})
+            settings = RunnerSettings(home=home, server_url=there.url, exchange="binance", chain_urls={"none": []})
             found = {each.check: each for each in await Checkup(settings).run()}
     assert found["exchange binance"].status == "ok", found["exchange binance"]
     assert (found["clock"].status, "behind binance's" in found["clock"].said) == ("error", True), found["clock"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.report.page import markdown
@@ -24,7 +23,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
 from runner.report import chart, report, write_report
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import Address, connected, tool_server
 from tests.domain.test_report_text import HOSTILE, rendered
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
@@ -43,7 +42,7 @@ def executed(outcome: Outcome = BOUGHT, number: int = 7) -> Ended:
 async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Ended, Path]:
     """Run a strategy, draw, and write the report, with a tool server of its own."""
     at = Home(home)
-    known = Settings(home=home, exchange="simulated", **settings)
+    known = RunnerSettings(home=home, exchange="simulated", **settings)
     journal = Journal(Database(at.database, prepare=at.prepare), at)
     async with tool_server(known) as where:
 
@@ -80,8 +79,7 @@ async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_
     (folder / "config.json").write_text(json.dumps(what.config_json()))
     (folder / "agents.json").write_text(json.dumps(what.agents_json()))
     with ScriptedMessagesApi(script()) as api:
-        credentials = {"ANTHROPIC_BASE_URL": SecretStr(api.url), "ANTHROPIC_API_KEY": SecretStr(KEY)}
-        done, path = await ran(home, what, credentials=credentials)
+        done, path = await ran(home, what, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY)
     assert done.outcome.signal is not None, done
     text = path.read_text()
     assert "**dip**: Buys dips." in text
@@ -104,7 +102,7 @@ async def test_a_chart_that_cannot_be_drawn_loses_no_report(home: Path) -> None:
     crowded = [f"{name}(14)" for name in ("rsi", "cci", "mfi", "willr", "adx", "roc", "mom", "cmo")]
     config = {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > 1", "indicators": crowded}}
     full = parse_strategy("full", config, None)
-    async with tool_server(Settings(home=home)) as where, connected(where) as tools:
+    async with tool_server(RunnerSettings(home=home)) as where, connected(where) as tools:
         picture, why = await chart(tools, lost, executed(), "nosuch")
         assert picture is None
         drawn, _ = await chart(tools, full, executed(), "simulated")

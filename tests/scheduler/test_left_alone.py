@@ -20,7 +20,7 @@ from mcp_server.storage.journal.slots import Claims
 from runner.backup import back_up
 from runner.cli.context import Context
 from runner.scheduler.strategy_watch import StrategyWatch
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.supervisor import WatchedServer
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, claim, hourly, strategy, write
@@ -161,7 +161,7 @@ async def test_an_outcome_that_could_not_be_entered_for_whatever_reason_is_enter
 
 
 async def test_a_run_does_not_wait_for_ever_for_a_tool_server_that_does_not_come_back(home: Path) -> None:
-    server = WatchedServer(Settings(home=home), wait_s=0.05)
+    server = WatchedServer(RunnerSettings(home=home), wait_s=0.05)
     with anyio.fail_after(5), pytest.raises(Retryable, match=r"There was no tool server for 0 s.*not started yet"):
         async with server.serving():
             pass

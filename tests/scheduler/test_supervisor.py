@@ -21,7 +21,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner.execute import Runner
-from runner.settings import Settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import Address
 from runner.tool_server.connection import Connection
 from runner.tool_server.supervisor import WatchedServer
@@ -66,7 +66,7 @@ async def works(connection: Connection) -> bool:
 
 
 async def test_a_server_that_hangs_is_ended_and_the_connection_comes_back(home: Path) -> None:
-    server = WatchedServer(Settings(home=home), token=SecretStr(OPERATOR), look_every_s=0.1, look_s=1.0)
+    server = WatchedServer(RunnerSettings(home=home), token=SecretStr(OPERATOR), look_every_s=0.1, look_s=1.0)
     async with kept(server) as connection:
         assert await works(connection)
         hanging = pid_of_server()
@@ -81,7 +81,7 @@ async def test_a_server_that_hangs_is_ended_and_the_connection_comes_back(home: 
 
 
 async def test_a_run_that_meets_the_end_of_the_server_is_told_so_and_the_next_one_works(home: Path) -> None:
-    server = WatchedServer(Settings(home=home))
+    server = WatchedServer(RunnerSettings(home=home))
     async with kept(server) as connection:
         assert await works(connection)
         os.kill(pid_of_server(), signal.SIGSTOP)
@@ -103,14 +103,14 @@ async def test_a_port_in_use_is_named_and_ends_the_first_start(home: Path) -> No
         with pytest.raises(
             Retryable, match=rf"Cannot listen on '127.0.0.1' port {port}.*Choose another --host or --port"
         ):
-            await WatchedServer(Settings(home=home), port=port).keep()
+            await WatchedServer(RunnerSettings(home=home), port=port).keep()
     assert pids_of_servers() == []
 
 
 async def test_a_port_that_others_took_in_the_meantime_is_tried_again_until_it_is_free(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = WatchedServer(Settings(home=home), port=port)
+    server = WatchedServer(RunnerSettings(home=home), port=port)
     async with kept(server) as connection:
         assert await works(connection)
         os.kill(pid_of_server(), signal.SIGKILL)
@@ -141,7 +141,7 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
     connection = Connection(serving, told=True)
     at = Home(home)
     database = Database(at.database)
-    runner = Runner(Settings(home=home), Journal(database, at), database, serving, connection.tools)
+    runner = Runner(RunnerSettings(home=home), Journal(database, at), database, serving, connection.tools)
     impatient = parse_strategy("dip", {"trading_pair": "BTC/USD", "interval": "1h", "timeout_s": 1, "rules": RULES}, {})
     moment = datetime(2026, 4, 1, tzinfo=UTC)
     run = Run(impatient, "schedule", moment, "rules", moment)

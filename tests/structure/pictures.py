@@ -18,7 +18,7 @@ from mcp_types import ImageContent
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
@@ -79,7 +79,9 @@ PICTURES: dict[str, dict[str, Any]] = {
 async def draw_all(folder: Path) -> None:
     """Draw every picture into a folder."""
     with tempfile.TemporaryDirectory() as home:
-        async with Client(build_server(Settings(home=Path(home), exchange="simulated"), clock=lambda: NOW)) as client:
+        async with Client(
+            build_server(ServerSettings(home=Path(home), exchange="simulated"), clock=lambda: NOW)
+        ) as client:
             await _run(client, Home(Path(home)), datetime.fromisoformat(PICTURES["signals-dark.png"]["as_of"]))
             await _draw(client, PICTURES, folder)
 
@@ -89,7 +91,9 @@ async def draw_real(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         database = Database(Home(Path(home)).database, prepare=Home(Path(home)).prepare)
         import_candle_file(CandleStore(database), RECORDED, Series("coinbase", "BTC/USD", "1h"), NOW)
-        async with Client(build_server(Settings(home=Path(home), exchange="coinbase"), clock=lambda: NOW)) as client:
+        async with Client(
+            build_server(ServerSettings(home=Path(home), exchange="coinbase"), clock=lambda: NOW)
+        ) as client:
             await _draw(client, REAL_PICTURES, folder)
 
 

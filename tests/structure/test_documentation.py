@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +15,7 @@ from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.tree import FUNCTIONS
 from mcp_server.domain.strategy.format import Config, Rules
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
@@ -24,7 +23,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import Question, answer
 from runner.__main__ import app
 from runner.notify.events import FIELDS
-from runner.settings import Settings as RunnerSettings
+from runner.settings import RunnerSettings
 from tests.structure.answers import BLOCKCHAIN, MARKET, PAGES, tools_shown, written
 
 ROOT = Path(__file__).parents[2]
@@ -110,9 +109,10 @@ def test_the_columns_that_the_formats_page_names_are_the_indicators_own() -> Non
 def test_the_readme_names_every_command_and_setting() -> None:
     for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]
         assert f"`claude-trader {name}" in README
-    settings: Any = {**Settings.model_fields, **RunnerSettings.model_fields}
-    for name in settings.keys() - {"credentials"}:
-        assert f"`TRADER_{name.upper()}`" in README
+    for settings in (ServerSettings, RunnerSettings):
+        names = settings.credential_names()
+        for field in settings.model_fields:
+            assert f"`{names.get(field, f'TRADER_{field.upper()}')}`" in README
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

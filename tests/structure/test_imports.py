@@ -18,8 +18,8 @@ def test_imports_point_one_way() -> None:
 def test_what_is_slow_to_import_waits_until_it_is_used() -> None:
     """A host that starts the server waits for its first answer."""
     script = (
-        "import sys; from mcp_server.app import build_server; from mcp_server.settings import load_settings\n"
-        f"build_server(load_settings()); print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+        "import sys; from mcp_server.app import build_server; from mcp_server.settings import ServerSettings\n"
+        f"build_server(ServerSettings.load()); print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []

@@ -15,7 +15,7 @@ from mcp_server.app import build_server
 from mcp_server.domain.indicators.catalog import names as indicator_names
 from mcp_server.domain.rules.tree import FUNCTIONS
 from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import examples_folder
 from tests.structure.test_strategy_format import EXAMPLES
 from tests.structure.test_tool_surface import OFFERED
@@ -85,7 +85,7 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
 async def test_a_prompt_that_cannot_be_given_says_why(
     home: Any, mode: Any, prompt: str, given: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Client(build_server(Settings(home=home)), mode=mode) as client:
+    async with Client(build_server(ServerSettings(home=home)), mode=mode) as client:
         with pytest.raises(MCPError, match=said):
             await client.get_prompt(prompt, given)
     assert caplog.records == [], "it is no failure of the server's"
@@ -94,7 +94,7 @@ async def test_a_prompt_that_cannot_be_given_says_why(
 async def test_prompts_resources_and_completions_are_the_same_in_the_older_protocol(home: Any) -> None:
     said = []
     for mode in ("auto", "legacy"):
-        async with Client(build_server(Settings(home=home)), mode=mode) as client:
+        async with Client(build_server(ServerSettings(home=home)), mode=mode) as client:
             review = PromptReference(type="ref/prompt", name="review_strategy")
             said.append([
                 await text(client, "design_strategy", idea=IDEA),
@@ -183,7 +183,7 @@ async def test_every_argument_of_a_prompt_and_a_resource_can_be_completed(client
 
 
 async def test_prompts_are_offered_with_a_home_that_has_nothing(home: Any) -> None:
-    async with Client(build_server(Settings(home=home / "not-there"))) as client:
+    async with Client(build_server(ServerSettings(home=home / "not-there"))) as client:
         listed = (await client.list_prompts()).prompts
         assert [(prompt.name, bool(prompt.title), bool(prompt.description)) for prompt in listed] == [
             ("design_strategy", True, True),

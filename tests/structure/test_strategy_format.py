@@ -12,7 +12,7 @@ from mcp_server.app import build_server
 from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.schemas import agents_schema, config_schema
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.check_folder import check_folder
@@ -73,7 +73,7 @@ def test_the_key_that_editors_need_is_none_of_the_strategy(name: str) -> None:
 
 async def _checked(home: Path, name: str, *, simulated: bool) -> dict[str, Any]:
     with StandInExchange() as rig:
-        settings = Settings(home=home, exchange_urls=dict.fromkeys(("binance", "coinbase", "kraken"), rig.url))
+        settings = ServerSettings(home=home, exchange_urls=dict.fromkeys(("binance", "coinbase", "kraken"), rig.url))
         server = build_server(settings, clock=lambda: NOW) if simulated else build_server(settings)
         async with Client(server) as client:
             folders = StrategyFolders(Home(home), examples_folder())

@@ -11,7 +11,7 @@ from mcp import Client
 from mcp_types import ImageContent, TextContent, Tool
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
 
@@ -52,7 +52,7 @@ OFFERED = {
 
 @pytest.fixture
 async def tools(home: Path) -> list[Tool]:
-    async with Client(build_server(Settings(home=home))) as client:
+    async with Client(build_server(ServerSettings(home=home))) as client:
         return (await client.list_tools()).tools
 
 
@@ -152,7 +152,7 @@ async def test_an_answer_to_default_arguments_stays_small_in_both_forms_together
         await _check_sizes(chain_settings(home, {"bitcoin": [bitcoin.url]}))
 
 
-async def _check_sizes(settings: Settings) -> None:
+async def _check_sizes(settings: ServerSettings) -> None:
     async with Client(build_server(settings)) as client:
         for name, arguments in DEFAULT_CALLS.items():
             result = await client.call_tool(name, arguments)
@@ -165,7 +165,7 @@ async def _check_sizes(settings: Settings) -> None:
 
 async def test_five_hundred_candles_stay_below_32_kb_in_each_form(home: Path) -> None:
     """Prices of seven digits; what has more of them costs more, as no digit of a price is cut."""
-    async with Client(build_server(Settings(home=home, exchange="simulated"))) as client:
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
         result = await client.call_tool("get_ohlcv", {"symbol": "BTC/USDT", "limit": 500, "as_of": "2026-05-20T12:00Z"})
     (block,) = result.content
     assert isinstance(block, TextContent)

@@ -10,7 +10,7 @@ from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 
@@ -22,12 +22,12 @@ class Told(Exception):
 
 
 @pytest.fixture
-def settings(home: Path) -> Settings:
-    return Settings(home=home, exchange="simulated")
+def settings(home: Path) -> ServerSettings:
+    return ServerSettings(home=home, exchange="simulated")
 
 
 @pytest.fixture
-async def client(settings: Settings) -> AsyncIterator[Client]:
+async def client(settings: ServerSettings) -> AsyncIterator[Client]:
     async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
         yield client
 

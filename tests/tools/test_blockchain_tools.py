@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import Misconfigured
-from mcp_server.settings import load_settings
+from mcp_server.settings import ServerSettings
 from tests.chains.people import BINANCE, ETHER, MILLION, USDC, Town
 from tests.rigs.anvil import Anvil
 from tests.rigs.chain_server import Ask, asking
@@ -154,7 +154,7 @@ async def test_an_explorer_tells_when_an_address_was_active_and_never_its_key(ho
         return JSONResponse({"status": "1", "message": "OK", "result": [{"timeStamp": str(when)}]})
 
     with served(Starlette(routes=[Route("/api", api)])) as url:
-        more = {"explorer_urls": {"ethereum": [f"{url}/api"]}, "credentials": {"BLOCKSCOUT_API_KEY": "k-e-y"}}
+        more = {"explorer_urls": {"ethereum": [f"{url}/api"]}, "BLOCKSCOUT_API_KEY": "k-e-y"}
         async with asking(home, {"ethereum": [town.chain.url]}, town.chain.now_ms, **more) as ask:
             said = await ask("get_wallet", address=SOMEBODY)
     assert (said["first_activity"], said["last_activity"]) == ("2023-11-14T22:13:20Z", "2026-05-17T06:40Z")
@@ -197,14 +197,14 @@ def test_settings_name_endpoints_alone_or_in_order_and_a_wrong_one_is_not_told_b
     said = {"Ethereum": ["https://a.example/KEY", "https://b.example"], "bitcoin": "https://c.example/api"}
     monkeypatch.setenv("TRADER_CHAIN_URLS", json.dumps(said))
     monkeypatch.setenv("ETHERSCAN_API_KEY", "SECRET")
-    settings = load_settings()
+    settings = ServerSettings.load()
     assert [url.get_secret_value() for url in settings.chain_urls["ethereum"]] == said["Ethereum"]
     assert [url.get_secret_value() for url in settings.chain_urls["bitcoin"]] == [said["bitcoin"]]
     assert "example" not in repr(settings)
     assert "SECRET" not in repr(settings)
     monkeypatch.setenv("TRADER_CHAIN_URLS", '{"ethereum": {"url": "https://a.example/KEY"}}')
     with pytest.raises(Misconfigured, match=r"TRADER_CHAIN_URLS\.ethereum: .*Input should be a valid list") as caught:
-        load_settings()
+        ServerSettings.load()
     assert "KEY" not in str(caught.value)
 
 

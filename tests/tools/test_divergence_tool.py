@@ -14,7 +14,7 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
@@ -179,7 +179,7 @@ async def recorded(home: Path, tmp_path: Path) -> AsyncIterator[Client]:
     database = Database(Home(home).database, prepare=Home(home).prepare)
     file = candle_file(tmp_path)
     import_candle_file(CandleStore(database), file, Series("coinbase", "BTC/USD", "1h"), datetime.now(UTC))
-    async with Client(build_server(Settings(home=home, exchange="coinbase")), raise_exceptions=True) as client:
+    async with Client(build_server(ServerSettings(home=home, exchange="coinbase")), raise_exceptions=True) as client:
         yield client
 
 

@@ -14,7 +14,7 @@ from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
@@ -80,7 +80,7 @@ async def test_without_indicators_there_are_candles_and_volume(client: Client) -
     assert (said["values"], said["drawn"].endswith("Panels: volume.")) == ({}, True)
 
 
-async def test_a_chart_of_the_past_is_the_one_that_was_drawn_then(client: Client, settings: Settings) -> None:
+async def test_a_chart_of_the_past_is_the_one_that_was_drawn_then(client: Client, settings: ServerSettings) -> None:
     then = "2026-03-01T00:30:00Z"
     now = await _png(client, as_of=then)
     clamped = settings.model_copy(update={"as_of": NOW - timedelta(days=40)})

@@ -9,7 +9,7 @@ from mcp import Client
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
@@ -64,7 +64,7 @@ async def test_missed_slots_say_when_they_were_due_and_how_many_they_were(ask: A
 
 
 async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
-    ask: Ask, home: Path, settings: Settings
+    ask: Ask, home: Path, settings: ServerSettings
 ) -> None:
     def note(said: dict[str, Any]) -> str:
         return str(said.get("note"))
@@ -91,7 +91,7 @@ async def test_a_strategy_without_signals_is_named(ask: Ask) -> None:
     )
 
 
-async def test_signals_of_later_moments_are_not_told_to_a_server_of_the_past(settings: Settings) -> None:
+async def test_signals_of_later_moments_are_not_told_to_a_server_of_the_past(settings: ServerSettings) -> None:
     clamped = settings.model_copy(update={"as_of": NOW - timedelta(days=1, minutes=1)})
     async with Client(build_server(clamped, clock=lambda: NOW)) as client:
         said = answer_of(await client.call_tool("list_signals", {"outcomes": "all"}))

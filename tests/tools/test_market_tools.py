@@ -7,7 +7,7 @@ from mcp import Client
 from mcp_types import TextContent
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 
@@ -51,7 +51,7 @@ async def test_a_moment_of_the_future_is_answered_as_of_now(ask: Ask) -> None:
     assert said["as_of"] == "2026-05-20T12:17:33Z"
 
 
-async def test_the_earliest_of_argument_and_setting_wins(settings: Settings) -> None:
+async def test_the_earliest_of_argument_and_setting_wins(settings: ServerSettings) -> None:
     clamped = settings.model_copy(update={"as_of": NOW - timedelta(days=10)})
     async with Client(build_server(clamped, clock=lambda: NOW)) as client:
         for as_of, expected in ((None, "2026-05-10T12:17:33Z"), ("2026-05-01T00:00Z", "2026-05-01T00:00Z")):

@@ -8,7 +8,7 @@ from mcp import Client
 from mcp_types import TextContent
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from tests.storage.queries.conftest import LONG_PROMPT, NOW, record
 from tests.tools.conftest import Told, answer_of
 
@@ -22,7 +22,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def query(home: Path, *, as_of: Any = None, **arguments: Any) -> dict[str, Any]:
-    async with Client(build_server(Settings(home=home, as_of=as_of), clock=lambda: NOW)) as client:
+    async with Client(build_server(ServerSettings(home=home, as_of=as_of), clock=lambda: NOW)) as client:
         result = await client.call_tool("query_journal", arguments)
     return answer_of(result)
 
@@ -44,7 +44,7 @@ async def test_an_answer_is_bounded_in_bytes_and_says_what_is_missing(recorded: 
         "limit": 500,
         "detail": detail,
     }
-    async with Client(build_server(Settings(home=recorded), clock=lambda: NOW)) as client:
+    async with Client(build_server(ServerSettings(home=recorded), clock=lambda: NOW)) as client:
         result = await client.call_tool("query_journal", arguments)
     said = answer_of(result)
     size = len(
@@ -96,7 +96,7 @@ async def test_a_home_without_a_journal_has_empty_tables(home: Path) -> None:
 
 
 async def test_both_forms_carry_the_same_facts(recorded: Path) -> None:
-    async with Client(build_server(Settings(home=recorded), clock=lambda: NOW)) as client:
+    async with Client(build_server(ServerSettings(home=recorded), clock=lambda: NOW)) as client:
         result = await client.call_tool("query_journal", {"sql": "SELECT agents FROM strategies ORDER BY id DESC"})
     (block,) = result.content
     assert isinstance(block, TextContent)

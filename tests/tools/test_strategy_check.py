@@ -13,7 +13,7 @@ from mcp import Client
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
@@ -228,7 +228,7 @@ async def test_a_budget_beyond_all_measure_is_a_typo(ask: Ask, much: float) -> N
 
 async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
     with StandInExchange() as rig:
-        settings = Settings(home=home, exchange="coinbase", exchange_urls={"coinbase": rig.url})
+        settings = ServerSettings(home=home, exchange="coinbase", exchange_urls={"coinbase": rig.url})
         async with Client(build_server(settings)) as client:
             asked = {"strategy_name": "mine", "config": {**CONFIG, "trading_pair": "BTC/USF"}, "dry_run": True}
             said = answer_of(await client.call_tool("write_strategy", asked))
@@ -243,7 +243,7 @@ async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
 async def test_an_exchange_that_cannot_be_asked_is_a_warning_and_stops_no_write(home: Path) -> None:
     with StandInExchange() as rig:
         rig.faults.status = 451
-        settings = Settings(home=home, exchange="binance", exchange_urls={"binance": rig.url})
+        settings = ServerSettings(home=home, exchange="binance", exchange_urls={"binance": rig.url})
         async with Client(build_server(settings)) as client:
             asked = {"strategy_name": "mine", "config": CONFIG}
             said = answer_of(await client.call_tool("write_strategy", asked))

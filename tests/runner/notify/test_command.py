@@ -5,7 +5,7 @@ import psutil
 import pytest
 
 from mcp_server.errors import Misconfigured
-from runner.settings import load_settings
+from runner.settings import RunnerSettings
 from runner.tool_server.client import tool_server
 from tests.rigs.receiver import receiver
 from tests.runner.conftest import Command
@@ -37,14 +37,14 @@ def test_what_is_not_set_or_not_known_is_told(trader: Command) -> None:
 
 async def test_a_local_tool_server_is_not_given_the_addresses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADER_NOTIFY", f"ntfy://{SECRET}/x")
-    async with tool_server(load_settings()):
+    async with tool_server(RunnerSettings.load()):
         (server,) = psutil.Process().children()
         assert "TRADER_NOTIFY" not in server.environ()
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, text: str) -> list[str]:
     monkeypatch.setenv("TRADER_NOTIFY", text)
-    return [url.get_secret_value() for url in load_settings().notify]
+    return [url.get_secret_value() for url in RunnerSettings.load().notify]
 
 
 def test_addresses_are_separated_by_spaces_lines_or_commas_or_are_a_json_list(
@@ -56,7 +56,7 @@ def test_addresses_are_separated_by_spaces_lines_or_commas_or_are_a_json_list(
     assert shown(monkeypatch, "") == []
     monkeypatch.delenv("TRADER_NOTIFY")
     (home / ".env").write_text(f"TRADER_NOTIFY={two[0]} {two[1]}\n")
-    assert [url.get_secret_value() for url in load_settings().notify] == two
+    assert [url.get_secret_value() for url in RunnerSettings.load().notify] == two
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_a_malformed_address_is_refused_without_being_told_back(monkeypatch: pyt
 
 def test_addresses_are_in_no_text_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     shown(monkeypatch, f"ntfy://{SECRET}/x")
-    assert SECRET not in repr(load_settings()) + load_settings().model_dump_json()
+    assert SECRET not in repr(RunnerSettings.load()) + RunnerSettings.load().model_dump_json()

@@ -1,0 +1,67 @@
+"""Settings that both programs read in one way: environment variables, then a `.env` in the home."""
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from mcp_server.domain.error_hints import invalid_keys
+from mcp_server.errors import Misconfigured
+from mcp_server.storage.home import default_home
+from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
+
+
+def credential(name: str) -> Any:
+    """Make a field for a key of others, which keeps the name that its owner gave it."""
+    return Field(default=None, validation_alias=name, exclude=True)
+
+
+class HomeSettings(BaseSettings):
+    """What the operator decides for both programs, with the prefix TRADER_. Read once, at start."""
+
+    model_config = SettingsConfigDict(env_prefix="TRADER_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=default_home)
+    exchange: str = "coinbase"
+    as_of: AsOf = None
+    token: Token | None = None
+    chain_urls: ChainUrls = Field(default_factory=dict)
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment, then the `.env` of the home for what the environment does not say.
+
+        Raises:
+            Misconfigured: a setting is not valid. The error names it and what was expected, never its value.
+        """
+        home = home_folder(os.environ.get("TRADER_HOME"))
+        file = home / ".env"
+        try:
+            return cls(home=home, _env_file=file)
+        except ValidationError as error:
+            lines = "\n".join(f"- {cls._variable(str(key))}" for key in invalid_keys(error, cls, secret=True))
+            raise Misconfigured(f"These settings are not valid:\n{lines}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misconfigured(f"{str(file)!r} cannot be read: {error}.", "Mend it or remove it.") from None
+        except SettingsError as error:  # not the JSON that it should be; the text names the field, not the value
+            raise Misconfigured(f"The settings cannot be read: {error}.", "Write it as JSON.") from None
+
+    @classmethod
+    def credential_names(cls) -> dict[str, str]:
+        """Return the environment variable of each credential, by the name of its field."""
+        aliases = {name: field.validation_alias for name, field in cls.model_fields.items()}
+        return {name: alias for name, alias in aliases.items() if isinstance(alias, str)}
+
+    @property
+    def credentials(self) -> dict[str, SecretStr]:
+        """The credentials that are set, by their environment variables."""
+        values = {variable: getattr(self, name) for name, variable in self.credential_names().items()}
+        return {variable: value for variable, value in values.items() if value is not None}
+
+    @classmethod
+    def _variable(cls, line: str) -> str:
+        """Put the variable's name at the beginning of a line in the place of the field's."""
+        name = line.partition(":")[0].partition(".")[0]
+        return f"TRADER_{name.upper()}{line.removeprefix(name)}" if name in cls.model_fields else line
