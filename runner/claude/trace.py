@@ -5,7 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runner.claude.transcript import SubAgent, Transcript
+from mcp_server.domain.strategy.evidence import SubAgent
+from runner.claude.transcript import Transcript
 
 MAX_CHARACTERS = 500_000
 MAX_DEPTH = 40

@@ -4,10 +4,11 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.domain.strategy.agents import plain_tool_name
+from mcp_server.domain.strategy.evidence import SubAgent, ToolCall
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
 from runner.claude.session import START_TOOL
@@ -24,48 +25,6 @@ _TOKENS = {
     "cache_read": "cache_read_input_tokens",
     "cache_creation": "cache_creation_input_tokens",
 }
-
-
-@dataclass(slots=True)
-class ToolCall:
-    """One call of a tool; `is_error` is None while it has no result."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    result: str | None = None
-    is_error: bool | None = None
-
-
-@dataclass(slots=True)
-class SubAgent:
-    """One start of a sub-agent.
-
-    `completed` is None while it runs, `report` is what it said after its last call, `heard` is True when the
-    orchestrator had that report before it answered.
-    """
-
-    name: str
-    tools: frozenset[str]
-    model: str | None = None
-    completed: bool | None = None
-    report: str | None = None
-    calls: list[ToolCall] = field(default_factory=list)
-    heard: bool = False
-
-    @property
-    def missing(self) -> str | None:
-        """Say why it has not reported, None when it has."""
-        if self.completed is None:
-            return "did not finish"
-        if not self.completed:
-            return "failed"
-        if not self.calls:
-            return "called no tool, so its report is invented"
-        if not any(call.is_error is False and call.tool in self.tools for call in self.calls):
-            return "had no tool call that succeeded, so its report is invented"
-        if not self.report:
-            return "was stopped before it reported ('max_turns' holds for each sub-agent too)"
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.outcome import Blame, Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.evidence import unheard, unreported
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
 from runner.claude.prompt import ClaudeAnswer
@@ -125,22 +126,14 @@ def _api_failure(ending: Ending) -> str:
 
 
 def _check_reports(transcript: Transcript, strategy: Strategy) -> None:
-    missing = []
-    for name in strategy.agents:
-        starts = [agent for agent in transcript.starts.values() if agent.name == name]
-        if not starts:
-            missing.append(f"{name!r} was never started")
-        elif all(agent.missing for agent in starts):
-            missing.append(f"{name!r} {starts[-1].missing}")
-    if missing:
+    if missing := unreported(strategy.agents, transcript.starts.values()):
         raise _NoSignal(Status.ABSTAINED, f"Not every sub-agent reported: {'; '.join(missing)}.")
 
 
 def _check_heard(transcript: Transcript, strategy: Strategy) -> None:
-    """An answer that came before a report does not rest on it."""
-    heard = {agent.name for agent in transcript.starts.values() if agent.heard}
-    if early := [repr(name) for name in strategy.agents if name not in heard]:
-        raise _NoSignal(Status.ABSTAINED, f"The answer was given before there was a report of {', '.join(early)}.")
+    if late := unheard(strategy.agents, transcript.starts.values()):
+        names = ", ".join(map(repr, late))
+        raise _NoSignal(Status.ABSTAINED, f"The answer was given before there was a report of {names}.")
 
 
 def _believed(ending: Ending) -> Signal:
