@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test durations lint types check benchmark crash load soak memory image steps live answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test durations lint types check benchmark crash load soak memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,9 @@ steps: $(VENV)/dev.stamp  ## run the build steps of the Dockerfile in a virtual 
 
 live: $(VENV)/dev.stamp  ## test the market and chain tools against the real services; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
+
+surface: $(VENV)/chain.stamp  ## after a tool was added or changed: write what repeats its name and description
+	$(BIN)/python -m tests.structure.surface
 
 answers: $(VENV)/chain.stamp  ## write the tools' answers in the documentation again
 	$(BIN)/python -m tests.structure.answers

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import anyio
@@ -135,6 +136,17 @@ class ToolFile:
     title: str
     annotations: ToolAnnotations
     at_a_time: float
+    example: Mapping[str, Any]
+
+    @property
+    def description(self) -> str:
+        """What a model reads."""
+        return " ".join((self.function.__doc__ or "").split())
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the description."""
+        return self.description.partition(". ")[0].rstrip(".") + "."
 
 
 def tool(
@@ -144,6 +156,7 @@ def tool(
     destructive: bool = False,
     open_world: bool = True,
     at_a_time: float = math.inf,
+    example: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[ToolFunction], ToolFile]:
     """Make an async function a tool. Its docstring is the description that a model reads.
 
@@ -153,9 +166,10 @@ def tool(
         destructive: it may replace or remove something.
         open_world: it asks systems outside of this project.
         at_a_time: how many calls of a server may hold `call.limiter` at once; the others wait for it.
+        example: arguments of a typical call, for the documentation and the tests.
     """
     hints = ToolAnnotations(read_only_hint=read_only, destructive_hint=destructive, open_world_hint=open_world)
-    return lambda function: ToolFile(function, title, hints, at_a_time)
+    return lambda function: ToolFile(function, title, hints, at_a_time, example)
 
 
 MOST_MISTAKES = 3
@@ -184,7 +198,7 @@ class StrictTool(Tool):
             cls.from_function(
                 file.function,
                 title=file.title,
-                description=" ".join((file.function.__doc__ or "").split()),
+                description=file.description,
                 annotations=file.annotations,
                 context_kwarg="call",
             ),

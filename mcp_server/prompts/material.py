@@ -16,7 +16,7 @@ _EXAMPLES = 8
 def tools(files: Mapping[str, ToolFile]) -> str:
     """List the tools that only look, each with the first sentence of its description."""
     looking = {name: file for name, file in files.items() if file.annotations.read_only_hint}
-    return "\n".join(f"- `{name}`: {_first_sentence(file.function.__doc__)}" for name, file in looking.items())
+    return "\n".join(f"- `{name}`: {file.summary}" for name, file in looking.items())
 
 
 def indicators() -> str:
@@ -62,7 +62,3 @@ def _keys(model: type[BaseModel], before: str = "") -> list[str]:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:_EXAMPLES])
     return f"{shown}, …" if len(names) > _EXAMPLES else shown
-
-
-def _first_sentence(text: str | None) -> str:
-    return " ".join((text or "").split()).partition(". ")[0].rstrip(".") + "."

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
+from mcp_server.app import tool_files
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
@@ -32,7 +33,6 @@ from tests.rigs.scripted_messages_api import (
 from tests.rigs.terminal import CTRL_C, Terminal
 from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command
-from tests.structure.test_tool_surface import OFFERED
 
 IDEA = "buy BTC when the 4h RSI turns up"
 WRITE = "mcp__trader__write_strategy"
@@ -119,7 +119,7 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
     assert positions == sorted(positions)
     assert KEY not in seen.shown
     first = api.requests[0]
-    offered = {name for name, kind in OFFERED.items() if kind == "read"} | {"write_strategy"}
+    offered = {name for name, file in tool_files().items() if file.annotations.read_only_hint} | {"write_strategy"}
     assert first.tools == {f"mcp__trader__{name}" for name in offered} | {"mcp__person__ask_user"}
     assert IDEA in first.text
     assert "ask_user" in json.dumps(first.body["system"])

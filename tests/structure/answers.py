@@ -28,7 +28,10 @@ from tests.structure.catalogue import MARK, with_catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
 MARKET, BLOCKCHAIN = DOCS / "market.md", DOCS / "blockchain.md"
-PAGES = (MARKET, BLOCKCHAIN, DOCS / "indicators.md", DOCS / "divergence.md")
+TOOL_PAGES = (MARKET, BLOCKCHAIN)
+"""Each shows every tool of the folder of its name."""
+
+PAGES = (*TOOL_PAGES, DOCS / "indicators.md", DOCS / "divergence.md")
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 EXCHANGE_ADDRESS = "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"
 ADDRESS = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
@@ -38,7 +41,7 @@ _EXAMPLE = re.compile(
 )
 
 
-async def written(page: Path, text: str) -> str:
+async def with_answers(page: Path, text: str) -> str:
     """Give the text of a page with each answer as it is now."""
     with tempfile.TemporaryDirectory() as home, _world(page) as (now, urls):
         settings = chain_settings(Path(home), urls)
@@ -101,4 +104,4 @@ def _laid_out(values: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     for page in PAGES:
-        page.write_text(anyio.run(written, page, page.read_text("utf-8")), "utf-8")
+        page.write_text(anyio.run(with_answers, page, page.read_text("utf-8")), "utf-8")

@@ -24,7 +24,7 @@ from mcp_server.storage.queries.child import Question, answer
 from runner.__main__ import app
 from runner.notify.events import FIELDS
 from runner.settings import RunnerSettings
-from tests.structure.answers import BLOCKCHAIN, MARKET, PAGES, tools_shown, written
+from tests.structure.answers import PAGES, TOOL_PAGES, tools_shown, with_answers
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -119,10 +119,10 @@ def test_the_readme_names_every_command_and_setting() -> None:
 def test_every_answer_on_a_page_is_what_the_tool_says(page: Path) -> None:
     """`make answers` writes them anew."""
     text = page.read_text("utf-8")
-    assert anyio.run(written, page, text) == text
+    assert anyio.run(with_answers, page, text) == text
 
 
-@pytest.mark.parametrize("page", [MARKET, BLOCKCHAIN], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", TOOL_PAGES, ids=lambda page: page.stem)
 def test_a_page_of_tools_shows_an_answer_of_each(page: Path) -> None:
     assert set(tools_shown(page.read_text("utf-8"))) == {
         file.stem for file in (ROOT / "mcp_server" / "tools" / page.stem).glob("[a-z]*.py")

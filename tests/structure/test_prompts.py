@@ -11,14 +11,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
 from pydantic import BaseModel
 
-from mcp_server.app import build_server
+from mcp_server.app import build_server, tool_files
 from mcp_server.domain.indicators.catalog import names as indicator_names
 from mcp_server.domain.rules.tree import FUNCTIONS
 from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import examples_folder
 from tests.structure.test_strategy_format import EXAMPLES
-from tests.structure.test_tool_surface import OFFERED
 from tests.tools.conftest import Ask, ask, client, settings
 
 __all__ = ["ask", "client", "settings"]
@@ -54,7 +53,7 @@ def ticked(page: str) -> Iterator[str]:
 async def test_a_prompt_names_only_tools_keys_indicators_and_functions_that_exist(
     client: Client, prompt: str, given: dict[str, str]
 ) -> None:
-    known = {*OFFERED, *KEYS, *FUNCTIONS, *indicator_names(), *await arguments(client)}
+    known = {*tool_files(), *KEYS, *FUNCTIONS, *indicator_names(), *await arguments(client)}
     assert [word for word in ticked(await text(client, prompt, **given)) if word not in known] == []
 
 
@@ -62,7 +61,7 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
     page = await text(client, "design_strategy", idea=IDEA)
     words = set(ticked(page))
     assert IDEA in page
-    assert {name for name, kind in OFFERED.items() if kind == "read"} <= words
+    assert {name for name, file in tool_files().items() if file.annotations.read_only_hint} <= words
     assert words >= KEYS
     assert set(FUNCTIONS) <= words
     assert "set_strategy_status" not in words
@@ -138,10 +137,10 @@ async def test_the_guide_is_the_formats_page_and_names_only_keys_and_tools_that_
     tables = [row.split("|")[1] for row in page.splitlines() if row.startswith("| `")]
     assert {word for row in tables for word in ticked(row)} == set(Config.model_fields)
     tools = {word for word in ticked(page) if re.fullmatch(r"(get|calculate|find|write|read|set|list)_\w+", word)}
-    assert tools <= set(OFFERED)
+    assert tools <= tool_files().keys()
     for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL):
         for name in re.findall(r"\b(?:get|calculate)_\w+", block):
-            assert name in OFFERED
+            assert name in tool_files()
 
 
 async def test_a_strategy_is_a_resource(client: Client) -> None:

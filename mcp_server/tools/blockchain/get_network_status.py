@@ -39,7 +39,7 @@ class NetworkStatus(Answer):
     simulated: bool | None = None
 
 
-@tool(title="Network status")
+@tool(title="Network status", example={"chain": "bitcoin"})
 async def get_network_status(
     call: Call, chain: ChainName = None, exchange: ExchangeId = None, as_of: AsOf = None
 ) -> NetworkStatus:

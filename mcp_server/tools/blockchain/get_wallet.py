@@ -43,7 +43,7 @@ class WalletState(Table):
     rows: Annotated[list[Row], LIST]
 
 
-@tool(title="Wallet")
+@tool(title="Wallet", example={"address": "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"})
 async def get_wallet(
     call: Call,
     address: Annotated[str, Field(min_length=1, max_length=120)],

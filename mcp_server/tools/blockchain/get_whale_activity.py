@@ -59,7 +59,7 @@ class WhaleActivity(Table):
     rows: Annotated[list[Row], LIST]
 
 
-@tool(title="Whale activity")
+@tool(title="Whale activity", example={"asset": "BTC"})
 async def get_whale_activity(
     call: Call,
     asset: Annotated[str, Field(min_length=1, max_length=60, description="BTC, ETH, USDT … or a token's address")],

@@ -45,7 +45,7 @@ class IndicatorTable(Table):
     rows: Annotated[list[list[Cell]], LIST]
 
 
-@tool(title="Indicators")
+@tool(title="Indicators", example={"symbol": "BTC/USDT", "indicators": ["rsi(14)", "ema(200)", "bbands(20,2)"]})
 async def calculate_indicators(
     call: Call,
     symbol: Annotated[Name | Names, Field(description="Like BTC/USD, or several")],

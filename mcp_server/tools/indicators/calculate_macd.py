@@ -30,7 +30,7 @@ class Macd(HistoryAnswer):
     candles_used: int
 
 
-@tool(title="MACD")
+@tool(title="MACD", example={"symbol": "BTC/USDT"})
 async def calculate_macd(
     call: Call,
     symbol: Symbol,

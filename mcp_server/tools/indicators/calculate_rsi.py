@@ -24,7 +24,7 @@ class Rsi(HistoryAnswer):
     candles_used: int
 
 
-@tool(title="RSI")
+@tool(title="RSI", example={"symbol": "BTC/USDT"})
 async def calculate_rsi(
     call: Call,
     symbol: Symbol,

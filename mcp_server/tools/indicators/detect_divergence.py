@@ -46,7 +46,7 @@ class Divergences(HistoryAnswer, Table):
     rows: Annotated[list[Row], LIST] | None = None
 
 
-@tool(title="Divergence")
+@tool(title="Divergence", example={"symbol": "BTC/USDT"})
 async def detect_divergence(
     call: Call,
     symbol: Symbol,

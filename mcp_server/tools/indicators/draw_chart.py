@@ -39,7 +39,11 @@ class DrawnChart(HistoryAnswer, Picture):
     )
 
 
-@tool(title="Chart", at_a_time=2)  # each takes a processor and some 30 MB while it is drawn
+@tool(
+    title="Chart",
+    at_a_time=2,  # each takes a processor and some 30 MB while it is drawn
+    example={"symbol": "BTC/USDT"},
+)
 async def draw_chart(
     call: Call,
     symbol: Symbol,

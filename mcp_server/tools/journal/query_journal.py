@@ -31,7 +31,12 @@ class Queried(Table):
     note: str | None = None
 
 
-@tool(title="Journal query", open_world=False, at_a_time=2)  # each query is a process of its own
+@tool(
+    title="Journal query",
+    open_world=False,
+    at_a_time=2,  # each query is a process of its own
+    example={"sql": "SELECT * FROM executions CROSS JOIN journal_columns"},
+)
 async def query_journal(
     call: Call,
     sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"Tables: {TABLE_LIST}")],

@@ -38,7 +38,7 @@ class Perpetual(Table):
     rows: Annotated[list[tuple[str, float]], LIST]
 
 
-@tool(title="Funding and open interest")
+@tool(title="Funding and open interest", example={"symbol": "BTC/USDT"})
 async def get_derivatives(
     call: Call,
     symbol: Symbol,

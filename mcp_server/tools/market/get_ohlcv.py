@@ -63,7 +63,7 @@ class Ohlcv(HistoryAnswer, Table):
     forming: FormingCandle | None = None
 
 
-@tool(title="Candles")
+@tool(title="Candles", example={"symbol": "BTC/USDT"})
 async def get_ohlcv(
     call: Call,
     symbol: Symbol,

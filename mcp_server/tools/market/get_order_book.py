@@ -37,7 +37,7 @@ class Orders(Table):
     rows: Annotated[list[Row], LIST]
 
 
-@tool(title="Order book")
+@tool(title="Order book", example={"symbol": "BTC/USDT"})
 async def get_order_book(
     call: Call,
     symbol: Symbol,

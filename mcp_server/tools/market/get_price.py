@@ -29,7 +29,7 @@ class Price(Answer):
     simulated: bool | None = None
 
 
-@tool(title="Price")
+@tool(title="Price", example={"symbol": "BTC/USDT"})
 async def get_price(call: Call, symbol: Symbol, exchange: ExchangeId = None, as_of: AsOf = None) -> Price:
     """Get a market's price now, with bid, ask and 24 h figures; for a past as_of, its last close.
 

@@ -43,7 +43,7 @@ class Evaluation(HistoryAnswer):
     candles_used: int
 
 
-@tool(title="Evaluate a strategy's rules")
+@tool(title="Evaluate a strategy's rules", example={"strategy_name": "rsi-reversion"})
 async def evaluate_strategy(
     call: Call,
     strategy_name: StrategyName,

@@ -20,7 +20,7 @@ class Strategies(Table):
 @tool(title="Strategies", open_world=False)
 async def list_strategies(call: Call) -> Strategies:
     """List the home's strategies and the examples: engine, market, schedule, status, and what is broken."""
-    rows: Annotated[list[Row], LIST] = []
+    rows: list[Row] = []
     for found in await anyio.to_thread.run_sync(call.kit.strategies.all):
         origin = "example" if found.example else "home"
         if found.strategy is None:

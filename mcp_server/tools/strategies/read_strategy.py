@@ -30,7 +30,7 @@ class StrategyFiles(Answer):
     note: str | None = None
 
 
-@tool(title="Read a strategy", open_world=False)
+@tool(title="Read a strategy", open_world=False, example={"strategy_name": "btc-two-analysts"})
 async def read_strategy(
     call: Call,
     strategy_name: StrategyName,

@@ -19,7 +19,12 @@ class Changed(Answer):
     version: str
 
 
-@tool(title="Set a strategy's status", read_only=False, open_world=False)
+@tool(
+    title="Set a strategy's status",
+    read_only=False,
+    open_world=False,
+    example={"strategy_name": "mine", "status": "paused"},
+)
 async def set_strategy_status(
     call: Call,
     strategy_name: StrategyName,

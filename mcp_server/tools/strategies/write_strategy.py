@@ -43,7 +43,15 @@ class StrategyCheck(Answer):
     note: str | None = None
 
 
-@tool(title="Write a strategy", read_only=False, destructive=True)
+@tool(
+    title="Write a strategy",
+    read_only=False,
+    destructive=True,
+    example={
+        "strategy_name": "mine",
+        "config": {"trading_pair": "BTC/USDT", "interval": "1h", "rules": {"buy": "close > 1"}},
+    },
+)
 async def write_strategy(
     call: Call,
     strategy_name: NewStrategyName,

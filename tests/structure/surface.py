@@ -1,0 +1,86 @@
+"""`make surface`: writes everything that repeats what the tools say of themselves, so that nobody types it twice.
+
+That is the snapshot of the tool list, the tools of the bundle's manifest, the rows of the README's table, and, for a
+tool whose folder has a page in docs/, a section there with its example.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+
+from mcp_server.app import build_server, tool_files
+from mcp_server.settings import ServerSettings
+from tests.structure.answers import TOOL_PAGES, tools_shown, with_answers
+
+ROOT = Path(__file__).parents[2]
+SNAPSHOT = Path(__file__).with_name("surface.json")
+MANIFEST = ROOT / "hosts" / "bundle" / "manifest.json"
+README = ROOT / "README.md"
+
+BEGIN, END = "<!-- tools: written by `make surface` -->\n\n", "\n<!-- /tools -->\n"
+
+
+async def listed() -> list[dict[str, Any]]:
+    """Return the list of tools as a host gets it."""
+    with tempfile.TemporaryDirectory() as home:
+        async with Client(build_server(ServerSettings(home=Path(home)))) as client:
+            tools = (await client.list_tools()).tools
+    return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+
+
+def snapshot(tools: list[dict[str, Any]]) -> str:
+    """Return the file with the list of tools, one argument or one field a line, as changes are read in it."""
+    return _laid_out({tool.pop("name"): tool for tool in map(dict, tools)}, 4) + "\n"
+
+
+def manifest() -> str:
+    """Return the bundle's manifest with the tools that there are."""
+    content = json.loads(MANIFEST.read_text("utf-8"))
+    content["tools"] = [{"name": name, "description": file.summary} for name, file in tool_files().items()]
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def readme() -> str:
+    """Return the README with a row for each tool, by the folder that it is in."""
+    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    files = sorted(tool_files().items(), key=lambda item: item[1].function.__module__)
+    rows = "".join(f"| `{name}` | {file.summary.rstrip('.')} |\n" for name, file in files)
+    return f"{before}{BEGIN}| tool | what it does |\n| --- | --- |\n{rows}{END}{after}"
+
+
+def pages() -> dict[Path, str]:
+    """Return the pages of tools, with a section for each tool that has none yet."""
+    texts = {page: page.read_text("utf-8") for page in TOOL_PAGES}
+    for name, file in tool_files().items():
+        folder = file.function.__module__.split(".")[-2]
+        for page in [page for page in TOOL_PAGES if page.stem == folder and name not in tools_shown(texts[page])]:
+            example = f"`{name}` `{json.dumps(file.example)}`\n\n```json\n\n```\n"
+            texts[page] = f"{texts[page].rstrip()}\n\n### {name}\n\n{file.description}\n\n{example}"
+    return texts
+
+
+def _laid_out(value: Any, depth: int, indent: str = "") -> str:
+    """Write JSON whose objects down to a depth have a line for each key."""
+    if depth == 0 or not value or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    lines = [f"{indent} {json.dumps(key)}: {_laid_out(part, depth - 1, indent + ' ')}" for key, part in value.items()]
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+
+
+def main() -> None:
+    """Write each file anew."""
+    SNAPSHOT.write_text(snapshot(anyio.run(listed)), "utf-8")
+    MANIFEST.write_text(manifest(), "utf-8")
+    README.write_text(readme(), "utf-8")
+    for page, text in pages().items():
+        if text != page.read_text("utf-8"):
+            page.write_text(anyio.run(with_answers, page, text), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
