@@ -56,6 +56,10 @@ RETRYABLE = "claude-trader/retryable"
 """What the `_meta` of a tool's error has as true where the error was a `Retryable`; its text alone would not say."""
 
 
+REMEDY = "claude-trader/remedy"
+"""What the `_meta` of a tool's error has as the remedy, which is also the end of its text."""
+
+
 class UpstreamRejected(TraderError):
     """An outside system refused the request or answered what cannot be used."""
 

@@ -78,7 +78,7 @@ def run(
     """
     from runner.cli import show
     from runner.execute import Runner
-    from runner.tool_server.client import tool_server
+    from runner.tool_server.server import tool_server
 
     parts = Context()
     if as_of is not None and as_of > datetime.now(UTC):

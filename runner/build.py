@@ -12,7 +12,8 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.claude.builder import Ask, BuildTask, check_ready, run_builder
 from runner.claude.building import Building
 from runner.settings import RunnerSettings
-from runner.tool_server.client import connected, tool_server
+from runner.tool_server.client import connected
+from runner.tool_server.server import tool_server
 
 ELSEWHERE = "the tool server, which is not the one here"
 PREPARE_S = 60

@@ -22,7 +22,8 @@ from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
 from runner.rules import by_rules
 from runner.settings import RunnerSettings
-from runner.tool_server.client import Connecting, Serving, Tools, connected
+from runner.tool_server.client import Connecting, Tools, connected
+from runner.tool_server.server import Serving
 
 Begin = Callable[[], None]
 Decide = Callable[[Begin], Awaitable[Outcome | None]]

@@ -14,7 +14,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
 from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable
-from runner.tool_server.client import Serving, Tools, connected
+from runner.tool_server.client import Tools, connected
+from runner.tool_server.server import Serving
 
 DRAW_S = 30.0
 """How long the chart may take; without it the report is written all the same."""

@@ -23,8 +23,8 @@ from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.scheduler.watch import watch
-from runner.tool_server.client import Serving, tool_server
 from runner.tool_server.connection import Connection
+from runner.tool_server.server import Serving, tool_server
 from runner.tool_server.supervisor import WatchedServer
 
 logger = logging.getLogger(__name__)

@@ -26,7 +26,8 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli import show
 from runner.execute import Runner
 from runner.settings import RunnerSettings
-from runner.tool_server.client import connected, tool_server
+from runner.tool_server.client import connected
+from runner.tool_server.server import tool_server
 
 EXAMPLE = "rsi-reversion"
 FIRST = datetime(2026, 4, 28, 4, tzinfo=UTC)

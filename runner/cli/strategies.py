@@ -74,7 +74,8 @@ def check(
     from runner.check_folder import CheckedFolder, check_folder
     from runner.cli import show
     from runner.cli.show_strategies import checked
-    from runner.tool_server.client import connected, tool_server
+    from runner.tool_server.client import connected
+    from runner.tool_server.server import tool_server
 
     parts = Context()
     known = parts.strategies.names()

@@ -14,7 +14,8 @@ from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolder
 from runner.doctor import facts, findings, probes
 from runner.doctor.findings import Diagnosis
 from runner.settings import RunnerSettings
-from runner.tool_server.client import Tools, connected, tool_server
+from runner.tool_server.client import Tools, connected
+from runner.tool_server.server import tool_server
 
 CHECK_S = 15.0
 """So long one check may take."""

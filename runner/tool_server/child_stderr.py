@@ -1,4 +1,4 @@
-"""What a program that this one has started writes to standard error: told line by line, and the last of it kept."""
+"""The standard error of a program that this one has started: passed on line by line, and its last lines kept."""
 
 import os
 import threading
@@ -14,41 +14,41 @@ LAST_S = 2.0
 
 @dataclass(slots=True)
 class ChildStderr:
-    """Give `writing` to one program, then call `given`."""
+    """Give `writing_end` to one program as its standard error, then call `hand_over`."""
 
-    writing: int
-    _listening: threading.Thread
+    writing_end: int
+    _reader: threading.Thread
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
 
-    def given(self) -> None:
+    def hand_over(self) -> None:
         """Leave the writing end to the program alone, so that its end is noticed."""
-        if self.writing >= 0:
-            os.close(self.writing)
-            self.writing = -1
+        if self.writing_end >= 0:
+            os.close(self.writing_end)
+            self.writing_end = -1
 
-    def last(self) -> str:
-        """Give the last lines of a program that has ended."""
-        self.given()
-        self._listening.join(LAST_S)
+    def last_lines(self) -> str:
+        """Return the last lines of a program that has ended."""
+        self.hand_over()
+        self._reader.join(LAST_S)
         return "\n".join(self._lines).strip()
 
 
 @contextmanager
-def overhearing(tell: Callable[[str], None]) -> Iterator[ChildStderr]:
-    """Listen to what is written, in a thread that ends with whoever writes; `tell` is given each line."""
-    reading, writing = os.pipe()
+def read_stderr(tell: Callable[[str], None]) -> Iterator[ChildStderr]:
+    """Read what a program writes, in a thread that ends with it; `tell` is called there with each line."""
+    reading_end, writing_end = os.pipe()
     lines: deque[str] = deque(maxlen=KEPT_LINES)
 
-    def listen() -> None:
-        with os.fdopen(reading, encoding="utf-8", errors="replace") as stream:
+    def read() -> None:
+        with os.fdopen(reading_end, encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 lines.append(line.rstrip())
                 tell(line.rstrip())
 
-    thread = threading.Thread(target=listen, daemon=True)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    overheard = ChildStderr(writing, thread, lines)
+    child_stderr = ChildStderr(writing_end, thread, lines)
     try:
-        yield overheard
+        yield child_stderr
     finally:
-        overheard.given()
+        child_stderr.hand_over()

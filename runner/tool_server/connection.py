@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import anyio
 
 from mcp_server.errors import Retryable, TraderError
-from runner.tool_server.client import Serving, Tools, connected
+from runner.tool_server.client import Tools, connected
+from runner.tool_server.server import Serving
 
 PAUSE_S = 0.5
 READY_S = 30.0

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError
 from runner.settings import RunnerSettings
-from runner.tool_server.client import Address, local_server
+from runner.tool_server.server import Address, local_server
 
 logger = logging.getLogger(__name__)
 

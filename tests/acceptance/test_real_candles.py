@@ -29,7 +29,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
 from runner.settings import RunnerSettings
-from runner.tool_server.client import tool_server
+from runner.tool_server.server import tool_server
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
 from tests.rigs.hourly_candles import candle_file, candle_lines, hourly_candles
 from tests.rigs.loopback import served

@@ -23,7 +23,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
 from runner.settings import RunnerSettings
-from runner.tool_server.client import Address
+from runner.tool_server.server import Address
 from tests.acceptance.test_http import Serving, calling, serving
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.runner.conftest import Command

@@ -24,7 +24,8 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
 from runner.report import chart, report, write_report
 from runner.settings import RunnerSettings
-from runner.tool_server.client import Address, connected, tool_server
+from runner.tool_server.client import connected
+from runner.tool_server.server import Address, tool_server
 from tests.domain.test_report_text import HOSTILE, rendered
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import AS_OF, KEY, script, strategy

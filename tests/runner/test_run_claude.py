@@ -21,7 +21,7 @@ from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
 from runner.cli.context import Context
 from runner.execute import Runner
-from runner.tool_server.client import Address, tool_server
+from runner.tool_server.server import Address, tool_server
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, START_BOTH, script, strategy

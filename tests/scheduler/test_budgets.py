@@ -25,7 +25,7 @@ from mcp_server.storage.journal.runs import Journal
 from runner.cli.context import Context
 from runner.clock import SystemClock
 from runner.execute import Runner
-from runner.tool_server.client import Address, tool_server
+from runner.tool_server.server import Address, tool_server
 from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
 from tests.runner.claude_runs import strategy as agents

@@ -22,8 +22,8 @@ from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner.execute import Runner
 from runner.settings import RunnerSettings
-from runner.tool_server.client import Address
 from runner.tool_server.connection import Connection
+from runner.tool_server.server import Address
 from runner.tool_server.supervisor import WatchedServer
 from tests.rigs.tool_server import ToolServer
 

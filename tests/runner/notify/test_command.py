@@ -6,7 +6,7 @@ import pytest
 
 from mcp_server.errors import Misconfigured
 from runner.settings import RunnerSettings
-from runner.tool_server.client import tool_server
+from runner.tool_server.server import tool_server
 from tests.rigs.receiver import receiver
 from tests.runner.conftest import Command
 
