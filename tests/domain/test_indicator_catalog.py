@@ -18,7 +18,7 @@ from mcp_server.domain.indicators.meanings import KEYWORDS, MEANINGS
 from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.errors import BadInput, NotFound
-from tests.domain.test_indicator_values import ROUNDED, made_candles
+from tests.domain.test_indicator_values import made_candles
 from tests.rigs.hourly_candles import ROWS, hourly_candles
 
 GROUPS = {
@@ -103,7 +103,7 @@ def test_future_candles_change_no_past_value_but_of_what_is_marked(name: str, re
     spec = spec_of(name)
     whole = compute([spec], real_candles.slice(0, 500))
     same = all(
-        np.allclose(values, whole[column][:end], rtol=ROUNDED.get(name, 0), atol=0, equal_nan=True)
+        np.array_equal(values, whole[column][:end], equal_nan=True)
         for end in (1, spec.warm_up, spec.warm_up + 1, 250, 333, 499)
         for column, values in compute([spec], real_candles.slice(0, end)).items()
     )
