@@ -1,4 +1,4 @@
-"""What `claude-trader up` runs: the tool server and the scheduler, put together and ended together."""
+"""What `claude-trader up` runs: the tool server and the scheduler, started and stopped together."""
 
 import logging
 from contextlib import nullcontext
@@ -15,14 +15,15 @@ from runner.execute import Runner
 from runner.metrics import Metrics, served
 from runner.notify.notices import Notices
 from runner.report import report
-from runner.scheduler.after_run import AfterRun
+from runner.scheduler.after_run import AfterRun, Report
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage
+from runner.scheduler.recorder import Recorder
 from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
-from runner.scheduler.watch import watch
+from runner.scheduler.troubles import Troubles, watch
 from runner.tool_server.connection import Connection
 from runner.tool_server.server import Serving, tool_server
 from runner.tool_server.supervisor import WatchedServer
@@ -30,15 +31,15 @@ from runner.tool_server.supervisor import WatchedServer
 logger = logging.getLogger(__name__)
 
 TELL_S = 3.0
-"""How long what is left to be told may take after everything else has ended."""
+"""How long the delivery of the last notices may take after everything else has ended."""
 
 
 @dataclass(slots=True)
 class Up:
-    """Everything that is up together.
+    """Everything that runs together.
 
     Args:
-        parts: the home's.
+        context: the home and the settings.
         host: where the tool server listens, unless TRADER_SERVER_URL names another one.
         port: its port; 0 takes a free one.
         clock: the only one that slots go by.
@@ -46,7 +47,7 @@ class Up:
         metrics_port: where `/metrics` answers, on the same host; None: nowhere.
     """
 
-    parts: Context
+    context: Context
     host: str = "127.0.0.1"
     port: int = 0
     clock: Clock = field(default_factory=SystemClock)
@@ -65,38 +66,49 @@ class Up:
         Raises:
             Misconfigured: the home cannot be written.
         """
-        settings = self.parts.settings
+        context, settings = self.context, self.context.settings
         server = None
         serving: Serving = lambda: tool_server(settings)  # noqa: E731 (one of two ways)
         if settings.server_url is None:
             server = WatchedServer(settings, self.host, self.port, settings.token)
             serving = server.serving
-        connection, outage = Connection(serving, told=server is None), Outage()
+        connection = Connection(serving, logs=server is None)
         if server is not None:
             server.on_change = connection.lose
-        rooms = Concurrency(settings.exchange, settings.max_claude_runs)
-        metrics = Metrics()
-        notices = Notices(self.parts.home, settings.notify, clock=self.clock.now)
+        metrics, troubles = Metrics(), Troubles()
+        concurrency = Concurrency(settings.exchange, settings.max_claude_runs)
+        notices = Notices(context.home, settings.notify, clock=self.clock.now)
+        runner = Runner(settings, context.journal, context.database, serving, connection.tools, clock=self.clock)
 
         def server_problem() -> str | None:
             return (server or connection).problem
 
         self._scheduler = scheduler = Scheduler(
             clock=self.clock,
-            journal=self.parts.journal,
-            book=self.parts.book,
-            roster=StrategyWatch(self.parts.home, self.parts.strategies),
-            slate=Schedules(self.parts.book, self.parts.strategies),
-            run=self._slot_run(serving, connection, rooms, outage),
-            rooms=rooms,
-            aftermath=self._aftermath(notices, serving, metrics),
-            heartbeat=Heartbeat(self.parts.home.heartbeat),
-            troubles=lambda: [*filter(None, [server_problem()]), *notices.problems()],
+            slot_store=context.slot_store,
+            schedules=Schedules(
+                context.slot_store, context.strategies, StrategyWatch(context.home, context.strategies)
+            ),
+            run=SlotRun(runner, self.clock, concurrency, Outage(troubles)),
+            recorder=Recorder(context.journal, self.clock),
+            concurrency=concurrency,
+            after_run=AfterRun(
+                context.database,
+                context.strategies,
+                settings.exchange,
+                troubles,
+                tell=notices.tell,
+                report=self._reporting(serving),
+                count=metrics.count,
+            ),
+            heartbeat=Heartbeat(context.home.heartbeat),
+            troubles=troubles,
+            more_problems=lambda: [*filter(None, [server_problem()]), *notices.problems()],
             ready=connection.ready if server is None else server.ready,
             grace_s=self.grace_s,
         )
         metrics.gauge("running", "Runs under way.", lambda: scheduler.running)
-        metrics.gauge("scheduled", "Strategies on the schedule.", lambda: len(scheduler.slate.slated))
+        metrics.gauge("scheduled", "Strategies on the schedule.", lambda: len(scheduler.schedules.by_name))
         metrics.gauge("problems", "What is wrong now, as `status` lists it.", lambda: len(scheduler.problems()))
         port = self.metrics_port
         metrics_server = nullcontext() if port is None else served(metrics, self.host, port)
@@ -104,27 +116,20 @@ class Up:
             if server is not None:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
-            tasks.start_soon(watch, self.clock, server_problem, outage, notices.tell, self._scheduler.blocked)
+            tasks.start_soon(watch, troubles, self.clock, server_problem, notices.tell)
             async with anyio.create_task_group() as telling:
                 done = anyio.Event()
                 telling.start_soon(notices.deliver, done)
-                await self._scheduler.serve(stop)
+                await scheduler.serve(stop)
                 done.set()
                 telling.cancel_scope.deadline = anyio.current_time() + TELL_S
             tasks.cancel_scope.cancel()
 
-    def _slot_run(self, serving: Serving, connection: Connection, rooms: Concurrency, outage: Outage) -> SlotRun:
-        parts = self.parts
-        runner = Runner(parts.settings, parts.journal, parts.database, serving, connection.tools, clock=self.clock)
-        return SlotRun(runner, self.clock, rooms.agent, outage)
-
-    def _aftermath(self, notices: Notices, serving: Serving, metrics: Metrics) -> AfterRun:
-        drawing = anyio.CapacityLimiter(1)
+    def _reporting(self, serving: Serving) -> Report:
+        home, default, drawing = self.context.home, self.context.settings.exchange, anyio.CapacityLimiter(1)
 
         async def write(strategy: Strategy, ended: Ended) -> None:
-            exchange = strategy.config.exchange or self.parts.settings.exchange
             async with drawing:
-                await report(self.parts.home, strategy, ended, exchange, serving)
+                await report(home, strategy, ended, strategy.config.exchange or default, serving)
 
-        default = self.parts.settings.exchange
-        return AfterRun(self.parts.database, self.parts.strategies, notices.tell, write, default, metrics.count)
+        return write

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import cast
 
 import anyio.to_thread
@@ -16,7 +15,6 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import failures, last_signals
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.notify.events import (
-    Event,
     broken_edit,
     budget_reached,
     run_failed,
@@ -24,54 +22,37 @@ from runner.notify.events import (
     signal_changed,
     strategy_paused,
 )
+from runner.scheduler.schedules import BrokenEdit
+from runner.scheduler.troubles import Tell, Troubles
 
 logger = logging.getLogger(__name__)
 
-WHILE = timedelta(seconds=60)
-"""An exchange that is back sooner is in the log only, where strategies are due so often that the next slot is near."""
-
 OFTEN = ("1m", "5m", "15m", "30m")
+"""For these intervals an exchange that is soon back is in the log only: the next slot is near."""
 
 EVERYONE = "all strategies"
 
 
-Tell = Callable[[Event], object]
-"""Takes an event that people elsewhere should know of; it is told once, however often it is given."""
-
 Report = Callable[[Strategy, Ended], Awaitable[object]]
 """Writes the analysis of a run that gave a signal."""
 
-
 Count = Callable[[str, float | None], object]
-"""Takes how a slot ended, and how many seconds late its run began; None: it did not."""
-
-
-def _count_nothing(_outcome: str, _late_s: float | None) -> None:
-    """Count nothing."""
-
-
-async def _no_report(_strategy: Strategy, _ended: Ended) -> None:
-    """Write none."""
-
-
-def _tell_nobody(_: Event) -> None:
-    """Tell nobody."""
+"""Takes how a slot ended, and how many seconds late its run began; None: it did not begin."""
 
 
 @dataclass(slots=True)
 class AfterRun:
-    """Follows runs. `tell` is given events, `report` the runs that gave a signal."""
+    """Follows runs. `tell` takes events, `report` the runs that gave a signal, `count` how each ended."""
 
     database: Database
     folders: StrategyFolders
-    tell: Tell = _tell_nobody
-    report: Report = _no_report
-    default_exchange: str = "the default exchange"
-    count: Count = _count_nothing
+    default_exchange: str
+    troubles: Troubles
+    tell: Tell
+    report: Report
+    count: Count
     _signals: dict[str, str] | None = None
     _reached: set[str] = field(default_factory=set)
-    _down: dict[str, datetime] = field(default_factory=dict)
-    _told: set[str] = field(default_factory=set)
 
     async def follow(self, strategy: Strategy, ended: Ended) -> None:
         """Do what follows the end of one run."""
@@ -88,11 +69,11 @@ class AfterRun:
         elif outcome.budget is not None:
             self._budget(strategy, ended, outcome.budget)
 
-    def broken(self, name: str, problem: str, *, runs_on: bool) -> None:
+    def broken(self, edit: BrokenEdit) -> None:
         """Tell of an edit that broke a strategy."""
-        state = "Its last good version goes on running." if runs_on else "It is not scheduled."
-        logger.error("strategy %s is broken. %s %s", name, state, problem)
-        self.tell(broken_edit(name, f"{state} {problem}"))
+        state = "Its last good version keeps running." if edit.runs_on else "It is not scheduled."
+        logger.error("strategy %s is broken. %s %s", edit.name, state, edit.problem)
+        self.tell(broken_edit(edit.name, f"{state} {edit.problem}"))
 
     async def _signal(self, strategy: Strategy, ended: Ended, signal: SignalName) -> None:
         before = await self._last_signal(strategy.name, ended.execution_id)
@@ -104,12 +85,12 @@ class AfterRun:
             await self.report(strategy, ended)
 
     async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
-        """Give what a strategy said before: from the journal when first asked, from then on as it was said here."""
+        """Return a strategy's last signal: from the journal when first asked, then as noted here."""
         if self._signals is None:
             try:
                 self._signals = await anyio.to_thread.run_sync(last_signals, self.database, execution_id)
             except TraderError as error:
-                logger.warning("what was said before is not known: %s", error)
+                logger.warning("the last signals are not known: %s", error)
                 return None
         return cast(SignalName | None, self._signals.get(name))
 
@@ -133,16 +114,16 @@ class AfterRun:
         """Tell of an exchange on which runs fail for a while, once: no strategy is paused for that."""
         config, outcome = strategy.config, ended.outcome
         name = config.exchange or self.default_exchange
+        about = f"exchange {name}"
         if outcome.decided:
-            self._down.pop(name, None)
-            self._told.discard(name)
+            self.troubles.note(about, None, ended.ended_at)
         elif outcome.blame == "outside":
-            since = self._down.setdefault(name, ended.ended_at)
-            seldom = config.interval not in OFTEN
-            if name not in self._told and (seldom or ended.ended_at - since >= WHILE):
-                self._told.add(name)
-                logger.error("runs on %s have failed since %s: %s", name, f"{since:%H:%M:%S}", outcome.error)
-                self.tell(server_trouble(f"Runs on {name} fail: {outcome.error}", since))
+            self.troubles.note(about, outcome.error, ended.ended_at)
+            trouble = self.troubles.of(about)
+            if trouble and not trouble.told and (config.interval not in OFTEN or trouble.lasts(ended.ended_at)):
+                trouble.told = True
+                logger.error("runs on %s have failed since %s: %s", name, f"{trouble.since:%H:%M:%S}", trouble.why)
+                self.tell(server_trouble(f"Runs on {name} fail: {trouble.why}", trouble.since))
 
     def _budget(self, strategy: Strategy, ended: Ended, reached: BudgetReached) -> None:
         """Tell of a budget that is used up, once a day."""
@@ -155,9 +136,9 @@ class AfterRun:
 
 def _log(strategy: Strategy, ended: Ended) -> None:
     outcome = ended.outcome
-    said = outcome.signal.signal if outcome.signal else f"{outcome.status}: {outcome.error}"
+    result = outcome.signal.signal if outcome.signal else f"{outcome.status}: {outcome.error}"
     slot = f"{ended.as_of:%Y-%m-%dT%H:%M:%SZ}"
     level = logging.ERROR if outcome.blame == "strategy" else logging.INFO
-    logger.log(level, "%s %s (%s): %s", strategy.name, slot, ended.engine, said)
+    logger.log(level, "%s %s (%s): %s", strategy.name, slot, ended.engine, result)
     if ended.waiting is not None:
         logger.warning("the outcome of %s %s is not in the journal yet: %s", strategy.name, slot, ended.waiting)

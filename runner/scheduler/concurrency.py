@@ -4,27 +4,37 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import anyio
 
-from mcp_server.storage.journal.rows import Run
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
+from mcp_server.domain.schedule.slots import due_at
+from mcp_server.storage.journal.rows import Claimed, Run
+from runner.execute import NOT_BEGUN
 from runner.scheduler.memory import claude_runs
 
 RULES_AT_ONCE = 32
 """Runs without an agent on one exchange: a slow exchange holds up its own strategies, and no others."""
 
+NEVER_BEGAN = Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT)
 
-def _rules_room() -> anyio.CapacityLimiter:
+
+def _rules_limiter() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(RULES_AT_ONCE)
 
 
 @dataclass(slots=True)
 class Concurrency:
-    """Lets runs begin. `most_agents` bounds the agents at once; None: what memory allows."""
+    """Lets runs begin. `most_agents` bounds the agents at once; None: what memory allows.
+
+    Once it is `closed`, no run begins any more.
+    """
 
     default_exchange: str
     most_agents: int | None = None
-    _rules: dict[tuple[str, str], anyio.CapacityLimiter] = field(default_factory=lambda: defaultdict(_rules_room))
+    closed: bool = False
+    _rules: dict[tuple[str, str], anyio.CapacityLimiter] = field(default_factory=lambda: defaultdict(_rules_limiter))
     _agents: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     def adjust(self) -> None:
@@ -43,3 +53,13 @@ class Concurrency:
         """Wait until one more agent may run."""
         async with self._agents:
             yield
+
+    def refusal(self, claimed: Claimed, now: datetime) -> Outcome | None:
+        """Return the outcome of a run that may not begin any more, because its turn came too late or all ends."""
+        if self.closed:
+            return NEVER_BEGAN
+        if claimed.start_deadline is None or now <= claimed.start_deadline:
+            return None
+        late_s = (now - due_at(claimed.run.strategy.config, claimed.run.as_of)).total_seconds()
+        why = f"Its turn came {late_s:.0f} s late: too many runs were due at once."
+        return Outcome(Status.SKIPPED_STALE, error=why, **NOTHING_SPENT)

@@ -1,9 +1,10 @@
-"""Claude's outages: after a failure that was not a strategy's own, Claude is left alone for a while, ever longer."""
+"""Claude's outages: after a failure that is not a strategy's own, Claude is left alone for a while, ever longer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mcp_server.domain.outcome import Outcome
+from runner.scheduler.troubles import CLAUDE, Troubles
 
 FIRST, MOST = timedelta(seconds=30), timedelta(minutes=15)
 
@@ -12,9 +13,9 @@ FIRST, MOST = timedelta(seconds=30), timedelta(minutes=15)
 class Outage:
     """What is known of Claude's health, from how runs ended."""
 
+    troubles: Troubles = field(default_factory=Troubles)
     failures: int = 0
     until: datetime | None = None
-    since: datetime | None = None
     why: str = ""
 
     def note(self, outcome: Outcome, now: datetime) -> None:
@@ -23,18 +24,19 @@ class Outage:
             if self.until is not None and now < self.until:
                 return  # it was under way already: of one outage, runs that go on together all fail
             self.failures += 1
-            self.since = self.since or now
             self.until = now + min(FIRST * 2 ** min(self.failures - 1, 10), MOST)
             self.why = outcome.error or ""
+            self.troubles.note(CLAUDE, self.why, now)
         elif outcome.blame == "strategy" or outcome.decided:
-            self.failures, self.until, self.since, self.why = 0, None, None, ""
+            self.failures, self.until, self.why = 0, None, ""
+            self.troubles.note(CLAUDE, None, now)
 
     def refusal(self, now: datetime) -> str | None:
-        """Say why Claude is not to be asked now; None: it may be."""
+        """Return why Claude is not to be asked now; None: it may be asked."""
         if self.until is None or now >= self.until:
             return None
         times = "once" if self.failures == 1 else f"{self.failures} times in a row"
         return (
             f"Claude was not asked: it failed {times}, and is left alone until {self.until:%H:%M:%S} UTC. "
-            f"The last time: {self.why}"
+            f"The last failure: {self.why}"
         )

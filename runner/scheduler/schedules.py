@@ -1,34 +1,40 @@
-"""The slate: what is scheduled, and up to when each strategy's slots are accounted for.
+"""What is scheduled, and up to when each strategy's slots are accounted for.
 
-The database is written in threads; this object is changed by the scheduler's task alone.
+Threads look at the folders and write the database; only the scheduler's task changes what is scheduled.
 """
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 import anyio.to_thread
-from pydantic import ValidationError
 
-from mcp_server.domain.outcome import SlotRow
-from mcp_server.domain.schedule.plan import missed, plan
+from mcp_server.domain.schedule.plan import plan
 from mcp_server.domain.schedule.slots import due_at, next_slot
-from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slot_rows import StoredSchedule
 from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.scheduler.strategy_watch import FolderState
+from runner.scheduler.changes import change_of
+from runner.scheduler.strategy_watch import FolderState, StrategyWatch
+from runner.scheduler.version_keeper import VersionKeeper
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 100
-"""So many strategies are taken over in one transaction: neither a stop nor another program waits for thousands."""
+"""How many strategies one transaction adopts: neither a stop nor another program waits for thousands of them."""
 
-EDITED = "It had not run when the schedule was changed."
+
+class BrokenEdit(NamedTuple):
+    """An edit that broke a strategy's folder. `runs_on`: its last good version is scheduled."""
+
+    name: str
+    problem: str
+    runs_on: bool
 
 
 class Schedule:
@@ -46,206 +52,186 @@ class Schedule:
 
 
 class Schedules:
-    """Adopts changes of strategies, and claims what has come due."""
+    """Adopts changes of the strategy folders, and claims what has come due."""
 
-    def __init__(self, book: SlotStore, folders: StrategyFolders) -> None:
-        self._book = book
-        self._folders = folders
-        self._standings: dict[str, StoredSchedule] | None = None
-        self.slated: dict[str, Schedule] = {}
-        self._to_keep: dict[str, Strategy] = {}
-        self.unkept: str | None = None
-        self.failed: dict[str, str] = {}
-        """Strategies whose slots cannot be told, and why: one of these is no reason to leave out the others."""
-        self.started = False
-        self.looked_at: datetime | None = None
-        """When the folders were last looked at, and all of what they said was taken over."""
+    def __init__(self, slot_store: SlotStore, folders: StrategyFolders, strategy_watch: StrategyWatch) -> None:
+        self._slot_store = slot_store
+        self._strategy_watch = strategy_watch
+        self.versions = VersionKeeper(folders)
+        self._stored: dict[str, StoredSchedule] | None = None
+        self._failed: dict[str, str] = {}
+        """Strategies whose slots cannot be computed, and why: one of them is no reason to leave out the others."""
+        self._started = False
+        self._looked_at: datetime | None = None
+        """When the folders were last looked at, and all changes adopted."""
+        self.by_name: dict[str, Schedule] = {}
 
-    async def remembered(self) -> dict[str, Strategy]:
-        """Give the strategies as they last ran before this program started, where that is kept.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
-        if self._standings is None:
-            self._standings = await anyio.to_thread.run_sync(self._book.stored_schedules)
-        return await anyio.to_thread.run_sync(self._kept, [*self._standings])
-
-    def _kept(self, names: Sequence[str]) -> dict[str, Strategy]:
-        kept = {}
-        for name in names:
-            standing = (self._standings or {})[name]
-            if standing.config is not None and standing.version:
-                try:
-                    kept[name] = self._folders.read_version(name, standing.version)
-                except Exception:  # it is gone or broken too: then there is nothing to go on with
-                    logger.debug("no kept version of %s", name)
-        return kept
-
-    async def adopt(self, changed: Iterable[tuple[str, FolderState | None]], now: datetime) -> None:
-        """Take over strategies that came, changed or went; slots of the schedules that they had are accounted for.
+    async def refresh(self, now: datetime) -> Sequence[BrokenEdit]:
+        """Look at the folders and adopt what came, changed or went; return the edits that broke a strategy.
 
         Raises:
-            Retryable, Misconfigured: as `Database.write`; nothing was taken over, or not all: it may be given again.
+            Retryable, Misconfigured: as `Database.write`; what was not adopted is looked at again next time.
         """
-        if self._standings is None:
-            self._standings = await anyio.to_thread.run_sync(self._book.stored_schedules)
-        if not self.started and any(each.accounted_until - now > ASTRAY for each in self._standings.values()):
-            await anyio.to_thread.run_sync(self._book.take_back, now)
-            self._standings = await anyio.to_thread.run_sync(self._book.stored_schedules)
+        watch, first = self._strategy_watch, not self._started
+        remembered: Mapping[str, Strategy] = {}
+        if not watch.folder_states:
+            remembered = await anyio.to_thread.run_sync(self.versions.remembered, await self._read_stored())
+        changed = await anyio.to_thread.run_sync(watch.look, remembered)
+        try:
+            if changed or first:
+                gone = self._gone() if first else []
+                await self._adopt([(name, watch.folder_states.get(name)) for name in [*changed, *gone]], now)
+                if first:
+                    logger.info("%s", self._beginning())
+                    changed = [name for name in changed if watch.folder_states[name].problem]
+        except TraderError:  # any other error leaves the change unnoticed until the folder changes once more
+            for name in changed:
+                watch.forget(name)
+            raise
+        self._looked_at = now
+        broken = []
+        for name in changed:
+            folder = watch.folder_states.get(name)
+            if folder is not None and folder.problem is not None:
+                broken.append(BrokenEdit(name, folder.problem, name in self.by_name))
+            logger.info("strategy %s: %s", name, "gone" if folder is None else "broken" if folder.problem else "read")
+        return broken
+
+    async def _adopt(self, changed: Iterable[tuple[str, FolderState | None]], now: datetime) -> None:
+        """Adopt strategies that came, changed or went; account for slots of the schedules that they had.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; nothing was adopted, or not all: it may be tried again.
+        """
+        stored = await self._read_stored()
+        if not self._started and any(schedule.accounted_until - now > ASTRAY for schedule in stored.values()):
+            await anyio.to_thread.run_sync(self._slot_store.take_back, now)
+            self._stored = stored = await anyio.to_thread.run_sync(self._slot_store.stored_schedules)
         changes = await anyio.to_thread.run_sync(self._changes, [*changed], now)
         for first in range(0, len(changes), AT_ONCE):
             part = changes[first : first + AT_ONCE]
-            news = [change for change in part if change.schedule != self._standings.get(change.name) or change.passed]
+            news = [change for change in part if change.schedule != stored.get(change.name) or change.passed]
             if news:
-                await anyio.to_thread.run_sync(self._book.change, news, now)
+                await anyio.to_thread.run_sync(self._slot_store.change, news, now)
             for change in part:
                 if change.schedule is None:
-                    self._standings.pop(change.name, None)
+                    stored.pop(change.name, None)
                 else:
-                    self._standings[change.name] = change.schedule
+                    stored[change.name] = change.schedule
                 self._place(change)
-        self.started = True
+        self._started = True
 
-    def gone(self, listed: Iterable[str]) -> list[str]:
-        """Give the strategies that were scheduled, and have no folder any more."""
-        known = self._standings or {}
-        return [name for name in known.keys() - set(listed) if known[name].config is not None]
-
-    async def keep(self) -> None:
-        """Keep the versions that may run from now on; where that fails they run all the same, and `unkept` says why."""
-        self.unkept = None
-        while self._to_keep and self.unkept is None:
-            await anyio.to_thread.run_sync(self._keep_some)
-
-    def _keep_some(self) -> None:
-        for name in [*self._to_keep][:AT_ONCE]:
-            try:
-                self._folders.versions.copy(self._to_keep[name])
-            except TraderError as error:  # the folder may only be read, say
-                self.unkept = f"Strategies run as they were last read, but an edit ends what is running: {error}"
-                return
-            del self._to_keep[name]
+    async def _read_stored(self) -> dict[str, StoredSchedule]:
+        if self._stored is None:
+            self._stored = await anyio.to_thread.run_sync(self._slot_store.stored_schedules)
+        return self._stored
 
     def _changes(self, changed: Sequence[tuple[str, FolderState | None]], now: datetime) -> list[Change]:
-        """Say what to note, in a thread: to count the slots of a cron that was missed for years takes a while."""
-        return [change for name, listed in changed if (change := self._change(name, listed, now)) is not None]
+        """Compute what to note, in a thread: to count the slots of a cron that was missed for years takes a while."""
+        stored, changes = self._stored or {}, []
+        for name, folder in changed:
+            scheduled = self.by_name.get(name)
+            until = scheduled.accounted_until if scheduled else None
+            change = change_of(name, folder, stored.get(name), until, self._looked_at, now)
+            if change is not None:
+                changes.append(change)
+        return changes
 
-    def _change(self, name: str, listed: FolderState | None, now: datetime) -> Change | None:
-        """Say what to note of a strategy, or None where nothing is to be noted."""
-        known = (self._standings or {}).get(name)
-        slated = self.slated.get(name)
-        if listed is None or listed.strategy is None:
-            return Change(name, None, None, ()) if known and known.config is not None else None
-        strategy = listed.strategy
-        # A file may be put back with its old dates: at the last look it was not there.
-        changed_at = min(max(listed.changed_at, self.looked_at or listed.changed_at), now)
-        until = slated.accounted_until if slated else known.accounted_until if known else now
-        if until - now > ASTRAY:
-            until = now
-        config = known.config if known else None
-        before = None if config is None else _read(name, config)
-        passed: Sequence[SlotRow] = []
-        since = known.since if known else now
-        active = strategy.config.status == "active"
-        if before is not None and (not active or not _same_schedule(before, strategy.config)):
-            passed = missed(before, until, max(until, changed_at), EDITED)
-            until = max(until, changed_at)
-        elif config is None:
-            until = since = max(until, changed_at) if known else now
-        if not active and config is None:
-            return None
-        standing = StoredSchedule(strategy.config_json() if active else None, since, until, strategy.version)
-        return Change(name, strategy, standing, passed)
+    def _gone(self) -> list[str]:
+        """Return the strategies that were scheduled, and have no folder any more."""
+        stored = self._stored or {}
+        return [name for name in stored.keys() - self._strategy_watch.folder_states if stored[name].config is not None]
 
     def _place(self, change: Change) -> None:
-        self.failed.pop(change.name, None)
+        self._failed.pop(change.name, None)
         if change.strategy is None or change.schedule is None or change.schedule.config is None:
-            self.slated.pop(change.name, None)
-            self._to_keep.pop(change.name, None)
+            self.by_name.pop(change.name, None)
+            self.versions.waiting.pop(change.name, None)
             return
-        self._to_keep[change.name] = change.strategy
+        self.versions.waiting[change.name] = change.strategy
         try:
-            self.slated[change.name] = Schedule(change.strategy, change.schedule.accounted_until)
+            self.by_name[change.name] = Schedule(change.strategy, change.schedule.accounted_until)
         except Exception as error:
             self._fail(change.name, error)
 
+    def _beginning(self) -> str:
+        """Say what is scheduled, to whoever has just started it."""
+        schedules = sorted(self.by_name.values(), key=lambda schedule: schedule.due)
+        if not schedules:
+            return "no active strategy yet: `claude-trader strategies add NAME` copies an example; it is picked up here"
+        first = schedules[0]
+        strategies = "1 strategy is" if len(schedules) == 1 else f"{len(schedules)} strategies are"
+        return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with strategies, in sentences for people."""
+        folders = self._strategy_watch.folder_states.items()
+        broken = [f"{name} is broken: {folder.problem}" for name, folder in folders if folder.problem]
+        return [*filter(None, [self.versions.problem]), *broken, *self._failed.values()]
+
     def _account(self, name: str, until: datetime) -> None:
         try:
-            self.slated[name].account(until)
+            self.by_name[name].account(until)
         except Exception as error:
             self._fail(name, error)
 
     def _fail(self, name: str, error: Exception) -> None:
         """Leave a strategy out until it is changed."""
-        self.slated.pop(name, None)
-        what = f"{type(error).__name__}: {error}"
-        self.failed[name] = f"{name} is not scheduled: its slots cannot be told ({what}). Change its config.json."
-        logger.error("%s", self.failed[name], exc_info=error)
+        self.by_name.pop(name, None)
+        cause = f"{type(error).__name__}: {error}"
+        self._failed[name] = f"{name} is not scheduled: its slots cannot be computed ({cause}). Change its config.json."
+        logger.error("%s", self._failed[name], exc_info=error)
 
     def next_due(self) -> datetime | None:
-        """Give the moment at which the next slot comes due; None: nothing is scheduled."""
-        return min((slated.due for slated in self.slated.values()), default=None)
+        """Return the moment at which the next slot comes due; None: nothing is scheduled."""
+        return min((schedule.due for schedule in self.by_name.values()), default=None)
 
-    async def claim(self, now: datetime, absent: str) -> list[Claimed]:
-        """Claim what has come due, and give what is to be run, in the order in which it came due.
+    async def claim(self, now: datetime, missed_because: str) -> list[Claimed]:
+        """Claim what has come due, and return what is to be run, in the order in which it came due.
 
         Args:
             now: the present.
-            absent: why slots were not run when they came due.
+            missed_because: why slots were not run when they came due.
 
         Raises:
             Retryable, Misconfigured: as `Database.write`; no slot was claimed, and each is still due.
         """
         await self._set_right(now)
-        if not any(slated.due <= now for slated in self.slated.values()):
+        if not any(schedule.due <= now for schedule in self.by_name.values()):
             return []
-        claims, failed = await anyio.to_thread.run_sync(self._claims, now, absent)
+        claims, failed = await anyio.to_thread.run_sync(self._claims, now, missed_because)
         for name, error in failed.items():
             self._fail(name, error)
         if not claims:
             return []
-        done = await anyio.to_thread.run_sync(partial(self._book.claim, claims, now))
+        done = await anyio.to_thread.run_sync(partial(self._slot_store.claim, claims, now))
         for claim in claims:
             name = claim.strategy.name
             self._account(name, done.behind.get(name, claim.last))
-        return sorted(done.started, key=lambda each: (each.run.as_of, each.execution_id))
+        return sorted(done.started, key=lambda claimed: (claimed.run.as_of, claimed.execution_id))
 
-    def _claims(self, now: datetime, absent: str) -> tuple[list[Claim], dict[str, Exception]]:
-        """Plan what is due, in a thread; give the claims, and what kept a strategy's slots from being told."""
-        due = sorted((slated.due, name) for name, slated in self.slated.items() if slated.due <= now)
+    def _claims(self, now: datetime, missed_because: str) -> tuple[list[Claim], dict[str, Exception]]:
+        """Plan what is due, in a thread; return the claims, and what kept a strategy's slots from being computed."""
+        due = sorted((schedule.due, name) for name, schedule in self.by_name.items() if schedule.due <= now)
         claims, failed = list[Claim](), dict[str, Exception]()
         for _, name in due:
-            slated = self.slated[name]
+            schedule = self.by_name[name]
+            strategy, after = schedule.strategy, schedule.accounted_until
             try:
-                found = plan(slated.strategy.config, slated.accounted_until, now, absent)
+                planned = plan(strategy.config, after, now, missed_because)
             except Exception as error:
                 failed[name] = error
                 continue
-            if found is not None:
-                claims.append(Claim(slated.strategy, slated.accounted_until, found.run, found.passed))
+            if planned is not None:
+                claims.append(Claim(strategy, after, planned.run, planned.passed, planned.start_deadline))
         return claims, failed
 
     async def _set_right(self, now: datetime) -> None:
         """Go on from the present after a clock that was far ahead: what it called missed is still to come."""
-        astray = {name: each for name, each in self.slated.items() if each.accounted_until - now > ASTRAY}
+        astray = {name for name, schedule in self.by_name.items() if schedule.accounted_until - now > ASTRAY}
         if not astray:
             return
-        until = await anyio.to_thread.run_sync(self._book.take_back, now)
+        until = await anyio.to_thread.run_sync(self._slot_store.take_back, now)
         for name in astray:
             self._account(name, until.get(name, now))
         logger.warning("the clock was far ahead; the schedule goes on from %s", now)
-
-
-def _read(name: str, config: Mapping[str, object]) -> Config | None:
-    """Read what was noted of a schedule; None where an older version noted what this one refuses."""
-    try:
-        return Config.model_validate(config)
-    except ValidationError:
-        logger.warning("the schedule that was noted of %s cannot be read: its slots go on by the present one", name)
-        return None
-
-
-def _same_schedule(one: Config, other: Config) -> bool:
-    keys = ("interval", "cron", "timezone", "offset_s")
-    return all(getattr(one, key) == getattr(other, key) for key in keys)

@@ -1,7 +1,6 @@
 """The run of one slot: the candle that just closed is waited for, the gate looked at, then the engine decides."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.clock import Clock
 from runner.execute import PREPARE_S, Runner, failed_early
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage
 from runner.tool_server.client import Tools
 
@@ -22,38 +22,30 @@ T = TypeVar("T")
 PAUSES_S = (2, 3, 5, 10, 10)
 """How long is waited for a candle that should be there, in seconds, each time after asking for it."""
 
-Room = Callable[[], AbstractAsyncContextManager[Any]]
-"""Waits until one more agent may run."""
-
 
 @dataclass(frozen=True, slots=True)
 class SlotRun:
-    """Runs slots. `room` is entered by those that start an agent; `outage` knows whether Claude is worth asking."""
+    """Runs slots. `concurrency` says when an agent may start; `outage` knows whether Claude is worth asking."""
 
     runner: Runner
     clock: Clock
-    room: Room
+    concurrency: Concurrency
     outage: Outage
 
-    async def __call__(self, claimed: Claimed, may_not_begin: Callable[[Claimed], Outcome | None]) -> Outcome:
-        """Run a claimed slot to its end; every failure is an outcome.
-
-        Args:
-            claimed: the slot.
-            may_not_begin: asked again once there is room for an agent: gives the outcome of one that waited too long.
-        """
-        run = claimed.run
-        if run.engine == "rules":
+    async def __call__(self, claimed: Claimed) -> Outcome:
+        """Run a claimed slot to its end; every failure is an outcome."""
+        if claimed.run.engine == "rules":
             return await self._when_closed(lambda: self.runner.decide(claimed), _lacks_candle)
-        return await self._by_claude(claimed, lambda: may_not_begin(claimed))
+        return await self._by_claude(claimed)
 
-    async def _by_claude(self, claimed: Claimed, may_not_begin: Callable[[], Outcome | None]) -> Outcome:
+    async def _by_claude(self, claimed: Claimed) -> Outcome:
         if (kept_out := await self._gate(claimed.run)) is not None:
             return kept_out
         if (why := self.outage.refusal(self.clock.now())) is not None:
             return Outcome(Status.ERROR, error=why, blame="outside", **NOTHING_SPENT)
-        async with self.room():
-            outcome = may_not_begin() or await self.runner.decide(claimed)
+        async with self.concurrency.agent():
+            refused = self.concurrency.refusal(claimed, self.clock.now())
+            outcome = refused or await self.runner.decide(claimed)
         if outcome.trace is not None:  # else it did not come so far: the tool server or the journal failed, not Claude
             self.outage.note(outcome, self.clock.now())
         return outcome

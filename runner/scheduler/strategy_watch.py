@@ -1,4 +1,4 @@
-"""The roster: the strategies of the home as they were last whole, looked at again every few seconds.
+"""The watch: the strategies of the home as they were last whole, looked at again every few seconds.
 
 A broken edit changes nothing of what runs: the last good version goes on, and the break is told.
 """
@@ -40,7 +40,7 @@ class StrategyWatch:
         self._folder = home.strategies
         self._folders = folders
         self._stamps: dict[str, Stamp] = {}
-        self.listed: dict[str, FolderState] = {}
+        self.folder_states: dict[str, FolderState] = {}
 
     def look(self, remembered: Mapping[str, Strategy]) -> list[str]:
         """Read what has changed; give the names of the strategies that changed, came or went, in order of name.
@@ -52,11 +52,14 @@ class StrategyWatch:
         changed = sorted(
             name for name in stamps.keys() | self._stamps.keys() if stamps.get(name) != self._stamps.get(name)
         )
-        listed = {name: each for name, each in self.listed.items() if name in stamps}
+        listed = {name: each for name, each in self.folder_states.items() if name in stamps}
         for name in changed:
             if name in stamps:
                 listed[name] = self._read(name, stamps[name], remembered)
-        self.listed, self._stamps = listed, stamps  # in one step: this is a thread, and others look at it meanwhile
+        self.folder_states, self._stamps = (
+            listed,
+            stamps,
+        )  # in one step: this is a thread, and others look at it meanwhile
         return changed
 
     def forget(self, name: str) -> None:
@@ -74,7 +77,7 @@ class StrategyWatch:
         except Exception as error:
             if not isinstance(error, BadInput):  # a slip of ours, and no reason to hold up the others
                 logger.exception("reading %s", name)
-            before = self.listed.get(name)
+            before = self.folder_states.get(name)
             last_good = before.strategy if before else remembered.get(name)
             return FolderState(last_good, changed_at, str(error))
 

@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 class Connection:
     """Lends the tools of the server that `serving` gives; `hold` keeps the connection until it is cancelled.
 
-    `problem` says why there is none, once that is known; where nobody else watches the server, `told` has it logged.
+    `problem` says why there is none, once that is known; `logs`: log it, as nobody else watches the server.
     """
 
-    def __init__(self, serving: Serving, *, told: bool = False) -> None:
+    def __init__(self, serving: Serving, *, logs: bool = False) -> None:
         self._serving = serving
-        self._told = told
+        self._logs = logs
         self.problem: str | None = None
         self._tools: Tools | None = None
         self._ready = anyio.Event()
@@ -41,7 +41,7 @@ class Connection:
                     self._ready.set()
                     await self._lost.wait()
             except TraderError as error:
-                if self._told and self.problem is None:
+                if self._logs and self.problem is None:
                     logger.warning("%s", error)
                 self.problem = str(error)
             except Exception as error:  # whatever ends a connection, there will be another

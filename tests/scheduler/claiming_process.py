@@ -14,7 +14,7 @@ def claim_minutes(machine: Machine, count: int) -> list[datetime]:
     until, mine = start, list[datetime]()
     while until < start + timedelta(minutes=count):
         slot = until + timedelta(minutes=1)
-        done = machine.book.claim([Claim(what, until, slot, ())], slot)
+        done = machine.slot_store.claim([Claim(what, until, slot, ())], slot)
         until = done.behind.get("s", slot)
         for claimed in done.started:
             mine.append(claimed.run.as_of)
@@ -24,10 +24,10 @@ def claim_minutes(machine: Machine, count: int) -> list[datetime]:
 
 if __name__ == "__main__":
     machine = Machine(Path(sys.argv[1]))
-    machine.book.open()
+    machine.slot_store.open()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
     for slot in claim_minutes(machine, int(sys.argv[2])):
         sys.stdout.write(f"{slot.isoformat()}\n")
-    machine.book.close(forget=True)
+    machine.slot_store.close(forget=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import cast
 
 import anyio
+import anyio.lowlevel
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.storage.heartbeat import Heartbeat
@@ -14,10 +15,12 @@ from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slots import SlotStore
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.concurrency import Concurrency
+from runner.scheduler.recorder import Recorder
 from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.schedules import Schedules
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
+from runner.scheduler.troubles import Troubles
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.slot_homes import Machine
 
@@ -31,7 +34,7 @@ class Engine:
     ran: list[datetime] = field(default_factory=list)
     outcome: Outcome = DECIDED
 
-    async def __call__(self, claimed: Claimed, _: object) -> Outcome:
+    async def __call__(self, claimed: Claimed) -> Outcome:
         self.ran.append(claimed.run.as_of)
         return self.outcome
 
@@ -80,16 +83,25 @@ async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIter
 
 
 def _scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
-    book = SlotStore(machine.database, machine.home)
+    slot_store, troubles = SlotStore(machine.database, machine.home), Troubles()
+    watch = StrategyWatch(machine.home, machine.folders)
     return Scheduler(
         clock=clock,
-        journal=machine.journal,
-        book=book,
-        roster=StrategyWatch(machine.home, machine.folders),
-        slate=Schedules(book, machine.folders),
+        slot_store=slot_store,
+        schedules=Schedules(slot_store, machine.folders, watch),
         run=cast(SlotRun, engine),
-        rooms=Concurrency("simulated", 1),
-        aftermath=AfterRun(machine.database, machine.folders),
+        recorder=Recorder(machine.journal, clock),
+        concurrency=Concurrency("simulated", 1),
+        after_run=AfterRun(
+            machine.database, machine.folders, "simulated", troubles, lambda _: None, no_report, lambda *_: None
+        ),
         heartbeat=Heartbeat(machine.home.heartbeat),
+        troubles=troubles,
+        more_problems=list,
+        ready=anyio.lowlevel.checkpoint,
         grace_s=0.0,
     )
+
+
+async def no_report(*_: object) -> None:
+    """Write no report."""

@@ -65,14 +65,14 @@ class Machine:
     home: Home = field(init=False)
     database: Database = field(init=False)
     journal: Journal = field(init=False)
-    book: SlotStore = field(init=False)
+    slot_store: SlotStore = field(init=False)
     folders: StrategyFolders = field(init=False)
 
     def __post_init__(self) -> None:
         self.home = Home(self.root)
         self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=self.patience_s)
         self.journal = Journal(self.database, self.home)
-        self.book = SlotStore(self.database, self.home)
+        self.slot_store = SlotStore(self.database, self.home)
         self.folders = StrategyFolders(self.home, self.root / "no-examples")
 
     def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -81,7 +81,7 @@ class Machine:
     def adopt(self, what: Strategy, since: datetime) -> None:
         """Note a strategy as scheduled from a moment on."""
         standing = StoredSchedule(what.config_json(), since, since, what.version)
-        self.book.change([Change(what.name, what, standing, ())], since)
+        self.slot_store.change([Change(what.name, what, standing, ())], since)
 
     def ask_to_forget(self, name: str, until: datetime) -> None:
         """Let the journal know of a strategy's slots only up to a moment; their rows stay."""

@@ -18,7 +18,7 @@ from runner.execute import STOPPED
 from runner.notify.events import Event
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.outage import Outage
-from runner.scheduler.watch import watch
+from runner.scheduler.troubles import CLAIMS, Troubles, watch
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
@@ -54,16 +54,24 @@ class Followed:
             assert ended.outcome.signal is not None
             self.reported.append(ended.outcome.signal.signal)
 
-        self.aftermath = AfterRun(self.machine.database, self.machine.folders, self.told.append, report)
+        self.after_run = AfterRun(
+            self.machine.database,
+            self.machine.folders,
+            "simulated",
+            Troubles(),
+            self.told.append,
+            report,
+            lambda *_: None,
+        )
 
     async def run(self, outcome: Outcome) -> None:
         self.hour += 1
         now = at(f"{self.hour:02}:00")
         before = now - timedelta(minutes=1)
-        (claimed,) = self.machine.book.claim([Claim(self.what, before, now, ())], now).started
+        (claimed,) = self.machine.slot_store.claim([Claim(self.what, before, now, ())], now).started
         ended = self.machine.journal.finish(claimed, outcome, now, began_at=now)
         assert ended.waiting is None
-        await self.aftermath.follow(self.what, ended)
+        await self.after_run.follow(self.what, ended)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.told]
@@ -73,7 +81,7 @@ class Followed:
 def follow(home: Path) -> Callable[..., Followed]:
     def make(**config: Any) -> Followed:
         machine = Machine(home)
-        machine.book.open()
+        machine.slot_store.open()
         return Followed(machine, hourly(**config))
 
     return make
@@ -146,14 +154,15 @@ async def test_a_failing_report_or_notice_ends_no_scheduler(home: Path) -> None:
             def fail(_: object) -> None:
                 raise OSError("the disk is full")
 
-            scheduler.aftermath.tell = fail
+            scheduler.after_run.tell = fail
         await up.on(36)
         await up.on(3600)
     assert machine.slots() == [("success", "12:00", "12:00", 1), ("success", "13:00", "13:00", 1)]
 
 
 async def test_trouble_that_lasts_is_told_once_with_its_beginning_and_what_mends_itself_is_not() -> None:
-    clock, outage, told, problem = HandClock(at("12:00")), Outage(), list[Event](), list[str | None]([None])
+    clock, troubles, told, problem = HandClock(at("12:00")), Troubles(), list[Event](), list[str | None]([None])
+    outage = Outage(troubles)
 
     async def on(seconds: float) -> None:
         clock.pass_by(seconds)
@@ -161,7 +170,7 @@ async def test_trouble_that_lasts_is_told_once_with_its_beginning_and_what_mends
             await clock.until_asleep(1)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(watch, clock, lambda: problem[0], outage, told.append)
+        group.start_soon(watch, troubles, clock, lambda: problem[0], told.append)
         await clock.until_asleep(1)
         problem[0] = "It ended."
         await on(10)
@@ -194,7 +203,7 @@ async def test_an_exchange_that_is_down_is_told_once_and_again_when_it_was_back(
     told: list[Event] = []
     async with driven(machine, at("00:59:50")) as up:
         (scheduler,) = up.schedulers
-        scheduler.aftermath.tell = told.append
+        scheduler.after_run.tell = told.append
         for down in (True, True, True, False, True, True, True):
             up.engine.outcome = DOWN if down else DECIDED
             await up.on(65)
@@ -203,15 +212,15 @@ async def test_an_exchange_that_is_down_is_told_once_and_again_when_it_was_back(
             if at_once:
                 await up.set(up.clock.now() + timedelta(minutes=58, seconds=54))
     assert [event.kind for event in told] == ["server", "server"]
-    assert told[0].fields["problem"] == "Runs on the default exchange fail: 'kraken' is not available at the moment."
+    assert told[0].fields["problem"] == "Runs on simulated fail: 'kraken' is not available at the moment."
     assert json.loads((home / "strategies" / "s" / "config.json").read_text()).get("status", "active") == "active"
 
 
 async def test_a_journal_that_cannot_be_written_for_a_while_is_told_of() -> None:
-    clock, told = HandClock(at("12:00")), list[Event]()
-    since = at("11:58:30")
+    clock, troubles, told = HandClock(at("12:00")), Troubles(), list[Event]()
+    troubles.note(CLAIMS, "The disk is full.", at("11:58:30"))
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch, clock, lambda: None, Outage(), told.append, lambda: ("The disk is full.", since))
+        tasks.start_soon(watch, troubles, clock, lambda: None, told.append)
         await clock.until_asleep(1)
         tasks.cancel_scope.cancel()
     assert told[0].fields == {"problem": "No slot is claimed: The disk is full.", "since": "2026-01-05T11:58Z"}

@@ -7,6 +7,7 @@ from typing import cast
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.execute import Runner
+from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage
 from runner.scheduler.slot_run import SlotRun
 from tests.rigs.hand_clock import HandClock
@@ -31,17 +32,13 @@ class Deciding:
         yield
 
 
-@asynccontextmanager
-async def _room() -> AsyncIterator[None]:
-    yield
-
-
 async def _outage_after(outcome: Outcome) -> Outage:
     what, outage = strategy(), Outage()
     config = what.config.model_copy(update={"interval": None, "rules": None, "cron": "* * * * *"})
     run = Run(what.model_copy(update={"config": config}), "schedule", at("12:00"), "claude", at("12:00"))
-    slot_run = SlotRun(cast(Runner, Deciding(outcome)), HandClock(at("12:00")), _room, outage)
-    assert await slot_run(Claimed(1, run, "k", None), lambda _: None) is outcome
+    runner, concurrency = cast(Runner, Deciding(outcome)), Concurrency("kraken", 1)
+    slot_run = SlotRun(runner, HandClock(at("12:00")), concurrency, outage)
+    assert await slot_run(Claimed(1, run, "k", None)) is outcome
     return outage
 
 

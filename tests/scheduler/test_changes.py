@@ -114,7 +114,7 @@ def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on
     with RunningUp(home, speed=SPEED, environment=secrets) as up:
         good = until_it_runs(up, "breaks")
         config_file(up, "breaks").write_text(BROKEN)
-        up.says("strategy breaks is broken. Its last good version goes on running.")
+        up.says("strategy breaks is broken. Its last good version")
         until_it_runs(up, "breaks", version=good["version"])
         up.until(lambda: "breaks is broken" in " ".join(up.beat()["problems"]))
         told = [up.log, *(trader("status", *form, TRADER_HOME=str(home), **secrets).out for form in ((), ("--json",)))]
@@ -125,7 +125,7 @@ def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on
         assert not any(secret in text for secret in secrets.values())
     clock = up.clock
     with RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s) as up:
-        up.says("strategy breaks is broken. Its last good version goes on running.")
+        up.says("strategy breaks is broken. Its last good version")
         until_it_runs(up, "breaks", version=good["version"])
         write_strategy(home, "breaks", rules={"buy": "close > 0"})
         up.until(lambda: up.rows("breaks")[-1]["version"] != good["version"])

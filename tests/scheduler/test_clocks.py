@@ -104,7 +104,7 @@ async def test_a_start_after_a_clock_that_was_days_ahead_goes_on_from_the_presen
     async with driven(machine, at("20:30:00")) as up:
         await up.on(1)
         assert up.engine.ran == [at("20:00")]
-        assert up.schedulers[0].slate.next_due() == at("21:00:05")
+        assert up.schedulers[0].schedules.next_due() == at("21:00:05")
     assert machine.slots() == [
         ("abstained", "12:00", "12:00", 1),
         *EARLIER,

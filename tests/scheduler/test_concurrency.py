@@ -44,16 +44,16 @@ class Crowd:
 
 
 @pytest.fixture
-def rooms() -> Concurrency:
+def concurrency() -> Concurrency:
     return Concurrency("kraken", most_agents=2)
 
 
-async def test_agents_beyond_the_bound_wait_and_come_in_in_their_order(rooms: Concurrency) -> None:
-    rooms.adjust()
+async def test_agents_beyond_the_bound_wait_and_come_in_in_their_order(concurrency: Concurrency) -> None:
+    concurrency.adjust()
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
         for name in "abcd":
-            crowd.send(name, rooms.agent())
+            crowd.send(name, concurrency.agent())
         await anyio.wait_all_tasks_blocked()
         assert crowd.inside == ["a", "b"]
         await crowd.send_out("b")
@@ -61,47 +61,47 @@ async def test_agents_beyond_the_bound_wait_and_come_in_in_their_order(rooms: Co
         await crowd.send_out("a", "c", "d")
 
 
-async def test_fewer_rooms_than_there_are_agents_end_none_of_them(rooms: Concurrency) -> None:
-    rooms.adjust()
+async def test_fewer_rooms_than_there_are_agents_end_none_of_them(concurrency: Concurrency) -> None:
+    concurrency.adjust()
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
         for name in "abc":
-            crowd.send(name, rooms.agent())
+            crowd.send(name, concurrency.agent())
         await anyio.wait_all_tasks_blocked()
-        rooms.most_agents = 1
-        rooms.adjust()
+        concurrency.most_agents = 1
+        concurrency.adjust()
         assert crowd.inside == ["a", "b"]
         await crowd.send_out("a")
         assert crowd.inside == ["b"], "the next comes in when there is room again"
-        rooms.most_agents = 3
-        rooms.adjust()
+        concurrency.most_agents = 3
+        concurrency.adjust()
         await anyio.wait_all_tasks_blocked()
         assert crowd.inside == ["b", "c"]
         await crowd.send_out("b", "c")
 
 
 async def test_until_the_memory_was_looked_at_one_agent_runs_then_as_many_as_it_allows() -> None:
-    rooms = Concurrency("kraken")
+    concurrency = Concurrency("kraken")
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
-        crowd.send("a", rooms.agent())
-        crowd.send("b", rooms.agent())
+        crowd.send("a", concurrency.agent())
+        crowd.send("b", concurrency.agent())
         await anyio.wait_all_tasks_blocked()
         assert crowd.inside == ["a"]
-        rooms.adjust()
+        concurrency.adjust()
         await anyio.wait_all_tasks_blocked()
         assert len(crowd.inside) == min(2, claude_runs(1))
         await crowd.send_out("a", "b")
 
 
-async def test_a_slow_exchange_holds_up_its_own_rules_and_no_others(rooms: Concurrency) -> None:
+async def test_a_slow_exchange_holds_up_its_own_rules_and_no_others(concurrency: Concurrency) -> None:
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
         for number in range(RULES_AT_ONCE):
-            crowd.send(f"slow {number}", rooms.turn(run()))
-        crowd.send("waits", rooms.turn(run(exchange="kraken")))
-        crowd.send("elsewhere", rooms.turn(run(exchange="coinbase")))
-        crowd.send("agent", rooms.turn(run("claude")))
+            crowd.send(f"slow {number}", concurrency.turn(run()))
+        crowd.send("waits", concurrency.turn(run(exchange="kraken")))
+        crowd.send("elsewhere", concurrency.turn(run(exchange="coinbase")))
+        crowd.send("agent", concurrency.turn(run("claude")))
         await anyio.wait_all_tasks_blocked()
         assert crowd.inside[RULES_AT_ONCE:] == ["elsewhere", "agent"]
         await crowd.send_out("slow 7")
@@ -109,17 +109,17 @@ async def test_a_slow_exchange_holds_up_its_own_rules_and_no_others(rooms: Concu
         await crowd.send_out(*crowd.leave)
 
 
-async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next(rooms: Concurrency) -> None:
-    rooms.most_agents = 1
-    rooms.adjust()
+async def test_one_that_gives_up_waiting_leaves_its_place_to_the_next(concurrency: Concurrency) -> None:
+    concurrency.most_agents = 1
+    concurrency.adjust()
     async with anyio.create_task_group() as tasks:
         crowd = Crowd(tasks)
-        crowd.send("a", rooms.agent())
+        crowd.send("a", concurrency.agent())
         await anyio.wait_all_tasks_blocked()
         with anyio.move_on_after(0):
-            async with rooms.agent():
+            async with concurrency.agent():
                 pytest.fail("there was no room")
-        crowd.send("b", rooms.agent())
+        crowd.send("b", concurrency.agent())
         await anyio.wait_all_tasks_blocked()
         await crowd.send_out("a")
         assert crowd.inside == ["b"]

@@ -32,9 +32,9 @@ NOON = at("12:00:10")
 async def test_what_ran_when_a_backup_was_made_has_ended_when_it_is_restored(home: Path, tmp_path: Path) -> None:
     machine = Machine(home)
     write(home, hourly(), at("10:30"))
-    machine.book.open()
+    machine.slot_store.open()
     machine.adopt(hourly(), at("10:30"))
-    assert len(machine.book.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started) == 1
+    assert len(machine.slot_store.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started) == 1
     back_up(Context(), tmp_path / "archive.tar.gz")
     with tarfile.open(tmp_path / "archive.tar.gz") as archive:
         archive.extractall(tmp_path / "restored", filter="data")
@@ -62,12 +62,13 @@ async def test_a_strategy_whose_slots_cannot_be_told_holds_up_no_other_and_is_na
     write(home, hourly("odd"), at("10:30"))
     async with driven(machine, at("11:30")) as up:
         (scheduler,) = up.schedulers
-        what = scheduler.slate.slated["odd"].strategy
+        what = scheduler.schedules.by_name["odd"].strategy
         odd = what.config.model_copy(update={"misfire": None})  # nothing that is known does so: a slip of ours would
-        scheduler.slate.slated["odd"].strategy = what.model_copy(update={"config": odd})
+        scheduler.schedules.by_name["odd"].strategy = what.model_copy(update={"config": odd})
         await up.set(NOON)
         (problem,) = scheduler.problems()
-        assert problem.startswith("odd is not scheduled: its slots cannot be told (AttributeError")
+        assert problem.startswith("odd is not scheduled")
+        assert "AttributeError" in problem
         write(home, hourly("odd", description="mended"), NOON)
         await up.set(at("13:00:10"))
         assert scheduler.problems() == []
@@ -101,13 +102,13 @@ async def test_a_start_writes_nothing_of_strategies_that_have_not_changed(home: 
 async def test_the_roster_may_be_told_of_while_it_is_read(home: Path) -> None:
     machine = Machine(home)
     write(home, hourly(), at("10:30"))
-    roster = StrategyWatch(machine.home, machine.folders)
-    roster.look({})
-    telling = iter(roster.listed.items())  # a heartbeat does so, while a thread reads the folders
+    watch = StrategyWatch(machine.home, machine.folders)
+    watch.look({})
+    telling = iter(watch.folder_states.items())  # a heartbeat does so, while a thread reads the folders
     write(home, hourly("t"), at("10:40"))
-    roster.look({})
+    watch.look({})
     assert [name for name, _ in telling] == ["s"]
-    assert [*roster.listed] == ["s", "t"]
+    assert [*watch.folder_states] == ["s", "t"]
 
 
 async def test_a_folder_from_the_far_future_holds_up_no_other(home: Path) -> None:
@@ -232,13 +233,13 @@ async def test_a_claim_that_failed_and_yet_was_written_leaves_no_slot_running(ho
 async def test_what_waits_and_cannot_be_kept_as_it_is_holds_up_no_slot(home: Path) -> None:
     machine = Machine(home, patience_s=0.05)
     write(home, hourly(), at("10:30"))
-    machine.book.open()
+    machine.slot_store.open()
     machine.adopt(hourly(), at("10:30"))
-    (claimed,) = machine.book.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
+    (claimed,) = machine.slot_store.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
     odd = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "half a character: \ud83d"), **NOTHING_SPENT)
     with held_by_a_shell(machine.home.database):
         assert machine.journal.finish(claimed, odd, at("11:00:06")).waiting is not None
-    machine.book.close(forget=True)
+    machine.slot_store.close(forget=True)
     async with driven(machine, NOON) as up:
         assert up.schedulers[0].problems() == []
     assert machine.slots() == [("error", "11:00", "11:00", 1), ("abstained", "12:00", "12:00", 1)]

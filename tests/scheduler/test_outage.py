@@ -27,10 +27,9 @@ def test_each_failure_after_a_pause_makes_the_next_one_twice_as_long_up_to_a_qua
 def test_claude_is_left_alone_until_the_pause_is_over_and_the_reason_is_told() -> None:
     outage = Outage()
     outage.note(DOWN, NOON)
-    said = outage.refusal(NOON + timedelta(seconds=29))
-    assert said == (
-        "Claude was not asked: it failed once, and is left alone until 12:00:30 UTC. The last time: 529 overloaded"
-    )
+    refusal = outage.refusal(NOON + timedelta(seconds=29))
+    assert refusal is not None
+    assert all(fact in refusal for fact in ("once", "12:00:30 UTC", "529 overloaded"))
     assert outage.refusal(NOON + timedelta(seconds=30)) is None
     outage.note(DOWN, NOON + timedelta(seconds=30))
     assert "2 times in a row" in (outage.refusal(NOON + timedelta(seconds=31)) or "")

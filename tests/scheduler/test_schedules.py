@@ -52,7 +52,7 @@ async def test_a_strategy_that_is_paused_has_no_slots_until_it_is_resumed(home: 
         write(home, hourly(status="paused"))
         await up.on(2)
         await up.set(at("11:30:00"))
-        assert machine.book.stored_schedules()["s"].config is None
+        assert machine.slot_store.stored_schedules()["s"].config is None
         write(home, hourly())
         await up.on(2)
         await up.set(at("12:00:06"))
@@ -152,7 +152,7 @@ async def test_a_folder_that_went_while_nothing_ran_is_not_scheduled(home: Path)
     shutil.rmtree(home / "strategies" / "s")
     assert await up_until(machine, at("12:20:00"), 1) == []
     assert machine.slots() == [("abstained", "09:00", "09:00", 1)]
-    assert machine.book.stored_schedules()["s"].config is None
+    assert machine.slot_store.stored_schedules()["s"].config is None
 
 
 async def test_a_broken_edit_leaves_the_last_good_version_running_also_after_a_start(home: Path) -> None:
@@ -195,7 +195,7 @@ async def test_a_folder_that_goes_while_the_database_is_held_is_not_scheduled_af
         await up.set(at("10:00:05"))
         assert up.schedulers[0].problems() == []
     assert machine.slots() == [("abstained", "09:00", "09:00", 1)]
-    assert machine.book.stored_schedules()["s"].config is None
+    assert machine.slot_store.stored_schedules()["s"].config is None
 
 
 async def test_an_edit_while_the_database_is_held_is_taken_over_after_it(home: Path) -> None:

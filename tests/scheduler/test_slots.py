@@ -26,25 +26,25 @@ FAILED = Outcome(Status.ERROR, error="it broke", tokens_used=0, cost_usd=Decimal
 @pytest.fixture
 def one(home: Path) -> Machine:
     machine = Machine(home)
-    machine.book.open()
+    machine.slot_store.open()
     return machine
 
 
 @pytest.fixture
 def other(home: Path) -> Machine:
     machine = Machine(home)
-    machine.book.open()
+    machine.slot_store.open()
     return machine
 
 
 def run_slot(machine: Machine, slot: str, after: str, outcome: Outcome = HELD) -> None:
-    (claimed,) = machine.book.claim([claim(WHAT, after, slot)], at(slot)).started
+    (claimed,) = machine.slot_store.claim([claim(WHAT, after, slot)], at(slot)).started
     assert machine.journal.finish(claimed, outcome, at(slot)).waiting is None
 
 
 def test_a_claim_gives_each_slot_its_row_and_this_runner_the_one_to_run(one: Machine) -> None:
     many = missed("02:00", "09:00", slots=8)
-    done = one.book.claim([claim(WHAT, "01:00", "12:00", many, missed("10:00"), missed("11:00"))], at("12:00"))
+    done = one.slot_store.claim([claim(WHAT, "01:00", "12:00", many, missed("10:00"), missed("11:00"))], at("12:00"))
     ((claimed,), behind) = (done.started, done.behind)
     assert (claimed.run.as_of, claimed.run.trigger, claimed.run.engine, behind) == (
         at("12:00"),
@@ -69,8 +69,8 @@ def test_a_claim_gives_each_slot_its_row_and_this_runner_the_one_to_run(one: Mac
 
 
 def test_a_slot_comes_due_once_while_the_one_before_it_still_runs(one: Machine) -> None:
-    one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00"))
-    assert one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == []
+    one.slot_store.claim([claim(WHAT, "11:00", "12:00")], at("12:00"))
+    assert one.slot_store.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == []
     assert one.slots() == [("running", "12:00", "12:00", 1), ("skipped_overlap", "13:00", "13:00", 1)]
     assert one.reasons()[-1] == OVERLAP
 
@@ -79,31 +79,31 @@ def test_a_manual_run_of_a_strategy_keeps_none_of_its_slots_from_running(one: Ma
     from mcp_server.storage.journal.rows import Run
 
     one.journal.claim(Run(WHAT, "manual", at("11:59"), "rules", at("11:59")))
-    assert len(one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started) == 1
+    assert len(one.slot_store.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started) == 1
 
 
 def test_all_claims_are_written_or_none(one: Machine) -> None:
     broken = claim(hourly("t"), "11:00", None, missed("12:00", slots=2**40))
     with pytest.raises(duckdb.Error):
-        one.book.claim([claim(WHAT, "11:00", "12:00"), broken], at("12:00"))
+        one.slot_store.claim([claim(WHAT, "11:00", "12:00"), broken], at("12:00"))
     assert one.slots() == one.slots("t") == []
 
 
 def test_a_claim_that_knows_less_than_the_journal_is_behind_and_writes_nothing(one: Machine, other: Machine) -> None:
     run_slot(one, "12:00", "11:00")
     run_slot(one, "13:00", "12:00")
-    done = other.book.claim([claim(WHAT, "11:00", "14:00", missed("12:00"), missed("13:00"))], at("14:00"))
+    done = other.slot_store.claim([claim(WHAT, "11:00", "14:00", missed("12:00"), missed("13:00"))], at("14:00"))
     assert (done.started, done.behind) == ([], {"s": at("13:00")})
     assert [slot for _, slot, _, _ in one.slots()] == ["12:00", "13:00"]
-    (anew,) = other.book.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started
+    (anew,) = other.slot_store.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started
     assert anew.run.as_of == at("14:00")
 
 
 def test_a_claim_of_what_is_accounted_for_already_runs_nothing(one: Machine, other: Machine) -> None:
     run_slot(one, "12:00", "11:00")
     same = [claim(WHAT, "11:00", "12:00")]
-    assert other.book.claim(same, at("12:00")).behind == {"s": at("12:00")}
-    again = one.book.claim([claim(WHAT, "12:00", "12:00")], at("12:00"))
+    assert other.slot_store.claim(same, at("12:00")).behind == {"s": at("12:00")}
+    again = one.slot_store.claim([claim(WHAT, "12:00", "12:00")], at("12:00"))
     assert (again.started, again.behind) == ([], {})
     assert one.slots() == [("success", "12:00", "12:00", 1)]
 
@@ -130,7 +130,7 @@ def test_a_clock_that_was_set_back_doubles_nothing_and_loses_nothing(one: Machin
     run_slot(one, "12:00", "11:00")
     run_slot(one, "13:00", "12:00")
     # A runner that is started while the clock is behind knows from the journal where to go on.
-    done = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00:05"))
+    done = one.slot_store.claim([claim(WHAT, "11:00", "12:00")], at("12:00:05"))
     assert (done.started, done.behind) == ([], {"s": at("13:00")})
     run_slot(one, "14:00", "13:00")
     assert one.slots() == [("success", hour, hour, 1) for hour in ("12:00", "13:00", "14:00")]
@@ -140,22 +140,22 @@ def test_of_what_a_clock_days_ahead_has_written_only_what_is_still_to_come_and_d
     one: Machine,
 ) -> None:
     one.adopt(WHAT, at("11:30"))
-    one.book.claim([claim(WHAT, "11:30", None, missed("12:00"))], at("12:10"))
+    one.slot_store.claim([claim(WHAT, "11:30", None, missed("12:00"))], at("12:10"))
     to_come = [missed("16:00"), missed("20:00"), missed("21:00"), missed("22:00", "08T11:00", slots=62)]
-    one.book.claim([claim(WHAT, "12:00", "08T12:00", *to_come)], at("08T12:00:10"))
+    one.slot_store.claim([claim(WHAT, "12:00", "08T12:00", *to_come)], at("08T12:00:10"))
     kept = one.slots()
-    assert one.book.take_back(at("07T20:30")) == {}, "less than a day ahead"
-    assert one.book.take_back(at("04T20:30")) == {}, "before it was made"
+    assert one.slot_store.take_back(at("07T20:30")) == {}, "less than a day ahead"
+    assert one.slot_store.take_back(at("04T20:30")) == {}, "before it was made"
     assert one.slots() == kept
-    assert one.book.take_back(at("20:30")) == {"s": at("20:30")}
+    assert one.slot_store.take_back(at("20:30")) == {"s": at("20:30")}
     assert [row[:2] for row in one.slots()] == [
         ("missed", "12:00"),
         ("missed", "16:00"),
         ("missed", "20:00"),
         ("running", "08T12:00"),
     ]
-    assert one.book.stored_schedules()["s"].accounted_until == at("20:30")
-    assert one.book.take_back(at("20:30")) == {}
+    assert one.slot_store.stored_schedules()["s"].accounted_until == at("20:30")
+    assert one.slot_store.take_back(at("20:30")) == {}
 
 
 def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one: Machine) -> None:
@@ -164,9 +164,9 @@ def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one
     run_slot(one, "05:00", "04:00")
     one.ask_to_forget("s", at("03:00"))
     many = missed("04:00", "11:00", slots=8)
-    done = one.book.claim([claim(WHAT, "03:00", "12:00", many)], at("12:00"))
+    done = one.slot_store.claim([claim(WHAT, "03:00", "12:00", many)], at("12:00"))
     assert (done.started, done.behind) == ([], {"s": at("05:00")})
-    done = one.book.claim([claim(WHAT, "05:00", "12:00", missed("06:00", "11:00", slots=6))], at("12:00"))
+    done = one.slot_store.claim([claim(WHAT, "05:00", "12:00", missed("06:00", "11:00", slots=6))], at("12:00"))
     assert len(done.started) == 1
     assert sum(slots for _, _, _, slots in one.slots()) == 9
 
@@ -174,9 +174,9 @@ def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one
 def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_interrupted(
     one: Machine, other: Machine
 ) -> None:
-    (killed,) = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
-    (alive,) = other.book.claim([claim(hourly("t"), "11:00", "12:00")], at("12:00")).started
-    one.book.close(forget=False)  # what a kill leaves: the file, and no lock on it
+    (killed,) = one.slot_store.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
+    (alive,) = other.slot_store.claim([claim(hourly("t"), "11:00", "12:00")], at("12:00")).started
+    one.slot_store.close(forget=False)  # what a kill leaves: the file, and no lock on it
     third = Machine(one.root)
     third.journal.settle()
     assert (third.slots(), third.slots("t")) == (
@@ -195,8 +195,8 @@ import sys
 from pathlib import Path
 from tests.scheduler.slot_homes import Machine, at, claim, hourly
 machine = Machine(Path(sys.argv[1]))
-machine.book.open()
-machine.book.claim([claim(hourly(), "11:00", "12:00")], at("12:00"))
+machine.slot_store.open()
+machine.slot_store.claim([claim(hourly(), "11:00", "12:00")], at("12:00"))
 print("claimed", flush=True)
 sys.stdin.read()
 """
@@ -216,29 +216,29 @@ def test_a_runner_that_is_killed_outright_is_accounted_for_by_the_next_and_its_s
     runner.wait(10)
     runner.stdin.close()
     runner.stdout.close()
-    assert one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == [], "nobody has looked yet"
+    assert one.slot_store.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == [], "nobody has looked yet"
     one.journal.settle()
     assert [row[:2] for row in one.slots()] == [("error", "12:00"), ("skipped_overlap", "13:00")]
-    assert len(one.book.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started) == 1
-    assert one.book.claim([claim(WHAT, "11:00", "12:00")], at("14:00")).started == []
+    assert len(one.slot_store.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started) == 1
+    assert one.slot_store.claim([claim(WHAT, "11:00", "12:00")], at("14:00")).started == []
 
 
 def test_a_runner_that_ends_rightly_leaves_nothing_to_settle(one: Machine) -> None:
-    (claimed,) = one.book.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
+    (claimed,) = one.slot_store.claim([claim(WHAT, "11:00", "12:00")], at("12:00")).started
     one.journal.finish(claimed, HELD, at("12:01"))
-    one.book.close(forget=True)
+    one.slot_store.close(forget=True)
     assert [*one.home.running.iterdir()] == []
 
 
 def test_an_outcome_in_the_outbox_of_a_runner_that_was_killed_is_not_lost(home: Path) -> None:
     one = Machine(home, patience_s=0.1)
-    one.book.open()
-    first, second = one.book.claim(
+    one.slot_store.open()
+    first, second = one.slot_store.claim(
         [claim(WHAT, "11:00", "12:00"), claim(hourly("t"), "11:00", "12:00")], at("12:00")
     ).started
     with held_by_a_shell(one.home.database):
         assert "in use" in (one.journal.finish(first, HELD, at("12:01")).waiting or "")
-    one.book.close(forget=False)
+    one.slot_store.close(forget=False)
     Machine(home).journal.settle()
     assert [row[0] for row in one.slots() + one.slots("t")] == ["success", "error"]
     assert [*one.home.running.iterdir()] == [*one.home.outbox.iterdir()] == []
@@ -247,10 +247,10 @@ def test_an_outcome_in_the_outbox_of_a_runner_that_was_killed_is_not_lost(home: 
 
 def test_while_another_holds_the_database_nothing_is_claimed(home: Path) -> None:
     one = Machine(home, patience_s=0.1)
-    one.book.open()
+    one.slot_store.open()
     run_slot(one, "12:00", "11:00")
     with held_by_a_shell(one.home.database), pytest.raises(Retryable, match="in use"):
-        one.book.claim([claim(WHAT, "12:00", "13:00")], at("13:00"))
+        one.slot_store.claim([claim(WHAT, "12:00", "13:00")], at("13:00"))
     assert len(one.slots()) == 1
     run_slot(one, "13:00", "12:00")
 
@@ -262,7 +262,7 @@ def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_i
     run_slot(one, "10:00", "09:00", HELD)
     run_slot(one, "11:00", "10:00", FAILED)
     run_slot(one, "12:00", "11:00", Outcome(Status.ERROR, error="an outage", blame="outside"))
-    one.book.claim([claim(WHAT, "12:00", None, missed("13:00"))], at("13:30"))
+    one.slot_store.claim([claim(WHAT, "12:00", None, missed("13:00"))], at("13:30"))
     run_slot(one, "14:00", "13:00", Outcome(Status.TIMEOUT, error="too slow"))
     assert (failures(one.database, "s", 5), failures(one.database, "s", 1), failures(one.database, "t", 5)) == (2, 1, 0)
     one.adopt(WHAT, at("14:30"))
@@ -276,7 +276,7 @@ def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_i
 def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: Machine) -> None:
     assert last_slots(one.database) == {}
     run_slot(one, "12:00", "11:00")
-    one.book.claim([claim(hourly("t"), "01:00", None, missed("02:00", "12:00", slots=11))], at("12:30"))
+    one.slot_store.claim([claim(hourly("t"), "01:00", None, missed("02:00", "12:00", slots=11))], at("12:30"))
     assert last_slots(one.database) == {
         "s": LastSlot(at("12:00"), 1, "success", "HOLD", None),
         "t": LastSlot(at("12:00"), 11, "missed", None, "Nothing ran."),
@@ -311,8 +311,8 @@ def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
     old.close()
 
     machine = Machine(home)
-    machine.book.open()
-    assert machine.book.stored_schedules() == {}
+    machine.slot_store.open()
+    assert machine.slot_store.stored_schedules() == {}
     assert last_slots(machine.database) == {}
     day = at("00:00")
     today = spent(machine.database, day, day + timedelta(days=1))

@@ -138,7 +138,7 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
     async def serving() -> AsyncIterator[Address]:
         yield Address(url, None)
 
-    connection = Connection(serving, told=True)
+    connection = Connection(serving, logs=True)
     at = Home(home)
     database = Database(at.database)
     runner = Runner(RunnerSettings(home=home), Journal(database, at), database, serving, connection.tools)

@@ -30,13 +30,14 @@ class Claimed:
     """A run that has its row, named by `key`.
 
     `liveness` shows other processes that it is still under way, and is closed after its end; None where one shows it
-    for all slots of a runner.
+    for all slots of a runner. `start_deadline` (aware) is when the run must have begun; None: at any time.
     """
 
     execution_id: int
     run: Run
     key: str
     liveness: Liveness | None
+    start_deadline: datetime | None = None
 
     def ended(self, outcome: Outcome, began_at: datetime | None, ended_at: datetime, waiting: str | None) -> Ended:
         """Return how this run ended; `waiting` says why that is not in the database yet."""

@@ -32,12 +32,16 @@ ASTRAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What becomes of the slots of one strategy later than `after`: those of `passed` get rows, `run` is to run."""
+    """What becomes of the slots of one strategy later than `after`: those of `passed` get rows, `run` is to run.
+
+    `start_deadline` is when the run must have begun; it is handed on to who runs it.
+    """
 
     strategy: Strategy
     after: datetime
     run: datetime | None
     passed: Sequence[SlotRow]
+    start_deadline: datetime | None = None
 
     @property
     def first(self) -> datetime:
@@ -164,7 +168,7 @@ class SlotStore:
         first, last = min(claim.first for claim in claims), max(claim.last for claim in claims)
         taken, running = slot_rows.taken(connection, first, last), slot_rows.running(connection)
         strategies = slot_rows.known_strategies(connection)
-        rows, runs = list[NewRow](), dict[str, Run]()
+        rows, runs = list[NewRow](), dict[str, tuple[Run, datetime | None]]()
         behind, accounted = dict[str, datetime](), dict[int, datetime]()
         for claim in claims:
             strategy = claim.strategy
@@ -184,12 +188,13 @@ class SlotStore:
                 new = NewRow(strategy_id, strategy, row, self._key())
                 rows.append(new)
                 if row.status is Status.RUNNING:
-                    runs[new.key] = Run(strategy, "schedule", row.last, strategy.engine, now)
+                    runs[new.key] = Run(strategy, "schedule", row.last, strategy.engine, now), claim.start_deadline
             accounted[strategy_id] = claim.last
         ids = slot_rows.insert_slots(connection, rows, now)
         if accounted:
             slot_rows.set_accounted(connection, accounted)
-        return Claims([Claimed(ids[key], run, key, None) for key, run in runs.items()], behind)
+        started = [Claimed(ids[key], run, key, None, deadline) for key, (run, deadline) in runs.items()]
+        return Claims(started, behind)
 
     def _key(self) -> str:
         assert self._liveness is not None  # noqa: S101 (claims come between open and close)
