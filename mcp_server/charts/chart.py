@@ -93,7 +93,7 @@ class Chart:
         return slots
 
     def on_slots(self, values: Floats) -> Floats:
-        """Give values of candles as values of slots, NaN where a candle is missing."""
+        """Return values of candles as values of slots, NaN where a candle is missing."""
         spread = np.full(len(self.slots), np.nan)
         spread[self.positions] = values
         return spread

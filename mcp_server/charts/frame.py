@@ -22,7 +22,7 @@ class Section:
 
 
 def panel_px(event_rows: int) -> int:
-    """Give the height of a panel below the volume; one of patterns has a row for each."""
+    """Return the height of a panel below the volume; one of patterns has a row for each."""
     return event_rows * _EVENT_ROW + _MARGIN if event_rows else _PANEL
 
 

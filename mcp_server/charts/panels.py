@@ -39,7 +39,7 @@ class Drawn:
         return cls(chart, THEMES[chart.theme], spread, price_decimals(chart.candles.close[-200:]))
 
     def values(self, studies: Sequence[Study]) -> list[Floats]:
-        """Give the values that a scale must show: all but directions."""
+        """Return the values that a scale must show: all but directions."""
         drawings = [drawing for study in studies for drawing in study.drawings]
         return [
             self.chart.columns[column]

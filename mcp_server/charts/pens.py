@@ -10,7 +10,7 @@ Pens = dict[str, str]
 
 
 def pens_for(studies: Sequence[Study], theme: Theme) -> Pens:
-    """Give the columns of one panel their colours: a band has one, other columns one each."""
+    """Return the columns of one panel their colours: a band has one, other columns one each."""
     pens: Pens = {}
     taken = 0
     for study in studies:

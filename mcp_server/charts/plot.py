@@ -53,7 +53,7 @@ class Plot:
         self.axes.set_ylim(scale.low, scale.high)
 
     def y(self, value: float) -> float:
-        """Give where on the sheet a value lies, in pixels from its top."""
+        """Return where on the sheet a value lies, in pixels from its top."""
         return self.box.bottom - self.scale.share(value) * self.box.height
 
     @property
@@ -85,7 +85,7 @@ class Plot:
             self._tag(tag)
 
     def writable(self, value: float) -> bool:
-        """Say whether the label of a value would lie inside of this panel's height."""
+        """Return whether the label of a value would lie inside of this panel's height."""
         edge = LABEL_PX * 0.4
         return self.scale.holds(value) and self.box.top + edge <= self.y(value) <= self.box.bottom - edge
 

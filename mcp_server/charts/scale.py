@@ -32,7 +32,7 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
     def holds(self, value: float) -> bool:
-        """Say whether a value lies between bottom and top."""
+        """Return whether a value lies between bottom and top."""
         return self.low <= value <= self.high
 
 
@@ -83,7 +83,7 @@ def ticks(scale: Scale, most: int) -> list[float]:
 
 
 def step_of(values: Sequence[float]) -> float:
-    """Give the least distance between ticks; of a single one, itself."""
+    """Return the least distance between ticks; of a single one, itself."""
     steps = [after - before for before, after in pairwise(values)]
     return min(steps) if steps else abs(values[0]) if values else 1.0
 

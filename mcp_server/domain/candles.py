@@ -72,7 +72,7 @@ class Candles:
         return cls(np.empty(0, dtype=np.int64), none, none, none, none, none)
 
     def slice(self, start: int | None = None, stop: int | None = None) -> "Candles":
-        """Give the candles at the positions [start, stop), as Python slices count."""
+        """Return the candles at the positions [start, stop), as Python slices count."""
         part = slice(start, stop)
         return Candles(
             self.open_time_ms[part],
@@ -84,12 +84,12 @@ class Candles:
         )
 
     def between(self, start_ms: int, end_ms: int) -> "Candles":
-        """Give the candles whose open time is in [start_ms, end_ms) (Unix ms)."""
+        """Return the candles whose open time is in [start_ms, end_ms) (Unix ms)."""
         first, last = np.searchsorted(self.open_time_ms, [start_ms, end_ms], side="left")
         return self.slice(int(first), int(last))
 
     def closed_by(self, at_ms: int, timeframe: str) -> "Candles":
-        """Give the candles that are closed at the moment `at_ms` (Unix ms): the forming one and later ones go."""
+        """Return the candles that are closed at the moment `at_ms` (Unix ms): the forming one and later ones go."""
         return self.slice(0, int(np.searchsorted(self.open_time_ms + timeframe_ms(timeframe), at_ms, side="right")))
 
 

@@ -151,14 +151,14 @@ def _place(spec: Spec) -> Literal["price", "volume"] | Spec:
 
 
 def _is_level(spec: Spec) -> bool:
-    """Say whether its values have the scale of what it is computed of."""
+    """Return whether its values have the scale of what it is computed of."""
     indicator = find(spec.function)
     outputs = {indicator.outputs[position] for position in spec.picked}
     return indicator.on_price and outputs != {"trend"} and not set(_TOGETHER["candles"][0]) <= outputs
 
 
 def _same(one: Spec | None, other: Spec | None) -> bool:
-    """Say whether two specs are the same but for which outputs are picked; None is what patterns share."""
+    """Return whether two specs are the same but for which outputs are picked; None is what patterns share."""
     if one is None or other is None:
         return one is other
     return (one.function, one.parameters, one.inputs) == (other.function, other.parameters, other.inputs)

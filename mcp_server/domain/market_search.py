@@ -12,7 +12,7 @@ _KINDS = ("spot", "swap", "future", "option")
 
 
 def find_listings(query: str, markets: Sequence[Listing], kind: str | None) -> list[Listing]:
-    """Give the markets that fit a query, the most likely first: the symbol itself, its base, a part of it, near ones.
+    """Return the markets that fit a query, the most likely first: the symbol itself, its base, a part of it, near ones.
 
     Markets that are not active are left out. Any query fits nothing but markets of `kind`, where one is named; an
     empty one fits all of them.
@@ -30,7 +30,7 @@ def find_listings(query: str, markets: Sequence[Listing], kind: str | None) -> l
 
 
 def find_venues(query: str, venues: Sequence[ExchangeInfo]) -> list[ExchangeInfo]:
-    """Give the exchanges whose id, name or country fits a query; an empty one fits all of them."""
+    """Return the exchanges whose id, name or country fits a query; an empty one fits all of them."""
     wanted = query.strip().lower()
     exact = [venue for venue in venues if wanted in (venue.id, *(country.lower() for country in venue.countries))]
     parts = [venue for venue in venues if wanted in venue.id or wanted in venue.name.lower()]

@@ -31,7 +31,7 @@ _MONDAY_MS = 4 * DAY_MS
 
 
 def timeframe_ms(timeframe: str) -> int:
-    """Give the length of a timeframe in milliseconds.
+    """Return the length of a timeframe in milliseconds.
 
     Raises:
         BadInput: for any other timeframe than those of `TIMEFRAMES`.
@@ -43,14 +43,14 @@ def timeframe_ms(timeframe: str) -> int:
 
 
 def candle_open_ms(at_ms: int, timeframe: str) -> int:
-    """Give the open time (Unix ms) of the candle that covers the moment `at_ms` (Unix ms)."""
+    """Return the open time (Unix ms) of the candle that covers the moment `at_ms` (Unix ms)."""
     length = timeframe_ms(timeframe)
     origin = _MONDAY_MS if length == WEEK_MS else 0
     return at_ms - (at_ms - origin) % length
 
 
 def last_closed_open_ms(at_ms: int, timeframe: str) -> int:
-    """Give the open time (Unix ms) of the last candle that is closed at the moment `at_ms` (Unix ms).
+    """Return the open time (Unix ms) of the last candle that is closed at the moment `at_ms` (Unix ms).
 
     A candle [open, open + length) is closed from open + length on, that instant included.
     """

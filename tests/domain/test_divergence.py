@@ -178,7 +178,7 @@ def test_flat_or_few_candles_have_no_swing(length: int) -> None:
 
     assert swing_lows(flat, 3).tolist() == []
     assert find_divergences(of_closes(flat), np.full(length, 50.0), 3, 100) == []
-    assert not search(of_closes(flat), parse_spec("rsi(14)"), 100, 3).found
+    assert not search(of_closes(flat), parse_spec("rsi(14)"), 100, 3).divergences
 
 
 def _is_swing_low(low: list[float], at: int, width: int) -> bool:
@@ -337,7 +337,7 @@ def test_on_random_walks_confidence_says_that_it_is_a_coin_toss() -> None:
     samples = came_true = 0
     for seed in range(12):
         candles = random_walk(3_000, seed)
-        for one in search(candles, parse_spec("rsi(14)"), 400, 3).found:
+        for one in search(candles, parse_spec("rsi(14)"), 400, 3).divergences:
             samples, came_true = samples + one.sample, came_true + one.came_true
 
     assert samples > 1_000
@@ -346,15 +346,15 @@ def test_on_random_walks_confidence_says_that_it_is_a_coin_toss() -> None:
 
 def test_on_real_candles_there_are_some_divergences_of_each_kind_and_none_is_common(real_candles: Candles) -> None:
     whole = search(real_candles, parse_spec("rsi(14)"), len(real_candles), 3)
-    kinds = [(one.divergence.direction, one.divergence.kind) for one in whole.found]
+    kinds = [(one.divergence.direction, one.divergence.kind) for one in whole.divergences]
 
     for direction in ("bullish", "bearish"):
         for kind in ("regular", "hidden"):
             per_thousand = 1_000 * kinds.count((direction, kind)) / len(real_candles)
             assert 2 < per_thousand < 30, (direction, kind)
-    newest = [one for one in whole.found if one.divergence.confirmed > SAMPLE_CANDLES]
+    newest = [one for one in whole.divergences if one.divergence.confirmed > SAMPLE_CANDLES]
     assert all(one.sample > 0 for one in newest)
-    assert all(0 < one.divergence.strength <= 100 for one in whole.found)
+    assert all(0 < one.divergence.strength <= 100 for one in whole.divergences)
     assert 20 < np.mean([one.confidence for one in newest]) < 80
 
 
@@ -365,8 +365,8 @@ def test_the_candles_wanted_give_what_the_whole_past_gives(real_candles: Candles
         for end in range(9_000, len(real_candles), 1_777):
             start = end - wanted
             part, whole = real_candles.slice(start, end), real_candles.slice(0, end)
-            few, all_of_them = search(part, spec, 100, 3), search(whole, spec, 100, 3)
-            assert [_moved(one, start) for one in few.found] == [_moved(one, 0) for one in all_of_them.found]
+            few, many = search(part, spec, 100, 3), search(whole, spec, 100, 3)
+            assert [_moved(one, start) for one in few.divergences] == [_moved(one, 0) for one in many.divergences]
 
 
 def _moved(judged: Judged, by: int) -> tuple[object, ...]:

@@ -306,7 +306,7 @@ async def test_a_tool_server_that_can_not_be_reached_is_an_error(broken: str) ->
     [
         (["get_prize"], "offers no tool 'get_prize'. Did you mean 'get_price'?"),
         (["write_strategy"], "'write_strategy' changes things"),
-        ([], "none, so it could only invent"),
+        ([], "could only invent"),
     ],
 )
 async def test_tools_that_a_run_may_not_use_end_it_before_anything_is_paid_for(tools: list[str], why: str) -> None:

@@ -167,7 +167,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(folders: StrategyFolders) 
 def test_a_name_that_is_none_reads_and_writes_nothing(folders: StrategyFolders, home: Path, name: str) -> None:
     with pytest.raises(NotFound):
         folders.read(name)
-    with pytest.raises(InvalidStrategy, match="is not a name"):
+    with pytest.raises(InvalidStrategy, match="is not a valid name"):
         parse_strategy(name, CONFIG, None)
 
 

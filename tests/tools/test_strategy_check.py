@@ -154,7 +154,7 @@ async def test_what_nests_deeper_than_any_strategy_is_refused_by_the_tool(ask: A
     for _ in range(100):
         inner = [inner]
     said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": inner}, dry_run=True)
-    assert said["findings"] == [["error", "config.json", "It nests too deeply.", "Write it as the format says."]]
+    assert [row[:3] for row in said["findings"]] == [["error", "config.json", "It nests too deeply."]]
 
 
 async def test_a_pair_is_not_looked_up_on_another_exchange_than_the_one_that_was_meant(ask: Ask) -> None:

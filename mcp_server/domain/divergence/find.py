@@ -58,8 +58,8 @@ def find_divergences(candles: Candles, oscillator: Floats, pivot_candles: int, s
     values = np.where(np.isfinite(oscillator), oscillator, np.nan)
     lows = _Side("bullish", candles.low, candles.high, candles.close, values)
     highs = _Side("bearish", -candles.high, -candles.low, -candles.close, -values)
-    found = [divergence for side in (lows, highs) for divergence in _at_lows(side, pivot_candles, span)]
-    return sorted(found, key=lambda divergence: (divergence.confirmed, divergence.kind == "regular"))
+    divergences = [divergence for side in (lows, highs) for divergence in _at_lows(side, pivot_candles, span)]
+    return sorted(divergences, key=lambda divergence: (divergence.confirmed, divergence.kind == "regular"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _at_lows(side: _Side, pivot_candles: int, span: int) -> Iterator[Divergence]
 
 
 def _partners(side: _Side, second: int, earlier: Positions) -> Iterator[tuple[Kind, int]]:
-    """Give for each kind the nearest of the earlier pivots that diverges from the one at `second`.
+    """Return for each kind the nearest of the earlier pivots that diverges from the one at `second`.
 
     Slopes are per candle, seen backwards from `second`: positive where the earlier value is higher.
     """
@@ -108,7 +108,7 @@ def _partners(side: _Side, second: int, earlier: Positions) -> Iterator[tuple[Ki
 
 
 def _lowest_slopes(values: Floats, between: slice, end: float) -> Floats:
-    """Give at i the lowest slope from the candle after `between`, where the value is `end`, to the i + 1 before it."""
+    """Return at i the lowest slope from the candle after `between`, of value `end`, to the i + 1 candles before it."""
     backwards = values[between][::-1]
     return np.asarray(np.minimum.accumulate((backwards - end) / np.arange(1, len(backwards) + 1)), dtype=np.float64)
 

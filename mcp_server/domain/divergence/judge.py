@@ -1,4 +1,4 @@
-"""What came of divergences: whether they still hold, and how often such ones came true before."""
+"""What became of divergences: whether they still hold, and how often earlier ones of their kind came true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.divergence.find import Divergence
 
 SAMPLE_CANDLES = 2_000
-"""A divergence is judged by those confirmed within so many candles before it."""
+"""A divergence is judged by those confirmed within this many candles before it."""
 
 TOSSES = 20
-"""Without them a handful of lucky ones would pass for a forecast. On recorded, invented and random candles they gave
-a lower Brier score than Laplace's two tosses for each of four oscillators."""
+"""Coin tosses added to the record: without them a handful of lucky divergences would pass for a forecast. On recorded,
+invented and random candles they gave a lower Brier score than Laplace's two tosses for each of four oscillators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Judged:
 
     @property
     def confidence(self) -> float | None:
-        """Give the chance, 0 to 100, that it comes true, by the record of the earlier ones; None without any.
+        """The chance, 0 to 100, that it comes true, by the record of the earlier ones; None without any.
 
         The record is counted together with `TOSSES` tosses of a coin, which is what it would be on a random walk.
         """
@@ -51,7 +51,7 @@ class DivergenceOutcome:
     came_true: bool
 
 
-def judge(candles: Candles, atr: Floats, found: Sequence[Divergence], since: int) -> list[Judged]:
+def judge(candles: Candles, atr: Floats, divergences: Sequence[Divergence], since: int) -> list[Judged]:
     """Judge the divergences whose first pivot is at `since` or later, each by what was known when it was confirmed.
 
     An earlier one counts when it was confirmed within the `SAMPLE_CANDLES` before and decided by then. It came true
@@ -62,12 +62,12 @@ def judge(candles: Candles, atr: Floats, found: Sequence[Divergence], since: int
     Args:
         candles: n candles.
         atr: shape (n,), in quote, NaN where undefined.
-        found: as `find_divergences` gives them.
-        since: a position.
+        divergences: as `find_divergences` returns them.
+        since: a position among the candles.
     """
-    wanted = [divergence for divergence in found if divergence.first >= since]
+    wanted = [divergence for divergence in divergences if divergence.first >= since]
     earliest = min((divergence.confirmed for divergence in wanted), default=len(candles)) - SAMPLE_CANDLES
-    outcomes = {other: _outcome(candles, atr, other) for other in found if other.confirmed >= earliest}
+    outcomes = {other: _outcome(candles, atr, other) for other in divergences if other.confirmed >= earliest}
     return [_judged(candles, divergence, outcomes) for divergence in wanted]
 
 
@@ -84,7 +84,7 @@ def _judged(candles: Candles, divergence: Divergence, outcomes: dict[Divergence,
 
 
 def _outcome(candles: Candles, atr: Floats, divergence: Divergence) -> DivergenceOutcome | None:
-    """Say whether a divergence came true, and when that was decided; None while it is not, or without an ATR."""
+    """Return whether a divergence came true, and when that was decided; None while it is open, or without an ATR."""
     at = divergence.confirmed
     distance = float(atr[at])
     if not distance > 0:
@@ -106,5 +106,5 @@ def _invalidated(candles: Candles, divergence: Divergence) -> int | None:
 
 
 def _first(true: npt.NDArray[np.bool_]) -> int | None:
-    """Give the position of the first true value."""
+    """Return the position of the first true value."""
     return int(np.argmax(true)) if true.any() else None

@@ -1,4 +1,4 @@
-"""Searches the last candles for divergences: which oscillator, how many candles, what was found."""
+"""Searches the last candles for divergences of price and one oscillator."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ ATR = "atr(14)"
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What was found among the last candles, newest first.
+    """The result of a search among the last candles.
 
     Attributes:
+        divergences: newest first.
         values: the oscillator, one value per candle.
         swing_lows, swing_highs: how many were compared.
         searchable: how many candles could have been a confirmed pivot with a value of the oscillator.
-        decided: whether these could have been two pivots; if not, nothing can be said.
+        decided: whether these could have held two pivots; if not, the search proves nothing.
     """
 
     candles: Candles
     values: Floats
-    found: list[Judged]
+    divergences: list[Judged]
     swing_lows: int
     swing_highs: int
     searchable: int
@@ -69,11 +70,11 @@ def search(candles: Candles, oscillator: Spec, lookback: int, pivot_candles: int
     values = compute([oscillator], candles)[oscillator.columns[0]]
     (atr,) = compute([parse_spec(ATR)], candles).values()
     since = max(len(candles) - lookback, 0)
-    found = judge(candles, atr, find_divergences(candles, values, pivot_candles, lookback), since)
+    judged = judge(candles, atr, find_divergences(candles, values, pivot_candles, lookback), since)
     usable = np.isfinite(values)
     usable[: max(since, pivot_candles)] = False
     usable[max(len(candles) - pivot_candles, 0) :] = False
     lows, highs = (int(usable[swing_lows(side, pivot_candles)].sum()) for side in (candles.low, -candles.high))
     positions = np.flatnonzero(usable)
     decided = len(positions) > 0 and int(positions[-1] - positions[0]) > pivot_candles
-    return Search(candles, values, found[::-1], lows, highs, len(positions), decided)
+    return Search(candles, values, judged[::-1], lows, highs, len(positions), decided)

@@ -25,7 +25,7 @@ class _Library(Protocol):
 
 
 _ALIKE = 0.6
-"""So much of two names' letters must be the same."""
+"""The share of two names' letters that must be the same."""
 
 
 @cache
@@ -56,13 +56,13 @@ def find(name: str) -> Indicator:
 
 
 def _nearest(name: str) -> list[str]:
-    """Give up to three entries that people call so, else those spelt alike, TA-Lib's first where that is even."""
+    """Return up to three entries that people call by this name, else those spelt alike, TA-Lib's first on a tie."""
     words = {word for keywords in KEYWORDS.values() for word in keywords.split()}
     meant = name if name in words else next(iter(get_close_matches(name[:40], words, n=1, cutoff=0.85)), None)
-    called = [entry for entry in names() if meant in KEYWORDS.get(entry, "").split()]
-    spelt = [(SequenceMatcher(None, name, entry).ratio(), entry not in EXTRAS, entry) for entry in names()]
-    alike = [entry for ratio, _, entry in sorted(spelt, reverse=True) if ratio >= _ALIKE]
-    return (called if meant == name else alike or called)[:3]
+    by_keyword = [entry for entry in names() if meant in KEYWORDS.get(entry, "").split()]
+    likeness = [(SequenceMatcher(None, name, entry).ratio(), entry not in EXTRAS, entry) for entry in names()]
+    by_spelling = [entry for ratio, _, entry in sorted(likeness, reverse=True) if ratio >= _ALIKE]
+    return (by_keyword if meant == name else by_spelling or by_keyword)[:3]
 
 
 def lookback(indicator: Indicator, parameters: Mapping[str, Number]) -> int:
@@ -98,7 +98,7 @@ def call(indicator: Indicator, inputs: Sequence[Floats], parameters: Mapping[str
 
 
 def _defined_runs(inputs: Sequence[Floats]) -> list[tuple[int, int]]:
-    """Give the stretches of rows in which every input is finite."""
+    """Return the stretches of rows in which every input is finite."""
     finite = np.concatenate([[False], np.logical_and.reduce([np.isfinite(column) for column in inputs]), [False]])
     edges = np.flatnonzero(finite[1:] != finite[:-1])
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,4 +1,4 @@
-"""How many candles an indicator wants behind its last value, before more of them change it no longer."""
+"""How many candles an indicator needs, so that more of them would not change its last value."""
 
 from functools import cache, lru_cache
 
@@ -22,8 +22,8 @@ further candle, and each kind of processor, changes everything."""
 _ENDS = tuple(range(MOST_HISTORY + 50, MOST_HISTORY + 950, 37))
 """The decisions at which a short history is compared with the whole one, as numbers of candles."""
 
-_FEW = 5
-"""One in so many of them is enough where each computation takes milliseconds."""
+_SLOW_STEP = 5
+"""Where each computation takes milliseconds, every fifth of these decisions is enough."""
 
 
 @lru_cache(maxsize=1024)
@@ -60,7 +60,7 @@ class _Probe:
 
     def __init__(self, name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...]) -> None:
         self._indicator = find(name)
-        self._ends = _ENDS[::_FEW] if name in EXTRAS else _ENDS
+        self._ends = _ENDS[::_SLOW_STEP] if name in EXTRAS else _ENDS
         self._columns = [_made_up_candles()[column] for column in inputs]
         self._parameters = dict(parameters)
         self._whole = call(self._indicator, self._columns, self._parameters)
@@ -68,17 +68,19 @@ class _Probe:
         self._least = np.array([_NEARLY_NOTHING * np.median(size) if len(size) else 0.0 for size in sizes])
 
     def error(self, history: int) -> float:
-        """Give the largest relative error over all outputs and decisions, from that many candles."""
+        """Return the largest relative error over all outputs and decisions, from that many candles."""
         return max(self._error_at(end, history) for end in self._ends)
 
     def _error_at(self, end: int, history: int) -> float:
         short = call(self._indicator, [column[end - history : end] for column in self._columns], self._parameters)
-        got = np.array([output[-1] for output in short])
-        true = np.array([output[end - 1] for output in self._whole])
-        both_undefined = np.isnan(got) & np.isnan(true)
-        sizes = np.maximum(np.abs(true), self._least)
+        short_values = np.array([output[-1] for output in short])
+        whole_values = np.array([output[end - 1] for output in self._whole])
+        both_undefined = np.isnan(short_values) & np.isnan(whole_values)
+        sizes = np.maximum(np.abs(whole_values), self._least)
         with np.errstate(divide="ignore", invalid="ignore"):
-            errors = np.where((got == true) | both_undefined, 0.0, np.abs(got - true) / sizes)
+            errors = np.where(
+                (short_values == whole_values) | both_undefined, 0.0, np.abs(short_values - whole_values) / sizes
+            )
         return float(np.max(np.nan_to_num(errors, nan=np.inf)))
 
 
@@ -97,7 +99,7 @@ def _made_up_candles() -> dict[str, Floats]:
 
 
 def _noise(length: int, seed: int) -> Floats:
-    """Give uniform numbers in [0, 1) by a fixed rule, whatever the version of the numeric library."""
+    """Return uniform numbers in [0, 1) by a fixed rule, whatever the version of the numeric library."""
     mixed = (np.arange(1, length + 1, dtype=np.uint64) + np.uint64(seed << 32)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

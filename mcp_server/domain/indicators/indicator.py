@@ -1,4 +1,4 @@
-"""What an entry of the catalogue is: an indicator's inputs, parameters and outputs."""
+"""An entry of the catalogue: an indicator's inputs, parameters and outputs."""
 
 import threading
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MAX_PERIOD = 1000
 
 
 IMPORTING = threading.Lock()
-"""Held while one of the libraries is imported: TA-Lib is kept from pandas for so long, which the other one needs."""
+"""Held while one of the libraries is imported: TA-Lib must not find pandas then, and the other library needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Indicator:
 
     @property
     def signature(self) -> str:
-        """Give it as a spec with every parameter named, like `macd(fastperiod=12, slowperiod=26, signalperiod=9)`."""
+        """Its spec with every parameter named, like `macd(fastperiod=12, slowperiod=26, signalperiod=9)`."""
         if not self.parameters:
             return self.name
         return f"{self.name}({', '.join(f'{p.name}={p.default:g}' for p in self.parameters)})"

@@ -18,7 +18,7 @@ _IDLE = frozenset(
 )
 _WEIGHTS = {"name": 8.0, "title": 4.0, "keywords": 3.0, "meaning": 2.0, "group": 1.0}
 _ALIKE_ENDING = 0.6
-"""A word of which only the stem is the same weighs so much of one that is the same."""
+"""The weight of a word of which only the stem is the same, as a share of the weight of the same word."""
 
 _WELL_KNOWN = (
     *(
@@ -40,14 +40,14 @@ _WELL_KNOWN = (
     *("willr", "sar", "aroon", "kc", "donchian", "roc", "mom", "hma", "wma", "chop", "cmf"),
 )
 _KNOWN_BETTER = 1.5
-"""What most people mean weighs so much more, and comes first where nothing is asked for."""
+"""The factor by which the well-known weigh more. They also come first where nothing is asked for."""
 
 _WORD = re.compile(r"[a-z0-9_]+")
 _STEM = 5
 
 
 def search(query: str) -> list[Indicator]:
-    """Give the entries that fit a query, the likeliest first.
+    """Return the entries that fit a query, the most likely first.
 
     Each word of the query weighs the more, the fewer entries have it, and the closer to the name it stands; entries
     with all of the words come before those with some. A word that no entry has stands for the nearest that one has.
@@ -83,7 +83,7 @@ def _known(word: str, vocabulary: set[str]) -> str:
 
 @cache
 def _entries() -> Mapping[str, Mapping[str, float]]:
-    """Give each entry's words, with the weight of the weightiest place they stand in."""
+    """Return each entry's words, with the weight of the weightiest place they stand in."""
     entries: dict[str, dict[str, float]] = {}
     for name in names():
         entry = find(name)

@@ -1,6 +1,6 @@
-"""Which values are 0/0: TA-Lib answers 0, 1, 50 or rounding noise where a denominator is zero, and we answer nothing.
+"""Which of TA-Lib's values are 0/0: it answers 0, 1, 50 or rounding noise where a denominator is zero; we answer NaN.
 
-A row's answer depends on its own inputs and earlier ones. What is zero by definition stays: momentum, ROC, ATR and
+A row's answer depends on its own inputs and earlier ones. What is zero by definition stays zero: momentum, ROC, ATR and
 slopes of flat prices, bands without width, patterns, and running totals to which a candle adds nothing (AD, OBV).
 """
 
@@ -30,7 +30,7 @@ from mcp_server.domain.indicators.flat_windows import (
 
 
 def undefined(name: str, inputs: Sequence[Floats], parameters: Parameters) -> Mask:
-    """Tell which rows of one of TA-Lib's functions have no value, beyond its warm-up.
+    """Return which rows of one of TA-Lib's functions have no value, beyond its warm-up.
 
     Args:
         name: the function's, in lower case.

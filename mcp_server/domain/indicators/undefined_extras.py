@@ -21,7 +21,7 @@ from mcp_server.domain.indicators.flat_windows import (
 
 
 def undefined(name: str, inputs: Sequence[Floats], parameters: Parameters) -> Mask:
-    """Tell which rows have no value, beyond the warm-up; as `undefined.undefined` does for TA-Lib."""
+    """Return which rows have no value, beyond the warm-up; as `undefined.undefined` does for TA-Lib."""
     return masks(_RULES.get(name), inputs, parameters)
 
 

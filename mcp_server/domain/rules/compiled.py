@@ -18,7 +18,7 @@ from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.sql import ROW, Stages
 from mcp_server.domain.rules.tree import columns_reached
-from mcp_server.domain.rules.verdict import Condition, Rule, RuleName, Seen, Verdict, decide, explain
+from mcp_server.domain.rules.verdict import Condition, EvaluatedRule, Rule, RuleName, Verdict, decide, explain
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
@@ -39,14 +39,14 @@ class CompiledRules:
 
     @property
     def history(self) -> int:
-        """Candles wanted: what the slowest indicator needs to be stable, and what the rules reach back beyond that."""
+        """The candles it needs: until the slowest indicator is stable, and what the rules reach back beyond that."""
         settled = {column: spec.history for spec in self._specs for column in spec.columns}
         needs = [settled.get(column, 1) + reach for rule in self._rules for column, reach in columns_reached(rule.tree)]
         return max([*settled.values(), *needs, 1])
 
     @property
     def reach(self) -> int:
-        """Candles before the one decided on that its conditions look back to, whatever an indicator needs besides."""
+        """How many candles before the one decided on its conditions look back to, besides what an indicator needs."""
         return max((reach for rule in self._rules for _, reach in columns_reached(rule.tree)), default=0)
 
     def evaluate(self, candles: Candles) -> Verdict:
@@ -63,39 +63,39 @@ class CompiledRules:
             raise BadInput("There are no candles to decide on.", f"Give {self.history} closed candles.")
         (row,) = self._engine.query(self._explaining, self._table(candles))
         values = iter(row)
-        seen = [_seen(rule, values) for rule in self._rules]
-        outcome = {each.rule.name: each.value() for each in seen}
-        buy, sell = outcome.get("buy", False), outcome.get("sell", False)
+        evaluated = [_evaluated(rule, values) for rule in self._rules]
+        held = {rule.rule.name: rule.value() for rule in evaluated}
+        buy, sell = held.get("buy", False), held.get("sell", False)
         return Verdict(
             signal=decide(buy, sell),
             buy=buy,
             sell=sell,
-            reasoning=explain(seen, len(candles), self.history),
-            conditions=tuple(condition for each in seen for condition in each.conditions),
+            reasoning=explain(evaluated, len(candles), self.history),
+            conditions=tuple(condition for rule in evaluated for condition in rule.conditions),
             open_time_ms=int(candles.open_time_ms[-1]),
             close=float(candles.close[-1]),
         )
 
     def series(self, candles: Candles) -> list[Row]:
-        """Give (buy, sell) for every candle, oldest first; `decide` turns each into a signal.
+        """Return (buy, sell) for every candle, oldest first; `decide` turns each into a signal.
 
         Raises:
             Retryable: it took too long.
         """
         names = [rule.name for rule in self._rules]
         rows = self._engine.query(self._deciding, self._table(candles))
-        values = [dict(zip(names, row, strict=True)) for row in rows]
-        return [(each.get("buy", False), each.get("sell", False)) for each in values]
+        by_name = [dict(zip(names, row, strict=True)) for row in rows]
+        return [(values.get("buy", False), values.get("sell", False)) for values in by_name]
 
     def check_prefixes(self, candles: Candles, ends: Sequence[int]) -> None:
-        """Prove that no rule looks ahead: what it says of a candle stays the same when the later ones are taken away.
+        """Prove that no rule looks ahead: its value at a candle stays the same when the later candles are taken away.
 
         Args:
             candles: the whole series.
-            ends: how many candles to keep, for each comparison; those outside of 1 … len(candles) are passed over.
+            ends: how many candles to keep in each comparison; numbers outside of 1 … len(candles) are ignored.
 
         Raises:
-            BadInput: a rule says something else without the later candles.
+            BadInput: a rule's value changes without the later candles.
             Retryable: it took too long.
         """
         whole = self.series(candles)
@@ -110,7 +110,7 @@ class CompiledRules:
                 )
 
     def bind(self) -> None:
-        """Evaluate over no candles: what the checks let pass and the engine refuses is found now, not at a slot.
+        """Evaluate over no candles, so that what the engine refuses is found now, and not at a slot.
 
         Raises:
             BadInput: the engine refuses it.
@@ -133,7 +133,7 @@ class CompiledRules:
         return stages.query([stages.want(rule.tree) for rule in self._rules], f'"{ROW}"')
 
     def _table(self, candles: Candles) -> dict[str, Floats | Times]:
-        """Give the columns that the rules use, NaN where there is no value, and a running number for their order."""
+        """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
         used = {column for rule in self._rules for column, _ in columns_reached(rule.tree)}
         columns = {name: getattr(candles, name) for name in CANDLE_COLUMNS}
         columns |= compute([spec for spec in self._specs if used & set(spec.columns)], candles)
@@ -198,14 +198,14 @@ def _engine() -> Engine:
     return Engine()
 
 
-def _seen(rule: Rule, values: Iterator[bool | float | None]) -> Seen:
+def _evaluated(rule: Rule, values: Iterator[bool | float | None]) -> EvaluatedRule:
     """Take a rule's values out of a row, in the order in which they were selected."""
     conditions = []
     for part in rule.parts():
         value = next(values)
         terms = {text: _as_number(next(values)) for text in rule.terms(part)}
         conditions.append(Condition(rule.name, rule.text_of(part), None if value is None else bool(value), terms))
-    return Seen(rule, tuple(conditions))
+    return EvaluatedRule(rule, tuple(conditions))
 
 
 def _as_number(value: bool | float | None) -> float | None:

@@ -44,7 +44,7 @@ class Engine:
         self._database.close()
 
     def parse(self, select: str) -> dict[str, Any]:
-        """Give the parse tree of a SELECT as DuckDB serialises it, without running it.
+        """Return the parse tree of a SELECT as DuckDB serialises it, without running it.
 
         Raises:
             BadInput: it is no SELECT, or nests too deeply.

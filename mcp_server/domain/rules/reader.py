@@ -52,7 +52,8 @@ def read_rule(engine: Engine, text: str, columns: Iterable[str]) -> Node:
     """Check a rule and give its tree: a condition over `columns`.
 
     Raises:
-        BadInput: with what was found, what is allowed and what is nearest. Nothing of the text is ever run.
+        UnknownColumn: it uses a column that is not among these; the remedy names the nearest.
+        BadInput: anything else is wrong. Nothing of the text is ever run.
     """
     check_text(text)
     tree = read_expression(engine, text, columns)

@@ -27,18 +27,18 @@ class _Sql:
 
 
 class Stages:
-    """Collects the expressions that are wanted, and builds the one query that gives them."""
+    """Collects expressions, and builds the one query that selects them."""
 
     def __init__(self) -> None:
         self._stages: list[dict[str, str]] = []
         self._names = 0
 
     def want(self, node: Node) -> str:
-        """Give the SQL of a node, to be selected from the last stage."""
+        """Return the SQL of a node, to be selected from the last stage."""
         return self._value(node).text
 
     def query(self, wanted: Sequence[str], tail: str) -> str:
-        """Give the query of these expressions, one row per candle, ordered by `tail`."""
+        """Return the query of these expressions, one row per candle, ordered by `tail`."""
         source = TABLE
         for stage in self._stages:
             added = "".join(f', {sql} AS "{name}"' for sql, name in stage.items())
@@ -46,7 +46,7 @@ class Stages:
         return f"SELECT {', '.join(wanted)} FROM {source} ORDER BY {tail}"  # noqa: S608 - from checked trees, see above
 
     def _value(self, node: Node) -> _Sql:
-        """Give an operand that is finite or NULL."""
+        """Return an operand that is finite or NULL."""
         sql = self._render(node)
         if sql.defined:
             return sql
@@ -54,7 +54,7 @@ class Stages:
         return _Sql(f"(CASE WHEN isfinite({column.text}) THEN {column.text} END)", column.stage, simple=True)
 
     def _simple(self, node: Node) -> _Sql:
-        """Give an operand that may be repeated, or stand inside a window."""
+        """Return an operand that may be repeated, or stand inside a window."""
         sql = self._value(node)
         return sql if sql.simple else self._column(sql)
 

@@ -31,10 +31,10 @@ _NO_LOCATION = 2**63
 
 
 def check_text(text: str) -> None:
-    """Refuse what no rule needs before any parser sees it: odd characters, comments, deep or unmatched parentheses.
+    """Refuse what no rule needs, before a parser reads it: odd characters, comments, deep or unmatched parentheses.
 
     Raises:
-        BadInput: with what was found.
+        BadInput: it holds one of these.
     """
     if strange := _STRANGE.search(text):
         hint = _STRANGE_HINTS.get(strange[0], ALLOWED)
@@ -55,7 +55,7 @@ def check_text(text: str) -> None:
 
 
 def only_expression(engine: Engine, text: str) -> dict[str, Any]:
-    """Give the parse node of the one expression that the text is: all around it must be as in `SELECT 1`.
+    """Return the parse node of the one expression that the text is: all around it must be as in `SELECT 1`.
 
     Raises:
         BadInput: it can't be parsed, or is more than one expression.
@@ -77,7 +77,7 @@ def only_expression(engine: Engine, text: str) -> dict[str, Any]:
 
 
 def span(raw: Any) -> tuple[int, int]:
-    """Give the part of the text that a parse node and all in it have, as (start, stop); (0, 0) where it isn't known.
+    """Return the part of the text that a parse node and all in it have, as (start, stop); (0, 0) where it isn't known.
 
     The parser gives `a + b` no length and `a IN (1, 2)` only its list: what they consist of says more.
     """

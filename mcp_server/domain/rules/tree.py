@@ -9,7 +9,7 @@ MAX_DEPTH = 30
 MAX_STAGES = 12
 MAX_N = 1000
 MAX_REACH = 5000
-"""How many candles prev, highest, lowest and crosses_* may reach back in all, nested ones added up."""
+"""How many candles prev, highest, lowest and crosses_* may reach back, nested ones added up."""
 
 Kind = Literal["number", "condition"]
 
@@ -61,7 +61,7 @@ class Node:
 
 
 def columns_reached(node: Node, reach: int = 0) -> Iterator[tuple[str, int]]:
-    """Give each use of a column with how many candles before the deciding one it reaches back."""
+    """Return each use of a column with how many candles before the deciding one it reaches back."""
     if node.op == "column":
         yield str(node.value), reach
     for argument in node.arguments:

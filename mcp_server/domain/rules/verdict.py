@@ -1,4 +1,4 @@
-"""What the rules say at one candle, and why, in words for a person."""
+"""The decision of rules at one candle, and the reason in words for a person."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules say at the last candle.
+    """The decision of rules at the last candle.
 
     `signal` is None when they abstain. `buy` and `sell` are None when they have no value; a rule that the strategy
     doesn't have is False. `open_time_ms` (Unix ms) and `close` (in quote) are those of the candle they decided on.
@@ -53,15 +53,15 @@ class Rule:
     tree: Node
 
     def parts(self) -> Iterator[Node]:
-        """Give the parts of its top-level AND/OR tree, in the order of the text."""
+        """Return the parts of its top-level AND/OR tree, in the order of the text."""
         yield from _parts(self.tree)
 
     def text_of(self, node: Node) -> str:
-        """Give a node's own source text, on one line."""
+        """Return a node's own source text, on one line."""
         return " ".join(self.text[node.start : node.stop].split())
 
     def terms(self, node: Node) -> dict[str, Node]:
-        """Give what a node looks at, by its text: columns and calls of prev, highest and lowest.
+        """Return what a node looks at, by its text: columns and calls of prev, highest and lowest.
 
         A crossing looks at both its lines, one candle before and now.
         """
@@ -80,14 +80,14 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EvaluatedRule:
     """A rule with the values of its parts at one candle, in the order of `Rule.parts`."""
 
     rule: Rule
     conditions: tuple[Condition, ...]
 
     def value(self) -> bool | None:
-        """Give the whole rule's value, by SQL's three-valued logic."""
+        """Return the whole rule's value, by SQL's three-valued logic."""
         return _outcome(self.rule.tree, iter(self.conditions))[0]
 
     def deciding(self) -> list[Condition]:
@@ -104,32 +104,32 @@ def decide(buy: bool | None, sell: bool | None) -> SignalName | None:
     return "SELL" if sell else "HOLD"
 
 
-def explain(rules: Sequence[Seen], candles: int, history: int) -> str:
-    """Say in one or two sentences which conditions decided, with the values they saw.
+def explain(rules: Sequence[EvaluatedRule], candles: int, history: int) -> str:
+    """Explain in one or two sentences which conditions decided, with the values they saw.
 
     Args:
         rules: the rules at the candle.
-        candles: how many candles there were.
-        history: how many are wanted.
+        candles: how many candles there are.
+        history: how many are needed.
     """
-    undecided = [seen for seen in rules if seen.value() is None]
+    undecided = [rule for rule in rules if rule.value() is None]
     if undecided:
         return _explain_missing(undecided, candles, history)
-    met = [seen for seen in rules if seen.value()]
+    met = [rule for rule in rules if rule.value()]
     if len(met) > 1:
-        both = "; ".join(f"{seen.rule.name}: {_listed(seen.deciding())}" for seen in met)
+        both = "; ".join(f"{rule.rule.name}: {_listed(rule.deciding())}" for rule in met)
         return f"Cannot decide: buy and sell both hold, and contradict each other ({both})."
     short = f" Only {candles} of the {history} candles wanted were there: values may be unsettled."
     warning = short if candles < history else ""
     if met:
         return f"{met[0].rule.name.upper()} because {_listed(met[0].deciding())}.{warning}"
-    unmet = "; ".join(f"{seen.rule.name} does not hold: {_listed(seen.deciding(), ' is false')}" for seen in rules)
+    unmet = "; ".join(f"{rule.rule.name} does not hold: {_listed(rule.deciding(), ' is false')}" for rule in rules)
     return f"HOLD because {unmet}.{warning}"
 
 
-def _explain_missing(undecided: Sequence[Seen], candles: int, history: int) -> str:
-    conditions = [condition for seen in undecided for condition in seen.deciding()]
-    names, verb = " and ".join(seen.rule.name for seen in undecided), "has" if len(undecided) == 1 else "have"
+def _explain_missing(undecided: Sequence[EvaluatedRule], candles: int, history: int) -> str:
+    conditions = [condition for rule in undecided for condition in rule.deciding()]
+    names, verb = " and ".join(rule.rule.name for rule in undecided), "has" if len(undecided) == 1 else "have"
     texts = " and ".join(dict.fromkeys(repr(condition.text) for condition in conditions))
     missing = list(
         dict.fromkeys(name for condition in conditions for name, value in condition.values.items() if value is None)
@@ -142,10 +142,10 @@ def _explain_missing(undecided: Sequence[Seen], candles: int, history: int) -> s
 
 
 def _listed(conditions: Sequence[Condition], verb: str = "") -> str:
-    return " and ".join(f"{condition.text}{verb}{_seen(condition)}" for condition in conditions)
+    return " and ".join(f"{condition.text}{verb}{_values(condition)}" for condition in conditions)
 
 
-def _seen(condition: Condition) -> str:
+def _values(condition: Condition) -> str:
     values = [f"{name} = {_number(value)}" for name, value in condition.values.items()]
     return f" ({', '.join(values)})" if values else ""
 
@@ -163,7 +163,7 @@ def _parts(node: Node) -> Iterator[Node]:
 
 
 def _outcome(node: Node, conditions: Iterator[Condition]) -> tuple[bool | None, list[Condition]]:
-    """Give a node's value and the conditions that decided it, taking its parts' conditions from the iterator."""
+    """Return a node's value and the conditions that decided it, taking its parts' conditions from the iterator."""
     if node.op not in ("and", "or"):
         condition = next(conditions)
         return condition.value, [condition]

@@ -1,4 +1,4 @@
-"""The shapes of `agents.json`: a mapping or an array, tool names plain or with a host's prefix, brought into one."""
+"""Brings the shapes of `agents.json` into one: a mapping or an array, tool names plain or with a host's prefix."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from mcp_server.domain.text import escaped
 
 
 def plain_tool_name(name: str) -> str:
-    """Give a tool's plain name, whatever host's prefix it carries: `mcp__market__get_price` → `get_price`."""
+    """Return a tool's name without the prefix that a host gives it: `mcp__market__get_price` → `get_price`."""
     return name.rsplit("__", 1)[-1] if name.startswith("mcp__") else name
 
 
 def named_agents(agents: Any, findings: list[Finding]) -> dict[str, Any]:
-    """Give each sub-agent of either shape by its name, its tools in plain names; what is wrong goes to `findings`."""
+    """Return each sub-agent by its name, with plain tool names, and append to `findings` what is wrong."""
     if agents is None:
         return {}
     if isinstance(agents, list):
@@ -26,7 +26,7 @@ def named_agents(agents: Any, findings: list[Finding]) -> dict[str, Any]:
     for key in agents:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", key):
             remedy = "Use 1 to 64 letters, digits, '_' and '-'."
-            findings.append(error(f"agents.json {escaped(key, 64)}", "This is no name for a sub-agent.", remedy))
+            findings.append(error(f"agents.json {escaped(key, 64)}", "It is not a valid name for a sub-agent.", remedy))
     return {escaped(key, 64): _with_plain_tools(value) for key, value in agents.items()}
 
 
@@ -35,13 +35,13 @@ def _names_for_list(agents: list[Any], findings: list[Finding]) -> dict[str, Any
     for position, agent in enumerate(agents):
         if not isinstance(agent, dict):
             remedy = "Write an object with description, prompt and tools."
-            findings.append(error(f"agents.json [{position}]", "It is no object.", remedy))
+            findings.append(error(f"agents.json [{position}]", "It is not an object.", remedy))
             continue
         rest = {key: value for key, value in agent.items() if key != "name"}
         base = _slug(str(agent.get("name") or agent.get("description") or "")) or "agent"
         if "name" in agent and base in named:
             remedy = "Give each sub-agent its own name."
-            findings.append(error(f"agents.json [{position}] name", f"{base!r} is there twice.", remedy))
+            findings.append(error(f"agents.json [{position}] name", f"{base!r} names two sub-agents.", remedy))
         named[_unused(base, named)] = _with_plain_tools(rest)
     return named
 

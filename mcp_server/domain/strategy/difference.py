@@ -11,7 +11,7 @@ _BEFORE = 20
 
 
 def difference(then: Strategy, now: Strategy) -> list[str]:
-    """List what changed from `then` to `now`: `config.json rules.buy: "…" → "…"`; what is missing is `-`."""
+    """List what changed from `then` to `now`: `config.json rules.buy: "…" → "…"`; a missing value is `-`."""
     lines = []
     for file, old, new in (
         ("config.json", then.config_json(), now.config_json()),
@@ -27,21 +27,21 @@ def difference(then: Strategy, now: Strategy) -> list[str]:
 
 def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     for key, value in values.items():
-        where = f"{path}{key}"
+        key_path = f"{path}{key}"
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{where}.")
+            yield from _flat(value, f"{key_path}.")
         else:
-            yield where, json.dumps(value, ensure_ascii=False)
+            yield key_path, json.dumps(value, ensure_ascii=False)
 
 
 def _shown(old: str | None, new: str | None) -> tuple[str, str]:
-    """Give both sides, long ones from shortly before the place where they part."""
+    """Return both sides; long ones begin shortly before the place where they differ."""
     if old is None or new is None:
         return _cut(old, 0), _cut(new, 0)
     if max(len(old), len(new)) <= _SHORT:
         return old, new
-    parts = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    start = max(parts - _BEFORE, 0)
+    differ = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = max(differ - _BEFORE, 0)
     return _cut(old, start), _cut(new, start)
 
 

@@ -1,4 +1,4 @@
-"""A finding: one thing that is wrong or odd about a strategy, where it stands, and what to do about it."""
+"""A finding: one thing that is wrong or odd about a strategy, its place, and what to do about it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """With an error nothing is written; a warning is shown.
+    """With an error nothing is written; a warning is only shown.
 
     `place` is the file and the key in it, like `config.json rules.buy`; `problem` and `remedy` are whole sentences.
     """
@@ -25,12 +25,12 @@ class Finding:
 
 
 def error(place: str, problem: str, remedy: str) -> Finding:
-    """Make a finding that keeps a strategy from being written."""
+    """Make a finding that keeps the strategy from being written."""
     return Finding("error", place, problem, remedy)
 
 
 def warning(place: str, problem: str, remedy: str) -> Finding:
-    """Make a finding that is shown, and keeps nothing from being written."""
+    """Make a finding that is shown, and does not keep the strategy from being written."""
     return Finding("warning", place, problem, remedy)
 
 

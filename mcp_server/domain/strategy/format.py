@@ -1,4 +1,4 @@
-"""The keys of a strategy's two files: what `config.json` and each sub-agent of `agents.json` may say."""
+"""The keys of a strategy's two files: `config.json`, and each sub-agent of `agents.json`."""
 
 import re
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from mcp_server.domain.outcome import Engine
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PROMPT_LIMIT = 20_000
 MAX_TIMEOUT_S = 900
-"""The longest a run may take: what exists only now is answered for an as-of up to this long ago."""
+"""The longest that a run may take: live data, like an order book, is given for an as-of up to this long ago."""
 
 Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
 StatusName = Literal["active", "paused", "stopped"]
@@ -41,7 +41,7 @@ def _zone(text: str) -> str:
 
 
 class Strict(BaseModel):
-    """A model that refuses unknown keys, and numbers that are none."""
+    """A model that refuses unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
 
@@ -55,7 +55,7 @@ class Rules(Strict):
     )
     buy: str | None = Field(default=None, min_length=1, max_length=2000, description="Condition: true is BUY")
     sell: str | None = Field(default=None, min_length=1, max_length=2000, description="Condition: true is SELL")
-    confidence: Decimal | None = Field(default=None, ge=0, le=100, description="Of its signals, 0 to 100")
+    confidence: Decimal | None = Field(default=None, ge=0, le=100, description="Confidence of its signals, 0 to 100")
 
     @model_validator(mode="after")
     def _decides_something(self) -> "Rules":
@@ -72,10 +72,12 @@ class Budget(Strict):
 
 
 class Misfire(Strict):
-    """What happens to slots that came due while nothing ran."""
+    """What happens to slots that came due while no scheduler ran."""
 
     grace_s: int | None = Field(default=None, ge=0, description="Seconds that a slot may be late")
-    policy: Literal["run_latest", "skip"] = Field(default="run_latest", description="For what was missed")
+    policy: Literal["run_latest", "skip"] = Field(
+        default="run_latest", description="Of the missed slots: run the latest, or none"
+    )
 
 
 class Config(Strict):
@@ -93,13 +95,15 @@ class Config(Strict):
     cron: Annotated[str, AfterValidator(_five_field_cron)] | None = Field(
         default=None, description="Instead of interval: minute hour day month weekday"
     )
-    timezone: Annotated[str, AfterValidator(_zone)] = Field(default="UTC", description="Of cron: an IANA zone")
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC", description="Time zone of cron, by its IANA name"
+    )
     status: StatusName = Field(default="active", description="Only an active one is scheduled")
     engine: Engine | None = Field(default=None, description="Default: claude with sub-agents, else rules")
     model: str | None = Field(
         default=None, min_length=1, max_length=100, description="An alias like sonnet, or an id like claude-…"
     )
-    max_turns: int = Field(default=20, ge=2, le=200, description="Turns of each agent of a run")
+    max_turns: int = Field(default=20, ge=2, le=200, description="Most turns of each agent in a run")
     timeout_s: int = Field(default=300, ge=1, le=MAX_TIMEOUT_S, description="Seconds that a run may take")
     synthesis_logic: str | None = Field(
         default=None, max_length=PROMPT_LIMIT, description="How the sub-agents' reports become one signal"
@@ -110,7 +114,7 @@ class Config(Strict):
     offset_s: int = Field(default=5, ge=0, le=3600, description="Seconds after a candle's close")
     max_failures: int = Field(default=5, ge=1, le=1000, description="Failures in a row before it pauses")
     wake: str | None = Field(
-        default=None, min_length=1, max_length=2000, description="Condition: only then is Claude worth asking"
+        default=None, min_length=1, max_length=2000, description="Condition: Claude is asked only where it holds"
     )
     horizon: str | None = Field(
         default=None, pattern=r"^[1-9][0-9]{0,4}[mhdw]$", description="When a signal is judged, like 24h"

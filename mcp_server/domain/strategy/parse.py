@@ -16,19 +16,19 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
 
 FILE_LIMIT_BYTES = 262_144
-"""A file of a strategy is no larger."""
+"""The most bytes that a file of a strategy may have."""
 
 DEEPEST = 20
-"""Objects and arrays inside of one another; a strategy has four."""
+"""The most objects and arrays inside of one another; a strategy needs four."""
 
 MOST_FINDINGS = 40
-"""So many are told at a time; mending these is enough for one try."""
+"""The most findings that one error lists; correcting these is enough for one try."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class InvalidStrategy(BadInput):
-    """A strategy's files are not valid; `findings` says all that was found, each with its place and remedy."""
+    """A strategy's files are not valid; `findings` lists everything that is wrong, each with its place and remedy."""
 
     def __init__(self, name: str, findings: Sequence[Finding]) -> None:
         self.findings = tuple(sorted(findings, key=lambda finding: finding.severity != "error"))
@@ -41,7 +41,7 @@ class InvalidStrategy(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class ParsedFiles:
-    """What could be read of a strategy's files, whole or not: what is wrong with one part hides nothing of another.
+    """What could be read of a strategy's files: a part that is wrong does not hide what is wrong with another.
 
     `config` is None where it is not valid. `raw` is config.json as it came, and `subagents` each sub-agent so, by name
     and with plain names of tools: an object, or not even that.
@@ -71,7 +71,7 @@ def parse_strategy(name: str, config: Any, agents: Any) -> Strategy:
         agents: the content of `agents.json`: a mapping of names, an array, or None for no sub-agents.
 
     Raises:
-        InvalidStrategy: with every problem found, each with its place and what to do.
+        InvalidStrategy: with every problem, each with its place and what to do.
     """
     parts = read_parts(name, config, agents)
     if (strategy := parts.strategy) is None:
@@ -83,8 +83,8 @@ def read_parts(name: str, config: Any, agents: Any) -> ParsedFiles:
     """Read the content of both files as far as it can be read; the arguments are those of `parse_strategy`."""
     findings: list[Finding] = []
     if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
-        use = "Use 1 to 64 of a-z, 0-9 and '-', beginning with a letter or digit."
-        findings.append(error("name", f"{name!r} is not a name.", use))
+        remedy = "Use 1 to 64 of a-z, 0-9 and '-', beginning with a letter or digit."
+        findings.append(error("name", f"{name!r} is not a valid name.", remedy))
     config, agents = _without_schema(config), _without_schema(agents)
     if not _check_sizes({"config.json": config, "agents.json": agents}, findings):
         return ParsedFiles(name, None, {}, {}, {}, findings)
@@ -110,34 +110,36 @@ def _without_schema(content: Any) -> Any:
 
 
 def _check_sizes(files: Mapping[str, Any], findings: list[Finding]) -> bool:
-    """Check that both can be written as they are; give False where one cannot be looked at any further."""
+    """Check that both can be written; return False where one cannot be read any further."""
     for file, content in files.items():
         if nests_too_deeply(content):
-            findings.append(error(file, "It nests too deeply.", "Write it as the format says."))
+            findings.append(error(file, "It nests too deeply.", "Write it as the strategy format describes."))
             return False
         try:
             size = len(json.dumps(content, indent=2, ensure_ascii=False).encode())
         except UnicodeEncodeError:
-            findings.append(error(file, "It holds half of a character (a lone surrogate).", "Write the whole of it."))
+            findings.append(
+                error(file, "It holds half of a character (a lone surrogate).", "Write the whole character.")
+            )
         except ValueError:
-            findings.append(error(file, "It holds a number of thousands of digits.", "Write one that can be meant."))
+            findings.append(error(file, "It holds a number with thousands of digits.", "Write a smaller one."))
             return False
         else:
             if size > FILE_LIMIT_BYTES:
-                most = f"It may have {FILE_LIMIT_BYTES}; shorten the prompts."
-                findings.append(error(file, f"It is larger than {FILE_LIMIT_BYTES} bytes: {size}.", most))
+                problem = f"It has {size} bytes; at most {FILE_LIMIT_BYTES} are allowed."
+                findings.append(error(file, problem, "Shorten the prompts."))
     return True
 
 
 def nests_too_deeply(content: Any) -> bool:
-    """True for what nests deeper than any strategy does, and than JSON can be passed on; nothing here recurses."""
+    """Return whether content nests deeper than any strategy, and than JSON can be passed on. Nothing here recurses."""
     level = [content]
     for _ in range(DEEPEST):
         level = [
             inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
     return bool(level)
 
@@ -145,12 +147,12 @@ def nests_too_deeply(content: Any) -> bool:
 def _check_together(
     name: str, checked: Config | None, config: Any, agents: Mapping[str, Any], findings: list[Finding]
 ) -> None:
-    said = config if isinstance(config, dict) else {}
+    values = config if isinstance(config, dict) else {}
     if checked is not None and checked.name is not None and checked.name != name:
         problem = f"{checked.name!r} differs from the folder {name!r}."
         findings.append(error("config.json name", problem, "Make them the same, or leave it out."))
-    engine = said.get("engine") or ("claude" if agents else "rules")
-    if engine == "rules" and said.get("rules") is None:
+    engine = values.get("engine") or ("claude" if agents else "rules")
+    if engine == "rules" and values.get("rules") is None:
         remedy = "The rules engine needs them; or set 'engine' to 'claude' and add agents.json."
         findings.append(error("config.json rules", "missing.", remedy))
     if engine == "claude" and not agents:
@@ -160,7 +162,7 @@ def _check_together(
 
 def _checked(model: type[ModelT], value: Any, place: str, findings: list[Finding]) -> ModelT | None:
     if not isinstance(value, dict):
-        findings.append(error(place, "expected a JSON object.", "Write { … } with the keys of the format."))
+        findings.append(error(place, "expected a JSON object.", "Write { … } with the keys of the strategy format."))
         return None
     try:
         return model.model_validate(value)

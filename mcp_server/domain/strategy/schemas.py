@@ -10,7 +10,7 @@ _SCHEMA_KEY = {"$schema": {"type": "string", "description": "For editors; none o
 
 
 def config_schema() -> dict[str, Any]:
-    """Give the JSON Schema of `config.json`; what the schema cannot say, `claude-trader strategies check` does."""
+    """Return the JSON Schema of `config.json`; what the schema cannot say, `claude-trader strategies check` does."""
     schema = _plain(Config.model_json_schema())
     schema["properties"] = {**_SCHEMA_KEY, **schema["properties"]}
     schedules = [{"required": ["interval"]}, {"required": ["cron"]}]
@@ -18,7 +18,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def agents_schema() -> dict[str, Any]:
-    """Give the JSON Schema of `agents.json`, in both of its shapes."""
+    """Return the JSON Schema of `agents.json`, in both of its shapes."""
     agent = _plain(Agent.model_json_schema())
     agent["required"] = [*agent["required"], "tools"]
     name = {"type": "string", "minLength": 1, "description": "Its name; default: made from its description"}

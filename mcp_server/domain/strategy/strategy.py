@@ -1,4 +1,4 @@
-"""A strategy: what its two files, `config.json` and `agents.json`, say, checked and in one shape."""
+"""A strategy: the checked content of its two files, `config.json` and `agents.json`."""
 
 import hashlib
 import json
@@ -31,19 +31,19 @@ class Strategy(Strict):
 
     @property
     def schedule(self) -> str:
-        """Its interval or cron expression, for people."""
+        """Its interval or cron expression, to be read by people."""
         return self.config.interval or f"{self.config.cron} {self.config.timezone}"
 
     @property
     def version(self) -> str:
-        """Twelve hex digits of what it says: two strategies of one version decide alike."""
-        said = {"config": self.config_json(), "agents": self.agents_json()}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve hex digits of its content: two strategies of one version decide alike."""
+        content = {"config": self.config_json(), "agents": self.agents_json()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def config_json(self) -> dict[str, Any]:
-        """Give `config.json` as it is written: what was said, without the defaults."""
+        """Return `config.json` as it is written: the keys that were given, without the defaults."""
         return self.config.model_dump(mode="json", exclude_unset=True)
 
     def agents_json(self) -> dict[str, Any]:
-        """Give `agents.json` as it is written: a mapping with plain tool names."""
+        """Return `agents.json` as it is written: a mapping with plain tool names."""
         return {name: agent.model_dump(mode="json", exclude_unset=True) for name, agent in self.agents.items()}

@@ -65,7 +65,7 @@ async def detect_divergence(
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, wanted, call.moment(as_of))
     searched = await call.bounded(search, history.candles, spec, lookback, pivot_candles)
     notes = [history.note, *_notes(searched, spec, lookback - pivot_candles)]
-    rows = [_row(searched, judged, timeframe) for judged in searched.found[:MOST_ROWS]]
+    rows = [_row(searched, judged, timeframe) for judged in searched.divergences[:MOST_ROWS]]
     return Divergences(
         **{**about(history), "note": " ".join(filter(None, notes)) or None},
         oscillator=spec.columns[0],
@@ -77,7 +77,7 @@ async def detect_divergence(
 
 def _newest(searched: Search, oscillator: str, lookback: int, timeframe: str) -> dict[str, Any]:
     """Give the fields of the newest divergence that still holds."""
-    judged = next((judged for judged in searched.found if judged.invalidated is None), None)
+    judged = next((judged for judged in searched.divergences if judged.invalidated is None), None)
     if judged is None:
         return {
             "divergence_type": "none" if searched.decided else None,
@@ -130,7 +130,11 @@ def _none(searched: Search, oscillator: str, lookback: int) -> str:
     if not searched.decided:
         return f"Undefined: too few closed candles with a value of {oscillator} for two confirmed swings."
     compared = f"swing lows: {searched.swing_lows}, swing highs: {searched.swing_highs}, divergences: "
-    count = f"{len(searched.found)}, each invalidated by a close beyond its second swing" if searched.found else "0"
+    count = (
+        f"{len(searched.divergences)}, each invalidated by a close beyond its second swing"
+        if searched.divergences
+        else "0"
+    )
     return f"No divergence of price and {oscillator} holds in the last {lookback} candles ({compared}{count})."
 
 
@@ -173,6 +177,6 @@ def _notes(searched: Search, oscillator: Spec, expected: int) -> list[str]:
             f"Only {searched.searchable} of {expected} candles could be a swing: the others are missing, "
             f"have too few before them, or no value of {columns[0]}."
         )
-    if len(searched.found) > MOST_ROWS:
-        notes.append(f"{len(searched.found)} found; the rows are the newest {MOST_ROWS}.")
+    if len(searched.divergences) > MOST_ROWS:
+        notes.append(f"{len(searched.divergences)} found; the rows are the newest {MOST_ROWS}.")
     return notes

@@ -1,4 +1,4 @@
-"""What is wrong with sub-agents and models: tools that don't exist or that change things, names that no model has."""
+"""The check of sub-agents: tools that do not exist or that change things, and names that no model has."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.finding import Finding, error, warning
 
 MODEL_ALIASES = ("best", "fable", "haiku", "opus", "opusplan", "sonnet")
-"""What the agent's CLI knows besides ids; a test asks it."""
+"""The names that the agent's CLI takes besides ids; a test asks it."""
 
 _WITH_LONG = {"fable", "opus", "sonnet"}
 _LONG = re.compile(r"([a-z]+)\[1m\]")
 """An alias with the longer context."""
 
 _MODEL_ID = re.compile(r"claude-[a-z0-9][a-z0-9.@-]{0,80}(\[1m\])?")
-_REACHED = "Runs reach Anthropic's API or what ANTHROPIC_BASE_URL names; there it is"
+_REACHED = "Runs use Anthropic's API, or the address in ANTHROPIC_BASE_URL; the name there is"
 
 
 def tool_findings(tools: Mapping[str, Sequence[str]], offered: Mapping[str, bool]) -> list[Finding]:
@@ -30,13 +30,15 @@ def tool_findings(tools: Mapping[str, Sequence[str]], offered: Mapping[str, bool
     for name, declared in tools.items():
         place = f"agents.json {name}.tools"
         if not declared:
-            findings.append(error(place, "none, so it could only invent.", f"Known: {', '.join(reading)}."))
+            findings.append(
+                error(place, "no tools, so it could only invent its data.", f"Known: {', '.join(reading)}.")
+            )
         for tool in dict.fromkeys(declared):
             if tool not in offered:
                 problem = f"the server offers no tool {tool[:60]!r}."
                 findings.append(error(place, problem, nearest(tool, reading)))
             elif not offered[tool]:
-                findings.append(error(place, f"{tool!r} changes things, and a run may only look.", "Remove it."))
+                findings.append(error(place, f"{tool!r} changes things, and a run may only read.", "Remove it."))
     return findings
 
 
@@ -49,7 +51,7 @@ def model_finding(place: str, model: str) -> Finding | None:
     """Find what is wrong with the name of a model.
 
     Args:
-        place: where it stands; a sub-agent may also have that of its strategy.
+        place: where it stands; a sub-agent may also use `inherit`, the strategy's model.
         model: the name.
     """
     known = {*MODEL_ALIASES, "inherit" if place.startswith("agents.json") else "default"}
@@ -58,22 +60,22 @@ def model_finding(place: str, model: str) -> Finding | None:
         return _of_vertex(place, model)
     remedy = f"Use one of {', '.join(sorted(known))}, or an id like claude-…."
     if model == "default":
-        remedy = "Leave it out: then it is the strategy's."
+        remedy = "Leave it out to use the strategy's model."
     elif (plain := _plain_id(model)) is not None:
         remedy = f"{_REACHED} {plain!r}."
     elif close := get_close_matches(model.lower(), known, n=1):
         remedy = f"Did you mean {close[0]!r}?"
-    return error(place, f"{model!r} is no known alias and no id like claude-….", remedy)
+    return error(place, f"{model!r} is neither a known alias nor an id like claude-….", remedy)
 
 
 def _of_vertex(place: str, model: str) -> Finding | None:
-    """Say of an id that Vertex AI would understand that Anthropic's API does not; a gateway may, so it is a warning."""
+    """Warn of an id that Vertex AI understands and Anthropic's API does not. A gateway may, so it is no error."""
     if "@" not in model:
         return None
-    return warning(place, f"{model!r} is how Vertex AI writes it.", f"{_REACHED} {_plain_id(model)!r}.")
+    return warning(place, f"{model!r} is an id of Vertex AI.", f"{_REACHED} {_plain_id(model)!r}.")
 
 
 def _plain_id(model: str) -> str | None:
-    """Give the id of Anthropic's API for one that a cloud writes otherwise, like `us.anthropic.claude-…-v1:0`."""
-    found = re.search(r"claude-[a-z0-9.@-]*[a-z0-9]", model.lower())
-    return re.sub(r"-v[0-9]+$", "", found[0]).replace("@", "-") if found else None
+    """Return the id of Anthropic's API for one that a cloud writes otherwise, like `us.anthropic.claude-…-v1:0`."""
+    plain = re.search(r"claude-[a-z0-9.@-]*[a-z0-9]", model.lower())
+    return re.sub(r"-v[0-9]+$", "", plain[0]).replace("@", "-") if plain else None

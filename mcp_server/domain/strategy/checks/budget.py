@@ -1,4 +1,4 @@
-"""What a strategy's schedule will cost, and whether its budget suffices."""
+"""The check of a budget: what the schedule will cost, and whether the budget suffices."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,14 +7,14 @@ from mcp_server.domain.strategy.finding import Finding, error, warning
 from mcp_server.domain.strategy.strategy import Strategy
 
 DEFAULT_USD_PER_RUN = Decimal("0.50")
-"""The most that one run may cost where its strategy says nothing."""
+"""The most that one run may cost unless its strategy sets `usd_per_run`."""
 
 DAYS_PER_MONTH = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What runs of a strategy by claude have cost: how many ended, of how many the cost is known, and their mean."""
+    """The cost of a strategy's runs by claude: how many ended, for how many the cost is known, and their mean."""
 
     runs: int
     known: int
@@ -31,13 +31,13 @@ class Estimate:
 
 
 def usd_per_run(strategy: Strategy) -> Decimal:
-    """Give the most that one run of a strategy may cost, in US dollars."""
+    """Return the most that one run of a strategy may cost, in US dollars."""
     return strategy.config.budget.usd_per_run or DEFAULT_USD_PER_RUN
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """How often a strategy comes due a day, and on what share of candles its `wake` held lately; None: it has none."""
+    """How often a strategy comes due a day, and on what share of candles its `wake` held lately; None: no `wake`."""
 
     slots_per_day: float
     awake: float | None = None
@@ -45,7 +45,7 @@ class Runs:
 
     @property
     def per_day(self) -> float:
-        """The runs a day to be expected; a condition that never held lately may still hold once."""
+        """The expected runs a day; a condition that never held lately is counted as if it had held once."""
         return self.slots_per_day * (1 if self.awake is None else max(self.awake, 1 / max(self.candles, 1)))
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ def budget_findings(strategy: Strategy, expected: Runs, costs: Costs | None) -> 
     findings = []
     if a_day is not None and a_run > a_day:
         problem = f"One run may cost {_usd(a_run)}, more than the {_usd(a_day)} of a whole day."
-        findings.append(error(f"{place}.usd_per_day", problem, "Raise it, or lower usd_per_run (0.50 unless said)."))
+        findings.append(error(f"{place}.usd_per_day", problem, "Raise it, or lower usd_per_run (default: 0.50)."))
     elif a_day is not None and (mean or a_run) * Decimal(expected.per_day) > a_day:
         cost = f"at the {_usd(mean)} that runs cost" if mean else f"at the {_usd(a_run)} that a run may cost"
         total = _usd((mean or a_run) * Decimal(expected.per_day))
@@ -100,8 +100,8 @@ def _usd(amount: Decimal) -> str:
     return f"{whole}.{cents[:2]}{cents[2:].rstrip('0') if amount < 1 else ''} USD"
 
 
-def _often(per_day: float, what: str) -> str:
+def _often(per_day: float, noun: str) -> str:
     if per_day < 1:
-        return f"a {what} every {1 / per_day:,.3g} days" if per_day < 0.99 else f"1 {what} a day"
+        return f"a {noun} every {1 / per_day:,.3g} days" if per_day < 0.99 else f"1 {noun} a day"
     count = f"{per_day:,.0f}" if per_day >= 100 else f"{per_day:.3g}"
-    return f"{count} {what}{'' if count == '1' else 's'} a day"
+    return f"{count} {noun}{'' if count == '1' else 's'} a day"

@@ -1,4 +1,4 @@
-"""The check of a whole strategy: what can be found in its files, and what only shows in the facts around it."""
+"""The check of a whole strategy: its files by themselves, and its files against the facts around them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known around a strategy.
+    """The facts around a strategy.
 
-    `candles` are recent ones of the timeframe of its rules, None where there are none; `market` says what is wrong with
-    its market, or why nobody could be asked. `costs` are None where the journal cannot be read.
+    `candles` are recent ones of the timeframe of its rules, None where there are none; `market` is what is wrong with
+    its market, or why the exchange did not answer. `costs` is None where the journal cannot be read.
     """
 
     now: datetime
@@ -33,7 +33,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found, errors first, how often the rules held lately, and what the schedule will cost."""
+    """All findings, errors first, how often the rules held lately, and what the schedule will cost."""
 
     findings: tuple[Finding, ...]
     held: Held | None = None
@@ -41,39 +41,39 @@ class Report:
 
     @property
     def valid(self) -> bool:
-        """True when there is no error."""
+        """Whether there is no error."""
         return all(finding.severity != "error" for finding in self.findings)
 
 
-def findings_in(parts: ParsedFiles, offered: Mapping[str, bool]) -> list[Finding]:
+def findings_in(files: ParsedFiles, offered: Mapping[str, bool]) -> list[Finding]:
     """Find what is wrong with the files themselves; `offered` are the server's tools, name → whether it only reads."""
     return [
-        *parts.findings,
-        *tool_findings(tools(parts), offered),
-        *model_findings(models(parts)),
-        *rule_findings(rules(parts), wake(parts)),
+        *files.findings,
+        *tool_findings(tools(files), offered),
+        *model_findings(models(files)),
+        *rule_findings(rules(files), wake(files)),
     ]
 
 
 def check(draft: Draft, facts: Facts) -> Report:
-    """Check what is sound of a strategy against the facts around it."""
+    """Check the sound parts of a strategy against the facts around it."""
     strategy, config = draft.strategy, draft.strategy.config
     held, woken = None, None
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if facts.candles is not None and len(facts.candles):
         if config.rules is not None:
             held = held_lately(config.rules, facts.candles)
-            found += held_findings(config.rules, held, strategy.timeframe)
+            findings += held_findings(config.rules, held, strategy.timeframe)
         if config.wake is not None:
             wakes = wake_rules(config.rules, config.wake)
             woken = held_lately(wakes, facts.candles)
-            found += held_findings(wakes, woken, strategy.timeframe, place="")
+            findings += held_findings(wakes, woken, strategy.timeframe, place="")
     costs = None
     if draft.priced:
         runs = _runs(pace(config, facts.now).per_day, woken)
         costs = estimate(strategy, runs, facts.costs)
-        found = [*schedule_findings(config, facts.now), *budget_findings(strategy, runs, facts.costs), *found]
-    ordered = sorted([*facts.market, *found], key=lambda finding: finding.severity != "error")
+        findings = [*schedule_findings(config, facts.now), *budget_findings(strategy, runs, facts.costs), *findings]
+    ordered = sorted([*facts.market, *findings], key=lambda finding: finding.severity != "error")
     return Report(tuple(ordered), held, costs)
 
 

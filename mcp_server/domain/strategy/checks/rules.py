@@ -1,4 +1,4 @@
-"""What is wrong with rules, and how often they held lately."""
+"""The check of rules: whether their text is valid, and how often they held lately."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from mcp_server.errors import BadInput
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.indicators.spec import Spec
+    from mcp_server.domain.rules.compiled import Row
 
 LATELY = 500
-"""Over so many of the latest candles it is counted how often a rule held."""
+"""How often a rule held is counted over this many of the latest candles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How often rules held over a stretch of candles; `both` where both did, `valueless` where one had no value."""
+    """On how many candles rules held; `both`: buy and sell held together, `valueless`: one of them had no value."""
 
     candles: int
     buy: int
@@ -28,7 +29,7 @@ class Held:
 
     @property
     def undecided(self) -> int:
-        """Where they could not decide."""
+        """On how many candles they could not decide."""
         return self.both + self.valueless
 
     def __str__(self) -> str:
@@ -65,7 +66,7 @@ def rule_findings(rules: Rules | None, wake: str | None) -> list[Finding]:
 
 
 def wake_rules(rules: Rules | None, wake: str) -> Rules:
-    """Give a wake condition as rules: it holds where their buy does."""
+    """Return a wake condition as rules: their `buy` holds where it does."""
     return Rules(timeframe=rules.timeframe if rules else None, indicators=rules.indicators if rules else (), buy=wake)
 
 
@@ -74,7 +75,7 @@ def history(rules: Rules, most: int) -> int:
 
     Args:
         rules: valid ones.
-        most: beyond so many an indicator may stay unsettled; what a condition looks back to is there all the same.
+        most: the most candles for indicators to settle; what a condition looks back to is added where it is more.
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
@@ -101,33 +102,36 @@ def held_lately(rules: Rules, candles: "Candles") -> Held:
     )
 
 
-def _without_warm_up(rows: "Sequence[tuple[bool | None, bool | None]]") -> "Sequence[tuple[bool | None, bool | None]]":
-    """Leave out the first ones without a value, as a young market has them; what never has one is no warm-up."""
+def _without_warm_up(rows: "Sequence[Row]") -> "Sequence[Row]":
+    """Leave out the leading rows without a value, as of a young market; if no row has one, that is no warm-up."""
     first = next((position for position, row in enumerate(rows) if None not in row), 0)
     return rows[first:]
 
 
 def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.") -> list[Finding]:
-    """Find rules that never or always held, or that could not decide; `place` is where in config.json they stand."""
+    """Find rules that never or always held, or that could not decide; `place` is their place in config.json."""
     if not held.candles:
         return []
     over = f"of the last {held.candles} {timeframe} candles"
     findings: list[Finding] = []
-    each: dict[str, tuple[str | None, int]] = {"buy": (rules.buy, held.buy), "sell": (rules.sell, held.sell)}
-    for name, (text, count) in each.items():
-        where = f"config.json {place}{name}" if place else "config.json wake"
+    conditions: dict[str, tuple[str | None, int]] = {"buy": (rules.buy, held.buy), "sell": (rules.sell, held.sell)}
+    for name, (text, count) in conditions.items():
+        key = f"config.json {place}{name}" if place else "config.json wake"
         if text is not None and count == 0:
-            findings.append(warning(where, f"It held on none {over}.", "Loosen it, or know that it is rare."))
+            findings.append(warning(key, f"It held on none {over}.", "Loosen it, or expect it to be rare."))
         if text is not None and count == held.candles:
-            findings.append(warning(where, f"It held on all {over}.", "Narrow it, or know that it says this always."))
+            findings.append(warning(key, f"It held on all {over}.", "Narrow it, or expect the same signal every time."))
     if place and held.undecided:
         findings.append(_undecided(held, over))
     return findings
 
 
 def _undecided(held: Held, over: str) -> Finding:
-    reasons = {"both held": held.both, "one had no value, as after a division by zero": held.valueless}
+    reasons = {"both held": held.both, "one had no value, for example after a division by zero": held.valueless}
     why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
-    remedies = {"Make buy and sell exclude each other.": held.both, "Ask with IS NOT NULL first.": held.valueless}
+    remedies = {
+        "Write buy and sell so that they exclude each other.": held.both,
+        "Test for IS NOT NULL first.": held.valueless,
+    }
     remedy = " ".join(remedy for remedy, count in remedies.items() if count)
     return warning("config.json rules", f"They could not decide on {held.undecided} {over}: {why}.", remedy)
