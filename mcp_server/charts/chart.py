@@ -1,4 +1,4 @@
-"""What a chart shows: the description that `draw` makes a picture of, and `caption` a sentence."""
+"""A chart as data: `draw` makes a picture of it, and `caption` a description."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ThemeName = Literal["dark", "light"]
 Side = Literal["BUY", "SELL"]
 
 _FEWEST_SLOTS = 12
-"""Fewer candles than these are not blown up."""
+"""With fewer candles than this, the chart still has this many slots, so that candles are not drawn too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """A strategy's signals: those to mark, and how many HOLD there were beside them."""
+    """A strategy's signals: those to mark, and the number of HOLD beside them."""
 
     strategy: str
     marks: tuple[Mark, ...] = ()
@@ -93,7 +93,7 @@ class Chart:
         return slots
 
     def on_slots(self, values: Floats) -> Floats:
-        """Return values of candles as values of slots, NaN where a candle is missing."""
+        """Spread values of candles over slots, NaN where a candle is missing."""
         spread = np.full(len(self.slots), np.nan)
         spread[self.positions] = values
         return spread
@@ -116,8 +116,8 @@ def marks_of(
     """Find the candle of each signal: the last one that was closed when the signal was given.
 
     Args:
-        strategy: whose signals these are.
-        signals: each one's as-of (aware) and what it says, in any order.
+        strategy: the strategy that gave the signals.
+        signals: the as-of (aware) and the name of each, in any order.
         candles: those that are drawn.
         timeframe: their length.
         until_ms: signals of a later as-of (Unix ms) are left out, and those before the first candle's close.
@@ -125,13 +125,13 @@ def marks_of(
     closes = candles.open_time_ms + timeframe_ms(timeframe)
     counts: dict[tuple[int, Side], int] = {}
     holds = 0
-    for as_of, said in signals:
+    for as_of, signal in signals:
         position = int(np.searchsorted(closes, to_ms(as_of), side="right")) - 1
         if position < 0 or to_ms(as_of) > until_ms:
             continue
-        match said:
+        match signal:
             case "BUY" | "SELL":
-                counts[position, said] = counts.get((position, said), 0) + 1
+                counts[position, signal] = counts.get((position, signal), 0) + 1
             case "HOLD":
                 holds += 1
     return Marks(strategy, tuple(Mark(*where, count) for where, count in sorted(counts.items())), holds)

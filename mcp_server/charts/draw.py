@@ -51,7 +51,7 @@ def _axis_width(labels: Sequence[str]) -> int:
 
 
 def _heading(paper: Paper, drawn: Drawn) -> None:
-    """Write what this is at the top left, and the last price at the top right."""
+    """Write the title at the top left, and the last price at the top right."""
     chart, theme = drawn.chart, paper.theme
     close = price_text(float(chart.candles.close[-1]), drawn.decimals)
     edge = paper.width - LEFT
@@ -60,11 +60,11 @@ def _heading(paper: Paper, drawn: Drawn) -> None:
     symbol = fitted(chart.symbol, room * 0.6, size=TITLE, bold=True)
     paper.write(LEFT, 32, symbol, theme.text, size=TITLE, bold=True)
     x = LEFT + text_width(symbol, size=TITLE, bold=True) + 14
-    venue = f"{chart.exchange}, invented prices" if chart.simulated else chart.exchange
-    paper.write(x, 33, fitted(f"{chart.timeframe} · {venue}", edge - x - room * 0.2), theme.muted)
+    exchange = f"{chart.exchange}, invented prices" if chart.simulated else chart.exchange
+    paper.write(x, 33, fitted(f"{chart.timeframe} · {exchange}", edge - x - room * 0.2), theme.muted)
     count = len(chart.candles)
-    said = f"as of {_moment(chart.as_of_ms)} UTC · {count} closed candle{'s' * (count != 1)}"
-    paper.write(LEFT, 66, said + (f", {chart.missing} missing" if chart.missing else ""), theme.muted, size=SMALL)
+    subtitle = f"as of {_moment(chart.as_of_ms)} UTC · {count} closed candle{'s' * (count != 1)}"
+    paper.write(LEFT, 66, subtitle + (f", {chart.missing} missing" if chart.missing else ""), theme.muted, size=SMALL)
     if (change := chart.change_pct) is not None:
         color = theme.up if change >= 0 else theme.down
         paper.write(edge, 66, f"{change:+.2f} % since {_moment(int(chart.candles.open_time_ms[0]))}", color,

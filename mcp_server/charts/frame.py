@@ -1,4 +1,4 @@
-"""How a sheet is divided: heading, price, volume, panels, time axis, from top to bottom."""
+"""Divides a sheet into heading, price, volume, panels and time axis, from top to bottom."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

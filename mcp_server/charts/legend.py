@@ -1,4 +1,4 @@
-"""Legends: what is drawn in a panel and its last value, each in its colour, in as many lines as that takes."""
+"""Legends: the names of what is drawn in a panel, with its last values, in its colours."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ Write = Callable[[float], str]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A few words of one colour. `opens` begins something new: it stands further apart."""
+    """A few words of one colour. `opens`: it begins something new, so it stands further apart."""
 
     text: str
     color: str
@@ -38,7 +38,7 @@ Line = list[tuple[float, Word]]
 def words_of(
     studies: Sequence[Study], columns: Mapping[str, Floats], pens: Pens, theme: Theme, write: Write
 ) -> list[Word]:
-    """List what a legend says of studies."""
+    """List the words of a legend for studies."""
     words: list[Word] = []
     for study in studies:
         alone = len(study.columns) == 1

@@ -1,4 +1,4 @@
-"""What is marked at single candles: a strategy's signals, and candlestick patterns."""
+"""Marks at single candles: a strategy's signals, and candlestick patterns."""
 
 from collections.abc import Sequence
 

@@ -62,7 +62,7 @@ class PricePanel:
         self._tag = Tag(last, price_text(last, drawn.decimals), color)
 
     def legend(self) -> list[Word]:
-        """Say what lies on the price, and whose signals are marked."""
+        """List the words for what lies on the price, and whose signals are marked."""
         drawn, theme = self._drawn, self._drawn.theme
         words = words_of(self._studies, drawn.chart.columns, self._pens, theme, self._level_text)
         if marks := drawn.chart.marks:
@@ -124,7 +124,7 @@ class VolumePanel:
         self.scale = volume_scale(drawn.chart.candles.volume, drawn.values(self._studies))
 
     def legend(self) -> list[Word]:
-        """Say the last candle's volume."""
+        """List the words for the last candle's volume."""
         drawn, theme = self._drawn, self._drawn.theme
         volume = Word(f"volume {short_text(float(drawn.chart.candles.volume[-1]))}", theme.muted)
         return [volume, *words_of(self._studies, drawn.chart.columns, self._pens, theme, short_text)]
@@ -158,7 +158,7 @@ class StudyPanel:
             self._guides = (0.0,)
 
     def legend(self) -> list[Word]:
-        """Say the last values."""
+        """List the words for the last values."""
         return words_of(self._studies, self._drawn.chart.columns, self._pens, self._drawn.theme, short_text)
 
     def draw(self, plot: Plot) -> None:
@@ -187,14 +187,14 @@ def _joined_words(drawn: Drawn) -> list[Word]:
 
 
 def _fitting_ticks(plot: Plot, fewest: int) -> list[float]:
-    """Choose round values of which at least so many can be written beside a low panel."""
+    """Choose round values for a low panel, so that at least `fewest` of them can be written beside it."""
     most = plot.box.height // _TICK_PX
-    found: list[float] = []
+    fitting: list[float] = []
     for more in range(4):
-        found = [value for value in ticks(plot.scale, most + more) if plot.writable(value)]
-        if len(found) >= fewest:
+        fitting = [value for value in ticks(plot.scale, most + more) if plot.writable(value)]
+        if len(fitting) >= fewest:
             break
-    return found
+    return fitting
 
 
 def _short_axis(plot: Plot, values: Sequence[float]) -> None:

@@ -113,7 +113,7 @@ class Paper:
         )
 
     def png(self) -> bytes:
-        """Return the picture; the same drawing is the same bytes."""
+        """Return the picture; the same drawing gives the same bytes."""
         self._canvas.draw()  # type: ignore[no-untyped-call]
         pixels = self._canvas.buffer_rgba()  # type: ignore[no-untyped-call]
         opaque = Image.frombuffer("RGBA", (self.width, self.height), pixels).convert("RGB")

@@ -1,4 +1,4 @@
-"""Which colour each column is drawn in."""
+"""The colour of each column."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ Pens = dict[str, str]
 
 
 def pens_for(studies: Sequence[Study], theme: Theme) -> Pens:
-    """Return the columns of one panel their colours: a band has one, other columns one each."""
+    """Assign colours to the columns of one panel: a band has one, other columns one each."""
     pens: Pens = {}
     taken = 0
     for study in studies:

@@ -12,13 +12,13 @@ from mcp_server.charts.times import TimeTick
 from mcp_server.domain.candles import Floats
 
 LABEL_PX = 20
-"""Labels on an axis are at least so far apart."""
+"""Labels on an axis are at least this far apart."""
 
 AXIS_GAP_PX = 9
-"""Between a panel and the labels on its right."""
+"""The gap between a panel and the labels on its right."""
 
 Z_GAP, Z_GRID, Z_FILL, Z_CANDLES, Z_LINES, Z_PRICE, Z_MARKS = range(7)
-"""What lies on what, from the bottom."""
+"""The layers, from the bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Plot:
         self.axes.set_ylim(scale.low, scale.high)
 
     def y(self, value: float) -> float:
-        """Return where on the sheet a value lies, in pixels from its top."""
+        """Return the height at which a value lies, in pixels from the top of the sheet."""
         return self.box.bottom - self.scale.share(value) * self.box.height
 
     @property
     def body_px(self) -> int:
-        """How wide a candle's body is: an odd number of pixels, so that it lies even around its wick."""
+        """The width of a candle's body: an odd number of pixels, so that its wick is in the middle."""
         return max(int(self.slot_px * 0.72) - 1 | 1, 1)
 
     def frame(self) -> None:

@@ -11,7 +11,7 @@ from mcp_server.domain.candles import Floats
 from mcp_server.domain.text import significant
 
 LOG_FROM = 4.0
-"""Prices whose highest is so many times the lowest are drawn on a logarithmic scale."""
+"""If the highest price is at least this many times the lowest, the scale is logarithmic."""
 
 _ROUND = (1, 2, 2.5, 5)
 _LOG_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
@@ -26,7 +26,7 @@ class Scale:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Say how far up a value lies: 0 at the bottom, 1 at the top."""
+        """Return how far up a value lies: 0 at the bottom, 1 at the top."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -37,12 +37,12 @@ class Scale:
 
 
 def price_scale(lows: Floats, highs: Floats, others: Sequence[Floats], *, padding: float) -> Scale:
-    """Span the candles, and what lies on them as far as it is not so far off that it would press them flat.
+    """Span the candles, and what is drawn on them unless it is so far off that it would press them flat.
 
     Args:
         lows: the candles' lows.
         highs: their highs.
-        others: values of other things on the panel; NaN is passed over.
+        others: values of other things on the panel; NaN is ignored.
         padding: room to leave below and above, as a ratio of the panel's height.
     """
     low, high = float(lows.min()), float(highs.max())
@@ -59,7 +59,7 @@ def price_scale(lows: Floats, highs: Floats, others: Sequence[Floats], *, paddin
 
 
 def value_scale(values: Sequence[Floats], levels: Sequence[float], *, padding: float) -> Scale:
-    """Span values and levels; NaN is passed over."""
+    """Span values and levels; NaN is ignored."""
     seen = np.concatenate([np.asarray(levels, dtype=np.float64), *(v[np.isfinite(v)] for v in values)])
     return _padded(float(seen.min()), float(seen.max()), padding) if len(seen) else Scale(0.0, 1.0)
 
@@ -91,10 +91,12 @@ def step_of(values: Sequence[float]) -> float:
 def _log_ticks(scale: Scale, most: int) -> list[float]:
     powers = range(math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high)) + 1)
     for mantissas in _LOG_STEPS:
-        found = [float(f"{m}e{power}") for power in powers for m in mantissas if scale.holds(float(f"{m}e{power}"))]
-        if len(found) <= most:
+        round_values = [
+            float(f"{m}e{power}") for power in powers for m in mantissas if scale.holds(float(f"{m}e{power}"))
+        ]
+        if len(round_values) <= most:
             break
-    return found[:: -(-len(found) // most)] if found else found
+    return round_values[:: -(-len(round_values) // most)] if round_values else round_values
 
 
 def _padded(low: float, high: float, padding: float) -> Scale:

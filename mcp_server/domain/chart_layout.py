@@ -1,4 +1,4 @@
-"""Where on a chart each indicator belongs, and in what shape it is drawn."""
+"""The layout of a chart: where each indicator belongs, and in which shape it is drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mcp_server.domain.indicators.spec import Spec
 from mcp_server.errors import BadInput
 
 MOST_PANELS = 5
-"""More panels below the price than these leave none of them readable."""
+"""With more panels than this below the price, none is readable."""
 
 Shape = Literal["line", "bars", "dots", "band", "cloud", "turning", "candles", "events"]
 """How columns are drawn. All but four take one column each:
@@ -55,7 +55,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One indicator on a chart: what a reader calls it, what is drawn of it, and the levels that it is read at."""
+    """One indicator on a chart: its title, what is drawn of it, and the levels that traders read it at."""
 
     title: str
     drawings: tuple[Drawing, ...]
@@ -69,7 +69,7 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which studies lie on the price, which on the volume, and which share each of the panels below."""
+    """The studies on the price, those on the volume, and those that share each of the panels below."""
 
     price: tuple[Study, ...] = ()
     volume: tuple[Study, ...] = ()
@@ -110,7 +110,7 @@ def layout(specs: Sequence[Spec]) -> Layout:
 
 
 def study_of(spec: Spec) -> Study:
-    """Say how an indicator is drawn, from the names of its outputs."""
+    """Return how an indicator is drawn, judging by the names of its outputs."""
     indicator = find(spec.function)
     outputs = [indicator.outputs[position] for position in spec.picked]
     parts = {
@@ -141,7 +141,7 @@ def _shape(indicator: Indicator, output: str) -> Shape:
 
 
 def _place(spec: Spec) -> Literal["price", "volume"] | Spec:
-    """Say where a spec belongs: on the price, on the volume, or in the panel of itself or of what it averages."""
+    """Return where a spec belongs: on the price, on the volume, or in the panel of itself or of what it averages."""
     source = spec.inputs[0]
     if not _is_level(spec):
         return spec

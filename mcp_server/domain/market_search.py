@@ -12,10 +12,9 @@ _KINDS = ("spot", "swap", "future", "option")
 
 
 def find_listings(query: str, markets: Sequence[Listing], kind: str | None) -> list[Listing]:
-    """Return the markets that fit a query, the most likely first: the symbol itself, its base, a part of it, near ones.
+    """Return the markets that fit a query, likeliest first: the symbol itself, its base, a part of it, near matches.
 
-    Markets that are not active are left out. Any query fits nothing but markets of `kind`, where one is named; an
-    empty one fits all of them.
+    Markets that are not active are left out, and those that are not of `kind`, if it is given. An empty query fits all.
     """
     wanted = _key(query)
     if query.strip() and not wanted:
@@ -26,18 +25,17 @@ def find_listings(query: str, markets: Sequence[Listing], kind: str | None) -> l
         by_base = {market.base: market for market in open_ones}
         near = set(get_close_matches(wanted[:20], by_base, n=3, cutoff=0.7))
         ranked = [(0, market) for market in open_ones if market.base in near]
-    return [market for _, market in sorted(ranked, key=lambda found: (found[0], *_usual(found[1])))]
+    return [market for _, market in sorted(ranked, key=lambda pair: (pair[0], *_usual(pair[1])))]
 
 
-def find_venues(query: str, venues: Sequence[ExchangeInfo]) -> list[ExchangeInfo]:
+def find_exchanges(query: str, exchanges: Sequence[ExchangeInfo]) -> list[ExchangeInfo]:
     """Return the exchanges whose id, name or country fits a query; an empty one fits all of them."""
     wanted = query.strip().lower()
-    exact = [venue for venue in venues if wanted in (venue.id, *(country.lower() for country in venue.countries))]
-    parts = [venue for venue in venues if wanted in venue.id or wanted in venue.name.lower()]
-    found = list(dict.fromkeys(venue.id for venue in [*exact, *parts]))
-    found = found or get_close_matches(wanted[:40], [venue.id for venue in venues], n=5)
-    by_id = {venue.id: venue for venue in venues}
-    return [by_id[name] for name in found]
+    by_id = {exchange.id: exchange for exchange in exchanges}
+    exact = [one.id for one in exchanges if wanted in (one.id, *(country.lower() for country in one.countries))]
+    partial = [one.id for one in exchanges if wanted in one.id or wanted in one.name.lower()]
+    ids = list(dict.fromkeys([*exact, *partial])) or get_close_matches(wanted[:40], by_id, n=5)
+    return [by_id[exchange_id] for exchange_id in ids]
 
 
 def _rank(wanted: str, market: Listing) -> int | None:

@@ -69,9 +69,9 @@ async def find_markets(
 
 async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> Findings:
     """List exchanges: what each can do is known without asking it, and is no matter of time."""
-    from mcp_server.domain.market_search import find_venues
+    from mcp_server.domain.market_search import find_exchanges
 
-    found = find_venues(query, await call.kit.market.venues())
+    found = find_exchanges(query, await call.kit.market.venues())
     rows: list[list[Cell]] = [
         [
             venue.id,
