@@ -158,7 +158,7 @@ AGENTS = [
     agents("an empty mapping", {}, error("config.json rules", "The rules engine needs them")),
     agents("an empty mapping for claude", {}, _NO_AGENTS, engine="claude"),
     agents("no object in an array", [AGENT, 3], error("agents.json [1]", "It is not an object")),
-    agents("a name twice", [{**AGENT, "name": "a"}, {**AGENT, "name": "a"}], error("agents.json [1] name", "names two")),
+    agents("a name twice", [{**AGENT, "name": "a"}, {**AGENT, "name": "a"}], error("agents.json [1] name", " two ")),
     agents("a path as name", {"../a": AGENT}, error("agents.json ../a", "not a valid name for a sub-agent")),
     agents("no object", {"a": "get_price"}, error("agents.json a", "expected a JSON object")),
     agent("no prompt", error("agents.json a.prompt", "This key is required"), prompt=None),
