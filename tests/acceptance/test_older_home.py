@@ -1,0 +1,136 @@
+"""A home that an earlier version made opens, tells the same, and goes on where it was left."""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from mcp_server.app import build_server
+from mcp_server.settings import Settings
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.receiver import receiver
+from tests.rigs.running_up import RunningUp
+from tests.runner.conftest import Command, trader_in
+from tests.scheduler.accounts import account
+
+ARCHIVE = Path(__file__).with_name("older_home") / "home.tar.gz"
+LEFT_AT = datetime(2026, 4, 1, 0, 21, tzinfo=UTC)
+"""The minute in which its scheduler was killed."""
+
+WAITING = "waiting-one cannot be read"
+SERVICES = ("2f59e07fc0921d1f", "c88593fe97faf617")
+"""Its addresses for notifications, as files name them: the beginning of a SHA-256."""
+
+VERSIONS = {
+    "da646bd10af0": "close > open",
+    "259ccdc7faab": "rsi_14 < 40",
+    "1b4211946dc5": "rsi_14 < 35",
+}
+"""Of `edited`, with the condition of each to buy."""
+
+
+@pytest.fixture
+def told(home: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the version that made the home said of it; the home is unpacked."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(home.parent, filter="data")
+    answers: dict[str, list[dict[str, Any]]] = json.loads((home.parent / "told.json").read_text())
+    return answers
+
+
+@pytest.fixture
+def trader(home: Path) -> Command:
+    return trader_in(home)
+
+
+def at_any_time(status: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out when each strategy is due next, which goes by the present."""
+    return [{key: value for key, value in strategy.items() if key != "due"} for strategy in status]
+
+
+def move_notices(home: Path, url: str) -> None:
+    """Let the notices that wait be for another address, as if it had been that one all along."""
+    ours = hashlib.sha256(url.encode()).hexdigest()[:16]
+    for file in (home / "notices").glob("*.json"):
+        text = file.read_text()
+        for service in SERVICES:
+            text = text.replace(service, ours)
+        file.write_text(text)
+
+
+def after(rows: list[dict[str, Any]], moment: datetime) -> list[dict[str, Any]]:
+    return [row for row in rows if row["scheduled_at"].replace(tzinfo=UTC) > moment]
+
+
+def test_its_journal_strategies_and_status_are_told_as_before(
+    told: Mapping[str, list[dict[str, Any]]], trader: Command, home: Path
+) -> None:
+    signals = trader("signals", "--all", "--limit", "1000", "--json").json["signals"]
+    assert signals == told["signals"]
+    assert (signals[0]["strategy"], signals[0]["status"], signals[0]["signal"]) == ("edited", "success", "SELL")
+    assert list((home / "outbox").iterdir()) == [], "what waited is entered"
+    own = [row for row in trader("strategies", "--json").json["strategies"] if row["origin"] == "home"]
+    assert own == told["strategies"]
+    status = trader("status", "--json").json
+    assert at_any_time(status["strategies"]) == at_any_time(told["status"])
+    assert status["alive"] is False
+
+
+def test_a_run_uses_its_strategies_and_decides_as_before(
+    told: Mapping[str, list[dict[str, Any]]], trader: Command
+) -> None:
+    (before,) = [
+        row
+        for row in told["signals"]
+        if (row["strategy"], row["as_of"]) == ("rsi-reversion", "2026-04-28T20:00:00+00:00")
+    ]
+    done = trader("run", "rsi-reversion", "--as-of", before["as_of"], "--json", TRADER_EXCHANGE="simulated")
+    assert done.code == 0, done.err
+    assert {key: done.json[key] for key in ("signal", "confidence", "price", "reasoning")} == {
+        key: before[key] for key in ("signal", "confidence", "price", "reasoning")
+    }
+    assert done.json["execution_id"] == max(row["execution_id"] for row in told["signals"]) + 1
+
+
+@pytest.mark.usefixtures("told")
+async def test_its_versions_reports_and_candles_can_be_read(home: Path) -> None:
+    versions = StrategyFolders(Home(home), examples_folder()).versions
+    assert {version: versions.read("edited", version).config.rules.buy for version in VERSIONS} == VERSIONS  # type: ignore[union-attr]
+    async with Client(build_server(Settings(home=home)), raise_exceptions=True) as client:
+        arguments = {"symbol": "BTC/USD", "exchange": "coinbase", "as_of": "2017-07-09T18:00Z", "limit": 3}
+        candles = (await client.call_tool("get_ohlcv", arguments)).structured_content
+        assert candles is not None
+        assert [row[4] for row in candles["rows"]] == [2501, 2502, 2503]
+        sql = "SELECT status, count(*) AS runs FROM executions GROUP BY status"
+        answer = (await client.call_tool("query_journal", {"sql": sql})).structured_content
+        assert answer is not None
+        assert {status for status, _ in answer["rows"]} >= {"success", "abstained", "timeout", "missed", "skipped_gate"}
+
+
+@pytest.mark.usefixtures("told")
+def test_up_goes_on_accounts_for_what_was_missed_once_and_tells_nothing_twice(home: Path) -> None:
+    strategy = StrategyFolders(Home(home), examples_folder()).read("sleeps")
+    ended = {file.name for where in ("sent", "lost") for file in (home / "notices" / where).glob("*.json")}
+    resumed_at = LEFT_AT + timedelta(minutes=30)
+    with receiver() as service:
+        move_notices(home, service.url)
+        environment = {"TRADER_NOTIFY": service.url}
+        with RunningUp(home, speed=30, start=resumed_at, environment=environment) as up:
+            up.until(lambda: after(up.rows("sleeps"), resumed_at))
+            up.until(lambda: WAITING in service.titles)
+            up.until(lambda: not list((home / "notices").glob("*.json")))
+            assert up.stop() == 0, up.log
+            rows = after(up.rows("sleeps"), LEFT_AT)
+    accounts = account(Home(home).database, "sleeps", strategy.config, resumed_at)
+    assert (accounts.wrong, accounts.due > 50) == ([], True)
+    assert sum(row["slots"] for row in rows if row["status"] == "missed") >= 28
+    assert service.titles.count(WAITING) == 1
+    told_now = {file.name for file in (home / "notices" / "sent").glob("*.json")} - ended
+    assert len(told_now) == len(service.titles), "what was sent or lost before is not told again"
