@@ -57,6 +57,7 @@ class WatchedServer:
     look_every_s: float = LOOK_EVERY_S
     look_s: float = LOOK_S
     wait_s: float = WAIT_S
+    start_patience_s: float = START_PATIENCE_S
     _address: Address | None = None
     _up: anyio.Event = field(default_factory=anyio.Event)
 
@@ -91,7 +92,7 @@ class WatchedServer:
             try:
                 await self._one()
             except TraderError as error:
-                if not self.starts and anyio.current_time() - first > START_PATIENCE_S:
+                if not self.starts and anyio.current_time() - first > self.start_patience_s:
                     raise
                 self.problem = str(error)
             if anyio.current_time() - began > HEALTHY_S:

@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 
 from mcp_server.app import build_server
-from mcp_server.settings import Settings
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.receiver import receiver
@@ -103,7 +103,7 @@ def test_a_run_uses_its_strategies_and_decides_as_before(
 async def test_its_versions_reports_and_candles_can_be_read(home: Path) -> None:
     versions = StrategyFolders(Home(home), examples_folder()).versions
     assert {version: versions.read("edited", version).config.rules.buy for version in VERSIONS} == VERSIONS  # type: ignore[union-attr]
-    async with Client(build_server(Settings(home=home)), raise_exceptions=True) as client:
+    async with Client(build_server(ServerSettings(home=home)), raise_exceptions=True) as client:
         arguments = {"symbol": "BTC/USD", "exchange": "coinbase", "as_of": "2017-07-09T18:00Z", "limit": 3}
         candles = (await client.call_tool("get_ohlcv", arguments)).structured_content
         assert candles is not None

@@ -39,7 +39,7 @@ class Receiver:
         if answer == "hang":
             await anyio.sleep(30)
         if answer == "slow":
-            await anyio.sleep(1)
+            await anyio.sleep(0.3)
         return Response(status_code=answer if isinstance(answer, int) else 200)
 
 

@@ -113,7 +113,7 @@ class RunningUp:
         while not (result := found()):
             assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log}"
             assert time.monotonic() < deadline, f"never came to be within {within_s} s:\n{self.log}"
-            time.sleep(0.02)
+            time.sleep(0.1)  # a look at the journal opens its file, which the program wants too
         return result
 
     def says(self, text: str) -> str:

@@ -66,7 +66,7 @@ async def works(connection: Connection) -> bool:
 
 
 async def test_a_server_that_hangs_is_ended_and_the_connection_comes_back(home: Path) -> None:
-    server = WatchedServer(RunnerSettings(home=home), token=SecretStr(OPERATOR), look_every_s=0.1, look_s=1.0)
+    server = WatchedServer(RunnerSettings(home=home), token=SecretStr(OPERATOR), look_every_s=0.1, look_s=0.5)
     async with kept(server) as connection:
         assert await works(connection)
         hanging = pid_of_server()
@@ -103,7 +103,7 @@ async def test_a_port_in_use_is_named_and_ends_the_first_start(home: Path) -> No
         with pytest.raises(
             Retryable, match=rf"Cannot listen on '127.0.0.1' port {port}.*Choose another --host or --port"
         ):
-            await WatchedServer(RunnerSettings(home=home), port=port).keep()
+            await WatchedServer(RunnerSettings(home=home), port=port, start_patience_s=1.0).keep()
     assert pids_of_servers() == []
 
 

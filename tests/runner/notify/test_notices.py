@@ -47,7 +47,7 @@ async def deliver(what: Notices, until: Callable[[], bool]) -> None:
             group.start_soon(what.deliver, stop)
             while not until():  # noqa: ASYNC110 (files and another thread have no events)
                 await anyio.sleep(0.02)
-            await anyio.sleep(0.3)
+            await anyio.sleep(3 * QUICK.look_s)
             stop.set()
 
 
@@ -116,7 +116,7 @@ async def test_a_slow_service_is_waited_for(home: Path, service: Receiver) -> No
 
 async def test_a_service_that_hangs_stops_nobody_and_is_not_sent_the_same_again(home: Path, service: Receiver) -> None:
     service.answers = ["hang"]  # its process has to start, on a busy machine too, before the limit
-    told = notices(home, service.url, patience=Patience(look_s=0.05, first_s=0.1, send_s=6))
+    told = notices(home, service.url, patience=Patience(look_s=0.05, first_s=0.1, send_s=3))
     add(told, "a")
     ticks = 0
 
@@ -132,7 +132,7 @@ async def test_a_service_that_hangs_stops_nobody_and_is_not_sent_the_same_again(
         group.cancel_scope.cancel()
     assert ticks > 20, "the loop went on meanwhile"
     (lost,) = ended(home, "lost")
-    assert (lost["state"], lost["why"]) == ("unknown", "it did not answer within 6 s")
+    assert (lost["state"], lost["why"]) == ("unknown", "it did not answer within 3 s")
     assert "Of the last two days' notifications 1 did not arrive, or may not have" in told.problems()[0]
     again = notices(home, service.url)
     add(again, "b")
