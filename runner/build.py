@@ -1,4 +1,4 @@
-"""From an idea to a strategy: the server's own prompt, the builder agent, and what came of it."""
+"""From an idea to a strategy: the server's own prompt, the builder agent, and the result."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,8 +9,9 @@ import anyio
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import NotFound, Retryable, TraderError
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.claude.builder import Ask, BuildTask, check_ready, run_builder
+from runner.claude.builder import INSTEAD, Ask, BuildTask, run_builder
 from runner.claude.building import Building
+from runner.claude.session import require_claude
 from runner.settings import RunnerSettings
 from runner.tool_server.client import connected
 from runner.tool_server.server import tool_server
@@ -37,7 +38,7 @@ async def build(
         Retryable: the tool server does not answer; nothing was spent.
     """
     environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
-    check_ready(environment)
+    require_claude(environment, INSTEAD)
     tell("did", f"designing, for {budget_usd:.2f} USD at most; Ctrl-C stops it")
     async with tool_server(settings) as address:
         try:
@@ -46,7 +47,7 @@ async def build(
                     offered = await tools.offered()
                     prompt = await tools.prompt("design_strategy", {"idea": idea})
         except TimeoutError:
-            raise Retryable(f"The tool server did not answer within {PREPARE_S} s. Try again.") from None
+            raise Retryable(f"The tool server did not answer within {PREPARE_S} s.", "Try again.") from None
         task = BuildTask(
             prompt=prompt,
             server_url=address.url,
@@ -63,41 +64,45 @@ async def build(
 
 
 def settle(building: Building, folders: StrategyFolders) -> None:
-    """Find out whether a write was done whose answer never came, because the agent was stopped: by its version."""
-    for asked in building.checks.values():
-        name = str(asked.get("strategy_name"))
+    """Find out, by the strategy's version, whether a write was done whose answer never came: the agent was stopped."""
+    for arguments in building.checks.values():
+        name = str(arguments.get("strategy_name"))
         try:
-            strategy = parse_strategy(name, asked.get("config"), asked.get("agents"))
+            strategy = parse_strategy(name, arguments.get("config"), arguments.get("agents"))
             there = not folders.is_example(name) and folders.read(name).version == strategy.version
         except TraderError:
             continue
-        if there and asked.get("dry_run") is not True:
-            said = {"name": name, "version": strategy.version, "engine": strategy.engine}
-            building.written = {**said, "schedule": strategy.schedule}
+        if there and arguments.get("dry_run") is not True:
+            building.written = {
+                "name": name,
+                "version": strategy.version,
+                "engine": strategy.engine,
+                "schedule": strategy.schedule,
+            }
             building.written_with = [
                 "warning: Its findings are not known. `claude-trader strategies check` shows them."
             ]
 
 
 def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
-    """Give what came of a design as JSON values: the strategy as it lies in the home, or why there is none."""
+    """Return the result of a design as JSON values: the strategy as it lies in the home, or why there is none."""
     settle(building, folders)
     written = building.written
     cost = None if building.cost_usd is None else float(building.cost_usd)
     findings = building.written_with if written else building.findings
-    said: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": findings}
+    result: dict[str, Any] = {"status": "written" if written else "nothing_written", "findings": findings}
     if written is None:
-        return {**said, "why": building.why or "The agent ended without writing a strategy.", "cost_usd": cost}
+        return {**result, "why": building.why or "The agent ended without writing a strategy.", "cost_usd": cost}
     name = str(written["name"])
-    said |= {key: written.get(key) for key in ("name", "version", "replaced", "engine", "schedule", "held", "basis")}
-    said |= {"description": None, "why": building.why, "cost_usd": cost, "run": f"claude-trader run {name}"}
+    result |= {key: written.get(key) for key in ("name", "version", "replaced", "engine", "schedule", "held", "basis")}
+    result |= {"description": None, "why": building.why, "cost_usd": cost, "run": f"claude-trader run {name}"}
     try:
         strategy = folders.read(name)
         if strategy.version != written.get("version"):
             raise NotFound(f"This home has another {name!r}.")
         agents = {key: list(agent.tools) for key, agent in strategy.agents.items()}
-        said |= {"description": strategy.config.description, "trading_pair": strategy.config.trading_pair}
-        said |= {"rules": strategy.config_json().get("rules"), "agents": agents}
+        result |= {"description": strategy.config.description, "trading_pair": strategy.config.trading_pair}
+        result |= {"rules": strategy.config_json().get("rules"), "agents": agents}
     except TraderError:
-        said |= {"why": building.why or f"It lies in the home of {ELSEWHERE}.", "run": None}
-    return said
+        result |= {"why": building.why or f"It lies in the home of {ELSEWHERE}.", "run": None}
+    return result

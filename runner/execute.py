@@ -164,11 +164,13 @@ class Runner:
             return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 
     async def _by_claude(self, claimed: Claimed) -> Outcome:
-        from runner.claude.engine import ClaudeTask, check_ready, run_claude
+        from runner.claude.engine import ClaudeTask, run_claude
+        from runner.claude.preflight import without_claude
+        from runner.claude.session import require_claude
 
         strategy, as_of = claimed.run.strategy, claimed.run.as_of
         environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
-        check_ready(environment, has_rules=strategy.config.rules is not None)
+        require_claude(environment, without_claude(strategy))
         exchange = strategy.config.exchange or self.settings.exchange
         async with self.serving() as address:
             try:

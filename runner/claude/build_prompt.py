@@ -1,4 +1,4 @@
-"""What the strategy-builder is told beside the steps of design_strategy, which the server gives."""
+"""The strategy-builder's own instructions; the steps of the design are the server's prompt design_strategy."""
 
 _INSTRUCTIONS = """\
 You are the strategy-builder of Claude Trader. You turn a person's idea into a strategy by the steps that you are given.
@@ -19,5 +19,5 @@ check has no error. End with a list of what you assumed, one line each."""
 
 
 def instructions(*, asking: bool) -> str:
-    """Give the builder's own instructions; `asking` is True where a person can be asked."""
+    """Return the builder's own instructions; `asking` is True where a person can be asked."""
     return f"{_INSTRUCTIONS}\n\n{_ASKING if asking else _DECIDING}"

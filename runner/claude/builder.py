@@ -1,6 +1,6 @@
 """The strategy-builder: an agent with the server's tools, `write_strategy` included, and a way to ask the person.
 
-It is offered nothing else: no files, no shell, no web. What it writes is checked by the server like any other write.
+It has nothing else: no files, no shell, no web. The server checks what it writes like any other write.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,19 +15,18 @@ from mcp_server.domain.strategy.agents import plain_tool_name
 from runner.claude.build_prompt import instructions
 from runner.claude.building import MAX_TURNS, WRITE_TOOL, Building
 from runner.claude.cli_folder import CliFolder, cli_folder
-from runner.claude.preflight import require_credential
-from runner.claude.session import CLI_SETTINGS, NEVER_READ, SERVER, bundled_cli, converse, qualified
+from runner.claude.session import CLI_SETTINGS, NEVER_READ, SERVER, bundled_cli, converse, qualified, require_claude
 
 if TYPE_CHECKING:
     from claude_agent_sdk import AssistantMessage, ClaudeAgentOptions, McpSdkServerConfig, Message, ResultMessage
     from claude_agent_sdk.types import SyncHookJSONOutput
 
 Ask = Callable[[str, Sequence[str]], Awaitable[str | None]]
-"""Asks the person a question, with choices where there are some; gives None where there is no answer."""
+"""Asks the person a question, with choices where there are some; returns None where there is no answer."""
 
 PERSON, ASK_TOOL = "person", "ask_user"
 LIMIT_S = 1800
-"""So long a design may take, beside the time in which the person thinks."""
+"""How long a design may take, without the time in which the person thinks."""
 
 INSTEAD = "design it in any MCP host with the prompt design_strategy."
 
@@ -56,26 +55,16 @@ class BuildTask:
     model: str | None
     ask: Ask | None
     tell: Callable[[str, str], None]
-    """Is told what happens: `said`, `did` or `found`, and the text."""
-
-
-def check_ready(environment: Mapping[str, str]) -> None:
-    """Check, before anything starts, that there are the agent and a credential.
-
-    Raises:
-        Misconfigured: with the ways on.
-    """
-    bundled_cli(INSTEAD)
-    require_credential(environment, INSTEAD)
+    """Called with what happens: `said`, `did` or `found`, and the text."""
 
 
 async def run_builder(task: BuildTask, building: Building) -> None:
-    """Let the agent design, and keep `building` up to date; only a cancellation is raised.
+    """Let the agent design, and keep `building` up to date.
 
     Raises:
         Misconfigured: there is no agent or no credential.
     """
-    check_ready(task.environment)
+    require_claude(task.environment, INSTEAD)
     stderr: list[str] = []
     with anyio.move_on_after(LIMIT_S) as limit, cli_folder() as folder:
 
@@ -99,8 +88,8 @@ def _options(
 ) -> "ClaudeAgentOptions":
     from claude_agent_sdk import ClaudeAgentOptions, HookMatcher
 
-    async def guard(asked: Any, call_id: str | None, _: Any) -> "SyncHookJSONOutput":
-        return _admitted(building.admit(call_id or "", asked["tool_input"]))
+    async def guard(write: Any, call_id: str | None, _: Any) -> "SyncHookJSONOutput":
+        return _admitted(building.admit(call_id or "", write["tool_input"]))
 
     environment = {**task.environment, **CLI_SETTINGS, "MCP_TOOL_TIMEOUT": "86400000", **folder.environment}
     headers = {"X-Trader-Exchange": task.exchange}
@@ -137,7 +126,7 @@ def _options(
 
 
 def _admitted(verdict: dict[str, Any] | str) -> "SyncHookJSONOutput":
-    """Tell the CLI how a write goes on; whatever fails on the way, it does not."""
+    """Tell the CLI whether a write goes on; where anything fails before that, it does not."""
     if isinstance(verdict, str):
         return {
             "hookSpecificOutput": {
@@ -167,8 +156,8 @@ def _person(ask: Ask, limit: anyio.CancelScope) -> "McpSdkServerConfig":
             began = anyio.current_time()
             answer = await ask(arguments["question"], arguments.get("choices", []))
             limit.deadline += anyio.current_time() - began
-        told = answer or "There is no answer. Decide yourself, and say in the end what you assumed."
-        return {"content": [{"type": "text", "text": told}]}
+        text = answer or "There is no answer. Decide yourself, and say in the end what you assumed."
+        return {"content": [{"type": "text", "text": text}]}
 
     return create_sdk_mcp_server(PERSON, tools=[ask_user])
 
@@ -201,9 +190,9 @@ def _note_reply(message: "AssistantMessage", task: BuildTask, building: Building
 
 
 def _ended(ending: "ResultMessage", task: BuildTask, building: Building) -> None:
-    said = " ".join((*(ending.errors or ()), ending.result or "")).strip() or ending.subtype
+    words = " ".join((*(ending.errors or ()), ending.result or "")).strip() or ending.subtype
     subtype = ending.subtype if not ending.is_error or ending.subtype != "success" else "error"
-    building.ended(subtype, said, ending.total_cost_usd if ending.model_usage else None, task.budget_usd)
+    building.ended(subtype, words, ending.total_cost_usd if ending.model_usage else None, task.budget_usd)
 
 
 def _text(content: Any) -> str:

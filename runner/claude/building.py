@@ -1,4 +1,4 @@
-"""How a design stands: what was checked, found and written, and why it stopped."""
+"""The state of a design: what was checked, found and written, and why it stopped."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Building:
     """Writes that were admitted and not answered yet, each with its strategy's name."""
 
     def admit(self, call_id: str, arguments: Mapping[str, Any]) -> dict[str, Any] | str:
-        """Give the arguments with which a call of write_strategy may go on, or why it may not.
+        """Return the arguments with which a call of write_strategy may go on, or the reason why it may not.
 
         A design replaces only what it has written itself, and writes one strategy; the server refuses the rest.
         """
@@ -48,35 +48,35 @@ class Building:
         return {**arguments, "replaces": version}
 
     def called(self, call_id: str, tool: str, arguments: Mapping[str, Any]) -> str:
-        """Note a tool call; give it as one line for a person."""
+        """Note a tool call; return it as one line for a person."""
         if tool != WRITE_TOOL:
             return f"{tool}({cleaned(', '.join(str(value) for value in arguments.values()), _SHORT)})"
         self.checks[call_id] = arguments
         return f"{'check' if arguments.get('dry_run') is True else 'write'} {arguments.get('strategy_name', '')}"
 
     def checked(self, call_id: str, text: str) -> list[str]:
-        """Take in an answer of write_strategy; give what it found."""
+        """Take in an answer of write_strategy; return its findings."""
         del self.checks[call_id]
         self.admitted.pop(call_id, None)
         try:
-            said: Any = json.loads(text)
-            rows = [(severity, place, " ".join(rest)) for severity, place, *rest in said["findings"]]
+            answer: Any = json.loads(text)
+            rows = [(severity, place, " ".join(rest)) for severity, place, *rest in answer["findings"]]
             self.findings = [f"{severity} {place}: {rest}" for severity, place, rest in rows]
-        except (ValueError, TypeError, KeyError):  # an error is told as text, one line for each finding
-            said = {}
+        except (ValueError, TypeError, KeyError):  # an error is text, with one line for each finding
+            answer = {}
             lines = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
-            told = text.partition(" hook error: ")[2] or text
-            self.findings = [f"error {line}" for line in lines] or [f"error {told[:500]}"]
-        if said.get("written"):
-            self.written, self.written_with = said, self.findings
+            reason = text.partition(" hook error: ")[2] or text
+            self.findings = [f"error {line}" for line in lines] or [f"error {reason[:500]}"]
+        if answer.get("written"):
+            self.written, self.written_with = answer, self.findings
         return self.findings
 
-    def ended(self, subtype: str, said: str, cost_usd: float | None, budget_usd: Decimal) -> None:
-        """Note the agent's end as it was reported; a cost that is not is unknown."""
+    def ended(self, subtype: str, reason: str, cost_usd: float | None, budget_usd: Decimal) -> None:
+        """Note how the agent ended; a cost that was not reported is unknown."""
         self.cost_usd = None if cost_usd is None else Decimal(str(round(cost_usd, 8)))
         if subtype == "error_max_budget_usd":
             self.why = f"The budget of {budget_usd:f} USD was spent. Give more with --budget."
         elif subtype == "error_max_turns":
             self.why = f"It took more than {MAX_TURNS} turns."
         elif subtype != "success":
-            self.why = f"Claude's API could not be used: {said[:400]}"
+            self.why = f"Claude's API could not be used: {reason[:400]}"

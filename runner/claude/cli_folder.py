@@ -1,4 +1,4 @@
-"""The folder of one agent run: the CLI's working folder, configuration, start and certain end."""
+"""The folder of one run of the agent CLI: where it works and keeps its configuration, how it is started and ended."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ INHERITED = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"),
 )
-"""What the CLI may see of the runner's environment: how to reach the network, and nothing of whose it is."""
+"""What the CLI may see of the runner's environment: how to reach the network, and nothing about the user."""
 
 _SET_BY_THE_SDK = ("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_AGENT_SDK_VERSION", "CLAUDE_CODE_SDK_READS_SESSION_STATE", "PWD")
 
 
 @dataclass(frozen=True, slots=True)
 class CliFolder:
-    """A folder that is removed when the run is over, whatever its end."""
+    """A folder that is removed when the run is over, however it ends."""
 
     path: Path
 
@@ -37,7 +37,7 @@ class CliFolder:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that keep what the CLI writes inside this folder."""
+        """The variables that make the CLI write inside this folder only."""
         config, scratch = str(self.path / "config"), str(self.path / "tmp")
         return {
             "HOME": str(self.path),
@@ -47,7 +47,7 @@ class CliFolder:
         }
 
     def wrapper(self, cli: Path, names: Iterable[str]) -> Path:
-        """Write the program to start instead of the CLI; of the environment, `names` and `INHERITED` get through."""
+        """Write the program that starts the CLI with no more of the environment than `names` and `INHERITED`."""
         kept = ",".join({*INHERITED, *_SET_BY_THE_SDK, *names})
         command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(self.path), kept, str(cli)]
         wrapper = self.path / "claude"
@@ -65,7 +65,7 @@ class CliFolder:
                 os.kill(pid, signal.SIGKILL)
 
     def session_lines(self) -> Iterator[str]:
-        """Give the lines of JSON that the CLI keeps of the session and its sub-agents."""
+        """Yield the lines of JSON that the CLI keeps of the session and its sub-agents."""
         for file in sorted(self.path.glob("config/projects/**/*.jsonl")):
             with contextlib.suppress(OSError):
                 yield from file.read_text(errors="replace").splitlines()
@@ -73,9 +73,9 @@ class CliFolder:
 
 @contextlib.contextmanager
 def cli_folder() -> Iterator[CliFolder]:
-    """Make the folder of one run; at the end no CLI is left, and nothing of the folder."""
+    """Make the folder of one run; at the end neither a CLI nor the folder is left."""
     if sys.platform == "win32":
-        raise NotSupported("The claude engine needs Linux or macOS: on Windows use WSL, or run with --engine rules.")
+        raise NotSupported("The claude engine needs Linux or macOS.", "On Windows use WSL, or run with --engine rules.")
     with tempfile.TemporaryDirectory(prefix="claude-trader-", ignore_cleanup_errors=True) as name:
         folder = CliFolder(Path(name))
         for part in ("cwd", "config", "tmp"):
@@ -87,7 +87,7 @@ def cli_folder() -> Iterator[CliFolder]:
 
 
 def _is_running_child(pid: int) -> bool:
-    """Tell without reaping it, so that a process id that now belongs to another program is left alone."""
+    """Ask without reaping it, so that a process id that now belongs to another program is left alone."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:

@@ -1,21 +1,26 @@
 """Runs a strategy's sub-agents and orchestrator on claude-agent-sdk.
 
-The orchestrator is an agent too (`--agent`), so that it is offered nothing but starting the declared sub-agents and
-answering; each sub-agent is offered its declared tools. What else the server has is denied by name.
+The orchestrator is an agent too (`--agent`): it can only start the declared sub-agents and answer. Each sub-agent can
+only call its declared tools. The server's other tools are denied by name.
 """
 
-from collections.abc import Mapping
-from datetime import UTC
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
+from pydantic import SecretStr
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from runner.claude.cli_folder import CliFolder, cli_folder
-from runner.claude.preflight import require_credential, require_tools, without_claude
+from runner.claude.cli_folder import INHERITED, CliFolder, cli_folder
+from runner.claude.preflight import require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
 from runner.claude.session import (
     BUILT_IN_AGENTS,
@@ -26,35 +31,52 @@ from runner.claude.session import (
     bundled_cli,
     converse,
     qualified,
+    require_claude,
 )
-from runner.claude.task import ClaudeTask
 from runner.claude.transcript import ANSWER_TOOL, Ending, Transcript
 from runner.claude.verdict import CONNECTED, conclude
 
 if TYPE_CHECKING:
     from claude_agent_sdk import AgentDefinition, AssistantMessage, ClaudeAgentOptions, Message, ResultMessage
 
-__all__ = ["ClaudeTask", "check_ready", "run_claude"]
-
+BASE_URL = "ANTHROPIC_BASE_URL"
 ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore
 
 
-def check_ready(environment: Mapping[str, str], *, has_rules: bool) -> None:
-    """Check, before anything starts, that a claude run has its agent and a credential.
+@dataclass(frozen=True, slots=True)
+class ClaudeTask:
+    """One run by Claude, as its caller describes it.
 
-    Raises:
-        Misconfigured: with the ways on.
+    `tools` is every tool of the server, name → whether it only reads. `environment` holds the credentials and, where
+    there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person at each step.
     """
-    bundled_cli(without_claude(has_rules=has_rules))
-    require_credential(environment, without_claude(has_rules=has_rules))
+
+    strategy: Strategy
+    exchange: str
+    as_of: datetime
+    server_url: str
+    server_token: SecretStr | None
+    tools: Mapping[str, bool]
+    environment: Mapping[str, str]
+    on_event: Callable[[str], None]
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The values that no text of the run may contain."""
+        values = [value for name, value in self.environment.items() if name != BASE_URL]
+        if self.server_token is not None:
+            values.append(self.server_token.get_secret_value())
+        addresses = [self.environment.get(BASE_URL, ""), *(os.environ.get(name, "") for name in INHERITED)]
+        values += [urlsplit(address).password or "" for address in addresses if "@" in address]
+        return frozenset(value for value in values if value)
 
 
 async def run_claude(task: ClaudeTask) -> Outcome:
-    """Run a strategy once. Whatever goes wrong is an outcome that says so; only a cancellation is raised."""
+    """Run a strategy once. Whatever goes wrong becomes an outcome that says so; only a cancellation is raised."""
     strategy = task.strategy
-    transcript = Transcript(strategy, task.on_event or (lambda _: None))
+    transcript = Transcript(strategy, task.on_event)
     try:
-        check_ready(task.environment, has_rules=strategy.config.rules is not None)
+        require_claude(task.environment, without_claude(strategy))
         require_tools(strategy, task.tools)
         with anyio.move_on_after(strategy.config.timeout_s) as limit:
             await _converse(task, transcript)
@@ -115,7 +137,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         forward_subagent_text=True,
         env=environment,
         cwd=folder.cwd,
-        cli_path=folder.wrapper(bundled_cli(without_claude(has_rules=config.rules is not None)), environment),
+        cli_path=folder.wrapper(bundled_cli(without_claude(task.strategy)), environment),
         stderr=transcript.stderr.append,
     )
 

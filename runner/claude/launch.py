@@ -1,4 +1,4 @@
-"""Turns into the agent CLI: it ends with the runner that started it, and sees no variable that is not named.
+"""Becomes the agent CLI: it ends with the runner that started it, and sees only the variables that are named.
 
 Run as `python -I -S launch.py RUNNER_PID FOLDER NAMES CLI [ARGUMENT…]`: FOLDER is the run's, NAMES are the environment
 variables that stay, separated by commas. It is its own program because a CLI that outlives a killed runner goes on

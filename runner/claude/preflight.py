@@ -1,4 +1,4 @@
-"""What must hold before a claude run is worth starting: a credential, and tools that exist and only look."""
+"""What must hold before a run by Claude is worth starting: a credential, and tools that exist and only read."""
 
 from collections.abc import Mapping
 
@@ -11,37 +11,38 @@ CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_T
 
 
 def require_credential(environment: Mapping[str, str], instead: str) -> None:
-    """Check that the agent CLI will have something to sign in with; `instead` ends the sentence with the other way.
+    """Check that the agent CLI has a credential; `instead` ends the remedy: how to go on without one.
 
     Raises:
-        Misconfigured: with the two ways on.
+        Misconfigured: it has none.
     """
     if not any(environment.get(name, "").strip() for name in CREDENTIALS):
         raise Misconfigured(
-            "No credential for Claude. Set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN from `claude setup-token`; or "
-            + instead
+            "No credential for Claude.",
+            f"Set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN from `claude setup-token`; or {instead}",
         )
 
 
 def require_tools(strategy: Strategy, tools: Mapping[str, bool]) -> None:
-    """Check that each sub-agent declares tools, and only such as the server offers and that look without changing.
+    """Check that each sub-agent declares tools, and only those that the server offers and that only read.
 
     Args:
         strategy: whose sub-agents are checked.
         tools: every tool of the server, name → whether it only reads.
 
     Raises:
-        BadInput: with every finding, and the nearest names.
+        BadInput: there is no sub-agent, or its tools are wrong; every finding is in it.
     """
     if not strategy.agents:
-        instead = without_claude(has_rules=strategy.config.rules is not None)
-        raise BadInput(f"Strategy {strategy.name!r} has no sub-agents: add agents.json, or {instead}")
+        raise BadInput(
+            f"Strategy {strategy.name!r} has no sub-agents.", f"Add agents.json, or {without_claude(strategy)}"
+        )
     if findings := tool_findings({name: agent.tools for name, agent in strategy.agents.items()}, tools):
         raise InvalidStrategy(strategy.name, findings)
 
 
-def without_claude(*, has_rules: bool) -> str:
+def without_claude(strategy: Strategy) -> str:
     """Say how to go on without Claude, as the end of a sentence."""
-    if has_rules:
+    if strategy.config.rules is not None:
         return "run this strategy's rules with --engine rules."
     return "give the strategy 'rules' and run it with --engine rules."

@@ -1,6 +1,6 @@
-"""What every conversation with the agent CLI shares: where it is, what it is kept from, and a certain end.
+"""What every conversation with the agent CLI shares: where the CLI is, what it may not do, and that it surely ends.
 
-This file and the two that converse, `engine` (a run) and `builder` (a design), are the only ones that import the SDK.
+Only this file and the two that converse, `engine` (a run) and `builder` (a design), import the agent SDK.
 """
 
 import logging
@@ -12,6 +12,7 @@ import anyio
 
 from mcp_server.errors import Misconfigured
 from runner.claude.cli_folder import CliFolder
+from runner.claude.preflight import require_credential
 
 if TYPE_CHECKING:
     from claude_agent_sdk import ClaudeAgentOptions, Message
@@ -40,16 +41,16 @@ async def converse(
     note: Callable[["Message"], None],
     failed: Callable[[str], None],
 ) -> None:
-    """Follow the CLI in a task of its own that no cancellation reaches: one ends the CLI, and so the SDK too.
+    """Follow the CLI in a task that no cancellation reaches; a cancellation ends the CLI instead, and so the SDK too.
 
-    A cancellation inside the SDK keeps the caller waiting for seconds, or leaves a CLI that is just starting behind.
+    A cancellation inside the SDK would keep the caller waiting for seconds, or leave behind a CLI that just starts.
 
     Args:
-        folder: the conversation's own.
-        prompt: what the CLI is told first.
+        folder: the conversation's folder.
+        prompt: the first message.
         options: makes the SDK's options.
-        note: is given each message.
-        failed: is told why, where the SDK fails.
+        note: called with each message.
+        failed: called with the reason where the SDK fails.
     """
     ended, unreached = anyio.Event(), anyio.CancelScope(shield=True)
 
@@ -76,12 +77,22 @@ async def converse(
 
 
 def qualified(tools: Iterable[str], server: str = SERVER) -> list[str]:
-    """Give the names by which the CLI knows tools of a server."""
+    """Return the names by which the CLI knows tools of a server."""
     return [f"mcp__{server}__{tool}" for tool in tools]
 
 
+def require_claude(environment: Mapping[str, str], instead: str) -> None:
+    """Check, before anything starts, that there are the agent and a credential; `instead` ends the remedy.
+
+    Raises:
+        Misconfigured: one of them is missing.
+    """
+    bundled_cli(instead)
+    require_credential(environment, instead)
+
+
 def bundled_cli(instead: str) -> Path:
-    """Find the CLI that came with the SDK; `instead` says how to go on without it, as the end of a sentence.
+    """Find the CLI that came with the SDK; `instead` ends the remedy: how to go on without it.
 
     Raises:
         Misconfigured: the SDK is not installed, or has no CLI for this platform.
@@ -89,13 +100,12 @@ def bundled_cli(instead: str) -> Path:
     try:
         import claude_agent_sdk
     except ImportError:
-        raise Misconfigured(
-            f"The claude engine is not installed. Run `pip install 'claude-trader[claude]'`, or {instead}"
-        ) from None
+        remedy = f"Run `pip install 'claude-trader[claude]'`, or {instead}"
+        raise Misconfigured("The claude engine is not installed.", remedy) from None
     cli = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
     if not cli.is_file():
         raise Misconfigured(
-            "claude-agent-sdk came without its CLI for this platform. Install its wheel for Linux or macOS, or "
-            + instead
+            "claude-agent-sdk came without its CLI for this platform.",
+            f"Install its wheel for Linux or macOS, or {instead}",
         )
     return cli

@@ -18,7 +18,7 @@ _COUNTED = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreatio
 
 
 def trace_of(transcript: Transcript, names: Iterable[str], secrets: Iterable[str]) -> dict[str, Any]:
-    """Give what a reader needs to follow a run, `names` being the sub-agents that were to report."""
+    """Return what a reader needs to follow a run; `names` are the sub-agents that were to report."""
     whole = _whole(transcript, names)
     hidden = sorted(secrets, key=len, reverse=True)
     for text_limit, item_limit in zip(_TEXT_LIMITS, _ITEM_LIMITS, strict=True):
@@ -84,7 +84,7 @@ def _sub_agent(transcript: Transcript, key: str, agent: SubAgent) -> dict[str, A
 
 
 def _plain(value: Any, secrets: list[str], text_limit: int, item_limit: int, depth: int = MAX_DEPTH) -> Any:
-    """Bring a value into plain JSON, saying where something was cut."""
+    """Turn a value into plain JSON that says where something was cut."""
     if depth == 0 and isinstance(value, Mapping | list | tuple):
         return f"… cut: nested deeper than {MAX_DEPTH} levels"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What happened in a claude run: who was started, who called what with which result, and how it ended."""
+"""What happened in a run by Claude: who was started, who called what with which result, and how it ended."""
 
 import contextlib
 import json
@@ -45,7 +45,7 @@ class Ending:
 
 
 class Transcript:
-    """Collects a run as it goes; `tell` gets one line for a person at each step."""
+    """Collects a run as it goes; `tell` is called with one line for a person at each step."""
 
     def __init__(self, strategy: Strategy, tell: Callable[[str], None]) -> None:
         self.model: str | None = None
@@ -102,13 +102,13 @@ class Transcript:
             self._say(f"{agent.name} {why}" if why else f"{agent.name} reported")
 
     def spent(self, agent: str | None, message_id: str, model: str, usage: Mapping[str, Any]) -> None:
-        """Note the tokens of one message; it may be told several times, and grows."""
+        """Note the tokens of one message; it may come several times, and its tokens grow."""
         if agent in self.starts:
             self.starts[agent].model = model
         self._grow(message_id, agent, usage)
 
     def recount(self, session_lines: Iterable[str]) -> None:
-        """Take the final tokens of known messages from the CLI's own record: the stream tells them before they end."""
+        """Take the final tokens of known messages from the CLI's own record: in the stream they come before the end."""
         for line in session_lines:
             try:
                 message = json.loads(line).get("message") or {}
@@ -119,9 +119,9 @@ class Transcript:
                 self._grow(message_id, self._usage[message_id][0], usage)
 
     def tokens(self, agent: str | None) -> dict[str, int] | None:
-        """Give the tokens of one sub-agent's start, or of the orchestrator; None when none were told."""
-        told = [usage for owner, usage in self._usage.values() if owner == agent]
-        return {name: sum(usage[name] for usage in told) for name in _TOKENS} if told else None
+        """Return the tokens of one sub-agent's start, or of the orchestrator; None where they are unknown."""
+        usages = [usage for owner, usage in self._usage.values() if owner == agent]
+        return {name: sum(usage[name] for usage in usages) for name in _TOKENS} if usages else None
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(Exception):  # a closed terminal does not end a run

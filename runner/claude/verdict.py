@@ -1,4 +1,4 @@
-"""Decides from a transcript how a claude run ended: what is not proven is never a signal."""
+"""Decides from a transcript how a run by Claude ended: what is not proven is never a signal."""
 
 import math
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ _API_FAILURES: Mapping[int, str] = {
 }
 
 
-_ITS_OWN = frozenset((400, 404, 413))
-"""What of the API's refusals a strategy can mend; an outage, a limit or a credential is not its own failure."""
+_THE_STRATEGYS = frozenset((400, 404, 413))
+"""The refusals of the API that a strategy is to blame for; it is not for an outage, a limit or a credential."""
 
 
 class _NoSignal(Exception):
@@ -45,7 +45,7 @@ class _NoSignal(Exception):
 
 
 def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool) -> Outcome:
-    """Turn what happened into an outcome, with its trace; no secret is in either."""
+    """Return the outcome of a run with its trace; neither contains a secret."""
     status, signal, error, blame = Status.SUCCESS, None, None, None
     try:
         signal = _signal(transcript, strategy, in_time=in_time)
@@ -80,7 +80,7 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
         raise _unfinished(transcript, strategy, in_time=in_time)
     _check_ending(transcript.ending, strategy)
     _check_reports(transcript, strategy)
-    signal = _believed(transcript.ending)
+    signal = _answered(transcript.ending)
     _check_heard(transcript, strategy)
     return signal
 
@@ -88,14 +88,14 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
 def _unfinished(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> _NoSignal:
     if not in_time:
         limit = strategy.config.timeout_s
-        waited = [f"{agent.name} {agent.missing}" for agent in transcript.starts.values() if agent.missing]
-        state = f" ({'; '.join(waited)})" if waited else ""
+        missing = [f"{agent.name} {agent.missing}" for agent in transcript.starts.values() if agent.missing]
+        state = f" ({'; '.join(missing)})" if missing else ""
         return _NoSignal(
             Status.TIMEOUT,
             f"The run took longer than {limit} s{state}. Raise 'timeout_s', or give the sub-agents less to do.",
         )
-    said = transcript.failure or (transcript.stderr[-1] if transcript.stderr else "it gave no reason")
-    return _NoSignal(Status.ERROR, f"The agent CLI ended before it answered: {_short(said)}")
+    reason = transcript.failure or (transcript.stderr[-1] if transcript.stderr else "it gave no reason")
+    return _NoSignal(Status.ERROR, f"The agent CLI ended before it answered: {_short(reason)}")
 
 
 def _check_ending(ending: Ending, strategy: Strategy) -> None:
@@ -113,15 +113,15 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         why = f"No answer fitted the schema: {_short(' '.join(ending.errors) or 'all tries were refused')}"
         raise _NoSignal(Status.ABSTAINED, why)
     if ending.is_error or ending.api_error_status is not None or ending.subtype != "success":
-        blame: Blame = "strategy" if ending.api_error_status in _ITS_OWN else "outside"
+        blame: Blame = "strategy" if ending.api_error_status in _THE_STRATEGYS else "outside"
         raise _NoSignal(Status.ERROR, _api_failure(ending), blame)
 
 
 def _api_failure(ending: Ending) -> str:
-    said = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
+    reason = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
     if ending.api_error_status is None:
-        return f"Claude's API could not be used: {_short(said)}"
-    why = _API_FAILURES.get(ending.api_error_status, _short(said))
+        return f"Claude's API could not be used: {_short(reason)}"
+    why = _API_FAILURES.get(ending.api_error_status, _short(reason))
     return f"Claude's API answered {ending.api_error_status}: {why}."
 
 
@@ -136,8 +136,8 @@ def _check_heard(transcript: Transcript, strategy: Strategy) -> None:
         raise _NoSignal(Status.ABSTAINED, f"The answer was given before there was a report of {names}.")
 
 
-def _believed(ending: Ending) -> Signal:
-    """Check the answer again: that it came through the schema is the CLI's word only."""
+def _answered(ending: Ending) -> Signal:
+    """Return the signal of the answer, checked again: only the CLI says that the answer came through the schema."""
     if ending.answer is None:
         raise _NoSignal(Status.ABSTAINED, "The orchestrator answered in plain text, not by the schema.")
     try:
@@ -156,5 +156,5 @@ def _believed(ending: Ending) -> Signal:
 
 
 def _short(text: str) -> str:
-    """Keep what fits in a line of a report, without addresses."""
+    """Return what fits in a line of a report, without addresses."""
     return cleaned(text, 400, addresses=False)

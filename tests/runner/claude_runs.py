@@ -57,6 +57,7 @@ def task(api_url: str, server_url: str, what: Strategy | None = None, **other: A
         "server_token": None,
         "tools": TOOLS,
         "environment": {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY},
+        "on_event": lambda _: None,
         **other,
     }
     if isinstance(values["server_token"], str):

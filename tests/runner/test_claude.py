@@ -16,7 +16,9 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
 from mcp_server.errors import Misconfigured
-from runner.claude.engine import check_ready, run_claude
+from runner.claude.engine import run_claude
+from runner.claude.preflight import without_claude
+from runner.claude.session import require_claude
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Fail,
@@ -341,7 +343,7 @@ async def test_a_run_without_a_place_for_its_folder_is_an_error(
 def test_a_missing_extra_is_said_with_both_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "claude_agent_sdk", None)
     with pytest.raises(Misconfigured, match=r"pip install 'claude-trader\[claude\]'.* with --engine rules"):
-        check_ready({"ANTHROPIC_API_KEY": KEY}, has_rules=True)
+        require_claude({"ANTHROPIC_API_KEY": KEY}, without_claude(strategy(rules={"buy": "close > 1"})))
 
 
 def test_the_base_install_can_import_the_claude_engine() -> None:
