@@ -52,12 +52,12 @@ class Retryable(TraderError):
     """It did not work now; the same call may work later."""
 
 
+KIND, PROBLEM, REMEDY = "claude-trader/kind", "claude-trader/problem", "claude-trader/remedy"
+"""The keys of an error's parts in the `_meta` of a tool's answer: the name of its class, what was wrong, what to do.
+The answer's text has only problem and remedy, in one."""
+
 RETRYABLE = "claude-trader/retryable"
-"""What the `_meta` of a tool's error has as true where the error was a `Retryable`; its text alone would not say."""
-
-
-REMEDY = "claude-trader/remedy"
-"""What the `_meta` of a tool's error has as the remedy, which is also the end of its text."""
+"""True there for a `Retryable`, and left out for any other error."""
 
 
 class UpstreamRejected(TraderError):

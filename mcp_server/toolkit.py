@@ -28,7 +28,7 @@ from mcp_server.answers import Answer
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import RETRYABLE, BadInput, Retryable, TraderError
+from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE, BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
 from mcp_server.slim_schema import slim_input, slim_output
 
@@ -230,10 +230,17 @@ class StrictTool(Tool):
             if scope.cancelled_caught:
                 raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds.", "Try again, or ask for less.")
         except TraderError as error:
-            if convert_result and isinstance(error, Retryable):
-                said = TextContent(type="text", text=str(error))
-                return CallToolResult(content=[said], is_error=True, _meta={RETRYABLE: True})
+            if convert_result:
+                return _error_result(error)
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
         return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
+
+
+def _error_result(error: TraderError) -> CallToolResult:
+    """Return an error as it is sent: the text for a model, and its parts for a program."""
+    parts: dict[str, Any] = {KIND: type(error).__name__, PROBLEM: error.problem, REMEDY: error.remedy}
+    if isinstance(error, Retryable):
+        parts[RETRYABLE] = True
+    return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True, _meta=parts)

@@ -23,6 +23,8 @@ CHECK_S = 15.0
 SERVER_S = 40.0
 """So long the server may take to start, and all that is asked through it."""
 
+REPORT = "Report this: the check itself failed."
+
 Look = Callable[[], Awaitable[list[Diagnosis]]]
 
 
@@ -75,11 +77,10 @@ class Checkup:
         with anyio.move_on_after(within_s):
             try:
                 self._found[check] = await look()
+            except TraderError as error:
+                self._found[check] = [Diagnosis(check, "error", error.problem, error.remedy or REPORT)]
             except Exception as error:  # a check that breaks is one more finding, and hides no other
-                why = str(error) if isinstance(error, TraderError) else f"{type(error).__name__}: {error}"
-                problem, gap, remedy = why.rpartition(". ")
-                said, remedy = (f"{problem}.", remedy) if gap else (why, "Report this: the check itself failed.")
-                self._found[check] = [Diagnosis(check, "error", said, remedy)]
+                self._found[check] = [Diagnosis(check, "error", f"{type(error).__name__}: {error}", REPORT)]
 
     async def _through_the_server(self, exchanges: dict[str, str | None], chains: list[str]) -> None:
         async def look() -> list[Diagnosis]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import TraderError
@@ -78,8 +78,6 @@ async def chain(tools: Tools, name: str) -> list[Diagnosis]:
     return [Diagnosis(check, "ok", f"Reachable: block {status['block']}, {status['age_s']:.0f} s old.")]
 
 
-def _failed(check: str, error: TraderError, status: str = "error") -> Diagnosis:
-    """Make a finding of an error's text, whose last sentence says what to do."""
-    problem, gap, remedy = str(error).strip().rpartition(". ")
-    said, remedy = (f"{problem}.", remedy) if gap else (remedy, "Look whether this machine reaches the internet.")
-    return Diagnosis(check, "warning" if status == "warning" else "error", said, remedy)
+def _failed(check: str, error: TraderError, status: Literal["warning", "error"] = "error") -> Diagnosis:
+    remedy = error.remedy or "Check whether this machine reaches the internet."
+    return Diagnosis(check, status, error.problem, remedy)

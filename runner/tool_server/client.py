@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ImageContent, TextContent
 
-from mcp_server.errors import REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected
+from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected
 from runner.tool_server.server import Address
 
 
@@ -67,11 +67,11 @@ class Tools:
 
 
 def _tool_error(name: str, result: CallToolResult) -> TraderError:
-    """Return the error that a tool answered with; its text is the problem, then the remedy that `_meta` repeats."""
+    """Return the error that a tool answered with, in its parts; arguments that are wrong come as text alone."""
     meta = result.meta or {}
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+    problem = str(meta.get(PROBLEM) or text or f"The tool {name} gave no answer.")
     remedy = str(meta.get(REMEDY, ""))
-    problem = text.removesuffix(remedy).rstrip() or f"The tool {name} gave no answer."
     return Retryable(problem, remedy) if meta.get(RETRYABLE) else UpstreamRejected(problem, remedy)
 
 

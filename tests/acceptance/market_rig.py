@@ -11,17 +11,17 @@ from typing import Any
 from mcp import Client
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent
 from pydantic import SecretStr
 
+from mcp_server import errors
 from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.app import build_server, tool_files
 from mcp_server.chains.access import Access
 from mcp_server.chains.catalog import Catalog
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.timeframes import from_ms
-from mcp_server.errors import RETRYABLE, Retryable, TraderError
+from mcp_server.errors import KIND, RETRYABLE, Retryable, TraderError
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
@@ -107,21 +107,14 @@ class _NoRequest(Context[Any, Any]):
 
 
 async def refusal(server: MCPServer[Any], tool: str, arguments: dict[str, Any]) -> type[TraderError]:
-    """Call a tool beside the protocol and give what its error is the text of: by then its class is gone.
-
-    One that may work later is marked as that, which a runner reads.
-    """
-    cause: BaseException | None = None
-    try:
-        result = await server.call_tool(tool, arguments, _NoRequest())
-    except ToolError as error:
-        cause = error.__cause__
-    if cause is not None:
-        assert isinstance(cause, TraderError)
-        return type(cause)
-    assert isinstance(result, CallToolResult), "it was to fail"
-    assert (result.is_error, result.meta) == (True, {RETRYABLE: True})
-    return Retryable
+    """Call a tool beside the protocol and return the class of the error that it ends in."""
+    result = await server.call_tool(tool, arguments, _NoRequest())
+    assert isinstance(result, CallToolResult)
+    assert result.is_error, "it was to fail"
+    meta = result.meta or {}
+    kind: type[TraderError] = getattr(errors, meta[KIND])
+    assert meta.get(RETRYABLE, False) is (kind is Retryable)
+    return kind
 
 
 def text_of(result: CallToolResult) -> str:

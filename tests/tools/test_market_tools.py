@@ -7,6 +7,7 @@ from mcp import Client
 from mcp_types import TextContent
 
 from mcp_server.app import build_server
+from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE
 from mcp_server.settings import ServerSettings
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
@@ -104,3 +105,11 @@ async def test_small_prices_keep_their_digits(ask: Ask) -> None:
     said = await ask("get_ohlcv", symbol="PEPE/USDT", limit=1)
     assert 0 < said["rows"][0][4] < 0.001
     assert len(f"{said['rows'][0][4]:.15f}".rstrip("0").lstrip("0.")) >= 5
+
+
+async def test_an_error_comes_in_its_parts_too(client: Client) -> None:
+    result = await client.call_tool("get_price", {"symbol": "BTC/USDT", "as_of": "noon"})
+    (text,) = (block.text for block in result.content if isinstance(block, TextContent))
+    parts = result.meta or {}
+    assert (result.is_error, parts[KIND], RETRYABLE in parts) == (True, "BadInput", False)
+    assert text == f"{parts[PROBLEM]} {parts[REMEDY]}".strip()
