@@ -6,7 +6,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
-from mcp_server.domain.strategy.format import Agent, Budget, Config, Interval, Misfire, Rules, Timeframe
+from mcp_server.domain.strategy.format import Agent, Config, Interval, Timeframe, nested_keys
 from mcp_server.toolkit import ToolFile
 
 _EXAMPLES = 8
@@ -35,9 +35,7 @@ def config_keys() -> str:
     """List the keys of config.json and of its parts, each with what it means."""
     return "\n".join([
         *_keys(Config),
-        *_keys(Rules, "rules."),
-        *_keys(Budget, "budget."),
-        *_keys(Misfire, "misfire."),
+        *(line for name, model in nested_keys().items() for line in _keys(model, f"{name}.")),
         f"- intervals: {' '.join(get_args(Interval))}; timeframes of rules: {' '.join(get_args(Timeframe))}",
         f"- models: {', '.join(MODEL_ALIASES)}, for a sub-agent also inherit, or an id like claude-…",
     ])  # fmt: skip

@@ -9,12 +9,11 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
-from pydantic import BaseModel
 
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.indicators.catalog import names as indicator_names
 from mcp_server.domain.rules.tree import FUNCTIONS
-from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
+from mcp_server.domain.strategy.format import Agent, Config, nested_keys
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import examples_folder
 from tests.structure.test_strategy_format import EXAMPLES
@@ -22,9 +21,8 @@ from tests.tools.conftest import Ask, ask, client, settings
 
 __all__ = ["ask", "client", "settings"]
 
-PARTS: dict[str, type[BaseModel]] = {"rules": Rules, "budget": Budget, "misfire": Misfire}
 KEYS = {*Config.model_fields, *Agent.model_fields} | {
-    f"{part}.{key}" for part, model in PARTS.items() for key in model.model_fields
+    f"{part}.{key}" for part, model in nested_keys().items() for key in model.model_fields
 }
 IDEA = "buy BTC when 4h RSI diverges bullishly while {whales} withdraw from exchanges"
 

@@ -9,7 +9,7 @@ from mcp import Client
 from pydantic import BaseModel
 
 from mcp_server.app import build_server
-from mcp_server.domain.strategy.format import Agent, Budget, Config, Misfire, Rules
+from mcp_server.domain.strategy.format import Agent, Config, nested_keys
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.schemas import agents_schema, config_schema
 from mcp_server.settings import ServerSettings
@@ -43,7 +43,7 @@ def test_the_schemas_name_exactly_the_keys_that_exist_and_describe_each() -> Non
     assert set(agents["$defs"]["listed"]["properties"]) == {"name", *_keys(Agent)}
     parts = dict(config["$defs"])
     assert {name: set(part["properties"]) for name, part in parts.items()} == {
-        model.__name__: _keys(model) for model in (Budget, Misfire, Rules)
+        model.__name__: _keys(model) for model in nested_keys().values()
     }
     described = [config["properties"], agents["$defs"]["listed"]["properties"]]
     described += [part["properties"] for part in parts.values()]

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -127,6 +127,16 @@ class Config(Strict):
         if self.rules is not None and self.rules.timeframe is None and self.interval is None:
             raise ValueError("'rules' needs a 'timeframe' when the schedule is a 'cron'")
         return self
+
+
+def nested_keys() -> dict[str, type[Strict]]:
+    """Return the keys of `config.json` that hold an object, each with the model of that object, in their order."""
+    types = [
+        (name, t)
+        for name, field in Config.model_fields.items()
+        for t in (field.annotation, *get_args(field.annotation))
+    ]
+    return {name: t for name, t in types if isinstance(t, type) and issubclass(t, Strict)}
 
 
 class Agent(Strict):
