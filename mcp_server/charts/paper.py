@@ -85,32 +85,19 @@ class Paper:
         baseline = self.height - round(y + _HALF_A_CAPITAL * size)
         self._figure.add_artist(
             Text(
-                x,
-                baseline,
-                readable(text),
-                color=color,
-                fontproperties=_font(size, bold),
-                horizontalalignment=align,
-                verticalalignment="baseline",
-                parse_math=False,
-                usetex=False,
-                transform=None,
+                x, baseline, readable(text), color=color, fontproperties=_font(size, bold), horizontalalignment=align,
+                verticalalignment="baseline", parse_math=False, usetex=False, transform=None,
             )
-        )
+        )  # fmt: skip
 
     def fill(self, box: Box, color: str, *, outline: str | None = None) -> None:
         """Fill a rectangle."""
         self._figure.add_artist(
             Rectangle(
-                (box.left, self.height - box.bottom),
-                box.width,
-                box.height,
-                facecolor=color,
-                edgecolor=outline or "none",
-                linewidth=1.0 if outline else 0.0,
-                transform=None,
+                (box.left, self.height - box.bottom), box.width, box.height, facecolor=color,
+                edgecolor=outline or "none", linewidth=1.0 if outline else 0.0, transform=None,
             )
-        )
+        )  # fmt: skip
 
     def png(self) -> bytes:
         """Return the picture; the same drawing gives the same bytes."""

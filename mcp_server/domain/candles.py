@@ -12,6 +12,7 @@ from mcp_server.errors import BadInput
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 
+CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 _NO_CANDLE = "A row is no candle.", "Give six numbers: time in ms, open, high, low, close, volume."
 
 
@@ -74,14 +75,8 @@ class Candles:
     def slice(self, start: int | None = None, stop: int | None = None) -> "Candles":
         """Return the candles at the positions [start, stop), as Python slices count."""
         part = slice(start, stop)
-        return Candles(
-            self.open_time_ms[part],
-            self.open[part],
-            self.high[part],
-            self.low[part],
-            self.close[part],
-            self.volume[part],
-        )
+        values = (getattr(self, name)[part] for name in CANDLE_COLUMNS)
+        return Candles(self.open_time_ms[part], *values)
 
     def between(self, start_ms: int, end_ms: int) -> "Candles":
         """Return the candles whose open time is in [start_ms, end_ms) (Unix ms)."""
@@ -112,8 +107,9 @@ def merge(parts: Sequence[Candles]) -> Candles:
     """Join candles of one series into one, in order of time. No candle may be in two parts."""
     times = np.concatenate([np.empty(0, dtype=np.int64), *(part.open_time_ms for part in parts)])
     order = np.argsort(times, kind="stable")
-    names = ("open", "high", "low", "close", "volume")
-    columns = [np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])[order] for name in names]
+    columns = [
+        np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])[order] for name in CANDLE_COLUMNS
+    ]
     return Candles(times[order], *columns)
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mcp_server.domain.candles import Floats
+from mcp_server.domain.candles import CANDLE_COLUMNS, Floats
 from mcp_server.domain.indicators import pandas_ta_functions, talib_functions
 from mcp_server.domain.indicators.extras import EXTRAS, LEFT_OUT
 from mcp_server.domain.indicators.indicator import Indicator, Number
@@ -45,7 +45,7 @@ def find(name: str) -> Indicator:
         return talib_functions.describe(name)
     if name in EXTRAS:
         return pandas_ta_functions.describe(name)
-    if name in ("open", "high", "low", "close", "volume"):
+    if name in CANDLE_COLUMNS:
         remedy = f"Write 'sma(20) of {name}'; rules have the column itself."
         raise NotFound(f"{name!r} is a candle's own column.", remedy)
     if name in LEFT_OUT:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from mcp_server.domain.candles import CANDLE_COLUMNS
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.indicators.arguments import read_arguments, takes
 from mcp_server.domain.indicators.catalog import find, lookback, names
 from mcp_server.domain.indicators.history import MOST_HISTORY, wanted_history
 from mcp_server.domain.indicators.indicator import MAX_PERIOD, Indicator, Number
-from mcp_server.domain.indicators.spec import CANDLE_COLUMNS, Spec, column_names, distinct
+from mcp_server.domain.indicators.spec import Spec, column_names, distinct
 from mcp_server.errors import BadInput, TraderError
 
 MOST_NESTED = 3

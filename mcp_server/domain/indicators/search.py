@@ -10,35 +10,18 @@ from mcp_server.domain.indicators.catalog import find, names
 from mcp_server.domain.indicators.indicator import Indicator
 from mcp_server.domain.indicators.meanings import KEYWORDS
 
-_IDLE = frozenset(
-    (
-        *("a", "an", "and", "are", "at", "by", "find", "for", "in", "indicator", "indicators", "is", "it", "me", "of"),
-        *("on", "or", "show", "that", "the", "to", "what", "with"),
-    )
-)
+_IDLE = frozenset((
+    "a", "an", "and", "are", "at", "by", "find", "for", "in", "indicator", "indicators",
+    "is", "it", "me", "of", "on", "or", "show", "that", "the", "to", "what", "with",
+))  # fmt: skip
 _WEIGHTS = {"name": 8.0, "title": 4.0, "keywords": 3.0, "meaning": 2.0, "group": 1.0}
 _ALIKE_ENDING = 0.6
 """The weight of a word of which only the stem is the same, as a share of the weight of the same word."""
 
 _WELL_KNOWN = (
-    *(
-        "rsi",
-        "macd",
-        "ema",
-        "sma",
-        "bbands",
-        "atr",
-        "adx",
-        "stoch",
-        "obv",
-        "vwap",
-        "supertrend",
-        "ichimoku",
-        "cci",
-        "mfi",
-    ),
-    *("willr", "sar", "aroon", "kc", "donchian", "roc", "mom", "hma", "wma", "chop", "cmf"),
-)
+    "rsi", "macd", "ema", "sma", "bbands", "atr", "adx", "stoch", "obv", "vwap", "supertrend", "ichimoku", "cci", "mfi",
+    "willr", "sar", "aroon", "kc", "donchian", "roc", "mom", "hma", "wma", "chop", "cmf",
+)  # fmt: skip
 _KNOWN_BETTER = 1.5
 """The factor by which the well-known weigh more. They also come first where nothing is asked for."""
 

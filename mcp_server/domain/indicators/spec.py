@@ -7,8 +7,6 @@ from decimal import Decimal
 from mcp_server.domain.indicators.indicator import Indicator, Number
 from mcp_server.errors import BadInput
 
-CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
-
 
 @dataclass(frozen=True, slots=True)
 class Spec:

@@ -10,10 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from mcp_server.domain.candles import Candles, Floats, Times
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, Times
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_specs
-from mcp_server.domain.indicators.spec import CANDLE_COLUMNS, Spec
+from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.sql import ROW, Stages
