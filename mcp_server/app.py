@@ -58,7 +58,7 @@ def build_server(
     home = Home(settings.home)
     database = database or Database(home.database, prepare=home.prepare)
     exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
-    market = Market(exchanges, CandleCache(CandleStore(database)), clock, _venues)
+    market = Market(exchanges, CandleCache(CandleStore(database)), clock, _exchange_infos)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
     files = tool_files()
     kit = Kit(
@@ -139,7 +139,7 @@ def _chain_access(settings: ServerSettings, clock: Callable[[], datetime]) -> Ac
     return Access(*said, keys=keys, clock=clock)
 
 
-def _venues() -> "Sequence[ExchangeInfo]":
-    from mcp_server.adapters.ccxt.exchanges import venues
+def _exchange_infos() -> "Sequence[ExchangeInfo]":
+    from mcp_server.adapters.ccxt.exchanges import exchange_infos
 
-    return venues()
+    return exchange_infos()

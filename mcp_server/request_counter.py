@@ -15,20 +15,20 @@ class RequestCounter:
     requests: int = 0
 
 
-_CURRENT: ContextVar[RequestCounter | None] = ContextVar("tally", default=None)
+_CURRENT: ContextVar[RequestCounter | None] = ContextVar("counter", default=None)
 
 
 @contextmanager
-def tallied() -> Iterator[RequestCounter]:
+def counting_requests() -> Iterator[RequestCounter]:
     """Count what is sent within, by this task and those that it starts."""
-    token = _CURRENT.set(tally := RequestCounter())
+    token = _CURRENT.set(counter := RequestCounter())
     try:
-        yield tally
+        yield counter
     finally:
         _CURRENT.reset(token)
 
 
 def count_request() -> None:
     """Count one request, if anybody wants to know."""
-    if (tally := _CURRENT.get()) is not None:
-        tally.requests += 1
+    if (counter := _CURRENT.get()) is not None:
+        counter.requests += 1

@@ -31,14 +31,14 @@ RECENT = "Of the transactions that wait for a block only the latest ten are seen
 T = TypeVar("T")
 
 
-async def scan(chain: BitcoinChain, stretch: ScanRequest, tally: RequestCounter, now_ms: int) -> Scan:
-    """Find the transfers of a stretch; see `evm_scan.scan`. What waits for a block is as of `now_ms`.
+async def scan(chain: BitcoinChain, request: ScanRequest, counter: RequestCounter, now_ms: int) -> Scan:
+    """Find the transfers that a request covers; see `evm_scan.scan`. What waits for a block is as of `now_ms`.
 
     Raises:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
-    heads = await agreed_heads_at(chain, stretch.until_ms)
-    work = _BitcoinWork(chain, stretch, heads, tally)
+    heads = await agreed_heads_at(chain, request.until_ms)
+    work = _BitcoinWork(chain, request, heads, counter)
     await work.run()
     return Scan(
         transfers=work.found,
@@ -46,42 +46,39 @@ async def scan(chain: BitcoinChain, stretch: ScanRequest, tally: RequestCounter,
         first_block=work.first,
         last_block=work.last,
         from_ms=work.covered_ms,
-        until_ms=stretch.until_ms,
-        requests=tally.requests,
+        until_ms=request.until_ms,
+        requests=counter.requests,
         missed=work.missed,
-        notes=[*heads.notes, CHANGE, *([RECENT] if stretch.unconfirmed else [])],
-        observed_at_ms=now_ms if stretch.unconfirmed else None,
+        notes=[*heads.notes, CHANGE, *([RECENT] if request.unconfirmed else [])],
+        observed_at_ms=now_ms if request.unconfirmed else None,
     )
 
 
 class _BitcoinWork:
     """One scan under way; see `evm_scan`."""
 
-    def __init__(self, chain: BitcoinChain, stretch: ScanRequest, heads: Heads, tally: RequestCounter) -> None:
+    def __init__(self, chain: BitcoinChain, request: ScanRequest, heads: Heads, counter: RequestCounter) -> None:
         self._chain = chain
-        self._stretch = stretch
+        self._request = request
         self._heads = heads
-        self._tally = tally
+        self._counter = counter
         self._enough_at = enough_at()
         self._turn = anyio.Semaphore(AT_ONCE)
-        self.last = heads.head.number if stretch.unconfirmed else heads.head.number - chain.chain.confirmations + 1
+        self.last = heads.head.number if request.unconfirmed else heads.head.number - chain.chain.confirmations + 1
         self.found: list[Transfer] = []
         self.first = self.last + 1
-        self.covered_ms = stretch.until_ms
+        self.covered_ms = request.until_ms
         self.missed: list[str] = []
 
     async def run(self) -> None:
         """Read block after block, from the head down, and what waits for one."""
-        unseen = await self._waiting() if self._stretch.unconfirmed else []
+        unseen = await self._waiting() if self._request.unconfirmed else []
         await self._blocks()
-        known = {transfer.hash for transfer in self.found if transfer.block is not None}
-        self.found = [
-            t for t in self.found if t.block is not None or t.hash not in known
-        ]  # one that lags has it waiting
+        self._drop_repeated()
         if self.missed:
-            self.missed.insert(0, only_after(self.covered_ms, self._stretch.from_ms))
+            self.missed.insert(0, only_after(self.covered_ms, self._request.from_ms))
         else:
-            self.covered_ms = self._stretch.from_ms
+            self.covered_ms = self._request.from_ms
         self.missed += unseen
 
     async def _blocks(self) -> None:
@@ -91,7 +88,7 @@ class _BitcoinWork:
             for block in page:
                 if above is not None and above.before != block.hash:
                     self._miss(UpstreamRejected("The chain took another branch meanwhile. Ask again."))
-                older = older + 1 if block.time_ms < self._stretch.from_ms else 0
+                older = older + 1 if block.time_ms < self._request.from_ms else 0
                 if older == 0 and block.number <= self.last and not self.missed:
                     await self._block(block)
                 if self.missed or older == IN_A_ROW or block.number == 0:
@@ -121,8 +118,8 @@ class _BitcoinWork:
             self.first, self.covered_ms = block.number, block.time_ms
 
     async def _transactions(self, block: BitcoinBlock) -> Sequence[BitcoinTransaction] | None:
-        paying = await self._chain.paying(block, self._stretch.least)
-        if self._tally.requests + len(paying) > MOST_REQUESTS:
+        paying = await self._chain.paying(block, self._request.least)
+        if self._counter.requests + len(paying) > MOST_REQUESTS:
             self.missed.append(f"A scan makes at most {MOST_REQUESTS} requests: a higher min_usd needs fewer.")
             return None
         asks = (partial(self._chain.transaction, txid, block, paid) for txid, paid in paying.items())
@@ -148,7 +145,7 @@ class _BitcoinWork:
         told: Sequence[BitcoinTransaction | None] | None = None
         with anyio.move_on_after(WAITING_S):
             try:
-                ids = await self._chain.waiting(self._stretch.least)
+                ids = await self._chain.waiting(self._request.least)
                 asks = (partial(self._chain.waiting_transaction, txid) for txid in ids)
                 told = await together(*(partial(self._in_turn, ask) for ask in asks))
             except TraderError as error:
@@ -160,10 +157,10 @@ class _BitcoinWork:
 
     def _take(self, transactions: Sequence[BitcoinTransaction]) -> None:
         moved = [transfer for transaction in transactions for transfer in transfers_of(transaction)]
-        self.found = [*(t for t in moved if t.raw >= self._stretch.least), *self.found]
+        self.found = [*(t for t in moved if t.raw >= self._request.least), *self.found]
 
-    def _drop_twice_told(self) -> None:
-        """Drop what one endpoint says to be waiting and another one has in a block already."""
+    def _drop_repeated(self) -> None:
+        """Drop unconfirmed transfers that another endpoint already has in a block."""
         known = {transfer.hash for transfer in self.found if transfer.block is not None}
         self.found = [t for t in self.found if t.block is not None or t.hash not in known]
 

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from mcp_server.domain.timeframes import from_ms, to_ms
 from mcp_server.moment import DEADLINE_S, Clock, check_now, deadline, is_now
-from mcp_server.request_counter import tallied
+from mcp_server.request_counter import counting_requests
 from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Chains:
         self._access = access
         self._clock = clock
         self._deadline_s = deadline_s
-        self._flights = SingleFlight()
+        self._single_flight = SingleFlight()
         self._evm: dict[str, EvmChain] = {}
         self._bitcoin: dict[str, BitcoinChain] = {}
         self._explorers: dict[str, Explorer | None] = {}
@@ -99,13 +99,13 @@ class Chains:
             evm = self._evm_chain(chain)
             return await evm.token(address, await head_at(evm, to_ms(as_of)))
 
-    async def transfers(self, chain: Chain, stretch: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
+    async def transfers(self, chain: Chain, request: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
         """Find transfers, and give the largest of them with their times.
 
         Raises:
             NotSupported, Retryable, UpstreamRejected: nothing could be found out.
         """
-        return await self._shared(chain, ("transfers", stretch, most), partial(self._transfers, chain, stretch, most))
+        return await self._shared(chain, ("transfers", request, most), partial(self._transfers, chain, request, most))
 
     def address(self, chain: Chain, text: str) -> str:
         """Check an address and give it as it is asked for and labelled.
@@ -161,29 +161,29 @@ class Chains:
             if explorer is not None:
                 await explorer.close()
 
-    async def _transfers(self, chain: Chain, stretch: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
+    async def _transfers(self, chain: Chain, request: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
         if chain.family == "bitcoin":
             from mcp_server.chains import bitcoin_scan
 
-            if stretch.unconfirmed:
-                until = from_ms(stretch.until_ms)
+            if request.unconfirmed:
+                until = from_ms(request.until_ms)
                 check_now(until, self._clock, "The list of unconfirmed transactions", "Leave include_unconfirmed out.")
             now_ms = to_ms(self._clock())
-            with tallied() as tally:
-                found = await bitcoin_scan.scan(self._bitcoin_chain(chain), stretch, tally, now_ms)
+            with counting_requests() as counter:
+                found = await bitcoin_scan.scan(self._bitcoin_chain(chain), request, counter, now_ms)
             return found, _largest(found, most)
         from mcp_server.chains import evm_scan, evm_times
 
         evm = self._evm_chain(chain)
-        with tallied() as tally:
-            found = await evm_scan.scan(evm, stretch, tally)
+        with counting_requests() as counter:
+            found = await evm_scan.scan(evm, request, counter)
             rows, notes = await evm_times.with_times(evm, _largest(found, most), found.head)
-        return replace(found, requests=tally.requests, notes=[*found.notes, *notes]), rows
+        return replace(found, requests=counter.requests, notes=[*found.notes, *notes]), rows
 
     async def _shared(self, chain: Chain, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:
         """Ask once for all who ask the same at the same time."""
         with self._deadline(chain):
-            return await self._flights.share((chain.name, *key), ask)
+            return await self._single_flight.share((chain.name, *key), ask)
 
     def _deadline(self, chain: Chain) -> AbstractContextManager[None]:
         return deadline(

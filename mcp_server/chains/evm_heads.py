@@ -16,10 +16,10 @@ async def head_at(chain: EvmChain, at_ms: int) -> BlockRef:
     Raises:
         NotSupported, Retryable, UpstreamRejected: as the adapter, or the chain began later.
     """
-    newest = (await chain.endpoints.newest(at_ms)).ref
+    newest = (await chain.rpc.newest(at_ms)).ref
 
     async def headers(numbers: Sequence[int]) -> list[BlockRef]:
-        return [header.ref for header in await chain.endpoints.headers(numbers)]
+        return [header.ref for header in await chain.rpc.headers(numbers)]
 
     return await block_at(headers, newest, at_ms, chain.chain.block_s, chain.chain.name)
 
@@ -36,9 +36,9 @@ async def agreed_heads_at(chain: EvmChain, at_ms: int) -> tuple[BlockRef, BlockR
     for _ in range(2):
         head = await head_at(chain, at_ms)
         number = max(head.number - chain.chain.confirmations + 1, 0)
-        if len(chain.endpoints.sites.in_order()) == 1:
+        if len(chain.rpc.endpoints.in_order()) == 1:
             return head, BlockRef(number, 0, "")
-        (header,) = await chain.endpoints.headers([number], head)
-        if await chain.endpoints.agreed(header.ref):
+        (header,) = await chain.rpc.headers([number], head)
+        if await chain.rpc.agreed(header.ref):
             return head, header.ref
     raise outvoted(chain.chain.name)

@@ -1,4 +1,4 @@
-"""Scans an EVM chain for transfers: newest blocks first, until the stretch is covered or the work is enough."""
+"""Scans an EVM chain for transfers: newest blocks first, until the request is covered or the work is enough."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ INTERNAL = (
 )
 
 
-async def scan(chain: EvmChain, stretch: ScanRequest, tally: RequestCounter) -> Scan:
-    """Find the transfers of a stretch; `tally` counts what it asks.
+async def scan(chain: EvmChain, request: ScanRequest, counter: RequestCounter) -> Scan:
+    """Find the transfers that a request covers; `counter` counts the calls to endpoints.
 
     What is not confirmed yet is left out unless it is asked for. Where the work is too much, or the endpoints fail
     after a part of it, the newest part is given, and which part is missing.
@@ -48,9 +48,9 @@ async def scan(chain: EvmChain, stretch: ScanRequest, tally: RequestCounter) -> 
     Raises:
         NotSupported, Retryable, UpstreamRejected: nothing could be found out.
     """
-    head, anchor = await agreed_heads_at(chain, stretch.until_ms)
-    last = head.number if stretch.unconfirmed else head.number - chain.chain.confirmations + 1
-    work = _EvmWork(chain, stretch, anchor if last <= anchor.number else head, last, tally)
+    head, anchor = await agreed_heads_at(chain, request.until_ms)
+    last = head.number if request.unconfirmed else head.number - chain.chain.confirmations + 1
+    work = _EvmWork(chain, request, anchor if last <= anchor.number else head, last, counter)
     await work.run()
     return Scan(
         transfers=work.found,
@@ -58,10 +58,10 @@ async def scan(chain: EvmChain, stretch: ScanRequest, tally: RequestCounter) -> 
         first_block=work.first,
         last_block=last,
         from_ms=work.covered_ms,
-        until_ms=stretch.until_ms,
-        requests=tally.requests,
+        until_ms=request.until_ms,
+        requests=counter.requests,
         missed=work.missed,
-        notes=[INTERNAL] if stretch.token.address is None else [],
+        notes=[INTERNAL] if request.token.address is None else [],
     )
 
 
@@ -69,25 +69,25 @@ class _EvmWork:
     """One scan under way: what was found in the blocks from `first` on; from `covered_ms` on all is seen."""
 
     def __init__(
-        self, chain: EvmChain, stretch: ScanRequest, anchor: BlockRef, last: int, tally: RequestCounter
+        self, chain: EvmChain, request: ScanRequest, anchor: BlockRef, last: int, counter: RequestCounter
     ) -> None:
         self._chain = chain
-        self._stretch = stretch
+        self._request = request
         self._anchor = anchor
         self._last = last
-        self._native = stretch.token.address is None
-        self._tally = tally
+        self._native = request.token.address is None
+        self._counter = counter
         self._enough_at = enough_at()
         self._fits: int | None = None
         self.found: list[Transfer] = []
         self.first = last + 1
-        self.covered_ms = stretch.until_ms
+        self.covered_ms = request.until_ms
         self.missed: list[str] = []
 
     async def run(self) -> None:
         """Read in waves of a few pieces, each of as many blocks as an endpoint gives at once."""
         waves = 0
-        while self.first > 0 and self.covered_ms > self._stretch.from_ms and not self._too_much():
+        while self.first > 0 and self.covered_ms > self._request.from_ms and not self._too_much():
             pieces = self._plan(1 if waves == 0 else AT_ONCE)
             told: list[Piece] = []
             with anyio.CancelScope(deadline=self._enough_at + GRACE_S if waves else math.inf):
@@ -101,16 +101,16 @@ class _EvmWork:
                 break
             waves += 1
         if self.first <= 0:
-            self.covered_ms = self._stretch.from_ms
+            self.covered_ms = self._request.from_ms
         self._tell_missed()
 
     def _plan(self, at_once: int) -> list[tuple[int, int]]:
-        """Choose the next stretches of blocks, newest first, no more than are thought to be needed."""
+        """Choose the next ranges of blocks, newest first, no more than are thought to be needed."""
         size = FULL_BLOCKS_AT_ONCE if self._native else self._chain.logs.blocks_at_once()
         size = min(size, self._fits or size)
         read = self._last - self.first + 1
-        pace_ms = (self._stretch.until_ms - self.covered_ms) / read if read else self._chain.chain.block_s * 1000
-        left = max(math.ceil((self.covered_ms - self._stretch.from_ms) / max(pace_ms, 1.0)), 1)
+        pace_ms = (self._request.until_ms - self.covered_ms) / read if read else self._chain.chain.block_s * 1000
+        left = max(math.ceil((self.covered_ms - self._request.from_ms) / max(pace_ms, 1.0)), 1)
         count = min(max(left // size, 1), at_once)
         length = min(size, left + left // 20 + 1) if count == 1 else size
         ends = [self.first - 1 - place * length for place in range(count)]
@@ -145,30 +145,30 @@ class _EvmWork:
 
     async def _piece(self, start: int, end: int) -> Piece:
         piece = await self._read_piece(start, end)
-        if (piece.before_ms or 0) > self._stretch.until_ms:
+        if (piece.before_ms or 0) > self._request.until_ms:
             raise UpstreamRejected(
                 f"The times of the blocks of {self._chain.chain.name!r} are not in order. Ask again."
             )
         return piece
 
     async def _read_piece(self, start: int, end: int) -> Piece:
-        least, token = self._stretch.least, self._stretch.token.address
+        least, token = self._request.least, self._request.token.address
         if token is None:
             return await self._chain.native(start, end, least, self._anchor)
         piece = await self._chain.logs.transfers(Wanted(token, start, end, least, self._anchor))
-        piece = piece.with_sound_times(self._stretch.until_ms)
-        if piece.before_ms is None or piece.before_ms < self._stretch.from_ms:  # it begins before the stretch does
+        piece = piece.with_sound_times(self._request.until_ms)
+        if piece.before_ms is None or piece.before_ms < self._request.from_ms:  # it begins before the time asked for
             return replace(piece, transfers=await timed(self._chain, piece.transfers, self._anchor))
         return piece
 
     def _take(self, piece: Piece) -> None:
         self.found = [*self._inside(piece), *self.found]
         self.first = piece.first
-        more = piece.before_ms is not None and piece.before_ms >= self._stretch.from_ms
-        self.covered_ms = (piece.before_ms or 0) + SECOND_MS if more else self._stretch.from_ms
+        more = piece.before_ms is not None and piece.before_ms >= self._request.from_ms
+        self.covered_ms = (piece.before_ms or 0) + SECOND_MS if more else self._request.from_ms
 
     def _inside(self, piece: Piece) -> list[Transfer]:
-        return [t for t in piece.transfers if t.time_ms is None or t.time_ms >= self._stretch.from_ms]
+        return [t for t in piece.transfers if t.time_ms is None or t.time_ms >= self._request.from_ms]
 
     async def _without_failed(self, pieces: Sequence[Piece]) -> list[Piece]:
         """Ask which of the transactions that matter succeeded: the others moved nothing."""
@@ -182,7 +182,7 @@ class _EvmWork:
         most = MOST_FULL_BLOCKS if self._native else MOST_BLOCKS
         if self._last - self.first + 1 >= most:
             self.missed.append(f"A scan reads at most {most} blocks.")
-        elif self._tally.requests >= MOST_REQUESTS:
+        elif self._counter.requests >= MOST_REQUESTS:
             self.missed.append(f"A scan makes at most {MOST_REQUESTS} requests.")
         elif self.first <= self._last and anyio.current_time() > self._enough_at:
             self.missed.append(OUT_OF_TIME)
@@ -190,4 +190,4 @@ class _EvmWork:
 
     def _tell_missed(self) -> None:
         if self.missed:
-            self.missed.insert(0, only_after(self.covered_ms, self._stretch.from_ms))
+            self.missed.insert(0, only_after(self.covered_ms, self._request.from_ms))

@@ -30,6 +30,6 @@ async def timed(chain: EvmChain, transfers: Sequence[Transfer], anchor: BlockRef
     unknown = sorted({t.block for t in transfers if t.time_ms is None and t.block is not None})
     if not unknown:
         return list(transfers)
-    headers = await chain.endpoints.headers(unknown, anchor)
+    headers = await chain.rpc.headers(unknown, anchor)
     times = {header.ref.number: header.ref.time_ms for header in headers}
     return [replace(t, time_ms=times[t.block]) if t.block in times else t for t in transfers]

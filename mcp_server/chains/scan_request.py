@@ -38,5 +38,5 @@ def enough_at() -> float:
 
 
 def only_after(covered_ms: int, from_ms: int) -> str:
-    """Say which part of a stretch was seen."""
+    """Return a note on which part of the time asked for was seen."""
     return f"Only what came after {iso(covered_ms)} was seen, not all from {iso(from_ms)} on."

@@ -48,7 +48,7 @@ class OrderBook:
 
 
 @dataclass(frozen=True, slots=True)
-class Derivatives:
+class PerpetualState:
     """A perpetual swap at one moment. Prices in quote; what the exchange does not say is None.
 
     `funding_rate` is what longs pay shorts at `next_funding_ms`, as a ratio of the position for one funding interval
@@ -148,7 +148,7 @@ class Exchange(Protocol):
     async def order_book(self, symbol: str, depth: int) -> OrderBook:
         """Fetch the present order book of a market, up to `depth` prices a side; `symbol` is exact."""
 
-    async def derivatives(self, symbol: str) -> Derivatives:
+    async def perpetual_state(self, symbol: str) -> PerpetualState:
         """Fetch the present funding rate and open interest of a perpetual swap; `symbol` is exact."""
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:

@@ -1,4 +1,4 @@
-"""The door of the HTTP server: every request passes it, and what does not belong here is turned away with a reason."""
+"""The gate of the HTTP server: every request passes it, and what does not belong here is turned away with a reason."""
 
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ class Gate:
 
     Args:
         app: what serves `/mcp`.
-        names: the names that this server answers to.
+        allowed_hosts: the names that this server answers to.
         tokens: who may call; without any, everyone who reaches it, with all rights.
         limits: how much each may call.
         health: what `/health` says to those who may know.
@@ -47,7 +47,7 @@ class Gate:
         self,
         app: "ASGIApp",
         *,
-        names: "AllowedHosts",
+        allowed_hosts: "AllowedHosts",
         tokens: "Tokens",
         limits: "RateLimits",
         health: "Health",
@@ -55,7 +55,7 @@ class Gate:
         request_s: float = REQUEST_S,
     ) -> None:
         self._app = app
-        self._names = names
+        self._allowed_hosts = allowed_hosts
         self._tokens = tokens
         self._limits = limits
         self._health = health
@@ -82,7 +82,7 @@ class Gate:
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MOST_HEAD_BYTES:
             raise Refused(431, f"The headers of a request may have {MOST_HEAD_BYTES:,} bytes.")
         headers = Headers(scope=scope)
-        self._names.check(headers.get("host", ""), headers.get("origin"))
+        self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
         grant = self._grant(scope)
         if grant is None:
             raise Refused(
@@ -105,7 +105,7 @@ class Gate:
             raise Refused(405, f"{HEALTH} takes GET only.", {"Allow": "GET, HEAD"})
         headers = Headers(scope=scope)
         try:
-            self._names.check(headers.get("host", ""), headers.get("origin"))
+            self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
             known = self._grant(scope) is not None
         except Refused:  # a platform asks by an address of its own
             known = False

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 SCOPE_KEY = "trader.scope"
-"""Where the door leaves what the token allows, in the ASGI scope: no header that a caller could send."""
+"""Where the gate leaves what the token allows, in the ASGI scope: no header that a caller could send."""
 
 
 class OnlyWhatIsAllowed:

@@ -1,4 +1,4 @@
-"""Streamable HTTP on one port: the MCP endpoint, behind the door that keeps out what does not belong there."""
+"""Streamable HTTP on one port: the MCP endpoint, behind the gate that keeps out what does not belong there."""
 
 import socket
 import sys
@@ -65,14 +65,14 @@ def serve(
     check_exposure(host, tokens)
     listener = _listen(host, port)
     port = listener.getsockname()[1]
-    door = Gate(
+    gate = Gate(
         mcp_app(server),
-        names=AllowedHosts(host, port, settings.public_hosts),
+        allowed_hosts=AllowedHosts(host, port, settings.public_hosts),
         tokens=tokens,
         limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=health,
     )
-    running = uvicorn.Server(configured(door))
+    running = uvicorn.Server(configured(gate))
     if parent is not None:
         parent.then(lambda: setattr(running, "should_exit", True))
     sys.stdout.write(f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}\n")
@@ -83,9 +83,9 @@ def serve(
 def mcp_app(server: "MCPServer[Any]") -> "ASGIApp":
     """Make the application that speaks MCP. It keeps no sessions, so that any replica may answer any request."""
     server.middleware.append(OnlyWhatIsAllowed(server))
-    checked_by_the_door = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    checked_by_the_gate = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     return server.streamable_http_app(
-        streamable_http_path=PATH, stateless_http=True, transport_security=checked_by_the_door
+        streamable_http_path=PATH, stateless_http=True, transport_security=checked_by_the_gate
     )
 
 

@@ -51,7 +51,7 @@ class CandleCache:
     def __init__(self, store: CandleStore, memory: MemoryCache | None = None) -> None:
         self._store = store
         self._memory = MemoryCache() if memory is None else memory
-        self._flights = SingleFlight()
+        self._single_flight = SingleFlight()
         self._threads = anyio.CapacityLimiter(_THREADS)
         self._index: Index | None = None
         self._seen: tuple[int, int] | None = None
@@ -148,7 +148,7 @@ class CandleCache:
         stamp = self._store.stamp()
         new = self._index is None or (stamp != self._seen and not mine)
         if new and self._clock() >= self._again_s:
-            await self._flights.share("index", partial(self._read_index, stamp))
+            await self._single_flight.share("index", partial(self._read_index, stamp))
 
     async def _read_index(self, stamp: tuple[int, int] | None) -> None:
         index: Index | None = {}

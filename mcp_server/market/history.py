@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange
     from mcp_server.market.candle_cache import CandleCache
-    from mcp_server.storage.candles.store import Range, Series
+    from mcp_server.storage.candles.store import Range, Series, Stored
 
 SETTLE_MS = 2_000
 """A candle is asked for no sooner after its close: by then exchanges have put its last trades in."""
@@ -59,33 +59,26 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
-    """What one fetch brought: the range that it asked for, and its closed candles."""
+class ClosedCandles:
+    """Closed candles of the range that was asked for, and where they come from."""
 
     asked: Range
     candles: Candles
+    built_from: str | None = None
+    """The smaller timeframe that they were built from."""
     behind_ms: int = 0
     """How far the exchange's clock was behind this machine's, where that kept a candle out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Closed candles of a range, however they were come by."""
-
-    candles: Candles
-    built_from: str | None = None
-    behind_ms: int = 0
-
-
 class Histories:
-    """Finds closed candles: on the shelf, else at the exchange, where each candle is fetched once."""
+    """Finds closed candles: on the candle_cache, else at the exchange, where each candle is fetched once."""
 
-    def __init__(self, shelf: CandleCache, clock: Callable[[], datetime]) -> None:
-        self._shelf = shelf
+    def __init__(self, candle_cache: CandleCache, clock: Callable[[], datetime]) -> None:
+        self._candle_cache = candle_cache
         self._clock = clock
-        self._flights = SingleFlight()
+        self._single_flight = SingleFlight()
 
-    async def closed(self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range) -> Found:
+    async def closed(self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range) -> ClosedCandles:
         """Give the candles that open within `wanted`, whose end is that of a closed candle; oldest first.
 
         Raises:
@@ -93,32 +86,33 @@ class Histories:
         """
         if exchange.simulated:
             fetched = await exchange.candles(symbol, timeframe, *wanted)
-            return Found(fetched.candles.between(*wanted))
+            return ClosedCandles(wanted, fetched.candles.between(*wanted))
         from mcp_server.domain.candles import merge
         from mcp_server.storage.candles.store import Series
 
         series = Series(exchange.id, symbol, timeframe)
-        stored = await self._shelf.load(series, wanted)
+        stored = await self._candle_cache.load(series, wanted)
         if not stored.missing:
-            return Found(stored.candles)
+            return ClosedCandles(wanted, stored.candles)
         if timeframe not in await exchange.timeframes():
-            return await self._built(exchange, series, stored.candles, stored.missing)
-        gots: list[Got] = []
+            return await self._built(exchange, series, wanted, stored)
+        fetches: list[ClosedCandles] = []
         while True:
-            asked = [got.asked for got in gots]
+            asked = [fetch.asked for fetch in fetches]
             missing = _without(stored.missing, asked)
             if not missing:
-                behind_ms = max([0, *(got.behind_ms for got in gots)])
-                return Found(merge([stored.candles, *_loose(stored.missing, gots)]), behind_ms=behind_ms)
+                behind_ms = max([0, *(fetch.behind_ms for fetch in fetches)])
+                candles = merge([stored.candles, *_loose(stored.missing, fetches)])
+                return ClosedCandles(wanted, candles, behind_ms=behind_ms)
             chunk = _newest_chunk(missing, timeframe)
             try:
-                gots.append(await self._flights.share(series, partial(self._fetch, exchange, series, chunk)))
+                fetches.append(await self._single_flight.share(series, partial(self._fetch, exchange, series, chunk)))
             except Retryable:  # another's question may have failed, when this one is answered already
-                stored = await self._shelf.load(series, wanted)
+                stored = await self._candle_cache.load(series, wanted)
                 if _without(stored.missing, asked):
                     raise
             else:
-                stored = await self._shelf.load(series, wanted)
+                stored = await self._candle_cache.load(series, wanted)
 
     async def forming(self, exchange: Exchange, symbol: str, timeframe: str) -> Candles:
         """Give the candle that is forming now, as one candle or none; it is never kept.
@@ -134,11 +128,13 @@ class Histories:
         fetched = await exchange.candles(symbol, base, opened, opened + timeframe_ms(timeframe))
         return resample(fetched.candles, timeframe)
 
-    async def _fetch(self, exchange: Exchange, series: Series, chunk: Range) -> Got:
+    async def _fetch(self, exchange: Exchange, series: Series, chunk: Range) -> ClosedCandles:
         """Fetch what is missing of a chunk, and keep what of it will not change any more."""
         from mcp_server.domain.candles import merge
 
-        stored = await self._shelf.load(series, chunk)  # somebody may have fetched some of it, and been cancelled
+        stored = await self._candle_cache.load(
+            series, chunk
+        )  # somebody may have fetched some of it, and been cancelled
         parts, behind_ms = [stored.candles], 0
         for start, end in reversed(stored.missing):
             await self._settled(end)
@@ -150,9 +146,9 @@ class Histories:
                 behind_ms = max(behind_ms, now_ms - told_ms)
             known = (start, min(end, _known_until(candles, series.timeframe, told_ms)))
             if known[1] > start and (len(candles) > 0 or await self._answers(exchange, series)):
-                self._shelf.keep(series, candles.between(*known), known)
+                self._candle_cache.keep(series, candles.between(*known), known)
             parts.append(candles)
-        return Got(chunk, merge(parts), behind_ms)
+        return ClosedCandles(chunk, merge(parts), behind_ms=behind_ms)
 
     async def _answers(self, exchange: Exchange, series: Series) -> bool:
         """Say whether the exchange has any recent candle of a series.
@@ -170,18 +166,18 @@ class Histories:
         if 0 < early_ms <= SETTLE_MS:
             await anyio.sleep(early_ms / 1000)
 
-    async def _built(self, exchange: Exchange, series: Series, stored: Candles, missing: list[Range]) -> Found:
+    async def _built(self, exchange: Exchange, series: Series, wanted: Range, stored: Stored) -> ClosedCandles:
         """Build what is missing from smaller candles, but none of which a part is still to be published."""
         from mcp_server.domain.candles import merge, resample
 
         base = base_timeframe(exchange, await exchange.timeframes(), series.timeframe)
-        parts, behind_ms = [stored], 0
-        for start, end in missing:
-            found = await self.closed(exchange, series.symbol, base, (max(start, _first_open(series.timeframe)), end))
-            whole_until = self._whole_until(found.candles, base, series.timeframe, (start, end))
-            parts.append(resample(found.candles.between(start, whole_until), series.timeframe))
-            behind_ms = max(behind_ms, found.behind_ms)
-        return Found(merge(parts), base, behind_ms)
+        parts, behind_ms = [stored.candles], 0
+        for start, end in stored.missing:
+            smaller = await self.closed(exchange, series.symbol, base, (max(start, _first_open(series.timeframe)), end))
+            whole_until = self._whole_until(smaller.candles, base, series.timeframe, (start, end))
+            parts.append(resample(smaller.candles.between(start, whole_until), series.timeframe))
+            behind_ms = max(behind_ms, smaller.behind_ms)
+        return ClosedCandles(wanted, merge(parts), base, behind_ms)
 
     def _whole_until(self, candles: Candles, base: str, timeframe: str, within: Range) -> int:
         """Give up to where candles can be built: to the one with the first part that may still be published."""
@@ -239,12 +235,12 @@ def _newest_chunk(missing: list[Range], timeframe: str) -> Range:
     return (start if begin < max(start, EARLIEST_MS) else begin), end
 
 
-def _loose(missing: list[Range], gots: list[Got]) -> list[Candles]:
+def _loose(missing: list[Range], fetches: list[ClosedCandles]) -> list[Candles]:
     """Give what fetches brought of what is still missing because it may change: each candle once."""
     parts = []
-    for got in gots:
-        parts += [got.candles.between(*part) for part in _common(missing, [got.asked])]
-        missing = _without(missing, [got.asked])
+    for fetch in fetches:
+        parts += [fetch.candles.between(*part) for part in _common(missing, [fetch.asked])]
+        missing = _without(missing, [fetch.asked])
     return parts
 
 

@@ -1,4 +1,4 @@
-"""What exists only now: asked for once by all who want it at the same time, and good for two seconds."""
+"""Data that exists only now: requested once for all who want it at the same time, and reused for two seconds."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from mcp_server.single_flight import SingleFlight
 T = TypeVar("T")
 
 FRESH_S = 2.0
-"""For so long after it was asked for, a snapshot is given again; reading it does not make it younger."""
+"""A snapshot is reused for this long after it was requested; reading it does not extend that."""
 
 _MOST = 256
 
 
 class LiveCache:
-    """The latest snapshots, by what they are of."""
+    """The latest snapshots, by key."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._flights = SingleFlight()
-        self._taken: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
+        self._single_flight = SingleFlight()
+        self._snapshots: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
 
-    async def take(self, key: Hashable, fetch: Callable[[], Awaitable[T]], fresh_s: float = FRESH_S) -> T:
-        """Give the snapshot of a key: the one at hand while it is fresh, else a new one.
+    async def get(self, key: Hashable, fetch: Callable[[], Awaitable[T]], fresh_s: float = FRESH_S) -> T:
+        """Return the snapshot of a key: the latest while it is fresh, else a new one.
 
         Raises:
             TraderError: as `fetch`.
         """
-        taken = self._taken.get(key)
-        if taken is not None and self._clock() - taken[0] <= fresh_s:
-            return cast(T, taken[1])
+        snapshot = self._snapshots.get(key)
+        if snapshot is not None and self._clock() - snapshot[0] <= fresh_s:
+            return cast(T, snapshot[1])
 
-        async def fetched() -> T:
+        async def renewed() -> T:
             began = self._clock()
             value = await fetch()
-            self._taken[key] = (began, value)
-            self._taken.move_to_end(key)
-            while len(self._taken) > _MOST:
-                self._taken.popitem(last=False)
+            self._snapshots[key] = (began, value)
+            self._snapshots.move_to_end(key)
+            while len(self._snapshots) > _MOST:
+                self._snapshots.popitem(last=False)
             return value
 
-        return await self._flights.share(key, fetched)
+        return await self._single_flight.share(key, renewed)

@@ -22,7 +22,7 @@ from mcp_server.together import together
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.domain.exchange import Derivatives, Exchange, ExchangeInfo, Funding, Listings, OrderBook
+    from mcp_server.domain.exchange import Exchange, ExchangeInfo, Funding, Listings, OrderBook, PerpetualState
     from mcp_server.market.candle_cache import CandleCache
     from mcp_server.market.exchanges import Exchanges
 
@@ -46,14 +46,14 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
+class Perpetual:
     """A perpetual swap as of a moment: its settled fundings and, for a moment that is now, what it is like."""
 
     exchange: str
     symbol: str
     as_of_ms: int
     simulated: bool
-    now: Derivatives | None
+    now: PerpetualState | None
     fundings: Sequence[Funding] | None
     lacking: Sequence[str] = ()
 
@@ -71,29 +71,29 @@ class Market:
 
     Args:
         exchanges: the adapters.
-        shelf: the candles that are known.
+        candle_cache: the candles that are known.
         clock: gives the present as an aware datetime.
-        venues: lists what every exchange can do; called in a thread.
+        exchange_infos: lists what every exchange can do; called in a thread.
         deadline_s: how long any one question may take.
     """
 
     def __init__(
         self,
         exchanges: Exchanges,
-        shelf: CandleCache,
+        candle_cache: CandleCache,
         clock: Clock,
-        venues: Callable[[], Sequence[ExchangeInfo]] = tuple,
+        exchange_infos: Callable[[], Sequence[ExchangeInfo]] = tuple,
         *,
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self._exchanges = exchanges
-        self._shelf = shelf
+        self._candle_cache = candle_cache
         self._clock = clock
-        self._venues = venues
+        self._exchange_infos = exchange_infos
         self._deadline_s = deadline_s
-        self._histories = Histories(shelf, clock)
-        self._past_prices = PastPrices(shelf, self._candles)
-        self._snapshots = LiveCache()
+        self._histories = Histories(candle_cache, clock)
+        self._past_prices = PastPrices(candle_cache, self._candles)
+        self._live_cache = LiveCache()
         self._symbols: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
 
     async def candles(self, exchange_id: str, symbol: str, timeframe: str, count: int, as_of: datetime) -> History:
@@ -122,7 +122,7 @@ class Market:
                 candle = await self._histories.forming(exchange, exact, timeframe)
                 return Forming(to_ms(self._clock()), candle)
 
-            return await self._taken(exchange, ("forming", exact, timeframe), look)
+            return await self._snapshot(exchange, ("forming", exact, timeframe), look)
 
     async def price(self, exchange_id: str, symbol: str, as_of: datetime) -> Quote:
         """Give the live price for an as-of of the last 15 minutes, else the last close at or before it.
@@ -136,7 +136,7 @@ class Market:
             if not is_now(as_of, self._clock):
                 return await self._past_prices.find(exchange, await self._exact(exchange, symbol), as_of_ms)
             exact = await self._exact(exchange, symbol)
-            ticker = await self._taken(exchange, ("ticker", exact), partial(exchange.ticker, exact))
+            ticker = await self._snapshot(exchange, ("ticker", exact), partial(exchange.ticker, exact))
             seen = (ticker.last, ticker.observed_at_ms, exchange.simulated, "ticker", ticker)
             return Quote(exchange.id, exact, as_of_ms, *seen)
 
@@ -151,10 +151,10 @@ class Market:
             exchange = self._exchanges.get(exchange_id)
             check_now(as_of, self._clock, "An order book", "Use get_price or get_ohlcv for the past.")
             exact = await self._exact(exchange, symbol)
-            book = await self._taken(exchange, ("book", exact, depth), partial(exchange.order_book, exact, depth))
+            book = await self._snapshot(exchange, ("book", exact, depth), partial(exchange.order_book, exact, depth))
             return Book(exchange.id, exact, to_ms(as_of), exchange.simulated, book)
 
-    async def swap(self, exchange_id: str, symbol: str, count: int, as_of: datetime) -> Swap:
+    async def perpetual(self, exchange_id: str, symbol: str, count: int, as_of: datetime) -> Perpetual:
         """Give the last `count` fundings settled by `as_of`, and what the swap is like now where that is now.
 
         Raises:
@@ -167,25 +167,34 @@ class Market:
             until_ms = as_of_ms - as_of_ms % 1000
             lacking: list[str] = []
 
-            async def told(key: tuple[object, ...], ask: Callable[[], Awaitable[T]]) -> T | None:
+            async def answered(key: tuple[object, ...], ask: Callable[[], Awaitable[T]]) -> T | None:
                 try:
-                    return await self._taken(exchange, key, ask)
+                    return await self._snapshot(exchange, key, ask)
                 except NotSupported as error:
                     lacking.append(str(error))
                     return None
 
             settled: Callable[[], Awaitable[Any]] = partial(
-                told, ("fundings", exact, count, until_ms), partial(exchange.fundings, exact, until_ms, count)
+                answered, ("fundings", exact, count, until_ms), partial(exchange.fundings, exact, until_ms, count)
             )
-            present: Callable[[], Awaitable[Any]] = partial(told, ("swap", exact), partial(exchange.derivatives, exact))
+            present: Callable[[], Awaitable[Any]] = partial(
+                answered, ("perpetual", exact), partial(exchange.perpetual_state, exact)
+            )
             if is_now(as_of, self._clock):
                 fundings, now = await together(settled, present)
             else:
                 fundings, now = await settled(), None
             if fundings is None and now is None:
                 raise NotSupported(" ".join(dict.fromkeys(lacking)))
-            said = (*lacking, *(now.lacking if now else ()))
-            return Swap(exchange.id, exact, as_of_ms, exchange.simulated, now, fundings, said)
+            return Perpetual(
+                exchange.id,
+                exact,
+                as_of_ms,
+                exchange.simulated,
+                now,
+                fundings,
+                (*lacking, *(now.lacking if now else ())),
+            )
 
     async def listings(self, exchange_id: str, as_of: datetime) -> Listings:
         """List every market of an exchange.
@@ -199,30 +208,30 @@ class Market:
             check_now(as_of, self._clock, "A list of markets", "Leave as_of out.")
             return await exchange.listings()
 
-    async def venues(self) -> Sequence[ExchangeInfo]:
+    async def exchange_infos(self) -> Sequence[ExchangeInfo]:
         """List what every exchange can do; none is asked for it."""
-        return await anyio.to_thread.run_sync(self._venues)
+        return await anyio.to_thread.run_sync(self._exchange_infos)
 
     async def close(self) -> None:
         """Write what is not stored yet, and close the exchanges."""
-        await self._shelf.close()
+        await self._candle_cache.close()
         await self._exchanges.close()
 
     async def _candles(self, exchange: Exchange, exact: str, timeframe: str, count: int, as_of_ms: int) -> History:
         from mcp_server.domain.shortfall import shortfall
 
         wanted = last_closed(as_of_ms, timeframe, count)
-        found = await self._histories.closed(exchange, exact, timeframe, wanted)
-        candles = found.candles.between(*wanted)
+        closed = await self._histories.closed(exchange, exact, timeframe, wanted)
+        candles = closed.candles.between(*wanted)
         notes = []
-        if found.built_from is not None:
-            notes.append(f"Built from closed {found.built_from} candles: {exchange.id} has no {timeframe}.")
+        if closed.built_from is not None:
+            notes.append(f"Built from closed {closed.built_from} candles: {exchange.id} has no {timeframe}.")
         if short := shortfall(candles, timeframe, wanted, count, exchange.id):
             notes.append(short)
-        if found.behind_ms > _SKEWED_MS:
-            seconds = found.behind_ms // 1000
+        if closed.behind_ms > _SKEWED_MS:
+            seconds = closed.behind_ms // 1000
             notes.append(f"This machine's clock is {seconds} s ahead of {exchange.id}'s, by which candles close.")
-        facts = (exchange.id, exact, timeframe, as_of_ms, candles, exchange.simulated, found.built_from)
+        facts = (exchange.id, exact, timeframe, as_of_ms, candles, exchange.simulated, closed.built_from)
         return History(*facts, " ".join(notes) or None)
 
     async def _exact(self, exchange: Exchange, text: str, *, swap: bool = False) -> str:
@@ -231,7 +240,7 @@ class Market:
             return await (exchange.swap_symbol(text) if swap else exchange.symbol(text))
         key = (exchange.id, text, swap)
         if key not in self._symbols:
-            if not swap and await self._shelf.timeframes(exchange.id, text):
+            if not swap and await self._candle_cache.timeframes(exchange.id, text):
                 exact = text
             else:
                 exact = await (exchange.swap_symbol(text) if swap else exchange.symbol(text))
@@ -240,9 +249,9 @@ class Market:
                 self._symbols.popitem(last=False)
         return self._symbols[key]
 
-    async def _taken(self, exchange: Exchange, key: tuple[object, ...], ask: Callable[[], Awaitable[T]]) -> T:
+    async def _snapshot(self, exchange: Exchange, key: tuple[object, ...], ask: Callable[[], Awaitable[T]]) -> T:
         """Give a snapshot of an exchange; an invented one costs nothing and is always new."""
-        return await (ask() if exchange.simulated else self._snapshots.take((exchange.id, *key), ask))
+        return await (ask() if exchange.simulated else self._live_cache.get((exchange.id, *key), ask))
 
     def _deadline(self, exchange_id: str) -> AbstractContextManager[None]:
         return deadline(

@@ -45,8 +45,8 @@ class PastPrices:
     that closed in the very minute has the same close. Where it cannot, any stored one is better than none.
     """
 
-    def __init__(self, shelf: CandleCache, candles: AskCandles) -> None:
-        self._shelf = shelf
+    def __init__(self, candle_cache: CandleCache, candles: AskCandles) -> None:
+        self._candle_cache = candle_cache
         self._candles = candles
 
     async def find(self, exchange: Exchange, exact: str, as_of_ms: int) -> Quote:
@@ -56,7 +56,7 @@ class PastPrices:
             NotSupported: there is no price by then.
             NotFound, Retryable, UpstreamRejected: as the exchange's adapter, where nothing is stored either.
         """
-        stored = [] if exchange.simulated else await self._shelf.timeframes(exchange.id, exact)
+        stored = [] if exchange.simulated else await self._candle_cache.timeframes(exchange.id, exact)
         minute = as_of_ms - as_of_ms % MINUTE_MS
         for timeframe in (name for name in stored if last_closed(as_of_ms, name, 1)[1] == minute):
             if quote := await self._stored(exchange, exact, timeframe, as_of_ms, 1):
@@ -91,7 +91,9 @@ class PastPrices:
         """Give the last close of a stored series, if it knows its last candle by then."""
         from mcp_server.storage.candles.store import Series
 
-        stored = await self._shelf.load(Series(exchange.id, exact, timeframe), last_closed(as_of_ms, timeframe, among))
+        stored = await self._candle_cache.load(
+            Series(exchange.id, exact, timeframe), last_closed(as_of_ms, timeframe, among)
+        )
         if not len(stored.candles) or any(end > stored.candles.open_time_ms[-1] for _, end in stored.missing):
             return None
         return _close_of(exchange, exact, timeframe, as_of_ms, stored.candles)

@@ -71,14 +71,14 @@ async def of_two_minds(
     """
     at = Home(home)
     database = Database(at.database, prepare=at.prepare)
-    exchanges, shelf = Exchanges(lambda name: CcxtExchange(name, rig.url)), CandleCache(CandleStore(database))
+    exchanges, candle_cache = Exchanges(lambda name: CcxtExchange(name, rig.url)), CandleCache(CandleStore(database))
 
     def clock() -> datetime:
         return from_ms(rig.now_ms)
 
     def serving(deadline_s: float) -> MCPServer[Any]:
         kit = Kit(
-            market=Market(exchanges, shelf, clock, deadline_s=deadline_s),
+            market=Market(exchanges, candle_cache, clock, deadline_s=deadline_s),
             chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
             strategies=StrategyFolders(at, examples_folder()),
             journal=Journal(database, at),
@@ -94,7 +94,7 @@ async def of_two_minds(
     try:
         yield serving(DEADLINE_S), serving(deadline_s)
     finally:
-        await shelf.close()
+        await candle_cache.close()
         await exchanges.close()
 
 

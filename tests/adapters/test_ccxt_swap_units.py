@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mcp_server.adapters.ccxt.perpetuals import fetch_derivatives, fetch_fundings
+from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_perpetual_state
 
 HOUR = 3_600_000
 NOW_MS = 1_768_471_200_000
@@ -12,7 +12,7 @@ NOW_MS = 1_768_471_200_000
 class Client:
     """Stands where a ccxt object is: one swap, its open interest, and a funding every hour, 500 to an answer."""
 
-    id = "venue"
+    id = "example"
     has = dict.fromkeys(("fetchFundingRate", "fetchOpenInterest", "fetchFundingRateHistory"), True)
 
     def __init__(self, market: dict[str, Any], interest: dict[str, Any] | None = None) -> None:
@@ -49,13 +49,13 @@ async def ask(request: Callable[[], Awaitable[Any]]) -> Any:
 
 async def test_open_interest_in_contracts_is_never_passed_off_as_base() -> None:
     told = {"openInterestAmount": 2_800_000.0, "openInterestValue": 2.5e9, "timestamp": NOW_MS}
-    contracts = await fetch_derivatives(ask, Client({"contractSize": 0.01}, told), "BTC/USDT:USDT")
+    contracts = await fetch_perpetual_state(ask, Client({"contractSize": 0.01}, told), "BTC/USDT:USDT")
     assert (contracts.open_interest_base, contracts.open_interest_contracts) == (None, 2_800_000.0)
-    both = await fetch_derivatives(ask, Client({"contractSize": 0.01}, {**told, "baseVolume": 28_000.0}), "B/U:U")
+    both = await fetch_perpetual_state(ask, Client({"contractSize": 0.01}, {**told, "baseVolume": 28_000.0}), "B/U:U")
     assert (both.open_interest_base, both.open_interest_contracts) == (28_000.0, 2_800_000.0)
-    base = await fetch_derivatives(ask, Client({"contractSize": 1.0}, told), "BTC/USDT:USDT")
+    base = await fetch_perpetual_state(ask, Client({"contractSize": 1.0}, told), "BTC/USDT:USDT")
     assert (base.open_interest_base, base.open_interest_contracts) == (2_800_000.0, None)
-    inverse = await fetch_derivatives(ask, Client({"contractSize": 1.0, "inverse": True}, told), "BTC/USD:BTC")
+    inverse = await fetch_perpetual_state(ask, Client({"contractSize": 1.0, "inverse": True}, told), "BTC/USD:BTC")
     assert (inverse.open_interest_base, inverse.open_interest_contracts) == (None, 2_800_000.0)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mcp_server.adapters.ccxt.exchange import CcxtExchange
-from mcp_server.domain.exchange import Derivatives, Funding
+from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from tests.adapters.conftest import HOUR, NOW_MS, reached
 from tests.rigs.exchanges.world import FUNDING_MS
@@ -28,7 +28,7 @@ async def test_a_swap_has_its_next_funding_its_prices_and_what_is_open_in_base_o
     rig: StandInExchange, binance: CcxtExchange, symbol: str
 ) -> None:
     base, quote = symbol.partition(":")[0].split("/")
-    assert await binance.derivatives(symbol) == Derivatives(
+    assert await binance.perpetual_state(symbol) == PerpetualState(
         observed_at_ms=NOW_MS,
         funding_rate=rig.funding_rate(base, NEXT_MS),
         next_funding_ms=NEXT_MS,
@@ -45,7 +45,7 @@ async def test_what_is_refused_of_a_swap_is_said_and_the_rest_is_told(
 ) -> None:
     await binance.symbol(symbol)
     rig.faults = Faults(status=400, body=REFUSAL, path="openInterest")
-    told = await binance.derivatives(symbol)
+    told = await binance.perpetual_state(symbol)
     assert told.funding_rate == rig.funding_rate("BTC", NEXT_MS)
     assert told.open_interest_base is told.open_interest_contracts is told.open_interest_quote is None
     (lacking,) = told.lacking
@@ -60,7 +60,7 @@ async def test_a_funding_rate_that_is_refused_leaves_the_open_interest(
 ) -> None:
     await binance.symbol(symbol)
     rig.faults = Faults(status=400, body=REFUSAL, path="premiumIndex")
-    told = await binance.derivatives(symbol)
+    told = await binance.perpetual_state(symbol)
     assert (told.observed_at_ms, told.funding_rate, told.next_funding_ms, told.mark_price) == (NOW_MS, None, None, None)
     assert rig.open_interest("BTC") in (told.open_interest_base, told.open_interest_contracts)
     assert [text.partition(":")[0] for text in told.lacking] == ["No funding rate"]
@@ -72,7 +72,7 @@ async def test_a_swap_of_which_nothing_is_told_is_not_supported(rig: StandInExch
     with pytest.raises(
         NotSupported, match=r"No funding rate: 'binance' refused.*No open interest: 'binance' refused.*hyperliquid"
     ):
-        await binance.derivatives(LINEAR)
+        await binance.perpetual_state(LINEAR)
 
 
 @every_swap
@@ -84,7 +84,7 @@ async def test_half_a_swap_that_may_be_told_later_is_worth_asking_again(
     await binance.symbol(symbol)
     rig.faults = Faults(path=half, **faults)  # type: ignore[arg-type]  # each has the type of its field
     with pytest.raises(Retryable) as caught:
-        await binance.derivatives(symbol)
+        await binance.perpetual_state(symbol)
     assert type(caught.value) is Retryable
     assert rig.requests[f"{PATHS[symbol]}/{half}"] == 3
 
@@ -92,7 +92,7 @@ async def test_half_a_swap_that_may_be_told_later_is_worth_asking_again(
 async def test_a_passing_fault_of_one_half_is_not_even_noticed(rig: StandInExchange, binance: CcxtExchange) -> None:
     await binance.symbol(LINEAR)
     rig.faults = Faults(status=503, path="openInterest", times=2)
-    told = await binance.derivatives(LINEAR)
+    told = await binance.perpetual_state(LINEAR)
     assert (told.open_interest_base, told.lacking) == (rig.open_interest("BTC"), ())
 
 
@@ -171,7 +171,7 @@ async def test_a_spot_market_has_neither_and_other_exchanges_are_named(
         await exchange.symbol(symbol)
         rig.requests.clear()
         with pytest.raises(NotSupported, match=said):
-            await exchange.derivatives(symbol)
+            await exchange.perpetual_state(symbol)
         with pytest.raises(NotSupported, match=said):
             await exchange.fundings(symbol, NOW_MS, 3)
     assert not rig.requests

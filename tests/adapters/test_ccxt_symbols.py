@@ -99,7 +99,7 @@ async def test_an_unknown_symbol_is_not_found_by_books_and_swaps_either(binance:
     with pytest.raises(NotFound, match=r"Unknown symbol 'BTCUSDT' on 'binance'\. Did you mean 'BTC/USDT'"):
         await binance.order_book("BTCUSDT", 5)
     with pytest.raises(NotFound, match="Unknown symbol 'BTC/USDT:USD'"):
-        await binance.derivatives("BTC/USDT:USD")
+        await binance.perpetual_state("BTC/USDT:USD")
     with pytest.raises(NotFound, match="Unknown symbol 'BTC/USDT:USD'"):
         await binance.fundings("BTC/USDT:USD", NOW_MS, 3)
 
@@ -116,29 +116,29 @@ def listed(*markets: dict[str, object]) -> Markets:
 
 def test_a_spelling_that_may_mean_two_markets_is_refused_with_both() -> None:
     markets = listed(market("ABC", "DUSD"), market("ABCD", "USD"))
-    with pytest.raises(NotFound, match="'abcdusd' on 'venue' may be 'ABC/DUSD' or 'ABCD/USD'"):
-        resolve("abcdusd", markets, "venue")
-    assert resolve("abcd-usd", markets, "venue") == "ABCD/USD"
+    with pytest.raises(NotFound, match="'abcdusd' on 'example' may be 'ABC/DUSD' or 'ABCD/USD'"):
+        resolve("abcdusd", markets, "example")
+    assert resolve("abcd-usd", markets, "example") == "ABCD/USD"
 
 
 def test_swaps_with_different_settlements_are_told_apart_by_name_only() -> None:
     markets = listed(market("BTC", "USD", "BTC"), market("BTC", "USD", "USDC"))
     with pytest.raises(NotFound, match="Did you mean 'BTC/USD:"):
-        resolve("BTC/USD", markets, "venue")
-    assert resolve("btc-usd:usdc", markets, "venue") == "BTC/USD:USDC"
+        resolve("BTC/USD", markets, "example")
+    assert resolve("btc-usd:usdc", markets, "example") == "BTC/USD:USDC"
 
 
 def test_an_inactive_market_is_only_meant_by_its_exact_symbol() -> None:
     markets = {"LUNA/USDT": market("LUNA", "USDT", active=False), "ETH/USDT": market("ETH", "USDT", active=None)}
-    assert resolve("LUNA/USDT", markets, "venue") == "LUNA/USDT"
-    assert resolve("ethusdt", markets, "venue") == "ETH/USDT"
+    assert resolve("LUNA/USDT", markets, "example") == "LUNA/USDT"
+    assert resolve("ethusdt", markets, "example") == "ETH/USDT"
     with pytest.raises(NotFound):
-        resolve("lunausdt", markets, "venue")
+        resolve("lunausdt", markets, "example")
 
 
 def test_an_unknown_symbol_of_any_length_is_cut_short() -> None:
     with pytest.raises(NotFound) as caught:
-        resolve("X" * 10_000, listed(market("BTC", "USD")), "venue")
+        resolve("X" * 10_000, listed(market("BTC", "USD")), "example")
     assert f"Unknown symbol {'X' * 40!r} on" in str(caught.value)
 
 
@@ -184,21 +184,21 @@ async def test_an_exchange_without_swaps_says_so_and_names_others(rig: StandInEx
 
 def test_of_several_swaps_the_one_settled_in_its_quote_is_meant() -> None:
     markets = listed(market("BTC", "USDC"), market("BTC", "USDC", "BTC"), market("BTC", "USDC", "USDC"))
-    assert resolve_swap("btcusdc", markets, "venue") == "BTC/USDC:USDC"
-    assert resolve_swap("BTC/USDC:BTC", markets, "venue") == "BTC/USDC:BTC"
+    assert resolve_swap("btcusdc", markets, "example") == "BTC/USDC:USDC"
+    assert resolve_swap("BTC/USDC:BTC", markets, "example") == "BTC/USDC:BTC"
 
 
 def test_a_spelling_that_may_mean_two_swaps_is_refused_with_both() -> None:
     inverse = listed(market("BTC", "USD", "BTC"), market("BTC", "USD", "ETH"))
-    with pytest.raises(NotFound, match="'btcusd' on 'venue' may be 'BTC/USD:BTC' or 'BTC/USD:ETH'"):
-        resolve_swap("btcusd", inverse, "venue")
+    with pytest.raises(NotFound, match="'btcusd' on 'example' may be 'BTC/USD:BTC' or 'BTC/USD:ETH'"):
+        resolve_swap("btcusd", inverse, "example")
     linear = listed(market("ABC", "DUSD", "DUSD"), market("ABCD", "USD", "USD"))
-    with pytest.raises(NotFound, match="'abcdusd' on 'venue' may be 'ABC/DUSD:DUSD' or 'ABCD/USD:USD'"):
-        resolve_swap("abcdusd", linear, "venue")
+    with pytest.raises(NotFound, match="'abcdusd' on 'example' may be 'ABC/DUSD:DUSD' or 'ABCD/USD:USD'"):
+        resolve_swap("abcdusd", linear, "example")
 
 
 def test_an_inactive_swap_is_only_meant_by_its_exact_symbol() -> None:
     markets = listed(market("LUNA", "USDT", "USDT", active=False), market("ETH", "USDT", "USDT"))
-    assert resolve_swap("LUNA/USDT:USDT", markets, "venue") == "LUNA/USDT:USDT"
+    assert resolve_swap("LUNA/USDT:USDT", markets, "example") == "LUNA/USDT:USDT"
     with pytest.raises(NotFound, match="Unknown swap 'LUNA/USDT'"):
-        resolve_swap("LUNA/USDT", markets, "venue")
+        resolve_swap("LUNA/USDT", markets, "example")

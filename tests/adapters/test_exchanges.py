@@ -9,17 +9,17 @@ import pytest
 
 from mcp_server.adapters.ccxt.client import known_exchanges
 from mcp_server.adapters.ccxt.exchange import CcxtExchange
-from mcp_server.adapters.ccxt.exchanges import venues
+from mcp_server.adapters.ccxt.exchanges import exchange_infos
 from mcp_server.domain.exchange import ExchangeInfo
 from mcp_server.domain.timeframes import TIMEFRAMES
 
 
 def by_id() -> dict[str, ExchangeInfo]:
-    return {venue.id: venue for venue in venues()}
+    return {info.id: info for info in exchange_infos()}
 
 
 def test_every_exchange_of_ccxt_is_known_and_the_simulated_one() -> None:
-    assert [venue.id for venue in venues()] == ["simulated", *sorted(ccxt.exchanges)]
+    assert [info.id for info in exchange_infos()] == ["simulated", *sorted(ccxt.exchanges)]
     assert list(known_exchanges()) == sorted(ccxt.exchanges)
 
 
@@ -70,10 +70,10 @@ async def test_timeframes_are_those_that_the_exchange_says_itself(name: str) -> 
 
 
 def test_what_is_said_is_what_could_be(caplog: pytest.LogCaptureFixture) -> None:
-    for venue in venues():
-        assert venue.name
-        assert set(venue.timeframes) <= set(TIMEFRAMES)
-        assert venue.candles_per_request is None or venue.candles_per_request > 0
+    for info in exchange_infos():
+        assert info.name
+        assert set(info.timeframes) <= set(TIMEFRAMES)
+        assert info.candles_per_request is None or info.candles_per_request > 0
     gc.collect()
     assert "release all resources" not in caplog.text
 
@@ -84,8 +84,8 @@ def test_neither_an_event_loop_nor_a_network_is_needed() -> None:
     def work() -> None:
         with pytest.raises(RuntimeError, match="no running event loop"):
             asyncio.get_running_loop()
-        venues.cache_clear()
-        found.append(len(venues()))
+        exchange_infos.cache_clear()
+        found.append(len(exchange_infos()))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -213,7 +213,7 @@ async def test_before_its_first_moment_the_market_has_no_history_and_no_present(
     for present in (
         early.ticker("BTC/USDT"),
         early.order_book("BTC/USDT", 5),
-        early.derivatives("BTC/USDT:USDT"),
+        early.perpetual_state("BTC/USDT:USDT"),
         early.listings(),
     ):
         with pytest.raises(NotSupported, match=f"begins at {iso(GENESIS_MS)}. Ask for a later moment"):
@@ -224,7 +224,7 @@ async def test_at_its_first_moment_the_market_has_a_present_but_no_funding_yet()
     first = at(from_ms(GENESIS_MS))
     price = (await first.ticker("BTC/USDT")).last
     assert (await first.order_book("BTC/USDT", 1)).bids[0][0] < price
-    assert (await first.derivatives("BTC/USDT:USDT")).index_price == price
+    assert (await first.perpetual_state("BTC/USDT:USDT")).index_price == price
     assert await first.fundings("BTC/USDT:USDT", NOW_MS, 10) == []
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mcp_server.adapters.simulated.exchange import SimulatedExchange
 from mcp_server.adapters.simulated.path import GENESIS_MS
-from mcp_server.domain.exchange import Derivatives, Funding
+from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.domain.timeframes import DAY_MS, from_ms, to_ms
 from mcp_server.errors import NotSupported
 
@@ -26,8 +26,8 @@ def at(now: datetime, seed: int = 0) -> SimulatedExchange:
     return SimulatedExchange(lambda: now, seed)
 
 
-def told(now_ms: int, symbol: str = SWAP) -> Derivatives:
-    return asyncio.run(at(from_ms(now_ms)).derivatives(symbol))
+def told(now_ms: int, symbol: str = SWAP) -> PerpetualState:
+    return asyncio.run(at(from_ms(now_ms)).perpetual_state(symbol))
 
 
 def settled(now_ms: int, end_ms: int, count: int, symbol: str = SWAP) -> Sequence[Funding]:
@@ -35,7 +35,7 @@ def settled(now_ms: int, end_ms: int, count: int, symbol: str = SWAP) -> Sequenc
 
 
 async def test_everyone_is_told_the_same() -> None:
-    assert await at(NOW).derivatives(SWAP) == Derivatives(
+    assert await at(NOW).perpetual_state(SWAP) == PerpetualState(
         observed_at_ms=NOW_MS,
         funding_rate=0.00001541,
         next_funding_ms=to_ms(datetime(2026, 5, 20, 16, tzinfo=UTC)),
@@ -91,9 +91,9 @@ async def test_fundings_are_settled_at_0_8_and_16_hours_utc() -> None:
 async def test_a_funding_is_settled_on_the_instant_and_the_next_one_comes_after() -> None:
     eight = datetime(2026, 5, 20, 8, tzinfo=UTC)
     assert (await at(eight).fundings(SWAP, NOW_MS, 1))[0].time_ms == to_ms(eight)
-    assert (await at(eight).derivatives(SWAP)).next_funding_ms == to_ms(eight) + FUNDING_MS
+    assert (await at(eight).perpetual_state(SWAP)).next_funding_ms == to_ms(eight) + FUNDING_MS
     just_before = eight - timedelta(milliseconds=1)
-    assert (await at(just_before).derivatives(SWAP)).next_funding_ms == to_ms(eight)
+    assert (await at(just_before).perpetual_state(SWAP)).next_funding_ms == to_ms(eight)
     assert (await at(just_before).fundings(SWAP, NOW_MS, 1))[0].time_ms == to_ms(eight) - FUNDING_MS
 
 
@@ -120,7 +120,7 @@ async def test_a_rate_follows_the_three_days_before_its_interval_but_for_a_littl
 @given(st.integers(GENESIS_MS, NOW_MS), swaps)
 def test_the_index_is_the_spot_price_and_the_mark_is_near_it(now_ms: int, symbol: str) -> None:
     exchange = at(from_ms(now_ms))
-    live = asyncio.run(exchange.derivatives(symbol))
+    live = asyncio.run(exchange.perpetual_state(symbol))
     spot = asyncio.run(exchange.ticker(symbol.partition(":")[0]))
     assert live.observed_at_ms == now_ms
     assert live.index_price == spot.last
@@ -130,7 +130,7 @@ def test_the_index_is_the_spot_price_and_the_mark_is_near_it(now_ms: int, symbol
 async def test_the_mark_is_above_the_index_where_longs_pay_and_below_where_shorts_do() -> None:
     signs = set()
     for days in range(60):
-        live = await at(NOW - timedelta(days=days)).derivatives(SWAP)
+        live = await at(NOW - timedelta(days=days)).perpetual_state(SWAP)
         assert live.mark_price is not None
         assert live.index_price is not None
         assert live.funding_rate is not None
@@ -143,7 +143,7 @@ async def test_the_mark_is_above_the_index_where_longs_pay_and_below_where_short
 async def test_open_interest_changes_slowly_and_agrees_in_base_and_quote() -> None:
     held = []
     for hours in range(0, 24 * 60, 6):
-        live = await at(NOW - timedelta(hours=hours)).derivatives("PEPE/USDT:USDT")
+        live = await at(NOW - timedelta(hours=hours)).perpetual_state("PEPE/USDT:USDT")
         assert live.open_interest_base is not None
         assert live.mark_price is not None
         assert live.open_interest_quote == pytest.approx(live.open_interest_base * live.mark_price, rel=1e-5)
@@ -156,7 +156,7 @@ async def test_open_interest_changes_slowly_and_agrees_in_base_and_quote() -> No
 async def test_a_spot_market_has_no_funding_and_its_swap_is_named() -> None:
     refusal = r"^'BTC/USDT' on 'simulated' is a spot market\. Ask for 'BTC/USDT:USDT'\.$"
     with pytest.raises(NotSupported, match=refusal):
-        await at(NOW).derivatives("BTC/USDT")
+        await at(NOW).perpetual_state("BTC/USDT")
     with pytest.raises(NotSupported, match=refusal):
         await at(NOW).fundings("BTC/USDT", NOW_MS, 3)
 

@@ -23,16 +23,16 @@ def ethereum(home: Path) -> Chain:
     return Catalog(home).chain("ethereum")
 
 
-def site(part: Any) -> str:
+def endpoint(part: Any) -> str:
     where: str = part._site._url
     return where
 
 
 def test_an_explorer_is_the_operators_own_then_etherscan_then_a_public_one(ethereum: Chain) -> None:
     own = {"ethereum": ["https://explorer.example/api"]}
-    assert site(access(explorers=own, ETHERSCAN_API_KEY="k").explorer(ethereum)) == own["ethereum"][0]
-    assert "chainid=1" in site(access(ETHERSCAN_API_KEY="k").explorer(ethereum))
-    assert "blockscout" in site(access().explorer(ethereum))
+    assert endpoint(access(explorers=own, ETHERSCAN_API_KEY="k").explorer(ethereum)) == own["ethereum"][0]
+    assert "chainid=1" in endpoint(access(ETHERSCAN_API_KEY="k").explorer(ethereum))
+    assert "blockscout" in endpoint(access().explorer(ethereum))
 
 
 def test_who_names_endpoints_has_no_address_told_to_a_public_explorer(ethereum: Chain, home: Path) -> None:

@@ -17,13 +17,13 @@ from mcp_server.adapters.chains.explorer import Explorer
 from mcp_server.adapters.chains.json_rpc import call_all
 from mcp_server.domain.chains.chain import BlockRef
 from mcp_server.errors import Retryable, UpstreamRejected
-from mcp_server.request_counter import tallied
+from mcp_server.request_counter import counting_requests
 from tests.rigs.loopback import served
 
 HERE = BlockRef(5, 1_000, "0xhere")
 
 
-def sites(*names: str) -> Endpoints:
+def endpoints(*names: str) -> Endpoints:
     return Endpoints("test", [Endpoint(name, "http://127.0.0.1:9") for name in names])
 
 
@@ -34,9 +34,9 @@ class Answers:
         self._by_name = by_name
         self.asked: list[str] = []
 
-    async def __call__(self, site: Endpoint, number: int = 0) -> Any:
-        self.asked.append(site.name)
-        answer = self._by_name[site.name]
+    async def __call__(self, endpoint: Endpoint, number: int = 0) -> Any:
+        self.asked.append(endpoint.name)
+        answer = self._by_name[endpoint.name]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -47,18 +47,18 @@ BUSY, ODD = Failed(Retryable, "is busy"), Failed(UpstreamRejected, "is odd")
 
 async def test_the_first_that_has_something_is_taken_and_the_rest_is_not_asked() -> None:
     ask = Answers(a=None, b="found", c="never")
-    assert await sites("a", "b", "c").first(ask) == "found"
+    assert await endpoints("a", "b", "c").first(ask) == "found"
     assert ask.asked == ["a", "b"]
 
 
 async def test_where_none_has_anything_it_is_nothing_though_some_failed() -> None:
-    assert await sites("a", "b").first(Answers(a=BUSY, b=None)) is None
+    assert await endpoints("a", "b").first(Answers(a=BUSY, b=None)) is None
 
 
 async def test_one_that_failed_is_asked_last_for_a_while_and_one_that_has_nothing_is_not() -> None:
-    several = sites("a", "b", "c")
+    several = endpoints("a", "b", "c")
     await several.first(Answers(a=BUSY, b=None, c="found"))
-    assert [site.name for site in several.in_order()] == ["b", "c", "a"]
+    assert [endpoint.name for endpoint in several.in_order()] == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ async def test_one_that_failed_is_asked_last_for_a_while_and_one_that_has_nothin
 async def test_where_all_fail_it_is_said_what_each_did(failures: Sequence[Failed], kind: type[Exception]) -> None:
     said = f"No endpoint of 'test' can answer: a {failures[0].why}; b {failures[1].why}"
     with pytest.raises(kind, match=said):
-        await sites("a", "b").first(Answers(a=failures[0], b=failures[1]))
+        await endpoints("a", "b").first(Answers(a=failures[0], b=failures[1]))
     with pytest.raises(kind, match=said):
-        await sites("a", "b").ask(Answers(a=failures[0], b=failures[1]))
+        await endpoints("a", "b").ask(Answers(a=failures[0], b=failures[1]))
 
 
 @pytest.mark.parametrize(
@@ -85,16 +85,16 @@ async def test_where_all_fail_it_is_said_what_each_did(failures: Sequence[Failed
 async def test_a_second_opinion_confirms_and_two_outvote_the_first(
     told: dict[str, Any], agreed: bool, asked: str, order: str
 ) -> None:
-    several, opinion = sites("a", *told), Answers(**told)
+    several, opinion = endpoints("a", *told), Answers(**told)
     assert await several.agreed(HERE, opinion) is agreed
     assert "".join(opinion.asked) == asked
-    assert "".join(site.name for site in several.in_order()) == order
+    assert "".join(endpoint.name for endpoint in several.in_order()) == order
 
 
 @pytest.mark.parametrize("told", [{"b": "0xother"}, {"b": "0xother", "c": BUSY}, {"b": "0xother", "c": "0xthird"}])
 async def test_where_nobody_decides_it_is_said_that_they_disagree(told: dict[str, Any]) -> None:
     with pytest.raises(UpstreamRejected, match="disagree about block 5: a has another one than b"):
-        await sites("a", *told).agreed(HERE, Answers(**told))
+        await endpoints("a", *told).agreed(HERE, Answers(**told))
 
 
 def listing(*seconds: Any) -> dict[str, Any]:
@@ -142,16 +142,16 @@ async def test_an_answer_is_as_long_as_its_kind_may_be_and_each_question_counts_
         return Response(b"[" + b" " * int(request.query_params["size"]) + b"]")
 
     with served(Starlette(routes=[Route("/long", long)])) as url:
-        site = Endpoint("one", f"{url}/long")
-        with tallied() as outer:
-            with tallied() as inner:
-                assert await site.get("?size=1999000") == []
+        endpoint = Endpoint("one", f"{url}/long")
+        with counting_requests() as outer:
+            with counting_requests() as inner:
+                assert await endpoint.get("?size=1999000") == []
                 with pytest.raises(TooLarge):
-                    await site.get("?size=2000000")
-                assert await site.get("?size=2000000", most=8_000_000) == []
-            assert await site.get("?size=1") == []
+                    await endpoint.get("?size=2000000")
+                assert await endpoint.get("?size=2000000", most=8_000_000) == []
+            assert await endpoint.get("?size=1") == []
         assert (inner.requests, outer.requests) == (3, 1)
-        await site.close()
+        await endpoint.close()
 
 
 async def test_an_endpoint_of_this_machine_is_reached_through_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,20 +162,20 @@ async def test_an_endpoint_of_this_machine_is_reached_through_no_proxy(monkeypat
         return JSONResponse("here")
 
     with served(Starlette(routes=[Route("/", here)])) as url:
-        site = Endpoint("one", url)
-        assert await site.get("/") == "here"
-        await site.close()
+        endpoint = Endpoint("one", url)
+        assert await endpoint.get("/") == "here"
+        await endpoint.close()
 
 
 async def test_a_limit_is_remembered_for_a_while_and_the_narrowest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    site = Endpoint("one", "http://127.0.0.1:9")
-    assert (site.most_calls, site.log_blocks) == (100, None)
-    site.learn(most_calls=10)
-    site.learn(log_blocks=500)
-    site.learn(log_blocks=2_000)
-    assert (site.most_calls, site.log_blocks) == (10, 500)
+    endpoint = Endpoint("one", "http://127.0.0.1:9")
+    assert (endpoint.most_calls, endpoint.log_blocks) == (100, None)
+    endpoint.learn(most_calls=10)
+    endpoint.learn(log_blocks=500)
+    endpoint.learn(log_blocks=2_000)
+    assert (endpoint.most_calls, endpoint.log_blocks) == (10, 500)
     monkeypatch.setattr(site_module, "LEARNED_S", 0.0)
-    assert (site.most_calls, site.log_blocks) == (100, None)
+    assert (endpoint.most_calls, endpoint.log_blocks) == (100, None)
 
 
 async def test_a_refusal_that_passes_is_not_taken_for_a_limit() -> None:
@@ -185,8 +185,8 @@ async def test_a_refusal_that_passes_is_not_taken_for_a_limit() -> None:
         return Response("no", 500)
 
     with served(Starlette(routes=[Route("/", busy, methods=["POST"])])) as url:
-        site = Endpoint("one", url)
+        endpoint = Endpoint("one", url)
         with pytest.raises(Failed):
-            await call_all(site, [("eth_chainId", []), ("eth_blockNumber", [])])
-        assert site.most_calls == 100
-        await site.close()
+            await call_all(endpoint, [("eth_chainId", []), ("eth_blockNumber", [])])
+        assert endpoint.most_calls == 100
+        await endpoint.close()

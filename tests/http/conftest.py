@@ -127,16 +127,16 @@ def guarded(
     Timed.head_s = head_s
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
-    door = Gate(
+    gate = Gate(
         mcp_app(build_server(settings, database=database)),
-        names=_AnyPort(settings.public_hosts),
+        allowed_hosts=_AnyPort(settings.public_hosts),
         tokens=tokens_of(settings),
         limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=Health(home, examples_folder(), database, lambda: datetime.now(UTC)),
         body_s=body_s,
         request_s=request_s,
     )
-    config = configured(door, Timed)
+    config = configured(gate, Timed)
     config.timeout_graceful_shutdown = 0
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     with served(config) as url:

@@ -10,12 +10,12 @@ from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
-from tests.market.venue import NOON, Venue, market_on
+from tests.market.scripted_exchange import NOON, ScriptedExchange, market_on
 
 
 @pytest.fixture
-def venue() -> Venue:
-    return Venue(NOON + timedelta(minutes=7))
+def exchange() -> ScriptedExchange:
+    return ScriptedExchange(NOON + timedelta(minutes=7))
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def store(home: Path) -> CandleStore:
 
 
 @pytest.fixture
-async def shelf(store: CandleStore) -> AsyncIterator[CandleCache]:
-    shelf = CandleCache(store)
-    yield shelf
-    await shelf.close()
+async def candle_cache(store: CandleStore) -> AsyncIterator[CandleCache]:
+    candle_cache = CandleCache(store)
+    yield candle_cache
+    await candle_cache.close()
 
 
 @pytest.fixture
-def market(venue: Venue, shelf: CandleCache) -> Market:
-    return market_on(venue, shelf)
+def market(exchange: ScriptedExchange, candle_cache: CandleCache) -> Market:
+    return market_on(exchange, candle_cache)

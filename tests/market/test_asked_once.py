@@ -17,11 +17,11 @@ from mcp_server.market.market import Market
 from mcp_server.single_flight import SingleFlight
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
-from tests.market.venue import NOON, Venue, market_on
+from tests.market.scripted_exchange import NOON, ScriptedExchange, market_on
 from tests.storage.test_database import held_by_a_shell
 
 HOUR = TIMEFRAMES["1h"]
-SERIES = Series("venue", "BTC/USD", "1h")
+SERIES = Series("scripted", "BTC/USD", "1h")
 
 
 async def ask(market: Market, counts: list[int]) -> dict[int, list[float]]:
@@ -29,7 +29,7 @@ async def ask(market: Market, counts: list[int]) -> dict[int, list[float]]:
     found: dict[int, list[float]] = {}
 
     async def one(place: int, count: int) -> None:
-        history = await market.candles("venue", "BTC/USD", "1h", count, NOON)
+        history = await market.candles("scripted", "BTC/USD", "1h", count, NOON)
         found[place] = history.candles.close.tolist()
 
     async with anyio.create_task_group() as tasks:
@@ -38,28 +38,30 @@ async def ask(market: Market, counts: list[int]) -> dict[int, list[float]]:
     return found
 
 
-async def test_twenty_who_ask_at_once_for_a_series_make_one_request(market: Market, venue: Venue) -> None:
+async def test_twenty_who_ask_at_once_for_a_series_make_one_request(market: Market, exchange: ScriptedExchange) -> None:
     found = await ask(market, [50] * 20)
-    assert [request for request in venue.requests if request[0] == "candles 1h"] == [("candles 1h", 50)]
+    assert [request for request in exchange.requests if request[0] == "candles 1h"] == [("candles 1h", 50)]
     assert {len(closes) for closes in found.values()} == {50}
 
 
-async def test_who_asks_for_less_or_more_of_it_waits_and_fetches_only_the_rest(market: Market, venue: Venue) -> None:
+async def test_who_asks_for_less_or_more_of_it_waits_and_fetches_only_the_rest(
+    market: Market, exchange: ScriptedExchange
+) -> None:
     found = await ask(market, [50, 20, 80, 60])
     assert [found[place] for place in range(4)] == [
         [float(number) for number in range(469 - count, 469)] for count in (50, 20, 80, 60)
     ]
-    asked = [count for what, count in venue.requests if what == "candles 1h"]
+    asked = [count for what, count in exchange.requests if what == "candles 1h"]
     assert (asked[0], sum(asked)) == (50, 80), "each candle once"
 
 
 async def test_prices_are_shared_too_and_fresh_for_two_seconds_however_often_they_are_read(
-    market: Market, venue: Venue
+    market: Market, exchange: ScriptedExchange
 ) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
-            tasks.start_soon(market.price, "venue", "BTC/USD", venue.now)
-    assert venue.requests.count(("ticker", 1)) == 1
+            tasks.start_soon(market.price, "scripted", "BTC/USD", exchange.now)
+    assert exchange.requests.count(("ticker", 1)) == 1
 
 
 async def test_a_snapshot_ages_from_when_it_was_asked_for_not_from_when_it_was_read() -> None:
@@ -73,35 +75,37 @@ async def test_a_snapshot_ages_from_when_it_was_asked_for_not_from_when_it_was_r
     snapshots = LiveCache(lambda: now)
     for step in range(9):
         now = 100.0 + step * FRESH_S / 3
-        await snapshots.take("price", take)
+        await snapshots.get("price", take)
     assert taken == pytest.approx([100.0, 100.0 + 4 * FRESH_S / 3, 100.0 + 8 * FRESH_S / 3])
 
 
-async def test_who_goes_for_all_and_is_cancelled_leaves_it_to_another(market: Market, venue: Venue) -> None:
-    venue.held = anyio.Event()
+async def test_who_goes_for_all_and_is_cancelled_leaves_it_to_another(
+    market: Market, exchange: ScriptedExchange
+) -> None:
+    exchange.held = anyio.Event()
     found = []
 
     async def patient() -> None:
-        found.append((await market.candles("venue", "BTC/USD", "1h", 5, NOON)).candles.close.tolist())
+        found.append((await market.candles("scripted", "BTC/USD", "1h", 5, NOON)).candles.close.tolist())
 
     async with anyio.create_task_group() as tasks:
         scope = anyio.CancelScope()
 
         async def impatient() -> None:
             with scope:
-                await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+                await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
 
         tasks.start_soon(impatient)
-        await venue.asked.wait()
+        await exchange.asked.wait()
         tasks.start_soon(patient)
         await anyio.wait_all_tasks_blocked()
         scope.cancel()
-        venue.held.set()
+        exchange.held.set()
     assert found == [[464.0, 465.0, 466.0, 467.0, 468.0]]
 
 
 async def test_a_failure_is_shared_but_a_bad_argument_is_its_callers_own() -> None:
-    flights, calls, told = SingleFlight(), [], []
+    single_flight, calls, told = SingleFlight(), [], []
 
     async def fail(error: Exception) -> None:
         calls.append(error)
@@ -110,7 +114,7 @@ async def test_a_failure_is_shared_but_a_bad_argument_is_its_callers_own() -> No
 
     async def share(error: Exception) -> None:
         try:
-            await flights.share("key", partial(fail, error))
+            await single_flight.share("key", partial(fail, error))
         except (Retryable, BadInput) as caught:
             told.append((type(caught), str(caught)))
 
@@ -124,128 +128,132 @@ async def test_a_failure_is_shared_but_a_bad_argument_is_its_callers_own() -> No
         assert len(calls) == (1 if type(error) is Retryable else 3)
 
 
-async def test_a_series_that_is_slow_keeps_no_one_from_what_is_known(market: Market, venue: Venue) -> None:
-    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
-    venue.held, venue.asked = anyio.Event(), anyio.Event()
+async def test_a_series_that_is_slow_keeps_no_one_from_what_is_known(
+    market: Market, exchange: ScriptedExchange
+) -> None:
+    await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
+    exchange.held, exchange.asked = anyio.Event(), anyio.Event()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(market.candles, "venue", "BTC/USD", "1h", 50, NOON)
-        await venue.asked.wait()
+        tasks.start_soon(market.candles, "scripted", "BTC/USD", "1h", 50, NOON)
+        await exchange.asked.wait()
         with anyio.fail_after(5):
-            history = await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+            history = await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
         assert len(history.candles) == 5
-        venue.held.set()
+        exchange.held.set()
 
 
-async def test_what_came_before_the_time_was_up_is_kept(venue: Venue, shelf: CandleCache) -> None:
+async def test_what_came_before_the_time_was_up_is_kept(exchange: ScriptedExchange, candle_cache: CandleCache) -> None:
     """Newest first, piece by piece: who asks again goes on from there."""
-    venue.first = to_ms(NOON - timedelta(days=400))
-    market = market_on(venue, shelf, deadline_s=0.5)
-    venue.hold_after = 3
+    exchange.first = to_ms(NOON - timedelta(days=400))
+    market = market_on(exchange, candle_cache, deadline_s=0.5)
+    exchange.hold_after = 3
     with pytest.raises(Retryable, match="is kept: ask again"):
-        await market.candles("venue", "BTC/USD", "1h", 9_000, NOON)
-    venue.hold_after, venue.held = None, None
-    venue.requests.clear()
-    await market.candles("venue", "BTC/USD", "1h", 9_000, NOON)
-    assert [count for what, count in venue.requests if what == "candles 1h"] == [3_000]
+        await market.candles("scripted", "BTC/USD", "1h", 9_000, NOON)
+    exchange.hold_after, exchange.held = None, None
+    exchange.requests.clear()
+    await market.candles("scripted", "BTC/USD", "1h", 9_000, NOON)
+    assert [count for what, count in exchange.requests if what == "candles 1h"] == [3_000]
 
 
 async def test_another_process_on_the_home_need_not_fetch_it_again(
-    market: Market, shelf: CandleCache, venue: Venue, store: CandleStore
+    market: Market, candle_cache: CandleCache, exchange: ScriptedExchange, store: CandleStore
 ) -> None:
     others = CandleCache(store)
-    other = market_on(venue, others)
-    await other.candles("venue", "BTC/USD", "1h", 5, NOON - timedelta(hours=10))
+    other = market_on(exchange, others)
+    await other.candles("scripted", "BTC/USD", "1h", 5, NOON - timedelta(hours=10))
     await others.flush()
-    await market.candles("venue", "BTC/USD", "1h", 50, NOON)
-    await shelf.flush()
-    venue.requests.clear()
-    history = await other.candles("venue", "BTC/USD", "1h", 50, NOON)
-    assert (len(history.candles), venue.requests) == (50, [])
+    await market.candles("scripted", "BTC/USD", "1h", 50, NOON)
+    await candle_cache.flush()
+    exchange.requests.clear()
+    history = await other.candles("scripted", "BTC/USD", "1h", 50, NOON)
+    assert (len(history.candles), exchange.requests) == (50, [])
     await other.close()
 
 
 async def test_an_import_by_another_process_replaces_what_is_in_memory(
-    market: Market, shelf: CandleCache, store: CandleStore
+    market: Market, candle_cache: CandleCache, store: CandleStore
 ) -> None:
-    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
-    await shelf.flush()
+    await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
+    await candle_cache.flush()
     start = to_ms(NOON) - 2 * HOUR
     rows = [(start, 9.0, 9.0, 9.0, 9.0, 1.0), (start + HOUR, 8.0, 8.0, 8.0, 8.0, 1.0)]
     store.save(SERIES, Candles.from_rows(rows), (start, start + 2 * HOUR), begins=True)
-    history = await market.candles("venue", "BTC/USD", "1h", 3, NOON)
+    history = await market.candles("scripted", "BTC/USD", "1h", 3, NOON)
     assert history.candles.close.tolist() == [466.0, 9.0, 8.0]
 
 
-async def test_a_small_question_does_not_fail_with_a_big_one(venue: Venue, shelf: CandleCache) -> None:
+async def test_a_small_question_does_not_fail_with_a_big_one(
+    exchange: ScriptedExchange, candle_cache: CandleCache
+) -> None:
     """Its candles are known once the newest piece of the big one has come."""
-    venue.first = to_ms(NOON - timedelta(days=400))
-    hasty, patient = market_on(venue, shelf, deadline_s=0.5), market_on(venue, shelf)
-    venue.hold_after = 2
+    exchange.first = to_ms(NOON - timedelta(days=400))
+    hasty, patient = market_on(exchange, candle_cache, deadline_s=0.5), market_on(exchange, candle_cache)
+    exchange.hold_after = 2
     failed = []
 
     async def big() -> None:
         with pytest.raises(Retryable):
-            await hasty.candles("venue", "BTC/USD", "1h", 9_000, NOON)
+            await hasty.candles("scripted", "BTC/USD", "1h", 9_000, NOON)
         failed.append(True)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(big)
         await anyio.wait_all_tasks_blocked()
-        history = await patient.candles("venue", "BTC/USD", "1h", 5, NOON)
+        history = await patient.candles("scripted", "BTC/USD", "1h", 5, NOON)
         assert (len(history.candles), failed) == (5, [])
 
 
 async def test_an_import_is_seen_though_the_file_was_held_when_it_was_first_looked_for(
-    market: Market, shelf: CandleCache, store: CandleStore, home: Path, monkeypatch: pytest.MonkeyPatch
+    market: Market, candle_cache: CandleCache, store: CandleStore, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
-    await shelf.flush()
+    await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
+    await candle_cache.flush()
     start = to_ms(NOON) - HOUR
     store.save(SERIES, Candles.from_rows([(start, 9.0, 9.0, 9.0, 9.0, 1.0)]), (start, start + HOUR), begins=True)
     monkeypatch.setattr("mcp_server.market.candle_cache.AGAIN_S", 0)
     with held_by_a_shell(home / "claude_trader.duckdb"):
-        history = await market.candles("venue", "BTC/USD", "1h", 1, NOON)
+        history = await market.candles("scripted", "BTC/USD", "1h", 1, NOON)
         assert history.candles.close.tolist() == [468.0], "from memory: nobody could look"
-    history = await market.candles("venue", "BTC/USD", "1h", 1, NOON)
+    history = await market.candles("scripted", "BTC/USD", "1h", 1, NOON)
     assert history.candles.close.tolist() == [9.0]
 
 
 async def test_what_an_import_has_put_there_while_it_was_fetched_wins(
-    market: Market, shelf: CandleCache, store: CandleStore, venue: Venue
+    market: Market, candle_cache: CandleCache, store: CandleStore, exchange: ScriptedExchange
 ) -> None:
-    venue.held = anyio.Event()
+    exchange.held = anyio.Event()
     start = to_ms(NOON) - HOUR
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(market.candles, "venue", "BTC/USD", "1h", 3, NOON)
-        await venue.asked.wait()
+        tasks.start_soon(market.candles, "scripted", "BTC/USD", "1h", 3, NOON)
+        await exchange.asked.wait()
         store.save(SERIES, Candles.from_rows([(start, 9.0, 9.0, 9.0, 9.0, 1.0)]), (start, start + HOUR), begins=True)
-        venue.held.set()
-    await shelf.flush()
-    history = await market.candles("venue", "BTC/USD", "1h", 3, NOON)
+        exchange.held.set()
+    await candle_cache.flush()
+    history = await market.candles("scripted", "BTC/USD", "1h", 3, NOON)
     assert history.candles.close.tolist() == [466.0, 467.0, 9.0]
 
 
 async def test_a_held_file_never_makes_a_question_outlast_its_deadline(
-    venue: Venue, home: Path, store: CandleStore
+    exchange: ScriptedExchange, home: Path, store: CandleStore
 ) -> None:
-    shelf = CandleCache(CandleStore(Database(home / "claude_trader.duckdb", patience_s=8)))
-    market = market_on(venue, shelf, deadline_s=1)
-    await market.candles("venue", "BTC/USD", "1h", 5, NOON - timedelta(hours=50))
-    await shelf.flush()
+    candle_cache = CandleCache(CandleStore(Database(home / "claude_trader.duckdb", patience_s=8)))
+    market = market_on(exchange, candle_cache, deadline_s=1)
+    await market.candles("scripted", "BTC/USD", "1h", 5, NOON - timedelta(hours=50))
+    await candle_cache.flush()
     with held_by_a_shell(home / "claude_trader.duckdb"):
-        await market.candles("venue", "BTC/USD", "1h", 5, NOON)
+        await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
         began = anyio.current_time()
         with contextlib.suppress(Retryable):
-            await market.candles("venue", "BTC/USD", "1h", 100, NOON)
+            await market.candles("scripted", "BTC/USD", "1h", 100, NOON)
         assert anyio.current_time() - began < 4
-    await shelf.close()
+    await candle_cache.close()
 
 
 async def test_a_shelf_that_was_closed_can_be_used_again(
-    shelf: CandleCache, market: Market, store: CandleStore
+    candle_cache: CandleCache, market: Market, store: CandleStore
 ) -> None:
     """A server may be started twice in one process."""
-    await shelf.close()
-    await market.candles("venue", "BTC/USD", "1h", 5, NOON)
-    await shelf.flush()
+    await candle_cache.close()
+    await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
+    await candle_cache.flush()
     assert len(store.load(SERIES, (0, to_ms(NOON))).candles) == 5

@@ -10,7 +10,7 @@ from mcp_server.market.memory import MOST_PER_SERIES, MemoryCache
 from mcp_server.storage.candles.store import Series
 
 HOUR = TIMEFRAMES["1h"]
-SERIES = Series("venue", "BTC/USD", "1h")
+SERIES = Series("scripted", "BTC/USD", "1h")
 
 
 def candles(start: int, end: int, close: float = 1.0) -> Candles:
@@ -37,7 +37,7 @@ def test_what_touches_is_one_stretch_and_what_does_not_is_forgotten() -> None:
 
 def test_the_least_recently_used_series_go_when_the_bound_is_reached() -> None:
     hot = MemoryCache(most_bytes=4 * (1_000 + 100 * 48))
-    names = [Series("venue", f"X{number}/USD", "1h") for number in range(6)]
+    names = [Series("scripted", f"X{number}/USD", "1h") for number in range(6)]
     for name in names[:4]:
         hot.keep(name, candles(0, 100), (0, 100 * HOUR))
     hot.load(names[0], (0, HOUR))

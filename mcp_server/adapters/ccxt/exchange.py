@@ -14,10 +14,20 @@ import anyio.to_thread
 from mcp_server.adapters.ccxt.client import check_exchange, loopback, make_client
 from mcp_server.adapters.ccxt.markets import load_markets
 from mcp_server.adapters.ccxt.pages import served_timeframes, whole_candles
-from mcp_server.adapters.ccxt.perpetuals import fetch_derivatives, fetch_fundings, number
+from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_perpetual_state, number
 from mcp_server.adapters.ccxt.symbols import Markets, resolve, resolve_swap, unknown_symbol
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Kind, Level, Listing, Listings, OrderBook, Ticker
+from mcp_server.domain.exchange import (
+    Fetched,
+    Funding,
+    Kind,
+    Level,
+    Listing,
+    Listings,
+    OrderBook,
+    PerpetualState,
+    Ticker,
+)
 from mcp_server.errors import BadInput, NotFound, NotSupported, Retryable, UpstreamRejected
 from mcp_server.moment import deadline
 
@@ -162,7 +172,7 @@ class CcxtExchange:
         bids, asks = (_levels(told[side]) for side in ("bids", "asks"))
         return OrderBook(int(told.get("timestamp") or client.milliseconds()), bids[:depth], asks[:depth])
 
-    async def derivatives(self, symbol: str) -> Derivatives:
+    async def perpetual_state(self, symbol: str) -> PerpetualState:
         """Fetch the present funding rate and open interest of a perpetual swap, as far as the exchange tells them.
 
         Raises:
@@ -170,7 +180,7 @@ class CcxtExchange:
             NotSupported: it is no perpetual swap, or the exchange tells nothing of its swaps.
         """
         with self._deadline():
-            return await fetch_derivatives(self._ask, await self._listed(symbol), symbol)
+            return await fetch_perpetual_state(self._ask, await self._listed(symbol), symbol)
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
         """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first.

@@ -13,17 +13,17 @@ from mcp_server.domain.timeframes import TIMEFRAMES
 
 
 @cache
-def venues() -> tuple[ExchangeInfo, ...]:
+def exchange_infos() -> tuple[ExchangeInfo, ...]:
     """List the simulated market and every exchange of ccxt, by id; a second the first time, so not for the event loop.
 
     The objects that tell it are dropped again; what stays is a few kB.
     """
     ccxt = importlib.import_module("ccxt.async_support")
     invented = ExchangeInfo("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
-    return (invented, *(_venue(getattr(ccxt, name)()) for name in known_exchanges()))
+    return (invented, *(_info(getattr(ccxt, name)()) for name in known_exchanges()))
 
 
-def _venue(client: Any) -> ExchangeInfo:
+def _info(client: Any) -> ExchangeInfo:
     has = client.has
     return ExchangeInfo(
         id=client.id,

@@ -7,7 +7,7 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from mcp_server.domain.exchange import Derivatives, Funding
+from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.errors import NotSupported, UpstreamRejected
 from mcp_server.together import together
 
@@ -24,7 +24,7 @@ _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest
 _ELSEWHERE = "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
 
 
-async def fetch_derivatives(ask: Ask, client: Any, symbol: str) -> Derivatives:
+async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> PerpetualState:
     """Fetch funding rate and open interest at once; what the exchange does not tell is named in `lacking`.
 
     Raises:
@@ -53,7 +53,7 @@ async def fetch_derivatives(ask: Ask, client: Any, symbol: str) -> Derivatives:
     market = client.market(symbol)
     told_in_base = None if market.get("inverse") else number(interest.get("baseVolume"))
     in_base = not market.get("inverse") and market.get("contractSize") in (None, 1)
-    return Derivatives(
+    return PerpetualState(
         observed_at_ms=int(funding.get("timestamp") or interest.get("timestamp") or client.milliseconds()),
         funding_rate=number(funding.get("fundingRate")),
         next_funding_ms=_moment(funding.get("fundingTimestamp") or funding.get("nextFundingTimestamp")),

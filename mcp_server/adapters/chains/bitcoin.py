@@ -14,7 +14,7 @@ from mcp_server.adapters.chains import bitcoin_reading as reading
 from mcp_server.adapters.chains.bitcoin_block import paying_transactions
 from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock, Holdings, Mempool
 from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, USUAL_BYTES, Endpoint, Failed
-from mcp_server.adapters.chains.endpoints import sites_of
+from mcp_server.adapters.chains.endpoints import endpoints_of
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
 from mcp_server.domain.timeframes import to_ms
@@ -43,7 +43,7 @@ class BitcoinChain:
         self, chain: Chain, urls: Sequence[str], clock: Callable[[], datetime], *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self.chain = chain
-        self._sites = sites_of(chain.name, urls, timeout_s)
+        self._endpoints = endpoints_of(chain.name, urls, timeout_s)
         self._clock = clock
         self._proven: set[Endpoint] = set()
 
@@ -51,59 +51,59 @@ class BitcoinChain:
         """Give the newest blocks, newest first, of an endpoint that keeps up, else of the one that lags least."""
         latest: list[BitcoinBlock] = []
         failures: list[tuple[Endpoint, Failed]] = []
-        for site in self._sites.in_order():
+        for endpoint in self._endpoints.in_order():
             try:
-                found = await self._read(site, "/blocks", reading.blocks, "answers what are no blocks")
+                found = await self._read(endpoint, "/blocks", reading.blocks, "answers what are no blocks")
             except Failed as failed:
-                self._sites.rest(site)
-                failures.append((site, failed))
+                self._endpoints.rest(endpoint)
+                failures.append((endpoint, failed))
                 continue
             if to_ms(self._clock()) - found[0].time_ms <= LATE_MS:
                 return found
-            self._sites.rest(site)
+            self._endpoints.rest(endpoint)
             latest = max(latest, found, key=lambda blocks: blocks[0].number if blocks else -1)
         if not latest:
-            raise self._sites.failure(failures)
+            raise self._endpoints.failure(failures)
         return latest
 
     async def agreed(self, anchor: BlockRef) -> bool:
         """Let a second endpoint confirm a block; see `Endpoints.agreed`."""
-        return await self._sites.agreed(anchor, self._hash_at)
+        return await self._endpoints.agreed(anchor, self._hash_at)
 
     async def blocks_down_from(self, height: int) -> list[BitcoinBlock]:
         """Give ten or more blocks from a height down, newest first."""
 
-        async def ask(site: Endpoint) -> list[BitcoinBlock]:
-            found = await self._read(site, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
+        async def ask(endpoint: Endpoint) -> list[BitcoinBlock]:
+            found = await self._read(endpoint, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
             if found[0].number != height:
                 raise Failed(UpstreamRejected, "answers other blocks than were asked for")
             return found
 
-        return await self._sites.ask(ask)
+        return await self._endpoints.ask(ask)
 
     async def paying(self, block: BitcoinBlock, least: int) -> Mapping[str, int]:
         """Give the transactions of a block that pay somebody at least so many satoshi, and what each pays in all."""
 
-        async def ask(site: Endpoint) -> Mapping[str, int]:
-            await self._prove(site)
-            raw = await site.get_bytes(f"/block/{block.hash}/raw", large=True)
+        async def ask(endpoint: Endpoint) -> Mapping[str, int]:
+            await self._prove(endpoint)
+            raw = await endpoint.get_bytes(f"/block/{block.hash}/raw", large=True)
             read = partial(paying_transactions, raw, block.hash, block.before, least)
             return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
-        return await self._sites.ask(ask)
+        return await self._endpoints.ask(ask)
 
     async def transaction(self, txid: str, block: BlockRef, paid: int) -> BitcoinTransaction:
         """Give a transaction of a block, which pays so many satoshi in all, with what it spends and pays."""
 
-        async def ask(site: Endpoint) -> BitcoinTransaction:
-            found = await self._transaction(site, txid)
+        async def ask(endpoint: Endpoint) -> BitcoinTransaction:
+            found = await self._transaction(endpoint, txid)
             if found.block_hash != block.hash:
                 raise Failed(Retryable, f"does not know all transactions of block {block.number} yet")
             if sum(value for _, value in found.outputs) != paid:
                 raise Failed(UpstreamRejected, "tells other amounts of a transaction than its block does")
             return replace(found, block=block.number, time_ms=block.time_ms)
 
-        return await self._sites.ask(ask)
+        return await self._endpoints.ask(ask)
 
     async def waiting(self, least: int) -> list[str]:
         """Give the ids of the latest few unconfirmed transactions that pay out at least so many satoshi."""
@@ -112,15 +112,15 @@ class BitcoinChain:
     async def waiting_transaction(self, txid: str) -> BitcoinTransaction | None:
         """Give an unconfirmed transaction; None: another one has replaced it, or a block has it by now."""
 
-        async def ask(site: Endpoint) -> BitcoinTransaction | None:
+        async def ask(endpoint: Endpoint) -> BitcoinTransaction | None:
             try:
-                return await self._transaction(site, txid)
+                return await self._transaction(endpoint, txid)
             except Failed as failed:
                 if failed.status == 404:
                     return None
                 raise
 
-        found = await self._sites.first(ask)
+        found = await self._endpoints.first(ask)
         return found if found is not None and found.block is None else None
 
     async def fees(self) -> Fees:
@@ -145,21 +145,21 @@ class BitcoinChain:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._sites.close()
+        await self._endpoints.close()
 
     async def _get(self, path: str, read: Callable[[Any], T], *, most: int = SMALL_BYTES) -> T:
         ask: Callable[[Endpoint], Awaitable[T]] = partial(self._read, path=path, read=read, most=most)
-        return await self._sites.ask(ask)
+        return await self._endpoints.ask(ask)
 
-    async def _transaction(self, site: Endpoint, txid: str) -> BitcoinTransaction:
-        found = await self._read(site, f"/tx/{txid}", reading.transaction, most=USUAL_BYTES)
+    async def _transaction(self, endpoint: Endpoint, txid: str) -> BitcoinTransaction:
+        found = await self._read(endpoint, f"/tx/{txid}", reading.transaction, most=USUAL_BYTES)
         if found.id != txid:
             raise Failed(UpstreamRejected, "answers another transaction than was asked for")
         return found
 
     async def _read(
         self,
-        site: Endpoint,
+        endpoint: Endpoint,
         path: str,
         read: Callable[[Any], T],
         otherwise: str = "answers what cannot be read",
@@ -171,28 +171,28 @@ class BitcoinChain:
         Raises:
             Failed: it is of another chain, does not answer, or says what cannot be read.
         """
-        await self._prove(site)
-        told = await site.get(path, most=most)
+        await self._prove(endpoint)
+        told = await endpoint.get(path, most=most)
         try:
             return read(told)
         except reading.UNREADABLE:
             raise Failed(UpstreamRejected, otherwise) from None
 
-    async def _prove(self, site: Endpoint) -> None:
+    async def _prove(self, endpoint: Endpoint) -> None:
         """Ask an endpoint, once, whether it is of Bitcoin."""
-        if site in self._proven:
+        if endpoint in self._proven:
             return
-        if await _hash_at(site, KNOWN_HEIGHT) != KNOWN_HASH:
+        if await _hash_at(endpoint, KNOWN_HEIGHT) != KNOWN_HASH:
             raise Failed(UpstreamRejected, "is not of Bitcoin's main chain")
-        self._proven.add(site)
+        self._proven.add(endpoint)
 
-    async def _hash_at(self, site: Endpoint, height: int) -> str:
-        await self._prove(site)
-        return await _hash_at(site, height)
+    async def _hash_at(self, endpoint: Endpoint, height: int) -> str:
+        await self._prove(endpoint)
+        return await _hash_at(endpoint, height)
 
 
-async def _hash_at(site: Endpoint, height: int) -> str:
-    told = (await site.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
+async def _hash_at(endpoint: Endpoint, height: int) -> str:
+    told = (await endpoint.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
     try:
         return reading.hash_of(told)
     except ValueError:

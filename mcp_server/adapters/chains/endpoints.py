@@ -28,17 +28,17 @@ class Endpoints:
 
     Args:
         chain: the chain's name, for errors.
-        sites: the endpoints, the preferred one first.
+        endpoints: the endpoints, the preferred one first.
     """
 
-    def __init__(self, chain: str, sites: Sequence[Endpoint]) -> None:
+    def __init__(self, chain: str, endpoints: Sequence[Endpoint]) -> None:
         self.chain = chain
-        self._sites = list(sites)
+        self._endpoints = list(endpoints)
 
     def in_order(self) -> list[Endpoint]:
         """List them as they are asked: by preference, those that failed lately last."""
         now = time.monotonic()
-        return sorted(self._sites, key=lambda site: site.resting_until > now)
+        return sorted(self._endpoints, key=lambda endpoint: endpoint.resting_until > now)
 
     async def ask(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
         """Give what the first endpoint that can answer gives.
@@ -48,12 +48,12 @@ class Endpoints:
             TraderError: as `ask`, where it is no matter of the endpoint.
         """
         failures: list[tuple[Endpoint, Failed]] = []
-        for site in self.in_order():
+        for endpoint in self.in_order():
             try:
-                return await ask(site)
+                return await ask(endpoint)
             except Failed as failed:
-                self.rest(site)
-                failures.append((site, failed))
+                self.rest(endpoint)
+                failures.append((endpoint, failed))
         raise self.failure(failures)
 
     async def first(self, ask: Callable[[Endpoint], Awaitable[T | None]]) -> T | None:
@@ -63,14 +63,14 @@ class Endpoints:
             Retryable, UpstreamRejected, TraderError: as `ask`, where none can answer.
         """
         failures: list[tuple[Endpoint, Failed]] = []
-        for site in self.in_order():
+        for endpoint in self.in_order():
             try:
-                if (found := await ask(site)) is not None:
+                if (found := await ask(endpoint)) is not None:
                     return found
             except Failed as failed:
-                self.rest(site)
-                failures.append((site, failed))
-        if len(failures) == len(self._sites):
+                self.rest(endpoint)
+                failures.append((endpoint, failed))
+        if len(failures) == len(self._endpoints):
             raise self.failure(failures)
         return None
 
@@ -89,41 +89,43 @@ class Endpoints:
         """
         first, *others = self.in_order()
         against: dict[str, Endpoint] = {}
-        for site in others:
-            told = await self._opinion(site, anchor, opinion)
+        for endpoint in others:
+            told = await self._opinion(endpoint, anchor, opinion)
             if told == anchor.hash:
                 return True
             if told in against:
                 self.rest(first)
                 return False
             if told is not None:
-                against[told] = site
+                against[told] = endpoint
         if against:
+            others_named = " and ".join(endpoint.name for endpoint in against.values())
             raise UpstreamRejected(
                 f"Endpoints of {self.chain!r} disagree about block {anchor.number}: {first.name} has another one than "
-                f"{' and '.join(site.name for site in against.values())}. Ask again, or as of an earlier moment; if it "
-                "stays so, set TRADER_CHAIN_URLS to an endpoint that you trust."
+                f"{others_named}.",
+                "Ask again, or as of an earlier moment; if they still disagree, set TRADER_CHAIN_URLS to an endpoint "
+                "that you trust.",
             )
         return True
 
     async def _opinion(
-        self, site: Endpoint, anchor: BlockRef, opinion: Callable[[Endpoint, int], Awaitable[str]]
+        self, endpoint: Endpoint, anchor: BlockRef, opinion: Callable[[Endpoint, int], Awaitable[str]]
     ) -> str | None:
         with anyio.move_on_after(SECOND_LOOK_S):
             try:
-                return await opinion(site, anchor.number)
+                return await opinion(endpoint, anchor.number)
             except Failed:
                 pass
-        self.rest(site)
+        self.rest(endpoint)
         return None
 
-    def rest(self, site: Endpoint) -> None:
+    def rest(self, endpoint: Endpoint) -> None:
         """Let an endpoint that failed rest: the others are asked first for a while."""
-        site.resting_until = time.monotonic() + REST_S
+        endpoint.resting_until = time.monotonic() + REST_S
 
     def failure(self, failures: Sequence[tuple[Endpoint, Failed]]) -> TraderError:
         """Make the error that says what each endpoint did."""
-        said = "; ".join(f"{site.name} {failed.why}" for site, failed in failures)
+        said = "; ".join(f"{endpoint.name} {failed.why}" for endpoint, failed in failures)
         rejected = bool(failures) and all(failed.kind is UpstreamRejected for _, failed in failures)
         kind = UpstreamRejected if rejected else Retryable
         again = "Set TRADER_CHAIN_URLS" if rejected else "Try again in a minute, or set TRADER_CHAIN_URLS"
@@ -131,19 +133,20 @@ class Endpoints:
 
     async def close(self) -> None:
         """Close the connections of all."""
-        for site in self._sites:
-            await site.close()
+        for endpoint in self._endpoints:
+            await endpoint.close()
 
 
 def outvoted(chain: str) -> TraderError:
     """Make the error for endpoints that were outvoted one after the other."""
     return UpstreamRejected(
-        f"The endpoints of {chain!r} do not agree on one branch of the chain. Ask again, or as of an earlier moment; "
-        "if it stays so, set TRADER_CHAIN_URLS to endpoints that you trust."
+        f"The endpoints of {chain!r} do not agree on one branch of the chain.",
+        "Ask again, or as of an earlier moment; if they still disagree, set TRADER_CHAIN_URLS to endpoints that you "
+        "trust.",
     )
 
 
-def sites_of(chain: str, urls: Sequence[str], timeout_s: float) -> Endpoints:
+def endpoints_of(chain: str, urls: Sequence[str], timeout_s: float) -> Endpoints:
     """Make the endpoints of a chain from their URLs, which are checked already."""
     names = [f"endpoint {place} of {len(urls)}" for place in range(1, len(urls) + 1)]
     return Endpoints(chain, [Endpoint(name, url, timeout_s) for name, url in zip(names, urls, strict=True)])

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from mcp_server.adapters.chains import evm_reading as reading
 from mcp_server.adapters.chains.endpoint import TIMEOUT_S, Endpoint, Failed, TooLarge
-from mcp_server.adapters.chains.endpoints import sites_of
+from mcp_server.adapters.chains.endpoints import endpoints_of
 from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.chains.evm_logs import EvmLogs
 from mcp_server.adapters.chains.evm_reading import Piece
@@ -39,26 +39,26 @@ class EvmChain:
         self, chain: Chain, urls: Sequence[str], clock: Callable[[], datetime], *, timeout_s: float = TIMEOUT_S
     ) -> None:
         self.chain = chain
-        self.endpoints = EvmEndpoints(chain, sites_of(chain.name, urls, timeout_s), clock)
-        self.logs = EvmLogs(self.endpoints)
+        self.rpc = EvmEndpoints(chain, endpoints_of(chain.name, urls, timeout_s), clock)
+        self.logs = EvmLogs(self.rpc)
 
     async def native(self, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
         """Give the transactions of a few blocks that move at least so much of the native coin, failed or not.
 
         Where the blocks are too long to be sent together it is the newest of them.
         """
-        return await self.endpoints.sites.ask(partial(self._native, first=first, last=last, least=least, anchor=anchor))
+        return await self.rpc.endpoints.ask(partial(self._native, first=first, last=last, least=least, anchor=anchor))
 
-    async def _native(self, site: Endpoint, *, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
+    async def _native(self, endpoint: Endpoint, *, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), True]) for number in range(first, last + 1)]
         calls += [("eth_getBlockByNumber", [hex(first - 1), False])] if first > 0 else []
         try:
-            told = [fine(block) for block in await self.endpoints.on(site, calls, anchor, large=True)]
+            told = [fine(block) for block in await self.rpc.on(endpoint, calls, anchor, large=True)]
         except TooLarge:
             if first == last:
                 raise
             middle = first + (last - first + 1) // 2
-            return await self._native(site, first=middle, last=last, least=least, anchor=anchor)
+            return await self._native(endpoint, first=middle, last=last, least=least, anchor=anchor)
         before_ms = reading.header(told.pop(), first - 1).ref.time_ms if first > 0 else None
 
         def read() -> list[Transfer]:
@@ -72,13 +72,13 @@ class EvmChain:
         """Give those of the transactions that did what they were to do; the others moved nothing."""
         calls: list[Call] = [("eth_getTransactionReceipt", [tx]) for tx in hashes]
 
-        async def read(site: Endpoint) -> set[str]:
-            told = await self.endpoints.on(site, calls, anchor, large=True)
+        async def read(endpoint: Endpoint) -> set[str]:
+            told = await self.rpc.on(endpoint, calls, anchor, large=True)
             if any(fine(receipt) is None for receipt in told):
                 raise Failed(UpstreamRejected, "does not have a receipt that the chain has")
             return {tx for tx, receipt in zip(hashes, told, strict=True) if _worked(receipt, tx)}
 
-        return await self.endpoints.sites.ask(read)
+        return await self.rpc.endpoints.ask(read)
 
     async def token(self, address: str, anchor: BlockRef) -> Token:
         """Give a token by its address; its symbol is what it claims.
@@ -92,13 +92,13 @@ class EvmChain:
         ]
         now: list[Call] = [(method, [params[0], "latest"]) for method, params in calls]
 
-        async def read(site: Endpoint) -> tuple[int | None, str]:
-            decimals, symbol = await self.endpoints.on(site, calls, anchor)
+        async def read(endpoint: Endpoint) -> tuple[int | None, str]:
+            decimals, symbol = await self.rpc.on(endpoint, calls, anchor)
             if isinstance(decimals, RpcError) and decimals.state_gone:  # both are as good as never changed
-                decimals, symbol = await self.endpoints.on(site, now)
+                decimals, symbol = await self.rpc.on(endpoint, now)
             return _decimals(decimals), "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
 
-        places, claimed = await self.endpoints.sites.ask(read)
+        places, claimed = await self.rpc.endpoints.ask(read)
         if places is None:
             raise NotFound(
                 f"There is no ERC-20 token at {address!r} on {self.chain.name!r} as of block {anchor.number}. "
@@ -119,14 +119,14 @@ class EvmChain:
         calls: list[Call] = [("eth_getBalance", [address, at]), ("eth_getTransactionCount", [address, at])]
         calls += [("eth_call", [{"to": token.address, "data": data}, at]) for token in tokens]
 
-        async def read(site: Endpoint) -> tuple[list[int], int] | None:
-            told = await self.endpoints.on(site, calls, block)
+        async def read(endpoint: Endpoint) -> tuple[list[int], int] | None:
+            told = await self.rpc.on(endpoint, calls, block)
             if any(isinstance(value, RpcError) and value.state_gone for value in told):
                 return None
             native, sent = (reading.number(fine(value)) for value in told[:2])
             return [native, *(_held(value) for value in told[2:])], sent
 
-        found = await self.endpoints.sites.first(read)
+        found = await self.rpc.endpoints.first(read)
         if found is None:
             raise NotSupported(
                 f"No endpoint of {self.chain.name!r} keeps what addresses held as of block "
@@ -139,15 +139,15 @@ class EvmChain:
         """Give what a transaction costs per gas as of a block, and the base fees of the last blocks and of the next."""
         calls: list[Call] = [("eth_feeHistory", [hex(FEE_BLOCKS), hex(block.number), [10, 50, 90]])]
 
-        async def read(site: Endpoint) -> tuple[Fees, list[int]]:
-            (told,) = await self.endpoints.on(site, calls, block)
+        async def read(endpoint: Endpoint) -> tuple[Fees, list[int]]:
+            (told,) = await self.rpc.on(endpoint, calls, block)
             return _fees(fine(told))
 
-        return await self.endpoints.sites.ask(read)
+        return await self.rpc.endpoints.ask(read)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.endpoints.sites.close()
+        await self.rpc.endpoints.close()
 
 
 def _fees(history: Any) -> tuple[Fees, list[int]]:

@@ -21,13 +21,13 @@ class EvmEndpoints:
 
     Args:
         chain: what is known of the chain.
-        sites: its endpoints.
+        endpoints: its endpoints.
         clock: gives the present as an aware datetime.
     """
 
-    def __init__(self, chain: Chain, sites: Endpoints, clock: Callable[[], datetime]) -> None:
+    def __init__(self, chain: Chain, endpoints: Endpoints, clock: Callable[[], datetime]) -> None:
         self.chain = chain
-        self.sites = sites
+        self.endpoints = endpoints
         self._clock = clock
 
     async def newest(self, wanted_ms: int) -> Header:
@@ -41,18 +41,18 @@ class EvmEndpoints:
         """
         allowed_ms = int(max(90.0, 25 * self.chain.block_s) * 1000)
         failures: list[tuple[Endpoint, Failed]] = []
-        for site in self.sites.in_order():
+        for endpoint in self.endpoints.in_order():
             try:
-                (told,) = await self.on(site, [("eth_getBlockByNumber", ["latest", False])])
+                (told,) = await self.on(endpoint, [("eth_getBlockByNumber", ["latest", False])])
                 newest = reading.header(fine(told))
                 behind_ms = min(wanted_ms, to_ms(self._clock())) - newest.ref.time_ms
                 if behind_ms <= allowed_ms:
                     return newest
                 raise Failed(Retryable, f"lags {behind_ms // 1000} s behind")
             except Failed as failed:
-                self.sites.rest(site)
-                failures.append((site, failed))
-        raise self.sites.failure(failures)
+                self.endpoints.rest(endpoint)
+                failures.append((endpoint, failed))
+        raise self.endpoints.failure(failures)
 
     async def headers(self, numbers: Sequence[int], anchor: BlockRef | None = None) -> list[Header]:
         """Give the headers of blocks, in one request where the endpoint takes as many calls at once.
@@ -63,18 +63,14 @@ class EvmEndpoints:
                 whatever block is there.
         """
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        return await self.sites.ask(lambda site: self._headers(site, calls, numbers, anchor))
+        return await self.endpoints.ask(lambda endpoint: self._headers(endpoint, calls, numbers, anchor))
 
     async def agreed(self, anchor: BlockRef) -> bool:
         """Let a second endpoint confirm a block; see `Endpoints.agreed`."""
-        return await self.sites.agreed(anchor, self._opinion)
-
-    async def ask(self, calls: Sequence[Call], anchor: BlockRef | None, *, large: bool = False) -> list[Any]:
-        """Give the result of each call, or its `RpcError`, from the first endpoint that can answer."""
-        return await self.sites.ask(lambda site: self.on(site, calls, anchor, large=large))
+        return await self.endpoints.agreed(anchor, self._opinion)
 
     async def on(
-        self, site: Endpoint, calls: Sequence[Call], anchor: BlockRef | None = None, *, large: bool = False
+        self, endpoint: Endpoint, calls: Sequence[Call], anchor: BlockRef | None = None, *, large: bool = False
     ) -> list[Any]:
         """Ask one endpoint, and in the same request whether it is of this chain and has the anchor.
 
@@ -83,32 +79,32 @@ class EvmEndpoints:
         Raises:
             Failed: it is not, has not, or does not answer.
         """
-        self._check_chain(site)
-        checks: list[Call] = [("eth_chainId", [])] if site.chain_id is None else []
+        self._check_chain(endpoint)
+        checks: list[Call] = [("eth_chainId", [])] if endpoint.chain_id is None else []
         if anchor is not None:
             checks.append(("eth_getBlockByNumber", [hex(anchor.number), False]))
-        told = await call_all(site, [*checks, *calls], large=large)
+        told = await call_all(endpoint, [*checks, *calls], large=large)
         checked, results = told[: len(checks)], told[len(checks) :]
-        if site.chain_id is None:
-            site.chain_id = reading.number(fine(checked.pop(0)))
-            self._check_chain(site)
+        if endpoint.chain_id is None:
+            endpoint.chain_id = reading.number(fine(checked.pop(0)))
+            self._check_chain(endpoint)
         if anchor is not None:
             _check_anchor(fine(checked[0]), anchor)
         return results
 
     async def _headers(
-        self, site: Endpoint, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
+        self, endpoint: Endpoint, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
     ) -> list[Header]:
-        told = await self.on(site, calls, anchor)
+        told = await self.on(endpoint, calls, anchor)
         return [reading.header(fine(header), number) for number, header in zip(numbers, told, strict=True)]
 
-    async def _opinion(self, site: Endpoint, number: int) -> str:
-        (told,) = await self.on(site, [("eth_getBlockByNumber", [hex(number), False])])
+    async def _opinion(self, endpoint: Endpoint, number: int) -> str:
+        (told,) = await self.on(endpoint, [("eth_getBlockByNumber", [hex(number), False])])
         return reading.header(fine(told), number).ref.hash
 
-    def _check_chain(self, site: Endpoint) -> None:
-        if site.chain_id not in (None, self.chain.chain_id):
-            raise Failed(UpstreamRejected, f"is of chain {site.chain_id}, not {self.chain.chain_id}")
+    def _check_chain(self, endpoint: Endpoint) -> None:
+        if endpoint.chain_id not in (None, self.chain.chain_id):
+            raise Failed(UpstreamRejected, f"is of chain {endpoint.chain_id}, not {self.chain.chain_id}")
 
 
 def _check_anchor(told: Any, anchor: BlockRef) -> None:

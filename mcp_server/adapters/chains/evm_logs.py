@@ -44,13 +44,13 @@ class Wanted:
 class EvmLogs:
     """Reads logs, and learns how many blocks of them each endpoint gives in one request."""
 
-    def __init__(self, endpoints: EvmEndpoints) -> None:
-        self._endpoints = endpoints
+    def __init__(self, rpc: EvmEndpoints) -> None:
+        self._rpc = rpc
         self._turn = anyio.Semaphore(AT_ONCE)
 
     def blocks_at_once(self) -> int:
         """Give for how many blocks the endpoint that comes next is thought to answer in one request."""
-        return self._endpoints.sites.in_order()[0].log_blocks or USUAL_LIMITS[0]
+        return self._rpc.endpoints.in_order()[0].log_blocks or USUAL_LIMITS[0]
 
     async def transfers(self, wanted: Wanted) -> Piece:
         """Give the transfers that are wanted, or of the newest of those blocks as many as an endpoint gives at once.
@@ -58,11 +58,11 @@ class EvmLogs:
         Raises:
             Retryable, UpstreamRejected: no endpoint can answer.
         """
-        return await self._endpoints.sites.ask(partial(self._read, wanted=wanted))
+        return await self._rpc.endpoints.ask(partial(self._read, wanted=wanted))
 
-    async def _read(self, site: Endpoint, wanted: Wanted) -> Piece:
+    async def _read(self, endpoint: Endpoint, wanted: Wanted) -> Piece:
         """Ask one endpoint, for fewer blocks where it wants it."""
-        first = max(wanted.first, wanted.last - (site.log_blocks or wanted.length) + 1)
+        first = max(wanted.first, wanted.last - (endpoint.log_blocks or wanted.length) + 1)
         while True:
             span = {"fromBlock": hex(first), "toBlock": hex(wanted.last), "address": wanted.token}
             calls: list[Call] = [("eth_getLogs", [{**span, "topics": [reading.TRANSFER_TOPIC]}])]
@@ -71,7 +71,7 @@ class EvmLogs:
             length = wanted.last - first + 1
             try:
                 async with self._turn:
-                    told, *before = await self._endpoints.on(site, calls, wanted.anchor, large=True)
+                    told, *before = await self._rpc.on(endpoint, calls, wanted.anchor, large=True)
             except TooLarge:
                 if length == 1:
                     raise
@@ -79,16 +79,16 @@ class EvmLogs:
                 continue
             if not (isinstance(told, RpcError) and told.range_too_wide and length > 1):
                 break
-            first = wanted.last - _smaller(site, told, length) + 1
+            first = wanted.last - _smaller(endpoint, told, length) + 1
         before_ms = reading.header(fine(before[0]), first - 1).ref.time_ms if before else None
         read = partial(reading.transfers, fine(told), wanted.token, (first, wanted.last), wanted.least)
         return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
 
-def _smaller(site: Endpoint, error: RpcError, length: int) -> int:
+def _smaller(endpoint: Endpoint, error: RpcError, length: int) -> int:
     """Give how many blocks to ask for after so many were too many; it is remembered where it is the blocks' number."""
     if error.about_results:
         return -(-length // 2)
     limit = error.most_blocks(length) or next((usual for usual in USUAL_LIMITS if usual < length), 1)
-    site.learn(log_blocks=limit)
+    endpoint.learn(log_blocks=limit)
     return limit

@@ -22,7 +22,7 @@ class Explorer:
 
     def __init__(self, url: str, key: str | None, *, timeout_s: float = TIMEOUT_S) -> None:
         joint = "&" if "?" in url else "?"
-        self._site = Endpoint("explorer", url, timeout_s)
+        self._endpoint = Endpoint("explorer", url, timeout_s)
         self._timeout_s = timeout_s
         self._joint = joint
         self._key = f"&apikey={quote(key, safe='')}" if key else ""
@@ -43,10 +43,10 @@ class Explorer:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._site.close()
+        await self._endpoint.close()
 
     async def _time(self, address: str, until_block: int, order: str) -> int | None:
-        told: Any = await self._site.get(
+        told: Any = await self._endpoint.get(
             f"{self._joint}module=account&action=txlist&address={address}&startblock=0&endblock={until_block}"
             f"&page=1&offset=1&sort={order}{self._key}"
         )

@@ -80,23 +80,23 @@ class RpcError:
         return Failed(UpstreamRejected, f"refuses the request (code {self.code})")
 
 
-async def call_all(site: Endpoint, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
+async def call_all(endpoint: Endpoint, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
     """Give the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time.
 
     Raises:
         Failed: the endpoint did not answer, or answered what cannot be read.
     """
-    size = site.most_calls
+    size = endpoint.most_calls
     while True:
         parts = [calls[place : place + size] for place in range(0, len(calls), size)]
         try:
-            results = [result for part in await _together(site, parts, large=large) for result in part]
+            results = [result for part in await _together(endpoint, parts, large=large) for result in part]
         except _TooMany:
             longest = len(parts[0])
             size = 10 if longest > 10 else 3 if longest > 3 else 1
             continue
-        if size < site.most_calls:  # it was that, for it works
-            site.learn(most_calls=size)
+        if size < endpoint.most_calls:  # it was that, for it works
+            endpoint.learn(most_calls=size)
         return results
 
 
@@ -104,9 +104,9 @@ class _TooMany(Exception):
     """The endpoint takes no so many calls at once."""
 
 
-async def _together(site: Endpoint, parts: Sequence[Sequence[Call]], *, large: bool) -> list[list[Any]]:
+async def _together(endpoint: Endpoint, parts: Sequence[Sequence[Call]], *, large: bool) -> list[list[Any]]:
     """Send the first part alone, as it may fail for all of them, then the others a few at a time."""
-    results: dict[int, list[Any]] = {0: await _post(site, parts[0], large=large)}
+    results: dict[int, list[Any]] = {0: await _post(endpoint, parts[0], large=large)}
     failures: list[Exception] = []
     turn = anyio.Semaphore(AT_ONCE)
 
@@ -115,7 +115,7 @@ async def _together(site: Endpoint, parts: Sequence[Sequence[Call]], *, large: b
             if failures:
                 return
             try:
-                results[place] = await _post(site, parts[place], large=large)
+                results[place] = await _post(endpoint, parts[place], large=large)
             except (Failed, _TooMany) as failure:
                 failures.append(failure)
 
@@ -127,13 +127,13 @@ async def _together(site: Endpoint, parts: Sequence[Sequence[Call]], *, large: b
     return [results[place] for place in range(len(parts))]
 
 
-async def _post(site: Endpoint, calls: Sequence[Call], *, large: bool) -> list[Any]:
+async def _post(endpoint: Endpoint, calls: Sequence[Call], *, large: bool) -> list[Any]:
     asked = [
         {"jsonrpc": "2.0", "id": place, "method": method, "params": params}
         for place, (method, params) in enumerate(calls)
     ]
     try:
-        told = await site.post(asked[0] if len(asked) == 1 else asked, large=large)
+        told = await endpoint.post(asked[0] if len(asked) == 1 else asked, large=large)
     except Failed as failed:
         if len(asked) > 1 and failed.status in (400, 403, 405, 413, 415, 422, 500, 501):
             raise _TooMany from None

@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from mcp_server.adapters.simulated import book, path, perpetuals
 from mcp_server.adapters.simulated.path import GENESIS_MS, USD, SimulatedMarket, market_of
-from mcp_server.domain.exchange import Derivatives, Fetched, Funding, Listing, Listings, OrderBook, Ticker
+from mcp_server.domain.exchange import Fetched, Funding, Listing, Listings, OrderBook, PerpetualState, Ticker
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
@@ -83,14 +83,14 @@ class SimulatedExchange:
         """
         return await anyio.to_thread.run_sync(book.order_book, self._market(symbol), self._now_ms(), depth)
 
-    async def derivatives(self, symbol: str) -> Derivatives:
+    async def perpetual_state(self, symbol: str) -> PerpetualState:
         """Tell the present funding rate, mark price and open interest of a swap.
 
         Raises:
             NotSupported: `symbol` is a spot market's, or the present is before the market's first moment.
         """
         _refuse_spot(symbol)
-        return await anyio.to_thread.run_sync(perpetuals.derivatives, self._market(symbol), self._now_ms())
+        return await anyio.to_thread.run_sync(perpetuals.perpetual_state, self._market(symbol), self._now_ms())
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
         """Give the last `count` fundings of a swap that were settled by `end_ms`, oldest first.

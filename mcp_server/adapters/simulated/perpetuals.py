@@ -18,7 +18,7 @@ from mcp_server.adapters.simulated.path import (
     candles,
     price_at,
 )
-from mcp_server.domain.exchange import Derivatives, Funding
+from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import TIMEFRAMES
 
@@ -30,7 +30,7 @@ _OPEN_INTEREST_LOTS = 1e8  # about what is traded in two days
 _OPEN_INTEREST_OCTAVES = 20  # the slowest moves over three months
 
 
-def derivatives(market: SimulatedMarket, now_ms: int) -> Derivatives:
+def perpetual_state(market: SimulatedMarket, now_ms: int) -> PerpetualState:
     """Tell what is known of a swap at a moment."""
     coming = now_ms // FUNDING_MS + 1
     rate = float(_rates(market, coming, 1)[0])
@@ -42,7 +42,7 @@ def derivatives(market: SimulatedMarket, now_ms: int) -> Derivatives:
         mixed(market.seed + 81), point, point, step=POINT_VOLATILITY, octaves=_OPEN_INTEREST_OCTAVES, bursts=0
     )
     held = float(market.in_base(_OPEN_INTEREST_LOTS * np.exp(level))[0])
-    return Derivatives(
+    return PerpetualState(
         observed_at_ms=now_ms,
         funding_rate=rate,
         next_funding_ms=coming * FUNDING_MS,

@@ -51,17 +51,17 @@ async def find_markets(
         return await _exchanges(call, query, limit, as_of)
     from mcp_server.domain.market_search import find_listings
 
-    moment, venue = call.moment(as_of), call.exchange(exchange)
-    listed = await call.kit.market.listings(venue, moment)
+    moment, exchange_id = call.moment(as_of), call.exchange(exchange)
+    listed = await call.kit.market.listings(exchange_id, moment)
     found = await anyio.to_thread.run_sync(find_listings, query, listed.markets, None if kind == "any" else kind)
     return Findings(
-        exchange=venue,
+        exchange=exchange_id,
         as_of=iso(to_ms(moment)),
         observed_at=iso(listed.observed_at_ms),
         live=True,
         found=len(found),
-        note=_note(len(found), limit, f"{venue} has no such market; kind='exchange' lists other exchanges."),
-        simulated=venue == "simulated" or None,
+        note=_note(len(found), limit, f"{exchange_id} has no such market; kind='exchange' lists other exchanges."),
+        simulated=exchange_id == "simulated" or None,
         columns=["symbol", "kind", "base", "quote", "settle"],
         rows=[[market.symbol, market.kind, market.base, market.quote, market.settle] for market in found[:limit]],
     )
@@ -71,19 +71,19 @@ async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> F
     """List exchanges: what each can do is known without asking it, and is no matter of time."""
     from mcp_server.domain.market_search import find_exchanges
 
-    found = find_exchanges(query, await call.kit.market.venues())
+    found = find_exchanges(query, await call.kit.market.exchange_infos())
     rows: list[list[Cell]] = [
         [
-            venue.id,
-            venue.name,
-            " ".join(venue.countries),
-            " ".join(venue.timeframes),
-            venue.candles_per_request,
-            venue.order_book,
-            venue.funding,
-            venue.open_interest,
+            info.id,
+            info.name,
+            " ".join(info.countries),
+            " ".join(info.timeframes),
+            info.candles_per_request,
+            info.order_book,
+            info.funding,
+            info.open_interest,
         ]
-        for venue in found[:limit]
+        for info in found[:limit]
     ]
     return Findings(
         as_of=iso(to_ms(call.moment(as_of))),

@@ -51,7 +51,7 @@ async def get_derivatives(
     BTC/USDT means BTC/USDT:USDT. A past as_of has only settled fundings. krakenfutures, hyperliquid and binance have
     swaps; many spot exchanges do not.
     """
-    swap = await call.kit.market.swap(call.exchange(exchange), symbol, limit, call.moment(as_of))
+    swap = await call.kit.market.perpetual(call.exchange(exchange), symbol, limit, call.moment(as_of))
     now, fundings = swap.now, swap.fundings or ()
     last = fundings[-1] if fundings else None
     notes = [*swap.lacking, *([] if now else [ONLY_NOW])]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.exchange import Derivatives, Exchange, Fetched, Funding, Listings, OrderBook, Ticker
+from mcp_server.domain.exchange import Exchange, Fetched, Funding, Listings, OrderBook, PerpetualState, Ticker
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from mcp_server.market.candle_cache import CandleCache
@@ -18,11 +18,11 @@ FUNDING_MS = 8 * 3_600_000
 NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
 
 
-class Venue:
+class ScriptedExchange:
     """An exchange with a candle for every hour since 2026-05-01, at the price of its number, that counts requests."""
 
     simulated = False
-    id = "venue"
+    id = "scripted"
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -70,9 +70,9 @@ class Venue:
         self._ask("book", depth)
         return OrderBook(to_ms(self.now), [(776.0, 1.0)] * depth, [(778.0, 1.0)] * depth)
 
-    async def derivatives(self, symbol: str) -> Derivatives:
+    async def perpetual_state(self, symbol: str) -> PerpetualState:
         self._ask("derivatives", 1)
-        raise NotSupported("venue tells nothing of its swaps.")
+        raise NotSupported("scripted tells nothing of its swaps.")
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
         self._ask("fundings", count)
@@ -96,14 +96,14 @@ class Venue:
 
     def _ask(self, what: str, count: int) -> None:
         if self.refuses:
-            raise UpstreamRejected("'venue' refuses requests from this location.")
+            raise UpstreamRejected("'scripted' refuses requests from this location.")
         if not self.reachable:
-            raise Retryable("'venue' cannot be reached")
+            raise Retryable("'scripted' cannot be reached")
         self.requests.append((what, count))
 
 
-def market_on(venue: Venue, shelf: CandleCache, deadline_s: float = DEADLINE_S) -> Market:
+def market_on(exchange: ScriptedExchange, candle_cache: CandleCache, deadline_s: float = DEADLINE_S) -> Market:
     def make(_: str) -> Exchange:
-        return venue
+        return exchange
 
-    return Market(Exchanges(make), shelf, lambda: venue.now, deadline_s=deadline_s)
+    return Market(Exchanges(make), candle_cache, lambda: exchange.now, deadline_s=deadline_s)
