@@ -20,7 +20,7 @@ _CURRENT: ContextVar[RequestCounter | None] = ContextVar("counter", default=None
 
 @contextmanager
 def counting_requests() -> Iterator[RequestCounter]:
-    """Count what is sent within, by this task and those that it starts."""
+    """Count the requests within the block, of this task and of those that it starts."""
     token = _CURRENT.set(counter := RequestCounter())
     try:
         yield counter
@@ -29,6 +29,6 @@ def counting_requests() -> Iterator[RequestCounter]:
 
 
 def count_request() -> None:
-    """Count one request, if anybody wants to know."""
+    """Count one request, if a block is counting."""
     if (counter := _CURRENT.get()) is not None:
         counter.requests += 1

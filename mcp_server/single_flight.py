@@ -1,4 +1,4 @@
-"""Single flight: of those who want the same thing at the same time one goes for it, and the others wait for him."""
+"""Single flight: of all who want the same thing at the same time, one fetches it and the others wait for the result."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class _Flight:
 
 
 class SingleFlight:
-    """Those that are under way, by what they are for."""
+    """The running fetches, by key."""
 
     def __init__(self) -> None:
         self._flying: dict[Hashable, _Flight] = {}
 
     async def share(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Give what `fetch` gives, or what someone else's gives that is under way for the same key.
+        """Return the result of `fetch`, or of a running fetch for the same key.
 
-        A failure is shared too, as the same request would fail again; only a `BadInput` is its caller's own. When the
-        one who went is cancelled, one of those who waited goes.
+        A failure is shared too, because the same request would fail again; only a `BadInput` concerns its caller alone.
+        If the caller that fetches is cancelled, one of those that wait fetches instead.
 
         Raises:
             TraderError: as `fetch`.

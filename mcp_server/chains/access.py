@@ -1,10 +1,10 @@
-"""How chains are reached: which endpoints and explorers, and with which keys."""
+"""Makes the adapters of chains, with their endpoints, explorers and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mcp_server.errors import Misconfigured
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mcp_server.adapters.chains.evm import EvmChain
     from mcp_server.adapters.chains.explorer import Explorer
     from mcp_server.domain.chains.chain import Chain
+
+Adapter = TypeVar("Adapter", "EvmChain", "BitcoinChain", "Explorer")
 
 ETHERSCAN = "https://api.etherscan.io/v2/api?chainid={}"
 
@@ -24,8 +26,8 @@ class Access:
         urls: the operator's own endpoints, chain → URLs in order of preference; other chains use public ones.
         explorers: the operator's own explorers.
         keys: keys of explorers, by the names of their environment variables.
-        clock: gives the present as an aware datetime.
-        timeout_s: how long one request may take; None: as the adapters have it.
+        clock: returns the present as an aware datetime.
+        timeout_s: how long one request may take; None: the adapters' default.
     """
 
     def __init__(
@@ -42,47 +44,59 @@ class Access:
         self._keys = keys
         self._clock = clock
         self._limit = {} if timeout_s is None else {"timeout_s": timeout_s}
+        self._made: list[EvmChain | BitcoinChain | Explorer] = []
 
     def evm(self, chain: Chain) -> EvmChain:
         """Make the adapter of an EVM chain.
 
         Raises:
-            Misconfigured: no endpoint is known, or one is not as it must be.
+            Misconfigured: no endpoint is known, or one is invalid.
         """
         from mcp_server.adapters.chains.evm import EvmChain
 
-        return EvmChain(chain, self._endpoints(chain), self._clock, **self._limit)
+        return self._kept(EvmChain(chain, self._endpoints(chain), self._clock, **self._limit))
 
     def bitcoin(self, chain: Chain) -> BitcoinChain:
         """Make the adapter of Bitcoin.
 
         Raises:
-            Misconfigured: no endpoint is known, or one is not as it must be.
+            Misconfigured: no endpoint is known, or one is invalid.
         """
         from mcp_server.adapters.chains.bitcoin import BitcoinChain
 
-        return BitcoinChain(chain, self._endpoints(chain), self._clock, **self._limit)
+        return self._kept(BitcoinChain(chain, self._endpoints(chain), self._clock, **self._limit))
 
     def explorer(self, chain: Chain) -> Explorer | None:
         """Make the adapter of a chain's explorer: the operator's own, else Etherscan where there is a key for it.
 
-        Without either, the chain's public one is asked, unless the operator named endpoints for the chain: who does
-        may not want its addresses to be told to anybody else.
+        Without either, it is the chain's public one, unless the operator named endpoints for the chain: they may not
+        want to show the addresses they ask about to anybody else.
 
         Raises:
-            Misconfigured: its URL is not as it must be.
+            Misconfigured: its URL is invalid.
         """
         from mcp_server.adapters.chains.endpoint import checked_url
         from mcp_server.adapters.chains.explorer import Explorer
 
         key = self._keys.get("BLOCKSCOUT_API_KEY")
         if own := self._explorers.get(chain.name):
-            return Explorer(checked_url(own[0], f"TRADER_EXPLORER_URLS: that of {chain.name!r}"), key, **self._limit)
-        if etherscan := self._keys.get("ETHERSCAN_API_KEY"):
-            return Explorer(ETHERSCAN.format(chain.chain_id), etherscan, **self._limit)
-        if chain.explorer_url is None or chain.name in self._urls:
+            url = checked_url(own[0], f"TRADER_EXPLORER_URLS: that of {chain.name!r}")
+        elif etherscan := self._keys.get("ETHERSCAN_API_KEY"):
+            url, key = ETHERSCAN.format(chain.chain_id), etherscan
+        elif chain.explorer_url is None or chain.name in self._urls:
             return None
-        return Explorer(checked_url(chain.explorer_url, f"The explorer of {chain.name!r}"), key, **self._limit)
+        else:
+            url = checked_url(chain.explorer_url, f"The explorer of {chain.name!r}")
+        return self._kept(Explorer(url, key, **self._limit))
+
+    async def close(self) -> None:
+        """Close the connections of every adapter."""
+        for adapter in self._made:
+            await adapter.close()
+
+    def _kept(self, adapter: Adapter) -> Adapter:
+        self._made.append(adapter)
+        return adapter
 
     def _endpoints(self, chain: Chain) -> list[str]:
         from mcp_server.adapters.chains.endpoint import checked_url
@@ -90,6 +104,6 @@ class Access:
         own = self._urls.get(chain.name)
         urls = own or chain.urls
         if not urls:
-            raise Misconfigured(f"No endpoint of {chain.name!r} is known. Name one in TRADER_CHAIN_URLS.")
+            raise Misconfigured(f"No endpoint of {chain.name!r} is known.", "Name one in TRADER_CHAIN_URLS.")
         name = f"TRADER_CHAIN_URLS: each of {chain.name!r}" if own else f"Each endpoint of {chain.name!r}"
         return [checked_url(url, name) for url in urls]

@@ -1,4 +1,4 @@
-"""The last block of Bitcoin by a moment: its blocks say their times loosely."""
+"""The last block of Bitcoin by a moment, although the times of its blocks are not in order."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mcp_server.domain.timeframes import iso
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 
 IN_A_ROW = 6
-"""After so many blocks in a row that are older than a moment, all that follow are."""
+"""After this many blocks in a row that are older than a moment, all earlier ones are."""
 
 AGREED = 2
-"""So far below the last block endpoints must have the same one: about the very last they may differ for a while."""
+"""Endpoints must agree on the block this far below the last: on the very last they may differ for a while."""
 
 STUCK_MS = 3 * 3_600_000
-"""Bitcoin has found a block every ten minutes for years: who has none for so long is stuck."""
+"""Bitcoin finds a block every ten minutes: an endpoint without one for this long is stuck."""
 
 _MOST_JUMPS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Blocks from the last one of a moment down, newest first, and what is to be said of them."""
+    """Blocks from the last one of a moment down, newest first, and notes about them."""
 
     blocks: Sequence[BitcoinBlock]
     notes: Sequence[str]
@@ -52,8 +52,8 @@ async def agreed_heads_at(chain: BitcoinChain, at_ms: int) -> Heads:
 async def heads_at(chain: BitcoinChain, at_ms: int) -> Heads:
     """Find the last block of a moment.
 
-    A block's time may be earlier than that of the one before it. A moment's last block is the one below the first that
-    says a later time, so that nothing which came after it is taken for known.
+    A block's time may be earlier than that of the one before it. The last block of a moment is the one below the first
+    with a later time, so that nothing that came after the moment is used.
 
     Raises:
         NotSupported: the chain began later.
@@ -62,7 +62,7 @@ async def heads_at(chain: BitcoinChain, at_ms: int) -> Heads:
     newest = await chain.newest()
     late_ms = at_ms - newest[0].time_ms
     if late_ms > STUCK_MS:
-        raise Retryable(f"No endpoint of {chain.chain.name!r} has a block of the last three hours. Try again later.")
+        raise Retryable(f"No endpoint of {chain.chain.name!r} has a block of the last three hours.", "Try again later.")
     late = f"No endpoint has a block of the last {late_ms // 60_000} minutes: Bitcoin found none, or all of them lag."
     return Heads(await _down_from(chain, newest, at_ms), [late] if late_ms > LATE_MS else [])
 
@@ -75,8 +75,10 @@ async def _down_from(chain: BitcoinChain, blocks: list[BitcoinBlock], at_ms: int
         if below and (len(below) >= IN_A_ROW or below[-1].number == 0):
             return below
         if blocks[-1].number == 0 and not below:
-            raise NotSupported(f"{chain.chain.name!r} began only at {iso(blocks[-1].time_ms)}. Ask for a later moment.")
-        if below:  # the page ends too soon below the place to say that no later time follows
+            raise NotSupported(
+                f"{chain.chain.name!r} began only at {iso(blocks[-1].time_ms)}.", "Ask for a later moment."
+            )
+        if below:  # the page ends too early to be sure that no later time follows
             more = await chain.blocks_down_from(below[-1].number - 1)
             blocks = [*blocks, *more]
             continue
@@ -87,11 +89,11 @@ async def _down_from(chain: BitcoinChain, blocks: list[BitcoinBlock], at_ms: int
         if not any(block.time_ms > at_ms for block in blocks):  # too far down: go on upwards from here
             low = blocks[0].number
             blocks = await _upwards(chain, blocks, at_ms, high)
-    raise UpstreamRejected(f"The times of Bitcoin's blocks do not lead to {iso(at_ms)}. Ask for another moment.")
+    raise UpstreamRejected(f"The times of Bitcoin's blocks do not lead to {iso(at_ms)}.", "Ask for another moment.")
 
 
 async def _upwards(chain: BitcoinChain, blocks: list[BitcoinBlock], at_ms: int, high: int) -> list[BitcoinBlock]:
-    """Give blocks, newest first, with some above the moment among them."""
+    """Return blocks, newest first, with some above the moment among them."""
     for _ in range(_MOST_JUMPS):
         if blocks[0].time_ms > at_ms or blocks[0].number >= high:
             break

@@ -23,25 +23,25 @@ MOST_REQUESTS = 400
 AT_ONCE = 6
 
 WAITING_S = 6.0
-"""What waits for a block is not waited for any longer."""
+"""Time for reading unconfirmed transactions."""
 
-CHANGE = "Bitcoin's change to a new address cannot be told from a payment: such change is among the transfers."
-RECENT = "Of the transactions that wait for a block only the latest ten are seen."
+CHANGE = "Change to a new address cannot be told from a payment in Bitcoin: such change is among the transfers."
+RECENT = "Of the unconfirmed transactions only the latest ten are read."
 
 T = TypeVar("T")
 
 
 async def scan(chain: BitcoinChain, request: ScanRequest, counter: RequestCounter, now_ms: int) -> Scan:
-    """Find the transfers that a request covers; see `evm_scan.scan`. What waits for a block is as of `now_ms`.
+    """Find the transfers that a request covers; see `evm_scan.scan`. Unconfirmed transactions are as of `now_ms`.
 
     Raises:
-        NotSupported, Retryable, UpstreamRejected: nothing could be found out.
+        NotSupported, Retryable, UpstreamRejected: nothing could be read.
     """
     heads = await agreed_heads_at(chain, request.until_ms)
     work = _BitcoinWork(chain, request, heads, counter)
     await work.run()
     return Scan(
-        transfers=work.found,
+        transfers=work.transfers,
         head=heads.head,
         first_block=work.first,
         last_block=work.last,
@@ -55,7 +55,7 @@ async def scan(chain: BitcoinChain, request: ScanRequest, counter: RequestCounte
 
 
 class _BitcoinWork:
-    """One scan under way; see `evm_scan`."""
+    """One running scan; see `evm_scan`."""
 
     def __init__(self, chain: BitcoinChain, request: ScanRequest, heads: Heads, counter: RequestCounter) -> None:
         self._chain = chain
@@ -63,15 +63,15 @@ class _BitcoinWork:
         self._heads = heads
         self._counter = counter
         self._enough_at = enough_at()
-        self._turn = anyio.Semaphore(AT_ONCE)
+        self._limiter = anyio.Semaphore(AT_ONCE)
         self.last = heads.head.number if request.unconfirmed else heads.head.number - chain.chain.confirmations + 1
-        self.found: list[Transfer] = []
+        self.transfers: list[Transfer] = []
         self.first = self.last + 1
         self.covered_ms = request.until_ms
         self.missed: list[str] = []
 
     async def run(self) -> None:
-        """Read block after block, from the head down, and what waits for one."""
+        """Read block after block, from the head down, and the unconfirmed transactions."""
         unseen = await self._waiting() if self._request.unconfirmed else []
         await self._blocks()
         self._drop_repeated()
@@ -87,7 +87,7 @@ class _BitcoinWork:
         while True:
             for block in page:
                 if above is not None and above.before != block.hash:
-                    self._miss(UpstreamRejected("The chain took another branch meanwhile. Ask again."))
+                    self._miss(UpstreamRejected("The chain took another branch meanwhile.", "Ask again."))
                 older = older + 1 if block.time_ms < self._request.from_ms else 0
                 if older == 0 and block.number <= self.last and not self.missed:
                     await self._block(block)
@@ -101,20 +101,20 @@ class _BitcoinWork:
                 return
 
     async def _block(self, block: BitcoinBlock) -> None:
-        """Take in one block, or say why it could not be."""
+        """Add the transfers of one block, or note why it could not be read."""
         if self._begun and anyio.current_time() > self._enough_at:
             self.missed.append(OUT_OF_TIME)
             return
-        told: Sequence[BitcoinTransaction] | None = None
+        transactions: Sequence[BitcoinTransaction] | None = None
         with anyio.CancelScope(deadline=self._enough_at + GRACE_S if self._begun else math.inf) as scope:
             try:
-                told = await self._transactions(block)
+                transactions = await self._transactions(block)
             except TraderError as error:
                 self._miss(error)
         if scope.cancelled_caught:
             self.missed.append(OUT_OF_TIME)
-        elif told is not None:
-            self._take(told)
+        elif transactions is not None:
+            self._add(transactions)
             self.first, self.covered_ms = block.number, block.time_ms
 
     async def _transactions(self, block: BitcoinBlock) -> Sequence[BitcoinTransaction] | None:
@@ -123,47 +123,47 @@ class _BitcoinWork:
             self.missed.append(f"A scan makes at most {MOST_REQUESTS} requests: a higher min_usd needs fewer.")
             return None
         asks = (partial(self._chain.transaction, txid, block, paid) for txid, paid in paying.items())
-        return await together(*(partial(self._in_turn, ask) for ask in asks))
+        return await together(*(partial(self._limited, ask) for ask in asks))
 
     @property
     def _begun(self) -> bool:
-        """Something is known already, so that to break off gives a part."""
+        """Whether something is known already, so that a part can be answered."""
         return self.first <= self.last
 
     def _miss(self, error: TraderError) -> None:
-        """Say why the rest is missing; where nothing is known yet that is the error of all.
+        """Note why the rest is missing; if nothing is known yet, raise the error.
 
         Raises:
-            TraderError: that one.
+            TraderError: `error`.
         """
         if not self._begun:
             raise error
         self.missed.append(str(error))
 
     async def _waiting(self) -> list[str]:
-        """Take in what waits for a block, or say why not all of it was seen."""
-        told: Sequence[BitcoinTransaction | None] | None = None
+        """Add the unconfirmed transfers; return notes on why they could not be read."""
+        transactions: Sequence[BitcoinTransaction | None] | None = None
         with anyio.move_on_after(WAITING_S):
             try:
                 ids = await self._chain.waiting(self._request.least)
                 asks = (partial(self._chain.waiting_transaction, txid) for txid in ids)
-                told = await together(*(partial(self._in_turn, ask) for ask in asks))
+                transactions = await together(*(partial(self._limited, ask) for ask in asks))
             except TraderError as error:
-                return [f"What waits for a block was not seen: {error}"]
-        if told is None:
-            return [f"What waits for a block was not seen: it took longer than {WAITING_S:g} s."]
-        self._take([transaction for transaction in told if transaction is not None])
+                return [f"Unconfirmed transactions could not be read: {error}"]
+        if transactions is None:
+            return [f"Unconfirmed transactions could not be read within {WAITING_S:g} s."]
+        self._add([transaction for transaction in transactions if transaction is not None])
         return []
 
-    def _take(self, transactions: Sequence[BitcoinTransaction]) -> None:
+    def _add(self, transactions: Sequence[BitcoinTransaction]) -> None:
         moved = [transfer for transaction in transactions for transfer in transfers_of(transaction)]
-        self.found = [*(t for t in moved if t.raw >= self._request.least), *self.found]
+        self.transfers = [*(t for t in moved if t.raw >= self._request.least), *self.transfers]
 
     def _drop_repeated(self) -> None:
         """Drop unconfirmed transfers that another endpoint already has in a block."""
-        known = {transfer.hash for transfer in self.found if transfer.block is not None}
-        self.found = [t for t in self.found if t.block is not None or t.hash not in known]
+        known = {transfer.hash for transfer in self.transfers if transfer.block is not None}
+        self.transfers = [t for t in self.transfers if t.block is not None or t.hash not in known]
 
-    async def _in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
-        async with self._turn:
+    async def _limited(self, ask: Callable[[], Awaitable[T]]) -> T:
+        async with self._limiter:
             return await ask()

@@ -1,4 +1,4 @@
-"""The block of a moment: the last one by then, found by the times that blocks say."""
+"""The last block by a moment, found by the times of blocks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mcp_server.errors import NotSupported, UpstreamRejected
 Headers = Callable[[Sequence[int]], Awaitable[Sequence[BlockRef]]]
 
 PROBES = 12
-"""So many blocks are looked at in one request."""
+"""Blocks that are looked at in one request."""
 
 _MOST_ROUNDS = 40
 
 
 async def block_at(headers: Headers, newest: BlockRef, at_ms: int, block_s: float, chain: str) -> BlockRef:
-    """Give the last block of a moment or before it; its successor is of a later moment, or there is none.
+    """Return the last block of a moment or before it; its successor is of a later moment, or there is none.
 
     Each round looks at several blocks around where the moment should be, so that two or three requests are the rule.
 
     Args:
-        headers: gives blocks by number, in one request.
+        headers: returns blocks by number, in one request.
         newest: the newest block.
         at_ms: the moment (Unix ms).
         block_s: the usual time between blocks.
@@ -41,7 +41,7 @@ async def block_at(headers: Headers, newest: BlockRef, at_ms: int, block_s: floa
         if low is not None and high.number - low.number == 1:
             return low
         if high.number == 0:
-            raise NotSupported(f"{chain!r} began only at {iso(high.time_ms)}. Ask for a later moment.")
+            raise NotSupported(f"{chain!r} began only at {iso(high.time_ms)}.", "Ask for a later moment.")
         for block in await headers(_probes(low, high, at_ms, pace_ms)):
             if block.time_ms <= at_ms:
                 low = block if low is None or block.number > low.number else low
@@ -49,11 +49,13 @@ async def block_at(headers: Headers, newest: BlockRef, at_ms: int, block_s: floa
                 high = block if block.number < high.number else high
         if low is not None:
             pace_ms = max((high.time_ms - low.time_ms) / (high.number - low.number), 1.0)
-    raise UpstreamRejected(f"The times of the blocks of {chain!r} do not lead to {iso(at_ms)}. Ask for another moment.")
+    raise UpstreamRejected(
+        f"The times of the blocks of {chain!r} do not lead to {iso(at_ms)}.", "Ask for another moment."
+    )
 
 
 def _probes(low: BlockRef | None, high: BlockRef, at_ms: int, pace_ms: float) -> list[int]:
-    """Choose the blocks to look at: all that are left, where they are few, else some on both sides of a guess."""
+    """Choose the blocks to look at: all that are left if they are few, else some on both sides of a guess."""
     floor = 0 if low is None else low.number + 1
     room = high.number - floor
     if room <= PROBES:

@@ -1,4 +1,4 @@
-"""The chains and labels that are known: those of the package, and what a user's own files in the home add."""
+"""The known chains and labels: those of the package, and those that a user's own files in the home add."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Catalog:
     """Reads the files when they are first needed.
 
     Args:
-        home: the folder where a user's `chains.json` and `labels.csv` may lie; both add to the package's own.
+        home: the folder of the user's optional `chains.json` and `labels.csv`, which add to the package's own.
     """
 
     def __init__(self, home: Path) -> None:
@@ -39,7 +39,7 @@ class Catalog:
         """Every chain, by name.
 
         Raises:
-            Misconfigured: the user's file is not as it should be.
+            Misconfigured: the user's file is invalid.
         """
         known = json.loads((files("mcp_server.chains") / "data" / CHAINS_FILE).read_text("utf-8"))
         file = self._home / CHAINS_FILE
@@ -47,15 +47,15 @@ class Catalog:
             own = json.loads(file.read_text("utf-8")) if file.is_file() else {}
             return {name: _chain(name, _merged(known.get(name, {}), own.get(name, {}))) for name in {**known, **own}}
         except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
-            why = f"{error}" if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-            raise Misconfigured(f"{CHAINS_FILE} of the home cannot be used: {why}. See docs/blockchain.md.") from None
+            why = f"{error}" if isinstance(error, BadInput) else f"{type(error).__name__}: {error}."
+            raise Misconfigured(f"{CHAINS_FILE} of the home is invalid: {why}", "See docs/blockchain.md.") from None
 
     @cached_property
     def labels(self) -> Labels:
         """Every label.
 
         Raises:
-            Misconfigured: the user's file is not as it should be; the line is told.
+            Misconfigured: the user's file is invalid; the problem names the line.
         """
         text = (files("mcp_server.chains") / "data" / LABELS_FILE).read_text("utf-8")
         labels = read_labels(text.splitlines())
@@ -63,34 +63,35 @@ class Catalog:
         try:
             return labels.with_more(read_labels(file.read_text("utf-8-sig").splitlines())) if file.is_file() else labels
         except (OSError, UnicodeDecodeError, BadInput) as error:
-            raise Misconfigured(f"{LABELS_FILE} of the home cannot be used: {error}. Mend it or remove it.") from None
+            why = f"{error}" if isinstance(error, BadInput) else f"{error}."
+            raise Misconfigured(f"{LABELS_FILE} of the home is invalid: {why}", "Mend it or remove it.") from None
 
     def chain(self, name: str) -> Chain:
-        """Give a chain by its name, or by what else it is called.
+        """Return a chain by its name or an alias.
 
         Raises:
             NotFound: it is not known; the nearest is named.
         """
         wanted = name.strip().lower()
         chains = self.chains
-        if found := chains.get(_ALIASES.get(wanted, wanted)):
-            return found
+        if chain := chains.get(_ALIASES.get(wanted, wanted)):
+            return chain
         near = get_close_matches(wanted, [*chains, *_ALIASES], n=1)
         hint = f"Did you mean {_ALIASES.get(near[0], near[0])!r}?" if near else f"Known: {', '.join(chains)}."
-        raise NotFound(f"Unknown chain {name[:40]!r}. {hint}")
+        raise NotFound(f"Unknown chain {name[:40]!r}.", hint)
 
     def home_of(self, asset: str) -> Chain:
-        """Give the chain that is meant where only an asset is named: the one whose native coin it is, else Ethereum."""
+        """Return the chain for an asset alone: the one whose native coin it is, else Ethereum."""
         wanted = asset.strip().upper()
         native = (chain for chain in self.chains.values() if chain.native.symbol == wanted)
         return next(native, self.chain("ethereum"))
 
 
 def token_of(chain: Chain, asset: str) -> Token | None:
-    """Give an asset of a chain by its symbol, or by the address of a token that is known; None: it is another address.
+    """Return an asset of a chain by its symbol, or a known token by its address; None: an unknown address.
 
     Raises:
-        BadInput: it looks like an address and is none.
+        BadInput: it looks like an address but is invalid.
         NotFound: the chain has no such asset; those that it has are named.
     """
     wanted = asset.strip()
@@ -101,32 +102,32 @@ def token_of(chain: Chain, asset: str) -> Token | None:
         if token.symbol == wanted.upper():
             return token
     known = ", ".join(token.symbol for token in (chain.native, *chain.tokens))
-    address_too = " Any other token goes by its address." if chain.family == "evm" else ""
-    raise NotFound(f"{asset[:60]!r} is no asset known on {chain.name!r}. Known: {known}.{address_too}")
+    address_too = " Name any other token by its address." if chain.family == "evm" else ""
+    raise NotFound(f"{asset[:60]!r} is not a known asset of {chain.name!r}.", f"Known: {known}.{address_too}")
 
 
 def _merged(known: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, **own, "tokens": {**known.get("tokens", {}), **own.get("tokens", {})}}
 
 
-def _chain(name: str, said: Mapping[str, Any]) -> Chain:
+def _chain(name: str, facts: Mapping[str, Any]) -> Chain:
     evm = name != "bitcoin"
-    symbol = str(said["native"]).upper()
-    priced_as = tuple(said.get("native_priced_as", [symbol]))
+    symbol = str(facts["native"]).upper()
+    priced_as = tuple(facts.get("native_priced_as", [symbol]))
     return Chain(
         name=name,
         family="evm" if evm else "bitcoin",
         native=Token(symbol, _ETHER if evm else _SATOSHI, None, priced_as),
-        block_s=float(said["block_s"]),
-        confirmations=int(said["confirmations"]),
-        chain_id=int(said["chain_id"]) if evm else None,
-        tokens=tuple(_token(token, facts) for token, facts in said["tokens"].items()),
-        urls=tuple(said.get("urls", ())),
-        explorer_url=said.get("explorer_url"),
-        l1_fee=bool(said.get("l1_fee", False)),
+        block_s=float(facts["block_s"]),
+        confirmations=int(facts["confirmations"]),
+        chain_id=int(facts["chain_id"]) if evm else None,
+        tokens=tuple(_token(token, about) for token, about in facts["tokens"].items()),
+        urls=tuple(facts.get("urls", ())),
+        explorer_url=facts.get("explorer_url"),
+        l1_fee=bool(facts.get("l1_fee", False)),
     )
 
 
-def _token(symbol: str, said: Mapping[str, Any]) -> Token:
-    priced_as = tuple(said.get("priced_as", [symbol.upper()]))
-    return Token(symbol.upper(), int(said["decimals"]), evm_address(said["address"]), priced_as)
+def _token(symbol: str, facts: Mapping[str, Any]) -> Token:
+    priced_as = tuple(facts.get("priced_as", [symbol.upper()]))
+    return Token(symbol.upper(), int(facts["decimals"]), evm_address(facts["address"]), priced_as)

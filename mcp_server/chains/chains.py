@@ -1,4 +1,4 @@
-"""The chains as of any moment: the one thing that tools ask for transfers, wallets and the state of a network."""
+"""The chains as of any moment: tools ask it for transfers, wallets and the state of a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
@@ -17,9 +17,6 @@ from mcp_server.request_counter import counting_requests
 from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
-    from mcp_server.adapters.chains.bitcoin import BitcoinChain
-    from mcp_server.adapters.chains.evm import EvmChain
-    from mcp_server.adapters.chains.explorer import Explorer
     from mcp_server.chains.access import Access
     from mcp_server.chains.catalog import Catalog
     from mcp_server.chains.scan_request import ScanRequest
@@ -30,12 +27,14 @@ T = TypeVar("T")
 
 
 class Chains:
-    """Answers what was known of a chain at a moment, and never anything later.
+    """Answers questions about chains as of any moment, never with anything later.
+
+    Every question may raise the errors of the chain's adapter, and `Retryable` when its time is over.
 
     Args:
-        catalog: gives the chains and labels that are known; called when they are first needed.
+        catalog: returns the known chains and labels; called when they are first needed.
         access: makes the adapters.
-        clock: gives the present as an aware datetime.
+        clock: returns the present as an aware datetime.
         deadline_s: how long any one question may take.
     """
 
@@ -52,20 +51,20 @@ class Chains:
         self._clock = clock
         self._deadline_s = deadline_s
         self._single_flight = SingleFlight()
-        self._evm: dict[str, EvmChain] = {}
-        self._bitcoin: dict[str, BitcoinChain] = {}
-        self._explorers: dict[str, Explorer | None] = {}
+        self._evm_chain = cache(access.evm)
+        self._bitcoin_chain = cache(access.bitcoin)
+        self._explorer = cache(access.explorer)
 
     @cached_property
     def _catalog(self) -> Catalog:
         return self._make_catalog()
 
     async def chain(self, name: str | None, asset: str | None = None, address: str | None = None) -> Chain:
-        """Give the chain of that name; without one, the chain that an asset or an address means.
+        """Return the chain of that name; without a name, the chain that an asset or an address belongs to.
 
         Raises:
             NotFound: it is not known; the nearest is named.
-            Misconfigured: the home's own list of chains is not as it should be.
+            Misconfigured: the home's own list of chains is invalid.
         """
         await anyio.to_thread.run_sync(lambda: (self._catalog.chains, self._catalog.labels))
         if name is not None:
@@ -77,15 +76,14 @@ class Chains:
         return self._catalog.home_of(asset or "ETH")
 
     def label(self, chain: Chain, address: str | None) -> Label | None:
-        """Give whose an address is, as far as it is known."""
+        """Return the label of an address, or None."""
         return self._catalog.labels.of(chain, address)
 
     async def token(self, chain: Chain, asset: str, as_of: datetime) -> Token:
-        """Give an asset of a chain by its symbol, or any token by its address.
+        """Return an asset of a chain by its symbol, or any token by its address.
 
         Raises:
             BadInput, NotFound: there is none.
-            Retryable, UpstreamRejected: as the chain's adapter.
         """
         from mcp_server.chains.catalog import token_of
 
@@ -100,18 +98,18 @@ class Chains:
             return await evm.token(address, await head_at(evm, to_ms(as_of)))
 
     async def transfers(self, chain: Chain, request: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
-        """Find transfers, and give the largest of them with their times.
+        """Find transfers; return the scan, and its largest transfers with their times.
 
         Raises:
-            NotSupported, Retryable, UpstreamRejected: nothing could be found out.
+            NotSupported, Retryable, UpstreamRejected: nothing could be read.
         """
         return await self._shared(chain, ("transfers", request, most), partial(self._transfers, chain, request, most))
 
     def address(self, chain: Chain, text: str) -> str:
-        """Check an address and give it as it is asked for and labelled.
+        """Check an address and return the form in which it is requested and labelled.
 
         Raises:
-            BadInput: it is no address of this chain.
+            BadInput: it is not an address of this chain.
         """
         from mcp_server.domain.chains.bitcoin_address import bitcoin_address
         from mcp_server.domain.chains.evm_address import evm_address
@@ -119,11 +117,7 @@ class Chains:
         return bitcoin_address(text.strip()) if chain.family == "bitcoin" else evm_address(text.strip())
 
     async def wallet(self, chain: Chain, checked: str, as_of: datetime) -> Wallet:
-        """Give what an address, which is checked already, holds.
-
-        Raises:
-            NotSupported, Retryable, UpstreamRejected: as the chain's adapter.
-        """
+        """Return the balances of an address that is checked already."""
         from mcp_server.chains.wallets import bitcoin_wallet, evm_wallet
 
         at_ms = to_ms(as_of)
@@ -136,11 +130,10 @@ class Chains:
         return await self._shared(chain, ("wallet", checked, at_ms), ask)
 
     async def network(self, chain: Chain, as_of: datetime) -> Network:
-        """Give the state of a chain.
+        """Return the state of a chain.
 
         Raises:
             NotSupported: it exists only now, and the moment is more than 15 minutes ago.
-            Retryable, UpstreamRejected: as the chain's adapter.
         """
         from mcp_server.chains.networks import bitcoin_network, evm_network
 
@@ -153,13 +146,7 @@ class Chains:
 
     async def close(self) -> None:
         """Close every connection."""
-        for evm in self._evm.values():
-            await evm.close()
-        for bitcoin in self._bitcoin.values():
-            await bitcoin.close()
-        for explorer in self._explorers.values():
-            if explorer is not None:
-                await explorer.close()
+        await self._access.close()
 
     async def _transfers(self, chain: Chain, request: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
         if chain.family == "bitcoin":
@@ -170,18 +157,18 @@ class Chains:
                 check_now(until, self._clock, "The list of unconfirmed transactions", "Leave include_unconfirmed out.")
             now_ms = to_ms(self._clock())
             with counting_requests() as counter:
-                found = await bitcoin_scan.scan(self._bitcoin_chain(chain), request, counter, now_ms)
-            return found, _largest(found, most)
+                scan = await bitcoin_scan.scan(self._bitcoin_chain(chain), request, counter, now_ms)
+            return scan, _largest(scan, most)
         from mcp_server.chains import evm_scan, evm_times
 
         evm = self._evm_chain(chain)
         with counting_requests() as counter:
-            found = await evm_scan.scan(evm, request, counter)
-            rows, notes = await evm_times.with_times(evm, _largest(found, most), found.head)
-        return replace(found, requests=counter.requests, notes=[*found.notes, *notes]), rows
+            scan = await evm_scan.scan(evm, request, counter)
+            rows, notes = await evm_times.with_times(evm, _largest(scan, most), scan.head)
+        return replace(scan, requests=counter.requests, notes=[*scan.notes, *notes]), rows
 
     async def _shared(self, chain: Chain, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask once for all who ask the same at the same time."""
+        """Ask once for all who ask the same question at the same time."""
         with self._deadline(chain):
             return await self._single_flight.share((chain.name, *key), ask)
 
@@ -192,21 +179,6 @@ class Chains:
             "Try again, ask for less, or set TRADER_CHAIN_URLS to a faster endpoint.",
         )
 
-    def _evm_chain(self, chain: Chain) -> EvmChain:
-        return _made(self._evm, chain, self._access.evm)
 
-    def _bitcoin_chain(self, chain: Chain) -> BitcoinChain:
-        return _made(self._bitcoin, chain, self._access.bitcoin)
-
-    def _explorer(self, chain: Chain) -> Explorer | None:
-        return _made(self._explorers, chain, self._access.explorer)
-
-
-def _made(made: dict[str, T], chain: Chain, make: Callable[[Chain], T]) -> T:
-    if chain.name not in made:
-        made[chain.name] = make(chain)
-    return made[chain.name]
-
-
-def _largest(found: Scan, most: int) -> list[Transfer]:
-    return sorted(found.transfers, key=lambda transfer: -transfer.raw)[:most]
+def _largest(scan: Scan, most: int) -> list[Transfer]:
+    return sorted(scan.transfers, key=lambda transfer: -transfer.raw)[:most]

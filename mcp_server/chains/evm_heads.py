@@ -11,7 +11,7 @@ from mcp_server.domain.chains.chain import BlockRef
 
 
 async def head_at(chain: EvmChain, at_ms: int) -> BlockRef:
-    """Give the last block of a moment.
+    """Return the last block of a moment.
 
     Raises:
         NotSupported, Retryable, UpstreamRejected: as the adapter, or the chain began later.
@@ -25,7 +25,7 @@ async def head_at(chain: EvmChain, at_ms: int) -> BlockRef:
 
 
 async def agreed_heads_at(chain: EvmChain, at_ms: int) -> tuple[BlockRef, BlockRef]:
-    """Give the last block of a moment, and the last confirmed one by then, on which two endpoints agree.
+    """Return the last block of a moment, and the last confirmed one by then, on which two endpoints agree.
 
     By the latter all that a scan asks is anchored to one branch of the chain. Where there is but one endpoint, its
     block is not asked for in advance: each request checks that there is one.

@@ -21,17 +21,17 @@ from mcp_server.request_counter import RequestCounter
 from mcp_server.together import together
 
 MOST_BLOCKS = 100_000
-"""Of logs: a day of a chain with a block each second."""
+"""Blocks whose logs are read: a day of a chain with a block each second."""
 
 MOST_FULL_BLOCKS = 2_500
-"""Of whole blocks, for the native coin: each may be half a megabyte."""
+"""Whole blocks that are read, for the native coin: each may be half a megabyte."""
 
 MOST_REQUESTS = 1_000
 
 FULL_BLOCKS_AT_ONCE = 20
 RECEIPTS_AT_ONCE = 90
 SECOND_MS = 1_000
-"""Blocks tell their times in whole seconds."""
+"""Blocks state their times in whole seconds."""
 
 INTERNAL = (
     "Coins that contracts pass on inside of a transaction are not seen: plain JSON-RPC shows only what transactions "
@@ -42,18 +42,18 @@ INTERNAL = (
 async def scan(chain: EvmChain, request: ScanRequest, counter: RequestCounter) -> Scan:
     """Find the transfers that a request covers; `counter` counts the calls to endpoints.
 
-    What is not confirmed yet is left out unless it is asked for. Where the work is too much, or the endpoints fail
-    after a part of it, the newest part is given, and which part is missing.
+    Unconfirmed transfers are left out unless the request includes them. If the work is too much, or the endpoints fail
+    after a part of it, the scan has the newest part and says which part is missing.
 
     Raises:
-        NotSupported, Retryable, UpstreamRejected: nothing could be found out.
+        NotSupported, Retryable, UpstreamRejected: nothing could be read.
     """
     head, anchor = await agreed_heads_at(chain, request.until_ms)
     last = head.number if request.unconfirmed else head.number - chain.chain.confirmations + 1
     work = _EvmWork(chain, request, anchor if last <= anchor.number else head, last, counter)
     await work.run()
     return Scan(
-        transfers=work.found,
+        transfers=work.transfers,
         head=head,
         first_block=work.first,
         last_block=last,
@@ -66,7 +66,7 @@ async def scan(chain: EvmChain, request: ScanRequest, counter: RequestCounter) -
 
 
 class _EvmWork:
-    """One scan under way: what was found in the blocks from `first` on; from `covered_ms` on all is seen."""
+    """One running scan: the transfers in the blocks from `first` on; everything since `covered_ms` is seen."""
 
     def __init__(
         self, chain: EvmChain, request: ScanRequest, anchor: BlockRef, last: int, counter: RequestCounter
@@ -79,22 +79,22 @@ class _EvmWork:
         self._counter = counter
         self._enough_at = enough_at()
         self._fits: int | None = None
-        self.found: list[Transfer] = []
+        self.transfers: list[Transfer] = []
         self.first = last + 1
         self.covered_ms = request.until_ms
         self.missed: list[str] = []
 
     async def run(self) -> None:
-        """Read in waves of a few pieces, each of as many blocks as an endpoint gives at once."""
+        """Read in waves of a few pieces, each of as many blocks as an endpoint sends at once."""
         waves = 0
         while self.first > 0 and self.covered_ms > self._request.from_ms and not self._too_much():
             pieces = self._plan(1 if waves == 0 else AT_ONCE)
-            told: list[Piece] = []
+            read: list[Piece] = []
             with anyio.CancelScope(deadline=self._enough_at + GRACE_S if waves else math.inf):
-                told = await self._wave(pieces, first=waves == 0)
-            for (start, end), piece in zip(pieces, told, strict=False):
-                self._take(piece)
-                if piece.first > start:  # it gave fewer blocks; the rest is planned anew
+                read = await self._wave(pieces, first=waves == 0)
+            for (start, end), piece in zip(pieces, read, strict=False):
+                self._add(piece)
+                if piece.first > start:  # it has fewer blocks; the rest is planned again
                     self._fits = end - piece.first + 1
                     break
             if self.missed:
@@ -102,10 +102,10 @@ class _EvmWork:
             waves += 1
         if self.first <= 0:
             self.covered_ms = self._request.from_ms
-        self._tell_missed()
+        self._note_missed()
 
     def _plan(self, at_once: int) -> list[tuple[int, int]]:
-        """Choose the next ranges of blocks, newest first, no more than are thought to be needed."""
+        """Choose the next ranges of blocks, newest first, no more than are probably needed."""
         size = FULL_BLOCKS_AT_ONCE if self._native else self._chain.logs.blocks_at_once()
         size = min(size, self._fits or size)
         read = self._last - self.first + 1
@@ -117,10 +117,10 @@ class _EvmWork:
         return [(max(end - length + 1, 0), end) for end in ends if end >= 0]
 
     async def _wave(self, pieces: Sequence[tuple[int, int]], *, first: bool) -> list[Piece]:
-        """Give what happened in each piece, up to the first that fails; where nothing is known yet that is an error."""
+        """Return the pieces up to the first that fails; if nothing is known yet, that failure is raised."""
         try:
-            told = await self._read(pieces, first=first)
-            return await self._without_failed(told) if self._native else told
+            read = await self._read(pieces, first=first)
+            return await self._without_failed(read) if self._native else read
         except TraderError as error:
             if first:
                 raise
@@ -137,17 +137,17 @@ class _EvmWork:
                 failures.append(error)
                 return None
 
-        told = await together(*(partial(one, start, end) for start, end in pieces))
+        results = await together(*(partial(one, start, end) for start, end in pieces))
         if failures and first:
             raise failures[0]
         self.missed += [str(error) for error in failures[:1]]
-        return [piece for piece in told[: told.index(None) if None in told else None] if piece is not None]
+        return [piece for piece in results[: results.index(None) if None in results else None] if piece is not None]
 
     async def _piece(self, start: int, end: int) -> Piece:
         piece = await self._read_piece(start, end)
         if (piece.before_ms or 0) > self._request.until_ms:
             raise UpstreamRejected(
-                f"The times of the blocks of {self._chain.chain.name!r} are not in order. Ask again."
+                f"The times of the blocks of {self._chain.chain.name!r} are not in order.", "Ask again."
             )
         return piece
 
@@ -161,8 +161,8 @@ class _EvmWork:
             return replace(piece, transfers=await timed(self._chain, piece.transfers, self._anchor))
         return piece
 
-    def _take(self, piece: Piece) -> None:
-        self.found = [*self._inside(piece), *self.found]
+    def _add(self, piece: Piece) -> None:
+        self.transfers = [*self._inside(piece), *self.transfers]
         self.first = piece.first
         more = piece.before_ms is not None and piece.before_ms >= self._request.from_ms
         self.covered_ms = (piece.before_ms or 0) + SECOND_MS if more else self._request.from_ms
@@ -171,7 +171,7 @@ class _EvmWork:
         return [t for t in piece.transfers if t.time_ms is None or t.time_ms >= self._request.from_ms]
 
     async def _without_failed(self, pieces: Sequence[Piece]) -> list[Piece]:
-        """Ask which of the transactions that matter succeeded: the others moved nothing."""
+        """Leave out transactions that failed: they moved nothing."""
         hashes = list({transfer.hash: None for piece in pieces for transfer in self._inside(piece)})
         good: set[str] = set()
         for place in range(0, len(hashes), RECEIPTS_AT_ONCE):
@@ -188,6 +188,6 @@ class _EvmWork:
             self.missed.append(OUT_OF_TIME)
         return bool(self.missed)
 
-    def _tell_missed(self) -> None:
+    def _note_missed(self) -> None:
         if self.missed:
             self.missed.insert(0, only_after(self.covered_ms, self._request.from_ms))

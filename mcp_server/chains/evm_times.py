@@ -1,4 +1,4 @@
-"""The times of transfers on EVM chains: where no log told them, their blocks are asked."""
+"""The times of transfers on EVM chains: from the logs, else from the headers of their blocks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mcp_server.domain.chains.chain import BlockRef, Transfer
 from mcp_server.errors import TraderError
 
 TIMES_S = 3.0
-"""The times of rows are waited for until so long before the question's time is over."""
+"""Time of a question that is left when the times of its rows are given up."""
 
 
 async def with_times(chain: EvmChain, rows: Sequence[Transfer], anchor: BlockRef) -> tuple[list[Transfer], list[str]]:
-    """Give transfers with their times as far as there is time to ask, and a note where some are unknown."""
+    """Return transfers with their times, and a note if some could not be read in time."""
     with anyio.CancelScope(deadline=anyio.current_effective_deadline() - TIMES_S):
         try:
             return await timed(chain, rows, anchor), []
         except TraderError:
             pass
-    return list(rows), ["The times of some transfers could not be asked."]
+    return list(rows), ["The times of some transfers could not be read."]
 
 
 async def timed(chain: EvmChain, transfers: Sequence[Transfer], anchor: BlockRef) -> list[Transfer]:
-    """Give transfers with the time of their block, asking for those that no log told."""
+    """Return transfers with the times of their blocks, requesting those that no log states."""
     unknown = sorted({t.block for t in transfers if t.time_ms is None and t.block is not None})
     if not unknown:
         return list(transfers)

@@ -1,4 +1,4 @@
-"""The state of a network: how high it is, what a transaction costs, what waits."""
+"""The state of a network: its height, fees and mempool."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from mcp_server.chains.bitcoin_heads import heads_at
 from mcp_server.chains.evm_heads import head_at
 from mcp_server.domain.chains.chain import Network
 
-L1_FEE = "A transaction here also pays for being written to Ethereum, which is not among these fees."
+L1_FEE = "A transaction here also pays for being written to Ethereum; these fees do not include that."
 
 
 async def evm_network(chain: EvmChain, at_ms: int) -> Network:
-    """Give the state of an EVM chain as of a moment (Unix ms): all of it stands in blocks.
+    """Return the state of an EVM chain as of a moment (Unix ms), which blocks record completely.
 
     Raises:
         NotSupported, Retryable, UpstreamRejected: as the adapter.
@@ -23,7 +23,7 @@ async def evm_network(chain: EvmChain, at_ms: int) -> Network:
 
 
 async def bitcoin_network(chain: BitcoinChain, at_ms: int, now_ms: int) -> Network:
-    """Give Bitcoin's height as of a moment that is lately ago, and its fees and mempool as they are now.
+    """Return Bitcoin's height as of a recent moment, and its present fees and mempool.
 
     Raises:
         Retryable, UpstreamRejected: as the adapter.

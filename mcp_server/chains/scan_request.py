@@ -1,4 +1,4 @@
-"""What a scan is to cover, and how it says that it did not cover all of it."""
+"""What a scan is to cover, how long it may take, and its notes on what it did not cover."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from mcp_server.domain.chains.chain import Token
 from mcp_server.domain.timeframes import iso
 
 ENOUGH_S = 17.0
-"""After so long a scan stops and gives what it has."""
+"""A scan stops after this long and returns what it has."""
 
 SPARE_S = 9.0
-"""It stops earlier where no more than this would be left of the time of the whole question."""
+"""It stops earlier, to leave this much of the time of the whole question."""
 
 GRACE_S = 4.0
-"""What is under way when it stops may take so much longer."""
+"""Requests that are running when it stops may take this much longer."""
 
-OUT_OF_TIME = f"A scan takes at most {ENOUGH_S:g} s, less where what came before it was slow."
+OUT_OF_TIME = f"A scan takes at most {ENOUGH_S:g} s, less if the steps before it were slow."
 
 
 @dataclass(frozen=True, slots=True)
 class ScanRequest:
-    """What to scan: transfers of `least` raw units or more, from a moment to a moment (Unix ms)."""
+    """Transfers of `least` raw units or more, from a moment to a moment (Unix ms)."""
 
     token: Token
     least: int
@@ -33,7 +33,7 @@ class ScanRequest:
 
 
 def enough_at() -> float:
-    """Give when a scan that begins now is to stop, on anyio's clock."""
+    """Return when a scan that begins now should stop, on anyio's clock."""
     return min(anyio.current_time() + ENOUGH_S, anyio.current_effective_deadline() - SPARE_S)
 
 

@@ -1,4 +1,4 @@
-"""What an address holds as of a moment."""
+"""The balances of an address as of a moment."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 
 PAGE = 25
 MOST_PAGES = 8
-"""Of an address's transactions, 25 each as a rule; some endpoints give fewer at a time."""
+"""Pages of an address's transactions, usually of 25; some endpoints send fewer at a time."""
 
 MOST_TRIES = 3
-"""So often a balance is read again because a block came while it was read."""
+"""A balance is read this often because a block may come while it is read."""
 
 
 async def evm_wallet(
     chain: EvmChain, explorer: Explorer | None, address: str, at_ms: int, observed_at_ms: int | None
 ) -> Wallet:
-    """Give the balances of an address on an EVM chain.
+    """Return the balances of an address on an EVM chain.
 
     Args:
         chain: the chain.
-        explorer: tells when it was active, if there is one.
+        explorer: knows when the address was active; optional.
         address: checked, in lower case.
         at_ms: the moment (Unix ms).
-        observed_at_ms: now, where a moment that is so lately ago may be answered as it is now: many nodes forget within
-            minutes what addresses held. None: it may not.
+        observed_at_ms: now, if the present balances may answer for the moment, because many nodes forget past balances
+            within minutes; None if not.
 
     Raises:
         NotSupported, Retryable, UpstreamRejected: as the adapter.
@@ -47,17 +47,17 @@ async def evm_wallet(
         raw, sent = await chain.balances(address, tokens, None)
     activity = await explorer.activity(address, head.number) if explorer else None
     held = list(zip((chain.chain.native, *tokens), raw, strict=True))
-    if activity and activity[1] > head.time_ms:  # it speaks of what was not yet, so nothing of it is believed
+    if activity and activity[1] > head.time_ms:  # it includes later blocks, so it is not used
         activity = None
     first_ms, last_ms = activity or (None, None)
     return Wallet(head, held, sent, None, first_ms, last_ms, observed_at_ms=live)
 
 
 async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Wallet:
-    """Give the balance of a Bitcoin address: what it holds now, less what came and went after the moment.
+    """Return the balance of a Bitcoin address: its present balance, with all later transactions undone.
 
     Raises:
-        NotSupported: too much came and went since.
+        NotSupported: there were too many later transactions.
         Retryable, UpstreamRejected: as the adapter.
     """
     heads = await heads_at(chain, at_ms)
@@ -65,13 +65,15 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
     for _ in range(MOST_TRIES):
         now = await chain.holdings(address)
         later, earlier, complete = await _history(chain, address, head.number, now.transactions)
-        if (await chain.holdings(address)).transactions == now.transactions:  # no block came in between
+        if (await chain.holdings(address)).transactions == now.transactions:  # no block came meanwhile
             break
     else:
-        raise Retryable("This address moves faster than it can be read. Try again.")
+        raise Retryable("The balance of this address changes faster than it can be read.", "Try again.")
     held = now.funded - now.spent - sum(transaction.change_of(address) for transaction in later)
     if held < 0:
-        raise UpstreamRejected("What an endpoint says of this address does not add up. Try again later.")
+        raise UpstreamRejected(
+            "The balance and transactions that an endpoint states for this address do not add up.", "Try again later."
+        )
     return Wallet(
         head=head,
         balances=[(chain.chain.native, held)],
@@ -85,7 +87,7 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
 async def _history(
     chain: BitcoinChain, address: str, head: int, count: int
 ) -> tuple[list[BitcoinTransaction], list[BitcoinTransaction], bool]:
-    """Give the transactions after a block, some up to it, and whether the first of all is among them; newest first."""
+    """Return transactions after a block and some up to it, newest first, and whether the first of all is among them."""
     later: list[BitcoinTransaction] = []
     earlier: list[BitcoinTransaction] = []
     to_the_first = count <= PAGE * MOST_PAGES
@@ -98,13 +100,13 @@ async def _history(
         if len(later) + len(earlier) >= count:
             return later, earlier, True
         if not page:
-            raise Retryable("An endpoint gives fewer transactions of this address than it counts. Try again.")
+            raise Retryable("An endpoint lists fewer transactions of this address than it counts.", "Try again.")
         if earlier and not to_the_first:
             return later, earlier, False
         after = page[-1].id
     if earlier:
         return later, earlier, False
     raise NotSupported(
-        f"This address had more than {PAGE * MOST_PAGES} transactions since then, too many to undo. Ask as of a later "
-        "moment."
+        f"This address had more than {PAGE * MOST_PAGES} transactions since then, too many to undo.",
+        "Ask as of a later moment.",
     )

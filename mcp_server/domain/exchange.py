@@ -1,4 +1,4 @@
-"""What the project asks of an exchange: a small protocol that every adapter fulfils."""
+"""The protocol that every exchange adapter implements, and the types of its answers."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
 
 Level = tuple[float, float]
-"""One price of an order book, in quote, and what is offered at it, in base (contracts on a contract market)."""
+"""A price of an order book, in quote, and the size at it, in base (contracts on a contract market)."""
 
 Kind = Literal["spot", "swap", "future", "option"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Candles as an exchange gave them, and what its own clock said as it did (Unix ms; None: it does not say).
+    """Candles as an exchange sent them, and its own clock at that time (Unix ms; None: not stated).
 
-    By that clock a candle is closed or still forming, however wrong this machine's is.
+    That clock decides which candles are closed, however wrong this machine's is.
     """
 
     candles: Candles
-    told_ms: int | None = None
+    clock_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """A snapshot of one market. Prices in quote, volume in base; what the exchange does not say is None."""
+    """A snapshot of one market. Prices in quote, volume in base; what the exchange does not publish is None."""
 
     observed_at_ms: int
     last: float
@@ -40,7 +40,7 @@ class Ticker:
 
 @dataclass(frozen=True, slots=True)
 class OrderBook:
-    """What is offered at one moment: bids from the highest price down, asks from the lowest up."""
+    """The bids, highest first, and asks, lowest first, at one moment."""
 
     observed_at_ms: int
     bids: Sequence[Level]
@@ -49,7 +49,7 @@ class OrderBook:
 
 @dataclass(frozen=True, slots=True)
 class PerpetualState:
-    """A perpetual swap at one moment. Prices in quote; what the exchange does not say is None.
+    """A perpetual swap at one moment. Prices in quote; what the exchange does not publish is None.
 
     `funding_rate` is what longs pay shorts at `next_funding_ms`, as a ratio of the position for one funding interval
     (0.0001 is 0.01 %). Open interest is what the exchange counts: in base, in quote, or (inverse swaps) in contracts.
@@ -64,7 +64,7 @@ class PerpetualState:
     open_interest_quote: float | None = None
     open_interest_contracts: float | None = None
     lacking: Sequence[str] = field(default=())
-    """What the exchange refused to tell, each as a sentence."""
+    """What is not available and why, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Listings:
-    """Every market of an exchange, as it told them at a moment."""
+    """Every market of an exchange at a moment."""
 
     observed_at_ms: int
     markets: Sequence[Listing]
@@ -97,13 +97,13 @@ class Listings:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeInfo:
-    """What an exchange can do, whoever asks: known without asking it."""
+    """What an exchange can do; known without asking it."""
 
     id: str
     name: str
     countries: Sequence[str]
     timeframes: Sequence[str]
-    """Those that it serves itself; others are built from them."""
+    """The timeframes that it serves; others are built from them."""
     candles_per_request: int | None
     order_book: bool
     funding: bool
@@ -111,10 +111,10 @@ class ExchangeInfo:
 
 
 class Exchange(Protocol):
-    """One venue's public market data, in the project's own types and errors.
+    """The public market data of one exchange, in the project's own types and errors.
 
     Every method raises only `TraderError`s: `NotFound` for an unknown symbol (with the nearest ones),
-    `NotSupported` for what this venue cannot do, `Retryable` for what may work later and `UpstreamRejected` for a
+    `NotSupported` for what this exchange cannot do, `Retryable` for what may work later and `UpstreamRejected` for a
     refusal. No method waits longer than its own deadline, which is below 30 s.
     """
 
@@ -127,19 +127,19 @@ class Exchange(Protocol):
         """True when its prices are invented."""
 
     async def symbol(self, text: str) -> str:
-        """Give the exact unified symbol (`BTC/USDT`) that `text` means."""
+        """Return the exact unified symbol (`BTC/USDT`) that `text` means."""
 
     async def swap_symbol(self, text: str) -> str:
-        """Give the exact symbol of the perpetual swap that `text` means: `BTC/USDT` means `BTC/USDT:USDT` here."""
+        """Return the exact symbol of the perpetual swap that `text` means: `BTC/USDT` means `BTC/USDT:USDT` here."""
 
     async def timeframes(self) -> Sequence[str]:
-        """List the timeframes that this venue serves itself, of those in `domain.timeframes`."""
+        """List the timeframes that this exchange serves itself, of those in `domain.timeframes`."""
 
     async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Fetched:
         """Fetch candles whose open time is in [start_ms, end_ms), oldest first; the forming one may be the last.
 
         `symbol` is exact and `timeframe` one of `timeframes()`. Fewer candles than the range holds means that the
-        venue has no more: before the listing, or where nothing was traded.
+        exchange has no more: before the listing, or where nothing was traded.
         """
 
     async def ticker(self, symbol: str) -> Ticker:
@@ -155,7 +155,7 @@ class Exchange(Protocol):
         """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first; `symbol` is exact."""
 
     async def listings(self) -> Listings:
-        """List every market of this venue."""
+        """List every market of this exchange."""
 
     async def close(self) -> None:
-        """Release connections. Nothing may be asked afterwards."""
+        """Release connections. No other method may be called afterwards."""

@@ -1,4 +1,4 @@
-"""Finding markets and exchanges by what somebody typed."""
+"""Finds markets and exchanges by a typed query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why there are fewer candles than asked for, in words."""
+"""Explains why there are fewer candles than asked for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ MOST_GAPS_NAMED = 5
 
 
 def shortfall(candles: Candles, timeframe: str, wanted: tuple[int, int], asked: int, exchange_id: str) -> str | None:
-    """Say how many of the `asked` candles that open within `wanted` (Unix ms) there are, and why not all; None for all.
+    """Explain why fewer than the `asked` candles open within `wanted` (Unix ms); return None if all are there.
 
-    Three reasons are told apart: the series begins later, candles in between are missing, or it ends earlier.
+    There are three reasons: the series begins later, candles in between are missing, or it ends earlier.
     """
     length = timeframe_ms(timeframe)
     if len(candles) >= asked:

@@ -1,4 +1,4 @@
-"""What a stretch of candles comes to, in a few figures."""
+"""Summarises candles in a few figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CandleSummary:
 
 
 def summarise(candles: Candles, timeframe: str) -> CandleSummary | None:
-    """Give the figures of candles of one series; None without candles."""
+    """Return the figures of candles of one series; None without candles."""
     if not len(candles):
         return None
     high, low = int(np.argmax(candles.high)), int(np.argmin(candles.low))

@@ -49,6 +49,12 @@ def candle_open_ms(at_ms: int, timeframe: str) -> int:
     return at_ms - (at_ms - origin) % length
 
 
+def first_open_ms(at_ms: int, timeframe: str) -> int:
+    """Return the first open time (Unix ms) of a candle at or after the moment `at_ms` (Unix ms)."""
+    opened = candle_open_ms(at_ms, timeframe)
+    return opened if opened == at_ms else opened + timeframe_ms(timeframe)
+
+
 def last_closed_open_ms(at_ms: int, timeframe: str) -> int:
     """Return the open time (Unix ms) of the last candle that is closed at the moment `at_ms` (Unix ms).
 

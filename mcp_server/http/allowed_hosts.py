@@ -1,7 +1,7 @@
-"""The names by which a server may be called: the Host of a request, and the Origin of the page that sent it.
+"""Checks the names in a request: its Host, and the Origin of the page that sent it.
 
-A page of another site can make a browser call a server on this machine, under a name that it points here. So a name is
-answered only where it is known; an address is not a name that anyone could point elsewhere.
+A page of another site can make a browser call this server under a name that its owner points here (DNS rebinding). So
+only known names are answered. An address is not a name: nobody can point it elsewhere.
 """
 
 import ipaddress
@@ -11,11 +11,11 @@ from collections.abc import Collection
 from mcp_server.http.refusal import Refused
 
 _WRITTEN = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
-"""How a Host is written, in small letters: a name or an address, and perhaps a port."""
+"""The form of a Host in lower case: a name or an address, and optionally a port."""
 
 
 class AllowedHosts:
-    """The names that are answered.
+    """The names that this server answers to.
 
     Args:
         host: the address that the server listens on.
@@ -32,7 +32,7 @@ class AllowedHosts:
             self._exact |= {name.removesuffix(":80") for name in self._exact}
 
     def check(self, host: str, origin: str | None) -> None:
-        """Let a request pass that calls this server by a known name, from no page or from one of its own.
+        """Check that a request calls this server by a known name, and comes from no page or from one of its own.
 
         Raises:
             Refused: 421 for the Host, 403 for the Origin.
@@ -45,7 +45,7 @@ class AllowedHosts:
             raise Refused(403, f"Pages of {_shown(origin)} may not call this server.")
 
     def know(self, host: str) -> bool:
-        """True where a Host is one of this server's."""
+        """Return whether a Host is one of this server's."""
         netloc = host.lower()
         if netloc in self._exact:
             return True

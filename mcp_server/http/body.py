@@ -1,4 +1,4 @@
-"""Reads a request's body whole, within a size and a time, before anything is done with it."""
+"""Reads the whole body of a request, within a size and a time, before anything else happens."""
 
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope
 
 MOST_BYTES = 1024 * 1024
-"""The largest strategy that is written takes a tenth of this."""
+"""Ten times the largest strategy that can be written."""
 
 BODY_S = 10.0
-"""So long may a body take to arrive."""
+"""Time for a body to arrive."""
 
 MOST_DISCARDED = 16 * MOST_BYTES
-"""So much of a body that is too large is still taken in, so that who sends it lives to read the answer."""
+"""Of a body that is too large, this much is still read, so that its sender gets to read the answer."""
 
 
 async def read_body(scope: "Scope", receive: "Receive", *, within_s: float = BODY_S) -> "Receive":
-    """Read the body, and give a `receive` that hands it over whole.
+    """Read the body, and return a `receive` that hands it over whole.
 
     Raises:
         Refused: 413 when it is too large, 408 when it takes too long.
@@ -41,9 +41,9 @@ async def read_body(scope: "Scope", receive: "Receive", *, within_s: float = BOD
                 parts.clear()
             more = message.get("more_body", False)
     if size > MOST_BYTES:
-        raise Refused(413, f"A request's body may have {MOST_BYTES:,} bytes.")
+        raise Refused(413, f"The body of a request may have at most {MOST_BYTES:,} bytes.")
     if limit.cancelled_caught:
-        raise Refused(408, f"A request's body may take {within_s:g} s to arrive.")
+        raise Refused(408, f"The body of a request must arrive within {within_s:g} s.")
     return _handing_over(b"".join(parts), receive)
 
 

@@ -1,4 +1,4 @@
-"""Connections that do not ask anything hold nothing up: each has a moment to send its request's head."""
+"""Closes connections that send no request: each has a limited time to send the head of one."""
 
 import asyncio
 from typing import Any
@@ -7,10 +7,10 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S = 10.0
-"""So long may the head of a request take to arrive, from its first byte or the connection's beginning."""
+"""Time for the head of a request to arrive, from its first byte or from the beginning of the connection."""
 
 MOST_CONNECTIONS = 512
-"""Beyond so many the one that has been silent for longest makes room, and none comes in while all are at work."""
+"""With more connections, the one that has been silent for longest is closed; if all are at work, the new one is."""
 
 
 class BoundedConnection(H11Protocol):
@@ -21,14 +21,16 @@ class BoundedConnection(H11Protocol):
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Make room for it, and begin to wait for its first request."""
+        """Make room for this connection, and wait for its first request."""
         super().connection_made(transport)
         self.since = self.loop.time()
         if len(self.connections) > MOST_CONNECTIONS:
             idle: list[Any] = [
-                each for each in self.connections if isinstance(each, BoundedConnection) and not each.at_work
+                connection
+                for connection in self.connections
+                if isinstance(connection, BoundedConnection) and not connection.at_work
             ]
-            min(idle, key=lambda each: each.since).transport.abort()
+            min(idle, key=lambda connection: connection.since).transport.abort()
         self._wait()
 
     @property
@@ -37,17 +39,17 @@ class BoundedConnection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
-        """Take data in, and wait on for a head that is not complete."""
+        """Process data, and keep waiting if the head is not complete."""
         super().data_received(data)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time."""
+        """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        """Have the time run while a head is awaited; more bytes of it do not make it run anew."""
+        """Run the timer while a head is awaited; more bytes of the head do not restart it."""
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
         elif self._waiting is None:

@@ -1,4 +1,4 @@
-"""The gate of the HTTP server: every request passes it, and what does not belong here is turned away with a reason."""
+"""The gate of the HTTP server: every request passes it, and those that are not allowed are refused with a reason."""
 
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -24,23 +24,23 @@ PATH = "/mcp"
 HEALTH = "/health"
 
 MOST_HEAD_BYTES = 16 * 1024
-"""All headers of a request together, as they are written."""
+"""All headers of a request together."""
 
 REQUEST_S = 90.0
-"""No request holds its place for longer; a tool has 29 of these seconds."""
+"""A request may take this long; a tool has 29 of these seconds."""
 
 
 class Gate:
-    """Answers `/health`, and lets through to `/mcp` what is allowed to: name, token, path, method, limits, body.
+    """Answers `/health`, and lets requests through to `/mcp` after checking name, token, path, method, limits and body.
 
     Args:
-        app: what serves `/mcp`.
+        app: the application that serves `/mcp`.
         allowed_hosts: the names that this server answers to.
-        tokens: who may call; without any, everyone who reaches it, with all rights.
-        limits: how much each may call.
-        health: what `/health` says to those who may know.
+        tokens: who may call; without tokens, everyone who reaches the server, with all rights.
+        limits: how much each client may call.
+        health: the report of `/health` for callers with a token.
         body_s: how long a body may take to arrive.
-        request_s: how long a request may hold its place.
+        request_s: how long a request may take.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Gate:
         sent = _Sent(send)
         try:
             if scope["path"] == HEALTH:
-                await self._say_health(scope, receive, sent)
+                await self._answer_health(scope, receive, sent)
             else:
                 await self._let_in(scope, receive, sent)
         except Refused as refused:
@@ -80,7 +80,7 @@ class Gate:
 
     async def _let_in(self, scope: "Scope", receive: "Receive", sent: "_Sent") -> None:
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MOST_HEAD_BYTES:
-            raise Refused(431, f"The headers of a request may have {MOST_HEAD_BYTES:,} bytes.")
+            raise Refused(431, f"The headers of a request may have at most {MOST_HEAD_BYTES:,} bytes.")
         headers = Headers(scope=scope)
         self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
         grant = self._grant(scope)
@@ -90,7 +90,9 @@ class Gate:
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
         if scope["path"] != PATH:
-            raise Refused(404, f"There is nothing here. The MCP endpoint is {PATH}, {HEALTH} says how the server is.")
+            raise Refused(
+                404, f"There is nothing here. The MCP endpoint is {PATH}, the state of the server is at {HEALTH}."
+            )
         if scope["method"] != "POST":  # a server without sessions has nothing to stream and nothing to end
             raise Refused(405, f"{PATH} takes POST only: this server keeps no sessions.", {"Allow": "POST"})
         with self._limits.call(grant.client) if grant.bounded else nullcontext():
@@ -98,9 +100,9 @@ class Gate:
             with anyio.move_on_after(self._request_s) as limit:
                 await self._app({**scope, SCOPE_KEY: grant.scope}, whole, sent)
             if limit.cancelled_caught and not sent.begun:
-                raise Refused(503, f"This took longer than {self._request_s:g} s and was given up. Ask for less.")
+                raise Refused(503, f"The answer took longer than {self._request_s:g} s. Ask for less.")
 
-    async def _say_health(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+    async def _answer_health(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["method"] not in ("GET", "HEAD"):
             raise Refused(405, f"{HEALTH} takes GET only.", {"Allow": "GET, HEAD"})
         headers = Headers(scope=scope)
@@ -124,7 +126,7 @@ class Gate:
 
 
 class _Sent:
-    """Passes an answer on, and knows whether it has begun."""
+    """Passes an answer on, and remembers whether it has begun."""
 
     def __init__(self, send: "Send") -> None:
         self._send = send

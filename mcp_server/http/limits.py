@@ -1,4 +1,4 @@
-"""How much one client may ask: calls at a time, and calls per minute."""
+"""Rate limits of each client: calls at a time, and calls per minute."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,15 +8,15 @@ from math import ceil
 from mcp_server.http.refusal import Refused
 
 MOST_CLIENTS = 1_000
-"""So many clients' allowances are remembered; those that are full again are forgotten first."""
+"""The allowances of this many clients are kept; those that are full again are dropped first."""
 
 
 class RateLimits:
-    """Bounds each client by itself: none can use up what is another's.
+    """Limits each client by itself: none can use up the allowance of another.
 
     Args:
-        at_a_time: calls that a client may have under way.
-        per_minute: calls that it may begin in a minute, all at once if it likes; they come back evenly.
+        at_a_time: calls that a client may have running.
+        per_minute: calls that a client may begin in a minute, even all at once; the allowance refills evenly.
         now: a clock in seconds that never goes back.
     """
 
@@ -37,7 +37,7 @@ class RateLimits:
         if self._under_way[client] >= self._at_a_time:
             raise Refused(
                 429,
-                f"This client has {self._at_a_time} calls under way. Wait for one to end, or raise "
+                f"This client has {self._at_a_time} calls running. Wait for one to end, or raise "
                 "TRADER_CONCURRENT_CALLS.",
                 {"Retry-After": "1"},
             )
@@ -64,7 +64,7 @@ class RateLimits:
                 {"Retry-After": str(wait_s)},
             )
         if len(self._left) >= MOST_CLIENTS:
-            full = [each for each, (_, since) in self._left.items() if now - since >= 60]
-            for each in full or list(self._left)[: MOST_CLIENTS // 2]:
-                del self._left[each]
+            full = [name for name, (_, since) in self._left.items() if now - since >= 60]
+            for name in full or list(self._left)[: MOST_CLIENTS // 2]:
+                del self._left[name]
         self._left[client] = (left - 1, now)

@@ -1,4 +1,4 @@
-"""How a request is turned away: a status, and a JSON-RPC error that clients show, with what to do."""
+"""How a request is refused: a status, and a JSON-RPC error that clients show, with what to do."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """A request that is not answered. Its connection is closed, so that nothing unread is taken for another request.
+    """A refused request. Its connection is closed, so that unread bytes are not taken for another request.
 
     Args:
         status: the HTTP status.
-        message: what was wrong and what to do; it never carries a secret.
-        headers: headers beside the usual ones.
+        message: what was wrong and what to do, without any secret.
+        headers: additional headers.
     """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:

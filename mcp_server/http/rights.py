@@ -1,4 +1,4 @@
-"""What a caller's token allows: one that only reads is not offered what writes, and is refused when it asks for it."""
+"""Enforces what a token allows: one that may only read neither sees nor can call the tools that write."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 SCOPE_KEY = "trader.scope"
-"""Where the gate leaves what the token allows, in the ASGI scope: no header that a caller could send."""
+"""The key in the ASGI scope where the gate puts what the token allows; a caller cannot send it as a header."""
 
 
 class OnlyWhatIsAllowed:
@@ -24,12 +24,12 @@ class OnlyWhatIsAllowed:
         """Handle one request.
 
         Raises:
-            MCPError: the token does not allow it; the text says what would.
+            MCPError: the token does not allow it; the text says which token would.
         """
         scope = getattr(ctx.request, "scope", None)
         if scope is None or scope.get(SCOPE_KEY) == "write":
             return await call_next(ctx)
-        reading = {each.name for each in await self._server.list_tools() if _reads(each)}
+        reading = {tool.name for tool in await self._server.list_tools() if _reads(tool)}
         if ctx.method == "tools/call":
             name = (ctx.params or {}).get("name")
             if name not in reading:

@@ -1,4 +1,4 @@
-"""Streamable HTTP on one port: the MCP endpoint, behind the gate that keeps out what does not belong there."""
+"""Serves MCP over streamable HTTP on one port, behind the gate."""
 
 import socket
 import sys
@@ -34,8 +34,8 @@ def check_exposure(host: str, tokens: Tokens) -> None:
     """
     if not tokens and not is_loopback(host):
         raise Misconfigured(
-            f"Listening on {host!r} would offer this server to others without a token. "
-            "Set TRADER_TOKEN, or listen on 127.0.0.1."
+            f"Listening on {host!r} would offer this server to others without a token.",
+            "Set TRADER_TOKEN, or listen on 127.0.0.1.",
         )
 
 
@@ -52,11 +52,11 @@ def serve(
 
     Args:
         server: the server to offer.
-        health: what `/health` tells.
+        health: the report of `/health`.
         settings: the tokens, public names and limits.
         host: an address of this machine.
         port: a TCP port; 0 takes a free one.
-        parent: with it the serving ends, too; None: it goes on.
+        parent: serving ends when this process ends; None: nothing else ends it.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.
@@ -90,7 +90,7 @@ def mcp_app(server: "MCPServer[Any]") -> "ASGIApp":
 
 
 def configured(app: "ASGIApp", connection: type[BoundedConnection] = BoundedConnection) -> uvicorn.Config:
-    """Configure the HTTP server: no web sockets, no headers of proxies believed, nothing told of itself."""
+    """Configure the HTTP server: no web sockets, no trust in proxy headers, no server header."""
     return uvicorn.Config(
         app,
         http=connection,
@@ -110,10 +110,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(2048)  # before the address is printed: who reads it may connect at once
+        listener.listen(2048)  # before the address is printed: its reader may connect at once
     except (OSError, OverflowError) as error:
         listener.close()
         raise Misconfigured(
-            f"Cannot listen on {host!r} port {port}: {error}. Choose another --host or --port."
+            f"Cannot listen on {host!r} port {port}: {error}.", "Choose another --host or --port."
         ) from None
     return listener

@@ -1,4 +1,4 @@
-"""Bearer tokens: who a caller is, and whether it may write. They are compared in constant time and never told."""
+"""Bearer tokens: who a caller is, and whether it may write. They are compared in constant time and never shown."""
 
 import hmac
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a caller may do: `read` looks, `write` also writes strategies. A `client`'s calls are counted as one's.
+    """What a caller may do: `read` looks, `write` also writes strategies. Limits count the calls of each `client`.
 
-    The runner is not `bounded`: it bounds itself, and what others ask may not keep its runs from being served.
+    The runner is not `bounded`: it limits itself, and calls of others must not hold up its runs.
     """
 
     client: str
@@ -34,7 +34,7 @@ class Tokens:
 
     Args:
         entries: name → token and scope.
-        runner: what the runner sends to the server that it started; it makes no token needed of others.
+        runner: the runner's token for a server that it started; with it alone, others still need no token.
 
     Raises:
         Misconfigured: two names have the same token.
@@ -42,24 +42,28 @@ class Tokens:
 
     def __init__(self, entries: Mapping[str, TokenEntry], runner: SecretStr | None = None) -> None:
         self._runner = None if runner is None else _digest(runner.get_secret_value().encode())
-        self._known = [(_digest(each.token.get_secret_value().encode()), name, each) for name, each in entries.items()]
+        self._known = [
+            (_digest(entry.token.get_secret_value().encode()), name, entry) for name, entry in entries.items()
+        ]
         if len({digest for digest, _, _ in self._known}) < len(self._known):
-            raise Misconfigured("Two of the tokens are the same. Give each name of TRADER_TOKENS a token of its own.")
+            raise Misconfigured(
+                "Two of the tokens are the same.", "Give each name of TRADER_TOKENS a token of its own."
+            )
 
     def __bool__(self) -> bool:
         return bool(self._known)
 
     def grant(self, authorization: bytes) -> Grant | None:
-        """Give what the header `Authorization` allows, or None; it takes as long for any token."""
+        """Return what the header `Authorization` allows, or None; the time does not depend on the token."""
         scheme, _, sent = authorization.partition(b" ")
         digest = _digest(sent.strip())
-        found = None
+        grant = None
         for known, name, entry in self._known:
             if hmac.compare_digest(known, digest):
-                found = Grant(f"token {name}", entry.scope)
+                grant = Grant(f"token {name}", entry.scope)
         if self._runner is not None and hmac.compare_digest(self._runner, digest):
-            found = Grant("the runner", "write", bounded=False)
-        return found if scheme.lower() == b"bearer" else None
+            grant = Grant("the runner", "write", bounded=False)
+        return grant if scheme.lower() == b"bearer" else None
 
 
 class _File(RootModel[dict[str, TokenEntry]]):
@@ -75,7 +79,7 @@ def tokens_of(settings: "ServerSettings") -> Tokens:
     single = {} if settings.token is None else {"TRADER_TOKEN": TokenEntry(token=settings.token, scope="write")}
     filed = {} if settings.tokens_file is None else _read(settings.tokens_file.expanduser())
     if twice := sorted(settings.tokens.keys() & filed.keys()):
-        raise Misconfigured(f"TRADER_TOKENS and TRADER_TOKENS_FILE both name {twice[0]!r}. Keep one of them.")
+        raise Misconfigured(f"TRADER_TOKENS and TRADER_TOKENS_FILE both name {twice[0]!r}.", "Keep one of them.")
     return Tokens({**settings.tokens, **filed, **single}, settings.runner_token)
 
 
@@ -85,14 +89,18 @@ def _read(path: Path) -> dict[str, TokenEntry]:
     except ValidationError as error:
         lines = "\n".join(f"- {key}" for key in invalid_keys(error, _File, secret=True))
         raise Misconfigured(
-            f"TRADER_TOKENS_FILE {str(path)!r} is not valid:\n{lines}\n"
-            'It is JSON: {"name": {"token": "…", "scope": "read"}}; the scope is read or write.'
+            f"TRADER_TOKENS_FILE {str(path)!r} is not valid:\n{lines}\n",
+            'Write JSON: {"name": {"token": "…", "scope": "read"}}; the scope is read or write.',
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Misconfigured(f"TRADER_TOKENS_FILE {str(path)!r} cannot be read: {why}.") from None
+        raise Misconfigured(
+            f"TRADER_TOKENS_FILE {str(path)!r} cannot be read: {why}.", "Mend it or name another."
+        ) from None
     if not entries:  # a file that was emptied by mistake must not open the server
-        raise Misconfigured(f"TRADER_TOKENS_FILE {str(path)!r} names no token. Add one, or unset TRADER_TOKENS_FILE.")
+        raise Misconfigured(
+            f"TRADER_TOKENS_FILE {str(path)!r} names no token.", "Add one, or unset TRADER_TOKENS_FILE."
+        )
     return entries
 
 

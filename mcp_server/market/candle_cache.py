@@ -1,4 +1,4 @@
-"""What is known of candles for good: in memory, else in the home's database. What is new is written behind."""
+"""Candles that are known for good: in memory, else in the home's database, which is written in the background."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INDEX_PATIENCE_S = 0.5
-"""How long an answer waits to learn what others have stored meanwhile, when the file is held."""
+"""How long an answer waits for the index while another process holds the file."""
 
 AGAIN_S = 5.0
-"""After so long it tries again to learn what others have stored, when it could not."""
+"""After a failure, the index is read again this much later."""
 
 WRITING_S = 2.0
-"""So long a question waits for what this process is writing; then it asks the store as it is."""
+"""A question waits this long for what this process is writing; then it reads the store as it is."""
 
 GATHER_S = 0.25
-"""So long a write waits for others, to go with them in one transaction, and for the answer to be out."""
+"""A write waits this long for others, to share a transaction with them, and for the answer to be sent."""
 
 _THREADS = 4  # the database is opened by one at a time anyway; the others' threads stay free
 
@@ -42,10 +42,10 @@ logger = logging.getLogger(__name__)
 
 
 class CandleCache:
-    """Candles that are known: hot ones are in memory, all others in the store, which other processes use too.
+    """Candles that are known: recently used ones in memory, all others in the store, which other processes use too.
 
-    The store's index (which ranges it knows) is in memory and read again once the database file has changed; so a
-    series that nobody has is found to be missing without opening the file.
+    The store's index (the ranges that it has) is kept in memory and read again after the database file has changed. So
+    a series that is not stored is known to be missing without opening the file.
     """
 
     def __init__(self, store: CandleStore, memory: MemoryCache | None = None) -> None:
@@ -66,7 +66,7 @@ class CandleCache:
         self._hurry = Event()
 
     async def load(self, series: Series, wanted: Range) -> Stored:
-        """Give what is known of a range, oldest first, and the parts of the range that are not."""
+        """Return the known candles of a range, oldest first, and the parts of the range that are missing."""
         await self._look()
         stored = self._memory.load(series, wanted)
         if not stored.missing or not self._may_have(series, stored.missing):
@@ -74,12 +74,12 @@ class CandleCache:
         return await self._from_store(series, wanted, stored)
 
     async def timeframes(self, exchange_id: str, symbol: str) -> list[str]:
-        """List the timeframes of which something is stored for an exact symbol, shortest first."""
+        """List the timeframes with stored candles of an exact symbol, shortest first."""
         from mcp_server.domain.timeframes import timeframe_ms
 
         await self._look()
-        found = [s.timeframe for s in self._index or () if (s.exchange, s.symbol) == (exchange_id, symbol)]
-        return sorted(found, key=timeframe_ms)
+        names = [s.timeframe for s in self._index or () if (s.exchange, s.symbol) == (exchange_id, symbol)]
+        return sorted(names, key=timeframe_ms)
 
     def keep(self, series: Series, candles: Candles, known: Range) -> None:
         """Keep all candles of a range: in memory at once, in the database a moment later."""
@@ -94,7 +94,7 @@ class CandleCache:
         job.add_done_callback(self._writing.discard)
 
     async def flush(self) -> None:
-        """Wait until what was kept so far is in the database."""
+        """Wait until everything kept so far is in the database."""
         self._hurry.set()
         try:
             await anyio.to_thread.run_sync(wait, set(self._writing), abandon_on_cancel=True)
@@ -102,7 +102,7 @@ class CandleCache:
             self._hurry.clear()
 
     async def close(self) -> None:
-        """Write what is not written yet, also while being cancelled."""
+        """Write everything that is not written yet, also while being cancelled."""
         writer, self._writer = self._writer, None
         self._hurry.set()
         with anyio.CancelScope(shield=True):
@@ -124,16 +124,16 @@ class CandleCache:
             with anyio.move_on_after(WRITING_S):
                 await self.flush()
         hull = (hot.missing[0][0], hot.missing[-1][1])
-        found = await self._in_thread(partial(self._store.load, series, hull), None)
-        if found is None:
+        loaded = await self._in_thread(partial(self._store.load, series, hull), None)
+        if loaded is None:
             return hot
         if forgotten != self._forgotten:  # what is hot may have been replaced meanwhile
             return await self.load(series, wanted)
-        candles = merge([hot.candles, *(found.candles.between(*hole) for hole in hot.missing)])
+        candles = merge([hot.candles, *(loaded.candles.between(*hole) for hole in hot.missing)])
         missing = [
             (max(start, hole[0]), min(end, hole[1]))
             for hole in hot.missing
-            for start, end in found.missing
+            for start, end in loaded.missing
             if start < hole[1] and hole[0] < end
         ]
         for known in holes(wanted, missing):
@@ -141,7 +141,7 @@ class CandleCache:
         return Stored(candles, missing)
 
     async def _look(self) -> None:
-        """Read the index again where anybody has written since."""
+        """Read the index again if another process has written since."""
         while self._stale:
             self._forget(self._stale.popleft())
         mine = bool(self._writing)  # then it is this process that changes the file, and the index has it already
@@ -171,15 +171,15 @@ class CandleCache:
         self._forgotten += 1
 
     async def _in_thread(self, ask: Callable[[], T], otherwise: T, level: int = logging.WARNING) -> T:
-        """Ask the store in a thread; while another process holds it, go on without it.
+        """Ask the store in a thread; if another process holds it, go on without it.
 
-        That the index could not be read within its short patience is no warning: it is read again soon, and whoever
-        holds the file for long is named by the loads and the writes, which wait longer.
+        An index that cannot be read within its short patience is no warning: it is read again soon, and loads and
+        writes, which wait longer, name a process that holds the file for long.
         """
         try:
             return await anyio.to_thread.run_sync(ask, limiter=self._threads, abandon_on_cancel=True)
         except Retryable as error:
-            logger.log(level, "the candle store is passed over: %s", error)
+            logger.log(level, "Candles are answered without the store: %s", error)
             return otherwise
 
     def _write(self) -> None:
@@ -192,7 +192,7 @@ class CandleCache:
         try:
             added = self._store.add(self._being_written)
         except Exception as error:  # it is in memory, and asked for again once it is not
-            logger.warning("candles are not stored: %s", error)
+            logger.warning("New candles were not stored: %s", error)
             return
         finally:
             self._being_written = []
@@ -202,7 +202,7 @@ class CandleCache:
 
 
 def _with(before: Known | None, known: Range) -> Known:
-    """Add a range to what is known of a series."""
+    """Return what is known of a series with a range added."""
     from mcp_server.storage.candles.store import Known, joined
 
     return Known(before.revision if before else 0, joined(before.ranges if before else (), known))

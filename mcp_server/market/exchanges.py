@@ -1,4 +1,4 @@
-"""The exchanges that were asked for: one adapter each, so that its rate limit counts for everyone who asks."""
+"""One adapter for each exchange in use, so that its rate limit counts for all who ask."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 class Exchanges:
-    """One adapter for each exchange, made when it is first asked for."""
+    """Makes the adapter of an exchange when it is first needed."""
 
     def __init__(self, make: Callable[[str], Exchange]) -> None:
         self._make = make
         self._made: dict[str, Exchange] = {}
 
     def get(self, exchange_id: str) -> Exchange:
-        """Give the adapter of an exchange.
+        """Return the adapter of an exchange.
 
         Raises:
-            NotFound: there is no such exchange; the nearest is named.
+            UnknownExchange: there is no such exchange; the nearest is named.
         """
         if exchange_id not in self._made:
             self._made[exchange_id] = self._make(exchange_id)

@@ -1,17 +1,17 @@
-"""Closed candles as of any moment: what is known already, and the rest from the exchange, which is then known."""
+"""Closed candles as of any moment: those that are known already, and the rest from the exchange, kept from then on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from mcp_server.domain.timeframes import TIMEFRAMES, candle_open_ms, last_closed_open_ms, timeframe_ms, to_ms
-from mcp_server.errors import NotSupported, Retryable
+from mcp_server.domain.timeframes import candle_open_ms, first_open_ms, timeframe_ms, to_ms
+from mcp_server.errors import Retryable
+from mcp_server.market.ranges import EARLIEST_MS, base_timeframe, common, newest_chunk, without
+from mcp_server.moment import Clock
 from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -21,19 +21,13 @@ if TYPE_CHECKING:
     from mcp_server.storage.candles.store import Range, Series, Stored
 
 SETTLE_MS = 2_000
-"""A candle is asked for no sooner after its close: by then exchanges have put its last trades in."""
+"""A candle is requested this long after its close at the earliest: by then exchanges have entered its last trades."""
 
 LATE_MS = 600_000
-"""A candle that an exchange has not published this long after its close is not coming any more."""
-
-EARLIEST_MS = 1_262_304_000_000
-"""2010-01-01: no exchange is asked for anything before it."""
+"""A candle that an exchange has not published this long after its close will not come any more."""
 
 RECENT = 60
-"""Among so many candles there is one that was traded in, or the market is dead."""
-
-CHUNK = 3_000
-"""Candles that are fetched and kept at a time, newest first: a call that runs out of time is not in vain."""
+"""In this many candles something was traded, or the market is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,7 @@ class History:
     simulated: bool
     built_from: str | None = None
     note: str | None = None
-    """What a reader must know: fewer than asked for and why, built from smaller ones, a clock that is wrong."""
+    """What a reader must know: why there are fewer candles than asked for, what they were built from, a wrong clock."""
 
     @property
     def age_s(self) -> float | None:
@@ -71,19 +65,15 @@ class ClosedCandles:
 
 
 class Histories:
-    """Finds closed candles: on the candle_cache, else at the exchange, where each candle is fetched once."""
+    """Finds closed candles: in the candle cache, else at the exchange, where each candle is fetched once."""
 
-    def __init__(self, candle_cache: CandleCache, clock: Callable[[], datetime]) -> None:
+    def __init__(self, candle_cache: CandleCache, clock: Clock) -> None:
         self._candle_cache = candle_cache
         self._clock = clock
         self._single_flight = SingleFlight()
 
     async def closed(self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range) -> ClosedCandles:
-        """Give the candles that open within `wanted`, whose end is that of a closed candle; oldest first.
-
-        Raises:
-            NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
-        """
+        """Return the candles that open within `wanted`, oldest first; `wanted` ends where a closed candle does."""
         if exchange.simulated:
             fetched = await exchange.candles(symbol, timeframe, *wanted)
             return ClosedCandles(wanted, fetched.candles.between(*wanted))
@@ -99,37 +89,33 @@ class Histories:
         fetches: list[ClosedCandles] = []
         while True:
             asked = [fetch.asked for fetch in fetches]
-            missing = _without(stored.missing, asked)
+            missing = without(stored.missing, asked)
             if not missing:
                 behind_ms = max([0, *(fetch.behind_ms for fetch in fetches)])
                 candles = merge([stored.candles, *_loose(stored.missing, fetches)])
                 return ClosedCandles(wanted, candles, behind_ms=behind_ms)
-            chunk = _newest_chunk(missing, timeframe)
+            chunk = newest_chunk(missing, timeframe)
             try:
                 fetches.append(await self._single_flight.share(series, partial(self._fetch, exchange, series, chunk)))
             except Retryable:  # another's question may have failed, when this one is answered already
                 stored = await self._candle_cache.load(series, wanted)
-                if _without(stored.missing, asked):
+                if without(stored.missing, asked):
                     raise
             else:
                 stored = await self._candle_cache.load(series, wanted)
 
     async def forming(self, exchange: Exchange, symbol: str, timeframe: str) -> Candles:
-        """Give the candle that is forming now, as one candle or none; it is never kept.
-
-        Raises:
-            NotSupported, Retryable, UpstreamRejected: as the exchange's adapter.
-        """
+        """Return the candle that is forming now: one candle or none. It is never kept."""
         from mcp_server.domain.candles import resample
 
         opened = candle_open_ms(to_ms(self._clock()), timeframe)
         served = await exchange.timeframes()
-        base = timeframe if timeframe in served else base_timeframe(exchange, served, timeframe)
+        base = timeframe if timeframe in served else base_timeframe(exchange.id, served, timeframe)
         fetched = await exchange.candles(symbol, base, opened, opened + timeframe_ms(timeframe))
         return resample(fetched.candles, timeframe)
 
     async def _fetch(self, exchange: Exchange, series: Series, chunk: Range) -> ClosedCandles:
-        """Fetch what is missing of a chunk, and keep what of it will not change any more."""
+        """Fetch the missing candles of a chunk, and keep those that will not change any more."""
         from mcp_server.domain.candles import merge
 
         stored = await self._candle_cache.load(
@@ -140,47 +126,49 @@ class Histories:
             await self._settled(end)
             fetched = await exchange.candles(series.symbol, series.timeframe, min(max(start, EARLIEST_MS), end), end)
             now_ms = to_ms(self._clock())
-            told_ms = now_ms if fetched.told_ms is None else min(now_ms, fetched.told_ms)
-            candles = fetched.candles.between(start, end).closed_by(told_ms, series.timeframe)
-            if told_ms < end:
-                behind_ms = max(behind_ms, now_ms - told_ms)
-            known = (start, min(end, _known_until(candles, series.timeframe, told_ms)))
+            clock_ms = now_ms if fetched.clock_ms is None else min(now_ms, fetched.clock_ms)
+            candles = fetched.candles.between(start, end).closed_by(clock_ms, series.timeframe)
+            if clock_ms < end:
+                behind_ms = max(behind_ms, now_ms - clock_ms)
+            known = (start, min(end, _known_until(candles, series.timeframe, clock_ms)))
             if known[1] > start and (len(candles) > 0 or await self._answers(exchange, series)):
                 self._candle_cache.keep(series, candles.between(*known), known)
             parts.append(candles)
         return ClosedCandles(chunk, merge(parts), behind_ms=behind_ms)
 
     async def _answers(self, exchange: Exchange, series: Series) -> bool:
-        """Say whether the exchange has any recent candle of a series.
+        """Return whether the exchange has any recent candle of a series.
 
-        An empty answer may be a hiccup; kept, it would be a hole for good. So it counts only from an exchange that
-        shows that it answers for the series at all.
+        An empty answer may be a hiccup and would be kept as a hole for good. So it only counts from an exchange that
+        answers for the series at all.
         """
         now_ms, length = to_ms(self._clock()), timeframe_ms(series.timeframe)
         recent = await exchange.candles(series.symbol, series.timeframe, now_ms - RECENT * length, now_ms + 1)
         return len(recent.candles) > 0
 
     async def _settled(self, end_ms: int) -> None:
-        """Wait until the last candle before `end_ms` has been closed for a moment."""
+        """Wait until the last candle before `end_ms` has been closed for `SETTLE_MS`."""
         early_ms = end_ms + SETTLE_MS - to_ms(self._clock())
         if 0 < early_ms <= SETTLE_MS:
             await anyio.sleep(early_ms / 1000)
 
     async def _built(self, exchange: Exchange, series: Series, wanted: Range, stored: Stored) -> ClosedCandles:
-        """Build what is missing from smaller candles, but none of which a part is still to be published."""
+        """Build the missing candles from smaller ones, except those of which a part is still to be published."""
         from mcp_server.domain.candles import merge, resample
 
-        base = base_timeframe(exchange, await exchange.timeframes(), series.timeframe)
+        base = base_timeframe(exchange.id, await exchange.timeframes(), series.timeframe)
         parts, behind_ms = [stored.candles], 0
         for start, end in stored.missing:
-            smaller = await self.closed(exchange, series.symbol, base, (max(start, _first_open(series.timeframe)), end))
+            smaller = await self.closed(
+                exchange, series.symbol, base, (max(start, first_open_ms(EARLIEST_MS, series.timeframe)), end)
+            )
             whole_until = self._whole_until(smaller.candles, base, series.timeframe, (start, end))
             parts.append(resample(smaller.candles.between(start, whole_until), series.timeframe))
             behind_ms = max(behind_ms, smaller.behind_ms)
         return ClosedCandles(wanted, merge(parts), base, behind_ms)
 
     def _whole_until(self, candles: Candles, base: str, timeframe: str, within: Range) -> int:
-        """Give up to where candles can be built: to the one with the first part that may still be published."""
+        """Return the end of what can be built: the first candle with a part that may still be published."""
         since = max(within[0], candle_open_ms(to_ms(self._clock()) - LATE_MS, base))
         received = set(candles.between(since, within[1]).open_time_ms.tolist())
         awaited = (opened for opened in range(since, within[1], timeframe_ms(base)) if opened not in received)
@@ -188,70 +176,20 @@ class Histories:
         return within[1] if first is None else candle_open_ms(first, timeframe)
 
 
-def base_timeframe(exchange: Exchange, served: Sequence[str], timeframe: str) -> str:
-    """Give the longest of the served timeframes that candles of `timeframe` can be built from.
-
-    Raises:
-        NotSupported: there is none.
-    """
-    names = [name for name in TIMEFRAMES if name in served]
-    if not names:
-        raise NotSupported(f"{exchange.id!r} has no candles at all. Try another exchange, like 'kraken' or 'coinbase'.")
-    length = timeframe_ms(timeframe)
-    smaller = [name for name in names if length % TIMEFRAMES[name] == 0 and TIMEFRAMES[name] < length]
-    if not smaller:
-        raise NotSupported(
-            f"{exchange.id!r} has no {timeframe} candles and none to build them from. Use one of {', '.join(names)}."
-        )
-    return max(smaller, key=timeframe_ms)
-
-
-def last_closed(as_of_ms: int, timeframe: str, count: int) -> Range:
-    """Give the range of the last `count` candles that are closed at a moment."""
-    end = last_closed_open_ms(as_of_ms, timeframe) + timeframe_ms(timeframe)
-    return max(end - count * timeframe_ms(timeframe), 0), end
-
-
-def _first_open(timeframe: str) -> int:
-    """Give the first open time at or after `EARLIEST_MS`, so that what is built begins whole."""
-    opened = candle_open_ms(EARLIEST_MS, timeframe)
-    return opened if opened == EARLIEST_MS else opened + timeframe_ms(timeframe)
-
-
-def _known_until(candles: Candles, timeframe: str, told_ms: int) -> int:
-    """Give up to where what was fetched is known for good: an exchange may publish its newest candles late."""
+def _known_until(candles: Candles, timeframe: str, clock_ms: int) -> int:
+    """Return the end of what is known for good: an exchange may publish its newest candles late."""
     length = timeframe_ms(timeframe)
     received = set(candles.open_time_ms[-(LATE_MS // length + 2) :].tolist())
-    until = candle_open_ms(told_ms - LATE_MS, timeframe)
+    until = candle_open_ms(clock_ms - LATE_MS, timeframe)
     while until in received:
         until += length
     return until
 
 
-def _newest_chunk(missing: list[Range], timeframe: str) -> Range:
-    """Give the newest part that is fetched at a time; what would reach before all exchanges goes with the last."""
-    start, end = missing[-1]
-    begin = end - CHUNK * timeframe_ms(timeframe)
-    return (start if begin < max(start, EARLIEST_MS) else begin), end
-
-
 def _loose(missing: list[Range], fetches: list[ClosedCandles]) -> list[Candles]:
-    """Give what fetches brought of what is still missing because it may change: each candle once."""
+    """Return the fetched candles that are not kept because they may still change, each once."""
     parts = []
     for fetch in fetches:
-        parts += [fetch.candles.between(*part) for part in _common(missing, [fetch.asked])]
-        missing = _without(missing, [fetch.asked])
+        parts += [fetch.candles.between(*part) for part in common(missing, [fetch.asked])]
+        missing = without(missing, [fetch.asked])
     return parts
-
-
-def _common(ranges: list[Range], others: list[Range]) -> list[Range]:
-    """Give the parts of ranges that lie in others as well."""
-    pairs = [(max(a[0], b[0]), min(a[1], b[1])) for a in ranges for b in others]
-    return [part for part in pairs if part[0] < part[1]]
-
-
-def _without(ranges: list[Range], others: list[Range]) -> list[Range]:
-    """Give the parts of ranges that lie in none of the others."""
-    from mcp_server.storage.candles.store import holes
-
-    return [hole for part in ranges for hole in holes(part, sorted(_common([part], others)))]

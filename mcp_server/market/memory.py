@@ -1,4 +1,4 @@
-"""Hot series: the candles that were asked for lately, in memory and within a bound."""
+"""The candles of recently used series, in memory and within a size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Hot:
 
 
 class MemoryCache:
-    """One stretch of each series of which every candle is known for good; the least recently used series go first."""
+    """One range of each series in which every candle is known for good; the least recently used series go first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -40,7 +40,7 @@ class MemoryCache:
         return len(self._hot)
 
     def load(self, series: Series, wanted: Range) -> Stored:
-        """Give what is here of a range, oldest first, and the parts of the range that are not."""
+        """Return the candles of a range that are here, oldest first, and the parts of the range that are missing."""
         from mcp_server.domain.candles import Candles
         from mcp_server.storage.candles.store import Stored, holes
 
@@ -51,7 +51,7 @@ class MemoryCache:
         return Stored(hot.candles.between(*wanted), holes(wanted, [hot.known]))
 
     def keep(self, series: Series, candles: Candles, known: Range) -> None:
-        """Keep all candles of a range, in place of those that are here; what does not touch it is forgotten."""
+        """Keep all candles of a range in place of those that are here; candles that do not touch it are dropped."""
         from mcp_server.domain.candles import merge
 
         hot = self._hot.get(series)

@@ -1,4 +1,4 @@
-"""The price of a moment of the past: the last close by then."""
+"""The price at a moment of the past: the last close by then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import iso, timeframe_ms
 from mcp_server.errors import NotSupported, Retryable, TraderError, UpstreamRejected
-from mcp_server.market.history import History, last_closed
+from mcp_server.market.history import History
+from mcp_server.market.ranges import last_closed
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MINUTE_MS = 60_000
 
 _AMONG = 60
-"""Among so many candles there is one that was traded in, or there is no price."""
+"""In this many candles something was traded, or there is no price."""
 
 AskCandles = Callable[["Exchange", str, str, int, int], Awaitable[History]]
 """Exchange, exact symbol, timeframe, count, as-of in Unix ms → closed candles."""
@@ -39,10 +40,10 @@ class Quote:
 
 
 class PastPrices:
-    """Finds the last close by a moment: by minutes, else by hours, else by days.
+    """Finds the last close by a moment: from minutes, else from hours, else from days.
 
-    Which candles happen to be stored makes no difference as long as the exchange can tell the minutes: a longer candle
-    that closed in the very minute has the same close. Where it cannot, any stored one is better than none.
+    Which candles happen to be stored makes no difference while the exchange serves the minutes: a longer candle that
+    closed in the same minute has the same close. If it does not serve them, any stored candle is better than none.
     """
 
     def __init__(self, candle_cache: CandleCache, candles: AskCandles) -> None:
@@ -50,7 +51,7 @@ class PastPrices:
         self._candles = candles
 
     async def find(self, exchange: Exchange, exact: str, as_of_ms: int) -> Quote:
-        """Give the last close of an exact symbol.
+        """Return the last close of an exact symbol.
 
         Raises:
             NotSupported: there is no price by then.
@@ -62,8 +63,8 @@ class PastPrices:
             if quote := await self._stored(exchange, exact, timeframe, as_of_ms, 1):
                 return quote
         failure: TraderError = NotSupported(
-            f"There is no price of {exact!r} on {exchange.id!r} as of {iso(as_of_ms)}. Ask for a later moment, or "
-            "import candles that reach back to it with `claude-trader import-candles`."
+            f"There is no price of {exact!r} on {exchange.id!r} as of {iso(as_of_ms)}.",
+            "Ask for a later moment, or import candles that reach back to it with `claude-trader import-candles`.",
         )
         try:
             if quote := await self._asked(exchange, exact, as_of_ms):
@@ -77,10 +78,10 @@ class PastPrices:
         return latest
 
     async def _asked(self, exchange: Exchange, exact: str, as_of_ms: int) -> Quote | None:
-        """Give the last close of the shortest timeframe that has one, asking the exchange for what is not known."""
+        """Return the last close of the shortest timeframe that has one; the exchange is asked for what is not known."""
         served = await exchange.timeframes()
         if not served:
-            raise NotSupported(f"{exchange.id!r} has no candles, so no price of the past. Try another exchange.")
+            raise NotSupported(f"{exchange.id!r} has no candles, so no price of the past.", "Try another exchange.")
         for timeframe in dict.fromkeys((served[0], *(name for name in ("1h", "1d") if name in served))):
             history = await self._candles(exchange, exact, timeframe, _AMONG, as_of_ms)
             if len(history.candles):
@@ -88,7 +89,7 @@ class PastPrices:
         return None
 
     async def _stored(self, exchange: Exchange, exact: str, timeframe: str, as_of_ms: int, among: int) -> Quote | None:
-        """Give the last close of a stored series, if it knows its last candle by then."""
+        """Return the last close of a stored series, if it knows its last candle by then."""
         from mcp_server.storage.candles.store import Series
 
         stored = await self._candle_cache.load(

@@ -1,4 +1,4 @@
-"""What one unit of an asset is worth in US dollars as of a moment."""
+"""The value of one unit of an asset in US dollars as of a moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUOTES = ("USD", "USDT", "USDC")
 
 
 SPARE_S = 2.0
-"""What is left of the time of a call when a price that is an addition is given up."""
+"""Time of a call that is left when an optional price is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class UsdPrice:
 async def usd_price_if_any(
     market: Market, exchange_id: str, priced_as: Sequence[str], as_of: datetime
 ) -> UsdPrice | None:
-    """Give a price as `usd_price` does, or None where there is none or it does not come in time: it is an addition."""
+    """Return a price as `usd_price` does, or None if there is none or it takes too long."""
     with anyio.CancelScope(deadline=anyio.current_effective_deadline() - SPARE_S):
         try:
             return await usd_price(market, exchange_id, priced_as, as_of)
@@ -45,7 +45,7 @@ async def usd_price_if_any(
 
 
 async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], as_of: datetime) -> UsdPrice:
-    """Give the price of the first of some bases that an exchange has a market of, in dollars.
+    """Return the price in dollars of the first of some bases that an exchange has a market of.
 
     Args:
         market: the market.
@@ -54,7 +54,7 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
         as_of: the moment.
 
     Raises:
-        BadInput: a market against something else than dollars.
+        BadInput: a market that is not against dollars.
         NotFound: the exchange has none of them.
         NotSupported: it has no price of that moment.
         Retryable, UpstreamRejected: as the exchange's adapter.
@@ -64,7 +64,7 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
         if base == "USD":
             return UsdPrice(Decimal(1), "taken as one dollar")
         if "/" in base and base.partition("/")[2].partition(":")[0].upper() not in QUOTES:
-            raise BadInput(f"{base[:60]!r} is not priced in dollars. Name a market against {', '.join(QUOTES)}.")
+            raise BadInput(f"{base[:60]!r} is not priced in dollars.", f"Name a market against {', '.join(QUOTES)}.")
         for symbol in [base] if "/" in base else [f"{base}/{quote}" for quote in QUOTES if quote != base]:
             try:
                 quote = await market.price(exchange_id, symbol, as_of)
@@ -76,6 +76,6 @@ async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], 
     if len(missing) == 1 or (missing and isinstance(missing[0], NotSupported)):
         raise missing[0]
     raise NotFound(
-        f"{exchange_id!r} has no market of {' or '.join(priced_as) or 'this'} against dollars. "
-        "Name another exchange, or the market that prices it as price_symbol."
+        f"{exchange_id!r} has no market of {' or '.join(priced_as) or 'this'} against dollars.",
+        "Name another exchange, or the market that prices it as price_symbol.",
     )

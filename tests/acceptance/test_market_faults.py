@@ -94,17 +94,17 @@ SWITCHES: dict[str, Callable[[], Faults]] = {
     "too late": lambda: Faults(latency_s=FOREVER_S),
 }
 
-GONE = "cannot be reached or is not available at the moment; try again"
+GONE = "cannot be reached or is not available at the moment"
 ELSEWHERE = "refuses requests from this location. Use exchange={other!r} instead, or 'krakenfutures' for swaps."
 LATE = "did not answer everything within 0.3 seconds. What has arrived is kept: ask again"
 
 TABLE: list[tuple[str, tuple[str, ...], type[TraderError], str]] = [
     # fault           tools  whose turn it is  what the caller reads after the exchange's name
-    ("429",           TOOLS, Retryable,        "is asked too often; wait a minute, then try again"),
+    ("429",           TOOLS, Retryable,        "is asked too often"),
     ("451",           TOOLS, UpstreamRejected, ELSEWHERE),
     ("503",           TOOLS, Retryable,        GONE + " (it said '503"),
-    ("504",           TOOLS, Retryable,        "did not answer in time; try again"),
-    ("broken off",    TOOLS, UpstreamRejected, "answered what cannot be read"),
+    ("504",           TOOLS, Retryable,        "did not answer in time"),
+    ("broken off",    TOOLS, UpstreamRejected, "sent an answer that cannot be read"),
     ("closed socket", TOOLS, Retryable,        GONE),
     ("too late",      TOOLS, Retryable,        LATE),
 ]  # fmt: skip
@@ -170,9 +170,9 @@ async def test_an_answer_that_does_not_come_costs_no_more_than_the_deadline(
 PARTS: list[tuple[str, str, str, str]] = [
     # fault        what is not answered      the field     the note
     ("451",        "/fapi/v1/premiumIndex", "funding_rate", "No funding rate: 'binance' refuses requests from this lo"),
-    ("broken off", "/fapi/v1/premiumIndex", "funding_rate", "No funding rate: 'binance' answered what cannot be read"),
+    ("broken off", "/fapi/v1/premiumIndex", "funding_rate", "No funding rate: 'binance' sent an answer"),
     ("451",        "/fapi/v1/openInterest", "open_interest_base", "No open interest: 'binance' refuses requests from "),
-    ("broken off", "/fapi/v1/openInterest", "open_interest_base", "No open interest: 'binance' answered what cannot b"),
+    ("broken off", "/fapi/v1/openInterest", "open_interest_base", "No open interest: 'binance' sent an answer"),
 ]  # fmt: skip
 
 
@@ -245,7 +245,7 @@ DISORDER = [
     ),
     Disorder(
         "a clock 90 s behind, after a close", "10:01:00", AFTER, "04 05 06 07 08", forming=None,
-        note="This machine's clock is 90 s ahead of {name}'s, by which candles close.",
+        note="This machine's clock is 90 s ahead of that of {name}, which closes candles.",
     ),
     Disorder("a clock 90 s behind", "10:20:30", AFTER, "04 05 06 07 08 09"),
     Disorder("a clock 90 s ahead, before a close", "09:59:00", BEFORE, "03 04 05 06 07 08", forming="09"),

@@ -249,7 +249,7 @@ async def test_while_a_shell_holds_the_file_each_says_so_and_nothing_is_lost(tra
             folders.read("mine")
         )
         with anyio.fail_after(15):  # its write gives up by itself
-            while "candles are not stored" not in server.said():  # noqa: ASYNC110 another process says it
+            while "candles were not stored" not in server.said():  # noqa: ASYNC110 another process says it
                 await anyio.sleep(0.05)
     holder, refused_with = told
     assert holder in refused_with

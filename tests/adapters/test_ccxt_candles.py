@@ -60,7 +60,7 @@ async def test_an_empty_range_takes_no_request_and_tells_no_time(rig: StandInExc
     await kraken.candles("BTC/USDT", "1h", FORMING - HOUR, FORMING)
     rig.requests.clear()
     fetched = await kraken.candles("BTC/USDT", "1h", FORMING, FORMING)
-    assert (len(fetched.candles), fetched.told_ms, rig.requests.total()) == (0, None, 0)
+    assert (len(fetched.candles), fetched.clock_ms, rig.requests.total()) == (0, None, 0)
 
 
 async def test_an_empty_page_before_the_listing_is_not_the_end(rig: StandInExchange, binance: CcxtExchange) -> None:
@@ -154,5 +154,5 @@ async def test_an_answer_of_kraken_without_a_result_is_not_taken_for_no_candles(
 ) -> None:
     await kraken.symbol("BTC/USDT")
     rig.faults = Faults(status=200, body=json.dumps(body))
-    with pytest.raises(UpstreamRejected, match="'kraken' answered what cannot be read"):
+    with pytest.raises(UpstreamRejected, match="'kraken' sent an answer that cannot be read"):
         await kraken.candles("BTC/USDT", "1h", NOW_MS - 2 * HOUR, NOW_MS)

@@ -25,14 +25,14 @@ async def test_candles_come_with_the_time_by_the_exchanges_own_clock(
     async with reached(name, rig) as exchange:
         await exchange.symbol("BTC/USDT")
         rig.clock_skew_ms = skew_ms
-        assert (await exchange.candles("BTC/USDT", "1h", FORMING - HOUR, NOW_MS)).told_ms == NOW_MS + skew_ms
+        assert (await exchange.candles("BTC/USDT", "1h", FORMING - HOUR, NOW_MS)).clock_ms == NOW_MS + skew_ms
 
 
 async def test_that_time_is_never_later_than_the_clock_for_it_has_whole_seconds(
     rig: StandInExchange, kraken: CcxtExchange
 ) -> None:
     rig.now_ms = NOW_MS + 999
-    assert (await kraken.candles("BTC/USDT", "1h", FORMING - HOUR, NOW_MS)).told_ms == NOW_MS
+    assert (await kraken.candles("BTC/USDT", "1h", FORMING - HOUR, NOW_MS)).clock_ms == NOW_MS
 
 
 async def test_each_exchange_tells_its_own_time(
@@ -41,7 +41,7 @@ async def test_each_exchange_tells_its_own_time(
     told = []
     for exchange, skew_ms in ((kraken, -5000), (binance, 7000), (kraken, 1000)):
         rig.clock_skew_ms = skew_ms
-        told.append((await exchange.candles("BTC/USDT", "1h", FORMING - HOUR, FORMING)).told_ms)
+        told.append((await exchange.candles("BTC/USDT", "1h", FORMING - HOUR, FORMING)).clock_ms)
     assert told == [NOW_MS - 5000, NOW_MS + 7000, NOW_MS + 1000]
 
 
@@ -70,7 +70,7 @@ async def told_by(date: str | None) -> int | None:
         fetched = await exchange.candles("BTC/USDT", "1h", FORMING - HOUR, FORMING)
         await exchange.close()
     assert len(fetched.candles) == 1
-    return fetched.told_ms
+    return fetched.clock_ms
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "Thu, 32 Jan 2026 10:20:30 GMT", "1768472430"])

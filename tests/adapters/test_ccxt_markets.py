@@ -14,7 +14,8 @@ import anyio.lowlevel
 import pytest
 
 from mcp_server.adapters.ccxt.client import make_client
-from mcp_server.adapters.ccxt.exchange import RELOAD_S, CcxtExchange
+from mcp_server.adapters.ccxt.connection import RELOAD_S
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.adapters.ccxt.markets import load_markets
 from mcp_server.domain.exchange import Listing
 from mcp_server.errors import NotFound, Retryable
@@ -26,7 +27,7 @@ PAIRS = "/0/public/AssetPairs"
 
 def age(exchange: CcxtExchange, by_s: float) -> None:
     """Let the market list at hand be older than it is."""
-    exchange._loaded_at -= by_s
+    exchange._connection._loaded_at -= by_s
 
 
 # Listings

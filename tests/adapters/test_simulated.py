@@ -229,7 +229,7 @@ async def test_at_its_first_moment_the_market_has_a_present_but_no_funding_yet()
 
 
 async def test_its_clock_is_the_callers_so_it_tells_no_time_of_its_own() -> None:
-    assert (await at(NOW).candles("BTC/USDT", "1h", NOW_MS - HOUR_MS, NOW_MS)).told_ms is None
+    assert (await at(NOW).candles("BTC/USDT", "1h", NOW_MS - HOUR_MS, NOW_MS)).clock_ms is None
 
 
 async def test_the_ticker_is_the_close_of_the_forming_minute() -> None:

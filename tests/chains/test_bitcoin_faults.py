@@ -162,7 +162,7 @@ async def test_a_mempool_that_cannot_be_seen_costs_only_what_waits(home: Path, b
     async with on(home, bitcoin) as ask:
         said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
     assert (said["complete"], said["counts"]["transfers"]) == (False, 1)
-    assert said["note"].startswith("What waits for a block was not seen: No endpoint of 'bitcoin' can answer")
+    assert said["note"].startswith("Unconfirmed transactions could not be read: No endpoint of 'bitcoin' can answer")
 
 
 @pytest.mark.parametrize("known", ["0" * 64, None])
@@ -258,7 +258,7 @@ async def test_pages_of_a_history_that_repeat_are_not_added_up(home: Path, bitco
     first = await _first_page(bitcoin)
     bitcoin.change = lambda path, told: first if "/txs/chain" in path else told
     async with on(home, bitcoin) as ask:
-        with pytest.raises(Told, match="gives fewer transactions of this address than it counts"):
+        with pytest.raises(Told, match="fewer transactions of this address than it counts"):
             await ask("get_wallet", address=BOB, as_of=then)
 
 

@@ -172,5 +172,5 @@ async def test_an_address_without_a_token_and_a_wrong_address_are_told_apart(ask
         await ask("get_whale_activity", asset=town.bob, price_symbol="USDC/USD")
     with pytest.raises(Told, match=r"wrong checksum \(EIP-55\)"):
         await ask("get_whale_activity", asset="0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB49")
-    with pytest.raises(Told, match=r"'DOGE' is no asset known on 'ethereum'\. Known: ETH, USDT, USDC"):
+    with pytest.raises(Told, match=r"'DOGE' is not a known asset of 'ethereum'\. Known: ETH, USDT, USDC"):
         await ask("get_whale_activity", asset="DOGE")

@@ -59,7 +59,7 @@ def test_a_letter_of_the_wrong_case_breaks_the_checksum(address: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "0x", "0x12", EIP_55[0] + "0", "0x" + "g" * 40, "\u202e0x"])
 def test_what_is_no_evm_address_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="is no address of an EVM chain") as caught:
+    with pytest.raises(BadInput, match="is not an address of an EVM chain") as caught:
         evm_address(text)
     assert "\u202e" not in str(caught.value)
 

@@ -30,7 +30,7 @@ def test_calls_at_a_time_are_bounded_for_each_client_by_itself() -> None:
     with ExitStack() as under_way:
         for _ in range(2):
             under_way.enter_context(limits.call("a"))
-        with pytest.raises(Refused, match=r"has 2 calls under way.*TRADER_CONCURRENT_CALLS") as refused:
+        with pytest.raises(Refused, match=r"has 2 calls running.*TRADER_CONCURRENT_CALLS") as refused:
             _call(limits, "a")
         assert refused.value.status == 429
         _call(limits, "b")

@@ -79,7 +79,7 @@ async def test_history_that_begins_later_is_asked_for_once_and_said(market: Mark
         history = await market.candles("scripted", "BTC/USD", "1h", 10, early)
         assert history.candles.close.tolist() == [1.0, 2.0, 3.0]
         assert history.note is not None
-        assert history.note.startswith("3 of 10 candles: exchange gives none before 2026-05-01T00:00Z")
+        assert history.note.startswith("3 of 10 candles: scripted gives none before 2026-05-01T00:00Z")
     assert [what for what, _ in exchange.requests] == ["symbol", "candles 1h"]
 
 
@@ -89,7 +89,7 @@ async def test_a_timeframe_that_the_exchange_lacks_is_built_from_closed_smaller_
     history = await market.candles("scripted", "BTC/USD", "4h", 2, exchange.now)
     assert history.candles.open.tolist() == [461.0, 465.0]
     assert history.candles.close.tolist() == [464.0, 468.0]
-    assert history.note == "Built from closed 1h candles: exchange has no 4h."
+    assert history.note == "Built from closed 1h candles: scripted has no 4h."
     with pytest.raises(NotSupported, match=r"no 15m candles and none to build them from\. Use one of 1h, 1d"):
         await closes(market, 2, exchange.now, "15m")
 
@@ -170,7 +170,7 @@ async def test_a_candle_is_closed_by_the_exchanges_own_clock(market: Market, exc
     history = await market.candles("scripted", "BTC/USD", "1h", 2, exchange.now)
     assert history.candles.close.tolist() == [467.0]
     assert history.note is not None
-    assert "This machine's clock is 30 s ahead of exchange's" in history.note
+    assert "This machine's clock is 30 s ahead of" in history.note
     exchange.now += timedelta(seconds=15)
     history = await market.candles("scripted", "BTC/USD", "1h", 2, exchange.now)
     assert (history.candles.close.tolist(), history.note) == ([467.0, 468.0], None)
@@ -260,7 +260,7 @@ async def test_an_exchange_that_answers_with_nothing_for_a_moment_leaves_no_hole
     history = await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
     assert (len(history.candles), history.note) == (
         0,
-        "None of 5 candles: exchange gives none from 2026-05-20T07:00Z to 2026-05-20T12:00Z.",
+        "None of 5 candles: scripted gives none from 2026-05-20T07:00Z to 2026-05-20T12:00Z.",
     )
     exchange.blank = False
     assert await closes(market, 5, NOON) == [464.0, 465.0, 466.0, 467.0, 468.0]
@@ -306,4 +306,4 @@ async def test_what_is_built_needs_only_its_own_parts(
     history = await market.candles("scripted", "BTC/USD", timeframe, count, NOON)
     length = TIMEFRAMES[timeframe]
     assert history.candles.open_time_ms.tolist() == [to_ms(NOON) - back * length for back in range(count, 0, -1)]
-    assert history.note == f"Built from closed 1m candles: exchange has no {timeframe}."
+    assert history.note == f"Built from closed 1m candles: scripted has no {timeframe}."

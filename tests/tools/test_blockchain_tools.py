@@ -116,9 +116,9 @@ async def test_an_address_is_checked_before_anything_is_asked(home: Path, town: 
         async with asking(home, {"ethereum": [endpoint.url]}, town.chain.now_ms) as ask:
             for address, said in [
                 ("0x52908400098527886E0F7030069857D2E4169eE7", r"wrong checksum \(EIP-55\)"),
-                ("0x529", "is no address of an EVM chain"),
+                ("0x529", "is not an address of an EVM chain"),
                 ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb", r"wrong checksum \(base58check\)"),
-                ("https://evil.example/", "is no Bitcoin address"),
+                ("https://evil.example/", "is not a Bitcoin address"),
                 ("vitalik.eth", "is a name; names are not looked up"),
                 (SOMEBODY[2:], "lacks the 0x"),
             ]:
@@ -127,7 +127,7 @@ async def test_an_address_is_checked_before_anything_is_asked(home: Path, town: 
             for asset, said in [("pepe.eth", "names are not looked up"), (USDC[2:], "lacks the 0x")]:
                 with pytest.raises(Told, match=said):
                     await ask("get_whale_activity", asset=asset)
-            with pytest.raises(Told, match="is no address of an EVM chain"):
+            with pytest.raises(Told, match="is not an address of an EVM chain"):
                 await ask("get_wallet", address="1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", chain="base")
         assert endpoint.requests == 0
 

@@ -1,4 +1,4 @@
-"""What goes before each of ccxt's classes: an answer is read whole or refused, and its date is kept."""
+"""Checks that go before each of ccxt's classes: an answer is whole or refused, and its date is kept."""
 
 from contextvars import ContextVar
 from datetime import UTC
@@ -9,14 +9,14 @@ from ccxt.base import errors as theirs
 
 from mcp_server.domain.timeframes import to_ms
 
-TOLD_MS: ContextVar[int | None] = ContextVar("told_ms", default=None)
-"""What an exchange's clock said with the latest answer that this task got (Unix ms, whole seconds)."""
+CLOCK_MS: ContextVar[int | None] = ContextVar("clock_ms", default=None)
+"""The exchange's clock with the latest answer to this task (Unix ms, whole seconds)."""
 
 _REFUSALS = frozenset({400, 402, 403, 404, 405, 406, 410, 422})
-"""HTTP statuses that asking again does not change."""
+"""HTTP statuses that a repeated request would meet again."""
 
-_PROMISED = {"kraken": "result"}
-"""What each good answer of an exchange has, where ccxt takes its absence for an empty list."""
+_REQUIRED_KEY = {"kraken": "result"}
+"""The key that each good answer of an exchange has; ccxt would take its absence for an empty list."""
 
 
 class WholeAnswers:
@@ -25,11 +25,11 @@ class WholeAnswers:
     id: str
 
     async def fetch(self, *request: Any) -> Any:
-        """Make a request as ccxt does, and refuse an answer that is not JSON or says nothing."""
+        """Make a request as ccxt does, and refuse an answer that is not JSON or is empty."""
         answer = await super().fetch(*request)  # type: ignore[misc]
         if not isinstance(answer, dict | list) or answer == {}:
             raise theirs.BadResponse
-        if isinstance(answer, dict) and _PROMISED.get(self.id, next(iter(answer))) not in answer:
+        if isinstance(answer, dict) and _REQUIRED_KEY.get(self.id, next(iter(answer))) not in answer:
             raise theirs.BadResponse
         return answer
 
@@ -41,8 +41,8 @@ class WholeAnswers:
         return parsed
 
     def on_rest_response(self, code: int, reason: str, url: str, method: str, headers: Any, *answer: Any) -> Any:
-        """See an answer before ccxt reads it: status 451 has one meaning, whatever the body says."""
-        TOLD_MS.set(_date_ms(headers))
+        """Look at an answer before ccxt reads it: status 451 has one meaning, whatever the body is."""
+        CLOCK_MS.set(_date_ms(headers))
         if code == 451:
             raise theirs.RestrictedLocation
         return super().on_rest_response(code, reason, url, method, headers, *answer)  # type: ignore[misc]
@@ -55,10 +55,10 @@ class WholeAnswers:
 
 
 def _date_ms(headers: Any) -> int | None:
-    """Read the Date header (RFC 9110, 6.6.1); None where there is none that can be read."""
-    said = next((value for name, value in headers.items() if name.lower() == "date"), None)
+    """Read the Date header (RFC 9110, 6.6.1); None if it is missing or cannot be read."""
+    date = next((value for name, value in headers.items() if name.lower() == "date"), None)
     try:
-        moment = None if said is None else parsedate_to_datetime(said)
+        moment = None if date is None else parsedate_to_datetime(date)
         return None if moment is None else to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (TypeError, ValueError, OverflowError):
         return None

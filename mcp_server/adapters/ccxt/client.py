@@ -1,4 +1,4 @@
-"""Makes ccxt's object for an exchange."""
+"""Makes ccxt's client of an exchange."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ REQUEST_TIMEOUT_MS = 10_000
 
 @cache
 def known_exchanges() -> tuple[str, ...]:
-    """List ccxt's ids, sorted; ccxt itself, which takes a second to import, is not."""
-    found = importlib.util.find_spec("ccxt")
-    folders = (found.submodule_search_locations if found else None) or ()
+    """List ccxt's ids, sorted, without importing ccxt, which takes a second."""
+    package = importlib.util.find_spec("ccxt")
+    folders = (package.submodule_search_locations if package else None) or ()
     files = [file.stem for folder in folders for file in (Path(folder) / "async_support").glob("*.py")]
     return tuple(sorted(name for name in files if not name.startswith("_")))
 
 
 def check_exchange(exchange_id: str) -> None:
-    """Refuse what is no exchange.
+    """Refuse an id that is no exchange of ccxt.
 
     Raises:
         UnknownExchange: ccxt has none of that id; the remedy names the nearest.
@@ -40,7 +40,7 @@ def check_exchange(exchange_id: str) -> None:
 
 
 def make_client(exchange_id: str, base_url: str | None) -> Any:
-    """Import ccxt and make its object for an exchange: a second the first time, so not for the event loop."""
+    """Import ccxt and make its client of an exchange: it takes a second the first time, so not in the event loop."""
     ccxt = importlib.import_module("ccxt.async_support")
     answers = importlib.import_module("mcp_server.adapters.ccxt.answers")
     client = type(exchange_id, (answers.WholeAnswers, getattr(ccxt, exchange_id)), {})(
@@ -55,12 +55,12 @@ def make_client(exchange_id: str, base_url: str | None) -> Any:
 
 @cache
 def _trusted(certificates: str) -> ssl.SSLContext:
-    """Read whose certificates are believed: 13 ms, once for all exchanges, where ccxt does it for each."""
+    """Read the trusted certificates: it takes 13 ms, once for all exchanges, where ccxt does it for each."""
     return ssl.create_default_context(cafile=certificates)
 
 
 def loopback(base_url: str, exchange_id: str) -> str:
-    """Check that a stand-in's URL is scheme, host and port of this machine; the URL itself stays out of the message.
+    """Check that a stand-in's URL is scheme, host and port of this machine; no error message contains the URL.
 
     Raises:
         Misconfigured: it is not.
@@ -73,8 +73,8 @@ def loopback(base_url: str, exchange_id: str) -> str:
         good = False
     if not good or parts.path not in ("", "/") or parts.query or parts.username:
         raise Misconfigured(
-            f"TRADER_EXCHANGE_URLS: the URL for {exchange_id!r} must be that of a stand-in on this machine: "
-            "http, a loopback host and a port, without a path."
+            f"TRADER_EXCHANGE_URLS: the URL for {exchange_id!r} must be that of a stand-in on this machine.",
+            "Write http, a loopback host and a port, without a path.",
         )
     return base_url
 

@@ -1,4 +1,4 @@
-"""Translates what ccxt raises into the project's own errors, without the URLs and raw texts that ccxt puts in them."""
+"""Translates ccxt's errors into the project's own, without the URLs and raw texts that ccxt puts into them."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from ccxt.base import errors as theirs
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, NotSupported, Retryable, TraderError, UpstreamRejected
 
-_SAID_LIMIT = 100
+_QUOTE_LIMIT = 100
 
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+|\b[\w-]+(?:\.[\w-]+)+/\S*")
 
@@ -18,27 +18,36 @@ _REFUSED_PLACE = re.compile(
     r"restricted location|(?:access from|available in|unavailable in) your (?:country|region|location)", re.IGNORECASE
 )
 
-_MEANINGS: tuple[tuple[type[Exception], type[TraderError], str], ...] = (
-    (theirs.RateLimitExceeded, Retryable, "is asked too often; wait a minute, then try again"),
-    (theirs.DDoSProtection, Retryable, "is asked too often; wait a minute, then try again"),
-    (theirs.OnMaintenance, Retryable, "is under maintenance; try again later"),
-    (theirs.RequestTimeout, Retryable, "did not answer in time; try again"),
-    (theirs.NetworkError, Retryable, "cannot be reached or is not available at the moment; try again"),
-    (theirs.BadSymbol, NotFound, "has no such market"),
-    (theirs.AuthenticationError, UpstreamRejected, "wants credentials for this, and only public data is asked for"),
-    (theirs.NotSupported, NotSupported, "does not offer this; try another exchange"),
-    (theirs.BadResponse, UpstreamRejected, "answered what cannot be read"),
-    (theirs.BaseError, UpstreamRejected, "refused the request"),
-    (aiohttp.ClientError, Retryable, "cannot be reached or is not available at the moment; try again"),
-    (OSError, Retryable, "cannot be reached or is not available at the moment; try again"),
-    (Exception, UpstreamRejected, "answered in an unexpected shape"),
+_LATER, _AGAIN = "Wait a minute, then try again.", "Try again."
+_OTHER = "Try another exchange."
+_UNREACHABLE = "cannot be reached or is not available at the moment"
+
+_MEANINGS: tuple[tuple[type[Exception], type[TraderError], str, str], ...] = (
+    (theirs.RateLimitExceeded, Retryable, "is asked too often", _LATER),
+    (theirs.DDoSProtection, Retryable, "is asked too often", _LATER),
+    (theirs.OnMaintenance, Retryable, "is under maintenance", "Try again later."),
+    (theirs.RequestTimeout, Retryable, "did not answer in time", _AGAIN),
+    (theirs.NetworkError, Retryable, _UNREACHABLE, _AGAIN),
+    (theirs.BadSymbol, NotFound, "has no such market", "find_markets lists its markets."),
+    (
+        theirs.AuthenticationError,
+        UpstreamRejected,
+        "requires credentials for this, and only public data is used",
+        _OTHER,
+    ),
+    (theirs.NotSupported, NotSupported, "does not offer this", _OTHER),
+    (theirs.BadResponse, UpstreamRejected, "sent an answer that cannot be read", _OTHER),
+    (theirs.BaseError, UpstreamRejected, "refused the request", _OTHER),
+    (aiohttp.ClientError, Retryable, _UNREACHABLE, _AGAIN),
+    (OSError, Retryable, _UNREACHABLE, _AGAIN),
+    (Exception, UpstreamRejected, "sent an answer of an unexpected shape", _OTHER),
 )
-"""What is raised → what it means for the caller; the first that fits."""
+"""What is raised → the kind of our error, its problem and its remedy; the first that fits."""
 
 
 @contextmanager
 def translated(exchange_id: str) -> Iterator[None]:
-    """Turn whatever ccxt raises within the block into one of the project's errors.
+    """Translate whatever ccxt raises within the block.
 
     Raises:
         TraderError: `Retryable`, `NotFound`, `NotSupported` or `UpstreamRejected`, as `_MEANINGS` says.
@@ -56,20 +65,20 @@ def _ours(error: Exception, exchange_id: str) -> TraderError:
     if isinstance(error, theirs.RestrictedLocation) or _REFUSED_PLACE.search(text):
         other = "coinbase" if exchange_id == "kraken" else "kraken"
         return UpstreamRejected(
-            f"{exchange_id!r} refuses requests from this location. Use exchange={other!r} instead, "
-            "or 'krakenfutures' for swaps."
+            f"{exchange_id!r} refuses requests from this location.",
+            f"Use exchange={other!r} instead, or 'krakenfutures' for swaps.",
         )
     if isinstance(error.__cause__, aiohttp.ClientPayloadError):  # an answer that breaks off; ccxt calls it a refusal
         error = error.__cause__
-    kind, meaning = next((kind, meaning) for raised, kind, meaning in _MEANINGS if isinstance(error, raised))
-    said = _said(text, exchange_id) if isinstance(error, theirs.BaseError) else ""
-    return kind(f"{exchange_id!r} {meaning}{said}.")
+    kind, meaning, remedy = next(row[1:] for row in _MEANINGS if isinstance(error, row[0]))
+    quote = _quoted(text, exchange_id) if isinstance(error, theirs.BaseError) else ""
+    return kind(f"{exchange_id!r} {meaning}{quote}.", remedy)
 
 
-def _said(text: str, exchange_id: str) -> str:
-    """Cut the remote's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
+def _quoted(text: str, exchange_id: str) -> str:
+    """Cut the exchange's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
     words = re.sub(r"<[^>]*>", " ", text).removeprefix(exchange_id)
-    words = cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _SAID_LIMIT)
+    words = cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _QUOTE_LIMIT)
     if not words:
         return ""
     return f" (it said {words!r})"

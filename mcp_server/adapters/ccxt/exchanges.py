@@ -1,4 +1,4 @@
-"""What each of ccxt's exchanges can do, read from ccxt's own descriptions: no request is made."""
+"""What each exchange can do, read from ccxt's own descriptions: this makes no request."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mcp_server.domain.timeframes import TIMEFRAMES
 
 @cache
 def exchange_infos() -> tuple[ExchangeInfo, ...]:
-    """List the simulated market and every exchange of ccxt, by id; a second the first time, so not for the event loop.
+    """List the simulated exchange and every exchange of ccxt by id; it takes a second the first time.
 
-    The objects that tell it are dropped again; what stays is a few kB.
+    ccxt's clients are dropped again; the descriptions take a few kB.
     """
     ccxt = importlib.import_module("ccxt.async_support")
     invented = ExchangeInfo("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
@@ -38,7 +38,7 @@ def _info(client: Any) -> ExchangeInfo:
 
 
 def _page(client: Any) -> int | None:
-    """Give the most candles of one request, where ccxt knows it: of spot markets, else of linear swaps."""
+    """Return the most candles of one request, where ccxt knows it: of spot markets, else of linear swaps."""
     spot = client.feature_value_by_type("spot", None, "fetchOHLCV", "limit", None)
     most = spot or client.feature_value_by_type("swap", "linear", "fetchOHLCV", "limit", None)
     return int(most) if most else None

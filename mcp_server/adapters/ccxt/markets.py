@@ -1,4 +1,4 @@
-"""Loads an exchange's markets beside the event loop, in a thread that nobody has to wait for."""
+"""Loads an exchange's markets in a thread of its own, which nothing has to wait for."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ CLOSING_S = 1.0
 
 
 async def load_markets(make: Callable[[], Any]) -> Any:
-    """Give a ccxt object with its markets, closed: another of the same kind takes them over.
+    """Return a closed ccxt client with its markets, for another client of the same exchange to take over.
 
-    Reading thousands of markets takes half a second of computing, in which the event loop would answer nobody. When
-    this is cancelled, so is the work; what of it cannot be cancelled (a look-up of a name that hangs) ends by itself
-    and keeps neither this process nor its event loop.
+    Parsing thousands of markets takes half a second, in which the event loop would answer nobody. Cancelling this
+    cancels the work; a part that cannot be cancelled (a DNS look-up that hangs) ends by itself and holds up neither
+    this process nor its event loop.
     """
     load = _Load(make)
     threading.Thread(target=load.run, name="loads markets", daemon=True).start()
@@ -44,9 +44,9 @@ class _Load:
         except asyncio.CancelledError:
             return
         except BaseException as error:
-            self._tell(self.loaded.set_exception, error)
+            self._deliver(self.loaded.set_exception, error)
         else:
-            self._tell(self.loaded.set_result, client)
+            self._deliver(self.loaded.set_result, client)
 
     def cancel(self) -> None:
         """End the work, from the event loop that asked for it."""
@@ -69,13 +69,13 @@ class _Load:
                 await client.close()
         return client
 
-    def _tell(self, how: Callable[[Any], None], what: Any) -> None:
-        _call(self._asking, lambda: None if self.loaded.done() else how(what))
+    def _deliver(self, how: Callable[[Any], None], result: Any) -> None:
+        _call(self._asking, lambda: None if self.loaded.done() else how(result))
 
 
-def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> None:
-    """Call something in another thread's event loop, if that still runs."""
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Call a function in another thread's event loop, if that still runs."""
     try:
-        loop.call_soon_threadsafe(what)
-    except RuntimeError:  # it is closed: nobody is there who waits
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:  # it is closed: nobody waits any more
         return

@@ -1,4 +1,4 @@
-"""Candles through ccxt, page after page: exchanges cut what exceeds their limit without a word."""
+"""Candles through ccxt, page by page: exchanges cut an answer at their limit without saying so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, candle_open_ms, iso
 from mcp_server.errors import BadInput, NotSupported
 
 MAX_PAGES = 150
-"""A range that needs more requests than this is refused: it would not end within the deadline anyway."""
+"""A range that needs more requests is refused: they would not end within the deadline anyway."""
 
 CAREFUL_PAGE = 100
-"""Candles per request where ccxt does not know an exchange's limit: every exchange gives as many."""
+"""Candles per request where ccxt does not know an exchange's limit: every exchange serves this many."""
 
 Row = Sequence[float]
 Ask = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -26,10 +26,10 @@ def served_timeframes(client: Any) -> list[str]:
 
 
 async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: tuple[int, int]) -> list[Row]:
-    """Fetch page after page until the span (Unix ms, open times) is covered; give its rows in order of time, each once.
+    """Fetch page by page until the span (Unix ms, open times) is covered; return its rows in order of time, each once.
 
-    Each page begins where the one before it ended. One that brings nothing is no end: some exchanges answer for a
-    window of time, and nothing may have been traded in it.
+    Each page begins where the one before it ended. An empty page is not the end: some exchanges answer for a window
+    of time, and nothing may have been traded in it.
 
     Raises:
         BadInput: the span takes more than `MAX_PAGES` requests.
@@ -49,13 +49,13 @@ async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: 
         rows |= {opened: row for opened, row in new.items() if opened < end}
         start = max(new) + length if new else start + count * length
     raise BadInput(
-        f"{timeframe} candles from {iso(span[0])} to {iso(end)} take more than {MAX_PAGES} requests to "
-        f"{client.id!r}. Ask for fewer candles or a longer timeframe."
+        f"{timeframe} candles from {iso(span[0])} to {iso(end)} take more than {MAX_PAGES} requests to {client.id!r}.",
+        "Ask for fewer candles or a longer timeframe.",
     )
 
 
 def whole_candles(rows: Sequence[Row], exchange_id: str, timeframe: str) -> list[Row]:
-    """Give the rows that have every value and open where candles of this timeframe do.
+    """Return the rows that have every value and open where candles of this timeframe do.
 
     Raises:
         NotSupported: none of the whole ones does.
@@ -64,7 +64,7 @@ def whole_candles(rows: Sequence[Row], exchange_id: str, timeframe: str) -> list
     on_grid = [row for row in whole if candle_open_ms(int(row[0]), timeframe) == row[0]]
     if whole and not on_grid:
         raise NotSupported(
-            f"{exchange_id!r} opens its {timeframe} candles at other times than multiples of {timeframe} in UTC. "
-            "Use a shorter timeframe."
+            f"{exchange_id!r} opens its {timeframe} candles at other times than multiples of {timeframe} in UTC.",
+            "Use a shorter timeframe.",
         )
     return on_grid

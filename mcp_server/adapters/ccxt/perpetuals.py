@@ -1,4 +1,4 @@
-"""Perpetual swaps through ccxt: funding rates, open interest, and what was settled in the past."""
+"""Perpetual swaps through ccxt: funding rates, open interest, and settled fundings of the past."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mcp_server.together import together
 Ask = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 LONGEST_INTERVAL_MS = 8 * 3_600_000
-"""Swaps are funded every eight hours, or more often."""
+"""Perpetual swaps settle fundings every eight hours, or more often."""
 
 MOST_PAGES = 8
-"""So many answers are joined at the most."""
+"""At most this many answers are joined."""
 
 _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest interval
 
@@ -25,33 +25,33 @@ _ELSEWHERE = "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
 
 
 async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> PerpetualState:
-    """Fetch funding rate and open interest at once; what the exchange does not tell is named in `lacking`.
+    """Fetch funding rate and open interest at the same time; `lacking` names those that are not available.
 
     Raises:
-        NotSupported: `symbol` is no perpetual swap, or the exchange tells neither.
+        NotSupported: `symbol` is no perpetual swap, or the exchange publishes neither.
     """
     _check_swap(client, symbol)
     lacking: list[str] = []
 
-    async def told(what: str, method: str, request: Callable[..., Awaitable[Any]]) -> dict[str, Any]:
+    async def fetch(subject: str, method: str, request: Callable[..., Awaitable[Any]]) -> dict[str, Any]:
         if not client.has.get(method):
-            lacking.append(f"{client.id} tells no {what}.")
+            lacking.append(f"{client.id} does not publish the {subject}.")
             return {}
         try:
             return dict(await ask(partial(request, symbol)) or {})
         except (NotSupported, UpstreamRejected) as error:
-            lacking.append(f"No {what}: {error}")
+            lacking.append(f"No {subject}: {error.problem}")
             return {}
 
     funding, interest = await together(
-        partial(told, "funding rate", "fetchFundingRate", client.fetch_funding_rate),
-        partial(told, "open interest", "fetchOpenInterest", client.fetch_open_interest),
+        partial(fetch, "funding rate", "fetchFundingRate", client.fetch_funding_rate),
+        partial(fetch, "open interest", "fetchOpenInterest", client.fetch_open_interest),
     )
     if not funding and not interest:
-        raise NotSupported(f"{' '.join(sorted(lacking))} {_ELSEWHERE}")
+        raise NotSupported(" ".join(sorted(lacking)), _ELSEWHERE)
     counted = number(interest.get("openInterestAmount"))
     market = client.market(symbol)
-    told_in_base = None if market.get("inverse") else number(interest.get("baseVolume"))
+    stated_in_base = None if market.get("inverse") else number(interest.get("baseVolume"))
     in_base = not market.get("inverse") and market.get("contractSize") in (None, 1)
     return PerpetualState(
         observed_at_ms=int(funding.get("timestamp") or interest.get("timestamp") or client.milliseconds()),
@@ -59,7 +59,7 @@ async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> Perpetual
         next_funding_ms=_moment(funding.get("fundingTimestamp") or funding.get("nextFundingTimestamp")),
         mark_price=number(funding.get("markPrice")),
         index_price=number(funding.get("indexPrice")),
-        open_interest_base=counted if in_base else told_in_base,
+        open_interest_base=counted if in_base else stated_in_base,
         open_interest_contracts=None if in_base else counted,
         open_interest_quote=number(interest.get("openInterestValue")),
         lacking=tuple(sorted(lacking)),
@@ -74,31 +74,32 @@ async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count:
     """
     _check_swap(client, symbol)
     if not client.has.get("fetchFundingRateHistory"):
-        raise NotSupported(f"{client.id!r} has no history of fundings. {_ELSEWHERE}")
+        raise NotSupported(f"{client.id!r} has no history of fundings.", _ELSEWHERE)
     since = end_ms - (count + 1) * LONGEST_INTERVAL_MS
     most = (count + 1) * _FEWEST_PER_HOUR + 1  # both ends of the span may be fundings
     settled: dict[int, float] = {}
     for _ in range(MOST_PAGES):
-        told = await ask(partial(client.fetch_funding_rate_history, symbol, since, most, {"until": end_ms}))
-        read = [(_moment(row.get("timestamp")), number(row.get("fundingRate"))) for row in told]
+        answer = await ask(partial(client.fetch_funding_rate_history, symbol, since, most, {"until": end_ms}))
+        read = [(_moment(row.get("timestamp")), number(row.get("fundingRate"))) for row in answer]
         new = {at: rate for at, rate in read if at is not None and rate is not None and since <= at <= end_ms}
         settled |= new
         latest = sorted(settled)[-2:]
         if not new or end_ms - latest[-1] < latest[-1] - latest[0]:
             break
-        since = max(new) + 1  # it gave the oldest only: exchanges that fund hourly have more than one answer holds
+        since = max(new) + 1  # these were only the oldest: with hourly fundings, one answer does not hold them all
     return [Funding(at, settled[at]) for at in sorted(settled)[-count:]]
 
 
 def _check_swap(client: Any, symbol: str) -> None:
     if not client.market(symbol).get("swap"):
         raise NotSupported(
-            f"{symbol!r} on {client.id!r} is no perpetual swap: it has no funding and no open interest. {_ELSEWHERE}"
+            f"{symbol!r} on {client.id!r} is no perpetual swap: it has no funding and no open interest.",
+            _ELSEWHERE,
         )
 
 
 def number(value: Any) -> float | None:
-    """Give a finite number, or None for whatever else an exchange may have said."""
+    """Return a finite number, or None for anything else that an exchange may have sent."""
     return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
 

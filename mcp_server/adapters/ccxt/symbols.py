@@ -1,4 +1,4 @@
-"""Symbols however they are spelt: `btcusdt`, `BTC-USDT` and `XBT/USDT` all mean ccxt's `BTC/USDT`."""
+"""Resolves symbols in any spelling: `btcusdt`, `BTC-USDT` and `XBT/USDT` all mean ccxt's `BTC/USDT`."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,16 +13,16 @@ Markets = Mapping[str, Mapping[str, Any]]
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 
 _LONGEST = 40
-"""So much of what a caller spelt is told back and compared."""
+"""Characters of the caller's text that are compared and shown in errors."""
 
 _SPELLING = re.compile(r"([^/_:\s-]+)[/_-]([^/_:\s-]+)(?::([^/_:\s-]+))?")
 
 
 def resolve(text: str, markets: Markets, exchange_id: str) -> str:
-    """Give the unified symbol that `text` means on an exchange.
+    """Return the unified symbol that `text` means on an exchange.
 
-    An exact symbol is itself, whether or not it is active. Any other spelling is looked for among active spot markets,
-    and among active swaps only where a settlement currency is named: nobody who writes `BTC/USD` means a swap.
+    An exact symbol is returned as it is, active or not. Any other spelling is looked up among the active spot markets,
+    and then, only if it names a settlement currency, among the active swaps: `BTC/USD` never means a swap.
 
     Raises:
         NotFound: no market fits, or more than one does; the message names the nearest.
@@ -31,16 +31,16 @@ def resolve(text: str, markets: Markets, exchange_id: str) -> str:
     if spelt in markets:
         return spelt
     for kind in ("spot", "swap") if ":" in spelt else ("spot",):
-        found = _of_kind(spelt, kind, markets)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(found)}. Write one of them.")
+        matches = _of_kind(spelt, kind, markets)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(matches)}.", "Write one of them.")
     raise unknown_symbol(text, markets, exchange_id)
 
 
 def resolve_swap(text: str, markets: Markets, exchange_id: str) -> str:
-    """Give the perpetual swap that `text` means on an exchange: of several, the one settled in its quote.
+    """Return the perpetual swap that `text` means on an exchange: of several, the one settled in its quote.
 
     Raises:
         NotFound: no swap fits, or more than one does; the message names the nearest.
@@ -49,27 +49,27 @@ def resolve_swap(text: str, markets: Markets, exchange_id: str) -> str:
     exact = markets.get(spelt, {})
     if exact.get("swap"):
         return spelt
-    found = _of_kind(spelt, "swap", markets)
-    linear = [symbol for symbol in found if markets[symbol].get("settle") == markets[symbol].get("quote")]
-    if len(linear) == 1 or len(found) == 1:
-        return (linear or found)[0]
-    if found:
-        raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(found)}. Write one of them.")
+    matches = _of_kind(spelt, "swap", markets)
+    linear = [symbol for symbol in matches if markets[symbol].get("settle") == markets[symbol].get("quote")]
+    if len(linear) == 1 or len(matches) == 1:
+        return (linear or matches)[0]
+    if matches:
+        raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(matches)}.", "Write one of them.")
     swaps = {symbol: market for symbol, market in markets.items() if market.get("swap")}
     if not swaps:
         raise NotSupported(
-            f"{exchange_id!r} lists no perpetual swaps. Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
+            f"{exchange_id!r} lists no perpetual swaps.", "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
         )
     raise unknown_symbol(text, swaps, exchange_id, "swap")
 
 
-def unknown_symbol(text: str, markets: Markets, exchange_id: str, what: str = "symbol") -> NotFound:
+def unknown_symbol(text: str, markets: Markets, exchange_id: str, kind: str = "symbol") -> NotFound:
     """Make the error for a symbol that an exchange does not have, with the nearest that it has."""
     swaps_first = sorted(filter(_tradable, markets.values()), key=lambda market: bool(market.get("spot")))
     by_key = {_key(market["symbol"]): str(market["symbol"]) for market in swaps_first}
     near = [by_key[key] for key in get_close_matches(_key(text)[:_LONGEST], by_key, n=3, cutoff=0.75)]
     hint = f"Did you mean {either(near)}?" if near else "Nothing there is spelt like it; try another exchange."
-    return NotFound(f"Unknown {what} {_cut(text)} on {exchange_id!r}. {hint} find_markets lists them.")
+    return NotFound(f"Unknown {kind} {_cut(text)} on {exchange_id!r}.", f"{hint} find_markets lists them.")
 
 
 def _of_kind(spelt: str, kind: str, markets: Markets) -> list[str]:
@@ -92,7 +92,7 @@ def _fitting(spelt: str, markets: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _joined(base: str, quote: str) -> set[str]:
-    """Give the ways of writing base and quote as one word."""
+    """Return the ways of writing base and quote as one word."""
     bases, quotes = ({code, *(old for old, new in ALIASES.items() if new == code)} for code in (base, quote))
     return {first + second for first in bases for second in quotes}
 
@@ -102,7 +102,7 @@ def _tradable(market: Mapping[str, Any]) -> bool:
 
 
 def _key(symbol: str) -> str:
-    """Give base and quote as one word, without what the market is settled in."""
+    """Return base and quote as one word, without what the market is settled in."""
     return "".join(letter for letter in symbol.partition(":")[0].upper() if letter.isalnum())
 
 

@@ -21,10 +21,10 @@ from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import Retryable, UpstreamRejected
 
 LATE_MS = 5_400_000
-"""Once in ten thousand blocks the next one takes longer than 90 minutes: an endpoint without it lags behind."""
+"""One block in ten thousand takes longer than 90 minutes: an endpoint whose newest is older lags behind."""
 
 KNOWN_HEIGHT, KNOWN_HASH = 654_683, "0000000000000000000b9d2ec5a352ecba0592946514a92f14319dc2b367fc72"
-"""A block of 2020 by which Bitcoin is told from test chains, and from the coins that split off from it before."""
+"""A block of 2020 that neither test chains nor the coins that split off earlier have."""
 
 T = TypeVar("T")
 
@@ -33,9 +33,9 @@ class BitcoinChain:
     """Bitcoin's main chain.
 
     Args:
-        chain: what is known of it.
+        chain: the facts about it.
         urls: its endpoints, checked, the preferred one first.
-        clock: gives the present as an aware datetime.
+        clock: returns the present as an aware datetime.
         timeout_s: how long one request may take.
     """
 
@@ -48,20 +48,20 @@ class BitcoinChain:
         self._proven: set[Endpoint] = set()
 
     async def newest(self) -> list[BitcoinBlock]:
-        """Give the newest blocks, newest first, of an endpoint that keeps up, else of the one that lags least."""
+        """Return the newest blocks, newest first, of an endpoint that is up to date, or of the one that lags least."""
         latest: list[BitcoinBlock] = []
         failures: list[tuple[Endpoint, Failed]] = []
         for endpoint in self._endpoints.in_order():
             try:
-                found = await self._read(endpoint, "/blocks", reading.blocks, "answers what are no blocks")
+                page = await self._read(endpoint, "/blocks", reading.blocks, "answers what are no blocks")
             except Failed as failed:
                 self._endpoints.rest(endpoint)
                 failures.append((endpoint, failed))
                 continue
-            if to_ms(self._clock()) - found[0].time_ms <= LATE_MS:
-                return found
+            if to_ms(self._clock()) - page[0].time_ms <= LATE_MS:
+                return page
             self._endpoints.rest(endpoint)
-            latest = max(latest, found, key=lambda blocks: blocks[0].number if blocks else -1)
+            latest = max(latest, page, key=lambda blocks: blocks[0].number if blocks else -1)
         if not latest:
             raise self._endpoints.failure(failures)
         return latest
@@ -71,18 +71,18 @@ class BitcoinChain:
         return await self._endpoints.agreed(anchor, self._hash_at)
 
     async def blocks_down_from(self, height: int) -> list[BitcoinBlock]:
-        """Give ten or more blocks from a height down, newest first."""
+        """Return ten or more blocks from a height down, newest first."""
 
         async def ask(endpoint: Endpoint) -> list[BitcoinBlock]:
-            found = await self._read(endpoint, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
-            if found[0].number != height:
+            page = await self._read(endpoint, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
+            if page[0].number != height:
                 raise Failed(UpstreamRejected, "answers other blocks than were asked for")
-            return found
+            return page
 
         return await self._endpoints.ask(ask)
 
     async def paying(self, block: BitcoinBlock, least: int) -> Mapping[str, int]:
-        """Give the transactions of a block that pay somebody at least so many satoshi, and what each pays in all."""
+        """Return the transactions of a block that pay one receiver at least `least` satoshi, and the total of each."""
 
         async def ask(endpoint: Endpoint) -> Mapping[str, int]:
             await self._prove(endpoint)
@@ -93,24 +93,24 @@ class BitcoinChain:
         return await self._endpoints.ask(ask)
 
     async def transaction(self, txid: str, block: BlockRef, paid: int) -> BitcoinTransaction:
-        """Give a transaction of a block, which pays so many satoshi in all, with what it spends and pays."""
+        """Return a transaction of a block, which must pay `paid` satoshi in all, with its inputs and outputs."""
 
         async def ask(endpoint: Endpoint) -> BitcoinTransaction:
-            found = await self._transaction(endpoint, txid)
-            if found.block_hash != block.hash:
+            transaction = await self._transaction(endpoint, txid)
+            if transaction.block_hash != block.hash:
                 raise Failed(Retryable, f"does not know all transactions of block {block.number} yet")
-            if sum(value for _, value in found.outputs) != paid:
+            if sum(value for _, value in transaction.outputs) != paid:
                 raise Failed(UpstreamRejected, "tells other amounts of a transaction than its block does")
-            return replace(found, block=block.number, time_ms=block.time_ms)
+            return replace(transaction, block=block.number, time_ms=block.time_ms)
 
         return await self._endpoints.ask(ask)
 
     async def waiting(self, least: int) -> list[str]:
-        """Give the ids of the latest few unconfirmed transactions that pay out at least so many satoshi."""
+        """Return the ids of the latest unconfirmed transactions that pay out at least `least` satoshi."""
         return await self._get("/mempool/recent", partial(reading.waiting, least=least))
 
     async def waiting_transaction(self, txid: str) -> BitcoinTransaction | None:
-        """Give an unconfirmed transaction; None: another one has replaced it, or a block has it by now."""
+        """Return an unconfirmed transaction, or None if it was replaced or is in a block by now."""
 
         async def ask(endpoint: Endpoint) -> BitcoinTransaction | None:
             try:
@@ -120,22 +120,22 @@ class BitcoinChain:
                     return None
                 raise
 
-        found = await self._endpoints.first(ask)
-        return found if found is not None and found.block is None else None
+        transaction = await self._endpoints.first(ask)
+        return transaction if transaction is not None and transaction.block is None else None
 
     async def fees(self) -> Fees:
-        """Give what a transaction costs now, in satoshi per virtual byte: within a day, an hour, the next block."""
+        """Return the present fees, in satoshi per virtual byte: within a day, within an hour, in the next block."""
         try:
             return await self._get("/fee-estimates", reading.fee_estimates)
-        except UpstreamRejected:  # some serve only the form that mempool.space made up
+        except UpstreamRejected:  # some serve only the form of mempool.space
             return await self._get("/v1/fees/recommended", reading.recommended_fees)
 
     async def mempool(self) -> Mempool:
-        """Give what waits for a block now."""
+        """Return the present state of the mempool."""
         return await self._get("/mempool", reading.mempool)
 
     async def holdings(self, address: str) -> Holdings:
-        """Give what an address was paid and has spent in confirmed transactions."""
+        """Return what an address received and spent in confirmed transactions."""
         return await self._get(f"/address/{address}", reading.holdings)
 
     async def history(self, address: str, after: str | None = None) -> list[BitcoinTransaction]:
@@ -152,10 +152,10 @@ class BitcoinChain:
         return await self._endpoints.ask(ask)
 
     async def _transaction(self, endpoint: Endpoint, txid: str) -> BitcoinTransaction:
-        found = await self._read(endpoint, f"/tx/{txid}", reading.transaction, most=USUAL_BYTES)
-        if found.id != txid:
+        transaction = await self._read(endpoint, f"/tx/{txid}", reading.transaction, most=USUAL_BYTES)
+        if transaction.id != txid:
             raise Failed(UpstreamRejected, "answers another transaction than was asked for")
-        return found
+        return transaction
 
     async def _read(
         self,
@@ -166,20 +166,20 @@ class BitcoinChain:
         *,
         most: int = SMALL_BYTES,
     ) -> T:
-        """Ask one endpoint, and read what it says.
+        """Ask one endpoint, and read its answer.
 
         Raises:
-            Failed: it is of another chain, does not answer, or says what cannot be read.
+            Failed: it is of another chain, does not answer, or its answer cannot be read.
         """
         await self._prove(endpoint)
-        told = await endpoint.get(path, most=most)
+        answer = await endpoint.get(path, most=most)
         try:
-            return read(told)
+            return read(answer)
         except reading.UNREADABLE:
             raise Failed(UpstreamRejected, otherwise) from None
 
     async def _prove(self, endpoint: Endpoint) -> None:
-        """Ask an endpoint, once, whether it is of Bitcoin."""
+        """Check once that an endpoint is of Bitcoin."""
         if endpoint in self._proven:
             return
         if await _hash_at(endpoint, KNOWN_HEIGHT) != KNOWN_HASH:
@@ -192,8 +192,8 @@ class BitcoinChain:
 
 
 async def _hash_at(endpoint: Endpoint, height: int) -> str:
-    told = (await endpoint.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
+    answer = (await endpoint.get_bytes(f"/block-height/{height}")).decode("ascii", "replace").strip()
     try:
-        return reading.hash_of(told)
+        return reading.hash_of(answer)
     except ValueError:
         raise Failed(UpstreamRejected, "answers what is no hash") from None

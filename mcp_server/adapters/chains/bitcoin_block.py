@@ -1,7 +1,7 @@
-"""A block of Bitcoin as its network sends it: which of its transactions pay out much.
+"""Reads a block of Bitcoin in its network form, to find the transactions that pay out much.
 
-One request brings the whole block, where Esplora's lists take one for every 25 transactions; whose coins were spent is
-not in it, so that the few transactions that matter are asked for one by one afterwards.
+One request brings the whole block, where Esplora's lists take one for every 25 transactions. A block does not say whose
+coins were spent, so the few transactions that matter are requested one by one afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _HEADER = 80
 
 
 def paying_transactions(raw: bytes, block_hash: str, before: str, least: int) -> Mapping[str, int]:
-    """Find the transactions that pay somebody at least so many satoshi, in one output or in several.
+    """Find the transactions that pay one receiver at least `least` satoshi, in one output or in several.
 
     Args:
         raw: the block; it must hash to `block_hash`, follow on `before`, and its transactions must be those that its
@@ -37,14 +37,14 @@ def paying_transactions(raw: bytes, block_hash: str, before: str, least: int) ->
         raise Failed(UpstreamRejected, "told another predecessor of a block than the block does")
     reader = _BlockReader(raw, _HEADER)
     try:
-        found = [_transaction(reader) for _ in range(reader.varint())]
+        paid_by_digest = [_transaction(reader) for _ in range(reader.varint())]
     except IndexError:
         raise Failed(UpstreamRejected, "sent a block that breaks off") from None
     if reader.place != len(raw):
         raise Failed(UpstreamRejected, "sent a block that cannot be read")
-    if _root([digest for digest, _ in found]) != raw[36:68]:
+    if _root([digest for digest, _ in paid_by_digest]) != raw[36:68]:
         raise Failed(UpstreamRejected, "sent a block with other transactions than it has")
-    return {digest[::-1].hex(): sum(paid) for digest, paid in found if max(paid, default=0) >= least}
+    return {digest[::-1].hex(): sum(paid) for digest, paid in paid_by_digest if max(paid, default=0) >= least}
 
 
 class _BlockReader:
@@ -106,7 +106,7 @@ def _transaction(reader: _BlockReader) -> tuple[bytes, Sequence[int]]:
 
 
 def _root(digests: Sequence[bytes]) -> bytes:
-    """Give the root of the tree of hashes over a block's transactions, which its header holds."""
+    """Return the root of the tree of hashes over a block's transactions, which its header holds."""
     level = list(digests)
     while len(level) > 1:
         if len(level) % 2:

@@ -1,4 +1,4 @@
-"""One endpoint on the web: requests within a deadline and a size, and what went wrong in few words of our own."""
+"""One endpoint on the web: requests within a deadline and a size, and failures in our own words."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     import httpx2
 
 TIMEOUT_S = 6.0
-"""No request takes longer; four endpoints that hang are all given up within the deadline of a question."""
+"""Time for one request: even four endpoints that hang fit into the deadline of a question."""
 
 SMALL_BYTES, USUAL_BYTES, LARGE_BYTES = 2_000_000, 8_000_000, 16_000_000
-"""Answers are no longer: lists and fees; headers, whole transactions and Bitcoin's blocks; logs and whole EVM blocks.
+"""The longest answers: lists and fees; headers, whole transactions and Bitcoin's blocks; logs and whole EVM blocks.
 
-To read JSON holds up all other work of the server, some 0.1 s for the longest.
+Parsing JSON holds up all other work of the server, some 0.1 s for the longest.
 """
 
 MOST_URL = 2_000
 
 NO_LIMITS = (100, None)
-"""So many calls are put into one request, and any number of blocks, until an endpoint refuses it."""
+"""Calls in one request, and blocks (any number), until an endpoint refuses it."""
 
 LEARNED_S = 900.0
-"""So long it is remembered which limits an endpoint has."""
+"""The limits of an endpoint are remembered for this long."""
 
 LATEST_S = 253_402_300_799
-"""The end of the year 9999: whoever says a later time knows none."""
+"""The end of the year 9999: a later time is invalid."""
 
 _HTTP: dict[int, tuple[type[TraderError], str]] = {
-    401: (UpstreamRejected, "wants a key, or another one"),
+    401: (UpstreamRejected, "requires a key, or another one"),
     403: (UpstreamRejected, "refuses access"),
     404: (UpstreamRejected, "does not know this"),
     408: (Retryable, "did not answer in time"),
@@ -49,7 +49,7 @@ _HTTP: dict[int, tuple[type[TraderError], str]] = {
 
 
 class Failed(Exception):
-    """A request that came to nothing: which kind of error it is for the caller, and why, in words of our own."""
+    """A request that failed: the kind of error for the caller, and the reason, in our own words."""
 
     def __init__(self, kind: type[TraderError], why: str, status: int | None = None) -> None:
         super().__init__(why)
@@ -59,14 +59,14 @@ class Failed(Exception):
 
 
 class TooLarge(Failed):
-    """The answer is longer than is taken; where less can be asked for, it is no fault of the endpoint."""
+    """The answer is too long; if a smaller request is possible, that is no fault of the endpoint."""
 
     def __init__(self) -> None:
         super().__init__(UpstreamRejected, "answers with more than can be taken")
 
 
 def checked_url(url: str, name: str) -> str:
-    """Check that an endpoint is https, or http on this machine; no part of it is told back, for it may hold a key.
+    """Check that an endpoint is https, or http on this machine; no error shows it, for it may contain a key.
 
     Raises:
         Misconfigured: it is neither, or carries a user name.
@@ -83,8 +83,8 @@ def checked_url(url: str, name: str) -> str:
         good = False
     if not good:
         raise Misconfigured(
-            f"{name} must be an https URL, or an http one of this machine, without a user name; a key goes into the "
-            "path, as its provider writes it."
+            f"{name} must be an https URL, or an http one of this machine, without a user name.",
+            "Put a key into the path, as its provider writes it.",
         )
     return url.rstrip("/")
 
@@ -99,10 +99,10 @@ def _is_loopback(host: str) -> bool:
 
 
 class Endpoint:
-    """One endpoint; its fields are what was learned of it.
+    """One endpoint, and what was learned about it.
 
     Args:
-        name: what errors call it; never its URL.
+        name: its name in errors; never its URL.
         url: where it is, checked.
         timeout_s: how long one request may take; large answers may take twice as long.
     """
@@ -119,16 +119,16 @@ class Endpoint:
 
     @property
     def most_calls(self) -> int:
-        """So many JSON-RPC calls it takes in one request, as far as is known."""
+        """The JSON-RPC calls that it accepts in one request, as far as is known."""
         return self._known_limits()[0]
 
     @property
     def log_blocks(self) -> int | None:
-        """Of so many blocks it gives the logs in one request; None: no limit is known."""
+        """The blocks whose logs it sends in one request; None: no limit is known."""
         return self._known_limits()[1]
 
     def learn(self, *, most_calls: int | None = None, log_blocks: int | None = None) -> None:
-        """Remember a limit for a while: what was a passing fault must not slow every question from then on."""
+        """Remember a limit for a while only, because a passing fault must not slow all later questions."""
         calls, blocks = self._known_limits()
         limits = [limit for limit in (blocks, log_blocks) if limit is not None]
         self._limits = (min(calls, most_calls or calls), min(limits, default=None))
@@ -138,7 +138,7 @@ class Endpoint:
         return self._limits if time.monotonic() - self._learned_at < LEARNED_S else NO_LIMITS
 
     async def post(self, payload: object, *, large: bool = False) -> Any:
-        """Send JSON and give the JSON that comes back.
+        """Send JSON and return the JSON that comes back.
 
         Raises:
             Failed: no answer, an error status, or no JSON.
@@ -147,7 +147,7 @@ class Endpoint:
         return _json(await self._send("POST", "", json.dumps(payload).encode(), most=most, large=large))
 
     async def get(self, path: str, *, most: int = SMALL_BYTES) -> Any:
-        """Give the JSON at a path, at most so many bytes of it.
+        """Return the JSON at a path, of at most `most` bytes.
 
         Raises:
             Failed: no answer, an error status, or no JSON.
@@ -155,7 +155,7 @@ class Endpoint:
         return _json(await self._send("GET", path, most=most))
 
     async def get_bytes(self, path: str, *, large: bool = False) -> bytes:
-        """Give what is at a path.
+        """Return the bytes at a path.
 
         Raises:
             Failed: no answer, or an error status.
@@ -196,7 +196,7 @@ class Endpoint:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Read the certificates that are trusted, once: it takes 30 ms, and each connection wants them."""
+    """Read the trusted certificates once: it takes 30 ms, and each connection needs them."""
     import httpx2
 
     return httpx2.create_ssl_context()
@@ -209,7 +209,7 @@ async def _read(answer: httpx2.Response, most: int) -> bytes:
             kind, why = UpstreamRejected, "refuses the request"
         raise Failed(kind, f"{why} ({answer.status_code})", answer.status_code)
     if answer.status_code >= 300:
-        raise Failed(UpstreamRejected, "wants to send us elsewhere, and redirects are not followed")
+        raise Failed(UpstreamRejected, "redirects elsewhere, and redirects are not followed")
     parts, size = [], 0
     async for part in answer.aiter_bytes():
         size += len(part)

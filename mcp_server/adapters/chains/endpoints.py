@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECOND_LOOK_S = 3.0
-"""A second endpoint is asked for its opinion no longer than this."""
+"""Time for a second endpoint to confirm a block."""
 
 REST_S = 60.0
-"""So long an endpoint that failed is asked only after the others."""
+"""An endpoint that failed is asked after the others for this long."""
 
 
 class Endpoints:
@@ -36,28 +36,21 @@ class Endpoints:
         self._endpoints = list(endpoints)
 
     def in_order(self) -> list[Endpoint]:
-        """List them as they are asked: by preference, those that failed lately last."""
+        """List the endpoints in the order to ask them: by preference, those that failed lately last."""
         now = time.monotonic()
         return sorted(self._endpoints, key=lambda endpoint: endpoint.resting_until > now)
 
     async def ask(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """Give what the first endpoint that can answer gives.
+        """Return the answer, never None, of the first endpoint that can answer.
 
         Raises:
-            Retryable, UpstreamRejected: none can; it is said what each of them did.
-            TraderError: as `ask`, where it is no matter of the endpoint.
+            Retryable, UpstreamRejected: none can; the problem says what each of them did.
+            TraderError: as `ask`, if the endpoint is not the reason.
         """
-        failures: list[tuple[Endpoint, Failed]] = []
-        for endpoint in self.in_order():
-            try:
-                return await ask(endpoint)
-            except Failed as failed:
-                self.rest(endpoint)
-                failures.append((endpoint, failed))
-        raise self.failure(failures)
+        return cast(T, await self.first(ask))
 
     async def first(self, ask: Callable[[Endpoint], Awaitable[T | None]]) -> T | None:
-        """Give the first answer that is not None; None where each endpoint that can answer gives that.
+        """Return the first answer that is not None, or None if every endpoint that can answer has None.
 
         Raises:
             Retryable, UpstreamRejected, TraderError: as `ask`, where none can answer.
@@ -65,8 +58,8 @@ class Endpoints:
         failures: list[tuple[Endpoint, Failed]] = []
         for endpoint in self.in_order():
             try:
-                if (found := await ask(endpoint)) is not None:
-                    return found
+                if (answer := await ask(endpoint)) is not None:
+                    return answer
             except Failed as failed:
                 self.rest(endpoint)
                 failures.append((endpoint, failed))
@@ -79,7 +72,7 @@ class Endpoints:
 
         Args:
             anchor: the block that the first endpoint has.
-            opinion: gives the hash of the block that an endpoint has at a height.
+            opinion: returns the hash of the block that an endpoint has at a height.
 
         Returns:
             False: two others agree on another block; the first is asked last from now on.
@@ -90,14 +83,14 @@ class Endpoints:
         first, *others = self.in_order()
         against: dict[str, Endpoint] = {}
         for endpoint in others:
-            told = await self._opinion(endpoint, anchor, opinion)
-            if told == anchor.hash:
+            block_hash = await self._opinion(endpoint, anchor, opinion)
+            if block_hash == anchor.hash:
                 return True
-            if told in against:
+            if block_hash in against:
                 self.rest(first)
                 return False
-            if told is not None:
-                against[told] = endpoint
+            if block_hash is not None:
+                against[block_hash] = endpoint
         if against:
             others_named = " and ".join(endpoint.name for endpoint in against.values())
             raise UpstreamRejected(
@@ -120,16 +113,16 @@ class Endpoints:
         return None
 
     def rest(self, endpoint: Endpoint) -> None:
-        """Let an endpoint that failed rest: the others are asked first for a while."""
+        """Ask the other endpoints before this one for a while, because it failed."""
         endpoint.resting_until = time.monotonic() + REST_S
 
     def failure(self, failures: Sequence[tuple[Endpoint, Failed]]) -> TraderError:
-        """Make the error that says what each endpoint did."""
-        said = "; ".join(f"{endpoint.name} {failed.why}" for endpoint, failed in failures)
+        """Make the error that says why each endpoint failed."""
+        reasons = "; ".join(f"{endpoint.name} {failed.why}" for endpoint, failed in failures)
         rejected = bool(failures) and all(failed.kind is UpstreamRejected for _, failed in failures)
         kind = UpstreamRejected if rejected else Retryable
         again = "Set TRADER_CHAIN_URLS" if rejected else "Try again in a minute, or set TRADER_CHAIN_URLS"
-        return kind(f"No endpoint of {self.chain!r} can answer: {said}. {again} to an endpoint of your own.")
+        return kind(f"No endpoint of {self.chain!r} can answer: {reasons}.", f"{again} to an endpoint of your own.")
 
     async def close(self) -> None:
         """Close the connections of all."""

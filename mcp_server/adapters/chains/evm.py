@@ -29,9 +29,9 @@ class EvmChain:
     """One EVM chain.
 
     Args:
-        chain: what is known of it.
+        chain: the facts about it.
         urls: its endpoints, checked, the preferred one first.
-        clock: gives the present as an aware datetime.
+        clock: returns the present as an aware datetime.
         timeout_s: how long one request may take.
     """
 
@@ -43,9 +43,9 @@ class EvmChain:
         self.logs = EvmLogs(self.rpc)
 
     async def native(self, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
-        """Give the transactions of a few blocks that move at least so much of the native coin, failed or not.
+        """Return the transactions of a few blocks that move at least `least` of the native coin, failed or not.
 
-        Where the blocks are too long to be sent together it is the newest of them.
+        If the blocks are too long to be sent together, only the newest of them are read.
         """
         return await self.rpc.endpoints.ask(partial(self._native, first=first, last=last, least=least, anchor=anchor))
 
@@ -53,35 +53,35 @@ class EvmChain:
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), True]) for number in range(first, last + 1)]
         calls += [("eth_getBlockByNumber", [hex(first - 1), False])] if first > 0 else []
         try:
-            told = [fine(block) for block in await self.rpc.on(endpoint, calls, anchor, large=True)]
+            blocks = [fine(block) for block in await self.rpc.on(endpoint, calls, anchor, large=True)]
         except TooLarge:
             if first == last:
                 raise
             middle = first + (last - first + 1) // 2
             return await self._native(endpoint, first=middle, last=last, least=least, anchor=anchor)
-        before_ms = reading.header(told.pop(), first - 1).ref.time_ms if first > 0 else None
+        before_ms = reading.header(blocks.pop(), first - 1).ref.time_ms if first > 0 else None
 
         def read() -> list[Transfer]:
             return [
-                t for number, block in enumerate(told, first) for t in reading.native_transfers(block, number, least)
+                t for number, block in enumerate(blocks, first) for t in reading.native_transfers(block, number, least)
             ]
 
         return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
     async def succeeded(self, hashes: Sequence[str], anchor: BlockRef) -> set[str]:
-        """Give those of the transactions that did what they were to do; the others moved nothing."""
+        """Return the transactions that succeeded; the others moved nothing."""
         calls: list[Call] = [("eth_getTransactionReceipt", [tx]) for tx in hashes]
 
         async def read(endpoint: Endpoint) -> set[str]:
-            told = await self.rpc.on(endpoint, calls, anchor, large=True)
-            if any(fine(receipt) is None for receipt in told):
+            receipts = await self.rpc.on(endpoint, calls, anchor, large=True)
+            if any(fine(receipt) is None for receipt in receipts):
                 raise Failed(UpstreamRejected, "does not have a receipt that the chain has")
-            return {tx for tx, receipt in zip(hashes, told, strict=True) if _worked(receipt, tx)}
+            return {tx for tx, receipt in zip(hashes, receipts, strict=True) if _worked(receipt, tx)}
 
         return await self.rpc.endpoints.ask(read)
 
     async def token(self, address: str, anchor: BlockRef) -> Token:
-        """Give a token by its address; its symbol is what it claims.
+        """Return a token by its address; its symbol is its own claim.
 
         Raises:
             NotFound: there is no token at this address.
@@ -94,22 +94,24 @@ class EvmChain:
 
         async def read(endpoint: Endpoint) -> tuple[int | None, str]:
             decimals, symbol = await self.rpc.on(endpoint, calls, anchor)
-            if isinstance(decimals, RpcError) and decimals.state_gone:  # both are as good as never changed
+            if isinstance(decimals, RpcError) and decimals.state_gone:  # neither hardly ever changes
                 decimals, symbol = await self.rpc.on(endpoint, now)
             return _decimals(decimals), "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
 
         places, claimed = await self.rpc.endpoints.ask(read)
         if places is None:
             raise NotFound(
-                f"There is no ERC-20 token at {address!r} on {self.chain.name!r} as of block {anchor.number}. "
-                "Check the address and the chain."
+                f"There is no ERC-20 token at {address!r} on {self.chain.name!r} as of block {anchor.number}.",
+                "Check the address and the chain.",
             )
         if places > MOST_DECIMALS:
-            raise NotSupported(f"The token at {address!r} counts in more than {MOST_DECIMALS} decimals.")
+            raise NotSupported(
+                f"The token at {address!r} has more than {MOST_DECIMALS} decimals.", "Check the address."
+            )
         return Token(claimed, places, address)
 
     async def balances(self, address: str, tokens: Sequence[Token], block: BlockRef | None) -> tuple[list[int], int]:
-        """Give raw balances, the native one first, and the number of transactions sent: as of a block, or of now.
+        """Return raw balances, the native one first, and the number of transactions sent: as of a block, or of now.
 
         Raises:
             NotSupported: no endpoint keeps the state of that block.
@@ -120,28 +122,28 @@ class EvmChain:
         calls += [("eth_call", [{"to": token.address, "data": data}, at]) for token in tokens]
 
         async def read(endpoint: Endpoint) -> tuple[list[int], int] | None:
-            told = await self.rpc.on(endpoint, calls, block)
-            if any(isinstance(value, RpcError) and value.state_gone for value in told):
+            values = await self.rpc.on(endpoint, calls, block)
+            if any(isinstance(value, RpcError) and value.state_gone for value in values):
                 return None
-            native, sent = (reading.number(fine(value)) for value in told[:2])
-            return [native, *(_held(value) for value in told[2:])], sent
+            native, sent = (reading.number(fine(value)) for value in values[:2])
+            return [native, *(_held(value) for value in values[2:])], sent
 
-        found = await self.rpc.endpoints.first(read)
-        if found is None:
+        holdings = await self.rpc.endpoints.first(read)
+        if holdings is None:
             raise NotSupported(
-                f"No endpoint of {self.chain.name!r} keeps what addresses held as of block "
-                f"{block.number if block else 'latest'}: that takes an archive node. Leave as_of out, or set "
-                "TRADER_CHAIN_URLS to an archive endpoint."
+                f"No endpoint of {self.chain.name!r} keeps the balances of addresses as of block "
+                f"{block.number if block else 'latest'}: that takes an archive node.",
+                "Leave as_of out, or set TRADER_CHAIN_URLS to an archive endpoint.",
             )
-        return found
+        return holdings
 
     async def fees(self, block: BlockRef) -> tuple[Fees, list[int]]:
-        """Give what a transaction costs per gas as of a block, and the base fees of the last blocks and of the next."""
+        """Return the fees per gas as of a block, and the base fees of the last blocks and of the next one."""
         calls: list[Call] = [("eth_feeHistory", [hex(FEE_BLOCKS), hex(block.number), [10, 50, 90]])]
 
         async def read(endpoint: Endpoint) -> tuple[Fees, list[int]]:
-            (told,) = await self.rpc.on(endpoint, calls, block)
-            return _fees(fine(told))
+            (history,) = await self.rpc.on(endpoint, calls, block)
+            return _fees(fine(history))
 
         return await self.rpc.endpoints.ask(read)
 
@@ -162,22 +164,22 @@ def _fees(history: Any) -> tuple[Fees, list[int]]:
     return Fees(slow, normal, fast, PLAIN_TRANSFER_GAS), base_fees
 
 
-def _decimals(told: Any) -> int | None:
-    """Read in how many decimals a token counts; None: what was asked is no token.
+def _decimals(result: Any) -> int | None:
+    """Read the decimals of a token; None: the address is no token.
 
     Raises:
         Failed: the endpoint cannot say.
     """
-    if isinstance(told, RpcError) and told.reverted:
+    if isinstance(result, RpcError) and result.reverted:
         return None
-    said = fine(told)
-    return None if isinstance(said, str) and len(said) != 66 else reading.number(said)
+    answer = fine(result)
+    return None if isinstance(answer, str) and len(answer) != 66 else reading.number(answer)
 
 
-def _held(told: Any) -> int:
-    """Read a balance; where there is no such token it is none."""
-    refused = isinstance(told, RpcError) and told.reverted
-    return 0 if refused or told == "0x" else reading.number(fine(told))
+def _held(result: Any) -> int:
+    """Read a balance, which is 0 if there is no such token."""
+    refused = isinstance(result, RpcError) and result.reverted
+    return 0 if refused or result == "0x" else reading.number(fine(result))
 
 
 def _worked(receipt: Any, tx: str) -> bool:

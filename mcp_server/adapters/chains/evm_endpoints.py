@@ -20,9 +20,9 @@ class EvmEndpoints:
     """Asks the endpoints of a chain, the preferred one first.
 
     Args:
-        chain: what is known of the chain.
+        chain: the facts about the chain.
         endpoints: its endpoints.
-        clock: gives the present as an aware datetime.
+        clock: returns the present as an aware datetime.
     """
 
     def __init__(self, chain: Chain, endpoints: Endpoints, clock: Callable[[], datetime]) -> None:
@@ -31,36 +31,33 @@ class EvmEndpoints:
         self._clock = clock
 
     async def newest(self, wanted_ms: int) -> Header:
-        """Give the newest block of the first endpoint that keeps up.
+        """Return the newest block of the first endpoint that is up to date.
 
         Args:
-            wanted_ms: the moment that is asked about; it is enough for the newest block to be about as young.
+            wanted_ms: the moment asked about; the newest block needs to be about that young only.
 
         Raises:
             Retryable, UpstreamRejected: no endpoint can answer, each is of another chain, or all lag behind.
         """
         allowed_ms = int(max(90.0, 25 * self.chain.block_s) * 1000)
-        failures: list[tuple[Endpoint, Failed]] = []
-        for endpoint in self.endpoints.in_order():
-            try:
-                (told,) = await self.on(endpoint, [("eth_getBlockByNumber", ["latest", False])])
-                newest = reading.header(fine(told))
-                behind_ms = min(wanted_ms, to_ms(self._clock())) - newest.ref.time_ms
-                if behind_ms <= allowed_ms:
-                    return newest
+
+        async def read(endpoint: Endpoint) -> Header:
+            (answer,) = await self.on(endpoint, [("eth_getBlockByNumber", ["latest", False])])
+            newest = reading.header(fine(answer))
+            behind_ms = min(wanted_ms, to_ms(self._clock())) - newest.ref.time_ms
+            if behind_ms > allowed_ms:
                 raise Failed(Retryable, f"lags {behind_ms // 1000} s behind")
-            except Failed as failed:
-                self.endpoints.rest(endpoint)
-                failures.append((endpoint, failed))
-        raise self.endpoints.failure(failures)
+            return newest
+
+        return await self.endpoints.ask(read)
 
     async def headers(self, numbers: Sequence[int], anchor: BlockRef | None = None) -> list[Header]:
-        """Give the headers of blocks, in one request where the endpoint takes as many calls at once.
+        """Return the headers of blocks, in one request where the endpoint takes as many calls at once.
 
         Args:
             numbers: the blocks.
-            anchor: an endpoint that has another block at that height, or none, is passed over; one without a hash is
-                whatever block is there.
+            anchor: an endpoint that has another block at that height, or none, is passed over; an anchor without a
+                hash only requires that there is a block.
         """
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
         return await self.endpoints.ask(lambda endpoint: self._headers(endpoint, calls, numbers, anchor))
@@ -74,17 +71,17 @@ class EvmEndpoints:
     ) -> list[Any]:
         """Ask one endpoint, and in the same request whether it is of this chain and has the anchor.
 
-        The anchor is asked for each time: behind one URL there may be many nodes, not all of them up to date.
+        The anchor is requested each time: behind one URL there may be many nodes, not all of them up to date.
 
         Raises:
-            Failed: it is not, has not, or does not answer.
+            Failed: it is of another chain, lacks the anchor, or does not answer.
         """
         self._check_chain(endpoint)
         checks: list[Call] = [("eth_chainId", [])] if endpoint.chain_id is None else []
         if anchor is not None:
             checks.append(("eth_getBlockByNumber", [hex(anchor.number), False]))
-        told = await call_all(endpoint, [*checks, *calls], large=large)
-        checked, results = told[: len(checks)], told[len(checks) :]
+        answers = await call_all(endpoint, [*checks, *calls], large=large)
+        checked, results = answers[: len(checks)], answers[len(checks) :]
         if endpoint.chain_id is None:
             endpoint.chain_id = reading.number(fine(checked.pop(0)))
             self._check_chain(endpoint)
@@ -95,31 +92,31 @@ class EvmEndpoints:
     async def _headers(
         self, endpoint: Endpoint, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
     ) -> list[Header]:
-        told = await self.on(endpoint, calls, anchor)
-        return [reading.header(fine(header), number) for number, header in zip(numbers, told, strict=True)]
+        answers = await self.on(endpoint, calls, anchor)
+        return [reading.header(fine(header), number) for number, header in zip(numbers, answers, strict=True)]
 
     async def _opinion(self, endpoint: Endpoint, number: int) -> str:
-        (told,) = await self.on(endpoint, [("eth_getBlockByNumber", [hex(number), False])])
-        return reading.header(fine(told), number).ref.hash
+        (answer,) = await self.on(endpoint, [("eth_getBlockByNumber", [hex(number), False])])
+        return reading.header(fine(answer), number).ref.hash
 
     def _check_chain(self, endpoint: Endpoint) -> None:
         if endpoint.chain_id not in (None, self.chain.chain_id):
             raise Failed(UpstreamRejected, f"is of chain {endpoint.chain_id}, not {self.chain.chain_id}")
 
 
-def _check_anchor(told: Any, anchor: BlockRef) -> None:
-    if told is None:
+def _check_anchor(answer: Any, anchor: BlockRef) -> None:
+    if answer is None:
         raise Failed(Retryable, f"lags behind: it does not have block {anchor.number} yet")
-    if anchor.hash not in ("", reading.header(told, anchor.number).ref.hash):
+    if anchor.hash not in ("", reading.header(answer, anchor.number).ref.hash):
         raise Failed(UpstreamRejected, f"has another block {anchor.number} than was asked for")
 
 
-def fine(told: Any) -> Any:
-    """Give a result, or fail as its error says.
+def fine(answer: Any) -> Any:
+    """Return a result, or raise the failure that it stands for.
 
     Raises:
         Failed: it is an `RpcError`.
     """
-    if isinstance(told, RpcError):
-        raise told.failed()
-    return told
+    if isinstance(answer, RpcError):
+        raise answer.failed()
+    return answer

@@ -16,17 +16,17 @@ from mcp_server.adapters.chains.json_rpc import Call, RpcError
 from mcp_server.domain.chains.chain import BlockRef
 
 USUAL_LIMITS = (10_000, 5_000, 2_000, 1_000, 500, 100, 10, 1)
-"""How many blocks endpoints give the logs of in one request; tried downwards where one states no limit."""
+"""Blocks whose logs endpoints send in one request, tried downwards where an endpoint states no limit."""
 
 AT_ONCE = 4
-"""So many requests for logs may be under way together."""
+"""Requests for logs that may run at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which transfers: of a token (lower case), in blocks from the first to the last, of `least` raw units or more.
+    """The transfers to find: of a token (lower case), in blocks `first` to `last`, of `least` raw units or more.
 
-    `anchor` is a block of the branch of the chain that is meant.
+    `anchor` is a block on the right branch of the chain.
     """
 
     token: str
@@ -42,18 +42,18 @@ class Wanted:
 
 
 class EvmLogs:
-    """Reads logs, and learns how many blocks of them each endpoint gives in one request."""
+    """Reads logs, and learns for how many blocks each endpoint sends them in one request."""
 
     def __init__(self, rpc: EvmEndpoints) -> None:
         self._rpc = rpc
-        self._turn = anyio.Semaphore(AT_ONCE)
+        self._limiter = anyio.Semaphore(AT_ONCE)
 
     def blocks_at_once(self) -> int:
-        """Give for how many blocks the endpoint that comes next is thought to answer in one request."""
+        """Return for how many blocks the next endpoint probably answers in one request."""
         return self._rpc.endpoints.in_order()[0].log_blocks or USUAL_LIMITS[0]
 
     async def transfers(self, wanted: Wanted) -> Piece:
-        """Give the transfers that are wanted, or of the newest of those blocks as many as an endpoint gives at once.
+        """Return the wanted transfers, or those of the newest of the blocks if an endpoint does not send all at once.
 
         Raises:
             Retryable, UpstreamRejected: no endpoint can answer.
@@ -61,7 +61,7 @@ class EvmLogs:
         return await self._rpc.endpoints.ask(partial(self._read, wanted=wanted))
 
     async def _read(self, endpoint: Endpoint, wanted: Wanted) -> Piece:
-        """Ask one endpoint, for fewer blocks where it wants it."""
+        """Ask one endpoint, for fewer blocks if it requires that."""
         first = max(wanted.first, wanted.last - (endpoint.log_blocks or wanted.length) + 1)
         while True:
             span = {"fromBlock": hex(first), "toBlock": hex(wanted.last), "address": wanted.token}
@@ -70,23 +70,23 @@ class EvmLogs:
                 calls.append(("eth_getBlockByNumber", [hex(first - 1), False]))
             length = wanted.last - first + 1
             try:
-                async with self._turn:
-                    told, *before = await self._rpc.on(endpoint, calls, wanted.anchor, large=True)
+                async with self._limiter:
+                    logs, *before = await self._rpc.on(endpoint, calls, wanted.anchor, large=True)
             except TooLarge:
                 if length == 1:
                     raise
                 first += length // 2
                 continue
-            if not (isinstance(told, RpcError) and told.range_too_wide and length > 1):
+            if not (isinstance(logs, RpcError) and logs.range_too_wide and length > 1):
                 break
-            first = wanted.last - _smaller(endpoint, told, length) + 1
+            first = wanted.last - _smaller(endpoint, logs, length) + 1
         before_ms = reading.header(fine(before[0]), first - 1).ref.time_ms if before else None
-        read = partial(reading.transfers, fine(told), wanted.token, (first, wanted.last), wanted.least)
+        read = partial(reading.transfers, fine(logs), wanted.token, (first, wanted.last), wanted.least)
         return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
 
 def _smaller(endpoint: Endpoint, error: RpcError, length: int) -> int:
-    """Give how many blocks to ask for after so many were too many; it is remembered where it is the blocks' number."""
+    """Return how many blocks to ask for after `length` were too many; a limit on blocks is remembered."""
     if error.about_results:
         return -(-length // 2)
     limit = error.most_blocks(length) or next((usual for usual in USUAL_LIMITS if usual < length), 1)

@@ -1,4 +1,7 @@
-"""Reads what EVM nodes answer: hexadecimal numbers, blocks, logs, strings of contracts."""
+"""Reads answers of EVM nodes: hexadecimal numbers, blocks, logs, strings of contracts.
+
+Every function raises `Failed` for an answer of the wrong form, or for another one than was asked for.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,12 @@ class Piece:
     before_ms: int | None
 
     def with_sound_times(self, until_ms: int) -> Piece:
-        """Give it without the times that logs say, where they cannot all be: they are not those of their blocks."""
+        """Return it without the times that logs say, where they cannot all be: they are not those of their blocks."""
         low, at_block = self.before_ms or 0, -1
-        for block, told_ms in sorted((t.block or 0, t.time_ms) for t in self.transfers if t.time_ms is not None):
-            if not low <= told_ms <= until_ms or (block == at_block and told_ms != low):
+        for block, stated_ms in sorted((t.block or 0, t.time_ms) for t in self.transfers if t.time_ms is not None):
+            if not low <= stated_ms <= until_ms or (block == at_block and stated_ms != low):
                 return replace(self, transfers=[replace(transfer, time_ms=None) for transfer in self.transfers])
-            low, at_block = told_ms, block
+            low, at_block = stated_ms, block
         return self
 
 
@@ -54,65 +57,51 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
 
 
 def number(value: object) -> int:
-    """Read a hexadecimal number of at most 256 bits.
-
-    Raises:
-        Failed: it is none.
-    """
+    """Read a hexadecimal number of at most 256 bits."""
     if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         raise Failed(UpstreamRejected, "answers what is no number")
     return int(value, 16)
 
 
 def block_number(value: object) -> int:
-    """Read a block's number: of 63 bits at most, as its readers count.
-
-    Raises:
-        Failed: it is none.
-    """
+    """Read a block's number: of 63 bits at most, as its readers count."""
     if (read := number(value)) >= 2**63:
         raise Failed(UpstreamRejected, "answers what is no number of a block")
     return read
 
 
 def lowered(value: object) -> str:
-    """Give a text in lower case, and whatever else as an empty one."""
+    """Return a text in lower case, and whatever else as an empty one."""
     return value.lower() if isinstance(value, str) else ""
 
 
 def time_ms(value: object) -> int:
-    """Read a block's time, in Unix ms.
-
-    Raises:
-        Failed: it is none.
-    """
+    """Read a block's time, in Unix ms."""
     if (seconds := number(value)) > LATEST_S:
         raise Failed(UpstreamRejected, "answers a time that is none")
     return seconds * 1000
 
 
 def written(value: object, form: re.Pattern[str]) -> str:
-    """Read a hash or an address, in lower case: whatever else an endpoint says goes no further.
-
-    Raises:
-        Failed: it is not of that form.
-    """
+    """Read a hash or an address, in lower case; nothing else that an endpoint may say gets through."""
     if not isinstance(value, str) or not form.fullmatch(value):
         raise Failed(UpstreamRejected, "answers what is neither hash nor address")
     return value.lower()
 
 
-def header(told: Any, asked: int | None = None) -> Header:
+def header(answer: Any, asked: int | None = None) -> Header:
     """Read a block's header.
 
     Raises:
-        Failed: it is none, or of another block than was asked for; null means that the endpoint does not have it.
+        Failed: it is none, or of another block than was asked for; null means that the endpoint lacks it.
     """
-    if told is None:
+    if answer is None:
         raise Failed(UpstreamRejected, "does not have a block that the chain has")
     try:
-        reference = BlockRef(block_number(told["number"]), time_ms(told["timestamp"]), written(told["hash"], _HASH))
-        read = Header(reference, number(told.get("baseFeePerGas") or "0x0"))
+        reference = BlockRef(
+            block_number(answer["number"]), time_ms(answer["timestamp"]), written(answer["hash"], _HASH)
+        )
+        read = Header(reference, number(answer.get("baseFeePerGas") or "0x0"))
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("block") from None
     if asked not in (None, reference.number):
@@ -120,15 +109,11 @@ def header(told: Any, asked: int | None = None) -> Header:
     return read
 
 
-def native_transfers(told: Any, asked: int, least: int) -> list[Transfer]:
-    """Read a block with its transactions: those that move at least so much of the native coin, failed or not.
-
-    Raises:
-        Failed: it is none, or another one than was asked for.
-    """
-    top = header(told, asked).ref
+def native_transfers(answer: Any, asked: int, least: int) -> list[Transfer]:
+    """Read the transactions of a block that move at least `least` of the native coin, failed or not."""
+    top = header(answer, asked).ref
     try:
-        found = [
+        moved = [
             Transfer(
                 hash=written(tx["hash"], _HASH),
                 from_address=written(tx["from"], _ADDRESS),
@@ -138,33 +123,30 @@ def native_transfers(told: Any, asked: int, least: int) -> list[Transfer]:
                 time_ms=top.time_ms,
                 place=place,
             )
-            for place, tx in enumerate(told["transactions"])
+            for place, tx in enumerate(answer["transactions"])
             if number(tx["value"]) >= max(least, 1)
         ]
-        return list({transfer.hash: transfer for transfer in found}.values())  # each once
+        return list({transfer.hash: transfer for transfer in moved}.values())  # each once
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("block") from None
 
 
-def transfers(told: Any, token: str, blocks: tuple[int, int], least: int) -> list[Transfer]:
-    """Read the logs of a token's transfers: those of at least so many raw units, within the blocks asked for.
+def transfers(answer: Any, token: str, blocks: tuple[int, int], least: int) -> list[Transfer]:
+    """Read the transfers in a token's logs: those of at least `least` raw units, within the blocks asked for.
 
-    A log that another token wrote, or that is no transfer of an amount (an NFT's has one topic more), is not one.
-
-    Raises:
-        Failed: they are no logs.
+    Logs of other tokens are left out, and logs that are no transfer of an amount (an NFT's has one topic more).
     """
-    if not isinstance(told, list):
+    if not isinstance(answer, list):
         raise Failed(UpstreamRejected, "answers what are no logs")
     try:
-        found = [
+        moved = [
             transfer
-            for log in told
+            for log in answer
             if lowered(log["address"]) == token and not log.get("removed") and len(log["topics"]) == 3
             if blocks[0] <= number(log["blockNumber"]) <= blocks[1]
             if (transfer := _transfer(log)) and transfer.raw >= max(least, 1)
         ]
-        return list({(transfer.block, transfer.place): transfer for transfer in found}.values())  # each log once
+        return list({(transfer.block, transfer.place): transfer for transfer in moved}.values())  # each log once
     except (KeyError, TypeError, AttributeError):
         raise _unreadable("log") from None
 
@@ -173,8 +155,8 @@ def _transfer(log: Mapping[str, Any]) -> Transfer | None:
     topic, sender, receiver = (written(part, _HASH) for part in log["topics"])
     if topic != TRANSFER_TOPIC or len(log["data"]) != 66:
         return None
-    told_time = log.get("blockTimestamp")
-    at_ms = time_ms(told_time) if isinstance(told_time, str) else 0
+    log_time = log.get("blockTimestamp")
+    at_ms = time_ms(log_time) if isinstance(log_time, str) else 0
     from_address = "0x" + sender[-40:]
     return Transfer(
         hash=written(log["transactionHash"], _HASH),
@@ -192,10 +174,10 @@ def word(address: str) -> str:
     return address[2:].rjust(64, "0")
 
 
-def claimed_symbol(told: object) -> str:
-    """Read what a token calls itself: a string, or 32 bytes as the oldest do; cleaned, for a stranger wrote it."""
+def claimed_symbol(answer: object) -> str:
+    """Read and clean the symbol that a token claims: a string, or 32 bytes in the oldest tokens."""
     try:
-        data = bytes.fromhex(str(told)[2:20_002])
+        data = bytes.fromhex(str(answer)[2:20_002])
     except ValueError:
         return ""
     if len(data) == 32:
@@ -206,5 +188,5 @@ def claimed_symbol(told: object) -> str:
     return cleaned_name(data[64 : 64 + min(length, 4_096)].decode("utf-8", "replace"), SYMBOL_LENGTH)
 
 
-def _unreadable(what: str) -> Failed:
-    return Failed(UpstreamRejected, f"answers a {what} that cannot be read")
+def _unreadable(kind: str) -> Failed:
+    return Failed(UpstreamRejected, f"answers a {kind} that cannot be read")

@@ -16,7 +16,7 @@ class Explorer:
 
     Args:
         url: its API, checked; it may hold parameters already, such as the chain.
-        key: the key that it wants, if any; it is never told.
+        key: its key, if it needs one; it is never shown.
         timeout_s: how long a question may take.
     """
 
@@ -28,9 +28,9 @@ class Explorer:
         self._key = f"&apikey={quote(key, safe='')}" if key else ""
 
     async def activity(self, address: str, until_block: int) -> tuple[int, int] | None:
-        """Give when an address sent or received its first transaction and its last by a block, in Unix ms.
+        """Return when an address had its first transaction, and its last up to a block, in Unix ms.
 
-        None: it never did, or the explorer cannot say at the moment: it is a mere addition.
+        None: it had none, or the explorer does not answer; this is only an addition to other answers.
         """
         first: int | None = None
         last: int | None = None
@@ -46,13 +46,13 @@ class Explorer:
         await self._endpoint.close()
 
     async def _time(self, address: str, until_block: int, order: str) -> int | None:
-        told: Any = await self._endpoint.get(
+        answer: Any = await self._endpoint.get(
             f"{self._joint}module=account&action=txlist&address={address}&startblock=0&endblock={until_block}"
             f"&page=1&offset=1&sort={order}{self._key}"
         )
         try:
-            found = told["result"]
-            seconds = int(found[0]["timeStamp"]) if found else None
+            transactions = answer["result"]
+            seconds = int(transactions[0]["timeStamp"]) if transactions else None
             if seconds is not None and not 0 < seconds <= LATEST_S:
                 raise ValueError
             return None if seconds is None else seconds * 1000

@@ -16,7 +16,7 @@ Call = tuple[str, list[Any]]
 """A method and its parameters."""
 
 AT_ONCE = 4
-"""So many requests of one question may be under way together."""
+"""Requests of one question that may run at the same time."""
 
 _BUSY = re.compile(r"rate|too many requests|limit exceeded|quota|capacity|compute units|credits", re.IGNORECASE)
 _RANGE = re.compile(
@@ -36,41 +36,41 @@ _STATE_GONE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RpcError:
-    """What an endpoint answers in place of a result. Its text is read, never told on: a stranger wrote it."""
+    """An error that an endpoint answers in place of a result. Its text is a stranger's: it is read, never shown."""
 
     code: int
     text: str
 
     @property
     def range_too_wide(self) -> bool:
-        """It would answer for fewer blocks."""
+        """The endpoint would answer for fewer blocks."""
         return bool(_RANGE.search(self.text)) and not (self.state_gone or _TOO_OFTEN.search(self.text))
 
     @property
     def reverted(self) -> bool:
-        """The contract that was called refuses."""
+        """The called contract refuses."""
         return self.code == 3 or "revert" in self.text.lower()
 
     @property
     def about_results(self) -> bool:
-        """It is not the number of blocks, but how much there is in them."""
+        """The limit is on the size of the result, not on the number of blocks."""
         return bool(_RESULTS.search(self.text))
 
     def most_blocks(self, asked: int) -> int | None:
-        """Give the limit that it states where `asked` blocks were too many, and it speaks of blocks, not of results."""
+        """Return the limit on blocks that it states after `asked` blocks were too many; None if it states none."""
         if self.about_results:
             return None
-        found = [int(re.sub(r"[,_]", "", digits)) * (1000 if k else 1) for digits, k in _STATED.findall(self.text)]
-        likely = [number for number in found if 1 <= number < asked]
+        stated = [int(re.sub(r"[,_]", "", digits)) * (1000 if k else 1) for digits, k in _STATED.findall(self.text)]
+        likely = [number for number in stated if 1 <= number < asked]
         return likely[-1] if likely else None
 
     @property
     def state_gone(self) -> bool:
-        """It no longer keeps the state of that block."""
+        """The endpoint no longer keeps the state of that block."""
         return bool(_STATE_GONE.search(self.text))
 
     def failed(self) -> Failed:
-        """Give the failure that this is for the caller."""
+        """Return the failure that the caller sees."""
         if self.code in (-32005, 429) or _BUSY.search(self.text):
             return Failed(Retryable, "is asked too often")
         if self.code == -32601:
@@ -81,7 +81,7 @@ class RpcError:
 
 
 async def call_all(endpoint: Endpoint, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
-    """Give the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time.
+    """Return the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time.
 
     Raises:
         Failed: the endpoint did not answer, or answered what cannot be read.
@@ -95,23 +95,23 @@ async def call_all(endpoint: Endpoint, calls: Sequence[Call], *, large: bool = F
             longest = len(parts[0])
             size = 10 if longest > 10 else 3 if longest > 3 else 1
             continue
-        if size < endpoint.most_calls:  # it was that, for it works
+        if size < endpoint.most_calls:  # fewer calls work, so their number was the problem
             endpoint.learn(most_calls=size)
         return results
 
 
 class _TooMany(Exception):
-    """The endpoint takes no so many calls at once."""
+    """The endpoint does not accept this many calls at once."""
 
 
 async def _together(endpoint: Endpoint, parts: Sequence[Sequence[Call]], *, large: bool) -> list[list[Any]]:
     """Send the first part alone, as it may fail for all of them, then the others a few at a time."""
     results: dict[int, list[Any]] = {0: await _post(endpoint, parts[0], large=large)}
     failures: list[Exception] = []
-    turn = anyio.Semaphore(AT_ONCE)
+    limiter = anyio.Semaphore(AT_ONCE)
 
     async def send(place: int) -> None:
-        async with turn:
+        async with limiter:
             if failures:
                 return
             try:
@@ -133,17 +133,17 @@ async def _post(endpoint: Endpoint, calls: Sequence[Call], *, large: bool) -> li
         for place, (method, params) in enumerate(calls)
     ]
     try:
-        told = await endpoint.post(asked[0] if len(asked) == 1 else asked, large=large)
+        answer = await endpoint.post(asked[0] if len(asked) == 1 else asked, large=large)
     except Failed as failed:
         if len(asked) > 1 and failed.status in (400, 403, 405, 413, 415, 422, 500, 501):
             raise _TooMany from None
         raise
-    if isinstance(told, dict) and len(asked) > 1:
+    if isinstance(answer, dict) and len(asked) > 1:
         raise _TooMany
-    answers = [told] if isinstance(told, dict) else told
-    if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
+    answers = [answer] if isinstance(answer, dict) else answer
+    if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
         raise Failed(UpstreamRejected, "answers what is no JSON-RPC")
-    by_id = {answer["id"]: answer for answer in answers if type(answer.get("id")) is int}
+    by_id = {one["id"]: one for one in answers if type(one.get("id")) is int}
     if len(asked) == 1 and len(answers) == 1:  # some answer an error without the id
         return [_result(answers[0])]
     if any(place not in by_id for place in range(len(asked))):

@@ -26,7 +26,7 @@ def order_book(market: SimulatedMarket, now_ms: int, depth: int) -> OrderBook:
 
 
 def best(market: SimulatedMarket, last: float, side: Side) -> float:
-    """Give the best bid (-1) or ask (1) around a last price: one step of the grid away."""
+    """Return the best bid (-1) or ask (1) around a last price: one step of the grid away."""
     return (market.ticks(last) + side) / 10.0**market.decimals
 
 

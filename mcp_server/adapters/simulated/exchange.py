@@ -14,47 +14,34 @@ from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
 
 QUOTES = ("ETH", "BTC", "EUR", "GBP", "DAI", "USDC", "USDT", "USD", "JPY")
-"""What prices are given in. Between two of these the earlier is the base: `ETH/BTC`, `EUR/USD`."""
+"""Quote currencies. Between two of these the earlier is the base: `ETH/BTC`, `EUR/USD`."""
 
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 
 
 class SimulatedExchange:
-    """An `Exchange` whose prices are invented, and said to be.
+    """An `Exchange` of invented prices, marked as `simulated`. Any symbol that reads as a base and a quote exists.
+
+    A present before the market's first moment raises `NotSupported`.
 
     Args:
-        clock: gives the present as an aware datetime; nothing later than it is ever answered.
-        seed: which of the possible markets; everyone has the same by default.
+        clock: returns the present as an aware datetime; nothing later than it is ever answered.
+        seed: selects one of the possible markets; by default everyone has the same.
     """
+
+    id = "simulated"
+    simulated = True
 
     def __init__(self, clock: Callable[[], datetime], seed: int = 0) -> None:
         self._clock = clock
         self._seed = seed
 
-    @property
-    def id(self) -> str:
-        """Its name."""
-        return "simulated"
-
-    @property
-    def simulated(self) -> bool:
-        """Its prices are invented."""
-        return True
-
     async def symbol(self, text: str) -> str:
-        """Give the unified symbol that `text` means; any plausible one exists.
-
-        Raises:
-            NotFound: it does not read as a base and a quote.
-        """
+        """Return the unified symbol that `text` means; any plausible one exists."""
         return unified(text)
 
     async def swap_symbol(self, text: str) -> str:
-        """Give the swap that `text` means: the one settled in its quote, unless another is named.
-
-        Raises:
-            NotFound: it does not read as a base and a quote.
-        """
+        """Return the swap that `text` means: the one settled in its quote, unless another is named."""
         return _swap(unified(text))
 
     async def timeframes(self) -> Sequence[str]:
@@ -68,32 +55,24 @@ class SimulatedExchange:
         return Fetched(made)
 
     async def ticker(self, symbol: str) -> Ticker:
-        """Make the present snapshot.
-
-        Raises:
-            NotSupported: the present is before the market's first moment.
-        """
+        """Make the present snapshot."""
         return await anyio.to_thread.run_sync(_ticker, self._market(symbol), self._now_ms())
 
     async def order_book(self, symbol: str, depth: int) -> OrderBook:
-        """Make the present order book, around the ticker's last price.
-
-        Raises:
-            NotSupported: the present is before the market's first moment.
-        """
+        """Make the present order book, around the ticker's last price."""
         return await anyio.to_thread.run_sync(book.order_book, self._market(symbol), self._now_ms(), depth)
 
     async def perpetual_state(self, symbol: str) -> PerpetualState:
-        """Tell the present funding rate, mark price and open interest of a swap.
+        """Return the present funding rate, mark price and open interest of a swap.
 
         Raises:
-            NotSupported: `symbol` is a spot market's, or the present is before the market's first moment.
+            NotSupported: `symbol` is a spot market's.
         """
         _refuse_spot(symbol)
         return await anyio.to_thread.run_sync(perpetuals.perpetual_state, self._market(symbol), self._now_ms())
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
-        """Give the last `count` fundings of a swap that were settled by `end_ms`, oldest first.
+        """Return the last `count` fundings of a swap that were settled by `end_ms`, oldest first.
 
         Raises:
             NotSupported: `symbol` is a spot market's.
@@ -103,20 +82,16 @@ class SimulatedExchange:
         return await anyio.to_thread.run_sync(perpetuals.fundings, self._market(symbol), settled_ms, count)
 
     async def listings(self) -> Listings:
-        """List the markets of well-known assets; any other symbol exists as well.
-
-        Raises:
-            NotSupported: the present is before the market's first moment.
-        """
+        """List the markets of well-known assets; any other symbol exists as well."""
         return Listings(self._now_ms(), list(_listed()))
 
     async def close(self) -> None:
-        """There is nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def _now_ms(self) -> int:
         now_ms = to_ms(self._clock())
         if now_ms < GENESIS_MS:
-            raise NotSupported(f"The simulated market begins at {iso(GENESIS_MS)}. Ask for a later moment.")
+            raise NotSupported(f"The simulated market begins at {iso(GENESIS_MS)}.", "Ask for a later moment.")
         return now_ms
 
     def _market(self, symbol: str) -> SimulatedMarket:
@@ -135,12 +110,12 @@ def unified(text: str) -> str:
     elif match := re.fullmatch(rf"([A-Z0-9]{{2,15}}?)({'|'.join(QUOTES)})", spelt):
         base, quote, settle = match[1], match[2], ""
     else:
-        raise NotFound(f"Unknown symbol {text!r} on 'simulated'. Write base and quote, like 'BTC/USDT'.")
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", "Write base and quote, like 'BTC/USDT'.")
     base, quote = ALIASES.get(base, base), ALIASES.get(quote, quote)
     if settle and settle[1:] not in (base, quote):
-        raise NotFound(f"Unknown symbol {text!r} on 'simulated'. Did you mean {f'{base}/{quote}:{quote}'!r}?")
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", f"Did you mean {f'{base}/{quote}:{quote}'!r}?")
     if base == quote:
-        raise NotFound(f"Unknown symbol {text!r} on 'simulated': base and quote are the same. Try 'BTC/USDT'.")
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated': base and quote are the same.", "Try 'BTC/USDT'.")
     return f"{base}/{quote}{settle}"
 
 
@@ -150,7 +125,7 @@ def _swap(symbol: str) -> str:
 
 def _refuse_spot(symbol: str) -> None:
     if ":" not in symbol:
-        raise NotSupported(f"{symbol!r} on 'simulated' is a spot market. Ask for {_swap(symbol)!r}.")
+        raise NotSupported(f"{symbol!r} on 'simulated' is a spot market.", f"Ask for {_swap(symbol)!r}.")
 
 
 def _listed() -> Iterator[Listing]:

@@ -25,7 +25,7 @@ def mixed(number: int) -> int:
 
 
 def hashes(seed: int, first: int, count: int) -> Hashes:
-    """Give 64 random bits for each of the points first … first + count - 1, shape (count,)."""
+    """Return 64 random bits for each of the points first … first + count - 1, shape (count,)."""
     bits = np.arange(first, first + count, dtype=np.int64).view(np.uint64)
     bits *= np.uint64(_GOLDEN)
     bits += np.uint64(mixed(seed))
@@ -38,14 +38,14 @@ def hashes(seed: int, first: int, count: int) -> Hashes:
 
 
 def uniforms(seed: int, first: int, count: int) -> Floats:
-    """Give values from 0 up to, but not, 1 in steps of 2^-32, shape (count,)."""
+    """Return values from 0 up to, but not, 1 in steps of 2^-32, shape (count,)."""
     values = (hashes(seed, first, count) >> np.uint64(32)).astype(np.float64)
     values /= 2**32
     return values
 
 
 def normals(seed: int, first: int, count: int) -> Floats:
-    """Give near-normal values (mean 0, variance 1, within ±3.5), shape (count,): sums of four 16-bit uniforms."""
+    """Return near-normal values (mean 0, variance 1, within ±3.5), shape (count,): sums of four 16-bit uniforms."""
     bits = hashes(seed, first, count)
     pairs = bits & _TWO_LANES
     bits >>= np.uint64(16)
@@ -59,7 +59,7 @@ def normals(seed: int, first: int, count: int) -> Floats:
 
 
 def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts: float) -> tuple[Floats, Floats]:
-    """Give the walk and its volatility at the points first … last, both included.
+    """Return the walk and its volatility at the points first … last, both included.
 
     Args:
         seed: which walk.

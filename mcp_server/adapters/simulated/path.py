@@ -13,7 +13,7 @@ import numpy as np
 
 from mcp_server.adapters.simulated.noise import Floats, mixed, uniforms, walk
 from mcp_server.domain.candles import Candles, merge
-from mcp_server.domain.timeframes import candle_open_ms, timeframe_ms, to_ms
+from mcp_server.domain.timeframes import candle_open_ms, first_open_ms, timeframe_ms, to_ms
 
 POINT_MS = 15_000
 GENESIS_MS = to_ms(datetime(2017, 1, 1, tzinfo=UTC))
@@ -60,7 +60,7 @@ class SimulatedMarket:
 
 
 def market_of(symbol: str, seed: int) -> SimulatedMarket:
-    """Give the market behind a symbol; a swap has the path of its spot market."""
+    """Return the market behind a symbol; a swap has the path of its spot market."""
     base, quote = symbol.partition(":")[0].split("/")
     path = f"{seed} {base}/{'USD' if quote in DOLLARS else quote}"
     digest = int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "big")
@@ -73,8 +73,8 @@ def market_of(symbol: str, seed: int) -> SimulatedMarket:
 def candles(market: SimulatedMarket, timeframe: str, start_ms: int, end_ms: int, now_ms: int) -> Candles:
     """Make the candles whose open time is in [start_ms, end_ms) and that have opened at `now_ms`."""
     length = timeframe_ms(timeframe)
-    first = max(_first_open(start_ms, timeframe), _first_open(GENESIS_MS, timeframe))
-    last = min(_first_open(end_ms, timeframe), candle_open_ms(now_ms, timeframe) + length)  # exclusive
+    first = max(first_open_ms(start_ms, timeframe), first_open_ms(GENESIS_MS, timeframe))
+    last = min(first_open_ms(end_ms, timeframe), candle_open_ms(now_ms, timeframe) + length)  # exclusive
     points, now = length // POINT_MS, now_ms // POINT_MS
     step = max(_BLOCK_POINTS // points, 1) * length
     parts = []
@@ -87,7 +87,7 @@ def candles(market: SimulatedMarket, timeframe: str, start_ms: int, end_ms: int,
 
 
 def price_at(market: SimulatedMarket, at_ms: int) -> float:
-    """Give the last price at a moment: the path's latest point by then."""
+    """Return the last price at a moment: the path's latest point by then."""
     point = at_ms // POINT_MS
     return float(_path(market, point, point)[0][0])
 
@@ -97,12 +97,6 @@ def _usd(asset: str) -> float:
         return USD[asset]
     share = int.from_bytes(hashlib.sha256(asset.encode()).digest()[:4], "big") / 2**32
     return float(10 ** (5 * share - 2))
-
-
-def _first_open(moment_ms: int, timeframe: str) -> int:
-    """Give the first open time at or after a moment."""
-    opened = candle_open_ms(moment_ms, timeframe)
-    return opened if opened == moment_ms else opened + timeframe_ms(timeframe)
 
 
 @lru_cache(maxsize=1024)
@@ -131,13 +125,13 @@ def _made(market: SimulatedMarket, start_ms: int, end_ms: int, points: int, now:
 
 
 def _path(market: SimulatedMarket, first: int, last: int) -> tuple[Floats, Floats]:
-    """Give the price and its volatility (around 1) at the points first … last, both included."""
+    """Return the price and its volatility (around 1) at the points first … last, both included."""
     level, heat = walk(market.seed, first, last, step=POINT_VOLATILITY, octaves=_OCTAVES, bursts=0.45)
     return np.asarray(np.round(market.price * np.exp(level), market.decimals), dtype=np.float64), heat
 
 
 def _lots(market: SimulatedMarket, first: int, price: Floats, heat: Floats) -> Floats:
-    """Give the volume between each point and the next in whole lots: more of it when the price moves."""
+    """Return the volume between each point and the next in whole lots: more of it when the price moves."""
     moved = np.abs(np.diff(price))
     moved /= price[:-1]
     moved /= POINT_VOLATILITY

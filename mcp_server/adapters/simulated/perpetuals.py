@@ -1,4 +1,4 @@
-"""What the simulated exchange says of a perpetual swap beyond its price: fundings, mark price and open interest.
+"""The simulated exchange's perpetual swaps: fundings, mark price and open interest.
 
 A funding rate is settled every eight hours and known for the whole interval before: it follows the price of the three
 days that ended as that interval began, so nothing later is in it.
@@ -31,7 +31,7 @@ _OPEN_INTEREST_OCTAVES = 20  # the slowest moves over three months
 
 
 def perpetual_state(market: SimulatedMarket, now_ms: int) -> PerpetualState:
-    """Tell what is known of a swap at a moment."""
+    """Return the state of a swap at a moment."""
     coming = now_ms // FUNDING_MS + 1
     rate = float(_rates(market, coming, 1)[0])
     index = price_at(market, now_ms)
@@ -54,7 +54,7 @@ def perpetual_state(market: SimulatedMarket, now_ms: int) -> PerpetualState:
 
 
 def fundings(market: SimulatedMarket, end_ms: int, count: int) -> Sequence[Funding]:
-    """Give the last `count` fundings settled at `end_ms` or before; the first of all ends the first whole interval."""
+    """Return the last `count` fundings settled by `end_ms`; the first of all ends the first whole interval."""
     last = end_ms // FUNDING_MS
     first = max(last - count, GENESIS_MS // FUNDING_MS) + 1
     if first > last:
@@ -64,7 +64,7 @@ def fundings(market: SimulatedMarket, end_ms: int, count: int) -> Sequence[Fundi
 
 
 def _rates(market: SimulatedMarket, first: int, count: int) -> Floats:
-    """Give the rates of intervals in a row; each is known as its interval begins.
+    """Return the rates of intervals in a row; each is known as its interval begins.
 
     0.01 %, and up to 0.03 % more after a rise or less after a fall over nine intervals, and up to 0.005 % of luck.
     """

@@ -1,4 +1,4 @@
-"""What a transaction of Bitcoin moves: it joins coins of some addresses and pays some out again, often to itself."""
+"""The transfers in a transaction of Bitcoin, which joins coins of some addresses and pays others, with change."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class BitcoinTransaction:
     time_ms: int | None
 
     def change_of(self, address: str) -> int:
-        """Give by how much it changes what an address holds."""
+        """Return by how much the transaction changes the balance of an address."""
         came = sum(value for owner, value in self.outputs if owner == address)
         return came - sum(value for owner, value in self.inputs if owner == address)
 
 
 def transfers_of(transaction: BitcoinTransaction) -> list[Transfer]:
-    """Give one transfer for each address that is paid.
+    """Return one transfer for each address that is paid.
 
-    What goes back to an address that paid in is change, not a transfer. Change to a new address cannot be told from a
-    payment by anybody but its owner. The sender is the address that put in most; the others are beside it.
+    An amount that goes back to an address that paid in is change, not a transfer. Only its owner can tell change to a
+    new address from a payment. The sender is the address that paid in most; `also_from` has the others.
     """
     paid_in: dict[str, int] = {}
     for address, value in transaction.inputs:

@@ -1,4 +1,4 @@
-"""What the project knows of a chain and its tokens, and what it finds there."""
+"""Chains and their tokens, and what is read from them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Literal
 Family = Literal["evm", "bitcoin"]
 
 EXACT = Context(prec=160)
-"""Amounts of 256 bits, in dollars and cents, have no more digits."""
+"""Enough digits for amounts of 256 bits in dollars and cents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """An asset of a chain: its native coin (no address), or an ERC-20 token.
 
-    `priced_as` are bases of markets, the first that an exchange has is taken; `USD` is one dollar itself. A token that
-    nobody vouches for has none: what it calls itself is its maker's word.
+    `priced_as` are bases of markets, of which the first that an exchange has is used; `USD` is one dollar itself. An
+    unknown token has none, because its symbol is only what its maker calls it.
     """
 
     symbol: str
@@ -27,13 +27,13 @@ class Token:
     priced_as: tuple[str, ...] = ()
 
     def units(self, raw: int) -> Decimal:
-        """Give an amount in whole units, exactly."""
+        """Return an amount in whole units, exactly."""
         return Decimal(raw).scaleb(-self.decimals, EXACT)
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One chain. `confirmations`: so many make an entry confirmed; `block_s` is the usual time between blocks."""
+    """One chain. `confirmations` blocks make one confirmed; `block_s` is the usual time between two."""
 
     name: str
     family: Family
@@ -45,12 +45,12 @@ class Chain:
     urls: tuple[str, ...] = ()
     explorer_url: str | None = None
     l1_fee: bool = False
-    """A transaction also pays for being written to the chain below, which no fee of this one says."""
+    """A transaction also pays for being written to the chain below, which the fees of this chain do not include."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRef:
-    """A block by which a moment is known: nothing after it is read."""
+    """A block that stands for a moment: nothing after it is read."""
 
     number: int
     time_ms: int
@@ -75,12 +75,12 @@ class Transfer:
     also_from: tuple[str, ...] = ()
     """Further addresses that paid in, on chains whose transactions have several."""
     anonymous: bool = False
-    """Somebody paid in, but from scripts that have no address."""
+    """The senders' scripts have no address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The transfers found in a stretch of blocks, and which part of what was asked for that is.
+    """The transfers found in a range of blocks, and which part of the request that is.
 
     `head` is the newest block by the moment asked for: confirmations count up to it. `missed` says which part was not
     seen, and why.
@@ -96,12 +96,12 @@ class Scan:
     missed: Sequence[str] = ()
     notes: Sequence[str] = field(default=())
     observed_at_ms: int | None = None
-    """When what waits for a block was seen, where it was asked for: it exists only now."""
+    """When the unconfirmed transactions were read, if they were asked for: they exist only now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """What an address holds as of a block, in raw units; what the source does not tell is None."""
+    """The balances of an address as of a block, in raw units; what the source does not say is None."""
 
     head: BlockRef
     balances: Sequence[tuple[Token, int]]
@@ -110,13 +110,13 @@ class Wallet:
     first_ms: int | None = None
     last_ms: int | None = None
     observed_at_ms: int | None = None
-    """When it was seen, where it could only be seen as it is now."""
+    """When it was read, if only the present state could be read."""
     notes: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """What a transaction costs: in the smallest native unit per unit of work (gas, or virtual byte)."""
+    """The cost of a transaction, in the smallest native unit per unit of work (gas, or virtual byte)."""
 
     slow: Decimal
     normal: Decimal

@@ -6,7 +6,7 @@ from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 
 ZERO = "0x" + "0" * 40
-"""What the sender of newly made tokens, and the receiver of destroyed ones, is given as."""
+"""The sender of newly made tokens, and the receiver of destroyed ones."""
 
 _FORM = re.compile(r"0x[0-9a-fA-F]{40}")
 _BARE = re.compile(r"[0-9a-fA-F]{40}")
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[^\s:/]{1,80}\.[a-z]{2,12}", re.IGNORECASE)
 
 
 def is_meant(text: str) -> bool:
-    """Say whether a text is meant as an address of an EVM chain, right or wrong."""
+    """Return whether a text is meant as an address of an EVM chain, right or wrong."""
     text = text.strip()
     return text[:2].lower() == "0x" or bool(_BARE.fullmatch(text) or _NAME.fullmatch(text))
 
@@ -37,23 +37,23 @@ def checksummed(address: str) -> str:
 
 
 def evm_address(text: str) -> str:
-    """Check an address and give it in lower case.
+    """Check an address and return it in lower case.
 
-    One whose letters are all of one case carries no checksum and is taken as it is.
+    An address whose letters are all of one case carries no checksum and is accepted as it is.
 
     Raises:
         BadInput: it is not 20 bytes in hexadecimal, or its checksum is wrong.
     """
     shown = shortened(text, 60)
     if _NAME.fullmatch(text):
-        raise BadInput(f"{shown!a} is a name; names are not looked up. Give the address that it stands for: 0x…")
+        raise BadInput(f"{shown!a} is a name; names are not looked up.", "Give the address that it stands for: 0x…")
     if _BARE.fullmatch(text):
-        raise BadInput(f"{shown!a} lacks the 0x that an address of an EVM chain begins with.")
+        raise BadInput(f"{shown!a} lacks the 0x that an address of an EVM chain begins with.", "Put 0x before it.")
     if not _FORM.fullmatch(text):
-        raise BadInput(f"{shown!a} is no address of an EVM chain: write 0x and 40 hexadecimal digits.")
+        raise BadInput(f"{shown!a} is not an address of an EVM chain.", "Write 0x and 40 hexadecimal digits.")
     digits = text[2:]
     if digits not in (digits.lower(), digits.upper()) and text != checksummed(text):
         raise BadInput(
-            f"{shown!a} has a wrong checksum (EIP-55): at least one character is mistyped. Copy the address again."
+            f"{shown!a} has a wrong checksum (EIP-55): at least one character is mistyped.", "Copy the address again."
         )
     return text.lower()

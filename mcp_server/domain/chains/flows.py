@@ -11,14 +11,14 @@ from mcp_server.domain.chains.chain import EXACT, Transfer
 
 Direction = Literal["to exchange", "from exchange", "between exchanges", "within exchange", "self", "mint", "burn", ""]
 LabelOf = Callable[[str | None], str | None]
-"""An address → the exchange whose it is, or None."""
+"""Address → the exchange that it belongs to, or None."""
 
 BURNT = frozenset({"0x" + "0" * 40, "0x000000000000000000000000000000000000dead"})
 
 
 @dataclass(slots=True)
 class Flow:
-    """What went to one exchange and came from it, in raw units and numbers of transfers."""
+    """Transfers to and from one exchange, in raw units and in numbers of transfers."""
 
     to_raw: int = 0
     from_raw: int = 0
@@ -30,7 +30,7 @@ class Flow:
 class Flows:
     """The sums of all transfers, and of those into and out of exchanges.
 
-    What goes from one exchange to another is in both sums, and in `between_raw`. What moves within one exchange, or
+    A transfer from one exchange to another is in both sums, and in `between_raw`. A transfer within one exchange, or
     from an address to itself, is in neither.
     """
 
@@ -42,12 +42,12 @@ class Flows:
 
     @property
     def to_raw(self) -> int:
-        """What went to exchanges."""
+        """The sum of transfers to exchanges."""
         return sum(flow.to_raw for flow in self.exchanges.values())
 
     @property
     def from_raw(self) -> int:
-        """What came from exchanges."""
+        """The sum of transfers from exchanges."""
         return sum(flow.from_raw for flow in self.exchanges.values())
 
     @property
@@ -62,9 +62,9 @@ class Flows:
 
 
 def ends(transfer: Transfer, exchange_of: LabelOf) -> tuple[str | None, str | None]:
-    """Give the exchanges that a transfer comes from and goes to.
+    """Return the exchanges that a transfer comes from and goes to.
 
-    The inputs of one transaction have one owner, as a rule: where any of them is known, the exchange is.
+    The inputs of one transaction usually have one owner, so one known input is enough.
     """
     senders = (transfer.from_address, *transfer.also_from)
     known = (exchange for address in senders if (exchange := exchange_of(address)) is not None)
@@ -72,7 +72,7 @@ def ends(transfer: Transfer, exchange_of: LabelOf) -> tuple[str | None, str | No
 
 
 def direction(transfer: Transfer, exchange_of: LabelOf) -> Direction:
-    """Say where a transfer goes, as exchanges see it."""
+    """Return the direction of a transfer as exchanges see it."""
     if transfer.from_address == transfer.to_address and transfer.from_address is not None:
         return "self"
     sender, receiver = ends(transfer, exchange_of)

@@ -1,4 +1,4 @@
-"""Whose an address is, as far as it is known: wallets of exchanges."""
+"""Labels of addresses: which wallets belong to exchanges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ("chain", "address", "exchange", "name", "source")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A wallet of an exchange, what it is called, and who says so."""
+    """A wallet of an exchange, its name, and the source of this knowledge."""
 
     exchange: str
     name: str
@@ -30,13 +30,13 @@ class Labels:
         self._known = dict(known)
 
     def of(self, chain: Chain, address: str | None) -> Label | None:
-        """Give the label of an address, or None; a chain's own comes before its family's."""
+        """Return the label of an address, or None; a label for the chain comes before one for its family."""
         if address is None:
             return None
         return self._known.get((chain.name, address)) or self._known.get((chain.family, address))
 
     def with_more(self, more: Labels) -> Labels:
-        """Give these and others; where both know an address, the others' word counts."""
+        """Return these labels and others; where both know an address, the others win."""
         return Labels({**self._known, **more._known})
 
     def __len__(self) -> int:
@@ -49,11 +49,11 @@ def read_labels(lines: Iterable[str]) -> Labels:
     `chain` is a chain's name, or `evm` for every EVM chain: a key's address is the same on all of them.
 
     Raises:
-        BadInput: a line is not as it should be; its number is told.
+        BadInput: a line is invalid; the problem begins with its number.
     """
     reader = csv.DictReader(lines)
     if not {"chain", "address", "exchange"} <= set(reader.fieldnames or ()):
-        raise BadInput(f"line 1: the columns must be {','.join(COLUMNS)}")
+        raise BadInput("line 1: the columns are wrong.", f"They must be {','.join(COLUMNS)}.")
     return Labels(dict(_rows(reader)))
 
 
@@ -61,10 +61,10 @@ def _rows(reader: csv.DictReader[str]) -> Iterator[tuple[tuple[str, str], Label]
     for row in reader:
         chain, address, exchange = ((row.get(name) or "").strip() for name in COLUMNS[:3])
         if not chain or not exchange:
-            raise BadInput(f"line {reader.line_num}: chain and exchange must not be empty")
+            raise BadInput(f"line {reader.line_num}: chain or exchange is empty.", "Both are needed.")
         try:
             checked = bitcoin_address(address) if chain == "bitcoin" else evm_address(address)
         except BadInput as error:
-            raise BadInput(f"line {reader.line_num}: {error}") from None
+            raise BadInput(f"line {reader.line_num}: {error.problem}", error.remedy) from None
         name, source = ((row.get(column) or "").strip() for column in COLUMNS[3:])
         yield (chain, checked), Label(exchange, name or exchange, source)
