@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from mcp_server.errors import Misconfigured
+from mcp_server.moment import Clock
 
 if TYPE_CHECKING:
     from mcp_server.adapters.chains.bitcoin import BitcoinChain
@@ -36,7 +36,7 @@ class Access:
         explorers: Mapping[str, Sequence[str]],
         *,
         keys: Mapping[str, str],
-        clock: Callable[[], datetime],
+        clock: Clock,
         timeout_s: float | None = None,
     ) -> None:
         self._urls = urls

@@ -12,14 +12,15 @@ from mcp_server.domain.timeframes import iso
 def caption(chart: Chart) -> str:
     """Describe everything that is drawn, with its last value."""
     candles, layout = chart.candles, chart.layout
-    exchange = f"{chart.exchange} (invented prices)" if chart.simulated else chart.exchange
+    source = f"{chart.exchange} (invented prices)" if chart.simulated else chart.exchange
     first, last = iso(int(candles.open_time_ms[0])), iso(int(candles.open_time_ms[-1]))
     close = price_text(float(candles.close[-1]), price_decimals(candles.close)).replace(",", "")
     change = "" if chart.change_pct is None else f" ({chart.change_pct:+.2f} % since the first open)"
     count = f"{len(candles)} closed candle{'s' * (len(candles) > 1)}"
     missing = f" ({chart.missing} missing)" * (chart.missing > 0)
-    span = f"{count}{missing} {first} to {last}"
-    parts = [f"{chart.symbol} {chart.timeframe} on {exchange}, {span}, last close {close}{change}"]
+    parts = [
+        f"{chart.symbol} {chart.timeframe} on {source}, {count}{missing} {first} to {last}, last close {close}{change}"
+    ]
     if layout.price:
         parts.append("On the price: " + _listed(chart, layout.price))
     panels = ["volume" + (" with " + _listed(chart, layout.volume) if layout.volume else "")]

@@ -60,8 +60,8 @@ def _heading(paper: Paper, drawn: Drawn) -> None:
     symbol = fitted(chart.symbol, room * 0.6, size=TITLE, bold=True)
     paper.write(LEFT, 32, symbol, theme.text, size=TITLE, bold=True)
     x = LEFT + text_width(symbol, size=TITLE, bold=True) + 14
-    exchange = f"{chart.exchange}, invented prices" if chart.simulated else chart.exchange
-    paper.write(x, 33, fitted(f"{chart.timeframe} · {exchange}", edge - x - room * 0.2), theme.muted)
+    source = f"{chart.exchange}, invented prices" if chart.simulated else chart.exchange
+    paper.write(x, 33, fitted(f"{chart.timeframe} · {source}", edge - x - room * 0.2), theme.muted)
     count = len(chart.candles)
     subtitle = f"as of {_moment(chart.as_of_ms)} UTC · {count} closed candle{'s' * (count != 1)}"
     paper.write(LEFT, 66, subtitle + (f", {chart.missing} missing" if chart.missing else ""), theme.muted, size=SMALL)

@@ -83,7 +83,7 @@ class Market:
         exchanges: Exchanges,
         candle_cache: CandleCache,
         clock: Clock,
-        exchange_infos: Callable[[], Sequence[ExchangeInfo]] = tuple,
+        exchange_infos: Callable[[], Sequence[ExchangeInfo]],
         *,
         deadline_s: float = DEADLINE_S,
     ) -> None:

@@ -78,7 +78,7 @@ async def of_two_minds(
 
     def serving(deadline_s: float) -> MCPServer[Any]:
         kit = Kit(
-            market=Market(exchanges, candle_cache, clock, deadline_s=deadline_s),
+            market=Market(exchanges, candle_cache, clock, tuple, deadline_s=deadline_s),
             chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
             strategies=StrategyFolders(at, examples_folder()),
             journal=Journal(database, at),

@@ -106,4 +106,4 @@ def market_on(exchange: ScriptedExchange, candle_cache: CandleCache, deadline_s:
     def make(_: str) -> Exchange:
         return exchange
 
-    return Market(Exchanges(make), candle_cache, lambda: exchange.now, deadline_s=deadline_s)
+    return Market(Exchanges(make), candle_cache, lambda: exchange.now, tuple, deadline_s=deadline_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import Retryable, UpstreamRejected
+from mcp_server.moment import Clock
 
 LATE_MS = 5_400_000
 """One block in ten thousand takes longer than 90 minutes: an endpoint whose newest is older lags behind."""
@@ -39,9 +39,7 @@ class BitcoinChain:
         timeout_s: how long one request may take.
     """
 
-    def __init__(
-        self, chain: Chain, urls: Sequence[str], clock: Callable[[], datetime], *, timeout_s: float = TIMEOUT_S
-    ) -> None:
+    def __init__(self, chain: Chain, urls: Sequence[str], clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
         self.chain = chain
         self._endpoints = endpoints_of(chain.name, urls, timeout_s)
         self._clock = clock
@@ -139,7 +137,7 @@ class BitcoinChain:
         return await self._get(f"/address/{address}", reading.holdings)
 
     async def history(self, address: str, after: str | None = None) -> list[BitcoinTransaction]:
-        """Give up to 25 confirmed transactions of an address, newest first, from the one after `after` on."""
+        """Return up to 25 confirmed transactions of an address, newest first, from the one after `after` on."""
         path = f"/address/{address}/txs/chain" + (f"/{after}" if after else "")
         return await self._get(path, reading.history, most=USUAL_BYTES)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from mcp_server.adapters.chains.evm_reading import Piece
 from mcp_server.adapters.chains.json_rpc import Call, RpcError
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees, Token, Transfer
 from mcp_server.errors import NotFound, NotSupported, UpstreamRejected
+from mcp_server.moment import Clock
 
 PLAIN_TRANSFER_GAS = 21_000
 FEE_BLOCKS = 20
@@ -35,9 +35,7 @@ class EvmChain:
         timeout_s: how long one request may take.
     """
 
-    def __init__(
-        self, chain: Chain, urls: Sequence[str], clock: Callable[[], datetime], *, timeout_s: float = TIMEOUT_S
-    ) -> None:
+    def __init__(self, chain: Chain, urls: Sequence[str], clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
         self.chain = chain
         self.rpc = EvmEndpoints(chain, endpoints_of(chain.name, urls, timeout_s), clock)
         self.logs = EvmLogs(self.rpc)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.adapters.chains import evm_reading as reading
@@ -14,6 +13,7 @@ from mcp_server.adapters.chains.json_rpc import Call, RpcError, call_all
 from mcp_server.domain.chains.chain import BlockRef, Chain
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import Retryable, UpstreamRejected
+from mcp_server.moment import Clock
 
 
 class EvmEndpoints:
@@ -25,7 +25,7 @@ class EvmEndpoints:
         clock: returns the present as an aware datetime.
     """
 
-    def __init__(self, chain: Chain, endpoints: Endpoints, clock: Callable[[], datetime]) -> None:
+    def __init__(self, chain: Chain, endpoints: Endpoints, clock: Clock) -> None:
         self.chain = chain
         self.endpoints = endpoints
         self._clock = clock

@@ -1,8 +1,7 @@
 """The simulated exchange: an invented market for any symbol, timeframe and moment, the same for everyone."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 
 import anyio.to_thread
 
@@ -12,6 +11,7 @@ from mcp_server.domain.exchange import Fetched, Funding, Listing, Listings, Orde
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
+from mcp_server.moment import Clock
 
 QUOTES = ("ETH", "BTC", "EUR", "GBP", "DAI", "USDC", "USDT", "USD", "JPY")
 """Quote currencies. Between two of these the earlier is the base: `ETH/BTC`, `EUR/USD`."""
@@ -32,7 +32,7 @@ class SimulatedExchange:
     id = "simulated"
     simulated = True
 
-    def __init__(self, clock: Callable[[], datetime], seed: int = 0) -> None:
+    def __init__(self, clock: Clock, seed: int = 0) -> None:
         self._clock = clock
         self._seed = seed
 

@@ -69,15 +69,15 @@ async def calculate_indicators(
         raise BadInput(
             f"That is {values} values, and at most {MOST_VALUES} are given at once. Lower last, or ask twice."
         )
-    moment, venue = call.moment(as_of), call.exchange(exchange)
+    moment, exchange_id = call.moment(as_of), call.exchange(exchange)
     wanted = max(spec.history for spec in specs)
     asked = min(wanted + last - 1, MOST_CANDLES)
     candles = call.kit.market.candles
-    histories = await together(*(partial(candles, venue, name, timeframe, asked, moment) for name in symbols))
+    histories = await together(*(partial(candles, exchange_id, name, timeframe, asked, moment) for name in symbols))
     rows = await call.bounded(_rows, specs, histories, last)
     return IndicatorTable(
         symbol=histories[0].symbol if isinstance(symbol, str) else [history.symbol for history in histories],
-        exchange=venue,
+        exchange=exchange_id,
         timeframe=timeframe,
         as_of=iso(to_ms(moment)),
         age_s=max((history.age_s for history in histories if history.age_s is not None), default=None),

@@ -82,11 +82,11 @@ async def get_ohlcv(
     """
     from mcp_server.domain.candles import gaps
 
-    moment, venue, market = call.moment(as_of), call.exchange(exchange), call.kit.market
-    closed = partial(market.candles, venue, symbol, timeframe, limit, moment)
+    moment, exchange_id, market = call.moment(as_of), call.exchange(exchange), call.kit.market
+    closed = partial(market.candles, exchange_id, symbol, timeframe, limit, moment)
     forming: Forming | None = None
     if include_forming:
-        history, forming = await together(closed, partial(market.forming, venue, symbol, timeframe, moment))
+        history, forming = await together(closed, partial(market.forming, exchange_id, symbol, timeframe, moment))
     else:
         history = await closed()
     missing = gaps(history.candles, timeframe)
