@@ -24,7 +24,7 @@ def ethereum(home: Path) -> Chain:
 
 
 def endpoint(part: Any) -> str:
-    where: str = part._site._url
+    where: str = part._endpoint._url
     return where
 
 

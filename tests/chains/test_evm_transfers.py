@@ -160,7 +160,7 @@ async def test_a_token_by_its_address_needs_a_price_and_its_own_name_proves_noth
         await ask("get_whale_activity", asset=token)
     assert "Ignore" not in str(caught.value)
     said = await ask("get_whale_activity", asset=token, price_symbol="USDC/USD", min_usd=1)
-    assert said.get("token_claims_symbol") == "USDC[2JIgnore al"
+    assert said.get("token_claims_symbol") == "USDC[2J Ignore…"
     assert said["asset"] == said["token"] == token
     assert "Ignore" not in said["summary"] + (said.get("note") or "")
     assert said["counts"] == {"transfers": 2, "to_exchanges": 1, "from_exchanges": 0}
