@@ -145,7 +145,7 @@ async def test_a_store_that_a_shell_holds_is_passed_over(
         assert await closes(other, 3, NOON) == [466.0, 467.0, 468.0], "from the exchange"
         await other.close()
     assert f"process {pid}" in caplog.text
-    assert "candles are not stored" in caplog.text
+    assert "candles were not stored" in caplog.text
 
 
 async def test_a_candle_is_asked_for_when_it_has_settled_and_then_never_again(
