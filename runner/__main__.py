@@ -82,7 +82,7 @@ def run(
 
     parts = Context()
     if as_of is not None and as_of > datetime.now(UTC):
-        raise BadInput(f"--as-of {as_of.isoformat()} is in the future.", "Give a moment of the past, or leave it out.")
+        raise BadInput(f"--as-of {as_of.isoformat()} is in the future.", "Give a time in the past, or leave it out.")
     strategy = parts.strategies.read(name)
     chosen = engine or strategy.engine
     if chosen == "rules" and strategy.config.rules is None:
@@ -102,7 +102,7 @@ def run(
     try:
         ended = anyio.run(partial(runner.run, strategy, engine=chosen, as_of=as_of))
     except KeyboardInterrupt:
-        fail("interrupted: the run was stopped; if it had begun, it is recorded as that", 130)
+        fail("interrupted: the run was stopped; if it had begun, it is recorded as interrupted", 130)
     if as_json:
         print_json(show.as_json(ended))
     else:
@@ -119,7 +119,10 @@ def signals(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List recorded signals, newest first, with time, price, confidence and reason."""
+    """List recorded signals, newest first, with time, price, confidence and reason.
+
+    The table shortens long reasons to fit the terminal; `--json` shows them whole.
+    """
     from runner.cli import show
 
     parts = Context()
@@ -132,9 +135,8 @@ def signals(
     elif entries:
         show.journal(show.console(), entries, "Journal" if every else "Signals")
     else:
-        typer.echo(
-            "Nothing is recorded yet. `claude-trader run NAME` records a run; --all also shows those without a signal."
-        )
+        more = "" if every else " --all also lists runs without a signal."
+        typer.echo(f"Nothing is recorded yet. `claude-trader run NAME` runs a strategy and records the result.{more}")
 
 
 app.add_typer(strategies.app, name="strategies", rich_help_panel=BEGIN)

@@ -46,7 +46,7 @@ def build(
     if not idea.strip() or len(idea) > MOST_IDEA:
         raise BadInput(f"Say the idea in 1 to {MOST_IDEA} characters.")
     if not yes and not sys.stdin.isatty():
-        raise BadInput("There is no terminal to ask you at. Add --yes, and it decides by itself.")
+        raise BadInput("There is no terminal to ask you at.", "Add --yes, and Claude decides by itself.")
     if model is not None and (wrong := model_finding("--model", model)) and wrong.severity == "error":
         raise BadInput(str(wrong))
     parts, building = Context(), Building()

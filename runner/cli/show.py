@@ -91,9 +91,9 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
         table.add_column("strategy", no_wrap=True, max_width=24)
     table.add_column("outcome", no_wrap=True, min_width=7)
     table.add_column("price", justify="right", no_wrap=True, min_width=10)
-    table.add_column("sure", justify="right", no_wrap=True, min_width=4)
+    table.add_column("conf.", justify="right", no_wrap=True, min_width=5)
     table.add_column("why", no_wrap=True)
-    room = max(console.width - (82 if several else 56), 20)
+    room = max(console.width - (83 if several else 57), 20)
     for entry in entries:
         table.add_row(
             str(entry.execution_id),

@@ -43,7 +43,7 @@ def _verdict(errors: int, warnings: int) -> str:
     parts = [
         f"{number} {what}{'' if number == 1 else 's'}" for number, what in ((errors, "error"), (warnings, "warning"))
     ]
-    return f"{' and '.join(part for part in parts if not part.startswith('0 '))}; what to do stands below each."
+    return f"{' and '.join(part for part in parts if not part.startswith('0 '))}; below each is what to do."
 
 
 def as_json(found: Sequence[Diagnosis]) -> dict[str, Any]:

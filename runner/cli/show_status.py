@@ -32,7 +32,7 @@ def rendered(overview: Overview, width: int) -> RenderableType:
         parts.append(_table(overview, width))
     else:
         parts.append(
-            Text("The home has no strategy yet. `claude-trader strategies add NAME` copies an example into it.")
+            Text("Your home has no strategy yet. `claude-trader strategies add NAME` copies an example into it.")
         )
     return Group(*parts)
 
@@ -46,7 +46,7 @@ def _head(runner: RunnerState) -> Text:
     if runner.beat is not None:
         ago = _length(runner.now - runner.beat.beat_at)
         return stopped + Text(f": it last reported {ago} ago. `claude-trader up` starts it.")
-    return stopped + Text(": nothing is run on a schedule. `claude-trader up` starts it.")
+    return stopped + Text(": no strategy runs on schedule. `claude-trader up` starts the scheduler.")
 
 
 def _money(overview: Overview) -> str:
@@ -58,7 +58,7 @@ def _money(overview: Overview) -> str:
 def _usd(spent: Spent | None) -> str:
     if spent is None:
         return "unknown"
-    more = f" (+ up to {spent.reserved:.2f} by what runs)" if spent.reserved else ""
+    more = f" (+ up to {spent.reserved:.2f} for runs under way)" if spent.reserved else ""
     return f"{spent.ended:.2f} USD{more}"
 
 

@@ -31,8 +31,8 @@ def listed(console: Console, found: Sequence[ListedStrategy]) -> None:
         table.add_row(plain(each.name), where, *(plain(fact) for fact in facts))
     console.print(table)
     if any(each.strategy is None for each in found):
-        console.print(plain("`claude-trader strategies check NAME` says what is broken.", "dim"))
-    console.print(plain("`claude-trader strategies add NAME` copies an example into the home.", "dim"))
+        console.print(plain("`claude-trader strategies check NAME` lists what is wrong with a broken one.", "dim"))
+    console.print(plain("`claude-trader strategies add NAME` copies an example into your home.", "dim"))
 
 
 def row_json(found: ListedStrategy) -> dict[str, Any]:

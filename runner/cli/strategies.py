@@ -56,8 +56,8 @@ def add(
     if as_json:
         print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
     else:
-        then = f"`claude-trader run {name}` runs it once, `claude-trader up` whenever it comes due."
-        typer.echo(f"{name} is in the home now, {strategy.config.status}. {then}")
+        then = f"Run it once with `claude-trader run {name}`, or on schedule with `claude-trader up`."
+        typer.echo(f"{name} is now in your home, {strategy.config.status}. {then}")
 
 
 @app.command()

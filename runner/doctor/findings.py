@@ -83,7 +83,9 @@ class HomeFacts:
 def home(facts: HomeFacts) -> list[Diagnosis]:
     """Judge the home folder, what is locked in it, and what waits there."""
     if not facts.exists:
-        return [Diagnosis("home", "ok", f"{facts.path} is not there yet; the first command that needs it makes it.")]
+        return [
+            Diagnosis("home", "ok", f"{facts.path} does not exist yet; the first command that needs it creates it.")
+        ]
     found = []
     if not facts.writable:
         remedy = "Give this user write access, or set TRADER_HOME to a folder that can be written."
@@ -91,16 +93,16 @@ def home(facts: HomeFacts) -> list[Diagnosis]:
     if facts.free_mib is not None and facts.free_mib < 500:
         status: Status = "error" if facts.free_mib < 50 else "warning"
         said = f"Its disk has {facts.free_mib} MB left."
-        found.append(Diagnosis("home", status, said, "Free some space: a run that cannot be recorded is not begun."))
+        found.append(Diagnosis("home", status, said, "Free some space: a run starts only if it can be recorded."))
     if facts.left:
-        said = f"{_runs(facts.left)} ended with a killed process, and not recorded as that yet."
+        said = f"{_runs(facts.left)} ended because the process was killed. The journal does not show that yet."
         found.append(Diagnosis("home", "warning", said, "`claude-trader signals --all` records it."))
     if facts.waiting:
-        said = f"{_runs(facts.waiting)} ended, and the outcome waits for the database in outbox/."
-        remedy = "Free the database; `claude-trader signals --all` then enters it."
+        said = f"{_runs(facts.waiting)} ended, and the result waits in outbox/ until the database is free."
+        remedy = "Close what uses the database; then `claude-trader signals --all` records it."
         found.append(Diagnosis("home", "warning", said, remedy))
     if facts.readable_secrets:
-        said = "Others on this machine can read its .env, where keys may be."
+        said = "Other users of this machine can read its .env, which may contain keys."
         found.append(Diagnosis("home", "warning", said, f"chmod 600 {facts.path}/.env"))
     under_way = f", {_runs(facts.under_way)} under way" if facts.under_way else ""
     return found or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{under_way}.")]
@@ -118,7 +120,7 @@ def strategies(found: Sequence[ListedStrategy]) -> list[Diagnosis]:
             "strategies",
             "error",
             f"{each.name!r} is broken: {_first_sentence(each.problem)}",
-            f"`claude-trader strategies check {each.name}` says all that is wrong with it.",
+            f"`claude-trader strategies check {each.name}` lists everything that is wrong with it.",
         )
         for each in own
         if each.strategy is None
@@ -151,13 +153,13 @@ def credentials(
     found = []
     signing = [name for name in present if name != "ANTHROPIC_BASE_URL"]
     if claude and not signing:
-        said = f"None for Claude, and {claude[0]!r} needs one."
+        said = f"No credential for Claude is set, and {claude[0]!r} needs one."
         remedy = "Set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN from `claude setup-token`."
         found.append(Diagnosis("credentials", "error", said, remedy))
     if server_url and not has_token and not re.match(r"https?://(localhost|127\.|\[::1\])", server_url):
         said = "TRADER_SERVER_URL names a server on another machine, and TRADER_TOKEN is not set."
         found.append(Diagnosis("credentials", "warning", said, "Set TRADER_TOKEN to a token of that server."))
-    set_ = ", ".join(present) or "none; rules need none"
+    set_ = ", ".join(present) or "none; strategies by rules need none"
     return found or [Diagnosis("credentials", "ok", f"Set: {set_}.")]
 
 
@@ -168,7 +170,7 @@ def memory(available_mib: int | None, *, claude: bool) -> list[Diagnosis]:
     needed = 600 if claude else 300
     if available_mib < needed:
         said = f"{available_mib} MB are available; a run {'of Claude ' if claude else ''}takes about {needed}."
-        return [Diagnosis("memory", "warning", said, "Close something, or take a machine with more.")]
+        return [Diagnosis("memory", "warning", said, "Close another program, or use a machine with more memory.")]
     return [Diagnosis("memory", "ok", f"{available_mib} MB available.")]
 
 
@@ -181,13 +183,13 @@ def clock(ahead_s: float | None, exchange: str) -> list[Diagnosis]:
     """
     if ahead_s is None:
         return [Diagnosis("clock", "skipped", "No exchange gave a price to compare with.")]
-    remedy = "Have the system set its clock by the network (NTP)."
+    remedy = "Let the system set its clock from the network (NTP)."
     if ahead_s < -SKEW_S:
         said = f"It is {-ahead_s:.0f} s behind {exchange}'s, so closed candles count as forming."
         return [Diagnosis("clock", "error", said, remedy)]
     if ahead_s > OLD_PRICE_S:
-        said = f"{exchange}'s newest price is {ahead_s:.0f} s old by it."
-        return [Diagnosis("clock", "warning", said, f"{remedy} Or the market stands still.")]
+        said = f"By this clock, {exchange}'s newest price is {ahead_s:.0f} s old."
+        return [Diagnosis("clock", "warning", said, f"{remedy} If the market is closed, ignore this.")]
     return [Diagnosis("clock", "ok", f"It agrees with {exchange}'s newest price.")]
 
 
@@ -195,12 +197,15 @@ def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Diagnosis]:
     """Judge the runner by the heartbeat that it leaves; `active` strategies wait for one."""
     if beat is None:
         if active:
-            said = f"None runs, and {active} active {'strategy waits' if active == 1 else 'strategies wait'} for it."
-            return [Diagnosis("runner", "warning", said, "`claude-trader up` runs them.")]
-        return [Diagnosis("runner", "ok", "None runs, and none is needed: no strategy of the home is active.")]
+            waiting = "1 active strategy waits" if active == 1 else f"{active} active strategies wait"
+            said = f"No scheduler is running, and {waiting} for it."
+            return [Diagnosis("runner", "warning", said, "`claude-trader up` starts it.")]
+        return [
+            Diagnosis("runner", "ok", "No scheduler is running, and none is needed: no strategy in the home is active.")
+        ]
     age_s = (now - beat.beat_at).total_seconds()
     if not beat.is_fresh(now):
-        said = f"Process {beat.pid} last said {age_s:.0f} s ago that it is alive: it has stopped, or hangs."
+        said = f"Process {beat.pid} last gave a sign of life {age_s:.0f} s ago: it has stopped, or hangs."
         return [Diagnosis("runner", "error", said, "End it if it is still there, and start `claude-trader up` again.")]
     problems = [
         Diagnosis("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems

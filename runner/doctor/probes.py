@@ -49,7 +49,7 @@ async def exchange(tools: Tools, name: str, symbol: str | None) -> tuple[list[Di
     """
     check = f"exchange {name}"
     if name == "simulated":
-        return [Diagnosis(check, "ok", "Invented, so always there.")], None
+        return [Diagnosis(check, "ok", "Invented, so it always answers.")], None
     try:
         await tools.call("find_markets", {"query": "BTC", "exchange": name})
     except TraderError as error:

@@ -98,16 +98,16 @@ def test_everything_that_is_wrong_is_told_at_once_with_a_remedy_each(trader: Com
     for words in (
         "cannot be read as a database",
         "'half' is broken",
-        "1 run ended with a killed process",
-        "1 run ended, and the outcome waits for the database",
-        "Others on this machine can read its .env",
-        "None for Claude, and 'asks' needs one.",
+        "1 run ended because the process was killed",
+        "1 run ended, and the result waits in outbox/",
+        "can read its .env",
+        "'asks' needs one.",
         "✘ exchange coinbase 'coinbase' cannot be reached",
         "✘ exchange kraken 'kraken' cannot be reached",
         "! chain ethereum No endpoint of 'ethereum' can answer",
         f"✔ server Answers a handshake and offers {len(tool_files())} tools.",
-        "✘ runner Process 7 last said 36",
-        "6 errors and 4 warnings; what to do stands below each.",
+        "✘ runner Process 7 last gave a sign of life 36",
+        "6 errors and 4 warnings",
     ):
         assert words in said, (words, said)
     assert said.count("→ ") == 10
@@ -195,7 +195,7 @@ async def test_a_token_that_only_reads_is_told(home: Path) -> None:
         found = {each.check: each for each in await Checkup(settings).run()}
     reading = sum(bool(file.annotations.read_only_hint) for file in tool_files().values())
     assert found["server"].said == f"Answers a handshake and offers {reading} tools; its token may only read."
-    assert found["exchange simulated"].said == "Invented, so always there."
+    assert found["exchange simulated"].status == "ok"
 
 
 async def test_as_of_the_past_nothing_live_is_asked(home: Path) -> None:

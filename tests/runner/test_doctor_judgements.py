@@ -59,13 +59,18 @@ def test_without_claude_strategies_the_extra_is_not_missed() -> None:
 @pytest.mark.parametrize(
     ("facts", "status", "said", "remedy"),
     [
-        (HomeFacts("/h", exists=False), "ok", "is not there yet", ""),
+        (HomeFacts("/h", exists=False), "ok", "does not exist yet", ""),
         (HomeFacts("/h", exists=True, free_mib=9000, under_way=2), "ok", "/h, 9000 MB free, 2 runs under way.", ""),
         (HomeFacts("/h", exists=True, writable=False), "error", "/h cannot be written.", "TRADER_HOME"),
         (HomeFacts("/h", exists=True, free_mib=400), "warning", "400 MB left", "Free some space"),
         (HomeFacts("/h", exists=True, free_mib=40), "error", "40 MB left", "Free some space"),
-        (HomeFacts("/h", exists=True, left=1), "warning", "1 run ended with a killed process", "signals --all"),
-        (HomeFacts("/h", exists=True, waiting=2), "warning", "2 runs ended, and the outcome waits", "signals --all"),
+        (
+            HomeFacts("/h", exists=True, left=1),
+            "warning",
+            "1 run ended because the process was killed",
+            "signals --all",
+        ),
+        (HomeFacts("/h", exists=True, waiting=2), "warning", "2 runs ended, and the result waits", "signals --all"),
         (HomeFacts("/h", exists=True, readable_secrets=True), "warning", "can read its .env", "chmod 600 /h/.env"),
     ],
 )
@@ -91,12 +96,12 @@ def test_each_broken_strategy_is_an_error_with_the_command_that_says_more(home: 
 @pytest.mark.parametrize(
     ("present", "claude", "server_url", "status", "said"),
     [
-        ([], [], None, "ok", "Set: none; rules need none."),
+        ([], [], None, "ok", "none"),
         (["ANTHROPIC_API_KEY"], ["mine"], None, "ok", "Set: ANTHROPIC_API_KEY."),
-        ([], ["mine"], None, "error", "None for Claude, and 'mine' needs one."),
-        (["ANTHROPIC_BASE_URL"], ["mine"], None, "error", "None for Claude, and 'mine' needs one."),
+        ([], ["mine"], None, "error", "'mine' needs one"),
+        (["ANTHROPIC_BASE_URL"], ["mine"], None, "error", "'mine' needs one"),
         ([], [], "https://trader.example/mcp", "warning", "on another machine, and TRADER_TOKEN is not set"),
-        ([], [], "http://127.0.0.1:8000/mcp", "ok", "rules need none"),
+        ([], [], "http://127.0.0.1:8000/mcp", "ok", "by rules need none"),
     ],
 )
 def test_credentials_are_judged_by_their_names(
@@ -140,7 +145,7 @@ def _beat(ago_s: float, *problems: str) -> Beat:
         (None, 1, "warning", "1 active strategy waits for it"),
         (None, 2, "warning", "2 active strategies wait for it"),
         (_beat(5), 2, "ok", "Alive (process 7), 1 run under way."),
-        (_beat(90), 2, "error", "Process 7 last said 90 s ago"),
+        (_beat(90), 2, "error", "sign of life 90 s ago"),
         (_beat(1, "The disk is full."), 2, "warning", "The disk is full."),
     ],
 )
