@@ -83,7 +83,7 @@ class Guarded:
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
             "Content-Length": str(length),
-            "BoundedConnection": "close",
+            "Connection": "close",
         }
         said = usual | {name.replace("_", "-"): value for name, value in headers.items()}
         lines = [

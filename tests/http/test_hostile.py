@@ -74,7 +74,7 @@ HOSTILE: list[Row] = [
     ("`POST /health`", lambda s: s.post(path="/health"), 405, "takes GET only"),
     (
         "a web socket",
-        lambda s: s.post(b"", method="GET", BoundedConnection="upgrade", Upgrade="websocket"),
+        lambda s: s.post(b"", method="GET", Connection="upgrade", Upgrade="websocket"),
         405,
         "POST only",
     ),
@@ -157,7 +157,7 @@ def test_a_head_that_trickles_is_given_up(hurried: Guarded) -> None:
 
 def test_a_second_head_that_trickles_on_a_kept_connection_is_given_up(hurried: Guarded) -> None:
     with hurried.connect() as sock:
-        sock.sendall(hurried.head(0, "/health", "GET", BoundedConnection=None))
+        sock.sendall(hurried.head(0, "/health", "GET", Connection=None))
         assert read_answer(sock).status == 200
         sock.sendall(b"POST /mcp HTTP/1.1\r\nX-Slow: ")
         assert _trickle(sock, b"x").status == 408
