@@ -66,3 +66,10 @@ class UpstreamRejected(TraderError):
 
 class Misconfigured(TraderError):
     """The operator must act before this can work."""
+
+
+def root(error: BaseException) -> BaseException:
+    """Return the error itself from inside the groups that task groups wrap around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

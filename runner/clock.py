@@ -1,4 +1,4 @@
-"""The runner's clock: what time it is, and waiting. Tests give another, in which an hour takes a second."""
+"""The runner's clock: it tells the time and waits. Tests use another one, in which an hour takes a second."""
 
 from datetime import UTC, datetime
 from typing import Protocol
@@ -10,7 +10,7 @@ class Clock(Protocol):
     """Tells the time as aware UTC, and waits."""
 
     def now(self) -> datetime:
-        """Give the present."""
+        """Return the present."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds of this clock."""
@@ -20,7 +20,7 @@ class SystemClock:
     """The machine's own."""
 
     def now(self) -> datetime:
-        """Give the present."""
+        """Return the present."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
-"""Logs of a program that is left alone: lines for a person at a terminal, one JSON object a line elsewhere.
+"""Logs on standard error: lines for a person at a terminal, one JSON object a line elsewhere.
 
-They go to standard error. A secret that the settings hold is never among them, whoever logs it.
+A secret of the settings never appears in them, whoever logs it.
 """
 
 import logging
@@ -15,15 +15,15 @@ from mcp_server.domain.text import cleaned
 MOST_SHOWN = 100_000
 HIDDEN = "[secret]"
 SHORTEST = 6
-"""A secret shorter than this would blot out ordinary words."""
+"""To hide a shorter secret would hide ordinary words."""
 
 
 def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
-    """Send what every part of the program logs to standard error.
+    """Send the logs of every part of the program to standard error.
 
     Args:
-        secrets: what is never to be shown.
-        human: lines for a person, else JSON; None: for a person where standard error is a terminal.
+        secrets: what must never be shown.
+        human: write lines for a person, else JSON; None: lines where standard error is a terminal.
     """
     human = sys.stderr.isatty() if human is None else human
     hide = _hiding([secret for secret in secrets if len(secret) >= SHORTEST])

@@ -24,29 +24,29 @@ def notify(
     """
     settings = RunnerSettings.load()
     if kind not in FIELDS:
-        raise BadInput(f"Unknown event {kind!r}. Use one of {', '.join(FIELDS)}.")
+        raise BadInput(f"Unknown event {kind!r}.", f"Use one of {', '.join(FIELDS)}.")
     if not (known := services(settings.notify)):
         raise Misconfigured(
-            "TRADER_NOTIFY is not set. Set it to an address of apprise, like ntfy://ntfy.sh/your-topic."
+            "TRADER_NOTIFY is not set.", "Set it to an address of apprise, like ntfy://ntfy.sh/your-topic."
         )
     chosen: Kind = kind  # type: ignore[assignment]
-    said = worded(chosen, {name: f"({name})" for name in FIELDS[chosen]}, Home(settings.home).templates)
-    results = anyio.run(_send, known, said)
+    message = worded(chosen, {name: f"({name})" for name in FIELDS[chosen]}, Home(settings.home).templates)
+    results = anyio.run(_send, known, message)
     if as_json:
         print_json({"results": [{"address": name, "result": result, "why": why} for name, result, why in results]})
     else:
         for name, result, why in results:
             typer.echo(f"{name}: {result}{f', {why}' if why else ''}")
-        if said.problem:
-            typer.echo(said.problem, err=True)
+        if message.problem:
+            typer.echo(message.problem, err=True)
     raise typer.Exit(0 if all(result == "sent" for _, result, _ in results) else 1)
 
 
-async def _send(known: list[Service], said: Worded) -> list[tuple[str, str, str]]:
+async def _send(known: list[Service], message: Worded) -> list[tuple[str, str, str]]:
     results: dict[str, tuple[str, str, str]] = {}
 
     async def one(service: Service) -> None:
-        results[service.id] = (service.name, *await service.send(said.title, said.body))
+        results[service.id] = (service.name, *await service.send(message.title, message.body))
 
     async with anyio.create_task_group() as group:
         for service in known:

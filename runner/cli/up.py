@@ -35,9 +35,8 @@ def up(
 
     Press Ctrl-C to stop; a second Ctrl-C stops at once. In another terminal, `claude-trader status` shows what it does.
     """
-    from mcp_server.errors import Misconfigured
+    from mcp_server.errors import Misconfigured, root
     from runner.logs import start_logging
-    from runner.tool_server.client import root
     from runner.up import Up
 
     parts = Context()

@@ -1,4 +1,4 @@
-"""What is worth telling a person who is elsewhere: each event with the key that makes it one, told once."""
+"""Events that are worth telling a person who is elsewhere. Each has a key: what has the same key is the same event."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "server": ("problem", "since"),
     "test": (),
 }
-"""Kind → the names that a template of it may use."""
+"""Kind → the names that its template may use."""
 
 MOST_CHARACTERS = 600
-"""Of one field: a notification is read on a small screen, and the report has the rest."""
+"""Length of one field at most: a notification is read on a small screen, and the report has the rest."""
 
 NONE = "-"
-"""What stands where there is nothing to say."""
+"""What a field without a value shows."""
 
 
 class Event(NamedTuple):
@@ -54,19 +54,19 @@ class Event(NamedTuple):
     fields: Mapping[str, str]
 
 
-def signal_changed(strategy: Strategy, executed: Ended, before: SignalName | None) -> Event | None:
-    """Give the event of a signal that differs from the strategy's last one; None where it does not.
+def signal_changed(strategy: Strategy, ended: Ended, before: SignalName | None) -> Event | None:
+    """Return the event of a signal that differs from the strategy's last one; None where it does not.
 
     The first signal of all is news when it is not HOLD.
     """
-    signal = executed.outcome.signal
+    signal = ended.outcome.signal
     if signal is None or signal.signal == (before or "HOLD"):
         return None
     return Event(
         "signal",
-        _of_run("signal", strategy, executed),
+        _of_run("signal", strategy, ended),
         {
-            **_about(strategy, executed),
+            **_about(strategy, ended),
             "signal": signal.signal,
             "before": before or "no signal",
             "confidence": NONE if signal.confidence is None else f"{signal.confidence:f}",
@@ -76,57 +76,63 @@ def signal_changed(strategy: Strategy, executed: Ended, before: SignalName | Non
     )
 
 
-def run_failed(strategy: Strategy, executed: Ended) -> Event | None:
-    """Give the event of a run that ended in an error or ran out of time; None where it ended in another way."""
-    outcome = executed.outcome
+def run_failed(strategy: Strategy, ended: Ended) -> Event | None:
+    """Return the event of a run that ended in an error or ran out of time; None where it ended in another way."""
+    outcome = ended.outcome
     if outcome.status not in (Status.ERROR, Status.TIMEOUT):
         return None
-    said = {**_about(strategy, executed), "status": str(outcome.status), "error": clean(outcome.error or NONE)}
-    return Event("failure", _of_run("failure", strategy, executed), said)
+    fields = {**_about(strategy, ended), "status": str(outcome.status), "error": clean(outcome.error or NONE)}
+    return Event("failure", _of_run("failure", strategy, ended), fields)
 
 
-def strategy_paused(strategy: Strategy, executed: Ended, failures: int) -> Event:
-    """Give the event of a strategy that was paused, as so many runs in a row failed, `executed` being the last."""
-    error = clean(executed.outcome.error or NONE)
-    said = {"strategy": strategy.name, "failures": str(failures), "error": error}
-    return Event("paused", _of_run("paused", strategy, executed), said)
+def strategy_paused(strategy: Strategy, ended: Ended, failures: int) -> Event:
+    """Return the event of a strategy that was paused after failures in a row, of which `ended` is the last."""
+    error = clean(ended.outcome.error or NONE)
+    fields = {"strategy": strategy.name, "failures": str(failures), "error": error}
+    return Event("paused", _of_run("paused", strategy, ended), fields)
 
 
 def budget_reached(strategy: str, spent_usd: Decimal, limit_usd: Decimal, day: date) -> Event:
-    """Give the event of a day's budget that is spent; `strategy` is a name, or says whose budget it is."""
-    said = {"strategy": clean(strategy), "spent_usd": f"{spent_usd:f}", "limit_usd": f"{limit_usd:f}", "day": str(day)}
-    return Event("budget", f"budget {strategy} {day}", said)
+    """Return the event of a day's budget that is spent; `strategy` is a name, or says whose budget it is."""
+    fields = {
+        "strategy": clean(strategy),
+        "spent_usd": f"{spent_usd:f}",
+        "limit_usd": f"{limit_usd:f}",
+        "day": str(day),
+    }
+    return Event("budget", f"budget {strategy} {day}", fields)
 
 
 def broken_edit(strategy: str, error: str) -> Event:
-    """Give the event of a strategy's folder that cannot be read any more; the same mistake is told once."""
-    said = {"strategy": clean(strategy), "error": clean(error)}
-    return Event("broken", f"broken {strategy} {hashlib.sha256(error.encode()).hexdigest()[:16]}", said)
+    """Return the event of a strategy's folder that cannot be read any more; the same mistake is one event."""
+    fields = {"strategy": clean(strategy), "error": clean(error)}
+    return Event("broken", f"broken {strategy} {hashlib.sha256(error.encode()).hexdigest()[:16]}", fields)
 
 
 def server_trouble(problem: str, since: datetime) -> Event:
-    """Give the event of a tool server that is down or keeps ending, since an aware moment: told once for each."""
-    said = {"problem": clean(problem), "since": _minute(since)}
-    return Event("server", f"server {since.isoformat()}", said)
+    """Return the event of something that holds up runs since an aware moment; for each such moment it is one event."""
+    fields = {"problem": clean(problem), "since": iso_minute(since)}
+    return Event("server", f"server {since.isoformat()}", fields)
 
 
 def clean(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Give text of a model or an outside system as itself: nothing in it steers, links, or calls people by name."""
+    """Return text of a model or an outside system such that nothing in it steers, links, or calls people by name."""
     return shortened(cleaned(text, most, addresses=False).replace("@", "@\u200b"), most)
 
 
-def _about(strategy: Strategy, executed: Ended) -> dict[str, str]:
+def _about(strategy: Strategy, ended: Ended) -> dict[str, str]:
     return {
         "strategy": strategy.name,
         "symbol": clean(strategy.config.trading_pair),
-        "as_of": _minute(executed.as_of),
-        "execution_id": str(executed.execution_id),
+        "as_of": iso_minute(ended.as_of),
+        "execution_id": str(ended.execution_id),
     }
 
 
-def _of_run(kind: str, strategy: Strategy, executed: Ended) -> str:
-    return f"{kind} {strategy.name} {executed.execution_id} {executed.as_of.isoformat()}"
+def _of_run(kind: str, strategy: Strategy, ended: Ended) -> str:
+    return f"{kind} {strategy.name} {ended.execution_id} {ended.as_of.isoformat()}"
 
 
-def _minute(moment: datetime) -> str:
+def iso_minute(moment: datetime) -> str:
+    """Write a moment to the minute, as ISO 8601 in UTC."""
     return iso(to_ms(moment) // 60_000 * 60_000)

@@ -1,7 +1,7 @@
-"""Notices in files: what is to be told, to whom, and what became of it. Kept 90 days, so that nothing is told twice.
+"""Notices in files: what to deliver, to whom, and what became of it. Kept for 90 days, so that none goes out twice.
 
-Files and not the journal: a shell may hold the database for hours, and just then there may be something to tell.
-Making a file is atomic and happens once for each key. Only the process that holds the lock changes one afterwards.
+They are files, not rows of the journal: a shell may hold the database for hours, and just then there may be news.
+Making a file is atomic, and happens once for each key. Only the process that holds the lock changes one afterwards.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Delivery:
 
 @dataclass(slots=True)
 class Notice:
-    """One event that is to be told. `name` is its file's, `deliveries` are by the id of the service."""
+    """One event to deliver. `name` is that of its file; `deliveries` are by the id of the service."""
 
     name: str
     kind: Kind
@@ -51,20 +51,20 @@ class Notice:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
+        """Return it as JSON values."""
         return {**asdict(self), "added_at": self.added_at.isoformat()}
 
     @classmethod
-    def of(cls, said: Mapping[str, Any]) -> "Notice":
-        """Read it back.
+    def of(cls, values: Mapping[str, Any]) -> "Notice":
+        """Read it back from JSON values.
 
         Raises:
             ValueError, KeyError, TypeError: it is none.
         """
-        if said["kind"] not in FIELDS:
+        if values["kind"] not in FIELDS:
             raise ValueError("unknown kind")
-        deliveries = {name: Delivery(**each) for name, each in said["deliveries"].items()}
-        return cls(**{**said, "added_at": datetime.fromisoformat(said["added_at"]), "deliveries": deliveries})
+        deliveries = {name: Delivery(**delivery) for name, delivery in values["deliveries"].items()}
+        return cls(**{**values, "added_at": datetime.fromisoformat(values["added_at"]), "deliveries": deliveries})
 
 
 class NoticeStore:
@@ -104,15 +104,15 @@ class NoticeStore:
             raise unwritable(target, error) from None
 
     def has_ended(self, notice: Notice) -> bool:
-        """True where a notice of this name was told, or lost, before."""
+        """True where a notice of this name was delivered, or lost, before."""
         return (self._sent / notice.name).exists() or (self._lost / notice.name).exists()
 
     def waiting(self) -> list[Notice]:
-        """Give what is to be told, oldest first."""
+        """Return what is to be delivered, oldest first."""
         return sorted(_read_all(self._folder), key=lambda notice: notice.added_at)
 
     def lost(self, since: datetime) -> list[Notice]:
-        """Give what was added since then and did not arrive, or may not have."""
+        """Return what was added since then and did not arrive, or may not have."""
         return [notice for notice in _read_all(self._lost) if notice.added_at >= since]
 
     def save(self, notice: Notice) -> None:
@@ -129,7 +129,7 @@ class NoticeStore:
                 raise unwritable(target, error) from None
 
     def end(self, notice: Notice) -> None:
-        """Put a notice away of which nothing more is to be done; or drop it where it had ended before."""
+        """Put away a notice that is done with; drop it where one of its name had ended before."""
         file = self._folder / notice.name
         if self.has_ended(notice):
             file.unlink(missing_ok=True)
@@ -149,7 +149,7 @@ class NoticeStore:
 
 
 def file_name(key: str) -> str:
-    """Give the name of the file of a key, which may hold anything."""
+    """Return the name of the file for a key, which may hold any text."""
     return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
 
 

@@ -1,7 +1,7 @@
 """The process that sends one notification through apprise: a service that hangs hangs nothing else.
 
-It reads {"url", "title", "body"} as JSON from standard input, and writes {"result", "why"} to standard output. Of what
-apprise logs only the kind of the failure is told: its texts hold addresses, and those are secrets.
+It reads {"url", "title", "body"} as JSON from standard input, and writes {"result", "why"} to standard output. What
+apprise logs holds addresses, which are secrets: only the kind of the failure is passed on.
 """
 
 import json
@@ -11,14 +11,14 @@ import sys
 from typing import Any, Literal
 
 Result = Literal["sent", "refused", "unknown", "invalid"]
-"""Sent; surely not sent; sent or not, nobody knows; and an address that never will work."""
+"""Sent; certainly not sent; perhaps sent; and an address that will never work."""
 
 CONNECT_S = 5.0
 ANSWER_S = 15.0
 
 
-class _Heard(logging.Handler):
-    """Remembers what apprise says of a failure."""
+class _Kept(logging.Handler):
+    """Keeps what apprise logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -29,26 +29,26 @@ class _Heard(logging.Handler):
 
 
 def send(url: str, title: str, body: str) -> tuple[Result, str]:
-    """Send one notification; give how that ended, and why."""
+    """Send one notification; return the result, and why."""
     import apprise
 
-    heard = _Heard()
+    kept = _Kept()
     logger = logging.getLogger("apprise")
-    logger.handlers, logger.propagate = [heard], False
+    logger.handlers, logger.propagate = [kept], False
     logger.setLevel(logging.DEBUG)
     service: Any = apprise.Apprise.instantiate(url)
     if service is None:
         return "invalid", "it is not an address that apprise knows"
     service.socket_connect_timeout, service.socket_read_timeout = CONNECT_S, ANSWER_S
     service.retry = 0  # whether it is tried again is decided by who knows what became of it
-    heard.text = ""
+    kept.text = ""
     if service.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
         return "sent", ""
-    return _judged(heard.text)
+    return _judged(kept.text)
 
 
 def _judged(text: str) -> tuple[Result, str]:
-    """Say from apprise's log why a notification was not sent, and whether that is certain."""
+    """Tell from apprise's log why a notification was not sent, and whether that is certain."""
     lower = text.lower()
     if "read timed out" in lower or "connection aborted" in lower or "remotedisconnected" in lower:
         return "unknown", "it took the notification and did not answer"
@@ -67,10 +67,10 @@ def _judged(text: str) -> tuple[Result, str]:
 
 
 def main() -> None:
-    """Send what standard input says."""
-    said = json.loads(sys.stdin.read())
+    """Send the notification that standard input holds."""
+    message = json.loads(sys.stdin.read())
     try:
-        result, why = send(said["url"], said["title"], said["body"])
+        result, why = send(message["url"], message["title"], message["body"])
     except ImportError:
         result, why = "refused", "apprise is not installed"
     sys.stdout.write(json.dumps({"result": result, "why": why}))

@@ -1,4 +1,4 @@
-"""How an event is worded: a template of the user's in the home, else the built-in one."""
+"""The wording of events: the user's own template in the home, else the built-in one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +14,10 @@ BUILT_IN: Mapping[Kind, str] = {
     "The run as of $as_of ended without a signal: $error\nexecution $execution_id",
     "paused": "$strategy is paused\n"
     "$failures runs in a row failed, the last one with: $error\n"
-    "When it is mended: claude-trader strategies resume $strategy",
+    "Once it is fixed: claude-trader strategies resume $strategy",
     "budget": "$strategy: the day's budget is spent\n"
     "$spent_usd of $limit_usd US dollars are spent on $day (UTC). No model is asked before the next day.",
-    "broken": "$strategy cannot be read\n$error\nclaude-trader strategies check $strategy tells all that is wrong.",
+    "broken": "$strategy cannot be read\n$error\nclaude-trader strategies check $strategy lists all that is wrong.",
     "server": "Runs are held up\nSince $since: $problem",
     "test": "Claude Trader\nThis is a test: notifications arrive here.",
 }
@@ -37,13 +37,13 @@ class Worded(NamedTuple):
 
 
 def worded(kind: Kind, fields: Mapping[str, str], templates: Path) -> Worded:
-    """Word an event by `templates/<kind>.txt` where there is one that can be used, else as built in."""
-    said = {**dict.fromkeys(FIELDS[kind], NONE), **fields}
+    """Word an event by `templates/<kind>.txt` if there is one that can be used, else by the built-in template."""
+    values = {**dict.fromkeys(FIELDS[kind], NONE), **fields}
     file = templates / f"{kind}.txt"
     problem = None
     try:
         if file.is_file():
-            return _filled(_read(file), said)
+            return _filled(_read(file), values)
     except KeyError as error:
         known = ", ".join(f"${name}" for name in FIELDS[kind]) or "no names"
         problem = f"unknown name ${error.args[0]}; it may use {known}"
@@ -53,7 +53,7 @@ def worded(kind: Kind, fields: Mapping[str, str], templates: Path) -> Worded:
         problem = f"{error}; write $$ for a dollar sign"
     except OSError as error:
         problem = f"it cannot be read: {error.strerror or error}"
-    built_in = _filled(BUILT_IN[kind], said)
+    built_in = _filled(BUILT_IN[kind], values)
     if problem is None:
         return built_in
     why = f"templates/{kind}.txt was not used: {problem}."
@@ -70,6 +70,6 @@ def _read(file: Path) -> str:
     return text
 
 
-def _filled(template: str, said: Mapping[str, str]) -> Worded:
-    title, _, body = Template(template).substitute(said).strip().partition("\n")
+def _filled(template: str, values: Mapping[str, str]) -> Worded:
+    title, _, body = Template(template).substitute(values).strip().partition("\n")
     return Worded(title.strip()[:MOST_TITLE], (body.strip() or title.strip())[:MOST_BODY])

@@ -14,17 +14,17 @@ UNKNOWN_MB = 1_000.0
 
 
 def claude_runs(running: int, *, root: Path = Path("/")) -> int:
-    """Say how many Claude runs may go on at once, those that do among them; at least one.
+    """Return how many Claude runs may go on at once, including those that do now; at least one.
 
     Args:
-        running: how many do now; what they take is not free any more.
+        running: how many go on now; the memory that they take is not free any more.
         root: where `proc` and `sys` are.
     """
     return max(1, min(MOST_RUNS, running + int(free_mb(root) // RUN_MB)))
 
 
 def free_mb(root: Path = Path("/")) -> float:
-    """Give the memory in MB that can be had without swapping: the least of the machine's and the container's."""
+    """Return the memory in MB that is free without swapping: that of the machine or of the container, if less."""
     return min(_machine_mb(root), _container_mb(root))
 
 
@@ -41,7 +41,7 @@ def _machine_mb(root: Path) -> float:
 
 
 def _container_mb(root: Path) -> float:
-    """Give what a control group leaves of its limit; what it holds as file cache can be had back."""
+    """Return what a control group leaves of its limit; its file cache counts as free."""
     group = root / "sys/fs/cgroup"
     try:
         most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))

@@ -12,7 +12,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ImageContent, TextContent
 
-from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected
+from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected, root
 from runner.tool_server.server import Address
 
 
@@ -105,10 +105,3 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
             "Start `claude-trader-mcp --http` and check TRADER_SERVER_URL and TRADER_TOKEN, or unset "
             "TRADER_SERVER_URL: then each run starts a server of its own.",
         ) from None
-
-
-def root(error: BaseException) -> BaseException:
-    """Find the error itself inside of the groups that task groups wrap around it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
