@@ -1,4 +1,4 @@
-"""One run: claim a row, let the engine decide, enter how it ended. Whatever happens, the row is there and says so."""
+"""One run: claim a row, let the engine decide, record how it ended. Whatever happens, its row says so."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,15 +44,15 @@ logger = logging.getLogger(__name__)
 async def carry_out(
     claimed: Claimed, decide: Decide, finish: Finish, clock: Clock, *, began_at: datetime | None = None
 ) -> Ended:
-    """Let a claimed run be decided, and finish it whatever happens: also where this task is cancelled.
+    """Let a claimed run be decided, and finish it whatever happens, even when this task is cancelled.
 
     Args:
         claimed: the run, which has its row.
-        decide: returns the outcome, or None where it was stopped. It is given a function to call when the run begins;
-            what is stopped before that is recorded as missed.
-        finish: enters the outcome, with the moment at which the run began.
-        clock: tells that moment.
-        began_at: when the run began, where it need not wait for its turn.
+        decide: returns the outcome, or None where the run was stopped. It must call its argument when the run begins;
+            a run that is stopped before that is recorded as missed.
+        finish: records the outcome and when the run began.
+        clock: the clock that the run goes by.
+        began_at: when the run began, if it need not wait for its turn.
     """
     outcome = _stopped(claimed) if began_at else Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT)
 
@@ -89,14 +89,14 @@ class Runner:
     """Runs strategies against one tool server and records them in one journal.
 
     Args:
-        settings: what the operator decided.
+        settings: the operator's settings.
         journal: where each run has its row.
-        database: has what was spent.
-        serving: gives the tool server's address; entered after the claim, so that a server that does not start is an
-            outcome too.
-        connect: connects to the tool server where runs share one connection; None: each run has its own.
-        progress: is told what a run does.
-        clock: the only one that runs go by.
+        database: where the money spent is added up.
+        serving: gives the tool server's address. It is entered after the claim, so that a server that does not start
+            is an outcome too.
+        connect: gives the connection that runs share; None: each run makes its own.
+        progress: called with one line for a person at each step of a run.
+        clock: the clock that runs go by.
     """
 
     settings: RunnerSettings
@@ -115,11 +115,11 @@ class Runner:
         trigger: Trigger = "manual",
         as_of: datetime | None = None,
     ) -> Ended:
-        """Run one strategy to its end, by its own engine and as of now unless said otherwise.
+        """Run one strategy to its end, by its own engine and as of now unless the arguments say otherwise.
 
         Raises:
             Retryable: the run could not be given a row; nothing was run.
-            Misconfigured: so too, or its outcome could be kept nowhere.
+            Misconfigured: so too, or its outcome could be recorded nowhere.
         """
         started_at = self.clock.now()
         as_of = min(moment for moment in (started_at, as_of, self.settings.as_of) if moment is not None)
@@ -133,7 +133,7 @@ class Runner:
         return await carry_out(claimed, lambda _: self.decide(claimed), finish, self.clock, began_at=started_at)
 
     async def decide(self, claimed: Claimed) -> Outcome:
-        """Let the engine decide; a failure that has an explanation is an outcome that gives it."""
+        """Let the engine decide; a failure that we can explain becomes an outcome."""
         try:
             return await (self._by_claude(claimed) if claimed.run.engine == "claude" else self._by_rules(claimed.run))
         except TraderError as error:  # raised before a model was asked anything

@@ -26,9 +26,9 @@ MOST_INDICATORS = 10
 def write_report(
     home: Home, strategy: Strategy, ended: Ended, picture: bytes | None, why_no_chart: str = NO_CHART
 ) -> Path:
-    """Write the report of a run to `analysis/NAME/TIME.md` of the home, the chart beside it; give the report's path.
+    """Write the report of a run to `analysis/NAME/TIME.md` of the home, the chart beside it; return the report's path.
 
-    TIME is the as-of in UTC. A file that is there already is another run's: then the number of this one is added.
+    TIME is the as-of in UTC. Where that file exists, it is another run's: then this run's number is added.
 
     Raises:
         Misconfigured: it cannot be written, or its folder leads out of `analysis/`.
@@ -37,9 +37,7 @@ def write_report(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if folder.resolve().parent != home.analysis.resolve():
-            raise Misconfigured(
-                f"{str(folder)!r} leads out of {str(home.analysis)!r}: no report is written. Remove it."
-            )
+            raise Misconfigured(f"{str(folder)!r} leads out of {str(home.analysis)!r}.", "Remove that link.")
         for stem in _stems(ended):
             chart = f"{stem}.png" if picture is not None else None
             if chart and not put_new(folder / chart, picture or b""):
@@ -51,17 +49,17 @@ def write_report(
                 (folder / chart).unlink()
     except OSError as error:
         raise unwritable(folder, error) from None
-    raise Misconfigured(f"{str(folder)!r} has too many reports of one moment. Move some away.")
+    raise Misconfigured(f"{str(folder)!r} has too many reports of one moment.", "Move some away.")
 
 
-async def report(home: Home, strategy: Strategy, ended: Ended, exchange: str, address: Serving) -> Path:
+async def report(home: Home, strategy: Strategy, ended: Ended, exchange: str, serving: Serving) -> Path:
     """Draw and write the report of a run; a tool server that cannot be reached costs the chart, not the report.
 
     Raises:
         Misconfigured: as `write_report`.
     """
     try:
-        async with address() as where, connected(where) as tools:
+        async with serving() as address, connected(address) as tools:
             picture, why = await chart(tools, strategy, ended, exchange)
     except TraderError as error:
         picture, why = None, str(error).rstrip(".")
@@ -69,8 +67,8 @@ async def report(home: Home, strategy: Strategy, ended: Ended, exchange: str, ad
 
 
 async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -> tuple[bytes | None, str]:
-    """Let the tool server draw the market as of a run, with the indicators of the rules; or give why it could not."""
-    asked: dict[str, Any] = {
+    """Let the tool server draw the market as of a run, with the indicators of the rules; return why where it cannot."""
+    arguments: dict[str, Any] = {
         "symbol": strategy.config.trading_pair,
         "exchange": exchange,
         "timeframe": strategy.timeframe,
@@ -82,7 +80,7 @@ async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -
         with anyio.fail_after(DRAW_S):
             for extra in ({"indicators": specs} if specs else {}, {}):
                 try:
-                    return await tools.picture("draw_chart", {**asked, **extra}), ""
+                    return await tools.picture("draw_chart", {**arguments, **extra}), ""
                 except UpstreamRejected as error:  # indicators that do not fit on one chart, say
                     why = str(error)
     except TimeoutError:

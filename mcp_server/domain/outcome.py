@@ -1,4 +1,4 @@
-"""How a run ends: its outcome and, only when it could decide, its signal; and the record of slots that did not run."""
+"""How a run ends: its outcome and, only where it could decide, its signal. Also the rows of slots that did not run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a run that could decide says.
+    """The signal of a run that could decide.
 
     `confidence` is 0 to 100, or None where the engine states none. `price` is the last closed candle's close in quote,
     or None where the run saw no price. `data` is what it rests on: sub-agent results or the conditions that decided.
@@ -45,14 +45,14 @@ class Signal:
 
 
 class Usage(TypedDict):
-    """What a run has used, as an outcome takes it."""
+    """The arguments of an outcome for what a run has used."""
 
     tokens_used: int
     cost_usd: Decimal
 
 
 NOTHING_SPENT: Usage = {"tokens_used": 0, "cost_usd": Decimal(0)}
-"""Known to be free, which is not the same as unknown: rules cost nothing, nor does a model that was never asked."""
+"""Known to be free, which is not the same as unknown: for rules, and for a model that was never asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class BudgetReached:
 class Outcome:
     """How one run ended. `signal` is there exactly when `status` is success, `error` when it is anything else.
 
-    `tokens_used` and `cost_usd` are None when unknown, never 0 instead. `trace` holds what happened on the way: the
+    `tokens_used` and `cost_usd` are None where unknown, never 0 instead. `trace` holds what happened on the way: the
     sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer. `blame` is there exactly
     when the run failed (`error`, `timeout`): the strategy's, unless said otherwise. `budget` is the budget of the day
     that had no room.
@@ -86,7 +86,7 @@ class Outcome:
 
     @property
     def decided(self) -> bool:
-        """Whether the run came to an end of its own: with a signal, or knowing that there can be none."""
+        """Whether the engine came to a decision: a signal, or that there can be none."""
         return self.status in (Status.SUCCESS, Status.ABSTAINED)
 
     def __post_init__(self) -> None:

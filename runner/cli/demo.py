@@ -1,4 +1,4 @@
-"""The demo: an example strategy over simulated days, through the same server, engine and journal as a real run."""
+"""The demo: an example strategy over simulated days, with the same server, engine and journal as a real run."""
 
 import re
 import shlex
@@ -38,11 +38,11 @@ EVERY_HOURS = 4
 FOLDER = ".demo"
 MARKER = "made-by-claude-trader-demo.txt"
 _RECORD = re.compile(r"[0-9a-f]{32}(\.\w+)?")
-"""What a file of `running/` or `outbox/` is called: the key of its run."""
+"""The name of a file in `running/` or `outbox/`: the key of its run."""
 
 
 async def run_demo(settings: RunnerSettings, days: int, console: Console | None = None) -> None:
-    """Run the example as of every fourth hour of some simulated days, and show what it says as it says it.
+    """Run the example as of every fourth hour of some simulated days, and show each run as it ends.
 
     Raises:
         TraderError: the home cannot be written, another demo is using it, or the local server does not start.
@@ -53,18 +53,18 @@ async def run_demo(settings: RunnerSettings, days: int, console: Console | None 
         strategy = StrategyFolders(home, examples_folder()).read(EXAMPLE)
         database = Database(home.database)
         journal = Journal(database, home)
-        _open(console, strategy, days)
+        _show_strategy(console, strategy, days)
         async with tool_server(own) as address, connected(address) as tools:
             runner = Runner(own, journal, database, lambda: nullcontext(address), lambda: nullcontext(tools))
             for number in range(days * 24 // EVERY_HOURS):
                 as_of = FIRST + timedelta(hours=EVERY_HOURS * number)
-                _tell(console, await runner.run(strategy, trigger="replay", as_of=as_of))
-        _close(console, journal.entries(limit=10_000, outcomes="all"), home)
+                _show_run(console, await runner.run(strategy, trigger="replay", as_of=as_of))
+        _show_journal(console, journal.entries(limit=10_000, outcomes="all"), home)
 
 
 @contextmanager
 def _own_home(users: Path) -> Iterator[Home]:
-    """Give the demo a home of its own below the user's, without the demo before, and for nobody else meanwhile."""
+    """Give this demo a home of its own below the user's: without what an earlier demo left, and locked for others."""
     home = Home(users / FOLDER)
     try:
         users.mkdir(parents=True, exist_ok=True)
@@ -72,8 +72,8 @@ def _own_home(users: Path) -> Iterator[Home]:
         lock.acquire(timeout=0)
     except Timeout:
         raise Retryable(
-            f"Another demo is running in {str(home.root)!r}. Let it end and try again, or set TRADER_HOME to another "
-            "folder."
+            f"Another demo is running in {str(home.root)!r}.",
+            "Let it end and try again, or set TRADER_HOME to another folder.",
         ) from None
     except OSError as error:
         raise unwritable(users, error) from None
@@ -85,7 +85,7 @@ def _own_home(users: Path) -> Iterator[Home]:
 
 
 def _take(home: Home) -> None:
-    """Make the demo's folder, or take what the last demo left out of it; whatever else lies there stays."""
+    """Make the demo's folder, or remove the last demo's journal from it; whatever else lies there stays."""
     marker = home.root / MARKER
     log = home.database.with_name(f"{home.database.name}.wal")
     try:
@@ -106,14 +106,14 @@ def _take(home: Home) -> None:
 
 
 def _is_own(folder: Path, marker: Path) -> bool:
-    """True when a demo made this folder, or may make it."""
+    """Return whether a demo made this folder, or may make it."""
     return not folder.exists() or (folder.is_dir() and (marker.is_file() or not any(folder.iterdir())))
 
 
 def _foreign(place: Path) -> Misconfigured:
     return Misconfigured(
-        f"{str(place)!r} was not made by a demo, so it is left alone. Move it elsewhere, or set TRADER_HOME to another "
-        "folder, and try again."
+        f"{str(place)!r} was not made by a demo, so it is left alone.",
+        "Move it elsewhere, or set TRADER_HOME to another folder, and try again.",
     )
 
 
@@ -122,7 +122,7 @@ def _records(home: Home) -> list[Path]:
     return [file for folder in folders for file in folder.iterdir() if _RECORD.fullmatch(file.name) and file.is_file()]
 
 
-def _open(console: Console, strategy: Strategy, days: int) -> None:
+def _show_strategy(console: Console, strategy: Strategy, days: int) -> None:
     config = strategy.config
     console.print(show.plain(strategy.name, "bold") + show.plain(f"  {config.description.split('. ')[0]}."))
     if config.rules:
@@ -134,7 +134,7 @@ def _open(console: Console, strategy: Strategy, days: int) -> None:
     console.print(show.plain(about, "dim"))
 
 
-def _tell(console: Console, ended: Ended) -> None:
+def _show_run(console: Console, ended: Ended) -> None:
     line = show.plain(f"{minute(ended.as_of)}  ", "dim")
     signal = ended.outcome.signal
     if signal is None:
@@ -144,21 +144,21 @@ def _tell(console: Console, ended: Ended) -> None:
     console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))
 
 
-def _close(console: Console, entries: list[Entry], home: Home) -> None:
+def _show_journal(console: Console, entries: list[Entry], home: Home) -> None:
     console.print()
-    said = [entry for entry in entries if entry.signal in ("BUY", "SELL")]
-    show.journal(console, said or entries[:10], "The journal: every BUY and SELL, newest first")
-    counted = Counter(entry.signal or str(entry.status) for entry in entries)
-    console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counted.most_common())}.\n")
+    trades = [entry for entry in entries if entry.signal in ("BUY", "SELL")]
+    show.journal(console, trades or entries[:10], "The journal: every BUY and SELL, newest first")
+    counts = Counter(entry.signal or str(entry.status) for entry in entries)
+    console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counts.most_common())}.\n")
     console.print(Text("What to try next", "bold"))
-    for command, what in _next():
+    for command, purpose in _next_commands():
         console.print(Text.assemble("  ", show.plain(command, "cyan")), soft_wrap=True)
-        console.print(Text.assemble("      ", show.plain(what, "dim")), soft_wrap=True)
+        console.print(Text.assemble("      ", show.plain(purpose, "dim")), soft_wrap=True)
     console.print(show.plain(f"\nThis demo's journal: {home.database}", "dim"), soft_wrap=True)
 
 
-def _next() -> list[tuple[str, str]]:
-    """Give commands as they can be typed here, each with what it does."""
+def _next_commands() -> list[tuple[str, str]]:
+    """Return commands as they can be typed here, each with what it does."""
     trader = _typed("claude-trader")
     server = shlex.quote(_unnamed("claude-trader-mcp") or "claude-trader-mcp")
     checkout = Path(__file__).parents[2]
@@ -175,7 +175,7 @@ def _next() -> list[tuple[str, str]]:
 
 
 def _typed(program: str) -> str:
-    """Give a program of this environment as it can be typed here: its name, or its path where PATH lacks it."""
+    """Return a program of this environment as it can be typed here: its name, or its path where PATH lacks it."""
     path = _unnamed(program)
     if path is None:
         return program
@@ -185,7 +185,7 @@ def _typed(program: str) -> str:
 
 
 def _unnamed(program: str) -> str | None:
-    """Give the path of a program of this environment, or None where its name alone starts it."""
+    """Return the path of a program of this environment, or None where its name alone starts it."""
     own = shutil.which(program, path=str(Path(sys.executable).parent))
     named = shutil.which(program)
     return None if own is None or (named is not None and Path(named).samefile(own)) else own

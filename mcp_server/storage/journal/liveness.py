@@ -1,4 +1,4 @@
-"""Liveness: a locked file that shows that a run's process is alive. The lock goes with the process, however it ends."""
+"""Liveness: a locked file shows that a run's process is alive. The lock ends with the process, however that ends."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from mcp_server.storage.home import unwritable
 
 
 class Liveness:
-    """Holds a lock on a file from its making until `close`, which removes the file.
+    """Creates a file and holds a lock on it until `close`, which removes the file.
 
     Raises:
-        Misconfigured: the file cannot be made.
+        Misconfigured: the file cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,14 +23,14 @@ class Liveness:
             raise unwritable(path, error) from None
 
     def close(self, *, forget: bool = True) -> None:
-        """Let go, and remove the file; without `forget` it stays, and tells that its run has not ended rightly."""
+        """Release the lock and remove the file; without `forget` it stays, as the sign of a run that has no end yet."""
         if forget:
             self.path.unlink(missing_ok=True)
         self._lock.release()
 
 
 def is_alive(path: Path) -> bool:
-    """True while some process holds the lock on this file."""
+    """Return whether some process holds the lock on this file."""
     if not path.exists():
         return False
     lock = FileLock(path)

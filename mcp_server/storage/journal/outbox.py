@@ -1,4 +1,4 @@
-"""The outbox: ended runs that could not be entered yet, one file each, written whole or not at all."""
+"""The outbox: outcomes of runs that could not be entered in the database yet, one file each."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ KEYS = frozenset(
 
 
 def missing(document: Mapping[str, Any]) -> frozenset[str]:
-    """Give the keys of an ended run that a document lacks."""
+    """Return the keys of an ended run that a document lacks."""
     return KEYS - document.keys()
 
 
@@ -57,7 +57,7 @@ class Outbox:
         (self._folder / f"{name}.json").unlink(missing_ok=True)
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give each document with its name.
+        """Yield each document with its name.
 
         Raises:
             Misconfigured: a document cannot be read; it is named, and left where it is.
@@ -66,7 +66,7 @@ class Outbox:
             try:
                 document = read_object(file, MOST_BYTES)
                 if missing(document):
-                    raise Unreadable("It is no ended run.")
+                    raise Unreadable("It is not the outcome of a run.")
                 yield file.stem, document
             except FileNotFoundError:  # another process has entered it in the meantime
                 continue

@@ -1,4 +1,4 @@
-"""The journal: one row for each run, one more for its signal, and nothing lost when the database is held by others."""
+"""The journal: one row for each run, one more for its signal; nothing is lost while others hold the database."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST_COST_USD = 10**9
-"""A cost beyond this is no cost, and its column could not hold much more."""
+"""A cost beyond this is a mistake, and its column could not hold much more."""
 
 COSTS_PATIENCE_S = 2.0
-"""Whoever checks a strategy waits no longer to learn what it costs: without that, the rest is as good."""
+"""How long a check of a strategy waits to learn what its runs cost; it can do without."""
 
 KILLED = "interrupted: the process that ran it was killed or lost power before it could end"
 ORPHANED = "interrupted: it was under way when this home was copied or restored, and nothing here goes on with it"
@@ -41,7 +41,7 @@ class Journal:
     def claim(self, run: Run) -> Claimed:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.
 
-        Whoever claims a run ends it by `finish`; where its process ends before that, the next one that comes does.
+        Whoever claims a run must `finish` it. If its process ends before that, the next `settle` of any process does.
 
         Raises:
             Retryable, Misconfigured: as `Database.write`; then the run has no row and must not start.
@@ -62,7 +62,7 @@ class Journal:
     ) -> Ended:
         """Enter how a run ended; where the database cannot be written, leave it in the outbox to be entered later.
 
-        An outcome that cannot be kept as it is, because it holds a number that is none, say, is entered as an error.
+        An outcome that the database refuses, because it holds NaN for example, is entered as an error.
 
         Args:
             claimed: the run.
@@ -87,7 +87,7 @@ class Journal:
     def _entered(
         self, claimed: Claimed, outcome: Outcome, began_at: datetime | None, ended_at: datetime
     ) -> tuple[dict[str, Any], str | None]:
-        """Enter an outcome, or else an error in its place; return what was entered, and why it is not in yet."""
+        """Enter an outcome, or an error in its place; return what was entered, and why it is not in yet."""
         import duckdb
 
         try:
@@ -126,7 +126,7 @@ class Journal:
                 (self._home.running / key).unlink(missing_ok=True)
 
     def _entered_late(self, document: Mapping[str, Any]) -> bool:
-        """Enter what waits, or an error in its place where it cannot be kept as it is: no slot may wait for that."""
+        """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
         import duckdb
 
         try:
