@@ -56,6 +56,14 @@ class Outbox:
         """Forget a document; it may be gone already."""
         (self._folder / f"{name}.json").unlink(missing_ok=True)
 
+    def run_keys(self) -> frozenset[str]:
+        """Return the keys of the runs whose outcome waits here.
+
+        Raises:
+            Misconfigured: a document cannot be read.
+        """
+        return frozenset(document["run_key"] for _, document in self)
+
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each document with its name.
 

@@ -1,7 +1,7 @@
 """The journal: one row for each run, one more for its signal; nothing is lost while others hold the database."""
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -13,9 +13,10 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
 from mcp_server.storage.journal.entries import Entry
-from mcp_server.storage.journal.liveness import Liveness, is_alive
+from mcp_server.storage.journal.interrupted import Interrupted
+from mcp_server.storage.journal.liveness import Liveness
 from mcp_server.storage.journal.outbox import Outbox
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run, naive
+from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,9 +27,6 @@ MOST_COST_USD = 10**9
 COSTS_PATIENCE_S = 2.0
 """How long a check of a strategy waits to learn what its runs cost; it can do without."""
 
-KILLED = "interrupted: the process that ran it was killed or lost power before it could end"
-ORPHANED = "interrupted: it was under way when this home was copied or restored, and nothing here goes on with it"
-
 
 class Journal:
     """The record of runs in one home."""
@@ -37,6 +35,7 @@ class Journal:
         self._database = database
         self._home = home
         self._outbox = Outbox(home.outbox)
+        self._interrupted = Interrupted(home.running, self._outbox)
 
     def claim(self, run: Run) -> Claimed:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.
@@ -121,8 +120,8 @@ class Journal:
         for name, document in list(self._outbox):
             if self._entered_late(document):
                 self._outbox.remove(name)
-        if any(True for _ in self._dead()):
-            for key in self._database.write(self._end_the_dead):
+        if any(True for _ in self._interrupted.dead()):
+            for key in self._database.write(self._interrupted.end_dead):
                 (self._home.running / key).unlink(missing_ok=True)
 
     def _entered_late(self, document: Mapping[str, Any]) -> bool:
@@ -144,7 +143,7 @@ class Journal:
         Raises:
             Retryable, Misconfigured: as `Database.write`; then they are still there to be ended later.
         """
-        self._database.write(self._end_the_orphans)
+        self._database.write(self._interrupted.end_orphans)
 
     def entries(
         self,
@@ -179,55 +178,6 @@ class Journal:
             Retryable, Misconfigured: as `Database.read`.
         """
         return self._database.read(lambda connection: entries.trace(connection, execution_id))
-
-    def _dead(self) -> Iterator[str]:
-        """Yield the keys of runs, or of runners, whose process ended without entering every outcome."""
-        try:
-            files = list(self._home.running.iterdir())
-        except OSError:
-            return
-        for file in files:
-            # The outbox is looked at after the lock: a run leaves its outcome there before it lets go.
-            if not is_alive(file) and file.name not in self._waiting():
-                yield file.name
-
-    def _waiting(self) -> frozenset[str]:
-        """Return the keys of the runs whose outcome waits in the outbox."""
-        return frozenset(document["run_key"] for _, document in self._outbox)
-
-    def _end_the_dead(self, connection: "duckdb.DuckDBPyConnection") -> list[str]:
-        """End the rows of dead runs; return their keys. Their files go only when this is committed."""
-        dead = list(self._dead())
-        for key in dead:
-            connection.execute(
-                "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
-                "WHERE (run_key = ? OR starts_with(run_key, ?)) AND NOT list_contains(?, run_key) AND status = ?",
-                [
-                    Status.ERROR,
-                    KILLED,
-                    naive(datetime.now(UTC)),
-                    key,
-                    f"{key}.",  # a runner has one key, each of its slots that and a number
-                    [*self._waiting()],
-                    Status.RUNNING,
-                ],
-            )
-        return dead
-
-    def _end_the_orphans(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        try:
-            here = {file.name for file in self._home.running.iterdir()}
-        except OSError:  # nobody can say who is alive
-            return
-        waiting = self._waiting()
-        rows = connection.execute("SELECT run_key FROM executions WHERE status = ?", [Status.RUNNING]).fetchall()
-        # A process shows itself before its rows are written, and until each has ended or waits in the outbox.
-        orphans = [key for (key,) in rows if key.partition(".")[0] not in here and key not in waiting]
-        if orphans:
-            connection.execute(
-                "UPDATE executions SET status = ?, error_message = ?, completed_at = ? WHERE list_contains(?, run_key)",
-                [Status.ERROR, ORPHANED, naive(datetime.now(UTC)), orphans],
-            )
 
 
 def _refusal(error: Exception) -> str:
