@@ -41,7 +41,7 @@ class Home:
 
     @property
     def notices(self) -> Path:
-        """What is to be told to people elsewhere, and was, one file each."""
+        """Notifications, sent and unsent, one file each."""
         return self.root / "notices"
 
     @property
@@ -70,13 +70,13 @@ class Home:
 def unwritable(path: Path, error: OSError) -> Misconfigured:
     """Make the error that says why a path of the home cannot be written."""
     return Misconfigured(
-        f"The home cannot be written: {str(path)!r} ({error.strerror or error}). "
-        "Give this user write access, or set TRADER_HOME to a folder that can be written."
+        f"The home cannot be written: {str(path)!r} ({error.strerror or error}).",
+        "Give this user write access, or set TRADER_HOME to a folder that can be written.",
     )
 
 
 def default_home() -> Path:
-    """Give the home where none is set: `data/` of the checkout that this runs from, else the platform's data folder."""
+    """Return the default home: `data/` of the checkout that this runs from, else the platform's data folder."""
     if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "strategies").is_dir():
         return _CHECKOUT / "data"
     from platformdirs import user_data_path
@@ -85,6 +85,6 @@ def default_home() -> Path:
 
 
 def examples_folder() -> Path:
-    """Give the folder of the example strategies: read-only data of the package, or the checkout's `strategies/`."""
+    """Return the folder of the example strategies: read-only data of the package, or the checkout's `strategies/`."""
     packaged = Path(__file__).parents[1] / "examples"
     return packaged if packaged.is_dir() else _CHECKOUT / "strategies"

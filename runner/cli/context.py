@@ -6,7 +6,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mcp_server.storage.database import PATIENCE_S, Database
+from mcp_server.storage.database import Database
+from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore

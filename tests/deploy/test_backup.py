@@ -10,8 +10,9 @@ import pytest
 
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Retryable
-from mcp_server.storage.database import Database, migrations
+from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.schema import migrations
 from runner.backup import back_up
 from runner.cli.context import Context
 from tests.runner.conftest import Command

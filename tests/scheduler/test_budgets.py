@@ -22,6 +22,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import Admission, SpendingLimits, Spent, admit, spent
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.schema import migrate
 from runner.cli.context import Context
 from runner.clock import SystemClock
 from runner.execute import Runner
@@ -44,7 +45,7 @@ class InMemory(Database):
     def _open(self, *, read_only: bool, most_s: float | None = None) -> duckdb.DuckDBPyConnection:
         if self._kept is None:
             self._kept = duckdb.connect(":memory:", config={"threads": 1})
-            self._migrate(self._kept, read_only=False)
+            migrate(self._kept, self.path, read_only=False)
             self.path.touch()
         return self._kept.cursor()
 

@@ -13,10 +13,11 @@ import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Signal, Status
 from mcp_server.errors import Retryable
-from mcp_server.storage.database import Database, T, Work
+from mcp_server.storage.database import Database
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Claims
+from mcp_server.storage.transactions import T, Work
 from runner.backup import back_up
 from runner.cli.context import Context
 from runner.scheduler.strategy_watch import StrategyWatch

@@ -12,10 +12,10 @@ import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
-from mcp_server.storage.database import migrations
 from mcp_server.storage.journal.budget import Spent, spent
 from mcp_server.storage.journal.slot_history import LastSlot, failures, last_signals, last_slots
 from mcp_server.storage.journal.slots import OVERLAP
+from mcp_server.storage.schema import migrations
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
 from tests.storage.test_database import held_by_a_shell
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from mcp_server.errors import Retryable
 from mcp_server.storage.candles.store import CandleStore, Known, Range, holes, joined
-from mcp_server.storage.database import SHORT_PATIENCE_S, Database, migrations, schema_version
+from mcp_server.storage.database import Database
+from mcp_server.storage.database_file import SHORT_PATIENCE_S
+from mcp_server.storage.schema import migrations, schema_version
 from tests.storage.conftest import HOUR, OTHER, PARTS, SERIES, candles, hours, runs, span
 from tests.storage.test_database import held_by_a_shell
 

@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from mcp_server.errors import Misconfigured, Retryable
-from mcp_server.storage.database import Database, migrations
+from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.schema import migrations
 
 HOLD = """
 import sys, time, duckdb

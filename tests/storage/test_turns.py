@@ -11,12 +11,14 @@ from filelock import FileLock
 
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
+from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
 from mcp_server.storage.home import Home
 
 WRITER = """
 import sys
 from pathlib import Path
 from mcp_server.storage.database import Database
+from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
 
 database = Database(Path(sys.argv[1]), patience_s=60)
 for number in range(int(sys.argv[3])):
@@ -75,31 +77,37 @@ def test_two_databases_of_one_process_take_turns_too(database: Database) -> None
     assert done == [1]
 
 
-class Overtaken(Database):
+class OvertakenFile(DatabaseFile):
     """A shell writes just as this program opens the file, as often as `times` says."""
 
     times = 1
 
-    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         if self.times:
             self.times -= 1
             shell = f"import duckdb; duckdb.connect({str(self.path)!r}).execute('INSERT INTO notes VALUES (9, 9)')"
             subprocess.run([sys.executable, "-c", shell], check=True)
-        return super()._connect(read_only=read_only)
+        return super().connect(read_only=read_only)
+
+
+def overtaken_database(path: Path, patience_s: float = PATIENCE_S) -> tuple[Database, OvertakenFile]:
+    database, file = Database(path), OvertakenFile(path, None, patience_s)
+    database._file = file
+    return database, file
 
 
 @pytest.mark.parametrize("reads", [False, True], ids=["write", "read"])
 def test_what_a_shell_wrote_while_the_file_was_opened_is_seen_and_stays(database: Database, reads: bool) -> None:
-    overtaken = Overtaken(database.path)
+    overtaken, file = overtaken_database(database.path)
     seen = (overtaken.read if reads else overtaken.write)(lambda c: c.execute("SELECT count(*) FROM notes").fetchall())
     assert seen == [(1,)]
-    assert overtaken.times == 0
+    assert file.times == 0
     assert count(database) == 1
 
 
 def test_a_shell_that_never_stops_writing_is_named_in_the_end(database: Database) -> None:
-    overtaken = Overtaken(database.path, patience_s=0.5)
-    overtaken.times = 100
+    overtaken, file = overtaken_database(database.path, patience_s=0.5)
+    file.times = 100
     with pytest.raises(Retryable, match="another process wrote it at this very moment"):
         overtaken.write(lambda c: c.execute("INSERT INTO notes VALUES (1, 1)"))
     assert 0 < count(database) < 100

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, TraderError
-from mcp_server.storage.database import PATIENCE_S, Database
+from mcp_server.storage.database import Database
+from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.answer import asked
 from mcp_server.storage.queries.check import CheckedQuery, check

@@ -1,0 +1,50 @@
+"""What DuckDB's errors mean for this project: who holds the file, what is damaged, what may work later."""
+
+import re
+from pathlib import Path
+
+from mcp_server.errors import Misconfigured, Retryable, TraderError
+from mcp_server.storage.home import unwritable
+
+
+class Held(Retryable):
+    """Another process holds the file."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"The database {str(path)!r} is in use: {why}.", "Close that shell, notebook or program and try again."
+        )
+
+
+def why_not_opened(path: Path, text: str) -> TraderError:
+    """Make the error that says why DuckDB, which said `text`, could not open a file."""
+    if holder := re.search(r"held in (.+?) \(PID (\d+)\)", text):
+        return Held(path, f"process {holder[2]} ({holder[1]}) has it open")
+    if "Could not set lock" in text or "already attached" in text:
+        return Held(path, "another process has it open")
+    if "WAL" in text:
+        wal = path.with_name(path.name + ".wal")
+        return Misconfigured(
+            f"The write-ahead log {str(wal)!r} is damaged ({first_sentence(text)}). Nothing was changed.",
+            f"Keep a copy of it and of {str(path)!r}, then move it aside. The database then opens, and lacks only what "
+            "the log held.",
+        )
+    if "not a valid DuckDB" in text or "newer version" in text or "serialized" in text.lower():
+        return Misconfigured(
+            f"{str(path)!r} cannot be read as a database ({first_sentence(text)}). Nothing was changed.",
+            "Update claude-trader if a newer one wrote it; otherwise move it aside, or restore a copy.",
+        )
+    return unwritable(path, OSError(first_sentence(text)))
+
+
+def could_not_be_used(path: Path, error: object) -> Retryable:
+    """Make the error of a transaction that DuckDB could not finish."""
+    return Retryable(
+        f"The database {str(path)!r} could not be used: {first_sentence(error)} Nothing was changed.",
+        "Free some disk space if the disk is full, and try again.",
+    )
+
+
+def first_sentence(error: object) -> str:
+    """Return the first sentence of DuckDB's text, without its links."""
+    return re.sub(r"https?://\S+", "", str(error)).split("\n")[0].replace("See also", "").strip()[:300]
