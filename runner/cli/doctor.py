@@ -1,4 +1,4 @@
-"""`claude-trader doctor`: looks at everything that a run needs, and says what to do about what is wrong."""
+"""`claude-trader doctor`."""
 
 import anyio
 import typer
@@ -20,13 +20,14 @@ def doctor(as_json: Json = False) -> None:
     from runner.doctor.findings import Diagnosis
 
     try:
-        found = anyio.run(Checkup(RunnerSettings.load()).run)
+        findings = anyio.run(Checkup(RunnerSettings.load()).run)
     except Misconfigured as error:
-        found = [Diagnosis("settings", "error", str(error), "Mend it; the other checks need the settings.")]
+        remedy = f"{error.remedy} The other checks need the settings.".strip()
+        findings = [Diagnosis("settings", "error", error.problem, remedy)]
     except KeyboardInterrupt:
         fail("stopped", 130)
     if as_json:
-        print_json(json_of(found))
+        print_json(json_of(findings))
     else:
-        checkup(show.console(), found)
-    raise typer.Exit(1 if any(each.status == "error" for each in found) else 0)
+        checkup(show.console(), findings)
+    raise typer.Exit(1 if any(finding.status == "error" for finding in findings) else 0)

@@ -1,7 +1,6 @@
 """What a person sees of a checkup."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -20,20 +19,20 @@ _MARKS = {
 }
 
 
-def checkup(console: Console, found: Sequence[Diagnosis]) -> None:
-    """Show every finding, its remedy below it, and a sentence at the end."""
+def checkup(console: Console, findings: Sequence[Diagnosis]) -> None:
+    """Show every finding with its remedy below it, and a verdict at the end."""
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column(width=1)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for each in found:
-        said = plain(each.said, "dim" if each.status == "skipped" else "")
-        if each.remedy:
-            said += plain(f"\n→ {each.remedy}", "cyan")
-        table.add_row(_MARKS[each.status], plain(each.check, "bold"), said)
+    for finding in findings:
+        sentence = plain(finding.sentence, "dim" if finding.status == "skipped" else "")
+        if finding.remedy:
+            sentence += plain(f"\n→ {finding.remedy}", "cyan")
+        table.add_row(_MARKS[finding.status], plain(finding.check, "bold"), sentence)
     console.print(table)
-    errors = sum(each.status == "error" for each in found)
-    warnings = sum(each.status == "warning" for each in found)
+    errors = sum(finding.status == "error" for finding in findings)
+    warnings = sum(finding.status == "warning" for finding in findings)
     console.print(plain(_verdict(errors, warnings), "bold red" if errors else "yellow" if warnings else "bold green"))
 
 
@@ -43,10 +42,14 @@ def _verdict(errors: int, warnings: int) -> str:
     parts = [
         f"{number} {what}{'' if number == 1 else 's'}" for number, what in ((errors, "error"), (warnings, "warning"))
     ]
-    return f"{' and '.join(part for part in parts if not part.startswith('0 '))}; below each is what to do."
+    return f"{' and '.join(part for part in parts if not part.startswith('0 '))}; each is followed by what to do."
 
 
-def as_json(found: Sequence[Diagnosis]) -> dict[str, Any]:
-    """Give a checkup as JSON values."""
-    checks = [{name: value for name, value in asdict(each).items() if name != "remedy" or value} for each in found]
-    return {"ok": all(each.status != "error" for each in found), "checks": checks}
+def as_json(findings: Sequence[Diagnosis]) -> dict[str, Any]:
+    """Return a checkup as JSON values."""
+    checks = [
+        {"check": finding.check, "status": finding.status, "said": finding.sentence}
+        | ({"remedy": finding.remedy} if finding.remedy else {})
+        for finding in findings
+    ]
+    return {"ok": all(finding.status != "error" for finding in findings), "checks": checks}

@@ -18,39 +18,41 @@ from runner.tool_server.client import Tools, connected
 from runner.tool_server.server import tool_server
 
 CHECK_S = 15.0
-"""So long one check may take."""
+"""How long one check may take."""
 
 SERVER_S = 40.0
-"""So long the server may take to start, and all that is asked through it."""
+"""How long the server may take to start and to answer all that is asked through it."""
 
 REPORT = "Report this: the check itself failed."
 
-Look = Callable[[], Awaitable[list[Diagnosis]]]
+Check = Callable[[], Awaitable[list[Diagnosis]]]
 
 
 class Checkup:
-    """One checkup of a home. Findings are kept by check, in the order in which they are shown."""
+    """One checkup of a home."""
 
     def __init__(self, settings: RunnerSettings, *, check_s: float = CHECK_S, server_s: float = SERVER_S) -> None:
         self._settings = settings
         self._home = Home(settings.home)
         self._check_s = check_s
         self._server_s = server_s
-        self._found: dict[str, list[Diagnosis]] = {}
-        self._ahead: dict[str, float] = {}
+        self._findings: dict[str, list[Diagnosis]] = {}
+        """The findings of each check."""
+        self._ahead_s: dict[str, float] = {}
+        """How far this clock is ahead of each exchange's newest price."""
 
     async def run(self) -> list[Diagnosis]:
-        """Give every finding."""
+        """Return every finding, in the order in which checks are shown."""
         order = ["versions", "home", "database", "strategies", "credentials", "memory", "server"]
         folders = StrategyFolders(self._home, examples_folder())
         strategies: list[ListedStrategy] = []
         try:
             with anyio.move_on_after(self._check_s):
                 strategies = await anyio.to_thread.run_sync(folders.all, abandon_on_cancel=True)
-            self._found["strategies"] = findings.strategies(strategies)
+            self._findings["strategies"] = findings.strategies(strategies)
         except (TraderError, OSError) as error:
-            said = Diagnosis("strategies", "error", f"They cannot be read: {error}", "Look at strategies/ of the home.")
-            self._found["strategies"] = [said]
+            problem, remedy = f"They cannot be read: {error}", "Look at strategies/ of the home."
+            self._findings["strategies"] = [Diagnosis("strategies", "error", problem, remedy)]
         exchanges = probes.wanted_exchanges(self._settings.exchange, strategies)
         chains = list(self._settings.chain_urls) or list(probes.CHAINS)
         claude = facts.claude_strategies(strategies)
@@ -61,49 +63,52 @@ class Checkup:
                 "home": partial(facts.home, self._home),
                 "database": partial(facts.database, self._home),
                 "credentials": partial(self._credentials, claude),
-                "memory": lambda: findings.memory(facts.available_mib(), claude=bool(claude)),
+                "memory": partial(facts.memory, claude=bool(claude)),
                 "runner": partial(self._runner, strategies),
             }
-            for check, look in local.items():
-                threaded = partial(anyio.to_thread.run_sync, look, abandon_on_cancel=True)
-                group.start_soon(self._bounded, check, threaded, self._check_s)
+            for name, check in local.items():
+                threaded = partial(anyio.to_thread.run_sync, check, abandon_on_cancel=True)
+                group.start_soon(self._bounded, name, threaded, self._check_s)
             group.start_soon(self._through_the_server, exchanges, chains)
-        return [finding for check in order for finding in self._found.get(check, [])]
+        return [finding for name in order for finding in self._findings.get(name, [])]
 
-    async def _bounded(self, check: str, look: Look, within_s: float) -> None:
+    async def _bounded(self, name: str, check: Check, within_s: float) -> None:
         """Run one check; whatever becomes of it is a finding."""
-        late = Diagnosis(check, "error", f"No answer within {within_s:g} s.", "Try again; look what keeps it waiting.")
-        self._found[check] = [late]
+        late = Diagnosis(
+            name, "error", f"No answer within {within_s:g} s.", "Try again; find out what keeps it waiting."
+        )
+        self._findings[name] = [late]
         with anyio.move_on_after(within_s):
             try:
-                self._found[check] = await look()
+                self._findings[name] = await check()
             except TraderError as error:
-                self._found[check] = [Diagnosis(check, "error", error.problem, error.remedy or REPORT)]
+                self._findings[name] = [Diagnosis(name, "error", error.problem, error.remedy or REPORT)]
             except Exception as error:  # a check that breaks is one more finding, and hides no other
-                self._found[check] = [Diagnosis(check, "error", f"{type(error).__name__}: {error}", REPORT)]
+                problem = f"{type(error).__name__}: {error}"
+                self._findings[name] = [Diagnosis(name, "error", problem, REPORT)]
 
     async def _through_the_server(self, exchanges: dict[str, str | None], chains: list[str]) -> None:
-        async def look() -> list[Diagnosis]:
+        async def check() -> list[Diagnosis]:
             async with tool_server(self._settings) as address, connected(address) as tools:
-                answered = await probes.handshake(tools)
-                if all(each.status == "ok" for each in answered):
+                handshake = await probes.handshake(tools)
+                if all(finding.status == "ok" for finding in handshake):
                     await self._outside(tools, exchanges, chains)
-                return answered
+                return handshake
 
-        await self._bounded("server", look, self._server_s)
-        for check in [*(f"exchange {name}" for name in exchanges), *(f"chain {name}" for name in chains)]:
-            self._found.setdefault(check, [Diagnosis(check, "skipped", "Not asked: the server did not answer.")])
-        name, ahead_s = next(iter(self._ahead.items()), ("", None))
-        self._found["clock"] = findings.clock(ahead_s, name)
+        await self._bounded("server", check, self._server_s)
+        for name in [*(f"exchange {exchange}" for exchange in exchanges), *(f"chain {chain}" for chain in chains)]:
+            self._findings.setdefault(name, [Diagnosis(name, "skipped", "Not asked: the server did not answer.")])
+        exchange, ahead_s = next(iter(self._ahead_s.items()), ("", None))
+        self._findings["clock"] = findings.clock(ahead_s, exchange)
 
     async def _outside(self, tools: Tools, exchanges: dict[str, str | None], chains: list[str]) -> None:
         async def ask(name: str, symbol: str | None) -> list[Diagnosis]:
             if self._settings.as_of is not None:
                 return [Diagnosis(f"exchange {name}", "skipped", "Not asked: TRADER_AS_OF is set, so nothing is live.")]
-            found, ahead_s = await probes.exchange(tools, name, symbol)
+            reached, ahead_s = await probes.exchange(tools, name, symbol)
             if ahead_s is not None:
-                self._ahead[name] = ahead_s
-            return found
+                self._ahead_s[name] = ahead_s
+            return reached
 
         async with anyio.create_task_group() as group:
             for name, symbol in exchanges.items():

@@ -1,39 +1,40 @@
-"""Looks at this machine and the home, changing nothing: the facts that `judge` makes findings of."""
+"""The facts: what this machine and the home look like. Nothing is changed; `findings` says what they mean."""
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
 from mcp_server.storage.strategies.folders import ListedStrategy
+from runner.doctor import findings
 from runner.doctor.findings import MIB, Diagnosis, HomeFacts
-from runner.doctor.findings import home as judge_home
-from runner.doctor.findings import versions as judge_versions
+from runner.memory import free_mb
 
 PATIENCE_S = 1.0
-"""So long the check of the database waits for another process."""
+"""How long the check of the database waits for another process."""
 
 
-def claude_strategies(found: Sequence[ListedStrategy]) -> list[str]:
-    """Give the names of the home's strategies that Claude decides."""
-    return [each.name for each in found if not each.example and each.strategy and each.strategy.engine == "claude"]
+def claude_strategies(listed: Sequence[ListedStrategy]) -> list[str]:
+    """Return the names of the home's strategies that Claude decides."""
+    return [each.name for each in listed if not each.example and each.strategy and each.strategy.engine == "claude"]
 
 
 def versions(claude: Sequence[str]) -> list[Diagnosis]:
     """Compare what is installed with what this package asks for."""
-    wanted = {}
-    for line in metadata.requires("claude-trader") or ():
-        if told := re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*[^;]*?>=\s*([\d.]+)", line):
-            wanted[told[1]] = told[2]
+    requirements = [Requirement(text) for text in metadata.requires("claude-trader") or ()]
+    asked = [each for each in requirements if each.marker is None or each.marker.evaluate({"extra": "claude"})]
+    wanted = {each.name: str(each.specifier) for each in asked}
     have = {name: _installed(name) for name in ("claude-trader", *wanted)}
-    return judge_versions(sys.version_info[:3], wanted, have, claude)
+    return findings.versions(sys.version_info[:3], wanted, have, claude)
 
 
 def _installed(package: str) -> str | None:
@@ -43,49 +44,54 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def home(where: Home) -> list[Diagnosis]:
+def home(home: Home) -> list[Diagnosis]:
     """Look at the folder, the locks of runs, and what waits in the outbox."""
-    if not where.root.exists():
-        return judge_home(HomeFacts(str(where.root), exists=False))
-    runs = [file for file in _files(where.running) if not file.name.endswith(".lock")]
-    alive = sum(is_alive(file) for file in runs)
+    if not home.root.exists():
+        return findings.home(HomeFacts(str(home.root), exists=False))
+    locks = [file for file in _files(home.running) if not file.name.endswith(".lock")]
+    alive = sum(is_alive(file) for file in locks)
     facts = HomeFacts(
-        str(where.root),
+        str(home.root),
         exists=True,
-        writable=where.root.is_dir() and os.access(where.root, os.W_OK | os.X_OK),
-        free_mib=shutil.disk_usage(where.root).free // MIB,
-        under_way=alive,
-        left=len(runs) - alive,
-        waiting=sum(file.suffix == ".json" for file in _files(where.outbox)),
-        readable_secrets=_others_read(where.root / ".env"),
+        writable=home.root.is_dir() and os.access(home.root, os.W_OK | os.X_OK),
+        free_mib=shutil.disk_usage(home.root).free // MIB,
+        running=alive,
+        killed=len(locks) - alive,
+        waiting=sum(file.suffix == ".json" for file in _files(home.outbox)),
+        readable_secrets=_others_can_read(home.root / ".env"),
     )
-    return judge_home(facts)
+    return findings.home(facts)
+
+
+def memory(*, claude: bool, root: Path = Path("/")) -> list[Diagnosis]:
+    """Look how much memory is free; `claude` where a strategy needs what Claude takes."""
+    free = free_mb(root)
+    return findings.memory(None if free is None else int(free), claude=claude)
 
 
 def _files(folder: Path) -> list[Path]:
     return [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
 
 
-def _others_read(file: Path) -> bool:
+def _others_can_read(file: Path) -> bool:
     return os.name == "posix" and file.is_file() and bool(file.stat().st_mode & 0o044)
 
 
-def database(where: Home) -> list[Diagnosis]:
-    """Open the database and read every block of it: DuckDB checks the sum of each that it reads."""
-    if not where.database.exists():
+def database(home: Home) -> list[Diagnosis]:
+    """Open the database and read every block of it: DuckDB verifies the checksum of each block that it reads."""
+    if not home.database.exists():
         return [Diagnosis("database", "ok", "Not there yet; the first run makes it.")]
     import duckdb
 
     try:
-        counts = Database(where.database).read(_read_everything, patience_s=PATIENCE_S)
+        counts = Database(home.database).read(_read_everything, patience_s=PATIENCE_S)
     except duckdb.Error as error:
-        said = f"It opens, but not all of it can be read: {str(error).splitlines()[0][:200]}."
-        remedy = "Restore a backup, or move it aside: what was recorded is lost then, and strategies are not."
-        return [Diagnosis("database", "error", said, remedy)]
+        problem = f"It opens, but not all of it can be read: {cleaned(str(error), 200)}"
+        remedy = "Restore a backup. Or move the file aside: you lose what was recorded, and keep your strategies."
+        return [Diagnosis("database", "error", problem, remedy)]
     except TraderError as error:
-        problem, _, remedy = str(error).rpartition(". ")
-        return [Diagnosis("database", "error", f"{problem}." if problem else remedy, remedy)]
-    size_mib = where.database.stat().st_size / MIB
+        return [Diagnosis("database", "error", error.problem, error.remedy)]
+    size_mib = home.database.stat().st_size / MIB
     rows = f"{counts.get('executions', 0):,} executions, {counts.get('candles', 0):,} candles"
     return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mib:.1f} MB.")]
 
@@ -98,21 +104,3 @@ def _read_everything(connection: object) -> dict[str, int]:
         row = execute(f'SELECT count(*), bit_xor(hash(t)) FROM "{name}" AS t').fetchone()  # noqa: S608 (our own names)
         counts[name] = int(row[0])
     return counts
-
-
-def available_mib() -> int | None:
-    """Give how much memory can still be had, within the limit of a container too; None where it is not told."""
-    told = []
-    if found := re.search(r"MemAvailable:\s+(\d+) kB", _text("/proc/meminfo")):
-        told.append(int(found[1]) // 1024)
-    most, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
-    if most.isdecimal() and used.isdecimal():
-        told.append(max(0, int(most) - int(used)) // MIB)
-    return min(told, default=None)
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text("ascii", "replace")
-    except OSError:
-        return ""

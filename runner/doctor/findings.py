@@ -1,10 +1,12 @@
-"""What a check makes of the facts: pure functions, from what was seen to findings with a remedy each."""
+"""The findings: pure functions that say what the facts mean, each with its remedy."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from packaging.specifiers import SpecifierSet
 
 from mcp_server.domain.text import cleaned
 from mcp_server.storage.heartbeat import Beat
@@ -15,19 +17,19 @@ Status = Literal["ok", "warning", "error", "skipped"]
 MIB = 1024 * 1024
 
 SKEW_S = 2.0
-"""A clock that is so far behind takes candles that are closed for forming."""
+"""With a clock that is this far behind, closed candles count as forming."""
 
 OLD_PRICE_S = 300.0
-"""No large market stands still for so long: rather this clock is ahead."""
+"""No large market goes without a price for so long; more likely this clock is ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What one check found. `said` is a sentence; `remedy` says what to do, and is empty where all is well."""
+    """What one check found: a sentence, and what to do; the remedy is empty where all is well."""
 
     check: str
     status: Status
-    said: str
+    sentence: str
     remedy: str = ""
 
 
@@ -38,44 +40,43 @@ def versions(
 
     Args:
         python: this Python's version.
-        wanted: package → the least version.
+        wanted: package → the versions that work, like `>=2.3`.
         have: package → the version that is installed, or None.
         claude: the strategies that need `claude-agent-sdk`.
     """
-    found = []
+    problems = []
+    running = ".".join(map(str, python))
     if python < (3, 11):
-        said = f"Python is {'.'.join(map(str, python))}, 3.11 or newer is needed."
-        found.append(Diagnosis("versions", "error", said, "Make a new environment with a newer Python."))
-    for package, least in wanted.items():
-        here = have.get(package)
-        if package == "claude-agent-sdk" and here is None:
+        problem = f"Python is {running}, 3.11 or newer is needed."
+        problems.append(Diagnosis("versions", "error", problem, "Make a new environment with a newer Python."))
+    for package, specifier in wanted.items():
+        installed = have.get(package)
+        if package == "claude-agent-sdk" and installed is None:
             if claude:
-                said = f"claude-agent-sdk is not installed, and {claude[0]!r} needs it."
-                found.append(Diagnosis("versions", "error", said, "pip install 'claude-trader[claude]'"))
-        elif here is None or _numbers(here) < _numbers(least):
-            said = f"{package} is {here or 'not installed'}, {least} or newer is needed."
-            found.append(Diagnosis("versions", "error", said, "pip install --upgrade claude-trader"))
-    if found:
-        return found
+                problem = f"claude-agent-sdk is not installed, and {claude[0]!r} needs it."
+                problems.append(Diagnosis("versions", "error", problem, "pip install 'claude-trader[claude]'"))
+        elif installed is None or not SpecifierSet(specifier).contains(installed, prereleases=True):
+            problem = f"{package} is {installed or 'not installed'}, {specifier} is needed."
+            problems.append(Diagnosis("versions", "error", problem, "pip install --upgrade claude-trader"))
     agent = have.get("claude-agent-sdk") or "not installed: strategies run by rules"
-    said = f"claude-trader {have.get('claude-trader')}, Python {'.'.join(map(str, python))}, claude-agent-sdk {agent}."
-    return [Diagnosis("versions", "ok", said)]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    fine = f"claude-trader {have.get('claude-trader')}, Python {running}, claude-agent-sdk {agent}."
+    return problems or [Diagnosis("versions", "ok", fine)]
 
 
 @dataclass(frozen=True, slots=True)
 class HomeFacts:
-    """What was seen of the home. `left` are runs whose process is gone, `waiting` outcomes not yet in the database."""
+    """What a home looks like.
+
+    `running` and `killed` count runs whose process is alive, or gone; `waiting` counts outcomes that are not in the
+    database yet.
+    """
 
     path: str
     exists: bool
     writable: bool = True
     free_mib: int | None = None
-    under_way: int = 0
-    left: int = 0
+    running: int = 0
+    killed: int = 0
     waiting: int = 0
     readable_secrets: bool = False
 
@@ -86,35 +87,36 @@ def home(facts: HomeFacts) -> list[Diagnosis]:
         return [
             Diagnosis("home", "ok", f"{facts.path} does not exist yet; the first command that needs it creates it.")
         ]
-    found = []
+    problems = []
     if not facts.writable:
         remedy = "Give this user write access, or set TRADER_HOME to a folder that can be written."
-        found.append(Diagnosis("home", "error", f"{facts.path} cannot be written.", remedy))
+        problems.append(Diagnosis("home", "error", f"{facts.path} cannot be written.", remedy))
     if facts.free_mib is not None and facts.free_mib < 500:
         status: Status = "error" if facts.free_mib < 50 else "warning"
-        said = f"Its disk has {facts.free_mib} MB left."
-        found.append(Diagnosis("home", status, said, "Free some space: a run starts only if it can be recorded."))
-    if facts.left:
-        said = f"{_runs(facts.left)} ended because the process was killed. The journal does not show that yet."
-        found.append(Diagnosis("home", "warning", said, "`claude-trader signals --all` records it."))
+        problem = f"Its disk has {facts.free_mib} MB left."
+        remedy = "Free some disk space. A run that cannot be recorded does not start."
+        problems.append(Diagnosis("home", status, problem, remedy))
+    if facts.killed:
+        problem = f"{_runs(facts.killed)} ended because the process was killed. The journal does not show that yet."
+        problems.append(Diagnosis("home", "warning", problem, "`claude-trader signals --all` records it."))
     if facts.waiting:
-        said = f"{_runs(facts.waiting)} ended, and the result waits in outbox/ until the database is free."
-        remedy = "Close what uses the database; then `claude-trader signals --all` records it."
-        found.append(Diagnosis("home", "warning", said, remedy))
+        problem = f"{_runs(facts.waiting)} ended, and the result waits in outbox/ until the database is free."
+        remedy = "Close the program that holds the database. `claude-trader signals --all` then records the result."
+        problems.append(Diagnosis("home", "warning", problem, remedy))
     if facts.readable_secrets:
-        said = "Other users of this machine can read its .env, which may contain keys."
-        found.append(Diagnosis("home", "warning", said, f"chmod 600 {facts.path}/.env"))
-    under_way = f", {_runs(facts.under_way)} under way" if facts.under_way else ""
-    return found or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{under_way}.")]
+        problem = "Other users of this machine can read its .env, which may hold keys."
+        problems.append(Diagnosis("home", "warning", problem, f"chmod 600 {facts.path}/.env"))
+    running = f", {_runs(facts.running)} in progress" if facts.running else ""
+    return problems or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{running}.")]
 
 
 def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number} runs"
 
 
-def strategies(found: Sequence[ListedStrategy]) -> list[Diagnosis]:
-    """Judge the strategies of the home; those that are broken, one by one."""
-    own = [each for each in found if not each.example]
+def strategies(listed: Sequence[ListedStrategy]) -> list[Diagnosis]:
+    """Judge the strategies of the home; the broken ones one by one."""
+    own = [each for each in listed if not each.example]
     broken = [
         Diagnosis(
             "strategies",
@@ -128,7 +130,7 @@ def strategies(found: Sequence[ListedStrategy]) -> list[Diagnosis]:
     if broken:
         return broken
     if not own:
-        remedy = "`claude-trader strategies add NAME` copies an example, `claude-trader build` makes one with you."
+        remedy = "`claude-trader strategies add NAME` copies an example; `claude-trader build` designs one with you."
         return [Diagnosis("strategies", "ok", f"None yet. {remedy}")]
     active = sum(each.strategy is not None and each.strategy.config.status == "active" for each in own)
     return [Diagnosis("strategies", "ok", f"{len(own)} valid, {active} of them active.")]
@@ -142,7 +144,7 @@ def _first_sentence(text: str | None) -> str:
 def credentials(
     present: Sequence[str], claude: Sequence[str], *, server_url: str | None, has_token: bool
 ) -> list[Diagnosis]:
-    """Judge which credentials there are; their values are never looked at.
+    """Judge which credentials are set, by their names alone.
 
     Args:
         present: names of the credentials that are set.
@@ -150,64 +152,64 @@ def credentials(
         server_url: the tool server that runs use, where one is set.
         has_token: TRADER_TOKEN is set.
     """
-    found = []
+    problems = []
     signing = [name for name in present if name != "ANTHROPIC_BASE_URL"]
     if claude and not signing:
-        said = f"No credential for Claude is set, and {claude[0]!r} needs one."
+        problem = f"No credential for Claude is set, and {claude[0]!r} needs one."
         remedy = "Set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN from `claude setup-token`."
-        found.append(Diagnosis("credentials", "error", said, remedy))
+        problems.append(Diagnosis("credentials", "error", problem, remedy))
     if server_url and not has_token and not re.match(r"https?://(localhost|127\.|\[::1\])", server_url):
-        said = "TRADER_SERVER_URL names a server on another machine, and TRADER_TOKEN is not set."
-        found.append(Diagnosis("credentials", "warning", said, "Set TRADER_TOKEN to a token of that server."))
-    set_ = ", ".join(present) or "none; strategies by rules need none"
-    return found or [Diagnosis("credentials", "ok", f"Set: {set_}.")]
+        problem = "TRADER_SERVER_URL names a server on another machine, and TRADER_TOKEN is not set."
+        problems.append(Diagnosis("credentials", "warning", problem, "Set TRADER_TOKEN to a token of that server."))
+    names = ", ".join(present) or "none; strategies by rules need none"
+    return problems or [Diagnosis("credentials", "ok", f"Set: {names}.")]
 
 
-def memory(available_mib: int | None, *, claude: bool) -> list[Diagnosis]:
-    """Judge how much memory can still be had, in MiB; a run of Claude takes 300 beside the server's 225."""
-    if available_mib is None:
-        return [Diagnosis("memory", "skipped", "This system does not say how much there is.")]
+def memory(free_mb: int | None, *, claude: bool) -> list[Diagnosis]:
+    """Judge how much memory is free, in MB; a run of Claude takes 300 besides the server's 225."""
+    if free_mb is None:
+        return [Diagnosis("memory", "skipped", "This system does not say how much is free.")]
     needed = 600 if claude else 300
-    if available_mib < needed:
-        said = f"{available_mib} MB are available; a run {'of Claude ' if claude else ''}takes about {needed}."
-        return [Diagnosis("memory", "warning", said, "Close another program, or use a machine with more memory.")]
-    return [Diagnosis("memory", "ok", f"{available_mib} MB available.")]
+    if free_mb < needed:
+        problem = f"{free_mb} MB are free; a run {'of Claude ' if claude else ''}takes about {needed} MB."
+        return [Diagnosis("memory", "warning", problem, "Close other programs, or use a machine with more memory.")]
+    return [Diagnosis("memory", "ok", f"{free_mb} MB free.")]
 
 
 def clock(ahead_s: float | None, exchange: str) -> list[Diagnosis]:
     """Judge this machine's clock by the time of an exchange's newest price.
 
     Args:
-        ahead_s: how far the clock is ahead of that price, in seconds; it is a little, always.
-        exchange: whose price it is.
+        ahead_s: how far the clock is ahead of that price, in seconds; always a little.
+        exchange: where the price comes from.
     """
     if ahead_s is None:
-        return [Diagnosis("clock", "skipped", "No exchange gave a price to compare with.")]
-    remedy = "Let the system set its clock from the network (NTP)."
+        return [Diagnosis("clock", "skipped", "No exchange returned a price to compare with.")]
+    remedy = "Let the system set its clock by the network (NTP)."
     if ahead_s < -SKEW_S:
-        said = f"It is {-ahead_s:.0f} s behind {exchange}'s, so closed candles count as forming."
-        return [Diagnosis("clock", "error", said, remedy)]
+        problem = f"It is {-ahead_s:.0f} s behind {exchange}'s, so closed candles count as forming."
+        return [Diagnosis("clock", "error", problem, remedy)]
     if ahead_s > OLD_PRICE_S:
-        said = f"By this clock, {exchange}'s newest price is {ahead_s:.0f} s old."
-        return [Diagnosis("clock", "warning", said, f"{remedy} If the market is closed, ignore this.")]
+        problem = f"By this clock {exchange}'s newest price is {ahead_s:.0f} s old."
+        return [Diagnosis("clock", "warning", problem, f"{remedy} Or nothing is traded on that market now.")]
     return [Diagnosis("clock", "ok", f"It agrees with {exchange}'s newest price.")]
 
 
 def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Diagnosis]:
-    """Judge the runner by the heartbeat that it leaves; `active` strategies wait for one."""
+    """Judge the runner by its heartbeat; `active` is how many strategies wait for a runner."""
     if beat is None:
         if active:
             waiting = "1 active strategy waits" if active == 1 else f"{active} active strategies wait"
-            said = f"No scheduler is running, and {waiting} for it."
-            return [Diagnosis("runner", "warning", said, "`claude-trader up` starts it.")]
-        return [
-            Diagnosis("runner", "ok", "No scheduler is running, and none is needed: no strategy in the home is active.")
-        ]
+            problem = f"No scheduler is running, and {waiting} for it."
+            return [Diagnosis("runner", "warning", problem, "`claude-trader up` starts it.")]
+        fine = "No scheduler is running, and none is needed: no strategy in the home is active."
+        return [Diagnosis("runner", "ok", fine)]
     age_s = (now - beat.beat_at).total_seconds()
     if not beat.is_fresh(now):
-        said = f"Process {beat.pid} last gave a sign of life {age_s:.0f} s ago: it has stopped, or hangs."
-        return [Diagnosis("runner", "error", said, "End it if it is still there, and start `claude-trader up` again.")]
+        problem = f"Process {beat.pid} gave its last sign of life {age_s:.0f} s ago: it has stopped, or hangs."
+        remedy = "End it if it still exists, then start `claude-trader up` again."
+        return [Diagnosis("runner", "error", problem, remedy)]
     problems = [
         Diagnosis("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems
     ]
-    return problems or [Diagnosis("runner", "ok", f"Alive (process {beat.pid}), {_runs(beat.running)} under way.")]
+    return problems or [Diagnosis("runner", "ok", f"Alive (process {beat.pid}), {_runs(beat.running)} in progress.")]

@@ -12,7 +12,7 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.execute import NOT_BEGUN
-from runner.scheduler.memory import claude_runs
+from runner.memory import claude_runs
 
 RULES_AT_ONCE = 32
 """Runs without an agent on one exchange: a slow exchange holds up its own strategies, and no others."""

@@ -7,8 +7,8 @@ import pytest
 
 from mcp_server.domain.outcome import Engine
 from mcp_server.storage.journal.rows import Run
+from runner.memory import claude_runs
 from runner.scheduler.concurrency import RULES_AT_ONCE, Concurrency
-from runner.scheduler.memory import claude_runs
 from tests.scheduler.slot_homes import at, hourly
 
 NOON = at("12:00")

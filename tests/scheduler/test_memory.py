@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.scheduler.memory import MOST_RUNS, claude_runs, free_mb
+from runner.doctor import facts
+from runner.memory import MOST_RUNS, claude_runs, free_mb
 
 KB, MB = 1024, 1_048_576
 
@@ -38,7 +39,10 @@ def test_a_containers_limit_counts_without_the_file_cache_that_it_can_have_back(
         "memory.current": f"{700 * MB}\n",
         "memory.stat": f"anon 5\nactive_file {90 * MB}\ninactive_file {200 * MB}\ntotal_inactive_file 7\n",
     }
-    assert free_mb(machine(tmp_path, 8000, group)) == 500
+    root = machine(tmp_path, 8000, group)
+    assert free_mb(root) == 500
+    (finding,) = facts.memory(claude=True, root=root)
+    assert (finding.status, "500 MB" in finding.sentence) == ("warning", True), "the doctor says the same"
 
 
 def test_the_machines_memory_counts_where_it_is_less_than_the_containers_limit(tmp_path: Path) -> None:
@@ -52,5 +56,5 @@ def test_a_container_without_a_limit_has_the_machines_memory(tmp_path: Path, gro
 
 
 def test_where_the_system_does_not_tell_something_is_assumed(tmp_path: Path) -> None:
-    assert 0 < free_mb(tmp_path) < float("inf")
+    assert free_mb(tmp_path) is None
     assert claude_runs(0, root=tmp_path) >= 1
