@@ -75,8 +75,8 @@ class Access:
         Raises:
             Misconfigured: its URL is invalid.
         """
-        from mcp_server.adapters.chains.endpoint import checked_url
         from mcp_server.adapters.chains.explorer import Explorer
+        from mcp_server.adapters.chains.url import checked_url
 
         key = self._keys.get("BLOCKSCOUT_API_KEY")
         if own := self._explorers.get(chain.name):
@@ -99,7 +99,7 @@ class Access:
         return adapter
 
     def _endpoints(self, chain: Chain) -> list[str]:
-        from mcp_server.adapters.chains.endpoint import checked_url
+        from mcp_server.adapters.chains.url import checked_url
 
         own = self._urls.get(chain.name)
         urls = own or chain.urls

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 Level = tuple[float, float]
 """A price of an order book, in quote, and the size at it, in base (contracts on a contract market)."""
 
+ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+"""Other names of assets → ours."""
+
 Kind = Literal["spot", "swap", "future", "option"]
 
 

@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Collection
 
+from mcp_server.domain.loopback import is_loopback
 from mcp_server.http.refusal import Refused
 
 _WRITTEN = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -58,14 +59,6 @@ class AllowedHosts:
     def _own(self, origin: str) -> bool:
         scheme, _, netloc = origin.partition("://")
         return scheme in ("http", "https") and self.know(netloc)
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address, or its name, that only this machine can reach."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_address(name: str) -> bool:

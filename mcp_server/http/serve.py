@@ -9,8 +9,9 @@ import anyio
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
+from mcp_server.domain.loopback import is_loopback
 from mcp_server.errors import Misconfigured
-from mcp_server.http.allowed_hosts import AllowedHosts, is_loopback
+from mcp_server.http.allowed_hosts import AllowedHosts
 from mcp_server.http.connections import BoundedConnection
 from mcp_server.http.gate import PATH, Gate
 from mcp_server.http.limits import RateLimits

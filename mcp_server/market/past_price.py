@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.timeframes import iso, timeframe_ms
+from mcp_server.domain.timeframes import MINUTE_MS, iso, timeframe_ms
 from mcp_server.errors import NotSupported, Retryable, TraderError, UpstreamRejected
 from mcp_server.market.history import History
 from mcp_server.market.ranges import last_closed
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange, Ticker
     from mcp_server.market.candle_cache import CandleCache
-
-MINUTE_MS = 60_000
 
 _AMONG = 60
 """In this many candles something was traded, or there is no price."""

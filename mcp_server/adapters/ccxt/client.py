@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import ipaddress
 import ssl
 from difflib import get_close_matches
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcp_server.domain.loopback import is_loopback
 from mcp_server.errors import Misconfigured, UnknownExchange
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -67,8 +67,7 @@ def loopback(base_url: str, exchange_id: str) -> str:
     """
     try:
         parts = urlsplit(base_url)
-        host = parts.hostname or ""
-        good = parts.scheme in ("http", "https") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+        good = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
     except ValueError:
         good = False
     if not good or parts.path not in ("", "/") or parts.query or parts.username:

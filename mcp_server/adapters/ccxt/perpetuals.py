@@ -7,11 +7,11 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
+from mcp_server.adapters.ccxt.pages import Ask
+from mcp_server.adapters.ccxt.symbols import HAVE_SWAPS
 from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.errors import NotSupported, UpstreamRejected
 from mcp_server.together import together
-
-Ask = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 
 LONGEST_INTERVAL_MS = 8 * 3_600_000
 """Perpetual swaps settle fundings every eight hours, or more often."""
@@ -20,8 +20,6 @@ MOST_PAGES = 8
 """At most this many answers are joined."""
 
 _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest interval
-
-_ELSEWHERE = "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
 
 
 async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> PerpetualState:
@@ -48,7 +46,7 @@ async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> Perpetual
         partial(fetch, "open interest", "fetchOpenInterest", client.fetch_open_interest),
     )
     if not funding and not interest:
-        raise NotSupported(" ".join(sorted(lacking)), _ELSEWHERE)
+        raise NotSupported(" ".join(sorted(lacking)), HAVE_SWAPS)
     counted = number(interest.get("openInterestAmount"))
     market = client.market(symbol)
     stated_in_base = None if market.get("inverse") else number(interest.get("baseVolume"))
@@ -74,7 +72,7 @@ async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count:
     """
     _check_swap(client, symbol)
     if not client.has.get("fetchFundingRateHistory"):
-        raise NotSupported(f"{client.id!r} has no history of fundings.", _ELSEWHERE)
+        raise NotSupported(f"{client.id!r} has no history of fundings.", HAVE_SWAPS)
     since = end_ms - (count + 1) * LONGEST_INTERVAL_MS
     most = (count + 1) * _FEWEST_PER_HOUR + 1  # both ends of the span may be fundings
     settled: dict[int, float] = {}
@@ -94,7 +92,7 @@ def _check_swap(client: Any, symbol: str) -> None:
     if not client.market(symbol).get("swap"):
         raise NotSupported(
             f"{symbol!r} on {client.id!r} is no perpetual swap: it has no funding and no open interest.",
-            _ELSEWHERE,
+            HAVE_SWAPS,
         )
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from mcp_server.domain.exchange import ALIASES
 from mcp_server.errors import NotFound, NotSupported
 
 Markets = Mapping[str, Mapping[str, Any]]
 """ccxt's markets: unified symbol → market."""
 
-ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
+HAVE_SWAPS = "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
 
 _LONGEST = 40
 """Characters of the caller's text that are compared and shown in errors."""
@@ -57,9 +58,7 @@ def resolve_swap(text: str, markets: Markets, exchange_id: str) -> str:
         raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(matches)}.", "Write one of them.")
     swaps = {symbol: market for symbol, market in markets.items() if market.get("swap")}
     if not swaps:
-        raise NotSupported(
-            f"{exchange_id!r} lists no perpetual swaps.", "Try exchange='krakenfutures', 'hyperliquid' or 'binance'."
-        )
+        raise NotSupported(f"{exchange_id!r} lists no perpetual swaps.", HAVE_SWAPS)
     raise unknown_symbol(text, swaps, exchange_id, "swap")
 
 

@@ -12,7 +12,7 @@ import anyio.to_thread
 from mcp_server.adapters.chains import bitcoin_reading as reading
 from mcp_server.adapters.chains.bitcoin_block import paying_transactions
 from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock, Holdings, Mempool
-from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, USUAL_BYTES, Endpoint, Failed
+from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, UNREADABLE, USUAL_BYTES, Endpoint, Failed
 from mcp_server.adapters.chains.endpoints import endpoints_of
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
@@ -173,7 +173,7 @@ class BitcoinChain:
         answer = await endpoint.get(path, most=most)
         try:
             return read(answer)
-        except reading.UNREADABLE:
+        except UNREADABLE:
             raise Failed(UpstreamRejected, otherwise) from None
 
     async def _prove(self, endpoint: Endpoint) -> None:

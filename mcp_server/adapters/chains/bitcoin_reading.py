@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from mcp_server.adapters.chains.endpoint import LATEST_S
+from mcp_server.adapters.chains.endpoint import time_ms
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
 from mcp_server.domain.chains.chain import BlockRef, Fees
 
@@ -24,9 +24,6 @@ MOST_SATOSHI = 21_000_000 * 10**8
 
 MOST_WAITING = 10
 """This many of the latest unconfirmed transactions are read."""
-
-UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
-"""What the functions of this file raise for an answer of the wrong form."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"[0-9A-Za-z]{14,90}", re.ASCII)
@@ -82,7 +79,7 @@ def transaction(answer: Mapping[str, Any]) -> BitcoinTransaction:
         outputs=[_part(paid) for paid in answer["vout"]],
         block=_count(status["block_height"]) if confirmed else None,
         block_hash=hash_of(status["block_hash"]) if confirmed else None,
-        time_ms=_time_ms(status["block_time"]) if confirmed else None,
+        time_ms=time_ms(status["block_time"]) if confirmed else None,
     )
 
 
@@ -127,7 +124,7 @@ def recommended_fees(answer: Mapping[str, Any]) -> Fees:
 def _block(answer: Mapping[str, Any]) -> BitcoinBlock:
     number = _count(answer["height"])
     before = hash_of(answer["previousblockhash"]) if number > 0 else ""
-    return BitcoinBlock(number, _time_ms(answer["timestamp"]), hash_of(answer["id"]), before)
+    return BitcoinBlock(number, time_ms(answer["timestamp"]), hash_of(answer["id"]), before)
 
 
 def _part(answer: Mapping[str, Any]) -> tuple[str | None, int]:
@@ -141,13 +138,6 @@ def _count(answer: Any) -> int:
     if not 0 <= (count := int(answer)) < 2**63:
         raise ValueError
     return count
-
-
-def _time_ms(answer: Any) -> int:
-    seconds = int(answer)
-    if not 0 < seconds <= LATEST_S:
-        raise ValueError
-    return seconds * 1000
 
 
 def _fees(slow: Decimal, normal: Decimal, fast: Decimal) -> Fees:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import ssl
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import anyio
 
-from mcp_server.errors import Misconfigured, Retryable, TraderError, UpstreamRejected
+from mcp_server.errors import Retryable, TraderError, UpstreamRejected
 from mcp_server.request_counter import count_request
 
 if TYPE_CHECKING:
@@ -28,8 +26,6 @@ SMALL_BYTES, USUAL_BYTES, LARGE_BYTES = 2_000_000, 8_000_000, 16_000_000
 Parsing JSON holds up all other work of the server, some 0.1 s for the longest.
 """
 
-MOST_URL = 2_000
-
 NO_LIMITS = (100, None)
 """Calls in one request, and blocks (any number), until an endpoint refuses it."""
 
@@ -38,6 +34,9 @@ LEARNED_S = 900.0
 
 LATEST_S = 253_402_300_799
 """The end of the year 9999: a later time is invalid."""
+
+UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
+"""The errors of code that reads an answer of the wrong form."""
 
 _HTTP: dict[int, tuple[type[TraderError], str]] = {
     401: (UpstreamRejected, "requires a key, or another one"),
@@ -65,37 +64,11 @@ class TooLarge(Failed):
         super().__init__(UpstreamRejected, "answers with more than can be taken")
 
 
-def checked_url(url: str, name: str) -> str:
-    """Check that an endpoint is https, or http on this machine; no error shows it, for it may contain a key.
-
-    Raises:
-        Misconfigured: it is neither, or carries a user name.
-    """
-    try:
-        if not url.isprintable() or " " in url or len(url) > MOST_URL:
-            raise ValueError
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        good = bool(host) and not (parts.username or parts.password or parts.fragment)
-        good = good and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
-        _ = parts.port
-    except ValueError:
-        good = False
-    if not good:
-        raise Misconfigured(
-            f"{name} must be an https URL, or an http one of this machine, without a user name.",
-            "Put a key into the path, as its provider writes it.",
-        )
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def time_ms(seconds: Any) -> int:
+    """Read a time in Unix seconds, as Unix ms; raise `ValueError` for an invalid one."""
+    if not 0 < int(seconds) <= LATEST_S:
+        raise ValueError
+    return int(seconds) * 1000
 
 
 class Endpoint:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import anyio
 
-from mcp_server.adapters.chains.endpoint import LATEST_S, TIMEOUT_S, Endpoint, Failed
+from mcp_server.adapters.chains.endpoint import TIMEOUT_S, UNREADABLE, Endpoint, Failed, time_ms
 from mcp_server.errors import UpstreamRejected
 
 
@@ -52,9 +52,6 @@ class Explorer:
         )
         try:
             transactions = answer["result"]
-            seconds = int(transactions[0]["timeStamp"]) if transactions else None
-            if seconds is not None and not 0 < seconds <= LATEST_S:
-                raise ValueError
-            return None if seconds is None else seconds * 1000
-        except (KeyError, TypeError, ValueError, IndexError, ArithmeticError):
+            return time_ms(transactions[0]["timeStamp"]) if transactions else None
+        except UNREADABLE:
             raise Failed(UpstreamRejected, "answers what cannot be read") from None

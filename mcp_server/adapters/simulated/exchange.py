@@ -7,7 +7,7 @@ import anyio.to_thread
 
 from mcp_server.adapters.simulated import book, path, perpetuals
 from mcp_server.adapters.simulated.path import GENESIS_MS, USD, SimulatedMarket, market_of
-from mcp_server.domain.exchange import Fetched, Funding, Listing, Listings, OrderBook, PerpetualState, Ticker
+from mcp_server.domain.exchange import ALIASES, Fetched, Funding, Listing, Listings, OrderBook, PerpetualState, Ticker
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
@@ -15,8 +15,6 @@ from mcp_server.moment import Clock
 
 QUOTES = ("ETH", "BTC", "EUR", "GBP", "DAI", "USDC", "USDT", "USD", "JPY")
 """Quote currencies. Between two of these the earlier is the base: `ETH/BTC`, `EUR/USD`."""
-
-ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 
 
 class SimulatedExchange:
