@@ -61,8 +61,8 @@ def pixels(png: bytes) -> Pixels:
     return np.asarray(image.convert("RGB")).astype(int)
 
 
-def drawn(what: Chart) -> Pixels:
-    return pixels(draw(what))
+def drawn(subject: Chart) -> Pixels:
+    return pixels(draw(subject))
 
 
 def places(picture: Pixels, color: str) -> npt.NDArray[np.int_]:

@@ -46,8 +46,8 @@ def test_it_grows_with_its_panels_and_leaves_the_price_its_room() -> None:
 
 
 def test_the_same_chart_is_the_same_bytes() -> None:
-    what = chart(waves(60), ["bbands(20)", "macd"])
-    assert draw(what) == draw(what)
+    subject = chart(waves(60), ["bbands(20)", "macd"])
+    assert draw(subject) == draw(subject)
 
 
 def test_a_candle_that_fell_is_filled_and_one_that_rose_is_hollow() -> None:
@@ -111,26 +111,26 @@ def test_a_missing_candle_leaves_a_shaded_hole_that_no_line_crosses() -> None:
 
 
 def test_undefined_values_leave_holes_in_lines() -> None:
-    what = chart(waves(60), ["ema(5)"])
-    values = what.columns["ema_5"].copy()
+    subject = chart(waves(60), ["ema(5)"])
+    values = subject.columns["ema_5"].copy()
     values[20:40] = np.nan
-    holed = dataclasses.replace(what, columns={"ema_5": values})
-    before, after = (columns_of(drawn(c), DARK.lines[0], top=HEADING_PX, bottom=600) for c in (what, holed))
+    holed = dataclasses.replace(subject, columns={"ema_5": values})
+    before, after = (columns_of(drawn(c), DARK.lines[0], top=HEADING_PX, bottom=600) for c in (subject, holed))
     gap = set(before) - set(after)
     assert 250 < len(gap) < 400
 
 
 @pytest.mark.parametrize("values", ["all undefined", "one alone"])
 def test_undefined_columns_and_a_single_value_are_drawn(values: str) -> None:
-    what = chart(waves(30), ["ema(5)", "rsi(5)", "macd(3,5,2)"])
-    columns = {name: np.full(30, np.nan) for name in what.columns}
+    subject = chart(waves(30), ["ema(5)", "rsi(5)", "macd(3,5,2)"])
+    columns = {name: np.full(30, np.nan) for name in subject.columns}
     if values == "one alone":
         for column in columns.values():
             column[10] = 100.0
-    picture = drawn(dataclasses.replace(what, columns=columns))
+    picture = drawn(dataclasses.replace(subject, columns=columns))
     dots = len(places(picture[HEADING_PX:PRICE_PX], DARK.lines[0]))
     assert (dots > 0) == (values == "one alone")
-    assert "ema_5 undefined" in caption(dataclasses.replace(what, columns=columns))
+    assert "ema_5 undefined" in caption(dataclasses.replace(subject, columns=columns))
 
 
 @pytest.mark.parametrize("price", [1e-12, 8.1e-6, 1.0, 100_000.0, 3.7e13])
@@ -147,9 +147,9 @@ def test_prices_that_never_moved_are_a_line(price: float) -> None:
 
 def test_one_candle_is_a_chart() -> None:
     candles = waves(30).slice(29)
-    what = chart(candles)
-    assert drawn(what).shape == (800, 1200, 3)
-    assert "1 closed candle 2026" in caption(what)
+    subject = chart(candles)
+    assert drawn(subject).shape == (800, 1200, 3)
+    assert "1 closed candle 2026" in caption(subject)
 
 
 def test_hostile_and_unknown_letters_are_letters() -> None:
@@ -164,10 +164,10 @@ ONE_OF_EACH_SHAPE = {tuple(drawing.shape for drawing in study_of(parse_spec(name
 @pytest.mark.parametrize("name", sorted(ONE_OF_EACH_SHAPE.values()))
 def test_one_indicator_of_each_shape_is_drawn(name: str) -> None:
     candles = waves(400)
-    what = chart(candles, [name])
+    subject = chart(candles, [name])
     bare = chart(candles)
     last = slice(-120, None)
-    columns = {column: values[last] for column, values in what.columns.items()}
-    shown = dataclasses.replace(what, candles=candles.slice(-120), columns=columns)
+    columns = {column: values[last] for column, values in subject.columns.items()}
+    shown = dataclasses.replace(subject, candles=candles.slice(-120), columns=columns)
     assert draw(shown) != draw(dataclasses.replace(bare, candles=candles.slice(-120)))
     assert all(f"{column} " in caption(shown) for column in columns)

@@ -44,8 +44,8 @@ def test_a_hidden_one_is_dashed_and_a_bearish_one_has_its_own_colour() -> None:
 
 def test_the_caption_counts_them() -> None:
     joins = Joins("rsi_14", (*ONE.joins, Join(3, 9, bullish=False, hidden=True)))
-    said = caption(chart(CANDLES, ["rsi(14)"], joins=joins))
-    assert "Confirmed divergences of rsi_14: 1 bullish, 1 bearish (1 hidden, dashed)" in said
+    text = caption(chart(CANDLES, ["rsi(14)"], joins=joins))
+    assert "Confirmed divergences of rsi_14: 1 bullish, 1 bearish (1 hidden, dashed)" in text
     assert "divergences" not in caption(chart(CANDLES, ["rsi(14)"]))
 
 

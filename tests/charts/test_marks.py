@@ -40,8 +40,8 @@ def test_what_came_later_or_before_what_is_drawn_is_left_out() -> None:
 def test_holds_are_counted_and_several_signals_of_a_candle_share_an_arrow() -> None:
     marks = _marks((NOW, "BUY"), (NOW, "BUY"), (NOW, "SELL"), (NOW, "HOLD"), (NOW, None))
     assert marks == Marks("mine", (Mark(39, "BUY", 2), Mark(39, "SELL", 1)), holds=1)
-    said = caption(chart(CANDLES, marks=marks))
-    assert said.endswith("Signals of 'mine' marked: 2 BUY, 1 SELL (1 HOLD not drawn).")
+    text = caption(chart(CANDLES, marks=marks))
+    assert text.endswith("Signals of 'mine' marked: 2 BUY, 1 SELL (1 HOLD not drawn).")
 
 
 @pytest.mark.parametrize(("side", "color"), [("BUY", DARK.buy), ("SELL", DARK.sell)])

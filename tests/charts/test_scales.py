@@ -18,10 +18,10 @@ prices = st.floats(min_value=1e-14, max_value=1e14)
 def test_ticks_are_few_rising_and_inside(low: float, ratio: float, most: int) -> None:
     scale = price_scale(np.array([low]), np.array([low * ratio]), [], padding=0.05)
     assert scale.low < low * ratio
-    found = ticks(scale, most)
-    assert len(found) <= most + 1
-    assert found == sorted(set(found))
-    assert all(scale.holds(value * (1 + 1e-9)) or scale.holds(value * (1 - 1e-9)) for value in found)
+    labels = ticks(scale, most)
+    assert len(labels) <= most + 1
+    assert labels == sorted(set(labels))
+    assert all(scale.holds(value * (1 + 1e-9)) or scale.holds(value * (1 - 1e-9)) for value in labels)
     assert 0 <= scale.share(low) <= scale.share(low * ratio) <= 1
 
 
@@ -78,8 +78,8 @@ def test_values_have_four_significant_digits(value: float, text: str) -> None:
 
 
 def test_ticks_have_the_digits_of_their_distance() -> None:
-    found = ticks(Scale(7.9e-6, 8.35e-6), 5)
-    assert [price_text(v, step_decimals(step_of(found))) for v in found] == [
+    labels = ticks(Scale(7.9e-6, 8.35e-6), 5)
+    assert [price_text(v, step_decimals(step_of(labels))) for v in labels] == [
         "0.0000079", "0.0000080", "0.0000081", "0.0000082", "0.0000083",
     ]  # fmt: skip
     assert [tick_text(v, 2.5) for v in (0.0, 2.5, 20_000.0)] == ["0", "2.5", "20k"]
@@ -93,11 +93,11 @@ def test_times_are_labelled_at_round_moments_far_enough_apart(timeframe: str, co
     first = AS_OF_MS - AS_OF_MS % length - count * length
     slots = np.arange(first, first + count * length, length, dtype=np.int64)
     slot_px = 1060 / count
-    found = time_ticks(slots, slot_px, 92.0)
-    assert 2 <= len(found) <= 12
-    at = np.array([tick.slot for tick in found])
+    labels = time_ticks(slots, slot_px, 92.0)
+    assert 2 <= len(labels) <= 12
+    at = np.array([tick.slot for tick in labels])
     assert (np.diff(at) * slot_px >= 92).all()
-    for tick in found:
+    for tick in labels:
         moment = from_ms(int(slots[tick.slot]))
         assert tick.text in (
             f"{moment:%H:%M}",

@@ -52,7 +52,7 @@ def test_no_rows_are_no_candles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "what"),
+    ("row", "fault"),
     [
         ((1.0, float("nan"), 0.5, 2.0, 10.0), "a value that is missing or not finite"),
         ((1.0, float("inf"), 0.5, 2.0, 10.0), "a value that is missing or not finite"),
@@ -61,9 +61,9 @@ def test_no_rows_are_no_candles() -> None:
         ((1.0, 3.0, 0.5, 2.0, -0.1), "a negative volume"),
     ],
 )
-def test_a_bad_candle_is_refused_by_time_and_position(row: tuple[float, ...], what: str) -> None:
+def test_a_bad_candle_is_refused_by_time_and_position(row: tuple[float, ...], fault: str) -> None:
     good = (START_MS, 1.0, 3.0, 0.5, 2.0, 10.0)
-    with pytest.raises(BadInput, match=rf"2026-03-02T00:01Z \(position 1\) has {what}"):
+    with pytest.raises(BadInput, match=rf"2026-03-02T00:01Z \(position 1\) has {fault}"):
         Candles.from_rows([good, (START_MS + MINUTE_MS, *row)])
 
 
@@ -113,8 +113,8 @@ def test_a_candle_counts_as_closed_at_the_instant_of_its_end() -> None:
 @given(minute_rows(), st.integers(0, 3000), st.integers(0, 3000))
 def test_between_takes_the_start_and_leaves_the_end(rows: list[Row], one: int, other: int) -> None:
     start, end = (START_MS + minutes * MINUTE_MS for minutes in sorted((one, other)))
-    found = Candles.from_rows(rows).between(start, end)
-    assert rows_of(found) == [row for row in rows if start <= row[0] < end]
+    between = Candles.from_rows(rows).between(start, end)
+    assert rows_of(between) == [row for row in rows if start <= row[0] < end]
 
 
 def test_longer_candles_are_first_open_highest_lowest_last_close_and_the_sum_of_volumes() -> None:

@@ -41,7 +41,9 @@ def of_closes(closes: Floats, high: Floats | None = None, low: Floats | None = N
     return Candles(np.arange(len(closes)) * HOUR_MS, closes, high, low, closes, np.ones(len(closes)))
 
 
-def found(price: Points, oscillator: Points | Floats, pivot_candles: int = 3, span: int = 100) -> list[Divergence]:
+def divergences_of(
+    price: Points, oscillator: Points | Floats, pivot_candles: int = 3, span: int = 100
+) -> list[Divergence]:
     values = line(oscillator) if isinstance(oscillator, Mapping) else oscillator
     return find_divergences(of_closes(line(price)), values, pivot_candles, span)
 
@@ -70,23 +72,23 @@ def test_price_and_oscillator_that_part_at_two_swings_diverge(
         price = {at: 200 - value for at, value in price.items()}
         oscillator = {at: 100 - value for at, value in oscillator.items()}
 
-    (divergence,) = found(price, oscillator)
+    (divergence,) = divergences_of(price, oscillator)
 
     assert (divergence.direction, divergence.kind) == (direction, kind)
     assert (divergence.first, divergence.second, divergence.confirmed) == (10, 22, 25)
 
 
 def test_strength_is_the_mean_of_how_far_each_went_apart_within_what_it_covered() -> None:
-    (divergence,) = found(LOWS, RISING)
+    (divergence,) = divergences_of(LOWS, RISING)
 
     price, oscillator = (100 - 98) / (108 - 98), (35 - 25) / (50 - 25)
     assert divergence.strength == pytest.approx(100 * math.sqrt(price * oscillator))
 
 
 def test_strength_grows_with_either_disagreement_and_knows_no_units() -> None:
-    (some,) = found(LOWS, RISING)
-    (more_price,) = found({**LOWS, 22: 96}, RISING)
-    (more_oscillator,) = found(LOWS, {**RISING, 22: 40})
+    (some,) = divergences_of(LOWS, RISING)
+    (more_price,) = divergences_of({**LOWS, 22: 96}, RISING)
+    (more_oscillator,) = divergences_of(LOWS, {**RISING, 22: 40})
     scaled = find_divergences(of_closes(line(LOWS) * 1e-6), line(RISING) * 1e4 - 7, 3, 100)
 
     assert some.strength < min(more_price.strength, more_oscillator.strength) <= 100
@@ -105,7 +107,7 @@ def test_strength_grows_with_either_disagreement_and_knows_no_units() -> None:
     ids=["both lower", "both higher", "equal prices", "equal oscillator", "equal but for rounding"],
 )
 def test_what_does_not_part_is_no_divergence(price: Points, oscillator: Points) -> None:
-    assert found(price, oscillator) == []
+    assert divergences_of(price, oscillator) == []
 
 
 def test_a_close_beyond_the_line_of_price_breaks_it_and_a_wick_does_not() -> None:
@@ -124,9 +126,9 @@ def test_an_oscillator_beyond_its_line_or_undefined_between_breaks_it() -> None:
     beyond, undefined, touching = line(RISING), line(RISING), line(RISING)
     beyond[16], undefined[16], touching[16] = 29.9, NAN, 30
 
-    assert found(LOWS, beyond) == []
-    assert found(LOWS, undefined) == []
-    assert len(found(LOWS, touching)) == 1
+    assert divergences_of(LOWS, beyond) == []
+    assert divergences_of(LOWS, undefined) == []
+    assert len(divergences_of(LOWS, touching)) == 1
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf, -math.inf])
@@ -135,7 +137,7 @@ def test_a_pivot_whose_oscillator_is_undefined_is_no_evidence(pivot: int, value:
     oscillator = line(RISING)
     oscillator[pivot] = value
 
-    assert found(LOWS, oscillator) == []
+    assert divergences_of(LOWS, oscillator) == []
 
 
 def test_a_pivot_is_unknown_until_the_candles_after_it_have_closed() -> None:
@@ -147,21 +149,21 @@ def test_a_pivot_is_unknown_until_the_candles_after_it_have_closed() -> None:
         assert (
             len(find_divergences(price.slice(0, confirmed + 1), oscillator[: confirmed + 1], pivot_candles, 100)) == 1
         )
-    assert found(LOWS, RISING, pivot_candles=9) == [], "22 + 9 is beyond the last candle, 30"
+    assert divergences_of(LOWS, RISING, pivot_candles=9) == [], "22 + 9 is beyond the last candle, 30"
 
 
 def test_both_pivots_lie_within_the_span() -> None:
-    assert len(found(LOWS, RISING, span=13)) == 1
-    assert found(LOWS, RISING, span=12) == []
+    assert len(divergences_of(LOWS, RISING, span=13)) == 1
+    assert divergences_of(LOWS, RISING, span=12) == []
 
 
 def test_of_several_earlier_pivots_the_nearest_that_qualifies_counts() -> None:
     price = {0: 110, 8: 101, 12: 108, 20: 100, 24: 107, 32: 98, 40: 106}
     oscillator = {0: 60, 8: 20, 12: 50, 20: 25, 24: 50, 32: 35, 40: 60}
 
-    assert [(one.first, one.second) for one in found(price, oscillator)] == [(8, 20), (20, 32)]
+    assert [(one.first, one.second) for one in divergences_of(price, oscillator)] == [(8, 20), (20, 32)]
     oscillator[20] = 40
-    assert [(one.first, one.second) for one in found(price, oscillator)] == [(8, 20), (8, 32)]
+    assert [(one.first, one.second) for one in divergences_of(price, oscillator)] == [(8, 20), (8, 32)]
 
 
 def test_of_equal_lows_in_a_row_only_the_first_is_a_swing() -> None:
@@ -194,7 +196,7 @@ def _by_the_book(
 ) -> set[tuple[str, int, int]]:
     """The definition, word by word, at swing lows; numbers small enough to be exact."""
     pivots = [at for at in range(len(low)) if _is_swing_low(low, at, width) and not math.isnan(values[at])]
-    told = set()
+    expected = set()
     for second in pivots:
         for kind in ("regular", "hidden"):
             for first in reversed([at for at in pivots if second - span < at < second]):
@@ -207,9 +209,9 @@ def _by_the_book(
                     for at in ahead
                 )
                 if parts and above:
-                    told.add((kind, first, second))
+                    expected.add((kind, first, second))
                     break
-    return told
+    return expected
 
 
 small = st.integers(-6, 6).map(float)
@@ -225,10 +227,10 @@ def test_all_that_is_found_is_what_the_definition_says(
     high, low = (close + np.array([s[1] for s in steps]), close - np.array([s[2] for s in steps]))
     values = np.array([step[3] for step in steps], dtype=np.float64)
 
-    told = find_divergences(of_closes(close, high, low), values, width, span)
+    divergences = find_divergences(of_closes(close, high, low), values, width, span)
 
     for direction, sign, lows in (("bullish", 1, low), ("bearish", -1, high)):
-        mine = {(one.kind, one.first, one.second) for one in told if one.direction == direction}
+        mine = {(one.kind, one.first, one.second) for one in divergences if one.direction == direction}
         book = _by_the_book((sign * lows).tolist(), (sign * close).tolist(), (sign * values).tolist(), width, span)
         assert mine == book
 

@@ -131,13 +131,13 @@ def centre(c: Candles, rows: int) -> Floats:
 
 
 def place(c: Candles, rows: int) -> Floats:
-    """Give the stochastic %K: where the close lies in the range."""
+    """Return the stochastic %K: where the close lies in the range."""
     bottom = lowest(c.low, rows)
     return 100 * (c.close - bottom) / (highest(c.high, rows) - bottom)
 
 
 def money_flow(c: Candles) -> Floats:
-    """Give Chaikin's money flow volume, none for a candle without a range."""
+    """Return Chaikin's money flow volume, none for a candle without a range."""
     span = c.high - c.low
     return np.where(span > 0, (2 * c.close - c.high - c.low) / np.where(span > 0, span, 1), 0) * c.volume
 
@@ -224,7 +224,7 @@ def cci(c: Candles, rows: int) -> Floats:
 
 
 def directional(c: Candles, rows: int) -> tuple[Floats, Floats]:
-    """Give Wilder's +DI and -DI."""
+    """Return Wilder's +DI and -DI."""
     up, down = change(c.high), -change(c.low)
     plus, minus = np.where((up > down) & (up > 0), up, 0.0), np.where((down > up) & (down > 0), down, 0.0)
     plus[0] = minus[0] = np.nan
@@ -366,12 +366,12 @@ def super_smoother(values: Floats, rows: int) -> Floats:
 
 
 def gaussian(values: Floats, rows: int, sigma: float, offset: float) -> Floats:
-    """Give ALMA: its bell curve stands at `offset` of the window, which is 1 at the newest."""
+    """Return ALMA: its bell curve stands at `offset` of the window, which is 1 at the newest."""
     return weighted(values, np.exp(-((np.arange(rows) - offset * (rows - 1)) ** 2) / (2 * (rows / sigma) ** 2)))
 
 
 def relative_volatility(values: Floats, rows: int, span: int) -> Floats:
-    """Give Dorsey's RVI: Wilder's RSI of the standard deviation in the direction of the close."""
+    """Return Dorsey's RVI: Wilder's RSI of the standard deviation in the direction of the close."""
     spread, moved = deviation(values, span), change(values)
     up = wilder(np.where(np.isnan(spread), np.nan, np.where(moved > 0, spread, 0.0)), rows)
     down = wilder(np.where(np.isnan(spread), np.nan, np.where(moved < 0, spread, 0.0)), rows)
@@ -547,7 +547,7 @@ def native(of: Native, values: Candles) -> tuple[Floats, ...]:
 def compared(
     text: str, wanted: tuple[Floats, ...], settled: int, of: Candles
 ) -> Iterator[tuple[str, Floats, Floats, float]]:
-    """Give each column's name, ours and the wanted values once they are settled, and their usual size."""
+    """Return each column's name, ours and the wanted values once they are settled, and their usual size."""
     spec = parse_spec(text)
     for (name, ours), theirs in zip(compute([spec], of).items(), wanted, strict=True):
         start = spec.warm_up + settled

@@ -112,7 +112,7 @@ def test_future_candles_change_no_past_value_but_of_what_is_marked(name: str, re
 
 
 def some(parameter: Parameter, share: float) -> float:
-    """Give a value between the least and 50 candles, or half and twice the default."""
+    """Return a value between the least and 50 candles, or half and twice the default."""
     if parameter.whole:
         return int(parameter.low) + int(share * (min(parameter.high, 50) - parameter.low))
     low, high = max(parameter.low, parameter.default / 2), min(parameter.high, parameter.default * 2)

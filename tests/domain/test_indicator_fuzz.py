@@ -17,7 +17,7 @@ PIECES = (
 
 
 def spoilt(rng: random.Random) -> str:
-    """Give a good spec with something wrong put in, taken out or turned round; it may be good again."""
+    """Return a good spec with something wrong put in, taken out or turned round; it may be good again."""
     entry = catalog.find(rng.choice(catalog.names()))
     letters = list(entry.signature if rng.random() < 0.5 else f"{entry.name}({rng.choice(PIECES)})")
     for _ in range(rng.randint(1, 4)):
@@ -35,7 +35,7 @@ def spoilt(rng: random.Random) -> str:
 
 
 def refusal(text: str) -> str | None:
-    """Give what is told of a bad spec; check a good one's bounds."""
+    """Return the error of a bad spec; check a good one's bounds."""
     try:
         spec = parse_spec(text)
     except (BadInput, NotFound) as error:
@@ -49,11 +49,11 @@ def test_a_thousand_bad_specs_are_each_taught_how_to_ask() -> None:
     rng = random.Random(4)  # noqa: S311 - the same specs each time
     refused = 0
     while refused < BAD:
-        told = refusal(text := spoilt(rng))
-        if told is not None:
+        error = refusal(text := spoilt(rng))
+        if error is not None:
             refused += 1
-            assert 20 <= len(told) <= 700, text
-            assert told.rstrip()[-1] in ".?", text
+            assert 20 <= len(error) <= 700, text
+            assert error.rstrip()[-1] in ".?", text
 
 
 @pytest.mark.parametrize(

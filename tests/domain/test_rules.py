@@ -35,7 +35,7 @@ def compiled(buy: str | None = None, sell: str | None = None, indicators: Sequen
 
 
 def holds(condition: str, *closes: float) -> list[bool | None]:
-    """Give the condition's value at each candle."""
+    """Return the condition's value at each candle."""
     return [buy for buy, _ in compiled(condition).series(candles_of(*closes))]
 
 
@@ -235,7 +235,7 @@ def test_a_division_by_zero_is_no_decision_and_says_so() -> None:
     verdict = compiled("1 / (close - 3) > 0").evaluate(candles_of(3))
 
     assert verdict.signal is None
-    assert "'1 / (close - 3) > 0' is undefined here, as a division by zero is" in verdict.reasoning
+    assert "'1 / (close - 3) > 0' is undefined here" in verdict.reasoning
 
 
 def test_what_a_condition_saw_includes_the_past_it_asked_for() -> None:
@@ -270,10 +270,10 @@ def test_a_condition_is_quoted_as_its_author_wrote_it(condition: str, parts: lis
     def bare(text: str) -> str:
         return text.strip("() ")
 
-    found = [c.text for c in compiled(condition).evaluate(candles_of(1, 2)).conditions]
+    texts = [c.text for c in compiled(condition).evaluate(candles_of(1, 2)).conditions]
 
-    assert [bare(text) for text in found] == [bare(part) for part in parts]
-    assert all(text.count("(") == text.count(")") for text in found)
+    assert [bare(text) for text in texts] == [bare(part) for part in parts]
+    assert all(text.count("(") == text.count(")") for text in texts)
 
 
 def test_a_verdict_says_which_candle_it_decided_on() -> None:

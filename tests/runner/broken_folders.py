@@ -26,26 +26,28 @@ GOOD: dict[str, Any] = {"trading_pair": "BTC/USDT", "exchange": "simulated", "in
 AGENT: dict[str, Any] = {"description": "Watches", "prompt": "Use get_price.", "tools": ["get_price"]}
 
 
-def error(place: str, said: str) -> Said:
-    return ("error", place, said)
+def error(place: str, words: str) -> Said:
+    return ("error", place, words)
 
 
-def warning(place: str, said: str) -> Said:
-    return ("warning", place, said)
+def warning(place: str, words: str) -> Said:
+    return ("warning", place, words)
 
 
 def config(why: str, *findings: Said, **keys: Any) -> Broken:
-    """Give a folder of rules with other keys; a key that is None is left out."""
-    said = {**GOOD, "rules": RULES, **keys}
-    return Broken(why, {"config.json": {key: value for key, value in said.items() if value is not None}}, [*findings])
+    """Return a folder of rules with other keys; a key that is None is left out."""
+    content = {**GOOD, "rules": RULES, **keys}
+    return Broken(
+        why, {"config.json": {key: value for key, value in content.items() if value is not None}}, [*findings]
+    )
 
 
 def rules(why: str, *findings: Said, **keys: Any) -> Broken:
     return config(why, *findings, rules={key: value for key, value in {**RULES, **keys}.items() if value is not None})
 
 
-def raw(why: str, content: bytes, said: str) -> Broken:
-    return Broken(why, {"config.json": content}, [error("config.json", said)])
+def raw(why: str, content: bytes, words: str) -> Broken:
+    return Broken(why, {"config.json": content}, [error("config.json", words)])
 
 
 def agents(why: str, content: Any, *findings: Said, **keys: Any) -> Broken:
@@ -53,9 +55,9 @@ def agents(why: str, content: Any, *findings: Said, **keys: Any) -> Broken:
 
 
 def agent(why: str, *findings: Said, **keys: Any) -> Broken:
-    """Give a folder of one sub-agent, `a`, with other keys; a key that is None is left out."""
-    said = {key: value for key, value in {**AGENT, **keys}.items() if value is not None}
-    return agents(why, {"a": said}, *findings)
+    """Return a folder of one sub-agent, `a`, with other keys; a key that is None is left out."""
+    content = {key: value for key, value in {**AGENT, **keys}.items() if value is not None}
+    return agents(why, {"a": content}, *findings)
 
 
 _DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -36,11 +36,11 @@ def put(home: Path, row: Broken, outside: Path) -> None:
 
 
 def everything(home: Path) -> dict[str, Any]:
-    """Give every file of the strategies with its content, and where links lead."""
-    found: dict[str, Any] = {}
+    """Return every file of the strategies with its content, and where links lead."""
+    contents: dict[str, Any] = {}
     for path in sorted((home / "strategies").rglob("*")):
-        found[str(path)] = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-    return found
+        contents[str(path)] = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+    return contents
 
 
 _OPENED: list[str] = []
@@ -57,7 +57,7 @@ sys.addaudithook(_listen)
 
 @contextmanager
 def opened() -> Iterator[list[str]]:
-    """Give the files that this process opens within the block."""
+    """Return the files that this process opens within the block."""
     _OPENED.clear()
     _LISTENING[0] = True
     try:
@@ -81,11 +81,11 @@ async def test_a_broken_folder_is_found_out_and_stays_as_it_is(row: Broken, home
     async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
         with opened() as files:
             done = await check_folder(folders, NAME, Tools(client))
-    found = [(each.severity, each.place) for each in done.findings]
-    assert sorted(found) == sorted((severity, place) for severity, place, _ in row.findings)
-    for severity, place, said in row.findings:
-        assert any((severity, place) == (f.severity, f.place) and said in str(f) for f in done.findings), done.findings
-    assert all(each.problem and each.remedy for each in done.findings)
+    findings = [(finding.severity, finding.place) for finding in done.findings]
+    assert sorted(findings) == sorted((severity, place) for severity, place, _ in row.findings)
+    for severity, place, words in row.findings:
+        assert any((severity, place) == (f.severity, f.place) and words in str(f) for f in done.findings), done.findings
+    assert all(finding.problem and finding.remedy for finding in done.findings)
     assert done.valid == all(severity == "warning" for severity, _, _ in row.findings)
     assert everything(home) == before
     assert not [file for file in files if file.startswith((str(outside), "/etc/passwd"))]
@@ -105,8 +105,8 @@ async def test_what_a_tool_is_given_with_an_error_is_not_written(row: Broken, ho
     async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
         if row.why == "half of a character":
             asked["config"] = {**GOOD, "description": "half: �"}
-        said = await client.call_tool("write_strategy", asked)
-    assert said.is_error
+        answer = await client.call_tool("write_strategy", asked)
+    assert answer.is_error
     assert not (home / "strategies" / NAME).exists()
 
 
@@ -116,6 +116,6 @@ def test_the_command_says_all_of_it_and_ends_with_one(trader: Command, home: Pat
     done = trader("strategies", "check", NAME)
     assert done.code == 1
     assert done.out.startswith("broken  mine  2 errors, 0 warnings\n  error  config.json rules.buy: ")
-    told = trader("strategies", "check", NAME, "--json")
-    assert (told.code, told.json["valid"], len(told.json["findings"])) == (1, False, 2)
-    assert set(told.json["findings"][0]) == {"severity", "place", "problem", "remedy"}
+    as_json = trader("strategies", "check", NAME, "--json")
+    assert (as_json.code, as_json.json["valid"], len(as_json.json["findings"])) == (1, False, 2)
+    assert set(as_json.json["findings"][0]) == {"severity", "place", "problem", "remedy"}

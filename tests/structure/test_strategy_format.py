@@ -94,14 +94,16 @@ async def test_every_example_passes_the_check_without_a_finding(home: Path, name
 
 @pytest.mark.parametrize("name", EXAMPLES)
 async def test_every_example_passes_the_check_on_its_own_exchange(home: Path, name: str) -> None:
-    said = await _checked(home, name, simulated=False)
-    assert [each for each in said["findings"] if not each["problem"].startswith(HOW_OFTEN)] == []
+    report = await _checked(home, name, simulated=False)
+    assert [finding for finding in report["findings"] if not finding["problem"].startswith(HOW_OFTEN)] == []
 
 
 def test_the_examples_differ_in_kind() -> None:
-    found = [found.strategy for found in StrategyFolders(Home(Path("/nowhere")), examples_folder()).all()]
-    tools = [{tool for agent in each.agents.values() for tool in agent.tools} for each in found if each]
-    assert any(not each for each in tools), "one by rules alone"
-    assert any("get_derivatives" in each for each in tools), "one on funding"
-    assert any(each and each.config.wake for each in found)
-    assert any(each and each.config.cron for each in found)
+    strategies = [folder.strategy for folder in StrategyFolders(Home(Path("/nowhere")), examples_folder()).all()]
+    tools = [
+        {tool for agent in strategy.agents.values() for tool in agent.tools} for strategy in strategies if strategy
+    ]
+    assert any(not names for names in tools), "one by rules alone"
+    assert any("get_derivatives" in names for names in tools), "one on funding"
+    assert any(strategy and strategy.config.wake for strategy in strategies)
+    assert any(strategy and strategy.config.cron for strategy in strategies)

@@ -36,10 +36,10 @@ def _strategies(home: Path) -> list[str]:
 
 
 async def test_a_dry_run_checks_and_writes_nothing(ask: Ask, home: Path) -> None:
-    said = await ask("write_strategy", strategy_name="mine", config=CONFIG, dry_run=True)
-    assert (said["valid"], said["written"], said["findings"]) == (True, False, [])
-    assert said["held"].endswith(" of 500 4h candles")
-    assert (said["usd_per_day"], said["usd_per_month"]) == (0, 0), "rules are known to be free"
+    answer = await ask("write_strategy", strategy_name="mine", config=CONFIG, dry_run=True)
+    assert (answer["valid"], answer["written"], answer["findings"]) == (True, False, [])
+    assert answer["held"].endswith(" of 500 4h candles")
+    assert (answer["usd_per_day"], answer["usd_per_month"]) == (0, 0), "rules are known to be free"
     assert _strategies(home) == []
     assert (await ask("write_strategy", strategy_name="mine", config=CONFIG))["written"]
     assert "mine" in _strategies(home)
@@ -48,9 +48,9 @@ async def test_a_dry_run_checks_and_writes_nothing(ask: Ask, home: Path) -> None
 async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_call(ask: Ask, home: Path) -> None:
     config = {**CONFIG, "interval": "7m", "model": "gpt", "rules": {"indicators": ["rsy(14)"], "buy": "close >"}}
     agents = {"a": {"prompt": "p", "tools": ["get_prise", "write_strategy"]}}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
-    assert (said["valid"], said["written"], said["usd_per_day"]) == (False, False, None)
-    places = {row[1] for row in said["findings"]}
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert (answer["valid"], answer["written"], answer["usd_per_day"]) == (False, False, None)
+    places = {row[1] for row in answer["findings"]}
     assert places == {
         "config.json interval",
         "config.json model",
@@ -59,7 +59,7 @@ async def test_a_dry_run_of_what_is_broken_lists_all_and_is_no_failure_of_the_ca
         "agents.json a.description",
         "agents.json a.tools",
     }
-    assert all(row[0] == "error" and row[2] and row[3] for row in said["findings"])
+    assert all(row[0] == "error" and row[2] and row[3] for row in answer["findings"])
     with pytest.raises(Told, match="Strategy 'mine' is not valid"):
         await ask("write_strategy", strategy_name="mine", config=config, agents=agents)
     assert _strategies(home) == []
@@ -70,8 +70,8 @@ async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(
     budget = {"usd_per_run": 2, "usd_per_day": 1}
     config = {**CONFIG, "engine": "claude", "trading_pair": "BTC", "rules": rules, "budget": budget}
     agents = {"watcher": {**AGENTS["watcher"], "tools": ["get_prise"]}}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
-    assert {row[1] for row in said["findings"]} == {
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert {row[1] for row in answer["findings"]} == {
         "agents.json watcher.tools",
         "config.json rules.buy",
         "config.json trading_pair",
@@ -92,8 +92,8 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
         "rules": {"indicators": ["rsy(14)"], "bye": "x", "sell": "close >"},
     }
     agents = {"watcher": {"description": "", "tools": ["get_prise"], "model": "gpt"}}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
-    assert {row[1] for row in said["findings"]} == {
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert {row[1] for row in answer["findings"]} == {
         "agents.json watcher.description",
         "agents.json watcher.prompt",
         "agents.json watcher.model",
@@ -111,7 +111,7 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
 
 
 @pytest.mark.parametrize(
-    ("wrong", "found"),
+    ("wrong", "places"),
     [
         ({"interval": "7m"}, {"config.json interval"}),
         ({"interval": None}, {"config.json"}),
@@ -122,89 +122,91 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
     ],
     ids=str,
 )
-async def test_costs_are_not_told_of_a_schedule_that_is_wrong(ask: Ask, wrong: dict[str, Any], found: set[str]) -> None:
+async def test_costs_are_not_told_of_a_schedule_that_is_wrong(
+    ask: Ask, wrong: dict[str, Any], places: set[str]
+) -> None:
     config = {**CONFIG, **wrong, "trading_pair": "BTC"}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
-    assert {row[1] for row in said["findings"]} == found | {"config.json trading_pair"}
-    assert (said["usd_per_day"], said.get("basis")) == (None, None)
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert {row[1] for row in answer["findings"]} == places | {"config.json trading_pair"}
+    assert (answer["usd_per_day"], answer.get("basis")) == (None, None)
 
 
 async def test_of_a_great_many_findings_the_first_are_told_and_how_many_more_there_are(ask: Ask) -> None:
     config = {**CONFIG, **{f"key{number}": 1 for number in range(2_000)}}
-    said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
-    assert len(said["findings"]) == 41
-    assert said["findings"][-1][2] == "And 1960 more like these."
-    assert len(json.dumps(said)) < 20_000
+    answer = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
+    assert len(answer["findings"]) == 41
+    assert answer["findings"][-1][2] == "And 1960 more like these."
+    assert len(json.dumps(answer)) < 20_000
 
 
 async def test_errors_are_told_before_warnings(ask: Ask) -> None:
     agents = {"watcher": {**AGENTS["watcher"], "model": "claude-sonnet-4@20250514"}}
     config = {**CONFIG, "trading_pair": "BTC"}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
-    assert [row[0] for row in said["findings"]] == ["error", "warning"]
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=agents, dry_run=True)
+    assert [row[0] for row in answer["findings"]] == ["error", "warning"]
 
 
 async def test_a_number_of_thousands_of_digits_is_refused_by_the_tool(ask: Ask) -> None:
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "max_turns": 10**5000}, dry_run=True)
-    assert not said["valid"]
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "max_turns": 10**5000}, dry_run=True)
+    assert not answer["valid"]
 
 
 async def test_what_nests_deeper_than_any_strategy_is_refused_by_the_tool(ask: Ask) -> None:
     inner: Any = 1
     for _ in range(100):
         inner = [inner]
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": inner}, dry_run=True)
-    assert [row[:3] for row in said["findings"]] == [["error", "config.json", "It nests too deeply."]]
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": inner}, dry_run=True)
+    assert [row[:3] for row in answer["findings"]] == [["error", "config.json", "It nests too deeply."]]
 
 
 async def test_a_pair_is_not_looked_up_on_another_exchange_than_the_one_that_was_meant(ask: Ask) -> None:
     config = {**CONFIG, "exchange": "Coin Base", "trading_pair": "BTC"}
-    said = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
-    assert {row[1] for row in said["findings"]} == {"config.json exchange"}
+    answer = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
+    assert {row[1] for row in answer["findings"]} == {"config.json exchange"}
 
 
 async def test_sub_agents_that_are_broken_do_not_make_it_a_strategy_that_costs_nothing(ask: Ask) -> None:
     agents = {"a": {"description": "d"}}
-    said = await ask("write_strategy", strategy_name="mine", config=CONFIG, agents=agents, dry_run=True)
-    assert said["usd_per_day"] is None
+    answer = await ask("write_strategy", strategy_name="mine", config=CONFIG, agents=agents, dry_run=True)
+    assert answer["usd_per_day"] is None
 
 
 async def test_a_rule_that_never_or_always_held_lately_is_written_with_a_warning(ask: Ask) -> None:
     rules = {"buy": "close < 0", "sell": "close > 0"}
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
-    assert said["written"]
-    assert [(row[0], row[1], row[2]) for row in said["findings"]] == [
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
+    assert answer["written"]
+    assert [(row[0], row[1], row[2]) for row in answer["findings"]] == [
         ("warning", "config.json rules.buy", "It held on none of the last 500 4h candles."),
         ("warning", "config.json rules.sell", "It held on all of the last 500 4h candles."),
     ]
-    assert said["held"] == "buy 0, sell 500, undecided 0 of 500 4h candles"
+    assert answer["held"] == "buy 0, sell 500, undecided 0 of 500 4h candles"
 
 
 async def test_how_often_a_rule_held_is_how_often_its_indicators_say_so(ask: Ask) -> None:
     rules = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 35", "sell": "rsi_14 > 65"}
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
     asked = {"symbol": "BTC/USDT", "indicators": ["rsi(14)"], "timeframe": "4h", "last": 500}
     table = await ask("calculate_indicators", **asked)
     values = [row[table["columns"].index("rsi_14")] for row in table["rows"]]
     low, high = sum(value < 35 for value in values), sum(value > 65 for value in values)
     assert low > 0
-    assert said["held"] == f"buy {low}, sell {high}, undecided 0 of 500 4h candles"
+    assert answer["held"] == f"buy {low}, sell {high}, undecided 0 of 500 4h candles"
 
 
 async def test_the_warm_up_of_a_young_market_is_not_undecided(ask: Ask) -> None:
     rules = {**CONFIG["rules"], "timeframe": "1w", "indicators": ["rsi(14)"]}
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
-    assert said["held"].endswith(" undecided 0 of 474 1w candles"), said
-    assert not [row for row in said["findings"] if row[1] == "config.json rules"]
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    assert answer["held"].endswith(" undecided 0 of 474 1w candles"), answer
+    assert not [row for row in answer["findings"] if row[1] == "config.json rules"]
     never = {"indicators": ["rsi(14)"], "timeframe": "1w", "buy": "sqrt(0 - close) > 1", "sell": "rsi_14 > 65"}
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": never}, dry_run=True)
-    assert "undecided 489 of 489" in said["held"], "a value that never is there is no warm-up"
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": never}, dry_run=True)
+    assert "undecided 489 of 489" in answer["held"], "a value that never is there is no warm-up"
 
 
 async def test_a_condition_that_looks_far_back_is_given_the_candles_that_it_looks_at(ask: Ask) -> None:
     rules = {"buy": "close > prev(prev(prev(close, 900), 900), 900)", "sell": "close < prev(close, 1000)"}
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
-    assert said["held"].endswith(" undecided 0 of 500 4h candles")
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    assert answer["held"].endswith(" undecided 0 of 500 4h candles")
 
 
 async def test_a_wake_condition_spares_runs_and_so_their_cost(ask: Ask, home: Path) -> None:
@@ -222,8 +224,11 @@ async def test_a_wake_condition_spares_runs_and_so_their_cost(ask: Ask, home: Pa
 @pytest.mark.parametrize("much", [1e300, 10_001])
 async def test_a_budget_beyond_all_measure_is_a_typo(ask: Ask, much: float) -> None:
     config = {**CLAUDE, "budget": {"usd_per_run": much, "usd_per_day": much}}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
-    assert [row[1] for row in said["findings"]] == ["config.json budget.usd_per_run", "config.json budget.usd_per_day"]
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert [row[1] for row in answer["findings"]] == [
+        "config.json budget.usd_per_run",
+        "config.json budget.usd_per_day",
+    ]
 
 
 async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
@@ -231,11 +236,11 @@ async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
         settings = ServerSettings(home=home, exchange="coinbase", exchange_urls={"coinbase": rig.url})
         async with Client(build_server(settings)) as client:
             asked = {"strategy_name": "mine", "config": {**CONFIG, "trading_pair": "BTC/USF"}, "dry_run": True}
-            said = answer_of(await client.call_tool("write_strategy", asked))
+            answer = answer_of(await client.call_tool("write_strategy", asked))
             other = {**asked, "config": {**CONFIG, "exchange": "coinbse"}}
             typo = answer_of(await client.call_tool("write_strategy", other))
-    assert [row[:2] for row in said["findings"]] == [["error", "config.json trading_pair"]]
-    assert "BTC/USD" in " ".join(said["findings"][0])
+    assert [row[:2] for row in answer["findings"]] == [["error", "config.json trading_pair"]]
+    assert "BTC/USD" in " ".join(answer["findings"][0])
     assert [row[:2] for row in typo["findings"]] == [["error", "config.json exchange"]]
     assert "Did you mean 'coinbase'" in " ".join(typo["findings"][0])
 
@@ -246,11 +251,11 @@ async def test_an_exchange_that_cannot_be_asked_is_a_warning_and_stops_no_write(
         settings = ServerSettings(home=home, exchange="binance", exchange_urls={"binance": rig.url})
         async with Client(build_server(settings)) as client:
             asked = {"strategy_name": "mine", "config": CONFIG}
-            said = answer_of(await client.call_tool("write_strategy", asked))
-    assert said["written"]
-    assert [row[:2] for row in said["findings"]] == [["warning", "config.json trading_pair"]]
-    assert said["findings"][0][2].startswith("It could not be looked up.")
-    assert "held" not in said
+            answer = answer_of(await client.call_tool("write_strategy", asked))
+    assert answer["written"]
+    assert [row[:2] for row in answer["findings"]] == [["warning", "config.json trading_pair"]]
+    assert answer["findings"][0][2].startswith("It could not be looked up.")
+    assert "held" not in answer
 
 
 def record(home: Path, *costs: str | None) -> None:
@@ -268,10 +273,10 @@ CLAUDE: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "1h", "budget"
 
 async def test_costs_are_estimated_from_recorded_runs_of_which_they_are_known(ask: Ask, home: Path) -> None:
     record(home, "0.10", "0.20", None)
-    said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
-    assert (said["usd_per_day"], said["usd_per_month"]) == (pytest.approx(3.6), pytest.approx(108))
-    assert "the mean of 2 of 3 recorded runs" in said["basis"]
-    (row,) = said["findings"]
+    answer = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert (answer["usd_per_day"], answer["usd_per_month"]) == (pytest.approx(3.6), pytest.approx(108))
+    assert "the mean of 2 of 3 recorded runs" in answer["basis"]
+    (row,) = answer["findings"]
     assert row[:2] == ["warning", "config.json budget.usd_per_day"]
     assert "24 runs a day: 3.60 USD a day at the 0.15 USD that runs cost" in row[2]
 
@@ -279,9 +284,9 @@ async def test_costs_are_estimated_from_recorded_runs_of_which_they_are_known(as
 async def test_a_cost_without_recorded_runs_is_unknown_and_never_0(ask: Ask, home: Path) -> None:
     config = {**CLAUDE, "budget": {"usd_per_day": 20}}
     for _ in range(2):
-        said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
-        assert (said["usd_per_day"], said["usd_per_month"], said["findings"]) == (None, None, [])
-        assert "unknown, as no run with a known cost is recorded" in said["basis"]
+        answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+        assert (answer["usd_per_day"], answer["usd_per_month"], answer["findings"]) == (None, None, [])
+        assert "unknown, as no run with a known cost is recorded" in answer["basis"]
         record(home, None)
 
 
@@ -291,19 +296,19 @@ async def test_a_run_that_asked_no_model_says_nothing_of_what_runs_cost(ask: Ask
     strategy = parse_strategy("mine", {"trading_pair": "BTC/USDT", "interval": "1h"}, AGENTS)
     claimed = journal.claim(Run(strategy, "manual", NOW, "claude", NOW))
     journal.finish(claimed, Outcome(Status.ERROR, error="no server", tokens_used=0, cost_usd=Decimal(0)), NOW)
-    said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
-    assert said["usd_per_day"] == pytest.approx(2.4)
+    answer = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert answer["usd_per_day"] == pytest.approx(2.4)
 
 
 async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -> None:
     config = {**CLAUDE, "interval": "1m", "budget": {"usd_per_day": 20}}
-    said = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
-    assert said["basis"].startswith("1,440 runs a day; ")
-    assert "1,440 runs a day: 720.00 USD a day at the 0.50 USD that a run may cost" in said["findings"][0][2]
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert answer["basis"].startswith("1,440 runs a day; ")
+    assert "1,440 runs a day: 720.00 USD a day at the 0.50 USD that a run may cost" in answer["findings"][0][2]
 
 
 @pytest.mark.parametrize(
-    ("cron", "said"),
+    ("cron", "basis"),
     [
         ("0 8 * * *", "1 run a day; "),
         ("0 8,20 * * *", "2 runs a day; "),
@@ -314,38 +319,34 @@ async def test_a_schedule_that_is_often_due_is_told_in_whole_numbers(ask: Ask) -
         ("*/5 * * * *", "288 runs a day; "),
     ],
 )
-async def test_how_often_it_runs_is_told_as_people_say_it(ask: Ask, cron: str, said: str) -> None:
+async def test_how_often_it_runs_is_told_as_people_say_it(ask: Ask, cron: str, basis: str) -> None:
     config = {"trading_pair": "BTC/USDT", "cron": cron}
     answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
-    assert answer["basis"].startswith(said)
+    assert answer["basis"].startswith(basis)
 
 
 @pytest.mark.parametrize(
     ("rules", "problem", "remedy"),
     [
-        ({"buy": "close > 0", "sell": "close > 0"}, "on 500 both held.", "Make buy and sell exclude each other."),
-        (
-            {"buy": "close / (volume - volume) > 1", "sell": "close < open"},
-            "on 500 one had no value, as after a division by zero.",
-            "Ask with IS NOT NULL first.",
-        ),
+        ({"buy": "close > 0", "sell": "close > 0"}, "on 500 both held", "exclude each other"),
+        ({"buy": "close / (volume - volume) > 1", "sell": "close < open"}, "on 500 one had no value", "IS NOT NULL"),
     ],
 )
 async def test_why_rules_could_not_decide_is_told_with_what_helps(
     ask: Ask, rules: dict[str, str], problem: str, remedy: str
 ) -> None:
-    said = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
-    (row,) = [row for row in said["findings"] if row[1] == "config.json rules"]
-    assert row[2].endswith(f"4h candles: {problem}")
-    assert row[3] == remedy
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules}, dry_run=True)
+    (row,) = [row for row in answer["findings"] if row[1] == "config.json rules"]
+    assert f"4h candles: {problem}" in row[2]
+    assert remedy in row[3]
 
 
 async def test_a_journal_that_another_program_holds_leaves_costs_unknown(ask: Ask, home: Path) -> None:
     record(home, "0.1")
     with held_by_a_shell(Home(home).database), anyio.fail_after(8):  # for costs nobody waits as long as for a write
-        said = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
-    assert (said["valid"], said["usd_per_day"]) == (True, None)
-    assert "the journal could not be read" in said["basis"]
+        answer = await ask("write_strategy", strategy_name="mine", config=CLAUDE, agents=AGENTS, dry_run=True)
+    assert (answer["valid"], answer["usd_per_day"]) == (True, None)
+    assert "the journal could not be read" in answer["basis"]
 
 
 async def test_an_earlier_version_is_read_with_what_changed_since(ask: Ask, home: Path) -> None:
@@ -383,8 +384,8 @@ async def test_a_write_that_says_what_it_replaces_replaces_nothing_else(ask: Ask
     changed = {**CONFIG, "horizon": "1d"}
     second = await ask("write_strategy", strategy_name="mine", config=changed, replaces=first["version"])
     assert second["replaced"] == first["version"]
-    said = await ask("write_strategy", **asked, replaces=first["version"], dry_run=True)
-    assert said["findings"] == [
+    answer = await ask("write_strategy", **asked, replaces=first["version"], dry_run=True)
+    assert answer["findings"] == [
         [
             "error",
             "replaces",
@@ -399,13 +400,13 @@ async def test_a_write_that_would_make_a_paused_strategy_active_says_so(ask: Ask
     await ask("write_strategy", **asked)
     assert (await ask("write_strategy", **asked, dry_run=True))["findings"] == []
     await ask("set_strategy_status", strategy_name="mine", status="paused")
-    told = ["warning", "config.json status", "It is paused now, and active again once this is written."]
-    said = await ask("write_strategy", **asked, dry_run=True)
-    assert [row[:3] for row in said["findings"]] == [told]
+    expected = ["warning", "config.json status", "It is paused now, and active again once this is written."]
+    answer = await ask("write_strategy", **asked, dry_run=True)
+    assert [row[:3] for row in answer["findings"]] == [expected]
     for status in ("paused", "active"):
         config = {**CONFIG, "status": status}
         assert (await ask("write_strategy", strategy_name="mine", config=config, dry_run=True))["findings"] == []
-    assert [row[:3] for row in (await ask("write_strategy", **asked))["findings"]] == [told]
+    assert [row[:3] for row in (await ask("write_strategy", **asked))["findings"]] == [expected]
 
 
 @pytest.mark.parametrize("version", ["../../mine", "/etc", "..", ".", "a/b"])

@@ -29,13 +29,15 @@ def read_arguments(text: str, indicator: Indicator, arguments: str) -> dict[str,
     pieces = arguments.split(",") if arguments.strip() else []
     if len(pieces) > len(indicator.parameters):
         most = len(indicator.parameters)
-        raise BadInput(f"{text!r} has {len(pieces)} parameters where {most} can be.", takes(indicator))
+        raise BadInput(f"{text!r} has {len(pieces)} parameters; at most {most} are allowed.", takes(indicator))
     for position, piece in enumerate(pieces):
         match = _ARGUMENT.fullmatch(piece)
         if match is None:
-            raise BadInput(f"{text!r} has an empty or unreadable parameter {piece.strip()!r}.", takes(indicator))
+            raise BadInput(f"{text!r} has an empty or unreadable parameter: {piece.strip()!r}.", takes(indicator))
         if match["key"] is None and any("=" in earlier for earlier in pieces[:position]):
-            raise BadInput(f"{text!r} has a bare number after a named one.", f"Name it too. {takes(indicator)}")
+            raise BadInput(
+                f"{text!r} has a number without a name after a named one.", f"Name it too. {takes(indicator)}"
+            )
         parameter = _parameter(text, indicator, match["key"], position)
         if parameter.name in values:
             raise BadInput(f"{text!r} sets {parameter.name!r} twice.", "Keep one.")

@@ -24,17 +24,17 @@ class Extra:
         parameters: in the order in which a spec gives them.
         warm_up: counts the leading rows without a value, from all parameters.
         outputs: name → position among the library's columns; "" is the one that is named like the indicator.
-        recursive: it never forgets a candle altogether, so how much history it wants is measured.
+        recursive: it never forgets a candle altogether, so how much history it needs is measured.
         on_price: its values are prices.
         running: it adds up from the first candle on.
         repaints: later candles change its past values.
         fixed: further arguments, always the same.
-        scale: its inputs are multiplied by this, as the library compares prices with absolute numbers somewhere; its
-            values don't depend on the prices' unit.
+        scale: its inputs are multiplied by this, because the library compares prices with absolute numbers. Its values
+            do not depend on the unit of the prices.
         factor: its values are multiplied by this.
-        sent: makes of the parameters what the library is given, where that is not the same.
-        of_close: it is computed of the close only, as other series can take it out of its depth.
-        wants: what its parameters must be together, told where the library refuses them.
+        sent: turns the parameters into those that the library takes, where they differ.
+        of_close: it takes the close only, as the library fails on some other series.
+        wants: how its parameters must fit together: the remedy where the library refuses them.
         zeros: a missing value after the warm-up is zero.
     """
 

@@ -119,7 +119,7 @@ def explain(rules: Sequence[EvaluatedRule], candles: int, history: int) -> str:
     if len(met) > 1:
         both = "; ".join(f"{rule.rule.name}: {_listed(rule.deciding())}" for rule in met)
         return f"Cannot decide: buy and sell both hold, and contradict each other ({both})."
-    short = f" Only {candles} of the {history} candles wanted were there: values may be unsettled."
+    short = f" Only {candles} of the {history} candles needed exist, so values may be unsettled."
     warning = short if candles < history else ""
     if met:
         return f"{met[0].rule.name.upper()} because {_listed(met[0].deciding())}.{warning}"
@@ -135,9 +135,9 @@ def _explain_missing(undecided: Sequence[EvaluatedRule], candles: int, history: 
         dict.fromkeys(name for condition in conditions for name, value in condition.values.items() if value is None)
     )
     if not missing:
-        return f"Cannot decide: {names} {verb} no value, because {texts} is undefined here, as a division by zero is."
+        return f"Cannot decide: {names} {verb} no value, because {texts} is undefined here, like a division by zero."
     lacks = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing at this candle"
-    few = f"; {candles} {'candle is' if candles == 1 else 'candles are'} too few, {history} are wanted"
+    few = f"; {candles} {'candle is' if candles == 1 else 'candles are'} too few, {history} are needed"
     return f"Cannot decide: {names} {verb} no value, because {lacks} (in {texts}){few if candles < history else ''}."
 
 

@@ -112,21 +112,23 @@ def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.
     """Find rules that never or always held, or that could not decide; `place` is their place in config.json."""
     if not held.candles:
         return []
-    over = f"of the last {held.candles} {timeframe} candles"
+    of_how_many = f"of the last {held.candles} {timeframe} candles"
     findings: list[Finding] = []
     conditions: dict[str, tuple[str | None, int]] = {"buy": (rules.buy, held.buy), "sell": (rules.sell, held.sell)}
     for name, (text, count) in conditions.items():
         key = f"config.json {place}{name}" if place else "config.json wake"
         if text is not None and count == 0:
-            findings.append(warning(key, f"It held on none {over}.", "Loosen it, or expect it to be rare."))
+            findings.append(warning(key, f"It held on none {of_how_many}.", "Loosen it, or expect it to be rare."))
         if text is not None and count == held.candles:
-            findings.append(warning(key, f"It held on all {over}.", "Narrow it, or expect the same signal every time."))
+            findings.append(
+                warning(key, f"It held on all {of_how_many}.", "Narrow it, or expect the same signal every time.")
+            )
     if place and held.undecided:
-        findings.append(_undecided(held, over))
+        findings.append(_undecided(held, of_how_many))
     return findings
 
 
-def _undecided(held: Held, over: str) -> Finding:
+def _undecided(held: Held, of_how_many: str) -> Finding:
     reasons = {"both held": held.both, "one had no value, for example after a division by zero": held.valueless}
     why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
     remedies = {
@@ -134,4 +136,4 @@ def _undecided(held: Held, over: str) -> Finding:
         "Test for IS NOT NULL first.": held.valueless,
     }
     remedy = " ".join(remedy for remedy, count in remedies.items() if count)
-    return warning("config.json rules", f"They could not decide on {held.undecided} {over}: {why}.", remedy)
+    return warning("config.json rules", f"They could not decide on {held.undecided} {of_how_many}: {why}.", remedy)
