@@ -102,7 +102,7 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
             outcome(entry),
             number(entry.price),
             percent(entry.confidence),
-            Text(cleaned((entry.said or "").removeprefix(f"{entry.signal} because "), room)),
+            Text(cleaned((entry.why or "").removeprefix(f"{entry.signal} because "), room)),
         )
     console.print(table)
 

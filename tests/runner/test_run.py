@@ -87,7 +87,7 @@ def test_an_exchange_that_does_not_exist_is_an_error_with_a_row(trader: Command,
     assert (done.code, done.json["status"], done.json["signal"]) == (1, "error", None)
     assert "Did you mean 'coinbase'" in done.json["error"]
     assert done.json["cost_usd"] == 0, "rules are free, also when they fail"
-    assert [entry.said for entry in journal(home)] == [done.json["error"]]
+    assert [entry.why for entry in journal(home)] == [done.json["error"]]
 
 
 def test_a_tool_server_that_is_not_there_is_an_error_with_a_row(trader: Command, home: Path) -> None:

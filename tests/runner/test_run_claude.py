@@ -69,7 +69,7 @@ def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
     done = run(trader, script())
     assert (done.code, done.json["signal"], done.json["confidence"]) == (0, "BUY", 72.5), done
     entry = only_entry(journal)
-    assert (entry.status, entry.signal, entry.engine, entry.said) == (
+    assert (entry.status, entry.signal, entry.engine, entry.why) == (
         Status.SUCCESS,
         "BUY",
         "claude",
@@ -144,15 +144,15 @@ def test_what_goes_wrong_ends_in_its_own_outcome_and_never_as_hold(
     assert (done.code, done.json["status"], done.json["signal"]) == (1, str(status), None)
     entry = only_entry(journal)
     assert (entry.status, entry.signal) == (status, None)
-    assert said in (entry.said or "")
-    assert entry.said == done.json["error"]
+    assert said in (entry.why or "")
+    assert entry.why == done.json["error"]
     assert journal.trace(entry.execution_id) is not None
 
 
 def test_a_tool_server_that_is_not_reachable_is_an_error(trader: Command, journal: Journal) -> None:
     done = run(trader, script(), TRADER_SERVER_URL="http://127.0.0.1:9/mcp")
     assert (done.code, done.json["status"]) == (1, "error")
-    assert "tool server cannot be reached" in (only_entry(journal).said or "")
+    assert "tool server cannot be reached" in (only_entry(journal).why or "")
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(
     assert left(children, within_s=2) == []
     entry = only_entry(journal)
     assert (entry.status, entry.signal) == (Status.ERROR, None)
-    assert "interrupted" in (entry.said or "")
+    assert "interrupted" in (entry.why or "")
 
 
 def _environment(process: psutil.Process) -> str:

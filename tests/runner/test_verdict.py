@@ -76,7 +76,7 @@ def test_an_answer_that_slipped_through_is_checked_again(changed: dict[str, Any]
     outcome = _outcome(_transcript(replace(GOOD_ENDING, answer={**GOOD_ANSWER, **changed})))
     assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
     assert outcome.error is not None
-    assert "does not fit the schema" in outcome.error
+    assert "schema" in outcome.error
     assert next(iter(changed)) in outcome.error
 
 
@@ -109,7 +109,7 @@ def test_a_cli_that_ends_without_a_result_is_an_error_with_its_last_words() -> N
     transcript.stderr.append("panic: a-secret at https://host.example/path")
     outcome = _outcome(transcript)
     assert outcome.status is Status.ERROR
-    assert outcome.error == f"The agent CLI ended before it answered: panic: {HIDDEN} at [address]"
+    assert f"panic: {HIDDEN} at [address]" in (outcome.error or "")
 
 
 def test_an_unknown_ending_is_an_error() -> None:
@@ -189,4 +189,5 @@ def test_an_answer_that_came_before_a_report_is_not_believed() -> None:
     transcript.ending = GOOD_ENDING
     outcome = _outcome(transcript)
     assert outcome.status is Status.ABSTAINED
-    assert outcome.error == "The answer was given before there was a report of 'rsi-analyzer'."
+    assert "'rsi-analyzer'" in (outcome.error or "")
+    assert "price-monitor" not in (outcome.error or "")

@@ -56,7 +56,7 @@ def test_a_run_is_recorded_from_claim_to_signal(journal: Journal, database: Data
     assert journal.entries() == []
     assert end(journal, claimed) is None
     (entry,) = journal.entries("s")
-    assert (entry.signal, entry.confidence, entry.price, entry.said) == ("BUY", Decimal("62.50"), 0.0000081, "it rose")
+    assert (entry.signal, entry.confidence, entry.price, entry.why) == ("BUY", Decimal("62.50"), 0.0000081, "it rose")
     assert (entry.as_of, entry.started_at) == (NOON, NOON + timedelta(seconds=5))
     assert entry.cost_usd == Decimal("0.012345")
     assert journal.trace(claimed.execution_id) == {"agents": [{"name": "a"}]}
@@ -68,7 +68,7 @@ def test_a_run_without_a_signal_is_one_row_that_says_why_and_no_signal(journal: 
     end(journal, claim(journal), Outcome(Status.ABSTAINED, error="the candle is not there"))
     assert journal.entries() == []
     (entry,) = journal.entries(outcomes="all")
-    assert (entry.status, entry.signal, entry.said) == (Status.ABSTAINED, None, "the candle is not there")
+    assert (entry.status, entry.signal, entry.why) == (Status.ABSTAINED, None, "the candle is not there")
     assert entry.cost_usd is None
     assert database.read(lambda c: c.execute("SELECT count(*) FROM analysis_results").fetchall()) == [(0,)]
 
@@ -81,6 +81,32 @@ def test_a_signal_belongs_to_success_and_to_nothing_else() -> None:
             Outcome(status, BOUGHT.signal, error="x")
         with pytest.raises(ValueError, match="says why"):
             Outcome(status)
+
+
+def test_only_a_failure_has_somebody_to_blame() -> None:
+    assert Outcome(Status.TIMEOUT, error="x").blame == "strategy"
+    for outcome in (Status.ABSTAINED, Status.SKIPPED_GATE, Status.MISSED):
+        assert Outcome(outcome, error="x").blame is None
+        with pytest.raises(ValueError, match="blame"):
+            Outcome(outcome, error="x", blame="outside")
+
+
+OWN_FAILURES = [
+    (Outcome(Status.ERROR, error="x"), True),
+    (Outcome(Status.TIMEOUT, error="x", blame="outside"), None),
+    (Outcome(Status.ERROR, error="x", blame="runner"), None),
+    (Outcome(Status.SKIPPED_GATE, error="x"), None),
+    (Outcome(Status.ABSTAINED, error="x"), False),
+    (BOUGHT, False),
+]
+
+
+@pytest.mark.parametrize(("outcome", "own_failure"), OWN_FAILURES)
+def test_the_column_of_failures_counts_those_that_the_strategy_is_to_blame_for(
+    journal: Journal, database: Database, outcome: Outcome, own_failure: bool | None
+) -> None:
+    end(journal, claim(journal), outcome)
+    assert database.read(lambda c: c.execute("SELECT own_failure FROM executions").fetchall()) == [(own_failure,)]
 
 
 def test_the_strategies_table_mirrors_the_version_that_ran(journal: Journal, database: Database) -> None:
@@ -149,8 +175,8 @@ def test_a_run_that_was_killed_ends_as_an_error_and_one_that_lives_does_not(jour
     journal.settle()
     killed, running = journal.entries(outcomes="all")
     assert (killed.status, running.status) == (Status.ERROR, Status.RUNNING)
-    assert killed.said is not None
-    assert killed.said.startswith("interrupted")
+    assert killed.why is not None
+    assert killed.why.startswith("interrupted")
     end(journal, alive)
     assert [entry.signal for entry in journal.entries()] == ["BUY"]
 
@@ -189,7 +215,7 @@ def test_an_outcome_with_a_number_that_is_none_is_an_error_and_not_a_signal(jour
     assert end(journal, claim(journal), wrong) is None
     (entry,) = journal.entries(outcomes="all")
     assert (entry.status, entry.signal, entry.cost_usd) == (Status.ERROR, None, Decimal("0.5"))
-    assert "cannot be kept" in (entry.said or "")
+    assert "cannot be kept" in (entry.why or "")
 
 
 UNKEEPABLE = {
@@ -221,7 +247,7 @@ def test_an_outcome_that_can_be_kept_nowhere_is_ended_as_interrupted_later(
     (home / "outbox").unlink()
     journal.settle()
     (entry,) = journal.entries(outcomes="all")
-    assert (entry.status, (entry.said or "")[:11]) == (Status.ERROR, "interrupted")
+    assert (entry.status, (entry.why or "")[:11]) == (Status.ERROR, "interrupted")
 
 
 def test_an_outcome_waits_until_the_database_that_has_its_row_is_back(

@@ -51,7 +51,7 @@ class Entry:
     slots: int = 1
 
     @property
-    def said(self) -> str | None:
+    def why(self) -> str | None:
         """Its reasoning, or why it ended without one."""
         return self.reasoning or self.error
 

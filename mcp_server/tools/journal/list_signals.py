@@ -65,7 +65,7 @@ async def list_signals(
         if rows
         else [f"No {'run' if every else 'signal'}{of} is recorded by then. `claude-trader run NAME` records one."]
     )
-    if any(entry.said and len(entry.said) > SHORT for entry in entries) and detail == "short":
+    if any(entry.why and len(entry.why) > SHORT for entry in entries) and detail == "short":
         notes.append("Long reasonings are shortened; detail='full' gives them whole.")
     if every and call.kit.clock() - moment < JUST_NOW:
         notes += _absent(Heartbeat(call.kit.home.heartbeat).read(), moment)
@@ -81,7 +81,7 @@ def _absent(beat: Beat | None, now: datetime) -> list[str]:
 
 
 def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | None]:
-    said = entry.said or ""
+    said = entry.why or ""
     slots = [_time(entry.scheduled_at), entry.slots] if slot else []
     return [
         entry.execution_id,
