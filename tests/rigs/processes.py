@@ -1,8 +1,21 @@
-"""Whether processes are gone."""
+"""Processes that were started, and whether they are gone."""
 
 import time
 
 import psutil
+
+
+def children() -> list[psutil.Process]:
+    """Return the processes that this one has started, but for those from which commands are forked."""
+    return [child for child in psutil.Process().children() if "multiprocessing" not in command_line(child)]
+
+
+def command_line(process: psutil.Process) -> str:
+    """Return the command of a process; of one that has ended, nothing."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def left(processes: list[psutil.Process], *, within_s: float) -> list[psutil.Process]:

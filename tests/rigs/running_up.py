@@ -24,6 +24,7 @@ import psutil
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.rigs.fast_clock import START, FastClock
+from tests.rigs.processes import command_line
 
 CHECKOUT = Path(__file__).parents[2]
 LIMIT_S = 60.0
@@ -100,11 +101,11 @@ class RunningUp:
 
     def agents(self) -> list[psutil.Process]:
         """Give its agent CLIs."""
-        return [each for each in self.children() if "_bundled/claude" in _command_line(each)]
+        return [each for each in self.children() if "_bundled/claude" in command_line(each)]
 
     def server(self) -> psutil.Process:
         """Give its tool server."""
-        (server,) = [each for each in self.children() if "mcp_server" in _command_line(each)]
+        (server,) = [each for each in self.children() if "mcp_server" in command_line(each)]
         return server
 
     def until(self, found: Callable[[], T], *, within_s: float = LIMIT_S) -> T:
@@ -216,10 +217,3 @@ def _carries(process: psutil.Process, mark: str) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and any(mark in said for said in process.environ().values())
     except (OSError, psutil.Error):
         return False
-
-
-def _command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

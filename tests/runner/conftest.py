@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.rigs import warm_cli
+
+LIMIT_S = 120
+
 
 @dataclass(frozen=True)
 class Done:
@@ -33,13 +37,16 @@ def trader_in(home: Path, folder: Path | None = None) -> Command:
     """Give what runs `claude-trader` on a home, in a folder: the home, unless said."""
 
     def run(*arguments: str, **environment: str) -> Done:
+        variables = {**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment}
+        if warm_cli.can_run(variables):
+            return Done(*warm_cli.run(arguments, variables, folder or home, LIMIT_S))
         done = subprocess.run(
             [sys.executable, "-m", "runner", *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LIMIT_S,
             check=False,
-            env={**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment},
+            env=variables,
             cwd=folder or home,
         )
         return Done(done.returncode, done.stdout, done.stderr)

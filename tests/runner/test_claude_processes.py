@@ -19,6 +19,7 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from runner.claude.cli_folder import INHERITED
 from runner.claude.engine import ClaudeTask, run_claude
+from tests.rigs.processes import children
 from tests.rigs.scripted_messages_api import Hang, ScriptedMessagesApi
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import ADMISSION, KEY, script, strategy, task
@@ -62,10 +63,10 @@ def _clis(parent: int) -> list[psutil.Process]:
 def _first_children() -> list[psutil.Process]:
     """Wait for the very first moment of a process that this one starts."""
     deadline = time.monotonic() + 30
-    while not (children := psutil.Process().children()):
+    while not (started := children()):
         assert time.monotonic() < deadline, "no process was started"
         time.sleep(0.001)
-    return children
+    return started
 
 
 def _left(folder: Path) -> list[Path]:

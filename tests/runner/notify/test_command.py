@@ -1,12 +1,12 @@
 import json
 from pathlib import Path
 
-import psutil
 import pytest
 
 from mcp_server.errors import Misconfigured
 from runner.settings import RunnerSettings
 from runner.tool_server.server import tool_server
+from tests.rigs.processes import children
 from tests.rigs.receiver import receiver
 from tests.runner.conftest import Command
 
@@ -38,7 +38,7 @@ def test_what_is_not_set_or_not_known_is_told(trader: Command) -> None:
 async def test_a_local_tool_server_is_not_given_the_addresses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADER_NOTIFY", f"ntfy://{SECRET}/x")
     async with tool_server(RunnerSettings.load()):
-        (server,) = psutil.Process().children()
+        (server,) = children()
         assert "TRADER_NOTIFY" not in server.environ()
 
 
