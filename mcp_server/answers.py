@@ -27,22 +27,22 @@ and 500 candles described value by value cost a client 40 ms."""
 
 
 class Answer(BaseModel):
-    """What a tool gives back. A field that is None and optional is left out; undefined values are null."""
+    """What a tool returns. A field that is None and optional is left out; undefined values are null."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     def structured(self) -> dict[str, Any]:
-        """Give the answer as JSON values."""
+        """Return the answer as JSON values."""
         optional = {name for name, field in type(self).model_fields.items() if not field.is_required()}
         values = self.model_dump(mode="json")
         return {name: value for name, value in values.items() if value is not None or name not in optional}
 
     def text(self, values: dict[str, Any]) -> str:
-        """Give the same facts as text, for hosts that show only text; `values` are the structured ones."""
+        """Return the same facts as text, for hosts that show only text; `values` are the structured ones."""
         return _lines(values)
 
     def result(self) -> CallToolResult:
-        """Give both forms, as they are sent."""
+        """Return both forms, as they are sent."""
         values = self.structured()
         return CallToolResult(content=[TextContent(type="text", text=self.text(values))], structured_content=values)
 
@@ -53,12 +53,12 @@ class Table(Answer):
     columns: Annotated[list[str], LIST] | None = None
 
     def structured(self) -> dict[str, Any]:
-        """Give the answer as JSON values, the table last."""
+        """Return the answer as JSON values, the table last."""
         values = super().structured()
         return {**{name: values.pop(name) for name in list(values) if name not in ("columns", "rows")}, **values}
 
     def text(self, values: dict[str, Any]) -> str:
-        """Give the facts beside the table as lines, then the table, where there is one, as CSV."""
+        """Return the other facts as lines, then the table, if there is one, as CSV."""
         beside = {name: value for name, value in values.items() if name not in ("columns", "rows")}
         table = io.StringIO()
         if "columns" in values:
@@ -72,7 +72,7 @@ class Picture(Answer):
     png: SkipJsonSchema[bytes] = Field(exclude=True, repr=False)
 
     def result(self) -> CallToolResult:
-        """Give both forms and the image, as they are sent."""
+        """Return both forms and the image, as they are sent."""
         facts = super().result()
         image = ImageContent(type="image", data=b64encode(self.png).decode("ascii"), mime_type="image/png")
         return facts.model_copy(update={"content": [*facts.content, image]})
@@ -92,7 +92,7 @@ class HistoryAnswer(Answer):
 
 
 def about(history: History) -> dict[str, Any]:
-    """Give the fields of a `HistoryAnswer` for the candles that it rests on."""
+    """Return the fields of a `HistoryAnswer` for the candles that it rests on."""
     return {
         "symbol": history.symbol,
         "exchange": history.exchange,
@@ -105,22 +105,21 @@ def about(history: History) -> dict[str, Any]:
 
 
 def caveats(specs: Sequence[Spec]) -> list[str]:
-    """Say of which indicators the level, the last value or the past is not what it seems."""
-    said = {
-        "Running totals, which depend on the first candle used, so only their changes count: ": "running",
-        "Not settled within the candles used, so it still depends on the first of them: ": "unsettled",
-        "Later candles change past values, so no rule may use it: ": "repaints",
+    """List the indicators whose level, last value or past may mislead a reader."""
+    misleading = {
+        "Running totals, which depend on the first candle used, so only their changes count": [
+            s for s in specs if s.running
+        ],
+        "Not settled within the candles used, so they still depend on the first one": [
+            s for s in specs if not s.settled
+        ],
+        "Later candles change past values, so no rule may use these": [s for s in specs if s.repaints],
     }
-    having = {
-        "running": [spec.text for spec in specs if spec.running],
-        "unsettled": [spec.text for spec in specs if not spec.settled],
-        "repaints": [spec.text for spec in specs if spec.repaints],
-    }
-    return [f"{text}{', '.join(having[kind])}." for text, kind in said.items() if having[kind]]
+    return [f"{text}: {', '.join(spec.text for spec in some)}." for text, some in misleading.items() if some]
 
 
 def last_value(values: Floats) -> float | None:
-    """Give the last of an indicator's values, or None where there is none or it is undefined."""
+    """Return the last of an indicator's values, or None if there is none or it is undefined."""
     return float(values[-1]) if len(values) and values[-1] == values[-1] else None
 
 

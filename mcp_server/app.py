@@ -101,7 +101,7 @@ def tool_files() -> dict[str, ToolFile]:
     Raises:
         ImportError: a tool file cannot be imported, or holds no tool of its own name.
     """
-    found = {}
+    files = {}
     folder = Path(mcp_server.tools.__file__).parent
     for module in pkgutil.walk_packages([str(folder)], "mcp_server.tools."):
         if module.ispkg:
@@ -110,8 +110,8 @@ def tool_files() -> dict[str, ToolFile]:
         file = getattr(importlib.import_module(module.name), name, None)
         if not isinstance(file, ToolFile):
             raise ImportError(f"{module.name} holds no @tool named {name}")
-        found[name] = file
-    return dict(sorted(found.items()))
+        files[name] = file
+    return dict(sorted(files.items()))
 
 
 def _exchange(exchange_id: str, settings: ServerSettings, clock: Callable[[], datetime]) -> "Exchange":
@@ -131,12 +131,12 @@ def _catalog(home: Path) -> "Catalog":
 
 
 def _chain_access(settings: ServerSettings, clock: Callable[[], datetime]) -> Access:
-    said = [
+    urls = [
         {chain: [url.get_secret_value() for url in urls] for chain, urls in setting.items()}
         for setting in (settings.chain_urls, settings.explorer_urls)
     ]
     keys = {name: key.get_secret_value() for name, key in settings.credentials.items()}
-    return Access(*said, keys=keys, clock=clock)
+    return Access(*urls, keys=keys, clock=clock)
 
 
 def _exchange_infos() -> "Sequence[ExchangeInfo]":

@@ -67,7 +67,7 @@ Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low
 
 
 def design_strategy(idea: str, files: Mapping[str, ToolFile], taken: Mapping[str, bool]) -> str:
-    """Give the prompt's text; `taken` are the names in use, each with whether it is only an example's."""
+    """Return the prompt's text; `taken` has the names in use, and whether each is only an example's."""
     own = [name for name, example in taken.items() if not example]
     names = f" Names in use, not to be written over without being asked to: {', '.join(own)}." if own else ""
     return _TEXT.format(

@@ -46,7 +46,7 @@ def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> No
 def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
     async def design(idea: Annotated[str, Field(description="What it should do, in your words")]) -> str:
         if not idea.strip() or len(idea) > MOST_IDEA:
-            raise MCPError(code=INVALID_PARAMS, message=f"Say the idea in 1 to {MOST_IDEA:,} characters.")
+            raise MCPError(code=INVALID_PARAMS, message=f"Describe the idea in 1 to {MOST_IDEA:,} characters.")
         names = await anyio.to_thread.run_sync(kit.strategies.names)
         return await anyio.to_thread.run_sync(design_strategy, idea, files, names)
 
@@ -80,13 +80,18 @@ def _offer_resources(server: MCPServer[Any], kit: Kit) -> None:
 
 def _strategy(folders: StrategyFolders, name: str) -> str:
     try:
-        found = folders.read(name)
+        strategy = folders.read(name)
     except NotFound as error:
         raise ResourceNotFoundError(str(error)) from None
     except TraderError as error:
         raise ResourceError(str(error)) from None
-    said = {"name": name, "version": found.version, "config": found.config_json(), "agents": found.agents_json()}
-    return json.dumps(said, indent=2, ensure_ascii=False)
+    content = {
+        "name": name,
+        "version": strategy.version,
+        "config": strategy.config_json(),
+        "agents": strategy.agents_json(),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def _offer_completions(server: MCPServer[Any], kit: Kit) -> None:
@@ -105,8 +110,10 @@ def _offer_completions(server: MCPServer[Any], kit: Kit) -> None:
         words = await anyio.to_thread.run_sync(source, kit.strategies)
         typed = argument.value.strip().lower()
         begun = [word for word in words if word.lower().startswith(typed)]
-        found = begun + [word for word in words if word not in begun and typed in word.lower()]
-        return Completion(values=found[:MOST_COMPLETIONS], total=len(found), has_more=len(found) > MOST_COMPLETIONS)
+        matching = begun + [word for word in words if word not in begun and typed in word.lower()]
+        return Completion(
+            values=matching[:MOST_COMPLETIONS], total=len(matching), has_more=len(matching) > MOST_COMPLETIONS
+        )
 
 
 def _names(folders: StrategyFolders) -> list[str]:
@@ -114,6 +121,6 @@ def _names(folders: StrategyFolders) -> list[str]:
 
 
 def _ideas(folders: StrategyFolders) -> list[str]:
-    """Give the examples' descriptions: what an idea may look like."""
-    strategies = [found.strategy for found in folders.all() if found.example and found.strategy]
-    return [each.config.description.partition(". ")[0] for each in strategies]
+    """Return the first sentence of each example's description, as an idea to begin with."""
+    strategies = [listed.strategy for listed in folders.all() if listed.example and listed.strategy]
+    return [strategy.config.description.partition(". ")[0] for strategy in strategies]

@@ -45,7 +45,7 @@ Functions of rules: {functions}. `find_indicators` knows every indicator.
 
 
 def review_strategy(strategy: Strategy, files: Mapping[str, ToolFile]) -> str:
-    """Give the prompt's text."""
+    """Return the prompt's text."""
     return _TEXT.format(
         name=strategy.name,
         version=strategy.version,

@@ -71,8 +71,8 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
 @pytest.mark.parametrize(
     ("prompt", "given", "said"),
     [
-        ("design_strategy", {"idea": "x" * 10_001}, "Say the idea in 1 to 10,000 characters"),
-        ("design_strategy", {"idea": " \n"}, "Say the idea in 1 to 10,000 characters"),
+        ("design_strategy", {"idea": "x" * 10_001}, "1 to 10,000 characters"),
+        ("design_strategy", {"idea": " \n"}, "1 to 10,000 characters"),
         ("review_strategy", {"strategy_name": "x" * 200}, "Unknown strategy"),
         ("review_strategy", {"strategy_name": "../../etc/passwd"}, "Unknown strategy"),
     ],

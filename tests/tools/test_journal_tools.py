@@ -69,7 +69,7 @@ async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
     def note(said: dict[str, Any]) -> str:
         return str(said.get("note"))
 
-    assert "No scheduler is running:" in note(await ask("list_signals", outcomes="all"))
+    assert "No scheduler is running" in note(await ask("list_signals", outcomes="all"))
     assert "scheduler" not in note(await ask("list_signals"))
     heartbeat = Heartbeat(Home(home).heartbeat)
     heartbeat.write(Beat(1, NOW, NOW - timedelta(hours=5), 0))

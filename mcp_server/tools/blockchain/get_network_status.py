@@ -50,21 +50,21 @@ async def get_network_status(
     from mcp_server.market.usd import usd_price_if_any
 
     moment = call.moment(as_of)
-    where = await call.kit.chains.chain(chain or "ethereum")
-    state = await call.kit.chains.network(where, moment)
-    price = await usd_price_if_any(call.kit.market, call.exchange(exchange), where.native.priced_as, moment)
-    notes = [*state.notes, *([] if price else [f"No price in dollars of {where.native.symbol}."])]
-    unit = Decimal(GWEI) if where.family == "evm" else Decimal(1)
-    smallest = Decimal(1).scaleb(-where.native.decimals)
+    on_chain = await call.kit.chains.chain(chain or "ethereum")
+    state = await call.kit.chains.network(on_chain, moment)
+    price = await usd_price_if_any(call.kit.market, call.exchange(exchange), on_chain.native.priced_as, moment)
+    notes = [*state.notes, *([] if price else [f"No price in dollars of {on_chain.native.symbol}."])]
+    unit = Decimal(GWEI) if on_chain.family == "evm" else Decimal(1)
+    smallest = Decimal(1).scaleb(-on_chain.native.decimals)
     cost = state.fees.normal * state.fees.plain_transfer_work * smallest
     return NetworkStatus(
-        chain=where.name,
+        chain=on_chain.name,
         as_of=iso(to_ms(moment)),
         block=state.head.number,
         age_s=max((to_ms(moment) - state.head.time_ms) / 1000, 0),
         live=True if state.observed_at_ms else None,
         observed_at=iso(state.observed_at_ms) if state.observed_at_ms else None,
-        fee_unit="gwei per gas" if where.family == "evm" else "satoshi per virtual byte",
+        fee_unit="gwei per gas" if on_chain.family == "evm" else "satoshi per virtual byte",
         fees={name: significant(getattr(state.fees, name) / unit) for name in ("slow", "normal", "fast")},
         transfer_fee=significant(cost),
         transfer_fee_usd=significant(cost * price.price) if price else None,

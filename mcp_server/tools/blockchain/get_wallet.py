@@ -60,9 +60,9 @@ async def get_wallet(
     from mcp_server.market.usd import usd_price_if_any
 
     moment, chains = call.moment(as_of), call.kit.chains
-    where = await chains.chain(chain, address=address)
-    checked = chains.address(where, address)
-    wallet = await chains.wallet(where, checked, moment)
+    on_chain = await chains.chain(chain, address=address)
+    checked = chains.address(on_chain, address)
+    wallet = await chains.wallet(on_chain, checked, moment)
     held = [(token, raw) for token, raw in wallet.balances if raw or token.address is None]
     market, at = call.kit.market, call.exchange(exchange)
     prices = await together(*(partial(usd_price_if_any, market, at, token.priced_as, moment) for token, _ in held))
@@ -70,12 +70,12 @@ async def get_wallet(
         cents(EXACT.multiply(token.units(raw), p.price)) if p else None
         for (token, raw), p in zip(held, prices, strict=True)
     ]
-    label = chains.label(where, checked)
+    label = chains.label(on_chain, checked)
     unpriced = [token.symbol for (token, _), p in zip(held, prices, strict=True) if p is None]
     notes = [*wallet.notes, *([f"No price in dollars of {', '.join(unpriced)}."] if unpriced else [])]
     return WalletState(
         address=checked,
-        chain=where.name,
+        chain=on_chain.name,
         label=label.name if label else None,
         label_source=label.source or None if label else None,
         as_of=iso(to_ms(moment)),

@@ -81,60 +81,60 @@ async def get_whale_activity(
     from mcp_server.domain.chains.flows import netted
 
     moment, chains = call.moment(as_of), call.kit.chains
-    where = await chains.chain(chain, asset)
-    token = await chains.token(where, asset, moment)
+    on_chain = await chains.chain(chain, asset)
+    token = await chains.token(on_chain, asset, moment)
     price = await _price(call, (price_symbol,) if price_symbol else token.priced_as, exchange, moment)
     least = math.ceil(Decimal(repr(min_usd)) / price.price * 10**token.decimals)
     until_ms = to_ms(moment)
-    stretch = ScanRequest(token, least, until_ms - lookback_minutes * MINUTE_MS, until_ms, include_unconfirmed)
-    found, largest = await chains.transfers(where, stretch, limit)
+    request = ScanRequest(token, least, until_ms - lookback_minutes * MINUTE_MS, until_ms, include_unconfirmed)
+    scan, largest = await chains.transfers(on_chain, request, limit)
 
     def exchange_of(address: str | None) -> str | None:
-        label = chains.label(where, address)
+        label = chains.label(on_chain, address)
         return label.exchange if label else None
 
-    flows = netted(found.transfers, exchange_of)
+    flows = netted(scan.transfers, exchange_of)
     return WhaleActivity(
         asset=token.symbol if token.priced_as else asset.strip(),
-        chain=where.name,
+        chain=on_chain.name,
         token=token.address,
         token_claims_symbol=None if token.priced_as else token.symbol or None,
         as_of=iso(until_ms),
         price_usd=float(price.price),
         price_basis=price.basis,
-        **_blocks(found),
+        **_blocks(scan),
         **_sums(flows, token, price),
-        summary=_summary(flows, token, price, complete=not found.missed),
-        complete=not found.missed,
-        live=True if found.observed_at_ms else None,
-        observed_at=iso(found.observed_at_ms) if found.observed_at_ms else None,
-        note=" ".join([*found.missed, *found.notes, *_unlisted(flows)]) or None,
+        summary=_summary(flows, token, price, complete=not scan.missed),
+        complete=not scan.missed,
+        live=True if scan.observed_at_ms else None,
+        observed_at=iso(scan.observed_at_ms) if scan.observed_at_ms else None,
+        note=" ".join([*scan.missed, *scan.notes, *_unlisted(flows)]) or None,
         simulated=price.simulated or None,
         columns=COLUMNS,
-        rows=[_row(transfer, token, price, exchange_of, found) for transfer in largest],
+        rows=[_row(transfer, token, price, exchange_of, scan) for transfer in largest],
     )
 
 
 async def _price(call: Call, priced_as: Sequence[str], exchange: str | None, moment: datetime) -> UsdPrice:
-    """Give the price of the asset; what a token calls itself is never taken for one that has a market."""
+    """Return the price of the asset. A token's own claim about its name is never used to find a market."""
     from mcp_server.market.usd import usd_price
 
     if not priced_as:
         raise BadInput(
-            "This token is not among those with a known price, and what it calls itself proves nothing. Name the "
-            "market that prices it as price_symbol, like 'PEPE/USDT'."
+            "This token is not among those with a known price, and the name that it gives itself proves nothing.",
+            "Name the market that prices it as price_symbol, like 'PEPE/USDT'.",
         )
     price = await usd_price(call.kit.market, call.exchange(exchange), priced_as, moment)
     if price.price <= 0:
-        raise BadInput("Its price is zero, so that no transfer is worth min_usd. Name another market as price_symbol.")
+        raise BadInput("Its price is zero, so no transfer is worth min_usd.", "Name another market as price_symbol.")
     return price
 
 
-def _blocks(found: Scan) -> dict[str, Any]:
+def _blocks(scan: Scan) -> dict[str, Any]:
     return {
-        "from_time": iso(found.from_ms),
-        "blocks": {"first": found.first_block, "last": found.last_block, "head": found.head.number},
-        "requests": found.requests,
+        "from_time": iso(scan.from_ms),
+        "blocks": {"first": scan.first_block, "last": scan.last_block, "head": scan.head.number},
+        "requests": scan.requests,
     }
 
 
@@ -174,7 +174,7 @@ def _flow(flow: Flow, token: Token, price: UsdPrice) -> dict[str, float]:
 
 
 def _summary(flows: Flows, token: Token, price: UsdPrice, *, complete: bool) -> str:
-    """Say it in a sentence, in which no word is a stranger's."""
+    """Describe it in a sentence, without a word that a stranger wrote."""
     if flows.count == 0:
         return "No transfer of that size." if complete else "No transfer of that size in the part that was seen."
     many = "s" if flows.count > 1 else ""
@@ -188,7 +188,7 @@ def _summary(flows: Flows, token: Token, price: UsdPrice, *, complete: bool) -> 
     return f"{total}; net {abs(net):,.0f} USD {where} known exchange wallets."
 
 
-def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, found: Scan) -> Row:
+def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, scan: Scan) -> Row:
     from mcp_server.domain.chains.flows import direction
 
     return (
@@ -201,5 +201,5 @@ def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf
         next((known for a in (transfer.from_address, *transfer.also_from) if (known := exchange_of(a))), None),
         exchange_of(transfer.to_address),
         transfer.hash,
-        0 if transfer.block is None else found.head.number - transfer.block + 1,
+        0 if transfer.block is None else scan.head.number - transfer.block + 1,
     )

@@ -66,14 +66,12 @@ async def calculate_indicators(
     specs = await call.bounded(_specs, indicators)
     columns = ["open_time", "close", *(column for spec in specs for column in spec.columns)]
     if (values := len(symbols) * last * len(columns)) > MOST_VALUES:
-        raise BadInput(
-            f"That is {values} values, and at most {MOST_VALUES} are given at once. Lower last, or ask twice."
-        )
+        raise BadInput(f"That is {values} values; one answer holds at most {MOST_VALUES}.", "Lower last, or ask twice.")
     moment, exchange_id = call.moment(as_of), call.exchange(exchange)
     wanted = max(spec.history for spec in specs)
-    asked = min(wanted + last - 1, MOST_CANDLES)
+    count = min(wanted + last - 1, MOST_CANDLES)
     candles = call.kit.market.candles
-    histories = await together(*(partial(candles, exchange_id, name, timeframe, asked, moment) for name in symbols))
+    histories = await together(*(partial(candles, exchange_id, name, timeframe, count, moment) for name in symbols))
     rows = await call.bounded(_rows, specs, histories, last)
     return IndicatorTable(
         symbol=histories[0].symbol if isinstance(symbol, str) else [history.symbol for history in histories],
@@ -83,7 +81,7 @@ async def calculate_indicators(
         age_s=max((history.age_s for history in histories if history.age_s is not None), default=None),
         warm_up=[spec.warm_up for spec in specs],
         candles_used=len(histories[0].candles) if isinstance(symbol, str) else [len(h.candles) for h in histories],
-        candles_wanted=asked,
+        candles_wanted=count,
         note=_note(specs, histories),
         simulated=histories[0].simulated or None,
         columns=columns if isinstance(symbol, str) else ["symbol", *columns],
@@ -119,7 +117,7 @@ def _ten_digits(value: float) -> float | None:
 
 
 def _note(specs: Sequence[Spec], histories: Sequence[History]) -> str | None:
-    """Say what a reader must know of the candles, and of indicators that are not what they seem."""
+    """Join what a reader must know about the candles and the indicators."""
     several = len(histories) > 1
     notes = [f"{h.symbol}: {h.note}" if several else h.note for h in histories if h.note]
     return " ".join([*notes, *caveats(specs)]) or None

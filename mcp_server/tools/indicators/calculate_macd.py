@@ -50,7 +50,7 @@ async def calculate_macd(
     from mcp_server.domain.indicators.parse import parse_spec
 
     if fast >= slow:
-        raise BadInput(f"fast ({fast}) must be smaller than slow ({slow}), like 12 and 26.")
+        raise BadInput(f"fast ({fast}) must be smaller than slow ({slow}).", "Use values like 12 and 26.")
     spec = await anyio.to_thread.run_sync(parse_spec, f"macd({fast},{slow},{signal})")
     moment = call.moment(as_of)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, spec.history, moment)

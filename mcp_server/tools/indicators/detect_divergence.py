@@ -76,7 +76,7 @@ async def detect_divergence(
 
 
 def _newest(searched: Search, oscillator: str, lookback: int, timeframe: str) -> dict[str, Any]:
-    """Give the fields of the newest divergence that still holds."""
+    """Return the fields of the newest divergence that still holds."""
     judged = next((judged for judged in searched.divergences if judged.invalidated is None), None)
     if judged is None:
         return {
@@ -85,41 +85,44 @@ def _newest(searched: Search, oscillator: str, lookback: int, timeframe: str) ->
             "confidence": None,
             "description": _none(searched, oscillator, lookback),
         }
-    found = judged.divergence
+    divergence = judged.divergence
     return {
-        "divergence_type": found.direction,
-        "kind": found.kind,
-        "strength": round(found.strength, 1),
+        "divergence_type": divergence.direction,
+        "kind": divergence.kind,
+        "strength": round(divergence.strength, 1),
         "confidence": _percent(judged.confidence),
         "sample": judged.sample,
         "came_true": judged.outcome.came_true if judged.outcome else None,
         "description": _described(searched, judged, oscillator, timeframe),
-        "pivots": [_pivot(searched, found, position) for position in (found.first, found.second)],
-        "confirmed_at": _closed_at(searched.candles, found.confirmed, timeframe),
-        "candles_since_confirmed": len(searched.candles) - 1 - found.confirmed,
+        "pivots": [_pivot(searched, divergence, position) for position in (divergence.first, divergence.second)],
+        "confirmed_at": _closed_at(searched.candles, divergence.confirmed, timeframe),
+        "candles_since_confirmed": len(searched.candles) - 1 - divergence.confirmed,
     }
 
 
 def _described(searched: Search, judged: Judged, oscillator: str, timeframe: str) -> str:
-    found = judged.divergence
-    bullish, regular = found.direction == "bullish", found.kind == "regular"
+    divergence = judged.divergence
+    bullish, regular = divergence.direction == "bullish", divergence.kind == "regular"
     swing, way = ("low", "up") if bullish else ("high", "down")
     price, other = ("lower", "higher") if bullish == regular else ("higher", "lower")
-    (_, price_1, value_1), (_, price_2, value_2) = (_pivot(searched, found, at) for at in (found.first, found.second))
+    (_, price_1, value_1), (_, price_2, value_2) = (
+        _pivot(searched, divergence, at) for at in (divergence.first, divergence.second)
+    )
     record = (
         f"{judged.came_true} of {judged.sample} earlier ones of its kind came true, moving one ATR {way} first."
         if judged.sample
         else "No earlier one of its kind says how often such come true."
     )
     return (
-        f"{found.kind.capitalize()} {found.direction}: price made a {price} {swing} ({price_1!r}, then {price_2!r}), "
+        f"{divergence.kind.capitalize()} {divergence.direction}: "
+        f"price made a {price} {swing} ({price_1!r}, then {price_2!r}), "
         f"{oscillator} a {other} one ({value_1:.4g}, then {value_2:.4g}). No close beyond the second {swing} since"
         f"{_since(searched, judged, way, timeframe)}. {record}"
     )
 
 
 def _since(searched: Search, judged: Judged, way: str, timeframe: str) -> str:
-    """Say what came of it, once that is decided."""
+    """Describe what came of it, once that is decided."""
     if judged.outcome is None:
         return ", and no move of one ATR"
     moved = f"moved one ATR {way}" if judged.outcome.came_true else f"did not move one ATR {way} first"
@@ -165,7 +168,7 @@ def _percent(value: float | None) -> float | None:
 
 
 def _notes(searched: Search, oscillator: Spec, expected: int) -> list[str]:
-    """Say what a reader must know: which of several outputs, less searched than asked for, more found than told."""
+    """List what a reader must know: which output was used, what was not searched, what is not shown."""
     notes, columns = [], oscillator.columns
     if len(columns) > 1:
         notes.append(

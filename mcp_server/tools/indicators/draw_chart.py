@@ -65,7 +65,7 @@ async def draw_chart(
     specs = await call.bounded(parse_specs, indicators, check_patience)
     if oscillator and not any(oscillator.columns[0] in spec.columns for spec in specs):
         specs = (*specs, oscillator)
-    await anyio.to_thread.run_sync(layout, specs)  # what does not fit is refused before anything is fetched
+    await anyio.to_thread.run_sync(layout, specs)  # refuse what does not fit before anything is fetched
     moment, count = call.moment(as_of), limit + max([spec.history for spec in specs], default=0)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, count, moment)
     first = _first_drawn(history, limit)
@@ -86,7 +86,7 @@ async def draw_chart(
 
 
 def _first_drawn(history: History, limit: int) -> int:
-    """Give the position of the first candle to draw.
+    """Return the position of the first candle to draw.
 
     Raises:
         BadInput: there is none.
@@ -99,13 +99,14 @@ def _first_drawn(history: History, limit: int) -> int:
         last = f"; the last one before opened at {iso(int(times[-1]))}" if len(times) else ""
         raise BadInput(
             f"There is nothing to draw: {history.exchange} has no {history.timeframe} candle of {history.symbol!r} "
-            f"from {iso(since)} to {iso(history.as_of_ms)}{last}. Use another as_of, limit or timeframe."
+            f"from {iso(since)} to {iso(history.as_of_ms)}{last}.",
+            "Use another as_of, limit or timeframe.",
         )
     return first
 
 
 def _signals(call: Call, strategy_name: str, history: History) -> list[Entry]:
-    """Read a strategy's signals, given by the as-of.
+    """Read the signals that a strategy had given by the as-of.
 
     Raises:
         NotFound: there is no such strategy, nor any signal of one.
@@ -117,7 +118,8 @@ def _signals(call: Call, strategy_name: str, history: History) -> list[Entry]:
         if _letters(pair) != _letters(history.symbol):
             raise BadInput(
                 f"Strategy {strategy_name!r} trades {pair!r}: its signals do not belong on a chart of "
-                f"{history.symbol!r}. Draw {pair!r}, or leave strategy_name out."
+                f"{history.symbol!r}.",
+                f"Draw {pair!r}, or leave strategy_name out.",
             )
     return entries
 
@@ -132,9 +134,9 @@ def _marks(strategy_name: str | None, entries: list[Entry] | None, history: Hist
         return None
     from mcp_server.charts.chart import marks_of
 
-    said = [(entry.as_of, entry.signal) for entry in entries]
+    signals = [(entry.as_of, entry.signal) for entry in entries]
     drawn = history.candles.slice(first)
-    return marks_of(strategy_name, said, drawn, history.timeframe, history.as_of_ms)
+    return marks_of(strategy_name, signals, drawn, history.timeframe, history.as_of_ms)
 
 
 def _joins(oscillator: Spec | None, columns: dict[str, Floats], history: History, first: int) -> Joins | None:
@@ -145,11 +147,11 @@ def _joins(oscillator: Spec | None, columns: dict[str, Floats], history: History
     from mcp_server.domain.divergence.find import find_divergences
 
     column = oscillator.columns[0]
-    found = find_divergences(history.candles, columns[column], PIVOT_CANDLES, len(history.candles) - first)
+    divergences = find_divergences(history.candles, columns[column], PIVOT_CANDLES, len(history.candles) - first)
     joins = [
-        Join(each.first - first, each.second - first, each.direction == "bullish", each.kind == "hidden")
-        for each in found
-        if each.first >= first
+        Join(one.first - first, one.second - first, one.direction == "bullish", one.kind == "hidden")
+        for one in divergences
+        if one.first >= first
     ]
     return Joins(column, tuple(joins))
 

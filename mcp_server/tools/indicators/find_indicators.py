@@ -38,9 +38,9 @@ async def find_indicators(
     """
     from mcp_server.domain.indicators.search import search
 
-    found = await anyio.to_thread.run_sync(search, query)
-    rows = await anyio.to_thread.run_sync(lambda: [_row(entry) for entry in found[:limit]])
-    return Indicators(found=len(found), note=_note(query, len(found), limit), columns=COLUMNS, rows=rows)
+    entries = await anyio.to_thread.run_sync(search, query)
+    rows = await anyio.to_thread.run_sync(lambda: [_row(entry) for entry in entries[:limit]])
+    return Indicators(found=len(entries), note=_note(query, len(entries), limit), columns=COLUMNS, rows=rows)
 
 
 def _row(entry: Indicator) -> list[str | int]:

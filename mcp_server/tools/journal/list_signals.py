@@ -68,20 +68,20 @@ async def list_signals(
     if any(entry.why and len(entry.why) > SHORT for entry in entries) and detail == "short":
         notes.append("Long reasonings are shortened; detail='full' gives them whole.")
     if every and call.kit.clock() - moment < JUST_NOW:
-        notes += _absent(Heartbeat(call.kit.home.heartbeat).read(), moment)
+        notes += _no_scheduler(Heartbeat(call.kit.home.heartbeat).read(), moment)
     return Signals(columns=[*COLUMNS, *(SLOT_COLUMNS if every else [])], rows=rows, note=" ".join(notes) or None)
 
 
-def _absent(beat: Beat | None, now: datetime) -> list[str]:
-    """Say that nothing runs strategies at present, where that is so: then slots leave no rows until it does."""
+def _no_scheduler(beat: Beat | None, now: datetime) -> list[str]:
+    """Return a note if no scheduler is running: until one starts, slots leave no rows."""
     if beat is not None and beat.is_fresh(now):
         return []
     since = f" since {iso(to_ms(beat.beat_at) // 1000 * 1000)}" if beat else ""
-    return [f"No scheduler is running{since}: slots that pass meanwhile are recorded as missed when it starts."]
+    return [f"No scheduler is running{since}. Slots that pass meanwhile are recorded as missed when it starts."]
 
 
 def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | None]:
-    said = entry.why or ""
+    reason = entry.why or ""
     slots = [_time(entry.scheduled_at), entry.slots] if slot else []
     return [
         entry.execution_id,
@@ -93,7 +93,7 @@ def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | No
         None if entry.confidence is None else float(entry.confidence),
         entry.price,
         None if entry.cost_usd is None else float(entry.cost_usd),
-        cleaned(said, FULL, lines=True) if full else cleaned(said, SHORT),
+        cleaned(reason, FULL, lines=True) if full else cleaned(reason, SHORT),
         *slots,
     ]
 

@@ -50,16 +50,16 @@ async def query_journal(
     """
     characters, most_bytes = SIZES[detail]
     async with call.limiter:
-        said = await ask(Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S))
-    columns: list[str] = said["columns"]
+        reply = await ask(Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S))
+    columns: list[str] = reply["columns"]
     if _size(columns) > MOST_NAMES_BYTES:
-        raise BadInput("The columns' names alone are too long. Select fewer, or name them shorter with AS.")
-    rows = _fitting(said["rows"], most_bytes)
-    return Queried(columns=columns, rows=rows, note=_note(said, rows, detail, limit))
+        raise BadInput("The columns' names alone are too long.", "Select fewer, or shorten them with AS.")
+    rows = _fitting(reply["rows"], most_bytes)
+    return Queried(columns=columns, rows=rows, note=_note(reply, rows, detail, limit))
 
 
 def _fitting(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
-    """Give the first rows that fit; at least one, whose texts are then cut."""
+    """Return the first rows that fit; at least one, with its texts cut if necessary."""
     room, kept = most_bytes, 0
     while kept < len(rows) and (room := room - _size(rows[kept])) >= 0:
         kept += 1
@@ -69,7 +69,7 @@ def _fitting(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
         first = [shortened(value, characters) if isinstance(value, str) else value for value in rows[0]]
         if _size(first) <= most_bytes:
             return [first]
-    raise BadInput("One row alone is too long for an answer. Select fewer columns.")
+    raise BadInput("One row alone is too long for an answer.", "Select fewer columns.")
 
 
 def _size(row: Sequence[Any]) -> int:
@@ -80,18 +80,18 @@ def _size(row: Sequence[Any]) -> int:
     return sum(len(json.dumps(form, separators=(",", ":"), ensure_ascii=False).encode()) for form in forms)
 
 
-def _note(said: dict[str, Any], rows: list[list[Any]], detail: str, limit: int) -> str | None:
-    found = len(said["rows"])
+def _note(reply: dict[str, Any], rows: list[list[Any]], detail: str, limit: int) -> str | None:
+    fetched = len(reply["rows"])
     notes = []
     if not rows:
         notes.append("No row fits the query, or none is recorded by then.")
-    if len(rows) < found:
+    if len(rows) < fetched:
         more = " or ask with detail='full'" if detail == "short" else ""
         notes.append(
-            f"Only the first {len(rows)} of {'more than ' if said['more'] else ''}{found} rows fit into an answer: "
+            f"Only the first {len(rows)} of {'more than ' if reply['more'] else ''}{fetched} rows fit into an answer: "
             f"aggregate, select fewer columns{more}."
         )
-    elif said["more"]:
+    elif reply["more"]:
         notes.append(f"There are more rows than these {limit}: aggregate, or raise limit (up to 500).")
     if any(isinstance(value, str) and value.endswith("…") for row in rows for value in row) and detail == "short":
         notes.append("Long cells are cut; detail='full' gives 4,000 characters of each.")

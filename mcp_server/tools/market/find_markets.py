@@ -11,7 +11,7 @@ from mcp_server.answers import LIST, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, tool
 
-VENUE_COLUMNS = [
+EXCHANGE_COLUMNS = [
     "id", "name", "countries", "timeframes", "candles_per_request", "order_book", "funding", "open_interest"
 ]  # fmt: skip
 
@@ -53,17 +53,17 @@ async def find_markets(
 
     moment, exchange_id = call.moment(as_of), call.exchange(exchange)
     listed = await call.kit.market.listings(exchange_id, moment)
-    found = await anyio.to_thread.run_sync(find_listings, query, listed.markets, None if kind == "any" else kind)
+    markets = await anyio.to_thread.run_sync(find_listings, query, listed.markets, None if kind == "any" else kind)
     return Findings(
         exchange=exchange_id,
         as_of=iso(to_ms(moment)),
         observed_at=iso(listed.observed_at_ms),
         live=True,
-        found=len(found),
-        note=_note(len(found), limit, f"{exchange_id} has no such market; kind='exchange' lists other exchanges."),
+        found=len(markets),
+        note=_note(len(markets), limit, f"{exchange_id} has no such market; kind='exchange' lists other exchanges."),
         simulated=exchange_id == "simulated" or None,
         columns=["symbol", "kind", "base", "quote", "settle"],
-        rows=[[market.symbol, market.kind, market.base, market.quote, market.settle] for market in found[:limit]],
+        rows=[[market.symbol, market.kind, market.base, market.quote, market.settle] for market in markets[:limit]],
     )
 
 
@@ -71,7 +71,7 @@ async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> F
     """List exchanges: what each can do is known without asking it, and is no matter of time."""
     from mcp_server.domain.market_search import find_exchanges
 
-    found = find_exchanges(query, await call.kit.market.exchange_infos())
+    exchanges = find_exchanges(query, await call.kit.market.exchange_infos())
     rows: list[list[Cell]] = [
         [
             info.id,
@@ -83,13 +83,13 @@ async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> F
             info.funding,
             info.open_interest,
         ]
-        for info in found[:limit]
+        for info in exchanges[:limit]
     ]
     return Findings(
         as_of=iso(to_ms(call.moment(as_of))),
-        found=len(found),
-        note=_note(len(found), limit, "No exchange is called so; an empty query lists all."),
-        columns=VENUE_COLUMNS,
+        found=len(exchanges),
+        note=_note(len(exchanges), limit, "No exchange is called so; an empty query lists all."),
+        columns=EXCHANGE_COLUMNS,
         rows=rows,
     )
 

@@ -49,14 +49,14 @@ async def get_order_book(
 
     An as_of more than 15 minutes ago is refused.
     """
-    found = await call.kit.market.order_book(call.exchange(exchange), symbol, depth, call.moment(as_of))
-    book = found.book
+    snapshot = await call.kit.market.order_book(call.exchange(exchange), symbol, depth, call.moment(as_of))
+    book = snapshot.book
     bids, asks = (sum(size for _, size in side) for side in (book.bids, book.asks))
     pairs = zip_longest(book.bids, book.asks, fillvalue=(None, None))
     return Orders(
-        symbol=found.symbol,
-        exchange=found.exchange,
-        as_of=iso(found.as_of_ms),
+        symbol=snapshot.symbol,
+        exchange=snapshot.exchange,
+        as_of=iso(snapshot.as_of_ms),
         observed_at=iso(book.observed_at_ms),
         age_s=max((to_ms(call.kit.clock()) - book.observed_at_ms) / 1000, 0),
         live=True,
@@ -65,7 +65,7 @@ async def get_order_book(
         ask_size_total=significant(asks, 8),
         imbalance_ratio=significant((bids - asks) / (bids + asks)) if bids + asks else None,
         note=_note(book, depth),
-        simulated=found.simulated or None,
+        simulated=snapshot.simulated or None,
         columns=["bid_price", "bid_size", "ask_price", "ask_size"],
         rows=[(*bid, *ask) for bid, ask in pairs],
     )

@@ -107,22 +107,22 @@ def _rules(strategy: Strategy, rule: Literal["signal", "wake"]) -> Rules:
     config, name = strategy.config, strategy.name
     if rule == "wake":
         if config.wake is None:
-            raise BadInput(f"Strategy {name!r} has no 'wake' in its config, so it is always worth asking.")
+            raise BadInput(f"Strategy {name!r} has no 'wake' in its config.", "Leave rule out, or add 'wake'.")
         return wake_rules(config.rules, config.wake)
     if config.rules is None:
-        raise BadInput(f"Strategy {name!r} has no rules. Add 'rules' to its config with write_strategy.")
+        raise BadInput(f"Strategy {name!r} has no rules.", "Add 'rules' to its config with write_strategy.")
     return config.rules
 
 
 def _waking(facts: dict[str, Any], verdict: Verdict, candles_used: int) -> Evaluation:
-    """Say whether a wake condition holds: it was evaluated as if it were a buy."""
+    """Answer whether a wake condition holds; it was evaluated as if it were a buy."""
     seen = [
-        SeenCondition(rule="wake", text=each.text, value=each.value, values=dict(each.values))
-        for each in verdict.conditions
+        SeenCondition(rule="wake", text=condition.text, value=condition.value, values=dict(condition.values))
+        for condition in verdict.conditions
     ]
     state = {True: "wake holds", False: "wake does not hold", None: "wake is undefined"}[verdict.buy]
-    known = [pair for each in seen for pair in each.values.items()]
-    values = ", ".join(f"{name} is {'undefined' if value is None else f'{value:.12g}'}" for name, value in known)
+    pairs = [pair for condition in seen for pair in condition.values.items()]
+    values = ", ".join(f"{name} is {'undefined' if value is None else f'{value:.12g}'}" for name, value in pairs)
     return Evaluation(
         **facts,
         signal=None,

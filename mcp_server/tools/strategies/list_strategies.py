@@ -21,15 +21,15 @@ class Strategies(Table):
 async def list_strategies(call: Call) -> Strategies:
     """List the home's strategies and the examples: engine, market, schedule, status, and what is broken."""
     rows: list[Row] = []
-    for found in await anyio.to_thread.run_sync(call.kit.strategies.all):
-        origin = "example" if found.example else "home"
-        if found.strategy is None:
-            rows.append((found.name, origin, None, None, None, None, cleaned(f"broken: {found.problem}", 400)))
+    for entry in await anyio.to_thread.run_sync(call.kit.strategies.all):
+        origin = "example" if entry.example else "home"
+        if entry.strategy is None:
+            rows.append((entry.name, origin, None, None, None, None, cleaned(f"broken: {entry.problem}", 400)))
             continue
-        config = found.strategy.config
-        schedule, engine = found.strategy.schedule, found.strategy.engine
+        config = entry.strategy.config
+        schedule, engine = entry.strategy.schedule, entry.strategy.engine
         rows.append(
-            (found.name, origin, engine, config.trading_pair, schedule, config.status, cleaned(config.description, 200))
+            (entry.name, origin, engine, config.trading_pair, schedule, config.status, cleaned(config.description, 200))
         )
     columns = ["name", "origin", "engine", "trading_pair", "schedule", "status", "description"]
     return Strategies(columns=columns, rows=rows)

@@ -59,7 +59,7 @@ def _read(folders: StrategyFolders, name: str, version: str | None) -> StrategyF
 
 
 def _present(folders: StrategyFolders, name: str) -> tuple[Strategy | None, str | None]:
-    """Give what a strategy is now, or why that cannot be compared."""
+    """Return the present strategy, or why the older one cannot be compared with it."""
     try:
         return folders.read(name), None
     except InvalidStrategy as error:

@@ -98,21 +98,21 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parse
 
 def _around(folders: StrategyFolders, parts: ParsedFiles, replaces: str | None) -> list[Finding]:
     """Find what is wrong with writing it in the place of what there is."""
-    found = [other] if (other := folders.other_than(parts.name, replaces)) else []
+    findings = [other] if (other := folders.other_than(parts.name, replaces)) else []
     try:
         status = folders.read(parts.name).config.status
     except BadInput:
-        return found  # there is none, or none that could run
+        return findings  # there is none, or none that could run
     if status != "active" and "status" not in parts.raw:
         problem = f"It is {status} now, and active again once this is written."
-        found.append(warning("config.json status", problem, f"Say 'status': {status!r} to leave it so."))
-    return found
+        findings.append(warning("config.json status", problem, f"Say 'status': {status!r} to leave it so."))
+    return findings
 
 
 def _answer(name: str, strategy: Strategy | None, report: Report, note: str) -> StrategyCheck:
     cost, held = report.estimate, report.held
     ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
-    rows = [[each.severity, each.place, each.problem, each.remedy] for each in ordered]
+    rows = [[finding.severity, finding.place, finding.problem, finding.remedy] for finding in ordered]
     if left := rows[MOST_FINDINGS:]:
         more = [left[0][0], "", f"And {len(left)} more like these.", "Mend these first."]
         rows = [*rows[:MOST_FINDINGS], more]
