@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from mcp_server.domain.text import escaped
 
@@ -69,19 +70,15 @@ def _shown(value: Any, secret: bool) -> str:
 
 
 def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    current: type[BaseModel] = model
     for part in path:
-        field = current.model_fields.get(str(part))
-        inner = (
-            [t for t in _types_in(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)]
-            if field
-            else []
-        )
-        if not inner:
+        field = model.model_fields.get(str(part))
+        if field is None or (nested := nested_model(field)) is None:
             break
-        current = inner[0]
-    return list(current.model_fields)
+        model = nested
+    return list(model.model_fields)
 
 
-def _types_in(annotation: Any) -> list[Any]:
-    return [annotation, *getattr(annotation, "__args__", ())]
+def nested_model(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model that a key holds, by itself, as an alternative to null or in a mapping; None for other keys."""
+    types = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

@@ -3,11 +3,12 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mcp_server.domain.error_hints import nested_model
 from mcp_server.domain.outcome import Engine
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
@@ -129,14 +130,9 @@ class Config(Strict):
         return self
 
 
-def nested_keys() -> dict[str, type[Strict]]:
+def nested_keys() -> dict[str, type[BaseModel]]:
     """Return the keys of `config.json` that hold an object, each with the model of that object, in their order."""
-    types = [
-        (name, t)
-        for name, field in Config.model_fields.items()
-        for t in (field.annotation, *get_args(field.annotation))
-    ]
-    return {name: t for name, t in types if isinstance(t, type) and issubclass(t, Strict)}
+    return {name: model for name, field in Config.model_fields.items() if (model := nested_model(field)) is not None}
 
 
 class Agent(Strict):
