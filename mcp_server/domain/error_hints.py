@@ -46,7 +46,7 @@ def invalid_keys(
     invalid = []
     for item in error.errors(include_url=False, include_input=True):
         path = _path(item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
+        message = item["msg"].removeprefix("Value error, ").rstrip(".")
         problem, remedy = f"{_shown(item['input'], secret)} does not fit.", f"{message[:1].upper()}{message[1:]}."
         if item["type"] == "extra_forbidden":
             problem, remedy = f"not a known {noun}.", nearest(path[-1], _keys_at(model, item["loc"][:-1]))

@@ -93,8 +93,8 @@ def parse_moment(text: str, *, name: str = "as_of") -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        remedy = "Write ISO 8601 in UTC, like '2026-01-31T12:00Z'."
-        raise BadInput(f"{name} {text!r} is not a moment.", remedy) from None
+        remedy = "Write ISO 8601 in UTC, for example '2026-01-31T12:00Z'."
+        raise BadInput(f"{name} {text!r} is not a time.", remedy) from None
     if not 1970 <= moment.year <= 9998:
         raise BadInput(f"{name} {text!r} is out of range.", "Use a year from 1970 to 9998.")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -65,7 +65,7 @@ def _addresses(value: object) -> object:
         listed = [part for part in re.split(r"\s+|,\s*(?=[A-Za-z][\w.+-]*://)", value.strip(" \n\t,")) if part]
     for number, address in enumerate(listed, 1):
         if not isinstance(address, str) or not re.fullmatch(r"[A-Za-z][\w.+-]*://\S+", address):
-            raise ValueError(f"address {number} is none: each is written like service://…, as apprise does")
+            raise ValueError(f"address {number} is not an apprise address, such as ntfy://ntfy.sh/your-topic")
     return tuple(listed)
 
 

@@ -128,8 +128,8 @@ def _show_strategy(console: Console, strategy: Strategy, days: int) -> None:
     if config.rules:
         console.print(show.plain(f"buy:  {config.rules.buy or ''}\nsell: {config.rules.sell or ''}", "dim"))
     about = (
-        f"{days} days of {config.trading_pair} on a simulated exchange, looked at every {EVERY_HOURS} hours. "
-        "No key, no network; closed candles only.\n"
+        f"{days} days of {config.trading_pair} on an invented market, with a run every {EVERY_HOURS} hours. "
+        "It needs no key and no network. Each run sees only closed candles.\n"
     )
     console.print(show.plain(about, "dim"))
 

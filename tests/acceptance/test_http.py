@@ -154,7 +154,7 @@ async def test_the_earliest_of_header_and_argument_wins(server: Serving) -> None
 
 async def test_a_header_that_is_no_moment_is_told(server: Serving) -> None:
     async with calling(server.url, X_Trader_As_Of="noon") as client:
-        with pytest.raises(Told, match=r"the header X-Trader-As-Of 'noon' is not a moment\. Write ISO 8601"):
+        with pytest.raises(Told, match=r"the header X-Trader-As-Of 'noon' is not a time\. Write ISO 8601"):
             answer_of(await client.call_tool("get_ohlcv", {"symbol": "BTC/USDT"}))
 
 

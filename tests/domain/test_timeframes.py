@@ -122,7 +122,7 @@ def test_a_moment_is_read_in_utc_unless_it_names_a_zone(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "1763900000"])
 def test_what_is_no_moment_is_refused_with_the_argument_and_an_example(text: str) -> None:
-    with pytest.raises(BadInput, match=r"since .* Write ISO 8601 in UTC, like '2026-01-31T12:00Z'"):
+    with pytest.raises(BadInput, match=r"since .* ISO 8601 .*'2026-01-31T12:00Z'"):
         parse_moment(text, name="since")
 
 

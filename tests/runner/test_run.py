@@ -119,7 +119,7 @@ def test_a_run_uses_the_server_that_is_named_with_its_token(trader: Command, hom
     ("arguments", "said"),
     [
         (["run", "rsi-revertion"], "Did you mean 'rsi-reversion'"),
-        (["run", "rsi-reversion", "--as-of", "soon"], "--as-of 'soon' is not a moment"),
+        (["run", "rsi-reversion", "--as-of", "soon"], "--as-of 'soon' is not a time"),
         (["run", "rsi-reversion", "--engine", "claude"], "has no sub-agents"),
         (["run", "rsi-reversion", "--engine", "magic"], "magic"),
         (["run"], "Missing argument"),
