@@ -1,4 +1,4 @@
-"""The run of one slot: the candle that just closed is waited for, the gate looked at, then the engine decides."""
+"""The run of one slot: wait for the candle that just closed, look whether `wake` holds, then let the engine decide."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from runner.tool_server.client import Tools
 T = TypeVar("T")
 
 PAUSES_S = (2, 3, 5, 10, 10)
-"""How long is waited for a candle that should be there, in seconds, each time after asking for it."""
+"""How long it waits, in seconds, after each time that a candle is asked for and not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class SlotRun:
         return outcome
 
     async def _gate(self, run: Run) -> Outcome | None:
-        """Look whether the candle is there and the gate open; give None, or the outcome that ends the run so early."""
+        """Look whether the candle is there and `wake` holds; return None, or the outcome that ends the run already."""
         try:
             with anyio.fail_after(PREPARE_S + sum(PAUSES_S)):
                 async with self.runner.tools() as tools:
@@ -66,59 +66,63 @@ class SlotRun:
 
     async def _woken(self, tools: Tools, run: Run) -> Outcome | None:
         strategy = run.strategy
-        asked = {"strategy_name": strategy.name, "as_of": iso(to_ms(run.as_of)), "version": strategy.version}
-        said = await self._when_closed(
-            lambda: tools.call("evaluate_strategy", {**asked, "rule": "wake"}), lambda said: said["open_time"] is None
+        arguments = {"strategy_name": strategy.name, "as_of": iso(to_ms(run.as_of)), "version": strategy.version}
+        answer = await self._when_closed(
+            lambda: tools.call("evaluate_strategy", {**arguments, "rule": "wake"}),
+            lambda answer: answer["open_time"] is None,
         )
-        if said.get("wakes"):
+        if answer.get("wakes"):
             return None
-        seen: dict[str, Any] = {key: said[key] for key in ("conditions", "open_time", "reasoning") if key in said}
-        if said.get("wakes") is None:
-            why = f"The wake condition could not be decided, so Claude was not asked. {said['reasoning']}"
-            return Outcome(Status.ABSTAINED, error=why, trace=seen, **NOTHING_SPENT)
-        return Outcome(Status.SKIPPED_GATE, error=f"Not worth asking: {said['reasoning']}", trace=seen, **NOTHING_SPENT)
+        kept: dict[str, Any] = {key: answer[key] for key in ("conditions", "open_time", "reasoning") if key in answer}
+        if answer.get("wakes") is None:
+            why = f"The wake condition could not be decided, so Claude was not asked. {answer['reasoning']}"
+            return Outcome(Status.ABSTAINED, error=why, trace=kept, **NOTHING_SPENT)
+        why = f"Not worth asking: {answer['reasoning']}"
+        return Outcome(Status.SKIPPED_GATE, error=why, trace=kept, **NOTHING_SPENT)
 
     async def _closed(self, tools: Tools, run: Run) -> Outcome | None:
-        """Look whether the exchange has published the candle that closed last; a market without one decides nothing."""
+        """Look whether the exchange has published the candle that closed last; else there is nothing to decide."""
         strategy = run.strategy
         if strategy.config.interval is None and strategy.config.rules is None:
             return None  # nothing says which candle it looks at
-        awaited = last_closed_open_ms(to_ms(run.as_of), strategy.timeframe)
-        asked = {
+        expected_ms = last_closed_open_ms(to_ms(run.as_of), strategy.timeframe)
+        arguments = {
             "symbol": strategy.config.trading_pair,
             "exchange": strategy.config.exchange or self.runner.settings.exchange,
             "timeframe": strategy.timeframe,
             "limit": 1,
             "as_of": iso(to_ms(run.as_of)),
         }
-        said = await self._when_closed(lambda: tools.call("get_ohlcv", asked), lambda said: _last_ms(said) != awaited)
-        if _last_ms(said) == awaited:
+        candles = await self._when_closed(
+            lambda: tools.call("get_ohlcv", arguments), lambda candles: _last_ms(candles) != expected_ms
+        )
+        if _last_ms(candles) == expected_ms:
             return None
-        return Outcome(Status.ABSTAINED, error=_unpublished(strategy, awaited), **NOTHING_SPENT)
+        return Outcome(Status.ABSTAINED, error=_unpublished(strategy, expected_ms), **NOTHING_SPENT)
 
     async def _when_closed(self, ask: Callable[[], Awaitable[T]], lacks: Callable[[T], bool]) -> T:
-        """Ask until the candle is there, for as long as `PAUSES_S` says; give the last answer."""
-        said = await ask()
+        """Ask until the candle is there, for as long as `PAUSES_S` allows; return the last answer."""
+        answer = await ask()
         for pause_s in PAUSES_S:
-            if not lacks(said):
+            if not lacks(answer):
                 break
             await self.clock.sleep(pause_s)
-            said = await ask()
-        return said
+            answer = await ask()
+        return answer
 
 
 def _lacks_candle(outcome: Outcome) -> bool:
-    """True where rules abstained because the candle to decide on was not there."""
+    """True where the rules abstained because the candle to decide on was not there."""
     trace = outcome.trace
     return outcome.status is Status.ABSTAINED and trace is not None and trace.get("open_time", "") is None
 
 
-def _last_ms(said: Mapping[str, Any]) -> int | None:
-    return to_ms(parse_moment(said["rows"][-1][0])) if said["rows"] else None
+def _last_ms(candles: Mapping[str, Any]) -> int | None:
+    return to_ms(parse_moment(candles["rows"][-1][0])) if candles["rows"] else None
 
 
-def _unpublished(strategy: Strategy, awaited_ms: int) -> str:
+def _unpublished(strategy: Strategy, expected_ms: int) -> str:
     return (
-        f"The exchange has not published the {strategy.timeframe} candle of {iso(awaited_ms)} within "
+        f"The exchange has not published the {strategy.timeframe} candle of {iso(expected_ms)} within "
         f"{sum(PAUSES_S)} s: either nothing was traded, or it is late. 'offset_s' lets slots begin later."
     )

@@ -1,6 +1,6 @@
-"""The watch: the strategies of the home as they were last whole, looked at again every few seconds.
+"""The strategy folders of the home, looked at again every few seconds, each as it was last whole.
 
-A broken edit changes nothing of what runs: the last good version goes on, and the break is told.
+A broken edit changes nothing of what runs: the last good version goes on, and its owner is told.
 """
 
 import logging
@@ -16,12 +16,12 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 LATEST_S = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
-"""Files that say to be from a later time are taken for that old; a date cannot say much more."""
+"""Files that claim a later time than this count as from then: a date cannot hold much more."""
 
 logger = logging.getLogger(__name__)
 
 Stamp = tuple[tuple[int, int, int], ...]
-"""Of both files: when changed, how large, which one."""
+"""Of each of both files: when it was changed, how large it is, and which one it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class StrategyWatch:
         self.folder_states: dict[str, FolderState] = {}
 
     def look(self, remembered: Mapping[str, Strategy]) -> list[str]:
-        """Read what has changed; give the names of the strategies that changed, came or went, in order of name.
+        """Read what has changed; return the names of the strategies that changed, came or went, in order of name.
 
         Args:
             remembered: what ran before this program started: it goes on where a folder is broken from the beginning.
@@ -52,14 +52,12 @@ class StrategyWatch:
         changed = sorted(
             name for name in stamps.keys() | self._stamps.keys() if stamps.get(name) != self._stamps.get(name)
         )
-        listed = {name: each for name, each in self.folder_states.items() if name in stamps}
+        states = {name: state for name, state in self.folder_states.items() if name in stamps}
         for name in changed:
             if name in stamps:
-                listed[name] = self._read(name, stamps[name], remembered)
-        self.folder_states, self._stamps = (
-            listed,
-            stamps,
-        )  # in one step: this is a thread, and others look at it meanwhile
+                states[name] = self._read(name, stamps[name], remembered)
+        # In one step: this is a thread, and others look at it meanwhile.
+        self.folder_states, self._stamps = states, stamps
         return changed
 
     def forget(self, name: str) -> None:
@@ -83,14 +81,14 @@ class StrategyWatch:
 
 
 def _stamp(folder: Path) -> Stamp | None:
-    found = []
+    stamp = []
     for file in (folder / "config.json", folder / "agents.json"):
         try:
             status = os.lstat(file)
         except OSError:
             continue
-        found.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        stamp.append((status.st_mtime_ns, status.st_size, status.st_ino))
     try:
-        return tuple(found) or ((os.lstat(folder).st_mtime_ns, 0, 0),)
+        return tuple(stamp) or ((os.lstat(folder).st_mtime_ns, 0, 0),)
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""One connection to the tool server for all runs: made anew when it is lost, and when another server is up."""
+"""One connection to the tool server for all runs, made anew when it is lost and when another server has started."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from runner.tool_server.server import Serving
 
 PAUSE_S = 0.5
 READY_S = 30.0
-"""So long is waited for a server elsewhere; then its absence is what runs end with."""
+"""How long it waits for a server elsewhere; after that, runs end with the reason that there is none."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Connection:
 
     @asynccontextmanager
     async def tools(self) -> AsyncIterator[Tools]:
-        """Give the tools, as soon as there is a connection; the caller bounds how long it waits.
+        """Lend the tools, as soon as there is a connection; the caller limits how long it waits.
 
         Raises:
             Retryable: the connection was lost meanwhile.
@@ -77,7 +77,7 @@ class Connection:
                 return
 
     def lose(self) -> None:
-        """Connect anew: the server is another one, or was lost. Who asks for tools from now on waits for that."""
+        """Connect anew: the server is another one, or was lost. Whoever asks for tools from now on waits for that."""
         self._lend_none()
         self._lost.set()
 

@@ -22,17 +22,17 @@ LOOK_S = 10.0
 """How long a server may take to say that it is alive."""
 
 WAIT_S = 60.0
-"""So long a run waits for one that is being started again: it holds a place that others may need."""
+"""How long a run waits for a server that is being started again: it holds a place that others may need."""
 
 MOST_SILENCES = 3
-"""So often in a row it may say nothing before it is ended, and another started."""
+"""How often in a row it may fail to answer before it is ended, and another started."""
 
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 30.0
 START_PATIENCE_S = 20.0
-"""So long a first server is tried: the port may still be that of a runner that is ending."""
+"""How long it tries to start the first server: a runner that is ending may still hold the port."""
 
 HEALTHY_S = 60.0
-"""A server that has lived so long is started again without a pause."""
+"""A server that lived this long is started again without a pause."""
 
 
 def _tell(line: str) -> None:
@@ -63,7 +63,7 @@ class WatchedServer:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Address]:
-        """Give where the server answers, as soon as it does.
+        """Return where the server answers, as soon as it does.
 
         Raises:
             Retryable: it does not, for `wait_s`.
@@ -130,5 +130,5 @@ class WatchedServer:
                     silences = 0
                 except httpx2.HTTPError:
                     silences += 1
-        self.problem = f"The tool server said nothing {MOST_SILENCES} times in a row, and was ended."
+        self.problem = f"The tool server did not answer {MOST_SILENCES} times in a row, and was ended."
         process.kill()

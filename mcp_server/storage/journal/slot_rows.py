@@ -30,7 +30,7 @@ class StoredSchedule:
 
 
 def stored_schedules(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedule]:
-    """Give what is known of every strategy that was ever scheduled, by name."""
+    """Return what is known of every strategy that was ever scheduled, by name."""
     rows = connection.execute(
         "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
         "WHERE accounted_until IS NOT NULL"
@@ -60,20 +60,20 @@ def forget_schedule(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
 
 
 def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: datetime) -> dict[int, list[SlotRow]]:
-    """Give the rows that slots from `first` to `last` have already, by strategy id."""
+    """Return the rows that slots from `first` to `last` have already, by strategy id."""
     rows = connection.execute(
         "SELECT strategy_id, status, scheduled_at, scheduled_until, slots FROM executions "
         "WHERE scheduled_until >= ? AND scheduled_at <= ? AND \"trigger\" = 'schedule'",
         [naive(first), naive(last)],
     ).fetchall()
-    found: dict[int, list[SlotRow]] = {}
+    rows_of: dict[int, list[SlotRow]] = {}
     for strategy_id, status, at, until, slots in rows:
-        found.setdefault(strategy_id, []).append(SlotRow(Status(status), _aware(at), _aware(until), slots))
-    return found
+        rows_of.setdefault(strategy_id, []).append(SlotRow(Status(status), _aware(at), _aware(until), slots))
+    return rows_of
 
 
 def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
-    """Give the ids of the strategies of which a slot is running."""
+    """Return the ids of the strategies of which a slot is running."""
     rows = connection.execute(
         "SELECT DISTINCT strategy_id FROM executions WHERE status = 'running' AND \"trigger\" = 'schedule'"
     ).fetchall()
@@ -84,7 +84,7 @@ def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: da
     """Remove what a clock beyond `astray` said of slots later than `now`: that they had not run.
 
     Runs stay. So does everything of a strategy that was made after `now`: then it is the present clock that is wrong.
-    Give the strategies that were accounted for so far ahead, by name, and up to when they are now.
+    Return the strategies that were accounted for so far ahead, by name, and up to when they are now.
     """
     rows = connection.execute(
         "SELECT id, name FROM strategies WHERE accounted_until > ? AND created_at <= ?", [naive(astray), naive(now)]
@@ -92,14 +92,14 @@ def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: da
     gone = connection.execute(
         "DELETE FROM executions WHERE \"trigger\" = 'schedule' AND list_contains(?, status) AND scheduled_until > ? "
         "AND completed_at > ? AND list_contains(?, strategy_id) RETURNING strategy_id, scheduled_at",
-        [[*_NOT_RUN], naive(now), naive(astray), [each for each, _ in rows]],
+        [[*_NOT_RUN], naive(now), naive(astray), [strategy_id for strategy_id, _ in rows]],
     ).fetchall()
-    until = {each: now for each, _ in rows}
+    until = {strategy_id: now for strategy_id, _ in rows}
     for strategy_id, first in gone:
         until[strategy_id] = min(until[strategy_id], _aware(first) - timedelta(microseconds=1))
     if until:
         set_accounted(connection, until)
-    return {name: until[each] for each, name in rows}
+    return {name: until[strategy_id] for strategy_id, name in rows}
 
 
 _NOT_RUN = (Status.MISSED, Status.SKIPPED_STALE, Status.SKIPPED_OVERLAP)
@@ -116,27 +116,27 @@ class NewRow:
 
 
 def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow], now: datetime) -> dict[str, int]:
-    """Give slots their rows in one statement, and the id of each row by its key.
+    """Write the rows of slots in one statement; return the id of each row by its key.
 
     One that runs is left open; each other has ended, and cost nothing.
     """
     if not new:
         return {}
-    open_ended = [each.row.status is Status.RUNNING for each in new]
+    open_ended = [slot.row.status is Status.RUNNING for slot in new]
     columns: dict[str, list[Any]] = {
-        "strategy_id": [each.strategy_id for each in new],
-        "strategy_version": [each.strategy.version for each in new],
-        "scheduled_at": [naive(each.row.first) for each in new],
-        "scheduled_until": [naive(each.row.last) for each in new],
-        "slots": [each.row.slots for each in new],
-        "as_of": [naive(each.row.last) for each in new],
-        "engine": [each.strategy.engine for each in new],
+        "strategy_id": [slot.strategy_id for slot in new],
+        "strategy_version": [slot.strategy.version for slot in new],
+        "scheduled_at": [naive(slot.row.first) for slot in new],
+        "scheduled_until": [naive(slot.row.last) for slot in new],
+        "slots": [slot.row.slots for slot in new],
+        "as_of": [naive(slot.row.last) for slot in new],
+        "engine": [slot.strategy.engine for slot in new],
         "completed_at": [None if runs else naive(now) for runs in open_ended],
-        "status": [str(each.row.status) for each in new],
-        "error_message": [each.row.why for each in new],
+        "status": [str(slot.row.status) for slot in new],
+        "error_message": [slot.row.why for slot in new],
         "tokens_used": [None if runs else 0 for runs in open_ended],
         "cost_usd": [None if runs else Decimal(0) for runs in open_ended],
-        "run_key": [each.key for each in new],
+        "run_key": [slot.key for slot in new],
     }
     values = ", ".join(f"unnest({'CAST(? AS TIMESTAMP[])' if name in _TIMES else '?'})" for name in columns)
     rows = connection.execute(
@@ -164,16 +164,16 @@ _TIMES = ("scheduled_at", "scheduled_until", "as_of", "completed_at")
 def set_accounted(connection: "duckdb.DuckDBPyConnection", until: Mapping[int, datetime]) -> None:
     """Note up to when each of these strategies, by id, has a row for every slot."""
     connection.execute(
-        "UPDATE strategies SET accounted_until = said.until "
-        "FROM (SELECT unnest(?) AS id, unnest(CAST(? AS TIMESTAMP[])) AS until) AS said WHERE strategies.id = said.id",
+        "UPDATE strategies SET accounted_until = done.until "
+        "FROM (SELECT unnest(?) AS id, unnest(CAST(? AS TIMESTAMP[])) AS until) AS done WHERE strategies.id = done.id",
         [[*until], [naive(moment) for moment in until.values()]],
     )
 
 
 def known_strategies(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str, datetime | None]]:
-    """Give the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
+    """Return the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
     rows = connection.execute("SELECT name, id, version, accounted_until FROM strategies").fetchall()
-    return {name: (each, version, until and _aware(until)) for name, each, version, until in rows}
+    return {name: (strategy_id, version, until and _aware(until)) for name, strategy_id, version, until in rows}
 
 
 def _aware(moment: datetime) -> datetime:

@@ -1,8 +1,8 @@
 """The slots of a home: each is claimed before it runs, by a row that no two runners can both write.
 
-Rows are the truth: a slot that has one is never given another, whoever asks and whatever the clock says. What the
-scheduler notes of a strategy only says where to go on. One thing alone is taken back: that a slot still to come had
-been missed, as a clock that was days ahead has it.
+Rows are the truth: a slot that has one never gets another, whoever asks and whatever the clock says. What the scheduler
+notes of a strategy only says where to go on. Only one kind of row is ever taken back: the one by which a clock that was
+days ahead called a slot missed that is still to come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OVERLAP = "The run of an earlier slot of this strategy was still going on."
 ASTRAY = timedelta(days=1)
-"""What is accounted for further ahead than this was written by a clock that was wrong."""
+"""If slots are accounted for further ahead than this, the clock was wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be noted of a strategy, with the rows of slots of the schedule that it had.
+    """What to note of a strategy, with rows for the slots of the schedule that it had.
 
     Without a strategy, its folder is gone.
     """
@@ -81,7 +81,7 @@ class Claims:
 
 @dataclass(slots=True)
 class SlotStore:
-    """Claims the slots of one home for one runner. The clock is given with each call; times are aware."""
+    """Claims the slots of one home for one runner. Each call is given the present; times are aware."""
 
     database: Database
     home: Home
@@ -107,7 +107,7 @@ class SlotStore:
             self._liveness = None
 
     def stored_schedules(self) -> dict[str, StoredSchedule]:
-        """Give what the scheduler knows of each strategy, by name.
+        """Return what the scheduler knows of each strategy, by name.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
@@ -137,9 +137,9 @@ class SlotStore:
         self.database.write(work)
 
     def take_back(self, now: datetime) -> Mapping[str, datetime]:
-        """Remove what a clock that was far ahead said of slots that are still to come, as if they had been missed.
+        """Remove the rows by which a clock that was far ahead called slots missed that are still to come.
 
-        Give the strategies of which that was so, by name, and up to when they are accounted for.
+        Return the strategies that had such rows, by name, and up to when they are accounted for now.
 
         Raises:
             Retryable, Misconfigured: as `Database.write`; nothing was removed.
@@ -147,7 +147,7 @@ class SlotStore:
         return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
 
     def claim(self, claims: Sequence[Claim], now: datetime) -> Claims:
-        """Give slots their rows, all of them or none; give those that are this runner's to run.
+        """Write the rows of slots, all of them or none; return those that are this runner's to run.
 
         A slot that has a row already is left as it is. One whose strategy is still running ends as `skipped_overlap`.
 
@@ -212,13 +212,13 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
 
 def _taken(row: SlotRow, known: Sequence[SlotRow]) -> bool:
     """True where a slot of a row has one already: after a clock that went far astray, say."""
-    return any(each.first <= row.last and each.last >= row.first for each in known)
+    return any(other.first <= row.last and other.last >= row.first for other in known)
 
 
 def _reached(claim: Claim, known: Sequence[SlotRow]) -> datetime | None:
-    """Give the last slot that has a row, where a row that is to stand for many begins at or before it and ends later.
+    """Return the last slot that has a row already and lies within a new row for many slots; None: there is none.
 
     After a clock that went far astray, say: those beyond it have no row, and are to be counted anew.
     """
     many = [row for row in claim.passed if row.slots > 1]
-    return max((each.last for row in many for each in known if row.first <= each.last < row.last), default=None)
+    return max((other.last for row in many for other in known if row.first <= other.last < row.last), default=None)
