@@ -83,7 +83,7 @@ async def test_a_decision_on_a_short_history_says_so(ask: Ask) -> None:
     await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": {**rules, "timeframe": "1d"}})
     said = await ask("evaluate_strategy", strategy_name="mine", as_of="2017-08-01T00:00Z")
     assert said["signal"] == "BUY"
-    assert "Only 212 of the 3125 candles wanted" in said["reasoning"]
+    assert "Only 212 of the 3125 candles" in said["reasoning"]
     assert said["note"].startswith("212 of 3125 candles")
 
 
