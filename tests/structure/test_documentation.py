@@ -130,6 +130,11 @@ def test_a_page_of_tools_shows_an_answer_of_each(page: Path) -> None:
 
 
 def test_every_link_inside_of_the_documentation_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", ROOT / "strategies" / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "strategies" / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+    ]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
