@@ -73,6 +73,11 @@ def from_ms(at_ms: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
 
 
+def naive(moment: datetime) -> datetime:
+    """Return a moment as the database keeps it: in UTC, without a time zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
 def iso(at_ms: int) -> str:
     """Write Unix milliseconds as ISO 8601 in UTC, as short as it can be without losing anything.
 

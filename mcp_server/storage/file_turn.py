@@ -1,4 +1,4 @@
-"""Turns at the DuckDB file: of this project's programs one at a time opens it, and none begins with an old header.
+"""Turns at the DuckDB file: one program of this project opens it at a time, and none begins with an old header.
 
 DuckDB reads a file's header before it locks the file. Where another process writes in between, it goes on from the old
 header, and its own write then undoes the other's: one commit in some hundred was lost by four processes that wrote as
@@ -38,9 +38,9 @@ class FileTurn:
         self._lock.release()
 
     def written(self) -> Written:
-        """Say when the file was last written. To open it for that would give up DuckDB's lock: it is only looked at."""
+        """Return when the file was last written. It is not opened for that: to close it would give up DuckDB's lock."""
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size
+        return status.st_mtime_ns, status.st_size

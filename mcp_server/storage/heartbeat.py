@@ -1,4 +1,4 @@
-"""The heartbeat: one small file in the home by which others see that a runner is alive, and how it is."""
+"""The heartbeat: a small file in the home that shows others that a runner is alive, and what troubles it."""
 
 import json
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from mcp_server.storage.files import Unreadable, read_object, write_whole
 from mcp_server.storage.home import unwritable
 
 STALE_S = 30.0
-"""A heartbeat older than this is of a runner that has stopped, or hangs."""
+"""If a heartbeat is older, its runner has stopped, or hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a runner says of itself. Times are aware UTC; `problems` are sentences for people."""
+    """What a runner reports. Times are aware UTC; `problems` are sentences for people."""
 
     pid: int
     started_at: datetime
@@ -24,7 +24,7 @@ class Beat:
     problems: Sequence[str] = ()
 
     def is_fresh(self, now: datetime) -> bool:
-        """True where the runner was alive a moment ago."""
+        """Return whether the runner was alive a moment ago."""
         return abs((now - self.beat_at).total_seconds()) <= STALE_S
 
 
@@ -56,5 +56,5 @@ class Heartbeat:
             return None
 
     def remove(self) -> None:
-        """Take it away, at a runner's orderly end."""
+        """Remove it, at a runner's orderly end."""
         self._path.unlink(missing_ok=True)

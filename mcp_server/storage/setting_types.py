@@ -1,4 +1,4 @@
-"""Kinds of settings, checked in the same way in both programs, and never told back when they are secret."""
+"""Kinds of settings, checked in the same way in both programs. Errors never repeat a secret value."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from mcp_server.storage.home import default_home
 
 
 def home_folder(text: str | None) -> Path:
-    """Give the home that TRADER_HOME names, or the default one.
+    """Return the home that TRADER_HOME names, or the default one.
 
     Raises:
         Misconfigured: it names the home folder of a user who does not exist.
@@ -23,7 +23,7 @@ def home_folder(text: str | None) -> Path:
     try:
         return Path(text or default_home()).expanduser().absolute()
     except RuntimeError:
-        raise Misconfigured(f"TRADER_HOME {text!r} names no user of this machine. Write the path itself.") from None
+        raise Misconfigured(f"TRADER_HOME {text!r} names no user of this machine.", "Write the path itself.") from None
 
 
 def _moment(value: object) -> object:
@@ -53,14 +53,14 @@ def _urls(value: object) -> object:
 
 
 def _addresses(value: object) -> object:
-    """Take addresses out of a JSON list, or of a text with spaces, lines or commas between them."""
+    """Read addresses from a JSON list, or from a text that separates them by spaces, lines or commas."""
     if not isinstance(value, str):
         return value
     if value.strip().startswith("["):
         try:
             listed = json.loads(value)
         except ValueError:
-            raise ValueError("it begins like a JSON list and is none") from None
+            raise ValueError("it begins like a JSON list but is not one") from None
     else:
         listed = [part for part in re.split(r"\s+|,\s*(?=[A-Za-z][\w.+-]*://)", value.strip(" \n\t,")) if part]
     for number, address in enumerate(listed, 1):
@@ -70,15 +70,15 @@ def _addresses(value: object) -> object:
 
 
 Scope = Literal["read", "write"]
-"""What a token allows: looking, or also writing strategies."""
+"""What a token allows: to read, or also to write strategies."""
 
 PublicHost = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 AsOf = Annotated[datetime | None, BeforeValidator(_moment)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 PublicHosts = Annotated[tuple[PublicHost, ...], NoDecode, BeforeValidator(_names)]
-"""Names without scheme and port, written with commas between them."""
+"""Names without scheme and port, separated by commas."""
 Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_addresses)]
-"""Addresses of apprise, in which tokens and passwords are."""
+"""Addresses of apprise; they contain tokens and passwords."""
 ChainUrls = Annotated[dict[str, list[SecretStr]], BeforeValidator(_urls)]
 """Chain → its endpoints, in order of preference; many providers put the key into the URL."""
 

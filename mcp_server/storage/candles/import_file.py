@@ -13,6 +13,7 @@ from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.timeframes import candle_open_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.candles.store import CandleStore, Series
+from mcp_server.storage.database_errors import first_sentence
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,13 +32,13 @@ def read_candle_file(file: Path, timeframe: str) -> Candles:
     """Read candles, sorted by time.
 
     Columns are found by name, in any order and case: a time (`timestamp`, `open_time`, `time`, `date` …: Unix s, ms, µs
-    or ns, or ISO 8601 taken as UTC), `open`, `high`, `low`, `close`, `volume`; others are passed over.
+    or ns, or ISO 8601 taken as UTC), `open`, `high`, `low`, `close`, `volume`; others are ignored.
 
     Raises:
         BadInput: the file cannot be read, lacks a column, or holds a candle that is none of this timeframe.
     """
     if not file.is_file():
-        raise BadInput(f"There is no file {str(file)!r}.")
+        raise BadInput(f"There is no file {str(file)!r}.", "Check the path.")
     import duckdb
 
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
@@ -45,8 +46,7 @@ def read_candle_file(file: Path, timeframe: str) -> Candles:
         try:
             rows = _rows(connection, file)
         except duckdb.Error as error:
-            first = str(error).split("\n")[0]
-            raise BadInput(f"{str(file)!r} cannot be read as CSV or Parquet: {first}") from None
+            raise BadInput(f"{str(file)!r} cannot be read as CSV or Parquet: {first_sentence(error)}") from None
     candles = _candles(rows, file)
     _check_timeframe(candles, timeframe, file)
     return candles
@@ -94,7 +94,8 @@ def _check_timeframe(candles: Candles, timeframe: str, file: Path) -> None:
         if candle_open_ms(int(moment), timeframe) != moment:
             raise BadInput(
                 f"{str(file)!r} has a candle at {iso(int(moment))}, where no {timeframe} candle begins (UTC). "
-                "Give the file's own --timeframe, and open times. Nothing was imported."
+                "Nothing was imported.",
+                "Give the --timeframe of the file. Its times must be open times.",
             )
 
 
@@ -103,13 +104,13 @@ def _quoted(name: str) -> str:
 
 
 def import_candle_file(store: CandleStore, file: Path, series: Series, now: datetime) -> str:
-    """Keep a file's closed candles, in place of what the store had in their range; say what was done.
+    """Replace what the store had in the range of a file by the file's closed candles; return what was done.
 
-    The file is taken as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
-    series begins with its first. What had not closed by `now` is left out, and stays unknown.
+    The file counts as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
+    series begins with its first. Candles that had not closed by `now` are left out, and stay unknown.
 
     Raises:
-        BadInput: as `read_candle_file`, no candle is closed, or the series is none that a run can ask for.
+        BadInput: as `read_candle_file`; or no candle is closed, or a run cannot ask for this series.
         Retryable, Misconfigured: as `Database.write`; nothing was imported.
     """
     series = _askable(series)
@@ -118,28 +119,30 @@ def import_candle_file(store: CandleStore, file: Path, series: Series, now: date
     if not len(candles):
         raise BadInput(
             f"{str(file)!r} has no closed {series.timeframe} candle: the first opens at "
-            f"{iso(int(read.open_time_ms[0]))}, and it is {iso(to_ms(now))}. Import it after that candle has closed."
+            f"{iso(int(read.open_time_ms[0]))}, and it is {iso(to_ms(now))}.",
+            "Import it after that candle has closed.",
         )
     known = (int(candles.open_time_ms[0]), int(candles.open_time_ms[-1]) + timeframe_ms(series.timeframe))
     held = store.save(series, candles, known, begins=True)
-    return f"{_told(candles, series, len(read) - len(candles))} The store has {held} now."
+    return f"{_summary(candles, series, len(read) - len(candles))} The store has {held} now."
 
 
 def _askable(series: Series) -> Series:
-    """Write the series as runs ask for it: ccxt's ids are lower case, its symbols upper case."""
+    """Return the series as runs ask for it: ccxt's ids are lower case, its symbols upper case."""
     exchange, symbol = series.exchange.lower(), series.symbol.upper()
     if not _EXCHANGE.fullmatch(exchange):
-        raise BadInput(f"{series.exchange!r} is no exchange. Give a ccxt id, like 'coinbase'.")
+        raise BadInput(f"{series.exchange!r} is no exchange.", "Give a ccxt id, like 'coinbase'.")
     if exchange == "simulated":
-        raise BadInput("The simulated exchange makes its own candles. Name the exchange that the file is from.")
+        raise BadInput("The simulated exchange makes its own candles.", "Name the exchange that the file comes from.")
     if not _SYMBOL.fullmatch(symbol):
         raise BadInput(
-            f"{series.symbol!r} is no symbol. Write BASE/QUOTE or BASE/QUOTE:SETTLE, like 'BTC/USD' or 'BTC/USDT:USDT'."
+            f"{series.symbol!r} is no symbol.",
+            "Write BASE/QUOTE or BASE/QUOTE:SETTLE, like 'BTC/USD' or 'BTC/USDT:USDT'.",
         )
     return Series(exchange, symbol, series.timeframe)
 
 
-def _told(candles: Candles, series: Series, left_out: int) -> str:
+def _summary(candles: Candles, series: Series, left_out: int) -> str:
     missing = sum(count for _, count in gaps(candles, series.timeframe))
     first, last = (iso(int(moment)) for moment in candles.open_time_ms[[0, -1]])
     unclosed = f" Left out because not closed yet: {left_out}." if left_out else ""

@@ -1,13 +1,13 @@
-"""The candle store: closed candles of any series, kept for good and given back for any moment of the past."""
+"""The candle store: closed candles of any series, kept for good and read for any moment of the past."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.timeframes import from_ms
+from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the store has of a range: its candles, and the parts of the range that it was never told about."""
+    """What the store has of a range: its candles, and the parts of the range that it does not know."""
 
     candles: Candles
     missing: list[Range]
@@ -70,7 +70,7 @@ class CandleStore:
         self._database = database
 
     def save(self, series: Series, candles: Candles, known: Range, *, begins: bool = False) -> int:
-        """Put closed candles in place of what the store had in their range; give how many the series has now.
+        """Replace what the store had in a range by closed candles; return how many candles the series has now.
 
         Args:
             series: which series they are of.
@@ -107,7 +107,7 @@ class CandleStore:
         """
 
         def work(connection: duckdb.DuckDBPyConnection) -> Added:
-            found, known_before = self.stamp(), set()
+            stamp, known_before = self.stamp(), set()
             for series, candles, known in parts:
                 series_id = _series_id(connection, series)
                 if len(candles):
@@ -118,12 +118,12 @@ class CandleStore:
                 for hole in new:
                     _replace(connection, series_id, candles.between(*hole), hole)
                 _cover(connection, series_id, known)
-            return Added(found, frozenset(known_before))
+            return Added(stamp, frozenset(known_before))
 
         return self._database.write(work)
 
     def index(self, patience_s: float) -> Index:
-        """Give what the store knows, of every series.
+        """Return what the store knows, of every series.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`, after `patience_s` seconds.
@@ -144,15 +144,15 @@ class CandleStore:
         return self._database.read(work, patience_s=patience_s)
 
     def stamp(self) -> tuple[int, int] | None:
-        """Give a mark that differs once anybody has written to the database; None where there is none yet."""
+        """Return a mark that changes when anybody writes to the database; None where there is no database yet."""
         try:
-            found = self._database.path.stat()
+            status = self._database.path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size
+        return status.st_mtime_ns, status.st_size
 
     def load(self, series: Series, wanted: Range) -> Stored:
-        """Give what is kept of a range, oldest first.
+        """Return what is kept of a range, oldest first.
 
         Raises:
             Retryable, Misconfigured: as `Database.read`.
@@ -188,9 +188,9 @@ def _find_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int |
 
 
 def _series_id(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
-    found = _find_series(connection, series)
-    if found is not None:
-        return found
+    series_id = _find_series(connection, series)
+    if series_id is not None:
+        return series_id
     row = connection.execute(
         "INSERT INTO series (exchange, symbol, timeframe) VALUES (?, ?, ?) RETURNING id",
         [series.exchange, series.symbol, series.timeframe],
@@ -214,10 +214,10 @@ def _replace(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Can
 
 
 def _has_before(connection: duckdb.DuckDBPyConnection, series_id: int, moment_ms: int) -> bool:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT 1 FROM candles WHERE series_id = ? AND open_time < ? LIMIT 1", [series_id, *_stamps((0, moment_ms))[1:]]
     ).fetchone()
-    return found is not None
+    return row is not None
 
 
 def _take_back_beginning(connection: duckdb.DuckDBPyConnection, series_id: int, candle_ms: int) -> None:
@@ -235,7 +235,7 @@ def _take_back_beginning(connection: duckdb.DuckDBPyConnection, series_id: int, 
 
 
 def _cover(connection: duckdb.DuckDBPyConnection, series_id: int, known: Range) -> None:
-    """Add a range to what is known, as one with those that it overlaps or touches."""
+    """Add a range to what is known, joined with those that it overlaps or touches."""
     joined = _known(connection, series_id, (known[0] - 1, known[1] + 1))
     start = min([known[0], *(begin for begin, _ in joined)])
     end = max([known[1], *(finish for _, finish in joined)])
@@ -256,26 +256,26 @@ def _known(connection: duckdb.DuckDBPyConnection, series_id: int, within: Range)
 
 
 def holes(wanted: Range, known: Sequence[Range]) -> list[Range]:
-    """Give the parts of a range that no known range covers; these are in order of time."""
-    found, position = [], wanted[0]
+    """Return the parts of a range that no known range covers. The known ranges are in order of time."""
+    unknown, position = [], wanted[0]
     for start, end in known:
         if start >= wanted[1]:
             break
         if start > position:
-            found.append((position, start))
+            unknown.append((position, start))
         position = max(position, end)
     if position < wanted[1]:
-        found.append((position, wanted[1]))
-    return found
+        unknown.append((position, wanted[1]))
+    return unknown
 
 
 def joined(ranges: Sequence[Range], new: Range) -> tuple[Range, ...]:
-    """Add a range to others, as one with those that it overlaps or touches; all in order of time."""
+    """Add a range to others, joined with those that it overlaps or touches; all in order of time."""
     touching = [known for known in ranges if known[0] <= new[1] and new[0] <= known[1]]
     whole = (min([new[0], *(start for start, _ in touching)]), max([new[1], *(end for _, end in touching)]))
     return tuple(sorted([whole, *(known for known in ranges if known not in touching)]))
 
 
-def _stamps(of: Range) -> list[datetime]:
-    """Naive UTC, as the database keeps times."""
-    return [from_ms(moment).astimezone(UTC).replace(tzinfo=None) for moment in of]
+def _stamps(times: Range) -> list[datetime]:
+    """Return times as the database keeps them."""
+    return [naive(from_ms(at_ms)) for at_ms in times]

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from mcp_server.domain.outcome import BudgetReached
+from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.rows import naive
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.domain.outcome import Engine, SignalName, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import Costs
-from mcp_server.storage.journal.rows import naive
+from mcp_server.domain.timeframes import naive
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.outcome import Status
+from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.liveness import is_alive
 from mcp_server.storage.journal.outbox import Outbox
-from mcp_server.storage.journal.rows import naive
 
 if TYPE_CHECKING:
     import duckdb

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.outcome import Ended, Engine, Outcome, Status, Trigger
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -168,11 +169,6 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
             document["execution_time_ms"],
         ],
     )
-
-
-def naive(moment: datetime) -> datetime:
-    """Return a moment as the database keeps it: in UTC, without a time zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _json(value: Any) -> str:

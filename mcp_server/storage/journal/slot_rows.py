@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.storage.journal.rows import naive
+from mcp_server.domain.timeframes import naive
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     import duckdb
 
 SAFE_INTEGER = 2**53
-"""Beyond it a reader that keeps numbers as doubles changes them, so they go as text."""
+"""Larger integers are sent as text: a reader that keeps numbers as doubles would change them."""
 
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL\(.*\)")
 _NESTED = ("STRUCT", "MAP", "UNION")
 _TIME = re.compile(r"(-?\d+)-(\d\d)-(\d\d) (\d\d:\d\d:\d\d)(\.\d+)?")
 
 
-def asked(connection: "duckdb.DuckDBPyConnection", sql: str, limit: int, characters: int) -> dict[str, Any]:
-    """Run a checked query and give its columns, up to `limit` rows, and whether there are more.
+def answer_of(connection: "duckdb.DuckDBPyConnection", sql: str, limit: int, characters: int) -> dict[str, Any]:
+    """Run a checked query; return its columns, up to `limit` rows, and whether there are more.
 
     Args:
         connection: the locked database.
         sql: from `check`.
-        limit: rows at most.
-        characters: text of one cell at most; what is longer is cut and ends in an ellipsis.
+        limit: the most rows.
+        characters: the most characters of a cell; a longer one is cut and ends in an ellipsis.
 
     Raises:
         BadInput: a column holds what cannot be shown.
@@ -43,11 +43,11 @@ def asked(connection: "duckdb.DuckDBPyConnection", sql: str, limit: int, charact
 
 
 def _shown(column: str, name: str, kind: str, characters: int) -> str:
-    """Write a column as a number, a truth value, or text that is cut already by the database."""
+    """Write a column as a number, a truth value, or text that the database cuts."""
     if kind == "BOOLEAN" or _NUMBERS.fullmatch(kind):
         return column
     if kind == "BLOB":
-        raise BadInput(f"Column {name!r} holds bytes, which are not shown. Leave it out.")
+        raise BadInput(f"Column {name!r} holds bytes, which are not shown.", "Leave it out.")
     if kind == "TIMESTAMP WITH TIME ZONE":
         return f"CAST(CAST({column} AS TIMESTAMP) AS VARCHAR)"
     nested = kind.endswith("]") or kind.startswith(_NESTED)
@@ -62,7 +62,7 @@ def _value(value: Any, kind: str) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, int) and abs(value) > SAFE_INTEGER:
         return str(value)
-    if isinstance(value, str) and kind.startswith("TIMESTAMP") and (found := _TIME.fullmatch(value)):
-        year, month, day, time, fraction = found.groups()
+    if isinstance(value, str) and kind.startswith("TIMESTAMP") and (time_of := _TIME.fullmatch(value)):
+        year, month, day, time, fraction = time_of.groups()
         return f"{year}-{month}-{day}T{time}{(fraction or '')[:4]}Z"
     return value

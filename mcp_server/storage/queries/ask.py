@@ -1,4 +1,4 @@
-"""Asks a query in a process of its own, and gives its answer or its error."""
+"""Runs a query in a process of its own, and returns its answer or raises its error."""
 
 import json
 import os
@@ -11,17 +11,17 @@ from mcp_server.errors import Retryable, UpstreamRejected
 from mcp_server.storage.queries.child import KINDS, Question, too_large, too_slow
 
 TIME_LIMIT_S = 5.0
-"""What the query itself may take."""
+"""How long the query itself may take."""
 
 PROCESS_S = 20.0
-"""How long the process may take in all: it starts, waits up to 10 s for the file, copies, and answers."""
+"""How long the process may take in all: to start, wait up to 10 s for the file, copy, and answer."""
 
 _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH")
-"""All that the process is given of the environment: no secret is among them."""
+"""The only variables that the process gets; none is secret."""
 
 
 async def ask(question: Question) -> dict[str, Any]:
-    """Give the `columns` and `rows` of an answer, and whether there are `more`.
+    """Return the `columns` and `rows` of an answer, and whether there are `more`.
 
     Raises:
         BadInput: the query is not allowed, wrong, or took too much.
@@ -39,10 +39,10 @@ def _read(out: bytes, err: bytes, code: int) -> dict[str, Any]:
     if b"MemoryError" in err or b"bad_alloc" in err or code < 0:  # stopped by one of the system's bounds
         raise too_large()
     try:
-        said: dict[str, Any] = json.loads(out)
+        answer: dict[str, Any] = json.loads(out)
     except ValueError:
-        why = err.decode("utf-8", "replace").strip().splitlines()
-        raise UpstreamRejected(f"The query was not answered: {why[-1][:300] if why else 'it ended'}.") from None
-    if "error" in said:
-        raise KINDS.get(said["error"], Retryable)(said["text"])
-    return said
+        lines = err.decode("utf-8", "replace").strip().splitlines()
+        raise UpstreamRejected(f"The query was not answered: {lines[-1][:300] if lines else 'it ended'}.") from None
+    if "error" in answer:
+        raise KINDS.get(answer["error"], Retryable)(answer["problem"], answer["remedy"])
+    return answer

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.timeframes import naive
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.storage.queries.functions import (
     ALLOWED,
@@ -63,7 +64,7 @@ def check(connection: "duckdb.DuckDBPyConnection", text: str, moment: datetime) 
         tree["statements"] = seen.rewritten(tree["statements"])
         rows = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
     except RecursionError:
-        raise BadInput("The query nests too deeply. Flatten it.") from None
+        raise BadInput("The query nests too deeply.", "Flatten it.") from None
     return CheckedQuery(str(rows[0][0]), frozenset(seen.tables), None if seen.star else frozenset(seen.names))
 
 
@@ -71,19 +72,20 @@ def _parsed(connection: "duckdb.DuckDBPyConnection", text: str) -> dict[str, Any
     rows = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
     tree: dict[str, Any] = json.loads(rows[0][0])
     if tree["error"]:
-        said = str(tree["error_message"])
-        if "Only SELECT" in said:
-            raise BadInput("Only SELECT is answered: nothing is changed, set, loaded or attached. Write one SELECT.")
-        raise BadInput(f"The query cannot be parsed: {said.splitlines()[0]}. It is DuckDB's SQL.")
+        message = str(tree["error_message"])
+        if "Only SELECT" in message:
+            problem = "Only SELECT is answered: nothing can be changed, set, loaded or attached."
+            raise BadInput(problem, "Write one SELECT.")
+        raise BadInput(f"The query cannot be parsed: {message.splitlines()[0]}.", "Write DuckDB's SQL.")
     if len(tree["statements"]) != 1:
-        raise BadInput(f"Found {len(tree['statements'])} statements. Write one SELECT, and nothing after it.")
+        raise BadInput(f"Found {len(tree['statements'])} statements.", "Write one SELECT, and nothing after it.")
     if tree["statements"][0]["named_param_map"]:
-        raise BadInput("Parameters are not allowed. Write the value itself.")
+        raise BadInput("Parameters are not allowed.", "Write the value itself.")
     return tree
 
 
 def _named(raw: Any) -> Iterator[str]:
-    """Give the name of every common table expression, in lower case."""
+    """Yield the name of every common table expression, in lower case."""
     if isinstance(raw, Mapping):
         for entry in raw["map"] if isinstance(raw.get("map"), list) else ():
             yield str(entry["key"]).lower()
@@ -94,19 +96,17 @@ def _named(raw: Any) -> Iterator[str]:
 
 
 class _Seen:
-    """Walks through a parse tree: refuses what is not allowed, and writes the moment where the present is asked for."""
+    """Walks through a parse tree: refuses what is not allowed, and writes the moment in the place of `now()`."""
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection", moment: datetime, named: frozenset[str]) -> None:
         self._named = named
-        self._present = {
-            kind: _literal(connection, kind, moment.astimezone(UTC).replace(tzinfo=None)) for kind in {*MOMENT.values()}
-        }
+        self._present = {kind: _literal(connection, kind, naive(moment)) for kind in {*MOMENT.values()}}
         self.tables: set[str] = set()
         self.names: set[str] = set()
         self.star = False
 
     def rewritten(self, raw: Any) -> Any:
-        """Give a part of the tree as it may run."""
+        """Return a part of the tree as it may run."""
         if isinstance(raw, list):
             return [self.rewritten(item) for item in raw]
         if not isinstance(raw, dict):
@@ -144,17 +144,21 @@ class _Seen:
         elif kind == "COLUMN_REF":
             names = [str(name).lower() for name in raw["column_names"]]
             if len(names) == 1 and names[0] in NO_COLUMNS:
-                raise BadInput(f"{names[0]} is not allowed: it is not in the journal. now() is the moment asked for.")
+                raise BadInput(
+                    f"{names[0]} is not allowed: it is not in the journal.", "now() is the moment asked for."
+                )
             self.names.update(names)
         elif kind == "TYPE" and (raw["schema"] or raw["catalog"]):
-            raise BadInput("Types are written without a schema.")
+            raise BadInput("A type has a schema before it.", "Write the type alone.")
 
     def _check_table(self, raw: dict[str, Any]) -> None:
         name = str(raw["table_name"]).lower()
         if raw["schema_name"] or raw["catalog_name"] or len(raw["qualified_name"]["path"]) != 1:
-            raise BadInput(f"Write the table {name!r} without a schema before it. The tables are:\n{listed()}")
+            raise BadInput(
+                f"The table {name!r} has a schema before it.", f"Write its name alone. The tables are:\n{listed()}"
+            )
         if raw["at_clause"]:
-            raise BadInput("AT is not allowed: the journal keeps no earlier versions of itself.")
+            raise BadInput("AT is not allowed: the journal keeps no earlier versions of itself.", "Leave AT out.")
         if name in TABLES:
             self.tables.add(name)
         elif name != COLUMNS_TABLE and name not in self._named:
@@ -168,7 +172,8 @@ class _Seen:
             hint = nearest(name, allowed)
             where = "in FROM" if allowed is TABLE_FUNCTIONS else "in a query of the journal"
             raise BadInput(
-                f"Function {name!r} is not allowed {where}: only what computes is.", hint if len(hint) < 99 else ""
+                f"Function {name!r} is not allowed {where}: only functions that compute are.",
+                hint if len(hint) < 99 else "",
             )
 
     def _moment(self, raw: dict[str, Any]) -> dict[str, Any] | None:
@@ -181,7 +186,7 @@ class _Seen:
 
     @staticmethod
     def _called(raw: dict[str, Any]) -> str:
-        """Give what an expression calls or names, where that is one word."""
+        """Return what an expression calls or names, where that is one word."""
         names = raw.get("column_names", [raw.get("function_name")])
         return str(names[0]).lower() if len(names) == 1 else ""
 
@@ -195,6 +200,6 @@ def _literal(connection: "duckdb.DuckDBPyConnection", kind: str, moment: datetim
 def _no_node(kind: str) -> BadInput:
     if kind == "SHOW_REF":
         return BadInput(
-            f"DESCRIBE, SHOW and SUMMARIZE are not answered. The table {COLUMNS_TABLE} explains all columns."
+            "DESCRIBE, SHOW and SUMMARIZE are not answered.", f"The table {COLUMNS_TABLE} explains all columns."
         )
     return BadInput(f"{kind.replace('_', ' ')} is not allowed in a query of the journal.")

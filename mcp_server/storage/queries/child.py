@@ -20,7 +20,7 @@ from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, R
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home
-from mcp_server.storage.queries.answer import asked
+from mcp_server.storage.queries.answer import answer_of
 from mcp_server.storage.queries.check import CheckedQuery, check
 from mcp_server.storage.queries.snapshot import fill, lock
 from mcp_server.storage.queries.tables import TABLES, listed
@@ -34,7 +34,7 @@ MOST_PROCESSOR_S = 12
 KINDS: dict[str, type[TraderError]] = {
     kind.__name__: kind for kind in (NotFound, BadInput, NotSupported, Retryable, Misconfigured)
 }
-"""The errors that an answer can be; of two that fit, the first."""
+"""The errors that the process can answer with; of two that fit, the first counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Question:
     patience_s: float = PATIENCE_S
 
     def as_json(self) -> str:
-        """Give it as one line."""
+        """Return it as one line."""
         return json.dumps(
             {
                 "home": str(self.home),
@@ -69,8 +69,8 @@ class Question:
     @classmethod
     def of(cls, text: str) -> "Question":
         """Read it back."""
-        said = json.loads(text)
-        return cls(**{**said, "home": Path(said["home"]), "moment": datetime.fromisoformat(said["moment"])})
+        values = json.loads(text)
+        return cls(**{**values, "home": Path(values["home"]), "moment": datetime.fromisoformat(values["moment"])})
 
 
 def answer(question: Question) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def answer(question: Question) -> dict[str, Any]:
         connection, _ = database.copied(copy)
         with connection, _stopped_after(question.time_limit_s, connection):
             lock(connection)
-            return asked(connection, checked.sql, question.limit, question.characters)
+            return answer_of(connection, checked.sql, question.limit, question.characters)
     except duckdb.InterruptException:
         raise too_slow(question.time_limit_s) from None
     except (duckdb.OutOfMemoryException, MemoryError):
@@ -110,7 +110,9 @@ def _checked(question: Question) -> CheckedQuery:
         with duckdb.connect(":memory:") as parser:
             return check(parser, question.sql, question.moment)
     except UnicodeEncodeError:
-        raise BadInput("The query holds half of a character (a lone surrogate). Write the whole of it.") from None
+        raise BadInput(
+            "The query contains half of a character (a lone surrogate).", "Write the whole character."
+        ) from None
     except duckdb.Error as error:
         raise _explained(str(error)) from None
 
@@ -129,17 +131,18 @@ def _stopped_after(limit_s: float, connection: "duckdb.DuckDBPyConnection") -> I
 def too_slow(limit_s: float) -> BadInput:
     """Make the error of a query that was stopped."""
     return BadInput(
-        f"The query took longer than {limit_s:g} s and was stopped. Filter by time or strategy, or join fewer rows."
+        f"The query took longer than {limit_s:g} s and was stopped.",
+        "Filter by time or strategy, or join fewer rows.",
     )
 
 
 def too_large() -> BadInput:
     """Make the error of a query that needs too much memory."""
-    return BadInput("The query needs too much memory. Filter or aggregate before joining, and build no long texts.")
+    return BadInput("The query needs too much memory.", "Filter or aggregate before you join, and build no long texts.")
 
 
 def _explained(text: str) -> TraderError:
-    """Say what DuckDB found wrong in one line, with the nearest name where one is unknown."""
+    """Make an error of DuckDB's first line, with the nearest name where one is unknown."""
     line = text.splitlines()[0].removeprefix("Binder Error: ")[:300]
     if unknown := re.search(r'Referenced column "([^"]+)"|a column named "([^"]+)"', line):
         name = unknown[1] or unknown[2]
@@ -166,11 +169,11 @@ def main() -> None:
     """Answer the question on standard input."""
     bound()
     try:
-        said = answer(Question.of(sys.stdin.read()))
+        result = answer(Question.of(sys.stdin.read()))
     except TraderError as error:
         kind = next(name for name, kind in KINDS.items() if isinstance(error, kind))
-        said = {"error": kind, "text": str(error)}
-    sys.stdout.write(json.dumps(said))
+        result = {"error": kind, "problem": error.problem, "remedy": error.remedy}
+    sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":

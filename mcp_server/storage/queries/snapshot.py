@@ -1,9 +1,9 @@
 """The copy that a query runs on: the rows of the journal until a moment, in memory, behind locks."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso, last_closed_open_ms, to_ms
+from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
 from mcp_server.storage.queries.tables import TABLES, explained
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST_CANDLES = 3_000_000
-"""So many are copied in a third of a second, and take 170 MB while the query runs."""
+"""Copying so many takes a third of a second, and 170 MB while the query runs."""
 
 LOCKS = (
     "memory_limit = '400MB'",
@@ -30,8 +30,8 @@ _UNTIL = {
     "executions": "as_of <= $1",
     "analysis_results": "execution_id IN (SELECT id FROM file.main.executions WHERE as_of <= $1)",
 }
-"""Which rows there are at a moment. The journal's time is the as-of of a run: what a replay of the past said counts as
-said then."""
+"""Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
+then."""
 
 
 def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:
@@ -47,14 +47,14 @@ def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment:
         columns = ", ".join(f'"{column}"' for column in _needed(name, checked))
         connection.execute(
             f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} WHERE {_UNTIL[name]}",  # noqa: S608 - ours
-            [_naive(moment)],
+            [naive(moment)],
         )
     connection.execute(f'CREATE TABLE {COLUMNS_TABLE} ("table" VARCHAR, "column" VARCHAR, meaning VARCHAR)')
     connection.executemany(f"INSERT INTO {COLUMNS_TABLE} VALUES (?, ?, ?)", explained())  # noqa: S608 - ours
 
 
 def lock(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Take away from a database all that reaches beyond its own tables, for good."""
+    """Deny a connection everything beyond its own tables, for good."""
     for setting in LOCKS:
         connection.execute(f"SET {setting}")
 
@@ -68,25 +68,21 @@ def _needed(name: str, checked: CheckedQuery) -> list[str]:
 def _fill_candles(connection: "duckdb.DuckDBPyConnection", moment: datetime) -> None:
     """Copy the candles that had closed by then; each timeframe has its own last one."""
     connection.execute("CREATE TABLE _last (timeframe VARCHAR, last_open TIMESTAMP)")
-    last = [(name, _naive(from_ms(last_closed_open_ms(to_ms(moment), name)))) for name in TIMEFRAMES]
+    last = [(name, naive(from_ms(last_closed_open_ms(to_ms(moment), name)))) for name in TIMEFRAMES]
     connection.executemany("INSERT INTO _last VALUES (?, ?)", last)
     connection.execute(
         "CREATE TABLE _series AS SELECT id, exchange, symbol, timeframe, last_open FROM file.main.series "
         "JOIN _last USING (timeframe)"
     )
     closed = "FROM file.main.candles c JOIN _series s ON s.id = c.series_id AND c.open_time <= s.last_open"
-    counted = connection.execute(f"SELECT count(*) {closed}").fetchone()
-    if counted and counted[0] > MOST_CANDLES:
+    count = connection.execute(f"SELECT count(*) {closed}").fetchone()
+    if count and count[0] > MOST_CANDLES:
         raise BadInput(
-            f"The store holds {counted[0]:,} candles by {iso(to_ms(moment))}; a query sees {MOST_CANDLES:,} at most. "
-            "Leave `candles` out, and ask get_ohlcv for those that you need."
+            f"The store holds {count[0]:,} candles by {iso(to_ms(moment))}; a query sees {MOST_CANDLES:,} at most.",
+            "Leave `candles` out, and ask get_ohlcv for those that you need.",
         )
     connection.execute(f"CREATE TABLE _candles AS SELECT c.* {closed}")
     connection.execute(
         "CREATE VIEW candles AS SELECT s.exchange, s.symbol, s.timeframe, c.open_time, c.open, c.high, c.low, c.close, "
         "c.volume FROM _candles c JOIN _series s ON s.id = c.series_id"
     )
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

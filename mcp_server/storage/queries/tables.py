@@ -1,4 +1,4 @@
-"""What SQL may see of the journal: its tables and columns, described in the one place where they are."""
+"""What a query may see of the journal: its tables and columns, each with what it means."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,14 +99,14 @@ HIDDEN: Mapping[str, str] = {
     "series": "candles have its columns",
     "candles.series_id": "candles have exchange, symbol and timeframe instead",
 }
-"""Tables and columns that no query sees, with why."""
+"""Tables and columns that no query sees, each with the reason."""
 
 
 def listed() -> str:
-    """Give every table with its columns, a line each."""
+    """Return every table with its columns, one line each."""
     return "\n".join(f"{name}({', '.join(table.columns)}): {table.row}" for name, table in TABLES.items())
 
 
 def explained() -> list[tuple[str, str, str]]:
-    """Give every column as (table, column, meaning): what the table `journal_columns` holds."""
+    """Return every column as (table, column, meaning): the rows of the table `journal_columns`."""
     return [(name, column, meaning) for name, table in TABLES.items() for column, meaning in table.columns.items()]

@@ -1,4 +1,4 @@
-"""The two files of one strategy folder, read without following, waiting or trusting, and written whole."""
+"""The two files of one strategy folder: read without following links, waiting or trusting; written whole."""
 
 import codecs
 import json
@@ -17,10 +17,10 @@ _TRIES = 20
 
 
 def read_both(folder: Path, name: str) -> tuple[Any, Any]:
-    """Give the content of both files, as they were together at one moment; of agents.json None where there is none.
+    """Return the content of both files as they were at one moment; None for a missing agents.json.
 
     Raises:
-        InvalidStrategy: a file is missing, cannot be read or is no JSON; the text names it.
+        InvalidStrategy: a file is missing, cannot be read or is no JSON; the error names it.
     """
     for _ in range(_TRIES):
         before = _identity(folder)
@@ -32,15 +32,15 @@ def read_both(folder: Path, name: str) -> tuple[Any, Any]:
             continue
         if _identity(folder) == before:  # else another was put in its place between the two
             return both
-    raise InvalidStrategy(name, [error("name", f"{str(folder)!r} changes all the time.", "Try again in a moment.")])
+    raise InvalidStrategy(name, [error("name", f"{str(folder)!r} keeps changing.", "Try again in a moment.")])
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        found = os.lstat(folder)
+        status = os.lstat(folder)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _refused(file: Path, name: str, problem: str, remedy: str) -> InvalidStrategy:
@@ -71,13 +71,13 @@ def _parse_json(raw: bytes, file: Path, name: str) -> Any:
         )
     except json.JSONDecodeError as failed:
         where = f"line {failed.lineno}, column {failed.colno}"
-        raise _refused(file, name, f"is not JSON at {where}: {failed.msg}.", "Mend it there.") from None
+        raise _refused(file, name, f"is not JSON at {where}: {failed.msg}.", "Correct it there.") from None
     except UnicodeDecodeError:
         raise _refused(file, name, "is not UTF-8 text.", "Save it as UTF-8.") from None
     except RecursionError:
         raise _too_deep(file, name) from None
     except ValueError as failed:
-        raise _refused(file, name, f"is no strict JSON: {failed}.", "Mend it.") from None
+        raise _refused(file, name, f"is no strict JSON: {failed}.", "Correct it.") from None
     if nests_too_deeply(content):
         raise _too_deep(file, name)
     return content
@@ -100,7 +100,7 @@ def _no_constant(text: str) -> float:
 
 
 def bring_back(old: Path, present: Path) -> None:
-    """Move what else lies in a folder that was replaced, like notes, into the one that took its place."""
+    """Move other files of a folder that was replaced, like notes, into the folder that took its place."""
     if old.is_symlink() or present.is_symlink() or not old.is_dir() or not present.is_dir():
         return
     for entry in list(old.iterdir()):

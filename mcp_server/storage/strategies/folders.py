@@ -1,7 +1,7 @@
 """Strategy folders: the user's own in the home, the examples beside them read-only.
 
-A write makes a whole new folder and exchanges it for the present one in one step; what was there before is kept under
-`strategies/.versions/<name>/<version>/`, also what was written by hand; other files of a folder stay in it.
+A write makes a whole new folder and exchanges it for the present one in one step. The previous version is kept under
+`strategies/.versions/<name>/<version>/`, also one that was edited by hand; other files of a folder stay in it.
 """
 
 import re
@@ -31,15 +31,15 @@ PATIENCE_S = 10
 Done = TypeVar("Done")
 
 NOTHING = "none"
-"""What a strategy replaces that must be new: its name is free."""
+"""The value of `replaces` for a strategy that must be new."""
 
 _NEW, _OLD = ".writing-", ".replacing-"
-"""How the names of a write's own folders begin: what is not whole yet, and what is about to change places."""
+"""Prefixes of a write's own folders: one that is not whole yet, and one that is about to change places."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedStrategy:
-    """A strategy folder as it lies on disk: either it is whole, or `problem` says why not."""
+    """A strategy folder as it is on disk: either valid, or `problem` says why not."""
 
     name: str
     example: bool
@@ -48,7 +48,7 @@ class ListedStrategy:
 
 
 class StrategyFolders:
-    """Reads and writes the strategy folders of one home; an example is found where the home has none of its name."""
+    """Reads and writes the strategy folders of one home. A strategy of the home hides the example of its name."""
 
     def __init__(self, home: Home, examples: Path) -> None:
         self._own = home.strategies
@@ -56,25 +56,25 @@ class StrategyFolders:
         self.versions = KeptVersions(home.strategies / ".versions")
 
     def names(self) -> dict[str, bool]:
-        """Give the name of every strategy, and whether it is an example, in order of name."""
+        """Return the name of every strategy, and whether it is an example, in order of name."""
         examples = dict.fromkeys(_folders(self._examples), True)
         return dict(sorted((examples | dict.fromkeys(_folders(self._own), False)).items()))
 
     def all(self) -> list[ListedStrategy]:
-        """Read every strategy; a broken one is told, not skipped."""
-        found = []
+        """Read every strategy; a broken one is listed too, with its problem."""
+        listed = []
         for name, example in self.names().items():
             try:
-                found.append(ListedStrategy(name, example, self.read(name)))
+                listed.append(ListedStrategy(name, example, self.read(name)))
             except BadInput as error:
-                found.append(ListedStrategy(name, example, None, str(error)))
-        return found
+                listed.append(ListedStrategy(name, example, None, str(error)))
+        return listed
 
     def read(self, name: str) -> Strategy:
         """Read one strategy.
 
         Raises:
-            NotFound: no folder has that name; the nearest is named.
+            NotFound: no folder has that name; the error names the nearest.
             InvalidStrategy: its files are not valid.
         """
         return parse_strategy(name, *self.content(name))
@@ -83,20 +83,20 @@ class StrategyFolders:
         """Read the present version of a strategy, or one that was kept.
 
         Raises:
-            NotFound: there is no such version; those that there are are named.
+            NotFound: there is no such version; the error names those that exist.
             InvalidStrategy: it was broken by hand.
         """
         try:
             present = self.read(name)
-        except BadInput:  # gone or broken: what was kept is there all the same
+        except BadInput:  # gone or broken; kept versions are still there
             return self.versions.read(name, version)
         return present if present.version == version else self.versions.read(name, version)
 
     def content(self, name: str) -> tuple[Any, Any]:
-        """Give the content of both files of a strategy, valid or not; of agents.json None where there is none.
+        """Return the content of both files of a strategy, valid or not; None for a missing agents.json.
 
         Raises:
-            NotFound: no folder has that name; the nearest is named.
+            NotFound: no folder has that name; the error names the nearest.
             InvalidStrategy: a file cannot be read, or is no JSON.
         """
         parent = self._parent(name)
@@ -111,33 +111,33 @@ class StrategyFolders:
         return self._parent(name) == self._examples
 
     def _parent(self, name: str) -> Path | None:
-        """Give the folder that holds a strategy's own, in no more time where there are thousands beside it."""
+        """Return the folder in which a strategy's folder is, as fast among thousands as among a few."""
         if not re.fullmatch(NAME_PATTERN, name):
             return None
         return next((parent for parent in (self._own, self._examples) if _is_folder(parent / name)), None)
 
     def write(self, strategy: Strategy, replaces: str | None = None) -> str | None:
-        """Write a strategy into the home, whole or not at all; give the version that it replaced, if there was one.
+        """Write a strategy into the home, whole or not at all; return the version that it replaced, if any.
 
         Args:
-            strategy: what is written.
-            replaces: the version that it must have until then, or `NOTHING`; None: whatever there is.
+            strategy: the new content.
+            replaces: the version that must be there until then, or `NOTHING`; None: whatever there is.
 
         Raises:
-            InvalidStrategy: there is something else than `replaces`; nothing was changed.
+            InvalidStrategy: there is something other than `replaces`; nothing was changed.
             Misconfigured: the home cannot be written.
             Retryable: others have been writing strategies for too long; nothing was changed.
         """
 
         def replace() -> str | None:
-            if wrong := self.other_than(strategy.name, replaces):
-                raise InvalidStrategy(strategy.name, [wrong])
+            if conflict := self.other_than(strategy.name, replaces):
+                raise InvalidStrategy(strategy.name, [conflict])
             return self._write(strategy)
 
         return self._locked(strategy.name, replace)
 
     def other_than(self, name: str, replaces: str | None) -> Finding | None:
-        """Find what there is of a name, home's or example's, where it is not the version that is to be replaced."""
+        """Return a finding where a name, of the home or an example, lacks the version that is to be replaced."""
         if replaces is None:
             return None
         example = self.names().get(name)
@@ -146,11 +146,11 @@ class StrategyFolders:
             return None if replaces == NOTHING else error("replaces", f"There is no strategy {name!r}.", missing)
         there = _version((self._examples if example else self._own) / name, name)
         if replaces == NOTHING:
-            what = "an example" if example else "a strategy"
-            return error("replaces", f"There is {what} {name!r} already, version {there}.", "Choose another name.")
+            kind = "an example" if example else "a strategy"
+            return error("replaces", f"There is {kind} {name!r} already, version {there}.", "Choose another name.")
         if replaces != there:
             problem = f"{name!r} is version {there} now, not {replaces!r}: it has changed since."
-            return error("replaces", problem, "Read it again, and write what should replace that.")
+            return error("replaces", problem, "Read it again, then write what should replace it.")
         return None
 
     def add(self, name: str) -> Strategy:
@@ -163,7 +163,7 @@ class StrategyFolders:
 
         def copy() -> Strategy:
             if name in _folders(self._own):
-                raise BadInput(f"The home has a strategy {name!r} already; it is left as it is.")
+                raise BadInput(f"The home has a strategy {name!r} already. Nothing was changed.")
             strategy = self.read(name)
             self._write(strategy)
             return strategy
@@ -171,7 +171,7 @@ class StrategyFolders:
         return self._locked(name, copy)
 
     def set_status(self, name: str, status: StatusName) -> tuple[Strategy, str]:
-        """Give a strategy of the home another status, as a version of its own unless it has it; give that it had.
+        """Set the status of a strategy of the home, as a new version unless it has it; return it and its old status.
 
         Raises:
             BadInput: it is an example, or its files are not valid.
@@ -181,7 +181,8 @@ class StrategyFolders:
         def change() -> tuple[Strategy, str]:
             strategy = self.read(name)
             if self.is_example(name):
-                raise BadInput(f"{name!r} is an example, read-only. `claude-trader strategies add {name}` copies it.")
+                remedy = f"`claude-trader strategies add {name}` copies it into the home."
+                raise BadInput(f"{name!r} is an example, which is read-only.", remedy)
             if strategy.config.status == status:
                 return strategy, status
             config = strategy.config.model_copy(update={"status": status})
@@ -192,7 +193,7 @@ class StrategyFolders:
         return self._locked(name, change)
 
     def _locked(self, name: str, work: Callable[[], Done]) -> Done:
-        """Work while no other process writes strategies: else a version between two writes gets lost."""
+        """Work while no other process writes strategies: a version between two writes would get lost."""
         try:
             self._own.mkdir(parents=True, exist_ok=True)
             with FileLock(self._own / ".lock", timeout=PATIENCE_S):
@@ -200,7 +201,7 @@ class StrategyFolders:
                 return work()
         except Timeout:
             target = str(self._own / name)
-            raise Retryable(f"Another process is writing {target!r}. Try again in a moment.") from None
+            raise Retryable(f"Another process is writing {target!r}.", "Try again in a moment.") from None
         except OSError as error:
             raise unwritable(self._own / name, error) from None
 
@@ -218,17 +219,17 @@ class StrategyFolders:
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-        self._keep(fresh, strategy.name, version)  # where that fails, the next write tries again
+        self._keep(fresh, strategy.name, version)  # if that fails, the next write tries again
         return version
 
     def _keep(self, old: Path, name: str, version: str) -> None:
-        """Keep a version that was replaced; what else its folder held stays with the strategy."""
+        """Keep a version that was replaced; other files of its folder stay with the strategy."""
         bring_back(old, self._own / name)
         self.versions.keep(old, name, version)
         shutil.rmtree(old, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Clear away what a killed write left; what it may have taken the place of is kept."""
+        """Remove what a killed write left; keep the version that it may have replaced."""
         for left in self._own.iterdir():
             if left.name.startswith(_OLD):
                 name = left.name.removeprefix(_OLD)
@@ -238,7 +239,7 @@ class StrategyFolders:
 
 
 def _version(folder: Path, name: str) -> str:
-    """Give the version of what lies in a folder; what was broken by hand has a name of its own, and is kept too."""
+    """Return the version of what is in a folder; content that was broken by hand gets a name of its own."""
     try:
         return parse_strategy(name, *read_both(folder, name)).version
     except BadInput:

@@ -49,7 +49,7 @@ class KeptVersions:
         """Read a version that was replaced.
 
         Raises:
-            NotFound: there is none; those that there are are named.
+            NotFound: there is none; the error names those that exist.
             InvalidStrategy: it was broken by hand before it was replaced.
         """
         known = [kept.version for kept in self.of(name)]
@@ -59,7 +59,7 @@ class KeptVersions:
         return parse_strategy(name, *read_both(self._folder / name / version, name))
 
     def copy(self, strategy: Strategy) -> None:
-        """Keep a version that is about to run, so that it is there whatever becomes of its folder.
+        """Keep a version that is about to run, so that it stays whatever happens to its folder.
 
         Raises:
             Misconfigured: it cannot be written.
