@@ -118,9 +118,8 @@ class Histories:
         """Fetch the missing candles of a chunk, and keep those that will not change any more."""
         from mcp_server.domain.candles import merge
 
-        stored = await self._candle_cache.load(
-            series, chunk
-        )  # somebody may have fetched some of it, and been cancelled
+        # Another task may have fetched some of it, and been cancelled.
+        stored = await self._candle_cache.load(series, chunk)
         parts, behind_ms = [stored.candles], 0
         for start, end in reversed(stored.missing):
             await self._settled(end)

@@ -79,7 +79,7 @@ class EvmChain:
         return await self.rpc.endpoints.ask(read)
 
     async def token(self, address: str, anchor: BlockRef) -> Token:
-        """Return a token by its address; its symbol is its own claim.
+        """Return a token by its address; its symbol is only a claim.
 
         Raises:
             NotFound: there is no token at this address.
@@ -92,7 +92,7 @@ class EvmChain:
 
         async def read(endpoint: Endpoint) -> tuple[int | None, str]:
             decimals, symbol = await self.rpc.on(endpoint, calls, anchor)
-            if isinstance(decimals, RpcError) and decimals.state_gone:  # neither hardly ever changes
+            if isinstance(decimals, RpcError) and decimals.state_gone:  # both hardly ever change
                 decimals, symbol = await self.rpc.on(endpoint, now)
             return _decimals(decimals), "" if isinstance(symbol, RpcError) else reading.claimed_symbol(symbol)
 
