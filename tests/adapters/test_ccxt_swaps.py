@@ -45,10 +45,10 @@ async def test_what_is_refused_of_a_swap_is_said_and_the_rest_is_told(
 ) -> None:
     await binance.symbol(symbol)
     rig.faults = Faults(status=400, body=REFUSAL, path="openInterest")
-    told = await binance.perpetual_state(symbol)
-    assert told.funding_rate == rig.funding_rate("BTC", NEXT_MS)
-    assert told.open_interest_base is told.open_interest_contracts is told.open_interest_quote is None
-    (lacking,) = told.lacking
+    state = await binance.perpetual_state(symbol)
+    assert state.funding_rate == rig.funding_rate("BTC", NEXT_MS)
+    assert state.open_interest_base is state.open_interest_contracts is state.open_interest_quote is None
+    (lacking,) = state.lacking
     assert lacking.startswith("No open interest: 'binance' refused the request (it said ")
     assert "not today" in lacking
     assert "://" not in lacking
@@ -60,10 +60,15 @@ async def test_a_funding_rate_that_is_refused_leaves_the_open_interest(
 ) -> None:
     await binance.symbol(symbol)
     rig.faults = Faults(status=400, body=REFUSAL, path="premiumIndex")
-    told = await binance.perpetual_state(symbol)
-    assert (told.observed_at_ms, told.funding_rate, told.next_funding_ms, told.mark_price) == (NOW_MS, None, None, None)
-    assert rig.open_interest("BTC") in (told.open_interest_base, told.open_interest_contracts)
-    assert [text.partition(":")[0] for text in told.lacking] == ["No funding rate"]
+    state = await binance.perpetual_state(symbol)
+    assert (state.observed_at_ms, state.funding_rate, state.next_funding_ms, state.mark_price) == (
+        NOW_MS,
+        None,
+        None,
+        None,
+    )
+    assert rig.open_interest("BTC") in (state.open_interest_base, state.open_interest_contracts)
+    assert [text.partition(":")[0] for text in state.lacking] == ["No funding rate"]
 
 
 async def test_a_swap_of_which_nothing_is_told_is_not_supported(rig: StandInExchange, binance: CcxtExchange) -> None:
@@ -92,8 +97,8 @@ async def test_half_a_swap_that_may_be_told_later_is_worth_asking_again(
 async def test_a_passing_fault_of_one_half_is_not_even_noticed(rig: StandInExchange, binance: CcxtExchange) -> None:
     await binance.symbol(LINEAR)
     rig.faults = Faults(status=503, path="openInterest", times=2)
-    told = await binance.perpetual_state(LINEAR)
-    assert (told.open_interest_base, told.lacking) == (rig.open_interest("BTC"), ())
+    state = await binance.perpetual_state(LINEAR)
+    assert (state.open_interest_base, state.lacking) == (rig.open_interest("BTC"), ())
 
 
 # The past

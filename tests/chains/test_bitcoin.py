@@ -34,8 +34,8 @@ async def ask(home: Path, bitcoin: StandInEsplora) -> AsyncIterator[Ask]:
         yield ask
 
 
-def rows(said: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(zip(said["columns"], row, strict=True)) for row in said["rows"]]
+def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
 
 async def test_each_payment_counts_once_and_what_comes_back_is_change(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -45,36 +45,38 @@ async def test_each_payment_counts_once_and_what_comes_back_is_change(ask: Ask, 
     within = bitcoin.tx([(BINANCE, 90)], [(BINANCE_TOO, 89)])
     small = [bitcoin.tx([(ALICE, 2)], [(BOB, 1.9)]) for _ in range(30)]
     bitcoin.block([paid, *small, fresh, between, within])
-    said = await ask("get_whale_activity", asset="BTC", min_usd=1_000_000)
-    found = {(row["amount"], row["direction"], row["hash"]) for row in rows(said)}
+    answer = await ask("get_whale_activity", asset="BTC", min_usd=1_000_000)
+    found = {(row["amount"], row["direction"], row["hash"]) for row in rows(answer)}
     assert found == {
         (60, "to exchange", paid.id), (40, "from exchange", fresh.id), (15, "from exchange", fresh.id),
         (30.9, "between exchanges", between.id), (89, "within exchange", within.id),
     }  # fmt: skip
-    price = said["price_usd"]
-    assert said["to_exchanges_usd"] == pytest.approx(90.9 * price, abs=0.01)
-    assert said["from_exchanges_usd"] == pytest.approx(85.9 * price, abs=0.01)
-    assert said["net_flow_usd"] == pytest.approx(5 * price, abs=0.02)
-    assert (said["exchanges"]["binance"]["to_usd"], said["complete"]) == (0, True)
-    (first,) = [row for row in rows(said) if row["amount"] == 60]
+    price = answer["price_usd"]
+    assert answer["to_exchanges_usd"] == pytest.approx(90.9 * price, abs=0.01)
+    assert answer["from_exchanges_usd"] == pytest.approx(85.9 * price, abs=0.01)
+    assert answer["net_flow_usd"] == pytest.approx(5 * price, abs=0.02)
+    assert (answer["exchanges"]["binance"]["to_usd"], answer["complete"]) == (0, True)
+    (first,) = [row for row in rows(answer) if row["amount"] == 60]
     assert (first["from"], first["to_label"], first["confirmations"]) == (ALICE, "bitfinex", 1)
-    assert "hange to a new address cannot be told from a payment" in said["note"]
+    assert "hange to a new address cannot be told from a payment" in answer["note"]
 
 
 async def test_blocks_are_asked_for_once_and_only_transactions_that_matter(ask: Ask, bitcoin: StandInEsplora) -> None:
     for _ in range(6):
         bitcoin.block([bitcoin.tx([(ALICE, 2)], [(BOB, 1)]) for _ in range(200)])
     bitcoin.block([bitcoin.tx([(ALICE, 99)], [(BOB, 98)])])
-    said = await ask("get_whale_activity", asset="BTC", lookback_minutes=35)
-    assert said["counts"]["transfers"] == 1
-    assert said["requests"] == bitcoin.requests == 1 + 1 + 4 + 1, "is it Bitcoin, the list, four blocks, a transaction"
+    answer = await ask("get_whale_activity", asset="BTC", lookback_minutes=35)
+    assert answer["counts"]["transfers"] == 1
+    assert answer["requests"] == bitcoin.requests == 1 + 1 + 4 + 1, (
+        "is it Bitcoin, the list, four blocks, a transaction"
+    )
 
 
 async def test_unconfirmed_payments_come_only_when_they_are_asked_for(ask: Ask, bitcoin: StandInEsplora) -> None:
     bitcoin.waiting.append(bitcoin.tx([(ALICE, 99)], [(BITFINEX, 98)]))
     assert (await ask("get_whale_activity", asset="BTC"))["counts"]["transfers"] == 0
-    said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
-    assert [(row["time"], row["amount"], row["confirmations"]) for row in rows(said)] == [(None, 98, 0)]
+    answer = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
+    assert [(row["time"], row["amount"], row["confirmations"]) for row in rows(answer)] == [(None, 98, 0)]
 
 
 async def test_as_of_the_past_no_later_block_is_read_though_times_are_loose(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -85,13 +87,13 @@ async def test_as_of_the_past_no_later_block_is_read_though_times_are_loose(ask:
     for _ in range(200):
         bitcoin.block()
     bitcoin.forget()
-    said = await ask("get_whale_activity", asset="BTC", as_of=from_ms(moment_s * 1000).isoformat())
-    assert [row["amount"] for row in rows(said)] == [59]
-    assert said["blocks"]["head"] == known.height == ahead.height - 1
+    answer = await ask("get_whale_activity", asset="BTC", as_of=from_ms(moment_s * 1000).isoformat())
+    assert [row["amount"] for row in rows(answer)] == [59]
+    assert answer["blocks"]["head"] == known.height == ahead.height - 1
     assert not any(
         path.endswith(f"{block.hash}/raw") for block in bitcoin.blocks[ahead.height :] for path in bitcoin.paths
     )
-    assert said["requests"] <= 16
+    assert answer["requests"] <= 16
     with pytest.raises(Told, match="'bitcoin' began only at 2026-05-20T00:00Z"):
         await ask("get_whale_activity", asset="BTC", as_of="2026-05-19T20:00Z")
 
@@ -101,8 +103,8 @@ async def test_the_block_of_any_moment_is_found(ask: Ask, bitcoin: StandInEsplor
     for place in range(200):
         bitcoin.block(after_s=(30, 3_000, 600, 60)[place % 4])
     block = bitcoin.blocks[-1 - back]
-    said = await ask("get_whale_activity", asset="BTC", as_of=from_ms(block.time_s * 1000).isoformat())
-    assert said["blocks"]["head"] == block.height
+    answer = await ask("get_whale_activity", asset="BTC", as_of=from_ms(block.time_s * 1000).isoformat())
+    assert answer["blocks"]["head"] == block.height
 
 
 async def test_a_reorganisation_takes_back_what_it_took_back(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -120,10 +122,10 @@ async def test_too_much_work_gives_the_newest_part_and_says_which(
     monkeypatch.setattr(bitcoin_scan, "MOST_REQUESTS", 40)
     for _ in range(5):
         bitcoin.block([bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)]) for _ in range(12)])
-    said = await ask("get_whale_activity", asset="BTC")
-    assert (said["complete"], said["counts"]["transfers"]) == (False, 24)
-    assert said["note"].startswith(f"Only what came after {said['from_time']} was seen, not all from 2026-05-20T")
-    assert "A scan makes at most 40 requests" in said["note"]
+    answer = await ask("get_whale_activity", asset="BTC")
+    assert (answer["complete"], answer["counts"]["transfers"]) == (False, 24)
+    assert answer["note"].startswith(f"Only what came after {answer['from_time']} was seen, not all from 2026-05-20T")
+    assert "A scan makes at most 40 requests" in answer["note"]
 
 
 async def test_a_wallet_of_now_and_of_the_past(ask: Ask, bitcoin: StandInEsplora) -> None:
@@ -133,23 +135,23 @@ async def test_a_wallet_of_now_and_of_the_past(ask: Ask, bitcoin: StandInEsplora
     for _ in range(30):
         bitcoin.block([bitcoin.tx([(ALICE, 3)], [(BOB, 1), (ALICE, 1.5)])])
     bitcoin.block([bitcoin.tx([(BOB, 2)], [(ALICE, 1.5)])])
-    said = await ask("get_wallet", address=BOB)
-    assert (said["rows"][0][:2], said["transactions"], said["chain"]) == (["BTC", 30.0], 32, "bitcoin")
-    assert said["first_activity"] == from_ms(1000 * bitcoin.blocks[height].time_s).strftime("%Y-%m-%dT%H:%MZ")
-    assert said["total_usd"] == round(30 * said["rows"][0][2], 2)
-    said = await ask("get_wallet", address=BOB, as_of=first)
-    assert (said["rows"][0][:2], said["transactions"], said["block"]) == (["BTC", 2.0], 1, height)
-    said = await ask("get_wallet", address=BITFINEX)
-    assert (said["label"], said["rows"][0][:2]) == ("Bitfinex-coldwallet", ["BTC", 0.0])
+    answer = await ask("get_wallet", address=BOB)
+    assert (answer["rows"][0][:2], answer["transactions"], answer["chain"]) == (["BTC", 30.0], 32, "bitcoin")
+    assert answer["first_activity"] == from_ms(1000 * bitcoin.blocks[height].time_s).strftime("%Y-%m-%dT%H:%MZ")
+    assert answer["total_usd"] == round(30 * answer["rows"][0][2], 2)
+    answer = await ask("get_wallet", address=BOB, as_of=first)
+    assert (answer["rows"][0][:2], answer["transactions"], answer["block"]) == (["BTC", 2.0], 1, height)
+    answer = await ask("get_wallet", address=BITFINEX)
+    assert (answer["label"], answer["rows"][0][:2]) == ("Bitfinex-coldwallet", ["BTC", 0.0])
 
 
 async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora) -> None:
     bitcoin.now_s += 240
     for estimates, fast in ((True, 20.5), (False, 20)):
         bitcoin.fee_estimates = estimates
-        said = await ask("get_network_status", chain="btc")
-        assert (said["fees"]["fast"], said["live"], said["age_s"], said["block"]) == (fast, True, 240, 39)
-        assert said["mempool"] == {"transactions": 4_321, "vbytes": 12_345_678, "fees_btc": 0.987654}
+        answer = await ask("get_network_status", chain="btc")
+        assert (answer["fees"]["fast"], answer["live"], answer["age_s"], answer["block"]) == (fast, True, 240, 39)
+        assert answer["mempool"] == {"transactions": 4_321, "vbytes": 12_345_678, "fees_btc": 0.987654}
     recent = from_ms(bitcoin.now_ms() - 800_000).isoformat()
     assert (await ask("get_network_status", chain="bitcoin", as_of=recent))["block"] == 38
     with pytest.raises(Told, match="exists only now: there is none as of 2026-05-20T06:1"):
@@ -157,7 +159,7 @@ async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "answer"),
     [
         ({"status": 429}, r"is asked too often \(429\)"), ({"body": "<html>"}, "answers what is no JSON"),
         ({"body": "[]"}, "answers what are no blocks"), ({"silent_s": 120.0}, "did not answer in time"),
@@ -166,7 +168,7 @@ async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora
     ids=["429", "no JSON", "no blocks", "silent", "odd"],
 )  # fmt: skip
 async def test_another_endpoint_answers_where_one_fails(
-    home: Path, bitcoin: StandInEsplora, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], said: str
+    home: Path, bitcoin: StandInEsplora, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], answer: str
 ) -> None:
     monkeypatch.setattr(app, "Access", partial(Access, timeout_s=0.5))
     bitcoin.block([bitcoin.tx([(ALICE, 60)], [(BITFINEX, 59)])])
@@ -176,7 +178,7 @@ async def test_another_endpoint_answers_where_one_fails(
         async with asking(home, {"bitcoin": [bad.url, bitcoin.url]}, bitcoin.now_ms) as ask:
             assert (await ask("get_whale_activity", asset="BTC"))["counts"]["transfers"] == 1
         async with asking(home, {"bitcoin": [bad.url]}, bitcoin.now_ms) as ask:
-            with pytest.raises(Told, match=said):
+            with pytest.raises(Told, match=answer):
                 await ask("get_whale_activity", asset="BTC")
 
 

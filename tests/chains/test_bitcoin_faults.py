@@ -68,18 +68,18 @@ async def test_scans_at_the_same_time_have_each_their_own_budget_of_requests(
     monkeypatch.setattr(bitcoin_scan, "MOST_REQUESTS", 40)
     for _ in range(3):
         bitcoin.block([large(bitcoin) for _ in range(10)])
-    said: list[dict[str, Any]] = []
+    report: list[dict[str, Any]] = []
     async with on(home, bitcoin) as ask:
 
         async def one(minutes: int) -> None:
-            said.append(await ask("get_whale_activity", asset="BTC", lookback_minutes=minutes))
+            report.append(await ask("get_whale_activity", asset="BTC", lookback_minutes=minutes))
 
         async with anyio.create_task_group() as tasks:
             for minutes in (26, 27, 28):
                 tasks.start_soon(partial(one, minutes))
-    assert [(one["complete"], one["counts"]["transfers"]) for one in said] == [(True, 30)] * 3
-    assert all(1 + 3 + 30 <= one["requests"] <= 1 + 1 + 3 + 30 for one in said)
-    assert sum(one["requests"] for one in said) == bitcoin.requests
+    assert [(one["complete"], one["counts"]["transfers"]) for one in report] == [(True, 30)] * 3
+    assert all(1 + 3 + 30 <= one["requests"] <= 1 + 1 + 3 + 30 for one in report)
+    assert sum(one["requests"] for one in report) == bitcoin.requests
 
 
 async def test_a_scan_that_breaks_off_between_two_pages_gives_the_newest_part(
@@ -88,11 +88,11 @@ async def test_a_scan_that_breaks_off_between_two_pages_gives_the_newest_part(
     bitcoin.block([large(bitcoin)])
     bitcoin.change = only(lambda path: path.startswith("/blocks/"), lambda _: PlainTextResponse("no", 503))
     async with on(home, bitcoin) as ask:
-        said = await ask("get_whale_activity", asset="BTC", lookback_minutes=300)
-    assert (said["complete"], said["counts"]["transfers"]) == (False, 1)
-    assert said["note"].startswith(f"Only what came after {said['from_time']} was seen, not all from 2026-05-20T")
-    assert "endpoint 1 of 1 is not available (503)" in said["note"]
-    assert said["blocks"] == {"first": 31, "last": 40, "head": 40}
+        report = await ask("get_whale_activity", asset="BTC", lookback_minutes=300)
+    assert (report["complete"], report["counts"]["transfers"]) == (False, 1)
+    assert report["note"].startswith(f"Only what came after {report['from_time']} was seen, not all from 2026-05-20T")
+    assert "endpoint 1 of 1 is not available (503)" in report["note"]
+    assert report["blocks"] == {"first": 31, "last": 40, "head": 40}
 
 
 @pytest.mark.parametrize("status", [404, 200])
@@ -107,8 +107,8 @@ async def test_another_endpoint_is_asked_for_a_transaction_that_one_does_not_kno
 
     lagging.change = only(lambda path: path.startswith("/tx/"), unconfirmed)
     async with on(home, lagging, bitcoin) as ask:
-        said = await ask("get_whale_activity", asset="BTC")
-        assert (said["complete"], [row[8] for row in said["rows"]]) == (True, [paid.id])
+        report = await ask("get_whale_activity", asset="BTC")
+        assert (report["complete"], [row[8] for row in report["rows"]]) == (True, [paid.id])
     async with on(home, lagging) as ask:
         with pytest.raises(Told, match="does not know"):
             await ask("get_whale_activity", asset="BTC", as_of=from_ms(bitcoin.now_ms()).isoformat())
@@ -137,8 +137,8 @@ async def test_fees_come_from_the_endpoint_that_keeps_up_not_from_the_one_that_i
     stale = JSONResponse({"144": 90, "6": 95, "1": 99})
     lagging.change = only(lambda path: path == "/fee-estimates", lambda _: stale)
     async with on(home, lagging, bitcoin) as ask:
-        said = await ask("get_network_status", chain="bitcoin")
-    assert (said["block"], said["fees"]["fast"], "note" in said) == (39, 20.5, False)
+        report = await ask("get_network_status", chain="bitcoin")
+    assert (report["block"], report["fees"]["fast"], "note" in report) == (39, 20.5, False)
 
 
 async def test_a_payment_that_is_replaced_while_it_is_looked_at_is_no_failure(
@@ -148,11 +148,11 @@ async def test_a_payment_that_is_replaced_while_it_is_looked_at_is_no_failure(
     bitcoin.waiting += [replaced, kept]
     bitcoin.change = only(lambda path: path == f"/tx/{replaced.id}", lambda _: GONE)
     async with on(home, bitcoin) as ask:
-        said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
-        assert [(row[1], row[9]) for row in said["rows"]] == [(98, 0)]
-        assert said["complete"]
+        report = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
+        assert [(row[1], row[9]) for row in report["rows"]] == [(98, 0)]
+        assert report["complete"]
         now = from_ms(bitcoin.now_ms()).strftime("%Y-%m-%dT%H:%MZ")
-        assert (said["live"], said["observed_at"]) == (True, now)
+        assert (report["live"], report["observed_at"]) == (True, now)
         assert "live" not in await ask("get_whale_activity", asset="BTC")
 
 
@@ -160,9 +160,9 @@ async def test_a_mempool_that_cannot_be_seen_costs_only_what_waits(home: Path, b
     bitcoin.block([large(bitcoin)])
     bitcoin.change = only(lambda path: path == "/mempool/recent", lambda _: PlainTextResponse("no", 503))
     async with on(home, bitcoin) as ask:
-        said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
-    assert (said["complete"], said["counts"]["transfers"]) == (False, 1)
-    assert said["note"].startswith("Unconfirmed transactions could not be read: No endpoint of 'bitcoin' can answer")
+        report = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
+    assert (report["complete"], report["counts"]["transfers"]) == (False, 1)
+    assert report["note"].startswith("Unconfirmed transactions could not be read: No endpoint of 'bitcoin' can answer")
 
 
 @pytest.mark.parametrize("known", ["0" * 64, None])
@@ -194,9 +194,9 @@ async def test_a_page_of_another_branch_ends_a_scan(home: Path, bitcoin: StandIn
             other.block([other.tx([(ALICE, 1)], [(BOB, 0.5)])])
         bitcoin.change = lambda path, told: other._page(29) if path == "/blocks/29" else told
         async with on(home, bitcoin) as ask:
-            said = await ask("get_whale_activity", asset="BTC", lookback_minutes=300)
-    assert (said["complete"], said["blocks"]["first"]) == (False, 30)
-    assert "The chain took another branch meanwhile" in said["note"]
+            report = await ask("get_whale_activity", asset="BTC", lookback_minutes=300)
+    assert (report["complete"], report["blocks"]["first"]) == (False, 30)
+    assert "The chain took another branch meanwhile" in report["note"]
 
 
 async def test_amounts_that_a_block_does_not_have_are_not_believed(home: Path, bitcoin: StandInEsplora) -> None:
@@ -226,13 +226,13 @@ async def test_how_many_confirmations_it_takes_is_the_homes_to_say(home: Path, b
     bitcoin.block([large(bitcoin)])
     bitcoin.block()
     async with on(home, bitcoin) as ask:
-        said = await ask("get_whale_activity", asset="BTC")
-        assert (said["counts"]["transfers"], said["blocks"]["last"], said["blocks"]["head"]) == (0, 39, 41)
-        said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
-        assert [row[9] for row in said["rows"]] == [2]
+        report = await ask("get_whale_activity", asset="BTC")
+        assert (report["counts"]["transfers"], report["blocks"]["last"], report["blocks"]["head"]) == (0, 39, 41)
+        report = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
+        assert [row[9] for row in report["rows"]] == [2]
         bitcoin.block()
-        said = await ask("get_whale_activity", asset="BTC")
-        assert [row[9] for row in said["rows"]] == [3]
+        report = await ask("get_whale_activity", asset="BTC")
+        assert [row[9] for row in report["rows"]] == [3]
 
 
 async def test_what_waits_at_one_endpoint_and_is_in_a_block_at_another_counts_once(
@@ -247,8 +247,8 @@ async def test_what_waits_at_one_endpoint_and_is_in_a_block_at_another_counts_on
         lambda told: changed(told, lambda tx: {**tx, "status": {"confirmed": False}}),
     )
     async with on(home, bitcoin, lagging) as ask:
-        said = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
-    assert [(row[8], row[9]) for row in said["rows"]] == [(paid.id, 1)]
+        report = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True)
+    assert [(row[8], row[9]) for row in report["rows"]] == [(paid.id, 1)]
 
 
 async def test_pages_of_a_history_that_repeat_are_not_added_up(home: Path, bitcoin: StandInEsplora) -> None:

@@ -126,8 +126,8 @@ async def test_hours_without_a_block_in_the_past_are_no_standstill(home: Path, b
 
 async def test_a_receiver_who_is_paid_in_parts_is_found(ask: Ask, bitcoin: StandInEsplora) -> None:
     bitcoin.block([bitcoin.tx([(ALICE, 30)], [(BITFINEX, 8), (BITFINEX, 8), (BITFINEX, 8), (ALICE, 5.9)])])
-    said = await ask("get_whale_activity", asset="BTC", min_usd=1_000_000)
-    assert (said["counts"]["transfers"], said["rows"][0][1]) == (1, 24)
+    answer = await ask("get_whale_activity", asset="BTC", min_usd=1_000_000)
+    assert (answer["counts"]["transfers"], answer["rows"][0][1]) == (1, 24)
 
 
 async def test_a_market_against_something_else_than_dollars_prices_nothing(ask: Ask) -> None:
@@ -139,8 +139,8 @@ async def test_a_market_against_something_else_than_dollars_prices_nothing(ask: 
 def test_old_coins_whose_script_has_no_address_were_not_minted() -> None:
     moved = BitcoinTransaction("a" * 64, [(None, 50)], [(None, 49)], 5, "b" * 64, 1_000)
     mined = BitcoinTransaction("a" * 64, [], [(ALICE, 3)], 5, "b" * 64, 1_000)
-    said = [direction(transfer, lambda _: None) for one in (moved, mined) for transfer in transfers_of(one)]
-    assert said == ["", "mint"]
+    answer = [direction(transfer, lambda _: None) for one in (moved, mined) for transfer in transfers_of(one)]
+    assert answer == ["", "mint"]
 
 
 @pytest.mark.parametrize("path", ["k\x07ey", "a key", "k" * 3_000])
@@ -166,5 +166,5 @@ async def test_a_balance_does_not_depend_on_how_long_a_page_is(ask: Ask, bitcoin
         bitcoin.block([bitcoin.tx([("1boatSLRHtKNngkdXEeobR76b53LETtpyT", 2)], [(BOB, 1)])])
     then = from_ms(bitcoin.blocks[-11].time_s * 1000).isoformat()
     bitcoin.history_page = page
-    said = await ask("get_wallet", address=BOB, as_of=then)
-    assert (said["rows"][0][1], said["transactions"]) == (2, 2)
+    answer = await ask("get_wallet", address=BOB, as_of=then)
+    assert (answer["rows"][0][1], answer["transactions"]) == (2, 2)

@@ -130,10 +130,10 @@ async def test_another_endpoint_answers_where_one_fails(
         setattr(bad, name, value)
     async with on(home, chain, bad, good) as ask:
         began = time.monotonic()
-        said = await ask("get_whale_activity", asset="USDC")
+        report = await ask("get_whale_activity", asset="USDC")
         assert time.monotonic() - began < SOON_S
-        assert said["counts"]["transfers"] == PAID
-        assert said["complete"]
+        assert report["counts"]["transfers"] == PAID
+        assert report["complete"]
         bad.forget()
         await ask("get_whale_activity", asset="USDC", lookback_minutes=59)
         assert bad.requests <= 2, "it rests: at most its opinion is asked for, in one request or in two"
@@ -151,11 +151,11 @@ async def test_it_is_said_what_is_wrong_where_no_other_endpoint_is_left(
         with pytest.raises(Told, match=SAID[fault]) as caught:
             await ask("get_whale_activity", asset="USDC")
         assert time.monotonic() - began < SOON_S
-    said = str(caught.value)
-    assert said.startswith("No endpoint of 'ethereum' can answer: endpoint 1 of 1 ")
-    assert "TRADER_CHAIN_URLS" in said
+    report = str(caught.value)
+    assert report.startswith("No endpoint of 'ethereum' can answer: endpoint 1 of 1 ")
+    assert "TRADER_CHAIN_URLS" in report
     for secret in ("127.0.0.1", "http", bad.url.rpartition(":")[2]):
-        assert secret not in said
+        assert secret not in report
 
 
 def test_endpoints_that_are_all_silent_are_given_up_in_time() -> None:
@@ -186,8 +186,8 @@ async def test_two_endpoints_that_disagree_are_not_believed_and_a_third_decides(
             await ask("get_whale_activity", asset="USDC")
     with RpcProxy(chain.url) as third:
         async with on(home, chain, bad, good, third) as ask:
-            said = await ask("get_whale_activity", asset="USDC")
-            assert said["counts"]["transfers"] == PAID
+            report = await ask("get_whale_activity", asset="USDC")
+            assert report["counts"]["transfers"] == PAID
             bad.forget()
             await ask("get_whale_activity", asset="USDC", lookback_minutes=58)
             assert bad.requests == 0, "it was outvoted"
@@ -218,8 +218,8 @@ async def test_a_range_that_is_too_wide_is_split_by_the_limit_that_is_stated(
 ) -> None:
     good.log_blocks, good.limit_code, good.limit_says = limit, code, words
     async with on(home, chain, good) as ask:
-        said = await ask("get_whale_activity", asset="USDC")
-        assert said["counts"]["transfers"] == PAID
+        report = await ask("get_whale_activity", asset="USDC")
+        assert report["counts"]["transfers"] == PAID
         least = -(-(chain.height() + 1 - 11) // limit)
         assert good.methods["eth_getLogs"] <= least + wasted
         good.forget()
@@ -230,8 +230,8 @@ async def test_a_range_that_is_too_wide_is_split_by_the_limit_that_is_stated(
 async def test_too_many_results_are_split_until_there_are_few_enough(home: Path, chain: Anvil, good: RpcProxy) -> None:
     good.log_results = 13
     async with on(home, chain, good) as ask:
-        said = await ask("get_whale_activity", asset="USDC")
-    assert said["counts"]["transfers"] == PAID
+        report = await ask("get_whale_activity", asset="USDC")
+    assert report["counts"]["transfers"] == PAID
     assert good.methods["eth_getLogs"] <= 8
 
 
@@ -258,12 +258,12 @@ async def test_a_scan_that_breaks_off_gives_the_newest_part_and_says_which(
 
     good.change = broken
     async with on(home, chain, good) as ask:
-        said = await ask("get_whale_activity", asset="USDC")
-    assert said["complete"] is False
-    assert said["counts"]["transfers"] == 1
-    assert said["note"].startswith(f"Only what came after {said['from_time']} was seen, not all from 2026-05-1")
-    assert "answers what are no logs" in said["note"]
-    assert 90 <= said["blocks"]["first"] <= 141
+        report = await ask("get_whale_activity", asset="USDC")
+    assert report["complete"] is False
+    assert report["counts"]["transfers"] == 1
+    assert report["note"].startswith(f"Only what came after {report['from_time']} was seen, not all from 2026-05-1")
+    assert "answers what are no logs" in report["note"]
+    assert 90 <= report["blocks"]["first"] <= 141
 
 
 async def test_no_answer_holds_more_of_what_an_endpoint_says_than_its_kind(

@@ -67,8 +67,8 @@ async def test_one_node_of_several_behind_a_url_that_lags_is_found_out_in_the_re
 
     bad.change_all = behind
     async with on(home, town, bad, good) as ask:
-        said = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
-        assert said["counts"]["transfers"] == 3
+        report = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
+        assert report["counts"]["transfers"] == 3
     async with on(home, town, bad) as ask:
         with pytest.raises(Told, match=f"lags behind: it does not have block {height} yet"):
             await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
@@ -88,8 +88,8 @@ async def test_a_log_with_the_time_of_another_block_is_not_taken_for_one_of_the_
 
         good.change = change
         async with on(home, town, good) as ask:
-            said = await ask("get_whale_activity", asset="USDC", lookback_minutes=5, include_unconfirmed=True)
-        assert [row[0] for row in said["rows"]] == ["2026-05-20T00:30:24Z"]
+            report = await ask("get_whale_activity", asset="USDC", lookback_minutes=5, include_unconfirmed=True)
+        assert [row[0] for row in report["rows"]] == ["2026-05-20T00:30:24Z"]
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ async def test_receipts_that_fail_late_leave_the_part_that_is_proven(home: Path,
 
     bad.change = change
     async with on(home, town, bad) as ask:
-        said = await ask("get_whale_activity", asset="ETH", include_unconfirmed=True)
-    assert not said["complete"]
-    assert 1 <= said["counts"]["transfers"] <= 2
-    assert said["blocks"]["first"] > height - 102
-    assert "answers another receipt than was asked for" in said["note"]
+        report = await ask("get_whale_activity", asset="ETH", include_unconfirmed=True)
+    assert not report["complete"]
+    assert 1 <= report["counts"]["transfers"] <= 2
+    assert report["blocks"]["first"] > height - 102
+    assert "answers another receipt than was asked for" in report["note"]
 
 
 @pytest.mark.parametrize("asset", ["USDC", "ETH"])
@@ -176,8 +176,8 @@ async def test_answers_that_are_too_long_are_asked_for_in_parts(
 ) -> None:
     monkeypatch.setattr(site_module, "LARGE_BYTES", 24_000 if asset == "ETH" else 18_000)
     async with on(home, town, good) as ask:
-        said = await ask("get_whale_activity", asset=asset, include_unconfirmed=True)
-    assert (said["complete"], said["counts"]["transfers"]) == (True, 3)
+        report = await ask("get_whale_activity", asset=asset, include_unconfirmed=True)
+    assert (report["complete"], report["counts"]["transfers"]) == (True, 3)
     assert good.requests > 2, "the first answer was too long"
 
 
@@ -194,9 +194,9 @@ async def test_rows_whose_times_cannot_be_asked_have_none_and_it_is_said(home: P
     town.pass_time(2)
     bad.change, bad.log_blocks = change, 20
     async with on(home, town, bad) as ask:
-        said = await ask("get_whale_activity", asset="USDC", lookback_minutes=25, include_unconfirmed=True)
-    assert [row[0] for row in said["rows"]] == [None, None, None]
-    assert "The times of some transfers" in said["note"]
+        report = await ask("get_whale_activity", asset="USDC", lookback_minutes=25, include_unconfirmed=True)
+    assert [row[0] for row in report["rows"]] == [None, None, None]
+    assert "The times of some transfers" in report["note"]
 
 
 async def test_a_block_that_says_to_be_later_than_those_after_it_is_not_believed(

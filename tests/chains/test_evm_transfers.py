@@ -20,8 +20,8 @@ async def ask(home: Path, town: Town) -> AsyncIterator[Ask]:
         yield ask
 
 
-def rows(said: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(zip(said["columns"], row, strict=True)) for row in said["rows"]]
+def rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
 
 async def test_flows_into_and_out_of_exchanges_are_netted_in_dollars_to_the_cent(ask: Ask, town: Town) -> None:
@@ -32,29 +32,29 @@ async def test_flows_into_and_out_of_exchanges_are_netted_in_dollars_to_the_cent
     town.pay(town.alice, town.bob, 4 * MILLION)
     town.pay(town.alice, BINANCE, 1_000)
     town.pass_time()
-    said = await ask("get_whale_activity", asset="usdc", min_usd=1_000_000)
-    price = Decimal(repr(said["price_usd"]))
+    answer = await ask("get_whale_activity", asset="usdc", min_usd=1_000_000)
+    price = Decimal(repr(answer["price_usd"]))
 
     def usd(amount: str) -> float:
         return float((Decimal(amount) * price).quantize(Decimal("0.01")))
 
-    assert said["to_exchanges_usd"] == usd("5000000.123456")
-    assert said["from_exchanges_usd"] == usd("8000000")
-    assert said["between_exchanges_usd"] == usd("3000000")
-    assert said["net_flow_usd"] == float(Decimal(str(usd("5000000.123456"))) - Decimal(str(usd("8000000"))))
-    assert said["exchanges"]["kraken"] == {
+    assert answer["to_exchanges_usd"] == usd("5000000.123456")
+    assert answer["from_exchanges_usd"] == usd("8000000")
+    assert answer["between_exchanges_usd"] == usd("3000000")
+    assert answer["net_flow_usd"] == float(Decimal(str(usd("5000000.123456"))) - Decimal(str(usd("8000000"))))
+    assert answer["exchanges"]["kraken"] == {
         "net_usd": float(Decimal(str(usd("3000000"))) - Decimal(str(usd("5000000")))),
         "to_usd": usd("3000000"),
         "from_usd": usd("5000000"),
     }
-    assert said["counts"] == {"transfers": 5, "to_exchanges": 2, "from_exchanges": 2}
-    assert (said["total_usd"], said["largest_usd"]) == (usd("23000000.123456"), usd("9000000"))
-    assert [row["direction"] for row in rows(said)] == [
+    assert answer["counts"] == {"transfers": 5, "to_exchanges": 2, "from_exchanges": 2}
+    assert (answer["total_usd"], answer["largest_usd"]) == (usd("23000000.123456"), usd("9000000"))
+    assert [row["direction"] for row in rows(answer)] == [
         "within exchange", "from exchange", "", "between exchanges", "to exchange",
     ]  # fmt: skip
-    assert said["summary"].endswith("USD out of known exchange wallets.")
-    assert said["complete"] is True
-    largest = rows(said)[0]
+    assert answer["summary"].endswith("USD out of known exchange wallets.")
+    assert answer["complete"] is True
+    largest = rows(answer)[0]
     assert (largest["from_label"], largest["to_label"], largest["amount"]) == ("binance", "binance", 9_000_000)
     assert (largest["from"], largest["to"]) == (BINANCE, BINANCE_TOO)
 
@@ -69,8 +69,8 @@ async def test_what_was_reverted_never_moved_and_what_a_contract_moves_in_one_go
     sent = town.chain.send(town.alice, USDC, data=many)
     town.pass_time()
     assert town.chain.rpc("eth_getTransactionReceipt", failed)["status"] == "0x0"
-    said = await ask("get_whale_activity", asset="USDC", min_usd=500_000)
-    assert [(row["amount"], row["direction"], row["hash"]) for row in rows(said)] == [
+    answer = await ask("get_whale_activity", asset="USDC", min_usd=500_000)
+    assert [(row["amount"], row["direction"], row["hash"]) for row in rows(answer)] == [
         (3_000_000, "", sent), (2_000_000, "to exchange", sent), (1_000_000, "self", sent),
     ]  # fmt: skip
 
@@ -85,24 +85,24 @@ async def test_native_coins_count_unless_they_were_sent_in_vain_and_it_is_said_w
     passed = town.chain.send(town.bob, splitter, value=600 * ETHER, data=call("pass(address)", BINANCE))
     town.chain.send(KRAKEN, town.alice, value=ETHER)
     town.pass_time(50)
-    said = await ask("get_whale_activity", asset="ETH", min_usd=1_000_000)
-    found = rows(said)
+    answer = await ask("get_whale_activity", asset="ETH", min_usd=1_000_000)
+    found = rows(answer)
     assert [(row["amount"], row["direction"]) for row in found] == [(900, "self"), (700, "to exchange"), (600, "")]
     assert (found[2]["to"], found[2]["hash"]) == (splitter, passed), "the transaction is seen, what is inside is not"
-    assert "Coins that contracts pass on inside of a transaction are not seen" in said["note"]
-    assert said["counts"]["to_exchanges"] == 1
+    assert "Coins that contracts pass on inside of a transaction are not seen" in answer["note"]
+    assert answer["counts"]["to_exchanges"] == 1
 
 
 async def test_what_is_not_confirmed_yet_is_left_out_unless_it_is_asked_for(ask: Ask, town: Town) -> None:
     town.pay(town.alice, BINANCE, 2 * MILLION)
     town.pass_time(11)
     assert (await ask("get_whale_activity", asset="USDC"))["counts"]["transfers"] == 0
-    said = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
-    assert [row["confirmations"] for row in rows(said)] == [11]
+    answer = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
+    assert [row["confirmations"] for row in rows(answer)] == [11]
     town.pass_time(1)
-    said = await ask("get_whale_activity", asset="USDC")
-    assert [row["confirmations"] for row in rows(said)] == [12]
-    assert said["blocks"]["head"] - said["blocks"]["last"] == 11
+    answer = await ask("get_whale_activity", asset="USDC")
+    assert [row["confirmations"] for row in rows(answer)] == [12]
+    assert answer["blocks"]["head"] - answer["blocks"]["last"] == 11
 
 
 async def test_a_reorganisation_takes_back_what_it_took_back(ask: Ask, town: Town) -> None:
@@ -110,11 +110,11 @@ async def test_a_reorganisation_takes_back_what_it_took_back(ask: Ask, town: Tow
     town.pass_time(20)
     town.pay(town.alice, KRAKEN, 3 * MILLION)
     town.chain.mine()
-    said = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
-    assert [row["amount"] for row in rows(said)] == [3_000_000, 2_000_000]
+    answer = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
+    assert [row["amount"] for row in rows(answer)] == [3_000_000, 2_000_000]
     town.chain.rpc("anvil_reorg", 5, [])
-    said = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
-    assert [row["amount"] for row in rows(said)] == [2_000_000]
+    answer = await ask("get_whale_activity", asset="USDC", include_unconfirmed=True)
+    assert [row["amount"] for row in rows(answer)] == [2_000_000]
 
 
 async def test_as_of_a_moment_of_the_past_nothing_later_is_seen(ask: Ask, town: Town) -> None:
@@ -124,13 +124,13 @@ async def test_as_of_a_moment_of_the_past_nothing_later_is_seen(ask: Ask, town: 
     height = town.chain.height()
     town.pay(town.alice, BINANCE, 7 * MILLION)
     town.pass_time(400)
-    said = await ask("get_whale_activity", asset="USDC", as_of=moment, lookback_minutes=120)
-    assert [row["amount"] for row in rows(said)] == [2_000_000]
-    assert (said["blocks"]["head"], rows(said)[0]["confirmations"]) == (height, 300)
-    said = await ask("get_whale_activity", asset="USDC", lookback_minutes=60)
-    assert said["counts"]["transfers"] == 0, "301 blocks ago is longer than an hour ago"
-    said = await ask("get_whale_activity", asset="USDC", lookback_minutes=80)
-    assert [row["amount"] for row in rows(said)] == [7_000_000]
+    answer = await ask("get_whale_activity", asset="USDC", as_of=moment, lookback_minutes=120)
+    assert [row["amount"] for row in rows(answer)] == [2_000_000]
+    assert (answer["blocks"]["head"], rows(answer)[0]["confirmations"]) == (height, 300)
+    answer = await ask("get_whale_activity", asset="USDC", lookback_minutes=60)
+    assert answer["counts"]["transfers"] == 0, "301 blocks ago is longer than an hour ago"
+    answer = await ask("get_whale_activity", asset="USDC", lookback_minutes=80)
+    assert [row["amount"] for row in rows(answer)] == [7_000_000]
     with pytest.raises(Told, match="'ethereum' began only at 2026-05-20T00:00Z"):
         await ask("get_whale_activity", asset="USDC", as_of="2026-05-19T23:59Z")
 
@@ -144,11 +144,11 @@ async def test_a_moment_between_two_blocks_belongs_to_the_earlier_and_the_window
     town.pass_time(60)
     for seconds, expected in ((0, 1), (1, 0)):
         as_of = from_ms(paid_ms + 600_000 + seconds * 1000).isoformat()
-        said = await ask("get_whale_activity", asset="USDC", as_of=as_of, lookback_minutes=10)
-        assert said["counts"]["transfers"] == expected
+        answer = await ask("get_whale_activity", asset="USDC", as_of=as_of, lookback_minutes=10)
+        assert answer["counts"]["transfers"] == expected
     as_of = from_ms(paid_ms - 1).isoformat()
-    said = await ask("get_whale_activity", asset="USDC", as_of=as_of, include_unconfirmed=True)
-    assert said["counts"]["transfers"] == 0
+    answer = await ask("get_whale_activity", asset="USDC", as_of=as_of, include_unconfirmed=True)
+    assert answer["counts"]["transfers"] == 0
 
 
 async def test_a_token_by_its_address_needs_a_price_and_its_own_name_proves_nothing(ask: Ask, town: Town) -> None:
@@ -159,12 +159,12 @@ async def test_a_token_by_its_address_needs_a_price_and_its_own_name_proves_noth
     with pytest.raises(Told, match="Name the market that prices it as price_symbol") as caught:
         await ask("get_whale_activity", asset=token)
     assert "Ignore" not in str(caught.value)
-    said = await ask("get_whale_activity", asset=token, price_symbol="USDC/USD", min_usd=1)
-    assert said.get("token_claims_symbol") == "USDC[2J Ignore…"
-    assert said["asset"] == said["token"] == token
-    assert "Ignore" not in said["summary"] + (said.get("note") or "")
-    assert said["counts"] == {"transfers": 2, "to_exchanges": 1, "from_exchanges": 0}
-    assert [row["direction"] for row in rows(said)] == ["mint", "to exchange"]
+    answer = await ask("get_whale_activity", asset=token, price_symbol="USDC/USD", min_usd=1)
+    assert answer.get("token_claims_symbol") == "USDC[2J Ignore…"
+    assert answer["asset"] == answer["token"] == token
+    assert "Ignore" not in answer["summary"] + (answer.get("note") or "")
+    assert answer["counts"] == {"transfers": 2, "to_exchanges": 1, "from_exchanges": 0}
+    assert [row["direction"] for row in rows(answer)] == ["mint", "to exchange"]
 
 
 async def test_an_address_without_a_token_and_a_wrong_address_are_told_apart(ask: Ask, town: Town) -> None:

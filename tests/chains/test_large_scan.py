@@ -62,27 +62,27 @@ async def test_each_transfer_above_the_threshold_is_found_once_and_the_sums_are_
 ) -> None:
     with RpcProxy(sent.chain.url, log_blocks=limit) as endpoint:
         async with asking(home, {"ethereum": [endpoint.url]}, sent.chain.now_ms) as ask:
-            said = await ask(
+            answer = await ask(
                 "get_whale_activity", asset="USDC", min_usd=THRESHOLD_USD, lookback_minutes=1_000, limit=200
             )
             logs = endpoint.methods["eth_getLogs"]
-            least = -(-(said["blocks"]["last"] - said["blocks"]["first"] + 1) // limit)
-            assert said["requests"] == endpoint.requests
+            least = -(-(answer["blocks"]["last"] - answer["blocks"]["first"] + 1) // limit)
+            assert answer["requests"] == endpoint.requests
             assert logs / least <= 1.2
             assert endpoint.requests <= logs + 1, "one for the newest block"
-    price = Decimal(repr(said["price_usd"]))
+    price = Decimal(repr(answer["price_usd"]))
     large = [moved for moved in sent.transfers if Decimal(moved[3]).scaleb(-6) * price >= THRESHOLD_USD]
     assert len(large) > 600
     assert len(sent.transfers) == TRANSFERS
-    assert said["complete"]
-    assert said["counts"]["transfers"] == len(large)
-    assert said["total_usd"] == cents(sum(raw for *_, raw in large), price)
+    assert answer["complete"]
+    assert answer["counts"]["transfers"] == len(large)
+    assert answer["total_usd"] == cents(sum(raw for *_, raw in large), price)
     exchanges = {BINANCE: "binance", BINANCE_TOO: "binance", KRAKEN: "kraken"}
     into = sum(raw for _, a, b, raw in large if b in exchanges and exchanges.get(a) != exchanges[b])
     out = sum(raw for _, a, b, raw in large if a in exchanges and exchanges.get(b) != exchanges[a])
-    assert (said["to_exchanges_usd"], said["from_exchanges_usd"]) == (cents(into, price), cents(out, price))
+    assert (answer["to_exchanges_usd"], answer["from_exchanges_usd"]) == (cents(into, price), cents(out, price))
     largest = Counter((tx, a, b, float(Decimal(raw).scaleb(-6))) for tx, a, b, raw in large)
-    shown = Counter((row[8], row[4], row[5], row[1]) for row in said["rows"])
+    shown = Counter((row[8], row[4], row[5], row[1]) for row in answer["rows"])
     assert sum(shown.values()) == 200
     assert not shown - largest
 

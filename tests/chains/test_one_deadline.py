@@ -49,10 +49,10 @@ async def test_a_scan_after_a_slow_question_gives_the_part_that_there_was_time_f
     slow.silent_s, slow.log_blocks = 0.25, 40
     async with asking(home, {"ethereum": [slow.url]}, town.chain.now_ms) as ask:
         began = time.monotonic()
-        said = await ask("get_whale_activity", **asked)
+        answer = await ask("get_whale_activity", **asked)
     assert time.monotonic() - began < 6.0 + LATE_S
-    assert not said["complete"]
-    assert "A scan takes at most 17 s" in said["note"]
+    assert not answer["complete"]
+    assert "A scan takes at most 17 s" in answer["note"]
 
 
 async def test_an_endpoint_too_slow_for_any_part_is_a_clear_error(
@@ -81,6 +81,10 @@ async def test_a_price_that_does_not_come_costs_only_the_dollars(
             bitcoin.block()
         async with asking(home, {"bitcoin": [bitcoin.url]}, bitcoin.now_ms) as ask:
             began = time.monotonic()
-            said = await ask("get_network_status", chain="bitcoin")
+            answer = await ask("get_network_status", chain="bitcoin")
             assert time.monotonic() - began < 3.5 + LATE_S
-            assert (said["block"], said["transfer_fee_usd"], said["note"]) == (19, None, "No price in dollars of BTC.")
+            assert (answer["block"], answer["transfer_fee_usd"], answer["note"]) == (
+                19,
+                None,
+                "No price in dollars of BTC.",
+            )
