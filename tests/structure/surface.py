@@ -59,9 +59,17 @@ def pages() -> dict[Path, str]:
     for name, file in tool_files().items():
         folder = file.function.__module__.split(".")[-2]
         for page in [page for page in TOOL_PAGES if page.stem == folder and name not in tools_shown(texts[page])]:
-            example = f"`{name}` `{json.dumps(file.example)}`\n\n```json\n\n```\n"
-            texts[page] = f"{texts[page].rstrip()}\n\n### {name}\n\n{file.description}\n\n{example}"
+            example = f"`{name}` `{json.dumps(dict(file.example))}`\n\n```json\n\n```\n"
+            texts[page] = _with_section(texts[page], f"### {name}\n\n{file.description}\n\n{example}")
     return texts
+
+
+def _with_section(page: str, section: str) -> str:
+    """Put a section after those of the other tools, each of which has the tool's name as its heading."""
+    last = max(page.rindex(f"\n### {name}\n") for name in tool_files() if f"\n### {name}\n" in page)
+    end = page.find("\n## ", last)
+    before, after = (page, "") if end < 0 else (page[:end], page[end:])
+    return f"{before.rstrip()}\n\n{section}{after}"
 
 
 def _laid_out(value: Any, depth: int, indent: str = "") -> str:
