@@ -14,7 +14,7 @@ from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 ONLY_NOW = "The next funding, mark price and open interest exist only now."
 
 
-class PerpetualState(Table):
+class PerpetualAnswer(Table):
     """Rates are ratios of the position per funding (0.0001 is 0.01 %). Positive: longs pay."""
 
     symbol: str
@@ -45,7 +45,7 @@ async def get_derivatives(
     limit: Annotated[int, Field(ge=1, le=100, description="Settled fundings")] = 8,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
-) -> PerpetualState:
+) -> PerpetualAnswer:
     """Get a perpetual swap's funding rate, next funding, open interest and last settled fundings.
 
     BTC/USDT means BTC/USDT:USDT. A past as_of has only settled fundings. krakenfutures, hyperliquid and binance have
@@ -57,7 +57,7 @@ async def get_derivatives(
     notes = [*swap.lacking, *([] if now else [ONLY_NOW])]
     if swap.fundings is not None and len(fundings) < limit:
         notes.append(f"{len(fundings)} of {limit} fundings: the exchange gives no more by then.")
-    return PerpetualState(
+    return PerpetualAnswer(
         symbol=swap.symbol,
         exchange=swap.exchange,
         as_of=iso(swap.as_of_ms),

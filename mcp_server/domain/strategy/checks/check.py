@@ -9,7 +9,7 @@ from mcp_server.domain.schedule.pace import pace, schedule_findings
 from mcp_server.domain.strategy.checks.agents import model_findings, tool_findings
 from mcp_server.domain.strategy.checks.budget import Costs, Estimate, Runs, budget_findings, estimate
 from mcp_server.domain.strategy.checks.draft import Draft, models, rules, tools, wake
-from mcp_server.domain.strategy.checks.rules import Held, held_findings, held_lately, rule_findings, wake_rules
+from mcp_server.domain.strategy.checks.rules import HeldCounts, held_findings, held_lately, rule_findings, wake_rules
 from mcp_server.domain.strategy.finding import Finding
 from mcp_server.domain.strategy.parse import ParsedFiles
 
@@ -36,7 +36,7 @@ class Report:
     """All findings, errors first, how often the rules held lately, and what the schedule will cost."""
 
     findings: tuple[Finding, ...]
-    held: Held | None = None
+    held: HeldCounts | None = None
     estimate: Estimate | None = None
 
     @property
@@ -77,7 +77,7 @@ def check(draft: Draft, facts: Facts) -> Report:
     return Report(tuple(ordered), held, costs)
 
 
-def _runs(slots_per_day: float, woken: Held | None) -> Runs:
+def _runs(slots_per_day: float, woken: HeldCounts | None) -> Runs:
     if woken is None or not woken.candles:
         return Runs(slots_per_day)
     return Runs(slots_per_day, woken.buy / woken.candles, woken.candles)

@@ -18,7 +18,7 @@ LATELY = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldCounts:
     """On how many candles rules held; `both`: buy and sell held together, `valueless`: one of them had no value."""
 
     candles: int
@@ -83,7 +83,7 @@ def history(rules: Rules, most: int) -> int:
     return LATELY + min(compiled.history, max(most - LATELY, compiled.reach + 1))
 
 
-def held_lately(rules: Rules, candles: "Candles") -> Held:
+def held_lately(rules: Rules, candles: "Candles") -> HeldCounts:
     """Count how often valid rules held over the last `LATELY` candles.
 
     Args:
@@ -93,7 +93,7 @@ def held_lately(rules: Rules, candles: "Candles") -> Held:
     from mcp_server.domain.rules.compiled import compile_rules
 
     rows = _without_warm_up(compile_rules(rules).series(candles))[-LATELY:]
-    return Held(
+    return HeldCounts(
         candles=len(rows),
         buy=sum(buy is True for buy, _ in rows),
         sell=sum(sell is True for _, sell in rows),
@@ -108,7 +108,7 @@ def _without_warm_up(rows: "Sequence[Row]") -> "Sequence[Row]":
     return rows[first:]
 
 
-def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.") -> list[Finding]:
+def held_findings(rules: Rules, held: HeldCounts, timeframe: str, place: str = "rules.") -> list[Finding]:
     """Find rules that never or always held, or that could not decide; `place` is their place in config.json."""
     if not held.candles:
         return []
@@ -128,7 +128,7 @@ def held_findings(rules: Rules, held: Held, timeframe: str, place: str = "rules.
     return findings
 
 
-def _undecided(held: Held, of_how_many: str) -> Finding:
+def _undecided(held: HeldCounts, of_how_many: str) -> Finding:
     reasons = {"both held": held.both, "one had no value, for example after a division by zero": held.valueless}
     why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
     remedies = {
