@@ -39,7 +39,9 @@ demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulat
 	@$(BIN)/claude-trader demo
 
 # The slowest files first (tests/durations.json), which xdist would change to files of many tests first.
-TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# One worker more than there are cores: many tests wait for another process or a clock.
+WORKERS ?= 3
+TEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## run every test
 	$(TEST)
 

@@ -18,7 +18,6 @@ from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.strategy.format import Rules
 
 HOUR_MS = 3_600_000
-ALL = [spec for spec in parse_specs(catalog.names()) if not spec.repaints]
 SINCE_START = ("rsi", "cmo", "tsi", "rvi", "dx", "adx", "adxr", "plus_di", "minus_di", "smi", "massi", "cvi")
 CYCLES = ("ht_dcperiod", "ht_dcphase", "ht_sine", "ht_trendmode")
 WINDOWED = (
@@ -291,7 +290,8 @@ def test_later_candles_never_define_or_undefine_an_earlier_row(
         [(i * HOUR_MS, c, c + (v == 3), c, c, v) for i, (c, v) in enumerate(zip(closes, volumes, strict=False))]
     )
     end = int(share * len(steps))
-    whole, known = compute(ALL, candles), compute(ALL, candles.slice(0, end))
+    specs = [spec for spec in parse_specs(catalog.names()) if not spec.repaints]
+    whole, known = compute(specs, candles), compute(specs, candles.slice(0, end))
 
     for column, output in known.items():
         np.testing.assert_array_equal(output, whole[column][:end], err_msg=column)
