@@ -41,7 +41,7 @@ def build(
     from runner.claude.building import Building
     from runner.cli import show
     from runner.cli.ask import ask_line
-    from runner.cli.show_build import designed, told
+    from runner.cli.show_build import designed, progress
 
     if not idea.strip() or len(idea) > MOST_IDEA:
         raise BadInput(f"Say the idea in 1 to {MOST_IDEA} characters.")
@@ -60,7 +60,7 @@ def build(
         budget_usd=Decimal(str(budget)),
         model=model,
         ask=ask,
-        tell=partial(told, aside),
+        tell=partial(progress, aside),
     )
     try:
         anyio.run(work)
@@ -72,9 +72,9 @@ def build(
             raise typer.Exit(130) from None
         left = f"{stopped['name']!r} was written before, and stays" if building.written else "nothing was written"
         fail(f"stopped; {left}; what it cost is not known", 130)
-    said: dict[str, Any] = outcome(building, parts.strategies)
+    result: dict[str, Any] = outcome(building, parts.strategies)
     if as_json:
-        print_json(said)
+        print_json(result)
     else:
-        designed(show.console(), said)
+        designed(show.console(), result)
     raise typer.Exit(0 if building.written else 1)

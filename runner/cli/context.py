@@ -1,4 +1,4 @@
-"""What the commands of the command line share: the parts that they work with, and how they answer and fail."""
+"""What the commands share: the parts that they work with, and how they answer and fail."""
 
 import json
 import sys

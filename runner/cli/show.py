@@ -27,7 +27,7 @@ COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 
 
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Make the console for what people read; a character that the terminal lacks becomes `?` and stops nothing."""
+    """Make the console for what people read; a character that the terminal lacks is shown as `?`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -35,7 +35,7 @@ def console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 
 def plain(text: str | None, style: str = "") -> Text:
-    """Give text of a file or a model as itself: no markup, and nothing that steers a terminal."""
+    """Return text of a file or a model as it is: without markup, and without what steers a terminal."""
     return Text(cleaned(text or "", MOST_SHOWN, lines=True), style)
 
 
@@ -44,9 +44,9 @@ def executed(console: Console, strategy: Strategy, run: Ended) -> None:
     ended, signal = run.outcome, run.outcome.signal
     about = plain(f"  {strategy.name}  {strategy.config.trading_pair}  as of {minute(run.as_of)} UTC")
     if signal is not None:
-        sure = f"  confidence {percent(signal.confidence)}" if signal.confidence is not None else ""
+        confidence = f"  confidence {percent(signal.confidence)}" if signal.confidence is not None else ""
         console.print(Text(signal.signal, COLOURS[signal.signal]) + about)
-        console.print(f"price {number(signal.price)}{sure}")
+        console.print(f"price {number(signal.price)}{confidence}")
         console.print(plain(signal.reasoning))
     else:
         console.print(Text(str(ended.status), "bold yellow") + about + Text("  (no signal)"))
@@ -61,9 +61,9 @@ def executed(console: Console, strategy: Strategy, run: Ended) -> None:
 
 
 def as_json(run: Ended) -> dict[str, Any]:
-    """Give one run as the JSON object of `run --json`."""
+    """Return one run as the JSON object of `run --json`."""
     outcome, signal = run.outcome, run.outcome.signal
-    said: dict[str, Any] = {
+    report: dict[str, Any] = {
         "status": str(outcome.status),
         "signal": signal.signal if signal else None,
         "confidence": float(signal.confidence) if signal and signal.confidence is not None else None,
@@ -75,10 +75,10 @@ def as_json(run: Ended) -> dict[str, Any]:
         "execution_id": run.execution_id,
     }
     if outcome.error:
-        said["error"] = outcome.error
+        report["error"] = outcome.error
     if run.waiting:
-        said["waiting"] = run.waiting
-    return said
+        report["waiting"] = run.waiting
+    return report
 
 
 def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
@@ -108,12 +108,12 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
 
 
 def outcome(entry: Entry) -> Text:
-    """Write how a run ended, in colour: its signal, or the outcome that it ended in without one."""
+    """Return how a run ended, in colour: its signal, or its outcome if there is none."""
     return Text(entry.signal, COLOURS[entry.signal]) if entry.signal else Text(str(entry.status), "yellow")
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
-    """Give one row of the journal as JSON values."""
+    """Return one row of the journal as JSON values."""
     values = asdict(entry)
     for key in ("as_of", "started_at", "completed_at", "scheduled_at"):
         values[key] = None if values[key] is None else values[key].isoformat()

@@ -1,4 +1,4 @@
-"""What a person sees of the scheduler's state in a terminal."""
+"""Show the scheduler's state in a terminal."""
 
 from datetime import timedelta
 
@@ -90,7 +90,7 @@ def _next(state: StrategyState, overview: Overview) -> Text:
 
 
 def _last(last: LastSlot | None, overview: Overview) -> Text:
-    """Write a slot as shortly as it can be told apart: an hour of today, a day of this year."""
+    """Return a slot's time, without the date if it is today, without the year if it is this year."""
     if last is None:
         return Text("unknown" if overview.unknown else "never", "dim")
     written = minute(last.slot)

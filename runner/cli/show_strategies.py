@@ -1,4 +1,4 @@
-"""What a person sees of strategies in a terminal: the list, and what a check found."""
+"""Show strategies in a terminal: the list, and what a check found."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,45 +16,45 @@ from runner.cli.show import plain
 _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
-def listed(console: Console, found: Sequence[ListedStrategy]) -> None:
-    """Show every strategy, one line each; a broken one with how many things are wrong."""
+def listed(console: Console, strategies: Sequence[ListedStrategy]) -> None:
+    """Show every strategy on a line of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("name", "where", "engine", "market", "schedule", "status"):  # the short ones are never cut
         table.add_column(column, no_wrap=column in ("where", "engine", "status"), overflow="fold")
-    for each in found:
-        where = "example" if each.example else "home"
-        if each.strategy is None:
-            table.add_row(plain(each.name), where, "", "", "", Text("broken", "bold red"))
+    for entry in strategies:
+        where = "example" if entry.example else "home"
+        if entry.strategy is None:
+            table.add_row(plain(entry.name), where, "", "", "", Text("broken", "bold red"))
             continue
-        config = each.strategy.config
-        facts = (each.strategy.engine, config.trading_pair, each.strategy.schedule, config.status)
-        table.add_row(plain(each.name), where, *(plain(fact) for fact in facts))
+        config = entry.strategy.config
+        facts = (entry.strategy.engine, config.trading_pair, entry.strategy.schedule, config.status)
+        table.add_row(plain(entry.name), where, *(plain(fact) for fact in facts))
     console.print(table)
-    if any(each.strategy is None for each in found):
+    if any(entry.strategy is None for entry in strategies):
         console.print(plain("`claude-trader strategies check NAME` lists what is wrong with a broken one.", "dim"))
     console.print(plain("`claude-trader strategies add NAME` copies an example into your home.", "dim"))
 
 
-def row_json(found: ListedStrategy) -> dict[str, Any]:
-    """Give one row of the list as JSON values."""
-    said: dict[str, Any] = {"name": found.name, "origin": "example" if found.example else "home"}
-    if found.strategy is None:
-        return {**said, "problem": found.problem}
-    config = found.strategy.config
+def row_json(entry: ListedStrategy) -> dict[str, Any]:
+    """Return one row of the list as JSON values."""
+    row: dict[str, Any] = {"name": entry.name, "origin": "example" if entry.example else "home"}
+    if entry.strategy is None:
+        return {**row, "problem": entry.problem}
+    config = entry.strategy.config
     return {
-        **said,
-        "engine": found.strategy.engine,
+        **row,
+        "engine": entry.strategy.engine,
         "trading_pair": config.trading_pair,
-        "schedule": found.strategy.schedule,
+        "schedule": entry.strategy.schedule,
         "status": config.status,
-        "version": found.strategy.version,
+        "version": entry.strategy.version,
         "description": config.description,
     }
 
 
 def checked(console: Console, done: CheckedFolder) -> None:
     """Show what a check found, and what the strategy will cost."""
-    errors = sum(each.severity == "error" for each in done.findings)
+    errors = sum(finding.severity == "error" for finding in done.findings)
     warnings = len(done.findings) - errors
     verdict = Text("broken", "bold red") if errors else Text("valid", "bold green")
     console.print(verdict + plain(f"  {done.name}  {_counted(errors, 'error')}, {_counted(warnings, 'warning')}"))
@@ -65,10 +65,10 @@ def checked(console: Console, done: CheckedFolder) -> None:
         console.print(plain(f"  cost: {_cost(done.said)}{basis}", "dim"), soft_wrap=True)
 
 
-def findings(console: Console, found: Sequence[Finding]) -> None:
-    """Show findings, one each line."""
-    for each in found:
-        console.print(Text(f"  {each.severity}  ", _COLOURS[each.severity]) + plain(str(each)), soft_wrap=True)
+def findings(console: Console, results: Sequence[Finding]) -> None:
+    """Show each finding on a line of its own."""
+    for finding in results:
+        console.print(Text(f"  {finding.severity}  ", _COLOURS[finding.severity]) + plain(str(finding)), soft_wrap=True)
 
 
 def _counted(number: int, what: str) -> str:

@@ -39,11 +39,11 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
     from runner.cli import show
     from runner.cli.show_strategies import listed, row_json
 
-    found = Context().strategies.all()
+    every = Context().strategies.all()
     if as_json:
-        print_json({"strategies": [row_json(each) for each in found]})
+        print_json({"strategies": [row_json(strategy) for strategy in every]})
     else:
-        listed(show.console(), found)
+        listed(show.console(), every)
 
 
 @app.command()
@@ -79,25 +79,25 @@ def check(
 
     parts = Context()
     known = parts.strategies.names()
-    names = [name] if name else [each for each, example in known.items() if not example] or list(known)
+    names = [name] if name else [own for own, example in known.items() if not example] or list(known)
     if name and name not in known:
         parts.strategies.content(name)  # raises, and names the nearest
 
     async def look() -> list[CheckedFolder]:
         async with tool_server(parts.settings) as address, connected(address) as tools:
-            return [await check_folder(parts.strategies, each, tools) for each in names]
+            return [await check_folder(parts.strategies, folder, tools) for folder in names]
 
     try:
         done = anyio.run(look)
     except KeyboardInterrupt:
         fail("stopped", 130)
     if as_json:
-        answers: list[dict[str, Any]] = [each.as_json() for each in done]
+        answers: list[dict[str, Any]] = [result.as_json() for result in done]
         print_json(answers[0] if name else {"strategies": answers})
     else:
-        for each in done:
-            checked(show.console(), each)
-    raise typer.Exit(0 if all(each.valid for each in done) else 1)
+        for result in done:
+            checked(show.console(), result)
+    raise typer.Exit(0 if all(result.valid for result in done) else 1)
 
 
 @app.command()

@@ -264,7 +264,7 @@ def test_what_was_written_before_the_budget_was_spent_stays_and_both_are_said(tr
     costly = Reply(calls=write(CONFIG, dry_run=True).calls, usage=COSTLY)
     done, _ = build(trader, home, [write(CONFIG), costly, costly], "--budget", "0.5")
     assert done.code == 0
-    assert "Mind: The budget of 0.5 USD was spent." in done.out
+    assert "The budget of 0.5 USD was spent." in done.out
     assert written(home) == ["rsi-turn"]
 
 
