@@ -129,12 +129,17 @@ def test_a_page_of_tools_shows_an_answer_of_each(page: Path) -> None:
     }
 
 
-def test_every_link_inside_of_the_documentation_leads_somewhere() -> None:
-    for page in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        ROOT / "strategies" / "README.md",
-        *(ROOT / "docs").glob("*.md"),
-    ]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+def test_every_link_inside_of_the_documentation_leads_to_a_file_and_its_heading() -> None:
+    for page in [*ROOT.glob("*.md"), ROOT / "strategies" / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
+            if target.startswith("https://"):
+                continue
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not heading or heading in _headings(file), f"{page.name}: {target}#{heading}"
+
+
+def _headings(page: Path) -> set[str]:
+    """Return the headings of a page as links name them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
