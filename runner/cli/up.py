@@ -39,13 +39,13 @@ def up(
     from runner.logs import start_logging
     from runner.up import Up
 
-    parts = Context()
-    if parts.settings.as_of is not None:
+    context = Context()
+    if context.settings.as_of is not None:
         raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs. Unset it.")
-    parts.home.prepare()
-    start_logging(parts.settings.secrets())
+    context.home.prepare()
+    start_logging(context.settings.secrets())
     try:
-        anyio.run(until_stopped, Up(parts, host, port, grace_s=grace, metrics_port=metrics_port))
+        anyio.run(until_stopped, Up(context, host, port, grace_s=grace, metrics_port=metrics_port))
     except BaseExceptionGroup as errors:
         raise root(errors) from None
 

@@ -29,15 +29,10 @@ def change_of(
     looked_at: datetime | None,
     now: datetime,
 ) -> Change | None:
-    """Return what to note of a strategy; None where there is nothing to note.
+    """Return what to note of a strategy, of which the journal knows `stored`; None: there is nothing to note.
 
-    Args:
-        name: its name.
-        folder: its folder; None where it is gone.
-        stored: what the journal knows of it, if anything.
-        accounted_until: up to when its slots have rows, where it is scheduled already.
-        looked_at: when all folders were last looked at before, if they were.
-        now: the present.
+    Without a `folder` it is gone. `accounted_until` is there if it is scheduled already, `looked_at` if this is not the
+    first look at the folders.
     """
     if folder is None or folder.strategy is None:
         return Change(name, None, None, ()) if stored and stored.config is not None else None

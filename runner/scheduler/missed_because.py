@@ -17,11 +17,7 @@ BUSY = "The runner was busy at the time."
 
 
 class MissedBecause:
-    """Knows the reason, from when the clock was last looked at.
-
-    Args:
-        now: the moment at which the scheduler begins to claim slots.
-    """
+    """Knows the reason, from when the clock was last looked at. It begins `now`, when slots are first claimed."""
 
     def __init__(self, now: datetime) -> None:
         self._reason = f"Nothing ran at the time: the runner was started at {now:%Y-%m-%d %H:%M:%S} UTC."

@@ -130,7 +130,7 @@ class Scheduler:
                     await self.recorder.catch_up()
                     for edit in await self.schedules.refresh(now):
                         self.after_run.broken(edit)
-                    await self.schedules.versions.keep()
+                    await self.schedules.keep_versions()
                     next_look = now + timedelta(seconds=LOOK_EVERY_S)
                 with anyio.CancelScope(shield=True):  # what is claimed must be started, or nobody ends it
                     reason = missed_because.reason(self.troubles.of(CLAIMS))

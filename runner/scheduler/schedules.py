@@ -21,7 +21,6 @@ from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.scheduler.changes import change_of
 from runner.scheduler.strategy_watch import FolderState, StrategyWatch
-from runner.scheduler.version_keeper import VersionKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,9 @@ class Schedules:
     def __init__(self, slot_store: SlotStore, folders: StrategyFolders, strategy_watch: StrategyWatch) -> None:
         self._slot_store = slot_store
         self._strategy_watch = strategy_watch
-        self.versions = VersionKeeper(folders)
+        self._folders = folders
+        self._to_keep: dict[str, Strategy] = {}
+        self._unkept: str | None = None
         self._stored: dict[str, StoredSchedule] | None = None
         self._failed: dict[str, str] = {}
         """Strategies whose slots cannot be computed, and why: one of them is no reason to leave out the others."""
@@ -75,7 +76,7 @@ class Schedules:
         watch, first = self._strategy_watch, not self._started
         remembered: Mapping[str, Strategy] = {}
         if not watch.folder_states:
-            remembered = await anyio.to_thread.run_sync(self.versions.remembered, await self._read_stored())
+            remembered = await anyio.to_thread.run_sync(self._last_versions, await self._read_stored())
         changed = await anyio.to_thread.run_sync(watch.look, remembered)
         try:
             if changed or first:
@@ -84,7 +85,9 @@ class Schedules:
                 if first:
                     logger.info("%s", self._beginning())
                     changed = [name for name in changed if watch.folder_states[name].problem]
-        except TraderError:  # any other error leaves the change unnoticed until the folder changes once more
+        except TraderError:
+            # After any other error the watch does not report these changes again: what they say is then not scheduled
+            # until the folders change once more.
             for name in changed:
                 watch.forget(name)
             raise
@@ -97,12 +100,19 @@ class Schedules:
             logger.info("strategy %s: %s", name, "gone" if folder is None else "broken" if folder.problem else "read")
         return broken
 
-    async def _adopt(self, changed: Iterable[tuple[str, FolderState | None]], now: datetime) -> None:
-        """Adopt strategies that came, changed or went; account for slots of the schedules that they had.
+    def _last_versions(self, stored: Mapping[str, StoredSchedule]) -> dict[str, Strategy]:
+        """Return the strategies as they last ran before this program started, if they were kept."""
+        kept = {}
+        for name, schedule in stored.items():
+            if schedule.config is not None and schedule.version:
+                try:
+                    kept[name] = self._folders.read_version(name, schedule.version)
+                except Exception:  # it is gone or broken too: then there is nothing to go on with
+                    logger.debug("no kept version of %s", name)
+        return kept
 
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; nothing was adopted, or not all: it may be tried again.
-        """
+    async def _adopt(self, changed: Iterable[tuple[str, FolderState | None]], now: datetime) -> None:
+        """Adopt strategies that came, changed or went. After an error not all were adopted: it may be tried again."""
         stored = await self._read_stored()
         if not self._started and any(schedule.accounted_until - now > ASTRAY for schedule in stored.values()):
             await anyio.to_thread.run_sync(self._slot_store.take_back, now)
@@ -146,9 +156,9 @@ class Schedules:
         self._failed.pop(change.name, None)
         if change.strategy is None or change.schedule is None or change.schedule.config is None:
             self.by_name.pop(change.name, None)
-            self.versions.waiting.pop(change.name, None)
+            self._to_keep.pop(change.name, None)
             return
-        self.versions.waiting[change.name] = change.strategy
+        self._to_keep[change.name] = change.strategy
         try:
             self.by_name[change.name] = Schedule(change.strategy, change.schedule.accounted_until)
         except Exception as error:
@@ -163,11 +173,26 @@ class Schedules:
         strategies = "1 strategy is" if len(schedules) == 1 else f"{len(schedules)} strategies are"
         return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
 
+    async def keep_versions(self) -> None:
+        """Keep the versions that may run from now on: a broken edit goes back to them."""
+        self._unkept = None
+        while self._to_keep and self._unkept is None:
+            await anyio.to_thread.run_sync(self._keep_some)
+
+    def _keep_some(self) -> None:
+        for name in [*self._to_keep][:AT_ONCE]:
+            try:
+                self._folders.versions.copy(self._to_keep[name])
+            except TraderError as error:  # the folder may only be read, say
+                self._unkept = f"Strategies run as they were last read, but an edit ends what is running: {error}"
+                return
+            del self._to_keep[name]
+
     def problems(self) -> list[str]:
         """Return what is wrong with strategies, in sentences for people."""
         folders = self._strategy_watch.folder_states.items()
         broken = [f"{name} is broken: {folder.problem}" for name, folder in folders if folder.problem]
-        return [*filter(None, [self.versions.problem]), *broken, *self._failed.values()]
+        return [*filter(None, [self._unkept]), *broken, *self._failed.values()]
 
     def _account(self, name: str, until: datetime) -> None:
         try:

@@ -231,7 +231,8 @@ def test_a_run_that_takes_too_long_is_a_timeout_and_the_next_slots_overlap_it(ra
 def test_a_slot_that_would_begin_too_late_is_stale(ran: Ran) -> None:
     stale = [row["error_message"] for row in ran.of("impatient", "skipped_stale")]
     assert all(" s late" in why for why in stale), stale
-    assert all("The runner was busy" in why or "too many runs were due at once" in why for why in stale), stale
+    reasons = ("The runner was busy", "too many runs were due at once", "stood still")  # the last on a loaded machine
+    assert all(any(reason in why for reason in reasons) for why in stale), stale
 
 
 def test_slots_of_a_time_asleep_are_missed_and_say_from_when_to_when(ran: Ran) -> None:

@@ -74,11 +74,7 @@ def admit(database: Database, execution_id: int, name: str, limits: SpendingLimi
 
 
 def spent(database: Database, since: datetime, until: datetime) -> Spent:
-    """Add up what all strategies have spent in [since, until).
-
-    Raises:
-        Retryable, Misconfigured: as `Database.read`.
-    """
+    """Add up what all strategies have spent in [since, until); it raises what `Database.read` raises."""
     return database.read(lambda connection: _spent(connection, since, until, None))
 
 

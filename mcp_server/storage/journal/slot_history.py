@@ -1,4 +1,7 @@
-"""What the journal knows of slots that have ended: the latest of each strategy, its signals, its failures in a row."""
+"""What the journal knows of slots that have ended: the latest of each strategy, its signals, its failures in a row.
+
+Each function raises `Retryable` or `Misconfigured` as `Database.read` does.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +24,6 @@ def failures(database: Database, name: str, most: int) -> int:
     """Count how often a strategy has failed in a row since it was last made active, up to `most`.
 
     Slots that did not run, and failures that are not the strategy's own, neither count nor end the series.
-
-    Raises:
-        Retryable, Misconfigured: as `Database.read`.
     """
     rows = database.read(
         lambda connection: connection.execute(
@@ -37,11 +37,7 @@ def failures(database: Database, name: str, most: int) -> int:
 
 
 def last_signals(database: Database, before: int) -> dict[str, str]:
-    """Return the last signal that each strategy's slots gave before an execution, by name.
-
-    Raises:
-        Retryable, Misconfigured: as `Database.read`.
-    """
+    """Return the last signal that each strategy's slots gave before an execution, by name."""
     rows = database.read(
         lambda connection: connection.execute(
             "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
@@ -54,11 +50,7 @@ def last_signals(database: Database, before: int) -> dict[str, str]:
 
 
 def last_slots(database: Database) -> dict[str, LastSlot]:
-    """Return the latest row of each strategy's slots, by name.
-
-    Raises:
-        Retryable, Misconfigured: as `Database.read`.
-    """
+    """Return the latest row of each strategy's slots, by name."""
     rows = database.read(
         lambda connection: connection.execute(
             "SELECT s.name, e.scheduled_until, e.slots, e.status, r.signal, e.error_message FROM ("

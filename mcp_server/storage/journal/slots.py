@@ -81,7 +81,10 @@ class Claims:
 
 @dataclass(slots=True)
 class SlotStore:
-    """Claims the slots of one home for one runner. Each call is given the present; times are aware."""
+    """Claims the slots of one home for one runner. Each call is given the present; times are aware.
+
+    What reads or writes raises `Retryable` or `Misconfigured` as `Database` does; then nothing was written.
+    """
 
     database: Database
     home: Home
@@ -107,19 +110,11 @@ class SlotStore:
             self._liveness = None
 
     def stored_schedules(self) -> dict[str, StoredSchedule]:
-        """Return what the scheduler knows of each strategy, by name.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
+        """Return what the scheduler knows of each strategy, by name."""
         return self.database.read(slot_rows.stored_schedules)
 
     def change(self, changes: Sequence[Change], now: datetime) -> None:
-        """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; nothing was noted.
-        """
+        """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had."""
 
         def work(connection: "duckdb.DuckDBPyConnection") -> None:
             for change in changes:
@@ -140,9 +135,6 @@ class SlotStore:
         """Remove the rows by which a clock that was far ahead called slots missed that are still to come.
 
         Return the strategies that had such rows, by name, and up to when they are accounted for now.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; nothing was removed.
         """
         return self.database.write(lambda connection: slot_rows.take_back(connection, now, now + ASTRAY))
 
@@ -150,9 +142,6 @@ class SlotStore:
         """Write the rows of slots, all of them or none; return those that are this runner's to run.
 
         A slot that has a row already is left as it is. One whose strategy is still running ends as `skipped_overlap`.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; then no slot was claimed.
         """
 
         def work(connection: "duckdb.DuckDBPyConnection") -> Claims:
