@@ -73,13 +73,13 @@ def parse_strategy(name: str, config: Any, agents: Any) -> Strategy:
     Raises:
         InvalidStrategy: with every problem, each with its place and what to do.
     """
-    parts = read_parts(name, config, agents)
-    if (strategy := parts.strategy) is None:
-        raise InvalidStrategy(name, parts.findings)
+    files = parse_files(name, config, agents)
+    if (strategy := files.strategy) is None:
+        raise InvalidStrategy(name, files.findings)
     return strategy
 
 
-def read_parts(name: str, config: Any, agents: Any) -> ParsedFiles:
+def parse_files(name: str, config: Any, agents: Any) -> ParsedFiles:
     """Read the content of both files as far as it can be read; the arguments are those of `parse_strategy`."""
     findings: list[Finding] = []
     if not re.fullmatch(NAME_PATTERN, name) or name.endswith("\n"):
@@ -88,18 +88,13 @@ def read_parts(name: str, config: Any, agents: Any) -> ParsedFiles:
     config, agents = _without_schema(config), _without_schema(agents)
     if not _check_sizes({"config.json": config, "agents.json": agents}, findings):
         return ParsedFiles(name, None, {}, {}, {}, findings)
-    checked = _checked(Config, config, "config.json", findings)
-    named = named_agents(agents, findings)
-    read = {key: _checked(Agent, value, f"agents.json {key}", findings) for key, value in named.items()}
-    _check_together(name, checked, config, named, findings)
-    return ParsedFiles(
-        name,
-        checked,
-        {key: agent for key, agent in read.items() if agent is not None},
-        config if isinstance(config, dict) else {},
-        named,
-        findings,
-    )
+    valid_config = _validated(Config, config, "config.json", findings)
+    subagents = named_agents(agents, findings)
+    validated = {name: _validated(Agent, agent, f"agents.json {name}", findings) for name, agent in subagents.items()}
+    _check_together(name, valid_config, config, subagents, findings)
+    valid_agents = {name: agent for name, agent in validated.items() if agent is not None}
+    raw = config if isinstance(config, dict) else {}
+    return ParsedFiles(name, valid_config, valid_agents, raw, subagents, findings)
 
 
 def _without_schema(content: Any) -> Any:
@@ -145,11 +140,11 @@ def nests_too_deeply(content: Any) -> bool:
 
 
 def _check_together(
-    name: str, checked: Config | None, config: Any, agents: Mapping[str, Any], findings: list[Finding]
+    name: str, valid: Config | None, config: Any, agents: Mapping[str, Any], findings: list[Finding]
 ) -> None:
     values = config if isinstance(config, dict) else {}
-    if checked is not None and checked.name is not None and checked.name != name:
-        problem = f"{checked.name!r} differs from the folder {name!r}."
+    if valid is not None and valid.name not in (None, name):
+        problem = f"{valid.name!r} differs from the folder {name!r}."
         findings.append(error("config.json name", problem, "Make them the same, or leave it out."))
     engine = values.get("engine") or ("claude" if agents else "rules")
     if engine == "rules" and values.get("rules") is None:
@@ -160,7 +155,7 @@ def _check_together(
         findings.append(error("agents.json", "no sub-agents.", remedy))
 
 
-def _checked(model: type[ModelT], value: Any, place: str, findings: list[Finding]) -> ModelT | None:
+def _validated(model: type[ModelT], value: Any, place: str, findings: list[Finding]) -> ModelT | None:
     if not isinstance(value, dict):
         findings.append(error(place, "expected a JSON object.", "Write { … } with the keys of the strategy format."))
         return None

@@ -13,7 +13,7 @@ from mcp_server.check_facts import gather
 from mcp_server.domain.strategy.checks.check import Report, check, findings_in
 from mcp_server.domain.strategy.checks.draft import draft
 from mcp_server.domain.strategy.finding import Finding, warning
-from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, ParsedFiles, read_parts
+from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, ParsedFiles, parse_files
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import Call, NewStrategyName, tool
 
@@ -85,7 +85,7 @@ async def write_strategy(
 
 async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[ParsedFiles, Report]:
     """Find what is wrong with the files, and what the facts around what is sound of them show."""
-    parts = await anyio.to_thread.run_sync(read_parts, name, config, agents)
+    parts = await anyio.to_thread.run_sync(parse_files, name, config, agents)
     findings = await anyio.to_thread.run_sync(findings_in, parts, call.kit.tool_names)
     sound = draft(parts, findings)
     if sound is None:
