@@ -73,12 +73,8 @@ def settle(building: Building, folders: StrategyFolders) -> None:
         except TraderError:
             continue
         if there and arguments.get("dry_run") is not True:
-            building.written = {
-                "name": name,
-                "version": strategy.version,
-                "engine": strategy.engine,
-                "schedule": strategy.schedule,
-            }
+            facts = {"name": name, "version": strategy.version, "engine": strategy.engine}
+            building.written = {**facts, "schedule": strategy.schedule}
             building.written_with = [
                 "warning: Its findings are not known. `claude-trader strategies check` shows them."
             ]

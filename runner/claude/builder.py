@@ -6,7 +6,7 @@ It has nothing else: no files, no shell, no web. The server checks what it write
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from pydantic import SecretStr
@@ -15,7 +15,16 @@ from mcp_server.domain.strategy.agents import plain_tool_name
 from runner.claude.build_prompt import instructions
 from runner.claude.building import MAX_TURNS, WRITE_TOOL, Building
 from runner.claude.cli_folder import CliFolder, cli_folder
-from runner.claude.session import CLI_SETTINGS, NEVER_READ, SERVER, bundled_cli, converse, qualified, require_claude
+from runner.claude.session import (
+    CLI_SETTINGS,
+    SEALED,
+    SERVER,
+    bundled_cli,
+    converse,
+    qualified,
+    require_claude,
+    server_access,
+)
 
 if TYPE_CHECKING:
     from claude_agent_sdk import AssistantMessage, ClaudeAgentOptions, McpSdkServerConfig, Message, ResultMessage
@@ -92,12 +101,9 @@ def _options(
         return _admitted(building.admit(call_id or "", write["tool_input"]))
 
     environment = {**task.environment, **CLI_SETTINGS, "MCP_TOOL_TIMEOUT": "86400000", **folder.environment}
-    headers = {"X-Trader-Exchange": task.exchange}
-    if task.server_token is not None:  # by name: headers are part of the command line
-        headers["Authorization"] = "Bearer ${TRADER_TOKEN}"
-        environment["TRADER_TOKEN"] = task.server_token.get_secret_value()
     offered = {name for name, only_reads in task.tools.items() if only_reads or name == WRITE_TOOL}
-    servers: dict[str, Any] = {SERVER: {"type": "http", "url": task.server_url, "headers": headers}}
+    headers = {"X-Trader-Exchange": task.exchange}
+    servers: dict[str, Any] = {SERVER: server_access(task.server_url, task.server_token, headers, environment)}
     allowed = qualified(sorted(offered))
     if task.ask is not None:
         servers[PERSON] = _person(task.ask, limit)
@@ -106,15 +112,10 @@ def _options(
         system_prompt=instructions(asking=task.ask is not None),
         tools=[],
         mcp_servers=servers,
-        strict_mcp_config=True,
         allowed_tools=allowed,
         disallowed_tools=qualified(sorted(set(task.tools) - offered)),
         hooks={"PreToolUse": [HookMatcher("|".join(qualified([WRITE_TOOL])), [guard], on_failure="block")]},
-        permission_mode="dontAsk",
-        setting_sources=[],
-        settings=NEVER_READ,
-        skills=[],
-        verbatim_prompts=True,
+        **SEALED,
         model=task.model,
         max_turns=MAX_TURNS,
         max_budget_usd=float(task.budget_usd),
@@ -127,21 +128,10 @@ def _options(
 
 def _admitted(verdict: dict[str, Any] | str) -> "SyncHookJSONOutput":
     """Tell the CLI whether a write goes on; where anything fails before that, it does not."""
+    decision: dict[str, Any] = {"permissionDecision": "allow", "updatedInput": verdict}
     if isinstance(verdict, str):
-        return {
-            "hookSpecificOutput": {
-                "hookEventName": "PreToolUse",
-                "permissionDecision": "deny",
-                "permissionDecisionReason": verdict,
-            }
-        }
-    return {
-        "hookSpecificOutput": {
-            "hookEventName": "PreToolUse",
-            "permissionDecision": "allow",
-            "updatedInput": verdict,
-        }
-    }
+        decision = {"permissionDecision": "deny", "permissionDecisionReason": verdict}
+    return cast("SyncHookJSONOutput", {"hookSpecificOutput": {"hookEventName": "PreToolUse", **decision}})
 
 
 def _person(ask: Ask, limit: anyio.CancelScope) -> "McpSdkServerConfig":

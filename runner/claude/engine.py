@@ -25,13 +25,14 @@ from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt
 from runner.claude.session import (
     BUILT_IN_AGENTS,
     CLI_SETTINGS,
-    NEVER_READ,
+    SEALED,
     SERVER,
     START_TOOL,
     bundled_cli,
     converse,
     qualified,
     require_claude,
+    server_access,
 )
 from runner.claude.transcript import ANSWER_TOOL, Ending, Transcript
 from runner.claude.verdict import CONNECTED, conclude
@@ -113,23 +114,15 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
     declared = {tool for agent in task.strategy.agents.values() for tool in agent.tools}
     environment = {**task.environment, **CLI_SETTINGS, **folder.environment}
     headers = {"X-Trader-As-Of": task.as_of.astimezone(UTC).isoformat(), "X-Trader-Exchange": task.exchange}
-    if task.server_token is not None:  # by name: headers are part of the command line
-        headers["Authorization"] = "Bearer ${TRADER_TOKEN}"
-        environment["TRADER_TOKEN"] = task.server_token.get_secret_value()
     built_in = [f"{START_TOOL}({name})" for name in BUILT_IN_AGENTS if name not in task.strategy.agents]
     return ClaudeAgentOptions(
         agents=_agents(task),
         extra_args={"agent": ORCHESTRATOR},
         tools=[START_TOOL],
-        mcp_servers={SERVER: {"type": "http", "url": task.server_url, "headers": headers}},
-        strict_mcp_config=True,
+        mcp_servers={SERVER: server_access(task.server_url, task.server_token, headers, environment)},
         allowed_tools=qualified(sorted(declared)),
         disallowed_tools=[*qualified(sorted(set(task.tools) - declared)), *built_in],
-        permission_mode="dontAsk",
-        setting_sources=[],
-        settings=NEVER_READ,
-        skills=[],
-        verbatim_prompts=True,
+        **SEALED,
         output_format={"type": "json_schema", "schema": ClaudeAnswer.model_json_schema()},
         model=config.model,
         max_turns=config.max_turns,

@@ -6,9 +6,10 @@ Only this file and the two that converse, `engine` (a run) and `builder` (a desi
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
+from pydantic import SecretStr
 
 from mcp_server.errors import Misconfigured
 from runner.claude.cli_folder import CliFolder
@@ -16,6 +17,7 @@ from runner.claude.preflight import require_credential
 
 if TYPE_CHECKING:
     from claude_agent_sdk import ClaudeAgentOptions, Message
+    from claude_agent_sdk.types import McpHttpServerConfig
 
 SERVER = "trader"
 START_TOOL = "Agent"
@@ -23,7 +25,15 @@ END_S = 10
 """How long the SDK may take to notice that its CLI has been ended."""
 
 BUILT_IN_AGENTS = ("general-purpose", "Explore", "Plan", "claude", "statusline-setup")
-NEVER_READ = '{"permissions":{"deny":["Read(//**)"]}}'
+SEALED: Mapping[str, Any] = {
+    "strict_mcp_config": True,
+    "permission_mode": "dontAsk",
+    "setting_sources": [],
+    "settings": '{"permissions":{"deny":["Read(//**)"]}}',
+    "skills": [],
+    "verbatim_prompts": True,
+}
+"""The options that keep every agent to what it is given: nothing of the user's settings, no files, no questions."""
 
 CLI_SETTINGS: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
@@ -74,6 +84,16 @@ async def converse(
         finally:
             folder.end_cli()
             unreached.deadline = anyio.current_time() + END_S
+
+
+def server_access(
+    url: str, token: SecretStr | None, headers: dict[str, str], environment: dict[str, str]
+) -> "McpHttpServerConfig":
+    """Return the tool server as an option of the SDK; a token goes into `environment`, as headers show in `ps`."""
+    if token is not None:
+        headers["Authorization"] = "Bearer ${TRADER_TOKEN}"
+        environment["TRADER_TOKEN"] = token.get_secret_value()
+    return {"type": "http", "url": url, "headers": headers}
 
 
 def qualified(tools: Iterable[str], server: str = SERVER) -> list[str]:

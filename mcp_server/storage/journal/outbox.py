@@ -12,26 +12,12 @@ from mcp_server.storage.home import unwritable
 MOST_BYTES = 100_000_000
 
 KEYS = frozenset(
-    [
-        "execution_id",
-        "run_key",
-        "completed_at",
-        "status",
-        "error",
-        "model",
-        "tokens_used",
-        "cost_usd",
-        "trace",
-        "as_of",
-        "execution_time_ms",
-        "signal",
-    ]
+    (
+        *("execution_id", "run_key", "completed_at", "status", "error", "model", "tokens_used", "cost_usd"),
+        *("trace", "as_of", "execution_time_ms", "signal"),
+    )
 )
-
-
-def missing(document: Mapping[str, Any]) -> frozenset[str]:
-    """Return the keys of an ended run that a document lacks."""
-    return KEYS - document.keys()
+"""The keys that every document has: those of an older version have no others."""
 
 
 class Outbox:
@@ -73,7 +59,7 @@ class Outbox:
         for file in sorted(self._folder.glob("*.json")):
             try:
                 document = read_object(file, MOST_BYTES)
-                if missing(document):
+                if KEYS - document.keys():
                     raise Unreadable("It is not the outcome of a run.")
                 yield file.stem, document
             except FileNotFoundError:  # another process has entered it in the meantime

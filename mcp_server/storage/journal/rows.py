@@ -52,14 +52,8 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, run_key) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         [
-            mirror(connection, run.strategy, run.started_at),
-            run.strategy.version,
-            run.trigger,
-            naive(run.as_of),
-            run.engine,
-            naive(run.started_at),
-            Status.RUNNING,
-            key,
+            *(mirror(connection, run.strategy, run.started_at), run.strategy.version, run.trigger, naive(run.as_of)),
+            *(run.engine, naive(run.started_at), Status.RUNNING, key),
         ],
     ).fetchone()
     assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
@@ -137,18 +131,11 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
         "cost_usd = ?, trace = ?, own_failure = ?, started_at = coalesce(?, started_at) "
         "WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
         [
-            document["status"],
-            document["error"],
-            naive(datetime.fromisoformat(document["completed_at"])),
-            document["model"],
-            document["tokens_used"],
-            document["cost_usd"],
-            document["trace"],
+            *(document["status"], document["error"], naive(datetime.fromisoformat(document["completed_at"]))),
+            *(document["model"], document["tokens_used"], document["cost_usd"], document["trace"]),
             document.get("own_failure"),  # an outbox of an older version has neither
             naive(datetime.fromisoformat(document["started_at"])) if "started_at" in document else None,
-            document["execution_id"],
-            document["run_key"],
-            Status.RUNNING,
+            *(document["execution_id"], document["run_key"], Status.RUNNING),
         ],
     ).fetchone()
     if row is None or document["signal"] is None:
@@ -158,14 +145,8 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
         "INSERT INTO analysis_results (execution_id, strategy_id, timestamp, signal, confidence, reasoning, price, "
         "data, execution_time_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            document["execution_id"],
-            row[0],
-            naive(datetime.fromisoformat(document["as_of"])),
-            signal["signal"],
-            signal["confidence"],
-            signal["reasoning"],
-            signal["price"],
-            signal["data"],
+            *(document["execution_id"], row[0], naive(datetime.fromisoformat(document["as_of"]))),
+            *(signal[key] for key in ("signal", "confidence", "reasoning", "price", "data")),
             document["execution_time_ms"],
         ],
     )
