@@ -28,16 +28,6 @@ class RunnerState:
         """The heartbeat of a runner that is alive; None where none is."""
         return self.beat if self.beat is not None and self.beat.is_fresh(self.now) else None
 
-    @property
-    def silent_s(self) -> int:
-        """How many seconds ago the runner last reported, where it ever did."""
-        return 0 if self.beat is None else round((self.now - self.beat.beat_at).total_seconds())
-
-    @property
-    def problems(self) -> Sequence[str]:
-        """What a runner that is alive says is wrong."""
-        return () if self.alive is None else self.alive.problems
-
 
 @dataclass(frozen=True, slots=True)
 class StrategyState:
@@ -66,13 +56,14 @@ class Overview:
 
     @property
     def well(self) -> bool:
-        """True where a runner is alive, and nothing is wrong."""
+        """Whether a runner is alive, and nothing is wrong."""
         return self.runner.alive is not None and not self.problems
 
     @property
     def problems(self) -> list[str]:
         """Everything that is wrong, in sentences for people."""
-        return [*self.runner.problems, *([self.unknown] if self.unknown else [])]
+        alive = self.runner.alive
+        return [*(alive.problems if alive else ()), *([self.unknown] if self.unknown else [])]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

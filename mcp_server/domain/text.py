@@ -6,7 +6,7 @@ all of it may steer a terminal, hide words or pretend to be something else. It i
 
 import re
 import unicodedata
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
@@ -75,6 +75,15 @@ def number(value: float | None) -> str:
 def minute(moment: datetime) -> str:
     """Write a moment to the minute; all times are UTC."""
     return moment.strftime("%Y-%m-%d %H:%M")
+
+
+def duration(length: timedelta) -> str:
+    """Write a length of time in the largest unit of which there are two at least."""
+    seconds = round(length.total_seconds())
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{max(seconds, 0)} s"
 
 
 def cost(value: Decimal | None) -> str:

@@ -82,12 +82,13 @@ class Health:
         runner = runner_state(self._home, self._clock())
         if runner.beat is None:
             return {"ok": True, "running": False}
+        age_s = round((runner.now - runner.beat.beat_at).total_seconds())
         if runner.alive is None:
-            why = f"The runner (process {runner.beat.pid}) has not reported for {runner.silent_s} s. Start it again."
+            why = f"The runner (process {runner.beat.pid}) has not reported for {age_s} s. Start it again."
             return {"ok": False, "why": why}
-        if runner.problems:
-            return {"ok": False, "why": " ".join(runner.problems)}
-        return {"ok": True, "running": True, "runs": runner.alive.running, "age_s": runner.silent_s}
+        if runner.alive.problems:
+            return {"ok": False, "why": " ".join(runner.alive.problems)}
+        return {"ok": True, "running": True, "runs": runner.alive.running, "age_s": age_s}
 
 
 async def _bounded(checks: dict[str, Check], name: str, look: Callable[[], Check]) -> None:

@@ -1,13 +1,11 @@
 """Show the scheduler's state in a terminal."""
 
-from datetime import timedelta
-
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mcp_server.domain.text import cleaned, minute
+from mcp_server.domain.text import cleaned, duration, minute
 from mcp_server.overview import Overview, RunnerState, StrategyState
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
@@ -39,12 +37,12 @@ def rendered(overview: Overview, width: int) -> RenderableType:
 
 def _head(runner: RunnerState) -> Text:
     if (alive := runner.alive) is not None:
-        since = _length(runner.now - alive.started_at)
+        since = duration(runner.now - alive.started_at)
         runs = f", {alive.running} under way" if alive.running else ""
         return Text("up", "bold green") + Text(f" for {since} (process {alive.pid}){runs}")
     stopped = Text("not running", "bold red")
     if runner.beat is not None:
-        ago = _length(runner.now - runner.beat.beat_at)
+        ago = duration(runner.now - runner.beat.beat_at)
         return stopped + Text(f": it last reported {ago} ago. `claude-trader up` starts it.")
     return stopped + Text(": no strategy runs on schedule. `claude-trader up` starts the scheduler.")
 
@@ -86,7 +84,7 @@ def _table(overview: Overview, width: int) -> Table:
 def _next(state: StrategyState, overview: Overview) -> Text:
     if state.due is None:
         return Text(state.status, "yellow" if state.status == "broken" else "dim")
-    return Text(f"in {_length(state.due - overview.now)}", "" if overview.runner.alive else "dim")
+    return Text(f"in {duration(state.due - overview.now)}", "" if overview.runner.alive else "dim")
 
 
 def _last(last: LastSlot | None, overview: Overview) -> Text:
@@ -110,11 +108,3 @@ def _outcome(state: StrategyState) -> Text:
 
 def _why(state: StrategyState) -> str:
     return cleaned(state.problem or (state.last.error if state.last else None) or "", 1_000)
-
-
-def _length(length: timedelta) -> str:
-    seconds = max(0, round(length.total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

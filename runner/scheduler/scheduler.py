@@ -61,19 +61,8 @@ class _Task:
 class Scheduler:
     """Runs the strategies of one home until it is told to stop.
 
-    Args:
-        clock: the only clock that slots go by.
-        slot_store: where slots are claimed.
-        schedules: what is scheduled.
-        run: runs one slot.
-        recorder: records how slots ended.
-        concurrency: how many runs go on at once.
-        after_run: what follows the end of a run: notices, reports, pauses.
-        heartbeat: by which others see that this is alive.
-        troubles: what is wrong, and since when.
-        more_problems: returns what is wrong elsewhere, in sentences for people.
-        ready: waited for before the first slot is claimed.
-        grace_s: how long runs may go on after a stop.
+    `more_problems` returns what is wrong elsewhere, in sentences for people. `ready` is awaited before slots are
+    claimed. After a stop, runs may go on for `grace_s`.
     """
 
     clock: Clock

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.schedule.slots import due_at, next_slot, overdue
 from mcp_server.domain.strategy.format import Config
+from mcp_server.domain.text import duration
 
 MOST_ROWS = 20
 """How many missed slots, the latest ones, have a row each; those before them share one row with their count."""
@@ -59,8 +60,8 @@ def plan(config: Config, after: datetime, now: datetime, missed_because: str) ->
         return Plan(latest, passed, due_at(config, latest) + grace)
     if config.misfire.policy == "skip":
         return Plan(None, [*passed, SlotRow(Status.MISSED, latest, latest, 1, missed_because)])
-    limit = f"may begin up to {_written(grace)} late (misfire.grace_s)"
-    why = f"It would have begun {_written(late)} late, and {limit}. {missed_because}"
+    limit = f"may begin up to {duration(grace)} late (misfire.grace_s)"
+    why = f"It would have begun {duration(late)} late, and {limit}. {missed_because}"
     return Plan(None, [*passed, SlotRow(Status.SKIPPED_STALE, latest, latest, 1, why)])
 
 
@@ -88,11 +89,3 @@ def _missed(count: int, first: datetime, last: Sequence[datetime], missed_becaus
         why = f"{rest} slots in a row. {missed_because}"
         rows.insert(0, SlotRow(Status.MISSED, first, before[-1], rest, why))
     return rows
-
-
-def _written(length: timedelta) -> str:
-    seconds = round(length.total_seconds())
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds} s"
