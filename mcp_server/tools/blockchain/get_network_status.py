@@ -1,5 +1,3 @@
-"""The tool get_network_status."""
-
 from __future__ import annotations
 
 from decimal import Decimal
@@ -88,7 +86,4 @@ def _base_fees(state: Network) -> dict[str, Any]:
         return {}
     change = (fees[-1] - fees[0]) / fees[0] * 100 if fees[0] else None
     trend = "flat" if change is None or abs(change) < 5 else "rising" if change > 0 else "falling"
-    return {
-        "base_fee_gwei": significant(Decimal(fees[-1]) / GWEI),
-        "base_fee_trend": trend,
-    }
+    return {"base_fee_gwei": significant(Decimal(fees[-1]) / GWEI), "base_fee_trend": trend}

@@ -1,5 +1,3 @@
-"""The tool get_wallet."""
-
 from __future__ import annotations
 
 from decimal import Decimal
@@ -90,10 +88,7 @@ async def get_wallet(
         note=" ".join(notes) or None,
         simulated=any(price.simulated for price in prices if price) or None,
         columns=["asset", "amount", "price_usd", "usd"],
-        rows=[
-            _row(*parts)
-            for parts in zip((token for token, _ in held), (raw for _, raw in held), prices, usd, strict=True)
-        ],
+        rows=[_row(*balance, price, value) for balance, price, value in zip(held, prices, usd, strict=True)],
     )
 
 

@@ -1,5 +1,3 @@
-"""The tool get_whale_activity."""
-
 from __future__ import annotations
 
 import math

@@ -1,5 +1,3 @@
-"""The tool calculate_indicators."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence

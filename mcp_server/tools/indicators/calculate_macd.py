@@ -1,5 +1,3 @@
-"""The tool calculate_macd."""
-
 from typing import Annotated, Literal
 
 import anyio.to_thread

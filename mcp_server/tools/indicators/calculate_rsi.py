@@ -1,5 +1,3 @@
-"""The tool calculate_rsi."""
-
 from typing import Annotated, Literal
 
 import anyio.to_thread

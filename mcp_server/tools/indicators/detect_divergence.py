@@ -1,5 +1,3 @@
-"""The tool detect_divergence."""
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal

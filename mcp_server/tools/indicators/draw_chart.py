@@ -1,5 +1,3 @@
-"""The tool draw_chart."""
-
 from __future__ import annotations
 
 import re

@@ -1,5 +1,3 @@
-"""The tool find_indicators."""
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated

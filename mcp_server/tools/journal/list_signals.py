@@ -1,5 +1,3 @@
-"""The tool list_signals."""
-
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -16,18 +14,8 @@ from mcp_server.toolkit import Call, tool
 
 SHORT, FULL = 200, 20_000
 
-COLUMNS = [
-    "execution_id",
-    "as_of",
-    "strategy",
-    "engine",
-    "status",
-    "signal",
-    "confidence",
-    "price",
-    "cost_usd",
-    "reasoning",
-]
+COLUMNS = ["execution_id", "as_of", "strategy", "engine", "status", "signal", "confidence", "price", "cost_usd"]
+COLUMNS += ["reasoning"]
 JUST_NOW = timedelta(minutes=1)
 
 SLOT_COLUMNS = ["scheduled_at", "slots"]
@@ -83,19 +71,10 @@ def _no_scheduler(beat: Beat | None, now: datetime) -> list[str]:
 def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | None]:
     reason = entry.why or ""
     slots = [_time(entry.scheduled_at), entry.slots] if slot else []
-    return [
-        entry.execution_id,
-        _time(entry.as_of),
-        entry.strategy,
-        entry.engine,
-        str(entry.status),
-        entry.signal,
-        None if entry.confidence is None else float(entry.confidence),
-        entry.price,
-        None if entry.cost_usd is None else float(entry.cost_usd),
-        cleaned(reason, FULL, lines=True) if full else cleaned(reason, SHORT),
-        *slots,
-    ]
+    reason = cleaned(reason, FULL, lines=True) if full else cleaned(reason, SHORT)
+    run = [entry.execution_id, _time(entry.as_of), entry.strategy, entry.engine, str(entry.status)]
+    confidence, cost = (None if value is None else float(value) for value in (entry.confidence, entry.cost_usd))
+    return [*run, entry.signal, confidence, entry.price, cost, reason, *slots]
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -1,5 +1,3 @@
-"""The tool query_journal."""
-
 import csv
 import io
 import json

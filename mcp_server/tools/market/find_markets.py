@@ -1,8 +1,6 @@
-"""The tool find_markets."""
-
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio.to_thread
 from pydantic import Field
@@ -10,6 +8,9 @@ from pydantic import Field
 from mcp_server.answers import LIST, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, tool
+
+if TYPE_CHECKING:
+    from mcp_server.domain.exchange import ExchangeInfo
 
 EXCHANGE_COLUMNS = [
     "id", "name", "countries", "timeframes", "candles_per_request", "order_book", "funding", "open_interest"
@@ -72,26 +73,18 @@ async def _exchanges(call: Call, query: str, limit: int, as_of: str | None) -> F
     from mcp_server.domain.market_search import find_exchanges
 
     exchanges = find_exchanges(query, await call.kit.market.exchange_infos())
-    rows: list[list[Cell]] = [
-        [
-            info.id,
-            info.name,
-            " ".join(info.countries),
-            " ".join(info.timeframes),
-            info.candles_per_request,
-            info.order_book,
-            info.funding,
-            info.open_interest,
-        ]
-        for info in exchanges[:limit]
-    ]
     return Findings(
         as_of=iso(to_ms(call.moment(as_of))),
         found=len(exchanges),
         note=_note(len(exchanges), limit, "No exchange is called so; an empty query lists all."),
         columns=EXCHANGE_COLUMNS,
-        rows=rows,
+        rows=[_row(info) for info in exchanges[:limit]],
     )
+
+
+def _row(info: ExchangeInfo) -> list[Cell]:
+    words = [info.id, info.name, " ".join(info.countries), " ".join(info.timeframes)]
+    return [*words, info.candles_per_request, info.order_book, info.funding, info.open_interest]
 
 
 def _note(found: int, limit: int, nothing: str) -> str | None:

@@ -1,5 +1,3 @@
-"""The tool get_derivatives."""
-
 from __future__ import annotations
 
 from typing import Annotated

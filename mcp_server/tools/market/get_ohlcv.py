@@ -1,5 +1,3 @@
-"""The tool get_ohlcv."""
-
 from __future__ import annotations
 
 from functools import partial

@@ -1,5 +1,3 @@
-"""The tool get_order_book."""
-
 from __future__ import annotations
 
 from itertools import zip_longest

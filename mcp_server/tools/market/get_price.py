@@ -1,5 +1,3 @@
-"""The tool get_price."""
-
 from pydantic import Field
 
 from mcp_server.answers import Answer

@@ -1,8 +1,6 @@
-"""The tool evaluate_strategy."""
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio.to_thread
 from pydantic import BaseModel, Field, WithJsonSchema
@@ -68,39 +66,28 @@ async def evaluate_strategy(
     history = await call.kit.market.candles(exchange, pair, strategy.timeframe, compiled.history, moment)
     candles = history.candles
     facts = {**about(history), "strategy_name": strategy.name, "version": strategy.version}
+    facts |= {"candles_used": len(candles), "signal": None, "confidence": None}
     awaited = last_closed_open_ms(history.as_of_ms, strategy.timeframe)
     if not len(candles) or int(candles.open_time_ms[-1]) != awaited:
         why = f"{history.exchange} has no {strategy.timeframe} candle of {iso(awaited)}, the last one closed by then."
-        return Evaluation(
-            **facts,
-            signal=None,
-            confidence=None,
-            reasoning=f"Cannot decide: {why}",
-            conditions=[],
-            price=None,
-            open_time=None,
-            candles_used=len(candles),
-        )
+        return Evaluation(**facts, reasoning=f"Cannot decide: {why}", conditions=[], price=None, open_time=None)
 
     def decide() -> Verdict:
         compiled.check_prefixes(candles, [len(candles) - 1])
         return compiled.evaluate(candles)
 
     verdict = await call.bounded(decide)
-    if rule == "wake":
-        return _waking(facts, verdict, len(candles))
-    return Evaluation(
-        **facts,
-        signal=verdict.signal,
-        confidence=None if rules.confidence is None or verdict.signal is None else float(rules.confidence),
-        reasoning=verdict.reasoning,
-        conditions=[
-            SeenCondition(rule=c.rule, text=c.text, value=c.value, values=dict(c.values)) for c in verdict.conditions
-        ],
-        price=verdict.close,
-        open_time=iso(verdict.open_time_ms),
-        candles_used=len(candles),
-    )
+    facts |= {"price": verdict.close, "open_time": iso(verdict.open_time_ms), "reasoning": verdict.reasoning}
+    facts["conditions"] = [
+        SeenCondition(rule="wake" if rule == "wake" else c.rule, text=c.text, value=c.value, values=dict(c.values))
+        for c in verdict.conditions
+    ]
+    if rule == "wake":  # it was evaluated as if it were a buy
+        return Evaluation(**{**facts, "wakes": verdict.buy, "reasoning": _wake_reasoning(verdict)})
+    facts["signal"] = verdict.signal
+    if rules.confidence is not None and verdict.signal is not None:
+        facts["confidence"] = float(rules.confidence)
+    return Evaluation(**facts)
 
 
 def _rules(strategy: Strategy, rule: Literal["signal", "wake"]) -> Rules:
@@ -114,23 +101,8 @@ def _rules(strategy: Strategy, rule: Literal["signal", "wake"]) -> Rules:
     return config.rules
 
 
-def _waking(facts: dict[str, Any], verdict: Verdict, candles_used: int) -> Evaluation:
-    """Answer whether a wake condition holds; it was evaluated as if it were a buy."""
-    seen = [
-        SeenCondition(rule="wake", text=condition.text, value=condition.value, values=dict(condition.values))
-        for condition in verdict.conditions
-    ]
+def _wake_reasoning(verdict: Verdict) -> str:
     state = {True: "wake holds", False: "wake does not hold", None: "wake is undefined"}[verdict.buy]
-    pairs = [pair for condition in seen for pair in condition.values.items()]
+    pairs = [pair for condition in verdict.conditions for pair in condition.values.items()]
     values = ", ".join(f"{name} is {'undefined' if value is None else f'{value:.12g}'}" for name, value in pairs)
-    return Evaluation(
-        **facts,
-        signal=None,
-        wakes=verdict.buy,
-        confidence=None,
-        reasoning=f"{state}: {values}" if values else state,
-        conditions=seen,
-        price=verdict.close,
-        open_time=iso(verdict.open_time_ms),
-        candles_used=candles_used,
-    )
+    return f"{state}: {values}" if values else state

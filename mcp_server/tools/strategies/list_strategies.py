@@ -1,5 +1,3 @@
-"""The tool list_strategies."""
-
 from typing import Annotated
 
 import anyio.to_thread

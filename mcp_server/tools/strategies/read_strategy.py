@@ -1,5 +1,3 @@
-"""The tool read_strategy."""
-
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread

@@ -1,5 +1,3 @@
-"""The tool set_strategy_status."""
-
 from typing import Annotated
 
 import anyio.to_thread

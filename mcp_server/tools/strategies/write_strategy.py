@@ -1,5 +1,3 @@
-"""The tool write_strategy."""
-
 from __future__ import annotations
 
 from dataclasses import replace
