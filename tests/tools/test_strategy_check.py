@@ -385,14 +385,11 @@ async def test_a_write_that_says_what_it_replaces_replaces_nothing_else(ask: Ask
     second = await ask("write_strategy", strategy_name="mine", config=changed, replaces=first["version"])
     assert second["replaced"] == first["version"]
     answer = await ask("write_strategy", **asked, replaces=first["version"], dry_run=True)
-    assert answer["findings"] == [
-        [
-            "error",
-            "replaces",
-            f"'mine' is version {second['version']} now, not '{first['version']}': it has changed since.",
-            "Read it again, and write what should replace that.",
-        ]
-    ]
+    ((severity, place, problem, remedy),) = answer["findings"]
+    assert (severity, place) == ("error", "replaces")
+    assert second["version"] in problem
+    assert first["version"] in problem
+    assert "Read it again" in remedy
 
 
 async def test_a_write_that_would_make_a_paused_strategy_active_says_so(ask: Ask) -> None:
@@ -424,7 +421,7 @@ async def test_a_status_is_set_and_nothing_else_changes(ask: Ask) -> None:
     assert read["changed_since"] == ['config.json status: - → "paused"']
     again = await ask("set_strategy_status", strategy_name="mine", status="paused")
     assert (again["was"], again["version"]) == ("paused", paused["version"])
-    with pytest.raises(Told, match=r"'rsi-reversion' is an example, read-only\. `claude-trader strategies add"):
+    with pytest.raises(Told, match=r"'rsi-reversion' is an example.*`claude-trader strategies add"):
         await ask("set_strategy_status", strategy_name="rsi-reversion", status="stopped")
     with pytest.raises(Told, match=r"status: .*Input should be 'active', 'paused' or 'stopped'"):
         await ask("set_strategy_status", strategy_name="mine", status="gone")
