@@ -1,8 +1,8 @@
-"""Ends this program with the one that started it, however far it has come by then: when standard input closes.
+"""Ends this program with the one that started it, at any moment of its start too: when standard input closes.
 
-On Linux the kernel does it, too, and at once, also to a program that hangs or was stopped.
+On Linux the kernel does so too, and at once, even to a program that hangs or was stopped.
 
-It imports nothing heavy: a server that is still starting must end, too.
+It imports nothing heavy, because a server that is still starting must end too.
 """
 
 import os
@@ -16,11 +16,11 @@ STANDARD_INPUT = 0
 PR_SET_PDEATHSIG = 1
 
 GRACE_S = 0.5
-"""So long an orderly end may take. What is stopped in a transaction of the database is as if it had never begun."""
+"""How long an orderly end may take. A transaction that is stopped counts as never begun."""
 
 
 class Parent:
-    """Watches standard input from its making on. Until `then` is called, the end is at once."""
+    """Watches standard input from its construction on. Until `then` is called, the program ends at once."""
 
     def __init__(self) -> None:
         if sys.platform == "linux":
@@ -31,7 +31,7 @@ class Parent:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def then(self, end: Callable[[], None]) -> None:
-        """Say how to end in good order."""
+        """Set how to end in good order."""
         self._end = end
 
     def _watch(self) -> None:

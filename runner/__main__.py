@@ -80,10 +80,10 @@ def run(
     from runner.execute import Runner
     from runner.tool_server.server import tool_server
 
-    parts = Context()
+    context = Context()
     if as_of is not None and as_of > datetime.now(UTC):
         raise BadInput(f"--as-of {as_of.isoformat()} is in the future.", "Give a time in the past, or leave it out.")
-    strategy = parts.strategies.read(name)
+    strategy = context.strategies.read(name)
     chosen = engine or strategy.engine
     if chosen == "rules" and strategy.config.rules is None:
         raise BadInput(
@@ -93,10 +93,10 @@ def run(
         raise BadInput(f"Strategy {name!r} has no sub-agents, so --engine claude cannot run it.", "Add agents.json.")
     progress = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
     runner = Runner(
-        parts.settings,
-        parts.journal,
-        parts.database,
-        serving=lambda: tool_server(parts.settings),
+        context.settings,
+        context.journal,
+        context.database,
+        serving=lambda: tool_server(context.settings),
         progress=lambda line: progress.print(show.plain(line, "dim")),
     )
     try:
@@ -125,13 +125,13 @@ def signals(
     """
     from runner.cli import show
 
-    parts = Context()
-    parts.journal.settle()
-    entries = parts.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
+    context = Context()
+    context.journal.settle()
+    entries = context.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
     if as_json:
         print_json({"signals": [show.entry_json(entry) for entry in entries]})
-    elif name and name not in parts.strategies.names() and not entries:
-        raise NotFound(f"Unknown strategy {name!r}.", nearest(name, parts.strategies.names()))
+    elif name and name not in context.strategies.names() and not entries:
+        raise NotFound(f"Unknown strategy {name!r}.", nearest(name, context.strategies.names()))
     elif entries:
         show.journal(show.console(), entries, "Journal" if every else "Signals")
     else:
@@ -174,9 +174,9 @@ def import_candles(
     from mcp_server.storage.candles.import_file import import_candle_file
     from mcp_server.storage.candles.store import CandleStore, Series
 
-    parts = Context()
+    context = Context()
     series = Series(exchange, symbol, timeframe)
-    done = import_candle_file(CandleStore(parts.database), file, series, datetime.now(UTC))
+    done = import_candle_file(CandleStore(context.database), file, series, datetime.now(UTC))
     typer.echo(done)
 
 

@@ -9,53 +9,53 @@ from mcp_server.errors import BadInput, Retryable
 from runner.cli.context import Context
 
 LEFT_OUT = (".env", "running", "heartbeat.json")
-"""Secrets, and what only those that run now need; so do names that begin with a dot, and copies of old journals."""
+"""Left out: secrets, and what only running programs need; also names that begin with a dot, and old journals."""
 
 
 def default_name(now: datetime) -> str:
-    """Give the name of an archive that is made now."""
+    """Return the name of an archive that is made now."""
     return f"claude-trader-{now:%Y-%m-%dT%H%M%SZ}.tar.gz"
 
 
-def back_up(parts: Context, target: Path) -> int:
-    """Write the archive, whole or not at all; give its size in bytes. Secrets (`.env`) are not in it.
+def back_up(context: Context, target: Path) -> int:
+    """Write the archive, whole or not at all, without secrets (`.env`); return its size in bytes.
 
     Raises:
         BadInput: there is a file of that name, or no folder for it.
         Retryable: another program holds the journal, or the disk is full.
     """
     if target.exists():
-        raise BadInput(f"{str(target)!r} exists already. Give another name.")
+        raise BadInput(f"{str(target)!r} exists already.", "Give another name.")
     if not target.parent.is_dir():
-        raise BadInput(f"There is no folder {str(target.parent)!r}. Make it, or give another place.")
-    root = parts.home.root
+        raise BadInput(f"There is no folder {str(target.parent)!r}.", "Create it, or name another folder.")
+    root = context.home.root
     try:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=root) as folder:
             fresh = Path(folder) / "archive"
             with tarfile.open(fresh, "w:gz", compresslevel=5) as archive:
-                if parts.database.path.exists():
-                    copy = Path(folder) / parts.database.path.name
-                    parts.database.copy(copy)
+                if context.database.path.exists():
+                    copy = Path(folder) / context.database.path.name
+                    context.database.copy(copy)
                     archive.add(copy, copy.name)
                 for name in sorted(entry.name for entry in root.iterdir()):
-                    if not name.startswith((".", parts.database.path.name)) and name not in LEFT_OUT:
+                    if not name.startswith((".", context.database.path.name)) and name not in LEFT_OUT:
                         archive.add(root / name, name, filter=_whole)
             size = fresh.stat().st_size
             _place(fresh, target)
             return size
     except OSError as error:
-        raise Retryable(f"The backup could not be written: {error}. Free some disk space, and try again.") from None
+        raise Retryable(f"The backup could not be written: {error}.", "Free some disk space, and try again.") from None
 
 
 def _whole(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave out what is being written, links and locks."""
+    """Leave out half-written files, links and locks."""
     name = Path(entry.name).name
     passing = name.startswith((".writing-", ".replacing-", ".copying-")) or name.endswith((".new", ".lock"))
     return None if passing or not (entry.isfile() or entry.isdir()) else entry
 
 
 def _place(fresh: Path, target: Path) -> None:
-    """Move the archive to where it belongs, also onto another disk, and never half of it."""
+    """Move the archive to its place, even on another disk; a half-written one never has its name."""
     import shutil
 
     partial = target.with_name(f"{target.name}.partial")

@@ -1,4 +1,4 @@
-"""The check of a strategy folder, by the tool server that will run it; nothing is written."""
+"""Checks a strategy folder by the tool server that will run it; nothing is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +12,34 @@ from runner.tool_server.client import Tools
 
 @dataclass(frozen=True, slots=True)
 class CheckedFolder:
-    """What was found in one folder; `said` is the tool's whole answer, where its files could be read."""
+    """The findings of one folder, and the tool's whole answer if its files could be read."""
 
     name: str
     findings: Sequence[Finding]
-    said: Mapping[str, Any]
+    answer: Mapping[str, Any]
 
     @property
     def valid(self) -> bool:
-        """True when there is no error."""
+        """Whether there is no error."""
         return all(finding.severity != "error" for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
-        rest = {key: self.said.get(key) for key in ("version", "held", "usd_per_day", "usd_per_month", "basis")}
+        """Return it as JSON values."""
+        rest = {key: self.answer.get(key) for key in ("version", "held", "usd_per_day", "usd_per_month", "basis")}
         listed = [
-            {"severity": each.severity, "place": each.place, "problem": each.problem, "remedy": each.remedy}
-            for each in self.findings
+            {
+                "severity": finding.severity,
+                "place": finding.place,
+                "problem": finding.problem,
+                "remedy": finding.remedy,
+            }
+            for finding in self.findings
         ]
         return {"name": self.name, "valid": self.valid, "findings": listed, **rest}
 
 
 async def check_folder(folders: StrategyFolders, name: str, tools: Tools) -> CheckedFolder:
-    """Check a strategy as it lies on disk.
+    """Check a strategy as it is on disk.
 
     Raises:
         NotFound: there is no strategy of that name.
@@ -44,25 +49,27 @@ async def check_folder(folders: StrategyFolders, name: str, tools: Tools) -> Che
         config, agents = folders.content(name)
     except InvalidStrategy as error:
         return CheckedFolder(name, error.findings, {})
-    if wrong := _not_to_send(config, agents):
-        return CheckedFolder(name, wrong, {})
-    asked = {"strategy_name": name, "config": config, "agents": agents, "dry_run": True}
-    said = await tools.call("write_strategy", asked)
-    return CheckedFolder(name, findings_of(said), said)
+    if findings := _not_to_send(config, agents):
+        return CheckedFolder(name, findings, {})
+    arguments = {"strategy_name": name, "config": config, "agents": agents, "dry_run": True}
+    answer = await tools.call("write_strategy", arguments)
+    return CheckedFolder(name, findings_of(answer), answer)
 
 
-def findings_of(said: Mapping[str, Any]) -> list[Finding]:
+def findings_of(answer: Mapping[str, Any]) -> list[Finding]:
     """Read the findings of an answer of write_strategy."""
     severities: dict[str, Severity] = {"error": "error", "warning": "warning"}
-    return [Finding(severities[row[0]], *row[1:]) for row in said.get("findings", [])]
+    return [Finding(severities[row[0]], *row[1:]) for row in answer.get("findings", [])]
 
 
 def _not_to_send(config: Any, agents: Any) -> list[Finding]:
-    """Find what no tool takes as an argument: a file that holds neither an object nor an array."""
-    wrong = []
+    """Return a finding for each file whose content no tool accepts: it is neither an object nor an array."""
+    findings = []
     if not isinstance(config, dict):
-        wrong.append(Finding("error", "config.json", "expected a JSON object.", "Write { … } with the format's keys."))
+        findings.append(
+            Finding("error", "config.json", "expected a JSON object.", "Write { … } with the format's keys.")
+        )
     if not isinstance(agents, dict | list | None):
         remedy = "Write an object of name → sub-agent, or an array of sub-agents."
-        wrong.append(Finding("error", "agents.json", "It is neither an object nor an array.", remedy))
-    return wrong
+        findings.append(Finding("error", "agents.json", "It is neither an object nor an array.", remedy))
+    return findings

@@ -17,7 +17,7 @@ DEFAULT = (
 
 
 def main(arguments: list[str]) -> None:
-    """Become `claude-trader` with these arguments, or with those of a scheduler that others can reach."""
+    """Become `claude-trader` with these arguments, or by default a scheduler that other machines can reach."""
     home = Path(os.environ.get("TRADER_HOME", "/data"))
     if os.geteuid() == 0:
         _own(home)
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _own(home: Path) -> None:
-    """Give a home that is root's to the runner; links in it are left alone, wherever they lead."""
+    """Make a home that is root's the runner's own; what links in it lead to is left alone."""
     home.mkdir(parents=True, exist_ok=True)
     if home.stat().st_uid == USER_ID:
         return

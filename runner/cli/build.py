@@ -44,17 +44,17 @@ def build(
     from runner.cli.show_build import designed, progress
 
     if not idea.strip() or len(idea) > MOST_IDEA:
-        raise BadInput(f"Say the idea in 1 to {MOST_IDEA} characters.")
+        raise BadInput(f"The idea is empty or longer than {MOST_IDEA} characters.", "Describe it in a few sentences.")
     if not yes and not sys.stdin.isatty():
         raise BadInput("There is no terminal to ask you at.", "Add --yes, and Claude decides by itself.")
-    if model is not None and (wrong := model_finding("--model", model)) and wrong.severity == "error":
-        raise BadInput(str(wrong))
-    parts, building = Context(), Building()
+    if model is not None and (finding := model_finding("--model", model)) and finding.severity == "error":
+        raise BadInput(f"{finding.place}: {finding.problem}", finding.remedy)
+    context, building = Context(), Building()
     aside = show.console(stderr=True)
     ask = None if yes else partial(ask_line, show=lambda line: aside.print(show.plain(line, "bold cyan")))
     work = partial(
         design,
-        parts.settings,
+        context.settings,
         idea,
         building,
         budget_usd=Decimal(str(budget)),
@@ -66,15 +66,15 @@ def build(
         anyio.run(work)
     except KeyboardInterrupt:
         building.why = "It was stopped, so what it cost is not known."
-        stopped = outcome(building, parts.strategies)
+        stopped = outcome(building, context.strategies)
         if as_json:
             print_json(stopped)
             raise typer.Exit(130) from None
         left = f"{stopped['name']!r} was written before, and stays" if building.written else "nothing was written"
         fail(f"stopped; {left}; what it cost is not known", 130)
-    result: dict[str, Any] = outcome(building, parts.strategies)
+    design_json: dict[str, Any] = outcome(building, context.strategies)
     if as_json:
-        print_json(result)
+        print_json(design_json)
     else:
-        designed(show.console(), result)
+        designed(show.console(), design_json)
     raise typer.Exit(0 if building.written else 1)

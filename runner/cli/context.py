@@ -1,4 +1,4 @@
-"""What the commands share: the parts that they work with, and how they answer and fail."""
+"""What the commands share: the home and what is in it, and how to print JSON and to fail."""
 
 import json
 import sys
@@ -18,9 +18,10 @@ Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result
 
 
 class Context:
-    """The parts that commands work with, made once a command needs them.
+    """The settings, the home, and the stores of the home, made when a command needs them.
 
-    `patience_s` is how long they wait for a journal that another process holds.
+    Args:
+        patience_s: how long to wait for a journal that another process holds.
     """
 
     def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
@@ -37,10 +38,10 @@ def print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value))
 
 
-def fail(why: object, code: int) -> NoReturn:
-    """End with a message; a caller that asked for JSON gets one object all the same."""
+def fail(error: object, code: int) -> NoReturn:
+    """End the program with a message; with `--json` it is a JSON object too."""
     if "--json" in sys.argv:
-        print_json({"status": "error", "error": str(why)})
+        print_json({"status": "error", "error": str(error)})
     else:
-        typer.echo(f"claude-trader: {why}", err=True)
+        typer.echo(f"claude-trader: {error}", err=True)
     sys.exit(code)

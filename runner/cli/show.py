@@ -1,4 +1,4 @@
-"""What a person sees of runs and signals in a terminal."""
+"""What `run` and `signals` show in a terminal."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Show strategies in a terminal: the list, and what a check found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -52,17 +52,17 @@ def row_json(entry: ListedStrategy) -> dict[str, Any]:
     }
 
 
-def checked(console: Console, done: CheckedFolder) -> None:
+def checked(console: Console, folder: CheckedFolder) -> None:
     """Show what a check found, and what the strategy will cost."""
-    errors = sum(finding.severity == "error" for finding in done.findings)
-    warnings = len(done.findings) - errors
+    errors = sum(finding.severity == "error" for finding in folder.findings)
+    warnings = len(folder.findings) - errors
     verdict = Text("broken", "bold red") if errors else Text("valid", "bold green")
-    console.print(verdict + plain(f"  {done.name}  {_counted(errors, 'error')}, {_counted(warnings, 'warning')}"))
-    findings(console, done.findings)
-    if held := done.said.get("held"):
+    console.print(verdict + plain(f"  {folder.name}  {_counted(errors, 'error')}, {_counted(warnings, 'warning')}"))
+    findings(console, folder.findings)
+    if held := folder.answer.get("held"):
         console.print(plain(f"  rules held: {held}", "dim"), soft_wrap=True)
-    if basis := done.said.get("basis"):
-        console.print(plain(f"  cost: {_cost(done.said)}{basis}", "dim"), soft_wrap=True)
+    if basis := folder.answer.get("basis"):
+        console.print(plain(f"  cost: {_cost(folder.answer)}{basis}", "dim"), soft_wrap=True)
 
 
 def findings(console: Console, results: Sequence[Finding]) -> None:
@@ -71,11 +71,11 @@ def findings(console: Console, results: Sequence[Finding]) -> None:
         console.print(Text(f"  {finding.severity}  ", _COLOURS[finding.severity]) + plain(str(finding)), soft_wrap=True)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _cost(said: Any) -> str:
-    day, month = said.get("usd_per_day"), said.get("usd_per_month")
-    known = day is not None and month is not None and (day or month)  # else what it rests on says all
+def _cost(answer: Mapping[str, Any]) -> str:
+    day, month = answer.get("usd_per_day"), answer.get("usd_per_month")
+    known = day is not None and month is not None and (day or month)  # else `basis` says it all
     return f"${day:.2f} a day, ${month:.2f} a month: " if known else ""

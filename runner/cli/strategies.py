@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="One of your strategie
 
 
 def _also_before(context: typer.Context, value: bool) -> bool:
-    """Take `--json` from before the command too: `strategies --json check`."""
+    """Accept `--json` before the command too: `strategies --json check`."""
     return value or bool(context.parent and context.parent.params.get("as_json"))
 
 
@@ -77,27 +77,27 @@ def check(
     from runner.tool_server.client import connected
     from runner.tool_server.server import tool_server
 
-    parts = Context()
-    known = parts.strategies.names()
+    context = Context()
+    known = context.strategies.names()
     names = [name] if name else [own for own, example in known.items() if not example] or list(known)
     if name and name not in known:
-        parts.strategies.content(name)  # raises, and names the nearest
+        context.strategies.content(name)  # raises, and names the nearest
 
-    async def look() -> list[CheckedFolder]:
-        async with tool_server(parts.settings) as address, connected(address) as tools:
-            return [await check_folder(parts.strategies, folder, tools) for folder in names]
+    async def check_all() -> list[CheckedFolder]:
+        async with tool_server(context.settings) as address, connected(address) as tools:
+            return [await check_folder(context.strategies, folder, tools) for folder in names]
 
     try:
-        done = anyio.run(look)
+        checks = anyio.run(check_all)
     except KeyboardInterrupt:
         fail("stopped", 130)
     if as_json:
-        answers: list[dict[str, Any]] = [result.as_json() for result in done]
+        answers: list[dict[str, Any]] = [folder.as_json() for folder in checks]
         print_json(answers[0] if name else {"strategies": answers})
     else:
-        for result in done:
-            checked(show.console(), result)
-    raise typer.Exit(0 if all(result.valid for result in done) else 1)
+        for folder in checks:
+            checked(show.console(), folder)
+    raise typer.Exit(0 if all(folder.valid for folder in checks) else 1)
 
 
 @app.command()
@@ -113,11 +113,12 @@ def resume(name: Name, as_json: Json = False) -> None:
 
 
 def _set_status(name: str, status: StatusName, as_json: bool) -> None:
-    parts = Context()
-    if parts.strategies.is_example(name):
-        raise BadInput(f"{name!r} is an example, and never scheduled. `claude-trader strategies add {name}` copies it.")
-    strategy, was = parts.strategies.set_status(name, status)
+    context = Context()
+    if context.strategies.is_example(name):
+        remedy = f"`claude-trader strategies add {name}` copies it into your home."
+        raise BadInput(f"{name!r} is an example, which is never scheduled.", remedy)
+    strategy, before = context.strategies.set_status(name, status)
     if as_json:
-        print_json({"name": name, "status": status, "was": was, "version": strategy.version})
+        print_json({"name": name, "status": status, "was": before, "version": strategy.version})
     else:
-        typer.echo(f"{name} is {status} now." if was != status else f"{name} is {status} already.")
+        typer.echo(f"{name} is {status} now." if before != status else f"{name} is {status} already.")

@@ -346,7 +346,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
     ("arguments", "environment", "code", "said"),
     [
         (["build", IDEA], {"ANTHROPIC_API_KEY": KEY}, 2, "There is no terminal to ask you at. Add --yes"),
-        (["build", "  ", "--yes"], {"ANTHROPIC_API_KEY": KEY}, 2, "Say the idea in 1 to"),
+        (["build", "  ", "--yes"], {"ANTHROPIC_API_KEY": KEY}, 2, "idea is empty"),
         (["build", IDEA, "--yes", "--budget", "0"], {"ANTHROPIC_API_KEY": KEY}, 2, "budget"),
         (["build", IDEA, "--yes", "--model", "sonet"], {"ANTHROPIC_API_KEY": KEY}, 2, "Did you mean 'sonnet'"),
         (["build"], {}, 2, "Missing argument"),

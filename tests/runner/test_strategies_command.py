@@ -16,7 +16,7 @@ def test_an_example_is_added_changed_paused_and_resumed(trader: Command, home: P
     added = trader("strategies", "add", "rsi-reversion")
     assert (added.code, added.err) == (0, "")
     again = trader("strategies", "add", "rsi-reversion")
-    assert (again.code, "already; it is left as it is" in again.err) == (2, True)
+    assert (again.code, "already" in again.err) == (2, True)
 
     file = Home(home).strategies / "rsi-reversion" / "config.json"
     by_hand = {**json.loads(file.read_text()), "horizon": "12h"}
@@ -76,7 +76,7 @@ def test_a_check_without_a_name_looks_at_every_strategy_of_the_home(trader: Comm
     [
         (["strategies", "check", "rsi-revertion"], "Did you mean 'rsi-reversion'"),
         (["strategies", "add", "../etc"], "Unknown strategy '../etc'"),
-        (["strategies", "pause", "rsi-reversion"], "is an example, and never scheduled"),
+        (["strategies", "pause", "rsi-reversion"], "is an example"),
         (["strategies", "resume", "nothing-like-it"], "Unknown strategy 'nothing-like-it'"),
         (["strategies", "remove"], "No such command"),
     ],

@@ -1,4 +1,4 @@
-"""The page of a report: what a run said, why, what it rests on and what it cost, in Markdown."""
+"""The page of a report in Markdown: the signal, the reason, the evidence and the cost of a run."""
 
 from collections.abc import Mapping
 from datetime import UTC
@@ -21,13 +21,13 @@ def markdown(strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: 
         strategy: what was run.
         ended: how it ended.
         chart: name of the picture beside the report; None where there is none.
-        why_no_chart: said where there is none.
+        why_no_chart: the reason to give where there is none.
     """
     picture = f"![{_about(strategy, ended)}]({chart})" if chart else f"*No chart: {inline(why_no_chart)}.*"
     parts = [
         _head(strategy, ended),
         _facts(strategy, ended),
-        f"## Why\n\n{quoted(_said(ended))}",
+        f"## Why\n\n{quoted(_why(ended))}",
         picture,
         *_conditions(ended),
         *_agents(strategy, ended),
@@ -47,13 +47,13 @@ def _head(strategy: Strategy, ended: Ended) -> str:
     return f"# {headline}: {_about(strategy, ended)}\n\n{f'**{strategy.name}**: {description}'.rstrip(': ')}"
 
 
-def _said(ended: Ended) -> str:
+def _why(ended: Ended) -> str:
     return (ended.outcome.signal.reasoning if ended.outcome.signal else ended.outcome.error) or ""
 
 
 def _facts(strategy: Strategy, ended: Ended) -> str:
     outcome, signal = ended.outcome, ended.outcome.signal
-    said = {
+    facts = {
         "signal": f"**{signal.signal}**" if signal else None,
         "confidence": f"{percent(signal.confidence)} of 100" if signal and signal.confidence is not None else None,
         "price": number(signal.price) if signal and signal.price is not None else None,
@@ -63,7 +63,7 @@ def _facts(strategy: Strategy, ended: Ended) -> str:
         "took": f"{ended.took_s:.1f} s",
         "execution": f"{ended.execution_id}, version {strategy.version}",
     }
-    rows = [f"| {name} | {value} |" for name, value in said.items() if value is not None]
+    rows = [f"| {name} | {value} |" for name, value in facts.items() if value is not None]
     return "\n".join(["| | |", "| --- | --- |", *rows])
 
 
@@ -93,16 +93,17 @@ def _evidence(ended: Ended) -> Mapping[str, Any]:
 
 
 def _conditions(ended: Ended) -> list[str]:
-    """Show each condition of the rules with what it saw."""
+    """Show each condition of the rules with the values that it saw."""
     conditions = _evidence(ended).get("conditions")
     if not isinstance(conditions, list) or not conditions:
         return []
     rows = ["| rule | condition | holds | saw |", "| --- | --- | --- | --- |"]
-    for each in conditions:
-        holds = {True: "yes", False: "no"}.get(each.get("value"), "unknown")
-        seen = each.get("values") or {}
+    for condition in conditions:
+        holds = {True: "yes", False: "no"}.get(condition.get("value"), "unknown")
+        seen = condition.get("values") or {}
         values = ", ".join(f"{code(str(name))} = {_value(value)}" for name, value in seen.items())
-        rows.append(f"| {inline(each.get('rule', ''))} | {code(str(each.get('text', '')))} | {holds} | {values} |")
+        rule, text = inline(condition.get("rule", "")), code(str(condition.get("text", "")))
+        rows.append(f"| {rule} | {text} | {holds} | {values} |")
     evidence = _evidence(ended)
     last = f"The last closed candle opened at {inline(evidence['open_time'])}." if evidence.get("open_time") else ""
     return [f"## What decided\n\n{last}".rstrip(), "\n".join(rows)]
@@ -113,49 +114,49 @@ def _value(value: Any) -> str:
 
 
 def _agents(strategy: Strategy, ended: Ended) -> list[str]:
-    """Show each sub-agent: what it found, what it asked, what it said."""
+    """Show each sub-agent: its results, its tool calls and its report."""
     if ended.engine != "claude":
         return []
-    started = [each for each in _evidence(ended).get("sub_agents", ()) if isinstance(each, Mapping)]
+    started = [agent for agent in _evidence(ended).get("sub_agents", ()) if isinstance(agent, Mapping)]
     signal = ended.outcome.signal
-    found = signal.data.get("sub_agent_results", {}) if signal else {}
-    names = list(dict.fromkeys([*strategy.agents, *(str(each.get("name")) for each in started), *found]))
+    results = signal.data.get("sub_agent_results", {}) if signal else {}
+    names = list(dict.fromkeys([*strategy.agents, *(str(agent.get("name")) for agent in started), *results]))
     parts = ["## Sub-agents"]
     for name in names:
         parts.append(f"### {inline(name, 80)}")
-        if isinstance(results := found.get(name), Mapping) and results:
-            parts.append("Found:\n\n" + "\n".join(findings(results)))
-        parts += [part for each in started if each.get("name") == name for part in _agent(each)]
+        if isinstance(result := results.get(name), Mapping) and result:
+            parts.append("Found:\n\n" + "\n".join(findings(result)))
+        parts += [part for agent in started if agent.get("name") == name for part in _agent(agent)]
     return parts if names else []
 
 
-def _agent(each: Mapping[str, Any]) -> list[str]:
+def _agent(agent: Mapping[str, Any]) -> list[str]:
     parts = []
-    if not each.get("reported"):
-        parts.append(f"*It did not report: {inline(each.get('missing') or 'it was not started')}.*")
-    calls = [call for call in each.get("calls", ()) if isinstance(call, Mapping)]
+    if not agent.get("reported"):
+        parts.append(f"*It did not report: {inline(agent.get('missing') or 'it was not started')}.*")
+    calls = [call for call in agent.get("calls", ()) if isinstance(call, Mapping)]
     if calls:
         lines = [_call(call) for call in calls[:MOST_CALLS]]
         more = [f"- … and {len(calls) - MOST_CALLS} more"] if len(calls) > MOST_CALLS else []
         parts.append("Asked:\n\n" + "\n".join([*lines, *more]))
-    if each.get("report"):
-        parts.append(f"Said:\n\n{quoted(str(each['report']), 4_000)}")
-    return [*parts, *_spent(each)]
+    if agent.get("report"):
+        parts.append(f"Said:\n\n{quoted(str(agent['report']), 4_000)}")
+    return [*parts, *_spent(agent)]
 
 
 def _call(call: Mapping[str, Any]) -> str:
     arguments = call.get("arguments")
-    said = ", ".join(f"{key}={value}" for key, value in arguments.items()) if isinstance(arguments, Mapping) else ""
-    called = f"{call.get('tool')}({said})"
+    written = ", ".join(f"{key}={value}" for key, value in arguments.items()) if isinstance(arguments, Mapping) else ""
+    called = f"{call.get('tool')}({written})"
     result = f": {code(str(call['result']), MOST_RESULT)}" if call.get("result") else ""
     failed = {True: " failed", None: " had no answer"}.get(call.get("is_error"), "")
     return f"- {code(called)}{failed}{result}"
 
 
-def _spent(each: Mapping[str, Any]) -> list[str]:
-    """Say which model a sub-agent was, and how many tokens it used."""
-    tokens = each.get("tokens")
+def _spent(agent: Mapping[str, Any]) -> list[str]:
+    """Write the model of a sub-agent and the tokens that it used."""
+    tokens = agent.get("tokens")
     counts = [count for count in tokens.values() if isinstance(count, int)] if isinstance(tokens, Mapping) else []
-    said = [inline(each["model"])] if each.get("model") else []
-    said += [f"{sum(counts):,} tokens"] if counts else []
-    return [f"*{', '.join(said)}*"] if said else []
+    facts = [inline(agent["model"])] if agent.get("model") else []
+    facts += [f"{sum(counts):,} tokens"] if counts else []
+    return [f"*{', '.join(facts)}*"] if facts else []

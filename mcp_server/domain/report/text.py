@@ -1,7 +1,7 @@
-"""Text of models and outside systems in Markdown: shown as it is, and nothing in it becomes a heading, link or image.
+"""Text of models and outside systems in Markdown: shown as it is; nothing in it becomes a heading, link or image.
 
-A report is opened in viewers that fetch images and run HTML by themselves. So all that could begin such a thing is
-escaped, and addresses become code, which no viewer makes a link of.
+People open reports in viewers that fetch images and run HTML without asking. So everything that could begin an image,
+a link or HTML is escaped, and addresses become code, which no viewer turns into a link.
 """
 
 import json
@@ -25,12 +25,12 @@ MOST_DEPTH = 4
 
 
 def inline(text: object, most: int = 400) -> str:
-    """Give text for the midst of a line, or for a cell of a table: one line, escaped."""
+    """Return text for the middle of a line, or for a cell of a table: one line, escaped."""
     return _escaped(cleaned(str(text), most))
 
 
 def quoted(text: str, most: int = 8_000) -> str:
-    """Give text as a quotation: its lines and simple lists are kept, the rest of it is escaped."""
+    """Return text as a quotation: its lines and simple lists are kept, the rest is escaped."""
     lines = [" ".join(line.split()) for line in cleaned(text, most, lines=True).splitlines()]
     if len(lines) > MOST_LINES:
         lines = [*lines[:MOST_LINES], "…"]
@@ -38,7 +38,7 @@ def quoted(text: str, most: int = 8_000) -> str:
 
 
 def code(text: str, most: int = 300) -> str:
-    """Give text as code within a line: shown word for word, and nothing else."""
+    """Return text as code within a line, shown word for word."""
     line = cleaned(text, most)
     fence = "`" * (max((len(run) for run in re.findall(r"`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") or not line else ""
@@ -46,7 +46,7 @@ def code(text: str, most: int = 300) -> str:
 
 
 def findings(value: Any) -> list[str]:
-    """Give what an agent found as the lines of a nested list, however it is nested."""
+    """Return an agent's results as the lines of a nested list, however they are nested."""
     lines = list(_items(value, 0))
     return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], "- …"]
 
@@ -54,11 +54,11 @@ def findings(value: Any) -> list[str]:
 def _items(value: Any, depth: int) -> Iterator[str]:
     pairs = value.items() if isinstance(value, Mapping) else ((None, item) for item in value)
     for name, item in pairs:
-        said = f"{inline(name, 80)}: " if name is not None else ""
+        text = f"{inline(name, 80)}: " if name is not None else ""
         nested = isinstance(item, Mapping | list) and bool(item) and depth < MOST_DEPTH
         if not nested:
-            said += inline(item, 1_000) if isinstance(item, str) else inline(json.dumps(item, default=str), 200)
-        yield f"{'  ' * depth}- {_guarded(said)}".rstrip()
+            text += inline(item, 1_000) if isinstance(item, str) else inline(json.dumps(item, default=str), 200)
+        yield f"{'  ' * depth}- {_guarded(text)}".rstrip()
         if nested:
             yield from _items(item, depth + 1)
 
@@ -78,11 +78,11 @@ def _guarded(escaped: str) -> str:
 
 def _escaped(text: str) -> str:
     parts, at = [], 0
-    for found in _ADDRESS.finditer(text):
-        parts += [_plain(text[at : found.start()]), code(found[0], 200)]
-        at = found.end()
+    for address in _ADDRESS.finditer(text):
+        parts += [_plain(text[at : address.start()]), code(address[0], 200)]
+        at = address.end()
     return "".join([*parts, _plain(text[at:])])
 
 
 def _plain(text: str) -> str:
-    return _ACTIVE.sub(lambda found: f"\\{found[0]}", re.sub("[&<>]", lambda found: _ENTITIES[found[0]], text))
+    return _ACTIVE.sub(r"\\\g<0>", re.sub("[&<>]", lambda character: _ENTITIES[character[0]], text))
