@@ -123,8 +123,8 @@ class Checkup:
 
     def _runner(self, strategies: list[ListedStrategy]) -> list[Diagnosis]:
         active = sum(
-            each.strategy is not None and each.strategy.config.status == "active"
-            for each in strategies
-            if not each.example
+            entry.strategy is not None and entry.strategy.config.status == "active"
+            for entry in strategies
+            if not entry.example
         )
         return findings.heartbeat(Heartbeat(self._home.heartbeat).read(), datetime.now(UTC), active)

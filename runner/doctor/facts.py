@@ -25,14 +25,19 @@ PATIENCE_S = 1.0
 
 def claude_strategies(listed: Sequence[ListedStrategy]) -> list[str]:
     """Return the names of the home's strategies that Claude decides."""
-    return [each.name for each in listed if not each.example and each.strategy and each.strategy.engine == "claude"]
+    return [
+        entry.name for entry in listed if not entry.example and entry.strategy and entry.strategy.engine == "claude"
+    ]
 
 
 def versions(claude: Sequence[str]) -> list[Diagnosis]:
     """Compare what is installed with what this package asks for."""
     requirements = [Requirement(text) for text in metadata.requires("claude-trader") or ()]
-    asked = [each for each in requirements if each.marker is None or each.marker.evaluate({"extra": "claude"})]
-    wanted = {each.name: str(each.specifier) for each in asked}
+    wanted = {
+        requirement.name: str(requirement.specifier)
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "claude"})
+    }
     have = {name: _installed(name) for name in ("claude-trader", *wanted)}
     return findings.versions(sys.version_info[:3], wanted, have, claude)
 

@@ -116,23 +116,23 @@ def _runs(number: int) -> str:
 
 def strategies(listed: Sequence[ListedStrategy]) -> list[Diagnosis]:
     """Judge the strategies of the home; the broken ones one by one."""
-    own = [each for each in listed if not each.example]
+    own = [entry for entry in listed if not entry.example]
     broken = [
         Diagnosis(
             "strategies",
             "error",
-            f"{each.name!r} is broken: {_first_sentence(each.problem)}",
-            f"`claude-trader strategies check {each.name}` lists everything that is wrong with it.",
+            f"{entry.name!r} is broken: {_first_sentence(entry.problem)}",
+            f"`claude-trader strategies check {entry.name}` lists everything that is wrong with it.",
         )
-        for each in own
-        if each.strategy is None
+        for entry in own
+        if entry.strategy is None
     ]
     if broken:
         return broken
     if not own:
         remedy = "`claude-trader strategies add NAME` copies an example; `claude-trader build` designs one with you."
         return [Diagnosis("strategies", "ok", f"None yet. {remedy}")]
-    active = sum(each.strategy is not None and each.strategy.config.status == "active" for each in own)
+    active = sum(entry.strategy is not None and entry.strategy.config.status == "active" for entry in own)
     return [Diagnosis("strategies", "ok", f"{len(own)} valid, {active} of them active.")]
 
 

@@ -22,10 +22,10 @@ MOST_EXCHANGES = 5
 def wanted_exchanges(default: str, listed: Sequence[ListedStrategy]) -> dict[str, str | None]:
     """Return the exchanges to probe: the default one and the strategies', each with a symbol that is traded there."""
     wanted: dict[str, str | None] = {default: None}
-    for each in listed:
-        if not each.example and each.strategy:
-            exchange = each.strategy.config.exchange or default
-            wanted[exchange] = wanted.get(exchange) or each.strategy.config.trading_pair
+    for entry in listed:
+        if not entry.example and entry.strategy:
+            exchange = entry.strategy.config.exchange or default
+            wanted[exchange] = wanted.get(exchange) or entry.strategy.config.trading_pair
     return dict(list(wanted.items())[:MOST_EXCHANGES])
 
 
