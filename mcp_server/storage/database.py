@@ -27,6 +27,10 @@ class Database:
         path: the file.
         prepare: makes its folder; called before the file is first opened.
         patience_s: how long a transaction waits for another process before it gives up, in seconds.
+
+    Every method that opens the file raises:
+        Retryable: another process held the file for too long, or it could not be written; nothing was changed.
+        Misconfigured: the file cannot be used until the operator acts.
     """
 
     def __init__(
@@ -51,10 +55,6 @@ class Database:
 
         Writes that wait together share one transaction; if one of them fails, each is run again by itself. So `work`
         touches nothing but the connection that it is given.
-
-        Raises:
-            Retryable: another process held the file for too long, or it could not be written; nothing was changed.
-            Misconfigured: the file cannot be used until the operator acts.
         """
         mine: Future[T] = Future()
         with self._queueing:
@@ -72,9 +72,6 @@ class Database:
         Args:
             work: what to do.
             patience_s: how long it waits for another process, where that is less than usual.
-
-        Raises:
-            Retryable, Misconfigured: as `write`.
         """
         if not self.path.exists():
             self.write(_nothing)
@@ -85,11 +82,7 @@ class Database:
             return self._look(work, patience_s)
 
     def copy(self, target: Path) -> None:
-        """Copy the file as it is between two transactions; everybody else waits meanwhile.
-
-        Raises:
-            Retryable, Misconfigured: as `write`; or the copy could not be written.
-        """
+        """Copy the file as it is between two transactions; everybody else waits meanwhile."""
         with self._opening:
             connection = self._open(read_only=False)
             try:
@@ -102,9 +95,6 @@ class Database:
 
         In `fill` the tables of this one are `file.main.…`. The file is free again before this returns. Close what you
         get.
-
-        Raises:
-            Retryable, Misconfigured: as `write`.
         """
         self.read(_nothing)  # which migrates it where that is needed
         with self._opening:

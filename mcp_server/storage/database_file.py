@@ -23,7 +23,10 @@ HELD_S = 60.0
 
 
 class DatabaseFile:
-    """The file as this program opens it; who has opened it calls `leave` once the connection is closed."""
+    """The file as this program opens it; who has opened it calls `leave` once the connection is closed.
+
+    To open and to attach raise what the methods of `Database` raise.
+    """
 
     def __init__(self, path: Path, prepare: Callable[[], None] | None, patience_s: float) -> None:
         self.path = path
@@ -42,24 +45,11 @@ class DatabaseFile:
         self._turn.leave()
 
     def open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
-        """Wait for the file, and connect to it.
-
-        Args:
-            read_only: whether the connection can only read.
-            most_s: how long to wait, if that is less than usual.
-
-        Raises:
-            Retryable: another process held the file for too long.
-            Misconfigured: the file cannot be used until the operator acts.
-        """
+        """Wait for the file, at most `most_s` seconds if that is less than usual, and connect to it."""
         return self._patiently(lambda: self.connect(read_only=read_only), most_s, read_only=read_only)
 
     def attach(self) -> "duckdb.DuckDBPyConnection":
-        """Wait for the file, and attach it to a database in memory, as `file` and to be read only.
-
-        Raises:
-            Retryable, Misconfigured: as `open`.
-        """
+        """Wait for the file, and attach it to a database in memory, as `file` and to be read only."""
         return self._patiently(self._attached, None, read_only=True)
 
     def connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":

@@ -76,12 +76,7 @@ def read_regular(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def read_object(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """Read a JSON object from a regular file.
-
-    Raises:
-        FileNotFoundError: it is missing.
-        Unreadable: it cannot be read, or holds something else.
-    """
+    """Read a JSON object from a regular file; raise as `read_regular`, also where it holds something else."""
     content = read_regular(path, most_bytes)
     try:
         value = json.loads(content.decode("utf-8"))

@@ -72,11 +72,7 @@ def _migration(version: int, sql: str) -> Work[None]:
 
 
 def copy_file(connection: "duckdb.DuckDBPyConnection", path: Path, target: Path) -> None:
-    """Copy the file that this connection holds, whole, by another process: closing it here would give up the lock.
-
-    Raises:
-        Retryable: the copy could not be written.
-    """
+    """Copy the file that this connection holds, whole, by another process: closing it here would give up the lock."""
     connection.execute("CHECKPOINT")
     fresh = target.with_name(f"{target.name}.copying")
     program = "import os, shutil, sys; shutil.copyfile(*sys.argv[1:3]); os.replace(*sys.argv[2:4])"

@@ -63,7 +63,8 @@ class Added:
 class CandleStore:
     """Closed candles in the home's database, and which ranges of each series are known completely.
 
-    A range can be known and hold fewer candles than would fit: where nothing was traded there is none.
+    A range can be known and hold fewer candles than would fit: where nothing was traded there is none. Every method
+    that reads or writes raises what `Database.read` and `Database.write` raise.
     """
 
     def __init__(self, database: Database) -> None:
@@ -78,9 +79,6 @@ class CandleStore:
             known: the range of which these are all the candles that there are.
             begins: unless the store has earlier candles, the series is taken to begin with `known`. Candles that
                 arrive later and are earlier take this back: what lies between is unknown again.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`.
         """
 
         def work(connection: duckdb.DuckDBPyConnection) -> int:
@@ -101,9 +99,6 @@ class CandleStore:
 
         Args:
             parts: series, its closed candles in a range, and that range, of which these are all that there are.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`.
         """
 
         def work(connection: duckdb.DuckDBPyConnection) -> Added:
@@ -123,11 +118,7 @@ class CandleStore:
         return self._database.write(work)
 
     def index(self, patience_s: float) -> Index:
-        """Return what the store knows, of every series.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`, after `patience_s` seconds.
-        """
+        """Return what the store knows, of every series; wait at most `patience_s` seconds for the file."""
 
         def work(connection: duckdb.DuckDBPyConnection) -> Index:
             rows = connection.execute(
@@ -152,11 +143,7 @@ class CandleStore:
         return status.st_mtime_ns, status.st_size
 
     def load(self, series: Series, wanted: Range) -> Stored:
-        """Return what is kept of a range, oldest first.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
+        """Return what is kept of a range, oldest first."""
         import numpy as np
 
         from mcp_server.domain.candles import Candles

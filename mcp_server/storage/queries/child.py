@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Timer
@@ -54,17 +54,7 @@ class Question:
 
     def as_json(self) -> str:
         """Return it as one line."""
-        return json.dumps(
-            {
-                "home": str(self.home),
-                "sql": self.sql,
-                "moment": self.moment.isoformat(),
-                "limit": self.limit,
-                "characters": self.characters,
-                "time_limit_s": self.time_limit_s,
-                "patience_s": self.patience_s,
-            }
-        )
+        return json.dumps({**asdict(self), "home": str(self.home), "moment": self.moment.isoformat()})
 
     @classmethod
     def of(cls, text: str) -> "Question":

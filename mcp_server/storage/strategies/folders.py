@@ -48,7 +48,12 @@ class ListedStrategy:
 
 
 class StrategyFolders:
-    """Reads and writes the strategy folders of one home. A strategy of the home hides the example of its name."""
+    """Reads and writes the strategy folders of one home. A strategy of the home hides the example of its name.
+
+    Whatever reads a strategy raises `NotFound`, which names the nearest, or `InvalidStrategy`. Whatever writes one
+    raises `Misconfigured` if the home cannot be written, and `Retryable` if others have been writing for too long;
+    then nothing was changed.
+    """
 
     def __init__(self, home: Home, examples: Path) -> None:
         self._own = home.strategies
@@ -71,21 +76,11 @@ class StrategyFolders:
         return listed
 
     def read(self, name: str) -> Strategy:
-        """Read one strategy.
-
-        Raises:
-            NotFound: no folder has that name; the error names the nearest.
-            InvalidStrategy: its files are not valid.
-        """
+        """Read one strategy."""
         return parse_strategy(name, *self.content(name))
 
     def read_version(self, name: str, version: str) -> Strategy:
-        """Read the present version of a strategy, or one that was kept.
-
-        Raises:
-            NotFound: there is no such version; the error names those that exist.
-            InvalidStrategy: it was broken by hand.
-        """
+        """Read the present version of a strategy, or one that was kept."""
         try:
             present = self.read(name)
         except BadInput:  # gone or broken; kept versions are still there
@@ -93,12 +88,7 @@ class StrategyFolders:
         return present if present.version == version else self.versions.read(name, version)
 
     def content(self, name: str) -> tuple[Any, Any]:
-        """Return the content of both files of a strategy, valid or not; None for a missing agents.json.
-
-        Raises:
-            NotFound: no folder has that name; the error names the nearest.
-            InvalidStrategy: a file cannot be read, or is no JSON.
-        """
+        """Return the JSON of both files of a strategy, valid or not; None for a missing agents.json."""
         parent = self._parent(name)
         if parent is None:
             known = self.names()
@@ -125,8 +115,6 @@ class StrategyFolders:
 
         Raises:
             InvalidStrategy: there is something other than `replaces`; nothing was changed.
-            Misconfigured: the home cannot be written.
-            Retryable: others have been writing strategies for too long; nothing was changed.
         """
 
         def replace() -> str | None:
@@ -158,7 +146,6 @@ class StrategyFolders:
 
         Raises:
             BadInput: the home has one of that name, or there is no such example.
-            Misconfigured, Retryable: as `write`.
         """
 
         def copy() -> Strategy:
@@ -175,7 +162,6 @@ class StrategyFolders:
 
         Raises:
             BadInput: it is an example, or its files are not valid.
-            Misconfigured, Retryable: as `write`.
         """
 
         def change() -> tuple[Strategy, str]:

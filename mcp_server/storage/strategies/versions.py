@@ -50,7 +50,7 @@ class KeptVersions:
 
         Raises:
             NotFound: there is none; the error names those that exist.
-            InvalidStrategy: it was broken by hand before it was replaced.
+            InvalidStrategy: it was broken by hand.
         """
         known = [kept.version for kept in self.of(name)]
         if version not in known:
