@@ -1,4 +1,4 @@
-"""The prompt design_strategy: leads a model from an idea to a strategy that was checked and tried."""
+"""The prompt design_strategy: it leads a model from an idea to a strategy that was checked and tried."""
 
 from collections.abc import Mapping
 
@@ -12,33 +12,34 @@ Design a trading strategy from this idea, together with the person who has it:
 {idea}
 </idea>
 
-It gives signals (BUY, SELL or HOLD) and places no orders. Go through these steps in their order.
+A strategy gives signals (BUY, SELL or HOLD) and places no orders. Take these steps in order.
 
 ## 1. Questions worth asking
 
 Ask only what the idea leaves open, at most four questions at a time, each with the answer that you would choose:
-- Market: which `trading_pair`, on which `exchange`? `find_markets` knows what there is.
-- Timeframe: how long are the candles, how often is it worth looking (`interval` or `cron`)?
+- Market: which `trading_pair`, on which `exchange`? `find_markets` lists them.
+- Timeframe: how long are the candles, and how often should it run (`interval` or `cron`)?
 - Entry: what exactly must be true to buy? In numbers: which indicator, which period, which threshold.
-- Exit: what makes it sell? A strategy that only buys is half of one.
-- What would prove it wrong? Write that into `description`, and when a signal is to be judged into `horizon`.
+- Exit: what makes it sell? A strategy that only buys is half a strategy.
+- What would prove it wrong? Write the answer into `description`, and the time after which a signal is judged into
+  `horizon`.
 - What may it cost a day? Each run of the claude engine costs money; rules cost nothing.
 
 ## 2. Look before you decide
 
-Look at the market with the tools: what the indicators say now, how they stood at past moments (`as_of`). The idea's own
-words are a hypothesis; say so when the figures speak against it.
+Look at the market with the tools: the indicators now, and at past times (`as_of`). The idea is a hypothesis: if the
+figures contradict it, say so.
 
-Tools that only look; sub-agents may be given these and no others:
+These tools only read. Sub-agents may have these and no others:
 {tools}
 
 Indicators: {indicators}
-`find_indicators` has each one's parameters; a spec like "ema(50) of volume" names its column ema_50_of_volume.
+`find_indicators` lists their parameters. A spec like "ema(50) of volume" names its column ema_50_of_volume.
 
 ## 3. Choose the engine
 
 - "rules" when every condition is a comparison of candles and indicators: free, repeatable, can be tried on history.
-- "claude" when it takes judgement, or data that rules don't have (order books, funding, what is on a chain). Two to
+- "claude" when it needs judgement, or data that rules don't have (order books, funding, what is on a chain). Two to
   four sub-agents, each with one subject, its own `tools`, and a `prompt` that says which tool to call with which
   arguments and what to report as JSON. `synthesis_logic` says how the reports become one signal, in numbers.
 - A claude strategy may carry `rules` too, as its deterministic twin, and a `wake` condition that saves runs.
@@ -52,15 +53,15 @@ agents.json, an object of name → sub-agent:
 {agent_keys}
 
 Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low, close, volume and the columns of
-`rules.indicators`. Functions: {functions}. Nothing reaches the future.
+`rules.indicators`. Functions: {functions}. None of them can see the future.
 
 ## 5. Check, try, and only then write
 
-1. `write_strategy` with `dry_run` true: mend every error; tell the person every warning, how often the rules held
-   lately, and the estimated cost. An unknown cost is unknown, not nothing.
+1. `write_strategy` with `dry_run` true: correct every error; tell the person every warning, how often the rules held
+   lately, and the estimated cost. An unknown cost is unknown, not zero.
 2. `write_strategy` without `dry_run`, once the person agrees.{names}
-3. Where it has rules, `evaluate_strategy` now and at a few past moments, of which at least one should have been a BUY
-   and one a SELL; show what it said and why. If it says something else than was meant, go back to step 4.
+3. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
+   SELL. Show the signals and the reasons. If they are not what was meant, go back to step 4.
 4. End with what it does in two sentences, what would prove it wrong, and the command that runs it:
    claude-trader run NAME
 """

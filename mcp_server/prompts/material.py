@@ -1,4 +1,4 @@
-"""What the prompts tell of the program: its tools, indicators and keys, each from where it is defined."""
+"""What the prompts say about the program: its tools, indicators and keys, each from where it is defined."""
 
 from collections.abc import Mapping, Sequence
 from typing import get_args
@@ -10,11 +10,11 @@ from mcp_server.domain.strategy.format import Agent, Config, Interval, Timeframe
 from mcp_server.toolkit import ToolFile
 
 _EXAMPLES = 8
-"""So many indicators are named of each group; find_indicators knows the rest."""
+"""How many indicators of each group are named; find_indicators lists the rest."""
 
 
 def tools(files: Mapping[str, ToolFile]) -> str:
-    """List the tools that only look, each with the first sentence of its description."""
+    """List the tools that only read, each with the first sentence of its description."""
     looking = {name: file for name, file in files.items() if file.annotations.read_only_hint}
     return "\n".join(f"- `{name}`: {file.summary}" for name, file in looking.items())
 
