@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mcp_server.domain.text import cleaned
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home, examples_folder
@@ -13,6 +14,9 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.settings import RunnerSettings
+
+MOST_SHOWN = 20_000
+"""Longer texts are cut in a terminal; no reasoning is that long."""
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as one JSON object.")]
 
@@ -43,5 +47,5 @@ def fail(error: object, code: int) -> NoReturn:
     if "--json" in sys.argv:
         print_json({"status": "error", "error": str(error)})
     else:
-        typer.echo(f"claude-trader: {error}", err=True)
+        typer.echo(f"claude-trader: {cleaned(str(error), MOST_SHOWN, lines=True)}", err=True)
     sys.exit(code)

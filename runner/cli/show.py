@@ -16,12 +16,10 @@ from rich.text import Text
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, cost, minute, number, percent
 from mcp_server.storage.journal.entries import Entry
+from runner.cli.context import MOST_SHOWN
 
 if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended
-
-MOST_SHOWN = 20_000
-"""A text of more characters is cut; no reasoning is that long."""
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 

@@ -15,6 +15,7 @@ from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.journal.entries import Entry
 from runner.cli import show
+from runner.cli.context import fail
 from tests.runner.conftest import Command
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,3 +77,9 @@ def test_a_trading_pair_with_markup_is_told_after_its_run(trader: Command, home:
     assert done.code == 1
     assert "odd  [/x]BTC[2J/USDT  as of 2026-01-31 12:00 UTC" in done.out
     assert "\x1b" not in done.out + done.err
+
+
+def test_the_words_of_an_error_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail(HOSTILE, 2)
+    assert capsys.readouterr().err.strip() == f"claude-trader: {SHOWN}"
