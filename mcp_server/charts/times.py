@@ -8,7 +8,6 @@ import numpy as np
 from mcp_server.domain.candles import Times
 from mcp_server.domain.timeframes import DAY_MS, MINUTE_MS, WEEK_MS, from_ms
 
-_HOUR_MS = 60 * MINUTE_MS
 _SHORT_MS = [MINUTE_MS * minutes for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720)]
 _MONDAY_MS = 4 * DAY_MS
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -11,14 +11,13 @@ from pydantic import BaseModel
 from mcp_server.app import build_server
 from mcp_server.domain.strategy.format import Agent, Config, nested_keys
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.domain.strategy.schemas import agents_schema, config_schema
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.check_folder import check_folder
 from runner.tool_server.client import Tools
 from tests.rigs.stand_in_exchange import StandInExchange
-from tests.structure.schemas import FOLDER, SCHEMAS, written
+from tests.structure.schemas import FOLDER, SCHEMAS, agents_schema, config_schema, written
 from tests.tools.conftest import NOW
 
 EXAMPLES = sorted(folder.name for folder in examples_folder().iterdir() if folder.is_dir())
