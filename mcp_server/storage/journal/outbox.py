@@ -43,11 +43,7 @@ class Outbox:
         (self._folder / f"{name}.json").unlink(missing_ok=True)
 
     def run_keys(self) -> frozenset[str]:
-        """Return the keys of the runs whose outcome waits here.
-
-        Raises:
-            Misconfigured: a document cannot be read.
-        """
+        """Return the keys of the runs whose outcome waits here."""
         return frozenset(document["run_key"] for _, document in self)
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:

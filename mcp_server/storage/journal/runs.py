@@ -29,7 +29,11 @@ COSTS_PATIENCE_S = 2.0
 
 
 class Journal:
-    """The record of runs in one home."""
+    """The record of runs in one home.
+
+    Every method but `finish` raises `Retryable` and `Misconfigured`, as `Database` does. Then nothing has changed, and
+    the same call may work later; a run that could not be claimed must not start.
+    """
 
     def __init__(self, database: Database, home: Home) -> None:
         self._database = database
@@ -41,9 +45,6 @@ class Journal:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.
 
         Whoever claims a run must `finish` it. If its process ends before that, the next `settle` of any process does.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; then the run has no row and must not start.
         """
         self._home.prepare()
         self.settle()
@@ -95,12 +96,8 @@ class Journal:
         except (ValueError, duckdb.Error) as error:
             cost = outcome.cost_usd
             known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
-            refused = Outcome(
-                Status.ERROR,
-                error=_refusal(error),
-                tokens_used=outcome.tokens_used,
-                cost_usd=cost if known else None,
-            )
+            tokens, cost = outcome.tokens_used, cost if known else None
+            refused = Outcome(Status.ERROR, error=_refusal(error), tokens_used=tokens, cost_usd=cost)
             document = ended_run(claimed, refused, began_at, ended_at)
             return document, self._try_to_enter(document)
 
@@ -112,11 +109,7 @@ class Journal:
         return None
 
     def settle(self) -> None:
-        """Enter what waits in the outbox, and end the rows of runs that were killed.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; then everything is still there to be settled later.
-        """
+        """Enter what waits in the outbox, and end the rows of runs that were killed."""
         for name, document in list(self._outbox):
             if self._entered_late(document):
                 self._outbox.remove(name)
@@ -139,9 +132,6 @@ class Journal:
         """End the rows that say `running`, but for which no process here has ever shown itself.
 
         A home that was restored from a backup has them: what ran when it was made, and `running/` is not in it.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.write`; then they are still there to be ended later.
         """
         self._database.write(self._interrupted.end_orphans)
 
@@ -153,30 +143,17 @@ class Journal:
         outcomes: Literal["signals", "all"] = "signals",
         until: datetime | None = None,
     ) -> list[Entry]:
-        """Return the latest runs, newest first: those with a signal, or all of them; none with an as-of after `until`.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
+        """Return the latest runs, newest first: those with a signal, or all; none with an as-of after `until`."""
         return self._database.read(lambda connection: entries.latest(connection, strategy, limit, outcomes, until))
 
     def costs(self, strategy: str) -> Costs:
-        """Return what the latest runs of a strategy by claude have cost.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`, after `COSTS_PATIENCE_S`.
-        """
+        """Return what the latest runs of a strategy by claude have cost; wait no longer than `COSTS_PATIENCE_S`."""
         if not self._database.path.exists():
             return Costs(0, 0, None)
-
         return self._database.read(lambda connection: entries.costs(connection, strategy), patience_s=COSTS_PATIENCE_S)
 
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
-        """Return what happened on the way of one run; None where there is no such run or nothing was kept.
-
-        Raises:
-            Retryable, Misconfigured: as `Database.read`.
-        """
+        """Return what happened on the way of one run; None where there is no such run or nothing was kept."""
         return self._database.read(lambda connection: entries.trace(connection, execution_id))
 
 
