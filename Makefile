@@ -82,7 +82,7 @@ steps: $(VENV)/dev.stamp  ## run the build steps of the Dockerfile in a virtual 
 live: $(VENV)/dev.stamp  ## test the market and chain tools against the real services; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
-surface: $(VENV)/chain.stamp  ## after a tool was added or changed: write what repeats its name and description
+surface: $(VENV)/chain.stamp  ## after you add or change a tool: write everything that repeats its name and description
 	$(BIN)/python -m tests.structure.surface
 
 answers: $(VENV)/chain.stamp  ## write the tools' answers in the documentation again

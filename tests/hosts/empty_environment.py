@@ -40,7 +40,7 @@ class Environment:
         subprocess.run(command, check=True, capture_output=True, timeout=1200)
 
     def mib(self) -> float:
-        """Give its size on disk in MiB, bytecode included."""
+        """Return its size on disk in MiB, bytecode included."""
         subprocess.run([self.bin / "python", "-m", "compileall", "-q", self.packages], check=False, capture_output=True)
         return sum(file.lstat().st_size for file in self.folder.rglob("*") if file.is_file()) / 1024**2
 
@@ -54,7 +54,7 @@ class Environment:
         return answer
 
     def variables(self, data: Path) -> dict[str, str]:
-        """Give the variables that its programs run under: no settings."""
+        """Return the variables that its programs run under: no settings."""
         return {"PATH": os.environ["PATH"], "HOME": str(data), "XDG_DATA_HOME": str(data)}
 
     def ask(self, program: str, *arguments: str, data: Path) -> tuple[list[str], dict[str, Any]]:

@@ -93,14 +93,14 @@ def test_everything_has_the_packages_version() -> None:
 
 
 def _servers() -> list[dict[str, Any]]:
-    """Give every server of the page's configurations."""
+    """Return every server of the page's configurations."""
     blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL)]
     found = [server for block in blocks for key in ("mcpServers", "servers") for server in block.get(key, {}).values()]
     return [*found, *(json.loads(said) for said in re.findall(r"--add-mcp '(.*?)'", DOCUMENT))]
 
 
 def _commands() -> set[tuple[str, ...]]:
-    """Give every command that the page, the bundle and the registry's entry start a server by."""
+    """Return every command that the page, the bundle and the registry's entry start a server by."""
     commands = {(server["command"], *server.get("args", ())) for server in _servers() if "command" in server}
     (package,) = _json(HOSTS / "server.json")["packages"]
     bundle = _json(HOSTS / "bundle" / "manifest.json")["server"]

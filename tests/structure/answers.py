@@ -42,7 +42,7 @@ _EXAMPLE = re.compile(
 
 
 async def with_answers(page: Path, text: str) -> str:
-    """Give the text of a page with each answer as it is now."""
+    """Return the text of a page with each answer as it is now."""
     with tempfile.TemporaryDirectory() as home, _world(page) as (now, urls):
         settings = chain_settings(Path(home), urls)
         async with Client(build_server(settings, clock=lambda: now)) as client:
@@ -57,7 +57,7 @@ async def with_answers(page: Path, text: str) -> str:
 
 @contextmanager
 def _world(page: Path) -> Iterator[tuple[datetime, dict[str, list[str]]]]:
-    """Give the moment, and the chains of a page."""
+    """Yield the moment, and the chains of a page."""
     if page != BLOCKCHAIN:
         yield NOW, {}
         return

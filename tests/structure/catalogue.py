@@ -8,7 +8,7 @@ MARK = "<!-- the catalogue: written by `make answers` -->\n"
 
 
 def with_catalogue(page: str) -> str:
-    """Give the page with the tables as they are now, after the mark."""
+    """Return the page with the tables as they are now, after the mark."""
     before, mark, _ = page.partition(MARK)
     groups: dict[str, list[str]] = {}
     for entry in map(find, names()):

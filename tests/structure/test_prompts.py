@@ -28,7 +28,7 @@ IDEA = "buy BTC when 4h RSI diverges bullishly while {whales} withdraw from exch
 
 
 async def arguments(of: Client) -> set[str]:
-    """Give every argument of every tool."""
+    """Return every argument of every tool."""
     tools = (await of.list_tools()).tools
     return {name for tool in tools for name in tool.input_schema["properties"]}
 
@@ -40,7 +40,7 @@ async def text(of: Client, prompt: str, **given: str) -> str:
 
 
 def ticked(page: str) -> Iterator[str]:
-    """Give the words in backticks, without code blocks; of a call its name."""
+    """Yield the words in backticks, without code blocks; of a call its name."""
     for word in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)):
         yield from (part.strip().partition("(")[0] for part in word.split(" or "))
 
