@@ -41,7 +41,7 @@ def up(
 
     context = Context()
     if context.settings.as_of is not None:
-        raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs. Unset it.")
+        raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs.", "Unset it.")
     context.home.prepare()
     start_logging(context.settings.secrets())
     try:

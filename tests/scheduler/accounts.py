@@ -53,17 +53,17 @@ class Accounts:
     def wrong(self) -> list[str]:
         """All that is not as it must be."""
         return [
-            *(f"lost: {each}" for each in self.lost),
-            *(f"doubled: {each}" for each in self.doubled),
-            *(f"torn: {each}" for each in self.torn),
+            *(f"lost: {slot}" for slot in self.lost),
+            *(f"doubled: {slot}" for slot in self.doubled),
+            *(f"torn: {slot}" for slot in self.torn),
         ]
 
 
 def rows(file: Path) -> list[Row]:
     """Read every row of slots; the file must be nobody else's at the time."""
     with duckdb.connect(file, read_only=True) as connection:
-        found = connection.execute(ROWS).fetchall()
-    return [Row(*map(_aware, row)) for row in found]
+        rows = connection.execute(ROWS).fetchall()
+    return [Row(*map(_aware, row)) for row in rows]
 
 
 def _aware(value: Any) -> Any:
@@ -84,15 +84,15 @@ def account(file: Path, name: str, config: Config, until: datetime) -> Accounts:
     end = max(until, accounted_until)
     due = list(_until(slots(config, since), end))
     covered = Counter(slot for row in mine for slot in due if row.first <= slot <= row.last)
-    said = Accounts(due=len(due))
+    accounts = Accounts(due=len(due))
     for row in mine:
-        said.outcomes[row.status] += row.slots
-        said.torn += [f"{name} row {row.id}: {why}" for why in torn(row)]
+        accounts.outcomes[row.status] += row.slots
+        accounts.torn += [f"{name} row {row.id}: {why}" for why in torn(row)]
         if row.slots != sum(row.first <= slot <= row.last for slot in due) or not {row.first, row.last} <= set(due):
-            said.torn.append(f"{name} row {row.id} stands for {row.slots} slots from {row.first} to {row.last}")
-    said.lost = [f"{name} {slot}" for slot in due if not covered[slot]]
-    said.doubled = [f"{name} {slot}" for slot, times in covered.items() if times > 1]
-    return said
+            accounts.torn.append(f"{name} row {row.id} stands for {row.slots} slots from {row.first} to {row.last}")
+    accounts.lost = [f"{name} {slot}" for slot in due if not covered[slot]]
+    accounts.doubled = [f"{name} {slot}" for slot, times in covered.items() if times > 1]
+    return accounts
 
 
 def torn(row: Row) -> Iterator[str]:
@@ -109,11 +109,11 @@ def torn(row: Row) -> Iterator[str]:
 
 def _standing(file: Path, name: str) -> tuple[datetime, datetime]:
     with duckdb.connect(file, read_only=True) as connection:
-        found = connection.execute(
+        stored = connection.execute(
             "SELECT scheduled_since, accounted_until FROM strategies WHERE name = ?", [name]
         ).fetchone()
-    assert found is not None, f"{name} was never scheduled"
-    since, until = (moment.replace(tzinfo=UTC) for moment in found)
+    assert stored is not None, f"{name} was never scheduled"
+    since, until = (moment.replace(tzinfo=UTC) for moment in stored)
     return since, until
 
 

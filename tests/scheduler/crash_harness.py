@@ -84,8 +84,8 @@ class Table:
 
     def __str__(self) -> str:
         """Give it as Markdown."""
-        outcomes = sum((each.outcomes for each in self.accounts), Counter[str]())
-        found = {kind: sum(said.startswith(kind) for said in self.wrong) for kind in ("lost", "doubled", "torn")}
+        outcomes = sum((account.outcomes for account in self.accounts), Counter[str]())
+        found = {kind: sum(problem.startswith(kind) for problem in self.wrong) for kind in ("lost", "doubled", "torn")}
         lines = [
             f"{self.kills.total()} lives, each ended with SIGKILL, {self.took_s:.0f} s",
             "",
@@ -95,7 +95,7 @@ class Table:
             "",
             "| slots | |",
             "| --- | ---: |",
-            f"| due | {sum(each.due for each in self.accounts)} |",
+            f"| due | {sum(account.due for account in self.accounts)} |",
             *(f"| {status} | {count} |" for status, count in outcomes.most_common()),
             *(f"| **{kind}** | **{count}** |" for kind, count in found.items()),
             f"| **processes left after {LEFT_S:.0f} s** | **{len(self.orphans)}** |",
@@ -106,7 +106,7 @@ class Table:
     @property
     def good(self) -> bool:
         """True where nothing is lost, doubled, torn or left behind, and there was something that could have been."""
-        return not self.wrong and not self.orphans and any(each.due for each in self.accounts)
+        return not self.wrong and not self.orphans and any(account.due for account in self.accounts)
 
 
 @dataclass(slots=True)
@@ -131,9 +131,9 @@ class Lives:
             self.table.kills[phase] += 1
             while (remaining := marked(up.mark)) and time.monotonic() - killed_at < LEFT_S:
                 time.sleep(0.02)
-            self.table.orphans += [f"{phase}: {' '.join(each.cmdline())}" for each in remaining]
+            self.table.orphans += [f"{phase}: {' '.join(process.cmdline())}" for process in remaining]
             self.table.slowest_end_s = max(self.table.slowest_end_s, time.monotonic() - killed_at)
-        self.table.wrong += [f"{said} (killed {phase})" for said in self._midway()]
+        self.table.wrong += [f"{problem} (killed {phase})" for problem in self._midway()]
         time.sleep(self.chance.uniform(0, 0.2))
 
     def settle(self, configs: Mapping[str, Config]) -> None:
@@ -200,7 +200,7 @@ class Lives:
         home = Home(self.home)
         known = SlotStore(Database(home.database), home).stored_schedules()
         return known.keys() >= configs.keys() and all(
-            overdue(each, known[name].accounted_until, until) is None for name, each in configs.items()
+            overdue(config, known[name].accounted_until, until) is None for name, config in configs.items()
         )
 
 
