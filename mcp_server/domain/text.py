@@ -93,6 +93,11 @@ def cost(value: Decimal | None) -> str:
     return "no cost" if value == 0 else f"${value:.4f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: `1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(value: Decimal | None) -> str:
     """Write a confidence, or nothing where none is stated."""
     return "" if value is None else f"{float(value):g}"

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mcp_server.domain.text import counted
 from runner.cli.show import plain
 from runner.doctor.findings import Diagnosis
 
@@ -39,10 +40,8 @@ def checkup(console: Console, findings: Sequence[Diagnosis]) -> None:
 def _verdict(errors: int, warnings: int) -> str:
     if not errors and not warnings:
         return "All is well."
-    parts = [
-        f"{number} {what}{'' if number == 1 else 's'}" for number, what in ((errors, "error"), (warnings, "warning"))
-    ]
-    return f"{' and '.join(part for part in parts if not part.startswith('0 '))}; each is followed by what to do."
+    parts = [counted(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
+    return f"{' and '.join(parts)}; each is followed by what to do."
 
 
 def as_json(findings: Sequence[Diagnosis]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mcp_server.domain.strategy.finding import Finding
+from mcp_server.domain.text import counted
 from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.check_folder import CheckedFolder
 from runner.cli.show import plain
@@ -57,7 +58,7 @@ def checked(console: Console, folder: CheckedFolder) -> None:
     errors = sum(finding.severity == "error" for finding in folder.findings)
     warnings = len(folder.findings) - errors
     verdict = Text("broken", "bold red") if errors else Text("valid", "bold green")
-    console.print(verdict + plain(f"  {folder.name}  {_counted(errors, 'error')}, {_counted(warnings, 'warning')}"))
+    console.print(verdict + plain(f"  {folder.name}  {counted(errors, 'error')}, {counted(warnings, 'warning')}"))
     findings(console, folder.findings)
     if held := folder.answer.get("held"):
         console.print(plain(f"  rules held: {held}", "dim"), soft_wrap=True)
@@ -69,10 +70,6 @@ def findings(console: Console, results: Sequence[Finding]) -> None:
     """Show each finding on a line of its own."""
     for finding in results:
         console.print(Text(f"  {finding.severity}  ", _COLOURS[finding.severity]) + plain(str(finding)), soft_wrap=True)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _cost(answer: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 
-from mcp_server.domain.text import cleaned
+from mcp_server.domain.text import cleaned, counted
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.strategies.folders import ListedStrategy
 
@@ -97,21 +97,19 @@ def home(facts: HomeFacts) -> list[Diagnosis]:
         remedy = "Free some disk space. A run that cannot be recorded does not start."
         problems.append(Diagnosis("home", status, problem, remedy))
     if facts.killed:
-        problem = f"{_runs(facts.killed)} ended because the process was killed. The journal does not show that yet."
+        problem = (
+            f"{counted(facts.killed, 'run')} ended because the process was killed. The journal does not show that yet."
+        )
         problems.append(Diagnosis("home", "warning", problem, "`claude-trader signals --all` records it."))
     if facts.waiting:
-        problem = f"{_runs(facts.waiting)} ended, and the result waits in outbox/ until the database is free."
+        problem = f"{counted(facts.waiting, 'run')} ended, and the result waits in outbox/ until the database is free."
         remedy = "Close the program that holds the database. `claude-trader signals --all` then records the result."
         problems.append(Diagnosis("home", "warning", problem, remedy))
     if facts.readable_secrets:
         problem = "Other users of this machine can read its .env, which may hold keys."
         problems.append(Diagnosis("home", "warning", problem, f"chmod 600 {facts.path}/.env"))
-    running = f", {_runs(facts.running)} in progress" if facts.running else ""
+    running = f", {counted(facts.running, 'run')} in progress" if facts.running else ""
     return problems or [Diagnosis("home", "ok", f"{facts.path}, {facts.free_mib or '?'} MB free{running}.")]
-
-
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number} runs"
 
 
 def strategies(listed: Sequence[ListedStrategy]) -> list[Diagnosis]:
@@ -212,4 +210,6 @@ def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Diagnosis]:
     problems = [
         Diagnosis("runner", "warning", problem, "`claude-trader status` says more.") for problem in beat.problems
     ]
-    return problems or [Diagnosis("runner", "ok", f"Alive (process {beat.pid}), {_runs(beat.running)} in progress.")]
+    return problems or [
+        Diagnosis("runner", "ok", f"Alive (process {beat.pid}), {counted(beat.running, 'run')} in progress.")
+    ]

@@ -12,6 +12,7 @@ from mcp_server.domain.text import (
     cleaned,
     cleaned_name,
     cost,
+    counted,
     escaped,
     minute,
     number,
@@ -96,4 +97,5 @@ def test_significant_digits_are_kept_however_small_a_price_is() -> None:
 def test_moments_costs_and_confidences() -> None:
     assert minute(datetime(2026, 1, 31, 12, 5, 59, tzinfo=UTC)) == "2026-01-31 12:05"
     assert [cost(None), cost(Decimal(0)), cost(Decimal("0.12345"))] == ["cost unknown", "no cost", "$0.1234"]
+    assert [counted(1, "run"), counted(0, "run"), counted(2, "run")] == ["1 run", "0 runs", "2 runs"]
     assert [percent(None), percent(Decimal("62.50"))] == ["", "62.5"]
