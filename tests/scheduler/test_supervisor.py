@@ -52,7 +52,7 @@ async def until(found: Callable[[], object]) -> None:
 
 
 def pids_of_servers() -> list[int]:
-    return [each.pid for each in psutil.Process().children() if "mcp_server" in " ".join(each.cmdline())]
+    return [each.pid for each in psutil.Process().children() if "--with-parent" in each.cmdline()]
 
 
 def pid_of_server() -> int:
