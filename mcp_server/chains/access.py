@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
+from mcp_server.domain.loopback import is_loopback
 from mcp_server.errors import Misconfigured
 from mcp_server.moment import Clock
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 Adapter = TypeVar("Adapter", "EvmChain", "BitcoinChain", "Explorer")
 
 ETHERSCAN = "https://api.etherscan.io/v2/api?chainid={}"
+MOST_URL = 2_000
 
 
 class Access:
-    """Makes the adapters of chains.
+    """Makes the adapters of chains, or raises `Misconfigured`: no endpoint is known, or a URL is invalid.
 
     Args:
         urls: the operator's own endpoints, chain → URLs in order of preference; other chains use public ones.
@@ -47,21 +50,13 @@ class Access:
         self._made: list[EvmChain | BitcoinChain | Explorer] = []
 
     def evm(self, chain: Chain) -> EvmChain:
-        """Make the adapter of an EVM chain.
-
-        Raises:
-            Misconfigured: no endpoint is known, or one is invalid.
-        """
+        """Make the adapter of an EVM chain."""
         from mcp_server.adapters.chains.evm import EvmChain
 
         return self._kept(EvmChain(chain, self._endpoints(chain), self._clock, **self._limit))
 
     def bitcoin(self, chain: Chain) -> BitcoinChain:
-        """Make the adapter of Bitcoin.
-
-        Raises:
-            Misconfigured: no endpoint is known, or one is invalid.
-        """
+        """Make the adapter of Bitcoin."""
         from mcp_server.adapters.chains.bitcoin import BitcoinChain
 
         return self._kept(BitcoinChain(chain, self._endpoints(chain), self._clock, **self._limit))
@@ -71,12 +66,8 @@ class Access:
 
         Without either, it is the chain's public one, unless the operator named endpoints for the chain: they may not
         want to show the addresses they ask about to anybody else.
-
-        Raises:
-            Misconfigured: its URL is invalid.
         """
         from mcp_server.adapters.chains.explorer import Explorer
-        from mcp_server.adapters.chains.url import checked_url
 
         key = self._keys.get("BLOCKSCOUT_API_KEY")
         if own := self._explorers.get(chain.name):
@@ -99,11 +90,33 @@ class Access:
         return adapter
 
     def _endpoints(self, chain: Chain) -> list[str]:
-        from mcp_server.adapters.chains.url import checked_url
-
         own = self._urls.get(chain.name)
         urls = own or chain.urls
         if not urls:
             raise Misconfigured(f"No endpoint of {chain.name!r} is known.", "Name one in TRADER_CHAIN_URLS.")
         name = f"TRADER_CHAIN_URLS: each of {chain.name!r}" if own else f"Each endpoint of {chain.name!r}"
         return [checked_url(url, name) for url in urls]
+
+
+def checked_url(url: str, name: str) -> str:
+    """Check that an endpoint is https, or http on this machine; no error shows it, for it may contain a key.
+
+    Raises:
+        Misconfigured: it is neither, or carries a user name.
+    """
+    try:
+        if not url.isprintable() or " " in url or len(url) > MOST_URL:
+            raise ValueError
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        good = bool(host) and not (parts.username or parts.password or parts.fragment)
+        good = good and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
+        _ = parts.port
+    except ValueError:
+        good = False
+    if not good:
+        raise Misconfigured(
+            f"{name} must be an https URL, or an http one of this machine, without a user name.",
+            "Put a key into the path, as its provider writes it.",
+        )
+    return url.rstrip("/")

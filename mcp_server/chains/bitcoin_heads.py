@@ -37,10 +37,10 @@ class Heads:
 
 
 async def agreed_heads_at(chain: BitcoinChain, at_ms: int) -> Heads:
-    """Find the last block of a moment, on a branch of the chain on which two endpoints agree.
+    """Find the last block of a moment as `heads_at` does, on a branch of the chain on which two endpoints agree.
 
     Raises:
-        NotSupported, Retryable, UpstreamRejected: as `heads_at`, or no two agree.
+        UpstreamRejected: no two endpoints agree.
     """
     for _ in range(2):
         heads = await heads_at(chain, at_ms)
@@ -57,7 +57,7 @@ async def heads_at(chain: BitcoinChain, at_ms: int) -> Heads:
 
     Raises:
         NotSupported: the chain began later.
-        Retryable: all endpoints stand still; or, with UpstreamRejected, as the adapter.
+        Retryable: all endpoints stand still.
     """
     newest = await chain.newest()
     late_ms = at_ms - newest[0].time_ms

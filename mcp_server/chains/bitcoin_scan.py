@@ -32,11 +32,7 @@ T = TypeVar("T")
 
 
 async def scan(chain: BitcoinChain, request: ScanRequest, counter: RequestCounter, now_ms: int) -> Scan:
-    """Find the transfers that a request covers; see `evm_scan.scan`. Unconfirmed transactions are as of `now_ms`.
-
-    Raises:
-        NotSupported, Retryable, UpstreamRejected: nothing could be read.
-    """
+    """Find the transfers that a request covers; see `evm_scan.scan`. Unconfirmed transactions are as of `now_ms`."""
     heads = await agreed_heads_at(chain, request.until_ms)
     work = _BitcoinWork(chain, request, heads, counter)
     await work.run()
@@ -131,11 +127,7 @@ class _BitcoinWork:
         return self.first <= self.last
 
     def _miss(self, error: TraderError) -> None:
-        """Note why the rest is missing; if nothing is known yet, raise the error.
-
-        Raises:
-            TraderError: `error`.
-        """
+        """Note why the rest is missing; if nothing is known yet, raise the error."""
         if not self._begun:
             raise error
         self.missed.append(str(error))

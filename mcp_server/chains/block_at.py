@@ -9,6 +9,7 @@ from mcp_server.domain.timeframes import iso
 from mcp_server.errors import NotSupported, UpstreamRejected
 
 Headers = Callable[[Sequence[int]], Awaitable[Sequence[BlockRef]]]
+"""Returns blocks by number, in one request."""
 
 PROBES = 12
 """Blocks that are looked at in one request."""
@@ -20,13 +21,7 @@ async def block_at(headers: Headers, newest: BlockRef, at_ms: int, block_s: floa
     """Return the last block of a moment or before it; its successor is of a later moment, or there is none.
 
     Each round looks at several blocks around where the moment should be, so that two or three requests are the rule.
-
-    Args:
-        headers: returns blocks by number, in one request.
-        newest: the newest block.
-        at_ms: the moment (Unix ms).
-        block_s: the usual time between blocks.
-        chain: the chain's name, for errors.
+    `block_s` is the usual time between blocks; `chain` is the chain's name, for errors.
 
     Raises:
         NotSupported: the chain began later.

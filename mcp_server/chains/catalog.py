@@ -25,7 +25,7 @@ _ETHER, _SATOSHI = 18, 8
 
 
 class Catalog:
-    """Reads the files when they are first needed.
+    """Reads the files when they are first needed; an invalid one raises `Misconfigured`.
 
     Args:
         home: the folder of the user's optional `chains.json` and `labels.csv`, which add to the package's own.
@@ -36,11 +36,7 @@ class Catalog:
 
     @cached_property
     def chains(self) -> Mapping[str, Chain]:
-        """Every chain, by name.
-
-        Raises:
-            Misconfigured: the user's file is invalid.
-        """
+        """Every chain, by name."""
         known = json.loads((files("mcp_server.chains") / "data" / CHAINS_FILE).read_text("utf-8"))
         file = self._home / CHAINS_FILE
         try:
@@ -52,11 +48,7 @@ class Catalog:
 
     @cached_property
     def labels(self) -> Labels:
-        """Every label.
-
-        Raises:
-            Misconfigured: the user's file is invalid; the problem names the line.
-        """
+        """Every label; where the user's file is invalid, the problem names the line."""
         text = (files("mcp_server.chains") / "data" / LABELS_FILE).read_text("utf-8")
         labels = read_labels(text.splitlines())
         file = self._home / LABELS_FILE

@@ -29,7 +29,8 @@ T = TypeVar("T")
 class Chains:
     """Answers questions about chains as of any moment, never with anything later.
 
-    Every question may raise the errors of the chain's adapter, and `Retryable` when its time is over.
+    Every question may raise `NotSupported`, `Retryable` and `UpstreamRejected` as the chain's adapter does, and
+    `Retryable` when its time is over.
 
     Args:
         catalog: returns the known chains and labels; called when they are first needed.
@@ -39,12 +40,7 @@ class Chains:
     """
 
     def __init__(
-        self,
-        catalog: Callable[[], Catalog],
-        access: Access,
-        clock: Clock,
-        *,
-        deadline_s: float = DEADLINE_S,
+        self, catalog: Callable[[], Catalog], access: Access, clock: Clock, *, deadline_s: float = DEADLINE_S
     ) -> None:
         self._make_catalog = catalog
         self._access = access
@@ -98,11 +94,7 @@ class Chains:
             return await evm.token(address, await head_at(evm, to_ms(as_of)))
 
     async def transfers(self, chain: Chain, request: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
-        """Find transfers; return the scan, and its largest transfers with their times.
-
-        Raises:
-            NotSupported, Retryable, UpstreamRejected: nothing could be read.
-        """
+        """Find transfers; return the scan, and its largest transfers with their times."""
         return await self._shared(chain, ("transfers", request, most), partial(self._transfers, chain, request, most))
 
     def address(self, chain: Chain, text: str) -> str:
@@ -125,8 +117,7 @@ class Chains:
             ask = partial(bitcoin_wallet, self._bitcoin_chain(chain), checked, at_ms)
             return await self._shared(chain, ("wallet", checked, at_ms), ask)
         now_ms = to_ms(self._clock()) if is_now(as_of, self._clock) else None
-        evm, explorer = self._evm_chain(chain), self._explorer(chain)
-        ask = partial(evm_wallet, evm, explorer, checked, at_ms, now_ms)
+        ask = partial(evm_wallet, self._evm_chain(chain), self._explorer(chain), checked, at_ms, now_ms)
         return await self._shared(chain, ("wallet", checked, at_ms), ask)
 
     async def network(self, chain: Chain, as_of: datetime) -> Network:
@@ -159,12 +150,12 @@ class Chains:
             with counting_requests() as counter:
                 scan = await bitcoin_scan.scan(self._bitcoin_chain(chain), request, counter, now_ms)
             return scan, _largest(scan, most)
-        from mcp_server.chains import evm_scan, evm_times
+        from mcp_server.chains import evm_heads, evm_scan
 
         evm = self._evm_chain(chain)
         with counting_requests() as counter:
             scan = await evm_scan.scan(evm, request, counter)
-            rows, notes = await evm_times.with_times(evm, _largest(scan, most), scan.head)
+            rows, notes = await evm_heads.with_times(evm, _largest(scan, most), scan.head)
         return replace(scan, requests=counter.requests, notes=[*scan.notes, *notes]), rows
 
     async def _shared(self, chain: Chain, key: tuple[Hashable, ...], ask: Callable[[], Awaitable[T]]) -> T:

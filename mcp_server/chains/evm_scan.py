@@ -12,8 +12,7 @@ import anyio
 from mcp_server.adapters.chains.evm import EvmChain
 from mcp_server.adapters.chains.evm_logs import AT_ONCE, Wanted
 from mcp_server.adapters.chains.evm_reading import Piece
-from mcp_server.chains.evm_heads import agreed_heads_at
-from mcp_server.chains.evm_times import timed
+from mcp_server.chains.evm_heads import agreed_heads_at, timed
 from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, ScanRequest, enough_at, only_after
 from mcp_server.domain.chains.chain import BlockRef, Scan, Transfer
 from mcp_server.errors import TraderError, UpstreamRejected
@@ -44,9 +43,6 @@ async def scan(chain: EvmChain, request: ScanRequest, counter: RequestCounter) -
 
     Unconfirmed transfers are left out unless the request includes them. If the work is too much, or the endpoints fail
     after a part of it, the scan has the newest part and says which part is missing.
-
-    Raises:
-        NotSupported, Retryable, UpstreamRejected: nothing could be read.
     """
     head, anchor = await agreed_heads_at(chain, request.until_ms)
     last = head.number if request.unconfirmed else head.number - chain.chain.confirmations + 1

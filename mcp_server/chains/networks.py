@@ -12,30 +12,14 @@ L1_FEE = "A transaction here also pays for being written to Ethereum; these fees
 
 
 async def evm_network(chain: EvmChain, at_ms: int) -> Network:
-    """Return the state of an EVM chain as of a moment (Unix ms), which blocks record completely.
-
-    Raises:
-        NotSupported, Retryable, UpstreamRejected: as the adapter.
-    """
+    """Return the state of an EVM chain as of a moment (Unix ms), which blocks record completely."""
     head = await head_at(chain, at_ms)
     fees, base_fees = await chain.fees(head)
     return Network(head, fees, base_fees, notes=[L1_FEE] if chain.chain.l1_fee else [])
 
 
 async def bitcoin_network(chain: BitcoinChain, at_ms: int, now_ms: int) -> Network:
-    """Return Bitcoin's height as of a recent moment, and its present fees and mempool.
-
-    Raises:
-        Retryable, UpstreamRejected: as the adapter.
-    """
+    """Return Bitcoin's height as of a recent moment, and its present fees and mempool."""
     heads = await heads_at(chain, at_ms)
     fees, mempool = await chain.fees(), await chain.mempool()
-    return Network(
-        head=heads.head,
-        fees=fees,
-        mempool_count=mempool.count,
-        mempool_vbytes=mempool.vbytes,
-        mempool_fees=mempool.fees,
-        observed_at_ms=now_ms,
-        notes=heads.notes,
-    )
+    return Network(heads.head, fees, mempool=mempool, observed_at_ms=now_ms, notes=heads.notes)

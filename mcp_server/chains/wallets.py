@@ -22,18 +22,10 @@ MOST_TRIES = 3
 async def evm_wallet(
     chain: EvmChain, explorer: Explorer | None, address: str, at_ms: int, observed_at_ms: int | None
 ) -> Wallet:
-    """Return the balances of an address on an EVM chain.
+    """Return the balances of an address (checked, in lower case) on an EVM chain as of a moment.
 
-    Args:
-        chain: the chain.
-        explorer: knows when the address was active; optional.
-        address: checked, in lower case.
-        at_ms: the moment (Unix ms).
-        observed_at_ms: now, if the present balances may answer for the moment, because many nodes forget past balances
-            within minutes; None if not.
-
-    Raises:
-        NotSupported, Retryable, UpstreamRejected: as the adapter.
+    `observed_at_ms` is now, if the present balances may answer for the moment, because many nodes forget past balances
+    within minutes. The explorer, if there is one, knows when the address was active.
     """
     head = await head_at(chain, at_ms)
     tokens = chain.chain.tokens
@@ -58,7 +50,6 @@ async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Walle
 
     Raises:
         NotSupported: there were too many later transactions.
-        Retryable, UpstreamRejected: as the adapter.
     """
     heads = await heads_at(chain, at_ms)
     head = heads.head

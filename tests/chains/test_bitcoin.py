@@ -162,8 +162,8 @@ async def test_fees_and_mempool_exist_only_now(ask: Ask, bitcoin: StandInEsplora
     ("fault", "answer"),
     [
         ({"status": 429}, r"is asked too often \(429\)"), ({"body": "<html>"}, "answers what is no JSON"),
-        ({"body": "[]"}, "answers what are no blocks"), ({"silent_s": 120.0}, "did not answer in time"),
-        ({"body": '[{"height": "x"}]'}, "answers what are no blocks"),
+        ({"body": "[]"}, "answers what cannot be read"), ({"silent_s": 120.0}, "did not answer in time"),
+        ({"body": '[{"height": "x"}]'}, "answers what cannot be read"),
     ],
     ids=["429", "no JSON", "no blocks", "silent", "odd"],
 )  # fmt: skip

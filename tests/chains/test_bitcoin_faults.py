@@ -184,7 +184,7 @@ async def test_blocks_that_do_not_follow_on_each_other_are_not_taken(home: Path,
 
     bitcoin.change = only(lambda path: path.startswith("/blocks"), lambda told: changed(told, torn))
     async with on(home, bitcoin) as ask:
-        with pytest.raises(Told, match="answers what are no blocks"):
+        with pytest.raises(Told, match="answers what cannot be read"):
             await ask("get_whale_activity", asset="BTC")
 
 
@@ -292,5 +292,5 @@ async def test_a_height_that_is_none_is_a_failure_of_the_endpoint(
     page = [{"height": height, "timestamp": block.time_s, "id": block.hash, "previousblockhash": block.before}]
     bitcoin.change = only(lambda path: path.startswith("/blocks"), lambda _: JSONResponse(page))
     async with on(home, bitcoin) as ask:
-        with pytest.raises(Told, match=r"answers what are no blocks|do not lead to|answers other blocks"):
+        with pytest.raises(Told, match=r"answers what cannot be read|do not lead to|answers other blocks"):
             await ask("get_network_status", chain="bitcoin", as_of=from_ms(bitcoin.now_ms() - 60_000).isoformat())

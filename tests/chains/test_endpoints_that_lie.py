@@ -9,7 +9,7 @@ import pytest
 
 from mcp_server.adapters.chains import evm_reading as reading
 from mcp_server.adapters.chains.endpoint import Failed
-from mcp_server.adapters.chains.url import checked_url
+from mcp_server.chains.access import checked_url
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction, transfers_of
 from mcp_server.domain.chains.chain import EXACT, Token
 from mcp_server.domain.chains.flows import cents, direction

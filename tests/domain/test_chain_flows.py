@@ -35,11 +35,11 @@ def test_flows_are_netted_by_exchange_and_what_stays_inside_counts_as_none() -> 
         [moved("x", "b1", 10), moved("b2", "y", 4), moved("b1", "k1", 5), moved("b1", "b2", 99), moved("k1", "k1", 7)],
         exchange_of,
     )
-    assert (flows.to_raw, flows.from_raw, flows.between_raw) == (15, 9, 5)
+    assert (flows.all_exchanges.to_raw, flows.all_exchanges.from_raw, flows.between_raw) == (15, 9, 5)
     binance, kraken = flows.exchanges["binance"], flows.exchanges["kraken"]
     assert (binance.to_raw, binance.from_raw, kraken.to_raw, kraken.from_raw) == (10, 9, 5, 0)
     assert (flows.count, flows.total_raw, flows.largest_raw) == (5, 125, 99)
-    assert (flows.to_count, flows.from_count) == (2, 2)
+    assert (flows.all_exchanges.to_count, flows.all_exchanges.from_count) == (2, 2)
 
 
 @given(st.lists(st.tuples(WHO, WHO, st.integers(1, 99))))
@@ -53,7 +53,7 @@ def test_what_flows_in_and_out_is_what_exchanges_hold_more_or_less(found: list[t
     assert {name: flow.to_raw - flow.from_raw for name, flow in flows.exchanges.items()} == {
         name: held[name] for name in flows.exchanges
     }
-    assert flows.to_raw - flows.from_raw == sum(held.values())
+    assert flows.all_exchanges.to_raw - flows.all_exchanges.from_raw == sum(held.values())
 
 
 def bitcoin(inputs: list[tuple[str | None, int]], outputs: list[tuple[str | None, int]]) -> list[Transfer]:

@@ -11,11 +11,11 @@ import anyio.to_thread
 
 from mcp_server.adapters.chains import bitcoin_reading as reading
 from mcp_server.adapters.chains.bitcoin_block import paying_transactions
-from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock, Holdings, Mempool
+from mcp_server.adapters.chains.bitcoin_reading import BitcoinBlock, Holdings
 from mcp_server.adapters.chains.endpoint import SMALL_BYTES, TIMEOUT_S, UNREADABLE, USUAL_BYTES, Endpoint, Failed
 from mcp_server.adapters.chains.endpoints import endpoints_of
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
-from mcp_server.domain.chains.chain import BlockRef, Chain, Fees
+from mcp_server.domain.chains.chain import BlockRef, Chain, Fees, Mempool
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import Retryable, UpstreamRejected
 from mcp_server.moment import Clock
@@ -30,14 +30,7 @@ T = TypeVar("T")
 
 
 class BitcoinChain:
-    """Bitcoin's main chain.
-
-    Args:
-        chain: the facts about it.
-        urls: its endpoints, checked, the preferred one first.
-        clock: returns the present as an aware datetime.
-        timeout_s: how long one request may take.
-    """
+    """Bitcoin's main chain, reached at `urls`, which are checked, the preferred one first."""
 
     def __init__(self, chain: Chain, urls: Sequence[str], clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
         self.chain = chain
@@ -51,7 +44,7 @@ class BitcoinChain:
         failures: list[tuple[Endpoint, Failed]] = []
         for endpoint in self._endpoints.in_order():
             try:
-                page = await self._read(endpoint, "/blocks", reading.blocks, "answers what are no blocks")
+                page = await self._read(endpoint, "/blocks", reading.blocks)
             except Failed as failed:
                 self._endpoints.rest(endpoint)
                 failures.append((endpoint, failed))
@@ -72,7 +65,7 @@ class BitcoinChain:
         """Return ten or more blocks from a height down, newest first."""
 
         async def ask(endpoint: Endpoint) -> list[BitcoinBlock]:
-            page = await self._read(endpoint, f"/blocks/{height}", reading.blocks, "answers what are no blocks")
+            page = await self._read(endpoint, f"/blocks/{height}", reading.blocks)
             if page[0].number != height:
                 raise Failed(UpstreamRejected, "answers other blocks than were asked for")
             return page
@@ -155,26 +148,14 @@ class BitcoinChain:
             raise Failed(UpstreamRejected, "answers another transaction than was asked for")
         return transaction
 
-    async def _read(
-        self,
-        endpoint: Endpoint,
-        path: str,
-        read: Callable[[Any], T],
-        otherwise: str = "answers what cannot be read",
-        *,
-        most: int = SMALL_BYTES,
-    ) -> T:
-        """Ask one endpoint, and read its answer.
-
-        Raises:
-            Failed: it is of another chain, does not answer, or its answer cannot be read.
-        """
+    async def _read(self, endpoint: Endpoint, path: str, read: Callable[[Any], T], *, most: int = SMALL_BYTES) -> T:
+        """Ask one endpoint, once it is known to be of Bitcoin, and read its answer."""
         await self._prove(endpoint)
         answer = await endpoint.get(path, most=most)
         try:
             return read(answer)
         except UNREADABLE:
-            raise Failed(UpstreamRejected, otherwise) from None
+            raise Failed(UpstreamRejected, "answers what cannot be read") from None
 
     async def _prove(self, endpoint: Endpoint) -> None:
         """Check once that an endpoint is of Bitcoin."""

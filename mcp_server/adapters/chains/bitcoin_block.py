@@ -18,18 +18,8 @@ _HEADER = 80
 def paying_transactions(raw: bytes, block_hash: str, before: str, least: int) -> Mapping[str, int]:
     """Find the transactions that pay one receiver at least `least` satoshi, in one output or in several.
 
-    Args:
-        raw: the block; it must hash to `block_hash`, follow on `before`, and its transactions must be those that its
-            header vouches for.
-        block_hash: the block's hash.
-        before: the hash of the block before it; empty for the first.
-        least: satoshi.
-
-    Returns:
-        The id of each, and what it pays in all.
-
-    Raises:
-        Failed: the bytes are not that block.
+    Raise `Failed` unless the bytes hash to `block_hash`, follow on the block `before` (empty for the first), and have
+    the transactions that their header vouches for. Return the id of each, and what it pays in all.
     """
     if len(raw) <= _HEADER or _twice(raw[:_HEADER])[::-1].hex() != block_hash:
         raise Failed(UpstreamRejected, "sent another block than was asked for")

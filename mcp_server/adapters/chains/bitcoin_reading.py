@@ -11,7 +11,7 @@ from typing import Any
 
 from mcp_server.adapters.chains.endpoint import time_ms
 from mcp_server.domain.chains.bitcoin_transfers import BitcoinTransaction
-from mcp_server.domain.chains.chain import BlockRef, Fees
+from mcp_server.domain.chains.chain import BlockRef, Fees, Mempool
 
 PLAIN_TRANSFER_VBYTES = 141
 """One input and two outputs, all of them pay-to-witness-public-key-hash."""
@@ -34,15 +34,6 @@ class BitcoinBlock(BlockRef):
     """A block, and the hash of the one before it."""
 
     before: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mempool:
-    """The unconfirmed transactions: their number, their size in virtual bytes, their fees in satoshi."""
-
-    count: int
-    vbytes: int
-    fees: int
 
 
 @dataclass(frozen=True, slots=True)

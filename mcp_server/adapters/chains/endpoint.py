@@ -74,6 +74,8 @@ def time_ms(seconds: Any) -> int:
 class Endpoint:
     """One endpoint, and what was learned about it.
 
+    A request raises `Failed` where there is no answer, an error status, or no JSON where JSON is expected.
+
     Args:
         name: its name in errors; never its URL.
         url: where it is, checked.
@@ -111,28 +113,16 @@ class Endpoint:
         return self._limits if time.monotonic() - self._learned_at < LEARNED_S else NO_LIMITS
 
     async def post(self, payload: object, *, large: bool = False) -> Any:
-        """Send JSON and return the JSON that comes back.
-
-        Raises:
-            Failed: no answer, an error status, or no JSON.
-        """
+        """Send JSON and return the JSON that comes back."""
         most = LARGE_BYTES if large else USUAL_BYTES
         return _json(await self._send("POST", "", json.dumps(payload).encode(), most=most, large=large))
 
     async def get(self, path: str, *, most: int = SMALL_BYTES) -> Any:
-        """Return the JSON at a path, of at most `most` bytes.
-
-        Raises:
-            Failed: no answer, an error status, or no JSON.
-        """
+        """Return the JSON at a path, of at most `most` bytes."""
         return _json(await self._send("GET", path, most=most))
 
     async def get_bytes(self, path: str, *, large: bool = False) -> bytes:
-        """Return the bytes at a path.
-
-        Raises:
-            Failed: no answer, or an error status.
-        """
+        """Return the bytes at a path."""
         return await self._send("GET", path, most=USUAL_BYTES if large else SMALL_BYTES, large=large)
 
     async def close(self) -> None:
@@ -177,9 +167,8 @@ def _trusted() -> ssl.SSLContext:
 
 async def _read(answer: httpx2.Response, most: int) -> bytes:
     if answer.status_code >= 400:
-        kind, why = _HTTP.get(answer.status_code, (Retryable, "is not available"))
-        if 400 <= answer.status_code < 500 and answer.status_code not in _HTTP:
-            kind, why = UpstreamRejected, "refuses the request"
+        outage, refusal = (Retryable, "is not available"), (UpstreamRejected, "refuses the request")
+        kind, why = _HTTP.get(answer.status_code, refusal if answer.status_code < 500 else outage)
         raise Failed(kind, f"{why} ({answer.status_code})", answer.status_code)
     if answer.status_code >= 300:
         raise Failed(UpstreamRejected, "redirects elsewhere, and redirects are not followed")

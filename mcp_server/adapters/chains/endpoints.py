@@ -24,16 +24,11 @@ REST_S = 60.0
 
 
 class Endpoints:
-    """The endpoints of a chain.
-
-    Args:
-        chain: the chain's name, for errors.
-        endpoints: the endpoints, the preferred one first.
-    """
+    """The endpoints of a chain, the preferred one first; `chain` is its name, for errors."""
 
     def __init__(self, chain: str, endpoints: Sequence[Endpoint]) -> None:
         self.chain = chain
-        self._endpoints = list(endpoints)
+        self._endpoints = endpoints
 
     def in_order(self) -> list[Endpoint]:
         """List the endpoints in the order to ask them: by preference, those that failed lately last."""
@@ -41,19 +36,15 @@ class Endpoints:
         return sorted(self._endpoints, key=lambda endpoint: endpoint.resting_until > now)
 
     async def ask(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """Return the answer, never None, of the first endpoint that can answer.
-
-        Raises:
-            Retryable, UpstreamRejected: none can; the problem says what each of them did.
-            TraderError: as `ask`, if the endpoint is not the reason.
-        """
+        """Return the answer, never None, of the first endpoint that can answer; see `first`."""
         return cast(T, await self.first(ask))
 
     async def first(self, ask: Callable[[Endpoint], Awaitable[T | None]]) -> T | None:
         """Return the first answer that is not None, or None if every endpoint that can answer has None.
 
         Raises:
-            Retryable, UpstreamRejected, TraderError: as `ask`, where none can answer.
+            Retryable, UpstreamRejected: none can answer; the problem says what each of them did.
+            TraderError: as `ask`, if the endpoint is not the reason.
         """
         failures: list[tuple[Endpoint, Failed]] = []
         for endpoint in self.in_order():

@@ -26,14 +26,7 @@ MOST_DECIMALS = 36
 
 
 class EvmChain:
-    """One EVM chain.
-
-    Args:
-        chain: the facts about it.
-        urls: its endpoints, checked, the preferred one first.
-        clock: returns the present as an aware datetime.
-        timeout_s: how long one request may take.
-    """
+    """One EVM chain, reached at `urls`, which are checked, the preferred one first."""
 
     def __init__(self, chain: Chain, urls: Sequence[str], clock: Clock, *, timeout_s: float = TIMEOUT_S) -> None:
         self.chain = chain
@@ -57,7 +50,7 @@ class EvmChain:
                 raise
             middle = first + (last - first + 1) // 2
             return await self._native(endpoint, first=middle, last=last, least=least, anchor=anchor)
-        before_ms = reading.header(blocks.pop(), first - 1).ref.time_ms if first > 0 else None
+        before_ms = reading.header(blocks.pop(), first - 1).time_ms if first > 0 else None
 
         def read() -> list[Transfer]:
             return [
@@ -79,11 +72,7 @@ class EvmChain:
         return await self.rpc.endpoints.ask(read)
 
     async def token(self, address: str, anchor: BlockRef) -> Token:
-        """Return a token by its address; its symbol is only a claim.
-
-        Raises:
-            NotFound: there is no token at this address.
-        """
+        """Return a token by its address, or raise `NotFound`; its symbol is only a claim."""
         calls: list[Call] = [
             ("eth_call", [{"to": address, "data": data}, hex(anchor.number)])
             for data in (reading.DECIMALS, reading.SYMBOL)
@@ -111,8 +100,7 @@ class EvmChain:
     async def balances(self, address: str, tokens: Sequence[Token], block: BlockRef | None) -> tuple[list[int], int]:
         """Return raw balances, the native one first, and the number of transactions sent: as of a block, or of now.
 
-        Raises:
-            NotSupported: no endpoint keeps the state of that block.
+        `NotSupported` means that no endpoint keeps the state of that block.
         """
         at = "latest" if block is None else hex(block.number)
         data = reading.BALANCE_OF + reading.word(address)
@@ -163,11 +151,7 @@ def _fees(history: Any) -> tuple[Fees, list[int]]:
 
 
 def _decimals(result: Any) -> int | None:
-    """Read the decimals of a token; None: the address is no token.
-
-    Raises:
-        Failed: the endpoint cannot say.
-    """
+    """Read the decimals of a token; None: the address is no token."""
     if isinstance(result, RpcError) and result.reverted:
         return None
     answer = fine(result)

@@ -8,7 +8,6 @@ from typing import Any
 from mcp_server.adapters.chains import evm_reading as reading
 from mcp_server.adapters.chains.endpoint import Endpoint, Failed
 from mcp_server.adapters.chains.endpoints import Endpoints
-from mcp_server.adapters.chains.evm_reading import Header
 from mcp_server.adapters.chains.json_rpc import Call, RpcError, call_all
 from mcp_server.domain.chains.chain import BlockRef, Chain
 from mcp_server.domain.timeframes import to_ms
@@ -17,41 +16,28 @@ from mcp_server.moment import Clock
 
 
 class EvmEndpoints:
-    """Asks the endpoints of a chain, the preferred one first.
-
-    Args:
-        chain: the facts about the chain.
-        endpoints: its endpoints.
-        clock: returns the present as an aware datetime.
-    """
+    """Asks the endpoints of a chain, the preferred one first."""
 
     def __init__(self, chain: Chain, endpoints: Endpoints, clock: Clock) -> None:
         self.chain = chain
         self.endpoints = endpoints
         self._clock = clock
 
-    async def newest(self, wanted_ms: int) -> Header:
-        """Return the newest block of the first endpoint that is up to date.
-
-        Args:
-            wanted_ms: the moment asked about; the newest block needs to be about that young only.
-
-        Raises:
-            Retryable, UpstreamRejected: no endpoint can answer, each is of another chain, or all lag behind.
-        """
+    async def newest(self, wanted_ms: int) -> BlockRef:
+        """Return the newest block of the first endpoint whose blocks reach `wanted_ms`, or now, but for a few."""
         allowed_ms = int(max(90.0, 25 * self.chain.block_s) * 1000)
 
-        async def read(endpoint: Endpoint) -> Header:
+        async def read(endpoint: Endpoint) -> BlockRef:
             (answer,) = await self.on(endpoint, [("eth_getBlockByNumber", ["latest", False])])
             newest = reading.header(fine(answer))
-            behind_ms = min(wanted_ms, to_ms(self._clock())) - newest.ref.time_ms
+            behind_ms = min(wanted_ms, to_ms(self._clock())) - newest.time_ms
             if behind_ms > allowed_ms:
                 raise Failed(Retryable, f"lags {behind_ms // 1000} s behind")
             return newest
 
         return await self.endpoints.ask(read)
 
-    async def headers(self, numbers: Sequence[int], anchor: BlockRef | None = None) -> list[Header]:
+    async def headers(self, numbers: Sequence[int], anchor: BlockRef | None = None) -> list[BlockRef]:
         """Return the headers of blocks, in one request where the endpoint takes as many calls at once.
 
         Args:
@@ -60,7 +46,12 @@ class EvmEndpoints:
                 hash only requires that there is a block.
         """
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        return await self.endpoints.ask(lambda endpoint: self._headers(endpoint, calls, numbers, anchor))
+
+        async def read(endpoint: Endpoint) -> list[BlockRef]:
+            answers = await self.on(endpoint, calls, anchor)
+            return [reading.header(fine(answer), number) for number, answer in zip(numbers, answers, strict=True)]
+
+        return await self.endpoints.ask(read)
 
     async def agreed(self, anchor: BlockRef) -> bool:
         """Let a second endpoint confirm a block; see `Endpoints.agreed`."""
@@ -89,15 +80,9 @@ class EvmEndpoints:
             _check_anchor(fine(checked[0]), anchor)
         return results
 
-    async def _headers(
-        self, endpoint: Endpoint, calls: Sequence[Call], numbers: Sequence[int], anchor: BlockRef | None
-    ) -> list[Header]:
-        answers = await self.on(endpoint, calls, anchor)
-        return [reading.header(fine(header), number) for number, header in zip(numbers, answers, strict=True)]
-
     async def _opinion(self, endpoint: Endpoint, number: int) -> str:
         (answer,) = await self.on(endpoint, [("eth_getBlockByNumber", [hex(number), False])])
-        return reading.header(fine(answer), number).ref.hash
+        return reading.header(fine(answer), number).hash
 
     def _check_chain(self, endpoint: Endpoint) -> None:
         if endpoint.chain_id not in (None, self.chain.chain_id):
@@ -107,16 +92,12 @@ class EvmEndpoints:
 def _check_anchor(answer: Any, anchor: BlockRef) -> None:
     if answer is None:
         raise Failed(Retryable, f"lags behind: it does not have block {anchor.number} yet")
-    if anchor.hash not in ("", reading.header(answer, anchor.number).ref.hash):
+    if anchor.hash not in ("", reading.header(answer, anchor.number).hash):
         raise Failed(UpstreamRejected, f"has another block {anchor.number} than was asked for")
 
 
 def fine(answer: Any) -> Any:
-    """Return a result, or raise the failure that it stands for.
-
-    Raises:
-        Failed: it is an `RpcError`.
-    """
+    """Return a result; raise the failure that an `RpcError` stands for."""
     if isinstance(answer, RpcError):
         raise answer.failed()
     return answer

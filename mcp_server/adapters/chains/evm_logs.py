@@ -53,11 +53,7 @@ class EvmLogs:
         return self._rpc.endpoints.in_order()[0].log_blocks or USUAL_LIMITS[0]
 
     async def transfers(self, wanted: Wanted) -> Piece:
-        """Return the wanted transfers, or those of the newest of the blocks if an endpoint does not send all at once.
-
-        Raises:
-            Retryable, UpstreamRejected: no endpoint can answer.
-        """
+        """Return the wanted transfers, or only those of the newest blocks if an endpoint does not send all at once."""
         return await self._rpc.endpoints.ask(partial(self._read, wanted=wanted))
 
     async def _read(self, endpoint: Endpoint, wanted: Wanted) -> Piece:
@@ -80,7 +76,7 @@ class EvmLogs:
             if not (isinstance(logs, RpcError) and logs.range_too_wide and length > 1):
                 break
             first = wanted.last - _smaller(endpoint, logs, length) + 1
-        before_ms = reading.header(fine(before[0]), first - 1).ref.time_ms if before else None
+        before_ms = reading.header(fine(before[0]), first - 1).time_ms if before else None
         read = partial(reading.transfers, fine(logs), wanted.token, (first, wanted.last), wanted.least)
         return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 

@@ -26,14 +26,6 @@ SYMBOL_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """A block without its transactions."""
-
-    ref: BlockRef
-    base_fee: int
-
-
-@dataclass(frozen=True, slots=True)
 class Piece:
     """The transfers of blocks from `first` on, and the time of the block before them (None: there is none)."""
 
@@ -89,29 +81,22 @@ def written(value: object, form: re.Pattern[str]) -> str:
     return value.lower()
 
 
-def header(answer: Any, asked: int | None = None) -> Header:
-    """Read a block's header.
-
-    Raises:
-        Failed: it is none, or of another block than was asked for; null means that the endpoint lacks it.
-    """
+def header(answer: Any, asked: int | None = None) -> BlockRef:
+    """Read a block's header; null means that the endpoint lacks the block."""
     if answer is None:
         raise Failed(UpstreamRejected, "does not have a block that the chain has")
     try:
-        reference = BlockRef(
-            block_number(answer["number"]), time_ms(answer["timestamp"]), written(answer["hash"], _HASH)
-        )
-        read = Header(reference, number(answer.get("baseFeePerGas") or "0x0"))
-    except (KeyError, TypeError, AttributeError):
+        block = BlockRef(block_number(answer["number"]), time_ms(answer["timestamp"]), written(answer["hash"], _HASH))
+    except (KeyError, TypeError):
         raise _unreadable("block") from None
-    if asked not in (None, reference.number):
+    if asked not in (None, block.number):
         raise Failed(UpstreamRejected, "answers another block than was asked for")
-    return read
+    return block
 
 
 def native_transfers(answer: Any, asked: int, least: int) -> list[Transfer]:
     """Read the transactions of a block that move at least `least` of the native coin, failed or not."""
-    top = header(answer, asked).ref
+    top = header(answer, asked)
     try:
         moved = [
             Transfer(

@@ -21,10 +21,9 @@ class Explorer:
     """
 
     def __init__(self, url: str, key: str | None, *, timeout_s: float = TIMEOUT_S) -> None:
-        joint = "&" if "?" in url else "?"
         self._endpoint = Endpoint("explorer", url, timeout_s)
         self._timeout_s = timeout_s
-        self._joint = joint
+        self._joint = "&" if "?" in url else "?"
         self._key = f"&apikey={quote(key, safe='')}" if key else ""
 
     async def activity(self, address: str, until_block: int) -> tuple[int, int] | None:

@@ -81,11 +81,7 @@ class RpcError:
 
 
 async def call_all(endpoint: Endpoint, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
-    """Return the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time.
-
-    Raises:
-        Failed: the endpoint did not answer, or answered what cannot be read.
-    """
+    """Return the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time."""
     size = endpoint.most_calls
     while True:
         parts = [calls[place : place + size] for place in range(0, len(calls), size)]
@@ -157,7 +153,5 @@ def _result(answer: dict[str, Any]) -> Any:
         if "result" not in answer:
             raise Failed(UpstreamRejected, "answers what is no JSON-RPC")
         return answer["result"]
-    known = isinstance(error, dict)
-    code = error.get("code") if known else 0
-    text = error.get("message") if known else error
+    code, text = (error.get("code"), error.get("message")) if isinstance(error, dict) else (0, error)
     return RpcError(code if isinstance(code, int) else 0, text[:500] if isinstance(text, str) else "")

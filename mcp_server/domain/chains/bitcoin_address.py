@@ -53,10 +53,7 @@ def _check_base58(text: str, shown: str) -> None:
     data = bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
     wrong = len(data) != 25 or data[0] not in _VERSIONS
     if wrong or hashlib.sha256(hashlib.sha256(data[:21]).digest()).digest()[:4] != data[21:]:
-        raise BadInput(
-            f"{shown!a} has a wrong checksum (base58check): at least one character is mistyped.",
-            _COPY,
-        )
+        raise BadInput(f"{shown!a} has a wrong checksum (base58check): at least one character is mistyped.", _COPY)
 
 
 def _check_segwit(text: str, shown: str) -> None:

@@ -126,6 +126,15 @@ class Fees:
 
 
 @dataclass(frozen=True, slots=True)
+class Mempool:
+    """The unconfirmed transactions: their number, their size in virtual bytes, their fees in satoshi."""
+
+    count: int
+    vbytes: int
+    fees: int
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """The state of a chain as of a block."""
 
@@ -133,8 +142,6 @@ class Network:
     fees: Fees
     base_fees: Sequence[int] = ()
     """Of the last blocks, oldest first, and of the next one."""
-    mempool_count: int | None = None
-    mempool_vbytes: int | None = None
-    mempool_fees: int | None = None
+    mempool: Mempool | None = None
     observed_at_ms: int | None = None
     notes: Sequence[str] = field(default=())

@@ -18,7 +18,7 @@ BURNT = frozenset({"0x" + "0" * 40, "0x000000000000000000000000000000000000dead"
 
 @dataclass(slots=True)
 class Flow:
-    """Transfers to and from one exchange, in raw units and in numbers of transfers."""
+    """Transfers to and from exchanges, in raw units and in numbers of transfers."""
 
     to_raw: int = 0
     from_raw: int = 0
@@ -39,26 +39,7 @@ class Flows:
     largest_raw: int = 0
     between_raw: int = 0
     exchanges: dict[str, Flow] = field(default_factory=dict)
-
-    @property
-    def to_raw(self) -> int:
-        """The sum of transfers to exchanges."""
-        return sum(flow.to_raw for flow in self.exchanges.values())
-
-    @property
-    def from_raw(self) -> int:
-        """The sum of transfers from exchanges."""
-        return sum(flow.from_raw for flow in self.exchanges.values())
-
-    @property
-    def to_count(self) -> int:
-        """How many transfers went to exchanges."""
-        return sum(flow.to_count for flow in self.exchanges.values())
-
-    @property
-    def from_count(self) -> int:
-        """How many transfers came from exchanges."""
-        return sum(flow.from_count for flow in self.exchanges.values())
+    all_exchanges: Flow = field(default_factory=Flow)
 
 
 def ends(transfer: Transfer, exchange_of: LabelOf) -> tuple[str | None, str | None]:
@@ -97,11 +78,11 @@ def netted(transfers: Iterable[Transfer], exchange_of: LabelOf) -> Flows:
         where = direction(transfer, exchange_of)
         sender, receiver = ends(transfer, exchange_of)
         if where in ("to exchange", "between exchanges") and receiver is not None:
-            flow = flows.exchanges.setdefault(receiver, Flow())
-            flow.to_raw, flow.to_count = flow.to_raw + transfer.raw, flow.to_count + 1
+            for flow in (flows.exchanges.setdefault(receiver, Flow()), flows.all_exchanges):
+                flow.to_raw, flow.to_count = flow.to_raw + transfer.raw, flow.to_count + 1
         if where in ("from exchange", "between exchanges") and sender is not None:
-            flow = flows.exchanges.setdefault(sender, Flow())
-            flow.from_raw, flow.from_count = flow.from_raw + transfer.raw, flow.from_count + 1
+            for flow in (flows.exchanges.setdefault(sender, Flow()), flows.all_exchanges):
+                flow.from_raw, flow.from_count = flow.from_raw + transfer.raw, flow.from_count + 1
         if where == "between exchanges":
             flows.between_raw += transfer.raw
     return flows

@@ -59,12 +59,11 @@ def read_labels(lines: Iterable[str]) -> Labels:
 
 def _rows(reader: csv.DictReader[str]) -> Iterator[tuple[tuple[str, str], Label]]:
     for row in reader:
-        chain, address, exchange = ((row.get(name) or "").strip() for name in COLUMNS[:3])
+        chain, address, exchange, name, source = ((row.get(column) or "").strip() for column in COLUMNS)
         if not chain or not exchange:
             raise BadInput(f"line {reader.line_num}: chain or exchange is empty.", "Both are needed.")
         try:
             checked = bitcoin_address(address) if chain == "bitcoin" else evm_address(address)
         except BadInput as error:
             raise BadInput(f"line {reader.line_num}: {error.problem}", error.remedy) from None
-        name, source = ((row.get(column) or "").strip() for column in COLUMNS[3:])
         yield (chain, checked), Label(exchange, name or exchange, source)

@@ -74,10 +74,10 @@ async def get_network_status(
 
 
 def _mempool(state: Network) -> dict[str, float] | None:
-    if state.mempool_count is None or state.mempool_vbytes is None or state.mempool_fees is None:
+    if (mempool := state.mempool) is None:
         return None
-    fees_btc = significant(state.mempool_fees * BITCOIN_PER_SATOSHI)
-    return {"transactions": state.mempool_count, "vbytes": state.mempool_vbytes, "fees_btc": fees_btc}
+    fees_btc = significant(mempool.fees * BITCOIN_PER_SATOSHI)
+    return {"transactions": mempool.count, "vbytes": mempool.vbytes, "fees_btc": fees_btc}
 
 
 def _base_fees(state: Network) -> dict[str, Any]:

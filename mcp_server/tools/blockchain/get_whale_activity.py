@@ -147,16 +147,20 @@ def _sums(flows: Flows, token: Token, price: UsdPrice) -> dict[str, Any]:
     def usd(raw: int) -> float:
         return float(_usd(raw, token, price))
 
-    to_usd, from_usd = _usd(flows.to_raw, token, price), _usd(flows.from_raw, token, price)
+    total = _flow(flows.all_exchanges, token, price)
     busiest = sorted(flows.exchanges.items(), key=lambda item: -(item[1].to_raw + item[1].from_raw))
     return {
         "total_usd": usd(flows.total_raw),
         "largest_usd": usd(flows.largest_raw),
-        "net_flow_usd": float(to_usd - from_usd),
-        "to_exchanges_usd": float(to_usd),
-        "from_exchanges_usd": float(from_usd),
+        "net_flow_usd": total["net_usd"],
+        "to_exchanges_usd": total["to_usd"],
+        "from_exchanges_usd": total["from_usd"],
         "between_exchanges_usd": usd(flows.between_raw),
-        "counts": {"transfers": flows.count, "to_exchanges": flows.to_count, "from_exchanges": flows.from_count},
+        "counts": {
+            "transfers": flows.count,
+            "to_exchanges": flows.all_exchanges.to_count,
+            "from_exchanges": flows.all_exchanges.from_count,
+        },
         "exchanges": {name: _flow(flow, token, price) for name, flow in busiest[:MOST_EXCHANGES]},
     }
 
@@ -177,7 +181,7 @@ def _summary(flows: Flows, token: Token, price: UsdPrice, *, complete: bool) -> 
         return "No transfer of that size." if complete else "No transfer of that size in the part that was seen."
     many = "s" if flows.count > 1 else ""
     total = f"{flows.count} transfer{many} worth {_usd(flows.total_raw, token, price):,.0f} USD"
-    net = _usd(flows.to_raw, token, price) - _usd(flows.from_raw, token, price)
+    net = _usd(flows.all_exchanges.to_raw, token, price) - _usd(flows.all_exchanges.from_raw, token, price)
     if not flows.exchanges:
         return f"{total}; none into or out of a known exchange wallet."
     if net == 0:
