@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ import mcp_server.tools
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
 from mcp_server.market.candle_cache import CandleCache
-from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
@@ -57,8 +57,8 @@ def build_server(
 
     home = Home(settings.home)
     database = database or Database(home.database, prepare=home.prepare)
-    exchanges = Exchanges(lambda exchange_id: _exchange(exchange_id, settings, clock))
-    market = Market(exchanges, CandleCache(CandleStore(database)), clock, _exchange_infos)
+    make_exchange = partial(_exchange, settings=settings, clock=clock)
+    market = Market(make_exchange, CandleCache(CandleStore(database)), clock, _exchange_infos)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
     files = tool_files()
     kit = Kit(
@@ -140,6 +140,6 @@ def _chain_access(settings: ServerSettings, clock: Callable[[], datetime]) -> Ac
 
 
 def _exchange_infos() -> "Sequence[ExchangeInfo]":
-    from mcp_server.adapters.ccxt.exchanges import exchange_infos
+    from mcp_server.adapters.ccxt.client import exchange_infos
 
     return exchange_infos()

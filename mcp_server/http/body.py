@@ -44,11 +44,7 @@ async def read_body(scope: "Scope", receive: "Receive", *, within_s: float = BOD
         raise Refused(413, f"The body of a request may have at most {MOST_BYTES:,} bytes.")
     if limit.cancelled_caught:
         raise Refused(408, f"The body of a request must arrive within {within_s:g} s.")
-    return _handing_over(b"".join(parts), receive)
-
-
-def _handing_over(body: bytes, receive: "Receive") -> "Receive":
-    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    first: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
 
     async def next_message() -> "Message":
         return first.pop() if first else await receive()

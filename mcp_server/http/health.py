@@ -1,8 +1,6 @@
 """Health of the server: whether it is alive, and whether what it works with is ready, with the reason if not."""
 
-import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,8 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.errors import TraderError
+from mcp_server.market.live import LiveCache
+from mcp_server.moment import Clock
 from mcp_server.overview import own_strategies, runner_state
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -28,29 +28,18 @@ Check = dict[str, Any]
 
 
 class Health:
-    """Looks at the database, the strategies and the runner's heartbeat of one home.
+    """Looks at the database (as the tools use it), the strategies and the runner's heartbeat of one home."""
 
-    Args:
-        home: the home.
-        examples: the folder of example strategies.
-        database: the database, as the tools use it.
-        clock: returns the present as an aware datetime.
-    """
-
-    def __init__(self, home: Home, examples: Path, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, home: Home, examples: Path, database: Database, clock: Clock) -> None:
         self._folders = StrategyFolders(home, examples)
         self._home = home
         self._database = database
         self._clock = clock
-        self._latest: tuple[float, dict[str, Any]] | None = None
-        self._looking = anyio.Lock()
+        self._reports = LiveCache()
 
     async def report(self) -> dict[str, Any]:
         """Return `status`, `ready`, and for each check whether it is `ok`, with `why` where it is not."""
-        async with self._looking:
-            if self._latest is None or time.monotonic() - self._latest[0] > FRESH_S:
-                self._latest = (time.monotonic(), await self._look())
-            return self._latest[1]
+        return await self._reports.get("report", self._look, FRESH_S)
 
     async def _look(self) -> dict[str, Any]:
         looks = {
@@ -58,12 +47,11 @@ class Health:
             "strategies": self._look_at_strategies,
             "runner": self._look_at_runner,
         }
-        checks: dict[str, Check] = {}
+        checks: dict[str, Check] = {name: {"ok": False, "why": f"No answer within {LOOK_S:g} s."} for name in looks}
         async with anyio.create_task_group() as group:
             for name, look in looks.items():
                 group.start_soon(_bounded, checks, name, look)
         ready = all(check["ok"] for check in checks.values())
-        checks = {name: checks[name] for name in looks}
         return {"status": "ready" if ready else "not ready", "live": True, "ready": ready, "checks": checks}
 
     def _look_at_database(self) -> Check:
@@ -92,7 +80,6 @@ class Health:
 
 
 async def _bounded(checks: dict[str, Check], name: str, look: Callable[[], Check]) -> None:
-    checks[name] = {"ok": False, "why": f"No answer within {LOOK_S:g} s."}
     with anyio.move_on_after(LOOK_S):
         try:
             checks[name] = await anyio.to_thread.run_sync(look, abandon_on_cancel=True)

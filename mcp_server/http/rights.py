@@ -21,11 +21,7 @@ class OnlyWhatIsAllowed:
         self._server = server
 
     async def __call__(self, ctx: "ServerRequestContext[Any, Any]", call_next: "CallNext") -> "HandlerResult":
-        """Handle one request.
-
-        Raises:
-            MCPError: the token does not allow it; the text says which token would.
-        """
+        """Handle one request, or refuse it with the name of the token that would allow it."""
         scope = getattr(ctx.request, "scope", None)
         if scope is None or scope.get(SCOPE_KEY) == "write":
             return await call_next(ctx)

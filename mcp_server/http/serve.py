@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 
 def check_exposure(host: str, tokens: Tokens) -> None:
-    """Refuse to listen beyond this machine without a token.
-
-    Raises:
-        Misconfigured: the address is not loopback and no token is set.
-    """
+    """Raise `Misconfigured` for listening beyond this machine without a token."""
     if not tokens and not is_loopback(host):
         raise Misconfigured(
             f"Listening on {host!r} would offer this server to others without a token.",

@@ -26,11 +26,7 @@ class LiveCache:
         self._snapshots: OrderedDict[Hashable, tuple[float, object]] = OrderedDict()
 
     async def get(self, key: Hashable, fetch: Callable[[], Awaitable[T]], fresh_s: float = FRESH_S) -> T:
-        """Return the snapshot of a key: the latest while it is fresh, else a new one.
-
-        Raises:
-            TraderError: as `fetch`.
-        """
+        """Return the snapshot of a key: the latest while it is fresh, else a new one."""
         snapshot = self._snapshots.get(key)
         if snapshot is not None and self._clock() - snapshot[0] <= fresh_s:
             return cast(T, snapshot[1])

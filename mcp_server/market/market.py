@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange, ExchangeInfo, Funding, Listings, OrderBook, PerpetualState
     from mcp_server.market.candle_cache import CandleCache
-    from mcp_server.market.exchanges import Exchanges
 
 T = TypeVar("T")
 
@@ -68,10 +67,11 @@ class Forming:
 class Market:
     """Answers questions about markets as of any moment, never with anything later.
 
-    Every question may raise the errors of the exchange's adapter, and `Retryable` when its time is over.
+    Every question may raise the errors of the exchange's adapter, and `Retryable` when its time is over. What exists
+    only now raises `NotSupported` for an as-of that is more than 15 minutes ago.
 
     Args:
-        exchanges: the adapters.
+        make_exchange: makes the adapter of an exchange, once, so that its rate limit counts for all who ask.
         candle_cache: the candles that are known already.
         clock: returns the present as an aware datetime.
         exchange_infos: lists what every exchange can do; called in a thread.
@@ -80,14 +80,15 @@ class Market:
 
     def __init__(
         self,
-        exchanges: Exchanges,
+        make_exchange: Callable[[str], Exchange],
         candle_cache: CandleCache,
         clock: Clock,
         exchange_infos: Callable[[], Sequence[ExchangeInfo]],
         *,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        self._exchanges = exchanges
+        self._make_exchange = make_exchange
+        self._exchanges: dict[str, Exchange] = {}
         self._candle_cache = candle_cache
         self._clock = clock
         self._exchange_infos = exchange_infos
@@ -104,11 +105,7 @@ class Market:
             return await self._candles(exchange, exact, timeframe, count, to_ms(as_of))
 
     async def forming(self, exchange_id: str, symbol: str, timeframe: str, as_of: datetime) -> Forming:
-        """Return the candle that is forming now.
-
-        Raises:
-            NotSupported: `as_of` is more than 15 minutes ago.
-        """
+        """Return the candle that is forming now."""
         with self._asked(exchange_id) as exchange:
             check_now(as_of, self._clock, "A forming candle", "Leave include_forming out.")
             exact = await self._symbols.exact(exchange, symbol)
@@ -130,11 +127,7 @@ class Market:
             return Quote(exchange.id, exact, as_of_ms, *facts)
 
     async def order_book(self, exchange_id: str, symbol: str, depth: int, as_of: datetime) -> Book:
-        """Return the present order book, up to `depth` prices a side.
-
-        Raises:
-            NotSupported: `as_of` is more than 15 minutes ago.
-        """
+        """Return the present order book, up to `depth` prices a side."""
         with self._asked(exchange_id) as exchange:
             check_now(as_of, self._clock, "An order book", "Use get_price or get_ohlcv for the past.")
             exact = await self._symbols.exact(exchange, symbol)
@@ -173,11 +166,7 @@ class Market:
             return Perpetual(exchange.id, exact, as_of_ms, exchange.simulated, now, fundings, missing)
 
     async def listings(self, exchange_id: str, as_of: datetime) -> Listings:
-        """List every market of an exchange.
-
-        Raises:
-            NotSupported: `as_of` is more than 15 minutes ago.
-        """
+        """List every market of an exchange."""
         with self._asked(exchange_id) as exchange:
             check_now(as_of, self._clock, "A list of markets", "Leave as_of out.")
             return await exchange.listings()
@@ -189,7 +178,8 @@ class Market:
     async def close(self) -> None:
         """Write what is not stored yet, and close the exchanges."""
         await self._candle_cache.close()
-        await self._exchanges.close()
+        for exchange in self._exchanges.values():
+            await exchange.close()
 
     async def _candles(self, exchange: Exchange, exact: str, timeframe: str, count: int, as_of_ms: int) -> History:
         from mcp_server.domain.shortfall import shortfall
@@ -218,4 +208,6 @@ class Market:
         problem = f"{exchange_id[:40]!r} did not answer everything within {self._deadline_s:g} seconds."
         remedy = "What has arrived is kept: ask again to continue from there, or ask for less."
         with deadline(self._deadline_s, problem, remedy):
-            yield self._exchanges.get(exchange_id)
+            if exchange_id not in self._exchanges:
+                self._exchanges[exchange_id] = self._make_exchange(exchange_id)
+            yield self._exchanges[exchange_id]

@@ -49,11 +49,9 @@ class PastPrices:
         self._candles = candles
 
     async def find(self, exchange: Exchange, exact: str, as_of_ms: int) -> Quote:
-        """Return the last close of an exact symbol.
+        """Return the last close of an exact symbol; `NotSupported` means that there is no price by then.
 
-        Raises:
-            NotSupported: there is no price by then.
-            NotFound, Retryable, UpstreamRejected: as the exchange's adapter, where nothing is stored either.
+        The exchange's own error is raised only where nothing is stored either.
         """
         stored = [] if exchange.simulated else await self._candle_cache.timeframes(exchange.id, exact)
         minute = as_of_ms - as_of_ms % MINUTE_MS

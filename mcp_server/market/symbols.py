@@ -20,11 +20,7 @@ class Symbols:
         self._exact: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
 
     async def exact(self, exchange: Exchange, text: str, *, swap: bool = False) -> str:
-        """Return the symbol that a text means on an exchange; with `swap`, that of a perpetual swap.
-
-        Raises:
-            NotFound, Retryable, UpstreamRejected: as the exchange's adapter.
-        """
+        """Return the symbol that a text means on an exchange; with `swap`, that of a perpetual swap."""
         resolve = exchange.swap_symbol if swap else exchange.symbol
         if exchange.simulated:
             return await resolve(text)

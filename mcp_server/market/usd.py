@@ -47,17 +47,12 @@ async def usd_price_if_any(
 async def usd_price(market: Market, exchange_id: str, priced_as: Sequence[str], as_of: datetime) -> UsdPrice:
     """Return the price in dollars of the first of some bases that an exchange has a market of.
 
-    Args:
-        market: the market.
-        exchange_id: the exchange to ask.
-        priced_as: bases, the preferred one first; `USD` is one dollar itself, and a symbol with a slash is a market.
-        as_of: the moment.
+    Of `priced_as`, `USD` is one dollar itself, and a symbol with a slash is a market.
 
     Raises:
         BadInput: a market that is not against dollars.
         NotFound: the exchange has none of them.
         NotSupported: it has no price of that moment.
-        Retryable, UpstreamRejected: as the exchange's adapter.
     """
     missing: list[NotFound | NotSupported] = []
     for base in priced_as:

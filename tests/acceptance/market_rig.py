@@ -23,7 +23,6 @@ from mcp_server.chains.chains import Chains
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import KIND, RETRYABLE, Retryable, TraderError
 from mcp_server.market.candle_cache import CandleCache
-from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
 from mcp_server.settings import ServerSettings
@@ -71,14 +70,18 @@ async def of_two_minds(
     """
     at = Home(home)
     database = Database(at.database, prepare=at.prepare)
-    exchanges, candle_cache = Exchanges(lambda name: CcxtExchange(name, rig.url)), CandleCache(CandleStore(database))
+    candle_cache = CandleCache(CandleStore(database))
+    exchanges: dict[str, CcxtExchange] = {}
+
+    def exchange(name: str) -> CcxtExchange:
+        return exchanges.setdefault(name, CcxtExchange(name, rig.url))  # nothing is opened before the first question
 
     def clock() -> datetime:
         return from_ms(rig.now_ms)
 
     def serving(deadline_s: float) -> MCPServer[Any]:
         kit = Kit(
-            market=Market(exchanges, candle_cache, clock, tuple, deadline_s=deadline_s),
+            market=Market(exchange, candle_cache, clock, tuple, deadline_s=deadline_s),
             chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
             strategies=StrategyFolders(at, examples_folder()),
             journal=Journal(database, at),
@@ -95,7 +98,8 @@ async def of_two_minds(
         yield serving(DEADLINE_S), serving(deadline_s)
     finally:
         await candle_cache.close()
-        await exchanges.close()
+        for adapter in exchanges.values():
+            await adapter.close()
 
 
 class _NoRequest(Context[Any, Any]):

@@ -7,9 +7,8 @@ import threading
 import ccxt
 import pytest
 
-from mcp_server.adapters.ccxt.client import known_exchanges
+from mcp_server.adapters.ccxt.client import exchange_infos, known_exchanges
 from mcp_server.adapters.ccxt.exchange import CcxtExchange
-from mcp_server.adapters.ccxt.exchanges import exchange_infos
 from mcp_server.domain.exchange import ExchangeInfo
 from mcp_server.domain.timeframes import TIMEFRAMES
 

@@ -10,7 +10,6 @@ from mcp_server.domain.exchange import Exchange, Fetched, Funding, Listings, Ord
 from mcp_server.domain.timeframes import TIMEFRAMES, to_ms
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from mcp_server.market.candle_cache import CandleCache
-from mcp_server.market.exchanges import Exchanges
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
 
@@ -106,4 +105,4 @@ def market_on(exchange: ScriptedExchange, candle_cache: CandleCache, deadline_s:
     def make(_: str) -> Exchange:
         return exchange
 
-    return Market(Exchanges(make), candle_cache, lambda: exchange.now, tuple, deadline_s=deadline_s)
+    return Market(make, candle_cache, lambda: exchange.now, tuple, deadline_s=deadline_s)

@@ -1,4 +1,4 @@
-"""Makes ccxt's client of an exchange."""
+"""ccxt's clients of exchanges, and what ccxt knows of each exchange without a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mcp_server.adapters.ccxt.pages import served_timeframes
+from mcp_server.domain.exchange import ExchangeInfo
 from mcp_server.domain.loopback import is_loopback
+from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.errors import Misconfigured, UnknownExchange
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -27,11 +30,7 @@ def known_exchanges() -> tuple[str, ...]:
 
 
 def check_exchange(exchange_id: str) -> None:
-    """Refuse an id that is no exchange of ccxt.
-
-    Raises:
-        UnknownExchange: ccxt has none of that id; the remedy names the nearest.
-    """
+    """Raise `UnknownExchange` for an id that ccxt does not know; the remedy names the nearest."""
     if exchange_id in known_exchanges():
         return
     near = get_close_matches(exchange_id.lower(), [*known_exchanges(), "simulated"], n=3)
@@ -60,11 +59,7 @@ def _trusted(certificates: str) -> ssl.SSLContext:
 
 
 def loopback(base_url: str, exchange_id: str) -> str:
-    """Check that a stand-in's URL is scheme, host and port of this machine; no error message contains the URL.
-
-    Raises:
-        Misconfigured: it is not.
-    """
+    """Check that a stand-in's URL is scheme, host and port of this machine; no error message contains the URL."""
     try:
         parts = urlsplit(base_url)
         good = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
@@ -86,3 +81,35 @@ def _moved(url: Any, base_url: str) -> Any:
         return url
     to = urlsplit(base_url)
     return urlsplit(url)._replace(scheme=to.scheme, netloc=to.netloc).geturl()
+
+
+@cache
+def exchange_infos() -> tuple[ExchangeInfo, ...]:
+    """List the simulated exchange and every exchange of ccxt by id; it takes a second the first time.
+
+    ccxt's clients are dropped again; the descriptions take a few kB.
+    """
+    ccxt = importlib.import_module("ccxt.async_support")
+    invented = ExchangeInfo("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
+    return (invented, *(_info(getattr(ccxt, name)()) for name in known_exchanges()))
+
+
+def _info(client: Any) -> ExchangeInfo:
+    has = client.has
+    return ExchangeInfo(
+        id=client.id,
+        name=str(client.name),
+        countries=tuple(client.countries or ()),
+        timeframes=tuple(served_timeframes(client)) if has.get("fetchOHLCV") else (),
+        candles_per_request=_page(client),
+        order_book=bool(has.get("fetchOrderBook")),
+        funding=bool(has.get("fetchFundingRate") or has.get("fetchFundingRateHistory")),
+        open_interest=bool(has.get("fetchOpenInterest")),
+    )
+
+
+def _page(client: Any) -> int | None:
+    """Return the most candles of one request, where ccxt knows it: of spot markets, else of linear swaps."""
+    spot = client.feature_value_by_type("spot", None, "fetchOHLCV", "limit", None)
+    most = spot or client.feature_value_by_type("swap", "linear", "fetchOHLCV", "limit", None)
+    return int(most) if most else None

@@ -22,16 +22,7 @@ RELOAD_S = 600.0
 
 
 class CcxtConnection:
-    """ccxt's client of an exchange, made when it is first needed.
-
-    Args:
-        exchange_id: ccxt's id.
-        base_url: a stand-in on loopback that replaces scheme and host in each of the exchange's URLs.
-
-    Raises:
-        UnknownExchange: ccxt has no such exchange.
-        Misconfigured: `base_url` is not on loopback.
-    """
+    """ccxt's client of an exchange, made when it is first needed; see `CcxtExchange` for the arguments."""
 
     def __init__(self, exchange_id: str, base_url: str | None) -> None:
         check_exchange(exchange_id)
@@ -51,11 +42,7 @@ class CcxtConnection:
             return self._client
 
     async def listed(self, symbol: str) -> Any:
-        """Return ccxt's client once it has this exact symbol among its markets.
-
-        Raises:
-            NotFound: the exchange has no such symbol; the nearest is named.
-        """
+        """Return ccxt's client once it has this exact symbol among its markets."""
         client, markets = await self._ready()
         if symbol not in markets:
             client, markets = await self._ready(RELOAD_S)
@@ -64,11 +51,7 @@ class CcxtConnection:
         return client
 
     async def resolved(self, text: str, how: Callable[[str, Markets, str], str]) -> str:
-        """Resolve a symbol in a thread, for it may mean comparing it with thousands of others.
-
-        Raises:
-            NotFound: no market fits, or several do; the message names the nearest.
-        """
+        """Resolve a symbol in a thread, for it may mean comparing it with thousands of others."""
         _, markets = await self._ready()
         if text in markets and how is resolve:
             return text

@@ -29,12 +29,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[TraderError], str, str], ...] = (
     (theirs.RequestTimeout, Retryable, "did not answer in time", _AGAIN),
     (theirs.NetworkError, Retryable, _UNREACHABLE, _AGAIN),
     (theirs.BadSymbol, NotFound, "has no such market", "find_markets lists its markets."),
-    (
-        theirs.AuthenticationError,
-        UpstreamRejected,
-        "requires credentials for this, and only public data is used",
-        _OTHER,
-    ),
+    (theirs.AuthenticationError, UpstreamRejected, "requires credentials for this; only public data is used", _OTHER),
     (theirs.NotSupported, NotSupported, "does not offer this", _OTHER),
     (theirs.BadResponse, UpstreamRejected, "sent an answer that cannot be read", _OTHER),
     (theirs.BaseError, UpstreamRejected, "refused the request", _OTHER),
@@ -47,11 +42,7 @@ _MEANINGS: tuple[tuple[type[Exception], type[TraderError], str, str], ...] = (
 
 @contextmanager
 def translated(exchange_id: str) -> Iterator[None]:
-    """Translate whatever ccxt raises within the block.
-
-    Raises:
-        TraderError: `Retryable`, `NotFound`, `NotSupported` or `UpstreamRejected`, as `_MEANINGS` says.
-    """
+    """Translate whatever ccxt raises within the block, as `_MEANINGS` says."""
     try:
         yield
     except TraderError:
@@ -79,6 +70,4 @@ def _quoted(text: str, exchange_id: str) -> str:
     """Cut the exchange's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
     words = re.sub(r"<[^>]*>", " ", text).removeprefix(exchange_id)
     words = cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _QUOTE_LIMIT)
-    if not words:
-        return ""
-    return f" (it said {words!r})"
+    return f" (it said {words!r})" if words else ""

@@ -41,8 +41,6 @@ _KINDS: tuple[Kind, ...] = ("spot", "swap", "future", "option")
 class CcxtExchange:
     """An `Exchange` that ccxt reaches. Nothing is imported or opened before the first question.
 
-    A symbol that the exchange does not have raises `NotFound` with the nearest ones.
-
     Args:
         exchange_id: ccxt's id.
         base_url: a stand-in on loopback that replaces scheme and host in each of the exchange's URLs.
@@ -83,10 +81,6 @@ class CcxtExchange:
         """Fetch the candles that open in [start_ms, end_ms), in as many requests as it takes.
 
         Rows without a time or a value are dropped, as are those that do not open where candles of this timeframe do.
-
-        Raises:
-            NotSupported: it has no such timeframe, or its candles open at other times than this project's.
-            BadInput: the range takes more than `MAX_PAGES` requests.
         """
         from mcp_server.adapters.ccxt.answers import CLOCK_MS
 
@@ -105,11 +99,7 @@ class CcxtExchange:
             ) from None
 
     async def ticker(self, symbol: str) -> Ticker:
-        """Fetch the present snapshot of a market.
-
-        Raises:
-            UpstreamRejected: it has no last price, as where nothing was ever traded.
-        """
+        """Fetch the present snapshot of a market; one in which nothing was ever traded has no last price."""
         with self._deadline():
             client = await self._connection.listed(symbol)
             answer = await self._connection.ask(partial(client.fetch_ticker, symbol))
@@ -127,11 +117,7 @@ class CcxtExchange:
         )
 
     async def order_book(self, symbol: str, depth: int) -> OrderBook:
-        """Fetch the present order book, up to `depth` prices a side.
-
-        Raises:
-            UpstreamRejected: what it sent is no order book.
-        """
+        """Fetch the present order book, up to `depth` prices a side."""
         with self._deadline():
             client = await self._connection.listed(symbol)
             enough = next((n for n in _DEPTHS if n >= depth), None)
@@ -143,24 +129,15 @@ class CcxtExchange:
         return OrderBook(int(answer.get("timestamp") or client.milliseconds()), bids[:depth], asks[:depth])
 
     async def perpetual_state(self, symbol: str) -> PerpetualState:
-        """Fetch the present funding rate and open interest of a perpetual swap, as far as the exchange tells them.
-
-        Raises:
-            NotSupported: it is no perpetual swap, or the exchange tells nothing of its swaps.
-        """
+        """Fetch the present funding rate and open interest of a perpetual swap, as far as the exchange tells them."""
         with self._deadline():
             return await fetch_perpetual_state(self._connection.ask, await self._connection.listed(symbol), symbol)
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
-        """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first.
-
-        Raises:
-            NotSupported: the exchange has no history of fundings.
-        """
+        """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first."""
         with self._deadline():
-            return await fetch_fundings(
-                self._connection.ask, await self._connection.listed(symbol), symbol, end_ms, count
-            )
+            client = await self._connection.listed(symbol)
+            return await fetch_fundings(self._connection.ask, client, symbol, end_ms, count)
 
     async def listings(self) -> Listings:
         """List every market of the exchange: those of the list at hand, at most `RELOAD_S` old."""

@@ -23,11 +23,7 @@ _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest
 
 
 async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> PerpetualState:
-    """Fetch funding rate and open interest at the same time; `lacking` names those that are not available.
-
-    Raises:
-        NotSupported: `symbol` is no perpetual swap, or the exchange publishes neither.
-    """
+    """Fetch funding rate and open interest at the same time; `lacking` names one that is not available."""
     _check_swap(client, symbol)
     lacking: list[str] = []
 
@@ -65,11 +61,7 @@ async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> Perpetual
 
 
 async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
-    """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first.
-
-    Raises:
-        NotSupported: `symbol` is no perpetual swap, or the exchange has no history of fundings.
-    """
+    """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first."""
     _check_swap(client, symbol)
     if not client.has.get("fetchFundingRateHistory"):
         raise NotSupported(f"{client.id!r} has no history of fundings.", HAVE_SWAPS)
@@ -91,8 +83,7 @@ async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count:
 def _check_swap(client: Any, symbol: str) -> None:
     if not client.market(symbol).get("swap"):
         raise NotSupported(
-            f"{symbol!r} on {client.id!r} is no perpetual swap: it has no funding and no open interest.",
-            HAVE_SWAPS,
+            f"{symbol!r} on {client.id!r} is no perpetual swap: it has no funding and no open interest.", HAVE_SWAPS
         )
 
 

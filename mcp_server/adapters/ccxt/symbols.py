@@ -26,7 +26,7 @@ def resolve(text: str, markets: Markets, exchange_id: str) -> str:
     and then, only if it names a settlement currency, among the active swaps: `BTC/USD` never means a swap.
 
     Raises:
-        NotFound: no market fits, or more than one does; the message names the nearest.
+        NotFound: no market fits, or more than one does; the remedy names the nearest.
     """
     spelt = text.strip()
     if spelt in markets:
@@ -41,14 +41,9 @@ def resolve(text: str, markets: Markets, exchange_id: str) -> str:
 
 
 def resolve_swap(text: str, markets: Markets, exchange_id: str) -> str:
-    """Return the perpetual swap that `text` means on an exchange: of several, the one settled in its quote.
-
-    Raises:
-        NotFound: no swap fits, or more than one does; the message names the nearest.
-    """
+    """Return the perpetual swap that `text` means on an exchange: of several, the one settled in its quote."""
     spelt = text.strip()
-    exact = markets.get(spelt, {})
-    if exact.get("swap"):
+    if markets.get(spelt, {}).get("swap"):
         return spelt
     matches = _of_kind(spelt, "swap", markets)
     linear = [symbol for symbol in matches if markets[symbol].get("settle") == markets[symbol].get("quote")]

@@ -61,20 +61,12 @@ class SimulatedExchange:
         return await anyio.to_thread.run_sync(book.order_book, self._market(symbol), self._now_ms(), depth)
 
     async def perpetual_state(self, symbol: str) -> PerpetualState:
-        """Return the present funding rate, mark price and open interest of a swap.
-
-        Raises:
-            NotSupported: `symbol` is a spot market's.
-        """
+        """Return the present funding rate, mark price and open interest of a swap."""
         _refuse_spot(symbol)
         return await anyio.to_thread.run_sync(perpetuals.perpetual_state, self._market(symbol), self._now_ms())
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
-        """Return the last `count` fundings of a swap that were settled by `end_ms`, oldest first.
-
-        Raises:
-            NotSupported: `symbol` is a spot market's.
-        """
+        """Return the last `count` fundings of a swap that were settled by `end_ms`, oldest first."""
         _refuse_spot(symbol)
         settled_ms = min(end_ms, to_ms(self._clock()))
         return await anyio.to_thread.run_sync(perpetuals.fundings, self._market(symbol), settled_ms, count)
@@ -97,11 +89,7 @@ class SimulatedExchange:
 
 
 def unified(text: str) -> str:
-    """Read a symbol however it is spelt: `btcusdt`, `BTC-USDT` and `XBT/USDT` are `BTC/USDT`.
-
-    Raises:
-        NotFound: it does not read as a base and a quote.
-    """
+    """Read a symbol however it is spelt: `btcusdt`, `BTC-USDT` and `XBT/USDT` are `BTC/USDT`."""
     spelt = text.strip().upper()
     if match := re.fullmatch(r"([A-Z0-9]{1,15})[/_-]([A-Z0-9]{1,15})(:[A-Z0-9]{1,15})?", spelt):
         base, quote, settle = match[1], match[2], match[3] or ""
