@@ -1,8 +1,6 @@
 """How many runs go on at once: each waits its turn, first come first served, and never behind another kind's."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,8 +18,8 @@ RULES_AT_ONCE = 32
 NEVER_BEGAN = Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT)
 
 
-def _rules_limiter() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(RULES_AT_ONCE)
+def _limiters() -> dict[tuple[str, str], anyio.CapacityLimiter]:
+    return defaultdict(lambda: anyio.CapacityLimiter(RULES_AT_ONCE))
 
 
 @dataclass(slots=True)
@@ -34,25 +32,20 @@ class Concurrency:
     default_exchange: str
     most_agents: int | None = None
     closed: bool = False
-    _rules: dict[tuple[str, str], anyio.CapacityLimiter] = field(default_factory=lambda: defaultdict(_rules_limiter))
+    _turns: dict[tuple[str, str], anyio.CapacityLimiter] = field(default_factory=_limiters)
     _agents: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
     def adjust(self) -> None:
         """Look at the memory, and let more or fewer agents run; those that run are left alone."""
         self._agents.total_tokens = self.most_agents or claude_runs(self._agents.borrowed_tokens)
 
-    @asynccontextmanager
-    async def turn(self, run: Run) -> AsyncIterator[None]:
-        """Wait until a run may begin."""
-        exchange = run.strategy.config.exchange or self.default_exchange
-        async with self._rules[run.engine, exchange]:
-            yield
+    def turn(self, run: Run) -> anyio.CapacityLimiter:
+        """Return what a run enters to begin: it waits there for its turn."""
+        return self._turns[run.engine, run.strategy.config.exchange or self.default_exchange]
 
-    @asynccontextmanager
-    async def agent(self) -> AsyncIterator[None]:
-        """Wait until one more agent may run."""
-        async with self._agents:
-            yield
+    def agent(self) -> anyio.CapacityLimiter:
+        """Return what a run enters to start its agent: it waits there until one more may run."""
+        return self._agents
 
     def refusal(self, claimed: Claimed, now: datetime) -> Outcome | None:
         """Return the outcome of a run that may not begin any more, because its turn came too late or all ends."""

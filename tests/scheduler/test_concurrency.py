@@ -1,7 +1,5 @@
 """Concurrency: so many runs at once, in the order in which they came, and none behind those of another kind."""
 
-from contextlib import AbstractAsyncContextManager
-
 import anyio
 import pytest
 
@@ -26,7 +24,7 @@ class Crowd:
         self.inside: list[str] = []
         self.leave: dict[str, anyio.Event] = {}
 
-    def send(self, name: str, room: AbstractAsyncContextManager[None]) -> None:
+    def send(self, name: str, room: anyio.CapacityLimiter) -> None:
         self.leave[name] = anyio.Event()
 
         async def stay() -> None:
