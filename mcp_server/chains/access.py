@@ -29,7 +29,7 @@ class Access:
         urls: the operator's own endpoints, chain → URLs in order of preference; other chains use public ones.
         explorers: the operator's own explorers.
         keys: keys of explorers, by the names of their environment variables.
-        clock: returns the present as an aware datetime.
+        clock: returns the present.
         timeout_s: how long one request may take; None: the adapters' default.
     """
 
@@ -99,11 +99,7 @@ class Access:
 
 
 def checked_url(url: str, name: str) -> str:
-    """Check that an endpoint is https, or http on this machine; no error shows it, for it may contain a key.
-
-    Raises:
-        Misconfigured: it is neither, or carries a user name.
-    """
+    """Check that an endpoint is https, or http on this machine; no error shows it, for it may contain a key."""
     try:
         if not url.isprintable() or " " in url or len(url) > MOST_URL:
             raise ValueError

@@ -27,8 +27,7 @@ _ETHER, _SATOSHI = 18, 8
 class Catalog:
     """Reads the files when they are first needed; an invalid one raises `Misconfigured`.
 
-    Args:
-        home: the folder of the user's optional `chains.json` and `labels.csv`, which add to the package's own.
+    The user's `chains.json` and `labels.csv` in the home, if there are any, add to the package's own.
     """
 
     def __init__(self, home: Path) -> None:
@@ -42,7 +41,7 @@ class Catalog:
         try:
             own = json.loads(file.read_text("utf-8")) if file.is_file() else {}
             return {name: _chain(name, _merged(known.get(name, {}), own.get(name, {}))) for name in {**known, **own}}
-        except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
             why = f"{error}" if isinstance(error, BadInput) else f"{type(error).__name__}: {error}."
             raise Misconfigured(f"{CHAINS_FILE} of the home is invalid: {why}", "See docs/blockchain.md.") from None
 
@@ -59,11 +58,7 @@ class Catalog:
             raise Misconfigured(f"{LABELS_FILE} of the home is invalid: {why}", "Mend it or remove it.") from None
 
     def chain(self, name: str) -> Chain:
-        """Return a chain by its name or an alias.
-
-        Raises:
-            NotFound: it is not known; the nearest is named.
-        """
+        """Return a chain by its name or an alias; the error for an unknown one names the nearest."""
         wanted = name.strip().lower()
         chains = self.chains
         if chain := chains.get(_ALIASES.get(wanted, wanted)):
@@ -80,12 +75,7 @@ class Catalog:
 
 
 def token_of(chain: Chain, asset: str) -> Token | None:
-    """Return an asset of a chain by its symbol, or a known token by its address; None: an unknown address.
-
-    Raises:
-        BadInput: it looks like an address but is invalid.
-        NotFound: the chain has no such asset; those that it has are named.
-    """
+    """Return an asset of a chain by its symbol, or a known token by its address; None: an unknown address."""
     wanted = asset.strip()
     if chain.family == "evm" and is_meant(wanted):
         address = evm_address(wanted)

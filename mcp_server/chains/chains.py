@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+L1_FEE = "A transaction here also pays for being written to Ethereum; these fees do not include that."
+
 
 class Chains:
     """Answers questions about chains as of any moment, never with anything later.
@@ -35,7 +37,7 @@ class Chains:
     Args:
         catalog: returns the known chains and labels; called when they are first needed.
         access: makes the adapters.
-        clock: returns the present as an aware datetime.
+        clock: returns the present.
         deadline_s: how long any one question may take.
     """
 
@@ -56,12 +58,7 @@ class Chains:
         return self._make_catalog()
 
     async def chain(self, name: str | None, asset: str | None = None, address: str | None = None) -> Chain:
-        """Return the chain of that name; without a name, the chain that an asset or an address belongs to.
-
-        Raises:
-            NotFound: it is not known; the nearest is named.
-            Misconfigured: the home's own list of chains is invalid.
-        """
+        """Return the chain of that name; without a name, the chain that an asset or an address belongs to."""
         await anyio.to_thread.run_sync(lambda: (self._catalog.chains, self._catalog.labels))
         if name is not None:
             return self._catalog.chain(name)
@@ -76,11 +73,7 @@ class Chains:
         return self._catalog.labels.of(chain, address)
 
     async def token(self, chain: Chain, asset: str, as_of: datetime) -> Token:
-        """Return an asset of a chain by its symbol, or any token by its address.
-
-        Raises:
-            BadInput, NotFound: there is none.
-        """
+        """Return an asset of a chain by its symbol, or any token by its address."""
         from mcp_server.chains.catalog import token_of
 
         if (known := token_of(chain, asset)) is not None:
@@ -98,11 +91,7 @@ class Chains:
         return await self._shared(chain, ("transfers", request, most), partial(self._transfers, chain, request, most))
 
     def address(self, chain: Chain, text: str) -> str:
-        """Check an address and return the form in which it is requested and labelled.
-
-        Raises:
-            BadInput: it is not an address of this chain.
-        """
+        """Check an address and return the form in which it is requested and labelled."""
         from mcp_server.domain.chains.bitcoin_address import bitcoin_address
         from mcp_server.domain.chains.evm_address import evm_address
 
@@ -121,23 +110,28 @@ class Chains:
         return await self._shared(chain, ("wallet", checked, at_ms), ask)
 
     async def network(self, chain: Chain, as_of: datetime) -> Network:
-        """Return the state of a chain.
-
-        Raises:
-            NotSupported: it exists only now, and the moment is more than 15 minutes ago.
-        """
-        from mcp_server.chains.networks import bitcoin_network, evm_network
-
+        """Return the state of a chain: of an EVM chain as of any moment, for blocks record it; of Bitcoin only now."""
+        if chain.family == "bitcoin":
+            check_now(as_of, self._clock, "The state of Bitcoin's mempool and fees", "Leave as_of out.")
         at_ms = to_ms(as_of)
-        if chain.family == "evm":
-            return await self._shared(chain, ("network", at_ms), partial(evm_network, self._evm_chain(chain), at_ms))
-        check_now(as_of, self._clock, "The state of Bitcoin's mempool and fees", "Leave as_of out.")
-        ask = partial(bitcoin_network, self._bitcoin_chain(chain), at_ms, to_ms(self._clock()))
-        return await self._shared(chain, ("network", at_ms), ask)
+        return await self._shared(chain, ("network", at_ms), partial(self._network, chain, at_ms))
 
     async def close(self) -> None:
         """Close every connection."""
         await self._access.close()
+
+    async def _network(self, chain: Chain, at_ms: int) -> Network:
+        from mcp_server.chains import bitcoin_heads, evm_heads
+        from mcp_server.domain.chains.chain import Network
+
+        if chain.family == "evm":
+            evm = self._evm_chain(chain)
+            head = await evm_heads.head_at(evm, at_ms)
+            return Network(head, *await evm.fees(head), notes=[L1_FEE] if chain.l1_fee else [])
+        bitcoin, now_ms = self._bitcoin_chain(chain), to_ms(self._clock())
+        heads = await bitcoin_heads.heads_at(bitcoin, at_ms)
+        fees, mempool = await bitcoin.fees(), await bitcoin.mempool()
+        return Network(heads.head, fees, mempool=mempool, observed_at_ms=now_ms, notes=heads.notes)
 
     async def _transfers(self, chain: Chain, request: ScanRequest, most: int) -> tuple[Scan, list[Transfer]]:
         if chain.family == "bitcoin":

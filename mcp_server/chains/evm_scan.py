@@ -10,7 +10,7 @@ from functools import partial
 import anyio
 
 from mcp_server.adapters.chains.evm import EvmChain
-from mcp_server.adapters.chains.evm_logs import AT_ONCE, Wanted
+from mcp_server.adapters.chains.evm_logs import AT_ONCE
 from mcp_server.adapters.chains.evm_reading import Piece
 from mcp_server.chains.evm_heads import agreed_heads_at, timed
 from mcp_server.chains.scan_request import GRACE_S, OUT_OF_TIME, ScanRequest, enough_at, only_after
@@ -98,7 +98,8 @@ class _EvmWork:
             waves += 1
         if self.first <= 0:
             self.covered_ms = self._request.from_ms
-        self._note_missed()
+        if self.missed:
+            self.missed.insert(0, only_after(self.covered_ms, self._request.from_ms))
 
     def _plan(self, at_once: int) -> list[tuple[int, int]]:
         """Choose the next ranges of blocks, newest first, no more than are probably needed."""
@@ -151,7 +152,7 @@ class _EvmWork:
         least, token = self._request.least, self._request.token.address
         if token is None:
             return await self._chain.native(start, end, least, self._anchor)
-        piece = await self._chain.logs.transfers(Wanted(token, start, end, least, self._anchor))
+        piece = await self._chain.logs.transfers(token, start, end, least, self._anchor)
         piece = piece.with_sound_times(self._request.until_ms)
         if piece.before_ms is None or piece.before_ms < self._request.from_ms:  # it begins before the time asked for
             return replace(piece, transfers=await timed(self._chain, piece.transfers, self._anchor))
@@ -183,7 +184,3 @@ class _EvmWork:
         elif self.first <= self._last and anyio.current_time() > self._enough_at:
             self.missed.append(OUT_OF_TIME)
         return bool(self.missed)
-
-    def _note_missed(self) -> None:
-        if self.missed:
-            self.missed.insert(0, only_after(self.covered_ms, self._request.from_ms))

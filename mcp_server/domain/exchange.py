@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PerpetualState:
     open_interest_base: float | None = None
     open_interest_quote: float | None = None
     open_interest_contracts: float | None = None
-    lacking: Sequence[str] = field(default=())
+    lacking: Sequence[str] = ()
     """What is not available and why, in sentences."""
 
 

@@ -16,12 +16,9 @@ _WRITTEN = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class AllowedHosts:
-    """The names that this server answers to.
+    """The names that this server answers to: host and port that it listens on, and public names without a port.
 
-    Args:
-        host: the address that the server listens on.
-        port: its port.
-        public: further names, without a port: those of a platform's proxy, or of a container.
+    The public names are those of a platform's proxy, or of a container.
     """
 
     def __init__(self, host: str, port: int, public: Collection[str] = ()) -> None:
@@ -40,10 +37,10 @@ class AllowedHosts:
         """
         if not self.know(host):
             raise Refused(
-                421, f"This server is not called {_shown(host)}. Its operator adds public names to TRADER_PUBLIC_HOSTS."
+                421, f"This server is not called {host[:80]!a}. Its operator adds public names to TRADER_PUBLIC_HOSTS."
             )
         if origin is not None and not self._own(origin):
-            raise Refused(403, f"Pages of {_shown(origin)} may not call this server.")
+            raise Refused(403, f"Pages of {origin[:80]!a} may not call this server.")
 
     def know(self, host: str) -> bool:
         """Return whether a Host is one of this server's."""
@@ -67,7 +64,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return name == "localhost"
     return True
-
-
-def _shown(text: str) -> str:
-    return ascii(text[:80])

@@ -33,14 +33,8 @@ REQUEST_S = 90.0
 class Gate:
     """Answers `/health`, and lets requests through to `/mcp` after checking name, token, path, method, limits and body.
 
-    Args:
-        app: the application that serves `/mcp`.
-        allowed_hosts: the names that this server answers to.
-        tokens: who may call; without tokens, everyone who reaches the server, with all rights.
-        limits: how much each client may call.
-        health: the report of `/health` for callers with a token.
-        body_s: how long a body may take to arrive.
-        request_s: how long a request may take.
+    Without tokens, everyone who reaches the server may call, with all rights. `app` serves `/mcp`; a body may take
+    `body_s` to arrive, and a request `request_s` in all.
     """
 
     def __init__(

@@ -35,11 +35,9 @@ class RateLimits:
             Refused: 429, with `Retry-After` in seconds.
         """
         if self._under_way[client] >= self._at_a_time:
+            problem = f"This client has {self._at_a_time} calls running."
             raise Refused(
-                429,
-                f"This client has {self._at_a_time} calls running. Wait for one to end, or raise "
-                "TRADER_CONCURRENT_CALLS.",
-                {"Retry-After": "1"},
+                429, f"{problem} Wait for one to end, or raise TRADER_CONCURRENT_CALLS.", {"Retry-After": "1"}
             )
         self._take(client)
         self._under_way[client] += 1

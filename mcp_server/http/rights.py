@@ -1,6 +1,5 @@
 """Enforces what a token allows: one that may only read neither sees nor can call the tools that write."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcp.shared.exceptions import MCPError
@@ -25,7 +24,8 @@ class OnlyWhatIsAllowed:
         scope = getattr(ctx.request, "scope", None)
         if scope is None or scope.get(SCOPE_KEY) == "write":
             return await call_next(ctx)
-        reading = {tool.name for tool in await self._server.list_tools() if _reads(tool)}
+        tools = await self._server.list_tools()
+        reading = {tool.name for tool in tools if tool.annotations and tool.annotations.read_only_hint}
         if ctx.method == "tools/call":
             name = (ctx.params or {}).get("name")
             if name not in reading:
@@ -36,10 +36,5 @@ class OnlyWhatIsAllowed:
                 )
         result = await call_next(ctx)
         if ctx.method == "tools/list" and isinstance(result, dict):
-            tools: Sequence[dict[str, Any]] = result["tools"]
-            return {**result, "tools": [tool for tool in tools if tool["name"] in reading]}
+            return {**result, "tools": [tool for tool in result["tools"] if tool["name"] in reading]}
         return result
-
-
-def _reads(tool: Any) -> bool:
-    return tool.annotations is not None and tool.annotations.read_only_hint is True

@@ -45,15 +45,9 @@ def serve(
     *,
     parent: "Parent | None",
 ) -> None:
-    """Serve until SIGINT or SIGTERM. The address that it listens on is printed on standard output.
+    """Serve until SIGINT or SIGTERM, or until the parent process ends, if there is one.
 
-    Args:
-        server: the server to offer.
-        health: the report of `/health`.
-        settings: the tokens, public names and limits.
-        host: an address of this machine.
-        port: a TCP port; 0 takes a free one.
-        parent: serving ends when this process ends; None: nothing else ends it.
+    Port 0 takes a free one. The address that it listens on is printed on standard output.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.

@@ -73,7 +73,7 @@ class Market:
     Args:
         make_exchange: makes the adapter of an exchange, once, so that its rate limit counts for all who ask.
         candle_cache: the candles that are known already.
-        clock: returns the present as an aware datetime.
+        clock: returns the present.
         exchange_infos: lists what every exchange can do; called in a thread.
         deadline_s: how long any one question may take.
     """

@@ -19,11 +19,7 @@ CHUNK = 3_000
 
 
 def base_timeframe(exchange_id: str, served: Sequence[str], timeframe: str) -> str:
-    """Return the longest of the timeframes that an exchange serves from which candles of `timeframe` can be built.
-
-    Raises:
-        NotSupported: there is none.
-    """
+    """Return the longest of the timeframes that an exchange serves from which candles of `timeframe` can be built."""
     names = [name for name in TIMEFRAMES if name in served]
     if not names:
         raise NotSupported(

@@ -30,9 +30,6 @@ async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: 
 
     Each page begins where the one before it ended. An empty page is not the end: some exchanges answer for a window
     of time, and nothing may have been traded in it.
-
-    Raises:
-        BadInput: the span takes more than `MAX_PAGES` requests.
     """
     length = timeframe_ms(timeframe)
     most = client.feature_value(symbol, "fetchOHLCV", "limit", None) or CAREFUL_PAGE
@@ -55,11 +52,7 @@ async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: 
 
 
 def whole_candles(rows: Sequence[Row], exchange_id: str, timeframe: str) -> list[Row]:
-    """Return the rows that have every value and open where candles of this timeframe do.
-
-    Raises:
-        NotSupported: none of the whole ones does.
-    """
+    """Return the rows that have every value and open where candles of this timeframe do; raise if no whole one does."""
     whole = [row for row in rows if None not in row[:6]]
     on_grid = [row for row in whole if candle_open_ms(int(row[0]), timeframe) == row[0]]
     if whole and not on_grid:

@@ -40,22 +40,17 @@ class BitcoinChain:
 
     async def newest(self) -> list[BitcoinBlock]:
         """Return the newest blocks, newest first, of an endpoint that is up to date, or of the one that lags least."""
-        latest: list[BitcoinBlock] = []
-        failures: list[tuple[Endpoint, Failed]] = []
-        for endpoint in self._endpoints.in_order():
-            try:
-                page = await self._read(endpoint, "/blocks", reading.blocks)
-            except Failed as failed:
-                self._endpoints.rest(endpoint)
-                failures.append((endpoint, failed))
-                continue
+        late: list[list[BitcoinBlock]] = []
+
+        async def ask(endpoint: Endpoint) -> list[BitcoinBlock] | None:
+            page = await self._read(endpoint, "/blocks", reading.blocks)
             if to_ms(self._clock()) - page[0].time_ms <= LATE_MS:
                 return page
             self._endpoints.rest(endpoint)
-            latest = max(latest, page, key=lambda blocks: blocks[0].number if blocks else -1)
-        if not latest:
-            raise self._endpoints.failure(failures)
-        return latest
+            late.append(page)
+            return None
+
+        return await self._endpoints.first(ask) or max(late, key=lambda page: page[0].number)
 
     async def agreed(self, anchor: BlockRef) -> bool:
         """Let a second endpoint confirm a block; see `Endpoints.agreed`."""

@@ -22,6 +22,10 @@ SECOND_LOOK_S = 3.0
 REST_S = 60.0
 """An endpoint that failed is asked after the others for this long."""
 
+_DISAGREE = (
+    "Ask again, or as of an earlier moment; if they still disagree, set TRADER_CHAIN_URLS to endpoints that you trust."
+)
+
 
 class Endpoints:
     """The endpoints of a chain, the preferred one first; `chain` is its name, for errors."""
@@ -55,18 +59,14 @@ class Endpoints:
                 self.rest(endpoint)
                 failures.append((endpoint, failed))
         if len(failures) == len(self._endpoints):
-            raise self.failure(failures)
+            raise self._failure(failures)
         return None
 
     async def agreed(self, anchor: BlockRef, opinion: Callable[[Endpoint, int], Awaitable[str]]) -> bool:
-        """Let a second endpoint confirm a block; one that does not answer in time has no opinion.
+        """Let a second endpoint confirm the block `anchor` of the first; one that is slow to answer is passed over.
 
-        Args:
-            anchor: the block that the first endpoint has.
-            opinion: returns the hash of the block that an endpoint has at a height.
-
-        Returns:
-            False: two others agree on another block; the first is asked last from now on.
+        `opinion` returns the hash of the block that an endpoint has at a height. The answer is False if two others
+        agree on another block; then the first is asked last from now on.
 
         Raises:
             UpstreamRejected: two endpoints have different blocks there, and no third one decides it.
@@ -87,8 +87,7 @@ class Endpoints:
             raise UpstreamRejected(
                 f"Endpoints of {self.chain!r} disagree about block {anchor.number}: {first.name} has another one than "
                 f"{others_named}.",
-                "Ask again, or as of an earlier moment; if they still disagree, set TRADER_CHAIN_URLS to an endpoint "
-                "that you trust.",
+                _DISAGREE,
             )
         return True
 
@@ -107,10 +106,10 @@ class Endpoints:
         """Ask the other endpoints before this one for a while, because it failed."""
         endpoint.resting_until = time.monotonic() + REST_S
 
-    def failure(self, failures: Sequence[tuple[Endpoint, Failed]]) -> TraderError:
+    def _failure(self, failures: Sequence[tuple[Endpoint, Failed]]) -> TraderError:
         """Make the error that says why each endpoint failed."""
         reasons = "; ".join(f"{endpoint.name} {failed.why}" for endpoint, failed in failures)
-        rejected = bool(failures) and all(failed.kind is UpstreamRejected for _, failed in failures)
+        rejected = all(failed.kind is UpstreamRejected for _, failed in failures)
         kind = UpstreamRejected if rejected else Retryable
         again = "Set TRADER_CHAIN_URLS" if rejected else "Try again in a minute, or set TRADER_CHAIN_URLS"
         return kind(f"No endpoint of {self.chain!r} can answer: {reasons}.", f"{again} to an endpoint of your own.")
@@ -123,11 +122,7 @@ class Endpoints:
 
 def outvoted(chain: str) -> TraderError:
     """Make the error for endpoints that were outvoted one after the other."""
-    return UpstreamRejected(
-        f"The endpoints of {chain!r} do not agree on one branch of the chain.",
-        "Ask again, or as of an earlier moment; if they still disagree, set TRADER_CHAIN_URLS to endpoints that you "
-        "trust.",
-    )
+    return UpstreamRejected(f"The endpoints of {chain!r} do not agree on one branch of the chain.", _DISAGREE)
 
 
 def endpoints_of(chain: str, urls: Sequence[str], timeout_s: float) -> Endpoints:

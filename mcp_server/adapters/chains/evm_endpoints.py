@@ -40,10 +40,8 @@ class EvmEndpoints:
     async def headers(self, numbers: Sequence[int], anchor: BlockRef | None = None) -> list[BlockRef]:
         """Return the headers of blocks, in one request where the endpoint takes as many calls at once.
 
-        Args:
-            numbers: the blocks.
-            anchor: an endpoint that has another block at that height, or none, is passed over; an anchor without a
-                hash only requires that there is a block.
+        An endpoint that has another block than `anchor` at its height, or none, is passed over; an anchor without a
+        hash only requires that there is a block.
         """
         calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
 
@@ -63,9 +61,6 @@ class EvmEndpoints:
         """Ask one endpoint, and in the same request whether it is of this chain and has the anchor.
 
         The anchor is requested each time: behind one URL there may be many nodes, not all of them up to date.
-
-        Raises:
-            Failed: it is of another chain, lacks the anchor, or does not answer.
         """
         self._check_chain(endpoint)
         checks: list[Call] = [("eth_chainId", [])] if endpoint.chain_id is None else []

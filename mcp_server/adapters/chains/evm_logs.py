@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -22,25 +21,6 @@ AT_ONCE = 4
 """Requests for logs that may run at the same time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The transfers to find: of a token (lower case), in blocks `first` to `last`, of `least` raw units or more.
-
-    `anchor` is a block on the right branch of the chain.
-    """
-
-    token: str
-    first: int
-    last: int
-    least: int
-    anchor: BlockRef
-
-    @property
-    def length(self) -> int:
-        """How many blocks."""
-        return self.last - self.first + 1
-
-
 class EvmLogs:
     """Reads logs, and learns for how many blocks each endpoint sends them in one request."""
 
@@ -52,22 +32,29 @@ class EvmLogs:
         """Return for how many blocks the next endpoint probably answers in one request."""
         return self._rpc.endpoints.in_order()[0].log_blocks or USUAL_LIMITS[0]
 
-    async def transfers(self, wanted: Wanted) -> Piece:
-        """Return the wanted transfers, or only those of the newest blocks if an endpoint does not send all at once."""
-        return await self._rpc.endpoints.ask(partial(self._read, wanted=wanted))
+    async def transfers(self, token: str, first: int, last: int, least: int, anchor: BlockRef) -> Piece:
+        """Return the transfers of a token (lower case) in a range of blocks, of `least` raw units or more.
 
-    async def _read(self, endpoint: Endpoint, wanted: Wanted) -> Piece:
+        If an endpoint does not send all at once, only the newest of the blocks are read. `anchor` is a block on the
+        right branch of the chain.
+        """
+        ask = partial(self._read, token=token, first=first, last=last, least=least, anchor=anchor)
+        return await self._rpc.endpoints.ask(ask)
+
+    async def _read(
+        self, endpoint: Endpoint, *, token: str, first: int, last: int, least: int, anchor: BlockRef
+    ) -> Piece:
         """Ask one endpoint, for fewer blocks if it requires that."""
-        first = max(wanted.first, wanted.last - (endpoint.log_blocks or wanted.length) + 1)
+        first = max(first, last - (endpoint.log_blocks or last - first + 1) + 1)
         while True:
-            span = {"fromBlock": hex(first), "toBlock": hex(wanted.last), "address": wanted.token}
+            span = {"fromBlock": hex(first), "toBlock": hex(last), "address": token}
             calls: list[Call] = [("eth_getLogs", [{**span, "topics": [reading.TRANSFER_TOPIC]}])]
             if first > 0:
                 calls.append(("eth_getBlockByNumber", [hex(first - 1), False]))
-            length = wanted.last - first + 1
+            length = last - first + 1
             try:
                 async with self._limiter:
-                    logs, *before = await self._rpc.on(endpoint, calls, wanted.anchor, large=True)
+                    logs, *before = await self._rpc.on(endpoint, calls, anchor, large=True)
             except TooLarge:
                 if length == 1:
                     raise
@@ -75,9 +62,9 @@ class EvmLogs:
                 continue
             if not (isinstance(logs, RpcError) and logs.range_too_wide and length > 1):
                 break
-            first = wanted.last - _smaller(endpoint, logs, length) + 1
+            first = last - _smaller(endpoint, logs, length) + 1
         before_ms = reading.header(fine(before[0]), first - 1).time_ms if before else None
-        read = partial(reading.transfers, fine(logs), wanted.token, (first, wanted.last), wanted.least)
+        read = partial(reading.transfers, fine(logs), token, (first, last), least)
         return Piece(first, await anyio.to_thread.run_sync(read, abandon_on_cancel=True), before_ms)
 
 

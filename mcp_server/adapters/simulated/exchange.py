@@ -22,9 +22,8 @@ class SimulatedExchange:
 
     A present before the market's first moment raises `NotSupported`.
 
-    Args:
-        clock: returns the present as an aware datetime; nothing later than it is ever answered.
-        seed: selects one of the possible markets; by default everyone has the same.
+    Nothing later than the clock's present is ever answered. `seed` selects one of the possible markets; by default
+    everyone has the same.
     """
 
     id = "simulated"

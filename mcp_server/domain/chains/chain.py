@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Literal
 
@@ -94,7 +94,7 @@ class Scan:
     until_ms: int
     requests: int
     missed: Sequence[str] = ()
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
     observed_at_ms: int | None = None
     """When the unconfirmed transactions were read, if they were asked for: they exist only now."""
 
@@ -111,7 +111,7 @@ class Wallet:
     last_ms: int | None = None
     observed_at_ms: int | None = None
     """When it was read, if only the present state could be read."""
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +144,4 @@ class Network:
     """Of the last blocks, oldest first, and of the next one."""
     mempool: Mempool | None = None
     observed_at_ms: int | None = None
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
