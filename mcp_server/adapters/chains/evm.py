@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
+from statistics import median_high
 from typing import Any
 
 import anyio.to_thread
@@ -142,9 +143,10 @@ def _fees(history: Any) -> tuple[Fees, list[int]]:
     """Read a fee history: tips are medians over the blocks that were not empty."""
     try:
         base_fees = [reading.number(fee) for fee in history["baseFeePerGas"]]
-        tips = list(zip(history.get("reward") or [], history["gasUsedRatio"], strict=False))
-        busy = [[reading.number(tip) for tip in row] for row, ratio in tips if ratio > 0]
-        slow, normal, fast = (Decimal(base_fees[-1] + _median([row[place] for row in busy])) for place in range(3))
+        blocks = zip(history.get("reward") or [], history["gasUsedRatio"], strict=False)
+        busy = [[reading.number(tip) for tip in row] for row, ratio in blocks if ratio > 0]
+        tips = [median_high([row[place] for row in busy] or [0]) for place in range(3)]
+        slow, normal, fast = (Decimal(base_fees[-1] + tip) for tip in tips)
     except (KeyError, TypeError, IndexError, AttributeError):
         raise Failed(UpstreamRejected, "tells fees that cannot be read") from None
     return Fees(slow, normal, fast, PLAIN_TRANSFER_GAS), base_fees
@@ -168,7 +170,3 @@ def _worked(receipt: Any, tx: str) -> bool:
     if not isinstance(receipt, dict) or reading.lowered(receipt.get("transactionHash")) != tx:
         raise Failed(UpstreamRejected, "answers another receipt than was asked for")
     return receipt.get("status") in ("0x1", None)
-
-
-def _median(values: Sequence[int]) -> int:
-    return sorted(values)[len(values) // 2] if values else 0
