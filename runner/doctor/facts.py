@@ -97,7 +97,7 @@ def database(home: Home) -> list[Diagnosis]:
     except TraderError as error:
         return [Diagnosis("database", "error", error.problem, error.remedy)]
     size_mib = home.database.stat().st_size / MIB
-    rows = f"{counts.get('executions', 0):,} executions, {counts.get('candles', 0):,} candles"
+    rows = f"{counts.get('executions', 0):,} runs, {counts.get('candles', 0):,} candles"
     return [Diagnosis("database", "ok", f"Opens and is intact: {rows}, {size_mib:.1f} MB.")]
 
 

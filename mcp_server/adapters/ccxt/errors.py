@@ -20,6 +20,7 @@ _REFUSED_PLACE = re.compile(
 
 _LATER, _AGAIN = "Wait a minute, then try again.", "Try again."
 _OTHER = "Try another exchange."
+_ONLINE = "Check that this machine reaches the internet, then try again."
 _UNREACHABLE = "cannot be reached or is not available at the moment"
 
 _MEANINGS: tuple[tuple[type[Exception], type[TraderError], str, str], ...] = (
@@ -27,14 +28,14 @@ _MEANINGS: tuple[tuple[type[Exception], type[TraderError], str, str], ...] = (
     (theirs.DDoSProtection, Retryable, "is asked too often", _LATER),
     (theirs.OnMaintenance, Retryable, "is under maintenance", "Try again later."),
     (theirs.RequestTimeout, Retryable, "did not answer in time", _AGAIN),
-    (theirs.NetworkError, Retryable, _UNREACHABLE, _AGAIN),
+    (theirs.NetworkError, Retryable, _UNREACHABLE, _ONLINE),
     (theirs.BadSymbol, NotFound, "has no such market", "find_markets lists its markets."),
     (theirs.AuthenticationError, UpstreamRejected, "requires credentials for this; only public data is used", _OTHER),
     (theirs.NotSupported, NotSupported, "does not offer this", _OTHER),
     (theirs.BadResponse, UpstreamRejected, "sent an answer that cannot be read", _OTHER),
     (theirs.BaseError, UpstreamRejected, "refused the request", _OTHER),
-    (aiohttp.ClientError, Retryable, _UNREACHABLE, _AGAIN),
-    (OSError, Retryable, _UNREACHABLE, _AGAIN),
+    (aiohttp.ClientError, Retryable, _UNREACHABLE, _ONLINE),
+    (OSError, Retryable, _UNREACHABLE, _ONLINE),
     (Exception, UpstreamRejected, "sent an answer of an unexpected shape", _OTHER),
 )
 """What is raised → the kind of our error, its problem and its remedy; the first that fits."""
