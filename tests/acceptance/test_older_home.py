@@ -55,14 +55,20 @@ def at_any_time(status: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in strategy.items() if key != "due"} for strategy in status]
 
 
-def move_notices(home: Path, url: str) -> None:
-    """Let the notices that wait be for another address, as if it had been that one all along."""
+def move_notices(home: Path, url: str) -> list[Path]:
+    """Let the notices that wait be for another address, as if it had been that one all along; return their files."""
     ours = hashlib.sha256(url.encode()).hexdigest()[:16]
-    for file in (home / "notices").glob("*.json"):
+    files = list((home / "notices").glob("*.json"))
+    for file in files:
         text = file.read_text()
         for service in SERVICES:
             text = text.replace(service, ours)
         file.write_text(text)
+    return files
+
+
+def ended_notices(home: Path) -> set[str]:
+    return {file.name for where in ("sent", "lost") for file in (home / "notices" / where).glob("*.json")}
 
 
 def after(rows: list[dict[str, Any]], moment: datetime) -> list[dict[str, Any]]:
@@ -117,20 +123,19 @@ async def test_its_versions_reports_and_candles_can_be_read(home: Path) -> None:
 @pytest.mark.usefixtures("told")
 def test_up_goes_on_accounts_for_what_was_missed_once_and_tells_nothing_twice(home: Path) -> None:
     strategy = StrategyFolders(Home(home), examples_folder()).read("sleeps")
-    ended = {file.name for where in ("sent", "lost") for file in (home / "notices" / where).glob("*.json")}
+    ended = ended_notices(home)
     resumed_at = LEFT_AT + timedelta(minutes=30)
     with receiver() as service:
-        move_notices(home, service.url)
+        waiting = move_notices(home, service.url)
         environment = {"TRADER_NOTIFY": service.url}
         with RunningUp(home, speed=30, start=resumed_at, environment=environment) as up:
             up.until(lambda: after(up.rows("sleeps"), resumed_at))
             up.until(lambda: WAITING in service.titles)
-            up.until(lambda: not list((home / "notices").glob("*.json")))
+            up.until(lambda: not [file for file in waiting if file.exists()])
             assert up.stop() == 0, up.log
             rows = after(up.rows("sleeps"), LEFT_AT)
     accounts = account(Home(home).database, "sleeps", strategy.config, resumed_at)
     assert (accounts.wrong, accounts.due > 50) == ([], True)
     assert sum(row["slots"] for row in rows if row["status"] == "missed") >= 28
     assert service.titles.count(WAITING) == 1
-    told_now = {file.name for file in (home / "notices" / "sent").glob("*.json")} - ended
-    assert len(told_now) == len(service.titles), "what was sent or lost before is not told again"
+    assert len(service.titles) <= len(ended_notices(home) - ended), "what was sent or lost before is not told again"

@@ -10,8 +10,6 @@ It is killed at the end of the block if it still runs.
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -25,8 +23,10 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.rigs.fast_clock import START, FastClock
 from tests.rigs.processes import command_line
+from tests.rigs.warm import Warm
 
 CHECKOUT = Path(__file__).parents[2]
+PROGRAM = "tests.rigs.fast_runner"
 LIMIT_S = 60.0
 """Nothing is waited for longer, however busy the machine is."""
 
@@ -57,10 +57,7 @@ class RunningUp:
     ) -> None:
         self.home = home
         self.clock = FastClock(speed, start, time.time() if epoch_s is None else epoch_s)
-        epoch = repr(self.clock.epoch_s)
-        self._command = [
-            *(sys.executable, "-m", "tests.rigs.fast_runner", repr(speed), start.isoformat(), epoch, repr(grace_s))
-        ]
+        self._arguments = [repr(speed), start.isoformat(), repr(self.clock.epoch_s), repr(grace_s)]
         # What it starts is told by its scratch folder, also where it sees nothing else of this environment.
         self.mark = str(home.parent / "scratch")
         Path(self.mark).mkdir(exist_ok=True)
@@ -69,16 +66,9 @@ class RunningUp:
         self._database = Database(Home(home).database)
 
     def __enter__(self) -> "RunningUp":
-        with self._log.open("wb") as log:
-            self.process = psutil.Popen(
-                self._command,
-                cwd=CHECKOUT,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        with self._log.open("wb") as log, open(os.devnull) as nothing:
+            streams = (nothing.fileno(), log.fileno(), log.fileno())
+            self.process = Warm(PROGRAM, self._arguments, self._environment, CHECKOUT, streams, session=True)
         return self
 
     def __exit__(

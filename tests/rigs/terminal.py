@@ -2,46 +2,34 @@
 
 import os
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
+
+from tests.rigs.warm import Warm
 
 LIMIT_S = 60
 CTRL_C = "\x03"
 
-_TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
-"""Makes standard input the terminal that Ctrl-C comes from, and becomes the program."""
-
 
 class Terminal:
-    """Use it as a context manager; the program ends with it.
+    """Use it as a context manager; the program, `claude-trader`, ends with it.
 
     Args:
-        command: the program and its arguments.
+        arguments: of the command line.
         environment: all that it sees.
         cwd: where it runs.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: str) -> None:
-        self._command, self._environment, self._cwd = command, environment, cwd
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
+        self._arguments, self._environment, self._cwd = arguments, environment, cwd
         self.shown = ""
 
     def __enter__(self) -> "Terminal":
         self._master, slave = os.openpty()
-
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, *self._command],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=dict(self._environment),
-            cwd=self._cwd,
-            start_new_session=True,
-        )
+        streams = (slave, slave, slave)
+        self.process = Warm("runner", self._arguments, self._environment, self._cwd, streams, session=True)
         os.close(slave)
         return self
 

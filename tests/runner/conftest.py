@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.rigs import warm_cli
+from tests.rigs import warm
 
 LIMIT_S = 120
 
@@ -38,8 +38,8 @@ def trader_in(home: Path, folder: Path | None = None) -> Command:
 
     def run(*arguments: str, **environment: str) -> Done:
         variables = {**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment}
-        if warm_cli.can_run(variables):
-            return Done(*warm_cli.run(arguments, variables, folder or home, LIMIT_S))
+        if warm.can_run(variables):
+            return Done(*warm.run(arguments, variables, folder or home, LIMIT_S))
         done = subprocess.run(
             [sys.executable, "-m", "runner", *arguments],
             capture_output=True,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def environment(home: Path, api: ScriptedMessagesApi) -> dict[str, str]:
 
 
 def terminal(home: Path, api: ScriptedMessagesApi, *options: str) -> Terminal:
-    return Terminal([sys.executable, "-m", "runner", "build", IDEA, *options], environment(home, api), str(home))
+    return Terminal(["build", IDEA, *options], environment(home, api), home)
 
 
 def written(home: Path) -> list[str]:

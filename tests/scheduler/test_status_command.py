@@ -1,7 +1,6 @@
 """`claude-trader status` as a person sees it: whole where it matters, quick whatever others do, and without secrets."""
 
 import os
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -91,7 +90,7 @@ def test_it_is_quick_and_says_who_holds_the_journal(trader: Command, home: Path)
 def test_watching_refreshes_until_ctrl_c(home: Path) -> None:
     write_strategy(home, "dip")
     environment = {**os.environ, "TRADER_HOME": str(home), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-    with Terminal([sys.executable, "-m", "runner", "status", "--watch"], environment, str(home)) as terminal:
+    with Terminal(["status", "--watch"], environment, home) as terminal:
         terminal.until("dip")
         write_strategy(home, "another")
         terminal.until("another")

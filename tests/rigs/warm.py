@@ -1,0 +1,159 @@
+"""Programs of ours in processes of their own that need not import everything first.
+
+A server process imports them once; each is forked from it. Environment, folder, arguments, streams and exit code are
+the program's own, as they are when `python -m MODULE` is started.
+"""
+
+import atexit
+import fcntl
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import tempfile
+import termios
+from collections.abc import Mapping, Sequence
+from functools import cache
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import psutil
+
+PRELOADED = (
+    *("runner.__main__", "runner.execute", "runner.cli.demo", "runner.doctor.checkup", "runner.claude.engine"),
+    *("mcp", "mcp_server.app", "duckdb", "pytz", "structlog", "tests.rigs.fast_runner"),
+)
+READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
+"""Variables that Python itself reads when it starts: a program that sets one cannot be forked."""
+
+
+class Warm:
+    """A program that runs: the methods that are used of `subprocess.Popen`.
+
+    Args:
+        module: what `python -m` would run.
+        arguments: after it.
+        environment: all that it sees.
+        folder: where it runs.
+        streams: file descriptors of standard input, output and error.
+        session: True gives it a session of its own, whose terminal is its standard input where that is one.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        streams: tuple[int, int, int],
+        *,
+        session: bool = False,
+    ) -> None:
+        assert can_run(environment)
+        passed = [Connection(os.dup(stream)) for stream in streams]  # which multiprocessing can hand on
+        work = (module, list(arguments), dict(environment), str(folder), passed, session)
+        self._process = _forking().Process(target=_be, args=work, daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        for connection in passed:
+            connection.close()
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Wait for its end; return its exit code.
+
+        Raises:
+            psutil.TimeoutExpired: it still runs.
+        """
+        self._process.join(timeout_s)
+        if self._process.exitcode is None:
+            raise psutil.TimeoutExpired(timeout_s or 0, self.pid)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it outright."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+def can_run(environment: Mapping[str, str]) -> bool:
+    """Say whether a program with these variables behaves the same when it is forked."""
+    changed = environment.items() ^ os.environ.items()
+    return not any(name.startswith(READ_AT_START) for name, _ in changed)
+
+
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float
+) -> tuple[int, str, str]:
+    """Run `claude-trader` to its end; return its exit code and what it wrote to standard output and error.
+
+    Raises:
+        psutil.TimeoutExpired: it has not ended in time; it is killed.
+    """
+    with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        streams = (nothing.fileno(), out.fileno(), err.fileno())
+        program = Warm("runner", arguments, environment, folder, streams)
+        try:
+            code = program.wait(timeout_s)
+        finally:
+            program.kill()
+        texts = [os.pread(stream.fileno(), os.fstat(stream.fileno()).st_size, 0).decode() for stream in (out, err)]
+    return code, texts[0], texts[1]
+
+
+@cache
+def _forking() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*PRELOADED])
+    return context
+
+
+def _be(
+    module: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    folder: str,
+    streams: list[Connection],
+    session: bool,
+) -> None:
+    """Be the program, in the forked process."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    if session:
+        os.setsid()
+        if os.isatty(streams[0].fileno()):
+            fcntl.ioctl(streams[0].fileno(), termios.TIOCSCTTY, 0)
+    for number, stream in enumerate(streams):
+        os.dup2(stream.fileno(), number)
+        stream.close()
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(number, mode, buffering=1, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")
+    )
+    sys.argv = [module, *arguments]
+    for name in (module, f"{module}.__main__"):
+        if name != "runner":
+            sys.modules.pop(name, None)  # it is run as `__main__`
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
