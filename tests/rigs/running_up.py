@@ -10,6 +10,8 @@ It is killed at the end of the block if it still runs.
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -43,6 +45,7 @@ class RunningUp:
         epoch_s: a Unix time of the machine; None: now.
         grace_s: how long runs may go on after a stop, in real seconds.
         environment: variables beside those of this process.
+        warm: fork it from a process that has imported everything; False starts Python anew, as people do.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class RunningUp:
         epoch_s: float | None = None,
         grace_s: float = 2.0,
         environment: Mapping[str, str] | None = None,
+        warm: bool = True,
     ) -> None:
         self.home = home
+        self._warm = warm
         self.clock = FastClock(speed, start, time.time() if epoch_s is None else epoch_s)
         self._arguments = [repr(speed), start.isoformat(), repr(self.clock.epoch_s), repr(grace_s)]
         # What it starts is told by its scratch folder, also where it sees nothing else of this environment.
@@ -68,7 +73,19 @@ class RunningUp:
     def __enter__(self) -> "RunningUp":
         with self._log.open("wb") as log, open(os.devnull) as nothing:
             streams = (nothing.fileno(), log.fileno(), log.fileno())
-            self.process = Warm(PROGRAM, self._arguments, self._environment, CHECKOUT, streams, session=True)
+            self.process: Warm | subprocess.Popen[bytes] = (
+                Warm(PROGRAM, self._arguments, self._environment, CHECKOUT, streams, session=True)
+                if self._warm
+                else subprocess.Popen(
+                    [sys.executable, "-m", PROGRAM, *self._arguments],
+                    cwd=CHECKOUT,
+                    env=self._environment,
+                    stdin=nothing,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
         return self
 
     def __exit__(

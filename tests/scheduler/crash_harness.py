@@ -153,7 +153,9 @@ class Lives:
     def _up(self, server_url: str | None) -> RunningUp:
         server = {} if server_url is None else {"TRADER_SERVER_URL": server_url}
         environment = {**self.environment, **server}
-        return RunningUp(self.home, speed=SPEED, epoch_s=self.clock.epoch_s, grace_s=0.5, environment=environment)
+        return RunningUp(
+            self.home, speed=SPEED, epoch_s=self.clock.epoch_s, grace_s=0.5, environment=environment, warm=False
+        )
 
     def _wait(self, up: RunningUp, aim: str, server_url: str | None) -> str:
         """Wait for the moment to kill; give what it is at."""
