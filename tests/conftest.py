@@ -38,6 +38,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
     """Nobody's real credentials and settings reach a test, and nothing leaves this machine but under `-m live`."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that is started would compile all anew
     for name in [*CREDENTIALS, *(name for name in os.environ if name.startswith("TRADER_"))]:
         os.environ.pop(name, None)
     with NetworkGuard(armed=request.config.getoption("-m") != "live") as guard:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.build import outcome
 from runner.claude.building import Building
 from runner.cli.show_build import designed
+from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
@@ -52,6 +54,25 @@ BROKEN = {**CONFIG, "rules": {**CONFIG["rules"], "buy": "crosses_above(rsi_15, 3
 
 def write(config: dict[str, Any], *, dry_run: bool = False) -> Reply:
     return use(WRITE, {"strategy_name": "rsi-turn", "config": config, "dry_run": dry_run})
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """One tool server for the tests of this file, and its home."""
+    folder = tmp_path_factory.mktemp("build") / "home"
+    folder.mkdir()
+    with serving(folder, TRADER_EXCHANGE="simulated") as running:
+        yield folder, running.url
+
+
+@pytest.fixture
+def home(server: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of that server, without the strategies of other tests."""
+    folder, url = server
+    shutil.rmtree(Home(folder).strategies, ignore_errors=True)
+    monkeypatch.setenv("TRADER_HOME", str(folder))
+    monkeypatch.setenv("TRADER_SERVER_URL", url)
+    return folder
 
 
 def environment(home: Path, api: ScriptedMessagesApi) -> dict[str, str]:
@@ -300,7 +321,9 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
 
 
 @pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written", "by SIGTERM"])
-def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(home: Path, before: str) -> None:
+def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
+    home: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scripts: dict[str, list[Step]] = {
         "while it asks": [ASK],
         "while the model thinks": [Hang()],
@@ -308,6 +331,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(h
         "after it has written": [write(CONFIG), Hang()],
     }
     steps = scripts[before]
+    monkeypatch.delenv("TRADER_SERVER_URL")  # it starts a server of its own, which must not be left either
     options = ["--json"] if before == "by SIGTERM" else []
     with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api, *options) as seen:
         if before == "while it asks":
