@@ -1,20 +1,19 @@
 """The server's settings."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from mcp_server.storage.setting_types import ChainUrls, PublicHosts, Token, TokenEntry
+from mcp_server.storage.setting_types import ChainUrls, ExchangeUrls, PublicHosts, Token, Tokens
 from mcp_server.storage.settings import HomeSettings, credential
 
 
 class ServerSettings(HomeSettings):
     """What the operator decides for the server. Read once, at start."""
 
-    exchange_urls: dict[str, str] = Field(default_factory=dict)
+    exchange_urls: ExchangeUrls = Field(default_factory=dict)
     explorer_urls: ChainUrls = Field(default_factory=dict)
-    tokens: Mapping[str, TokenEntry] = Field(default_factory=dict)
+    tokens: Tokens = Field(default_factory=dict)
     tokens_file: Path | None = None
     runner_token: Token | None = None
     public_hosts: PublicHosts = ()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -46,6 +47,15 @@ def _names(value: object) -> object:
     return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
 
 
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("write it as JSON") from None
+
+
 def _urls(value: object) -> object:
     if not isinstance(value, dict):
         return value
@@ -79,8 +89,11 @@ PublicHosts = Annotated[tuple[PublicHost, ...], NoDecode, BeforeValidator(_names
 """Names without scheme and port, separated by commas."""
 Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_addresses)]
 """Addresses of apprise; they contain tokens and passwords."""
-ChainUrls = Annotated[dict[str, list[SecretStr]], BeforeValidator(_urls)]
+ChainUrls = Annotated[dict[str, list[SecretStr]], NoDecode, BeforeValidator(_urls), BeforeValidator(_json)]
 """Chain → its endpoints, in order of preference; many providers put the key into the URL."""
+
+
+ExchangeUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(_json)]
 
 
 class TokenEntry(BaseModel):
@@ -90,3 +103,6 @@ class TokenEntry(BaseModel):
 
     token: Token
     scope: Scope = "read"
+
+
+Tokens = Annotated[Mapping[str, TokenEntry], NoDecode, BeforeValidator(_json)]

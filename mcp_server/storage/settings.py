@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.errors import Misconfigured
@@ -45,8 +45,6 @@ class HomeSettings(BaseSettings):
             raise Misconfigured(f"These settings are not valid:\n{lines}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(f"{str(file)!r} cannot be read: {error}.", "Mend it or remove it.") from None
-        except SettingsError as error:  # not the JSON that it should be; the text names the field, not the value
-            raise Misconfigured(f"The settings cannot be read: {error}.", "Write it as JSON.") from None
 
     @classmethod
     def credential_names(cls) -> dict[str, str]:

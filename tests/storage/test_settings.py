@@ -75,11 +75,14 @@ def test_a_file_that_cannot_be_read_and_a_value_that_is_no_json_are_named(
         settings.load()
     assert raised.value.remedy
     (home / ".env").unlink()
-    monkeypatch.setenv("TRADER_CHAIN_URLS", "https://a.example/KEY")
-    with pytest.raises(Misconfigured, match="chain_urls") as raised:
+    names = {"chain_urls", "explorer_urls", "exchange_urls", "tokens"} & settings.model_fields.keys()
+    for name in names:
+        monkeypatch.setenv(f"TRADER_{name.upper()}", "https://a.example/KEY")
+    with pytest.raises(Misconfigured) as raised:
         settings.load()
-    assert "JSON" in raised.value.remedy
-    assert "KEY" not in str(raised.value)
+    lines = str(raised.value).splitlines()[1:]
+    assert {line.partition(":")[0] for line in lines} == {f"- TRADER_{name.upper()}" for name in names}
+    assert all("JSON" in line and "KEY" not in line for line in lines)
 
 
 def test_what_a_runner_hides_is_every_secret_and_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
