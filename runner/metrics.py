@@ -3,6 +3,7 @@
 They hold no names, prices or secrets. The port asks for no token: keep it on a private network.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,11 @@ from anyio import from_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, disable_created_metrics, start_http_server
 
 from mcp_server.errors import Misconfigured
+
+logger = logging.getLogger(__name__)
+
+ANSWER_S = 5.0
+"""How long a client may take to send its request: each holds a thread until then."""
 
 
 class Metrics:
@@ -51,9 +57,16 @@ async def served(metrics: Metrics, host: str, port: int) -> AsyncIterator[None]:
     except OSError as error:
         problem = f"Cannot listen on {host!r} port {port} for metrics: {error}."
         raise Misconfigured(problem, "Choose another --metrics-port.") from None
+    server.RequestHandlerClass.timeout = ANSWER_S  # type: ignore[attr-defined]
+    server.handle_error = _failed  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(server.shutdown)
         server.server_close()
+
+
+def _failed(*_: object) -> None:
+    """Log what went wrong with one client; the standard library would write it to standard error, past the logs."""
+    logger.debug("metrics", exc_info=True)

@@ -1,6 +1,7 @@
 """Metrics are served in Prometheus' text format, to whoever reaches their port."""
 
 import socket
+import struct
 import urllib.request
 
 import anyio.to_thread
@@ -44,6 +45,20 @@ async def test_outcomes_lateness_and_what_runs_are_served() -> None:
     assert "claude_trader_running 2.0\n" in later
     with pytest.raises(OSError, match="refused"):
         await anyio.to_thread.run_sync(get, f"http://127.0.0.1:{port}/metrics")
+
+
+async def test_a_client_that_sends_nothing_or_hangs_up_is_left_and_nothing_is_written_past_the_logs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("runner.metrics.ANSWER_S", 0.2)
+    port = free_port()
+    async with served(Metrics(), "127.0.0.1", port):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as gone:
+            gone.sendall(b"GET /met")
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+            assert await anyio.to_thread.run_sync(silent.recv, 1) == b""
+    assert capfd.readouterr().err == ""
 
 
 async def test_a_port_in_use_is_reported() -> None:
