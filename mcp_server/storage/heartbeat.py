@@ -12,6 +12,9 @@ from mcp_server.storage.home import unwritable
 STALE_S = 30.0
 """If a heartbeat is older, its runner has stopped, or hangs."""
 
+MOST_BYTES = 100_000_000
+"""Each broken strategy is a problem, and its findings may be long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Beat:
@@ -49,7 +52,7 @@ class Heartbeat:
     def read(self) -> Beat | None:
         """Return the latest heartbeat; None where no runner has left one, or it cannot be read."""
         try:
-            values = read_object(self._path)
+            values = read_object(self._path, MOST_BYTES)
             times = {name: datetime.fromisoformat(values[name]).astimezone(UTC) for name in ("started_at", "beat_at")}
             return Beat(**{**values, **times, "problems": tuple(values["problems"])})
         except (OSError, Unreadable, ValueError, TypeError, KeyError, AttributeError):

@@ -1,5 +1,6 @@
 """A runner's heartbeat is read as it was written, and what is no heartbeat is none."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,13 @@ def test_a_heartbeat_is_read_as_it_was_written_until_it_is_removed(tmp_path: Pat
     heartbeat.remove()
     assert heartbeat.read() is None
     assert [file for file in tmp_path.iterdir() if file.is_file()] == []
+
+
+def test_a_runner_with_thousands_of_broken_strategies_is_seen_to_be_alive(tmp_path: Path) -> None:
+    heartbeat = Heartbeat(tmp_path / "heartbeat.json")
+    beat = replace(BEAT, problems=tuple(f"s-{number} is broken: {'x' * 400}" for number in range(5_000)))
+    heartbeat.write(beat)
+    assert heartbeat.read() == beat
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"pid": 7}', '{"beat_at": 5, "started_at": 5}', "\x00"])
