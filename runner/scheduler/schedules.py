@@ -97,7 +97,8 @@ class Schedules:
             folder = watch.folder_states.get(name)
             if folder is not None and folder.problem is not None:
                 broken.append(BrokenEdit(name, folder.problem, name in self.by_name))
-            logger.info("strategy %s: %s", name, "gone" if folder is None else "broken" if folder.problem else "read")
+            else:
+                logger.info("strategy %s: %s", name, "gone" if folder is None else "read")
         return broken
 
     def _last_versions(self, stored: Mapping[str, StoredSchedule]) -> dict[str, Strategy]:

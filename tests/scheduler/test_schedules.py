@@ -155,14 +155,18 @@ async def test_a_folder_that_went_while_nothing_ran_is_not_scheduled(home: Path)
     assert machine.slot_store.stored_schedules()["s"].config is None
 
 
-async def test_a_broken_edit_leaves_the_last_good_version_running_also_after_a_start(home: Path) -> None:
+async def test_a_broken_edit_leaves_the_last_good_version_running_also_after_a_start(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     machine = Machine(home)
     write(home, hourly())
     async with driven(machine, at("08:59:59")) as up:
         await up.on(6)
         write(home, "s")
-        await up.on(2)
+        with caplog.at_level("INFO", "runner"):
+            await up.on(2)
         assert "s is broken" in up.schedulers[0].problems()[0]
+        assert [record.levelname for record in caplog.records if "broken" in record.getMessage()] == ["ERROR"]
         await up.set(at("10:00:05"))
     assert await up_until(machine, at("11:00:10"), 1) == [at("11:00")]
     assert [row[:2] for row in machine.slots()] == [
