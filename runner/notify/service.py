@@ -28,7 +28,9 @@ class Service:
     async def send(self, title: str, body: str, limit_s: float = TIME_LIMIT_S) -> tuple[Result, str]:
         """Send one notification in a process of its own; return the result, and why."""
         command = [sys.executable, "-P", "-m", "runner.notify.send"]
-        environment = {k: v for k, v in os.environ.items() if k not in CREDENTIALS and not k.startswith("TRADER_")}
+        environment = {
+            k: v for k, v in os.environ.items() if not (k.upper() in CREDENTIALS or k.upper().startswith("TRADER_"))
+        }
         message = json.dumps({"url": self.url.get_secret_value(), "title": title, "body": body}).encode()
         with anyio.move_on_after(limit_s):
             done = await anyio.run_process(command, input=message, check=False, env=environment)

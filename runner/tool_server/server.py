@@ -74,7 +74,7 @@ async def local_server(
     Raises:
         Retryable: it did not start; the problem has what it wrote.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in KEPT_BACK}
+    environment = {name: value for name, value in os.environ.items() if name.upper() not in KEPT_BACK}
     own = SecretStr(secrets.token_urlsafe(24))  # a runner's calls are not counted with those of others
     environment |= {"TRADER_HOME": str(settings.home), "TRADER_RUNNER_TOKEN": own.get_secret_value()}
     environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}

@@ -21,9 +21,10 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner.execute import Runner
+from runner.notify.service import services
 from runner.settings import RunnerSettings
 from runner.tool_server.connection import Connection
-from runner.tool_server.server import Address
+from runner.tool_server.server import Address, local_server
 from runner.tool_server.supervisor import WatchedServer
 from tests.rigs.tool_server import ToolServer
 
@@ -158,3 +159,28 @@ async def test_a_server_elsewhere_that_is_down_is_told_and_no_failure_of_those_w
                 assert await works(connection)
                 assert connection.problem is None
                 tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "anthropic_api_key", "Trader_Notify"])
+async def test_no_other_program_sees_a_secret_that_is_not_for_it_however_its_name_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    seen: list[object] = []
+
+    async def note(*_: object, env: dict[str, str], **__: object) -> None:
+        seen.extend(env.values())
+        raise Retryable("It is not to be started.")
+
+    monkeypatch.setenv(name, "json://a-secret")
+    monkeypatch.setattr(anyio, "open_process", note)
+    monkeypatch.setattr(anyio, "run_process", note)
+    settings = RunnerSettings.load()
+    assert "json://a-secret" in settings.secrets()
+    for started in (
+        local_server(settings, "127.0.0.1", 0, None).__aenter__(),
+        services([SecretStr("x://")])[0].send("", ""),
+    ):
+        with pytest.raises(Retryable, match="not to be started"):
+            await started
+    assert seen
+    assert "json://a-secret" not in seen
