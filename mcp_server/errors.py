@@ -31,6 +31,12 @@ class TraderError(Exception):
     def __str__(self) -> str:
         return f"{self.problem} {self.remedy}".strip()
 
+    def again(self) -> "TraderError":
+        """Return the same error for another caller, with a traceback of its own, whatever its class is made from."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
 
 class BadInput(TraderError):
     """An argument or a file is wrong; the caller can mend it."""

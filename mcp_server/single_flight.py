@@ -42,7 +42,7 @@ class SingleFlight:
                 shared: T = flight.value
                 return shared
             if flight.failure is not None and type(flight.failure) is not BadInput:
-                raise type(flight.failure)(flight.failure.problem, flight.failure.remedy)
+                raise flight.failure.again()
         flight = self._flying[key] = _Flight()
         try:
             value = await fetch()
