@@ -36,7 +36,7 @@ def resolve(text: str, markets: Markets, exchange_id: str) -> str:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(matches)}.", "Write one of them.")
+            raise NotFound(f"{_cut(text)} on {exchange_id!r} fits several markets.", f"Write {either(matches)}.")
     raise unknown_symbol(text, markets, exchange_id)
 
 
@@ -50,7 +50,7 @@ def resolve_swap(text: str, markets: Markets, exchange_id: str) -> str:
     if len(linear) == 1 or len(matches) == 1:
         return (linear or matches)[0]
     if matches:
-        raise NotFound(f"{_cut(text)} on {exchange_id!r} may be {either(matches)}.", "Write one of them.")
+        raise NotFound(f"{_cut(text)} on {exchange_id!r} fits several markets.", f"Write {either(matches)}.")
     swaps = {symbol: market for symbol, market in markets.items() if market.get("swap")}
     if not swaps:
         raise NotSupported(f"{exchange_id!r} lists no perpetual swaps.", HAVE_SWAPS)
