@@ -13,7 +13,8 @@ from mcp_server.domain.text import escaped
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown word: `Did you mean 'x'?`, or all that is known where nothing is near."""
-    names = sorted(known)
+    if not (names := sorted(known)):
+        return "Leave it out."
     close = get_close_matches(word, names, n=1, cutoff=0.6)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
 

@@ -133,7 +133,7 @@ async def test_a_row_with_a_missing_value_is_dropped(rig: StandInExchange, name:
 @pytest.mark.parametrize(
     ("rows", "error", "text"),
     [
-        ([[FORMING, "1", "2", "3", "1", "1"]], UpstreamRejected, "cannot be used.*high below its low"),
+        ([[FORMING, "1", "2", "3", "1", "1"]], UpstreamRejected, "high below its low.*another exchange"),
         ([[FORMING - 7, "1", "3", "1", "1", "1"]], NotSupported, "opens its 1h candles at other times"),
         ([["soon", "1", "3", "1", "1", "1"]], UpstreamRejected, "cannot be read"),
         ([1, 2], UpstreamRejected, "cannot be read"),

@@ -21,6 +21,11 @@ async def test_a_strategy_is_written_read_and_listed(ask: Ask) -> None:
     assert rows["rsi-reversion"][1] == "example"
 
 
+async def test_an_argument_of_a_tool_without_arguments_is_to_be_left_out(ask: Ask) -> None:
+    with pytest.raises(Told, match=r"symbl: .* Leave it out"):
+        await ask("list_strategies", symbl="BTC/USDT")
+
+
 async def test_what_is_read_can_be_written_back(ask: Ask) -> None:
     read = await ask("read_strategy", strategy_name="btc-two-analysts")
     config = {**read["config"], "exchange": "simulated"}

@@ -94,9 +94,8 @@ class CcxtExchange:
         try:
             return Fetched(Candles.from_rows(whole_candles(rows, self.id, timeframe)), clock_ms)
         except BadInput as error:
-            raise UpstreamRejected(
-                f"{self.id!r} sent candles that cannot be used. {error.problem}", error.remedy
-            ) from None
+            problem = f"{self.id!r} sent candles that cannot be used. {error.problem}"
+            raise UpstreamRejected(problem, "Try again later, or another exchange.") from None
 
     async def ticker(self, symbol: str) -> Ticker:
         """Fetch the present snapshot of a market; one in which nothing was ever traded has no last price."""
