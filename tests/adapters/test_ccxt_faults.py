@@ -91,6 +91,7 @@ async def test_a_refused_location_names_another_exchange(rig: StandInExchange, n
         ("EAPI:Rate limit exceeded", Retryable, "too often"),
         ("EGeneral:Permission denied", UpstreamRejected, "requires credentials"),
         ("EGeneral:Oh no, see https://kraken.example/x?y=z", UpstreamRejected, "refused the request.*Oh no"),
+        ("EGeneral:Oh no, see https:\u200b//kraken.example/x?y=z", UpstreamRejected, "refused.*Oh no"),
         ("X" * 5000, UpstreamRejected, "XXX…"),
     ],
 )

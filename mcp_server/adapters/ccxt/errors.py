@@ -70,5 +70,5 @@ def _ours(error: Exception, exchange_id: str) -> TraderError:
 def _quoted(text: str, exchange_id: str) -> str:
     """Cut the exchange's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
     words = re.sub(r"<[^>]*>", " ", text).removeprefix(exchange_id)
-    words = cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _QUOTE_LIMIT)
+    words = _URL.sub("", cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _QUOTE_LIMIT)).strip()
     return f" (it said {words!r})" if words else ""
