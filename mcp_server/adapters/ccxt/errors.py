@@ -10,7 +10,7 @@ from ccxt.base import errors as theirs
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, NotSupported, Retryable, TraderError, UpstreamRejected
 
-_QUOTE_LIMIT = 100
+_READ_LIMIT, _QUOTE_LIMIT = 2_000, 100
 
 _URL = re.compile(r"\S+://\S+|\bwww\.\S+|\b[\w-]+(?:\.[\w-]+)+/\S*")
 
@@ -53,8 +53,8 @@ def translated(exchange_id: str) -> Iterator[None]:
 
 
 def _ours(error: Exception, exchange_id: str) -> TraderError:
-    text = " ".join(_URL.sub("", str(error)).split())
-    if isinstance(error, theirs.RestrictedLocation) or _REFUSED_PLACE.search(text):
+    text = str(error)
+    if isinstance(error, theirs.RestrictedLocation) or _REFUSED_PLACE.search(" ".join(_URL.sub("", text).split())):
         other = "coinbase" if exchange_id == "kraken" else "kraken"
         return UpstreamRejected(
             f"{exchange_id!r} refuses requests from this location.",
@@ -69,6 +69,7 @@ def _ours(error: Exception, exchange_id: str) -> TraderError:
 
 def _quoted(text: str, exchange_id: str) -> str:
     """Cut the exchange's own words short: enough to recognise the fault, quoted because a stranger wrote them."""
-    words = re.sub(r"<[^>]*>", " ", text).removeprefix(exchange_id)
-    words = _URL.sub("", cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _QUOTE_LIMIT)).strip()
+    visible = cleaned(re.sub(r"<[^>]*>", " ", text), _READ_LIMIT)  # first, as unseen characters may hide a URL
+    words = _URL.sub("", visible).removeprefix(exchange_id)
+    words = cleaned(re.sub(r"^ ?(?:GET|POST)\b", "", words), _QUOTE_LIMIT)
     return f" (it said {words!r})" if words else ""
