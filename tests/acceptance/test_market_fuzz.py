@@ -1,4 +1,4 @@
-"""Five thousand calls with whatever a model may send: each is answered in its tool's own form, or taught how to ask."""
+"""Ten thousand calls with whatever a model may send: each is answered in its tool's own form, or taught how to ask."""
 
 import logging
 import math
@@ -31,8 +31,8 @@ from tests.acceptance.market_rig import (
 )
 from tests.rigs.stand_in_exchange import StandInExchange
 
-SETS = 1_000
-"""Of arguments, for each tool: twice as many reach no branch that tests of its own don't reach."""
+SETS = 2_000
+"""Of arguments, for each tool."""
 
 KEY = "sk-ant-of-the-operator"
 OWN_URL = "http://me.example/x"
