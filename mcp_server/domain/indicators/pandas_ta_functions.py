@@ -114,9 +114,7 @@ def library() -> Any:
         from pandas_ta_classic.overlap import alma, fwma, pwma, sinwma
 
     for function in (alma, cg, fwma, pwma, sinwma):
-        module = sys.modules[function.__module__]
-        assert hasattr(module, _MATRIX_PRODUCT)  # noqa: S101 (an update of the library that renames it is noticed)
-        setattr(module, _MATRIX_PRODUCT, _weighted_sums)
+        setattr(sys.modules[function.__module__], _MATRIX_PRODUCT, _weighted_sums)
     return pandas_ta_classic
 
 
