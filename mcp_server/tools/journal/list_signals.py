@@ -54,7 +54,7 @@ async def list_signals(
         else [f"No {'run' if every else 'signal'}{of} is recorded by then. `claude-trader run NAME` records one."]
     )
     if any(entry.why and len(entry.why) > SHORT for entry in entries) and detail == "short":
-        notes.append("Long reasonings are shortened; detail='full' gives them whole.")
+        notes.append(f"Long reasonings are shortened; detail='full' gives up to {FULL:,} characters.")
     if every and call.kit.clock() - moment < JUST_NOW:
         notes += _no_scheduler(Heartbeat(call.kit.home.heartbeat).read(), moment)
     return Signals(columns=[*COLUMNS, *(SLOT_COLUMNS if every else [])], rows=rows, note=" ".join(notes) or None)
