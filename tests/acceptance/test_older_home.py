@@ -13,6 +13,7 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.receiver import receiver
@@ -118,6 +119,17 @@ async def test_its_versions_reports_and_candles_can_be_read(home: Path) -> None:
         answer = (await client.call_tool("query_journal", {"sql": sql})).structured_content
         assert answer is not None
         assert {status for status, _ in answer["rows"]} >= {"success", "abstained", "timeout", "missed", "skipped_gate"}
+
+
+@pytest.mark.usefixtures("told")
+def test_the_heartbeat_of_its_killed_scheduler_can_be_read(home: Path) -> None:
+    heartbeat = Home(home).heartbeat
+    kept = json.loads(heartbeat.read_text())
+    beat = Heartbeat(heartbeat).read()
+    assert beat is not None
+    assert (beat.pid, beat.running, [*beat.problems]) == (kept["pid"], kept["running"], kept["problems"])
+    assert beat.started_at < beat.beat_at
+    assert not beat.is_fresh(datetime.now(UTC))
 
 
 @pytest.mark.usefixtures("told")

@@ -30,7 +30,7 @@ from tests.runner.conftest import Command
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import Told, answer_of
 
-WRITES = 60
+WRITES = 100
 LIMIT_S = 150
 CANDLES = 5
 HOUR_MS = 3_600_000
@@ -114,7 +114,7 @@ class Script:
 
 
 async def fill(server: Serving, symbol: str) -> tuple[float, float]:
-    """Let a server fetch and keep sixty ranges of candles that don't touch, four at a time."""
+    """Let a server fetch and keep one hundred ranges of candles that don't touch, four at a time."""
     async with calling(server.url) as client:
         began = datetime.now(UTC).timestamp()
 
