@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test durations lint types check benchmark crash load soak memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test durations lint types check benchmark crash load soak mutants memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strat
 
 soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check memory, files and every slot
 	$(BIN)/python -m tests.scheduler.soak 20
+
+mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
+	$(BIN)/python -m tests.mutants.run $(ONLY)
 
 memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs
 	$(BIN)/python -m tests.benchmarks.container_memory
