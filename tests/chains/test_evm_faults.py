@@ -202,31 +202,6 @@ async def test_an_endpoint_that_is_asked_too_often_is_not_thought_to_want_shorte
     assert bad.methods["eth_getLogs"] == 1
 
 
-LIMITS = [
-    (-32005, "exceed maximum block range: {limit}", 100, 1),
-    (-32600, "eth_getLogs is limited to a {limit} range", 100, 1),
-    (-32602, "Block range is too large: you asked for {asked} blocks, the maximum is {limit}", 100, 1),
-    (-32000, "requested too many blocks from 0 to 250, maximum is set to {limit}", 64, 1),
-    (-32701, "Please limit your query: block range too wide", 100, 1),
-    (35, "ranges over {limit} blocks are not supported on freetier", 25, 1),
-]
-
-
-@pytest.mark.parametrize(("code", "words", "limit", "wasted"), LIMITS)
-async def test_a_range_that_is_too_wide_is_split_by_the_limit_that_is_stated(
-    home: Path, chain: Anvil, good: RpcProxy, code: int, words: str, limit: int, wasted: int
-) -> None:
-    good.log_blocks, good.limit_code, good.limit_says = limit, code, words
-    async with on(home, chain, good) as ask:
-        report = await ask("get_whale_activity", asset="USDC")
-        assert report["counts"]["transfers"] == PAID
-        least = -(-(chain.height() + 1 - 11) // limit)
-        assert good.methods["eth_getLogs"] <= least + wasted
-        good.forget()
-        await ask("get_whale_activity", asset="USDC", lookback_minutes=59)
-        assert good.methods["eth_getLogs"] <= least, "the limit is known now"
-
-
 async def test_too_many_results_are_split_until_there_are_few_enough(home: Path, chain: Anvil, good: RpcProxy) -> None:
     good.log_results = 13
     async with on(home, chain, good) as ask:

@@ -33,8 +33,11 @@ class RpcProxy:
     """Use it as a context manager.
 
     `log_blocks`, `log_results`, `most_calls` are its limits; `limit_says` is how it words the first of them, with
-    `{limit}` and `{asked}` in it. `status` and `silent_s` are faults of every request, `change` alters answers, and
-    `change_all` the results of all calls of a request together; `errors` are answered to methods instead of results.
+    `{limit}` and `{asked}` in it, `limit_data` what else the error holds. `error_status` is the HTTP status of answers
+    with an error, and with `one_error` that error alone answers the whole request. `status` and `silent_s` are faults
+    of every request, `change` alters answers, and `change_all` the results of all calls of a request together; `errors`
+    are answered to methods instead of results, `past_errors` only where they ask for another block than the latest,
+    and `to_several` to requests of several calls.
     """
 
     node: str
@@ -43,12 +46,17 @@ class RpcProxy:
     most_calls: int | None = None
     limit_code: int = -32005
     limit_says: str = "exceed maximum block range: {limit}"
+    limit_data: str | None = None
+    error_status: int = 200
+    one_error: bool = False
+    to_several: dict[str, Any] | None = None
     status: int | None = None
     silent_s: float = 0.0
     body: str | None = None
     change: Change | None = None
     change_all: ChangeAll | None = None
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    past_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: int = 0
     methods: Counter[str] = field(default_factory=Counter)
     url: str = ""
@@ -90,23 +98,27 @@ class RpcProxy:
         if self.most_calls is not None and len(calls) > self.most_calls:
             error = {"code": -32600, "message": f"batch of more than {self.most_calls} calls"}
             return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error})
+        if self.to_several is not None and len(calls) > 1:
+            return JSONResponse(self.to_several)
         told = self._client.post(self.node, json=calls).json()
         answers = [self._limited(call, answer) for call, answer in zip(calls, told, strict=True)]
         if self.change_all is not None:
             results = self.change_all(calls, [answer.get("result") for answer in answers])
             answers = [{**answer, "result": result} for answer, result in zip(answers, results, strict=True)]
-        return JSONResponse(answers if isinstance(asked, list) else answers[0])
+        failed = [answer for answer in answers if "error" in answer]
+        whole = {**failed[0], "id": None} if failed and self.one_error else answers
+        return JSONResponse(whole if isinstance(asked, list) else answers[0], self.error_status if failed else 200)
 
     def _limited(self, call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-        error = self.errors.get(call["method"])
+        past = call["params"][-1:] not in ([], ["latest"])
+        error = self.errors.get(call["method"]) or (self.past_errors.get(call["method"]) if past else None)
         if call["method"] == "eth_getLogs":
             span = call["params"][0]
             asked = int(span["toBlock"], 16) - int(span["fromBlock"], 16) + 1
             if self.log_blocks is not None and asked > self.log_blocks:
-                error = {
-                    "code": self.limit_code,
-                    "message": self.limit_says.format(limit=self.log_blocks, asked=asked),
-                }
+                facts = {"limit": self.log_blocks, "asked": asked}
+                error = {"code": self.limit_code, "message": self.limit_says.format(**facts)}
+                error |= {} if self.limit_data is None else {"data": self.limit_data.format(**facts)}
             elif self.log_results is not None and len(answer.get("result") or ()) > self.log_results:
                 error = {"code": -32005, "message": f"query returned more than {self.log_results} results"}
         if error is not None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 6.0
 """Time for one request: even four endpoints that hang fit into the deadline of a question."""
 
+REFUSAL_BYTES = 64_000
+"""The longest body of an error status that is read."""
+
 SMALL_BYTES, USUAL_BYTES, LARGE_BYTES = 2_000_000, 8_000_000, 16_000_000
 """The longest answers: lists and fees; headers, whole transactions and Bitcoin's blocks; logs and whole EVM blocks.
 
@@ -48,13 +51,17 @@ _HTTP: dict[int, tuple[type[TraderError], str]] = {
 
 
 class Failed(Exception):
-    """A request that failed: the kind of error for the caller, and the reason, in our own words."""
+    """A request that failed: the kind of error for the caller, and the reason, in our own words.
 
-    def __init__(self, kind: type[TraderError], why: str, status: int | None = None) -> None:
+    `body` is the JSON that came with an error status, if it may say more than the status does.
+    """
+
+    def __init__(self, kind: type[TraderError], why: str, status: int | None = None, body: Any = None) -> None:
         super().__init__(why)
         self.kind = kind
         self.why = why
         self.status = status
+        self.body = body
 
 
 class TooLarge(Failed):
@@ -169,9 +176,22 @@ async def _read(answer: httpx2.Response, most: int) -> bytes:
     if answer.status_code >= 400:
         outage, refusal = (Retryable, "is not available"), (UpstreamRejected, "refuses the request")
         kind, why = _HTTP.get(answer.status_code, refusal if answer.status_code < 500 else outage)
-        raise Failed(kind, f"{why} ({answer.status_code})", answer.status_code)
+        body = None if answer.status_code in (401, 429) else await _refusal(answer)
+        raise Failed(kind, f"{why} ({answer.status_code})", answer.status_code, body)
     if answer.status_code >= 300:
         raise Failed(UpstreamRejected, "redirects elsewhere, and redirects are not followed")
+    return await _bytes(answer, most)
+
+
+async def _refusal(answer: httpx2.Response) -> Any:
+    """Return the JSON of an error status, or None."""
+    try:
+        return _json(await _bytes(answer, REFUSAL_BYTES))
+    except Failed:
+        return None
+
+
+async def _bytes(answer: httpx2.Response, most: int) -> bytes:
     parts, size = [], 0
     async for part in answer.aiter_bytes():
         size += len(part)

@@ -16,7 +16,8 @@ from mcp_server.adapters.chains.endpoints import endpoints_of
 from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.chains.evm_logs import EvmLogs
 from mcp_server.adapters.chains.evm_reading import Piece
-from mcp_server.adapters.chains.json_rpc import Call, RpcError
+from mcp_server.adapters.chains.json_rpc import Call
+from mcp_server.adapters.chains.rpc_error import RpcError
 from mcp_server.domain.chains.chain import BlockRef, Chain, Fees, Token, Transfer
 from mcp_server.errors import NotFound, NotSupported, UpstreamRejected
 from mcp_server.moment import Clock

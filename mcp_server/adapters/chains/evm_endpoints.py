@@ -8,7 +8,8 @@ from typing import Any
 from mcp_server.adapters.chains import evm_reading as reading
 from mcp_server.adapters.chains.endpoint import Endpoint, Failed
 from mcp_server.adapters.chains.endpoints import Endpoints
-from mcp_server.adapters.chains.json_rpc import Call, RpcError, call_all
+from mcp_server.adapters.chains.json_rpc import Call, call_all
+from mcp_server.adapters.chains.rpc_error import RpcError
 from mcp_server.domain.chains.chain import BlockRef, Chain
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import Retryable, UpstreamRejected
@@ -67,6 +68,8 @@ class EvmEndpoints:
         if anchor is not None:
             checks.append(("eth_getBlockByNumber", [hex(anchor.number), False]))
         answers = await call_all(endpoint, [*checks, *calls], large=large)
+        if all(isinstance(answer, RpcError) for answer in answers):  # a refusal of the whole request, as of its range
+            return answers[len(checks) :]
         checked, results = answers[: len(checks)], answers[len(checks) :]
         if endpoint.chain_id is None:
             endpoint.chain_id = reading.number(fine(checked.pop(0)))

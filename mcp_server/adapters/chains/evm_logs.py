@@ -11,7 +11,8 @@ from mcp_server.adapters.chains import evm_reading as reading
 from mcp_server.adapters.chains.endpoint import Endpoint, TooLarge
 from mcp_server.adapters.chains.evm_endpoints import EvmEndpoints, fine
 from mcp_server.adapters.chains.evm_reading import Piece
-from mcp_server.adapters.chains.json_rpc import Call, RpcError
+from mcp_server.adapters.chains.json_rpc import Call
+from mcp_server.adapters.chains.rpc_error import RpcError
 from mcp_server.domain.chains.chain import BlockRef
 
 USUAL_LIMITS = (10_000, 5_000, 2_000, 1_000, 500, 100, 10, 1)
@@ -70,8 +71,9 @@ class EvmLogs:
 
 def _smaller(endpoint: Endpoint, error: RpcError, length: int) -> int:
     """Return how many blocks to ask for after `length` were too many; a limit on blocks is remembered."""
+    stated = error.most_blocks(length)
     if error.about_results:
-        return -(-length // 2)
-    limit = error.most_blocks(length) or next((usual for usual in USUAL_LIMITS if usual < length), 1)
+        return stated or -(-length // 2)
+    limit = stated or next((usual for usual in USUAL_LIMITS if usual < length), 1)
     endpoint.learn(log_blocks=limit)
     return limit

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import anyio.to_thread
 from pydantic import Field
@@ -22,8 +22,6 @@ class Indicators(Table):
     found: int
     note: str | None = None
     rows: Annotated[list[list[str | int]], LIST]
-
-    less: ClassVar[str] = "Narrow the query."
 
 
 @tool(title="Find indicators", open_world=False)
