@@ -6,13 +6,16 @@ import csv
 import io
 import json
 from base64 import b64encode
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from mcp_types import CallToolResult, ImageContent, TextContent
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticSerializationError, to_json
 
+from mcp_server.domain.text import cleaned_values
 from mcp_server.domain.timeframes import iso
+from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +28,23 @@ LIST = WithJsonSchema({"type": "array"})
 """How a list, such as the rows of a table, is described to clients. Many of them check each value against the schema,
 and 500 candles described value by value cost a client 40 ms."""
 
+MOST_BYTES = 100_000
+"""Of each form of an answer, as JSON: some 40,000 tokens of figures, and less than the agent CLI passes on whole."""
+
+NOTE_BYTES = 1_000
+"""Room for the sentence that says what was left out."""
+
 
 class Answer(BaseModel):
-    """What a tool returns. A field that is None and optional is left out; undefined values are null."""
+    """What a tool returns. A field that is None and optional is left out; undefined values are null.
+
+    What strangers wrote is cleaned, whichever field it stands in, and neither form is longer than `MOST_BYTES`.
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    less: ClassVar[str] = "Ask for less."
+    """How to ask for what does not fit into an answer."""
 
     def structured(self) -> dict[str, Any]:
         """Return the answer as JSON values."""
@@ -44,13 +59,30 @@ class Answer(BaseModel):
     def result(self) -> CallToolResult:
         """Return both forms, as they are sent."""
         values = self.structured()
-        return CallToolResult(content=[TextContent(type="text", text=self.text(values))], structured_content=values)
+        if not _is_plain(values):
+            values = cleaned_values(values, MOST_BYTES)
+        text = self.text(values)
+        if (size := size_of(values, text)) > MOST_BYTES:
+            values = self.shortened(values, size)
+            text = self.text(values)
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=values)
+
+    def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:
+        """Return the part of the values that fits into an answer, with a note of what is missing.
+
+        Raises:
+            BadInput: no part of them can be left out.
+        """
+        raise BadInput(f"The answer has {size:,} bytes; an answer holds {MOST_BYTES:,}.", self.less)
 
 
 class Table(Answer):
     """An answer whose main part is a table; the text has it as CSV."""
 
     columns: Annotated[list[str], LIST] | None = None
+
+    keeps_last: ClassVar[bool] = False
+    """If not all rows fit: the last ones stay, not the first."""
 
     def structured(self) -> dict[str, Any]:
         """Return the answer as JSON values, the table last."""
@@ -60,10 +92,32 @@ class Table(Answer):
     def text(self, values: dict[str, Any]) -> str:
         """Return the other facts as lines, then the table, if there is one, as CSV."""
         beside = {name: value for name, value in values.items() if name not in ("columns", "rows")}
-        table = io.StringIO()
-        if "columns" in values:
-            csv.writer(table, lineterminator="\n").writerows([values["columns"], *values["rows"]])
-        return "\n".join(part for part in [_lines(beside), table.getvalue()] if part)
+        table = _csv([values["columns"], *values["rows"]]) if "columns" in values else ""
+        return "\n".join(part for part in [_lines(beside), table] if part)
+
+    def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:
+        """Leave out the rows that do not fit, and say so in the note.
+
+        Raises:
+            BadInput: not even one row fits.
+        """
+        rows = values.get("rows") or []
+        room = MOST_BYTES - NOTE_BYTES - size_of(bare := {**values, "rows": []}, self.text(bare))
+        count = 0
+        for row in reversed(rows) if self.keeps_last else rows:
+            if (room := room - size_of(row, _csv([row])) - 1) < 0:  # 1: the comma
+                break
+            count += 1
+        if not count:
+            return super().shortened(values, size)
+        kept = rows[-count:] if self.keeps_last else rows[:count]
+        which = "last" if self.keeps_last else "first"
+        left_out = f"Only the {which} {count:,} of {len(rows):,} rows fit into an answer. {self.rest(kept)}"
+        return {**values, "rows": kept, "note": " ".join(filter(None, [values.get("note"), left_out]))}
+
+    def rest(self, kept: list[Any]) -> str:
+        """Return how to ask for the rows that were left out, given those that were not."""
+        return self.less
 
 
 class Picture(Answer):
@@ -131,3 +185,23 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    return table.getvalue()
+
+
+def size_of(values: Any, text: str) -> int:
+    """Return the bytes of the longer of two forms, as they are sent."""
+    return max(len(to_json(values)), len(to_json(text)))
+
+
+def _is_plain(values: dict[str, Any]) -> bool:
+    """Return whether all texts are printable ASCII, as most are: then there is nothing to clean."""
+    try:
+        encoded = to_json(values)
+    except PydanticSerializationError:  # half of a character
+        return False
+    return encoded.isascii() and b"\\" not in encoded and b"\x7f" not in encoded

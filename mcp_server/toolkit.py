@@ -27,6 +27,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from mcp_server.answers import Answer
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE, BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
@@ -175,6 +176,9 @@ def tool(
 MOST_MISTAKES = 3
 """A call's error lists this many wrong arguments at the most."""
 
+MOST_ERROR = 8_000
+"""So many characters of each part of an error; what it quotes may be longer."""
+
 
 class StrictTool(Tool):
     """A tool that refuses arguments it does not know, says how to mend them, and sends each fact once per form."""
@@ -229,18 +233,20 @@ class StrictTool(Tool):
                 answer = await self.fn(call=call, **checked)
             if scope.cancelled_caught:
                 raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds.", "Try again, or ask for less.")
+            return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
         except TraderError as error:
             if convert_result:
                 return _error_result(error)
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
-        return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
 
 
 def _error_result(error: TraderError) -> CallToolResult:
     """Return an error as it is sent: the text for a model, and its parts for a program."""
-    parts: dict[str, Any] = {KIND: type(error).__name__, PROBLEM: error.problem, REMEDY: error.remedy}
+    problem, remedy = (cleaned(part, MOST_ERROR, lines=True) for part in (error.problem, error.remedy))
+    parts: dict[str, Any] = {KIND: type(error).__name__, PROBLEM: problem, REMEDY: remedy}
     if isinstance(error, Retryable):
         parts[RETRYABLE] = True
-    return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True, _meta=parts)
+    text = TextContent(type="text", text=f"{problem} {remedy}".strip())
+    return CallToolResult(content=[text], is_error=True, _meta=parts)

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
 """Letters and marks that show nothing."""
@@ -45,6 +46,17 @@ def cleaned(text: str, limit: int, *, lines: bool = False, addresses: bool = Tru
 def cleaned_name(text: str, limit: int) -> str:
     """Clean the name or symbol of a token or market; look-alike forms of a character become that character (NFKC)."""
     return cleaned(unicodedata.normalize("NFKC", text[: limit * _READ_AHEAD]), limit)
+
+
+def cleaned_values(value: Any, limit: int) -> Any:
+    """Clean every text and every key within JSON values; line breaks stay."""
+    if isinstance(value, str):
+        return cleaned(value, limit, lines=True)
+    if isinstance(value, dict):
+        return {cleaned(str(key), limit): cleaned_values(item, limit) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned_values(item, limit) for item in value]
+    return value
 
 
 def escaped(text: str, limit: int = 60) -> str:

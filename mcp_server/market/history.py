@@ -11,6 +11,7 @@ import anyio
 from mcp_server.domain.timeframes import candle_open_ms, first_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import Retryable
 from mcp_server.market.ranges import EARLIEST_MS, base_timeframe, common, newest_chunk, without
+from mcp_server.market.recent import RecentCandles
 from mcp_server.moment import Clock
 from mcp_server.single_flight import SingleFlight
 
@@ -24,7 +25,7 @@ SETTLE_MS = 2_000
 """A candle is requested this long after its close at the earliest: by then exchanges have entered its last trades."""
 
 LATE_MS = 600_000
-"""A candle that an exchange has not published this long after its close will not come any more."""
+"""This long after its close a candle does not change any more, and one that is not published yet will not come."""
 
 RECENT = 60
 """In this many candles something was traded, or the market is dead."""
@@ -62,6 +63,8 @@ class ClosedCandles:
     """The smaller timeframe that they were built from."""
     behind_ms: int = 0
     """How far the exchange's clock was behind this machine's, where that kept a candle out."""
+    corrections: str | None = None
+    """Which of them the exchange has corrected since they were first answered."""
 
 
 class Histories:
@@ -71,6 +74,7 @@ class Histories:
         self._candle_cache = candle_cache
         self._clock = clock
         self._single_flight = SingleFlight()
+        self._recent = RecentCandles()
 
     async def closed(self, exchange: Exchange, symbol: str, timeframe: str, wanted: Range) -> ClosedCandles:
         """Return the candles that open within `wanted`, oldest first; `wanted` ends where a closed candle does."""
@@ -82,18 +86,18 @@ class Histories:
 
         series = Series(exchange.id, symbol, timeframe)
         stored = await self._candle_cache.load(series, wanted)
-        if not stored.missing:
-            return ClosedCandles(wanted, stored.candles)
-        if timeframe not in await exchange.timeframes():
+        if stored.missing and timeframe not in await exchange.timeframes():
             return await self._built(exchange, series, wanted, stored)
-        fetches: list[ClosedCandles] = []
+        fresh = self._recent.fresh(series, to_ms(self._clock()))
+        fetches = [ClosedCandles(*fresh)] if fresh else []
         while True:
             asked = [fetch.asked for fetch in fetches]
             missing = without(stored.missing, asked)
             if not missing:
                 behind_ms = max([0, *(fetch.behind_ms for fetch in fetches)])
                 candles = merge([stored.candles, *_loose(stored.missing, fetches)])
-                return ClosedCandles(wanted, candles, behind_ms=behind_ms)
+                corrections = self._recent.corrections(series, wanted, to_ms(self._clock()))
+                return ClosedCandles(wanted, candles, behind_ms=behind_ms, corrections=corrections)
             chunk = newest_chunk(missing, timeframe)
             try:
                 fetches.append(await self._single_flight.share(series, partial(self._fetch, exchange, series, chunk)))
@@ -115,23 +119,32 @@ class Histories:
         return resample(fetched.candles, timeframe)
 
     async def _fetch(self, exchange: Exchange, series: Series, chunk: Range) -> ClosedCandles:
-        """Fetch the missing candles of a chunk, and keep those that will not change any more."""
+        """Fetch the missing candles of a chunk, and keep those that will not change any more.
+
+        If the chunk reaches into the last `LATE_MS`, all candles since then are asked for: one request for them all.
+        """
         from mcp_server.domain.candles import merge
 
+        changing_ms = candle_open_ms(to_ms(self._clock()) - LATE_MS, series.timeframe)
+        chunk = (min(chunk[0], changing_ms), chunk[1]) if chunk[1] > changing_ms else chunk
         # Another task may have fetched some of it, and been cancelled.
         stored = await self._candle_cache.load(series, chunk)
         parts, behind_ms = [stored.candles], 0
         for start, end in reversed(stored.missing):
             await self._settled(end)
+            asked_ms = to_ms(self._clock())
             fetched = await exchange.candles(series.symbol, series.timeframe, min(max(start, EARLIEST_MS), end), end)
             now_ms = to_ms(self._clock())
             clock_ms = now_ms if fetched.clock_ms is None else min(now_ms, fetched.clock_ms)
             candles = fetched.candles.between(start, end).closed_by(clock_ms, series.timeframe)
             if clock_ms < end:
                 behind_ms = max(behind_ms, now_ms - clock_ms)
-            known = (start, min(end, _known_until(candles, series.timeframe, clock_ms)))
+            final_ms = candle_open_ms(clock_ms - LATE_MS, series.timeframe)
+            known = (start, min(end, final_ms))
             if known[1] > start and (len(candles) > 0 or await self._answers(exchange, series)):
                 self._candle_cache.keep(series, candles.between(*known), known)
+            changing = (max(start, final_ms), min(end, _published_until(candles, series.timeframe, final_ms)))
+            self._recent.keep(series, asked_ms, ((start, end), candles), changing)
             parts.append(candles)
         return ClosedCandles(chunk, merge(parts), behind_ms=behind_ms)
 
@@ -156,7 +169,7 @@ class Histories:
         from mcp_server.domain.candles import merge, resample
 
         base = base_timeframe(exchange.id, await exchange.timeframes(), series.timeframe)
-        parts, behind_ms = [stored.candles], 0
+        parts, behind_ms, corrections = [stored.candles], 0, None
         for start, end in stored.missing:
             smaller = await self.closed(
                 exchange, series.symbol, base, (max(start, first_open_ms(EARLIEST_MS, series.timeframe)), end)
@@ -164,7 +177,8 @@ class Histories:
             whole_until = self._whole_until(smaller.candles, base, series.timeframe, (start, end))
             parts.append(resample(smaller.candles.between(start, whole_until), series.timeframe))
             behind_ms = max(behind_ms, smaller.behind_ms)
-        return ClosedCandles(wanted, merge(parts), base, behind_ms)
+            corrections = corrections or smaller.corrections
+        return ClosedCandles(wanted, merge(parts), base, behind_ms, corrections)
 
     def _whole_until(self, candles: Candles, base: str, timeframe: str, within: Range) -> int:
         """Return the end of what can be built: the first candle with a part that may still be published."""
@@ -175,14 +189,12 @@ class Histories:
         return within[1] if first is None else candle_open_ms(first, timeframe)
 
 
-def _known_until(candles: Candles, timeframe: str, clock_ms: int) -> int:
-    """Return the end of what is known for good: an exchange may publish its newest candles late."""
-    length = timeframe_ms(timeframe)
-    received = set(candles.open_time_ms[-(LATE_MS // length + 2) :].tolist())
-    until = candle_open_ms(clock_ms - LATE_MS, timeframe)
-    while until in received:
-        until += length
-    return until
+def _published_until(candles: Candles, timeframe: str, since_ms: int) -> int:
+    """Return the open time of the first candle since a moment that the exchange has not published yet."""
+    received = set(candles.between(since_ms, 1 << 62).open_time_ms.tolist())
+    while since_ms in received:
+        since_ms += timeframe_ms(timeframe)
+    return since_ms
 
 
 def _loose(missing: list[Range], fetches: list[ClosedCandles]) -> list[Candles]:

@@ -192,6 +192,8 @@ class Market:
             notes.append(f"Built from closed {closed.built_from} candles: {exchange.id} has no {timeframe}.")
         if short := shortfall(candles, timeframe, wanted, count, exchange.id):
             notes.append(short)
+        if closed.corrections:
+            notes.append(closed.corrections)
         if closed.behind_ms > _SKEWED_MS:
             seconds = closed.behind_ms // 1000
             notes.append(f"This machine's clock is {seconds} s ahead of that of {exchange.id}, which closes candles.")

@@ -1,7 +1,7 @@
 """The DuckDB file, opened only for as long as one transaction takes, so that any process may use it.
 
 DuckDB locks its file against every other process while it is open for writing. So each transaction opens the file,
-works and closes it (about 40 ms), and waits its turn: on a lock of this project's programs (`file_turn`), then on
+works and closes it (a few ms), and waits its turn: on a lock of this project's programs (`file_turn`), then on
 DuckDB's own. Within this process one lock serialises the opens, and writes that wait together share one transaction.
 """
 
@@ -88,7 +88,7 @@ class Database:
             try:
                 translated(connection, self.path, lambda c: copy_file(c, self.path, target))
             finally:
-                self._close(connection)
+                self._file.close(connection)
 
     def copied(self, fill: Work[T]) -> tuple["duckdb.DuckDBPyConnection", T]:
         """Return a database in memory that `fill` has filled from this one, and what `fill` returned.
@@ -117,7 +117,7 @@ class Database:
             try:
                 return translated(connection, self.path, work)
             finally:
-                self._close(connection)
+                self._file.close(connection)
         finally:
             self._opening.release()
 
@@ -127,7 +127,7 @@ class Database:
             try:
                 run_batch(connection, self.path, batch)
             finally:
-                self._close(connection)
+                self._file.close(connection)
         except BaseException as error:  # whatever stopped the one that leads, nobody may wait for ever
             for _, future in batch:
                 if not future.done():
@@ -138,15 +138,9 @@ class Database:
         try:
             migrate(connection, self.path, read_only=read_only)
         except BaseException:
-            self._close(connection)
+            self._file.close(connection)
             raise
         return connection
-
-    def _close(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        try:
-            connection.close()
-        finally:
-            self._file.leave()
 
 
 def _nothing(_: "duckdb.DuckDBPyConnection") -> None:

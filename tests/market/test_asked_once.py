@@ -159,6 +159,7 @@ async def test_what_came_before_the_time_was_up_is_kept(exchange: ScriptedExchan
 async def test_another_process_on_the_home_need_not_fetch_it_again(
     market: Market, candle_cache: CandleCache, exchange: ScriptedExchange, store: CandleStore
 ) -> None:
+    exchange.now = NOON + timedelta(minutes=17)  # its newest candle does not change any more
     others = CandleCache(store)
     other = market_on(exchange, others)
     await other.candles("scripted", "BTC/USD", "1h", 5, NOON - timedelta(hours=10))
@@ -187,6 +188,7 @@ async def test_a_small_question_does_not_fail_with_a_big_one(
     exchange: ScriptedExchange, candle_cache: CandleCache
 ) -> None:
     """Its candles are known once the newest piece of the big one has come."""
+    exchange.now = NOON + timedelta(minutes=17)  # its newest candle does not change any more
     exchange.first = to_ms(NOON - timedelta(days=400))
     hasty, patient = market_on(exchange, candle_cache, deadline_s=0.5), market_on(exchange, candle_cache)
     exchange.hold_after = 2
@@ -251,9 +253,10 @@ async def test_a_held_file_never_makes_a_question_outlast_its_deadline(
 
 
 async def test_a_shelf_that_was_closed_can_be_used_again(
-    candle_cache: CandleCache, market: Market, store: CandleStore
+    candle_cache: CandleCache, market: Market, store: CandleStore, exchange: ScriptedExchange
 ) -> None:
     """A server may be started twice in one process."""
+    exchange.now = NOON + timedelta(minutes=17)  # its newest candle does not change any more
     await candle_cache.close()
     await market.candles("scripted", "BTC/USD", "1h", 5, NOON)
     await candle_cache.flush()

@@ -37,6 +37,7 @@ async def test_candles_are_fetched_once_and_then_come_from_the_store(
 
 
 async def test_only_what_is_missing_is_asked_for(market: Market, exchange: ScriptedExchange) -> None:
+    exchange.now = NOON + timedelta(minutes=17)
     await closes(market, 5, NOON)
     exchange.now += timedelta(hours=2)
     exchange.requests.clear()
@@ -47,6 +48,7 @@ async def test_only_what_is_missing_is_asked_for(market: Market, exchange: Scrip
 async def test_the_forming_candle_is_neither_answered_nor_kept(
     market: Market, candle_cache: CandleCache, exchange: ScriptedExchange, store: CandleStore
 ) -> None:
+    exchange.now = NOON + timedelta(minutes=17)
     history = await market.candles("scripted", "BTC/USD", "1h", 2, exchange.now)
     assert from_ms(int(history.candles.open_time_ms[-1])) == NOON - timedelta(hours=1)
     await candle_cache.flush()
@@ -148,18 +150,22 @@ async def test_a_store_that_a_shell_holds_is_passed_over(
     assert "candles were not stored" in caplog.text
 
 
-async def test_a_candle_is_asked_for_when_it_has_settled_and_then_never_again(
+async def test_a_candle_is_asked_for_when_it_has_settled_and_kept_when_it_is_final(
     market: Market, candle_cache: CandleCache, exchange: ScriptedExchange, store: CandleStore
 ) -> None:
-    """Exchanges put the last trades into a candle up to a moment after its close; then it is kept as it is."""
+    """Exchanges put the last trades into a candle up to a moment after its close, and correct some minutes later."""
     exchange.now = NOON + timedelta(seconds=1.9)
     asked_at = anyio.current_time()
     assert await closes(market, 2, exchange.now) == [467.0, 468.0]
     assert anyio.current_time() - asked_at >= 0.1
     await candle_cache.flush()
+    assert store.load(SERIES, (0, to_ms(NOON))).candles.close.tolist() == [467.0]
+    exchange.now = NOON + timedelta(minutes=10)
+    assert await closes(market, 2, exchange.now) == [467.0, 468.0]
+    await candle_cache.flush()
     assert store.load(SERIES, (0, to_ms(NOON))).candles.close.tolist() == [467.0, 468.0]
     exchange.requests.clear()
-    exchange.now = NOON + timedelta(seconds=30)
+    exchange.now += timedelta(seconds=30)
     assert await closes(market, 2, exchange.now) == [467.0, 468.0]
     assert exchange.requests == []
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -214,3 +215,31 @@ def test_a_home_below_a_file_cannot_be_made(tmp_path: Path) -> None:
 def test_a_home_where_nothing_can_be_created_says_so() -> None:
     with pytest.raises(Misconfigured, match=r"cannot be written: '/proc/claude-trader'.*TRADER_HOME"):
         Home(Path("/proc/claude-trader")).prepare()
+
+
+def test_a_duckdb_that_does_nothing_any_more_is_started_anew(database: Database) -> None:
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(_add("a"))
+        assert database._file._duckdb is not None
+        database._file._duckdb.close()
+
+    with pytest.raises(duckdb.Error):
+        database.write(work)
+    assert _count(database) == 0
+    database.write(lambda c: c.execute(_add("b")))
+    assert _count(database) == 1
+
+
+def test_duckdb_is_started_once_for_many_transactions(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[object] = []
+    connect = duckdb.connect
+
+    def counted(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        starts.append(arguments)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", counted)
+    for name in "abc":
+        database.write(lambda c, name=name: c.execute(_add(name)))  # type: ignore[misc]
+    assert _count(database) == 3
+    assert len(starts) == 1

@@ -1,9 +1,13 @@
 from typing import Any
 
 import pytest
+from mcp import Client
+from mcp.server import MCPServer
 
+from mcp_server.answers import Answer
 from mcp_server.storage.home import Home
-from tests.tools.conftest import Ask, Told
+from mcp_server.toolkit import Call, StrictTool, tool
+from tests.tools.conftest import Ask, Told, answer_of
 
 RULES = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 100", "sell": "rsi_14 > 100", "confidence": 60}
 CONFIG: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "1h", "rules": RULES}
@@ -18,12 +22,19 @@ async def test_a_strategy_is_written_read_and_listed(ask: Ask) -> None:
     assert read["agents"]["watcher"]["tools"] == ["get_price"]
     rows = {row[0]: row for row in (await ask("list_strategies"))["rows"]}
     assert rows["mine"][1:6] == ["home", "claude", "BTC/USDT", "1h", "active"]
-    assert rows["rsi-reversion"][1] == "example"
+    assert (rows["rsi-reversion"][1], rows["rsi-reversion"][5]) == ("example", None), "an example is never scheduled"
 
 
-async def test_an_argument_of_a_tool_without_arguments_is_to_be_left_out(ask: Ask) -> None:
-    with pytest.raises(Told, match=r"symbl: .* Leave it out"):
-        await ask("list_strategies", symbl="BTC/USDT")
+async def test_an_argument_of_a_tool_without_arguments_is_to_be_left_out() -> None:
+    @tool(title="Bare")
+    async def bare(call: Call) -> Answer:
+        """Answer."""
+        return Answer()
+
+    server: MCPServer[object] = MCPServer("bare", tools=[StrictTool.of(bare, kit=None)])  # type: ignore[arg-type]
+    async with Client(server) as client:
+        with pytest.raises(Told, match=r"symbl: .* Leave it out"):
+            answer_of(await client.call_tool("bare", {"symbl": "BTC/USDT"}))
 
 
 async def test_what_is_read_can_be_written_back(ask: Ask) -> None:
@@ -115,17 +126,17 @@ async def test_a_broken_file_is_told_by_every_tool_that_meets_it(ask: Ask, home:
     folder = Home(home).strategies / "mine"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
-    for tool in ("read_strategy", "evaluate_strategy"):
+    for reader in ("read_strategy", "evaluate_strategy"):
         with pytest.raises(Told, match=r"mine/config\.json' is not JSON at line 1, column 2"):
-            await ask(tool, strategy_name="mine")
+            await ask(reader, strategy_name="mine")
     rows = {row[0]: row for row in (await ask("list_strategies"))["rows"]}
     assert "is not JSON" in rows["mine"][6]
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", ".versions", "A B"])
 async def test_a_name_that_is_a_path_reaches_no_file(ask: Ask, name: str) -> None:
-    for tool in ("read_strategy", "evaluate_strategy"):
+    for reader in ("read_strategy", "evaluate_strategy"):
         with pytest.raises(Told, match=r"strategy_name: .* does not fit"):
-            await ask(tool, strategy_name=name)
+            await ask(reader, strategy_name=name)
     with pytest.raises(Told, match=r"strategy_name: .* does not fit"):
         await ask("write_strategy", strategy_name=name, config=CONFIG)

@@ -65,10 +65,12 @@ class StrategyFolders:
         examples = dict.fromkeys(_folders(self._examples), True)
         return dict(sorted((examples | dict.fromkeys(_folders(self._own), False)).items()))
 
-    def all(self) -> list[ListedStrategy]:
-        """Read every strategy; a broken one is listed too, with its problem."""
+    def all(self, after: str = "") -> list[ListedStrategy]:
+        """Read every strategy whose name comes after another; a broken one is listed too, with its problem."""
         listed = []
         for name, example in self.names().items():
+            if name <= after:
+                continue
             try:
                 listed.append(ListedStrategy(name, example, self.read(name)))
             except BadInput as error:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from math import isnan
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
-from mcp_server.answers import LIST, Table, caveats
+from mcp_server.answers import LIST, Answer, Table, caveats
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
@@ -41,6 +41,12 @@ class IndicatorTable(Table):
     note: str | None = None
     simulated: bool | None = None
     rows: Annotated[list[list[Cell]], LIST]
+
+    less: ClassVar[str] = "Lower last, or ask twice."
+
+    def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:
+        """Raise an error: to leave out rows would leave out whole symbols."""
+        return Answer.shortened(self, values, size)
 
 
 @tool(title="Indicators", example={"symbol": "BTC/USDT", "indicators": ["rsi(14)", "ema(200)", "bbands(20,2)"]})

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import anyio.to_thread
 from pydantic import Field
@@ -22,6 +22,8 @@ class Indicators(Table):
     found: int
     note: str | None = None
     rows: Annotated[list[list[str | int]], LIST]
+
+    less: ClassVar[str] = "Narrow the query."
 
 
 @tool(title="Find indicators", open_world=False)

@@ -1,5 +1,5 @@
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
 from pydantic import Field
@@ -27,6 +27,10 @@ class Signals(Table):
 
     rows: Annotated[list[list[int | float | str | None]], LIST]
     note: str | None = None
+
+    def rest(self, kept: list[Any]) -> str:
+        """Return how to ask for the older ones."""
+        return f"query_journal reads older ones: as_of <= {kept[-1][1]!r}."
 
 
 @tool(title="Signals", open_world=False)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import anyio.to_thread
 from pydantic import Field
@@ -30,6 +30,8 @@ class Findings(Table):
     note: str | None = None
     simulated: bool | None = None
     rows: Annotated[list[list[Cell]], LIST]
+
+    less: ClassVar[str] = "Narrow the query."
 
 
 @tool(title="Find markets and exchanges")

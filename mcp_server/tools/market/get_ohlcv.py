@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -59,6 +59,12 @@ class Ohlcv(HistoryAnswer, Table):
     missing: int | None = Field(default=None, description="In all gaps")
     built_from: str | None = Field(default=None, description="Timeframe")
     forming: FormingCandle | None = None
+
+    keeps_last: ClassVar[bool] = True
+
+    def rest(self, kept: list[Any]) -> str:
+        """Return how to ask for the candles before the first one that fits."""
+        return f"Those before it: as_of={kept[0][0]!r}. Longer candles span more time."
 
 
 @tool(title="Candles", example={"symbol": "BTC/USDT"})

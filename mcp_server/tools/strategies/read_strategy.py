@@ -3,10 +3,11 @@ from typing import Annotated, Any, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import LIST, Answer
+from mcp_server.answers import LIST, MOST_BYTES, NOTE_BYTES, Answer, size_of
 from mcp_server.domain.strategy.difference import difference
 from mcp_server.domain.strategy.parse import InvalidStrategy
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import cleaned_values
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import NotFound
 from mcp_server.storage.strategies.folders import StrategyFolders
@@ -26,6 +27,15 @@ class StrategyFiles(Answer):
     earlier: Annotated[list[list[str]], LIST] | None = Field(default=None, description="version, written at")
     changed_since: Annotated[list[str], LIST] | None = Field(default=None, description="Up to the present version")
     note: str | None = None
+
+    def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:
+        """Cut the longest texts, and say that what was cut must not be written back."""
+        for most in (10_000, 4_000, 1_000, 200):
+            cut = {**values, **{file: cleaned_values(values[file], most) for file in ("config", "agents")}}
+            if size_of(cut, self.text(cut)) < MOST_BYTES - NOTE_BYTES:
+                note = f"Texts are cut to {most:,} characters: do not write this back. The files have {size:,} bytes."
+                return {**cut, "note": " ".join(filter(None, [values.get("note"), note]))}
+        return super().shortened(values, size)
 
 
 @tool(title="Read a strategy", open_world=False, example={"strategy_name": "btc-two-analysts"})

@@ -32,6 +32,8 @@ class World:
     * `missing`: open times (ms) of candles that the exchanges lack altogether;
     * `incomplete_ms`: open times (ms) of candles that come without a close;
     * `unpublished`: so many of the newest closed candles are not out yet, nor is the forming one;
+    * `flat_for_ms`: a candle that closed less than this long ago comes flat, at its open and with volume 0;
+    * `volume_factor`: all volumes are so many times what they were;
     * `shuffled`: candles come in no order of time; `duplicated`: every third comes twice;
     * `clock_skew_ms`: the exchanges' clock is so far ahead of `now_ms`, or behind it if negative;
     * `extra_markets`: so many more markets, X0001/USDT and so on, in each exchange's list of spot markets.
@@ -47,6 +49,8 @@ class World:
         self.missing: set[int] = set()
         self.incomplete_ms: set[int] = set()
         self.unpublished = 0
+        self.flat_for_ms = 0
+        self.volume_factor = 1.0
         self.shuffled = False
         self.duplicated = False
         self.clock_skew_ms = 0
@@ -67,7 +71,7 @@ class World:
         price = _PRICES_USD.get(base, 1.0) / _PRICES_USD.get(quote, 1.0)
         minutes = (open_ms // 60_000, (open_ms + length_ms) // 60_000)
         opened, closed = (price * (0.95 + (minute * 7919 % 1009) / 10_090) for minute in minutes)
-        volume = 1 + open_ms // length_ms * 40_503 % 977 / 8
+        volume = (1 + open_ms // length_ms * 40_503 % 977 / 8) * self.volume_factor
         if open_ms + length_ms > self.clock_ms:
             closed, volume = (opened + closed) / 2, volume / 2
         high, low = max(opened, closed) * 1.001, min(opened, closed) * 0.999
@@ -83,7 +87,9 @@ class World:
             end_ms = min(end_ms, (self.clock_ms // length_ms - self.unpublished) * length_ms)
         for opened in self._opens(start_ms, end_ms, length_ms):
             if opened not in self.missing:
-                yield self.candle(base, quote, opened, length_ms)
+                row = self.candle(base, quote, opened, length_ms)
+                closed_for_ms = self.clock_ms - opened - length_ms
+                yield [row[0], *[row[1]] * 4, 0.0] if 0 <= closed_for_ms < self.flat_for_ms else row
 
     def newest(self, base: str, quote: str, end_ms: int, length_ms: int, count: int) -> list[list[float]]:
         """Give the last `count` candles that the exchanges have and that open before `end_ms`."""
