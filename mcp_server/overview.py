@@ -1,6 +1,6 @@
 """How things stand in one home: what comes due next, how the last runs ended, what was spent, and what is wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -31,7 +31,11 @@ class RunnerState:
 
 @dataclass(frozen=True, slots=True)
 class StrategyState:
-    """One strategy of the home. `due` (aware) is None where it is not scheduled; `problem` is what is wrong with it."""
+    """One strategy of the home. `problem` is what is wrong with it.
+
+    `due` (aware) is when the runner that is alive has it scheduled, None where it has not. Where no runner is alive, it
+    is when a runner would have it scheduled.
+    """
 
     name: str
     status: str
@@ -124,18 +128,24 @@ def overview(
             month = spent(database, day.replace(day=1), day + timedelta(days=1))
         except TraderError as error:
             unknown, today, month = str(error), None, None
-    states = [_state(listed, last.get(listed.name), now) for listed in own_strategies(folders)]
+    scheduled = runner.alive.due if runner.alive else None
+    states = [_state(listed, last.get(listed.name), scheduled, now) for listed in own_strategies(folders)]
     return Overview(now, runner, states, today, month, budget_usd_per_day, unknown)
 
 
-def _state(listed: ListedStrategy, last: LastSlot | None, now: datetime) -> StrategyState:
-    strategy = listed.strategy
+def _state(
+    listed: ListedStrategy, last: LastSlot | None, scheduled: Mapping[str, datetime] | None, now: datetime
+) -> StrategyState:
+    """Return how a strategy stands. `scheduled` is what the runner says of when each comes due; None: none says so."""
+    strategy, due = listed.strategy, (scheduled or {}).get(listed.name)
     if strategy is None:
-        return StrategyState(listed.name, "broken", "", "", None, last, listed.problem)
-    config, due = strategy.config, None
-    if config.status == "active":
+        return StrategyState(listed.name, "broken", "", "", due, last, listed.problem)
+    config, problem = strategy.config, None
+    if config.status == "active" and scheduled is None:
         due = due_at(config, next_slot(config, now - timedelta(seconds=config.offset_s)))
-    return StrategyState(listed.name, config.status, strategy.schedule, strategy.engine, due, last, None)
+    elif config.status == "active" and due is None:
+        problem = "It is active, and the runner has not scheduled it yet."
+    return StrategyState(listed.name, config.status, strategy.schedule, strategy.engine, due, last, problem)
 
 
 def _number(spent: Spent | None) -> float | None:

@@ -3,18 +3,36 @@
 import json
 import os
 import stat
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from mcp_server.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MOST_BYTES = 1_000_000
 """A file of state is smaller; whoever keeps more in one sets a limit of its own."""
 
 
+BROKEN = "broken"
+"""The folder beside files of state into which those go that cannot be used."""
+
+LEFTOVER_S = 3600.0
+"""A half-written file that is older than this was left by a program that was killed, or by a full disk."""
+
+T = TypeVar("T")
+
+
 class Unreadable(Misconfigured):
-    """A file is not what it should be: a link, a device, too large, or no JSON object; or this user may not read it."""
+    """A file is not what it should be: a link, a device, too large, or not of the shape that is expected."""
+
+
+class Denied(Unreadable):
+    """The system does not let this user read a file; it may be right all the same."""
 
 
 def put_new(target: Path, content: bytes) -> bool:
@@ -57,7 +75,8 @@ def read_regular(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
     Raises:
         FileNotFoundError: it is missing.
-        Unreadable: it cannot be read; it is a link, a pipe, a folder or a device; or it is larger than `most_bytes`.
+        Unreadable: it is a link, a pipe, a folder or a device; or it is larger than `most_bytes`.
+        Denied: it cannot be read.
     """
     try:
         if path.is_symlink():
@@ -69,7 +88,7 @@ def read_regular(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise Unreadable(f"{str(path)!r} cannot be read ({error.strerror}).", "Give this user access.") from None
+        raise Denied(f"{str(path)!r} cannot be read ({error.strerror}).", "Give this user access.") from None
     if len(content) > most_bytes:
         raise Unreadable(f"{str(path)!r} is larger than {most_bytes} bytes.", "Shorten it.")
     return content
@@ -85,6 +104,56 @@ def read_object(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unreadable(f"{str(path)!r} holds no JSON object.", "Mend it or move it aside.")
     return value
+
+
+def read_state(path: Path, shape: "TypeAdapter[T]", most_bytes: int = MOST_BYTES) -> T:
+    """Read a JSON object of a known shape from a regular file; raise as `read_object`, also where it differs."""
+    from pydantic import ValidationError
+
+    value = read_object(path, most_bytes)
+    try:
+        return shape.validate_python(value)
+    except ValidationError as error:
+        wrong = ", ".join(sorted({str(part["loc"][0]) for part in error.errors() if part["loc"]}))
+        raise Unreadable(f"{str(path)!r} is not as expected ({wrong}).", "Mend it or move it aside.") from None
+
+
+def put_aside(file: Path) -> None:
+    """Move what cannot be used, whatever it is, into `broken/` beside it; nothing there is replaced.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    folder = file.parent / BROKEN
+    folder.mkdir(exist_ok=True)
+    target = folder / file.name
+    if os.path.lexists(target):
+        target = folder / f"{uuid4().hex}-{file.name}"
+    os.utime(file, follow_symlinks=False)  # from now on it is told of for a while
+    file.rename(target)
+
+
+def told_aside(folder: Path, now: datetime) -> str | None:
+    """Return a sentence on what was put aside of a folder in the last two days; None: nothing was."""
+    since_s = (now - timedelta(days=2)).timestamp()
+    try:
+        names = [
+            entry.name for entry in os.scandir(folder / BROKEN) if entry.stat(follow_symlinks=False).st_mtime > since_s
+        ]
+    except OSError:
+        return None
+    if not names:
+        return None
+    shown = ", ".join(repr(name) for name in sorted(names)[:3])
+    return f"{len(names)} files could not be read and were moved to {str(folder / BROKEN)!r} ({shown}). Look at them."
+
+
+def remove_leftovers(folder: Path, now: datetime) -> None:
+    """Remove files that were left half written long ago: by a program that was killed, or by a full disk."""
+    for file in folder.glob(".*.new"):
+        with suppress(OSError):
+            if file.lstat().st_mtime < now.timestamp() - LEFTOVER_S:
+                file.unlink()
 
 
 def _fill(fresh: Path, content: bytes, *, durable: bool) -> None:

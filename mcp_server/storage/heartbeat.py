@@ -1,12 +1,14 @@
 """The heartbeat: a small file in the home that shows others that a runner is alive, and what troubles it."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from mcp_server.storage.files import Unreadable, read_object, write_whole
+from pydantic import TypeAdapter
+
+from mcp_server.storage.files import Unreadable, read_state, write_whole
 from mcp_server.storage.home import unwritable
 
 STALE_S = 30.0
@@ -18,13 +20,17 @@ MOST_BYTES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a runner reports. Times are aware UTC; `problems` are sentences for people."""
+    """What a runner reports. Times are aware UTC; `problems` are sentences for people.
+
+    `due` has each strategy that is scheduled, and when its next slot comes due; None: an older runner does not say.
+    """
 
     pid: int
     started_at: datetime
     beat_at: datetime
     running: int
-    problems: Sequence[str] = ()
+    problems: tuple[str, ...] = ()
+    due: Mapping[str, datetime] | None = None
 
     def is_fresh(self, now: datetime) -> bool:
         """Return whether the runner was alive a moment ago."""
@@ -43,21 +49,26 @@ class Heartbeat:
         Raises:
             Misconfigured: the home cannot be written.
         """
-        values = {**asdict(beat), "started_at": beat.started_at.isoformat(), "beat_at": beat.beat_at.isoformat()}
         try:
-            write_whole(self._path, json.dumps(values).encode(), durable=False)
+            write_whole(self._path, _shape().dump_json(beat), durable=False)
         except OSError as error:
             raise unwritable(self._path, error) from None
 
     def read(self) -> Beat | None:
         """Return the latest heartbeat; None where no runner has left one, or it cannot be read."""
         try:
-            values = read_object(self._path, MOST_BYTES)
-            times = {name: datetime.fromisoformat(values[name]).astimezone(UTC) for name in ("started_at", "beat_at")}
-            return Beat(**{**values, **times, "problems": tuple(values["problems"])})
-        except (OSError, Unreadable, ValueError, TypeError, KeyError, AttributeError):
+            beat = read_state(self._path, _shape(), MOST_BYTES)
+            started_at, beat_at = (moment.astimezone(UTC) for moment in (beat.started_at, beat.beat_at))
+            due = None if beat.due is None else {name: moment.astimezone(UTC) for name, moment in beat.due.items()}
+            return replace(beat, started_at=started_at, beat_at=beat_at, due=due)
+        except (OSError, Unreadable, OverflowError):
             return None
 
     def remove(self) -> None:
         """Remove it, at a runner's orderly end."""
         self._path.unlink(missing_ok=True)
+
+
+@cache
+def _shape() -> TypeAdapter[Beat]:
+    return TypeAdapter(Beat)

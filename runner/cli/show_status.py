@@ -82,6 +82,8 @@ def _table(overview: Overview, width: int) -> Table:
 
 
 def _next(state: StrategyState, overview: Overview) -> Text:
+    if state.due is None and state.status == "active":
+        return Text("not scheduled", "yellow")
     if state.due is None:
         return Text(state.status, "yellow" if state.status == "broken" else "dim")
     return Text(f"in {duration(state.due - overview.now)}", "" if overview.runner.alive else "dim")
@@ -101,7 +103,7 @@ def _outcome(state: StrategyState) -> Text:
     if state.last is None:
         return Text("")
     if state.last.signal:
-        return Text(state.last.signal, COLOURS[state.last.signal])
+        return Text(state.last.signal, COLOURS.get(state.last.signal, ""))
     more = f" x{state.last.slots}" if state.last.slots > 1 else ""
     return Text(f"{state.last.status}{more}", "dim" if state.last.status in QUIET else "yellow")
 

@@ -73,7 +73,7 @@ class Notices:
         deliveries = {name: Delivery(due_at=now.isoformat()) for name in self._services}
         try:
             added = self._store.add(Notice(file_name(key), kind, key, dict(fields), now, deliveries))
-        except TraderError as error:
+        except Exception as error:  # what it is to tell of goes on, whatever keeps it from being told
             problem = f"A notification could not be kept: {error}"
             self._troubles.note("add", problem, now)
             logger.warning("%s", problem)

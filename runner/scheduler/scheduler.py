@@ -77,6 +77,8 @@ class Scheduler:
     more_problems: Callable[[], list[str]]
     ready: Callable[[], Awaitable[None]]
     grace_s: float = 30.0
+    _parts: dict[str, str | None] = field(default_factory=dict)
+    """The parts of a look, and why each failed last time."""
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _idle: anyio.Event = field(default_factory=anyio.Event)
 
@@ -116,10 +118,7 @@ class Scheduler:
             missed_because.look(now)
             try:
                 if now >= next_look or next_look - now > timedelta(seconds=10 * LOOK_EVERY_S):
-                    await self.recorder.catch_up()
-                    for edit in await self.schedules.refresh(now):
-                        self.after_run.broken(edit)
-                    await self.schedules.keep_versions()
+                    await self._look(now)
                     next_look = now + timedelta(seconds=LOOK_EVERY_S)
                 with anyio.CancelScope(shield=True):  # what is claimed must be started, or nobody ends it
                     reason = missed_because.reason(self.troubles.of(CLAIMS))
@@ -137,6 +136,34 @@ class Scheduler:
                 await self.clock.sleep(10 * RETRY_S)
             else:
                 await self._until_next(next_look)
+
+    async def _look(self, now: datetime) -> None:
+        """Do what is due every few seconds. A part that fails unexpectedly holds up neither the others nor any slot.
+
+        Raises:
+            Retryable, Misconfigured: as `Database.write`; all of it is done again next time.
+        """
+        for about, part in (
+            ("Outcomes that wait cannot be recorded", self.recorder.catch_up),
+            ("The strategy folders cannot be looked at", partial(self._refresh, now)),
+            ("Versions of strategies cannot be kept", self.schedules.last_good.keep),
+        ):
+            why = None
+            try:
+                await part()
+            except TraderError:
+                raise
+            except Exception as error:
+                why = f"{about} (unexpected {type(error).__name__}; the log says more)."
+                logger.log(logging.DEBUG if self._parts.get(about) else logging.ERROR, "%s", why, exc_info=error)
+            self._parts[about] = why
+
+    async def _refresh(self, now: datetime) -> None:
+        for edit in await self.schedules.refresh(now):
+            try:
+                self.after_run.broken(edit)
+            except Exception:  # the others are told all the same
+                logger.exception("telling that %s is broken", edit.name)
 
     def _blocked(self, why: str, now: datetime) -> None:
         if self.troubles.note(CLAIMS, why, now):
@@ -178,7 +205,9 @@ class Scheduler:
         started_at = self.clock.now()
         while True:
             try:
-                beat = Beat(os.getpid(), started_at, self.clock.now(), len(self._tasks), tuple(self.problems()))
+                due = {name: schedule.due for name, schedule in [*self.schedules.by_name.items()]}
+                now, problems = self.clock.now(), tuple(self.problems())
+                beat = Beat(os.getpid(), started_at, now, len(self._tasks), problems, due)
                 await anyio.to_thread.run_sync(self.heartbeat.write, beat)
                 self.concurrency.adjust()
             except TraderError as error:
@@ -198,6 +227,7 @@ class Scheduler:
         return [
             *([f"No slot is claimed since {held.since:%H:%M:%S} UTC: {held.why}"] if held else []),
             *([f"{unwritten} outcomes could not be written."] if unwritten else []),
+            *filter(None, self._parts.values()),
             *self.more_problems(),
             *self.schedules.problems(),
         ]

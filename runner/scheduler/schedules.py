@@ -4,8 +4,8 @@ Threads look at the folders and write the database; only the scheduler's task ch
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
@@ -20,9 +20,14 @@ from mcp_server.storage.journal.slot_rows import StoredSchedule
 from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.scheduler.changes import change_of
-from runner.scheduler.strategy_watch import FolderState, StrategyWatch
+from runner.scheduler.last_good import LastGood
+from runner.scheduler.one_by_one import one_by_one
+from runner.scheduler.strategy_watch import StrategyWatch
 
 logger = logging.getLogger(__name__)
+
+RETRY_EVERY = timedelta(minutes=1)
+"""How often a strategy that could not be scheduled is tried again."""
 
 AT_ONCE = 100
 """How many strategies one transaction adopts: neither a stop nor another program waits for thousands of them."""
@@ -56,114 +61,135 @@ class Schedules:
     def __init__(self, slot_store: SlotStore, folders: StrategyFolders, strategy_watch: StrategyWatch) -> None:
         self._slot_store = slot_store
         self._strategy_watch = strategy_watch
-        self._folders = folders
-        self._to_keep: dict[str, Strategy] = {}
-        self._unkept: str | None = None
+        self.last_good = LastGood(folders)
+        self._to_adopt: set[str] = set()
+        """Strategies that came, changed or went. Each stays here until what it says is scheduled, whatever fails."""
         self._stored: dict[str, StoredSchedule] | None = None
         self._failed: dict[str, str] = {}
-        """Strategies whose slots cannot be computed, and why: one of them is no reason to leave out the others."""
+        """Strategies that cannot be scheduled, and why: one of them is no reason to leave out the others."""
         self._started = False
         self._looked_at: datetime | None = None
         """When the folders were last looked at, and all changes adopted."""
+        self._retried_at: datetime | None = None
         self.by_name: dict[str, Schedule] = {}
 
     async def refresh(self, now: datetime) -> Sequence[BrokenEdit]:
         """Look at the folders and adopt what came, changed or went; return the edits that broke a strategy.
 
+        After it, each active strategy is scheduled as its folder says, or `problems` says why not.
+
         Raises:
             Retryable, Misconfigured: as `Database.write`; what was not adopted is looked at again next time.
         """
-        watch, first = self._strategy_watch, not self._started
+        watch, first, stored = self._strategy_watch, not self._started, await self._read_stored()
         remembered: Mapping[str, Strategy] = {}
         if not watch.folder_states:
-            remembered = await anyio.to_thread.run_sync(self._last_versions, await self._read_stored())
-        changed = await anyio.to_thread.run_sync(watch.look, remembered)
-        try:
-            if changed or first:
-                gone = self._gone() if first else []
-                await self._adopt([(name, watch.folder_states.get(name)) for name in [*changed, *gone]], now)
-                if first:
-                    logger.info("%s", self._beginning())
-                    changed = [name for name in changed if watch.folder_states[name].problem]
-        except TraderError:
-            # After any other error the watch does not report these changes again: what they say is then not scheduled
-            # until the folders change once more.
-            for name in changed:
-                watch.forget(name)
-            raise
+            remembered = await anyio.to_thread.run_sync(self.last_good.read, stored)
+        self._to_adopt.update(await anyio.to_thread.run_sync(watch.look, remembered))
+        self._to_adopt |= self._astray() | (self._gone() if first else set()) | self._to_retry(now)
+        adopted = sorted(self._to_adopt)
+        if adopted or first:
+            await self._adopt(adopted, now)
+            if first:
+                logger.info("%s", self._beginning())
         self._looked_at = now
         broken = []
-        for name in changed:
+        for name in adopted:
             folder = watch.folder_states.get(name)
             if folder is not None and folder.problem is not None:
                 broken.append(BrokenEdit(name, folder.problem, name in self.by_name))
-            else:
+            elif not first and name not in self._failed:
                 logger.info("strategy %s: %s", name, "gone" if folder is None else "read")
         return broken
 
-    def _last_versions(self, stored: Mapping[str, StoredSchedule]) -> dict[str, Strategy]:
-        """Return the strategies as they last ran before this program started, if they were kept."""
-        kept = {}
-        for name, schedule in stored.items():
-            if schedule.config is not None and schedule.version:
-                try:
-                    kept[name] = self._folders.read_version(name, schedule.version)
-                except Exception:  # it is gone or broken too: then there is nothing to go on with
-                    logger.debug("no kept version of %s", name)
-        return kept
+    def _astray(self) -> set[str]:
+        """Return the strategies that are not scheduled as their folder says: whatever the reason, they are adopted."""
+        active = {
+            name: folder.strategy
+            for name, folder in self._strategy_watch.folder_states.items()
+            if folder.strategy is not None and folder.strategy.config.status == "active" and name not in self._failed
+        }
+        scheduled = {name: schedule.strategy for name, schedule in self.by_name.items()}
+        return {name for name in active.keys() | scheduled.keys() if active.get(name) is not scheduled.get(name)}
 
-    async def _adopt(self, changed: Iterable[tuple[str, FolderState | None]], now: datetime) -> None:
-        """Adopt strategies that came, changed or went. After an error not all were adopted: it may be tried again."""
+    def _to_retry(self, now: datetime) -> set[str]:
+        """Return the strategies that failed, once in `RETRY_EVERY`: what kept them out may be over."""
+        if self._retried_at is not None and timedelta(0) <= now - self._retried_at < RETRY_EVERY:
+            return set()
+        self._retried_at = now
+        return {*self._failed}
+
+    async def _adopt(self, names: Sequence[str], now: datetime) -> None:
+        """Adopt strategies that came, changed or went. After an error those that were not are still to be adopted."""
         stored = await self._read_stored()
         if not self._started and any(schedule.accounted_until - now > ASTRAY for schedule in stored.values()):
             await anyio.to_thread.run_sync(self._slot_store.take_back, now)
             self._stored = stored = await anyio.to_thread.run_sync(self._slot_store.stored_schedules)
-        changes = await anyio.to_thread.run_sync(self._changes, [*changed], now)
+        changes, failed = await anyio.to_thread.run_sync(self._changes, names, now)
+        for name, error in failed.items():
+            self._fail(name, error)
+        for name in {*names} - changes.keys() - failed.keys():  # there is nothing to note
+            self._place(name, None)
         for first in range(0, len(changes), AT_ONCE):
-            part = changes[first : first + AT_ONCE]
-            news = [change for change in part if change.schedule != stored.get(change.name) or change.passed]
-            if news:
-                await anyio.to_thread.run_sync(self._slot_store.change, news, now)
-            for change in part:
-                if change.schedule is None:
-                    stored.pop(change.name, None)
-                else:
-                    stored[change.name] = change.schedule
-                self._place(change)
+            await self._store([*changes.values()][first : first + AT_ONCE], stored, now)
         self._started = True
+
+    async def _store(self, changes: Sequence[Change], stored: dict[str, StoredSchedule], now: datetime) -> None:
+        news = {
+            change.name: change for change in changes if change.schedule != stored.get(change.name) or change.passed
+        }
+        failed = dict[str, Exception]()
+        if news:
+            _, failed = await one_by_one(news, partial(self._slot_store.change, now=now))
+        for change in changes:
+            if (error := failed.get(change.name)) is not None:
+                self._fail(change.name, error)
+                continue
+            if change.schedule is None:
+                stored.pop(change.name, None)
+            else:
+                stored[change.name] = change.schedule
+            self._place(change.name, change)
 
     async def _read_stored(self) -> dict[str, StoredSchedule]:
         if self._stored is None:
             self._stored = await anyio.to_thread.run_sync(self._slot_store.stored_schedules)
         return self._stored
 
-    def _changes(self, changed: Sequence[tuple[str, FolderState | None]], now: datetime) -> list[Change]:
+    def _changes(self, names: Sequence[str], now: datetime) -> tuple[dict[str, Change], dict[str, Exception]]:
         """Compute what to note, in a thread: to count the slots of a cron that was missed for years takes a while."""
-        stored, changes = self._stored or {}, []
-        for name, folder in changed:
-            scheduled = self.by_name.get(name)
+        stored, changes, failed = self._stored or {}, dict[str, Change](), dict[str, Exception]()
+        for name in names:
+            folder, scheduled = self._strategy_watch.folder_states.get(name), self.by_name.get(name)
             until = scheduled.accounted_until if scheduled else None
-            change = change_of(name, folder, stored.get(name), until, self._looked_at, now)
+            try:
+                change = change_of(name, folder, stored.get(name), until, self._looked_at, now)
+            except Exception as error:
+                failed[name] = error
+                continue
             if change is not None:
-                changes.append(change)
-        return changes
+                changes[name] = change
+        return changes, failed
 
-    def _gone(self) -> list[str]:
+    def _gone(self) -> set[str]:
         """Return the strategies that were scheduled, and have no folder any more."""
         stored = self._stored or {}
-        return [name for name in stored.keys() - self._strategy_watch.folder_states if stored[name].config is not None]
+        return {name for name in stored.keys() - self._strategy_watch.folder_states if stored[name].config is not None}
 
-    def _place(self, change: Change) -> None:
-        self._failed.pop(change.name, None)
-        if change.strategy is None or change.schedule is None or change.schedule.config is None:
-            self.by_name.pop(change.name, None)
-            self._to_keep.pop(change.name, None)
+    def _place(self, name: str, change: Change | None) -> None:
+        """Schedule a strategy as it was noted, or take it off the schedule."""
+        self._failed.pop(name, None)
+        if change is None or change.strategy is None or change.schedule is None or change.schedule.config is None:
+            self.by_name.pop(name, None)
+            self.last_good.note(name, None)
+            self._to_adopt.discard(name)
             return
-        self._to_keep[change.name] = change.strategy
+        self.last_good.note(name, change.strategy)
         try:
-            self.by_name[change.name] = Schedule(change.strategy, change.schedule.accounted_until)
+            self.by_name[name] = Schedule(change.strategy, change.schedule.accounted_until)
+            self._to_adopt.discard(name)
         except Exception as error:
-            self._fail(change.name, error)
+            self._fail(name, error)
 
     def _beginning(self) -> str:
         """Say what is scheduled, to whoever has just started it."""
@@ -174,26 +200,11 @@ class Schedules:
         strategies = "1 strategy is" if len(schedules) == 1 else f"{len(schedules)} strategies are"
         return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
 
-    async def keep_versions(self) -> None:
-        """Keep the versions that may run from now on: a broken edit goes back to them."""
-        self._unkept = None
-        while self._to_keep and self._unkept is None:
-            await anyio.to_thread.run_sync(self._keep_some)
-
-    def _keep_some(self) -> None:
-        for name in [*self._to_keep][:AT_ONCE]:
-            try:
-                self._folders.versions.copy(self._to_keep[name])
-            except TraderError as error:  # the folder may only be read, say
-                self._unkept = f"Strategies run as they were last read, but an edit ends what is running: {error}"
-                return
-            del self._to_keep[name]
-
     def problems(self) -> list[str]:
         """Return what is wrong with strategies, in sentences for people."""
         folders = self._strategy_watch.folder_states.items()
         broken = [f"{name} is broken: {folder.problem}" for name, folder in folders if folder.problem]
-        return [*filter(None, [self._unkept]), *broken, *self._failed.values()]
+        return [*self.last_good.problems(), *broken, *[*self._failed.values()]]
 
     def _account(self, name: str, until: datetime) -> None:
         try:
@@ -202,10 +213,13 @@ class Schedules:
             self._fail(name, error)
 
     def _fail(self, name: str, error: Exception) -> None:
-        """Leave a strategy out until it is changed."""
+        """Leave a strategy out until it is changed, or tried again."""
+        if isinstance(error, TraderError):  # the database cannot be used: what is to be done is still to be done
+            return
         self.by_name.pop(name, None)
+        self._to_adopt.discard(name)
         cause = f"{type(error).__name__}: {error}"
-        self._failed[name] = f"{name} is not scheduled: its slots cannot be computed ({cause}). Change its config.json."
+        self._failed[name] = f"{name} is not scheduled ({cause}). It is tried again every minute; the log says more."
         logger.error("%s", self._failed[name], exc_info=error)
 
     def next_due(self) -> datetime | None:
@@ -230,11 +244,15 @@ class Schedules:
             self._fail(name, error)
         if not claims:
             return []
-        done = await anyio.to_thread.run_sync(partial(self._slot_store.claim, claims, now))
-        for claim in claims:
-            name = claim.strategy.name
-            self._account(name, done.behind.get(name, claim.last))
-        return sorted(done.started, key=lambda claimed: (claimed.run.as_of, claimed.execution_id))
+        by_name = {claim.strategy.name: claim for claim in claims}
+        done, failed = await one_by_one(by_name, partial(self._slot_store.claim, now=now))
+        for name, error in failed.items():
+            self._fail(name, error)
+        behind = {name: until for part in done for name, until in part.behind.items()}
+        for name in by_name.keys() - failed.keys():
+            self._account(name, behind.get(name, by_name[name].last))
+        started = [claimed for part in done for claimed in part.started]
+        return sorted(started, key=lambda claimed: (claimed.run.as_of, claimed.execution_id))
 
     def _claims(self, now: datetime, missed_because: str) -> tuple[list[Claim], dict[str, Exception]]:
         """Plan what is due, in a thread; return the claims, and what kept a strategy's slots from being computed."""

@@ -5,6 +5,7 @@ A broken edit changes nothing of what runs: the last good version goes on, and i
 
 import logging
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,13 +61,13 @@ class StrategyWatch:
         self.folder_states, self._stamps = states, stamps
         return changed
 
-    def forget(self, name: str) -> None:
-        """Look at a strategy anew next time, as if it had changed or gone: what came of it could not be noted."""
-        self._stamps[name] = ()
-
     def _present(self) -> dict[str, Stamp]:
         own = [name for name, example in self._folders.names().items() if not example]
-        return {name: stamp for name in own if (stamp := _stamp(self._folder / name)) is not None}
+        stamps = {name: stamp for name in own if (stamp := _stamp(self._folder / name)) is not None}
+        for name in self._stamps.keys() - stamps.keys():
+            if not _is_gone(self._folder / name):  # it could not be looked at: that is no reason to end it
+                stamps[name] = self._stamps[name]
+        return stamps
 
     def _read(self, name: str, stamp: Stamp, remembered: Mapping[str, Strategy]) -> FolderState:
         changed_at = datetime.fromtimestamp(min(max(changed for changed, _, _ in stamp) / 1e9, LATEST_S), UTC)
@@ -92,3 +93,12 @@ def _stamp(folder: Path) -> Stamp | None:
         return tuple(stamp) or ((os.lstat(folder).st_mtime_ns, 0, 0),)
     except OSError:
         return None
+
+
+def _is_gone(folder: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(os.stat(folder).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False

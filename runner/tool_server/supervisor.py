@@ -91,9 +91,12 @@ class WatchedServer:
             began = anyio.current_time()
             try:
                 await self._one()
-            except TraderError as error:
+            except Exception as error:  # of the machine, say: it may have no room for one more process
+                if not isinstance(error, TraderError):
+                    logger.exception("the tool server")
+                    error = Retryable(f"The tool server could not be kept up: unexpected {type(error).__name__}.")
                 if not self.starts and anyio.current_time() - first > self.start_patience_s:
-                    raise
+                    raise error from None
                 self.problem = str(error)
             if anyio.current_time() - began > HEALTHY_S:
                 pause_s = FIRST_PAUSE_S

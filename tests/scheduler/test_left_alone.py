@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -63,9 +64,10 @@ async def test_a_strategy_whose_slots_cannot_be_told_holds_up_no_other_and_is_na
     write(home, hourly("odd"), at("10:30"))
     async with driven(machine, at("11:30")) as up:
         (scheduler,) = up.schedulers
-        what = scheduler.schedules.by_name["odd"].strategy
-        odd = what.config.model_copy(update={"misfire": None})  # nothing that is known does so: a slip of ours would
-        scheduler.schedules.by_name["odd"].strategy = what.model_copy(update={"config": odd})
+        (schedule, folders) = scheduler.schedules.by_name["odd"], scheduler.schedules._strategy_watch.folder_states
+        config = schedule.strategy.config.model_copy(update={"misfire": None})  # a slip of ours would do so, say
+        schedule.strategy = schedule.strategy.model_copy(update={"config": config})
+        folders["odd"] = replace(folders["odd"], strategy=schedule.strategy)
         await up.set(NOON)
         (problem,) = scheduler.problems()
         assert problem.startswith("odd is not scheduled")
