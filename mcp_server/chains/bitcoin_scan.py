@@ -28,6 +28,9 @@ WAITING_S = 6.0
 CHANGE = "Change to a new address cannot be told from a payment in Bitcoin: such change is among the transfers."
 RECENT = "Of the unconfirmed transactions only the latest ten are read."
 
+MOST_LOST = 3
+"""After this many blocks in a row that cannot be read, the endpoints are at fault and the scan ends."""
+
 T = TypeVar("T")
 
 
@@ -65,6 +68,7 @@ class _BitcoinWork:
         self.first = self.last + 1
         self.covered_ms = request.until_ms
         self.missed: list[str] = []
+        self._lost: dict[int, UpstreamRejected] = {}
 
     async def run(self) -> None:
         """Read block after block, from the head down, and the unconfirmed transactions."""
@@ -75,7 +79,7 @@ class _BitcoinWork:
             self.missed.insert(0, only_after(self.covered_ms, self._request.from_ms))
         else:
             self.covered_ms = self._request.from_ms
-        self.missed += unseen
+        self.missed += [*self._lost_blocks(), *unseen]
 
     async def _blocks(self) -> None:
         page: Sequence[BitcoinBlock] = self._heads.blocks
@@ -97,7 +101,10 @@ class _BitcoinWork:
                 return
 
     async def _block(self, block: BitcoinBlock) -> None:
-        """Add the transfers of one block, or note why it could not be read."""
+        """Add the transfers of one block, or note why it could not be read.
+
+        A block that no endpoint sends as it should is lost alone; an outage ends the scan, for it takes all others too.
+        """
         if self._begun and anyio.current_time() > self._enough_at:
             self.missed.append(OUT_OF_TIME)
             return
@@ -105,6 +112,8 @@ class _BitcoinWork:
         with anyio.CancelScope(deadline=self._enough_at + GRACE_S if self._begun else math.inf) as scope:
             try:
                 transactions = await self._transactions(block)
+            except UpstreamRejected as error:
+                self._lose(block, error)
             except TraderError as error:
                 self._miss(error)
         if scope.cancelled_caught:
@@ -131,6 +140,24 @@ class _BitcoinWork:
         if not self._begun:
             raise error
         self.missed.append(str(error))
+
+    def _lose(self, block: BitcoinBlock, error: UpstreamRejected) -> None:
+        """Go on without a block that cannot be read, unless it is one of too many in a row."""
+        self._lost[block.number] = error
+        if all(block.number + place in self._lost for place in range(MOST_LOST)):
+            if not self._begun:
+                raise error
+            self.missed.append(f"The scan ended at {MOST_LOST} blocks in a row that could not be read.")
+
+    def _lost_blocks(self) -> list[str]:
+        """Return a note that names the blocks that were left out; if no block could be read, raise the reason."""
+        if not self._lost:
+            return []
+        numbers = list(self._lost)
+        if not self._begun:
+            raise self._lost[numbers[0]]
+        named = f"Blocks {', '.join(map(str, numbers))} are" if len(numbers) > 1 else f"Block {numbers[0]} is"
+        return [f"{named} left out: {self._lost[numbers[0]]}"]
 
     async def _waiting(self) -> list[str]:
         """Add the unconfirmed transfers; return notes on why they could not be read."""

@@ -61,12 +61,12 @@ def blocks(answer: Any) -> list[BitcoinBlock]:
 
 
 def transaction(answer: Mapping[str, Any]) -> BitcoinTransaction:
-    """Read a transaction."""
+    """Read a transaction. Inputs without the coins that they spend are invalid: coins would seem newly made."""
     status = answer["status"]
     confirmed = bool(status["confirmed"])
     return BitcoinTransaction(
         id=hash_of(answer["txid"]),
-        inputs=[_part(spent["prevout"]) for spent in answer["vin"] if spent.get("prevout")],
+        inputs=[_part(spent["prevout"]) for spent in answer["vin"] if not spent.get("is_coinbase")],
         outputs=[_part(paid) for paid in answer["vout"]],
         block=_count(status["block_height"]) if confirmed else None,
         block_hash=hash_of(status["block_hash"]) if confirmed else None,
@@ -119,7 +119,7 @@ def _block(answer: Mapping[str, Any]) -> BitcoinBlock:
 
 
 def _part(answer: Mapping[str, Any]) -> tuple[str | None, int]:
-    address, value = answer.get("scriptpubkey_address"), _count(answer["value"])
+    address, value = answer.get("scriptpubkey_address") or None, _count(answer["value"])  # some write "" for none
     if value > MOST_SATOSHI or not (address is None or _ADDRESS.fullmatch(address)):
         raise ValueError
     return address, value
