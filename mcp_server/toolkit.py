@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
@@ -32,6 +33,7 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE, BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
 from mcp_server.slim_schema import slim_input, slim_output
+from mcp_server.turns import Turns
 
 if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
@@ -44,6 +46,9 @@ T = TypeVar("T")
 
 AS_OF_HEADER = "x-trader-as-of"
 EXCHANGE_HEADER = "x-trader-exchange"
+
+CLIENT_KEY = "trader.client"
+"""The key in the ASGI scope where the gate puts who is calling; a caller cannot send it as a header."""
 
 CUT_S = 0.5
 """What is to be computed by then and is not may say so itself first."""
@@ -73,19 +78,23 @@ class Kit:
     home: Home
 
 
-def _unlimited() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(math.inf)
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a tool: the kit, and what the caller sent beside the arguments."""
 
     kit: Kit
     headers: Mapping[str, str] = field(default_factory=dict)
-    limiter: anyio.CapacityLimiter = field(default_factory=_unlimited)
-    """Of `@tool(at_a_time=N)`: what costs much is done under `async with call.limiter`, by N calls at the most."""
+    turns: Turns = field(default_factory=partial(Turns, ""))
+    client: str = ""
     until: float = field(default_factory=lambda: anyio.current_time() + WORK_S)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for the caller's turn: with `@tool(at_a_time=N)`, N calls of different clients work at once.
+
+        Raises:
+            Retryable: it did not come in time.
+        """
+        return self.turns.turn(self.client, self.until)
 
     def moment(self, as_of: str | None) -> datetime:
         """Return the moment to answer for: the earliest of now, the argument, the header and the setting.
@@ -105,6 +114,10 @@ class Call:
     def exchange(self, exchange: str | None) -> str:
         """Return the exchange to ask: the argument, else the header's (a run's own), else the server's default."""
         return exchange or self.headers.get(EXCHANGE_HEADER) or self.kit.default_exchange
+
+    def left_s(self) -> float:
+        """Return how many seconds this call has left."""
+        return self.until - anyio.current_time()
 
     async def bounded(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run what may take long in a thread; give it up when the caller does, or when the call's time is over.
@@ -166,7 +179,7 @@ def tool(
         read_only: it changes nothing.
         destructive: it may replace or remove something.
         open_world: it asks systems outside of this project.
-        at_a_time: how many calls of a server may hold `call.limiter` at once; the others wait for it.
+        at_a_time: how many calls may work under `call.turn()` at once, never two of the same client.
         example: arguments of a typical call, for the documentation and the tests.
     """
     hints = ToolAnnotations(read_only_hint=read_only, destructive_hint=destructive, open_world_hint=open_world)
@@ -184,14 +197,14 @@ class StrictTool(Tool):
     """A tool that refuses arguments it does not know, says how to mend them, and sends each fact once per form."""
 
     _kit: Kit = PrivateAttr()
-    _limiter: anyio.CapacityLimiter = PrivateAttr()
+    _turns: Turns = PrivateAttr()
 
     @classmethod
     def of(cls, file: ToolFile, kit: Kit) -> StrictTool:
         """Make the tool of a tool file, bound to the parts it works with."""
         made = cls._unbound(file).model_copy()
         made._kit = kit
-        made._limiter = anyio.CapacityLimiter(file.at_a_time)
+        made._turns = Turns(made.name, file.at_a_time)
         return made
 
     @classmethod
@@ -226,7 +239,7 @@ class StrictTool(Tool):
             lines = [str(key) for key in invalid_keys(error, self.fn_metadata.arg_model, noun="argument")]
             more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
             raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
-        call = Call(self._kit, context.headers or {}, self._limiter)
+        call = Call(self._kit, context.headers or {}, self._turns, _client(context))
         answer: Any = None
         try:
             with anyio.CancelScope(deadline=call.until + CUT_S) as scope:
@@ -240,6 +253,13 @@ class StrictTool(Tool):
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
+
+
+def _client(context: Context[Any, Any]) -> str:
+    """Tell clients apart: by the token or the address that the gate let in, and by the name of the program."""
+    scope = getattr(context.request_context.request, "scope", None) or {}
+    client = context.session.client_params
+    return f"{scope.get(CLIENT_KEY, '')} {client.client_info.name if client else ''}"
 
 
 def _error_result(error: TraderError) -> CallToolResult:

@@ -11,6 +11,7 @@ from mcp_server.http.body import BODY_S, read_body
 from mcp_server.http.refusal import Refused
 from mcp_server.http.rights import SCOPE_KEY
 from mcp_server.http.tokens import Grant
+from mcp_server.toolkit import CLIENT_KEY
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -92,7 +93,7 @@ class Gate:
         with self._limits.call(grant.client) if grant.bounded else nullcontext():
             whole = await read_body(scope, receive, within_s=self._body_s)
             with anyio.move_on_after(self._request_s) as limit:
-                await self._app({**scope, SCOPE_KEY: grant.scope}, whole, sent)
+                await self._app({**scope, SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}, whole, sent)
             if limit.cancelled_caught and not sent.begun:
                 raise Refused(503, f"The answer took longer than {self._request_s:g} s. Ask for less.")
 

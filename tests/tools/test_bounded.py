@@ -8,10 +8,12 @@ import pytest
 from mcp import Client
 from mcp.server import MCPServer
 from mcp.server.mcpserver.tools import Tool
+from mcp_types import Implementation
 
 from mcp_server.answers import Answer
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, Retryable
 from mcp_server.toolkit import Call, StrictTool, check_patience, tool
+from mcp_server.turns import LEFT_S, Turns
 
 ENOUGH_S = 20
 
@@ -43,7 +45,7 @@ async def test_a_caller_who_gives_up_ends_the_work(client: Client) -> None:
 
 
 class Working:
-    """Two tools of a server: one of which two calls work at a time, and one without such a bound."""
+    """Two tools of a server: one at which two clients work at a time, and one without such a bound."""
 
     def __init__(self) -> None:
         self.begun, self.may_end = 0, anyio.Event()
@@ -51,7 +53,7 @@ class Working:
         @tool(title="Slow", at_a_time=2)
         async def slow(call: Call) -> Answer:
             """Work."""
-            async with call.limiter:
+            async with call.turn():
                 self.begun += 1
                 await self.may_end.wait()
             return Answer()
@@ -59,40 +61,66 @@ class Working:
         @tool(title="Quick")
         async def quick(call: Call) -> Answer:
             """Answer at once."""
-            async with call.limiter:
+            async with call.turn():
                 return Answer()
 
         tools: list[Tool] = [StrictTool.of(file, kit=None) for file in (slow, quick)]  # type: ignore[arg-type]
         self.server: MCPServer[object] = MCPServer("working", tools=tools)
 
+    def client(self, name: str) -> Client:
+        return Client(self.server, client_info=Implementation(name=name, version="1"))
 
-async def test_a_tool_works_for_so_many_calls_at_a_time_and_one_that_waits_holds_up_no_other_tool() -> None:
+    async def until_begun(self, count: int) -> None:
+        while self.begun < count:
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_a_client_works_at_one_call_at_a_time_and_holds_up_neither_another_client_nor_another_tool() -> None:
     working = Working()
     with anyio.fail_after(ENOUGH_S):
-        async with Client(working.server) as client, anyio.create_task_group() as calls:
-            for _ in range(3):
-                calls.start_soon(client.call_tool, "slow")
-            while working.begun < 2:
-                await anyio.lowlevel.checkpoint()
-            assert not (await client.call_tool("quick")).is_error
-            assert working.begun == 2
+        async with (
+            working.client("busy") as busy,
+            working.client("other") as other,
+            anyio.create_task_group() as calls,
+        ):
+            for _ in range(6):
+                calls.start_soon(busy.call_tool, "slow")
+            await working.until_begun(1)
+            assert not (await busy.call_tool("quick")).is_error
+            assert working.begun == 1
+            calls.start_soon(other.call_tool, "slow")
+            await working.until_begun(2)
             working.may_end.set()
-    assert working.begun == 3
+    assert working.begun == 7
 
 
-async def test_a_call_that_is_given_up_lets_the_next_one_work() -> None:
+async def test_a_third_client_waits_and_a_call_that_is_given_up_lets_it_work() -> None:
     working = Working()
     with anyio.fail_after(ENOUGH_S):
-        async with Client(working.server) as client, anyio.create_task_group() as calls:
-            for _ in range(3):
-                calls.start_soon(client.call_tool, "slow")
-            while working.begun < 2:
-                await anyio.lowlevel.checkpoint()
-            calls.cancel_scope.cancel()
-        async with Client(working.server) as client, anyio.create_task_group() as calls:
-            for _ in range(2):
-                calls.start_soon(client.call_tool, "slow")
-            while working.begun < 4:
-                await anyio.lowlevel.checkpoint()
+        async with (
+            working.client("a") as a,
+            working.client("b") as b,
+            working.client("c") as c,
+            anyio.create_task_group() as rest,
+        ):
+            async with anyio.create_task_group() as first:
+                first.start_soon(a.call_tool, "slow")
+                first.start_soon(b.call_tool, "slow")
+                await working.until_begun(2)
+                rest.start_soon(c.call_tool, "slow")
+                await b.call_tool("quick")
+                assert working.begun == 2
+                first.cancel_scope.cancel()
+            await working.until_begun(3)
             working.may_end.set()
-    assert working.begun in (4, 5)  # the third may have begun as the first two were given up
+
+
+@pytest.mark.parametrize(("holder", "reason"), [("same", "Your earlier calls"), ("other", "Other clients")])
+async def test_a_call_whose_turn_never_comes_says_that_it_has_not_begun(holder: str, reason: str) -> None:
+    turns, until = Turns("slow", at_a_time=1), anyio.current_time() + LEFT_S + 0.05
+    async with turns.turn(holder, until):
+        with pytest.raises(Retryable, match=f"{reason} kept slow busy, so this call has not begun"):
+            async with turns.turn("same", until):
+                pass
+    async with turns.turn("same", until + ENOUGH_S):
+        pass

@@ -7,7 +7,7 @@ system sets bounds too, where it can. It reads one JSON object from standard inp
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -63,8 +63,8 @@ class Question:
         return cls(**{**values, "home": Path(values["home"]), "moment": datetime.fromisoformat(values["moment"])})
 
 
-def answer(question: Question) -> dict[str, Any]:
-    """Answer a question.
+def answer(question: Question, begun: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Answer a question; call `begun` when the query itself begins.
 
     Raises:
         BadInput: the query is not allowed, wrong, or took too much.
@@ -81,9 +81,13 @@ def answer(question: Question) -> dict[str, Any]:
             fill(connection, checked, question.moment)
 
     try:
-        connection, _ = database.copied(copy)
+        try:
+            connection, _ = database.copied(copy)
+        except duckdb.InterruptException:
+            raise not_begun() from None
         with connection, _stopped_after(question.time_limit_s, connection):
             lock(connection)
+            begun()
             return answer_of(connection, checked.sql, question.limit, question.characters)
     except duckdb.InterruptException:
         raise too_slow(question.time_limit_s) from None
@@ -118,10 +122,18 @@ def _stopped_after(limit_s: float, connection: "duckdb.DuckDBPyConnection") -> I
         timer.cancel()
 
 
-def too_slow(limit_s: float) -> BadInput:
+def not_begun() -> Retryable:
+    """Make the error of a query that was not even begun: the time went into starting, or into copying its tables."""
+    return Retryable(
+        "The query has not begun: this machine was too busy to copy what it reads.",
+        "Try again later, or read fewer tables.",
+    )
+
+
+def too_slow(limit_s: float, of: str = "") -> BadInput:
     """Make the error of a query that was stopped."""
     return BadInput(
-        f"The query took longer than {limit_s:g} s and was stopped.",
+        f"The query took longer than {limit_s:g} s{of} and was stopped.",
         "Filter by time or strategy, or join fewer rows.",
     )
 
@@ -150,16 +162,23 @@ def bound() -> None:
         import resource
     except ImportError:  # not on Windows: there DuckDB's limits and the parent's patience are all
         return
-    for kind, most in ((resource.RLIMIT_AS, MOST_MEMORY_BYTES), (resource.RLIMIT_CPU, MOST_PROCESSOR_S)):
+    processor = (MOST_PROCESSOR_S, MOST_PROCESSOR_S + 1)  # at the first it is told why, at the second it is killed
+    for kind, most in ((resource.RLIMIT_AS, (MOST_MEMORY_BYTES,) * 2), (resource.RLIMIT_CPU, processor)):
         with suppress(ValueError, OSError):  # a system may have a lower one, or none of this kind
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, most)
+
+
+def _say_that_it_begins() -> None:
+    """Write a line, which is no part of the JSON after it: the parent knows why it waits."""
+    sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     """Answer the question on standard input."""
     bound()
     try:
-        result = answer(Question.of(sys.stdin.read()))
+        result = answer(Question.of(sys.stdin.read()), _say_that_it_begins)
     except TraderError as error:
         kind = next(name for name, kind in KINDS.items() if isinstance(error, kind))
         result = {"error": kind, "problem": error.problem, "remedy": error.remedy}

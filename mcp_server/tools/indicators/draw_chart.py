@@ -79,7 +79,7 @@ async def draw_chart(
         chart = _chart(history, first, specs, marks, oscillator, theme)
         return _answer(history, _notes(history, specs, entries), chart, caption(chart), draw(chart))
 
-    async with call.limiter:
+    async with call.turn():
         return await call.bounded(draw)
 
 

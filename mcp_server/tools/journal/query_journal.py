@@ -47,8 +47,9 @@ async def query_journal(
     table journal_columns explains each column. Times are UTC, now() is the moment asked for.
     """
     characters, most_bytes = SIZES[detail]
-    async with call.limiter:
-        reply = await ask(Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S))
+    async with call.turn():
+        question = Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S)
+        reply = await ask(question, call.left_s())
     columns: list[str] = reply["columns"]
     if _size(columns) > MOST_NAMES_BYTES:
         raise BadInput("The columns' names alone are too long.", "Select fewer, or shorten them with AS.")

@@ -1,0 +1,27 @@
+"""What one client asks does not keep another waiting."""
+
+import anyio
+
+from tests.http.conftest import LIMIT_S, READS, WRITES, Guarded
+from tests.http.test_rights import calling
+from tests.tools.conftest import answer_of
+
+SLOW = "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a"
+
+
+async def test_slow_queries_of_one_token_do_not_hold_up_a_query_of_another(server: Guarded) -> None:
+    ended: list[bool] = []
+
+    async def ask_slowly() -> None:
+        async with calling(server, READS, "auto") as client:
+            ended.append((await client.call_tool("query_journal", {"sql": SLOW})).is_error or False)
+
+    with anyio.fail_after(LIMIT_S):
+        async with calling(server, WRITES, "auto") as quick, anyio.create_task_group() as calls:
+            for _ in range(6):
+                calls.start_soon(ask_slowly)
+            await anyio.sleep(0.5)  # they are all under way, or nothing is shown: nothing fails by that
+            answer = answer_of(await quick.call_tool("query_journal", {"sql": "SELECT 1"}))
+            calls.cancel_scope.cancel()
+    assert answer["rows"] == [[1]]
+    assert len(ended) <= 1
