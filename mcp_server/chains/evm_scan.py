@@ -36,6 +36,10 @@ INTERNAL = (
     "Coins that contracts pass on inside of a transaction are not seen: plain JSON-RPC shows only what transactions "
     "themselves carry."
 )
+WRAPS = "Wrapping and unwrapping emit no transfer and are not seen."
+UNUSUAL = (
+    "Only Transfer events in the usual form are seen: this token may move without one, or not index its addresses."
+)
 
 
 async def scan(chain: EvmChain, request: ScanRequest, counter: RequestCounter) -> Scan:
@@ -57,8 +61,17 @@ async def scan(chain: EvmChain, request: ScanRequest, counter: RequestCounter) -
         until_ms=request.until_ms,
         requests=counter.requests,
         missed=work.missed,
-        notes=[INTERNAL] if request.token.address is None else [],
+        notes=_unseen(chain, request),
     )
+
+
+def _unseen(chain: EvmChain, request: ScanRequest) -> list[str]:
+    """Return notes on transfers that no scan of this asset can see."""
+    if request.token.address is None:
+        return [INTERNAL]
+    if request.token == chain.chain.wrapped:
+        return [WRAPS]
+    return [] if request.token.priced_as else [UNUSUAL]
 
 
 class _EvmWork:

@@ -1,4 +1,4 @@
-"""Blocks of Bitcoin that cannot be read: each is lost alone and named; and outputs that have no address."""
+"""Blocks of Bitcoin that cannot be read are lost alone and named; outputs without an address; and sweeps."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +15,8 @@ from tests.tools.conftest import Told
 
 BITFINEX = "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"
 ALICE, BOB = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
+
+BINANCE, BINANCE_TOO = "34xp4vRoCGJym3xR7yCVPFHoCNxv4Twseo", "3M219KR5vEneNb47ewrPfWyb5jQ2DjxRP6"
 
 
 @pytest.fixture
@@ -125,6 +127,31 @@ async def test_a_transaction_without_the_coins_that_it_spends_is_not_taken_for_n
         report = await ask("get_whale_activity", asset="BTC")
     assert (amounts(report), report["complete"]) == ([51, 52, 53, 55], False)
     assert "Block 43 is left out" in report["note"]
+
+
+async def test_a_sweep_of_deposits_into_an_exchange_is_told_apart(home: Path, bitcoin: StandInEsplora) -> None:
+    """A part of the coins was the exchange's own already, so the sum is no inflow; but it is no silent zero either."""
+    bitcoin.block(
+        [
+            bitcoin.tx([(ALICE, 60), (BINANCE, 40)], [(BINANCE, 99)]),
+            bitcoin.tx([(BOB, 30), (BINANCE, 40)], [(BINANCE_TOO, 69)]),
+            bitcoin.tx([(BINANCE, 90)], [(BINANCE_TOO, 89)]),
+        ]
+    )
+    async with on(home, bitcoin) as ask:
+        report = await ask("get_whale_activity", asset="BTC", lookback_minutes=9)
+    swept = [(row[1], row[4], row[5], row[6]) for row in report["rows"] if row[3] == "sweep"]
+    assert swept == [(69, BINANCE, BINANCE_TOO, "binance"), (59, ALICE, BINANCE, "binance")]
+    assert report["counts"] == {"transfers": 3, "to_exchanges": 0, "from_exchanges": 0, "sweeps": 2}
+    assert report["sweeps_usd"] == pytest.approx(128 * report["price_usd"], abs=0.01)
+    assert (report["net_flow_usd"], "sweeps_usd is in no other flow" in report["note"]) == (0, True)
+
+
+async def test_where_nothing_is_swept_nothing_is_said_of_it(home: Path, bitcoin: StandInEsplora) -> None:
+    async with on(home, bitcoin) as ask:
+        report = await ask("get_whale_activity", asset="BTC")
+    assert "sweeps_usd" not in report
+    assert "weep" not in report["note"]
 
 
 def _payment(bitcoin: StandInEsplora, height: int) -> Tx:

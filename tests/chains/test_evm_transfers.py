@@ -13,6 +13,8 @@ from tests.rigs.anvil import Text, call
 from tests.rigs.chain_server import Ask, asking
 from tests.tools.conftest import Told
 
+WETH = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
+
 
 @pytest.fixture
 async def ask(home: Path, town: Town) -> AsyncIterator[Ask]:
@@ -91,6 +93,26 @@ async def test_native_coins_count_unless_they_were_sent_in_vain_and_it_is_said_w
     assert (found[2]["to"], found[2]["hash"]) == (splitter, passed), "the transaction is seen, what is inside is not"
     assert "Coins that contracts pass on inside of a transaction are not seen" in answer["note"]
     assert answer["counts"]["to_exchanges"] == 1
+
+
+async def test_a_native_coin_that_an_exchange_wraps_has_not_left_it(ask: Ask, town: Town) -> None:
+    town.chain.send(BINANCE, WETH, value=5_000 * ETHER)
+    town.chain.send(BINANCE, town.alice, value=600 * ETHER)
+    town.pass_time(50)
+    answer = await ask("get_whale_activity", asset="ETH")
+    assert [(row["amount"], row["direction"]) for row in rows(answer)] == [(5_000, "wrap"), (600, "from exchange")]
+    assert answer["counts"] == {"transfers": 2, "to_exchanges": 0, "from_exchanges": 1}
+    assert answer["from_exchanges_usd"] == pytest.approx(600 * answer["price_usd"], abs=0.01)
+
+
+async def test_a_scan_says_which_transfers_of_a_token_it_cannot_see(ask: Ask, town: Town) -> None:
+    town.pass_time()
+    assert "Wrapping and unwrapping emit no transfer" in (await ask("get_whale_activity", asset="WETH"))["note"]
+    token = town.chain.deploy("Token", Text("x"), Text("y"), 6)
+    town.pass_time()
+    unknown = await ask("get_whale_activity", asset=token, price_symbol="USDC/USD")
+    assert "this token may move without one, or not index its addresses" in unknown["note"]
+    assert "note" not in await ask("get_whale_activity", asset="USDC")
 
 
 async def test_what_is_not_confirmed_yet_is_left_out_unless_it_is_asked_for(ask: Ask, town: Town) -> None:

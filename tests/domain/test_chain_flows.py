@@ -26,8 +26,17 @@ def test_every_transfer_has_its_direction() -> None:
         (moved("b1", "b2"), "within exchange"), (moved("b1", "b1"), "self"), (moved("x", "x"), "self"),
         (moved("x", "y"), ""), (moved(None, "x"), "mint"), (moved("x", "0x" + "0" * 40), "burn"),
         (moved("x", "y", also=("k1",)), "from exchange"), (moved(None, "b1"), "to exchange"),
+        (moved("x", "b1", also=("b2",)), "sweep"), (moved("b1", "b2", also=("x",)), "sweep"),
+        (moved("b1", "k1", also=("x",)), "between exchanges"), (moved("b1", "b2", also=("b1",)), "within exchange"),
     ]  # fmt: skip
     assert [direction(transfer, exchange_of) for transfer, _ in cases] == [expected for _, expected in cases]
+
+
+def test_coins_sent_to_the_contract_that_wraps_them_stay_their_senders() -> None:
+    sent = [moved("b1", "weth", 9), moved("x", "weth", 5), moved("weth", "b1", 3)]
+    assert [direction(transfer, exchange_of, "weth") for transfer in sent] == ["wrap", "wrap", "to exchange"]
+    flows = netted(sent, exchange_of, "weth")
+    assert (flows.all_exchanges.from_raw, flows.all_exchanges.to_raw, flows.count) == (0, 3, 3)
 
 
 def test_flows_are_netted_by_exchange_and_what_stays_inside_counts_as_none() -> None:
@@ -63,6 +72,24 @@ def bitcoin(inputs: list[tuple[str | None, int]], outputs: list[tuple[str | None
 def test_what_goes_back_to_an_input_is_change_and_no_transfer() -> None:
     found = bitcoin([("a", 60), ("b", 40)], [("x", 70), ("a", 29)])
     assert [(t.from_address, t.to_address, t.raw, t.also_from) for t in found] == [("a", "x", 70, ("b",))]
+
+
+def test_an_address_that_paid_in_is_paid_what_the_other_inputs_leave_it() -> None:
+    (found,) = bitcoin([("deposit", 60), ("b1", 40)], [("b1", 99)])
+    assert (found.from_address, found.to_address, found.raw, found.also_from) == ("deposit", "b1", 59, ("b1",))
+    assert direction(found, exchange_of) == "sweep"
+    (found,) = bitcoin([(None, 60), ("b1", 40)], [("b1", 99)])
+    assert (found.from_address, found.raw, direction(found, exchange_of)) == (None, 59, "sweep")
+    (found,) = bitcoin([("b1", 60), ("b2", 40)], [("b2", 99)])
+    assert (found.raw, direction(found, exchange_of)) == (59, "within exchange")
+    assert bitcoin([("b1", 60), ("b2", 40)], [("b1", 59), ("b2", 40)]) == []
+
+
+def test_sweeps_are_summed_apart() -> None:
+    swept = bitcoin([("deposit", 60), ("b1", 40)], [("b2", 90), ("x", 9)])
+    flows = netted([*swept, moved("x", "b1", 7)], exchange_of)
+    assert (flows.sweeps_raw, flows.sweeps_count, flows.count) == (90, 1, 3)
+    assert (flows.all_exchanges.to_raw, flows.all_exchanges.from_raw) == (7, 9)
 
 
 def test_an_address_that_is_paid_twice_is_paid_once_and_nothing_paid_is_lost() -> None:

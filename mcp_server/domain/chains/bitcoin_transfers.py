@@ -34,8 +34,9 @@ class BitcoinTransaction:
 def transfers_of(transaction: BitcoinTransaction) -> list[Transfer]:
     """Return one transfer for each address that is paid.
 
-    An amount that goes back to an address that paid in is change, not a transfer. Only its owner can tell change to a
-    new address from a payment. The sender is the address that paid in most; `also_from` has the others.
+    An address that paid in itself is paid what it gains, if the other inputs leave it more than it put in; the rest is
+    change. Only its owner can tell change to a new address from a payment. The sender is the address that paid in most;
+    `also_from` has the others.
     """
     paid_in: dict[str, int] = {}
     for address, value in transaction.inputs:
@@ -44,20 +45,33 @@ def transfers_of(transaction: BitcoinTransaction) -> list[Transfer]:
     senders = sorted(paid_in, key=lambda address: -paid_in[address])
     paid_out: dict[str | None, int] = {}
     for receiver, value in transaction.outputs:
-        if receiver is None or receiver not in paid_in:
-            paid_out[receiver] = paid_out.get(receiver, 0) + value
+        paid_out[receiver] = paid_out.get(receiver, 0) + value
+    gains = {owner: value - (paid_in.get(owner, 0) if owner else 0) for owner, value in paid_out.items()}
+    anonymous = any(address is None for address, _ in transaction.inputs)
     return [
-        Transfer(
-            hash=transaction.id,
-            from_address=senders[0] if senders else None,
-            to_address=receiver,
-            raw=value,
-            block=transaction.block,
-            time_ms=transaction.time_ms,
-            place=place,
-            also_from=tuple(senders[1:]),
-            anonymous=bool(transaction.inputs) and not senders,
-        )
-        for place, (receiver, value) in enumerate(paid_out.items())
-        if value > 0
+        _transfer(transaction, receiver, gain, place, senders, anonymous=anonymous)
+        for place, (receiver, gain) in enumerate((owner, gain) for owner, gain in gains.items() if gain > 0)
     ]
+
+
+def _transfer(
+    transaction: BitcoinTransaction,
+    receiver: str | None,
+    raw: int,
+    place: int,
+    senders: Sequence[str],
+    *,
+    anonymous: bool,
+) -> Transfer:
+    others = [address for address in senders if address != receiver]
+    return Transfer(
+        hash=transaction.id,
+        from_address=others[0] if others else None,
+        to_address=receiver,
+        raw=raw,
+        block=transaction.block,
+        time_ms=transaction.time_ms,
+        place=place,
+        also_from=(*others[1:], *(address for address in senders if address == receiver)),
+        anonymous=anonymous,
+    )

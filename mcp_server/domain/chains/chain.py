@@ -47,6 +47,11 @@ class Chain:
     l1_fee: bool = False
     """A transaction also pays for being written to the chain below, which the fees of this chain do not include."""
 
+    @property
+    def wrapped(self) -> Token | None:
+        """The token that stands for the native coin, if it is known: coins sent to its contract stay their sender's."""
+        return next((token for token in self.tokens if token.symbol == f"W{self.native.symbol}"), None)
+
 
 @dataclass(frozen=True, slots=True)
 class BlockRef:
@@ -75,7 +80,7 @@ class Transfer:
     also_from: tuple[str, ...] = ()
     """Further addresses that paid in, on chains whose transactions have several."""
     anonymous: bool = False
-    """The senders' scripts have no address."""
+    """Some of the senders' scripts have no address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class NetworkStatus(Answer):
     observed_at: str | None = None
     fee_unit: str
     fees: Annotated[dict[str, float], WithJsonSchema({"type": "object"})]
-    transfer_fee: float = Field(description="Plain, normal fee, in the chain's coin")
+    transfer_fee: float = Field(description="Normal, in the chain's coin")
     transfer_fee_usd: float | None
     base_fee_gwei: float | None = None
     base_fee_trend: str | None = None
@@ -43,7 +43,7 @@ async def get_network_status(
 ) -> NetworkStatus:
     """Get a chain's height, fees (slow, normal, fast), the cost of a plain transfer, and Bitcoin's mempool.
 
-    Default chain: ethereum. For Bitcoin an as_of more than 15 minutes ago is refused.
+    Default chain: ethereum. For Bitcoin an as_of over 15 minutes ago is refused.
     """
     from mcp_server.market.usd import usd_price_if_any
 

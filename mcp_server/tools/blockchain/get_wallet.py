@@ -51,7 +51,7 @@ async def get_wallet(
 ) -> WalletState:
     """Get what an address holds, in units and US dollars, whose it is if known, and how active it is.
 
-    0x addresses mean ethereum unless chain is given. Only the common tokens are counted.
+    0x addresses mean ethereum unless chain is given. Only common tokens are counted.
     """
     from mcp_server.domain.chains.chain import EXACT
     from mcp_server.domain.chains.flows import cents

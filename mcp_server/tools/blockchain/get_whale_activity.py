@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mcp_server.domain.chains.chain import Scan, Token, Transfer
-    from mcp_server.domain.chains.flows import Flow, Flows, LabelOf
+    from mcp_server.domain.chains.flows import Direction, Flow, Flows, LabelOf
     from mcp_server.market.usd import UsdPrice
 
 MINUTE_MS = 60_000
 MOST_EXCHANGES = 8
 COLUMNS = ["time", "amount", "usd", "direction", "from", "to", "from_label", "to_label", "hash", "confirmations"]
 
+SWEEPS = (
+    "Sweeps go to an exchange that paid a part itself, most likely to collect deposits: sweeps_usd is in no other flow."
+)
+
 Row = tuple[str | float | int | None, ...]
 Counts = Annotated[dict[str, int], WithJsonSchema({"type": "object"})]
 
 
 class WhaleActivity(Table):
-    """All since from_time was seen; the rows are the largest."""
+    """Seen since from_time. Rows are the largest."""
 
     asset: str
     chain: str
@@ -43,6 +47,7 @@ class WhaleActivity(Table):
     to_exchanges_usd: float
     from_exchanges_usd: float
     between_exchanges_usd: float
+    sweeps_usd: float | None = None
     total_usd: float
     largest_usd: float
     counts: Counts
@@ -76,7 +81,7 @@ async def get_whale_activity(
     complete=false: note says what was not seen.
     """
     from mcp_server.chains.scan_request import ScanRequest
-    from mcp_server.domain.chains.flows import netted
+    from mcp_server.domain.chains.flows import direction, netted
 
     moment, chains = call.moment(as_of), call.kit.chains
     on_chain = await chains.chain(chain, asset)
@@ -91,7 +96,9 @@ async def get_whale_activity(
         label = chains.label(on_chain, address)
         return label.exchange if label else None
 
-    flows = netted(scan.transfers, exchange_of)
+    wrapped = on_chain.wrapped if token.address is None else None
+    wrapper = wrapped.address if wrapped else None
+    flows = netted(scan.transfers, exchange_of, wrapper)
     return WhaleActivity(
         asset=token.symbol if token.priced_as else asset.strip(),
         chain=on_chain.name,
@@ -106,10 +113,13 @@ async def get_whale_activity(
         complete=not scan.missed,
         live=True if scan.observed_at_ms else None,
         observed_at=iso(scan.observed_at_ms) if scan.observed_at_ms else None,
-        note=" ".join([*scan.missed, *scan.notes, *_unlisted(flows)]) or None,
+        note=" ".join([*scan.missed, *scan.notes, *_sweeps(flows), *_unlisted(flows)]) or None,
         simulated=price.simulated or None,
         columns=COLUMNS,
-        rows=[_row(transfer, token, price, exchange_of, scan) for transfer in largest],
+        rows=[
+            _row(transfer, token, price, direction(transfer, exchange_of, wrapper), exchange_of, scan)
+            for transfer in largest
+        ],
     )
 
 
@@ -156,13 +166,19 @@ def _sums(flows: Flows, token: Token, price: UsdPrice) -> dict[str, Any]:
         "to_exchanges_usd": total["to_usd"],
         "from_exchanges_usd": total["from_usd"],
         "between_exchanges_usd": usd(flows.between_raw),
+        "sweeps_usd": usd(flows.sweeps_raw) if flows.sweeps_count else None,
         "counts": {
             "transfers": flows.count,
             "to_exchanges": flows.all_exchanges.to_count,
             "from_exchanges": flows.all_exchanges.from_count,
+            **({"sweeps": flows.sweeps_count} if flows.sweeps_count else {}),
         },
         "exchanges": {name: _flow(flow, token, price) for name, flow in busiest[:MOST_EXCHANGES]},
     }
+
+
+def _sweeps(flows: Flows) -> list[str]:
+    return [SWEEPS] if flows.sweeps_count else []
 
 
 def _unlisted(flows: Flows) -> list[str]:
@@ -171,33 +187,36 @@ def _unlisted(flows: Flows) -> list[str]:
 
 
 def _flow(flow: Flow, token: Token, price: UsdPrice) -> dict[str, float]:
+    from mcp_server.domain.chains.flows import minus
+
     to_usd, from_usd = _usd(flow.to_raw, token, price), _usd(flow.from_raw, token, price)
-    return {"net_usd": float(to_usd - from_usd), "to_usd": float(to_usd), "from_usd": float(from_usd)}
+    return {"net_usd": float(minus(to_usd, from_usd)), "to_usd": float(to_usd), "from_usd": float(from_usd)}
 
 
 def _summary(flows: Flows, token: Token, price: UsdPrice, *, complete: bool) -> str:
     """Describe it in a sentence, without a word that a stranger wrote."""
+    from mcp_server.domain.chains.flows import minus
+
     if flows.count == 0:
         return "No transfer of that size." if complete else "No transfer of that size in the part that was seen."
     many = "s" if flows.count > 1 else ""
     total = f"{flows.count} transfer{many} worth {_usd(flows.total_raw, token, price):,.0f} USD"
-    net = _usd(flows.all_exchanges.to_raw, token, price) - _usd(flows.all_exchanges.from_raw, token, price)
+    all_exchanges = flows.all_exchanges
+    net = minus(_usd(all_exchanges.to_raw, token, price), _usd(all_exchanges.from_raw, token, price))
     if not flows.exchanges:
         return f"{total}; none into or out of a known exchange wallet."
     if net == 0:
         return f"{total}; as much into as out of known exchange wallets."
     where = "into" if net > 0 else "out of"
-    return f"{total}; net {abs(net):,.0f} USD {where} known exchange wallets."
+    return f"{total}; net {net.copy_abs():,.0f} USD {where} known exchange wallets."
 
 
-def _row(transfer: Transfer, token: Token, price: UsdPrice, exchange_of: LabelOf, scan: Scan) -> Row:
-    from mcp_server.domain.chains.flows import direction
-
+def _row(transfer: Transfer, token: Token, price: UsdPrice, where: Direction, exchange_of: LabelOf, scan: Scan) -> Row:
     return (
         iso(transfer.time_ms) if transfer.time_ms is not None else None,
         float(token.units(transfer.raw)),
         float(_usd(transfer.raw, token, price)),
-        direction(transfer, exchange_of),
+        where,
         transfer.from_address,
         transfer.to_address,
         next((known for a in (transfer.from_address, *transfer.also_from) if (known := exchange_of(a))), None),
