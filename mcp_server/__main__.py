@@ -1,6 +1,7 @@
 """`claude-trader-mcp`: the server alone, over stdio for an MCP host that starts it, or over HTTP."""
 
 import argparse  # typer takes too long to import: a host that starts this waits for its first answer
+import logging
 import sys
 from datetime import UTC, datetime
 
@@ -37,7 +38,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _log_plainly() -> None:
+    """Log to standard error without colours.
+
+    mcp's own handler would import more when it writes a traceback. Where no file can be opened that raises, and the
+    exception ends the event loop.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
 def _serve(arguments: argparse.Namespace) -> None:
+    _log_plainly()
     parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
     from mcp_server.settings import ServerSettings

@@ -1,10 +1,13 @@
-"""Closes connections that send no request: each has a limited time to send the head of one."""
+"""Closes connections that send no request: each has a limited time to send the head of one, and there is a limit."""
 
 import asyncio
-from typing import Any
+import sys
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if sys.platform != "win32":  # imported now: with no file left to open, nothing can be imported
+    import resource
 
 HEAD_S = 10.0
 """Time for the head of a request to arrive, from its first byte or from the beginning of the connection."""
@@ -12,26 +15,52 @@ HEAD_S = 10.0
 MOST_CONNECTIONS = 512
 """With more connections, the one that has been silent for longest is closed; if all are at work, the new one is."""
 
+MOST_ACCEPTED = 128
+"""The event loop accepts this many waiting connections before it handles any of them."""
+
+OWN_FILES = 128
+"""Files that the process opens beside connections: its home, its log, exchanges, chains."""
+
+
+def connection_limits() -> tuple[int, int]:
+    """Return how many connections may be open, and how many may be accepted at once.
+
+    Half of the files that this process may open is left for connections that are accepted but not yet counted.
+    """
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS, MOST_ACCEPTED
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS, MOST_ACCEPTED
+    room = max(files - OWN_FILES, files // 4)
+    return min(MOST_CONNECTIONS, room // 2), max(1, min(MOST_ACCEPTED, room // 8))
+
 
 class BoundedConnection(H11Protocol):
     """One connection, closed when the head of a request does not arrive in time."""
 
     head_s = HEAD_S
     since = 0.0
+    gone = False
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for this connection, and wait for its first request."""
         super().connection_made(transport)
         self.since = self.loop.time()
-        if len(self.connections) > MOST_CONNECTIONS:
-            idle: list[Any] = [
-                connection
-                for connection in self.connections
-                if isinstance(connection, BoundedConnection) and not connection.at_work
-            ]
-            min(idle, key=lambda connection: connection.since).transport.abort()
-        self._wait()
+        most, _ = connection_limits()
+        here = [one for one in self.connections if isinstance(one, BoundedConnection) and not one.gone]
+        if len(here) > most:
+            idle = [one for one in here if not one.at_work]
+            min(idle, key=lambda one: one.since).abort()
+        if not self.gone:
+            self._wait()
+
+    def abort(self) -> None:
+        """Close it at once. It no longer counts, although the event loop forgets it only later."""
+        self.gone = True
+        self._stop_waiting()
+        self.transport.abort()
 
     @property
     def at_work(self) -> bool:
@@ -51,6 +80,7 @@ class BoundedConnection(H11Protocol):
     def _wait(self) -> None:
         """Run the timer while a head is awaited; more bytes of the head do not restart it."""
         if self.conn.their_state is not h11.IDLE:
+            self.since = self.loop.time()
             self._stop_waiting()
         elif self._waiting is None:
             self._waiting = self.loop.call_later(self.head_s, self._give_up)

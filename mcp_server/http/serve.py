@@ -12,7 +12,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_server.domain.loopback import is_loopback
 from mcp_server.errors import Misconfigured
 from mcp_server.http.allowed_hosts import AllowedHosts
-from mcp_server.http.connections import BoundedConnection
+from mcp_server.http.connections import BoundedConnection, connection_limits
 from mcp_server.http.gate import PATH, Gate
 from mcp_server.http.limits import RateLimits
 from mcp_server.http.rights import OnlyWhatIsAllowed
@@ -82,9 +82,11 @@ def mcp_app(server: "MCPServer[Any]") -> "ASGIApp":
 
 def configured(app: "ASGIApp", connection: type[BoundedConnection] = BoundedConnection) -> uvicorn.Config:
     """Configure the HTTP server: no web sockets, no trust in proxy headers, no server header."""
+    _, accepted = connection_limits()
     return uvicorn.Config(
         app,
         http=connection,
+        backlog=accepted,
         ws="none",
         lifespan="on",
         log_level="warning",

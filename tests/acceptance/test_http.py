@@ -51,8 +51,8 @@ class Serving:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, **environment: str) -> Iterator[Serving]:
-    """Run `claude-trader-mcp --http` on a free port until the block ends; nothing may have failed in it by then."""
+def serving(home: Path, *arguments: str, faultless: bool = True, **environment: str) -> Iterator[Serving]:
+    """Run `claude-trader-mcp --http` on a free port until the block ends; if `faultless`, nothing may fail in it."""
     command = [*COMMAND, "--http", "--port", "0", *arguments]
     with tempfile.TemporaryFile() as errors, _started(command, home, errors, environment) as process:
         assert process.stdout is not None
@@ -62,8 +62,9 @@ def serving(home: Path, *arguments: str, **environment: str) -> Iterator[Serving
         yield server
         process.terminate()
         process.wait(LIMIT_S)
-        assert "ERROR" not in server.said()
-        assert "Traceback" not in server.said()
+        if faultless:
+            assert "ERROR" not in server.said()
+            assert "Traceback" not in server.said()
 
 
 @contextmanager

@@ -38,6 +38,18 @@ HOSTILE: list[Row] = [
     ("a token as basic auth", lambda s: s.post(Authorization=f"Basic {WRITES}"), 401, "TRADER_TOKEN"),
     ("a token that is no ASCII", lambda s: s.post(Authorization="Bearer \xe9\xff"), 401, "TRADER_TOKEN"),
     ("two tokens", lambda s: s.post(Authorization=f"Bearer guess\r\nAuthorization: Bearer {WRITES}"), 401, "TRADER"),
+    (
+        "two tokens, the right one first",
+        lambda s: s.post(Authorization=f"Bearer {WRITES}\r\nAuthorization: Bearer guess"),
+        401,
+        "TRADER",
+    ),
+    (
+        "the right token twice",
+        lambda s: s.post(Authorization=f"Bearer {WRITES}\r\nAuthorization: Bearer {WRITES}"),
+        401,
+        "TRADER",
+    ),
     ("a token in the address", lambda s: s.post(path=f"/mcp?token={WRITES}", Authorization=None), 401, "TRADER_TOKEN"),
     ("another's Host", lambda s: s.post(Host="evil.example"), 421, "not called 'evil.example'"),
     ("a Host that begins as ours", lambda s: s.post(Host=f"{PUBLIC}.evil.example"), 421, "TRADER_PUBLIC_HOSTS"),
@@ -145,6 +157,8 @@ def _trickle(sock: socket.socket, byte: bytes) -> Answered:
             continue
         except OSError:
             break
+    else:
+        raise AssertionError("it was never given up")
     sock.settimeout(5)
     return read_answer(sock)
 
