@@ -90,9 +90,14 @@ class Gate:
             )
         if scope["method"] != "POST":  # a server without sessions has nothing to stream and nothing to end
             raise Refused(405, f"{PATH} takes POST only: this server keeps no sessions.", {"Allow": "POST"})
+        if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+            raise Refused(
+                415, f"{PATH} takes no compressed body: send the JSON as it is.", {"Accept-Encoding": "identity"}
+            )
         with self._limits.call(grant.client) if grant.bounded else nullcontext():
             whole = await read_body(scope, receive, within_s=self._body_s)
             with anyio.move_on_after(self._request_s) as limit:
+                scope = _accepting(scope, headers)
                 await self._app({**scope, SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}, whole, sent)
             if limit.cancelled_caught and not sent.begun:
                 raise Refused(503, f"The answer took longer than {self._request_s:g} s. Ask for less.")
@@ -118,6 +123,14 @@ class Gate:
         if grant is None and not self._tokens:
             return Grant(f"address {(scope.get('client') or ['?'])[0]}", "write")
         return grant
+
+
+def _accepting(scope: "Scope", headers: Headers) -> "Scope":
+    """Return the scope with an `Accept` header: HTTP takes a missing one for any, the SDK for none."""
+    if headers.get("accept", "").strip():
+        return scope
+    others = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+    return {**scope, "headers": [*others, (b"accept", b"*/*")]}
 
 
 class _Sent:
