@@ -22,6 +22,8 @@ PROCESS_S = 20.0
 
 OUT_OF_TIME = getattr(signal, "SIGXCPU", 24)  # Windows has no such signal, and no such bound
 
+CHILD = (sys.executable, "-P", "-m", "mcp_server.storage.queries.child")
+
 _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH")
 """The only variables that the process gets; none is secret."""
 
@@ -34,10 +36,9 @@ async def ask(question: Question, within_s: float = PROCESS_S) -> dict[str, Any]
         Retryable, Misconfigured: the journal cannot be read, or the query had not begun after `within_s`.
     """
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
-    command = [sys.executable, "-P", "-m", "mcp_server.storage.queries.child"]
     out, err = bytearray(), bytearray()
     with anyio.move_on_after(min(within_s, PROCESS_S)):
-        async with await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment) as process:
+        async with await anyio.open_process(CHILD, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment) as process:
             async with anyio.create_task_group() as reading:
                 reading.start_soon(_collect, cast(ByteReceiveStream, process.stdout), out)
                 reading.start_soon(_collect, cast(ByteReceiveStream, process.stderr), err)

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,176 +14,241 @@ from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.ask import ask
-from mcp_server.storage.queries.child import Question
+from mcp_server.storage.queries.child import Question, answer
 from tests.storage.queries.conftest import NOW, Asked
 from tests.storage.test_database import held_by_a_shell
 
-REFUSED = [
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM read_text('/etc/passwd')",
-    "SELECT * FROM read_blob('/etc/passwd')",
-    "SELECT * FROM read_json_auto('/etc/passwd')",
-    "SELECT * FROM parquet_scan('x.parquet')",
-    "SELECT * FROM '/etc/passwd'",
-    "SELECT * FROM \"data.csv\"",
-    "FROM 'https://example.com/x.parquet'",
-    "SELECT * FROM glob('/*')",
-    "SELECT * FROM sniff_csv('/etc/passwd')",
-    "COPY executions TO '/tmp/out.csv'",
-    "COPY (SELECT 1) TO '/tmp/out.csv'",
-    "ATTACH '/tmp/other.duckdb'",
-    "ATTACH ':memory:' AS m",
-    "DETACH file",
-    "USE file",
-    "INSTALL httpfs",
-    "LOAD httpfs",
-    "PRAGMA database_list",
-    "PRAGMA table_info('executions')",
-    "SET memory_limit = '10GB'",
-    "RESET lock_configuration",
-    "SET VARIABLE x = 1",
-    "EXPORT DATABASE '/tmp/x'",
-    "IMPORT DATABASE '/tmp/x'",
-    "CALL pragma_version()",
-    "CHECKPOINT",
-    "VACUUM",
-    "BEGIN",
-    "EXPLAIN ANALYZE SELECT 1",
-    "DESCRIBE executions",
-    "SUMMARIZE executions",
-    "SHOW TABLES",
-    "SELECT * FROM (DESCRIBE executions)",
-    "SELECT * FROM (SHOW ALL TABLES)",
-    "INSERT INTO executions VALUES (1)",
-    "UPDATE executions SET status = 'success'",
-    "DELETE FROM executions",
-    "DROP TABLE executions",
-    "CREATE TABLE t (i INTEGER)",
-    "CREATE MACRO f() AS 1",
-    "CREATE TEMP TABLE t AS SELECT 1",
-    "ALTER TABLE executions DROP COLUMN status",
-    "TRUNCATE executions",
-    "PREPARE p AS SELECT 1",
-    "EXECUTE p",
-    "SELECT 1; DROP TABLE executions",
-    "SELECT 1; SELECT 2",
-    "SELECT 1 /* ; */; DELETE FROM executions --",
-    "WITH x AS (DELETE FROM executions RETURNING *) SELECT * FROM x",
-    "WITH x AS (SELECT * FROM read_csv('/etc/passwd')) SELECT * FROM x",
-    "WITH \"/etc/passwd\" AS (SELECT 1) SELECT 1 FROM (SELECT * FROM duckdb_settings())",
-    "SELECT (SELECT content FROM read_text('/etc/passwd'))",
-    "SELECT 1 WHERE EXISTS (FROM glob('/etc/*'))",
-    "SELECT * FROM executions, LATERAL (SELECT * FROM read_text(error_message))",
-    "SELECT getenv('HOME')",
-    "SELECT current_setting('home_directory')",
-    "SELECT getvariable('x')",
-    "SELECT current_user",
-    "SELECT current_database()",
-    "SELECT current_query()",
-    "SELECT version()",
-    "SELECT nextval('execution_ids')",
-    "SELECT random()",
-    "SELECT uuid()",
-    "SELECT current_time",
-    "SELECT age(as_of) FROM executions",
-    "SELECT ago(INTERVAL 1 DAY)",
-    "SELECT sleep_ms(10000)",
-    "SELECT pg_sleep(10)",
-    "SELECT write_log('x')",
-    "SELECT json_execute_serialized_sql('x')",
-    "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
-    "SELECT * FROM query('SELECT * FROM duckdb_settings()')",
-    "SELECT * FROM query_table('executions')",
-    "SELECT * FROM duckdb_settings()",
-    "SELECT * FROM duckdb_secrets()",
-    "SELECT * FROM duckdb_tables",
-    "SELECT * FROM duckdb_functions()",
-    "SELECT * FROM information_schema.tables",
-    "SELECT * FROM pg_catalog.pg_tables",
-    "SELECT * FROM sqlite_master",
-    "SELECT * FROM main.executions",
-    "SELECT * FROM file.main.executions",
-    "SELECT * FROM system.information_schema.tables",
-    "SELECT * FROM schema_migrations",
-    "SELECT * FROM coverage",
-    "SELECT * FROM series",
-    "SELECT * FROM _candles",
-    "SELECT run_key FROM executions",
-    "SELECT * FROM executions AT (VERSION => 1)",
-    "SELECT * FROM seq_scan('executions')",
-    "SELECT * FROM arrow_scan(1, 2, 3)",
-    "SELECT * FROM python_map_function()",
-    "SELECT * FROM test_all_types()",
-    "SELECT main.count(1)",
-    "SELECT system.main.getenv('HOME')",
-    "SELECT GETENV('HOME')",
-    "SELECT \"getenv\"('HOME')",
-    "SELECT getenv\u00a0('HOME')",
-    "SELECT U&\"g\\0065tenv\"('HOME')",
-    "SELECT list_transform(['/etc/passwd'], x -> read_text(x))",
-    "SELECT COLUMNS(c -> getenv(c) IS NULL) FROM executions",
-    "SELECT list_aggregate([1], 'getenv')",
-    "SELECT $1",
-    "SELECT ?",
-    "SELECT x'41'::BLOB AS bytes",
-    "SELECT error('x')",
-    "\u202eSELECT 1",
-    "SELECT '\ud83d'",
-    ";",
-    "   ",
-    "-- nothing",
-    "SELECT",
-    "TABLE duckdb_settings",
-    "SELECT * FROM a_variable_of_python",
-]  # fmt: skip
+REFUSED = {
+    "Function 'read_csv' is not allowed in FROM": (
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "WITH x AS (SELECT * FROM read_csv('/etc/passwd')) SELECT * FROM x",
+    ),
+    "Function 'read_text' is not allowed in FROM": (
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT (SELECT content FROM read_text('/etc/passwd'))",
+        "SELECT * FROM executions, LATERAL (SELECT * FROM read_text(error_message))",
+    ),
+    "Function 'read_blob' is not allowed in FROM": ("SELECT * FROM read_blob('/etc/passwd')",),
+    "Function 'read_json_auto' is not allowed in FROM": ("SELECT * FROM read_json_auto('/etc/passwd')",),
+    "Function 'parquet_scan' is not allowed in FROM": ("SELECT * FROM parquet_scan('x.parquet')",),
+    "Unknown table '/etc/passwd'": ("SELECT * FROM '/etc/passwd'",),
+    "Unknown table 'data.csv'": ('SELECT * FROM "data.csv"',),
+    "Unknown table 'https": ("FROM 'https://example.com/x.parquet'",),
+    "Function 'glob' is not allowed in FROM": (
+        "SELECT * FROM glob('/*')",
+        "SELECT 1 WHERE EXISTS (FROM glob('/etc/*'))",
+    ),
+    "Function 'sniff_csv' is not allowed in FROM": ("SELECT * FROM sniff_csv('/etc/passwd')",),
+    "Only SELECT is answered": (
+        "COPY executions TO '/tmp/out.csv'",
+        "COPY (SELECT 1) TO '/tmp/out.csv'",
+        "ATTACH '/tmp/other.duckdb'",
+        "ATTACH ':memory:' AS m",
+        "DETACH file",
+        "USE file",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "PRAGMA database_list",
+        "PRAGMA table_info('executions')",
+        "SET memory_limit = '10GB'",
+        "RESET lock_configuration",
+        "SET VARIABLE x = 1",
+        "EXPORT DATABASE '/tmp/x'",
+        "IMPORT DATABASE '/tmp/x'",
+        "CALL pragma_version()",
+        "CHECKPOINT",
+        "VACUUM",
+        "BEGIN",
+        "EXPLAIN ANALYZE SELECT 1",
+        "INSERT INTO executions VALUES (1)",
+        "UPDATE executions SET status = 'success'",
+        "DELETE FROM executions",
+        "DROP TABLE executions",
+        "CREATE TABLE t (i INTEGER)",
+        "CREATE MACRO f() AS 1",
+        "CREATE TEMP TABLE t AS SELECT 1",
+        "ALTER TABLE executions DROP COLUMN status",
+        "TRUNCATE executions",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "SELECT 1; DROP TABLE executions",
+        "SELECT 1 /* ; */; DELETE FROM executions --",
+    ),
+    "DESCRIBE, SHOW and SUMMARIZE are not answered": (
+        "DESCRIBE executions",
+        "SUMMARIZE executions",
+        "SHOW TABLES",
+        "SELECT * FROM (DESCRIBE executions)",
+        "SELECT * FROM (SHOW ALL TABLES)",
+    ),
+    "Found 2 statements": ("SELECT 1; SELECT 2",),
+    "DELETE QUERY NODE is not allowed in a query of the journal": (
+        "WITH x AS (DELETE FROM executions RETURNING *) SELECT * FROM x",
+    ),
+    "Function 'duckdb_settings' is not allowed in FROM": (
+        'WITH "/etc/passwd" AS (SELECT 1) SELECT 1 FROM (SELECT * FROM duckdb_settings())',
+        "SELECT * FROM duckdb_settings()",
+    ),
+    "Function 'getenv' is not allowed in a query": (
+        "SELECT getenv('HOME')",
+        "SELECT system.main.getenv('HOME')",
+        "SELECT GETENV('HOME')",
+        "SELECT \"getenv\"('HOME')",
+        "SELECT getenv\xa0('HOME')",
+        "SELECT COLUMNS(c -> getenv(c) IS NULL) FROM executions",
+    ),
+    "Function 'current_setting' is not allowed in a query": ("SELECT current_setting('home_directory')",),
+    "Function 'getvariable' is not allowed in a query": ("SELECT getvariable('x')",),
+    "current_user is not allowed": ("SELECT current_user",),
+    "Function 'current_database' is not allowed in a query": ("SELECT current_database()",),
+    "Function 'current_query' is not allowed in a query": ("SELECT current_query()",),
+    "Function 'version' is not allowed in a query": ("SELECT version()",),
+    "Function 'nextval' is not allowed in a query": ("SELECT nextval('execution_ids')",),
+    "Function 'random' is not allowed in a query": ("SELECT random()",),
+    "Function 'uuid' is not allowed in a query": ("SELECT uuid()",),
+    "current_time is not allowed": ("SELECT current_time",),
+    "Function 'age' is not allowed in a query": ("SELECT age(as_of) FROM executions",),
+    "Function 'ago' is not allowed in a query": ("SELECT ago(INTERVAL 1 DAY)",),
+    "Function 'sleep_ms' is not allowed in a query": ("SELECT sleep_ms(10000)",),
+    "Function 'pg_sleep' is not allowed in a query": ("SELECT pg_sleep(10)",),
+    "Function 'write_log' is not allowed in a query": ("SELECT write_log('x')",),
+    "Function 'json_execute_serialized_sql' is not allowed in a query": ("SELECT json_execute_serialized_sql('x')",),
+    "Function 'json_execute_serialized_sql' is not allowed in FROM": (
+        "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",
+    ),
+    "Function 'query' is not allowed in FROM": ("SELECT * FROM query('SELECT * FROM duckdb_settings()')",),
+    "Function 'query_table' is not allowed in FROM": ("SELECT * FROM query_table('executions')",),
+    "Function 'duckdb_secrets' is not allowed in FROM": ("SELECT * FROM duckdb_secrets()",),
+    "Unknown table 'duckdb_tables'": ("SELECT * FROM duckdb_tables",),
+    "Function 'duckdb_functions' is not allowed in FROM": ("SELECT * FROM duckdb_functions()",),
+    "The table 'tables' has a schema before it": (
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM system.information_schema.tables",
+    ),
+    "The table 'pg_tables' has a schema before it": ("SELECT * FROM pg_catalog.pg_tables",),
+    "Unknown table 'sqlite_master'": ("SELECT * FROM sqlite_master",),
+    "The table 'executions' has a schema before it": (
+        "SELECT * FROM main.executions",
+        "SELECT * FROM file.main.executions",
+    ),
+    "Unknown table 'schema_migrations'": ("SELECT * FROM schema_migrations",),
+    "Unknown table 'coverage'": ("SELECT * FROM coverage",),
+    "Unknown table 'series'": ("SELECT * FROM series",),
+    "Unknown table '_candles'": ("SELECT * FROM _candles",),
+    "Unknown column 'run_key'": ("SELECT run_key FROM executions",),
+    "AT is not allowed": ("SELECT * FROM executions AT (VERSION => 1)",),
+    "Function 'seq_scan' is not allowed in FROM": ("SELECT * FROM seq_scan('executions')",),
+    "Function 'arrow_scan' is not allowed in FROM": ("SELECT * FROM arrow_scan(1, 2, 3)",),
+    "Function 'python_map_function' is not allowed in FROM": ("SELECT * FROM python_map_function()",),
+    "Function 'test_all_types' is not allowed in FROM": ("SELECT * FROM test_all_types()",),
+    "Function 'count' is not allowed in a query": ("SELECT main.count(1)",),
+    "Function 'g\\\\0065tenv' is not allowed in a query": ("SELECT U&\"g\\0065tenv\"('HOME')",),
+    "Function 'read_text' is not allowed in a query": ("SELECT list_transform(['/etc/passwd'], x -> read_text(x))",),
+    "Aggregate Function with name getenv does not exist": ("SELECT list_aggregate([1], 'getenv')",),
+    "Parameters are not allowed": (
+        "SELECT $1",
+        "SELECT ?",
+    ),
+    "Column 'bytes' holds bytes, which are not shown": ("SELECT x'41'::BLOB AS bytes",),
+    "Function 'error' is not allowed in a query": ("SELECT error('x')",),
+    "The query cannot be parsed": (
+        "\u202eSELECT 1",
+        "SELECT",
+    ),
+    "The query cannot be answered: Invalid Input Error: Python Conversion Failure": ("SELECT '\ud83d'",),
+    "Found 0 statements": (
+        ";",
+        "   ",
+        "-- nothing",
+    ),
+    "Unknown table 'duckdb_settings'": ("TABLE duckdb_settings",),
+    "Unknown table 'a_variable_of_python'": ("SELECT * FROM a_variable_of_python",),
+}
+"""The reason → the attacks that are refused for it."""
+
+ATTACKS = [(reason, sql) for reason, attacks in REFUSED.items() for sql in attacks]
 
 
-@pytest.mark.parametrize("sql", REFUSED)
-def test_what_reaches_beyond_the_described_tables_is_refused(asked: Asked, sql: str) -> None:
+@pytest.mark.parametrize(("reason", "sql"), ATTACKS)
+def test_what_reaches_beyond_the_described_tables_is_refused_for_its_own_reason(
+    asked: Asked, reason: str, sql: str
+) -> None:
     a_variable_of_python = {"secret": [1]}
     with pytest.raises(BadInput) as refused:
         asked(sql)
     assert a_variable_of_python
-    assert "root:" not in str(refused.value)
+    assert reason in refused.value.problem
     assert len(str(refused.value)) < 2_000
 
 
-def test_deep_nesting_and_large_numbers_of_parts_are_refused_or_answered(asked: Asked) -> None:
-    for sql in (
-        f"SELECT {'(' * 3000}1{')' * 3000}",
-        "SELECT " + "1+" * 4000 + "1",
-        "SELECT 1" + " UNION SELECT 1" * 600,
-    ):
-        try:
-            asked(sql)
-        except BadInput:
-            continue
+def test_deep_nesting_is_refused_and_many_parts_are_answered(asked: Asked) -> None:
+    for deep in (f"SELECT {'(' * 3000}1{')' * 3000}", "SELECT " + "1+" * 4000 + "1"):
+        with pytest.raises(BadInput, match="cannot be parsed: Max expression depth"):
+            asked(deep)
+    assert asked("SELECT 1" + " UNION SELECT 1" * 600)["rows"] == [[1]]
 
 
-BOMBS = [
-    "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a",
-    "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(100000) c WHERE a.range + b.range = c.range",
-    "SELECT length(lpad('x', 200000000, 'y'))",
-    "SELECT len(range(1000000000))",
-    "SELECT len(list(i)) FROM range(10000000000) t(i)",
-    "SELECT length(string_agg('abcdefghijklmnopqrst' || i)) FROM range(10000000000) t(i)",
-    "WITH RECURSIVE a AS (SELECT 1 n, 'xxxxxxxx' s UNION ALL SELECT n + 1, s || s FROM a WHERE n < 40) "
-    "SELECT max(length(s)) FROM a",
-    "SELECT list_sort(range(100000000))[1]",
-    "SELECT length(printf('%2000000000d', 1))",
-    "SELECT count(*) FROM executions a, executions b, executions c, executions d, executions e, executions f, "
-    "executions g, executions h WHERE a.id + b.id + c.id + d.id = e.id + f.id + g.id * h.id",
-    "SELECT length(format('{:>2000000000}', 'x'))",
-    "SELECT sum(len(regexp_extract_all(lpad('', 1000000 + i, 'ab'), '(a|b)*'))) FROM range(1000) t(i)",
-]
+BOMBS = {
+    "The query took longer than 0.5 s and was stopped": (
+        "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a",
+        "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(100000) c WHERE a.range + b.range = c.range",
+        "SELECT count(*) FROM executions a, executions b, executions c, executions d, executions e, executions f, "
+        "executions g, executions h WHERE a.id + b.id + c.id + d.id = e.id + f.id + g.id * h.id",
+    ),
+    "The query needs too much memory": (
+        "SELECT length(lpad('x', 2000000000, 'y'))",
+        "SELECT len(range(1000000000))",
+        "SELECT len(list(i)) FROM range(10000000000) t(i)",
+        "SELECT length(string_agg('abcdefghijklmnopqrst' || i)) FROM range(10000000000) t(i)",
+        "WITH RECURSIVE a AS (SELECT 1 n, 'xxxxxxxx' s UNION ALL SELECT n + 1, s || s FROM a WHERE n < 40) "
+        "SELECT max(length(s)) FROM a",
+        "SELECT list_sort(range(100000000))[1]",
+        "SELECT length(printf('%2000000000d', 1))",
+        "SELECT length(format('{:>2000000000}', 'x'))",
+        "SELECT sum(len(regexp_extract_all(lpad('', (1000000 + i)::INTEGER, 'ab'), '(a|b)*'))) FROM range(1000) t(i)",
+    ),
+}
+"""The reason → the queries that are stopped for it; those that need memory may take longer."""
 
 
-@pytest.mark.parametrize("sql", BOMBS)
-async def test_what_would_take_too_much_is_stopped(recorded: Path, sql: str) -> None:
+@pytest.mark.parametrize(("reason", "sql"), [(reason, sql) for reason, bombs in BOMBS.items() for sql in bombs])
+async def test_what_would_take_too_much_is_stopped_for_its_own_reason(recorded: Path, reason: str, sql: str) -> None:
     began = time.monotonic()
-    with pytest.raises(BadInput, match=r"took longer than|too much memory|cannot be answered"):
-        await ask(Question(recorded, sql, NOW, 10, 200, 0.5))
+    with pytest.raises(BadInput) as stopped:
+        await ask(Question(recorded, sql, NOW, 10, 200, 15.0 if "memory" in reason else 0.5))
+    assert reason in stopped.value.problem
     assert time.monotonic() - began < 30, "it ends by itself after 20 s at the latest"
+
+
+async def test_a_query_that_was_not_begun_is_told_as_that(recorded: Path) -> None:
+    with pytest.raises(Retryable, match="has not begun"):
+        await ask(Question(recorded, "SELECT 1", NOW, 10, 200, 5.0), within_s=0.01)
+
+
+async def test_a_query_that_was_begun_and_does_not_end_is_told_as_slow(recorded: Path) -> None:
+    slow = next(iter(BOMBS.values()))[0]
+    with pytest.raises(BadInput, match="took longer than 60 s"):
+        await ask(Question(recorded, slow, NOW, 10, 200, 60.0), within_s=3.0)
+
+
+def test_tables_that_cannot_be_copied_in_time_mean_that_the_query_has_not_begun(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(connection: Any, *_: object) -> None:
+        connection.execute("WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a")
+
+    monkeypatch.setattr("mcp_server.storage.queries.child.fill", endless)
+    with pytest.raises(Retryable, match="has not begun"):
+        answer(Question(recorded, "SELECT count(*) FROM executions", NOW, 10, 200, 0.1))
+
+
+async def test_a_query_that_takes_too_much_processor_time_is_told_as_that(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from mcp_server.storage.queries import child; child.MOST_PROCESSOR_S = 1; child.main()"
+    monkeypatch.setattr("mcp_server.storage.queries.ask.CHILD", (sys.executable, "-P", "-c", code))
+    with pytest.raises(BadInput, match="of processor time"):
+        await ask(Question(recorded, next(iter(BOMBS.values()))[0], NOW, 10, 200, 60.0))
 
 
 async def test_a_query_holds_the_file_only_while_it_copies(home: Path) -> None:
@@ -235,7 +302,7 @@ def test_after_all_of_it_the_journal_is_what_it_was(asked: Asked, recorded: Path
         return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     before, files = content(), sorted(os.listdir(recorded))
-    for sql in REFUSED[::5]:
+    for _, sql in ATTACKS[::5]:
         with pytest.raises(TraderError):
             asked(sql, NOW - timedelta(days=1))
     assert (content(), sorted(os.listdir(recorded))) == (before, files)
