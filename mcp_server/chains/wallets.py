@@ -39,10 +39,13 @@ async def evm_wallet(
         raw, sent = await chain.balances(address, tokens, None)
     activity = await explorer.activity(address, head.number) if explorer else None
     held = list(zip((chain.chain.native, *tokens), raw, strict=True))
+    unread = ", ".join(token.symbol for token, balance in held if balance is None)
+    known = [(token, balance) for token, balance in held if balance is not None]
     if activity and activity[1] > head.time_ms:  # it includes later blocks, so it is not used
         activity = None
     first_ms, last_ms = activity or (None, None)
-    return Wallet(head, held, sent, None, first_ms, last_ms, observed_at_ms=live)
+    notes = [f"Left out, for their contracts tell no balance: {unread}."] if unread else []
+    return Wallet(head, known, sent, None, first_ms, last_ms, observed_at_ms=live, notes=notes)
 
 
 async def bitcoin_wallet(chain: BitcoinChain, address: str, at_ms: int) -> Wallet:

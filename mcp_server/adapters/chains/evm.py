@@ -99,9 +99,12 @@ class EvmChain:
             )
         return Token(claimed, places, address)
 
-    async def balances(self, address: str, tokens: Sequence[Token], block: BlockRef | None) -> tuple[list[int], int]:
+    async def balances(
+        self, address: str, tokens: Sequence[Token], block: BlockRef | None
+    ) -> tuple[list[int | None], int]:
         """Return raw balances, the native one first, and the number of transactions sent: as of a block, or of now.
 
+        The balance of a token whose contract fails, or answers with something else than a number, is None.
         `NotSupported` means that no endpoint keeps the state of that block.
         """
         at = "latest" if block is None else hex(block.number)
@@ -109,7 +112,7 @@ class EvmChain:
         calls: list[Call] = [("eth_getBalance", [address, at]), ("eth_getTransactionCount", [address, at])]
         calls += [("eth_call", [{"to": token.address, "data": data}, at]) for token in tokens]
 
-        async def read(endpoint: Endpoint) -> tuple[list[int], int] | None:
+        async def read(endpoint: Endpoint) -> tuple[list[int | None], int] | None:
             values = await self.rpc.on(endpoint, calls, block)
             if any(isinstance(value, RpcError) and value.state_gone for value in values):
                 return None
@@ -161,10 +164,14 @@ def _decimals(result: Any) -> int | None:
     return None if isinstance(answer, str) and len(answer) != 66 else reading.number(answer)
 
 
-def _held(result: Any) -> int:
-    """Read a balance, which is 0 if there is no such token."""
-    refused = isinstance(result, RpcError) and result.reverted
-    return 0 if refused or result == "0x" else reading.number(fine(result))
+def _held(result: Any) -> int | None:
+    """Read a balance: 0 if there is no such token, None if its contract fails or answers with other data."""
+    if result == "0x":
+        return 0
+    if isinstance(result, RpcError) and result.reverted:
+        return None
+    data = fine(result)
+    return None if reading.is_data(data) and len(data) != 66 else reading.number(data)
 
 
 def _worked(receipt: Any, tx: str) -> bool:

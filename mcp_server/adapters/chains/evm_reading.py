@@ -45,6 +45,7 @@ class Piece:
 
 _NUMBER = re.compile(r"0x[0-9a-f]{1,64}", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
+_DATA = re.compile(r"0x(?:[0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
 
 
@@ -53,6 +54,11 @@ def number(value: object) -> int:
     if not isinstance(value, str) or not _NUMBER.fullmatch(value):
         raise Failed(UpstreamRejected, "answers what is no number")
     return int(value, 16)
+
+
+def is_data(value: object) -> bool:
+    """Return whether a value is what a contract may answer: bytes of any number."""
+    return isinstance(value, str) and bool(_DATA.fullmatch(value))
 
 
 def block_number(value: object) -> int:
@@ -167,10 +173,10 @@ def claimed_symbol(answer: object) -> str:
         return ""
     if len(data) == 32:
         return cleaned_name(data.rstrip(b"\0").decode("utf-8", "replace"), SYMBOL_LENGTH)
-    if len(data) < 64:
-        return ""
-    length = int.from_bytes(data[32:64])
-    return cleaned_name(data[64 : 64 + min(length, 4_096)].decode("utf-8", "replace"), SYMBOL_LENGTH)
+    offset = int.from_bytes(data[:32])  # usually 32, but the ABI allows any
+    length = int.from_bytes(data[offset : offset + 32])
+    text = data[offset + 32 : offset + 32 + min(length, 4_096)]
+    return cleaned_name(text.decode("utf-8", "replace"), SYMBOL_LENGTH)
 
 
 def _unreadable(kind: str) -> Failed:
