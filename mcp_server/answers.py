@@ -29,7 +29,7 @@ LIST = WithJsonSchema({"type": "array"})
 and 500 candles described value by value cost a client 40 ms."""
 
 MOST_BYTES = 100_000
-"""Of each form of an answer, as JSON: some 40,000 tokens of figures, and less than the agent CLI passes on whole."""
+"""Of each form of an answer, as JSON: some 40,000 tokens of figures."""
 
 NOTE_BYTES = 1_000
 """Room for the sentence that says what was left out."""
@@ -42,6 +42,9 @@ class Answer(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    large: ClassVar[bool] = False
+    """Whether it may have over 50,000 characters. Its tool states that, or Claude Code shows only how it begins."""
 
     less: ClassVar[str] = "Ask for less."
     """How to ask for what does not fit into an answer."""

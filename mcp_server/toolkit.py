@@ -25,7 +25,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError
 
-from mcp_server.answers import Answer
+from mcp_server.answers import MOST_BYTES, Answer
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
@@ -220,6 +220,8 @@ class StrictTool(Tool):
                 context_kwarg="call",
             ),
         )
+        if getattr(made.fn_metadata.output_model, "large", False):
+            made.meta = {"anthropic/maxResultSizeChars": 2 * MOST_BYTES}  # hosts may write characters as longer ones
         arguments = made.fn_metadata.arg_model
         arguments.model_config["extra"] = "forbid"
         arguments.model_rebuild(force=True)

@@ -176,8 +176,8 @@ class Runner:
             try:
                 with anyio.fail_after(PREPARE_S):
                     async with self.connect() if self.connect else connected(address) as tools:
-                        offered = await tools.offered()
-                        price = await _price(tools, strategy.config.trading_pair, exchange, as_of)
+                        offered, of_markets = await tools.offered(), await tools.of_markets()
+                        price, symbol = await _price(tools, strategy.config.trading_pair, exchange, as_of)
             except TimeoutError:
                 why = f"The tool server did not answer within {PREPARE_S} s."
                 return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
@@ -186,10 +186,12 @@ class Runner:
             task = ClaudeTask(
                 strategy=strategy,
                 exchange=exchange,
+                symbols=frozenset((strategy.config.trading_pair, symbol)),
                 as_of=as_of,
                 server_url=address.url,
                 server_token=address.token,
                 tools=offered,
+                market_tools=of_markets,
                 environment=environment,
                 on_event=self.progress,
             )
@@ -218,10 +220,14 @@ class Runner:
         return Outcome(Status.SKIPPED_BUDGET, error=admission.why, budget=admission.budget, **NOTHING_SPENT)
 
 
-async def _price(tools: Tools, symbol: str, exchange: str, as_of: datetime) -> float | None:
-    """Return the price to record with a signal; None where there is none: that alone is no reason not to run."""
+async def _price(tools: Tools, symbol: str, exchange: str, as_of: datetime) -> tuple[float | None, str]:
+    """Return the price to record with a signal, and the market's own name.
+
+    Without a price it is None, and the name is the one that was given: that alone is no reason not to run.
+    """
     arguments = {"symbol": symbol, "exchange": exchange, "as_of": iso(to_ms(as_of))}
     try:
-        return float((await tools.call("get_price", arguments))["price"])
+        answer = await tools.call("get_price", arguments)
+        return float(answer["price"]), str(answer["symbol"])
     except TraderError:
-        return None
+        return None, symbol

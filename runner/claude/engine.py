@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.evidence import Subject
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from runner.claude.cli_folder import INHERITED, CliFolder, cli_folder
@@ -48,16 +49,20 @@ ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore
 class ClaudeTask:
     """One run by Claude, as its caller describes it.
 
-    `tools` is every tool of the server, name → whether it only reads. `environment` holds the credentials and, where
-    there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person at each step.
+    `symbols` are the names of its market, as the strategy and as the server write it. `tools` is every tool of the
+    server, name → whether it only reads; `market_tools` are those that look at a market. `environment` holds the
+    credentials and, where there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person at each
+    step.
     """
 
     strategy: Strategy
     exchange: str
+    symbols: frozenset[str]
     as_of: datetime
     server_url: str
     server_token: SecretStr | None
     tools: Mapping[str, bool]
+    market_tools: frozenset[str]
     environment: Mapping[str, str]
     on_event: Callable[[str], None]
 
@@ -75,7 +80,9 @@ class ClaudeTask:
 async def run_claude(task: ClaudeTask) -> Outcome:
     """Run a strategy once. Whatever goes wrong becomes an outcome that says so; only a cancellation is raised."""
     strategy = task.strategy
-    transcript = Transcript(strategy, task.on_event)
+    transcript = Transcript(
+        strategy, Subject(task.symbols, task.exchange, task.as_of, task.market_tools), task.on_event
+    )
     try:
         require_claude(task.environment, without_claude(strategy))
         require_tools(strategy, task.tools)

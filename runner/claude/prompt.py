@@ -76,8 +76,10 @@ def orchestrator_prompt(strategy: Strategy, exchange: str, as_of: datetime) -> s
 
 def sub_agent_prompt(strategy: Strategy, name: str, exchange: str, as_of: datetime) -> str:
     """Return a sub-agent's own prompt, followed by what holds for all of them."""
+    agent = strategy.agents[name]
+    markets = f"Markets that you are to look at: {', '.join(agent.markets)}\n" if agent.markets else ""
     return (
-        f"{strategy.agents[name].prompt}\n\n{_moment(strategy, exchange, as_of)}\n"
+        f"{agent.prompt}\n\n{_moment(strategy, exchange, as_of)}\n{markets}"
         "Your tools answer as of that time, whatever today's date is. Get every figure from a tool call of your own "
         "and report only such figures. When a tool fails or does not have what you need, report that instead."
     )

@@ -69,6 +69,7 @@ def _whole(transcript: Transcript, names: Iterable[str]) -> dict[str, Any]:
 def _sub_agent(transcript: Transcript, key: str, agent: SubAgent) -> dict[str, Any]:
     calls = [
         {"tool": call.tool, "arguments": call.arguments, "result": call.result, "is_error": call.is_error}
+        | ({} if call.whole else {"whole": False})
         for call in agent.calls
     ]
     return {

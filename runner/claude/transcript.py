@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_server.domain.strategy.agents import plain_tool_name
-from mcp_server.domain.strategy.evidence import SubAgent, ToolCall
+from mcp_server.domain.strategy.evidence import SubAgent, Subject, ToolCall, whole_json
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
 from runner.claude.session import START_TOOL
@@ -47,7 +47,7 @@ class Ending:
 class Transcript:
     """Collects a run as it goes; `tell` is called with one line for a person at each step."""
 
-    def __init__(self, strategy: Strategy, tell: Callable[[str], None]) -> None:
+    def __init__(self, strategy: Strategy, subject: Subject, tell: Callable[[str], None]) -> None:
         self.model: str | None = None
         self.server_status: str | None = None
         self.raw_answer: Any = None
@@ -56,6 +56,7 @@ class Transcript:
         self.stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self.starts: dict[str, SubAgent] = {}
         self._strategy = strategy
+        self._subject = subject
         self._tell = tell
         self._calls: dict[str, ToolCall] = {}
         self._usage: dict[str, tuple[str | None, dict[str, int]]] = {}
@@ -77,7 +78,8 @@ class Transcript:
         if agent is None and tool == START_TOOL:
             name = str(arguments.get("subagent_type", "unnamed"))
             declared = self._strategy.agents.get(name)
-            self.starts[call_id] = SubAgent(name, frozenset(declared.tools if declared else ()))
+            tools, markets = (declared.tools, declared.markets) if declared else ((), ())
+            self.starts[call_id] = SubAgent(name, frozenset(tools), self._subject, frozenset(markets))
             self._say(f"{name} started")
         elif agent is None and tool == ANSWER_TOOL:
             self.raw_answer = arguments
@@ -94,9 +96,10 @@ class Transcript:
         """Note a tool's result; for a start of a sub-agent `status` says how that ended."""
         result = _text(content)
         if call := self._calls.get(call_id):
-            call.result, call.is_error = result, is_error
+            call.result, call.is_error, call.whole = result, is_error, _is_whole(content)
         elif agent := self.starts.get(call_id):
             agent.completed = status == "completed" and not is_error
+            agent.passed_on = len(result) >= len(agent.report or "")
             agent.report = agent.report if agent.completed else result
             why = agent.missing
             self._say(f"{agent.name} {why}" if why else f"{agent.name} reported")
@@ -141,3 +144,13 @@ def _text(content: Content) -> str:
     if isinstance(content, list):
         return "\n".join(str(block.get("text", f"[{block.get('type')}]")) for block in content)
     return content or ""
+
+
+def _is_whole(content: Content) -> bool:
+    """Return whether a model saw all of a tool's answer: JSON that ends, or a picture.
+
+    For what is too long the agent CLI writes instead how it begins, or that it is in a file; neither is an error.
+    """
+    blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    shown = [block for block in blocks if block.get("type") == "image"]
+    return bool(shown) or all(whole_json(str(block.get("text"))) is not None for block in blocks)

@@ -27,6 +27,11 @@ class Tools:
         tools = (await self._client.list_tools()).tools
         return {tool.name: bool(tool.annotations and tool.annotations.read_only_hint) for tool in tools}
 
+    async def of_markets(self) -> frozenset[str]:
+        """Return the names of the tools that look at the market that they are given."""
+        tools = (await self._client.list_tools()).tools
+        return frozenset(tool.name for tool in tools if "symbol" in tool.input_schema.get("properties", {}))
+
     async def prompt(self, name: str, arguments: dict[str, str]) -> str:
         """Return the text of one of the server's prompts."""
         messages = (await self._client.get_prompt(name, arguments)).messages

@@ -50,12 +50,12 @@ class ToolServer:
         looks, writes = ToolAnnotations(read_only_hint=True), ToolAnnotations(read_only_hint=False)
 
         @server.tool(annotations=looks)
-        def get_price(symbol: str) -> dict[str, Any]:
-            """Get the price of a symbol."""
+        def get_price(symbol: str, padding: int = 0, as_of: str | None = None) -> dict[str, Any]:
+            """Get the price of a symbol, in an answer that is as much longer as one wants."""
             self.calls.append(("get_price", {"symbol": symbol}))
             if symbol == "NONE/USDT":
                 raise ToolError("Unknown symbol 'NONE/USDT'.")
-            return {"symbol": symbol, "last": 42.5}
+            return {"symbol": symbol, "last": 42.5, **({"padding": "1" * padding} if padding else {})}
 
         @server.tool(annotations=looks)
         def calculate_rsi(symbol: str, period: int = 14) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from mcp_server.domain.strategy.evidence import Subject
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.engine import ClaudeTask
@@ -14,6 +15,7 @@ from tests.rigs.tool_server import TOOLS
 
 PRICE, RSI = "[price-monitor]", "[rsi-analyzer]"
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SUBJECT = Subject(frozenset({"BTC/USDT"}), "simulated", AS_OF, frozenset({"get_price", "calculate_rsi"}))
 KEY = "a-key-that-must-not-leak"
 ADMISSION = "a-token-of-the-server"
 
@@ -52,10 +54,12 @@ def task(api_url: str, server_url: str, what: Strategy | None = None, **other: A
     values: dict[str, Any] = {
         "strategy": what or strategy(),
         "exchange": "simulated",
+        "symbols": frozenset({"BTC/USDT"}),
         "as_of": AS_OF,
         "server_url": server_url,
         "server_token": None,
         "tools": TOOLS,
+        "market_tools": SUBJECT.market_tools,
         "environment": {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY},
         "on_event": lambda _: None,
         **other,

@@ -32,3 +32,8 @@ def test_the_schema_requires_four_keys() -> None:
     schema = ClaudeAnswer.model_json_schema()
     assert schema["required"] == ["signal", "confidence", "reasoning", "sub_agent_results"]
     assert schema["properties"]["signal"]["enum"] == ["BUY", "SELL", "HOLD"]
+
+
+def test_a_sub_agent_is_told_the_markets_that_are_its_own() -> None:
+    agents = {"a": {"description": "d", "prompt": "p", "tools": ["get_price"], "markets": ["ETH/USDT", "SOL/USDT"]}}
+    assert "look at: ETH/USDT, SOL/USDT" in sub_agent_prompt(strategy(agents), "a", "kraken", AS_OF)

@@ -3,11 +3,13 @@ from typing import Any
 import pytest
 
 from runner.claude.transcript import Transcript
-from tests.runner.claude_runs import strategy
+from tests.runner.claude_runs import SUBJECT, strategy
+
+REPORT = "It costs 42.5."
 
 
 def _started(told: list[str] | None = None) -> Transcript:
-    transcript = Transcript(strategy(), (told if told is not None else []).append)
+    transcript = Transcript(strategy(), SUBJECT, (told if told is not None else []).append)
     transcript.called(None, "start", "Agent", {"subagent_type": "price-monitor", "prompt": "p"})
     return transcript
 
@@ -18,17 +20,17 @@ def _call(transcript: Transcript, *, is_error: bool = False, tool: str = "mcp__t
 
 
 def _end(transcript: Transcript, status: str | None = "completed", *, is_error: bool = False) -> None:
-    transcript.returned("start", "hand-back", is_error=is_error, status=status)
+    transcript.returned("start", f"[Subagent hand-back] {REPORT}", is_error=is_error, status=status)
 
 
 def test_a_sub_agent_that_called_and_reported_has_reported() -> None:
     told: list[str] = []
     transcript = _started(told)
     _call(transcript)
-    transcript.said("start", "It costs 42.5.")
+    transcript.said("start", REPORT)
     _end(transcript)
     agent = transcript.starts["start"]
-    assert (agent.missing, agent.report, agent.calls[0].result) == (None, "It costs 42.5.", "42.5")
+    assert (agent.missing, agent.report, agent.calls[0].result) == (None, REPORT, "42.5")
     assert told == ["price-monitor started", "price-monitor: get_price(BTC/USDT)", "price-monitor reported"]
 
 
@@ -86,6 +88,6 @@ def test_a_person_who_no_longer_listens_does_not_end_the_run() -> None:
     def closed(_: str) -> None:
         raise BrokenPipeError
 
-    transcript = Transcript(strategy(), closed)
+    transcript = Transcript(strategy(), SUBJECT, closed)
     transcript.called(None, "start", "Agent", {"subagent_type": "price-monitor"})
     assert "start" in transcript.starts

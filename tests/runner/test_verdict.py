@@ -10,7 +10,7 @@ from mcp_server.domain.outcome import Outcome, Status
 from runner.claude.trace import HIDDEN, MAX_CHARACTERS, trace_of
 from runner.claude.transcript import Ending, Transcript
 from runner.claude.verdict import conclude
-from tests.runner.claude_runs import GOOD_ANSWER, strategy
+from tests.runner.claude_runs import GOOD_ANSWER, SUBJECT, strategy
 
 USAGE = {"claude-x": {"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 3, "cacheCreationInputTokens": 4}}
 GOOD_ENDING = Ending(
@@ -31,7 +31,7 @@ SECRETS = frozenset({"a-secret", "a-secret-that-is-longer"})
 
 def _transcript(ending: Ending | None = GOOD_ENDING, result: str = "42.5") -> Transcript:
     """Give a run in which both sub-agents reported."""
-    transcript = Transcript(strategy(), lambda _: None)
+    transcript = Transcript(strategy(), SUBJECT, lambda _: None)
     transcript.opened("claude-x", "connected")
     for name, tool in (("price-monitor", "get_price"), ("rsi-analyzer", "calculate_rsi")):
         transcript.called(None, name, "Agent", {"subagent_type": name})
@@ -176,7 +176,7 @@ def test_an_answer_that_nests_without_end_is_abstained_and_its_trace_is_cut() ->
 
 
 def test_an_answer_that_came_before_a_report_is_not_believed() -> None:
-    transcript = Transcript(strategy(), lambda _: None)
+    transcript = Transcript(strategy(), SUBJECT, lambda _: None)
     transcript.opened("claude-x", "connected")
     for name, tool in (("price-monitor", "get_price"), ("rsi-analyzer", "calculate_rsi")):
         transcript.called(None, name, "Agent", {"subagent_type": name})

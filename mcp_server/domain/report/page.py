@@ -150,6 +150,7 @@ def _call(call: Mapping[str, Any]) -> str:
     called = f"{call.get('tool')}({written})"
     result = f": {code(str(call['result']), MOST_RESULT)}" if call.get("result") else ""
     failed = {True: " failed", None: " had no answer"}.get(call.get("is_error"), "")
+    failed = failed or ("" if call.get("whole", True) else ", of which only a part was seen")
     return f"- {code(called)}{failed}{result}"
 
 

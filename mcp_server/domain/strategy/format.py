@@ -142,3 +142,6 @@ class Agent(Strict):
     prompt: str = Field(min_length=1, max_length=PROMPT_LIMIT, description="What it does, and what it reports as JSON")
     tools: tuple[str, ...] = Field(default=(), max_length=50, description="Tools of this server that only look")
     model: str | None = Field(default=None, min_length=1, max_length=100, description="Default: the strategy's")
+    markets: tuple[Annotated[str, Field(min_length=1, max_length=60)], ...] = Field(
+        default=(), max_length=20, description="What it looks at, like ETH/USD; default: the strategy's market"
+    )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
@@ -60,6 +60,8 @@ class WhaleActivity(Table):
     requests: int
     simulated: bool | None = None
     rows: Annotated[list[Row], LIST]
+
+    large: ClassVar[bool] = True
 
 
 @tool(title="Whale activity", example={"asset": "BTC"})

@@ -28,7 +28,7 @@ Cell = str | float | None
 
 
 class IndicatorTable(Table):
-    """Oldest first; columns are named after the specs; null is undefined."""
+    """Oldest first; null is undefined."""
 
     symbol: Annotated[str | list[str], WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array"}]})]
     exchange: str
@@ -42,6 +42,7 @@ class IndicatorTable(Table):
     simulated: bool | None = None
     rows: Annotated[list[list[Cell]], LIST]
 
+    large: ClassVar[bool] = True
     less: ClassVar[str] = "Lower last, or ask twice."
 
     def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:

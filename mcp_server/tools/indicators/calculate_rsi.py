@@ -10,7 +10,7 @@ from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 
 class Rsi(HistoryAnswer):
-    """rsi is 0 to 100; null during warm-up."""
+    """Null during warm-up."""
 
     period: int
     rsi: float | None

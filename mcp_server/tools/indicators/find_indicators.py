@@ -23,6 +23,7 @@ class Indicators(Table):
     note: str | None = None
     rows: Annotated[list[list[str | int]], LIST]
 
+    large: ClassVar[bool] = True
     less: ClassVar[str] = "Narrow the query."
 
 

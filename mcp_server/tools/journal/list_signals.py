@@ -1,5 +1,5 @@
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import anyio.to_thread
 from pydantic import Field
@@ -27,6 +27,8 @@ class Signals(Table):
 
     rows: Annotated[list[list[int | float | str | None]], LIST]
     note: str | None = None
+
+    large: ClassVar[bool] = True
 
     def rest(self, kept: list[Any]) -> str:
         """Return how to ask for the older ones."""

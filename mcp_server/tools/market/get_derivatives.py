@@ -28,9 +28,10 @@ class PerpetualAnswer(Table):
     open_interest_base: float | None = None
     open_interest_quote: float | None = None
     open_interest_contracts: float | None = None
-    last_funding_rate: float | None = Field(description="Settled")
+    last_funding_rate: float | None
     last_funding_time: str | None
-    mean_funding_rate: float | None = Field(description="Of the rows")
+    mean_funding_rate: float | None
+    """Of the rows."""
     note: str | None = None
     simulated: bool | None = None
     rows: Annotated[list[tuple[str, float]], LIST]

@@ -40,26 +40,30 @@ class Summary(BaseModel):
     volatility_pct: float | None
     max_drawdown_pct: float | None
     volume: float
-    last_closes: Annotated[list[float], LIST] = Field(description="Oldest first")
+    last_closes: Annotated[list[float], LIST]
+    """Oldest first."""
 
 
 class FormingCandle(BaseModel):
-    """The candle that is still changing."""
+    """Still changing."""
 
     row: Annotated[Row, LIST]
     observed_at: str
 
 
 class Ohlcv(HistoryAnswer, Table):
-    """Oldest first, by open time. Prices in quote, volume in base to four digits."""
+    """Oldest first. Prices in quote, volume in base to four digits."""
 
     rows: Annotated[list[Row], LIST] | None = None
     summary: Summary | None = None
     gaps: Annotated[list[tuple[str, int]], LIST] | None = Field(default=None, description="First missing, how many")
-    missing: int | None = Field(default=None, description="In all gaps")
-    built_from: str | None = Field(default=None, description="Timeframe")
+    missing: int | None = None
+    """In all gaps."""
+    built_from: str | None = None
+    """The shorter timeframe."""
     forming: FormingCandle | None = None
 
+    large: ClassVar[bool] = True
     keeps_last: ClassVar[bool] = True
 
     def rest(self, kept: list[Any]) -> str:

@@ -27,7 +27,8 @@ class Orders(Table):
     live: bool
     mid: float | None
     spread_bps: float | None
-    bid_size_total: float = Field(description="Of the rows")
+    bid_size_total: float
+    """Of the rows."""
     ask_size_total: float
     imbalance_ratio: float | None = Field(description="(bids - asks) / (bids + asks)")
     note: str | None = None

@@ -37,7 +37,8 @@ class Evaluation(HistoryAnswer):
     reasoning: str
     conditions: list[SeenCondition]
     price: float | None = Field(description="Close of the deciding candle")
-    open_time: str | None = Field(description="Of that candle")
+    open_time: str | None
+    """Of that candle."""
     candles_used: int
 
 

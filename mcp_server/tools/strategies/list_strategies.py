@@ -1,4 +1,4 @@
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import anyio.to_thread
 from pydantic import Field
@@ -15,6 +15,8 @@ class Strategies(Table):
 
     rows: Annotated[list[Row], LIST]
     note: str | None = None
+
+    large: ClassVar[bool] = True
 
     def rest(self, kept: list[Any]) -> str:
         """Return how to ask for the next ones."""

@@ -1,4 +1,4 @@
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import anyio.to_thread
 from pydantic import Field
@@ -25,8 +25,11 @@ class StrategyFiles(Answer):
     config: dict[str, Any]
     agents: dict[str, Any]
     earlier: Annotated[list[list[str]], LIST] | None = Field(default=None, description="version, written at")
-    changed_since: Annotated[list[str], LIST] | None = Field(default=None, description="Up to the present version")
+    changed_since: Annotated[list[str], LIST] | None = None
+    """Up to the present version."""
     note: str | None = None
+
+    large: ClassVar[bool] = True
 
     def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:
         """Cut the longest texts, and say that what was cut must not be written back."""

@@ -37,7 +37,8 @@ class StrategyCheck(Answer):
     held: str | None = Field(default=None, description="How often its rules held lately")
     usd_per_day: float | None
     usd_per_month: float | None
-    basis: str | None = Field(default=None, description="Of the costs")
+    basis: str | None = None
+    """Of the costs."""
     note: str | None = None
 
 
