@@ -103,7 +103,7 @@ class Call:
             BadInput: the argument or the header is no moment.
         """
         limits = [self.kit.clock()]
-        if as_of is not None:
+        if as_of is not None and as_of.strip().lower() != "now":  # where an argument must be a text, this one is sent
             limits.append(parse_moment(as_of))
         if header := self.headers.get(AS_OF_HEADER):
             limits.append(parse_moment(header, name="the header X-Trader-As-Of"))
@@ -236,7 +236,7 @@ class StrictTool(Tool):
             ToolError: the arguments are wrong, or the function raised a `TraderError`; the text says what to do.
         """
         try:
-            checked = self.fn_metadata.validate_arguments(arguments)
+            checked = self.fn_metadata.validate_arguments(self._given(arguments))
         except ValidationError as error:
             lines = [str(key) for key in invalid_keys(error, self.fn_metadata.arg_model, noun="argument")]
             more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
@@ -255,6 +255,19 @@ class StrictTool(Tool):
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
+
+    def _given(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Leave out optional arguments that are null or blank: many hosts send these for what was not given."""
+        fields = self.fn_metadata.arg_model.model_fields
+        return {
+            name: value
+            for name, value in self.fn_metadata.pre_parse_json(arguments).items()
+            if name not in fields or fields[name].is_required() or not _blank(value)
+        }
+
+
+def _blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _client(context: Context[Any, Any]) -> str:

@@ -74,7 +74,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"symbol": "BTC/USDT", "timeframe": "7m"}, "timeframe: '7m' does not fit. Input should be '1m', '3m'"),
     ({"symbol": "BTC/USDT", "limit": 0}, "limit: 0 does not fit. Input should be greater than or equal to 1"),
     ({"symbol": "BTC/USDT", "limit": 10_001}, "limit: 10001 does not fit. Input should be less than or equal to 10000"),
-    ({"symbol": "BTC/USDT", "as_of": ""}, "as_of ''"),
     ({"symbol": "BTC/USDT", "as_of": "0001-01-01T00:00Z"}, "out of range. Use a year from 1970"),
     ({"symbol": "BTC/USDT", "as_of": "yesterday"}, "as_of 'yesterday' is not a time. Write ISO 8601"),
     ({"symbol": "???"}, "Unknown symbol '\\?\\?\\?' on 'simulated'. Write base and quote, like 'BTC/USDT'"),
