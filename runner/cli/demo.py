@@ -148,7 +148,7 @@ def _show_journal(console: Console, entries: list[Entry], home: Home) -> None:
     console.print()
     trades = [entry for entry in entries if entry.signal in ("BUY", "SELL")]
     show.journal(console, trades or entries[:10], "The journal: every BUY and SELL, newest first")
-    counts = Counter(entry.signal or str(entry.status) for entry in entries)
+    counts = Counter(entry.signal or entry.status for entry in entries)
     console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counts.most_common())}.\n")
     console.print(Text("What to try next", "bold"))
     for command, purpose in _next_commands():

@@ -107,7 +107,7 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
 
 def outcome(entry: Entry) -> Text:
     """Return how a run ended, in colour: its signal, or its outcome if there is none."""
-    return Text(entry.signal, COLOURS[entry.signal]) if entry.signal else Text(str(entry.status), "yellow")
+    return Text(entry.signal, COLOURS.get(entry.signal, "")) if entry.signal else Text(entry.status, "yellow")
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -117,4 +117,4 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         values[key] = None if values[key] is None else values[key].isoformat()
     for key in ("confidence", "cost_usd"):
         values[key] = None if values[key] is None else float(values[key])
-    return {**values, "status": str(entry.status)}
+    return values

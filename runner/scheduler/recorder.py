@@ -29,6 +29,8 @@ class Recorder:
 
     journal: Journal
     clock: Clock
+    problem: str | None = None
+    """What of the outbox could not be read lately, in a sentence for people."""
     _unwritten: dict[int, Callable[[], Ended]] = field(default_factory=dict)
     _orphans_ended: bool = False
 
@@ -62,6 +64,7 @@ class Recorder:
                 continue
             self._unwritten.pop(execution_id, None)
         await anyio.to_thread.run_sync(self.journal.settle)
+        self.problem = await anyio.to_thread.run_sync(self.journal.problem)
         if not self._orphans_ended:
             await anyio.to_thread.run_sync(self.journal.end_orphans)
             self._orphans_ended = True

@@ -227,7 +227,7 @@ class Scheduler:
         return [
             *([f"No slot is claimed since {held.since:%H:%M:%S} UTC: {held.why}"] if held else []),
             *([f"{unwritten} outcomes could not be written."] if unwritten else []),
-            *filter(None, self._parts.values()),
+            *filter(None, [self.recorder.problem, *self._parts.values()]),
             *self.more_problems(),
             *self.schedules.problems(),
         ]

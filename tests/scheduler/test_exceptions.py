@@ -227,3 +227,16 @@ async def test_when_a_strategy_is_due_comes_from_what_is_scheduled(home: Path, f
         await up.on(5)
         assert due(up.clock.now())["new"] == at("12:00:05")
     assert due(at("11:31"))["odd"] == at("12:00:05"), "no runner is alive: when it would be"
+
+
+async def test_a_slot_whose_row_a_newer_version_wrote_counts_as_taken(home: Path) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("10:30"))
+    async with driven(machine, at("11:30")) as up:
+        await up.set(at("12:00:10"))
+    machine.database.write(lambda c: c.execute("UPDATE executions SET status = 'moonshot'"))
+    machine.ask_to_forget("s", at("11:30"))
+    async with driven(machine, at("12:00:30")) as up:
+        assert problems(up) == []
+        await up.set(at("13:00:10"))
+    assert machine.slots() == [("moonshot", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]

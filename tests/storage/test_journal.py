@@ -192,15 +192,6 @@ def test_an_outcome_left_by_a_process_that_is_gone_counts_more_than_its_absence(
     assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.SUCCESS]
 
 
-def test_an_outbox_file_that_cannot_be_read_is_named_and_kept(journal: Journal, home: Path) -> None:
-    journal.entries()
-    broken = home / "outbox" / "7.json"
-    broken.write_text("{")
-    with pytest.raises(Misconfigured, match=r"7\.json' holds the outcome of a run"):
-        journal.settle()
-    assert broken.read_text() == "{"
-
-
 def test_only_what_was_asked_for_is_listed(journal: Journal) -> None:
     for _ in range(3):
         end(journal, claim(journal))
@@ -262,11 +253,3 @@ def test_an_outcome_waits_until_the_database_that_has_its_row_is_back(
     aside.replace(database.path)
     journal.settle()
     assert [entry.signal for entry in journal.entries(outcomes="all")] == ["BUY"]
-
-
-@pytest.mark.parametrize("content", ["{}", "[]", "null", '"x"'])
-def test_an_outbox_file_that_is_no_ended_run_is_named(journal: Journal, home: Path, content: str) -> None:
-    journal.entries()
-    (home / "outbox" / "x.json").write_text(content)
-    with pytest.raises(Misconfigured, match=r"x\.json' holds the outcome of a run and cannot be read"):
-        claim(journal)

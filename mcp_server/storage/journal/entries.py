@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_server.domain.outcome import Engine, SignalName, Status, Trigger
+from mcp_server.domain.outcome import Engine, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import naive
 
@@ -31,17 +31,20 @@ _ASKED_A_MODEL = (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One run, as the journal tells it. Times are aware UTC; what is unknown is None."""
+    """One run, as the journal tells it. Times are aware UTC; what is unknown is None.
+
+    `status` is a `Status`, or what a newer program wrote in its place.
+    """
 
     execution_id: int
     strategy: str
     engine: Engine
     trigger: Trigger
-    status: Status
+    status: str
     as_of: datetime
     started_at: datetime
     completed_at: datetime | None
-    signal: SignalName | None
+    signal: str | None
     confidence: Decimal | None
     price: float | None
     reasoning: str | None
@@ -102,5 +105,4 @@ def trace(connection: "duckdb.DuckDBPyConnection", execution_id: int) -> Mapping
 def _entry(row: tuple[Any, ...]) -> Entry:
     """Read one row of the query of `latest`."""
     values: list[Any] = [value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in row]
-    values[4] = Status(values[4])
     return Entry(*values)

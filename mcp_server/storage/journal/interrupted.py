@@ -1,6 +1,7 @@
 """Runs whose process is gone: their rows still say `running`, and end here as interrupted."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,10 @@ from mcp_server.storage.journal.outbox import Outbox
 if TYPE_CHECKING:
     import duckdb
 
+KEY = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?", re.ASCII)
+"""The key of a run or a runner. Files of other names are not ours, and are left alone."""
+
+BROKEN = "its outcome could not be read, and was moved to outbox/broken/"
 KILLED = "interrupted: the process that ran it was killed or lost power before it could end"
 ORPHANED = "interrupted: it was under way when this home was copied or restored, and nothing here goes on with it"
 
@@ -38,7 +43,7 @@ class Interrupted:
             return
         for file in files:
             # The outbox is looked at after the lock: a run leaves its outcome there before it lets go.
-            if not is_alive(file) and file.name not in self.outbox.run_keys():
+            if KEY.fullmatch(file.name) and not is_alive(file) and file.name not in self.outbox.run_keys():
                 yield file.name
 
     def end_dead(self, connection: "duckdb.DuckDBPyConnection") -> list[str]:
@@ -54,7 +59,7 @@ class Interrupted:
                     naive(datetime.now(UTC)),
                     key,
                     f"{key}.",  # a runner has one key, each of its slots that and a number
-                    [*self.outbox.run_keys()],
+                    [*filter(KEY.fullmatch, self.outbox.run_keys())],
                     Status.RUNNING,
                 ],
             )
@@ -75,3 +80,12 @@ class Interrupted:
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? WHERE list_contains(?, run_key)",
                 [Status.ERROR, ORPHANED, naive(datetime.now(UTC)), orphans],
             )
+
+
+def end_broken(connection: "duckdb.DuckDBPyConnection", keys: Iterable[str]) -> None:
+    """End the rows of runs whose outcome cannot be read; what they cost is unknown."""
+    connection.execute(
+        "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
+        "WHERE list_contains(?, run_key) AND status = ?",
+        [Status.ERROR, BROKEN, naive(datetime.now(UTC)), [*filter(KEY.fullmatch, keys)], Status.RUNNING],
+    )

@@ -1,9 +1,12 @@
 """Liveness: a locked file shows that a run's process is alive. The lock ends with the process, however that ends."""
 
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mcp_server.storage.files import put_aside
 from mcp_server.storage.home import unwritable
 
 
@@ -30,9 +33,14 @@ class Liveness:
 
 
 def is_alive(path: Path) -> bool:
-    """Return whether some process holds the lock on this file."""
-    if not path.exists():
+    """Return whether some process holds the lock on this file. What is no regular file was not made by any."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return False
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -42,3 +50,12 @@ def is_alive(path: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def forget(path: Path) -> None:
+    """Remove the file of a process that is gone; what cannot be removed, a folder say, is put aside."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        with suppress(OSError):
+            put_aside(path)

@@ -1,67 +1,121 @@
 """The outbox: outcomes of runs that could not be entered in the database yet, one file each."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from mcp_server.errors import Misconfigured
-from mcp_server.storage.files import Unreadable, read_object, write_whole
+from pydantic import AwareDatetime, BaseModel, InstanceOf, TypeAdapter
+
+from mcp_server.domain.outcome import SignalName, Status
+from mcp_server.storage.files import (
+    Denied,
+    Unreadable,
+    put_aside,
+    read_state,
+    remove_leftovers,
+    told_aside,
+    write_whole,
+)
 from mcp_server.storage.home import unwritable
 
 MOST_BYTES = 100_000_000
 
-KEYS = frozenset(
-    (
-        *("execution_id", "run_key", "completed_at", "status", "error", "model", "tokens_used", "cost_usd"),
-        *("trace", "as_of", "execution_time_ms", "signal"),
-    )
-)
-"""The keys that every document has: those of an older version have no others."""
+
+Text = InstanceOf[str]
+"""Any text: what the database refuses of it is known only there."""
+
+
+class WaitingSignal(BaseModel):
+    """The signal of an outcome that waits."""
+
+    signal: SignalName
+    confidence: Decimal | None
+    reasoning: Text
+    price: float | None
+    data: Text
+
+
+class WaitingOutcome(BaseModel):
+    """How a run ended, as `ended_run` writes it. What an older version leaves out has a default."""
+
+    execution_id: int
+    run_key: str
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime
+    status: Status
+    error: Text | None
+    model: Text | None
+    tokens_used: int | None
+    cost_usd: Decimal | None
+    trace: Text | None
+    own_failure: bool | None = None
+    as_of: AwareDatetime
+    execution_time_ms: int
+    signal: WaitingSignal | None
 
 
 class Outbox:
-    """JSON documents in one folder, in order of name."""
+    """JSON documents in one folder, each under the key of its run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, name: str, document: Mapping[str, Any]) -> None:
-        """Keep a document under a name.
+    def put(self, key: str, document: Mapping[str, Any]) -> None:
+        """Keep the document of a run.
 
         Raises:
             Misconfigured: the folder cannot be written.
         """
-        target = self._folder / f"{name}.json"
+        target = self._folder / f"{key}.json"
         try:
             write_whole(target, json.dumps(document).encode())
         except OSError as error:
             raise unwritable(target, error) from None
 
-    def remove(self, name: str) -> None:
-        """Forget a document; it may be gone already."""
-        (self._folder / f"{name}.json").unlink(missing_ok=True)
+    def remove(self, key: str) -> None:
+        """Forget the document of a run; it may be gone already."""
+        (self._folder / f"{key}.json").unlink(missing_ok=True)
 
     def run_keys(self) -> frozenset[str]:
-        """Return the keys of the runs whose outcome waits here."""
-        return frozenset(document["run_key"] for _, document in self)
+        """Return the keys of the runs whose outcome waits here, whether or not it can be read."""
+        return frozenset(file.stem for file in self._folder.glob("*.json"))
 
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each document with its name.
-
-        Raises:
-            Misconfigured: a document cannot be read; it is named, and left where it is.
-        """
+    def documents(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Return what waits, by the key of its run, and why files cannot be used, by what is before `.json` there."""
+        documents, broken = dict[str, dict[str, Any]](), dict[str, str]()
         for file in sorted(self._folder.glob("*.json")):
             try:
-                document = read_object(file, MOST_BYTES)
-                if KEYS - document.keys():
-                    raise Unreadable("It is not the outcome of a run.")
-                yield file.stem, document
+                document = read_state(file, TypeAdapter(WaitingOutcome), MOST_BYTES)
+                if document.run_key != file.stem:
+                    raise Unreadable(f"It is the outcome of another run, {document.run_key[:80]!r}.")
+                documents[file.stem] = document.model_dump()
             except FileNotFoundError:  # another process has entered it in the meantime
                 continue
+            except Denied:  # it may be right: it goes on waiting
+                continue
             except Unreadable as error:
-                raise Misconfigured(
-                    f"{str(file)!r} holds the outcome of a run and cannot be read. {error.problem}",
-                    "Mend it or move it aside.",
-                ) from None
+                broken[file.stem] = error.problem
+        return documents, broken
+
+    def put_aside(self, key: str) -> None:
+        """Move a document that cannot be used into `broken/`; it may be gone already.
+
+        Raises:
+            Misconfigured: it cannot be moved.
+        """
+        file = self._folder / f"{key}.json"
+        try:
+            put_aside(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise unwritable(file, error) from None
+
+    def problem(self) -> str | None:
+        """Return what could not be read lately, in a sentence for people; remove what was left half written."""
+        now = datetime.now(UTC)
+        remove_leftovers(self._folder, now)
+        return told_aside(self._folder, now)

@@ -131,10 +131,10 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
         "cost_usd = ?, trace = ?, own_failure = ?, started_at = coalesce(?, started_at) "
         "WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
         [
-            *(document["status"], document["error"], naive(datetime.fromisoformat(document["completed_at"]))),
+            *(document["status"], document["error"], naive(_moment(document["completed_at"]))),
             *(document["model"], document["tokens_used"], document["cost_usd"], document["trace"]),
             document.get("own_failure"),  # an outbox of an older version has neither
-            naive(datetime.fromisoformat(document["started_at"])) if "started_at" in document else None,
+            naive(_moment(started_at)) if (started_at := document.get("started_at")) is not None else None,
             *(document["execution_id"], document["run_key"], Status.RUNNING),
         ],
     ).fetchone()
@@ -145,11 +145,15 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
         "INSERT INTO analysis_results (execution_id, strategy_id, timestamp, signal, confidence, reasoning, price, "
         "data, execution_time_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            *(document["execution_id"], row[0], naive(datetime.fromisoformat(document["as_of"]))),
+            *(document["execution_id"], row[0], naive(_moment(document["as_of"]))),
             *(signal[key] for key in ("signal", "confidence", "reasoning", "price", "data")),
             document["execution_time_ms"],
         ],
     )
+
+
+def _moment(value: str | datetime) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _json(value: Any) -> str:

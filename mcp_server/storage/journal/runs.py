@@ -13,8 +13,8 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
 from mcp_server.storage.journal.entries import Entry
-from mcp_server.storage.journal.interrupted import Interrupted
-from mcp_server.storage.journal.liveness import Liveness
+from mcp_server.storage.journal.interrupted import Interrupted, end_broken
+from mcp_server.storage.journal.liveness import Liveness, forget
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run
 
@@ -109,13 +109,25 @@ class Journal:
         return None
 
     def settle(self) -> None:
-        """Enter what waits in the outbox, and end the rows of runs that were killed."""
-        for name, document in list(self._outbox):
+        """Enter what waits in the outbox, and end the rows of runs that were killed.
+
+        What cannot be read goes to `outbox/broken/`, its row ends as an error, and all else is entered.
+        """
+        documents, broken = self._outbox.documents()
+        for key, document in documents.items():
             if self._entered_late(document):
-                self._outbox.remove(name)
+                self._outbox.remove(key)
+        if broken:
+            self._database.write(lambda connection: end_broken(connection, broken))
+            for key in broken:
+                self._outbox.put_aside(key)
         if any(True for _ in self._interrupted.dead()):
             for key in self._database.write(self._interrupted.end_dead):
-                (self._home.running / key).unlink(missing_ok=True)
+                forget(self._home.running / key)
+
+    def problem(self) -> str | None:
+        """Return what could not be read in the outbox lately, in a sentence for people."""
+        return self._outbox.problem()
 
     def _entered_late(self, document: Mapping[str, Any]) -> bool:
         """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
@@ -124,7 +136,7 @@ class Journal:
         try:
             return self._database.write(partial(_enter_waiting, document))
         except (ValueError, duckdb.Error) as error:
-            lost = {"status": str(Status.ERROR), "error": _refusal(error), "signal": None, "trace": None, "model": None}
+            lost = {"status": Status.ERROR, "error": _refusal(error), "signal": None, "trace": None, "model": None}
             spent = {"tokens_used": None, "cost_usd": None, "own_failure": True}  # unknown counts as the most it may be
             return self._database.write(partial(_enter_waiting, {**document, **lost, **spent}))
 

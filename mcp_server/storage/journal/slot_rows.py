@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.strategy.strategy import Strategy
@@ -59,16 +59,23 @@ def forget_schedule(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
     connection.execute("UPDATE strategies SET scheduled_config = NULL, status = 'stopped' WHERE name = ?", [name])
 
 
-def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: datetime) -> dict[int, list[SlotRow]]:
-    """Return the rows that slots from `first` to `last` have already, by strategy id."""
+class TakenSlots(NamedTuple):
+    """The slots from `first` to `last` have a row already, whatever it says."""
+
+    first: datetime
+    last: datetime
+
+
+def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: datetime) -> dict[int, list[TakenSlots]]:
+    """Return which slots from `first` to `last` have a row already, by strategy id."""
     rows = connection.execute(
-        "SELECT strategy_id, status, scheduled_at, scheduled_until, slots FROM executions "
+        "SELECT strategy_id, scheduled_at, scheduled_until FROM executions "
         "WHERE scheduled_until >= ? AND scheduled_at <= ? AND \"trigger\" = 'schedule'",
         [naive(first), naive(last)],
     ).fetchall()
-    rows_of: dict[int, list[SlotRow]] = {}
-    for strategy_id, status, at, until, slots in rows:
-        rows_of.setdefault(strategy_id, []).append(SlotRow(Status(status), _aware(at), _aware(until), slots))
+    rows_of: dict[int, list[TakenSlots]] = {}
+    for strategy_id, at, until in rows:
+        rows_of.setdefault(strategy_id, []).append(TakenSlots(_aware(at), _aware(until)))
     return rows_of
 
 

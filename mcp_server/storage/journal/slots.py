@@ -19,7 +19,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import Liveness
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
-from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule
+from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule, TakenSlots
 
 if TYPE_CHECKING:
     import duckdb
@@ -199,12 +199,12 @@ def _rows(claim: Claim, *, overlaps: bool) -> list[SlotRow]:
     return [*claim.passed, SlotRow(status, claim.run, claim.run, 1, why)]
 
 
-def _taken(row: SlotRow, known: Sequence[SlotRow]) -> bool:
+def _taken(row: SlotRow, known: Sequence[TakenSlots]) -> bool:
     """True where a slot of a row has one already: after a clock that went far astray, say."""
     return any(other.first <= row.last and other.last >= row.first for other in known)
 
 
-def _reached(claim: Claim, known: Sequence[SlotRow]) -> datetime | None:
+def _reached(claim: Claim, known: Sequence[TakenSlots]) -> datetime | None:
     """Return the last slot that has a row already and lies within a new row for many slots; None: there is none.
 
     After a clock that went far astray, say: those beyond it have no row, and are to be counted anew.

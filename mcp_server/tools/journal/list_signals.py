@@ -78,7 +78,7 @@ def _row(entry: Entry, *, full: bool, slot: bool) -> list[int | float | str | No
     reason = entry.why or ""
     slots = [_time(entry.scheduled_at), entry.slots] if slot else []
     reason = cleaned(reason, FULL, lines=True) if full else cleaned(reason, SHORT)
-    run = [entry.execution_id, _time(entry.as_of), entry.strategy, entry.engine, str(entry.status)]
+    run = [entry.execution_id, _time(entry.as_of), entry.strategy, entry.engine, entry.status]
     confidence, cost = (None if value is None else float(value) for value in (entry.confidence, entry.cost_usd))
     return [*run, entry.signal, confidence, entry.price, cost, reason, *slots]
 
