@@ -6,22 +6,42 @@ Making a file is atomic, and happens once for each key. Only the process that ho
 
 import hashlib
 import json
+import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock
+from pydantic import AfterValidator, AwareDatetime, TypeAdapter
 
-from mcp_server.storage.files import Unreadable, put_new, read_object, write_whole
+from mcp_server.storage.files import (
+    Denied,
+    Unreadable,
+    put_aside,
+    put_new,
+    read_state,
+    remove_leftovers,
+    told_aside,
+    write_whole,
+)
 from mcp_server.storage.home import unwritable
-from runner.notify.events import FIELDS, Kind
+from runner.notify.events import Kind
+
+logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=90)
 
 State = Literal["waiting", "sending", "sent", "unknown", "given up"]
+
+
+def _is_moment(text: str) -> str:
+    if text and datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("it has no time zone")
+    return text
 
 
 @dataclass(slots=True)
@@ -30,7 +50,7 @@ class Delivery:
 
     state: State = "waiting"
     attempts: int = 0
-    due_at: str = ""
+    due_at: Annotated[str, AfterValidator(_is_moment)] = ""
     why: str = ""
 
     @property
@@ -47,24 +67,12 @@ class Notice:
     kind: Kind
     key: str
     fields: Mapping[str, str]
-    added_at: datetime
+    added_at: AwareDatetime
     deliveries: dict[str, Delivery] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {**asdict(self), "added_at": self.added_at.isoformat()}
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Notice":
-        """Read it back from JSON values.
-
-        Raises:
-            ValueError, KeyError, TypeError: it is none.
-        """
-        if values["kind"] not in FIELDS:
-            raise ValueError("unknown kind")
-        deliveries = {name: Delivery(**delivery) for name, delivery in values["deliveries"].items()}
-        return cls(**{**values, "added_at": datetime.fromisoformat(values["added_at"]), "deliveries": deliveries})
 
 
 class NoticeStore:
@@ -109,11 +117,17 @@ class NoticeStore:
 
     def waiting(self) -> list[Notice]:
         """Return what is to be delivered, oldest first."""
-        return sorted(_read_all(self._folder), key=lambda notice: notice.added_at)
+        notices = [notice for file in self._folder.glob("*.json") if (notice := self._usable(file)) is not None]
+        return sorted(notices, key=lambda notice: notice.added_at)
 
     def lost(self, since: datetime) -> list[Notice]:
         """Return what was added since then and did not arrive, or may not have."""
-        return [notice for notice in _read_all(self._lost) if notice.added_at >= since]
+        notices = [notice for file in self._lost.glob("*.json") if (notice := self._usable(file)) is not None]
+        return [notice for notice in notices if notice.added_at >= since]
+
+    def problem(self, now: datetime) -> str | None:
+        """Return what could not be read lately, in a sentence for people."""
+        return told_aside(self._folder, now) or told_aside(self._lost, now)
 
     def save(self, notice: Notice) -> None:
         """Write down what has become of a notice, whole or not at all.
@@ -143,20 +157,23 @@ class NoticeStore:
             for file in folder.glob("*.json"):
                 if file.stat().st_mtime < (now - KEPT).timestamp():
                     file.unlink(missing_ok=True)
-        for file in self._folder.glob(".*.new"):
-            if file.stat().st_mtime < (now - timedelta(days=1)).timestamp():
-                file.unlink(missing_ok=True)
+        remove_leftovers(self._folder, now)
+
+    def _usable(self, file: Path) -> Notice | None:
+        """Read a notice; one that cannot be used is put aside, and None."""
+        try:
+            notice = read_state(file, TypeAdapter(Notice))
+            if notice.name == file.name:
+                return notice
+        except (FileNotFoundError, Denied):
+            return None
+        except Unreadable:
+            logger.debug("%s", file, exc_info=True)
+        with suppress(OSError):
+            put_aside(file)
+        return None
 
 
 def file_name(key: str) -> str:
     """Return the name of the file for a key, which may hold any text."""
     return f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}.json"
-
-
-def _read_all(folder: Path) -> Iterator[Notice]:
-    """Read every notice of a folder; one that cannot be read is left alone."""
-    for file in folder.glob("*.json"):
-        try:
-            yield Notice.of(read_object(file))
-        except (OSError, Unreadable, ValueError, KeyError, TypeError, AttributeError):
-            continue

@@ -145,6 +145,7 @@ class Notices:
             if interrupted:
                 self._store.save(notice)
             waiting.append(notice)
+        self._remember("broken", self._store.problem(now))
         return waiting
 
     async def _deliver_to(self, service: Service, notices: Sequence[Notice], stop: anyio.Event) -> None:

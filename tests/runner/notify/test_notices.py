@@ -17,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.storage.home import Home
+from runner.notify.notice_store import file_name
 from runner.notify.notices import Notices, Patience
 from tests.rigs.receiver import Receiver, receiver
 
@@ -213,13 +214,36 @@ async def test_nothing_is_sent_of_which_that_cannot_be_written_down(home: Path, 
     assert (len(service.got), told.problems()) == (1, [])
 
 
-async def test_a_notice_that_cannot_be_read_is_left_alone(home: Path, service: Receiver) -> None:
-    told = notices(home, service.url)
-    add(told)
-    for number, content in enumerate(["{", "[]", '{"kind": "x"}', "null"]):
-        (home / "notices" / f"{number}.json").write_text(content)
-    await deliver(told, lambda: len(service.got) == 1)
-    assert waiting(home) == 4
+def _spoilt(content: str, kind: str) -> str:
+    """Make of a notice what an older or newer version, a slip or a half-full disk may leave."""
+    notice = json.loads(content)
+    (delivery,) = notice["deliveries"].values()
+    changed: dict[str, dict[str, object]] = {
+        "another kind": {**notice, "kind": "moonshot"},
+        "no deliveries": {**notice, "deliveries": None},
+        "fields": {**notice, "fields": {"strategy": ["s"]}},
+        "elsewhere": {**notice, "name": "../../strategies.json"},
+        "no moment": {**notice, "deliveries": {"1": {**delivery, "due_at": "soon"}}},
+        "no zone": {**notice, "added_at": "2026-01-01T00:00:00"},
+        "a state": {**notice, "deliveries": {"1": {**delivery, "state": "moonshot"}}},
+    }
+    return json.dumps(changed[kind]) if kind in changed else {"cut": content[:-9], "deep": "[" * 100_000}[kind]
+
+
+async def test_a_notice_that_cannot_be_used_is_put_aside_and_told_and_the_others_arrive(
+    home: Path, service: Receiver
+) -> None:
+    told, kinds = notices(home, service.url), ("another kind", "no deliveries", "fields", "elsewhere", "no moment")
+    for kind in (*kinds, "no zone", "a state", "cut", "deep"):
+        add(told, kind)
+        file = home / "notices" / file_name(kind)
+        file.write_text(_spoilt(file.read_text(), kind))
+    os.mkfifo(home / "notices" / "pipe.json")
+    add(told, "good")
+    await deliver(told, lambda: waiting(home) == 0)
+    assert service.titles == ["good cannot be read"]
+    assert len([*(home / "notices" / "broken").iterdir()]) == 10
+    assert "10 files could not be read" in "".join(told.problems())
 
 
 async def test_without_an_address_nothing_is_kept(home: Path) -> None:
