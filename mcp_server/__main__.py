@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: claude mcp add claude-trader -- claude-trader-mcp. "
         "Settings are environment variables such as TRADER_HOME and TRADER_EXCHANGE; the README lists them.",
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP at /mcp instead of stdio")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default %(default)s); others need TRADER_TOKEN"
@@ -45,6 +46,16 @@ def _log_plainly() -> None:
     exception ends the event loop.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only if it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"claude-trader-mcp {version('claude-trader')}\n")
+        parser.exit()
 
 
 def _serve(arguments: argparse.Namespace) -> None:

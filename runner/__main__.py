@@ -5,6 +5,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,9 +18,10 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
 from runner.cli import backup, build, doctor, mcp, notify, status, strategies, up
 from runner.cli.context import Context, Json, fail, print_json
+from runner.cli.help import Helpful
 from runner.settings import RunnerSettings
 
-app = typer.Typer(
+app = Helpful(
     help="Design trading strategies with Claude, run them, and record every signal. It never places an order.",
     epilog="New here? Start with `claude-trader demo`: it needs no key and no network. "
     "`claude-trader COMMAND --help` explains a command.",
@@ -27,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 BEGIN, SCHEDULE, CARE = "Begin here", "Run on a schedule", "Set up and maintain"
@@ -40,6 +43,21 @@ Moment = Annotated[
         help="Pretend that now is this time in the past, for example 2026-01-31T12:00Z. Default: now.",
     ),
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"claude-trader {version('claude-trader')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 @app.command(rich_help_panel=BEGIN)
@@ -114,9 +132,7 @@ def run(
 def signals(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Show the N newest.")] = 20,
-    every: Annotated[
-        bool, typer.Option("--all", metavar="", help="Include runs without a signal, with the reason.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Include runs without a signal, with the reason.")] = False,
     as_json: Json = False,
 ) -> None:
     """List recorded signals, newest first, with time, price, confidence and reason.

@@ -16,9 +16,7 @@ MOST_IDEA = 10_000
 
 def build(
     idea: Annotated[str, typer.Argument(help="What the strategy should do, in your own words.", metavar='"IDEA"')],
-    yes: Annotated[
-        bool, typer.Option("--yes", metavar="", help="Ask no questions; list the assumptions instead.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask no questions; list the assumptions instead.")] = False,
     budget: Annotated[
         float, typer.Option(metavar="USD", min=0.01, max=100, help="Spend at most this much, in US dollars.")
     ] = 1.0,

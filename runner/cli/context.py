@@ -18,7 +18,7 @@ from runner.settings import RunnerSettings
 MOST_SHOWN = 20_000
 """Longer texts are cut in a terminal; no reasoning is that long."""
 
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as one JSON object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
 class Context:

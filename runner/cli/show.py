@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mcp_server.domain.strategy.strategy import Strategy
@@ -21,6 +19,9 @@ from runner.cli.context import MOST_SHOWN
 if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended
 
+GAP, BELOW = "  ", "       "
+RIGHT = ("run", "price", "conf.")
+MOST_NAME, LEAST_WHY = 24, 24
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 
 
@@ -80,29 +81,61 @@ def as_json(run: Ended) -> dict[str, Any]:
 
 
 def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
-    """Show the journal as a table, newest first, one line for each run."""
-    several = len({entry.strategy for entry in entries}) > 1
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("run", justify="right", style="dim", no_wrap=True, min_width=3)
-    table.add_column("as of (UTC)", no_wrap=True, min_width=16)
-    if several:
-        table.add_column("strategy", no_wrap=True, max_width=24)
-    table.add_column("outcome", no_wrap=True, min_width=7)
-    table.add_column("price", justify="right", no_wrap=True, min_width=10)
-    table.add_column("conf.", justify="right", no_wrap=True, min_width=5)
-    table.add_column("why", no_wrap=True)
-    room = max(console.width - (83 if several else 57), 20)
-    for entry in entries:
-        table.add_row(
-            str(entry.execution_id),
-            minute(entry.as_of),
-            *([plain(entry.strategy)] if several else []),
-            outcome(entry),
-            number(entry.price),
-            percent(entry.confidence),
-            Text(cleaned((entry.why or "").removeprefix(f"{entry.signal} because "), room)),
-        )
-    console.print(table)
+    """Show the journal as a table, newest first; the reason stands below a run where there is no room beside it."""
+    rows = [_cells(entry) for entry in entries]
+    if len({entry.strategy for entry in entries}) == 1:
+        for row in rows:
+            del row["strategy"]
+    widths = _widths(rows, console.width)
+    room = console.width - sum(widths.values()) - len(GAP) * len(widths)
+    beside = room >= LEAST_WHY
+    console.print(plain(title, "italic"))
+    console.print(_line({name: Text(name, "bold") for name in widths}, widths) + Text(GAP + "why" if beside else ""))
+    console.print(Text("─" * min(console.width, sum(widths.values()) + len(GAP) * len(widths) + 20), "dim"))
+    for entry, row in zip(entries, rows, strict=True):
+        why = (entry.why or "").removeprefix(f"{entry.signal} because ")
+        line = _line(row, widths)
+        if beside:
+            console.print(line + Text(GAP + cleaned(why, room)), no_wrap=True, overflow="ellipsis")
+            continue
+        console.print(line)
+        if why:
+            console.print(Text(BELOW + cleaned(why, console.width - len(BELOW)), "dim"), no_wrap=True)
+    console.print()
+
+
+def _cells(entry: Entry) -> dict[str, Text]:
+    return {
+        "run": Text(str(entry.execution_id), "dim"),
+        "as of (UTC)": Text(minute(entry.as_of)),
+        "strategy": plain(cleaned(entry.strategy, MOST_NAME)),
+        "outcome": outcome(entry),
+        "price": Text(number(entry.price)),
+        "conf.": Text(percent(entry.confidence)),
+    }
+
+
+def _widths(rows: Sequence[dict[str, Text]], width: int) -> dict[str, int]:
+    """Return the width of each column: a name of a strategy may be cut; the last columns go where all is too narrow."""
+    widths = {name: max(len(name), *(row[name].cell_len for row in rows)) for name in rows[0]}
+    while (excess := sum(widths.values()) + len(GAP) * (len(widths) - 1) - width) > 0:
+        if widths.get("strategy", 0) > len("strategy"):
+            widths["strategy"] = max(widths["strategy"] - excess, len("strategy"))
+        elif len(widths) == 1:
+            break
+        else:
+            widths.popitem()
+    return widths
+
+
+def _line(cells: dict[str, Text], widths: dict[str, int]) -> Text:
+    shown = []
+    for name, width in widths.items():
+        cell = cells[name].copy()
+        cell.truncate(width, overflow="ellipsis")
+        cell.align("right" if name in RIGHT else "left", width)
+        shown.append(cell)
+    return Text(GAP).join(shown)
 
 
 def outcome(entry: Entry) -> Text:

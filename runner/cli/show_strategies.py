@@ -28,12 +28,17 @@ def listed(console: Console, strategies: Sequence[ListedStrategy]) -> None:
             table.add_row(plain(entry.name), where, "", "", "", Text("broken", "bold red"))
             continue
         config = entry.strategy.config
-        facts = (entry.strategy.engine, config.trading_pair, entry.strategy.schedule, config.status)
+        status = "" if entry.example else config.status
+        facts = (entry.strategy.engine, config.trading_pair, entry.strategy.schedule, status)
         table.add_row(plain(entry.name), where, *(plain(fact) for fact in facts))
     console.print(table)
     if any(entry.strategy is None for entry in strategies):
         console.print(plain("`claude-trader strategies check NAME` lists what is wrong with a broken one.", "dim"))
-    console.print(plain("`claude-trader strategies add NAME` copies an example into your home.", "dim"))
+    console.print(
+        plain(
+            "`claude-trader strategies add NAME` copies an example into your home. Only there is it scheduled.", "dim"
+        )
+    )
 
 
 def row_json(entry: ListedStrategy) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def row_json(entry: ListedStrategy) -> dict[str, Any]:
         "engine": entry.strategy.engine,
         "trading_pair": config.trading_pair,
         "schedule": entry.strategy.schedule,
-        "status": config.status,
+        "status": None if entry.example else config.status,
         "version": entry.strategy.version,
         "description": config.description,
     }

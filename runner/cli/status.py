@@ -15,7 +15,7 @@ PATIENCE_S = 2.0
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", metavar="", help="Refresh every two seconds until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show the next runs, the last results, the money spent, and what is wrong.

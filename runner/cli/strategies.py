@@ -8,8 +8,9 @@ import typer
 from mcp_server.domain.strategy.format import StatusName
 from mcp_server.errors import BadInput
 from runner.cli.context import Context, fail, print_json
+from runner.cli.help import Helpful
 
-app = typer.Typer(
+app = Helpful(
     help="List your strategies and the examples; add, check, pause or resume one.",
     epilog="A strategy is a folder `strategies/NAME/` in your home (TRADER_HOME) with one or two JSON files. "
     "`claude-trader build` writes one for you. Example: `claude-trader strategies add rsi-reversion`",
@@ -27,7 +28,7 @@ def _also_before(context: typer.Context, value: bool) -> bool:
 
 Json = Annotated[
     bool,
-    typer.Option("--json", metavar="", callback=_also_before, help="Print the result as one JSON object."),
+    typer.Option("--json", callback=_also_before, help="Print the result as one JSON object."),
 ]
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
+from mcp_server.domain.outcome import Ended, Outcome, Signal, SignalName, Status
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.text import number
 from mcp_server.storage.journal.entries import Entry
 from runner.cli import show
 from runner.cli.context import fail
@@ -83,3 +84,41 @@ def test_the_words_of_an_error_are_shown_as_they_are(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         fail(HOSTILE, 2)
     assert capsys.readouterr().err.strip() == f"claude-trader: {SHOWN}"
+
+
+def _journal(width: int, entries: list[Entry]) -> list[str]:
+    console = Console(file=StringIO(), width=width, force_terminal=False)
+    show.journal(console, entries, "Journal")
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def _entry(number: int, strategy: str, status: Status, price: float | None) -> Entry:
+    signal: SignalName | None = "SELL" if status is Status.SUCCESS else None
+    confidence = Decimal("62.5") if signal else None
+    why = "the exchange was down"
+    return Entry(number, strategy, "rules", "manual", status, NOW, NOW, NOW, signal, confidence, price, why, None, None)
+
+
+@pytest.mark.parametrize("same_strategy", [True, False])
+@pytest.mark.parametrize("status", [Status.SKIPPED_OVERLAP, Status.SUCCESS])
+@pytest.mark.parametrize("price", [None, 0.0000081234, 88_434.33, 123_456.789])
+def test_in_80_columns_no_header_and_no_figure_is_cut_and_the_reason_is_shown(
+    same_strategy: bool, status: Status, price: float | None
+) -> None:
+    other = "btc-funding-contrarian" if same_strategy else "a-name-of-the-greatest-length"
+    lines = _journal(80, [_entry(12345, "btc-funding-contrarian", status, price), _entry(7, other, status, price)])
+    assert max(map(len, lines)) <= 80
+    head = ["run", "as of (UTC)", *([] if same_strategy else ["strategy"]), "outcome", "price", "conf."]
+    assert not [name for name in head if name not in lines[1]]
+    for whole in ("12345", "2026-01-01 00:00", "SELL" if status is Status.SUCCESS else "skipped_overlap"):
+        assert any(whole in line for line in lines)
+    assert price is None or any(number(price) in line for line in lines)
+    assert sum("the exchange was down"[:20] in line for line in lines) == 2
+
+
+def test_a_narrower_terminal_loses_the_last_columns_and_never_a_part_of_one() -> None:
+    lines = _journal(48, [_entry(12345, "a", Status.SKIPPED_OVERLAP, 88_434.33), _entry(7, "b", Status.SUCCESS, 1.0)])
+    assert max(map(len, lines)) <= 48
+    assert "outcome" not in lines[1] or "skipped_overlap" in lines[3]
+    assert "…" not in lines[1]

@@ -73,6 +73,15 @@ def test_when_and_how_are_shown_whole_however_narrow_the_terminal(width: int) ->
     assert ("Nothing ran at" in long) == (width == 120)
 
 
+@pytest.mark.parametrize("schedule", ["1h", CRON])
+@pytest.mark.parametrize("name", ["a", "x" * 64])
+@pytest.mark.parametrize(("status", "slots", "signal"), [("missed", 12_345, None), ("success", 1, "BUY")])
+def test_no_header_is_cut_in_80_columns(name: str, schedule: str, status: str, slots: int, signal: str | None) -> None:
+    lines = shown(80, [_state(name, schedule, timedelta(hours=30), status, slots, signal)])
+    (head,) = [line for line in lines if "schedule" in line]
+    assert head.split()[:5] == ["strategy", "schedule", "next", "last", "outcome"]
+
+
 def test_it_is_quick_and_says_who_holds_the_journal(trader: Command, home: Path) -> None:
     write_strategy(home, "dip")
     database = Database(Home(home).database)

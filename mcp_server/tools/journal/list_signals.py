@@ -32,7 +32,7 @@ class Signals(Table):
 
     def rest(self, kept: list[Any]) -> str:
         """Return how to ask for the older ones."""
-        return f"query_journal reads older ones: as_of <= {kept[-1][1]!r}."
+        return f"query_journal reads older ones: executions.id < {kept[-1][0]}."
 
 
 @tool(title="Signals", open_world=False)
