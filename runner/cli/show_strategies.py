@@ -34,11 +34,8 @@ def listed(console: Console, strategies: Sequence[ListedStrategy]) -> None:
     console.print(table)
     if any(entry.strategy is None for entry in strategies):
         console.print(plain("`claude-trader strategies check NAME` lists what is wrong with a broken one.", "dim"))
-    console.print(
-        plain(
-            "`claude-trader strategies add NAME` copies an example into your home. Only there is it scheduled.", "dim"
-        )
-    )
+    console.print(plain("`claude-trader strategies add NAME` copies an example into your home.", "dim"))
+    console.print(plain("`claude-trader up` schedules what is active there.", "dim"))
 
 
 def row_json(entry: ListedStrategy) -> dict[str, Any]:

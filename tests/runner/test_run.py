@@ -61,7 +61,7 @@ def test_the_same_run_for_a_person(trader: Command, server: dict[str, str]) -> N
     assert done.out.startswith("BUY  rsi-reversion  BTC/USDT  as of 2026-04-28 20:00 UTC\nprice ")
     assert "execution 1 · rules · " in done.out
     shown = trader("signals", "rsi-reversion")
-    assert "2026-04-28 20:00   BUY" in shown.out
+    assert "2026-04-28 20:00  BUY" in shown.out
 
 
 def test_rules_that_cannot_decide_end_without_a_signal_and_never_as_hold(trader: Command, home: Path) -> None:
