@@ -149,7 +149,7 @@ def _answered(ending: Ending) -> Signal:
         raise _NoSignal(Status.ABSTAINED, f"The reports did not suffice to decide: {_short(answer.reasoning)}")
     return Signal(
         signal=answer.signal,
-        confidence=Decimal(str(answer.confidence)).quantize(Decimal("0.01")),
+        confidence=Decimal(answer.confidence),
         reasoning=answer.reasoning,
         data={"sub_agent_results": answer.sub_agent_results},
     )

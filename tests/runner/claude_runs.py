@@ -22,7 +22,7 @@ ADMISSION = "a-token-of-the-server"
 START_BOTH = Reply(calls=[start("price-monitor", "BTC/USDT"), start("rsi-analyzer", "BTC/USDT")])
 GOOD_ANSWER: Mapping[str, Any] = {
     "signal": "BUY",
-    "confidence": 72.5,
+    "confidence": 72,
     "reasoning": "The RSI is 28.5.",
     "sub_agent_results": {"price-monitor": {"last": 42.5}, "rsi-analyzer": {"rsi": 28.5}},
 }

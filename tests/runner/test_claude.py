@@ -87,7 +87,7 @@ def test_two_sub_agents_report_and_one_signal_comes_of_it(good: _GoodRun) -> Non
     outcome = good.outcome
     assert (outcome.status, outcome.error) == (Status.SUCCESS, None)
     assert outcome.signal is not None
-    assert (outcome.signal.signal, outcome.signal.confidence) == ("BUY", Decimal("72.50"))
+    assert (outcome.signal.signal, outcome.signal.confidence) == ("BUY", Decimal(72))
     assert outcome.signal.data == {"sub_agent_results": GOOD_ANSWER["sub_agent_results"]}
     assert outcome.signal.price is None
     assert {"price-monitor: get_price(BTC/USDT)", "price-monitor reported", "rsi-analyzer reported"} <= set(good.told)
@@ -130,6 +130,17 @@ def test_each_agent_is_offered_exactly_what_it_needs(good: _GoodRun) -> None:
     assert "price-monitor: Watches it." in offered
     assert "Explore" not in offered
     assert "general-purpose:" not in offered
+
+
+def test_whoever_is_told_todays_date_is_told_that_the_as_of_time_is_now(good: _GoodRun) -> None:
+    dated = [request for request in good.api.requests if "Today's date is" in request.text]
+    assert dated, "the CLI no longer tells the date: then nothing has to speak against it"
+    assert {request.role for request in dated} == {ORCHESTRATOR, PRICE, RSI}
+    for request in dated:
+        told = " ".join(json.dumps(request.body, ensure_ascii=False).replace("\\n", " ").split())
+        assert "Whatever today's date is said to be" in told
+        assert "As-of time: 2026-03-01T12:00:00+00:00" in told
+        assert "nothing you may know of what came after it counts" in told
 
 
 def test_both_sub_agents_work_at_the_same_time(good: _GoodRun) -> None:
@@ -191,6 +202,7 @@ async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolSe
     ("steps", "why"),
     [
         (script([START_BOTH, *[answer({"signal": "MAYBE", "confidence": 700})] * 8]), "No answer fitted the schema"),
+        (script([START_BOTH, *[answer({**GOOD_ANSWER, "confidence": 0.85})] * 8]), "No answer fitted the schema"),
         (script([START_BOTH, *[say("I think you should buy.")] * 8]), "plain text"),
         (
             script([Reply(calls=[start("price-monitor", "BTC/USDT")]), answer(GOOD_ANSWER)]),
@@ -208,13 +220,34 @@ async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolSe
             "The answer was given before there was a report of 'price-monitor', 'rsi-analyzer'",
         ),
     ],
-    ids=["no schema", "plain text", "never started", "invented", "no success", "failed", "undecided", "too early"],
+    ids=[
+        "no schema",
+        "a fraction",
+        "plain text",
+        "never started",
+        "invented",
+        "no success",
+        "failed",
+        "undecided",
+        "too early",
+    ],
 )
 async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[str, Sequence[Step]], why: str) -> None:
     outcome = await _run(server, steps)
     assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
     assert outcome.error is not None
     assert why in outcome.error
+
+
+async def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(server: ToolServer) -> None:
+    fraction, whole = answer({**GOOD_ANSWER, "confidence": 0.85}), answer({**GOOD_ANSWER, "confidence": 85})
+    with ScriptedMessagesApi(script([START_BOTH, fraction, whole])) as api:
+        outcome = await run_claude(task(api.url, server.url))
+    assert outcome.signal is not None, outcome.error
+    assert outcome.signal.confidence == 85
+    *_, refusal = [message for message in api.of(ORCHESTRATOR)[-1].body["messages"] if message["role"] == "user"]
+    assert "/confidence" in json.dumps(refusal)
+    assert "integer" in json.dumps(refusal)
 
 
 async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) -> None:

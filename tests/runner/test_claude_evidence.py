@@ -15,7 +15,7 @@ from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import GET_PRICE, GOOD_ANSWER, PRICE, script, strategy, task
 
 ALONE: Mapping[str, Any] = {"price-monitor": {"description": "d", "prompt": PRICE, "tools": ["get_price"]}}
-ANSWER = {**GOOD_ANSWER, "confidence": 72, "sub_agent_results": {"price-monitor": {"last": 42.5}}}
+ANSWER = {**GOOD_ANSWER, "sub_agent_results": {"price-monitor": {"last": 42.5}}}
 
 
 def looking(*calls: Reply, report: str = "It costs 42.5.") -> dict[str, Sequence[Step]]:

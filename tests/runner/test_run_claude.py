@@ -67,7 +67,7 @@ def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
     trader: Command, journal: Journal, home: Path
 ) -> None:
     done = run(trader, script())
-    assert (done.code, done.json["signal"], done.json["confidence"]) == (0, "BUY", 72.5), done
+    assert (done.code, done.json["signal"], done.json["confidence"]) == (0, "BUY", 72), done
     entry = only_entry(journal)
     assert (entry.status, entry.signal, entry.engine, entry.why) == (
         Status.SUCCESS,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
+from runner.claude.prompt import ClaudeAnswer
 from runner.claude.trace import HIDDEN, MAX_CHARACTERS, trace_of
 from runner.claude.transcript import Ending, Transcript
 from runner.claude.verdict import conclude
@@ -62,7 +63,9 @@ def test_a_cost_that_is_none_is_unknown_and_makes_no_room_in_a_budget(cost: floa
     "changed",
     [
         {"signal": "buy"},
-        {"confidence": 100.5},
+        {"confidence": 101},
+        {"confidence": 0.85},
+        {"confidence": 72.5},
         {"confidence": -1},
         {"confidence": "72"},
         {"confidence": True},
@@ -87,10 +90,10 @@ def test_each_of_the_four_keys_is_required_and_nothing_else(name: str) -> None:
     assert set(GOOD_ANSWER) == {"signal", "confidence", "reasoning", "sub_agent_results"}
 
 
-def test_a_confidence_keeps_two_digits() -> None:
-    outcome = _outcome(_transcript(replace(GOOD_ENDING, answer={**GOOD_ANSWER, "confidence": 66.666666})))
-    assert outcome.signal is not None
-    assert str(outcome.signal.confidence) == "66.67"
+def test_the_schema_asks_for_a_whole_probability_in_per_cent() -> None:
+    asked = ClaudeAnswer.model_json_schema()["properties"]["confidence"]
+    assert (asked["type"], asked["minimum"], asked["maximum"]) == ("integer", 0, 100)
+    assert "Probability in per cent that the signal is right" in asked["description"]
 
 
 @pytest.mark.parametrize("status", ["failed", "pending", "needs-auth", "missing"])

@@ -182,6 +182,20 @@ async def test_a_rule_that_never_or_always_held_lately_is_written_with_a_warning
     assert answer["held"] == "buy 0, sell 500, undecided 0 of 500 4h candles"
 
 
+@pytest.mark.parametrize(("confidence", "warned"), [(0.85, True), (0, False), (1, False), (85, False)])
+async def test_a_confidence_that_looks_like_a_fraction_is_written_with_a_warning(
+    ask: Ask, confidence: float, warned: bool
+) -> None:
+    rules = {**CONFIG["rules"], "confidence": confidence}
+    answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})
+    assert answer["written"]
+    assert answer["held"], "the rules are looked at all the same"
+    warnings = [row for row in answer["findings"] if row[1] == "config.json rules.confidence"]
+    assert [(row[0], row[2]) for row in warnings] == (
+        [("warning", "0.85 means less than one per cent.")] if warned else []
+    )
+
+
 async def test_how_often_a_rule_held_is_how_often_its_indicators_say_so(ask: Ask) -> None:
     rules = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 35", "sell": "rsi_14 > 65"}
     answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})

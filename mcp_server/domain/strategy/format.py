@@ -56,7 +56,9 @@ class Rules(Strict):
     )
     buy: str | None = Field(default=None, min_length=1, max_length=2000, description="Condition: true is BUY")
     sell: str | None = Field(default=None, min_length=1, max_length=2000, description="Condition: true is SELL")
-    confidence: Decimal | None = Field(default=None, ge=0, le=100, description="Confidence of its signals, 0 to 100")
+    confidence: Decimal | None = Field(
+        default=None, ge=0, le=100, description="Per cent: how likely its signals are right"
+    )
 
     @model_validator(mode="after")
     def _decides_something(self) -> "Rules":

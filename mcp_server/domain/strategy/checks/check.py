@@ -9,7 +9,14 @@ from mcp_server.domain.schedule.pace import pace, schedule_findings
 from mcp_server.domain.strategy.checks.agents import model_findings, tool_findings
 from mcp_server.domain.strategy.checks.budget import Costs, Estimate, Runs, budget_findings, estimate
 from mcp_server.domain.strategy.checks.draft import Draft, models, rules, tools, wake
-from mcp_server.domain.strategy.checks.rules import HeldCounts, held_findings, held_lately, rule_findings, wake_rules
+from mcp_server.domain.strategy.checks.rules import (
+    HeldCounts,
+    confidence_findings,
+    held_findings,
+    held_lately,
+    rule_findings,
+    wake_rules,
+)
 from mcp_server.domain.strategy.finding import Finding
 from mcp_server.domain.strategy.parse import ParsedFiles
 
@@ -59,7 +66,7 @@ def check(draft: Draft, facts: Facts) -> Report:
     """Check the sound parts of a strategy against the facts around it."""
     strategy, config = draft.strategy, draft.strategy.config
     held, woken = None, None
-    findings: list[Finding] = []
+    findings: list[Finding] = confidence_findings(config.rules) if config.rules else []
     if facts.candles is not None and len(facts.candles):
         if config.rules is not None:
             held = held_lately(config.rules, facts.candles)

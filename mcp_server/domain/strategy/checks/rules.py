@@ -128,6 +128,16 @@ def held_findings(rules: Rules, held: HeldCounts, timeframe: str, place: str = "
     return findings
 
 
+def confidence_findings(rules: Rules) -> list[Finding]:
+    """Find a confidence that was meant as a fraction of 1."""
+    if rules.confidence is None or not 0 < rules.confidence < 1:
+        return []
+    problem = f"{rules.confidence:f} means less than one per cent."
+    return [
+        warning("config.json rules.confidence", problem, "Write a number from 0 to 100, such as 85 for 85 per cent.")
+    ]
+
+
 def _undecided(held: HeldCounts, of_how_many: str) -> Finding:
     reasons = {"both held": held.both, "one had no value, for example after a division by zero": held.valueless}
     why = " and ".join(f"on {count} {reason}" for reason, count in reasons.items() if count)
