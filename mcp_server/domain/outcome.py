@@ -106,6 +106,7 @@ class Ended:
     """A run that is over, for reports, notices and answers. Times are aware.
 
     `began_at` is None where the run never began. `waiting` is why its row is still open, None where it was entered.
+    `before` is the signal of the strategy's last slot that had one; None where there was none, or its row is open.
     """
 
     execution_id: int
@@ -115,6 +116,7 @@ class Ended:
     began_at: datetime | None
     ended_at: datetime
     waiting: str | None = None
+    before: SignalName | None = None
 
     @property
     def took_s(self) -> float:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 import anyio.to_thread
 
@@ -12,7 +11,7 @@ from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.slot_history import failures, last_signals
+from mcp_server.storage.journal.slot_history import failures
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.notify.events import (
     broken_edit,
@@ -51,7 +50,8 @@ class AfterRun:
     tell: Tell
     report: Report
     count: Count
-    _signals: dict[str, str] | None = None
+    _signals: dict[str, SignalName] = field(default_factory=dict)
+    """The last signal of each strategy that has ended here, for when the journal cannot be asked."""
     _reached: set[str] = field(default_factory=set)
 
     async def follow(self, strategy: Strategy, ended: Ended) -> None:
@@ -76,23 +76,14 @@ class AfterRun:
         self.tell(broken_edit(edit.name, f"{state} {edit.problem}"))
 
     async def _signal(self, strategy: Strategy, ended: Ended, signal: SignalName) -> None:
-        before = await self._last_signal(strategy.name, ended.execution_id)
-        if self._signals is not None:
-            self._signals[strategy.name] = signal
+        # The transaction that entered this signal read the one before it: neither another runner nor another strategy
+        # that ends at this moment comes in between.
+        before = ended.before if ended.waiting is None else self._signals.get(strategy.name)
+        self._signals[strategy.name] = signal
         if (event := signal_changed(strategy, ended, before)) is not None:
             self.tell(event)
         if before != signal or ended.engine == "claude":
             await self.report(strategy, ended)
-
-    async def _last_signal(self, name: str, execution_id: int) -> SignalName | None:
-        """Return a strategy's last signal: from the journal when first asked, then as noted here."""
-        if self._signals is None:
-            try:
-                self._signals = await anyio.to_thread.run_sync(last_signals, self.database, execution_id)
-            except TraderError as error:
-                logger.warning("the last signals are not known: %s", error)
-                return None
-        return cast(SignalName | None, self._signals.get(name))
 
     async def _failure(self, strategy: Strategy, ended: Ended) -> None:
         if (event := run_failed(strategy, ended)) is not None:

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, BudgetReached, Ended, Outcome, Signal, SignalName, Status
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slots import Claim
 from runner.execute import STOPPED
 from runner.notify.events import Event
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.outage import Outage
+from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.troubles import CLAIMS, Troubles, watch
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.hand_driven import DECIDED, driven
@@ -230,3 +232,45 @@ async def test_a_run_that_a_stop_ended_says_nothing_of_its_exchange(follow: Call
     runs = follow()
     await runs.run(Outcome(Status.ERROR, error=STOPPED, blame="runner", **NOTHING_SPENT))
     assert runs.told == []
+
+
+async def test_signals_of_strategies_that_end_in_one_moment_are_each_told_once_whichever_runner_ran_them(
+    home: Path,
+) -> None:
+    machine, told = Machine(home), list[Event]()
+    same: dict[str, list[SignalName]] = {f"s{number}": ["SELL"] * 3 for number in range(6)}
+    signals: dict[str, list[SignalName]] = {"a": ["BUY", "BUY", "SELL"], "b": ["HOLD", "BUY", "BUY"], **same}
+    for name in signals:
+        write(home, hourly(name), at("08:30"))
+    async with driven(machine, at("08:59:50"), runners=2) as up:
+        for scheduler in up.schedulers:
+            scheduler.after_run.tell = told.append
+            scheduler.run = cast(SlotRun, _Says(signals))
+        for hour in (9, 10, 11):
+            await up.set(at(f"{hour:02}:00:10"))
+    facts = sorted((event.fields["strategy"], event.fields["before"], event.fields["signal"]) for event in told)
+    assert facts == [
+        ("a", "BUY", "SELL"),
+        ("a", "no signal", "BUY"),
+        ("b", "HOLD", "BUY"),
+        *((name, "no signal", "SELL") for name in same),
+    ]
+
+
+class _Says:
+    """Stands in for the engines: all runs of an hour end in one moment, each with its signal of that hour."""
+
+    def __init__(self, signals: dict[str, list[SignalName]]) -> None:
+        self.signals = signals
+        self.under_way = 0
+        self.all = anyio.Event()
+
+    async def __call__(self, claimed: Claimed) -> Outcome:
+        self.under_way += 1
+        every = self.all
+        if self.under_way == len(self.signals):
+            self.under_way, self.all = 0, anyio.Event()
+            every.set()
+        await every.wait()
+        run = claimed.run
+        return says(self.signals[run.strategy.name][run.as_of.hour - 9])

@@ -13,7 +13,7 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.budget import Spent, spent
-from mcp_server.storage.journal.slot_history import LastSlot, failures, last_signals, last_slots
+from mcp_server.storage.journal.slot_history import LastSlot, failures, last_slots
 from mcp_server.storage.journal.slots import OVERLAP
 from mcp_server.storage.schema import migrations
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
@@ -283,7 +283,6 @@ def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: 
     }
     run_slot(one, "13:00", "12:00", FAILED)
     assert last_slots(one.database)["s"] == LastSlot(at("13:00"), 1, "error", None, "it broke")
-    assert last_signals(one.database, 1_000) == {"s": "HOLD"}
 
 
 def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.outcome import Ended, Engine, Outcome, Status, Trigger
+from mcp_server.domain.outcome import Ended, Engine, Outcome, SignalName, Status, Trigger
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.liveness import Liveness
@@ -40,10 +40,17 @@ class Claimed:
     liveness: Liveness | None
     start_deadline: datetime | None = None
 
-    def ended(self, outcome: Outcome, began_at: datetime | None, ended_at: datetime, waiting: str | None) -> Ended:
-        """Return how this run ended; `waiting` says why that is not in the database yet."""
+    def ended(
+        self,
+        outcome: Outcome,
+        began_at: datetime | None,
+        ended_at: datetime,
+        waiting: str | None,
+        before: SignalName | None = None,
+    ) -> Ended:
+        """Return how this run ended; `waiting` says why that is not in the database yet, `before` as `enter`."""
         run = self.run
-        return Ended(self.execution_id, run.engine, run.as_of, outcome, began_at, ended_at, waiting)
+        return Ended(self.execution_id, run.engine, run.as_of, outcome, began_at, ended_at, waiting, before)
 
 
 def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> int:
@@ -124,8 +131,11 @@ def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
     return connection.execute("SELECT 1 FROM executions WHERE run_key = ?", [key]).fetchone() is not None
 
 
-def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) -> None:
-    """End the run's row, once: a second entering of the same end changes nothing."""
+def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) -> SignalName | None:
+    """End the run's row, once: a second entering of the same end changes nothing.
+
+    Return the signal of the strategy's last slot before this run that had one; None: there was none.
+    """
     row = connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, model = ?, tokens_used = ?, "
         "cost_usd = ?, trace = ?, own_failure = ?, started_at = coalesce(?, started_at) "
@@ -139,7 +149,7 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
         ],
     ).fetchone()
     if row is None or document["signal"] is None:
-        return
+        return None
     signal = document["signal"]
     connection.execute(
         "INSERT INTO analysis_results (execution_id, strategy_id, timestamp, signal, confidence, reasoning, price, "
@@ -150,6 +160,12 @@ def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) 
             document["execution_time_ms"],
         ],
     )
+    before = connection.execute(
+        "SELECT signal FROM analysis_results WHERE execution_id = (SELECT max(id) FROM executions "
+        "WHERE strategy_id = ? AND \"trigger\" = 'schedule' AND status = ? AND id < ?)",
+        [row[0], Status.SUCCESS, document["execution_id"]],
+    ).fetchone()
+    return before[0] if before else None
 
 
 def _moment(value: str | datetime) -> datetime:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from mcp_server.domain.outcome import Ended, Outcome, Status
+from mcp_server.domain.outcome import Ended, Outcome, SignalName, Status
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
@@ -75,38 +75,37 @@ class Journal:
         """
         kept = False
         try:
-            document, waiting = self._entered(claimed, outcome, began_at, ended_at)
+            document, before, waiting = self._entered(claimed, outcome, began_at, ended_at)
             if waiting is not None:
                 self._outbox.put(claimed.key, document)
             kept = True
-            return claimed.ended(outcome, began_at, ended_at, waiting)
+            return claimed.ended(outcome, began_at, ended_at, waiting, before)
         finally:
             if claimed.liveness is not None:
                 claimed.liveness.close(forget=kept)
 
     def _entered(
         self, claimed: Claimed, outcome: Outcome, began_at: datetime | None, ended_at: datetime
-    ) -> tuple[dict[str, Any], str | None]:
-        """Enter an outcome, or an error in its place; return what was entered, and why it is not in yet."""
+    ) -> tuple[dict[str, Any], SignalName | None, str | None]:
+        """Enter an outcome, or an error in its place; return what was entered, the signal before, why it waits."""
         import duckdb
 
         try:
             document = ended_run(claimed, outcome, began_at, ended_at)
-            return document, self._try_to_enter(document)
+            return document, *self._try_to_enter(document)
         except (ValueError, duckdb.Error) as error:
             cost = outcome.cost_usd
             known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
             tokens, cost = outcome.tokens_used, cost if known else None
             refused = Outcome(Status.ERROR, error=_refusal(error), tokens_used=tokens, cost_usd=cost)
             document = ended_run(claimed, refused, began_at, ended_at)
-            return document, self._try_to_enter(document)
+            return document, *self._try_to_enter(document)
 
-    def _try_to_enter(self, document: dict[str, Any]) -> str | None:
+    def _try_to_enter(self, document: dict[str, Any]) -> tuple[SignalName | None, str | None]:
         try:
-            self._database.write(lambda connection: enter(connection, document))
+            return self._database.write(lambda connection: enter(connection, document)), None
         except TraderError as error:
-            return str(error)
-        return None
+            return None, str(error)
 
     def settle(self) -> None:
         """Enter what waits in the outbox, and end the rows of runs that were killed.

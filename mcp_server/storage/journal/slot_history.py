@@ -1,4 +1,4 @@
-"""What the journal knows of slots that have ended: the latest of each strategy, its signals, its failures in a row.
+"""What the journal knows of slots that have ended: the latest of each strategy, its failures in a row.
 
 Each function raises `Retryable` or `Misconfigured` as `Database.read` does.
 """
@@ -34,19 +34,6 @@ def failures(database: Database, name: str, most: int) -> int:
         ).fetchall()
     )
     return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
-
-
-def last_signals(database: Database, before: int) -> dict[str, str]:
-    """Return the last signal that each strategy's slots gave before an execution, by name."""
-    rows = database.read(
-        lambda connection: connection.execute(
-            "SELECT s.name, arg_max(r.signal, r.id) FROM analysis_results r "
-            "JOIN executions e ON e.id = r.execution_id JOIN strategies s ON s.id = e.strategy_id "
-            "WHERE e.\"trigger\" = 'schedule' AND e.id < ? GROUP BY s.name",
-            [before],
-        ).fetchall()
-    )
-    return dict(rows)
 
 
 def last_slots(database: Database) -> dict[str, LastSlot]:
