@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from mcp_server.errors import Misconfigured
 from runner.claude.cli_folder import CliFolder
 from runner.claude.preflight import require_credential
+from runner.no_proxy import no_proxy
 
 if TYPE_CHECKING:
     from claude_agent_sdk import ClaudeAgentOptions, Message
@@ -89,7 +90,11 @@ async def converse(
 def server_access(
     url: str, token: SecretStr | None, headers: dict[str, str], environment: dict[str, str]
 ) -> "McpHttpServerConfig":
-    """Return the tool server as an option of the SDK; a token goes into `environment`, as headers show in `ps`."""
+    """Return the tool server as an option of the SDK; a token goes into `environment`, as headers show in `ps`.
+
+    The CLI uses no proxy for the server, nor for a gateway to Claude's API on this machine.
+    """
+    environment |= no_proxy(url)
     if token is not None:
         headers["Authorization"] = "Bearer ${TRADER_TOKEN}"
         environment["TRADER_TOKEN"] = token.get_secret_value()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import anyio
 from pydantic import SecretStr
 
+from runner.no_proxy import no_proxy
 from runner.notify.send import Result
 from runner.settings import CREDENTIALS
 
@@ -31,6 +32,7 @@ class Service:
         environment = {
             k: v for k, v in os.environ.items() if not (k.upper() in CREDENTIALS or k.upper().startswith("TRADER_"))
         }
+        environment |= no_proxy()
         message = json.dumps({"url": self.url.get_secret_value(), "title": title, "body": body}).encode()
         with anyio.move_on_after(limit_s):
             done = await anyio.run_process(command, input=message, check=False, env=environment)

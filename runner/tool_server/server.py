@@ -15,6 +15,7 @@ from anyio.streams.text import TextReceiveStream
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable
+from runner.no_proxy import no_proxy
 from runner.settings import CREDENTIALS, RunnerSettings
 from runner.tool_server.child_stderr import read_stderr
 
@@ -78,6 +79,7 @@ async def local_server(
     own = SecretStr(secrets.token_urlsafe(24))  # a runner's calls are not counted with those of others
     environment |= {"TRADER_HOME": str(settings.home), "TRADER_RUNNER_TOKEN": own.get_secret_value()}
     environment |= {"TRADER_TOKEN": token.get_secret_value()} if token else {}
+    environment |= no_proxy()
     if settings.as_of is not None:
         environment["TRADER_AS_OF"] = settings.as_of.isoformat()
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
