@@ -162,7 +162,7 @@ def about(history: History) -> dict[str, Any]:
 
 
 def caveats(specs: Sequence[Spec]) -> list[str]:
-    """List the indicators whose level, last value or past may mislead a reader."""
+    """List the indicators whose level or last value may mislead a reader."""
     misleading = {
         "Running totals, which depend on the first candle used, so only their changes count": [
             s for s in specs if s.running
@@ -170,7 +170,6 @@ def caveats(specs: Sequence[Spec]) -> list[str]:
         "Not settled within the candles used, so they still depend on the first one": [
             s for s in specs if not s.settled
         ],
-        "Later candles change past values, so no rule may use these": [s for s in specs if s.repaints],
     }
     return [f"{text}: {', '.join(spec.text for spec in some)}." for text, some in misleading.items() if some]
 

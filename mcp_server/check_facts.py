@@ -84,11 +84,11 @@ async def gather(strategy: Strategy, market: Market, journal: Journal, exchange:
 
 async def _candles(strategy: Strategy, market: Market, exchange: str, now: datetime) -> Candles:
     """Return recent candles: as many as the rules need, or a few without rules."""
-    rules, wake = strategy.config.rules, strategy.config.wake
+    rules, wake, timeframe = strategy.config.rules, strategy.config.wake, strategy.timeframe
     needed = [rules] if rules else []
     needed += [wake_rules(rules, wake)] if wake else []
     count = await anyio.to_thread.run_sync(
-        lambda: max([history(one, _MOST_CANDLES) for one in needed], default=_CANDLES_WITHOUT_RULES)
+        lambda: max([history(one, timeframe, _MOST_CANDLES) for one in needed], default=_CANDLES_WITHOUT_RULES)
     )
-    recent = await market.candles(exchange, strategy.config.trading_pair, strategy.timeframe, count, now)
+    recent = await market.candles(exchange, strategy.config.trading_pair, timeframe, count, now)
     return recent.candles

@@ -25,8 +25,7 @@ def indicators() -> str:
 
     groups: dict[str, list[str]] = {}
     for entry in search(""):
-        if not entry.repaints:
-            groups.setdefault(entry.group, []).append(entry.name)
+        groups.setdefault(entry.group, []).append(entry.name)
     lines = [f"- {group} ({len(names)}): {_some(names)}" for group, names in groups.items()]
     return f"{sum(map(len, groups.values()))} that rules may use, by group:\n" + "\n".join(lines)
 

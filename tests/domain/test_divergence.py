@@ -13,10 +13,10 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.divergence.find import Divergence, find_divergences
 from mcp_server.domain.divergence.judge import SAMPLE_CANDLES, Judged, judge
 from mcp_server.domain.divergence.pivots import swing_lows
-from mcp_server.domain.divergence.search import candles_wanted, parse_oscillator, search
+from mcp_server.domain.divergence.search import candles_wanted, search
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_spec
-from mcp_server.errors import BadInput, TraderError
+from mcp_server.errors import BadInput
 from tests.rigs.hourly_candles import hourly_candles
 
 HOUR_MS = 3_600_000
@@ -362,8 +362,8 @@ def test_on_real_candles_there_are_some_divergences_of_each_kind_and_none_is_com
 
 def test_the_candles_wanted_give_what_the_whole_past_gives(real_candles: Candles) -> None:
     for text in ("rsi(14)", "macd(12,26,9)"):
-        spec = parse_oscillator(text)
-        wanted = candles_wanted(spec, 100, 3)
+        spec = parse_spec(text)
+        wanted = candles_wanted(spec, "1h", 100, 3)
         for end in range(9_000, len(real_candles), 1_777):
             start = end - wanted
             part, whole = real_candles.slice(start, end), real_candles.slice(0, end)
@@ -385,8 +385,6 @@ def test_too_few_candles_decide_nothing() -> None:
     assert not search(random_walk(40, 1), spec, 20, 10).decided
 
 
-def test_an_oscillator_that_repaints_is_refused() -> None:
-    with pytest.raises(BadInput, match="'tos_stdevall' repaints"):
-        parse_oscillator("tos_stdevall")
-    with pytest.raises(TraderError, match="no output 'histo'"):
-        parse_oscillator("macd(12,26,9).histo")
+def test_an_oscillator_of_sessions_needs_candles_below_a_day() -> None:
+    with pytest.raises(BadInput, match="too long for it"):
+        candles_wanted(parse_spec("rsi(14) of vwap"), "1d", 100, 3)

@@ -117,6 +117,18 @@ def typical(c: Candles) -> Floats:
     return (c.high + c.low + c.close) / 3
 
 
+def session_vwap(c: Candles) -> Floats:
+    """Add up traded value and volume anew from each midnight (UTC) on, candle by candle."""
+    wanted, paid, traded, day_seen = np.full(len(c), np.nan), 0.0, 0.0, False
+    for row, opened in enumerate(c.open_time_ms):
+        if opened % 86_400_000 == 0:
+            paid, traded, day_seen = 0.0, 0.0, True
+        paid, traded = paid + typical(c)[row] * c.volume[row], traded + c.volume[row]
+        if day_seen:
+            wanted[row] = paid / traded
+    return wanted
+
+
 def true_range(c: Candles) -> Floats:
     before = ago(c.close, 1)
     return np.maximum(c.high, before) - np.minimum(c.low, before)
@@ -394,7 +406,7 @@ ENTRIES: dict[str, Entry] = {
     "t3(5)": Entry(lambda c: t3(c.close, 5, 0.7), settled=200),
     "zlema(11)": Entry(lambda c: ema(2 * c.close - ago(c.close, 5), 11)),
     "vwma(20)": Entry(lambda c: sma(c.close * c.volume, 20) / sma(c.volume, 20)),
-    "vwap": Entry(lambda c: np.cumsum(typical(c) * c.volume) / np.cumsum(c.volume)),
+    "vwap": Entry(session_vwap),
     "linearreg(14)": Entry(lambda c: fitted(c.close, 14, 0)),
     "linearreg_slope(14)": Entry(lambda c: slope(c.close, 14)),
     "tsf(14)": Entry(lambda c: fitted(c.close, 14, 1)),

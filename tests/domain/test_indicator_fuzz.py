@@ -5,7 +5,7 @@ import random
 import pytest
 
 from mcp_server.domain.indicators import catalog
-from mcp_server.domain.indicators.history import MOST_HISTORY
+from mcp_server.domain.indicators.indicator import MOST_HISTORY
 from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.errors import BadInput, NotFound
 

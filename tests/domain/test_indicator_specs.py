@@ -8,7 +8,7 @@ import pytest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.history import MOST_HISTORY
+from mcp_server.domain.indicators.indicator import MOST_HISTORY
 from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 from mcp_server.domain.indicators.spec import Spec, distinct
 from mcp_server.errors import BadInput, NotFound

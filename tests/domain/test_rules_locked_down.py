@@ -204,7 +204,7 @@ def test_a_hostile_expression_is_refused_with_a_message_and_at_once(text: str) -
     begun = time.process_time()  # what it costs, however busy the machine is
 
     with pytest.raises(BadInput) as refused:
-        compile_rules(Rules(buy=text[:2000]))
+        compile_rules(Rules(buy=text[:2000]), "1h")
 
     assert str(refused.value).startswith("buy: ")
     assert 15 < len(str(refused.value)) < 2_700
@@ -304,7 +304,7 @@ def test_a_query_that_wants_too_much_memory_is_refused(engine: Engine) -> None:
 
 
 def test_what_runs_is_written_from_the_tree_and_not_from_the_text() -> None:
-    rules = compile_rules(Rules(buy="Close  >\n 1.50 AND prev( HIGH ,1)>2"))
+    rules = compile_rules(Rules(buy="Close  >\n 1.50 AND prev( HIGH ,1)>2"), "1h")
 
     assert "\"close\" > CAST('1.5' AS DOUBLE)" in rules._deciding
     assert "HIGH" not in rules._deciding

@@ -64,6 +64,15 @@ def test_the_same_run_for_a_person(trader: Command, server: dict[str, str]) -> N
     assert "2026-04-28 20:00  BUY" in shown.out
 
 
+def test_a_rule_on_the_level_of_a_running_total_abstains_with_the_reason(trader: Command, home: Path) -> None:
+    """The total begins at another candle at each run; the strategy is older than the check of it."""
+    rules = {"indicators": ["obv"], "buy": "obv > 0"}
+    put(home, "level", {"trading_pair": "BTC/USD", "exchange": "simulated", "interval": "1h", "rules": rules})
+    done = trader("run", "level", "--json")
+    assert (done.code, done.json["status"], done.json["signal"]) == (1, "abstained", None)
+    assert "'obv > 0' depends on where a running total begins" in done.json["error"]
+
+
 def test_rules_that_cannot_decide_end_without_a_signal_and_never_as_hold(trader: Command, home: Path) -> None:
     rules = {"buy": "close > 0", "sell": "close > 0"}
     put(home, "torn", {"trading_pair": "BTC/USD", "exchange": "simulated", "interval": "1h", "rules": rules})

@@ -22,5 +22,4 @@ def _row(entry: Indicator) -> str:
     spec = parse_spec(entry.name)
     outputs = " ".join(f"`{name}`" for name in entry.outputs if name)
     mark = " †" if entry.library != "TA-Lib" else ""
-    meaning = entry.meaning + (" (repaints: not for rules)" if entry.repaints else "")
-    return f"| `{entry.signature}`{mark} | {meaning} | {outputs} | {spec.warm_up} |\n"
+    return f"| `{entry.signature}`{mark} | {entry.meaning} | {outputs} | {spec.warm_up} |\n"

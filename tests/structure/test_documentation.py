@@ -91,7 +91,7 @@ def test_the_formats_page_names_every_key_and_function() -> None:
 
 def test_the_formats_examples_are_valid() -> None:
     rules, agents = (json.loads(block) for block in _blocks(FORMAT, "json"))
-    compile_rules(Rules(**rules))
+    compile_rules(Rules(**rules), "1h")
     parse_strategy("s", {"trading_pair": "BTC/USD", "interval": "1h"}, agents)
 
 
@@ -103,7 +103,7 @@ def test_the_columns_that_the_formats_page_names_are_the_indicators_own() -> Non
         ("ema(50) of volume", "ema_50_of_volume"),
     ]
     for spec, column in wanted:
-        compile_rules(Rules(indicators=(spec,), buy=f"{column} > 0"))
+        compile_rules(Rules(indicators=(spec,), buy=f"{column} > 0"), "1h")
 
 
 def test_the_readme_names_every_command_and_setting() -> None:

@@ -121,7 +121,7 @@ async def test_an_indicator_of_several_outputs_is_its_first_or_the_one_named(ask
         ({"oscillator": "rsi(14"}, "is not an indicator spec"),
         ({"oscillator": "rsi(1)"}, "out of range. Give a whole number from 2"),
         ({"oscillator": "macd(12,26,9).histo"}, "no output 'histo'.*Did you mean 'hist'"),
-        ({"oscillator": "tos_stdevall"}, "repaints.*Use another"),
+        ({"oscillator": "tos_stdevall"}, "not in the catalogue.*linearreg"),
         ({"lookback": 19}, "lookback: .*greater than or equal to 20"),
         ({"pivot_candles": 51}, "pivot_candles: .*less than or equal to 50"),
         ({"oscilator": "rsi(14)"}, "Did you mean 'oscillator'"),

@@ -11,10 +11,9 @@ from mcp_server.domain.divergence.find import find_divergences
 from mcp_server.domain.divergence.judge import SAMPLE_CANDLES, Judged, judge
 from mcp_server.domain.divergence.pivots import swing_lows
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.history import MOST_HISTORY
+from mcp_server.domain.indicators.indicator import MOST_HISTORY
 from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.domain.indicators.spec import Spec
-from mcp_server.errors import BadInput
 
 ATR = "atr(14)"
 
@@ -40,24 +39,13 @@ class Search:
     decided: bool
 
 
-def parse_oscillator(text: str) -> Spec:
-    """Read the spec of an oscillator; price is compared with the first of its columns.
+def candles_wanted(oscillator: Spec, timeframe: str, lookback: int, pivot_candles: int) -> int:
+    """Count the candles with which each divergence of the lookback has its whole sample, whatever the as-of.
 
     Raises:
-        BadInput: as `parse_spec` does, or the indicator repaints.
+        BadInput: the oscillator has no value in this timeframe.
     """
-    spec = parse_spec(text)
-    if spec.repaints:
-        raise BadInput(
-            f"{text!r} repaints: later candles change its past values, so no divergence from it is ever confirmed.",
-            "Use another, like 'rsi(14)' or 'macd(12,26,9).hist'.",
-        )
-    return spec
-
-
-def candles_wanted(oscillator: Spec, lookback: int, pivot_candles: int) -> int:
-    """Count the candles with which each divergence of the lookback has its whole sample, whatever the as-of."""
-    stable = max(oscillator.history, parse_spec(ATR).history)
+    stable = max(oscillator.candles_wanted(timeframe), parse_spec(ATR).history)
     return min(stable + SAMPLE_CANDLES + 2 * lookback + pivot_candles, MOST_HISTORY)
 
 

@@ -75,6 +75,7 @@ def call(indicator: Indicator, inputs: Sequence[Floats], parameters: Mapping[str
     """Compute one indicator over arrays of one length.
 
     Where an input is undefined, so is the indicator, and it begins anew after that: a NaN would poison all later ones.
+    A running total goes on from where it was.
 
     Args:
         indicator: the entry.
@@ -92,8 +93,10 @@ def call(indicator: Indicator, inputs: Sequence[Floats], parameters: Mapping[str
     outputs = tuple(np.full(len(inputs[0]), np.nan) for _ in indicator.outputs)
     for start, end in _defined_runs(inputs):
         part = library.call(indicator.name, [column[start:end] for column in inputs], parameters)
-        for output, values in zip(outputs, part, strict=True):
-            output[start:end] = values
+        for name, output, values in zip(indicator.outputs, outputs, part, strict=True):
+            known = output[np.isfinite(output)]
+            goes_on = indicator.totals.get(name) == "sum" and len(known)
+            output[start:end] = values + known[-1] if goes_on else values
     return outputs
 
 

@@ -6,11 +6,13 @@ from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators.catalog import call, find
 from mcp_server.domain.indicators.spec import Spec
 
+Change = Callable[[Spec, tuple[Floats, ...]], tuple[Floats, ...]]
+
 
 def compute(specs: Sequence[Spec], candles: Candles, check: Callable[[], None] | None = None) -> dict[str, Floats]:
     """Compute each indicator over all candles.
 
-    A row depends on its own candle and earlier ones only, but for the few that are marked as repainting.
+    A row depends on its own candle and earlier ones only.
 
     Args:
         specs: what to compute.
@@ -28,13 +30,23 @@ def compute(specs: Sequence[Spec], candles: Candles, check: Callable[[], None] |
     for spec in specs:
         if check is not None:
             check()
-        columns.update(zip(spec.columns, _outputs(spec, candles), strict=True))
+        columns.update(zip(spec.columns, outputs_of(spec, candles), strict=True))
     return columns
 
 
-def _outputs(spec: Spec, candles: Candles) -> tuple[Floats, ...]:
+def outputs_of(spec: Spec, candles: Candles, change: Change | None = None) -> tuple[Floats, ...]:
+    """Compute one indicator: an array for each of its columns.
+
+    Args:
+        spec: what to compute.
+        candles: of these.
+        change: replaces the outputs of each indicator that it is computed of, and its own, all before one is picked.
+    """
     inputs = [
-        getattr(candles, source) if isinstance(source, str) else _outputs(source, candles)[0] for source in spec.inputs
+        getattr(candles, source) if isinstance(source, str) else outputs_of(source, candles, change)[0]
+        for source in spec.inputs
     ]
     outputs = call(find(spec.function), inputs, spec.parameters)
+    if change is not None:
+        outputs = change(spec, outputs)
     return tuple(outputs[position] for position in spec.picked)

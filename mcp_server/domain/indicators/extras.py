@@ -26,8 +26,7 @@ class Extra:
         outputs: name → position among the library's columns; "" is the one that is named like the indicator.
         recursive: it never forgets a candle altogether, so how much history it needs is measured.
         on_price: its values are prices.
-        running: it adds up from the first candle on.
-        repaints: later candles change its past values.
+        totals: the outputs that add up from the first candle on.
         fixed: further arguments, always the same.
         scale: its inputs are multiplied by this, because the library compares prices with absolute numbers. Its values
             do not depend on the unit of the prices.
@@ -43,8 +42,7 @@ class Extra:
     outputs: Mapping[str, int] = field(default_factory=lambda: {"": 0})
     recursive: bool = False
     on_price: bool = False
-    running: bool = False
-    repaints: bool = False
+    totals: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     scale: float = 1.0
     factor: float = 1.0
@@ -206,14 +204,6 @@ EXTRAS: dict[str, Extra] = {
     "quantile": Extra((_whole("length", 30), _real("q", 0.5, _LOWEST, 1 - _LOWEST)), _before, on_price=True),
     "skew": Extra(_length(30, 3), _before),
     "stderr": Extra(_length(14, 2), _before),
-    "tos_stdevall": Extra(
-        (),
-        _rows(1),
-        {"": 0, "lower1": 1, "upper1": 2, "lower2": 3, "upper2": 4, "lower3": 5, "upper3": 6},
-        on_price=True,
-        running=True,
-        repaints=True,
-    ),
     "zscore": Extra(_length(30, 2), _before),
     # Trend
     "amat": Extra(
@@ -273,7 +263,7 @@ EXTRAS: dict[str, Extra] = {
         lambda p: max(int(p["fast"]), int(p["slow"])) + 1,
         {"fast": 3, "slow": 4, "long": 5, "short": 6},
         recursive=True,
-        running=True,
+        totals=("fast", "slow"),
         wants="fast and slow must differ.",
     ),
     "emv": Extra((), _rows(1)),
@@ -315,6 +305,7 @@ LEFT_OUT: dict[str, str] = {
     "drawdown": "It depends on where the history starts; write the distance from 'max(100)'.",
     "long_run": "It compares two series; write the comparison in a rule.",
     "short_run": "It compares two series; write the comparison in a rule.",
+    "tos_stdevall": "Its line depends on how many candles are looked at; write 'linearreg(100)' and 'stddev(100)'.",
     "tsignals": "It turns a series into trades; write a rule.",
     "vp": "A volume profile has no value per candle; 'vwap' and 'vwma(20)' weigh prices by volume.",
     "xsignals": "It turns a series into trades; write a rule with crosses_above.",

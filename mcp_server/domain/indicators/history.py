@@ -7,10 +7,9 @@ import numpy as np
 from mcp_server.domain.candles import Floats
 from mcp_server.domain.indicators.catalog import call, find, lookback
 from mcp_server.domain.indicators.extras import EXTRAS
-from mcp_server.domain.indicators.indicator import Number
+from mcp_server.domain.indicators.indicator import MOST_HISTORY, Number
 
 LEAST_HISTORY = 250
-MOST_HISTORY = 10_000
 
 _TOLERANCE, _STABLE = 1e-10, 1e-9
 """Relative: what is aimed at, ten times stricter than what is promised."""
@@ -40,13 +39,15 @@ def wanted_history(
 
     Returns:
         At least 250 and ten times the longest period, at most 10,000: with some periods even those are not enough. A
-        running total (OBV, AD, VWAP) depends on where it starts however long the history: it gets the least, and only
-        its changes mean something.
+        running total (OBV, AD) depends on where it starts however long the history: it gets the least, and only its
+        changes mean something. So does what begins anew each day: `Spec.candles_wanted` adds the day.
     """
     warm_up = lookback(find(name), dict(parameters))
     least = min(max(LEAST_HISTORY, 10 * longest_period, warm_up + 1), MOST_HISTORY)
-    probe = _Probe(name, inputs, parameters)
-    if find(name).running or (name in EXTRAS and not EXTRAS[name].recursive):
+    if find(name).by_session:
+        return least, True
+    probe = _Probe(name, inputs, parameters)  # also where nothing is measured: it refuses what the library refuses
+    if find(name).totals or (name in EXTRAS and not EXTRAS[name].recursive):
         return least, True
     history, error = least, probe.error(least)
     while error > _TOLERANCE and history < MOST_HISTORY:
@@ -61,7 +62,7 @@ class _Probe:
     def __init__(self, name: str, inputs: tuple[str, ...], parameters: tuple[tuple[str, Number], ...]) -> None:
         self._indicator = find(name)
         self._ends = _ENDS[::_SLOW_STEP] if name in EXTRAS else _ENDS
-        self._columns = [_made_up_candles()[column] for column in inputs]
+        self._columns = [made_up_candles()[column] for column in inputs]
         self._parameters = dict(parameters)
         self._whole = call(self._indicator, self._columns, self._parameters)
         sizes = (np.abs(output[np.isfinite(output)]) for output in self._whole)
@@ -85,7 +86,7 @@ class _Probe:
 
 
 @cache
-def _made_up_candles() -> dict[str, Floats]:
+def made_up_candles() -> dict[str, Floats]:
     """Make a random walk that is the same in every process: about 1 % a candle, with gaps and changing volume."""
     length = MOST_HISTORY + 1_000
     steps, above, below, gap, traded = (_noise(length, seed) for seed in range(1, 6))

@@ -1,15 +1,21 @@
 """An entry of the catalogue: an indicator's inputs, parameters and outputs."""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Number = int | float
+
+TotalKind = Literal["sum", "product"]
+"""How a running total adds up: another first candle adds a constant to all of a sum, or multiplies all of a product."""
 
 Library = Literal["TA-Lib", "pandas-ta-classic"]
 
 MAX_PERIOD = 1000
 """The longest period in candles: it bounds the work, and ten times it is the longest history asked for."""
+
+MOST_HISTORY = 10_000
 
 
 IMPORTING = threading.Lock()
@@ -46,8 +52,8 @@ class Indicator:
         parameters: in the order in which a spec gives them.
         outputs: what each adds to the column's name, "" for the one that is named like the indicator.
         on_price: its values are prices, to be drawn over candles.
-        running: it adds up from the first candle on, so its level depends on where the history starts.
-        repaints: later candles change its past values; no rule may use it.
+        totals: which outputs add up from the first candle on, and how: their level depends on where the history starts.
+        by_session: it begins anew each day at 00:00 UTC.
         meaning: what it says, in one line.
     """
 
@@ -60,9 +66,9 @@ class Indicator:
     parameters: tuple[Parameter, ...]
     outputs: tuple[str, ...]
     on_price: bool
-    running: bool
-    repaints: bool
     meaning: str
+    totals: Mapping[str, TotalKind] = field(default_factory=dict)
+    by_session: bool = False
 
     @property
     def signature(self) -> str:

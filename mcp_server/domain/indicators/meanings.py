@@ -211,7 +211,7 @@ MEANINGS: dict[str, str] = {
     "pvo": "Gap of fast and slow volume average in percent of the slow: above 0 volume is growing",
     "pvt": "Running total of volume times the relative change in price: up is buying, down is selling",
     "rvol": "Volume over its average of the period before: 1 is usual, 2 is double, high shows unusual interest",
-    "vwap": "Average price paid per unit, from the first candle loaded on, without daily reset: fair value line",
+    "vwap": "Average price paid per unit since 00:00 UTC, anew each day: fair value line; for candles below 1d",
     # pandas-ta-classic
     "aberration": "Average of typical price with bands one true range away: closes outside show a breakout",
     "alma": "Average weighted by a bell curve near the newest candles: smooth with little lag",
@@ -270,7 +270,6 @@ MEANINGS: dict[str, str] = {
     "stderr": "Uncertainty of the period's mean close: standard deviation over the root of the count",
     "td_seq": "Count to 13 of closes in a row above or below that four candles back: 9 and 13 show exhaustion",
     "thermo": "How far a candle reaches beyond the last one, with its average: spikes are hot, low is calm",
-    "tos_stdevall": "One regression line over all candles with deviation bands; it sees the future, only to look at",
     "trixh": "Percent change of a triple smoothed average with signal line and histogram: momentum turns",
     "ttm_trend": "1 when the close is above the average middle of the last candles, -1 when not",
     "ui": "Depth and length of falls from recent highs in percent: 0 no drawdown, high painful",

@@ -56,9 +56,8 @@ def describe(name: str) -> Indicator:
         parameters=extra.parameters,
         outputs=tuple(extra.outputs),
         on_price=extra.on_price or category == "overlap",
-        running=extra.running,
-        repaints=extra.repaints,
         meaning=MEANINGS[name],
+        totals=dict.fromkeys(extra.totals, "sum"),
     )
 
 

@@ -7,8 +7,8 @@ from mcp_server.domain.candles import CANDLE_COLUMNS
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.indicators.arguments import read_arguments, takes
 from mcp_server.domain.indicators.catalog import find, lookback, names
-from mcp_server.domain.indicators.history import MOST_HISTORY, wanted_history
-from mcp_server.domain.indicators.indicator import MAX_PERIOD, Indicator, Number
+from mcp_server.domain.indicators.history import wanted_history
+from mcp_server.domain.indicators.indicator import MAX_PERIOD, MOST_HISTORY, Indicator, Number
 from mcp_server.domain.indicators.spec import Spec, column_names, distinct
 from mcp_server.errors import BadInput, TraderError
 
@@ -95,7 +95,8 @@ def _read(text: str, part: str, match: re.Match[str], depth: int) -> tuple[Spec,
     plain = zip(inputs, indicator.inputs, strict=True)
     columns_of = tuple(default if isinstance(source, Spec) else source for source, default in plain)
     history, settled = wanted_history(indicator.name, columns_of, tuple(parameters.items()), longest)
-    running = indicator.running or any(spec.running for spec in inner)
+    adds_up = any(indicator.outputs[position] in indicator.totals for position in picked)
+    running = adds_up or any(spec.running for spec in inner)
     spec = Spec(
         text=part[: len(part) - len(rest)].strip(),
         function=indicator.name,
@@ -106,8 +107,8 @@ def _read(text: str, part: str, match: re.Match[str], depth: int) -> tuple[Spec,
         warm_up=warm_up,
         history=min(history + max((spec.history for spec in inner), default=0), MOST_HISTORY),
         picked=picked,
-        repaints=indicator.repaints or any(spec.repaints for spec in inner),
         running=running,
+        sessions=indicator.by_session + max((spec.sessions for spec in inner), default=0),
         settled=running or (settled and all(spec.settled for spec in inner)),
     )
     return spec, rest

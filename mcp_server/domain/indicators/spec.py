@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from mcp_server.domain.indicators.indicator import Indicator, Number
+from mcp_server.domain.indicators.indicator import MOST_HISTORY, Indicator, Number
+from mcp_server.domain.timeframes import DAY_MS, timeframe_ms
 from mcp_server.errors import BadInput
 
 
@@ -22,8 +23,8 @@ class Spec:
         warm_up: counts the leading rows without a value.
         history: counts the candles wanted for a last value that is stable to 1e-9 relative (at most 10,000).
         picked: the positions of its outputs among the entry's.
-        repaints: later candles change its past values.
         running: it adds up from the first candle on, or is computed of what does: its level depends on where that is.
+        sessions: of how many days' sessions, one after the other, it is computed.
         settled: with `history` candles its last value is stable; false where even 10,000 are not enough.
     """
 
@@ -36,9 +37,23 @@ class Spec:
     warm_up: int
     history: int
     picked: tuple[int, ...] = (0,)
-    repaints: bool = False
     running: bool = False
+    sessions: int = 0
     settled: bool = True
+
+    def candles_wanted(self, timeframe: str) -> int:
+        """Count the candles of a timeframe that it needs: its history, and a whole day for each session.
+
+        Raises:
+            BadInput: it is computed of sessions, and the timeframe is a day or longer.
+        """
+        length = timeframe_ms(timeframe)
+        if self.sessions and length >= DAY_MS:
+            raise BadInput(
+                f"{self.text!r} begins anew each day at 00:00 UTC, so {timeframe} candles are too long for it.",
+                "Use a shorter timeframe, or 'vwma(20)'.",
+            )
+        return min(self.history + self.sessions * (DAY_MS // length), MOST_HISTORY)
 
 
 def distinct(specs: Sequence[Spec]) -> tuple[Spec, ...]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mcp_server.domain.indicators.flat_windows import Mask
 from mcp_server.domain.indicators.indicator import IMPORTING, MAX_PERIOD, Indicator, Number, Parameter
 from mcp_server.domain.indicators.meanings import MEANINGS
 from mcp_server.domain.indicators.undefined import undefined
+from mcp_server.domain.timeframes import DAY_MS
 from mcp_server.errors import BadInput
 
 _REAL_LIMIT = 1e9
@@ -31,6 +33,12 @@ _NOT_PRICES = ("avgdev",)
 
 _FORGETTING = ("adosc", "sar", "sarext", "supertrend")
 """These are marked as depending on their path, but come to the same values wherever they start."""
+
+_PRODUCTS = ("nvi", "pvi")
+"""Running totals that multiply; the others add."""
+
+_BY_SESSION = ("vwap",)
+"""These are computed for each day (UTC) by itself; their first input is the candles' open times."""
 
 
 @cache
@@ -54,10 +62,14 @@ def describe(name: str) -> Indicator:
         parameters=tuple(_parameter(name, key, default) for key, default in info["parameters"].items()),
         outputs=tuple(_output(name, output) for output in info["output_names"]),
         on_price="Output scale same as input" in flags and name not in _NOT_PRICES,
-        running="Output is path-dependent" in flags and name not in _FORGETTING,
-        repaints=False,
         meaning=MEANINGS[name],
+        totals={"": "product" if name in _PRODUCTS else "sum"} if _is_total(name, flags) else {},
+        by_session=name in _BY_SESSION,
     )
+
+
+def _is_total(name: str, flags: Sequence[str]) -> bool:
+    return "Output is path-dependent" in flags and name not in (*_FORGETTING, *_BY_SESSION)
 
 
 def lookback(name: str, parameters: Mapping[str, Number]) -> int:
@@ -82,6 +94,23 @@ def call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) 
     Raises:
         BadInput: when TA-Lib refuses these parameters together.
     """
+    if name in _BY_SESSION:
+        return _call_by_session(name, inputs, parameters)
+    return _call(name, inputs, parameters)
+
+
+def _call_by_session(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) -> tuple[Floats, ...]:
+    """Run a function over each day's candles; a first day of which the beginning is missing has no value."""
+    days = inputs[0] // DAY_MS
+    starts = [0, *(np.flatnonzero(np.diff(days)) + 1), len(days)] if len(days) else []
+    outputs = np.full((len(_info(name)["output_names"]), len(days)), np.nan)
+    for start, end in pairwise(starts):
+        if start or inputs[0][0] % DAY_MS == 0:
+            outputs[:, start:end] = _call(name, [column[start:end] for column in inputs[1:]], parameters)
+    return tuple(outputs)
+
+
+def _call(name: str, inputs: Sequence[Floats], parameters: Mapping[str, Number]) -> tuple[Floats, ...]:
     function: Callable[..., Any] = getattr(_talib(), name.upper())
     warm_up = lookback(name, parameters)
     try:
@@ -133,7 +162,8 @@ def _info(name: str) -> dict[str, Any]:
 
 def _inputs(info: Mapping[str, Any]) -> tuple[str, ...]:
     groups = ([value] if isinstance(value, str) else value for value in info["input_names"].values())
-    return tuple(column for group in groups for column in group)
+    times = ("open_time_ms",) if info["name"].lower() in _BY_SESSION else ()
+    return (*times, *(column for group in groups for column in group))
 
 
 def _output(name: str, output: str) -> str:

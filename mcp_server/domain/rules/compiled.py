@@ -14,6 +14,8 @@ from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, Times
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
+from mcp_server.domain.indicators.totals import moves
+from mcp_server.domain.rules.beginnings import depending
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.sql import ROW, Stages
@@ -23,6 +25,10 @@ from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
 
+UNSOUND = "depends on where a running total begins, which is another candle at each run"
+
+_ANY_TIMEFRAME = "1m"
+
 Row = tuple[bool | None, bool | None]
 """The values of buy and sell at one candle. None is undefined; a rule that is not given never holds."""
 
@@ -30,19 +36,22 @@ Row = tuple[bool | None, bool | None]
 class CompiledRules:
     """Checked rules, ready to be evaluated over candles of their timeframe, any number of times and from any thread."""
 
-    def __init__(self, engine: Engine, specs: Sequence[Spec], rules: Sequence[Rule]) -> None:
+    def __init__(self, engine: Engine, specs: Sequence[Spec], rules: Sequence[Rule], timeframe: str) -> None:
         self._engine = engine
         self._specs = specs
         self._rules = rules
+        self._wanted = {column: spec.candles_wanted(timeframe) for spec in specs for column in spec.columns}
+        self._unsound = {rule.name: texts for rule in rules if (texts := unsound_conditions(rule, specs))}
         self._explaining = self._explaining_query()
         self._deciding = self._deciding_query()
 
     @property
     def history(self) -> int:
         """The candles it needs: until the slowest indicator is stable, and what the rules reach back beyond that."""
-        settled = {column: spec.history for spec in self._specs for column in spec.columns}
-        needs = [settled.get(column, 1) + reach for rule in self._rules for column, reach in columns_reached(rule.tree)]
-        return max([*settled.values(), *needs, 1])
+        needs = [
+            self._wanted.get(column, 1) + reach for rule in self._rules for column, reach in columns_reached(rule.tree)
+        ]
+        return max([*self._wanted.values(), *needs, 1])
 
     @property
     def reach(self) -> int:
@@ -64,13 +73,17 @@ class CompiledRules:
         (row,) = self._engine.query(self._explaining, self._table(candles))
         values = iter(row)
         evaluated = [_evaluated(rule, values) for rule in self._rules]
-        held = {rule.rule.name: rule.value() for rule in evaluated}
+        held = {rule.rule.name: None if rule.rule.name in self._unsound else rule.value() for rule in evaluated}
         buy, sell = held.get("buy", False), held.get("sell", False)
+        unsound = [f"{text!r} {UNSOUND}" for texts in self._unsound.values() for text in texts]
         return Verdict(
             signal=decide(buy, sell),
             buy=buy,
             sell=sell,
-            reasoning=explain(evaluated, len(candles), self.history),
+            reasoning=f"Cannot decide: {'; '.join(unsound)}."
+            if unsound
+            else explain(evaluated, len(candles), self.history),
+            unsound=bool(unsound),
             conditions=tuple(condition for rule in evaluated for condition in rule.conditions),
             open_time_ms=int(candles.open_time_ms[-1]),
             close=float(candles.close[-1]),
@@ -84,7 +97,8 @@ class CompiledRules:
         """
         names = [rule.name for rule in self._rules]
         rows = self._engine.query(self._deciding, self._table(candles))
-        by_name = [dict(zip(names, row, strict=True)) for row in rows]
+        undecided = dict.fromkeys(self._unsound)
+        by_name = [dict(zip(names, row, strict=True)) | undecided for row in rows]
         return [(values.get("buy", False), values.get("sell", False)) for values in by_name]
 
     def check_prefixes(self, candles: Candles, ends: Sequence[int]) -> None:
@@ -106,7 +120,7 @@ class CompiledRules:
                 raise BadInput(
                     "These rules look ahead: their decision changes when the candles after "
                     f"{iso(int(candles.open_time_ms[end - 1]))} are taken away.",
-                    "Replace the indicator that repaints.",
+                    "Replace the indicator that changes.",
                 )
 
     def bind(self) -> None:
@@ -142,13 +156,14 @@ class CompiledRules:
 
 
 @lru_cache(maxsize=256)
-def compile_rules(rules: Rules) -> CompiledRules:
-    """Check a strategy's rules and make them ready. Nothing of their text is ever run.
+def compile_rules(rules: Rules, timeframe: str) -> CompiledRules:
+    """Check a strategy's rules and make them ready for candles of a timeframe. Nothing of their text is ever run.
 
     Raises:
-        BadInput: an indicator spec or a condition is wrong; each wrong condition is named.
+        BadInput: an indicator spec or a condition is wrong (each wrong condition is named), or an indicator has no
+            value in this timeframe.
     """
-    specs = rule_specs(rules.indicators)
+    specs = parse_specs(rules.indicators)
     texts: list[tuple[RuleName, str | None]] = [("buy", rules.buy), ("sell", rules.sell)]
     read, errors = list[Rule](), list[tuple[RuleName, BadInput]]()
     for name, text in texts:
@@ -160,23 +175,7 @@ def compile_rules(rules: Rules) -> CompiledRules:
         raise BadInput(" ".join(f"{name}: {wrong}" for name, wrong in errors))
     for name, wrong in errors:
         raise BadInput(f"{name}: {wrong.problem}", wrong.remedy)
-    return CompiledRules(_engine(), specs, read)
-
-
-def rule_specs(texts: Sequence[str]) -> tuple[Spec, ...]:
-    """Read the indicator specs of rules.
-
-    Raises:
-        BadInput: as `parse_specs` does, or an indicator repaints.
-    """
-    specs = parse_specs(texts)
-    for spec in specs:
-        if spec.repaints:
-            raise BadInput(
-                f"{spec.text!r} repaints: later candles change its past values, so no rule may use it.",
-                "Choose another; find_indicators lists them.",
-            )
-    return specs
+    return CompiledRules(_engine(), specs, read, timeframe)
 
 
 def read_condition(name: RuleName, text: str, specs: Sequence[Spec]) -> Rule:
@@ -188,8 +187,20 @@ def read_condition(name: RuleName, text: str, specs: Sequence[Spec]) -> Rule:
     """
     columns = [*CANDLE_COLUMNS, *(column for spec in specs for column in spec.columns)]
     rule = Rule(name, text, read_rule(_engine(), text, columns))
-    CompiledRules(_engine(), specs, [rule]).bind()
+    CompiledRules(_engine(), specs, [rule], _ANY_TIMEFRAME).bind()
     return rule
+
+
+def unsound_conditions(rule: Rule, specs: Sequence[Spec]) -> list[str]:
+    """Return the conditions of a rule that depend on where a running total begins, by their text."""
+    used = {column for column, _ in columns_reached(rule.tree)}
+    answers = {
+        column: answer
+        for spec in specs
+        if spec.running and used & set(spec.columns)
+        for column, answer in zip(spec.columns, moves(spec), strict=True)
+    }
+    return [rule.text_of(node) for node in depending(rule.tree, answers)] if answers else []
 
 
 @lru_cache(maxsize=1)

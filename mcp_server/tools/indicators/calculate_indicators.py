@@ -73,7 +73,7 @@ async def calculate_indicators(
     if (values := len(symbols) * last * len(columns)) > MOST_VALUES:
         raise BadInput(f"That is {values} values; one answer holds at most {MOST_VALUES}.", "Lower last, or ask twice.")
     moment, exchange_id = call.moment(as_of), call.exchange(exchange)
-    wanted = max(spec.history for spec in specs)
+    wanted = max(spec.candles_wanted(timeframe) for spec in specs)
     count = min(wanted + last - 1, MOST_CANDLES)
     candles = call.kit.market.candles
     histories = await together(*(partial(candles, exchange_id, name, timeframe, count, moment) for name in symbols))

@@ -56,10 +56,11 @@ async def detect_divergence(
     as_of: AsOf = None,
 ) -> Divergences:
     """Detect divergences of price swings and an oscillator, regular and hidden. Confirmed ones never repaint."""
-    from mcp_server.domain.divergence.search import candles_wanted, parse_oscillator, search
+    from mcp_server.domain.divergence.search import candles_wanted, search
+    from mcp_server.domain.indicators.parse import parse_spec
 
-    spec = await call.bounded(parse_oscillator, oscillator)
-    wanted = await call.bounded(candles_wanted, spec, lookback, pivot_candles)
+    spec = await call.bounded(parse_spec, oscillator)
+    wanted = await call.bounded(candles_wanted, spec, timeframe, lookback, pivot_candles)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, wanted, call.moment(as_of))
     searched = await call.bounded(search, history.candles, spec, lookback, pivot_candles)
     notes = [history.note, *_notes(searched, spec, lookback - pivot_candles)]

@@ -56,15 +56,14 @@ async def draw_chart(
 ) -> DrawnChart:
     """Draw candles, volume and indicators as an image for people; other tools return numbers."""
     from mcp_server.domain.chart_layout import layout
-    from mcp_server.domain.divergence.search import parse_oscillator
-    from mcp_server.domain.indicators.parse import parse_specs
+    from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 
-    oscillator = None if divergence_of is None else await call.bounded(parse_oscillator, divergence_of)
+    oscillator = None if divergence_of is None else await call.bounded(parse_spec, divergence_of)
     specs = await call.bounded(parse_specs, indicators, check_patience)
     if oscillator and not any(oscillator.columns[0] in spec.columns for spec in specs):
         specs = (*specs, oscillator)
     await anyio.to_thread.run_sync(layout, specs)  # refuse what does not fit before anything is fetched
-    moment, count = call.moment(as_of), limit + max([spec.history for spec in specs], default=0)
+    moment, count = call.moment(as_of), limit + max([spec.candles_wanted(timeframe) for spec in specs], default=0)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, count, moment)
     first = _first_drawn(history, limit)
     entries = None

@@ -50,7 +50,7 @@ def _row(entry: Indicator) -> list[str | int]:
     spec = parse_spec(entry.name)
     return [
         entry.name,
-        entry.meaning + (". Repaints: not for rules" if entry.repaints else ""),
+        entry.meaning,
         ", ".join(map(_parameter, entry.parameters)),
         " ".join(entry.inputs) + _OTHERWISE[entry.sources],
         " ".join(spec.columns),

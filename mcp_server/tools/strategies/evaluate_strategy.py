@@ -61,7 +61,7 @@ async def evaluate_strategy(
         lambda: folders.read(strategy_name) if version is None else folders.read_version(strategy_name, version)
     )
     rules = _rules(strategy, rule)
-    compiled = await call.bounded(compile_rules, rules)
+    compiled = await call.bounded(compile_rules, rules, strategy.timeframe)
     exchange, pair = call.exchange(strategy.config.exchange), strategy.config.trading_pair
     moment = call.moment(as_of)
     history = await call.kit.market.candles(exchange, pair, strategy.timeframe, compiled.history, moment)
@@ -104,6 +104,8 @@ def _rules(strategy: Strategy, rule: Literal["signal", "wake"]) -> Rules:
 
 def _wake_reasoning(verdict: Verdict) -> str:
     state = {True: "wake holds", False: "wake does not hold", None: "wake is undefined"}[verdict.buy]
+    if verdict.unsound:
+        return f"{state}. {verdict.reasoning}"
     pairs = [pair for condition in verdict.conditions for pair in condition.values.items()]
     values = ", ".join(f"{name} is {'undefined' if value is None else f'{value:.12g}'}" for name, value in pairs)
     return f"{state}: {values}" if values else state

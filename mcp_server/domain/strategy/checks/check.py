@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mcp_server.domain.schedule.pace import pace, schedule_findings
 from mcp_server.domain.strategy.checks.agents import model_findings, tool_findings
 from mcp_server.domain.strategy.checks.budget import Costs, Estimate, Runs, budget_findings, estimate
-from mcp_server.domain.strategy.checks.draft import Draft, models, rules, tools, wake
+from mcp_server.domain.strategy.checks.draft import Draft, models, rules, timeframe, tools, wake
 from mcp_server.domain.strategy.checks.rules import (
     HeldCounts,
     confidence_findings,
@@ -58,7 +58,7 @@ def findings_in(files: ParsedFiles, offered: Mapping[str, bool]) -> list[Finding
         *files.findings,
         *tool_findings(tools(files), offered),
         *model_findings(models(files)),
-        *rule_findings(rules(files), wake(files)),
+        *rule_findings(rules(files), wake(files), timeframe(files)),
     ]
 
 
@@ -69,11 +69,11 @@ def check(draft: Draft, facts: Facts) -> Report:
     findings: list[Finding] = confidence_findings(config.rules) if config.rules else []
     if facts.candles is not None and len(facts.candles):
         if config.rules is not None:
-            held = held_lately(config.rules, facts.candles)
+            held = held_lately(config.rules, strategy.timeframe, facts.candles)
             findings += held_findings(config.rules, held, strategy.timeframe)
         if config.wake is not None:
             wakes = wake_rules(config.rules, config.wake)
-            woken = held_lately(wakes, facts.candles)
+            woken = held_lately(wakes, strategy.timeframe, facts.candles)
             findings += held_findings(wakes, woken, strategy.timeframe, place="")
     costs = None
     if draft.priced:

@@ -10,6 +10,7 @@ from mcp_server.domain.strategy.finding import Finding
 from mcp_server.domain.strategy.format import Config, Rules
 from mcp_server.domain.strategy.parse import ParsedFiles
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import TIMEFRAMES
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -71,6 +72,13 @@ def rules(files: ParsedFiles) -> Rules | None:
         return None
     unsound = _unsound(Rules, raw)
     return _sound(Rules, raw, unsound) or _sound(Rules, raw, unsound, buy="close > 0")
+
+
+def timeframe(files: ParsedFiles) -> str | None:
+    """Return the timeframe of the rules, where one is given that there is: their own, else the interval."""
+    configured = rules(files)
+    named = (configured.timeframe if configured else None) or files.raw.get("interval")
+    return named if isinstance(named, str) and named in TIMEFRAMES else None
 
 
 def wake(files: ParsedFiles) -> str | None:

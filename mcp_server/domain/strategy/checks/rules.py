@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.strategy.finding import Finding, of_error, warning
+from mcp_server.domain.strategy.finding import Finding, error, of_error, warning
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.domain.rules.compiled import Row
+
+_COMPARE = "Compare the total with its own past or average, as in 'obv > prev(obv, 20)'."
 
 LATELY = 500
 """How often a rule held is counted over this many of the latest candles."""
@@ -36,32 +38,42 @@ class HeldCounts:
         return f"buy {self.buy}, sell {self.sell}, undecided {self.undecided} of {self.candles}"
 
 
-def rule_findings(rules: Rules | None, wake: str | None) -> list[Finding]:
-    """Find what is wrong with the text of rules and of a wake condition; each is checked on its own."""
+def rule_findings(rules: Rules | None, wake: str | None, timeframe: str | None) -> list[Finding]:
+    """Find what is wrong with the text of rules and of a wake condition; each is checked on its own.
+
+    Args:
+        rules: their valid parts.
+        wake: the condition.
+        timeframe: of the candles that they are evaluated on; None where it is not known.
+    """
+    from mcp_server.domain.indicators.parse import parse_spec
     from mcp_server.domain.indicators.spec import distinct
-    from mcp_server.domain.rules.compiled import read_condition, rule_specs
+    from mcp_server.domain.rules.compiled import UNSOUND, read_condition, unsound_conditions
     from mcp_server.domain.rules.reader import UnknownColumn
 
     findings, specs = list[Finding](), list["Spec"]()
     for position, spec in enumerate(rules.indicators if rules else ()):
         try:
-            specs += rule_specs((spec,))
-        except BadInput as error:
-            findings.append(of_error(f"config.json rules.indicators[{position}]", error))
+            specs.append(parse_spec(spec))
+            specs[-1].candles_wanted(timeframe or "1h")
+        except BadInput as wrong:
+            findings.append(of_error(f"config.json rules.indicators[{position}]", wrong))
     try:
         specs = list(distinct(specs))
-    except BadInput as error:
-        findings.append(of_error("config.json rules.indicators", error))
+    except BadInput as wrong:
+        findings.append(of_error("config.json rules.indicators", wrong))
     columns_known = not findings
     texts = {"wake": wake, "rules.buy": rules.buy if rules else None, "rules.sell": rules.sell if rules else None}
     for key, text in texts.items():
         try:
             if text is not None:
-                read_condition("buy", text, specs)
-        except UnknownColumn as error:
-            findings += [of_error(f"config.json {key}", error)] if columns_known else []
-        except BadInput as error:
-            findings.append(of_error(f"config.json {key}", error))
+                unsound = unsound_conditions(read_condition("buy", text, specs), specs)
+                problem = f"{' and '.join(map(repr, unsound))} {UNSOUND}."
+                findings += [error(f"config.json {key}", problem, _COMPARE)] if unsound else []
+        except UnknownColumn as unknown:
+            findings += [of_error(f"config.json {key}", unknown)] if columns_known else []
+        except BadInput as wrong:
+            findings.append(of_error(f"config.json {key}", wrong))
     return findings
 
 
@@ -70,29 +82,31 @@ def wake_rules(rules: Rules | None, wake: str) -> Rules:
     return Rules(timeframe=rules.timeframe if rules else None, indicators=rules.indicators if rules else (), buy=wake)
 
 
-def history(rules: Rules, most: int) -> int:
+def history(rules: Rules, timeframe: str, most: int) -> int:
     """Count the candles to look at: what valid rules need to be stable, and before that `LATELY`.
 
     Args:
         rules: valid ones.
+        timeframe: of the candles.
         most: the most candles for indicators to settle; what a condition looks back to is added where it is more.
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    compiled = compile_rules(rules)
+    compiled = compile_rules(rules, timeframe)
     return LATELY + min(compiled.history, max(most - LATELY, compiled.reach + 1))
 
 
-def held_lately(rules: Rules, candles: "Candles") -> HeldCounts:
+def held_lately(rules: Rules, timeframe: str, candles: "Candles") -> HeldCounts:
     """Count how often valid rules held over the last `LATELY` candles.
 
     Args:
         rules: valid ones.
-        candles: closed candles of their timeframe, oldest first, those before the last ones as warm-up.
+        timeframe: of the candles.
+        candles: closed candles, oldest first, those before the last ones as warm-up.
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    rows = _without_warm_up(compile_rules(rules).series(candles))[-LATELY:]
+    rows = _without_warm_up(compile_rules(rules, timeframe).series(candles))[-LATELY:]
     return HeldCounts(
         candles=len(rows),
         buy=sum(buy is True for buy, _ in rows),
