@@ -138,6 +138,7 @@ async def test_a_wallet_of_now_and_of_the_past(ask: Ask, bitcoin: StandInEsplora
     answer = await ask("get_wallet", address=BOB)
     assert (answer["rows"][0][:2], answer["transactions"], answer["chain"]) == (["BTC", 30.0], 32, "bitcoin")
     assert answer["first_activity"] == from_ms(1000 * bitcoin.blocks[height].time_s).strftime("%Y-%m-%dT%H:%MZ")
+    assert answer["last_activity"] == from_ms(1000 * bitcoin.blocks[-1].time_s).strftime("%Y-%m-%dT%H:%MZ")
     assert answer["total_usd"] == round(30 * answer["rows"][0][2], 2)
     answer = await ask("get_wallet", address=BOB, as_of=first)
     assert (answer["rows"][0][:2], answer["transactions"], answer["block"]) == (["BTC", 2.0], 1, height)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from mcp_server.adapters.chains.bitcoin_reading import transaction
+from mcp_server.adapters.chains.endpoint import UNREADABLE
 from tests.rigs.chain_server import Ask, asking
 from tests.rigs.esplora import StandInEsplora, Tx
 from tests.tools.conftest import Told
@@ -127,6 +129,29 @@ async def test_a_transaction_without_the_coins_that_it_spends_is_not_taken_for_n
         report = await ask("get_whale_activity", asset="BTC")
     assert (amounts(report), report["complete"]) == ([51, 52, 53, 55], False)
     assert "Block 43 is left out" in report["note"]
+
+
+async def test_a_payment_of_exactly_the_threshold_counts(home: Path, bitcoin: StandInEsplora) -> None:
+    bitcoin.block([bitcoin.tx([(ALICE, coins + 1)], [(BOB, coins)]) for coins in (80 - 1e-8, 80, 80 + 1e-8)])
+    async with on(home, bitcoin) as ask:
+        price = (await ask("get_whale_activity", asset="BTC", lookback_minutes=9))["price_usd"]
+        report = await ask("get_whale_activity", asset="BTC", lookback_minutes=9, min_usd=(80 - 5e-9) * price)
+    assert amounts(report) == [80, 80 + 1e-8]
+
+
+def test_an_amount_above_all_coins_there_will_ever_be_is_none() -> None:
+    output = {"value": 21_000_000 * 10**8, "scriptpubkey_address": BOB}
+    tx = {"txid": "ab" * 32, "status": {"confirmed": False}, "vin": [], "vout": [output]}
+    assert transaction(tx).outputs == [(BOB, output["value"])]
+    with pytest.raises(UNREADABLE):
+        transaction({**tx, "vout": [{**output, "value": 21_000_000 * 10**8 + 1}]})
+
+
+async def test_coins_of_scripts_without_an_address_are_not_newly_made(home: Path, bitcoin: StandInEsplora) -> None:
+    bitcoin.block([bitcoin.tx([(None, 80)], [(BOB, 79)])])
+    async with on(home, bitcoin) as ask:
+        report = await ask("get_whale_activity", asset="BTC", lookback_minutes=9)
+    assert [(row[1], row[3], row[4]) for row in report["rows"]] == [(79, "", None)]
 
 
 async def test_a_sweep_of_deposits_into_an_exchange_is_told_apart(home: Path, bitcoin: StandInEsplora) -> None:

@@ -17,7 +17,7 @@ from mcp_server.adapters.chains.endpoint import TIMEOUT_S
 from mcp_server.app import build_server
 from mcp_server.chains.access import Access
 from mcp_server.chains.scan_request import ENOUGH_S, SPARE_S
-from mcp_server.domain.timeframes import from_ms
+from mcp_server.domain.timeframes import from_ms, iso
 from mcp_server.moment import DEADLINE_S, WORK_S
 from mcp_server.toolkit import CUT_S
 from tests.chains.people import BINANCE, KRAKEN, MILLION, Town
@@ -239,6 +239,8 @@ async def test_a_scan_that_breaks_off_gives_the_newest_part_and_says_which(
     assert report["note"].startswith(f"Only what came after {report['from_time']} was seen, not all from 2026-05-1")
     assert "answers what are no logs" in report["note"]
     assert 90 <= report["blocks"]["first"] <= 141
+    unread_s = int(chain.block(report["blocks"]["first"] - 1)["timestamp"], 16)
+    assert report["from_time"] == iso((unread_s + 1) * 1000)
 
 
 async def test_no_answer_holds_more_of_what_an_endpoint_says_than_its_kind(

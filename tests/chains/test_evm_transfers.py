@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.adapters.chains.evm_reading import native_transfers
 from mcp_server.domain.timeframes import from_ms
 from tests.chains.people import BINANCE, BINANCE_TOO, ETHER, KRAKEN, MILLION, USDC, Town
 from tests.rigs.anvil import Text, call
@@ -103,6 +104,15 @@ async def test_a_native_coin_that_an_exchange_wraps_has_not_left_it(ask: Ask, to
     assert [(row["amount"], row["direction"]) for row in rows(answer)] == [(5_000, "wrap"), (600, "from exchange")]
     assert answer["counts"] == {"transfers": 2, "to_exchanges": 0, "from_exchanges": 1}
     assert answer["from_exchanges_usd"] == pytest.approx(600 * answer["price_usd"], abs=0.01)
+
+
+async def test_a_native_transfer_of_exactly_the_threshold_counts(town: Town) -> None:
+    for raw in (700 * ETHER - 1, 700 * ETHER, 700 * ETHER + 1):
+        town.chain.send(town.alice, BINANCE, value=raw)
+    town.chain.mine()
+    block = town.chain.rpc("eth_getBlockByNumber", "latest", True)
+    moved = native_transfers(block, town.chain.height(), 700 * ETHER)
+    assert sorted(transfer.raw for transfer in moved) == [700 * ETHER, 700 * ETHER + 1]
 
 
 async def test_a_scan_says_which_transfers_of_a_token_it_cannot_see(ask: Ask, town: Town) -> None:

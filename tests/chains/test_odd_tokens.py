@@ -1,4 +1,7 @@
-"""Tokens that answer oddly, or are there in odd numbers: they cost no more than themselves, and no digit is lost."""
+"""Tokens that answer oddly, or are there in odd numbers: they cost no more than themselves, and no digit is lost.
+
+And what else of a node's answers must not be counted.
+"""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -7,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.adapters.chains.evm import _fees
 from mcp_server.adapters.chains.evm_reading import BALANCE_OF, SYMBOL, claimed_symbol
 from tests.chains.people import BINANCE, KRAKEN, MILLION, USDC, Town
 from tests.rigs.anvil import Anvil, Text
@@ -112,6 +116,13 @@ async def test_the_symbol_of_another_abi_layout_is_told(home: Path, town: Town, 
     assert report.get("token_claims_symbol") == "LATER"
 
 
+def test_blocks_that_were_empty_say_nothing_about_tips() -> None:
+    tips = [["0x0", "0x0", "0x0"]] * 5 + [["0x1", "0x2", "0x3"], ["0x4", "0x5", "0x6"], ["0x7", "0x8", "0x9"]]
+    history = {"baseFeePerGas": ["0x64"] * 9, "reward": tips, "gasUsedRatio": [0] * 5 + [0.5, 0.9, 0.1]}
+    fees, base_fees = _fees(history)
+    assert ([int(fee) for fee in (fees.slow, fees.normal, fees.fast)], base_fees[-1]) == ([104, 105, 106], 100)
+
+
 async def test_a_net_of_forty_digits_loses_none(home: Path, town: Town, endpoint: RpcProxy) -> None:
     most, token = 1234567890123456789012345678901234567899, "0x" + "ab" * 20
     code = town.chain.deploy("Token", Text("x"), Text("y"), 0)
@@ -125,18 +136,52 @@ async def test_a_net_of_forty_digits_loses_none(home: Path, town: Town, endpoint
     assert net.split()[0] == total.removeprefix("1 transfer worth ").split()[0]
 
 
-async def test_a_log_that_was_taken_back_is_not_counted(home: Path, town: Town, endpoint: RpcProxy) -> None:
-    """A node that lives through a reorganisation may send its logs once more, marked as removed."""
+Logs = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+
+
+async def amounts(home: Path, town: Town, endpoint: RpcProxy, logs: Logs, min_usd: float = 1_000_000) -> list[float]:
+    """Return the amounts of the last minutes, where the endpoint changes the logs of USDC so."""
+
+    def change(call: dict[str, Any], real: Any) -> Any:
+        mine = call["method"] == "eth_getLogs" and call["params"][0]["address"] == USDC
+        return logs(real) if mine else real
+
+    endpoint.change = change
+    async with on(home, town, endpoint) as ask:
+        report = await ask("get_whale_activity", asset="USDC", lookback_minutes=3, min_usd=min_usd)
+    assert report["counts"]["transfers"] == len(report["rows"])
+    return [row[1] for row in report["rows"]]
+
+
+async def test_only_logs_that_stand_are_counted_each_once(home: Path, town: Town, endpoint: RpcProxy) -> None:
+    """A node that lives through a reorganisation may send logs once more, marked as removed."""
+    town.pass_time(20)
     town.pay(town.alice, BINANCE, 2 * MILLION)
     town.pay(town.alice, KRAKEN, 3 * MILLION)
     town.pass_time()
 
-    def taken_back(call: dict[str, Any], real: Any) -> Any:
-        if call["method"] != "eth_getLogs" or call["params"][0]["address"] != USDC:
-            return real
-        return [{**log, "removed": log["data"].endswith(f"{2 * MILLION:x}")} for log in real]
+    def taken_back(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**log, "removed": log["data"].endswith(f"{2 * MILLION:x}")} for log in logs]
 
-    endpoint.change = taken_back
+    def of_later_blocks(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**log, "blockNumber": hex(town.chain.height() + place)} for place, log in enumerate(logs)]
+
+    def of_nfts(logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**log, "topics": [*log["topics"], "0x" + "00" * 31 + "07"]} for log in logs]
+
+    assert await amounts(home, town, endpoint, lambda logs: logs) == [3_000_000, 2_000_000]
+    assert await amounts(home, town, endpoint, taken_back) == [3_000_000]
+    assert await amounts(home, town, endpoint, lambda logs: [*logs, *logs]) == [3_000_000, 2_000_000]
+    assert await amounts(home, town, endpoint, of_later_blocks) == []
+    assert await amounts(home, town, endpoint, of_nfts) == []
+
+
+async def test_a_transfer_of_exactly_the_threshold_counts(home: Path, town: Town, endpoint: RpcProxy) -> None:
+    town.pass_time(20)
+    for raw in (2 * MILLION - 1, 2 * MILLION, 2 * MILLION + 1):
+        town.pay(town.alice, BINANCE, raw)
+    town.pass_time()
     async with on(home, town, endpoint) as ask:
-        report = await ask("get_whale_activity", asset="USDC", lookback_minutes=5)
-    assert [row[1] for row in report["rows"]] == [3_000_000]
+        price = (await ask("get_whale_activity", asset="USDC", lookback_minutes=1))["price_usd"]
+    least_usd = (2_000_000 - 0.000_000_5) * price
+    assert await amounts(home, town, endpoint, lambda logs: logs, least_usd) == [2_000_000.000_001, 2_000_000]

@@ -70,6 +70,7 @@ STATED: list[tuple[str, Any, Any, int, int]] = [
     ),
     ("Moonbeam", "block range is too wide (maximum 1024)", None, 10_000, 1_024),
     ("made up", "Block range is too large: you asked for 300 blocks, the maximum is 100", None, 300, 100),
+    ("two plans", "up to a 500 block range on the free plan, and 2,000 blocks on a paid one", None, 10_000, 2_000),
     ("Pocket", "block range too large, max 250", None, 10_000, 250),
 ]  # fmt: skip
 

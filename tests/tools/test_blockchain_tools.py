@@ -162,6 +162,19 @@ async def test_an_explorer_tells_when_an_address_was_active_and_never_its_key(ho
     assert {request["endblock"] for request in asked} == {str(said["block"])}
 
 
+async def test_an_explorer_that_counts_later_blocks_too_tells_nothing_of_the_past(home: Path, town: Town) -> None:
+    async def api(request: Request) -> JSONResponse:
+        return JSONResponse({"result": [{"timeStamp": str(town.chain.now_ms() // 1000)}]})
+
+    moment = from_ms(town.chain.now_ms()).isoformat()
+    town.pass_time(20)
+    with served(Starlette(routes=[Route("/api", api)])) as url:
+        more = {"explorer_urls": {"ethereum": [f"{url}/api"]}}
+        async with asking(home, {"ethereum": [town.chain.url]}, town.chain.now_ms, **more) as ask:
+            assert "last_activity" in await ask("get_wallet", address=SOMEBODY)
+            assert "last_activity" not in await ask("get_wallet", address=SOMEBODY, as_of=moment)
+
+
 async def test_no_key_of_an_endpoint_reaches_an_answer_an_error_or_a_log(
     home: Path, town: Town, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,10 +36,9 @@ _STATE_GONE = _words(
 )
 _REVERTED = _words(r"revert|invalid opcode|bad instruction|invalid jump|out of gas|stack (?:under|over)flow")
 
-_NO_COUNT = _words(r"0x[0-9a-f]*|https?://\S*|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-"""Parts with digits that count nothing: hexadecimal numbers, addresses of pages, ids of requests."""
+_COUNT = r"(?<![\w.,/#-])(\d[\d,_]*)(?:\s?(k))?\b(?!\s*-\s*\d)"
+"""A number by itself: none in hexadecimal, in an address of a page or in an id, and no beginning of a range."""
 
-_COUNT = r"(?<![\w.,])(\d[\d,_]*)\s?(k\b)?(?!\s*-\s*\d)"
 _BLOCKS = _words(rf"{_COUNT}\s+blocks?\b|block range(?: limit)?\s*(?:is|of|:)?\s*{_COUNT}|blocks is\s*{_COUNT}")
 """A number of blocks, or of a block range."""
 _MOST = _words(rf"(?:limit(?:ed)?|max(?:imum)?|at most|up to|over|exceeds?)\b[^\d]{{0,40}}?{_COUNT}")
@@ -103,9 +102,8 @@ class RpcError:
 
     def most_blocks(self, asked: int) -> int | None:
         """Return the limit on blocks that it states after `asked` blocks were too many; None if it states none."""
-        text = _NO_COUNT.sub(" ", self.text)
         for pattern in (_BLOCKS,) if self.about_results else (_BLOCKS, _MOST):
-            if counts := [count for count in _counts(pattern, text) if 1 <= count < asked]:
+            if counts := [count for count in _counts(pattern, self.text) if 1 <= count < asked]:
                 return max(counts)
         return None
 
