@@ -1,6 +1,8 @@
 """Logs on standard error: lines for a person at a terminal, one JSON object a line elsewhere.
 
-A secret of the settings never appears in them, whoever logs it.
+Facts are fields: what a strategy's slot came to has `strategy`, `slot`, `outcome`, `price`, `duration_s`, `late_s` and
+`cost_usd`, so that a program can search and sum. What is unknown is null. A secret of the settings never appears,
+whoever logs it.
 """
 
 import logging
@@ -12,7 +14,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from mcp_server.domain.text import cleaned
 
-MOST_SHOWN = 100_000
+MOST_SHOWN, MOST_TRACE = 4_000, 100_000
+"""Characters of a line's text, and of a traceback."""
+
 HIDDEN = "[secret]"
 SHORTEST = 6
 """To hide a shorter secret would hide ordinary words."""
@@ -28,6 +32,7 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
     human = sys.stderr.isatty() if human is None else human
     hide = _hiding([secret for secret in secrets if len(secret) >= SHORTEST])
     before: list[Processor] = [
+        structlog.stdlib.ExtraAdder(),
         structlog.stdlib.add_log_level,
         *([] if human else [structlog.stdlib.add_logger_name]),
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=True),
@@ -43,7 +48,8 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 hide,
-                *([_harmless] if human else []),
+                _harmless,
+                *([_without_unknown] if human else []),
                 written,
             ],
         )
@@ -54,10 +60,18 @@ def start_logging(secrets: Iterable[str], *, human: bool | None = None) -> None:
     logging.getLogger("runner").setLevel(logging.INFO)
 
 
+def _without_unknown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Leave out of a line what is not known; a program is sent null."""
+    return {key: value for key, value in event.items() if value is not None}
+
+
 def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Take out what steers a terminal: errors quote exchanges, models and files."""
+    """Take out what steers a terminal or hides words: errors quote exchanges, models and files."""
     return {
-        key: cleaned(value, MOST_SHOWN, lines=True) if isinstance(value, str) else value for key, value in event.items()
+        key: cleaned(value, MOST_TRACE if key == "exception" else MOST_SHOWN, lines=True)
+        if isinstance(value, str)
+        else value
+        for key, value in event.items()
     }
 
 

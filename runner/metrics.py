@@ -1,11 +1,13 @@
 """Metrics of the scheduler for a platform that collects them, in Prometheus' format on a port of their own.
 
-They hold no names, prices or secrets. The port asks for no token: keep it on a private network.
+They hold names of strategies and what they cost, no prices and no secrets. The port asks for no token: keep it on a
+private network.
 """
 
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -13,6 +15,8 @@ import anyio.to_thread
 from anyio import from_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, disable_created_metrics, start_http_server
 
+from mcp_server.domain.outcome import Ended
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured
 
 logger = logging.getLogger(__name__)
@@ -27,16 +31,25 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # else each counter has a second line: its start
         self.registry = CollectorRegistry()
-        self._slots = Counter(
-            "claude_trader_slots", "Slots that have ended, by outcome.", ["outcome"], registry=self.registry
-        )
-        self._late = Summary("claude_trader_late_seconds", "How late runs began.", registry=self.registry)
+        of = partial(Counter, registry=self.registry)
+        each = ["strategy"]
+        self._slots = of("claude_trader_slots", "Slots that have ended, by outcome.", [*each, "outcome"])
+        self._cost = of("claude_trader_cost_usd", "What runs have cost, where it is known.", each)
+        self._unknown = of("claude_trader_cost_unknown", "Runs whose cost is not known.", each)
+        self._late = Summary("claude_trader_late_seconds", "How late runs began.", each, registry=self.registry)
+        self._took = Summary("claude_trader_run_seconds", "How long runs took.", each, registry=self.registry)
 
-    def count(self, outcome: str, late_s: float | None) -> None:
+    def count(self, strategy: Strategy, ended: Ended, late_s: float | None) -> None:
         """Count a slot that has ended; `late_s` is how late its run began, None where it did not begin."""
-        self._slots.labels(outcome).inc()
+        name, outcome = strategy.name, ended.outcome
+        self._slots.labels(name, str(outcome.status)).inc()
+        if outcome.cost_usd is None:
+            self._unknown.labels(name).inc()
+        else:
+            self._cost.labels(name).inc(float(outcome.cost_usd))
         if late_s is not None:
-            self._late.observe(max(late_s, 0.0))
+            self._late.labels(name).observe(late_s)
+            self._took.labels(name).observe(ended.took_s)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a number that `read` returns; it is called in the event loop, which owns what it looks at."""

@@ -35,7 +35,7 @@ EVERYONE = "all strategies"
 Report = Callable[[Strategy, Ended], Awaitable[object]]
 """Writes the analysis of a run that gave a signal."""
 
-Count = Callable[[str, float | None], object]
+Count = Callable[[Strategy, Ended, float | None], object]
 """Takes how a slot ended, and how many seconds late its run began; None: it did not begin."""
 
 
@@ -56,10 +56,11 @@ class AfterRun:
 
     async def follow(self, strategy: Strategy, ended: Ended) -> None:
         """Do what follows the end of one run."""
-        _log(strategy, ended)
         outcome = ended.outcome
         due = due_at(strategy.config, ended.as_of)
-        self.count(str(outcome.status), None if ended.began_at is None else (ended.began_at - due).total_seconds())
+        late_s = None if ended.began_at is None else max((ended.began_at - due).total_seconds(), 0.0)
+        _log(strategy, ended, late_s)
+        self.count(strategy, ended, late_s)
         if ended.engine == "rules":
             self._note_exchange(strategy, ended)
         if outcome.signal is not None:
@@ -72,7 +73,7 @@ class AfterRun:
     def broken(self, edit: BrokenEdit) -> None:
         """Tell of an edit that broke a strategy."""
         state = "Its last good version keeps running." if edit.runs_on else "It is not scheduled."
-        logger.error("strategy %s is broken. %s %s", edit.name, state, edit.problem)
+        logger.error("strategy %s is broken. %s %s", edit.name, state, edit.problem, extra={"strategy": edit.name})
         self.tell(broken_edit(edit.name, f"{state} {edit.problem}"))
 
     async def _signal(self, strategy: Strategy, ended: Ended, signal: SignalName) -> None:
@@ -95,10 +96,10 @@ class AfterRun:
                 return
             _, was = await anyio.to_thread.run_sync(self.folders.set_status, name, "paused")
         except TraderError as error:
-            logger.error("%s could not be paused: %s", name, error)
+            logger.error("%s could not be paused: %s", name, error, extra={"strategy": name})
             return
         if was == "active":
-            logger.error("strategy %s is paused after %d failures in a row", name, failed)
+            logger.error("strategy %s is paused after %d failures in a row", name, failed, extra={"strategy": name})
             self.tell(strategy_paused(strategy, ended, failed))
 
     def _note_exchange(self, strategy: Strategy, ended: Ended) -> None:
@@ -125,11 +126,21 @@ class AfterRun:
             self.tell(event)
 
 
-def _log(strategy: Strategy, ended: Ended) -> None:
-    outcome = ended.outcome
-    result = outcome.signal.signal if outcome.signal else f"{outcome.status}: {outcome.error}"
-    slot = f"{ended.as_of:%Y-%m-%dT%H:%M:%SZ}"
+def _log(strategy: Strategy, ended: Ended, late_s: float | None) -> None:
+    outcome, signal = ended.outcome, ended.outcome.signal
+    fields = {
+        "strategy": strategy.name,
+        "slot": f"{ended.as_of:%Y-%m-%dT%H:%M:%SZ}",
+        "outcome": signal.signal if signal else str(outcome.status),
+        "engine": ended.engine,
+        "price": signal.price if signal else None,
+        "duration_s": round(ended.took_s, 3),
+        "late_s": None if late_s is None else round(late_s, 3),
+        "cost_usd": None if outcome.cost_usd is None else float(outcome.cost_usd),
+        "execution_id": ended.execution_id,
+        "error": outcome.error,
+    }
     level = logging.ERROR if outcome.blame == "strategy" else logging.INFO
-    logger.log(level, "%s %s (%s): %s", strategy.name, slot, ended.engine, result)
+    logger.log(level, "slot ended", extra=fields)
     if ended.waiting is not None:
-        logger.warning("the outcome of %s %s is not in the journal yet: %s", strategy.name, slot, ended.waiting)
+        logger.warning("an outcome is not in the journal yet: %s", ended.waiting, extra=fields)

@@ -3,12 +3,27 @@
 import socket
 import struct
 import urllib.request
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import anyio.to_thread
 import pytest
 
+from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import Misconfigured
 from runner.metrics import Metrics, served
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+RULES = {"trading_pair": "A/B", "interval": "1h", "rules": {"buy": "close > 1"}}
+DIP, OTHER = parse_strategy("dip", RULES, None), parse_strategy("other", RULES, None)
+
+
+def ended(status: Status, cost_usd: str | None) -> Ended:
+    signal = Signal("BUY", Decimal(60), "so it is", 1.0) if status is Status.SUCCESS else None
+    cost = None if cost_usd is None else Decimal(cost_usd)
+    outcome = Outcome(status, signal, error=None if signal else "why", cost_usd=cost)
+    return Ended(1, "rules", NOW, outcome, NOW, NOW + timedelta(seconds=2))
 
 
 def free_port() -> int:
@@ -25,8 +40,10 @@ async def test_outcomes_lateness_and_what_runs_are_served() -> None:
     metrics, port = Metrics(), free_port()
     running = [2]
     metrics.gauge("running", "Runs under way.", lambda: len(running))
-    for outcome, late_s in (("success", 0.5), ("success", 1.0), ("skipped_gate", None), ("error", -3.0)):
-        metrics.count(outcome, late_s)
+    metrics.count(DIP, ended(Status.SUCCESS, "0.25"), 0.5)
+    metrics.count(DIP, ended(Status.SUCCESS, "0.5"), 1.0)
+    metrics.count(DIP, ended(Status.SKIPPED_GATE, "0"), None)
+    metrics.count(OTHER, ended(Status.ERROR, None), 0.0)
     async with served(metrics, "127.0.0.1", port):
         with socket.create_connection(("127.0.0.1", port)) as rude:
             rude.sendall(b"\x00" * 100)
@@ -35,11 +52,19 @@ async def test_outcomes_lateness_and_what_runs_are_served() -> None:
         _, later = await anyio.to_thread.run_sync(get, f"http://127.0.0.1:{port}/metrics")
     assert code == 200
     assert [line for line in text.splitlines() if not line.startswith("#")] == [
-        'claude_trader_slots_total{outcome="success"} 2.0',
-        'claude_trader_slots_total{outcome="skipped_gate"} 1.0',
-        'claude_trader_slots_total{outcome="error"} 1.0',
-        "claude_trader_late_seconds_count 3.0",
-        "claude_trader_late_seconds_sum 1.5",
+        'claude_trader_slots_total{outcome="success",strategy="dip"} 2.0',
+        'claude_trader_slots_total{outcome="skipped_gate",strategy="dip"} 1.0',
+        'claude_trader_slots_total{outcome="error",strategy="other"} 1.0',
+        'claude_trader_cost_usd_total{strategy="dip"} 0.75',
+        'claude_trader_cost_unknown_total{strategy="other"} 1.0',
+        'claude_trader_late_seconds_count{strategy="dip"} 2.0',
+        'claude_trader_late_seconds_sum{strategy="dip"} 1.5',
+        'claude_trader_late_seconds_count{strategy="other"} 1.0',
+        'claude_trader_late_seconds_sum{strategy="other"} 0.0',
+        'claude_trader_run_seconds_count{strategy="dip"} 2.0',
+        'claude_trader_run_seconds_sum{strategy="dip"} 4.0',
+        'claude_trader_run_seconds_count{strategy="other"} 1.0',
+        'claude_trader_run_seconds_sum{strategy="other"} 2.0',
         "claude_trader_running 1.0",
     ]
     assert "claude_trader_running 2.0\n" in later

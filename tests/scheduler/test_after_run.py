@@ -274,3 +274,18 @@ class _Says:
         await every.wait()
         run = claimed.run
         return says(self.signals[run.strategy.name][run.as_of.hour - 9])
+
+
+async def test_a_cost_and_a_price_that_are_unknown_are_null_in_the_log(
+    follow: Callable[..., Followed], caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = follow()
+    with caplog.at_level("INFO", "runner"):
+        await runs.run(Outcome(Status.ERROR, error="It was killed."))
+        await runs.run(says("BUY"))
+    ends = [vars(record) for record in caplog.records if record.getMessage() == "slot ended"]
+    assert [(end["outcome"], end["cost_usd"], end["price"]) for end in ends] == [
+        ("error", None, None),
+        ("BUY", 0, 42.5),
+    ]
+    assert {(end["strategy"], end["late_s"]) for end in ends} == {(runs.what.name, 0.0)}

@@ -256,5 +256,22 @@ def test_a_strategy_that_fails_again_and_again_is_paused(ran: Ran) -> None:
     assert "strategy unknown is paused after 2 failures in a row" in ran.log
 
 
+def test_the_log_has_the_end_of_each_slot_as_fields_with_what_the_journal_has(ran: Ran) -> None:
+    ends = [json.loads(line) for line in ran.log.splitlines() if '"slot ended"' in line]
+    rows = {row["id"]: row for row in ran.rows["decides"]}
+    decided = [end for end in ends if end["execution_id"] in rows]
+    assert decided
+    for end in decided:
+        row = rows[end["execution_id"]]
+        assert (end["strategy"], end["cost_usd"]) == ("decides", 0.0)
+        assert end["slot"] == f"{row['scheduled_at']:%Y-%m-%dT%H:%M:%SZ}"
+        assert end["outcome"] in ("BUY", "SELL", "HOLD") or end["outcome"] == row["status"]
+        assert end["late_s"] >= 0
+        assert end["duration_s"] > 0
+    late = next(end for end in ends if end["outcome"] == "timeout")
+    assert (late["strategy"], late["price"]) == ("hangs", None)
+    assert "longer than 5 s" in late["error"]
+
+
 def test_no_secret_is_logged(ran: Ran) -> None:
     assert KEY not in ran.log

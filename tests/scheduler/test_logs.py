@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -62,3 +63,28 @@ def test_a_person_is_shown_lines_without_what_steers_a_terminal(capsys: pytest.C
     assert "\x1b]0;" not in text
     assert "\x07" not in text
     assert "chatter" not in text
+
+
+FIELDS = {"strategy": "dip", "slot": "2026-05-01T00:00:00Z", "price": 42.5, "cost_usd": None, "error": "so"}
+
+
+def test_facts_are_fields_for_a_program_and_follow_the_words_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    for human in (False, True):
+        start_logging([HIDE_ME], human=human)
+        logging.getLogger("runner.somewhere").info("slot ended", extra={**FIELDS, "error": f"{HIDE_ME}\u202e so"})
+        text = re.sub(r"\x1b\[\d+m", "", said(capsys))
+        assert HIDE_ME not in text
+        if human:
+            assert "slot ended" in text
+            assert "strategy=dip" in text
+            assert "cost_usd" not in text, "what is not known is not shown"
+            assert "\u202e" not in text
+        else:
+            line = json.loads(text)
+            assert {name: line[name] for name in FIELDS} == {**FIELDS, "error": f"{HIDDEN} so"}
+
+
+def test_what_a_line_quotes_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging([], human=False)
+    logging.getLogger("runner.somewhere").error("it said: %s", "x" * 50_000)
+    assert len(json.loads(said(capsys))["event"]) == 4_000
