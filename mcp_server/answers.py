@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
 
-LIST = WithJsonSchema({"type": "array"})
-"""How a list, such as the rows of a table, is described to clients. Many of them check each value against the schema,
-and 500 candles described value by value cost a client 40 ms."""
+TEXTS = WithJsonSchema({"type": "array", "items": {"type": "string"}})
+NUMBERS = WithJsonSchema({"type": "array", "items": {"type": "number"}})
+ROW = WithJsonSchema({"type": "array", "items": {"minLength": 0}})
+ROWS = WithJsonSchema({"type": "array", "items": {"type": "array", "items": {"minLength": 0}}})
+"""How lists, such as the rows of a table, are described to clients. Some hosts refuse an array without `items`. Many
+check each value against the schema, and 500 candles described type by type cost a client 40 ms: so a cell may be
+anything. It is not described by `{}`, which checkers of schemas take for a mistake."""
 
 MOST_BYTES = 100_000
 """Of each form of an answer, as JSON: some 40,000 tokens of figures."""
@@ -82,7 +86,7 @@ class Answer(BaseModel):
 class Table(Answer):
     """An answer whose main part is a table; the text has it as CSV."""
 
-    columns: Annotated[list[str], LIST] | None = None
+    columns: Annotated[list[str], TEXTS] | None = None
 
     keeps_last: ClassVar[bool] = False
     """If not all rows fit: the last ones stay, not the first."""
@@ -124,15 +128,18 @@ class Table(Answer):
 
 
 class Picture(Answer):
-    """An answer with an image beside its facts: clients show it, the facts say what it shows."""
+    """An answer with an image beside its facts: clients show it, the facts say what it shows.
+
+    It has no structured values: where there are any, some hosts drop what stands beside them, the image too.
+    """
 
     png: SkipJsonSchema[bytes] = Field(exclude=True, repr=False)
 
     def result(self) -> CallToolResult:
-        """Return both forms and the image, as they are sent."""
+        """Return the facts as text and the image, as they are sent."""
         facts = super().result()
         image = ImageContent(type="image", data=b64encode(self.png).decode("ascii"), mime_type="image/png")
-        return facts.model_copy(update={"content": [*facts.content, image]})
+        return CallToolResult(content=[*facts.content, image])
 
 
 class HistoryAnswer(Answer):

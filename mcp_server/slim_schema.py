@@ -1,6 +1,7 @@
-"""Shortens the JSON schemas of tools: a model pays for each word of them.
+"""Shortens the JSON schemas of tools: a model pays for each word of them. And keeps them plain, for any host.
 
-What is left out is checked all the same, when a tool is called.
+What is left out is checked all the same, when a tool is called. Hosts of other models take a part of JSON Schema only:
+no `exclusiveMinimum`, nothing beside `anyOf`, an `items` for each array.
 """
 
 from collections.abc import Mapping
@@ -8,18 +9,27 @@ from typing import Any
 
 NULL = {"type": "null"}
 
-ASSUMED = (("additionalProperties", True), ("minimum", 1))
-"""What a reader takes for granted: an object may have more keys, and a count is at least 1."""
+ASSUMED = (("additionalProperties", True), ("minimum", 1), ("default", None))
+"""What a reader takes for granted: an object may have more keys, a count is at least 1, null is not given."""
+
+
+IN_INSTRUCTIONS = "simulated"
+"""The field that may be in any answer; the server's instructions say so once."""
 
 
 def slim_input(schema: dict[str, Any]) -> dict[str, Any]:
-    """Shorten the schema of a tool's arguments: without the lengths and patterns of texts."""
+    """Shorten the schema of a tool's arguments: without the lengths and patterns of texts, and without null.
+
+    A null is taken for an argument that was not given.
+    """
     return _slim_object(schema, without=("maxLength", "minLength", "pattern"))
 
 
 def slim_output(schema: dict[str, Any]) -> dict[str, Any]:
     """Shorten the schema of an answer: without the list of required fields, as any field may be left out."""
-    return _slim_object(schema, without=("required",))
+    slim = _slim_object(schema, without=("required",))
+    slim.get("properties", {}).pop(IN_INSTRUCTIONS, None)
+    return slim
 
 
 def _slim_object(schema: dict[str, Any], without: tuple[str, ...]) -> dict[str, Any]:
@@ -38,15 +48,18 @@ def _slim(schema: Any, without: tuple[str, ...], definitions: Mapping[str, Any])
     for key, value in {**definitions.get(schema.get("$ref", ""), {}), **schema}.items():
         if key == "properties":
             slim[key] = {name: _slim(part, without, definitions) for name, part in value.items()}
+        elif key == "exclusiveMinimum":
+            slim["minimum"] = value
         elif key not in (*without, "title", "$ref") and (key, value) not in ASSUMED:
             slim[key] = _slim(value, without, definitions)
-    return _short_null(slim)
+    return _short_null(slim, optional=schema.get("default", NULL) is None)
 
 
-def _short_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _short_null(schema: dict[str, Any], *, optional: bool) -> dict[str, Any]:
     """Leave null out beside a type where it is the default; elsewhere make it one of an enum's values.
 
-    It is not written as one of several types in a list: some hosts refuse a tool that has such a list.
+    Else it is one of two choices, with nothing beside these. It is not written as one of several types in a list: some
+    hosts refuse a tool that has such a list.
     """
     choices = schema.get("anyOf", [])
     kept = [choice for choice in choices if choice != NULL]
@@ -54,7 +67,6 @@ def _short_null(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     one = kept[0] if len(kept) == 1 else {"anyOf": kept}
-    if "default" in rest and rest["default"] is None:
-        del rest["default"]
+    if optional:
         return {**one, **rest}
-    return {"enum": [*one["enum"], None], **rest} if "enum" in one else schema
+    return {"enum": [*one["enum"], None], **rest} if "enum" in one else {"anyOf": [{**one, **rest}, NULL]}

@@ -25,7 +25,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError
 
-from mcp_server.answers import MOST_BYTES, Answer
+from mcp_server.answers import MOST_BYTES, Answer, Picture
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
@@ -55,7 +55,7 @@ CUT_S = 0.5
 
 Symbol = Annotated[str, Field(min_length=1, max_length=60, description="Like BTC/USD")]
 ExchangeId = Annotated[str | None, Field(max_length=40, description="ccxt id or 'simulated'")]
-AsOf = Annotated[str | None, Field(max_length=40, description="As of this ISO 8601 time")]
+AsOf = Annotated[str | None, Field(max_length=40, description="ISO 8601 or now")]
 ChainName = Annotated[
     str | None, Field(max_length=40, description="ethereum, base, arbitrum, polygon, bnb, optimism, bitcoin")
 ]
@@ -220,13 +220,15 @@ class StrictTool(Tool):
                 context_kwarg="call",
             ),
         )
-        if getattr(made.fn_metadata.output_model, "large", False):
+        answer = made.fn_metadata.output_model
+        if getattr(answer, "large", False):
             made.meta = {"anthropic/maxResultSizeChars": 2 * MOST_BYTES}  # hosts may write characters as longer ones
         arguments = made.fn_metadata.arg_model
         arguments.model_config["extra"] = "forbid"
         arguments.model_rebuild(force=True)
         made.parameters = slim_input(arguments.model_json_schema(by_alias=True))
-        made.fn_metadata.output_schema = slim_output(made.fn_metadata.output_schema or {})
+        pictured = answer is not None and issubclass(answer, Picture)
+        made.fn_metadata.output_schema = None if pictured else slim_output(made.fn_metadata.output_schema or {})
         return made
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:

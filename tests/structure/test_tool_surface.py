@@ -37,6 +37,10 @@ FIRST = re.findall(
 """The tools that there were when the budgets were set; a new tool is not named here."""
 
 
+PICTURES = ("draw_chart",)
+"""They have no structured values, as some hosts show either these or the picture."""
+
+
 @pytest.fixture
 async def tools(home: Path) -> list[Tool]:
     async with Client(build_server(ServerSettings(home=home))) as client:
@@ -88,7 +92,7 @@ async def test_every_tool_is_described_for_a_model_that_pays_for_each_word(tools
 async def test_every_schema_is_strict_and_carries_no_ballast(tools: list[Tool]) -> None:
     for tool in tools:
         assert tool.input_schema["additionalProperties"] is False
-        assert tool.output_schema, f"{tool.name}: give a result model"
+        assert tool.output_schema or tool.name in PICTURES, f"{tool.name}: give a result model"
         assert '"title":' not in json.dumps(tool.input_schema["properties"])
 
 

@@ -1,5 +1,6 @@
 """The composed server, driven through a real MCP client in memory, at a moment that the tests choose."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 
 from mcp_server.app import build_server
 from mcp_server.settings import ServerSettings
@@ -36,10 +37,23 @@ def answer_of(result: CallToolResult) -> dict[str, Any]:
     text = "".join(block.text for block in result.content if isinstance(block, TextContent))
     if result.is_error:
         raise Told(text)
-    assert result.structured_content is not None
     assert text
+    if any(isinstance(block, ImageContent) for block in result.content):
+        return _facts(text)
+    assert result.structured_content is not None
     structured: dict[str, Any] = result.structured_content
     return structured
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """Read what stands beside a picture: lines of `name: value`, where a value that is no text is JSON."""
+    facts = {}
+    for name, _, value in (line.partition(": ") for line in text.splitlines()):
+        try:
+            facts[name] = json.loads(value)
+        except json.JSONDecodeError:
+            facts[name] = value
+    return facts
 
 
 @pytest.fixture

@@ -54,10 +54,15 @@ async def test_the_answer_is_an_image_and_the_facts_that_it_shows(client: Client
     assert (said["candles"], said["open_time"], said["age_s"]) == (120, "2026-05-20T11:00Z", 1053.0)
     assert set(said["values"]) == {"ema_50", "rsi_14"}
     assert "png" not in said
-    (text, _) = result.content
-    assert isinstance(text, TextContent)
-    assert said["drawn"] in text.text
     assert "2026-05-15T12:00Z to 2026-05-20T11:00Z" in said["drawn"]
+
+
+async def test_nothing_stands_beside_picture_and_caption_where_hosts_would_drop_the_picture(client: Client) -> None:
+    (listed,) = [tool for tool in (await client.list_tools()).tools if tool.name == "draw_chart"]
+    assert listed.output_schema is None
+    result = await _result(client)
+    assert result.structured_content is None
+    assert [type(block) for block in result.content] == [TextContent, ImageContent]
 
 
 async def test_values_are_those_that_the_other_tools_give(client: Client, ask: Ask) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.together import together
 from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
@@ -38,7 +38,7 @@ class WalletState(Table):
     last_activity: str | None = None
     note: str | None = None
     simulated: bool | None = None
-    rows: Annotated[list[Row], LIST]
+    rows: Annotated[list[Row], ROWS]
 
 
 @tool(title="Wallet", example={"address": "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"})

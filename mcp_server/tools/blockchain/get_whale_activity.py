@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, ChainName, ExchangeId, tool
@@ -59,7 +59,7 @@ class WhaleActivity(Table):
     note: str | None = None
     requests: int
     simulated: bool | None = None
-    rows: Annotated[list[Row], LIST]
+    rows: Annotated[list[Row], ROWS]
 
     large: ClassVar[bool] = True
 

@@ -5,9 +5,9 @@ from functools import partial
 from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from mcp_server.answers import LIST, Answer, Table, caveats
+from mcp_server.answers import NUMBERS, ROWS, Answer, Table, caveats
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
@@ -24,23 +24,32 @@ MOST_CANDLES = 10_000
 
 Name = Annotated[str, Field(min_length=1, max_length=60)]
 Names = Annotated[list[Name], Field(min_length=1, max_length=10)]
+
+
+def _split(value: Any) -> Any:
+    """Read several symbols in one text: hosts have no plain schema for a text or a list."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else []
+    return names if len(names) > 1 else value
+
+
 Cell = str | float | None
+A_LIST = {"type": "array", "items": {"minLength": 0}}
 
 
 class IndicatorTable(Table):
     """Oldest first; null is undefined."""
 
-    symbol: Annotated[str | list[str], WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array"}]})]
+    symbol: Annotated[str | list[str], WithJsonSchema({"anyOf": [{"type": "string"}, A_LIST]})]
     exchange: str
     timeframe: str
     as_of: str
     age_s: float | None = Field(description="Of the oldest symbol")
-    warm_up: Annotated[list[int], LIST] = Field(description="Leading candles without a value, by indicator")
-    candles_used: Annotated[int | list[int], WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array"}]})]
+    warm_up: Annotated[list[int], NUMBERS] = Field(description="Leading candles without a value")
+    candles_used: Annotated[int | list[int], WithJsonSchema({"anyOf": [{"type": "integer"}, A_LIST]})]
     candles_wanted: int = Field(description="For a stable last value")
     note: str | None = None
     simulated: bool | None = None
-    rows: Annotated[list[list[Cell]], LIST]
+    rows: Annotated[list[list[Cell]], ROWS]
 
     large: ClassVar[bool] = True
     less: ClassVar[str] = "Lower last, or ask twice."
@@ -53,7 +62,12 @@ class IndicatorTable(Table):
 @tool(title="Indicators", example={"symbol": "BTC/USDT", "indicators": ["rsi(14)", "ema(200)", "bbands(20,2)"]})
 async def calculate_indicators(
     call: Call,
-    symbol: Annotated[Name | Names, Field(description="Like BTC/USD, or several")],
+    symbol: Annotated[
+        Name | Names,
+        BeforeValidator(_split),
+        WithJsonSchema({"type": "string"}),
+        Field(description="Like BTC/USD, or several: BTC/USD,ETH/USD"),
+    ],
     indicators: Annotated[
         list[Annotated[str, Field(max_length=200)]],
         Field(min_length=1, max_length=30, description="Specs: rsi(14), ema(50) of volume, macd(12,26,9).hist"),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mcp_server.answers import LIST, HistoryAnswer, Table, about
+from mcp_server.answers import ROWS, HistoryAnswer, Table, about
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, timeframe_ms
@@ -38,10 +38,10 @@ class Divergences(HistoryAnswer, Table):
     sample: int | None = None
     came_true: bool | None = None
     description: str
-    pivots: Annotated[list[Pivot], LIST] | None = None
+    pivots: Annotated[list[Pivot], ROWS] | None = None
     confirmed_at: str | None = None
     candles_since_confirmed: int | None = None
-    rows: Annotated[list[Row], LIST] | None = None
+    rows: Annotated[list[Row], ROWS] | None = None
 
 
 @tool(title="Divergence", example={"symbol": "BTC/USDT"})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.toolkit import Call, tool
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Indicators(Table):
 
     found: int
     note: str | None = None
-    rows: Annotated[list[list[str | int]], LIST]
+    rows: Annotated[list[list[str | int]], ROWS]
 
     large: ClassVar[bool] = True
     less: ClassVar[str] = "Narrow the query."

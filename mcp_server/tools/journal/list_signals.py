@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import iso, to_ms
@@ -23,9 +23,9 @@ SLOT_COLUMNS = ["scheduled_at", "slots"]
 
 
 class Signals(Table):
-    """confidence 0 to 100; cost_usd null is unknown, not free; scheduled_at null: not scheduled."""
+    """cost_usd null is unknown, not free; scheduled_at null: not scheduled."""
 
-    rows: Annotated[list[list[int | float | str | None]], LIST]
+    rows: Annotated[list[list[int | float | str | None]], ROWS]
     note: str | None = None
 
     large: ClassVar[bool] = True

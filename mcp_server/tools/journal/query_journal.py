@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
@@ -25,7 +25,7 @@ TABLE_LIST = "; ".join(f"{name}({','.join(table.columns)})" for name, table in T
 class Queried(Table):
     """Times are UTC; lists and JSON are text; a number that is not finite is null."""
 
-    rows: Annotated[list[list[Any]], LIST]
+    rows: Annotated[list[list[Any]], ROWS]
     note: str | None = None
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, tool
 
@@ -29,7 +29,7 @@ class Findings(Table):
     found: int
     note: str | None = None
     simulated: bool | None = None
-    rows: Annotated[list[list[Cell]], LIST]
+    rows: Annotated[list[list[Cell]], ROWS]
 
     less: ClassVar[str] = "Narrow the query."
 

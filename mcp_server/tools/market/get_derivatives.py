@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
@@ -34,7 +34,7 @@ class PerpetualAnswer(Table):
     """Of the rows."""
     note: str | None = None
     simulated: bool | None = None
-    rows: Annotated[list[tuple[str, float]], LIST]
+    rows: Annotated[list[tuple[str, float]], ROWS]
 
 
 @tool(title="Funding and open interest", example={"symbol": "BTC/USDT"})

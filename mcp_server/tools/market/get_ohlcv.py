@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from mcp_server.answers import LIST, HistoryAnswer, Table, about
+from mcp_server.answers import NUMBERS, ROW, ROWS, HistoryAnswer, Table, about
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso
@@ -40,23 +40,23 @@ class Summary(BaseModel):
     volatility_pct: float | None
     max_drawdown_pct: float | None
     volume: float
-    last_closes: Annotated[list[float], LIST]
+    last_closes: Annotated[list[float], NUMBERS]
     """Oldest first."""
 
 
 class FormingCandle(BaseModel):
     """Still changing."""
 
-    row: Annotated[Row, LIST]
+    row: Annotated[Row, ROW]
     observed_at: str
 
 
 class Ohlcv(HistoryAnswer, Table):
     """Oldest first. Prices in quote, volume in base to four digits."""
 
-    rows: Annotated[list[Row], LIST] | None = None
+    rows: Annotated[list[Row], ROWS] | None = None
     summary: Summary | None = None
-    gaps: Annotated[list[tuple[str, int]], LIST] | None = Field(default=None, description="First missing, how many")
+    gaps: Annotated[list[tuple[str, int]], ROWS] | None = Field(default=None, description="First missing, how many")
     missing: int | None = None
     """In all gaps."""
     built_from: str | None = None

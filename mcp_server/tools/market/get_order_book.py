@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
@@ -33,7 +33,7 @@ class Orders(Table):
     imbalance_ratio: float | None = Field(description="(bids - asks) / (bids + asks)")
     note: str | None = None
     simulated: bool | None = None
-    rows: Annotated[list[Row], LIST]
+    rows: Annotated[list[Row], ROWS]
 
 
 @tool(title="Order book", example={"symbol": "BTC/USDT"})

@@ -9,7 +9,7 @@ OLD_S = 10
 
 
 class Price(Answer):
-    """Prices are in quote, volume is in base."""
+    """Prices in quote, volume in base."""
 
     symbol: str
     exchange: str

@@ -3,7 +3,7 @@ from typing import Annotated, Any, ClassVar
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import LIST, Table
+from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import cleaned
 from mcp_server.toolkit import Call, tool
 
@@ -13,7 +13,7 @@ Row = tuple[str, str, str | None, str | None, str | None, str | None, str]
 class Strategies(Table):
     """By name. An example is read-only until copied into the home."""
 
-    rows: Annotated[list[Row], LIST]
+    rows: Annotated[list[Row], ROWS]
     note: str | None = None
 
     large: ClassVar[bool] = True

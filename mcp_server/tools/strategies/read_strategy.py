@@ -3,7 +3,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import anyio.to_thread
 from pydantic import Field
 
-from mcp_server.answers import LIST, MOST_BYTES, NOTE_BYTES, Answer, size_of
+from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, TEXTS, Answer, size_of
 from mcp_server.domain.strategy.difference import difference
 from mcp_server.domain.strategy.parse import InvalidStrategy
 from mcp_server.domain.strategy.strategy import Strategy
@@ -24,8 +24,8 @@ class StrategyFiles(Answer):
     origin: Literal["home", "example", "replaced"]
     config: dict[str, Any]
     agents: dict[str, Any]
-    earlier: Annotated[list[list[str]], LIST] | None = Field(default=None, description="version, written at")
-    changed_since: Annotated[list[str], LIST] | None = None
+    earlier: Annotated[list[list[str]], ROWS] | None = Field(default=None, description="version, written at")
+    changed_since: Annotated[list[str], TEXTS] | None = None
     """Up to the present version."""
     note: str | None = None
 

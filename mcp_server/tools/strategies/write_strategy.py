@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
-from pydantic import Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from mcp_server.answers import LIST, Answer
+from mcp_server.answers import ROWS, Answer
 from mcp_server.check_facts import gather
 from mcp_server.domain.strategy.checks.check import Report, check, findings_in
 from mcp_server.domain.strategy.checks.draft import draft
@@ -19,17 +20,30 @@ if TYPE_CHECKING:
     from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.storage.strategies.folders import StrategyFolders
 
-Agent = Annotated[Any, WithJsonSchema({"type": "object"})]
-"""One of an array of sub-agents; what is no object is told by the check, as all else that is wrong with it."""
+
+def _read_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Write JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("Write JSON that is less deep") from None
+
+
+READ_JSON, TEXT = BeforeValidator(_read_json), WithJsonSchema({"type": "string"})
+"""A file is taken as JSON in a text, or as the object itself. Some hosts refuse an object whose keys are not described,
+others drop the keys."""
 
 
 class StrategyCheck(Answer):
-    """`replaced` is the version before, which is kept. Unknown costs are null, never 0."""
+    """`replaced` is the version before. Unknown costs are null, never 0."""
 
     name: str
     valid: bool
     written: bool
-    findings: Annotated[list[list[str]], LIST] = Field(description="severity, place, problem, remedy")
+    findings: Annotated[list[list[str]], ROWS] = Field(description="severity, place, problem, remedy")
     version: str | None = None
     replaced: str | None
     engine: str | None = None
@@ -54,8 +68,10 @@ class StrategyCheck(Answer):
 async def write_strategy(
     call: Call,
     strategy_name: NewStrategyName,
-    config: Annotated[dict[str, Any], Field()],
-    agents: Annotated[dict[str, Any] | list[Agent] | None, Field(description="Leave out for engine 'rules'")] = None,
+    config: Annotated[dict[str, Any], READ_JSON, TEXT, Field(description="JSON")],
+    agents: Annotated[
+        dict[str, Any] | list[Any] | None, READ_JSON, TEXT, Field(description="JSON; leave out for engine 'rules'")
+    ] = None,
     dry_run: Annotated[bool, Field(description="Only check")] = False,
     replaces: Annotated[
         str | None, Field(max_length=30, description="Only over this version; 'none': only a new one")
