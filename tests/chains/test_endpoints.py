@@ -190,3 +190,32 @@ async def test_a_refusal_that_passes_is_not_taken_for_a_limit() -> None:
             await call_all(endpoint, [("eth_chainId", []), ("eth_blockNumber", [])])
         assert endpoint.most_calls == 100
         await endpoint.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "requests", "most_calls"),
+    [
+        (Response("no", 500), 2, 100),
+        (JSONResponse({"error": {"code": -32603, "message": "internal error"}}), 2, 100),
+        (Response("no", 413), 3, 1),
+        (JSONResponse({"error": {"code": -32600, "message": "Invalid Request"}}), 3, 1),
+    ],
+    ids=["500", "internal error", "413", "invalid request"],
+)
+async def test_only_a_refusal_that_is_about_the_number_of_calls_is_remembered(
+    fault: Response, requests: int, most_calls: int
+) -> None:
+    """The endpoint fails once, and answers whatever it is asked from then on."""
+    sent: list[Response] = []
+
+    async def once(request: Request) -> Response:
+        asked = await request.json()
+        fine = [{"id": call["id"], "result": "0x1"} for call in (asked if isinstance(asked, list) else [asked])]
+        sent.append(JSONResponse(fine if isinstance(asked, list) else fine[0]) if sent else fault)
+        return sent[-1]
+
+    with served(Starlette(routes=[Route("/", once, methods=["POST"])])) as url:
+        endpoint = Endpoint("one", url)
+        assert await call_all(endpoint, [("eth_chainId", []), ("eth_blockNumber", [])]) == ["0x1", "0x1"]
+        assert (len(sent), endpoint.most_calls) == (requests, most_calls)
+        await endpoint.close()

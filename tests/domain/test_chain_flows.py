@@ -82,6 +82,8 @@ def test_an_address_that_paid_in_is_paid_what_the_other_inputs_leave_it() -> Non
     assert (found.from_address, found.raw, direction(found, exchange_of)) == (None, 59, "sweep")
     (found,) = bitcoin([("b1", 60), ("b2", 40)], [("b2", 99)])
     assert (found.raw, direction(found, exchange_of)) == (59, "within exchange")
+    (found,) = bitcoin([("x", 60), ("y", 40)], [("y", 99)])
+    assert (found.raw, direction(found, exchange_of)) == (59, "self"), "one owner joins coins, as far as is known"
     assert bitcoin([("b1", 60), ("b2", 40)], [("b1", 59), ("b2", 40)]) == []
 
 

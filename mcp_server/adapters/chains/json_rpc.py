@@ -20,12 +20,15 @@ AT_ONCE = 4
 
 async def call_all(endpoint: Endpoint, calls: Sequence[Call], *, large: bool = False) -> list[Any]:
     """Return the result of each call, or its `RpcError`, in few requests; where it takes several, some at a time."""
-    size = endpoint.most_calls
+    size, doubted = endpoint.most_calls, False
     while True:
         parts = [calls[place : place + size] for place in range(0, len(calls), size)]
         try:
             results = [result for part in await _together(endpoint, parts, large=large) for result in part]
-        except _TooMany:
+        except _TooMany as refusal:
+            if refusal.doubtful and not doubted:  # a passing fault must not be remembered as a limit
+                doubted = True
+                continue
             longest = len(parts[0])
             size = 10 if longest > 10 else 3 if longest > 3 else 1
             continue
@@ -35,7 +38,11 @@ async def call_all(endpoint: Endpoint, calls: Sequence[Call], *, large: bool = F
 
 
 class _TooMany(Exception):
-    """The endpoint does not accept this many calls at once."""
+    """The endpoint does not accept this many calls at once; doubtful, if another fault may be the reason."""
+
+    def __init__(self, *, doubtful: bool) -> None:
+        super().__init__()
+        self.doubtful = doubtful
 
 
 async def _together(endpoint: Endpoint, parts: Sequence[Sequence[Call]], *, large: bool) -> list[list[Any]]:
@@ -73,7 +80,7 @@ async def _post(endpoint: Endpoint, calls: Sequence[Call], *, large: bool) -> li
         answer = failed.body
         if not any(error.understood or error.too_many_calls for error in _errors(answer)):
             if several and failed.status in (400, 403, 405, 413, 415, 422, 500, 501):
-                raise _TooMany from None
+                raise _TooMany(doubtful=failed.status == 500) from None
             raise
     if several and (isinstance(answer, dict) or (isinstance(answer, list) and len(answer) == 1 and _errors(answer))):
         return [_of_all(answer)] * len(asked)
@@ -90,10 +97,10 @@ async def _post(endpoint: Endpoint, calls: Sequence[Call], *, large: bool) -> li
 
 def _of_all(answer: Any) -> RpcError:
     """Return the error that is the one answer to several calls; `_TooMany` if fewer calls may help."""
-    for error in _errors(answer):
-        if error.understood and not error.too_many_calls:
-            return error
-    raise _TooMany
+    error = next(iter(_errors(answer)), None)
+    if error is None or error.too_many_calls or not error.understood:
+        raise _TooMany(doubtful=error is not None and not error.too_many_calls and error.code in (-32000, -32603))
+    return error
 
 
 def _errors(answer: Any) -> list[RpcError]:

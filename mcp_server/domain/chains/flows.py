@@ -68,6 +68,8 @@ def direction(transfer: Transfer, exchange_of: LabelOf, wrapper: str | None = No
         return "wrap"
     if ends(transfer, exchange_of) != (None, None):
         return _direction_of_exchanges(transfer, exchange_of)
+    if transfer.to_address is not None and transfer.to_address in transfer.also_from:
+        return "self"
     if transfer.from_address is None:
         return "" if transfer.anonymous else "mint"
     return "burn" if transfer.to_address in BURNT else ""
