@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from mcp_server.domain.strategy.agents import plain_tool_name
 from runner.claude.build_prompt import instructions
 from runner.claude.building import MAX_TURNS, WRITE_TOOL, Building
-from runner.claude.cli_folder import CliFolder, cli_folder
+from runner.claude.cli_folder import LAUNCHER, CliFolder, cli_folder
 from runner.claude.session import (
     CLI_SETTINGS,
     SEALED,
@@ -104,6 +104,7 @@ def _options(
     offered = {name for name, only_reads in task.tools.items() if only_reads or name == WRITE_TOOL}
     headers = {"X-Trader-Exchange": task.exchange}
     servers: dict[str, Any] = {SERVER: server_access(task.server_url, task.server_token, headers, environment)}
+    environment |= folder.launch(bundled_cli(INSTEAD), environment)
     allowed = qualified(sorted(offered))
     if task.ask is not None:
         servers[PERSON] = _person(task.ask, limit)
@@ -121,7 +122,7 @@ def _options(
         max_budget_usd=float(task.budget_usd),
         env=environment,
         cwd=folder.cwd,
-        cli_path=folder.wrapper(bundled_cli(INSTEAD), environment),
+        cli_path=LAUNCHER,
         stderr=stderr.append,
     )
 

@@ -21,6 +21,11 @@ INHERITED = (
 )
 """What the CLI may see of the runner's environment: how to reach the network, and nothing about the user."""
 
+LAUNCHER = Path(__file__).with_name("launch.sh")
+"""What the SDK starts in place of the CLI."""
+
+LAUNCH = "CLAUDE_TRADER_LAUNCH"
+
 _SET_BY_THE_SDK = ("CLAUDE_CODE_ENTRYPOINT", "CLAUDE_AGENT_SDK_VERSION", "CLAUDE_CODE_SDK_READS_SESSION_STATE", "PWD")
 
 
@@ -46,14 +51,16 @@ class CliFolder:
             "CLAUDE_CONFIG_DIR": config,
         }
 
-    def wrapper(self, cli: Path, names: Iterable[str]) -> Path:
-        """Write the program that starts the CLI with no more of the environment than `names` and `INHERITED`."""
+    def launch(self, cli: Path, names: Iterable[str]) -> dict[str, str]:
+        """Return the variable for `LAUNCHER`, so that the CLI sees only `names` and `INHERITED` of the environment."""
         kept = ",".join({*INHERITED, *_SET_BY_THE_SDK, *names})
         command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(self.path), kept, str(cli)]
-        wrapper = self.path / "claude"
-        wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-        wrapper.chmod(0o700)
-        return wrapper
+        return {LAUNCH: shlex.join(command)}
+
+    @property
+    def cli_started(self) -> bool:
+        """Whether there was a CLI: without one nothing was spent."""
+        return (self.path / PID_FILE).exists()
 
     def end_cli(self) -> None:
         """Kill the CLI if it runs, and keep it from starting if it does not yet; it has nothing to save."""

@@ -8,19 +8,18 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
 from pydantic import SecretStr
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.evidence import Subject
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from runner.claude.cli_folder import INHERITED, CliFolder, cli_folder
+from runner.claude.cli_folder import INHERITED, LAUNCHER, CliFolder, cli_folder
 from runner.claude.preflight import require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
 from runner.claude.session import (
@@ -89,10 +88,10 @@ async def run_claude(task: ClaudeTask) -> Outcome:
         with anyio.move_on_after(strategy.config.timeout_s) as limit:
             await _converse(task, transcript)
     except TraderError as error:  # raised before the CLI started, so nothing was spent
-        return Outcome(Status.ERROR, error=str(error), model=strategy.config.model, tokens_used=0, cost_usd=Decimal(0))
+        return Outcome(Status.ERROR, error=str(error), model=strategy.config.model, **NOTHING_SPENT)
     except OSError as error:
-        why = f"The folder of the run could not be made or removed: {error.strerror}. Check the disk and TMPDIR."
-        return Outcome(Status.ERROR, error=why, model=strategy.config.model)
+        why = f"The folder of the run could not be made: {error.strerror}. Check the disk and TMPDIR."
+        return Outcome(Status.ERROR, error=why, model=strategy.config.model, blame="outside", **NOTHING_SPENT)
     return conclude(transcript, strategy, task.secrets, in_time=not limit.cancelled_caught)
 
 
@@ -111,6 +110,7 @@ async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
         try:
             await converse(folder, prompt, lambda: _options(task, transcript, folder), note, failed)
         finally:
+            transcript.cli_started = folder.cli_started
             transcript.recount(folder.session_lines())
 
 
@@ -121,12 +121,14 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
     declared = {tool for agent in task.strategy.agents.values() for tool in agent.tools}
     environment = {**task.environment, **CLI_SETTINGS, **folder.environment}
     headers = {"X-Trader-As-Of": task.as_of.astimezone(UTC).isoformat(), "X-Trader-Exchange": task.exchange}
+    servers: dict[str, Any] = {SERVER: server_access(task.server_url, task.server_token, headers, environment)}
+    environment |= folder.launch(bundled_cli(without_claude(task.strategy)), environment)
     built_in = [f"{START_TOOL}({name})" for name in BUILT_IN_AGENTS if name not in task.strategy.agents]
     return ClaudeAgentOptions(
         agents=_agents(task),
         extra_args={"agent": ORCHESTRATOR},
         tools=[START_TOOL],
-        mcp_servers={SERVER: server_access(task.server_url, task.server_token, headers, environment)},
+        mcp_servers=servers,
         allowed_tools=qualified(sorted(declared)),
         disallowed_tools=[*qualified(sorted(set(task.tools) - declared)), *built_in],
         **SEALED,
@@ -137,7 +139,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         forward_subagent_text=True,
         env=environment,
         cwd=folder.cwd,
-        cli_path=folder.wrapper(bundled_cli(without_claude(task.strategy)), environment),
+        cli_path=LAUNCHER,
         stderr=transcript.stderr.append,
     )
 

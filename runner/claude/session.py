@@ -4,6 +4,7 @@ Only this file and the two that converse, `engine` (a run) and `builder` (a desi
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import anyio
 from pydantic import SecretStr
 
 from mcp_server.errors import Misconfigured
-from runner.claude.cli_folder import CliFolder
+from runner.claude.cli_folder import LAUNCHER, CliFolder
 from runner.claude.preflight import require_credential
 from runner.no_proxy import no_proxy
 
@@ -120,7 +121,7 @@ def bundled_cli(instead: str) -> Path:
     """Find the CLI that came with the SDK; `instead` ends the remedy: how to go on without it.
 
     Raises:
-        Misconfigured: the SDK is not installed, or has no CLI for this platform.
+        Misconfigured: the SDK is not installed, or has no CLI for this platform, or it cannot be executed.
     """
     try:
         import claude_agent_sdk
@@ -133,4 +134,8 @@ def bundled_cli(instead: str) -> Path:
             "claude-agent-sdk came without its CLI for this platform.",
             f"Install its wheel for Linux or macOS, or {instead}",
         )
+    for program in (cli, LAUNCHER):
+        if not os.access(program, os.X_OK):
+            remedy = f"Mount its folder without noexec, and make the file executable; or {instead}"
+            raise Misconfigured(f"{program} cannot be executed.", remedy)
     return cli

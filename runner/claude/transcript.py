@@ -53,6 +53,7 @@ class Transcript:
         self.raw_answer: Any = None
         self.ending: Ending | None = None
         self.failure: str | None = None
+        self.cli_started = True
         self.stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self.starts: dict[str, SubAgent] = {}
         self._strategy = strategy

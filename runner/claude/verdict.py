@@ -35,6 +35,9 @@ _API_FAILURES: Mapping[int, str] = {
 _THE_STRATEGYS = frozenset((400, 404, 413))
 """The refusals of the API that a strategy is to blame for; it is not for an outage, a limit or a credential."""
 
+SILENT_S = 60
+"""A model that has not replied once for so long is not reachable, whatever the strategy asks of it."""
+
 
 class _NoSignal(Exception):
     def __init__(self, status: Status, why: str, blame: Blame | None = None) -> None:
@@ -54,6 +57,8 @@ def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str]
     ending = transcript.ending
     tokens = tokens_used(ending.model_usage) if ending else None
     cost = ending.cost_usd if ending and tokens is not None else None
+    if not transcript.cli_started:
+        tokens, cost = 0, 0.0
     if cost is not None and not (math.isfinite(cost) and cost >= 0):
         cost = None  # it is no cost, and must not make room in a budget
     return Outcome(
@@ -88,13 +93,18 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
 def _unfinished(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> _NoSignal:
     if not in_time:
         limit = strategy.config.timeout_s
+        silent = limit >= SILENT_S and transcript.tokens(None) is None
         missing = [f"{agent.name} {agent.missing}" for agent in transcript.starts.values() if agent.missing]
         state = f" ({'; '.join(missing)})" if missing else ""
         return _NoSignal(
             Status.TIMEOUT,
             f"The run took longer than {limit} s{state}. Raise 'timeout_s', or give the sub-agents less to do.",
+            blame="outside" if silent else "strategy",
         )
     reason = transcript.failure or (transcript.stderr[-1] if transcript.stderr else "it gave no reason")
+    if not transcript.cli_started:
+        why = f"The agent CLI could not be started: {_short(reason)} `claude-trader doctor` says more."
+        return _NoSignal(Status.ERROR, why, blame="outside")
     return _NoSignal(Status.ERROR, f"The agent CLI ended before it answered: {_short(reason)}")
 
 

@@ -43,7 +43,7 @@ class Checkup:
 
     async def run(self) -> list[Diagnosis]:
         """Return every finding, in the order in which checks are shown."""
-        order = ["versions", "home", "database", "strategies", "credentials", "memory", "server"]
+        order = ["versions", "agent", "home", "database", "strategies", "credentials", "memory", "server"]
         folders = StrategyFolders(self._home, examples_folder())
         strategies: list[ListedStrategy] = []
         try:
@@ -60,6 +60,7 @@ class Checkup:
         async with anyio.create_task_group() as group:
             local: dict[str, Callable[[], list[Diagnosis]]] = {
                 "versions": partial(facts.versions, claude),
+                "agent": partial(facts.agent, claude),
                 "home": partial(facts.home, self._home),
                 "database": partial(facts.database, self._home),
                 "credentials": partial(self._credentials, claude),

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -21,6 +22,9 @@ from runner.memory import free_mb
 
 PATIENCE_S = 1.0
 """How long the check of the database waits for another process."""
+
+AGENT_S = 10.0
+"""How long the agent CLI may take to say its version."""
 
 
 def claude_strategies(listed: Sequence[ListedStrategy]) -> list[str]:
@@ -109,3 +113,28 @@ def _read_everything(connection: object) -> dict[str, int]:
         row = execute(f'SELECT count(*), bit_xor(hash(t)) FROM "{name}" AS t').fetchone()  # noqa: S608 (our own names)
         counts[name] = int(row[0])
     return counts
+
+
+def agent(claude: Sequence[str]) -> list[Diagnosis]:
+    """Start the agent CLI as a run does, to see that it starts; nothing is asked of a model."""
+    from runner.claude.cli_folder import LAUNCHER, cli_folder
+    from runner.claude.session import bundled_cli
+
+    if not claude and _installed("claude-agent-sdk") is None:
+        return [Diagnosis("agent", "skipped", "claude-agent-sdk is not installed, and no strategy needs it.")]
+    try:
+        cli = bundled_cli("set 'engine' of the strategies to 'rules'.")
+        with cli_folder() as folder:
+            environment = {**os.environ, **folder.environment, **folder.launch(cli, folder.environment)}
+            done = subprocess.run(  # noqa: S603 (our own program)
+                [LAUNCHER, "--version"], env=environment, capture_output=True, text=True, check=False, timeout=AGENT_S
+            )
+    except subprocess.TimeoutExpired:
+        return findings.agent(f"it did not answer within {AGENT_S:g} s.", "", claude)
+    except OSError as error:
+        return findings.agent(f"{error.strerror}: {error.filename}", "", claude)
+    except TraderError as error:
+        return findings.agent(error.problem, error.remedy, claude)
+    if done.returncode:
+        return findings.agent(done.stderr or f"it ended with code {done.returncode}", "", claude)
+    return [Diagnosis("agent", "ok", f"The agent CLI starts: {cleaned(done.stdout, 60)}.")]

@@ -163,6 +163,13 @@ def credentials(
     return problems or [Diagnosis("credentials", "ok", f"Set: {names}.")]
 
 
+def agent(problem: str, remedy: str, claude: Sequence[str]) -> list[Diagnosis]:
+    """Judge an agent CLI that does not start; `claude` are the strategies that need it."""
+    sentence = f"The agent CLI does not start: {cleaned(problem, 300)}"
+    remedy = remedy or "Check TMPDIR, the memory and the disk, or install claude-trader[claude] again."
+    return [Diagnosis("agent", "error" if claude else "warning", sentence, remedy)]
+
+
 def memory(free_mb: int | None, *, claude: bool) -> list[Diagnosis]:
     """Judge how much memory is free, in MB; a run of Claude takes 300 besides the server's 225."""
     if free_mb is None:

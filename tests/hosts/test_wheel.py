@@ -3,6 +3,7 @@
 The dependencies are lent by this environment, as installing them takes a minute; `make sizes` installs them too.
 """
 
+import os
 import re
 import tarfile
 import zipfile
@@ -67,6 +68,10 @@ def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> Non
         assert one.namelist() == other.namelist()
         assert all(one.read(name) == other.read(name) for name in one.namelist())
     assert packages.sdist.stat().st_size < 3_000_000
+
+
+def test_what_starts_the_agent_cli_is_executable_once_it_is_installed(environment: Environment) -> None:
+    assert os.access(environment.packages / "runner/claude/launch.sh", os.X_OK)
 
 
 @pytest.mark.parametrize("program", [("claude-trader-mcp",), ("claude-trader", "mcp")], ids=" ".join)

@@ -16,6 +16,7 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
 from mcp_server.errors import Misconfigured
+from runner.claude import engine, session
 from runner.claude.engine import run_claude
 from runner.claude.preflight import without_claude
 from runner.claude.session import require_claude
@@ -56,7 +57,6 @@ async def _run(server: ToolServer, steps: dict[str, Sequence[Step]], **config: A
     with ScriptedMessagesApi(steps) as api:
         outcome = await run_claude(task(api.url, server.url, strategy(**config)))
     assert KEY not in f"{outcome}"
-    assert outcome.trace is not None
     json.dumps(outcome.trace, allow_nan=False)
     return outcome
 
@@ -371,6 +371,31 @@ async def test_a_run_without_a_place_for_its_folder_is_an_error(
     assert (outcome.status, outcome.signal) == (Status.ERROR, None)
     assert outcome.error is not None
     assert "No such file or directory" in outcome.error
+    assert (outcome.cost_usd, outcome.blame) == (Decimal(0), "outside")
+
+
+async def test_a_cli_that_can_not_be_executed_is_said_before_anything_is_spent(
+    server: ToolServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    launcher = tmp_path / "launch.sh"
+    launcher.write_text("#!/bin/sh\n")
+    monkeypatch.setattr(session, "LAUNCHER", launcher)
+    outcome = await _run(server, {})
+    assert (outcome.status, outcome.cost_usd, outcome.tokens_used) == (Status.ERROR, Decimal(0), 0)
+    assert f"{launcher} cannot be executed." in (outcome.error or "")
+
+
+async def test_a_cli_that_does_not_start_has_spent_nothing_and_the_strategy_is_not_to_blame(
+    server: ToolServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    launcher = tmp_path / "launch.sh"
+    launcher.write_text("#!/nowhere/sh\n")
+    launcher.chmod(0o700)
+    monkeypatch.setattr(engine, "LAUNCHER", launcher)
+    outcome = await _run(server, {})
+    assert (outcome.status, outcome.cost_usd, outcome.tokens_used) == (Status.ERROR, Decimal(0), 0)
+    assert outcome.blame == "outside"
+    assert "The agent CLI could not be started" in (outcome.error or "")
 
 
 def test_a_missing_extra_is_said_with_both_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ def test_a_home_that_is_well_has_nothing_to_mend(trader: Command, home: Path) ->
     checks = _by_check(done.json)
     assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
         [
-            "versions", "home", "database", "strategies", "credentials", "memory", "server", "exchange binance",
-            "clock",
+            "versions", "agent", "home", "database", "strategies", "credentials", "memory", "server",
+            "exchange binance", "clock",
             "chain ethereum", "runner",
         ],
         "ok",
