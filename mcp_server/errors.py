@@ -6,6 +6,7 @@
     │       └── UnknownExchange
     ├── NotSupported       this exchange, chain or moment cannot answer that question
     ├── Retryable          the same call may work later
+    │   └── NoSpace        the disk is full
     ├── UpstreamRejected   an outside system refused, or answered nonsense
     └── Misconfigured      the operator must act: a setting, a credential, a file
 
@@ -56,6 +57,13 @@ class NotSupported(TraderError):
 
 class Retryable(TraderError):
     """It did not work now; the same call may work later."""
+
+
+class NoSpace(Retryable):
+    """The disk of the home is full, or this user's share of it. Nothing was changed."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"No space is left on the disk of {str(path)!r}.", "Free some disk space, and try again.")
 
 
 KIND, PROBLEM, REMEDY = "claude-trader/kind", "claude-trader/problem", "claude-trader/remedy"

@@ -10,7 +10,7 @@ from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
-from mcp_server.storage.home import Home
+from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.journal.budget import Spent, spent
 from mcp_server.storage.journal.slot_history import LastSlot, last_slots
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
@@ -18,10 +18,14 @@ from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolder
 
 @dataclass(frozen=True, slots=True)
 class RunnerState:
-    """What the home says of its runner at one moment (aware). Without a `beat`, none runs."""
+    """What the home says of its runner at one moment (aware). Without a `beat`, none runs.
+
+    On a full disk, `no_space` says so: a runner that is alive cannot report there.
+    """
 
     now: datetime
     beat: Beat | None
+    no_space: str | None = None
 
     @property
     def alive(self) -> Beat | None:
@@ -67,7 +71,11 @@ class Overview:
     def problems(self) -> list[str]:
         """Everything that is wrong, in sentences for people."""
         alive = self.runner.alive
-        return [*(alive.problems if alive else ()), *([self.unknown] if self.unknown else [])]
+        return [
+            *filter(None, [self.runner.no_space]),
+            *(alive.problems if alive else ()),
+            *filter(None, [self.unknown]),
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -103,7 +111,8 @@ class Overview:
 
 def runner_state(home: Home, now: datetime) -> RunnerState:
     """Look whether a runner is alive on this home."""
-    return RunnerState(now, Heartbeat(home.heartbeat).read())
+    full = no_space(home.root)
+    return RunnerState(now, Heartbeat(home.heartbeat).read(), str(full) if full else None)
 
 
 def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:

@@ -5,7 +5,8 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from mcp_server.errors import BadInput, Retryable
+from mcp_server.errors import BadInput, NoSpace, Retryable
+from mcp_server.storage.home import FULL
 from runner.cli.context import Context
 
 LEFT_OUT = (".env", "running", "heartbeat.json")
@@ -44,7 +45,10 @@ def back_up(context: Context, target: Path) -> int:
             _place(fresh, target)
             return size
     except OSError as error:
-        raise Retryable(f"The backup could not be written: {error}.", "Free some disk space, and try again.") from None
+        if error.errno in FULL:
+            raise NoSpace(error.filename or target) from None
+        problem = f"The backup could not be written: {error.strerror or error}."
+        raise Retryable(problem, "Name a folder that this user can write.") from None
 
 
 def _whole(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

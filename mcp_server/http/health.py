@@ -12,7 +12,7 @@ from mcp_server.market.live import LiveCache
 from mcp_server.moment import Clock
 from mcp_server.overview import own_strategies, runner_state
 from mcp_server.storage.database import Database
-from mcp_server.storage.home import Home
+from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 PATIENCE_S = 0.5
@@ -55,6 +55,8 @@ class Health:
         return {"status": "ready" if ready else "not ready", "live": True, "ready": ready, "checks": checks}
 
     def _look_at_database(self) -> Check:
+        if (full := no_space(self._home.root)) is not None:
+            raise full
         self._database.read(lambda connection: connection.execute("SELECT 1").fetchone(), patience_s=PATIENCE_S)
         return {"ok": True}
 
@@ -68,6 +70,8 @@ class Health:
     def _look_at_runner(self) -> Check:
         """See whether a runner that was started is still alive; a home that never had one is ready too."""
         runner = runner_state(self._home, self._clock())
+        if runner.no_space is not None:  # a runner that is alive cannot report
+            return {"ok": False, "why": runner.no_space}
         if runner.beat is None:
             return {"ok": True, "running": False}
         age_s = round((runner.now - runner.beat.beat_at).total_seconds())

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from mcp_server.errors import Misconfigured, Retryable, TraderError
-from mcp_server.storage.home import unwritable
+from mcp_server.errors import Misconfigured, NoSpace, Retryable, TraderError
+from mcp_server.storage.home import is_full, unwritable
 
 
 class Held(Retryable):
@@ -18,6 +18,8 @@ class Held(Retryable):
 
 def why_not_opened(path: Path, text: str) -> TraderError:
     """Make the error that says why DuckDB, which said `text`, could not open a file."""
+    if is_full(text):
+        return NoSpace(path)
     if holder := re.search(r"held in (.+?) \(PID (\d+)\)", text):
         return Held(path, f"process {holder[2]} ({holder[1]}) has it open")
     if "Could not set lock" in text or "already attached" in text:
@@ -39,9 +41,10 @@ def why_not_opened(path: Path, text: str) -> TraderError:
 
 def could_not_be_used(path: Path, error: object) -> Retryable:
     """Make the error of a transaction that DuckDB could not finish."""
+    if is_full(str(error)):
+        return NoSpace(path)
     return Retryable(
-        f"The database {str(path)!r} could not be used: {first_sentence(error)} Nothing was changed.",
-        "Free some disk space if the disk is full, and try again.",
+        f"The database {str(path)!r} could not be used: {first_sentence(error)} Nothing was changed.", "Try again."
     )
 
 

@@ -1,9 +1,11 @@
 """The home: the one folder where a user's things live."""
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_server.errors import Misconfigured
+from mcp_server.errors import Misconfigured, NoSpace
 
 _CHECKOUT = Path(__file__).parents[2]
 
@@ -67,8 +69,33 @@ class Home:
                 raise unwritable(folder, error) from None
 
 
-def unwritable(path: Path, error: OSError) -> Misconfigured:
+LEAST_FREE_BYTES = 1_000_000
+"""With less room than this, neither the database nor the heartbeat can be relied on."""
+
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+"""What the system answers when the disk, or this user's share of it, is full."""
+
+
+def no_space(path: Path) -> NoSpace | None:
+    """Look whether the disk of a folder is full; None: there is room, or nobody can say."""
+    try:
+        disk = os.statvfs(path)
+    except (OSError, AttributeError):
+        return None
+    if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES or (disk.f_files and not disk.f_favail):
+        return NoSpace(path)
+    return None
+
+
+def is_full(text: str) -> bool:
+    """Return whether a library's text says that the disk is full."""
+    return any(os.strerror(number) in text for number in FULL)
+
+
+def unwritable(path: Path, error: OSError) -> NoSpace | Misconfigured:
     """Make the error that says why a path of the home cannot be written."""
+    if error.errno in FULL:
+        return NoSpace(path)
     return Misconfigured(
         f"The home cannot be written: {str(path)!r} ({error.strerror or error}).",
         "Give this user write access, or set TRADER_HOME to a folder that can be written.",

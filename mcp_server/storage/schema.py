@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.errors import Misconfigured, NoSpace, Retryable
+from mcp_server.storage.home import is_full
 from mcp_server.storage.transactions import Work, transaction, translated
 
 if TYPE_CHECKING:
@@ -81,6 +82,6 @@ def copy_file(connection: "duckdb.DuckDBPyConnection", path: Path, target: Path)
     if done.returncode:
         fresh.unlink(missing_ok=True)
         why = done.stderr.strip().rpartition("\n")[2]
-        raise Retryable(
-            f"{str(path)!r} could not be copied to {str(target)!r}: {why}", "Free some disk space, and try again."
-        )
+        if is_full(why):
+            raise NoSpace(target)
+        raise Retryable(f"{str(path)!r} could not be copied to {str(target)!r}: {why}", "Try again.")

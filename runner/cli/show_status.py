@@ -41,6 +41,9 @@ def _head(runner: RunnerState) -> Text:
         runs = f", {alive.running} under way" if alive.running else ""
         return Text("up", "bold green") + Text(f" for {since} (process {alive.pid}){runs}")
     stopped = Text("not running", "bold red")
+    if runner.beat is not None and runner.no_space is not None:
+        ago = duration(runner.now - runner.beat.beat_at)
+        return Text("unknown", "bold red") + Text(f": it last reported {ago} ago, and cannot report on a full disk.")
     if runner.beat is not None:
         ago = duration(runner.now - runner.beat.beat_at)
         return stopped + Text(f": it last reported {ago} ago. `claude-trader up` starts it.")

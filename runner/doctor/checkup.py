@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from mcp_server.errors import TraderError
 from mcp_server.storage.heartbeat import Heartbeat
-from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.home import Home, examples_folder, no_space
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from runner.doctor import facts, findings, probes
 from runner.doctor.findings import Diagnosis
@@ -128,4 +128,5 @@ class Checkup:
             for entry in strategies
             if not entry.example
         )
-        return findings.heartbeat(Heartbeat(self._home.heartbeat).read(), datetime.now(UTC), active)
+        full = no_space(self._home.root) is not None
+        return findings.heartbeat(Heartbeat(self._home.heartbeat).read(), datetime.now(UTC), active, full=full)

@@ -200,8 +200,8 @@ def clock(ahead_s: float | None, exchange: str) -> list[Diagnosis]:
     return [Diagnosis("clock", "ok", f"It agrees with {exchange}'s newest price.")]
 
 
-def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Diagnosis]:
-    """Judge the runner by its heartbeat; `active` is how many strategies wait for a runner."""
+def heartbeat(beat: Beat | None, now: datetime, active: int, *, full: bool = False) -> list[Diagnosis]:
+    """Judge the runner by its heartbeat; `active` is how many strategies wait for a runner, `full` is the disk."""
     if beat is None:
         if active:
             waiting = "1 active strategy waits" if active == 1 else f"{active} active strategies wait"
@@ -210,6 +210,9 @@ def heartbeat(beat: Beat | None, now: datetime, active: int) -> list[Diagnosis]:
         fine = "No scheduler is running, and none is needed: no strategy in the home is active."
         return [Diagnosis("runner", "ok", fine)]
     age_s = (now - beat.beat_at).total_seconds()
+    if full and not beat.is_fresh(now):
+        problem = f"Process {beat.pid} last reported {age_s:.0f} s ago. On a full disk it cannot report."
+        return [Diagnosis("runner", "warning", problem, "Free some disk space, then look again.")]
     if not beat.is_fresh(now):
         problem = f"Process {beat.pid} gave its last sign of life {age_s:.0f} s ago: it has stopped, or hangs."
         remedy = "End it if it still exists, then start `claude-trader up` again."

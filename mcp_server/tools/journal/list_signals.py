@@ -9,6 +9,7 @@ from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.home import no_space
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.toolkit import Call, tool
 
@@ -62,7 +63,8 @@ async def list_signals(
     if any(entry.why and len(entry.why) > SHORT for entry in entries) and detail == "short":
         notes.append(f"Long reasonings are shortened; detail='full' gives up to {FULL:,} characters.")
     if every and call.kit.clock() - moment < JUST_NOW:
-        notes += _no_scheduler(Heartbeat(call.kit.home.heartbeat).read(), moment)
+        full = no_space(call.kit.home.root)
+        notes += [full.problem] if full else _no_scheduler(Heartbeat(call.kit.home.heartbeat).read(), moment)
     return Signals(columns=[*COLUMNS, *(SLOT_COLUMNS if every else [])], rows=rows, note=" ".join(notes) or None)
 
 
