@@ -30,7 +30,8 @@ def draw_lines(plot: Plot, drawing: Drawing, spread: Mapping[str, Floats], pens:
             _dots(plot, columns[0], colors[0], min(max(plot.slot_px * 0.3, 3.0), 7.0))
         case "band":
             upper, *middle, lower = columns
-            plot.axes.fill_between(plot.x, lower, upper, color=colors[0], alpha=0.10, linewidth=0, zorder=Z_FILL)
+            alpha = 0.10 * _faintness(plot)
+            plot.axes.fill_between(plot.x, lower, upper, color=colors[0], alpha=alpha, linewidth=0, zorder=Z_FILL)
             for edge in (upper, lower):
                 line(plot, edge, colors[0], width=1.5)
             for values in middle:
@@ -86,5 +87,11 @@ def _cloud(plot: Plot, edges: tuple[Floats, Floats], colors: tuple[str, str]) ->
         line(plot, values, color, width=1.2)
     for where, color in zip((first >= second, first < second), colors, strict=True):
         plot.axes.fill_between(
-            plot.x, first, second, where=where, interpolate=True, color=color, alpha=0.14, linewidth=0, zorder=Z_FILL
-        )
+            plot.x, first, second, where=where, interpolate=True, color=color, alpha=0.14 * _faintness(plot),
+            linewidth=0, zorder=Z_FILL,
+        )  # fmt: skip
+
+
+def _faintness(plot: Plot) -> float:
+    """Return by how much to weaken a fill: candles of a pixel's width would vanish in a stronger one."""
+    return 0.3 if plot.body_px == 1 else 1.0

@@ -28,7 +28,7 @@ PINNED_HOURS: list[list[float]] = [
     [91682.32, 91645.97],
     [91517.44, 91523.02],
     [91625.75, 91603.96],
-    [27.6552, 28.96],
+    [86.3895, 87.514],
 ]
 PINNED_TINY: list[list[float]] = [
     [1777593600000],
@@ -36,7 +36,7 @@ PINNED_TINY: list[list[float]] = [
     [3.903874e-06],
     [3.805673e-06],
     [3.863446e-06],
-    [2331313100000.0],
+    [3136993700000.0],
 ]
 
 
@@ -259,6 +259,15 @@ async def test_volume_is_higher_where_the_price_moves() -> None:
     hours = await last(at(NOW), "1h", 2000)
     moved = np.abs(np.log(hours.close / hours.open))
     assert np.corrcoef(moved, hours.volume)[0, 1] > 0.2
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USDT", "ETH/USDT", "SOL/USDT", "DOGE/USDT", "PEPE/USDT"])
+async def test_volume_never_fades_beside_that_of_other_days(symbol: str) -> None:
+    days = await at(NOW).candles(symbol, "1d", NOW_MS - 3 * 365 * DAY_MS, NOW_MS)
+    of_median = days.candles.volume[:-1] / np.median(days.candles.volume)
+    assert len(of_median) > 1_000
+    assert of_median.min() > 0.3
+    assert of_median.max() < 8
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,15 @@ def test_one_indicator_of_each_shape_is_drawn() -> None:
         shown = dataclasses.replace(subject, candles=candles.slice(-120), columns=columns)
         assert draw(shown) != bare, name
         assert all(f"{column} " in caption(shown) for column in columns), name
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_candles_of_a_pixels_width_stand_out_from_a_band_as_from_the_page(theme: Any) -> None:
+    def shades_apart(count: int) -> int:
+        """Return how far the fill of a band is from the page, in shades of 256."""
+        picture = pixels(draw(chart(waves(count), ["bbands(20,2)"], theme=theme)))[HEADING_PX:PRICE_PX, :1060]
+        (page, _), (fill, _) = Counter(map(tuple, picture.reshape(-1, 3).tolist())).most_common(2)
+        return max(abs(one - other) for one, other in zip(page, fill, strict=True))
+
+    assert shades_apart(500) <= 9
+    assert shades_apart(60) >= 20

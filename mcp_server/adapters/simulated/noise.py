@@ -58,8 +58,8 @@ def normals(seed: int, first: int, count: int) -> Floats:
     return values
 
 
-def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts: float) -> tuple[Floats, Floats]:
-    """Return the walk and its volatility at the points first … last, both included.
+def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts: float) -> Floats:
+    """Return the walk at the points first … last, both included.
 
     Args:
         seed: which walk.
@@ -70,7 +70,7 @@ def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts:
         bursts: how much volatility varies over days and weeks of points: 0 not at all, 0.5 about threefold.
 
     Returns:
-        The walk, and the factor (around 1) by which its fast octaves are amplified, each of shape (last - first + 1,).
+        The walk, of shape (last - first + 1,).
     """
     amplitude = step / np.sqrt(6)  # √6: what the octaves around a distance add up to
     level, heat = np.zeros(0), np.zeros(0)
@@ -90,7 +90,7 @@ def walk(seed: int, first: int, last: int, *, step: float, octaves: int, bursts:
             values *= np.exp(heat)
         values *= amplitude * np.sqrt(2.0**octave)
         level += values
-    return level[: last - first + 1], np.exp(heat[: last - first + 1])
+    return level[: last - first + 1]
 
 
 _HEAT_OCTAVES = (13, 16)

@@ -89,7 +89,7 @@ def candles(market: SimulatedMarket, timeframe: str, start_ms: int, end_ms: int,
 def price_at(market: SimulatedMarket, at_ms: int) -> float:
     """Return the last price at a moment: the path's latest point by then."""
     point = at_ms // POINT_MS
-    return float(_path(market, point, point)[0][0])
+    return float(_path(market, point, point)[0])
 
 
 def _usd(asset: str) -> float:
@@ -109,10 +109,10 @@ def _made(market: SimulatedMarket, start_ms: int, end_ms: int, points: int, now:
     """Make candles of `points` points each from start to end; none of their points is later than the point `now`."""
     first = start_ms // POINT_MS
     last = min(end_ms // POINT_MS, now)
-    price, heat = _path(market, first, last)
+    price = _path(market, first, last)
     opens = np.arange(0, min(last - first + 1, (end_ms - start_ms) // POINT_MS), points)
     closes = np.minimum(opens + points, last - first)
-    lots = np.append(_lots(market, first, price, heat), 0)
+    lots = np.append(_lots(market, first, price), 0)
     inner = slice(0, max(int(opens[-1]) + 1, int(closes[-1])))
     return (
         opens.astype(np.int64) * POINT_MS + start_ms,
@@ -124,21 +124,24 @@ def _made(market: SimulatedMarket, start_ms: int, end_ms: int, points: int, now:
     )
 
 
-def _path(market: SimulatedMarket, first: int, last: int) -> tuple[Floats, Floats]:
-    """Return the price and its volatility (around 1) at the points first … last, both included."""
-    level, heat = walk(market.seed, first, last, step=POINT_VOLATILITY, octaves=_OCTAVES, bursts=0.45)
-    return np.asarray(np.round(market.price * np.exp(level), market.decimals), dtype=np.float64), heat
+def _path(market: SimulatedMarket, first: int, last: int) -> Floats:
+    """Return the price at the points first … last, both included."""
+    level = walk(market.seed, first, last, step=POINT_VOLATILITY, octaves=_OCTAVES, bursts=0.45)
+    return np.asarray(np.round(market.price * np.exp(level), market.decimals), dtype=np.float64)
 
 
-def _lots(market: SimulatedMarket, first: int, price: Floats, heat: Floats) -> Floats:
-    """Return the volume between each point and the next in whole lots: more of it when the price moves."""
+def _lots(market: SimulatedMarket, first: int, price: Floats) -> Floats:
+    """Return the volume between each point and the next in whole lots: more of it when the price moves.
+
+    It follows volatility once, by the moves: followed twice, quiet days would vanish beside wild ones.
+    """
     moved = np.abs(np.diff(price))
     moved /= price[:-1]
     moved /= POINT_VOLATILITY
     moved += 0.3
     luck = uniforms(mixed(market.seed + 77), first, len(moved))
     luck += 0.2
-    lots = heat[:-1] * 1e4
-    lots *= moved
+    lots = moved
     lots *= luck
+    lots *= 1e4
     return np.asarray(np.floor(lots, out=lots), dtype=np.float64)

@@ -38,9 +38,7 @@ def perpetual_state(market: SimulatedMarket, now_ms: int) -> PerpetualState:
     point = now_ms // POINT_MS
     premium = 2 * rate * float(uniforms(mixed(market.seed + 80), point, 1)[0])
     mark = round(index * (1 + premium), market.decimals)
-    level, _ = walk(
-        mixed(market.seed + 81), point, point, step=POINT_VOLATILITY, octaves=_OPEN_INTEREST_OCTAVES, bursts=0
-    )
+    level = walk(mixed(market.seed + 81), point, point, step=POINT_VOLATILITY, octaves=_OPEN_INTEREST_OCTAVES, bursts=0)
     held = float(market.in_base(_OPEN_INTEREST_LOTS * np.exp(level))[0])
     return PerpetualState(
         observed_at_ms=now_ms,
