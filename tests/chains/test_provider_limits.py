@@ -295,8 +295,8 @@ async def test_state_that_is_gone_is_told_so_wherever_it_stands(
 
 async def test_an_hour_of_a_quick_chain_costs_as_many_requests_as_the_limit_makes_pieces(home: Path) -> None:
     """1,800 blocks of two seconds, 500 at once: one for the newest block, one that is refused, four pieces."""
-    with Anvil(chain_id=8453, block_s=2) as base:
-        base.mine(2_000)
+    with Anvil(chain_id=8453, block_s=2, prune=True) as base:
+        base.mine(1_850)
         with RpcProxy(base.url, log_blocks=500, limit_code=-32600, limit_says=ALCHEMY) as endpoint:
             async with asking(home, {"base": [endpoint.url]}, base.now_ms) as ask:
                 report = await ask("get_whale_activity", asset="USDC", chain="base")
