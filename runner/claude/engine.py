@@ -90,8 +90,8 @@ async def run_claude(task: ClaudeTask) -> Outcome:
     except TraderError as error:  # raised before the CLI started, so nothing was spent
         return Outcome(Status.ERROR, error=str(error), model=strategy.config.model, **NOTHING_SPENT)
     except OSError as error:
-        why = f"The folder of the run could not be made: {error.strerror}. Check the disk and TMPDIR."
-        return Outcome(Status.ERROR, error=why, model=strategy.config.model, blame="outside", **NOTHING_SPENT)
+        transcript.cli_started = False
+        transcript.failure = f"its folder could not be made: {error.strerror}. Check the disk and TMPDIR."
     return conclude(transcript, strategy, task.secrets, in_time=not limit.cancelled_caught)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.outcome import Blame, Outcome, Status
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
 from mcp_server.errors import Misconfigured
 from runner.claude import engine, session
@@ -257,25 +257,32 @@ async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) ->
 
 
 @pytest.mark.parametrize(
-    ("steps", "config", "why"),
+    ("steps", "config", "why", "blame"),
     [
-        (script([Fail(529)]), {}, "529: it is overloaded: the same run may work later"),
-        (script([Fail(401)]), {}, "401: it refused the credential: set a valid ANTHROPIC_API_KEY"),
-        (script([START_BOTH, Fail(500)]), {}, "500: it had an internal error"),
-        (script([START_BOTH] * 9, price=[say("42")], rsi=[say("28")]), {"max_turns": 2}, "'max_turns' is 2"),
+        (script([Fail(529)]), {}, "529: it is overloaded: the same run may work later", "outside"),
+        (script([Fail(401)]), {}, "401: it refused the credential: set a valid ANTHROPIC_API_KEY", "outside"),
+        (script([Fail(404)]), {}, "404: it does not know the model", "strategy"),
+        (script([START_BOTH, Fail(500)]), {}, "500: it had an internal error", "outside"),
+        (
+            script([START_BOTH] * 9, price=[say("42")], rsi=[say("28")]),
+            {"max_turns": 2},
+            "'max_turns' is 2",
+            "strategy",
+        ),
         (
             script(price=[Reply(calls=GET_PRICE.calls, usage={"input_tokens": 10**6, "output_tokens": 9})] * 3),
             {"budget": {"usd_per_run": "0.01"}},
             "budget of 0.01 USD was spent",
+            "strategy",
         ),
     ],
-    ids=["529", "401", "500", "turns", "budget"],
+    ids=["529", "401", "404", "500", "turns", "budget"],
 )
 async def test_what_fails_is_an_error_that_says_what_to_do(
-    server: ToolServer, steps: dict[str, Sequence[Step]], config: dict[str, Any], why: str
+    server: ToolServer, steps: dict[str, Sequence[Step]], config: dict[str, Any], why: str, blame: Blame
 ) -> None:
     outcome = await _run(server, steps, **config)
-    assert (outcome.status, outcome.signal) == (Status.ERROR, None)
+    assert (outcome.status, outcome.signal, outcome.blame) == (Status.ERROR, None, blame)
     assert outcome.error is not None
     assert why in outcome.error
 

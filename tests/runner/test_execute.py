@@ -1,11 +1,15 @@
 """A claimed run is finished whatever happens to it, by the one function that carries runs out."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
@@ -13,10 +17,17 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Blame, Ended, Outcome, Stat
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.budget import SpendingLimits, admit
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from runner import execute
+from runner.cli.context import Context
 from runner.clock import SystemClock
-from runner.execute import Begin, Decide, carry_out
+from runner.execute import Begin, Decide, Runner, carry_out
+from runner.tool_server.client import Tools
+from runner.tool_server.server import Address
+from tests.rigs.scripted_messages_api import ScriptedMessagesApi
+from tests.runner.claude_runs import strategy as agents
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DECIDED = Outcome(Status.ABSTAINED, error="no candle", **NOTHING_SPENT)
@@ -55,6 +66,36 @@ CASES: dict[str, tuple[Decide, Status, Blame | None, bool]] = {
 }
 
 
+class ImpatientClock(SystemClock):
+    """The machine's clock, on which nobody waits."""
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.lowlevel.checkpoint()
+
+
+class FewTools:
+    """What a run by Claude asks of the tool server before it begins."""
+
+    async def offered(self) -> dict[str, bool]:
+        return {"get_price": True, "calculate_rsi": True}
+
+    async def of_markets(self) -> frozenset[str]:
+        return frozenset({"get_price", "calculate_rsi"})
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"symbol": arguments["symbol"], "price": 42.5}
+
+
+@asynccontextmanager
+async def no_server() -> AsyncIterator[Address]:
+    yield Address("http://127.0.0.1:9/mcp", None)
+
+
+@asynccontextmanager
+async def few_tools() -> AsyncIterator[Tools]:
+    yield cast(Tools, FewTools())
+
+
 @pytest.fixture
 def journal(home: Path) -> Journal:
     at = Home(home)
@@ -81,3 +122,22 @@ async def test_a_claimed_run_is_finished_whatever_happens(
     (entry,) = journal.entries(outcomes="all")
     assert (entry.status, entry.why) == (status, ended.outcome.error)
     assert list(Home(home).running.iterdir()) == []
+
+
+async def test_a_run_for_which_no_budget_has_room_in_time_never_starts(
+    journal: Journal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "ADMISSION_S", 3)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    with ScriptedMessagesApi({}) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        parts, dip = Context(), agents(budget={"usd_per_day": "0.90"})
+        runner = Runner(parts.settings, journal, parts.database, no_server, few_tools, clock=ImpatientClock())
+        now = datetime.now(UTC)
+        running = journal.claim(Run(dip, "manual", now, "claude", now))
+        limits = SpendingLimits(Decimal("0.50"), Decimal("0.90"), None)
+        assert admit(parts.database, running.execution_id, dip.name, limits, now).answer == "yes"
+        ended = await runner.run(dip)
+    assert api.requests == []
+    assert (ended.outcome.status, ended.outcome.cost_usd) == (Status.SKIPPED_BUDGET, Decimal(0))
+    assert "0.50 are reserved by runs under way" in (ended.outcome.error or "")

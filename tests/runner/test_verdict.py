@@ -115,6 +115,30 @@ def test_a_cli_that_ends_without_a_result_is_an_error_with_its_last_words() -> N
     assert f"panic: {HIDDEN} at [address]" in (outcome.error or "")
 
 
+@pytest.mark.parametrize("status", [401, 402, 403, 429, 500, 503, 529, None])
+def test_an_outage_of_the_api_is_not_the_strategys_fault(status: int | None) -> None:
+    outcome = _outcome(_transcript(replace(GOOD_ENDING, is_error=True, api_error_status=status)))
+    assert (outcome.status, outcome.blame) == (Status.ERROR, "outside")
+
+
+@pytest.mark.parametrize("status", [400, 404, 413])
+def test_what_the_api_refuses_of_a_strategy_is_the_strategys_fault(status: int) -> None:
+    assert _outcome(_transcript(replace(GOOD_ENDING, is_error=True, api_error_status=status))).blame == "strategy"
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "replied", "blame"), [(60, False, "outside"), (60, True, "strategy"), (59, False, "strategy")]
+)
+def test_a_model_that_never_replied_for_a_minute_is_not_the_strategys_fault(
+    timeout_s: int, replied: bool, blame: str
+) -> None:
+    transcript = _transcript(None)
+    if replied:
+        transcript.spent(None, "m1", "claude-x", {"input_tokens": 10})
+    outcome = conclude(transcript, strategy(timeout_s=timeout_s), SECRETS, in_time=False)
+    assert (outcome.status, outcome.blame) == (Status.TIMEOUT, blame)
+
+
 def test_an_unknown_ending_is_an_error() -> None:
     ending = replace(GOOD_ENDING, subtype="error_of_a_later_version", is_error=True)
     assert _outcome(_transcript(ending)).status is Status.ERROR
