@@ -63,8 +63,10 @@ def _serve(arguments: argparse.Namespace) -> None:
     parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
     from mcp_server.settings import ServerSettings
+    from mcp_server.storage.owner import become_owner
 
     settings = ServerSettings.load()
+    become_owner(settings.home)
     if not arguments.http:
         build_server(settings).run("stdio")
         return

@@ -16,6 +16,8 @@ from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
+from mcp_server.storage.owner import become_owner
+from mcp_server.storage.setting_types import home_folder
 from runner.cli import backup, build, doctor, mcp, notify, status, strategies, up
 from runner.cli.context import Context, Json, fail, print_json
 from runner.cli.help import Helpful
@@ -201,6 +203,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # both end a run in the same way
     try:
+        become_owner(home_folder(os.environ.get("TRADER_HOME")))
         app()
     except BadInput as error:
         fail(error, 2)

@@ -5,6 +5,7 @@ A platform mounts a volume as root's; the runner is a user of its own. Started a
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 USER_ID = 10_001
@@ -30,14 +31,21 @@ def main(arguments: list[str]) -> None:
 
 
 def _own(home: Path) -> None:
-    """Make a home that is root's the runner's own; what links in it lead to is left alone."""
+    """Make the runner's own what in the home is not: all of a new volume, or what root has created there since.
+
+    What links in it lead to is left alone.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    if home.stat().st_uid == USER_ID:
-        return
-    os.chown(home, USER_ID, USER_ID)
+    _give(home)
     for folder, folders, files in os.walk(home):
         for name in (*folders, *files):
-            os.chown(Path(folder) / name, USER_ID, USER_ID, follow_symlinks=False)
+            _give(Path(folder) / name)
+
+
+def _give(path: Path) -> None:
+    with suppress(OSError):  # what cannot be given is no reason not to start
+        if path.lstat().st_uid != USER_ID:
+            os.chown(path, USER_ID, USER_ID, follow_symlinks=False)
 
 
 if __name__ == "__main__":

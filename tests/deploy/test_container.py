@@ -5,10 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
 
 from runner.container import DEFAULT, USER_ID
 from tests.deploy.image import instructions
@@ -77,6 +81,66 @@ def test_it_makes_the_home_its_own_and_gives_up_being_root(tmp_path: Path) -> No
     assert volume.stat().st_uid == USER_ID
     assert (volume / "strategies").stat().st_uid == USER_ID
     assert elsewhere.stat().st_uid == 0
+    (volume / "strategies" / "added").mkdir()  # by root, after the volume was given away
+    (volume / "strategies" / "added" / "config.json").write_text("{}")
+    subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert (volume / "strategies" / "added" / "config.json").stat().st_uid == USER_ID
+    assert elsewhere.stat().st_uid == 0
+
+
+KEEPS_CAPABILITIES = ("setpriv", "--securebits", "+no_setuid_fixup")
+"""Lets a former root read all files, as tests run from where only root can read."""
+
+
+@pytest.fixture
+def volume() -> Iterator[Path]:
+    """Make a home of the image's user, where that user can reach it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)  # noqa: S103 (that user is another one)
+        home = Path(folder) / "home"
+        home.mkdir()
+        os.chown(home, USER_ID, USER_ID)
+        yield home
+
+
+def owners(home: Path) -> set[int]:
+    return {path.lstat().st_uid for path in (home, *home.rglob("*"))}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_root_does_in_the_home_of_another_user_is_done_as_that_user(volume: Path) -> None:
+    environment = {**os.environ, "TRADER_HOME": str(volume)}
+    for command in (["strategies", "add", "rsi-reversion"], ["signals"], ["strategies", "pause", "rsi-reversion"]):
+        program = [*KEEPS_CAPABILITIES, sys.executable, "-m", "runner", *command]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert owners(volume) == {USER_ID}
+    assert (volume / "strategies" / "rsi-reversion" / "config.json").is_file()
+    assert (volume / "claude_trader.duckdb").is_file()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_refuses_the_home_of_a_user_who_could_not_read_the_program(volume: Path) -> None:
+    with tempfile.TemporaryDirectory() as hidden:  # as a copy in root's own folder is
+        code = f"import sys, os\nsys.executable = {hidden!r} + '/python'\nfrom runner.__main__ import main\nmain()"
+        environment = {**os.environ, "TRADER_HOME": str(volume)}
+        program = [sys.executable, "-c", code, "strategies", "add", "rsi-reversion"]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "who cannot read" in done.stderr
+    assert [*volume.iterdir()] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+async def test_a_server_that_root_starts_writes_strategies_as_the_owner_of_the_home(volume: Path) -> None:
+    environment = {**os.environ, "TRADER_HOME": str(volume)}
+    program, *arguments = (*KEEPS_CAPABILITIES, sys.executable, "-m", "mcp_server")
+    server = StdioServerParameters(command=program, args=arguments, env=environment)
+    config = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"timeframe": "1h", "buy": "close > 1"}}
+    async with Client(server) as client:
+        answer = await client.call_tool("write_strategy", {"strategy_name": "mine", "config": config})
+        assert not answer.is_error, answer.content
+    assert owners(volume) == {USER_ID}
 
 
 def test_without_arguments_it_becomes_the_scheduler(tmp_path: Path) -> None:
