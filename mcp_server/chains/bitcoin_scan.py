@@ -162,17 +162,25 @@ class _BitcoinWork:
     async def _waiting(self) -> list[str]:
         """Add the unconfirmed transfers; return notes on why they could not be read."""
         transactions: Sequence[BitcoinTransaction | None] | None = None
+        unread: list[UpstreamRejected] = []
+
+        async def one(txid: str) -> BitcoinTransaction | None:
+            try:
+                return await self._chain.waiting_transaction(txid)
+            except UpstreamRejected as error:
+                unread.append(error)
+                return None
+
         with anyio.move_on_after(WAITING_S):
             try:
                 ids = await self._chain.waiting(self._request.least)
-                asks = (partial(self._chain.waiting_transaction, txid) for txid in ids)
-                transactions = await together(*(partial(self._limited, ask) for ask in asks))
+                transactions = await together(*(partial(self._limited, partial(one, txid)) for txid in ids))
             except TraderError as error:
                 return [f"Unconfirmed transactions could not be read: {error}"]
         if transactions is None:
             return [f"Unconfirmed transactions could not be read within {WAITING_S:g} s."]
         self._add([transaction for transaction in transactions if transaction is not None])
-        return []
+        return [f"Unconfirmed transactions that could not be read: {len(unread)}. {unread[0]}"] if unread else []
 
     def _add(self, transactions: Sequence[BitcoinTransaction]) -> None:
         moved = [transfer for transaction in transactions for transfer in transfers_of(transaction)]

@@ -102,6 +102,18 @@ async def test_three_blocks_in_a_row_that_cannot_be_read_end_the_scan(home: Path
             await ask("get_whale_activity", asset="BTC")
 
 
+async def test_an_unconfirmed_transaction_that_cannot_be_read_is_lost_alone_and_counted(
+    home: Path, bitcoin: StandInEsplora
+) -> None:
+    odd, sound = (bitcoin.tx([(ALICE, coins + 1)], [(BITFINEX, coins)]) for coins in (60, 70))
+    bitcoin.waiting += [odd, sound]
+    bitcoin.change = lambda path, sent: JSONResponse({"odd": 1}) if path == f"/tx/{odd.id}" else sent
+    async with on(home, bitcoin) as ask:
+        report = await ask("get_whale_activity", asset="BTC", include_unconfirmed=True, lookback_minutes=9)
+    assert (amounts(report), report["complete"]) == ([55, 70], False)
+    assert "Unconfirmed transactions that could not be read: 1. No endpoint" in report["note"]
+
+
 async def test_an_outage_is_no_lost_block(home: Path, bitcoin: StandInEsplora) -> None:
     path_out = f"/block/{bitcoin.blocks[42].hash}/raw"
     bitcoin.change = lambda path, sent: PlainTextResponse("no", 503) if path == path_out else sent
