@@ -8,9 +8,11 @@ from pathlib import Path
 from mcp_server.errors import BadInput, NoSpace, Retryable
 from mcp_server.storage.home import FULL
 from runner.cli.context import Context
+from runner.restore import ARCHIVE, BEFORE
 
-LEFT_OUT = (".env", "running", "heartbeat.json")
-"""Left out: secrets, and what only running programs need; also names that begin with a dot, and old journals."""
+LEFT_OUT = (".env", "running", "heartbeat.json", ARCHIVE)
+"""Left out: secrets, and what only running programs need; also names that begin with a dot, and what a restore put
+aside."""
 
 
 def default_name(now: datetime) -> str:
@@ -39,7 +41,7 @@ def back_up(context: Context, target: Path) -> int:
                     context.database.copy(copy)
                     archive.add(copy, copy.name)
                 for name in sorted(entry.name for entry in root.iterdir()):
-                    if not name.startswith((".", context.database.path.name)) and name not in LEFT_OUT:
+                    if not name.startswith((".", BEFORE, context.database.path.name)) and name not in LEFT_OUT:
                         archive.add(root / name, name, filter=_whole)
             size = fresh.stat().st_size
             _place(fresh, target)

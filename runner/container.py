@@ -6,7 +6,10 @@ A platform mounts a volume as root's; the runner is a user of its own. Started a
 import os
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+
+from runner.restore import restore
 
 USER_ID = 10_001
 """The user `trader` of the image."""
@@ -25,6 +28,8 @@ def main(arguments: list[str]) -> None:
         os.setgroups([])
         os.setgid(USER_ID)
         os.setuid(USER_ID)
+    if not arguments and (done := restore(home, datetime.now(UTC))):
+        sys.stderr.write(f"claude-trader: {done}\n")
     environment = {**os.environ, "TRADER_HOME": str(home), "HOME": str(home)}
     command = [sys.executable, "-P", "-m", "runner", *(arguments or DEFAULT)]
     os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)

@@ -1,0 +1,47 @@
+"""A backup that is put back before anything runs: an archive of a certain name in the home replaces what is there.
+
+On a platform nobody can unpack it by hand: while the machine runs, `up` uses the files, and without it there is no
+shell.
+"""
+
+import shutil
+import tarfile
+from datetime import datetime
+from pathlib import Path
+
+from mcp_server.storage.home import Home
+
+ARCHIVE, BEFORE = "restore.tar.gz", "before-restore-"
+UNREADABLE = f"{ARCHIVE}.unreadable"
+
+
+def restore(home: Path, now: datetime) -> str | None:
+    """Put the archive's content in the place of the home's; return what was done, None if there is no archive.
+
+    What was there is moved to `before-restore-TIME`, and the archive after it. An archive that cannot be unpacked, or
+    is no backup, changes nothing and is put aside. Stopped half-way, it is done again.
+    """
+    archive, fresh = home / ARCHIVE, home / ".restoring"
+    if archive.is_symlink() or not archive.is_file():
+        return None
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        with tarfile.open(archive, "r:gz") as content:
+            content.extractall(fresh, filter="data")
+        names = {entry.name for entry in fresh.iterdir()}
+        if not names & {Home(home).database.name, "strategies"}:
+            raise tarfile.TarError("it has neither a journal nor strategies")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        archive.replace(home / UNREADABLE)
+        return f"{ARCHIVE} was not restored ({error}); it is {UNREADABLE} now, and nothing else has changed."
+    before = home / f"{BEFORE}{now:%Y-%m-%dT%H%M%SZ}"
+    before.mkdir(exist_ok=True)
+    for entry in list(home.iterdir()):
+        if not entry.name.startswith((".", BEFORE)) and entry != archive:
+            entry.rename(before / entry.name)
+    for name in names:
+        (fresh / name).rename(home / name)
+    archive.rename(before / ARCHIVE)
+    fresh.rmdir()
+    return f"{ARCHIVE} is restored; what was there before is in {before.name}."
