@@ -5,13 +5,21 @@ from collections.abc import Mapping
 from mcp_server.prompts import material
 from mcp_server.toolkit import ToolFile
 
-_TEXT = """\
+_IDEA = """\
 Design a trading strategy from this idea, together with the person who has it:
 
 <idea>
 {idea}
 </idea>
+"""
 
+_NO_IDEA = """\
+Design a trading strategy together with a person, from their idea. {why} Ask for the idea first: what should the
+strategy do, and on which market? Wait for the answer before you do anything else.
+"""
+
+_TEXT = """\
+{begin}
 A strategy gives signals (BUY, SELL or HOLD) and places no orders. Take these steps in order.
 
 ## 1. Questions worth asking
@@ -72,7 +80,7 @@ def design_strategy(idea: str, files: Mapping[str, ToolFile], taken: Mapping[str
     own = [name for name, example in taken.items() if not example]
     names = f" Names in use, not to be written over without being asked to: {', '.join(own)}." if own else ""
     return _TEXT.format(
-        idea=idea.strip(),
+        begin=_begin(idea.strip()),
         tools=material.tools(files),
         indicators=material.indicators(),
         config_keys=material.config_keys(),
@@ -80,3 +88,11 @@ def design_strategy(idea: str, files: Mapping[str, ToolFile], taken: Mapping[str
         functions=material.functions(),
         names=names,
     )
+
+
+def _begin(idea: str) -> str:
+    """Return what comes before the steps; one word is no idea, as some hosts pass on only the first word of it."""
+    if len(idea.split()) > 1:
+        return _IDEA.format(idea=idea)
+    why = f"Of the idea only this arrived, perhaps its first word: {idea!r}." if idea else "You don't know it yet."
+    return _NO_IDEA.format(why=why)

@@ -22,6 +22,7 @@ from mcp_types import (
 from pydantic import Field
 
 from mcp_server.errors import NotFound, TraderError
+from mcp_server.prompts.arguments import PromptArguments
 from mcp_server.prompts.design_strategy import design_strategy
 from mcp_server.prompts.review_strategy import review_strategy
 from mcp_server.storage.home import examples_folder
@@ -38,15 +39,18 @@ MOST_COMPLETIONS = 100
 
 def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
     """Add the prompts, the resources and the completions of their arguments to a server."""
+    server.middleware.append(PromptArguments(server))
     _offer_prompts(server, kit, files)
     _offer_resources(server, kit)
     _offer_completions(server, kit)
 
 
 def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
-    async def design(idea: Annotated[str, Field(description="What it should do, in your words")]) -> str:
-        if not idea.strip() or len(idea) > MOST_IDEA:
-            raise MCPError(code=INVALID_PARAMS, message=f"Describe the idea in 1 to {MOST_IDEA:,} characters.")
+    async def design(
+        idea: Annotated[str, Field(description="What it should do, in your words; or say it after this")] = "",
+    ) -> str:
+        if len(idea) > MOST_IDEA:
+            raise MCPError(code=INVALID_PARAMS, message=f"Describe the idea in at most {MOST_IDEA:,} characters.")
         names = await anyio.to_thread.run_sync(kit.strategies.names)
         return await anyio.to_thread.run_sync(design_strategy, idea, files, names)
 

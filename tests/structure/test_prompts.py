@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
+from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
 
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.indicators.catalog import names as indicator_names
@@ -16,6 +16,7 @@ from mcp_server.domain.rules.tree import FUNCTIONS
 from mcp_server.domain.strategy.format import Agent, Config, nested_keys
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import examples_folder
+from tests.http.conftest import guarded
 from tests.structure.test_strategy_format import EXAMPLES
 from tests.tools.conftest import Ask, ask, client, settings
 
@@ -71,21 +72,63 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
 @pytest.mark.parametrize(
     ("prompt", "given", "said"),
     [
-        ("design_strategy", {"idea": "x" * 10_001}, "1 to 10,000 characters"),
-        ("design_strategy", {"idea": " \n"}, "1 to 10,000 characters"),
+        ("design_strategy", {"idea": "x" * 10_001}, "at most 10,000 characters"),
+        (
+            "design_strategy",
+            {"ideas": "buy low"},
+            r"design_strategy: ideas: not a known argument\. Did you mean 'idea'",
+        ),
         ("review_strategy", {"strategy_name": "x" * 200}, "Unknown strategy"),
         ("review_strategy", {"strategy_name": "../../etc/passwd"}, "Unknown strategy"),
+        ("review_strategy", {}, r"review_strategy: strategy_name: missing\. This argument is required\."),
+        ("review_strategy", {"strategy_name": " "}, r"strategy_name: missing\."),
+        (
+            "review_strategy",
+            {"name": "x", "strategy_name": "rsi-reversion"},
+            r"name: not a known argument\. Known: strategy_name",
+        ),
+        ("desing_strategy", {}, r"There is no prompt 'desing_strategy'\. Did you mean 'design_strategy'\?"),
+        ("\x1b[31m\u202e", {}, r"There is no prompt '\\x1b\[31m\\u202e'\. Known: "),
     ],
-    ids=["too long", "empty", "a long name", "a path"],
+    ids=lambda value: str(value)[:40].encode("unicode_escape").decode() if not isinstance(value, dict) else None,
 )
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_prompt_that_cannot_be_given_says_why(
     home: Any, mode: Any, prompt: str, given: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Client(build_server(ServerSettings(home=home)), mode=mode) as client:
-        with pytest.raises(MCPError, match=said):
+        with pytest.raises(MCPError, match=said) as refusal:
             await client.get_prompt(prompt, given)
+    assert refusal.value.error.code == INVALID_PARAMS
     assert caplog.records == [], "it is no failure of the server's"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("given", [None, {}, {"idea": ""}, {"idea": " \n"}], ids=str)
+async def test_the_design_prompt_needs_no_argument_and_asks_for_the_idea(home: Any, mode: Any, given: Any) -> None:
+    async with Client(build_server(ServerSettings(home=home)), mode=mode) as client:
+        (message,) = (await client.get_prompt("design_strategy", given)).messages
+        (listed, _) = (await client.list_prompts()).prompts
+    assert isinstance(message.content, TextContent)
+    assert "You don't know it yet. Ask for the idea first" in message.content.text
+    assert "<idea>" not in message.content.text
+    assert [argument.required for argument in listed.arguments or []] == [False]
+
+
+def test_null_counts_as_not_given_for_an_argument_of_a_prompt(home: Any) -> None:
+    with guarded(ServerSettings(home=home)) as server:
+        for prompt, argument, answer in (
+            ("design_strategy", "idea", "Ask for the idea first"),
+            ("review_strategy", "strategy_name", "strategy_name: missing"),
+        ):
+            params = {"name": prompt, "arguments": {argument: None}}
+            asked = {"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": params}
+            assert answer in server.post(json.dumps(asked).encode()).text
+
+
+async def test_one_word_is_no_idea_as_a_host_may_pass_on_the_first_word_alone(client: Client) -> None:
+    page = await text(client, "design_strategy", idea="buy")
+    assert "only this arrived, perhaps its first word: 'buy'. Ask for the idea first" in page
 
 
 async def test_prompts_resources_and_completions_are_the_same_in_the_older_protocol(home: Any) -> None:
