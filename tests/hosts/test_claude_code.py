@@ -83,3 +83,17 @@ def test_its_model_is_offered_the_tools(claude: ClaudeCode, server: Guarded, way
     offered = {name.removeprefix("mcp__t__") for name in api.requests[0].tools if name.startswith("mcp__t__")}
     hidden = {"write_strategy", "set_strategy_status"} if way.endswith("reading") else set()
     assert offered == tool_files().keys() - hidden
+
+
+@pytest.mark.parametrize("typed", ["", " buy BTC when its RSI turns up"], ids=["without an idea", "with an idea"])
+def test_what_the_person_types_for_a_prompt_reaches_its_model(claude: ClaudeCode, typed: str, tmp_path: Path) -> None:
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": {"claude-trader": {"command": str(SERVER)}}}))
+    with ScriptedMessagesApi({ORCHESTRATOR: [say("Which market?")]}) as api:
+        claude(
+            "--print", f"/mcp__claude-trader__design_strategy{typed}", "--mcp-config", config, "--strict-mcp-config",
+            "--setting-sources", "", ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY="dummy",
+        )  # fmt: skip
+    page = api.requests[0].text
+    assert "Ask for the idea first" in page
+    assert ("perhaps its first word: 'buy'" in page) is bool(typed)
