@@ -22,7 +22,10 @@ def restore(home: Path, now: datetime) -> str | None:
     is no backup, changes nothing and is put aside. Stopped half-way, it is done again.
     """
     archive, fresh = home / ARCHIVE, home / ".restoring"
-    if archive.is_symlink() or not archive.is_file():
+    try:
+        if archive.is_symlink() or not archive.is_file():
+            return None
+    except OSError:  # `up` says what is wrong with a home that it cannot enter
         return None
     shutil.rmtree(fresh, ignore_errors=True)
     try:
