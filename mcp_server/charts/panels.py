@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 
@@ -126,7 +127,8 @@ class VolumePanel:
     def legend(self) -> list[Word]:
         """List the words for the last candle's volume."""
         drawn, theme = self._drawn, self._drawn.theme
-        volume = Word(f"volume {short_text(float(drawn.chart.candles.volume[-1]))}", theme.muted)
+        last = float(drawn.chart.candles.volume[-1])
+        volume = Word(f"volume {'unknown' if isnan(last) else short_text(last)}", theme.muted)
         return [volume, *words_of(self._studies, drawn.chart.columns, self._pens, theme, short_text)]
 
     def draw(self, plot: Plot) -> None:
@@ -134,7 +136,9 @@ class VolumePanel:
         chart = self._drawn.chart
         shade_gaps(plot, chart.positions)
         _short_axis(plot, _fitting_ticks(plot, fewest=1))
-        draw_volume(plot, chart.positions, chart.candles.volume, chart.candles.close >= chart.candles.open)
+        draw_volume(
+            plot, chart.positions, np.nan_to_num(chart.candles.volume), chart.candles.close >= chart.candles.open
+        )
         _draw_studies(plot, self._drawn, self._studies, self._pens)
 
 

@@ -66,7 +66,7 @@ def value_scale(values: Sequence[Floats], levels: Sequence[float], *, padding: f
 
 def volume_scale(volume: Floats, others: Sequence[Floats]) -> Scale:
     """Span volumes from zero up."""
-    seen = np.concatenate([volume, *(values[np.isfinite(values)] for values in others)])
+    seen = np.concatenate([[0.0], *(values[np.isfinite(values)] for values in (volume, *others))])
     return Scale(0.0, float(seen.max()) * 1.15 or 1.0)
 
 

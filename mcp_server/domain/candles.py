@@ -21,7 +21,8 @@ class Candles:
     """Candles of one series, oldest first, as parallel arrays of one length.
 
     Times are open times in Unix ms, strictly increasing; a candle covers [open_time, open_time + timeframe).
-    Prices are in quote per base, volume in base. All values are finite, and `high >= low`.
+    Prices are in quote per base, volume in base; a volume that is not known is NaN. All other values are finite, and
+    `high >= low`.
 
     Raises:
         BadInput: when the arrays break one of these rules; the message names the first bad candle.
@@ -35,7 +36,8 @@ class Candles:
     volume: Floats
 
     def __post_init__(self) -> None:
-        columns = (self.open, self.high, self.low, self.close, self.volume)
+        volume = np.where(np.isnan(self.volume), 0.0, self.volume)
+        columns = (self.open, self.high, self.low, self.close, volume)
         if any(len(column) != len(self.open_time_ms) for column in columns):
             raise BadInput("Candle columns differ in length.", "Give each column one value per candle.")
         if not len(self):

@@ -39,6 +39,8 @@ class Ticker:
     ask: float | None = None
     volume_24h_base: float | None = None
     change_24h_pct: float | None = None
+    note: str | None = None
+    """Why a figure is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class CandleSummary:
     return_pct: float | None
     volatility_pct: float | None
     max_drawdown_pct: float | None
-    volume: float
+    volume: float | None
 
 
 def summarise(candles: Candles, timeframe: str) -> CandleSummary | None:
@@ -56,7 +56,7 @@ def summarise(candles: Candles, timeframe: str) -> CandleSummary | None:
         return_pct=(last / first - 1) * 100 if first else None,
         volatility_pct=_volatility_pct(candles, timeframe),
         max_drawdown_pct=_drawdown_pct(candles),
-        volume=float(candles.volume.sum()),
+        volume=None if np.isnan(candles.volume).any() else float(candles.volume.sum()),
     )
 
 

@@ -182,6 +182,8 @@ class Market:
             await exchange.close()
 
     async def _candles(self, exchange: Exchange, exact: str, timeframe: str, count: int, as_of_ms: int) -> History:
+        import numpy as np
+
         from mcp_server.domain.shortfall import shortfall
 
         wanted = last_closed(as_of_ms, timeframe, count)
@@ -192,6 +194,9 @@ class Market:
             notes.append(f"Built from closed {closed.built_from} candles: {exchange.id} has no {timeframe}.")
         if short := shortfall(candles, timeframe, wanted, count, exchange.id):
             notes.append(short)
+        if unknown := int(np.isnan(candles.volume).sum()):
+            which = "volumes count" if unknown == len(candles) else f"{unknown} of the volumes count"
+            notes.append(f"Whether {exchange.id}'s {which} contracts or base is not known, so they are left out.")
         if closed.corrections:
             notes.append(closed.corrections)
         if closed.behind_ms > _SKEWED_MS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import iso
@@ -96,7 +97,7 @@ def _differences(before: Candles, after: Candles, noticed_ms: int) -> dict[int, 
         for column in ("close", "volume", "high", "low", "open"):
             old = float(getattr(before, column)[position])
             new = float(getattr(after, column)[rows[opened]]) if opened in rows else old
-            if new != old:
+            if new != old and not (isnan(new) and isnan(old)):
                 differences[opened] = (noticed_ms, f"{column} {old:.12g}, now {new:.12g}")
                 break
     return differences

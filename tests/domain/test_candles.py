@@ -56,7 +56,7 @@ def test_no_rows_are_no_candles() -> None:
     [
         ((1.0, float("nan"), 0.5, 2.0, 10.0), "a value that is missing or not finite"),
         ((1.0, float("inf"), 0.5, 2.0, 10.0), "a value that is missing or not finite"),
-        ((1.0, 3.0, 0.5, 2.0, float("nan")), "a value that is missing or not finite"),
+        ((1.0, 3.0, 0.5, 2.0, float("inf")), "a value that is missing or not finite"),
         ((1.0, 0.4, 0.5, 0.45, 10.0), "a high below its low"),
         ((1.0, 3.0, 0.5, 2.0, -0.1), "a negative volume"),
     ],

@@ -4,8 +4,9 @@
         CcxtExchange("kraken", base_url=rig.url)
 
 It serves the market lists, candles, tickers and order books of all three, and Binance's funding rates and open
-interest, in their own formats and with their own limits per call. `rig.candle(…)`, `rig.order_book(…)` and their like
-(see `World`) say what must come out; switches such as `rig.missing` and `rig.faults` say what goes wrong.
+interest, in their own formats and with their own limits per call; and one swap each of Gate and OKX. `rig.candle(…)`,
+`rig.order_book(…)` and their like (see `World`) say what must come out; switches such as `rig.missing` and `rig.faults`
+say what goes wrong.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.rigs.exchanges import binance, coinbase, kraken
+from tests.rigs.exchanges import binance, coinbase, contracts, kraken
 from tests.rigs.exchanges.world import LISTED_MS, OrderBook, World
 from tests.rigs.loopback import served
 
@@ -67,7 +68,7 @@ class StandInExchange(World):
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        routes = [*kraken.routes(self), *binance.routes(self), *coinbase.routes(self)]
+        routes = [*kraken.routes(self), *binance.routes(self), *coinbase.routes(self), *contracts.routes(self)]
         front = _Front(Starlette(routes=routes), self)
         self.url = self._stack.enter_context(served(front, date_header=False))
         return self

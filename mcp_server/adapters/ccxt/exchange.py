@@ -11,6 +11,7 @@ from mcp_server.adapters.ccxt.connection import CcxtConnection
 from mcp_server.adapters.ccxt.pages import fetch_pages, served_timeframes, whole_candles
 from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_perpetual_state, number
 from mcp_server.adapters.ccxt.symbols import resolve, resolve_swap
+from mcp_server.adapters.ccxt.volumes import base_volume_of, base_volumes, has_known_unit
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import (
     Fetched,
@@ -34,6 +35,8 @@ CHANGE_SINCE_MIDNIGHT = frozenset({"kraken"})
 
 _DEPTHS = (5, 10, 20, 50, 100)
 """Depths that nearly every exchange accepts; many refuse any other."""
+
+_NO_UNIT = "Whether its 24 h volume counts contracts or base is not known, so it is left out."
 
 _KINDS: tuple[Kind, ...] = ("spot", "swap", "future", "option")
 
@@ -81,6 +84,7 @@ class CcxtExchange:
         """Fetch the candles that open in [start_ms, end_ms), in as many requests as it takes.
 
         Rows without a time or a value are dropped, as are those that do not open where candles of this timeframe do.
+        A volume whose unit is not known is NaN.
         """
         from mcp_server.adapters.ccxt.answers import CLOCK_MS
 
@@ -91,6 +95,7 @@ class CcxtExchange:
             CLOCK_MS.set(None)  # else an empty range would keep the clock of the exchange that this task asked before
             rows = await fetch_pages(self._connection.ask, client, symbol, timeframe, (start_ms, end_ms))
             clock_ms = CLOCK_MS.get()
+        rows = base_volumes(rows, self.id, client.market(symbol))
         try:
             return Fetched(Candles.from_rows(whole_candles(rows, self.id, timeframe)), clock_ms)
         except BadInput as error:
@@ -111,8 +116,9 @@ class CcxtExchange:
             last=last,
             bid=number(answer.get("bid")),
             ask=number(answer.get("ask")),
-            volume_24h_base=number(answer.get("baseVolume")),
+            volume_24h_base=base_volume_of(answer, self.id, client.market(symbol)),
             change_24h_pct=percentage,
+            note=None if has_known_unit(self.id, client.market(symbol)) else _NO_UNIT,
         )
 
     async def order_book(self, symbol: str, depth: int) -> OrderBook:

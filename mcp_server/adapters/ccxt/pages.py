@@ -25,7 +25,7 @@ def served_timeframes(client: Any) -> list[str]:
     return [name for name, length in TIMEFRAMES.items() if name in served and length <= DAY_MS]
 
 
-async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: tuple[int, int]) -> list[Row]:
+async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: tuple[int, int]) -> Sequence[Row]:
     """Fetch page by page until the span (Unix ms, open times) is covered; return its rows in order of time, each once.
 
     Each page begins where the one before it ended. An empty page is not the end: some exchanges answer for a window

@@ -77,6 +77,7 @@ def _rows(connection: "duckdb.DuckDBPyConnection", file: Path) -> dict[str, Any]
 
 def _candles(rows: dict[str, Any], file: Path) -> Candles:
     plain = {name: np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan) for name, values in rows.items()}
+    plain["volume"] = np.where(np.isnan(plain["volume"]), np.inf, plain["volume"])  # one that a file lacks is refused
     moments = plain.pop("moment")
     if not len(moments):
         raise BadInput(f"{str(file)!r} has no rows.")

@@ -194,7 +194,8 @@ def _replace(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Can
     connection.register("incoming", columns)
     connection.execute(
         "INSERT INTO candles "
-        "SELECT ?, make_timestamp(open_time_ms * 1000), open, high, low, close, volume FROM incoming",
+        "SELECT ?, make_timestamp(open_time_ms * 1000), open, high, low, close, coalesce(volume, 'NaN'::DOUBLE) "
+        "FROM incoming",  # a NaN of an array arrives as NULL
         [series_id],
     )
     connection.unregister("incoming")

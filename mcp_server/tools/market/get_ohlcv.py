@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mcp_server.market.history import History
     from mcp_server.market.market import Forming
 
-Row = tuple[str, float, float, float, float, float | int]
+Row = tuple[str, float, float, float, float, float | int | None]
 
 COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
 MOST_GAPS = 50
@@ -25,7 +26,7 @@ LAST_CLOSES = 10
 
 
 class Summary(BaseModel):
-    """Volatility of log returns (ddof 1), a year of 365 days; drawdown of closes."""
+    """Volatility: log returns, ddof 1, year of 365 days; drawdown of closes."""
 
     candles: int
     open_time: str
@@ -39,7 +40,7 @@ class Summary(BaseModel):
     return_pct: float | None = Field(description="First open to last close")
     volatility_pct: float | None
     max_drawdown_pct: float | None
-    volume: float
+    volume: float | None
     last_closes: Annotated[list[float], NUMBERS]
     """Oldest first."""
 
@@ -125,8 +126,10 @@ def rows_of(candles: Candles) -> list[Row]:
     return list(zip(iso_times(candles), *prices, volume, strict=True))
 
 
-def _four_digits(value: float) -> float | int:
-    """Round to four significant digits; a whole number needs no decimal point."""
+def _four_digits(value: float) -> float | int | None:
+    """Round to four significant digits; a whole number needs no decimal point, and NaN is not known."""
+    if isnan(value):
+        return None
     short = significant(value, 4)
     return int(short) if short.is_integer() else short
 
@@ -150,7 +153,7 @@ def _summary(history: History) -> Summary | None:
         return_pct=_short(seen.return_pct),
         volatility_pct=_short(seen.volatility_pct),
         max_drawdown_pct=_short(seen.max_drawdown_pct),
-        volume=significant(seen.volume),
+        volume=None if seen.volume is None else significant(seen.volume),
         last_closes=history.candles.close[-LAST_CLOSES:].tolist(),
     )
 

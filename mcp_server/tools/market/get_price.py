@@ -38,6 +38,7 @@ async def get_price(call: Call, symbol: Symbol, exchange: ExchangeId = None, as_
     ticker = quote.ticker
     asked_at = to_ms(call.kit.clock()) if ticker else quote.as_of_ms
     age_s = max((asked_at - quote.price_time_ms) / 1000, 0)
+    old = f"The exchange's latest price is {age_s:.0f} s old." if ticker and age_s > OLD_S else None
     return Price(
         symbol=quote.symbol,
         exchange=quote.exchange,
@@ -51,6 +52,6 @@ async def get_price(call: Call, symbol: Symbol, exchange: ExchangeId = None, as_
         ask=ticker.ask if ticker else None,
         volume_24h_base=ticker.volume_24h_base if ticker else None,
         change_24h_pct=ticker.change_24h_pct if ticker else None,
-        note=f"The exchange's latest price is {age_s:.0f} s old." if ticker and age_s > OLD_S else None,
+        note=" ".join(filter(None, [old, ticker.note if ticker else None])) or None,
         simulated=quote.simulated or None,
     )
