@@ -1,5 +1,6 @@
 """The backup of a home while everything runs: one archive with a consistent copy of the journal."""
 
+import os
 import tarfile
 import tempfile
 from datetime import datetime
@@ -42,7 +43,7 @@ def back_up(context: Context, target: Path) -> int:
                     archive.add(copy, copy.name)
                 for name in sorted(entry.name for entry in root.iterdir()):
                     if not name.startswith((".", BEFORE, context.database.path.name)) and name not in LEFT_OUT:
-                        archive.add(root / name, name, filter=_whole)
+                        _pack(archive, root / name, name)
             size = fresh.stat().st_size
             _place(fresh, target)
             return size
@@ -53,11 +54,28 @@ def back_up(context: Context, target: Path) -> int:
         raise Retryable(problem, "Name a folder that this user can write.") from None
 
 
-def _whole(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _pack(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    """Add a file, or a folder with all that is in it; what went meanwhile, an outcome that was entered say, is not."""
+    try:
+        entry = archive.gettarinfo(path, name)
+        if entry is None or _is_left_out(path):
+            return
+        if entry.isdir():
+            archive.addfile(entry)
+            for child in sorted(path.iterdir()):
+                _pack(archive, child, f"{name}/{child.name}")
+        elif entry.isreg() or entry.islnk():  # the latter is a file that has a second name here
+            with path.open("rb") as stream:
+                entry.type, entry.size = tarfile.REGTYPE, os.fstat(stream.fileno()).st_size
+                archive.addfile(entry, stream)
+    except FileNotFoundError:
+        return
+
+
+def _is_left_out(path: Path) -> bool:
     """Leave out half-written files, links and locks."""
-    name = Path(entry.name).name
-    passing = name.startswith((".writing-", ".replacing-", ".copying-")) or name.endswith((".new", ".lock"))
-    return None if passing or not (entry.isfile() or entry.isdir()) else entry
+    passing = path.name.startswith((".writing-", ".replacing-", ".copying-")) or path.name.endswith((".new", ".lock"))
+    return passing or path.is_symlink()
 
 
 def _place(fresh: Path, target: Path) -> None:
@@ -65,8 +83,14 @@ def _place(fresh: Path, target: Path) -> None:
     import shutil
 
     partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        shutil.copyfile(fresh, partial)
+        with fresh.open("rb") as source, open(partial, "xb", opener=_for_owner_alone) as stream:
+            shutil.copyfileobj(source, stream)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _for_owner_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -34,8 +34,8 @@ def write_report(
         Misconfigured: it cannot be written, or its folder leads out of `analysis/`.
     """
     folder = home.analysis / strategy.name
+    home.make(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if folder.resolve().parent != home.analysis.resolve():
             raise Misconfigured(f"{str(folder)!r} leads out of {str(home.analysis)!r}.", "Remove that link.")
         for stem in _stems(ended):

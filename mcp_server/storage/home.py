@@ -63,10 +63,19 @@ class Home:
             Misconfigured: when the home cannot be written.
         """
         for folder in (self.root, self.strategies, self.outbox, self.running):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise unwritable(folder, error) from None
+            self.make(folder)
+
+    def make(self, folder: Path) -> None:
+        """Create a folder of the home if it is missing; a new home is open to its owner alone.
+
+        Raises:
+            NoSpace, Misconfigured: the home cannot be written.
+        """
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from None
 
 
 LEAST_FREE_BYTES = 1_000_000

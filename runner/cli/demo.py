@@ -67,7 +67,7 @@ def _own_home(users: Path) -> Iterator[Home]:
     """Give this demo a home of its own below the user's: without what an earlier demo left, and locked for others."""
     home = Home(users / FOLDER)
     try:
-        users.mkdir(parents=True, exist_ok=True)
+        users.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FileLock(users / f"{FOLDER}.lock")
         lock.acquire(timeout=0)
     except Timeout:

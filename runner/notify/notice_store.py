@@ -28,7 +28,7 @@ from mcp_server.storage.files import (
     told_aside,
     write_whole,
 )
-from mcp_server.storage.home import unwritable
+from mcp_server.storage.home import Home, unwritable
 from runner.notify.events import Kind
 
 logger = logging.getLogger(__name__)
@@ -78,8 +78,9 @@ class Notice:
 class NoticeStore:
     """The notices of one home: waiting in the folder itself, then in `sent/` or `lost/`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._folder = folder = home.notices
         self._sent, self._lost = folder / "sent", folder / "lost"
         self._saving = threading.Lock()
         self.lock = FileLock(folder / ".lock", thread_local=False)
@@ -90,11 +91,8 @@ class NoticeStore:
         Raises:
             Misconfigured: they cannot be made.
         """
-        try:
-            for folder in (self._folder, self._sent, self._lost):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(self._folder, error) from None
+        for folder in (self._folder, self._sent, self._lost):
+            self._home.make(folder)
 
     def add(self, notice: Notice) -> bool:
         """Keep a notice, unless there is or was one of its name; True where it is new.

@@ -53,7 +53,7 @@ class Notices:
         patience: Patience | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._store = NoticeStore(home.notices)
+        self._store = NoticeStore(home)
         self._templates: Path = home.templates
         self._services = {service.id: service for service in services(urls)}
         self._patience = patience or Patience()

@@ -77,7 +77,7 @@ async def test_on_a_full_disk_all_that_writes_says_so_and_leaves_nothing_half_wr
     says(lambda: folders.set_status("s", "paused"))
     says(lambda: Heartbeat(full.home.heartbeat).write(LONG_AGO))
     says(lambda: Outbox(full.home.outbox).put("0" * 32, {"trace": "x" * 10_000}))
-    says(lambda: NoticeStore(full.home.notices).add(Notice("a.json", "server", "a", {"problem": "x" * 9_000}, NOW)))
+    says(lambda: NoticeStore(full.home).add(Notice("a.json", "server", "a", {"problem": "x" * 9_000}, NOW)))
     says(lambda: full.database.write(lambda c: c.execute("CREATE TABLE big AS SELECT * FROM range(2000000)")))
     says(lambda: full.database.copy(full.root / "copy.duckdb"))
     says(lambda: back_up(Context(), tmp_path / "archive.tar.gz"))

@@ -10,8 +10,10 @@ import pytest
 from mcp_server.domain.strategy.parse import FILE_LIMIT_BYTES, InvalidStrategy, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, NotFound
+from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import NOTHING, StrategyFolders
+from runner.notify.notice_store import NoticeStore
 
 CONFIG: dict[str, Any] = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}
 
@@ -122,17 +124,86 @@ def test_what_a_killed_write_had_not_brought_back_yet_comes_back_with_the_next(
     assert not left.exists()
 
 
-def test_a_folder_that_is_a_link_is_replaced_and_what_it_leads_to_stays_as_it_is(
+def test_a_write_over_a_folder_that_is_a_link_says_so_and_changes_nothing(
     folders: StrategyFolders, home: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "notes.md").write_text("not yours")
     (home / "strategies").mkdir(parents=True)
-    (home / "strategies" / "mine").symlink_to(elsewhere)
-    folders.write(parse_strategy("mine", CONFIG, None))
+    for name, target in (("mine", elsewhere), ("dangling", tmp_path / "nowhere")):
+        (home / "strategies" / name).symlink_to(target)
+        with pytest.raises(InvalidStrategy, match="is a symbolic link"):
+            folders.write(parse_strategy(name, CONFIG, None))
+        assert (home / "strategies" / name).is_symlink()
     assert [entry.name for entry in elsewhere.iterdir()] == ["notes.md"]
-    assert [entry.name for entry in (home / "strategies" / "mine").iterdir()] == ["config.json"]
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("link", [".versions", ".versions/mine"])
+def test_versions_are_not_written_through_a_link_and_nothing_is_replaced(
+    folders: StrategyFolders, home: Path, tmp_path: Path, link: str
+) -> None:
+    first, second = (parse_strategy("mine", {**CONFIG, "description": text}, None) for text in ("one", "two"))
+    folders.write(first)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = home / "strategies" / link
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(elsewhere)
+    with pytest.raises(Misconfigured, match="is a symbolic link"):
+        folders.write(second)
+    with pytest.raises(Misconfigured, match="is a symbolic link"):
+        folders.versions.copy(first)
+    assert folders.read("mine") == first
+    assert [*elsewhere.iterdir()] == []
+    place.unlink()
+    assert folders.write(second) == first.version
+
+
+@pytest.mark.parametrize("name", [".replacing-..", ".replacing-.", ".replacing-", ".replacing-A b", ".writing-notes"])
+def test_what_only_looks_as_if_a_killed_write_had_left_it_stays_where_it_is(
+    folders: StrategyFolders, home: Path, name: str
+) -> None:
+    left = home / "strategies" / name
+    left.mkdir(parents=True)
+    (left / "plans.md").write_text("mine")
+    before = {*home.iterdir()}
+    folders.write(parse_strategy("mine", CONFIG, None))
+    assert (left / "plans.md").read_text() == "mine"
+    assert {*home.iterdir()} == before
+
+
+def test_a_link_that_looks_like_a_replaced_folder_is_not_followed(
+    folders: StrategyFolders, home: Path, tmp_path: Path
+) -> None:
+    folders.write(parse_strategy("mine", CONFIG, None))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "notes.md").write_text("not yours")
+    (home / "strategies" / ".replacing-mine").symlink_to(tmp_path / "elsewhere")
+    (home / "strategies" / ".writing-x").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Misconfigured, match=r"\.replacing-mine' is in the way"):
+        folders.write(parse_strategy("mine", {**CONFIG, "description": "two"}, None))
+    assert (tmp_path / "elsewhere" / "notes.md").read_text() == "not yours"
+    folders.write(parse_strategy("other", CONFIG, None))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_a_new_home_is_open_to_its_owner_alone_whoever_makes_it(tmp_path: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        homes = [Home(tmp_path / "deep" / str(number)) for number in range(4)]
+        homes[0].prepare()
+        StrategyFolders(homes[1], tmp_path).write(parse_strategy("mine", CONFIG, None))
+        NoticeStore(homes[2]).prepare()
+        Database(homes[3].database, prepare=homes[3].prepare).write(lambda _: None)
+        for number in range(4):
+            assert (tmp_path / "deep" / str(number)).stat().st_mode & 0o777 == 0o700
+        (tmp_path / "shared").mkdir(mode=0o750)
+        Home(tmp_path / "shared").prepare()
+        assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o750 & ~umask, "what is there is left as it is"
+    finally:
+        os.umask(old)
 
 
 def test_a_folder_broken_by_hand_can_be_written_over_and_is_kept(folders: StrategyFolders, home: Path) -> None:

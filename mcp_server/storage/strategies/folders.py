@@ -4,6 +4,7 @@ A write makes a whole new folder and exchanges it for the present one in one ste
 `strategies/.versions/<name>/<version>/`, also one that was edited by hand; other files of a folder stay in it.
 """
 
+import os
 import re
 import shutil
 import tempfile
@@ -19,10 +20,10 @@ from mcp_server.domain.strategy.finding import Finding, error
 from mcp_server.domain.strategy.format import NAME_PATTERN, StatusName
 from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.errors import BadInput, NotFound, Retryable
+from mcp_server.errors import BadInput, Misconfigured, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
 from mcp_server.storage.strategies.exchange_folders import exchange
-from mcp_server.storage.strategies.files import bring_back, read_both, write_both
+from mcp_server.storage.strategies.files import AGENTS, CONFIG, bring_back, read_both, write_both
 from mcp_server.storage.strategies.versions import KeptVersions
 
 PATIENCE_S = 10
@@ -56,6 +57,7 @@ class StrategyFolders:
     """
 
     def __init__(self, home: Home, examples: Path) -> None:
+        self._home = home
         self._own = home.strategies
         self._examples = examples
         self.versions = KeptVersions(home.strategies / ".versions")
@@ -182,8 +184,9 @@ class StrategyFolders:
 
     def _locked(self, name: str, work: Callable[[], Done]) -> Done:
         """Work while no other process writes strategies: a version between two writes would get lost."""
+        self._home.make(self._own)
+        self.versions.check(name)
         try:
-            self._own.mkdir(parents=True, exist_ok=True)
             with FileLock(self._own / ".lock", timeout=PATIENCE_S):
                 self._sweep()
                 return work()
@@ -195,14 +198,21 @@ class StrategyFolders:
 
     def _write(self, strategy: Strategy) -> str | None:
         target = self._own / strategy.name
+        if target.is_symlink():
+            problem = f"{str(target)!r} is a symbolic link, and a write would replace it."
+            remedy = "Remove the link, or put the folder itself in its place."
+            raise InvalidStrategy(strategy.name, [error("strategy_name", problem, remedy)])
+        aside = self._own / f"{_OLD}{strategy.name}"
+        if os.path.lexists(aside):  # no write of ours left it, or it would have been swept away
+            raise Misconfigured(f"{str(aside)!r} is in the way of a write.", "Move it elsewhere.")
         fresh = Path(tempfile.mkdtemp(prefix=_NEW, dir=self._own))
         try:
             write_both(fresh, strategy)
-            if not target.is_symlink() and not target.exists():
+            if not target.exists():
                 fresh.rename(target)
                 return None
             version = _version(target, strategy.name)
-            fresh = fresh.rename(self._own / f"{_OLD}{strategy.name}")
+            fresh = fresh.rename(aside)
             exchange(fresh, target)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -217,13 +227,20 @@ class StrategyFolders:
         shutil.rmtree(old, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Remove what a killed write left; keep the version that it may have replaced."""
+        """Remove what a killed write left; keep the version that it may have replaced. What is not ours stays."""
         for left in self._own.iterdir():
-            if left.name.startswith(_OLD):
-                name = left.name.removeprefix(_OLD)
+            if left.is_symlink() or not left.is_dir():
+                continue
+            name = left.name.removeprefix(_OLD)
+            if name != left.name and re.fullmatch(NAME_PATTERN, name) and self.versions.usable(name):
                 self._keep(left, name, _version(left, name))
-            elif left.name.startswith(_NEW):
+            elif left.name.startswith(_NEW) and _half_written(left):
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _half_written(folder: Path) -> bool:
+    """Return whether a folder holds nothing but what a write puts into one."""
+    return all(entry.name in (CONFIG, AGENTS) or entry.name.endswith(".new") for entry in folder.iterdir())
 
 
 def _version(folder: Path, name: str) -> str:

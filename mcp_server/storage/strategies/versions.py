@@ -10,7 +10,7 @@ from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.errors import NotFound
+from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.home import unwritable
 from mcp_server.storage.strategies.files import read_both, write_both
 
@@ -31,10 +31,20 @@ class KeptVersions:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def usable(self, name: str) -> bool:
+        """Return whether versions of a strategy can be kept: what a link leads to is not written."""
+        return not self._folder.is_symlink() and not (self._folder / name).is_symlink()
+
+    def check(self, name: str) -> None:
+        """Raise `Misconfigured` where versions of a strategy could not be kept, and so nothing may be replaced."""
+        if not self.usable(name):
+            link = self._folder if self._folder.is_symlink() else self._folder / name
+            raise Misconfigured(f"{str(link)!r} is a symbolic link.", "Put the folder itself in its place.")
+
     def of(self, name: str) -> list[Kept]:
         """List the kept versions of a strategy, the latest written first."""
         parent = self._folder / name
-        if not re.fullmatch(NAME_PATTERN, name) or parent.is_symlink() or self._folder.is_symlink():
+        if not re.fullmatch(NAME_PATTERN, name) or not self.usable(name):
             return []
         try:
             entries = [entry for entry in parent.iterdir() if re.fullmatch(VERSION_PATTERN, entry.name)]
@@ -64,6 +74,7 @@ class KeptVersions:
         Raises:
             Misconfigured: it cannot be written.
         """
+        self.check(strategy.name)
         try:
             self._copy(strategy, self._folder / strategy.name / strategy.version)
         except OSError as error:
