@@ -15,6 +15,7 @@ from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import GET_PRICE, GOOD_ANSWER, PRICE, script, strategy, task
 
 ALONE: Mapping[str, Any] = {"price-monitor": {"description": "d", "prompt": PRICE, "tools": ["get_price"]}}
+TOOLS = dict.fromkeys(["get_ohlcv", "calculate_indicators", "draw_chart"], True)
 ANSWER = {**GOOD_ANSWER, "sub_agent_results": {"price-monitor": {"last": 42.5}}}
 
 
@@ -83,15 +84,14 @@ async def test_with_the_real_server_evidence_is_of_the_market_and_the_moment_and
     async with tool_server(RunnerSettings()) as address:
         async with connected(address) as tools:
             market_tools = await tools.of_markets()
-        both = {"price-monitor": {**ALONE["price-monitor"], "tools": ["get_ohlcv", "draw_chart"]}}
+        both = {"price-monitor": {**ALONE["price-monitor"], "tools": list(TOOLS)}}
 
         seen = ""
 
         async def run(*calls: Reply) -> Outcome:
             nonlocal seen
             with ScriptedMessagesApi(looking(*calls)) as api:
-                tools = {"get_ohlcv": True, "draw_chart": True}
-                facts = {"server_token": address.token, "tools": tools, "market_tools": market_tools}
+                facts = {"server_token": address.token, "tools": TOOLS, "market_tools": market_tools}
                 outcome = await run_claude(task(api.url, address.url, strategy(both), **facts))
                 seen = api.of(PRICE)[-1].text
             return outcome
@@ -104,6 +104,12 @@ async def test_with_the_real_server_evidence_is_of_the_market_and_the_moment_and
         assert large.signal, large.error
         assert len(seen) > 90_000
         assert "of 10,000 rows fit into an answer" in seen, "what is left out is said by the tool"
+
+        specs = ["rsi(14)", "ema(50)", "sma(20)", "atr(14)"]
+        call = {"symbol": "BTC/USDT", "indicators": specs, "last": 1000}
+        table = await run(use("mcp__trader__calculate_indicators", call))
+        assert table.signal, table.error
+        assert len(seen) > 60_000
 
         picture = await run(use("mcp__trader__draw_chart", {"symbol": "BTC/USDT"}))
         assert picture.signal, picture.error
