@@ -8,6 +8,7 @@ import anyio.to_thread
 from mcp_server.adapters.simulated import book, path, perpetuals
 from mcp_server.adapters.simulated.path import GENESIS_MS, USD, SimulatedMarket, market_of
 from mcp_server.domain.exchange import ALIASES, Fetched, Funding, Listing, Listings, OrderBook, PerpetualState, Ticker
+from mcp_server.domain.symbols import dated, perpetual, without_exchange
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import DAY_MS, TIMEFRAMES, iso, to_ms
 from mcp_server.errors import NotFound, NotSupported
@@ -89,19 +90,28 @@ class SimulatedExchange:
 
 def unified(text: str) -> str:
     """Read a symbol however it is spelt: `btcusdt`, `BTC-USDT` and `XBT/USDT` are `BTC/USDT`."""
-    spelt = text.strip().upper()
+    spelt = without_exchange(text.strip(), "simulated").upper()
+    if day := dated(spelt):
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated': it has no futures.", f"Did you mean {day[0]!r}?")
+    if of := perpetual(spelt):
+        return _swap(unified(of))
     if match := re.fullmatch(r"([A-Z0-9]{1,15})[/_-]([A-Z0-9]{1,15})(:[A-Z0-9]{1,15})?", spelt):
         base, quote, settle = match[1], match[2], match[3] or ""
     elif match := re.fullmatch(rf"([A-Z0-9]{{2,15}}?)({'|'.join(QUOTES)})", spelt):
         base, quote, settle = match[1], match[2], ""
     else:
-        raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", "Write base and quote, like 'BTC/USDT'.")
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", f"Did you mean {_against_dollars(spelt)!r}?")
     base, quote = ALIASES.get(base, base), ALIASES.get(quote, quote)
     if settle and settle[1:] not in (base, quote):
         raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", f"Did you mean {f'{base}/{quote}:{quote}'!r}?")
     if base == quote:
         raise NotFound(f"Unknown symbol {text!r} on 'simulated': base and quote are the same.", "Try 'BTC/USDT'.")
     return f"{base}/{quote}{settle}"
+
+
+def _against_dollars(asset: str) -> str:
+    asset = ALIASES.get(asset, asset)
+    return f"{asset}/USDT" if re.fullmatch(r"[A-Z0-9]{2,15}", asset) else "BTC/USDT"
 
 
 def _swap(symbol: str) -> str:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tests.rigs.exchanges.binance_markets import INVERSE, LINEAR, MARKETS, SPOT, spot, swap
+from tests.rigs.exchanges.binance_markets import INVERSE, LINEAR, MARKETS, ODD, SPOT, spot, swap
 from tests.rigs.exchanges.world import FUNDING_MS, World, in_full
 
 CANDLES = 1000
@@ -137,7 +137,8 @@ class _Api:
 
     def _markets(self) -> dict[str, tuple[str, str]]:
         extra = self._world.extra_bases if self._prefix == SPOT else []
-        return MARKETS[self._prefix] | {f"{base}USDT": (base, "USDT") for base in extra}
+        odd = ODD[self._prefix] if self._world.odd_markets else {}
+        return MARKETS[self._prefix] | odd | {f"{base}USDT": (base, "USDT") for base in extra}
 
     def _market(self, request: Request) -> tuple[str, str] | None:
         return self._markets().get(request.query_params.get("symbol", ""))

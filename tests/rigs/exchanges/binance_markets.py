@@ -12,6 +12,18 @@ MARKETS = {
 }  # fmt: skip
 """Path prefix: its markets, by the exchange's own ids."""
 
+ODD = {
+    SPOT: {"LUNAUSDT": ("LUNA", "USDT"), "FLATUSDT": ("FLAT", "USDT")},
+    LINEAR: {"BTCUSDT_261225": ("BTC", "USDT")},
+    INVERSE: {},
+}
+"""Those that it has only where a test says so."""
+
+_HALTED = ("LUNAUSDT",)
+
+_CHRISTMAS_MS = 1_798_185_600_000
+"""2026-12-25T08:00Z."""
+
 _FOREVER_MS = 4_133_404_800_000
 """The delivery date of what is never delivered."""
 
@@ -59,7 +71,8 @@ _SWAP_ORDERS = ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_P
 
 def spot(name: str, base: str, quote: str, with_permissions: bool) -> dict[str, Any]:
     """Describe a spot market; half of the entry is its permissions, which a request may do without."""
-    assets = {"symbol": name, "status": "TRADING", "baseAsset": base, "baseAssetPrecision": 8, "quoteAsset": quote}
+    status = "BREAK" if name in _HALTED else "TRADING"
+    assets = {"symbol": name, "status": status, "baseAsset": base, "baseAssetPrecision": 8, "quoteAsset": quote}
     digits = dict.fromkeys(
         ("quotePrecision", "quoteAssetPrecision", "baseCommissionPrecision", "quoteCommissionPrecision"), 8
     )
@@ -74,6 +87,8 @@ def swap(prefix: str, name: str, base: str, quote: str) -> dict[str, Any]:
     """Describe a perpetual swap; only one margined in coin says how much a contract is."""
     assets = {"symbol": name, "pair": base + quote, "baseAsset": base, "quoteAsset": quote}
     kind = {"contractType": "PERPETUAL", "deliveryDate": _FOREVER_MS, "onboardDate": 1_569_398_400_000}
+    if name in ODD[LINEAR]:
+        kind |= {"contractType": "CURRENT_QUARTER", "deliveryDate": _CHRISTMAS_MS}
     margin = {"maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000", "triggerProtect": "0.0500"}
     digits = {"pricePrecision": 2, "quantityPrecision": 3, "baseAssetPrecision": 8, "quotePrecision": 8}
     orders = {"orderTypes": _SWAP_ORDERS, "timeInForce": ["GTC", "IOC", "FOK", "GTX"], "filters": _SWAP_FILTERS}
