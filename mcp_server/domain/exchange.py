@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 Level = tuple[float, float]
 """A price of an order book, in quote, and the size at it, in base (contracts on a contract market)."""
 
+MOST_SYMBOL = 60
+"""Characters of a symbol; no true one is longer."""
+
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 """Other names of assets → ours."""
 

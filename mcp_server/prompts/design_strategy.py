@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from mcp_server.domain.text import cleaned
 from mcp_server.prompts import material
 from mcp_server.toolkit import ToolFile
 
@@ -74,13 +75,17 @@ Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low
    claude-trader run NAME
 """
 
+MOST_IDEA, MOST_NAMES = 10_000, 50
+"""Characters of an idea, and names that are listed; list_strategies has them all."""
+
 
 def design_strategy(idea: str, files: Mapping[str, ToolFile], taken: Mapping[str, bool]) -> str:
     """Return the prompt's text; `taken` has the names in use, and whether each is only an example's."""
     own = [name for name, example in taken.items() if not example]
-    names = f" Names in use, not to be written over without being asked to: {', '.join(own)}." if own else ""
+    some = ", ".join(own[:MOST_NAMES]) + (f" and {len(own) - MOST_NAMES} more" if len(own) > MOST_NAMES else "")
+    names = f" Names in use, not to be written over without being asked to: {some}." if own else ""
     return _TEXT.format(
-        begin=_begin(idea.strip()),
+        begin=_begin(cleaned(idea, MOST_IDEA, lines=True).strip()),
         tools=material.tools(files),
         indicators=material.indicators(),
         config_keys=material.config_keys(),

@@ -1,13 +1,19 @@
 """What the prompts say about the program: its tools, indicators and keys, each from where it is defined."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
-from mcp_server.domain.strategy.format import Agent, Config, Interval, Timeframe, nested_keys
+from mcp_server.domain.strategy.format import PROMPT_LIMIT, Agent, Config, Interval, Timeframe, nested_keys
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import cleaned_values
 from mcp_server.toolkit import ToolFile
+
+MOST_FILES_BYTES = 80_000
+"""Of both files in a prompt or a resource."""
 
 _EXAMPLES = 8
 """How many indicators of each group are named; find_indicators lists the rest."""
@@ -28,6 +34,20 @@ def indicators() -> str:
         groups.setdefault(entry.group, []).append(entry.name)
     lines = [f"- {group} ({len(names)}): {_some(names)}" for group, names in groups.items()]
     return f"{sum(map(len, groups.values()))} that rules may use, by group:\n" + "\n".join(lines)
+
+
+def files(strategy: Strategy) -> dict[str, Any]:
+    """Return both files of a strategy as a stranger may have written them, cleaned; and a note if texts are cut."""
+    whole = {"config": strategy.config_json(), "agents": strategy.agents_json()}
+    size = 0
+    for most in (PROMPT_LIMIT, 4_000, 1_000, 200):
+        content: dict[str, Any] = cleaned_values(whole, most)
+        size = size or len(to_json(content))
+        if len(to_json(content, indent=2)) < MOST_FILES_BYTES:
+            break
+    if most < PROMPT_LIMIT:
+        content["note"] = f"Texts are cut to {most:,} characters: do not write this back. It has {size:,} bytes."
+    return content
 
 
 def config_keys() -> str:

@@ -21,9 +21,11 @@ from mcp_types import (
 )
 from pydantic import Field
 
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, TraderError
+from mcp_server.prompts import material
 from mcp_server.prompts.arguments import PromptArguments
-from mcp_server.prompts.design_strategy import design_strategy
+from mcp_server.prompts.design_strategy import MOST_IDEA, design_strategy
 from mcp_server.prompts.review_strategy import review_strategy
 from mcp_server.storage.home import examples_folder
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 GUIDE = "guide://strategy-format"
 STRATEGY = "strategy://{name}"
-MOST_IDEA = 10_000
 MOST_COMPLETIONS = 100
+MOST_ERROR = 8_000
 
 
 def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
@@ -60,7 +62,7 @@ def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFil
         try:
             strategy = await anyio.to_thread.run_sync(kit.strategies.read, strategy_name)
         except TraderError as error:
-            raise MCPError(code=INVALID_PARAMS, message=str(error)) from None
+            raise MCPError(code=INVALID_PARAMS, message=cleaned(str(error), MOST_ERROR, lines=True)) from None
         return await anyio.to_thread.run_sync(review_strategy, strategy, files)
 
     server.prompt("design_strategy", "Design a strategy", "From an idea to a strategy, checked and tried")(design)
@@ -86,15 +88,10 @@ def _strategy(folders: StrategyFolders, name: str) -> str:
     try:
         strategy = folders.read(name)
     except NotFound as error:
-        raise ResourceNotFoundError(str(error)) from None
+        raise ResourceNotFoundError(cleaned(str(error), MOST_ERROR, lines=True)) from None
     except TraderError as error:
-        raise ResourceError(str(error)) from None
-    content = {
-        "name": name,
-        "version": strategy.version,
-        "config": strategy.config_json(),
-        "agents": strategy.agents_json(),
-    }
+        raise ResourceError(cleaned(str(error), MOST_ERROR, lines=True)) from None
+    content = {"name": name, "version": strategy.version, **material.files(strategy)}
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 

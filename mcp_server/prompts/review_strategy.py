@@ -46,15 +46,17 @@ Functions of rules: {functions}. `find_indicators` lists every indicator.
 """
 
 
-def review_strategy(strategy: Strategy, files: Mapping[str, ToolFile]) -> str:
+def review_strategy(strategy: Strategy, tools: Mapping[str, ToolFile]) -> str:
     """Return the prompt's text."""
-    return _TEXT.format(
+    files = material.files(strategy)
+    note = f"{files['note']}\n\n" if "note" in files else ""
+    return note + _TEXT.format(
         name=strategy.name,
         version=strategy.version,
         engine=strategy.engine,
         schedule=strategy.schedule,
-        config=json.dumps(strategy.config_json(), indent=2, ensure_ascii=False),
-        agents=json.dumps(strategy.agents_json(), indent=2, ensure_ascii=False),
-        tools=material.tools(files),
+        config=json.dumps(files["config"], indent=2, ensure_ascii=False),
+        agents=json.dumps(files["agents"], indent=2, ensure_ascii=False),
+        tools=material.tools(tools),
         functions=material.functions(),
     )

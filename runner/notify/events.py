@@ -106,7 +106,8 @@ def budget_reached(strategy: str, spent_usd: Decimal, limit_usd: Decimal, day: d
 def broken_edit(strategy: str, error: str) -> Event:
     """Return the event of a strategy's folder that cannot be read any more; the same mistake is one event."""
     fields = {"strategy": clean(strategy), "error": clean(error)}
-    return Event("broken", f"broken {strategy} {hashlib.sha256(error.encode()).hexdigest()[:16]}", fields)
+    mistake = hashlib.sha256(error.encode(errors="replace")).hexdigest()[:16]
+    return Event("broken", f"broken {strategy} {mistake}", fields)
 
 
 def server_trouble(problem: str, since: datetime) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -13,6 +13,8 @@ import anyio.to_thread
 from mcp_server.adapters.ccxt.client import check_exchange, loopback, make_client
 from mcp_server.adapters.ccxt.markets import load_markets
 from mcp_server.adapters.ccxt.symbols import Markets, resolve, unknown_symbol
+from mcp_server.domain.exchange import MOST_SYMBOL
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, Retryable, UpstreamRejected
 
 ATTEMPTS = 3
@@ -101,8 +103,13 @@ class CcxtConnection:
                 if not loaded.markets:
                     raise UpstreamRejected(f"{self._id!r} answered with an empty list of markets.", "Try again later.")
                 client.set_markets_from_exchange(loaded)
-                self._markets, self._loaded_at = client.markets, time.monotonic()
-            return client, cast(Markets, self._markets)
+                self._markets, self._loaded_at = _honest(client.markets), time.monotonic()
+            return client, self._markets
 
     def _stale(self, fresh_s: float | None) -> bool:
         return fresh_s is not None and time.monotonic() - self._loaded_at > fresh_s
+
+
+def _honest(markets: Markets) -> Markets:
+    """Leave out markets whose symbol hides something or is too long to be asked for."""
+    return {symbol: market for symbol, market in markets.items() if cleaned(symbol, MOST_SYMBOL) == symbol}

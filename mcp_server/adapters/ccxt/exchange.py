@@ -14,6 +14,7 @@ from mcp_server.adapters.ccxt.symbols import resolve, resolve_swap
 from mcp_server.adapters.ccxt.volumes import base_volume_of, base_volumes, has_known_unit
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import (
+    MOST_SYMBOL,
     Fetched,
     Funding,
     Kind,
@@ -24,6 +25,7 @@ from mcp_server.domain.exchange import (
     PerpetualState,
     Ticker,
 )
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import BadInput, NotSupported, UpstreamRejected
 from mcp_server.moment import deadline
 
@@ -169,5 +171,6 @@ def _listing(market: Mapping[str, Any]) -> Listing | None:
     kind = next((kind for kind in _KINDS if market.get(kind)), None)
     if kind is None:
         return None
-    names = {name: str(market.get(name) or "") for name in ("symbol", "base", "quote")}
-    return Listing(kind=kind, active=market.get("active"), settle=market.get("settle"), **names)
+    names = {name: cleaned(str(market.get(name) or ""), MOST_SYMBOL) for name in ("symbol", "base", "quote")}
+    settle = market.get("settle") and cleaned(str(market["settle"]), MOST_SYMBOL)
+    return Listing(kind=kind, active=market.get("active"), settle=settle, **names)
