@@ -5,8 +5,11 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
 from mcp_server.parent import Parent
+
+MOST_LOGGED = 20_000
 
 
 def main() -> None:
@@ -45,7 +48,17 @@ def _log_plainly() -> None:
     mcp's own handler would import more when it writes a traceback. Where no file can be opened that raises, and the
     exception ends the event loop.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(CleanLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class CleanLines(logging.Formatter):
+    """Takes out what steers a terminal or hides words: errors quote exchanges, models and files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback below it."""
+        return cleaned(super().format(record), MOST_LOGGED, lines=True)
 
 
 class _Version(argparse.Action):

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from mcp_server.domain.text import cleaned_values
 from mcp_server.errors import TraderError
 from mcp_server.market.live import LiveCache
 from mcp_server.moment import Clock
@@ -23,6 +24,8 @@ LOOK_S = 2.0
 
 FRESH_S = 1.0
 """How long an answer is repeated, so that asking often costs nothing."""
+
+MOST_WHY = 4_000
 
 Check = dict[str, Any]
 
@@ -52,7 +55,8 @@ class Health:
             for name, look in looks.items():
                 group.start_soon(_bounded, checks, name, look)
         ready = all(check["ok"] for check in checks.values())
-        return {"status": "ready" if ready else "not ready", "live": True, "ready": ready, "checks": checks}
+        seen: dict[str, Check] = cleaned_values(checks, MOST_WHY)  # problems quote exchanges, files and models
+        return {"status": "ready" if ready else "not ready", "live": True, "ready": ready, "checks": seen}
 
     def _look_at_database(self) -> Check:
         if (full := no_space(self._home.root)) is not None:

@@ -15,15 +15,18 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 from rich.console import Console
 
+from mcp_server.__main__ import CleanLines
 from mcp_server.answers import MOST_BYTES
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.report.page import markdown
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.http.health import MOST_WHY, Health
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
-from mcp_server.storage.home import Home
+from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from runner.cli import show
@@ -212,6 +215,20 @@ def test_no_notice_no_report_and_no_terminal_shows_what_hides(text: str) -> None
     for page in shown:
         assert not hidden(page), hidden(page)[:5]
         assert len(page) < MOST_BYTES
+
+
+async def test_neither_health_nor_the_servers_log_shows_what_hides(stored: Path) -> None:
+    where, formatter = Home(stored), CleanLines("%(message)s")
+    health = Health(where, examples_folder(), Database(where.database, prepare=where.prepare), lambda: NOW)
+    problems = tuple(text[:5_000] for text in TEXTS)
+    Heartbeat(where.heartbeat).write(Beat(1, NOW, NOW, 0, problems))
+    for written in strings(await health.report()):
+        assert not hidden(written), hidden(written)[:5]
+        assert len(written) <= MOST_WHY
+    for text in [*TEXTS, *HALVES]:
+        line = formatter.format(logging.LogRecord("x", logging.ERROR, "", 1, "it said: %s", (text,), None))
+        assert not hidden(line), hidden(line)[:5]
+        assert len(line) <= 20_000
 
 
 @pytest.mark.parametrize("human", [True, False])
