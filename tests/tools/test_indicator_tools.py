@@ -26,16 +26,6 @@ async def test_macd_is_what_ta_lib_says_of_the_whole_history(ask: Ask) -> None:
     assert said["position"] == ("above" if line > signal else "below")
 
 
-async def test_a_crossover_is_told_from_being_above_or_below(ask: Ask) -> None:
-    now = await ask("calculate_macd", symbol="BTC/USDT")
-    assert now["candles_since_crossover"] > 0
-    assert now["crossover"] == "none"
-    closed = now["last_crossover_time"].replace("Z", "+00:00")
-    hour_later = f"{closed[:11]}{int(closed[11:13]) + 1:02d}{closed[13:]}"
-    then = await ask("calculate_macd", symbol="BTC/USDT", as_of=hour_later)
-    assert (then["crossover"], then["candles_since_crossover"]) == (now["last_crossover"], 0)
-
-
 async def test_without_enough_candles_a_value_is_null_and_the_shortfall_said(ask: Ask) -> None:
     said = await ask("calculate_rsi", symbol="BTC/USDT", timeframe="1d", as_of="2017-01-05T00:00Z")
     assert (said["rsi"], said["overbought"], said["trend"], said["candles_used"]) == (None, None, None, 4)

@@ -57,6 +57,8 @@ class _Api:
         length_ms = int(interval[:-1]) * _MILLISECONDS[interval[-1]]
         limit = min(int(asked.get("limit", "500")), CANDLES)
         end_ms = int(asked.get("endTime", self._world.clock_ms)) + 1
+        if self._world.ignores_bounds:
+            limit, end_ms = CANDLES, self._world.clock_ms + 1
         if "startTime" in asked:
             have = self._world.published(*market, int(asked["startTime"]), end_ms, length_ms)
             found = list(islice(have, limit))
@@ -94,6 +96,7 @@ class _Api:
         depth = int(asked.get("limit", "100" if self._prefix == SPOT else "500"))
         if self._prefix != SPOT and depth not in SWAP_DEPTHS:
             return _error(-4021, f"{depth} is not valid depth limit")
+        depth = SWAP_DEPTHS[-1] if self._world.ignores_bounds else depth
         book, now_ms = self._world.order_book(*market, depth), self._world.clock_ms
         sides = {
             name: [[in_full(price), in_full(size)] for price, size in levels] for name, levels in book._asdict().items()
@@ -120,7 +123,7 @@ class _Api:
             return _unknown()
         limit, now_ms = min(int(asked.get("limit", "100")), FUNDING_RATES), self._world.clock_ms
         start_ms = max(int(asked.get("startTime", "0")), self._world.listed_ms)
-        end_ms = min(int(asked.get("endTime", now_ms)), now_ms)
+        end_ms = now_ms if self._world.ignores_bounds else min(int(asked.get("endTime", now_ms)), now_ms)
         times = range(-(-start_ms // FUNDING_MS) * FUNDING_MS, end_ms + 1, FUNDING_MS)
         wanted = times[:limit] if "startTime" in asked else times[-limit:]
         rates = [(paid_ms, f"{self._world.funding_rate(market[0], paid_ms):.8f}") for paid_ms in wanted]

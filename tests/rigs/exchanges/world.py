@@ -36,6 +36,7 @@ class World:
     * `volume_factor`: all volumes are so many times what they were;
     * `shuffled`: candles come in no order of time; `duplicated`: every third comes twice;
     * `clock_skew_ms`: the exchanges' clock is so far ahead of `now_ms`, or behind it if negative;
+    * `ignores_bounds`: Binance sends more than it was asked for: later candles and fundings, deeper books;
     * `odd_markets`: Binance has LUNA/USDT, which is halted, FLAT/USDT, and a future of Bitcoin of 2026-12-25;
     * `extra_markets`: so many more markets, X0001/USDT and so on, in each exchange's list of spot markets.
     """
@@ -57,6 +58,7 @@ class World:
         self.clock_skew_ms = 0
         self.extra_markets = 0
         self.odd_markets = False
+        self.ignores_bounds = False
 
     @property
     def clock_ms(self) -> int:
