@@ -84,7 +84,7 @@ async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_
     assert done.outcome.signal is not None, done
     text = path.read_text()
     assert "**dip**: Buys dips." in text
-    assert "| confidence | 72.5 of 100 |" in text
+    assert "| confidence | 72 of 100 |" in text
     assert "| decided by | claude-sonnet-4-5 and its sub-agents |" in text
     assert re.search(r"\| cost \| \$0\.\d{4}, 720 tokens \|", text)
     assert "> The RSI is 28.5." in text
