@@ -213,7 +213,7 @@ def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: C
     assert left(children, within_s=10) == []
     assert "interrupted" in trader("signals", "--all").out
     (entry,) = journal(home)
-    assert entry.status is Status.ERROR
+    assert entry.status == Status.ERROR
 
 
 def test_a_run_says_and_records_the_moment_that_it_was_really_asked_for(trader: Command, home: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_run_that_takes_too_long_is_a_timeout_and_leaves_no_process(
     with ScriptedMessagesApi(script(orchestrator=[Hang()])) as api:
         done = trader("run", "dip", "--as-of", AS_OF, "--json", ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY)
     assert (done.code, done.json["status"]) == (1, "timeout")
-    assert only_entry(journal).status is Status.TIMEOUT
+    assert only_entry(journal).status == Status.TIMEOUT
     assert [p for p in psutil.process_iter() if str(home) in _environment(p)] == []
 
 
@@ -192,7 +192,7 @@ def test_a_run_killed_outright_leaves_no_cli_and_no_server_and_is_recorded_as_in
     runner.kill()
     assert left(children, within_s=2) == []
     assert "interrupted" in trader("signals", "--all").out
-    assert only_entry(journal).status is Status.ERROR
+    assert only_entry(journal).status == Status.ERROR
 
 
 def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(
