@@ -140,7 +140,7 @@ def test_up_goes_on_accounts_for_what_was_missed_once_and_tells_nothing_twice(ho
     with receiver() as service:
         waiting = move_notices(home, service.url)
         environment = {"TRADER_NOTIFY": service.url}
-        with RunningUp(home, speed=30, start=resumed_at, environment=environment) as up:
+        with RunningUp(home, speed=30, start=resumed_at, environment=environment, warm_server=True) as up:
             up.until(lambda: after(up.rows("sleeps"), resumed_at))
             up.until(lambda: WAITING in service.titles)
             up.until(lambda: not [file for file in waiting if file.exists()])

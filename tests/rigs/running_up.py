@@ -46,6 +46,7 @@ class RunningUp:
         grace_s: how long runs may go on after a stop, in real seconds.
         environment: variables beside those of this process.
         warm: fork it from a process that has imported everything; False starts Python anew, as people do.
+        warm_server: fork its tool server, too, which is then none of its `children`.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class RunningUp:
         grace_s: float = 2.0,
         environment: Mapping[str, str] | None = None,
         warm: bool = True,
+        warm_server: bool = False,
     ) -> None:
         self.home = home
         self._warm = warm
+        self._warm_server = warm_server
         self.clock = FastClock(speed, start, time.time() if epoch_s is None else epoch_s)
         self._arguments = [repr(speed), start.isoformat(), repr(self.clock.epoch_s), repr(grace_s)]
         # What it starts is told by its scratch folder, also where it sees nothing else of this environment.
@@ -74,7 +77,15 @@ class RunningUp:
         with self._log.open("wb") as log, open(os.devnull) as nothing:
             streams = (nothing.fileno(), log.fileno(), log.fileno())
             self.process: Warm | subprocess.Popen[bytes] = (
-                Warm(PROGRAM, self._arguments, self._environment, CHECKOUT, streams, session=True)
+                Warm(
+                    PROGRAM,
+                    self._arguments,
+                    self._environment,
+                    CHECKOUT,
+                    streams,
+                    session=True,
+                    forks_servers=self._warm_server,
+                )
                 if self._warm
                 else subprocess.Popen(
                     [sys.executable, "-m", PROGRAM, *self._arguments],

@@ -1,4 +1,4 @@
-"""Programs of ours in processes of their own that need not import everything first.
+"""Programs of ours in processes of their own that need not import everything first, nor the tool servers they start.
 
 A server process imports them once; each is forked from it. Environment, folder, arguments, streams and exit code are
 the program's own, as they are when `python -m MODULE` is started.
@@ -23,7 +23,9 @@ import psutil
 
 PRELOADED = (
     *("runner.__main__", "runner.execute", "runner.cli.demo", "runner.doctor.checkup", "runner.claude.engine"),
-    *("mcp", "mcp_server.app", "duckdb", "pytz", "structlog", "tests.rigs.fast_runner"),
+    *("mcp", "mcp_server.app", "duckdb", "pytz", "structlog", "tests.rigs.fast_runner", "tests.rigs.warm"),
+    *("mcp_server.http.serve", "mcp_server.http.health", "mcp_server.adapters.simulated.exchange"),
+    *("mcp_server.domain.indicators.talib_functions", "tests.rigs.forked_server"),
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked."""
@@ -39,6 +41,7 @@ class Warm:
         folder: where it runs.
         streams: file descriptors of standard input, output and error.
         session: True gives it a session of its own, whose terminal is its standard input where that is one.
+        forks_servers: True lets the tool servers that it starts be forked, too.
     """
 
     def __init__(
@@ -50,16 +53,22 @@ class Warm:
         streams: tuple[int, int, int],
         *,
         session: bool = False,
+        forks_servers: bool = False,
     ) -> None:
         assert can_run(environment)
         passed = [Connection(os.dup(stream)) for stream in streams]  # which multiprocessing can hand on
-        work = (module, list(arguments), dict(environment), str(folder), passed, session)
+        work = (module, list(arguments), dict(environment), str(folder), passed, session, forks_servers)
         self._process = _forking().Process(target=_be, args=work, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
         for connection in passed:
             connection.close()
+
+    @property
+    def sentinel(self) -> int:
+        """A file descriptor that can be read once it has ended."""
+        return self._process.sentinel
 
     @property
     def returncode(self) -> int | None:
@@ -111,7 +120,7 @@ def run(
     """
     with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         streams = (nothing.fileno(), out.fileno(), err.fileno())
-        program = Warm("runner", arguments, environment, folder, streams)
+        program = Warm("runner", arguments, environment, folder, streams, forks_servers=True)
         try:
             code = program.wait(timeout_s)
         finally:
@@ -134,6 +143,7 @@ def _be(
     folder: str,
     streams: list[Connection],
     session: bool,
+    forks_servers: bool,
 ) -> None:
     """Be the program, in the forked process."""
     os.environ.clear()
@@ -149,6 +159,10 @@ def _be(
     sys.stdin, sys.stdout, sys.stderr = (
         os.fdopen(number, mode, buffering=1, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")
     )
+    if forks_servers:
+        from tests.rigs.forked_server import fork_servers
+
+        fork_servers()
     sys.argv = [module, *arguments]
     for name in (module, f"{module}.__main__"):
         if name != "runner":

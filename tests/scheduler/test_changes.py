@@ -23,7 +23,7 @@ BROKEN = '{"trading_pair": "BTC/USDT", "interval": "1m", "bye": 1}'
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     home = tmp_path_factory.mktemp("changes") / "home"
     home.mkdir()
-    with RunningUp(home, speed=SPEED, grace_s=0.5) as running:
+    with RunningUp(home, speed=SPEED, grace_s=0.5, warm_server=True) as running:
         running.says("it answers")
         yield running
         assert running.stop() == 0
@@ -111,7 +111,7 @@ def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on
     home = tmp_path / "broken" / "home"
     home.mkdir(parents=True)
     write_strategy(home, "breaks")
-    with RunningUp(home, speed=SPEED, environment=secrets) as up:
+    with RunningUp(home, speed=SPEED, environment=secrets, warm_server=True) as up:
         good = until_it_runs(up, "breaks")
         config_file(up, "breaks").write_text(BROKEN)
         up.says("strategy breaks is broken. Its last good version")
@@ -124,7 +124,7 @@ def test_a_broken_edit_is_told_without_secrets_and_the_last_good_version_goes_on
         assert "breaks" in text
         assert not any(secret in text for secret in secrets.values())
     clock = up.clock
-    with RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s) as up:
+    with RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s, warm_server=True) as up:
         up.says("strategy breaks is broken. Its last good version")
         until_it_runs(up, "breaks", version=good["version"])
         write_strategy(home, "breaks", rules={"buy": "close > 0"})

@@ -120,7 +120,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             "TRADER_MAX_CLAUDE_RUNS": "2",
         }
         _write_rules(home)
-        up = leaving.enter_context(RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s, environment=environment))
+        up = leaving.enter_context(
+            RunningUp(home, speed=SPEED, epoch_s=clock.epoch_s, environment=environment, warm_server=True)
+        )
         up.until(lambda: any(_waited(row) for row in up.rows("waits")))
         coinbase.stop()
         _write_claude(home)

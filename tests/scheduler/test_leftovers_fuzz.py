@@ -131,7 +131,7 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     for number in range(60):
         left.put(os.fsencode(home) + b"/" + kinds[number % len(kinds)]())
     _fill(os.fsencode(home / "heartbeat.json"), b'{"problems": ' + b"[" * 100_000)
-    with RunningUp(home, speed=20, environment={"TRADER_NOTIFY": "json://127.0.0.1:9/"}) as up:
+    with RunningUp(home, speed=20, environment={"TRADER_NOTIFY": "json://127.0.0.1:9/"}, warm_server=True) as up:
         up.until(lambda: {row["strategy"] for row in up.rows() if row["status"] == "success"} == {"dip", "also"})
         beat = up.beat()
         assert up.stop() == 0, up.log
