@@ -1,6 +1,6 @@
 """Candles: the one shape in which market history travels between the outside world, the store and the indicators."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from mcp_server.errors import BadInput
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 _NO_CANDLE = "A row is no candle.", "Give six numbers: time in ms, open, high, low, close, volume."
@@ -21,8 +22,8 @@ class Candles:
     """Candles of one series, oldest first, as parallel arrays of one length.
 
     Times are open times in Unix ms, strictly increasing; a candle covers [open_time, open_time + timeframe).
-    Prices are in quote per base, volume in base; a volume that is not known is NaN. All other values are finite, and
-    `high >= low`.
+    Prices are in quote per base, volume in base; a volume that is not known is NaN. Prices are finite and above 0, open
+    and close between low and high.
 
     Raises:
         BadInput: when the arrays break one of these rules; the message names the first bad candle.
@@ -36,15 +37,14 @@ class Candles:
     volume: Floats
 
     def __post_init__(self) -> None:
-        volume = np.where(np.isnan(self.volume), 0.0, self.volume)
-        columns = (self.open, self.high, self.low, self.close, volume)
+        columns = (self.open, self.high, self.low, self.close, self.volume)
         if any(len(column) != len(self.open_time_ms) for column in columns):
             raise BadInput("Candle columns differ in length.", "Give each column one value per candle.")
         if not len(self):
             return
-        _refuse(self.open_time_ms, _not_finite(columns), "has a value that is missing or not finite")
-        _refuse(self.open_time_ms, self.high < self.low, "has a high below its low")
-        _refuse(self.open_time_ms, self.volume < 0, "has a negative volume")
+        if not possible_rows(*columns).all():
+            for column, fault, bad in faults(*columns):
+                _refuse(self.open_time_ms, bad, fault.format(column))
         backwards = np.zeros(len(self), dtype=bool)
         backwards[1:] = np.diff(self.open_time_ms) <= 0
         _refuse(
@@ -139,11 +139,28 @@ def resample(candles: Candles, timeframe: str) -> Candles:
     )
 
 
-def _not_finite(columns: Sequence[Floats]) -> npt.NDArray[np.bool_]:
-    return np.asarray(~np.isfinite(np.column_stack(columns)).all(axis=1), dtype=np.bool_)
+def possible_rows(opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats) -> Mask:
+    """Return which rows can be candles: those in which `faults` finds nothing. A price of NaN fails the comparisons."""
+    inside = (low > 0) & (low <= opened) & (opened <= high) & (low <= close) & (close <= high) & np.isfinite(high)
+    return np.asarray(inside & ~(volume < 0) & ~np.isinf(volume), dtype=np.bool_)
 
 
-def _refuse(times: Times, bad: npt.NDArray[np.bool_], fault: str, remedy: str = "Correct or drop it.") -> None:
+def faults(opened: Floats, high: Floats, low: Floats, close: Floats, volume: Floats) -> Iterator[tuple[str, str, Mask]]:
+    """Yield what can be wrong with candles: a column, the fault (`{}` stands for the column), and the rows with it."""
+    columns = dict(zip(CANDLE_COLUMNS, (opened, high, low, close, volume), strict=True))
+    for name, values in columns.items():
+        bad = np.isinf(values) if name == "volume" else ~np.isfinite(values)
+        yield name, "has a value that is missing or not finite: its {}", bad
+    for name in ("open", "high", "low", "close"):
+        yield name, "has a price that is not above 0: its {}", columns[name] <= 0
+    yield "high", "has a high below its low", high < low
+    for name in ("open", "close"):
+        yield name, "has its {} above its high", columns[name] > high
+        yield name, "has its {} below its low", columns[name] < low
+    yield "volume", "has a negative volume", volume < 0
+
+
+def _refuse(times: Times, bad: Mask, fault: str, remedy: str = "Correct or drop it.") -> None:
     if bad.any():
         position = int(np.argmax(bad))
         raise BadInput(f"The candle at {iso(int(times[position]))} (position {position}) {fault}.", remedy)

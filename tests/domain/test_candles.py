@@ -31,8 +31,8 @@ def minute_rows(draw: st.DrawFn) -> list[Row]:
     rows, open_ms = [], START_MS
     for step in steps:
         open_ms += step * MINUTE_MS
-        opened, closed, above, below = (draw(prices) / 8 for _ in range(4))
-        high, low = max(opened, closed) + above, min(opened, closed) - below
+        opened, closed, above = (draw(prices) / 8 for _ in range(3))
+        high, low = max(opened, closed) + above, min(opened, closed) / draw(st.sampled_from([1, 2, 4]))
         rows.append((open_ms, opened, high, low, closed, draw(st.integers(0, 1000)) / 4))
     return rows
 
@@ -58,6 +58,12 @@ def test_no_rows_are_no_candles() -> None:
         ((1.0, float("inf"), 0.5, 2.0, 10.0), "a value that is missing or not finite"),
         ((1.0, 3.0, 0.5, 2.0, float("inf")), "a value that is missing or not finite"),
         ((1.0, 0.4, 0.5, 0.45, 10.0), "a high below its low"),
+        ((1.0, 3.0, 0.5, 3.1, 10.0), "its close above its high"),
+        ((1.0, 3.0, 0.5, 0.4, 10.0), "its close below its low"),
+        ((3.1, 3.0, 0.5, 2.0, 10.0), "its open above its high"),
+        ((0.4, 3.0, 0.5, 2.0, 10.0), "its open below its low"),
+        ((1.0, 3.0, 0.0, 2.0, 10.0), "a price that is not above 0: its low"),
+        ((-1.0, -1.0, -1.0, -1.0, -1.0), "a price that is not above 0: its open"),
         ((1.0, 3.0, 0.5, 2.0, -0.1), "a negative volume"),
     ],
 )

@@ -251,9 +251,9 @@ BY_HAND = [
     ),
     Known(
         "donchian(2)",
-        candles((3, 1, 2), (5, 2, 4), (4, 0, 1)),
+        candles((4, 2, 3), (6, 3, 5), (5, 1, 2)),
         1,
-        ([5, 5], [(5 + 1) / 2, (5 + 0) / 2], [1, 0]),
+        ([6, 6], [(6 + 2) / 2, (6 + 1) / 2], [2, 1]),
         "Donchian's channel, this candle included",
     ),
     Known(
@@ -397,7 +397,7 @@ BY_HAND = [
     ),
     Known(
         "aroon(3)",
-        candles((1, 0, 1), (5, 4, 5), (3, 1, 2), (4, 3, 4), (2, 1, 2)),
+        candles((2, 1, 2), (6, 5, 6), (4, 2, 3), (5, 4, 5), (3, 2, 3)),
         3,
         # low: three ago, then now (the later of two); high: two ago, three ago
         ([0, 100], [100 * (3 - 2) / 3, 0]),
@@ -426,10 +426,10 @@ BY_HAND = [
     ),
     Known(
         "ao(2,3)",
-        candles((2, 0, 1), (3, 1, 2), (7, 5, 6), (5, 3, 4)),
+        candles((2, 0.5, 1), (3, 1, 2), (7, 5, 6), (5, 3, 4)),
         2,
-        # middles 1, 2, 6, 4
-        ([(2 + 6) / 2 - (1 + 2 + 6) / 3, (6 + 4) / 2 - (2 + 6 + 4) / 3],),
+        # middles 1.25, 2, 6, 4
+        ([(2 + 6) / 2 - (1.25 + 2 + 6) / 3, (6 + 4) / 2 - (2 + 6 + 4) / 3],),
         "Bill Williams 1998, 'New Trading Dimensions': means of the candles' middles",
     ),
     # Volatility and statistics

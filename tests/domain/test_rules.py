@@ -27,7 +27,7 @@ OUT_OF_REACH = ("acos", "asin")
 
 
 def candles_of(*closes: float) -> Candles:
-    return Candles.from_rows([(i * HOUR_MS, c, c + 1, c - 1, c, 10.0) for i, c in enumerate(closes)])
+    return Candles.from_rows([(i * HOUR_MS, c, c + 1, max(c - 1, c / 2), c, 10.0) for i, c in enumerate(closes)])
 
 
 def compiled(buy: str | None = None, sell: str | None = None, indicators: Sequence[str] = ()) -> CompiledRules:

@@ -122,7 +122,7 @@ async def test_imported_history_needs_no_exchange(
 ) -> None:
     exchange.reachable = False
     start = to_ms(datetime(2020, 1, 1, tzinfo=UTC))
-    rows = [(start + number * HOUR, 5.0, 5.0, 5.0, float(number + 1), 1.0) for number in range(48)]
+    rows = [(start + number * HOUR, *[float(number + 1)] * 4, 1.0) for number in range(48)]
     store.save(SERIES, Candles.from_rows(rows), (start, start + 48 * HOUR), begins=True)
     noon = datetime(2020, 1, 2, 12, tzinfo=UTC)
     assert await closes(market, 3, noon) == [34.0, 35.0, 36.0]
