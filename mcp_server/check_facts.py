@@ -73,6 +73,8 @@ async def gather(strategy: Strategy, market: Market, journal: Journal, exchange:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask_exchange)
+        for place, symbol in _markets_of_agents(strategy):
+            tasks.start_soon(_look_up, market, exchange, strategy.timeframe, symbol, now, place, findings)
         if strategy.engine == "claude":
             tasks.start_soon(ask_journal)
     if candles and not len(candles[0]):
@@ -80,6 +82,28 @@ async def gather(strategy: Strategy, market: Market, journal: Journal, exchange:
         remedy = "find_markets lists those that are traded."
         findings.append(warning("config.json trading_pair", f"{exchange!r} has no recent candles of {pair!r}.", remedy))
     return Facts(now, candles[0] if candles else None, tuple(findings), costs[0] if costs else None)
+
+
+def _markets_of_agents(strategy: Strategy) -> list[tuple[str, str]]:
+    return [
+        (f"agents.json {name}.markets", symbol) for name, agent in strategy.agents.items() for symbol in agent.markets
+    ]
+
+
+async def _look_up(
+    market: Market, exchange: str, timeframe: str, symbol: str, now: datetime, place: str, findings: list[Finding]
+) -> None:
+    """Warn of a market of a sub-agent that the exchange lacks; what else fails is said of the strategy's own market."""
+    with anyio.move_on_after(LIMIT_S):
+        try:
+            await market.candles(exchange, symbol, timeframe, 1, now)
+        except UnknownExchange:
+            return
+        except NotFound as failure:
+            remedy = "Correct it, unless the sub-agent's prompt names another exchange for it."
+            findings.append(warning(place, failure.problem, remedy))
+        except TraderError:
+            return
 
 
 async def _candles(strategy: Strategy, market: Market, exchange: str, now: datetime) -> Candles:

@@ -259,6 +259,19 @@ async def test_a_market_that_the_exchange_lacks_is_an_error(home: Path) -> None:
     assert "Did you mean 'coinbase'" in " ".join(typo["findings"][0])
 
 
+async def test_a_market_of_a_sub_agent_that_the_exchange_lacks_is_a_warning(home: Path) -> None:
+    watcher = {**AGENTS["watcher"], "markets": ["BTC/USD", "BTC/USF"]}
+    config = {"trading_pair": "BTC/USD", "interval": "1h"}
+    with StandInExchange() as rig:
+        settings = ServerSettings(home=home, exchange="coinbase", exchange_urls={"coinbase": rig.url})
+        async with Client(build_server(settings)) as client:
+            asked = {"strategy_name": "mine", "config": config, "agents": {"watcher": watcher}}
+            answer = answer_of(await client.call_tool("write_strategy", asked))
+    assert answer["written"]
+    (row,) = [row for row in answer["findings"] if row[1] == "agents.json watcher.markets"]
+    assert (row[0], "'BTC/USF'" in row[2]) == ("warning", True)
+
+
 async def test_an_exchange_that_cannot_be_asked_is_a_warning_and_stops_no_write(home: Path) -> None:
     with StandInExchange() as rig:
         rig.faults.status = 451
