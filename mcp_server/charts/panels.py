@@ -136,9 +136,8 @@ class VolumePanel:
         chart = self._drawn.chart
         shade_gaps(plot, chart.positions)
         _short_axis(plot, _fitting_ticks(plot, fewest=1))
-        draw_volume(
-            plot, chart.positions, np.nan_to_num(chart.candles.volume), chart.candles.close >= chart.candles.open
-        )
+        volume = np.nan_to_num(chart.candles.volume)
+        draw_volume(plot, chart.positions, volume, chart.candles.close >= chart.candles.open)
         _draw_studies(plot, self._drawn, self._studies, self._pens)
 
 

@@ -6,6 +6,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from ccxt import exchanges
 from mcp import Client
@@ -14,6 +15,9 @@ from mcp_server.adapters.ccxt.volumes import _SAME, VOLUMES, base_volume_of, bas
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.candles.store import CandleStore, Series
+from mcp_server.storage.database import Database
+from mcp_server.storage.schema import migrations
 from tests.acceptance.market_rig import NOW_MS
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.tools.conftest import answer_of
@@ -141,3 +145,24 @@ def test_the_table_has_twenty_exchanges_of_ccxt_and_the_source_of_each() -> None
     assert {*VOLUMES, *_SAME} <= set(exchanges)
     assert set(_SAME.values()) <= set(VOLUMES)
     assert all(len(entry.source) > 10 for entry in VOLUMES.values())
+
+
+def test_an_older_homes_volumes_that_may_be_contracts_are_unknown_from_now_on(home: Path) -> None:
+    """Its spot candles, its imports and the swaps of exchanges that count base stay as they are."""
+    file = home / "claude_trader.duckdb"
+    kept = [("gate", "BTC/USDT", 0), ("binance", "BTC/USDT:USDT", 0), ("krakenfutures", "BTC/USD:USD", 0)]
+    kept += [("gate", "ETH/USDT:USDT", 1)]
+    lost = [("gate", "BTC/USDT:USDT", 0), ("krakenfutures", "BTC/USD:BTC", 0), ("kucoin", "BTC/USDT:USDT-261225", 0)]
+    with duckdb.connect(file) as older:
+        for version in (1, 2, 3):
+            older.execute(migrations()[version])
+            older.execute("INSERT INTO schema_migrations (version) VALUES (?)", [version])
+        for number, (exchange, symbol, revision) in enumerate([*kept, *lost], 1):
+            insert = "INSERT INTO series (exchange, symbol, timeframe, revision) VALUES (?, ?, '1h', ?)"
+            older.execute(insert, [exchange, symbol, revision])
+            older.execute("INSERT INTO candles VALUES (?, '1970-01-01 05:00', 100, 200, 50, 123.5, 7)", [number])
+    store = CandleStore(Database(file))
+    for exchange, symbol, _ in [*kept, *lost]:
+        stored = store.load(Series(exchange, symbol, "1h"), (0, 9 * HOUR_MS)).candles
+        assert stored.close.tolist() == [123.5]
+        assert isnan(stored.volume[0]) is ((exchange, symbol, 0) in lost), (exchange, symbol)

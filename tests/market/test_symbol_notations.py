@@ -127,3 +127,11 @@ def test_two_futures_of_one_day_are_told_apart_by_their_settlement() -> None:
     with pytest.raises(NotFound, match="fits several markets"):
         resolve("ABCUSD-261225", markets, "example")
     assert resolve("a2", markets, "example") == "ABC/USD:ABC-261225"
+
+
+def test_a_market_that_shares_only_the_quote_is_not_near() -> None:
+    market = {"symbol": "FLAT/USDT", "id": "FLATUSDT", "base": "FLAT", "quote": "USDT", "spot": True}
+    with pytest.raises(NotFound, match="Nothing there is spelt like it"):
+        resolve("LUNAUSDT", {"FLAT/USDT": market}, "example")
+    with pytest.raises(NotFound, match="Did you mean 'FLAT/USDT'"):
+        resolve("FLATUSD", {"FLAT/USDT": market}, "example")
