@@ -183,6 +183,9 @@ def import_candles(
         Timeframe,
         typer.Option(metavar="LENGTH", help="Length of a candle: 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w."),
     ],
+    replace: Annotated[
+        bool, typer.Option("--replace", metavar="", help="Remove stored candles between the file's that it lacks.")
+    ] = False,
 ) -> None:
     """Load price history from a file, so that runs in the past need no network.
 
@@ -194,7 +197,7 @@ def import_candles(
 
     context = Context()
     series = Series(exchange, symbol, timeframe)
-    done = import_candle_file(CandleStore(context.database), file, series, datetime.now(UTC))
+    done = import_candle_file(CandleStore(context.database), file, series, datetime.now(UTC), replace=replace)
     typer.echo(done)
 
 

@@ -173,7 +173,9 @@ def test_a_series_is_kept_under_the_name_that_runs_ask_for(tmp_path: Path, home:
     assert set(store.index(5)) == {Series("coinbase", "BTC/USD", "1h"), Series("binance", "BTC/USDT:USDT", "1h")}
 
 
-@pytest.mark.parametrize("symbol", ["btcusd", "", "BTC/", "/USD", "BTC-USD", "BTC/USD/EUR", "BTC/USD:", "BTC / USD"])
+@pytest.mark.parametrize(
+    "symbol", ["btcusd", "", "BTC/", "/USD", "BTC-USD-EUR", "BTC/USD/EUR", "BTC/USD:", "BTC / USD"]
+)
 def test_a_symbol_of_another_form_is_refused(tmp_path: Path, home: Path, symbol: str) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(HEAD + MS)
@@ -194,3 +196,45 @@ def test_candles_for_the_simulated_exchange_are_refused(tmp_path: Path, home: Pa
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     with pytest.raises(BadInput, match="makes its own candles"):
         import_candle_file(store, tmp_path / "x.csv", Series(exchange, "BTC/USD", "1h"), NOW)
+
+
+@pytest.mark.parametrize("symbol", ["XBT/USD", "xbt-usd", "BTC_USD"])
+def test_a_series_is_kept_under_the_markets_own_name(tmp_path: Path, home: Path, symbol: str) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text(HEAD + MS)
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    assert "BTC/USD 1h on kraken," in import_candle_file(store, file, Series("kraken", symbol, "1h"), NOW)
+    assert set(store.index(5)) == {Series("kraken", "BTC/USD", "1h")}
+
+
+def rows_of_every(step_ms: int, count: int) -> str:
+    return "".join(f"{1498867200000 + number * step_ms},9,10,8,9,1\n" for number in range(count))
+
+
+@pytest.mark.parametrize(("step", "timeframe"), [(24, "1d"), (4, "4h")])
+def test_a_file_of_longer_candles_is_refused_and_stored_ones_stay(
+    tmp_path: Path, home: Path, step: int, timeframe: str
+) -> None:
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    hours, longer = tmp_path / "hours.csv", tmp_path / "longer.csv"
+    hours.write_text(HEAD + rows_of_every(HOUR, 100))
+    longer.write_text(HEAD + rows_of_every(step * HOUR, 4))
+    import_candle_file(store, hours, SERIES, NOW)
+    with pytest.raises(BadInput, match=f"looks like {timeframe}.*Give --timeframe {timeframe}"):
+        import_candle_file(store, longer, SERIES, NOW, replace=True)
+    assert len(store.load(SERIES, (0, 1598867200000)).candles) == 100
+
+
+def test_stored_candles_that_a_file_lacks_stay_unless_it_is_to_replace_them(tmp_path: Path, home: Path) -> None:
+    store = CandleStore(Database(home / "claude_trader.duckdb"))
+    whole, holed = tmp_path / "whole.csv", tmp_path / "holed.csv"
+    lines = rows_of_every(HOUR, 10).splitlines(keepends=True)
+    whole.write_text(HEAD + "".join(lines))
+    holed.write_text(HEAD + "".join(line.replace(",9,1\n", ",8.5,1\n") for line in lines[:3] + lines[6:]))
+    import_candle_file(store, whole, SERIES, NOW)
+    done = import_candle_file(store, holed, SERIES, NOW)
+    assert "Kept although the file lacks them: 3" in done
+    closes = store.load(SERIES, (0, 1598867200000)).candles.close.tolist()
+    assert closes == [8.5] * 3 + [9.0] * 3 + [8.5] * 4
+    assert "Removed because the file lacks them: 3" in import_candle_file(store, holed, SERIES, NOW, replace=True)
+    assert store.load(SERIES, (0, 1598867200000)).candles.close.tolist() == [8.5] * 7

@@ -9,7 +9,7 @@ from tests.storage.conftest import HOUR, SERIES, candles, hours
 
 def test_candles_come_back_exactly_as_they_were_kept(store: CandleStore) -> None:
     kept = Candles.from_rows([(HOUR, 0.1, 0.30000000000000004, 8.1e-06, 0.2, 1234.56789), (2 * HOUR, 1, 2, 1, 2, 0)])
-    assert store.save(SERIES, kept, (HOUR, 3 * HOUR)) == 2
+    assert store.save(SERIES, kept, (HOUR, 3 * HOUR)).held == 2
     stored = store.load(SERIES, (HOUR, 3 * HOUR))
     assert stored.missing == []
     for name in ("open_time_ms", "open", "high", "low", "close", "volume"):
@@ -29,7 +29,7 @@ def test_a_known_range_may_hold_fewer_candles_than_would_fit(store: CandleStore)
 
 def test_saving_a_range_again_replaces_it_and_leaves_the_rest(store: CandleStore) -> None:
     store.save(SERIES, candles(1, 2, 3), (HOUR, 4 * HOUR))
-    assert store.save(SERIES, candles(2, close=150.0), (2 * HOUR, 3 * HOUR)) == 3
+    assert store.save(SERIES, candles(2, close=150.0), (2 * HOUR, 3 * HOUR)).held == 3
     assert store.load(SERIES, (0, 9 * HOUR)).candles.close.tolist() == [100.0, 150.0, 100.0]
 
 

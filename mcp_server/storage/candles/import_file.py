@@ -10,7 +10,8 @@ import numpy as np
 
 from mcp_server.domain.candles import Candles, gaps
 from mcp_server.domain.error_hints import nearest
-from mcp_server.domain.timeframes import candle_open_ms, iso, timeframe_ms, to_ms
+from mcp_server.domain.exchange import ALIASES
+from mcp_server.domain.timeframes import MINUTE_MS, TIMEFRAMES, candle_open_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database_errors import first_sentence
@@ -91,6 +92,20 @@ def _candles(rows: dict[str, Any], file: Path) -> Candles:
 
 
 def _check_timeframe(candles: Candles, timeframe: str, file: Path) -> None:
+    steps = np.diff(candles.open_time_ms)
+    step = int(steps.min()) if len(steps) else timeframe_ms(timeframe)
+    if step > timeframe_ms(timeframe):
+        looks = next((name for name, length in TIMEFRAMES.items() if length == step), None)
+        raise BadInput(
+            f"{str(file)!r} does not hold {timeframe} candles: "
+            + (
+                f"it looks like {looks}."
+                if looks
+                else f"the shortest step between two is {step / MINUTE_MS:g} minutes."
+            )
+            + " Nothing was imported.",
+            f"Give --timeframe {looks}." if looks else "Give the --timeframe of the file, and check its times.",
+        )
     for moment in candles.open_time_ms:
         if candle_open_ms(int(moment), timeframe) != moment:
             raise BadInput(
@@ -104,8 +119,10 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def import_candle_file(store: CandleStore, file: Path, series: Series, now: datetime) -> str:
-    """Replace what the store had in the range of a file by the file's closed candles; return what was done.
+def import_candle_file(store: CandleStore, file: Path, series: Series, now: datetime, *, replace: bool = False) -> str:
+    """Put a file's closed candles in place of those that the store had at their times; return what was done.
+
+    Stored candles at times that the file lacks stay, or are removed with `replace`.
 
     The file counts as complete: a candle that it lacks does not exist, and unless the store has earlier ones the
     series begins with its first. Candles that had not closed by `now` are left out, and stay unknown.
@@ -124,13 +141,19 @@ def import_candle_file(store: CandleStore, file: Path, series: Series, now: date
             "Import it after that candle has closed.",
         )
     known = (int(candles.open_time_ms[0]), int(candles.open_time_ms[-1]) + timeframe_ms(series.timeframe))
-    held = store.save(series, candles, known, begins=True)
-    return f"{_summary(candles, series, len(read) - len(candles))} The store has {held} now."
+    saved = store.save(series, candles, known, begins=True, replace=replace)
+    others = ""
+    if saved.others and replace:
+        others = f" Removed because the file lacks them: {saved.others}."
+    elif saved.others:
+        others = f" Kept although the file lacks them: {saved.others}; --replace would remove them."
+    return f"{_summary(candles, series, len(read) - len(candles))}{others} The store has {saved.held} now."
 
 
 def _askable(series: Series) -> Series:
-    """Return the series as runs ask for it: ccxt's ids are lower case, its symbols upper case."""
-    exchange, symbol = series.exchange.lower(), series.symbol.upper()
+    """Return the series as runs ask for it: ccxt's ids are lower case, its symbols upper case, its names ccxt's own."""
+    parts = re.split(r"([/:])", re.sub(r"^([^/:_-]+)[_-](?=[^/_-]+$)", r"\1/", series.symbol.upper()))
+    exchange, symbol = series.exchange.lower(), "".join(ALIASES.get(part, part) for part in parts)
     if not _EXCHANGE.fullmatch(exchange):
         raise BadInput(f"{series.exchange!r} is no exchange.", "Give a ccxt id, like 'coinbase'.")
     if exchange == "simulated":

@@ -53,6 +53,14 @@ Index = dict[Series, Known]
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What an import did: how many candles the series has now, and how many stored ones the file did not have."""
+
+    held: int
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
 class Added:
     """What an addition met: the database's stamp before it, and the series that it found partly known already."""
 
@@ -70,27 +78,35 @@ class CandleStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, series: Series, candles: Candles, known: Range, *, begins: bool = False) -> int:
-        """Replace what the store had in a range by closed candles; return how many candles the series has now.
+    def save(
+        self, series: Series, candles: Candles, known: Range, *, begins: bool = False, replace: bool = False
+    ) -> Saved:
+        """Put closed candles in place of those that the store had at the same times.
 
         Args:
             series: which series they are of.
             candles: closed candles only, all within `known`; the caller has cut off the forming one.
-            known: the range of which these are all the candles that there are.
+            known: the range that is known completely from now on.
             begins: unless the store has earlier candles, the series is taken to begin with `known`. Candles that
                 arrive later and are earlier take this back: what lies between is unknown again.
+            replace: also remove what the store has in the range at other times; else it stays.
         """
 
-        def work(connection: duckdb.DuckDBPyConnection) -> int:
+        def work(connection: duckdb.DuckDBPyConnection) -> Saved:
             series_id = _series_id(connection, series)
             if len(candles):
                 _take_back_beginning(connection, series_id, int(candles.open_time_ms[0]))
-            _replace(connection, series_id, candles, known)
+            others = _other_times(connection, series_id, candles, known)
+            if others and not replace:
+                _delete(connection, series_id, candles)
+                _insert(connection, series_id, candles)
+            else:
+                _replace(connection, series_id, candles, known)
             first = 0 if begins and not _has_before(connection, series_id, known[0]) else known[0]
             _cover(connection, series_id, (first, known[1]))
             connection.execute("UPDATE series SET revision = revision + 1 WHERE id = ?", [series_id])
             row = connection.execute("SELECT count(*) FROM candles WHERE series_id = ?", [series_id]).fetchone()
-            return int(row[0]) if row else 0
+            return Saved(int(row[0]) if row else 0, others)
 
         return self._database.write(work)
 
@@ -190,6 +206,10 @@ def _replace(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Can
     connection.execute(
         "DELETE FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?", [series_id, *_stamps(known)]
     )
+    _insert(connection, series_id, candles)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles) -> None:
     columns = {name: getattr(candles, name) for name in ("open_time_ms", *_COLUMNS)}
     connection.register("incoming", columns)
     connection.execute(
@@ -199,6 +219,26 @@ def _replace(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Can
         [series_id],
     )
     connection.unregister("incoming")
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles) -> None:
+    """Delete the candles at the times of these."""
+    connection.register("incoming", {"open_time_ms": candles.open_time_ms})
+    connection.execute(
+        "DELETE FROM candles WHERE series_id = ? "
+        "AND open_time IN (SELECT make_timestamp(open_time_ms * 1000) FROM incoming)",
+        [series_id],
+    )
+    connection.unregister("incoming")
+
+
+def _other_times(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles, known: Range) -> int:
+    """Count the stored candles of a range at whose times there is none of these."""
+    rows = connection.execute(
+        "SELECT epoch_ms(open_time) FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?",
+        [series_id, *_stamps(known)],
+    ).fetchall()
+    return len({int(at_ms) for (at_ms,) in rows}.difference(candles.open_time_ms.tolist()))
 
 
 def _has_before(connection: duckdb.DuckDBPyConnection, series_id: int, moment_ms: int) -> bool:
