@@ -23,7 +23,7 @@ from runner.cli.context import Context
 from runner.execute import Runner
 from runner.tool_server.server import Address, tool_server
 from tests.rigs.processes import left
-from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start
+from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, START_BOTH, script, strategy
 from tests.runner.conftest import Command, Done
 
@@ -147,6 +147,27 @@ def test_what_goes_wrong_ends_in_its_own_outcome_and_never_as_hold(
     assert said in (entry.why or "")
     assert entry.why == done.json["error"]
     assert journal.trace(entry.execution_id) is not None
+
+
+def test_evidence_of_another_market_or_of_none_is_no_signal(trader: Command, journal: Journal, home: Path) -> None:
+    file = home / "strategies" / "dip" / "agents.json"
+    agents = json.loads(file.read_text())
+    agents["rsi-analyzer"]["tools"].append("find_indicators")
+    file.write_text(json.dumps(agents))
+    price = [use("mcp__trader__get_price", {"symbol": "ETH/USDT"}), say("It costs 42.5.")]
+    rsi = [use("mcp__trader__find_indicators", {"query": "rsi"}), say("The RSI is 28.5.")]
+    done = run(trader, script(price=price, rsi=rsi))
+    assert (done.code, done.json["status"], done.json["signal"]) == (1, "abstained", None)
+    assert "'price-monitor' looked only at ETH/USDT on simulated" in done.json["error"]
+    assert "'rsi-analyzer' looked only at find_indicators" in done.json["error"]
+
+
+def test_a_market_may_be_written_otherwise_in_the_strategy_than_the_exchange_names_it(
+    trader: Command, journal: Journal, home: Path
+) -> None:
+    write(home, trading_pair="BTC-USDT")
+    done = run(trader, script())
+    assert (done.code, done.json["signal"]) == (0, "BUY"), done
 
 
 def test_a_tool_server_that_is_not_reachable_is_an_error(trader: Command, journal: Journal) -> None:
