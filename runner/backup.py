@@ -73,9 +73,8 @@ def _pack(archive: tarfile.TarFile, path: Path, name: str) -> None:
 
 
 def _is_left_out(path: Path) -> bool:
-    """Leave out half-written files, links and locks."""
-    passing = path.name.startswith((".writing-", ".replacing-", ".copying-")) or path.name.endswith((".new", ".lock"))
-    return passing or path.is_symlink()
+    """Leave out half-written files and locks."""
+    return path.name.startswith((".writing-", ".replacing-", ".copying-")) or path.name.endswith((".new", ".lock"))
 
 
 def _place(fresh: Path, target: Path) -> None:

@@ -96,6 +96,7 @@ class Scheduler:
                     watching.start_soon(self._claim_for_ever, runs)
                     watching.start_soon(self._beat_for_ever)
                     await stop.wait()
+                    self.concurrency.closed = True  # what is being claimed at this moment begins no more
                     self.slot_store.database.hurry()
                     watching.cancel_scope.cancel()
                 await self._end(runs)
@@ -234,7 +235,7 @@ class Scheduler:
 
     async def _end(self, runs: TaskGroup) -> None:
         """Let runs that have begun end within the grace; what has not begun, or does not end, is recorded as that."""
-        self.concurrency.closed = True
+        self._idle = anyio.Event()
         for task in self._tasks.values():
             if not task.begun:
                 task.scope.cancel()

@@ -69,7 +69,7 @@ class Driven:
 async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIterator[Driven]:
     """Give schedulers that are up; they are told to stop at the end."""
     clock, engine = HandClock(now), Engine()
-    schedulers = [_scheduler(machine, clock, engine) for _ in range(runners)]
+    schedulers = [make_scheduler(machine, clock, engine) for _ in range(runners)]
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         for scheduler in schedulers:
@@ -82,7 +82,8 @@ async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIter
             stop.set()
 
 
-def _scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
+def make_scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
+    """Give a scheduler of a home that is not up yet."""
     slot_store, troubles = SlotStore(machine.database, machine.home), Troubles()
     watch = StrategyWatch(machine.home, machine.folders)
     return Scheduler(

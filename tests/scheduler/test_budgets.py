@@ -25,7 +25,8 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.schema import migrate
 from runner.cli.context import Context
 from runner.clock import SystemClock
-from runner.execute import Runner
+from runner.execute import ADMISSION_S, Runner
+from runner.settings import RunnerSettings
 from runner.tool_server.server import Address, tool_server
 from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, answer
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
@@ -188,6 +189,32 @@ def test_a_new_day_has_its_own_budget_and_a_run_counts_on_the_day_on_which_it_wa
     assert admit(ledger.database, third.execution_id, "c", limits, after).answer == "no"
     days = [spent(ledger.database, day, day + DAY).ended for day in (at("00:00"), at("06T00:00"))]
     assert days == [usd("0.55"), usd("0.45")]
+
+
+class _Instant(SystemClock):
+    """Stands still, and sleeps no longer than it takes to note that it did."""
+
+    slept_s = 0.0
+
+    def now(self) -> datetime:
+        return NOON
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s += seconds
+
+
+async def test_a_run_that_has_waited_for_room_in_vain_does_not_start(ledger: Ledger, home: Path) -> None:
+    first, second, clock = ledger.start("a", NOON), ledger.start("b", NOON), _Instant()
+    limits = SpendingLimits(usd("0.50"), None, usd("0.60"))
+    assert admit(ledger.database, first.execution_id, "a", limits, NOON).answer == "yes"
+    settings = RunnerSettings(home=home, budget_usd_per_day=usd("0.60"))
+    runner = Runner(settings, ledger.journal, ledger.database, lambda: tool_server(settings), clock=clock)
+    outcome = await runner._no_room(second)
+    assert outcome is not None
+    assert (outcome.status, outcome.cost_usd) == (Status.SKIPPED_BUDGET, usd("0"))
+    assert clock.slept_s == ADMISSION_S
+    ledger.end(first, usd("0.05"), NOON)
+    assert await runner._no_room(second) is None
 
 
 @dataclass

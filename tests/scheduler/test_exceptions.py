@@ -6,13 +6,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import pytest
 
 from mcp_server.overview import overview
+from mcp_server.storage.journal.interrupted import KILLED
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Change, Claim, Claims, SlotStore
 from mcp_server.storage.strategies.versions import KeptVersions
-from tests.scheduler.hand_driven import Driven, driven
+from runner.execute import NOT_BEGUN
+from tests.rigs.hand_clock import HandClock
+from tests.scheduler.hand_driven import Driven, Engine, driven, make_scheduler
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 
 ABSTAINED_AT_NOON = [("abstained", "12:00", "12:00", 1)]
@@ -240,3 +246,53 @@ async def test_a_slot_whose_row_a_newer_version_wrote_counts_as_taken(home: Path
         assert problems(up) == []
         await up.set(at("13:00:10"))
     assert machine.slots() == [("moonshot", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
+
+
+async def test_an_outcome_that_could_be_written_nowhere_ends_as_interrupted_at_the_next_start(
+    home: Path, failing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(home)
+    write(home, hourly(), at("10:30"))
+    with monkeypatch.context() as patched:
+        finish = Journal.finish
+
+        def fail(self: Journal, *arguments: Any, **more: Any) -> Any:
+            raise OSError(5, "Input/output error")
+
+        patched.setattr(Journal, "finish", fail)
+        async with driven(machine, at("11:30")) as up:
+            await up.set(at("12:00:10"))
+            assert "1 outcomes could not be written." in problems(up)
+    assert Journal.finish is finish
+    assert machine.slots() == [("running", "12:00", "12:00", 1)]
+    assert len([*machine.home.running.iterdir()]) == 1, "the sign that nobody ended it"
+    async with driven(machine, at("12:01:00")):
+        pass
+    assert machine.slots() == [("error", "12:00", "12:00", 1)]
+    assert machine.reasons() == [KILLED]
+
+
+async def test_a_stop_between_claim_and_start_leaves_no_slot_open(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, stop = Machine(home), anyio.Event()
+    write(home, hourly(), at("10:30"))
+    claim = SlotStore.claim
+
+    async def stopped() -> None:
+        stop.set()
+        for _ in range(50):  # the stop reaches whatever it is to reach
+            await anyio.lowlevel.checkpoint()
+
+    def stopped_meanwhile(self: SlotStore, claims: Sequence[Claim], now: datetime) -> Claims:
+        done = claim(self, claims, now)
+        anyio.from_thread.run(stopped)
+        return done
+
+    monkeypatch.setattr(SlotStore, "claim", stopped_meanwhile)
+    machine.adopt(hourly(), at("11:30"))
+    engine = Engine()
+    scheduler = make_scheduler(machine, HandClock(at("12:00:10")), engine)
+    with anyio.fail_after(30):
+        await scheduler.serve(stop)
+    assert engine.ran == []
+    assert machine.slots() == [("missed", "12:00", "12:00", 1)]
+    assert machine.reasons() == [NOT_BEGUN]

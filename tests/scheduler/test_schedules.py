@@ -274,3 +274,13 @@ async def test_a_paused_strategy_whose_older_file_is_put_back_has_missed_nothing
         await up.on(2)
         await up.set(at("13:00:05"))
     assert [row[:2] for row in machine.slots()] == [("abstained", "09:00"), ("abstained", "13:00")]
+
+
+async def test_an_edit_of_the_time_zone_alone_is_an_edit_of_the_schedule(home: Path) -> None:
+    machine, nine = Machine(home), "0 9 * * *"
+    write(home, strategy(cron=nine, timezone="Europe/Berlin"))
+    assert await up_until(machine, at("07:30:00"), 1) == []
+    write(home, strategy(cron=nine, timezone="America/New_York"), at("10:00"))
+    assert await up_until(machine, at("14:00:01"), 6) == [at("14:00")]
+    assert machine.slots() == [("missed", "08:00", "08:00", 1), ("abstained", "14:00", "14:00", 1)]
+    assert machine.reasons()[0] == EDITED
