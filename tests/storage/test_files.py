@@ -2,11 +2,12 @@
 
 import os
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from mcp_server.storage.files import Unreadable, put_new, read_object, read_regular, write_whole
+from mcp_server.storage.files import Unreadable, put_aside, put_new, read_object, read_regular, told_aside, write_whole
 
 
 def test_a_file_is_written_and_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -74,3 +75,18 @@ def test_an_object_is_read_and_a_missing_file_says_so(tmp_path: Path) -> None:
     assert read_object(tmp_path / "state.json") == {"pid": 7}
     with pytest.raises(FileNotFoundError):
         read_object(tmp_path / "missing.json")
+
+
+def test_what_is_put_aside_replaces_nothing_and_is_told_for_two_days(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    assert told_aside(tmp_path, now) is None
+    for content in ("one", "two"):
+        (tmp_path / "state.json").write_text(content)
+        os.utime(tmp_path / "state.json", (0, 0))  # however old it is: it was put aside just now
+        put_aside(tmp_path / "state.json")
+    assert sorted(file.read_text() for file in (tmp_path / "broken").iterdir()) == ["one", "two"]
+    assert not (tmp_path / "state.json").exists()
+    told = told_aside(tmp_path, now)
+    assert told is not None
+    assert "state.json" in told
+    assert told_aside(tmp_path, now + timedelta(days=3)) is None

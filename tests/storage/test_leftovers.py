@@ -14,6 +14,8 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.rows import Run, insert_run
 from mcp_server.storage.journal.runs import Journal
+from tests.scheduler.slot_homes import Machine, at, hourly
+from tests.scheduler.slot_homes import claim as slot_claim
 from tests.storage.test_database import held_by_a_shell
 from tests.storage.test_journal import BOUGHT, NOON, claim, database, end, journal, strategy
 
@@ -98,16 +100,37 @@ def test_a_file_that_this_user_may_not_read_goes_on_waiting_and_holds_up_nothing
     with held_by_a_shell(database.path):
         end(journal, claimed)
 
-    def denied(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
     with monkeypatch.context() as patched:
-        patched.setattr("mcp_server.storage.files._without_waiting", denied)
+        patched.setattr("mcp_server.storage.files._without_waiting", _denied)
         journal.settle()
         assert end(journal, claim(journal)) is None
         assert journal.entries(outcomes="all")[1].status == Status.RUNNING, "it is not interrupted either"
     journal.settle()
     assert len(journal.entries()) == 2
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_slots_outcome_that_waits_is_not_interrupted_though_its_runner_is_gone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    machine = Machine(home, patience_s=0.1)
+    machine.slot_store.open()
+    machine.adopt(hourly(), at("10:30"))
+    (claimed,) = machine.slot_store.claim([slot_claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
+    with held_by_a_shell(machine.home.database):
+        assert machine.journal.finish(claimed, BOUGHT, at("11:00:06")).waiting is not None
+    machine.slot_store.close(forget=copied)
+    with monkeypatch.context() as patched:  # it cannot be read for a moment
+        patched.setattr("mcp_server.storage.files._without_waiting", _denied)
+        machine.journal.settle()
+        machine.journal.end_orphans()
+        assert machine.slots() == [("running", "11:00", "11:00", 1)]
+    machine.journal.settle()
+    assert machine.slots() == [("success", "11:00", "11:00", 1)]
+
+
+def _denied(*_: object) -> int:
+    raise PermissionError(13, "Permission denied")
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"notes.txt", b"0" * 31, b"A" * 32])

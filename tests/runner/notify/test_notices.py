@@ -84,39 +84,34 @@ async def test_what_could_not_be_delivered_is_tried_again_until_it_is(home: Path
 
 
 async def test_after_each_refusal_a_service_is_left_alone_three_times_as_long(home: Path, service: Receiver) -> None:
-    now, asked = datetime(2026, 3, 1, 12, tzinfo=UTC), list[int]()
-    service.answers = [503, 503, 503]
-    patience = Patience(look_s=0.02, first_s=10, most_s=60)
-    told = notices(home, service.url, patience=patience, clock=lambda: now)
+    now, looks = datetime(2026, 3, 1, 12, tzinfo=UTC), 0
+    service.answers = [503] * 4
+
+    def clock() -> datetime:
+        nonlocal looks
+        looks += 1
+        return now
+
+    async def asked(after_s: float) -> tuple[str, int]:
+        """Let time pass, and some looks; tell what is written down of the delivery."""
+        nonlocal now
+        now += timedelta(seconds=after_s)
+        before = looks
+        while looks < before + 12:  # noqa: ASYNC110 (while it sends, it does not look)
+            await anyio.sleep(0.01)
+        (file,) = (home / "notices").glob("*.json")
+        (delivery,) = json.loads(file.read_text())["deliveries"].values()
+        return delivery["state"], delivery["attempts"]
+
+    told = notices(home, service.url, patience=Patience(look_s=0.01, first_s=10, most_s=60), clock=clock)
     add(told)
     stop = anyio.Event()
     with anyio.fail_after(ENOUGH_S):
         async with anyio.create_task_group() as group:
             group.start_soon(told.deliver, stop)
-            for before, after in ((0.0, 0.0), (9.8, 0.4), (29.4, 0.8), (59.0, 1.4)):
-                now += timedelta(seconds=before)
-                await anyio.sleep(5 * patience.look_s)
-                asked.append(3 - len(service.answers))
-                now += timedelta(seconds=after)
-                while len(service.answers) == 3 - len(asked) + 1 and not service.got:  # noqa: ASYNC110
-                    await anyio.sleep(0.02)
-                if len(asked) < 4:
-                    await settled(home, len(asked))
-            while waiting(home):  # noqa: ASYNC110 (files have no events)
-                await anyio.sleep(0.02)
+            attempts = [(await asked(after_s))[1] for after_s in (0, 9.8, 0.4, 29.4, 0.8, 59, 1.2)]
             stop.set()
-    assert asked[1:] == [1, 2, 3], "never before it is due"
-    assert service.titles == ["a cannot be read"]
-
-
-async def settled(home: Path, attempts: int) -> None:
-    """Wait until it is written down that a service was asked so often and refused."""
-    (file,) = (home / "notices").glob("*.json")
-    while True:
-        (delivery,) = json.loads(file.read_text())["deliveries"].values()
-        if (delivery["state"], delivery["attempts"]) == ("waiting", attempts):
-            return
-        await anyio.sleep(0.02)
+    assert attempts == [1, 1, 2, 2, 3, 3, 4], "after 10, 30 and then 60 s, which is the most"
 
 
 async def test_a_service_that_is_not_there_yet_gets_it_when_it_is(home: Path) -> None:
