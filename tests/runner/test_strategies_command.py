@@ -12,7 +12,9 @@ from tests.structure.test_strategy_format import EXAMPLES
 
 def test_an_example_is_added_changed_paused_and_resumed(trader: Command, home: Path) -> None:
     listed = trader("strategies", "--json").json["strategies"]
-    assert [(row["name"], row["origin"]) for row in listed] == [(name, "example") for name in EXAMPLES]
+    assert [(row["name"], row["origin"], row["status"]) for row in listed] == [
+        (name, "example", None) for name in EXAMPLES
+    ]
     added = trader("strategies", "add", "rsi-reversion")
     assert (added.code, added.err) == (0, "")
     again = trader("strategies", "add", "rsi-reversion")
@@ -50,6 +52,7 @@ def test_the_list_fits_a_terminal_of_80_columns_and_cuts_no_name(trader: Command
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
     assert {"example", "claude", "rules", "active", "home"} <= set(shown.split())
+    assert not [line for line in shown.splitlines() if " example " in line and "active" in line]
     assert long in "".join(line.split()[0] for line in shown.splitlines() if line.strip())
 
 
