@@ -1,6 +1,7 @@
 """What every test runs under: one async backend, an empty home, and no way out but loopback."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.durations import LEAST_S, TESTS, Stopwatch, measured
 from tests.rigs.network_guard import NetworkGuard
 
+sys.dont_write_bytecode = False  # pytest would rewrite each test's asserts anew in each worker and each run
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
 
 
