@@ -33,7 +33,11 @@ class Metrics:
         self.registry = CollectorRegistry()
         of = partial(Counter, registry=self.registry)
         each = ["strategy"]
-        self._slots = of("claude_trader_slots", "Slots that have ended, by outcome.", [*each, "outcome"])
+        self._slots = of(
+            "claude_trader_slots",
+            "Slots that came to a run or its refusal, by outcome; those that were missed are in the journal.",
+            [*each, "outcome"],
+        )
         self._cost = of("claude_trader_cost_usd", "What runs have cost, where it is known.", each)
         self._unknown = of("claude_trader_cost_unknown", "Runs whose cost is not known.", each)
         self._late = Summary("claude_trader_late_seconds", "How late runs began.", each, registry=self.registry)
