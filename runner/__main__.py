@@ -167,6 +167,12 @@ app.command(rich_help_panel=CARE, epilog="Example: `claude-trader backup home.ta
 app.command(rich_help_panel=CARE)(mcp.mcp)
 
 
+def _decimal_mark(text: str) -> str:
+    if text not in (".", ","):
+        raise BadInput(f"--decimal-mark {text!r} is no decimal mark.", "Give . or ,")
+    return text
+
+
 @app.command(
     "import-candles",
     rich_help_panel=CARE,
@@ -175,7 +181,7 @@ app.command(rich_help_panel=CARE)(mcp.mcp)
 def import_candles(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="CSV or Parquet with the columns time, open, high, low, close, volume."),
+        typer.Argument(metavar="FILE", help="CSV, JSON, Parquet or Feather: time, open, high, low, close, volume."),
     ],
     exchange: Annotated[str, typer.Option(metavar="ID", help="Where the prices are from, for example coinbase.")],
     symbol: Annotated[str, typer.Option(metavar="SYMBOL", help="The exact symbol, for example BTC/USD.")],
@@ -186,18 +192,31 @@ def import_candles(
     replace: Annotated[
         bool, typer.Option("--replace", metavar="", help="Remove stored candles between the file's that it lacks.")
     ] = False,
+    date_format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="How dates are written, for example %d/%m/%Y.")
+    ] = None,
+    decimal_mark: Annotated[
+        str | None, typer.Option(metavar="MARK", parser=_decimal_mark, help="The decimal mark: a point or a comma.")
+    ] = None,
+    volume: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of the volume in base; none: it is unknown.")
+    ] = None,
 ) -> None:
     """Load price history from a file, so that runs in the past need no network.
 
     The file counts as complete: a candle that is missing in it is treated as never traded. History begins with the
-    file's first candle, unless earlier candles are stored already.
+    file's first candle, unless earlier candles are stored already. Nothing is guessed: what can be read in two ways is
+    refused.
     """
-    from mcp_server.storage.candles.import_file import import_candle_file
+    from mcp_server.storage.candles.import_file import Dialect, import_candle_file
     from mcp_server.storage.candles.store import CandleStore, Series
 
     context = Context()
     series = Series(exchange, symbol, timeframe)
-    done = import_candle_file(CandleStore(context.database), file, series, datetime.now(UTC), replace=replace)
+    dialect = Dialect(date_format, decimal_mark, volume)
+    done = import_candle_file(
+        CandleStore(context.database), file, series, datetime.now(UTC), replace=replace, dialect=dialect
+    )
     typer.echo(done)
 
 

@@ -1,94 +1,139 @@
-"""Candle files: CSV or Parquet with one row for each candle, read by DuckDB."""
+"""Candle files: read with nothing guessed, and put into the store."""
 
-import glob
 import re
+import zipfile
+import zlib
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcp_server.domain.candles import Candles, gaps
-from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.candle_text import read_numbers, read_times
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, faults, gaps
 from mcp_server.domain.exchange import ALIASES
-from mcp_server.domain.timeframes import MINUTE_MS, TIMEFRAMES, candle_open_ms, iso, timeframe_ms, to_ms
+from mcp_server.domain.timeframes import MINUTE_MS, TIMEFRAMES, candle_open_ms, from_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
+from mcp_server.storage.candles.sheet import Sheet, read_sheet
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database_errors import first_sentence
 
-if TYPE_CHECKING:
-    import duckdb
-
-TIME_NAMES = ("timestamp", "open_time", "time", "date", "datetime", "unix", "ts")
-VALUE_NAMES = ("open", "high", "low", "close", "volume")
-
-_MILLISECONDS_PER = ((1e11, 1000.0), (1e14, 1.0), (1e17, 1e-3), (float("inf"), 1e-6))
-"""Below this size a Unix time is in s, ms, µs or ns: milliseconds in one of them."""
+HOUR_MS = 60 * MINUTE_MS
 
 _EXCHANGE = re.compile(r"[a-z0-9_]+")
 _SYMBOL = re.compile(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?")
 
 
-def read_candle_file(file: Path, timeframe: str) -> Candles:
-    """Read candles, sorted by time.
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a caller says about a file, where the file alone has two readings."""
 
-    Columns are found by name, in any order and case: a time (`timestamp`, `open_time`, `time`, `date` …: Unix s, ms, µs
-    or ns, or ISO 8601 taken as UTC), `open`, `high`, `low`, `close`, `volume`; others are ignored.
+    date_format: str | None = None
+    decimal_mark: str | None = None
+    volume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandleFile:
+    """The candles of a file, sorted by time, and what a reader must know of how they were read."""
+
+    candles: Candles
+    notes: tuple[str, ...] = ()
+
+
+def read_candle_file(
+    file: Path, timeframe: str, *, base: str | None = None, dialect: Dialect | None = None, newest_year: int = 2100
+) -> CandleFile:
+    """Read a candle file. Nothing is guessed: what has two readings is refused.
+
+    Args:
+        file: CSV in any dialect, alone or in a zip or gzip; JSON; Parquet; Feather, if pyarrow is installed.
+        timeframe: the length of its candles.
+        base: the market's base asset, which tells its volume from that in quote.
+        dialect: what the caller says of it.
+        newest_year: years of two digits are not later.
 
     Raises:
         BadInput: the file cannot be read, lacks a column, or holds a candle that is none of this timeframe.
     """
     if not file.is_file():
         raise BadInput(f"There is no file {str(file)!r}.", "Check the path.")
-    import duckdb
-
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")  # else a cast to TIMESTAMP gives the local time of this machine
-        try:
-            rows = _rows(connection, file)
-        except duckdb.Error as error:
-            raise BadInput(f"{str(file)!r} cannot be read as CSV or Parquet: {first_sentence(error)}") from None
-    candles = _candles(rows, file)
-    _check_timeframe(candles, timeframe, file)
-    return candles
-
-
-def _rows(connection: "duckdb.DuckDBPyConnection", file: Path) -> dict[str, Any]:
-    reader = "read_parquet(?)" if file.suffix.lower() in (".parquet", ".pq") else "read_csv(?, header = true)"
-    path = glob.escape(str(file))  # the readers take a pattern
-    described = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [path]).fetchall()  # noqa: S608 (no input)
-    names = {str(row[0]).strip().lower(): (str(row[0]), str(row[1])) for row in described}
-    time, kind = next((names[name] for name in TIME_NAMES if name in names), (None, ""))
-    if time is None:
-        raise BadInput(
-            f"{str(file)!r} has no time column.", f"Name one {', '.join(TIME_NAMES)}. {nearest('timestamp', names)}"
-        )
-    for name in VALUE_NAMES:
-        if name not in names:
-            raise BadInput(f"{str(file)!r} has no column {name!r}.", nearest(name, names))
-    columns = ", ".join(f"CAST({_quoted(names[name][0])} AS DOUBLE) AS {name}" for name in VALUE_NAMES)
-    when = _quoted(time)
-    if any(number in kind for number in ("INT", "DOUBLE", "FLOAT", "DECIMAL")):
-        moment = f"CAST({when} AS DOUBLE)"
-    else:
-        moment = f"CAST(epoch_ms(CAST({when} AS TIMESTAMP)) AS DOUBLE)"
-    sql = f"SELECT {moment} AS moment, {columns} FROM {reader} ORDER BY 1"  # noqa: S608 (names are quoted)
-    return connection.execute(sql, [path]).fetchnumpy()
-
-
-def _candles(rows: dict[str, Any], file: Path) -> Candles:
-    plain = {name: np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan) for name, values in rows.items()}
-    plain["volume"] = np.where(np.isnan(plain["volume"]), np.inf, plain["volume"])  # one that a file lacks is refused
-    moments = plain.pop("moment")
-    if not len(moments):
-        raise BadInput(f"{str(file)!r} has no rows.")
-    if not np.isfinite(moments).all():
-        raise BadInput(f"{str(file)!r} has a row without a time.")
-    scale = next(factor for below, factor in _MILLISECONDS_PER if abs(moments[-1]) < below)
+    dialect = dialect or Dialect()
     try:
-        return Candles(np.rint(moments * scale).astype(np.int64), *(plain[name] for name in VALUE_NAMES))
+        sheet = read_sheet(file, base, dialect.volume)
+        candles, zoneless = _candles(sheet, dialect, newest_year)
     except BadInput as error:
-        raise BadInput(f"{str(file)!r}: {error} Nothing was imported.") from None
+        raise BadInput(f"{str(file)!r}: {error.problem} Nothing was imported.", error.remedy) from None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInput(f"{str(file)!r} cannot be read: {first_sentence(error)}", "Get the file again.") from None
+    _check_timeframe(candles, timeframe, file)
+    notes = [*sheet.notes, *([sheet.layout.note] if sheet.layout.note else [])]
+    if zoneless and (moment := _clock_change(candles, timeframe)) is not None:
+        notes.append(
+            f"The hour of {iso(moment)} is missing, just where clocks change: the times have no zone and count as UTC; "
+            "are they local times?"
+        )
+    return CandleFile(candles, tuple(notes))
+
+
+def _candles(sheet: Sheet, dialect: Dialect, newest_year: int) -> tuple[Candles, bool]:
+    if not sheet.lines:
+        raise BadInput("The file has no rows.")
+    cells = sheet.cells
+    moments = cells["time"]
+    if "clock" in cells:
+        moments = [f"{day} {clock}" for day, clock in zip(moments, cells["clock"], strict=True)]
+    times, zoneless = read_times(moments, sheet.where, dialect.date_format, newest_year=newest_year)
+    named = {name: cells[name] for name in CANDLE_COLUMNS if name in cells}
+    numbers = read_numbers(named, sheet.where, sheet.mark or dialect.decimal_mark)
+    numbers.setdefault("volume", np.full(len(times), np.nan))
+    columns = [numbers[name] for name in CANDLE_COLUMNS]
+    for name, fault, bad in faults(*columns):
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise BadInput(
+                f"{sheet.where(at)}, column {name!r}, value {cells[name][at]!r}: the candle at {iso(int(times[at]))} "
+                f"{fault.format(name)}.",
+                "Correct or drop it."
+                if sheet.layout.names
+                else "Correct or drop it, or name the columns in a first line: they may be in another order.",
+            )
+    if not sheet.layout.names:
+        _check_order(columns)
+    order = np.argsort(times, kind="stable")
+    twice = np.flatnonzero(np.diff(times[order]) == 0)
+    if len(twice):
+        one, two = (int(order[twice[0] + step]) for step in (0, 1))
+        raise BadInput(
+            f"{sheet.where(two)}: the candle at {iso(int(times[two]))} is there already ({sheet.where(one)}): it is "
+            "not later than the one before it.",
+            "Drop one of them. Local times repeat an hour where clocks go back: export in UTC.",
+        )
+    return Candles(times[order], *(column[order] for column in columns)), zoneless
+
+
+def _check_order(columns: list[Floats]) -> None:
+    """Refuse columns without names if they could also be in the order of another exchange."""
+    first, second, third, fourth, _ = columns
+    orders = {"Bitfinex": (first, third, fourth, second), "Coinbase": (third, second, first, fourth)}
+    for exchange, (opened, high, low, close) in orders.items():
+        fits = (low <= opened) & (opened <= high) & (low <= close) & (close <= high)
+        same = np.array_equal(high, second) and np.array_equal(low, third) and np.array_equal(close, fourth)
+        if fits.all() and not same:
+            raise BadInput(
+                f"The file names no columns, and they could also be in {exchange}'s order.",
+                "Begin it with a line that names them: timestamp,open,high,low,close,volume.",
+            )
+
+
+def _clock_change(candles: Candles, timeframe: str) -> int | None:
+    """Return the open time of a gap of one hour early on a Sunday of a month in which clocks go forward."""
+    for missing_ms, count in gaps(candles, timeframe):
+        moment = from_ms(missing_ms)
+        early = moment.weekday() == 6 and moment.hour <= 3 and moment.month in (3, 4, 9, 10)
+        if early and count * timeframe_ms(timeframe) == HOUR_MS:
+            return missing_ms
+    return None
 
 
 def _check_timeframe(candles: Candles, timeframe: str, file: Path) -> None:
@@ -115,11 +160,15 @@ def _check_timeframe(candles: Candles, timeframe: str, file: Path) -> None:
             )
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def import_candle_file(store: CandleStore, file: Path, series: Series, now: datetime, *, replace: bool = False) -> str:
+def import_candle_file(
+    store: CandleStore,
+    file: Path,
+    series: Series,
+    now: datetime,
+    *,
+    replace: bool = False,
+    dialect: Dialect | None = None,
+) -> str:
     """Put a file's closed candles in place of those that the store had at their times; return what was done.
 
     Stored candles at times that the file lacks stay, or are removed with `replace`.
@@ -132,7 +181,9 @@ def import_candle_file(store: CandleStore, file: Path, series: Series, now: date
         Retryable, Misconfigured: as `Database.write`; nothing was imported.
     """
     series = _askable(series)
-    read = read_candle_file(file, series.timeframe)
+    base = series.symbol.partition("/")[0]
+    opened = read_candle_file(file, series.timeframe, base=base, dialect=dialect, newest_year=now.year)
+    read = opened.candles
     candles = read.closed_by(to_ms(now), series.timeframe)
     if not len(candles):
         raise BadInput(
@@ -147,7 +198,10 @@ def import_candle_file(store: CandleStore, file: Path, series: Series, now: date
         others = f" Removed because the file lacks them: {saved.others}."
     elif saved.others:
         others = f" Kept although the file lacks them: {saved.others}; --replace would remove them."
-    return f"{_summary(candles, series, len(read) - len(candles))}{others} The store has {saved.held} now."
+    return (
+        f"{_summary(candles, series, len(read) - len(candles))}{others} The store has {saved.held} now. "
+        f"{' '.join(opened.notes)}"
+    ).rstrip()
 
 
 def _askable(series: Series) -> Series:

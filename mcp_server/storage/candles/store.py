@@ -96,12 +96,7 @@ class CandleStore:
             series_id = _series_id(connection, series)
             if len(candles):
                 _take_back_beginning(connection, series_id, int(candles.open_time_ms[0]))
-            others = _other_times(connection, series_id, candles, known)
-            if others and not replace:
-                _delete(connection, series_id, candles)
-                _insert(connection, series_id, candles)
-            else:
-                _replace(connection, series_id, candles, known)
+            others = _replace(connection, series_id, candles, known, keep_others=not replace)
             first = 0 if begins and not _has_before(connection, series_id, known[0]) else known[0]
             _cover(connection, series_id, (first, known[1]))
             connection.execute("UPDATE series SET revision = revision + 1 WHERE id = ?", [series_id])
@@ -202,16 +197,18 @@ def _series_id(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
     return int(row[0])
 
 
-def _replace(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles, known: Range) -> None:
-    connection.execute(
-        "DELETE FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?", [series_id, *_stamps(known)]
-    )
-    _insert(connection, series_id, candles)
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles) -> None:
+def _replace(
+    connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles, known: Range, *, keep_others: bool = False
+) -> int:
+    """Replace the candles of a range; return how many there were at other times, which may be kept."""
+    within = "FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?"
+    where = [series_id, *_stamps(known)]
+    stored = connection.execute(f"SELECT epoch_ms(open_time) {within}", where).fetchall()
+    others = {at_ms for (at_ms,) in stored}.difference(candles.open_time_ms.tolist())
     columns = {name: getattr(candles, name) for name in ("open_time_ms", *_COLUMNS)}
     connection.register("incoming", columns)
+    same = "open_time IN (SELECT make_timestamp(open_time_ms * 1000) FROM incoming)"
+    connection.execute(f"DELETE {within}{f' AND {same}' if keep_others else ''}", where)
     connection.execute(
         "INSERT INTO candles "
         "SELECT ?, make_timestamp(open_time_ms * 1000), open, high, low, close, coalesce(volume, 'NaN'::DOUBLE) "
@@ -219,26 +216,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Cand
         [series_id],
     )
     connection.unregister("incoming")
-
-
-def _delete(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles) -> None:
-    """Delete the candles at the times of these."""
-    connection.register("incoming", {"open_time_ms": candles.open_time_ms})
-    connection.execute(
-        "DELETE FROM candles WHERE series_id = ? "
-        "AND open_time IN (SELECT make_timestamp(open_time_ms * 1000) FROM incoming)",
-        [series_id],
-    )
-    connection.unregister("incoming")
-
-
-def _other_times(connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles, known: Range) -> int:
-    """Count the stored candles of a range at whose times there is none of these."""
-    rows = connection.execute(
-        "SELECT epoch_ms(open_time) FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?",
-        [series_id, *_stamps(known)],
-    ).fetchall()
-    return len({int(at_ms) for (at_ms,) in rows}.difference(candles.open_time_ms.tolist()))
+    return len(others)
 
 
 def _has_before(connection: duckdb.DuckDBPyConnection, series_id: int, moment_ms: int) -> bool:
