@@ -7,6 +7,7 @@ it on loopback. Nothing reaches a paid model.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,8 +31,12 @@ INSTALLED = Path(sys.prefix) / "tried"
 BIN = Path(sys.executable).parent
 SERVER = BIN / "claude-trader-mcp"
 LIMIT_S = 180
-PICTURE_CHARS = 10_000
-"""No caption is as long as the shortest picture."""
+PICTURE = re.compile(
+    r'"image_url": (\{"url": )?"data:image/png;base64,iVBOR'  # OpenAI's two interfaces
+    r'|"inlineData": \{[^{}]*"data": "iVBOR'  # Gemini's
+    r'|"type": ?"image", ?"data": ?"iVBOR'  # as the protocol has it
+)
+"""A PNG that stands where a picture does. A host that passes it on as text has shown no picture."""
 
 PRICE: Json = {"symbol": "BTC/USDT", "exchange": "simulated"}
 SCRIPT: list[Call] = [
@@ -93,7 +98,7 @@ class Host:
             f"{tools} of {len(tool_files())}",
             "yes" if "price" in call and "live" in call else "**no**",
             "taken" if "live" in null else f"refused: {null[:120]}",
-            "seen" if len(chart) > PICTURE_CHARS else f"**not seen**: {chart[:120]}",
+            "seen" if PICTURE.search(chart) else f"**not seen**: {chart[:120]}",
         ]
         return " | ".join(["", f"{self.name}, {self.packages[0].removeprefix('npm:')}", *cells, ""]).strip()
 
