@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from gc import collect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from mcp import Client
@@ -103,11 +104,19 @@ async def of_two_minds(
 
 
 class _NoRequest(Context[Any, Any]):
-    """The context of a call that came over no protocol, so without headers."""
+    """The context of a call that came over no protocol, so without headers and of no client."""
 
     @property
     def headers(self) -> Mapping[str, str] | None:
         return None
+
+    @property
+    def request_context(self) -> Any:
+        return SimpleNamespace(request=None)
+
+    @property
+    def session(self) -> Any:
+        return SimpleNamespace(client_params=None)
 
 
 async def refusal(server: MCPServer[Any], tool: str, arguments: dict[str, Any]) -> type[TraderError]:
