@@ -20,7 +20,8 @@ from mcp_server.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.storage.candles.store import CandleStore, Index, Known, Range, Series, Stored
+    from mcp_server.storage.candles.ranges import Range
+    from mcp_server.storage.candles.store import CandleStore, Index, Known, Series, Stored
 
 T = TypeVar("T")
 
@@ -117,7 +118,8 @@ class CandleCache:
 
     async def _from_store(self, series: Series, wanted: Range, hot: Stored) -> Stored:
         from mcp_server.domain.candles import merge
-        from mcp_server.storage.candles.store import Stored, holes
+        from mcp_server.storage.candles.ranges import holes
+        from mcp_server.storage.candles.store import Stored
 
         forgotten = self._forgotten
         if self._writing:  # what is known may be on its way into the database
@@ -203,6 +205,7 @@ class CandleCache:
 
 def _with(before: Known | None, known: Range) -> Known:
     """Return what is known of a series with a range added."""
-    from mcp_server.storage.candles.store import Known, joined
+    from mcp_server.storage.candles.ranges import joined
+    from mcp_server.storage.candles.store import Known
 
     return Known(before.revision if before else 0, joined(before.ranges if before else (), known))

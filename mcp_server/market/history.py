@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange
     from mcp_server.market.candle_cache import CandleCache
-    from mcp_server.storage.candles.store import Range, Series, Stored
+    from mcp_server.storage.candles.ranges import Range
+    from mcp_server.storage.candles.store import Series, Stored
 
 SETTLE_MS = 2_000
 """A candle is requested this long after its close at the earliest: by then exchanges have entered its last trades."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.storage.candles.store import Range, Series, Stored
+    from mcp_server.storage.candles.ranges import Range
+    from mcp_server.storage.candles.store import Series, Stored
 
 MOST_BYTES = 64 * 2**20
 MOST_PER_SERIES = 20_000
@@ -42,7 +43,8 @@ class MemoryCache:
     def load(self, series: Series, wanted: Range) -> Stored:
         """Return the candles of a range that are here, oldest first, and the parts of the range that are missing."""
         from mcp_server.domain.candles import Candles
-        from mcp_server.storage.candles.store import Stored, holes
+        from mcp_server.storage.candles.ranges import holes
+        from mcp_server.storage.candles.store import Stored
 
         hot = self._hot.get(series)
         if hot is None:

@@ -9,7 +9,7 @@ from mcp_server.domain.timeframes import TIMEFRAMES, last_closed_open_ms, timefr
 from mcp_server.errors import NotSupported
 
 if TYPE_CHECKING:
-    from mcp_server.storage.candles.store import Range
+    from mcp_server.storage.candles.ranges import Range
 
 EARLIEST_MS = 1_262_304_000_000
 """2010-01-01: no exchange is asked for anything before it."""
@@ -56,6 +56,6 @@ def common(ranges: list[Range], others: list[Range]) -> list[Range]:
 
 def without(ranges: list[Range], others: list[Range]) -> list[Range]:
     """Return the parts of ranges that lie in none of the others."""
-    from mcp_server.storage.candles.store import holes
+    from mcp_server.storage.candles.ranges import holes
 
     return [hole for part in ranges for hole in holes(part, sorted(common([part], others)))]

@@ -12,7 +12,8 @@ from mcp_server.domain.timeframes import iso
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.storage.candles.store import Range, Series
+    from mcp_server.storage.candles.ranges import Range
+    from mcp_server.storage.candles.store import Series
 
 AGAIN_MS = 15_000
 """They are asked for again after this long at the earliest."""

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES
-from mcp_server.storage.candles.store import CandleStore, Range, Series
+from mcp_server.storage.candles.ranges import Range
+from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 
 HOUR = TIMEFRAMES["1h"]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcp_server.storage.candles.store import CandleStore, Known, Series, holes
+from mcp_server.storage.candles.ranges import holes
+from mcp_server.storage.candles.store import CandleStore, Known, Series
 from tests.storage.conftest import HOUR, OTHER, PARTS, SERIES, candles, hours, runs, span
 
 

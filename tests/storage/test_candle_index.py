@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.errors import Retryable
-from mcp_server.storage.candles.store import CandleStore, Known, Range, holes, joined
+from mcp_server.storage.candles.ranges import Range, holes, joined
+from mcp_server.storage.candles.store import CandleStore, Known
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import SHORT_PATIENCE_S
 from mcp_server.storage.schema import migrations, schema_version

@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import from_ms, naive
+from mcp_server.storage.candles.ranges import Range, holes
 from mcp_server.storage.database import Database
 
 if TYPE_CHECKING:
     import duckdb
 
     from mcp_server.domain.candles import Candles
-
-Range = tuple[int, int]
-"""[start, end) in Unix ms, of open times."""
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -259,27 +257,6 @@ def _known(connection: duckdb.DuckDBPyConnection, series_id: int, within: Range)
         [series_id, *_stamps(within)],
     ).fetchall()
     return [(int(start), int(end)) for start, end in rows]
-
-
-def holes(wanted: Range, known: Sequence[Range]) -> list[Range]:
-    """Return the parts of a range that no known range covers. The known ranges are in order of time."""
-    unknown, position = [], wanted[0]
-    for start, end in known:
-        if start >= wanted[1]:
-            break
-        if start > position:
-            unknown.append((position, start))
-        position = max(position, end)
-    if position < wanted[1]:
-        unknown.append((position, wanted[1]))
-    return unknown
-
-
-def joined(ranges: Sequence[Range], new: Range) -> tuple[Range, ...]:
-    """Add a range to others, joined with those that it overlaps or touches; all in order of time."""
-    touching = [known for known in ranges if known[0] <= new[1] and new[0] <= known[1]]
-    whole = (min([new[0], *(start for start, _ in touching)]), max([new[1], *(end for _, end in touching)]))
-    return tuple(sorted([whole, *(known for known in ranges if known not in touching)]))
 
 
 def _stamps(times: Range) -> list[datetime]:
