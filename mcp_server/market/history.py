@@ -10,6 +10,7 @@ import anyio
 
 from mcp_server.domain.timeframes import candle_open_ms, first_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import Retryable
+from mcp_server.market.imported import longer_from_imported
 from mcp_server.market.ranges import EARLIEST_MS, base_timeframe, common, newest_chunk, without
 from mcp_server.market.recent import RecentCandles
 from mcp_server.moment import Clock
@@ -66,6 +67,8 @@ class ClosedCandles:
     """How far the exchange's clock was behind this machine's, where that kept a candle out."""
     corrections: str | None = None
     """Which of them the exchange has corrected since they were first answered."""
+    imported: str | None = None
+    """What is to be said of candles that were built from imported ones."""
 
 
 class Histories:
@@ -86,6 +89,20 @@ class Histories:
         from mcp_server.storage.candles.store import Series
 
         series = Series(exchange.id, symbol, timeframe)
+        built = await longer_from_imported(self._candle_cache, series, wanted)
+        if built is None:
+            return await self._not_imported(exchange, series, wanted)
+        parts = [await self._not_imported(exchange, series, part) for part in without([wanted], built.ranges)]
+        candles = merge([*built.candles, *(part.candles for part in parts)])
+        behind_ms = max([0, *(part.behind_ms for part in parts)])
+        corrections = next((part.corrections for part in parts if part.corrections), None)
+        return ClosedCandles(wanted, candles, built.base, behind_ms, corrections, built.note)
+
+    async def _not_imported(self, exchange: Exchange, series: Series, wanted: Range) -> ClosedCandles:
+        """Return candles as the exchange has them, or had them when they were kept."""
+        from mcp_server.domain.candles import merge
+
+        timeframe = series.timeframe
         stored = await self._candle_cache.load(series, wanted)
         if stored.missing and timeframe not in await exchange.timeframes():
             return await self._built(exchange, series, wanted, stored)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
-from mcp_server.domain.timeframes import to_ms
+from mcp_server.domain.timeframes import timeframe_ms, to_ms
 from mcp_server.errors import NotSupported
 from mcp_server.market.history import Histories, History
 from mcp_server.market.live import LiveCache
@@ -190,10 +190,18 @@ class Market:
         closed = await self._histories.closed(exchange, exact, timeframe, wanted)
         candles = closed.candles.between(*wanted)
         notes = []
-        if closed.built_from is not None:
+        if closed.imported is not None:
+            notes.append(closed.imported)
+        elif closed.built_from is not None:
             notes.append(f"Built from closed {closed.built_from} candles: {exchange.id} has no {timeframe}.")
         if short := shortfall(candles, timeframe, wanted, count, exchange.id):
             notes.append(short)
+        if not len(candles) and (imported := await self._candle_cache.imported(exchange.id, exact)):
+            names = ", ".join(sorted({series.timeframe for series, _ in imported}, key=timeframe_ms))
+            notes.append(
+                f"Imported are {names} candles. Import {timeframe} candles, or shorter ones that make them up, with "
+                "`claude-trader import-candles`."
+            )
         if unknown := int(np.isnan(candles.volume).sum()):
             which = "volumes count" if unknown == len(candles) else f"{unknown} of the volumes count"
             notes.append(f"Whether {exchange.id}'s {which} contracts or base is not known, so they are left out.")

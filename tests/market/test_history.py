@@ -313,3 +313,62 @@ async def test_what_is_built_needs_only_its_own_parts(
     length = TIMEFRAMES[timeframe]
     assert history.candles.open_time_ms.tolist() == [to_ms(NOON) - back * length for back in range(count, 0, -1)]
     assert history.note == f"Built from closed 1m candles: scripted has no {timeframe}."
+
+
+async def imported_hours(store: CandleStore, missing: set[int]) -> int:
+    start = to_ms(datetime(2020, 1, 1, tzinfo=UTC))
+    rows = [(start + at * HOUR, at + 1.0, at + 3.0, at + 0.5, at + 2.0, 1.0) for at in range(48) if at not in missing]
+    store.save(SERIES, Candles.from_rows(rows), (start, start + 48 * HOUR), begins=True)
+    return start
+
+
+@pytest.mark.parametrize("served", [["1h", "4h", "1d"], ["1h"]])
+async def test_longer_candles_come_from_imported_shorter_ones_without_the_exchange(
+    market: Market, exchange: ScriptedExchange, store: CandleStore, served: list[str]
+) -> None:
+    start = await imported_hours(store, missing=set())
+    exchange.reachable, exchange.served = False, served
+    noon = datetime(2020, 1, 2, 13, tzinfo=UTC)
+    hours = await market.candles("scripted", "BTC/USD", "4h", 300, noon)
+    assert hours.candles.open_time_ms.tolist() == [start + 4 * at * HOUR for at in range(9)]
+    assert (hours.candles.open[1], hours.candles.high[1], hours.candles.low[1]) == (5.0, 10.0, 4.5)
+    assert (hours.candles.close[1], hours.candles.volume[1], hours.built_from) == (9.0, 4.0, "1h")
+    assert hours.note is not None
+    assert "Built from imported 1h candles." in hours.note
+    assert "are missing, where nothing" not in hours.note
+    days = await market.candles("scripted", "BTC/USD", "1d", 3, noon)
+    assert (days.candles.close.tolist(), days.candles.volume.tolist()) == ([25.0], [24.0])
+
+
+async def test_shorter_candles_that_are_missing_in_a_longer_one_are_told(
+    market: Market, exchange: ScriptedExchange, store: CandleStore
+) -> None:
+    await imported_hours(store, missing={0, 1, 7})
+    exchange.reachable = False
+    days = await market.candles("scripted", "BTC/USD", "1d", 1, datetime(2020, 1, 2, tzinfo=UTC))
+    assert (days.candles.volume.tolist(), days.note is not None and "3 of these are missing" in days.note) == (
+        [21.0],
+        True,
+    )
+
+
+async def test_what_imported_candles_do_not_cover_is_asked_for(
+    market: Market, exchange: ScriptedExchange, store: CandleStore
+) -> None:
+    start = exchange.first
+    rows = [(start + at * HOUR, *[9.0] * 4, 1.0) for at in range(30)]
+    store.save(SERIES, Candles.from_rows(rows), (start, start + 30 * HOUR), begins=True)
+    days = await market.candles("scripted", "BTC/USD", "1d", 3, exchange.now.replace(day=4, hour=0))
+    assert days.candles.close.tolist() == [9.0, 2.0, 3.0]
+
+
+async def test_without_candles_of_a_timeframe_the_answer_says_what_to_import(
+    market: Market, exchange: ScriptedExchange, store: CandleStore
+) -> None:
+    start = to_ms(datetime(2020, 1, 1, tzinfo=UTC))
+    days = Series("scripted", "BTC/USD", "1d")
+    store.save(days, Candles.from_rows([(start, *[9.0] * 4, 1.0)]), (start, start + 24 * HOUR), begins=True)
+    hours = await market.candles("scripted", "BTC/USD", "4h", 3, datetime(2020, 1, 2, tzinfo=UTC))
+    assert hours.note is not None
+    assert "Imported are 1d candles." in hours.note
+    assert "Import 4h candles, or shorter ones" in hours.note
