@@ -100,7 +100,7 @@ def unified(text: str) -> str:
     elif match := re.fullmatch(rf"([A-Z0-9]{{2,15}}?)({'|'.join(QUOTES)})", spelt):
         base, quote, settle = match[1], match[2], ""
     else:
-        raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", f"Did you mean {_against_dollars(spelt)!r}?")
+        raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", _nearest(spelt))
     base, quote = ALIASES.get(base, base), ALIASES.get(quote, quote)
     if settle and settle[1:] not in (base, quote):
         raise NotFound(f"Unknown symbol {text!r} on 'simulated'.", f"Did you mean {f'{base}/{quote}:{quote}'!r}?")
@@ -109,9 +109,10 @@ def unified(text: str) -> str:
     return f"{base}/{quote}{settle}"
 
 
-def _against_dollars(asset: str) -> str:
+def _nearest(asset: str) -> str:
     asset = ALIASES.get(asset, asset)
-    return f"{asset}/USDT" if re.fullmatch(r"[A-Z0-9]{2,15}", asset) else "BTC/USDT"
+    plausible = re.fullmatch(r"[A-Z0-9]{2,15}", asset)
+    return f"Did you mean {f'{asset}/USDT'!r}?" if plausible else "Write base and quote, like 'BTC/USDT'."
 
 
 def _swap(symbol: str) -> str:
