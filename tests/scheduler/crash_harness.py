@@ -164,7 +164,7 @@ class Lives:
             return "serving" if self._schedules(up) else "starting"
         up.until(lambda: self._schedules(up))
         if self.chance.random() < 0.5:
-            up.says("it answers" if server_url is None else "(rules): ")
+            up.says("it answers" if server_url is None else "slot ended")
         if aim == "agent":
             up.until(up.agents, within_s=20)
             time.sleep(self.chance.uniform(0, 0.8))
