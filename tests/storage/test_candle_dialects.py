@@ -135,6 +135,13 @@ def test_a_date_with_two_readings_is_refused_with_both_unless_its_format_is_give
     assert candles.open_time_ms.tolist() == [to_ms(datetime.fromisoformat(readings[0]))]
 
 
+def test_a_year_before_there_were_markets_or_after_now_is_no_reading(tmp_path: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text("date,open,high,low,close,volume\n05/12/31,9,10,8,9,1\n")
+    with pytest.raises(BadInput, match=r"fit no one order.*--date-format"):
+        read_candle_file(file, "1d", newest_year=2026)
+
+
 def test_one_date_that_has_one_reading_decides_for_the_file(tmp_path: Path) -> None:
     file = tmp_path / "candles.csv"
     file.write_text("date,open,high,low,close,volume\n12/01/2024,9,10,8,9,1\n13/01/2024,9,10,8,9,1\n")

@@ -118,6 +118,7 @@ REFUSED = {
     "all -1": ([HEAD, f"{START},-1,-1,-1,-1,-1"], r"line 2, column 'open', value '-1'.*not above 0"),
     "days of Excel": ([HEAD, "45292,1,2,1,1,1"], r"line 2: the time '45292' cannot be read"),
     "rounded by Excel": ([HEAD, "1.73569E+12,1,2,1,1,1"], r"line 2: the time '1.73569E\+12' cannot be read"),
+    "a price rounded by Excel": ([HEAD, f"{START},9.4E+04,9.5E+04,9.3E+04,9.4E+04,1"], "'9.4E.04' is no number"),
     "Bitfinex's order": ([f"{at},{r[0]},{r[3]},{r[1]},{r[2]},1" for at, r in zip(TIMES, ROWS)], "name the columns"),  # noqa: B905
     "two closes": ([f"{HEAD},close", *(f"{line},1" for line in PLAIN[1:])], "'close' twice"),
 }
