@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles
 from mcp_server.storage.candles.store import CandleStore, Series
+from mcp_server.storage.database import Database
 from tests.storage.conftest import HOUR, SERIES, candles, hours
 
 
@@ -108,3 +111,11 @@ def test_what_is_missing_is_what_was_never_saved(
     missing = {hour for start, end in stored.missing for hour in range(start // HOUR, end // HOUR)}
     assert missing == set(range(40)) - known
     assert hours(stored.candles) == sorted(known)
+
+
+def test_a_stored_candle_that_cannot_be_counts_as_unknown(store: CandleStore, home: Path) -> None:
+    store.save(SERIES, candles(1, 2, 3), (HOUR, 4 * HOUR))
+    change = "UPDATE candles SET low = 0 WHERE hour(open_time) = 2"
+    Database(home / "claude_trader.duckdb").write(lambda connection: connection.execute(change).fetchall())
+    stored = store.load(SERIES, (HOUR, 4 * HOUR))
+    assert (hours(stored.candles), stored.missing) == ([1, 3], [(2 * HOUR, 3 * HOUR)])

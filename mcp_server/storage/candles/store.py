@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.timeframes import from_ms, naive
+from mcp_server.domain.timeframes import from_ms, naive, timeframe_ms
 from mcp_server.storage.candles.ranges import Range, holes
 from mcp_server.storage.database import Database
 
@@ -155,7 +155,7 @@ class CandleStore:
         """Return what is kept of a range, oldest first."""
         import numpy as np
 
-        from mcp_server.domain.candles import Candles
+        from mcp_server.domain.candles import Candles, possible_rows
 
         def work(connection: duckdb.DuckDBPyConnection) -> Stored:
             series_id = _find_series(connection, series)
@@ -166,11 +166,15 @@ class CandleStore:
                 "WHERE series_id = ? AND open_time >= ? AND open_time < ? ORDER BY open_time",
                 [series_id, *_stamps(wanted)],
             ).fetchnumpy()
-            candles = Candles(
-                np.asarray(arrays["open_time"], dtype=np.int64),
-                *(np.asarray(arrays[name], dtype=np.float64) for name in _COLUMNS),
-            )
-            return Stored(candles, holes(wanted, _known(connection, series_id, wanted)))
+            times = np.asarray(arrays["open_time"], dtype=np.int64)
+            values = [np.asarray(arrays[name], dtype=np.float64) for name in _COLUMNS]
+            # A home may hold candles that cannot be, from before they were refused: they count as unknown.
+            possible = possible_rows(*values)
+            length = timeframe_ms(series.timeframe)
+            impossible = [(opened, opened + length) for opened in times[~possible].tolist()]
+            known = [part for whole in _known(connection, series_id, wanted) for part in holes(whole, impossible)]
+            candles = Candles(times[possible], *(column[possible] for column in values))
+            return Stored(candles, holes(wanted, known))
 
         return self._database.read(work)
 
