@@ -38,7 +38,9 @@ async def ask(question: Question, within_s: float = PROCESS_S) -> dict[str, Any]
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     out, err = bytearray(), bytearray()
     with anyio.move_on_after(min(within_s, PROCESS_S)):
-        async with await anyio.open_process(CHILD, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment) as process:
+        with anyio.CancelScope(shield=True):  # a start that is cancelled half-way leaves a process to nobody
+            process = await anyio.open_process(CHILD, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
+        async with process:
             async with anyio.create_task_group() as reading:
                 reading.start_soon(_collect, cast(ByteReceiveStream, process.stdout), out)
                 reading.start_soon(_collect, cast(ByteReceiveStream, process.stderr), err)
