@@ -39,7 +39,7 @@ def test_a_report_that_came_after_the_answer_was_not_heard() -> None:
 def missing(tool: str = "get_price", markets: Sequence[str] = (), result: str = "", **arguments: Any) -> str | None:
     """Return why a sub-agent has not reported that made this one call, with an answer of the same words or `result`."""
     call = ToolCall(tool, arguments, result, is_error=False)
-    tools = frozenset({"get_price", "find_markets"})
+    tools = frozenset({"get_price", "get_derivatives", "find_markets"})
     return SubAgent("a", tools, SUBJECT, frozenset(markets), completed=True, report="x", calls=[call]).missing
 
 
@@ -49,6 +49,13 @@ def missing(tool: str = "get_price", markets: Sequence[str] = (), result: str = 
         (NOW, True),
         ({**NOW, "symbol": "XBT/USD"}, True),
         ({**NOW, "symbol": ["ETH/USD", "BTC/USD"]}, True),
+        ({**NOW, "symbol": "BTCUSD"}, True),
+        ({**NOW, "symbol": "btc-usd"}, True),
+        ({**NOW, "symbol": "XBTUSD"}, True),
+        ({**NOW, "symbol": "BTC/USD:USD"}, False),
+        ({**NOW, "symbol": "BTC/USD:USD", "tool": "get_derivatives"}, True),
+        ({**NOW, "symbol": "ETH/USD:USD", "tool": "get_derivatives"}, False),
+        ({**NOW, "symbol": "ETHUSD"}, False),
         ({"symbol": "BTC/USD"}, True),
         ({**NOW, "as_of": "now"}, True),
         ({**NOW, "as_of": ""}, True),
@@ -65,6 +72,9 @@ def missing(tool: str = "get_price", markets: Sequence[str] = (), result: str = 
         ({**NOW, "exchange": "simulated", "markets": ["BTC/USD"]}, False),
         ({**NOW, "markets": ["ETH/USD"]}, False),
         ({**NOW, "symbol": "ETH/USD", "markets": ["ETH/USD", "SOL/USD"]}, True),
+        ({**NOW, "symbol": "ETH/USD", "markets": ["eth/usd"]}, True),
+        ({**NOW, "symbol": "ETHUSD", "markets": ["ETH/USD"]}, True),
+        ({**NOW, "symbol": "SOLUSD", "markets": ["ETH/USD"]}, False),
         ({"tool": "find_markets", "query": "BTC"}, False),
     ],
 )

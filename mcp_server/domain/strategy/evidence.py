@@ -1,6 +1,7 @@
 """The evidence behind an agent's answer: which sub-agents reported, and from which tool calls. No proof, no signal."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,9 @@ from mcp_server.errors import BadInput
 
 SIMULATED = "simulated"
 MOST_LOOKED_AT = 3
+
+OF_SWAPS = frozenset({"get_derivatives"})
+"""Tools to which a market is its perpetual swap: BTC/USDT means BTC/USDT:USDT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,12 @@ class SubAgent:
         if not symbols:
             return not self.tools & self.subject.market_tools
         exchange = call.stated("exchange") or self.subject.exchange
-        if self.markets:
-            return bool(symbols & self.markets) and (exchange != SIMULATED or exchange == self.subject.exchange)
-        return bool(symbols & self.subject.symbols) and exchange == self.subject.exchange
+        looked_at = set(map(_letters, symbols))
+        if call.tool in OF_SWAPS:
+            looked_at |= {symbol.partition(":")[0] for symbol in looked_at}
+        wanted = set(map(_letters, self.markets or self.subject.symbols))
+        at_its_exchange = exchange == self.subject.exchange or (bool(self.markets) and exchange != SIMULATED)
+        return bool(looked_at & wanted) and at_its_exchange
 
     def _wanted(self) -> str:
         as_of = iso(to_ms(self.subject.as_of))
@@ -165,6 +172,11 @@ def _is_as_of(call: ToolCall, as_of: datetime) -> bool:
         return False
     wanted = to_ms(as_of) // MINUTE_MS
     return minute == wanted or (minute > wanted and not call.answer.get("as_of"))
+
+
+def _letters(symbol: str) -> str:
+    """Take a symbol without what people write in different ways: BTC/USD, btc-usd and BTCUSD are one market."""
+    return re.sub(r"[^A-Z0-9:]", "", symbol.upper())
 
 
 def _looked_at(call: ToolCall) -> str:
