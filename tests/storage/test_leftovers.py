@@ -82,6 +82,33 @@ def test_an_outcome_that_cannot_be_read_is_put_aside_and_told_its_row_ends_and_t
     assert end(journal, claim(journal)) is None
 
 
+@pytest.mark.parametrize("kind", ["a file", "a link", "another user's"])
+def test_a_broken_outcome_that_cannot_be_moved_either_holds_up_nothing_and_is_told(
+    journal: Journal, database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    one, other = claim(journal), claim(journal)
+    with held_by_a_shell(database.path):
+        end(journal, one)
+        end(journal, other)
+    file, aside = home / "outbox" / f"{one.key}.json", home / "outbox" / "broken"
+    file.write_text("{")
+    if kind == "a file":
+        aside.touch()
+    elif kind == "a link":
+        aside.symlink_to("/nowhere/at/all")
+    else:
+        monkeypatch.setattr("mcp_server.storage.journal.outbox.put_aside", _denied)
+    journal.settle()
+    assert file.exists()
+    entered, broken = journal.entries(outcomes="all")
+    assert (entered.signal, broken.status) == ("BUY", Status.ERROR)
+    assert f"{one.key}.json' cannot be used, nor moved to" in (journal.problem() or "")
+    assert end(journal, claim(journal)) is None
+    file.unlink()
+    journal.settle()
+    assert journal.problem() is None
+
+
 def test_what_an_older_version_left_in_the_outbox_is_entered(journal: Journal, database: Database, home: Path) -> None:
     claimed = claim(journal)
     with held_by_a_shell(database.path):
@@ -105,7 +132,9 @@ def test_a_file_that_this_user_may_not_read_goes_on_waiting_and_holds_up_nothing
         journal.settle()
         assert end(journal, claim(journal)) is None
         assert journal.entries(outcomes="all")[1].status == Status.RUNNING, "it is not interrupted either"
+        assert f"{claimed.key}.json' cannot be read (Permission denied)" in (journal.problem() or "")
     journal.settle()
+    assert journal.problem() is None
     assert len(journal.entries()) == 2
 
 

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, InstanceOf, TypeAdapter
 
 from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.storage.files import (
+    BROKEN,
     Denied,
     Unreadable,
     put_aside,
@@ -62,6 +63,8 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._stuck: dict[str, str] = {}
+        """Files that cannot be used and cannot be moved either, or that may not be read, and why."""
 
     def put(self, key: str, document: Mapping[str, Any]) -> None:
         """Keep the document of a run.
@@ -85,7 +88,7 @@ class Outbox:
 
     def documents(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """Return what waits, by the key of its run, and why files cannot be used, by what is before `.json` there."""
-        documents, broken = dict[str, dict[str, Any]](), dict[str, str]()
+        documents, broken, denied = dict[str, dict[str, Any]](), dict[str, str](), dict[str, str]()
         for file in sorted(self._folder.glob("*.json")):
             try:
                 document = read_state(file, TypeAdapter(WaitingOutcome), MOST_BYTES)
@@ -94,28 +97,31 @@ class Outbox:
                 documents[file.stem] = document.model_dump()
             except FileNotFoundError:  # another process has entered it in the meantime
                 continue
-            except Denied:  # it may be right: it goes on waiting
-                continue
+            except Denied as error:  # it may be right: it goes on waiting
+                denied[file.stem] = error.problem
             except Unreadable as error:
                 broken[file.stem] = error.problem
+        self._stuck = denied
         return documents, broken
 
     def put_aside(self, key: str) -> None:
-        """Move a document that cannot be used into `broken/`; it may be gone already.
-
-        Raises:
-            Misconfigured: it cannot be moved.
-        """
+        """Move a document that cannot be used into `broken/`; it may be gone. Where it must stay, `problem` says so."""
         file = self._folder / f"{key}.json"
         try:
             put_aside(file)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise unwritable(file, error) from None
+            cause = error.strerror or str(error)
+            self._stuck[key] = (
+                f"{str(file)!r} cannot be used, nor moved to {str(self._folder / BROKEN)!r} ({cause}): "
+                "remove it, or give this user that folder."
+            )
 
     def problem(self) -> str | None:
         """Return what could not be read lately, in a sentence for people; remove what was left half written."""
         now = datetime.now(UTC)
         remove_leftovers(self._folder, now)
-        return told_aside(self._folder, now)
+        stuck = [*self._stuck.values()]
+        more = f" And {len(stuck) - 1} more like it." if len(stuck) > 1 else ""
+        return f"An outcome waits in vain: {stuck[0]}{more}" if stuck else told_aside(self._folder, now)
