@@ -111,6 +111,11 @@ def _formatted(cells: Sequence[str], where: Where, date_format: str) -> tuple[Ti
         except ValueError:
             problem = f"{where(index)}: the time {cell[:40]!r} does not fit --date-format {date_format!r}."
             raise BadInput(problem, _FORMAT) from None
+        if not 1970 <= moment.year <= 2100:  # without %Y or %y, strptime says 1900
+            problem = (
+                f"{where(index)}: {cell[:40]!r} read by --date-format {date_format!r} is in the year {moment.year}."
+            )
+            raise BadInput(problem, _FORMAT)
         zoneless |= moment.tzinfo is None
         moments.append(to_ms(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment))
     return np.array(moments, dtype=np.int64), zoneless
@@ -205,8 +210,12 @@ def _column(name: str, cells: Sequence[str], mark: str, where: Where) -> Floats:
         match = pattern.fullmatch(bare)
         if match is None or (match["scale"] and name != "volume"):
             missing = cell.strip().lower() in _MISSING
-            fault = "has a value that is missing or not finite" if missing else f"{cell[:40]!r} is no number"
-            raise BadInput(f"{where(index)}, column {name!r}: {fault}.", "Correct or drop the line.")
+            fault = "the value is missing or not finite" if missing else f"{cell[:40]!r} is no number"
+            remedy = "Correct or drop the line."
+            if re.fullmatch(r"-?[\d.,]+[eE]\+?\d+", bare):
+                fault += " with all its digits"
+                remedy = "A program has rounded it: export the numbers again without exponents."
+            raise BadInput(f"{where(index)}, column {name!r}: {fault}.", remedy)
         digits = re.sub(rf"[^\d{re.escape(mark)}]", "", match["digits"]).replace(mark, ".")
         value = float(f"{match['sign']}{digits}{match['power'] or ''}")
         scale = _SCALES.get((match["scale"] or "").upper(), 1.0)

@@ -112,13 +112,20 @@ REFUSED = {
     "a null": ([*PLAIN[:2], f"{TIMES[1]},null,null,null,null,1"], r"line 3, column 'open'.*missing.*drop the line"),
     "only quote volume": ([HEAD.replace("volume", "Volume USD"), *PLAIN[1:]], r"'Volume USD'.*--volume COLUMN"),
     "Yahoo": ([f"{HEAD},Adj Close", *(f"{line},1" for line in PLAIN[1:])], "Yahoo counts in quote.*--volume none"),
+    "Yahoo, adjusted": ([f"{HEAD},Dividends,Stock Splits", *(f"{n},0,0" for n in PLAIN[1:])], "Yahoo counts in quote"),
+    "CoinMarketCap": ([f"{HEAD},marketCap", *(f"{line},1" for line in PLAIN[1:])], "counts in dollars.*--volume none"),
+    "OKX": ([f"{HEAD.replace('volume', 'vol')},volCcy", *(f"{line},1" for line in PLAIN[1:])], "OKX counts.*--volume"),
+    "BitMEX": ([f"{HEAD},foreignNotional", *(f"{line},1" for line in PLAIN[1:])], "BitMEX counts contracts.*--volume"),
     "ticks": ([HEAD.replace("volume", "<TICKVOL>"), *PLAIN[1:]], "--volume none"),
     "closes above": ([HEAD, f"{START},1,2,1,3,1"], r"line 2, column 'close', value '3'.*close above its high"),
     "a price of 0": ([HEAD, f"{START},1,2,0,1,1"], r"line 2, column 'low', value '0'.*not above 0"),
     "all -1": ([HEAD, f"{START},-1,-1,-1,-1,-1"], r"line 2, column 'open', value '-1'.*not above 0"),
     "days of Excel": ([HEAD, "45292,1,2,1,1,1"], r"line 2: the time '45292' cannot be read"),
     "rounded by Excel": ([HEAD, "1.73569E+12,1,2,1,1,1"], r"line 2: the time '1.73569E\+12' cannot be read"),
-    "a price rounded by Excel": ([HEAD, f"{START},9.4E+04,9.5E+04,9.3E+04,9.4E+04,1"], "'9.4E.04' is no number"),
+    "a price rounded by Excel": (
+        [HEAD, f"{START},9.4E+04,9.5E+04,9.3E+04,9.4E+04,1"],
+        "'9.4E.04' is no number with all its digits.*without exponents",
+    ),
     "Bitfinex's order": ([f"{at},{r[0]},{r[3]},{r[1]},{r[2]},1" for at, r in zip(TIMES, ROWS)], "name the columns"),  # noqa: B905
     "two closes": ([f"{HEAD},close", *(f"{line},1" for line in PLAIN[1:])], "'close' twice"),
 }
@@ -130,6 +137,13 @@ def test_a_file_that_cannot_be_right_is_refused_with_what_to_do(tmp_path: Path, 
     file.write_text("\n".join(text) + "\n")
     with pytest.raises(BadInput, match=reason):
         read(file)
+
+
+def test_a_date_format_without_a_year_is_refused_not_taken_as_1900(tmp_path: Path) -> None:
+    file = tmp_path / "candles.csv"
+    file.write_text("\n".join([HEAD, *lines([f"01.12. 0{hour}:00" for hour in range(3)])]))
+    with pytest.raises(BadInput, match=r"line 2: '01\.12\. 00:00'.*year 1900\. Nothing was imported.*--date-format"):
+        read(file, date_format="%d.%m. %H:%M")
 
 
 def test_a_file_without_volume_is_read_and_its_volume_is_unknown(tmp_path: Path) -> None:

@@ -18,6 +18,18 @@ _PRICE_NAMES = {
 }
 _VOLUME_NAMES = ("volume", "vol", "v", "vol.", "volume base", "base volume", "volumefrom", "volume from")
 
+_OF_ANOTHER_UNIT = {
+    "adj close": "Yahoo counts in quote",
+    "dividends": "Yahoo counts in quote",
+    "stock splits": "Yahoo counts in quote",
+    "marketcap": "CoinMarketCap counts in dollars",
+    "market cap": "CoinMarketCap counts in dollars",
+    "tickvol": "MetaTrader counts ticks",
+    "volccy": "OKX counts the contracts of swaps and futures",
+    "foreignnotional": "BitMEX counts contracts",
+}
+"""Columns that tell who wrote a file whose plain volume may not be in base."""
+
 _HEADERLESS = (6, 7, 12)
 """Columns of files without a header: ccxt's; Kraken's, with a count; Binance's, with a close time and more."""
 
@@ -123,14 +135,15 @@ def _volume(
     in_base = [at for at in likely if len(names[at].split()) > 1 and assets & set(names[at].split())]
     in_base = [at for at in in_base if not {"taker", "quote"} & set(names[at].split())]
     plain = [at for at in likely if names[at] in _VOLUME_NAMES]
-    other = "adj close" in names or "ticker" in labels or "tickvol" in names
+    other = next((why for name, why in _OF_ANOTHER_UNIT.items() if name in names), None)
+    if other is None and "ticker" in labels:
+        other = _OF_ANOTHER_UNIT["adj close"]
     if len(in_base) == 1:
         return in_base[0], None
     if not in_base and len(plain) == 1 and not other:
         return plain[0], None
     listed = ", ".join(repr(written[at]) for at in likely)
-    why = "Yahoo counts in quote, MetaTrader in ticks" if other else "it may be in quote"
     raise BadInput(
-        f"Which volume is in {base or 'base'} is not clear from {listed}: {why}.",
+        f"Which volume is in {base or 'base'} is not clear from {listed}: {other or 'it may be in quote'}.",
         "Name the column of the volume in base with --volume COLUMN, or leave it unknown with --volume none.",
     )
