@@ -11,7 +11,7 @@ import pytest
 from ccxt import exchanges
 from mcp import Client
 
-from mcp_server.adapters.ccxt.volumes import _SAME, VOLUMES, base_volume_of, base_volumes
+from mcp_server.adapters.ccxt.volumes import _SAME, VOLUMES, base_volume_of, base_volumes, has_known_unit
 from mcp_server.app import build_server
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.settings import ServerSettings
@@ -128,6 +128,8 @@ INVERSE = {"linear": False, "inverse": True}
         ("deepcoin", {"contractSize": 0.01}, None, None),
         ("deepcoin", {**INVERSE, "contractSize": 1}, None, None),
         ("gate", {"contractSize": None}, None, 300),
+        ("gate", {"contractSize": 0}, None, 300),
+        ("blofin", {"contractSize": 0}, 200, None),
         ("okx", {"linear": False, "contractSize": 1}, None, 7),
         ("deepcoin", {"contract": False}, 200, 300),
     ],
@@ -138,6 +140,8 @@ def test_each_exchange_is_converted_by_what_it_counts(
     of_candle, of_ticker = volumes(exchange, **market)
     assert (None if isnan(of_candle) else of_candle) == (candle if candle is None else pytest.approx(candle))
     assert of_ticker == (ticker if ticker is None else pytest.approx(ticker))
+    if of_ticker is None:
+        assert not has_known_unit(exchange, {"contract": True, "linear": True, **market}), "a note says why"
 
 
 def test_the_table_has_twenty_exchanges_of_ccxt_and_the_source_of_each() -> None:

@@ -87,7 +87,7 @@ def base_volumes(rows: Sequence[Row], exchange_id: str, market: Mapping[str, Any
     unit = _unit(exchange_id, market, "candles")
     if unit == "base":
         return rows
-    size = number(market.get("contractSize"))
+    size = _contract_size(market)
     if unit == "unknown" or size is None:
         return [[*row[:5], nan, *row[6:]] for row in rows]
     return [row if None in row[:6] else [*row[:5], row[5] * size / _divisor(row, market), *row[6:]] for row in rows]
@@ -104,13 +104,16 @@ def base_volume_of(ticker: Mapping[str, Any], exchange_id: str, market: Mapping[
     volume, unit = number(ticker.get("baseVolume")), _unit(exchange_id, market, "ticker")
     if volume is None or unit == "base":
         return volume
-    size = number(market.get("contractSize"))
+    size = _contract_size(market)
     return volume * size if unit == "contracts" and size is not None and not market.get("inverse") else None
 
 
 def has_known_unit(exchange_id: str, market: Mapping[str, Any]) -> bool:
-    """Return whether the unit of a market's 24 h volume is known."""
-    return _unit(exchange_id, market, "ticker") != "unknown"
+    """Return whether the unit of a market's 24 h volume is known, so that it can be told in base."""
+    unit = _unit(exchange_id, market, "ticker")
+    if unit == "contracts":
+        return _contract_size(market) is not None and not market.get("inverse")
+    return unit != "unknown"
 
 
 def _unit(exchange_id: str, market: Mapping[str, Any], of: Literal["candles", "ticker"]) -> Unit:
@@ -126,6 +129,12 @@ def _unit(exchange_id: str, market: Mapping[str, Any], of: Literal["candles", "t
     if of == "candles":
         return volumes.candles if linear else volumes.inverse_candles
     return volumes.ticker if linear else volumes.inverse_ticker
+
+
+def _contract_size(market: Mapping[str, Any]) -> float | None:
+    """Return what a contract is worth; some exchanges state 0 where they mean that they do not say."""
+    size = number(market.get("contractSize"))
+    return size if size is not None and size > 0 else None
 
 
 def _divisor(row: Row, market: Mapping[str, Any]) -> float:
