@@ -188,12 +188,14 @@ def moment(text: str) -> datetime:
 
 
 def as_taken(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what many hosts send for an argument that was not given."""
-    return {
-        name: value
-        for name, value in arguments.items()
-        if not (value is None or (isinstance(value, str) and value.strip() in ("", "null")))
-    }
+    """Leave out what many hosts send for an argument that was not given; JSON sends NaN and infinity as null."""
+
+    def nothing(value: Any) -> bool:
+        if isinstance(value, float):
+            return not math.isfinite(value)
+        return value is None or (isinstance(value, str) and value.strip() in ("", "null"))
+
+    return {name: value for name, value in arguments.items() if not nothing(value)}
 
 
 def check_answer(tool: str, arguments: dict[str, Any], result: CallToolResult) -> None:
