@@ -127,6 +127,10 @@ REFUSED = {
         "'9.4E.04' is no number with all its digits.*without exponents",
     ),
     "Bitfinex's order": ([f"{at},{r[0]},{r[3]},{r[1]},{r[2]},1" for at, r in zip(TIMES, ROWS)], "name the columns"),  # noqa: B905
+    "two markets": (
+        [f"symbol,{HEAD}", *(f"{name},{line}" for name, line in zip(("BTC", "ETH", "BTC"), PLAIN[1:]))],  # noqa: B905
+        "several markets: 'BTC', 'ETH'.*a file of each",
+    ),
     "two closes": ([f"{HEAD},close", *(f"{line},1" for line in PLAIN[1:])], "'close' twice"),
 }
 

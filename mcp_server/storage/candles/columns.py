@@ -18,6 +18,8 @@ _PRICE_NAMES = {
 }
 _VOLUME_NAMES = ("volume", "vol", "v", "vol.", "volume base", "base volume", "volumefrom", "volume from")
 
+_MARKET_NAMES = ("symbol", "ticker", "pair", "market", "instrument", "coin", "tic")
+
 _OF_ANOTHER_UNIT = {
     "adj close": "Yahoo counts in quote",
     "dividends": "Yahoo counts in quote",
@@ -36,7 +38,7 @@ _HEADERLESS = (6, 7, 12)
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """Where the columns are: role (time, clock, open, high, low, close, volume) → number of the column."""
+    """Where the columns are: role (time, clock, market, open, high, low, close, volume) → number of the column."""
 
     names: list[str]
     roles: dict[str, int]
@@ -99,6 +101,9 @@ def _named(
         roles["time"], clock = names.index("date"), _at(names)
     if clock is not None:
         roles["clock"] = clock
+    market = next((at for at, name in enumerate(names) if name in _MARKET_NAMES), None)
+    if market is not None:
+        roles["market"] = market
     column, note = _volume(written, names, labels, base, volume)
     if column is not None:
         roles["volume"] = column

@@ -80,6 +80,10 @@ def _candles(sheet: Sheet, dialect: Dialect, newest_year: int) -> tuple[Candles,
     if not sheet.lines:
         raise BadInput("The file has no rows.")
     cells = sheet.cells
+    markets = list(dict.fromkeys(name for name in cells.get("market", ()) if name))
+    if len(markets) > 1:
+        listed = ", ".join(repr(name[:40]) for name in markets[:4])
+        raise BadInput(f"It has several markets: {listed}.", "Make a file of each, and import that.")
     moments = cells["time"]
     if "clock" in cells:
         moments = [f"{day} {clock}" for day, clock in zip(moments, cells["clock"], strict=True)]
