@@ -1,6 +1,7 @@
 """What DuckDB's errors mean for this project: who holds the file, what is damaged, what may work later."""
 
 import re
+import stat
 from pathlib import Path
 
 from mcp_server.errors import Misconfigured, NoSpace, Retryable, TraderError
@@ -13,6 +14,19 @@ class Held(Retryable):
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
             f"The database {str(path)!r} is in use: {why}.", "Close that shell, notebook or program and try again."
+        )
+
+
+def check_regular(path: Path) -> None:
+    """Raise `Misconfigured` for what is there and no file: DuckDB would wait at a pipe for ever."""
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # there is none yet, or DuckDB says why it cannot be looked at
+        regular = not path.is_symlink()
+    if not regular:
+        raise Misconfigured(
+            f"{str(path)!r} is no regular file, and leads to none. Nothing was changed.",
+            "Look what it is and move it aside: a new database is made in its place.",
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_server.storage.database_errors import Held, why_not_opened
+from mcp_server.storage.database_errors import Held, check_regular, why_not_opened
 from mcp_server.storage.file_turn import FileTurn
 from mcp_server.storage.home import unwritable
 
@@ -70,6 +70,7 @@ class DatabaseFile:
         """Connect to the file at once."""
         import duckdb
 
+        check_regular(self.path)
         if self._duckdb is None:
             spill = {"temp_directory": f"{self.path}.tmp"}
             self._duckdb = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **spill})
@@ -103,6 +104,7 @@ class DatabaseFile:
     def _attached(self) -> "duckdb.DuckDBPyConnection":
         import duckdb
 
+        check_regular(self.path)
         connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "threads": "1"})
         try:
             connection.execute(f"ATTACH {_quoted(str(self.path))} AS {NAME} (READ_ONLY)")

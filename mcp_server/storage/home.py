@@ -105,6 +105,13 @@ def unwritable(path: Path, error: OSError) -> NoSpace | Misconfigured:
     """Make the error that says why a path of the home cannot be written."""
     if error.errno in FULL:
         return NoSpace(path)
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        there = str(error.filename2 or error.filename or path)
+        blocked = "" if there == str(path) else f" of {str(path)!r}"
+        return Misconfigured(
+            f"The home cannot be written: {there!r} is in the way{blocked} ({error.strerror}).",
+            "Look what it is and move it aside, or set TRADER_HOME to another folder.",
+        )
     return Misconfigured(
         f"The home cannot be written: {str(path)!r} ({error.strerror or error}).",
         "Give this user write access, or set TRADER_HOME to a folder that can be written.",

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -203,6 +204,32 @@ def test_a_file_that_is_no_database_is_named(database: Database) -> None:
     with pytest.raises(Misconfigured, match=r"claude_trader\.duckdb' cannot be read as a database"):
         _count(database)
     assert database.path.read_text() == "my notes"
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a folder", "a link to nowhere"])
+def test_what_is_no_file_in_the_place_of_the_database_is_named_without_waiting_at_it(
+    database: Database, kind: str
+) -> None:
+    if kind == "a pipe":
+        os.mkfifo(database.path)
+    elif kind == "a folder":
+        database.path.mkdir()
+    else:
+        database.path.symlink_to("/nowhere/at/all")
+    for work in (
+        lambda: _count(database),
+        lambda: database.write(lambda _: None),
+        lambda: database.copied(lambda _: 1),
+    ):
+        with pytest.raises(Misconfigured, match=r"claude_trader\.duckdb' is no regular file.*move it aside"):
+            work()
+
+
+def test_what_is_in_the_way_of_a_folder_of_the_home_is_named(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "outbox").touch()
+    with pytest.raises(Misconfigured, match=r"outbox' is in the way \(File exists.*move it aside"):
+        Home(home).prepare()
 
 
 def test_a_home_below_a_file_cannot_be_made(tmp_path: Path) -> None:
