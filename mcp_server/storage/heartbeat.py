@@ -1,6 +1,7 @@
 """The heartbeat: a small file in the home that shows others that a runner is alive, and what troubles it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from mcp_server.storage.files import Unreadable, read_state, write_whole
+from mcp_server.storage.files import Unreadable, put_aside, read_state, write_whole
 from mcp_server.storage.home import unwritable
 
 STALE_S = 30.0
@@ -44,12 +45,14 @@ class Heartbeat:
         self._path = path
 
     def write(self, beat: Beat) -> None:
-        """Replace the heartbeat, whole or not at all.
+        """Replace the heartbeat, whole or not at all. A folder of its name goes to `broken/`.
 
         Raises:
             Misconfigured: the home cannot be written.
         """
         try:
+            if self._path.is_dir() and not self._path.is_symlink():
+                put_aside(self._path)
             write_whole(self._path, _shape().dump_json(beat), durable=False)
         except OSError as error:
             raise unwritable(self._path, error) from None
@@ -65,8 +68,9 @@ class Heartbeat:
             return None
 
     def remove(self) -> None:
-        """Remove it, at a runner's orderly end."""
-        self._path.unlink(missing_ok=True)
+        """Remove it, at a runner's orderly end. What cannot be removed is no reason to end in another way."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 @cache

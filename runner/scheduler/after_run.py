@@ -84,7 +84,10 @@ class AfterRun:
         if (event := signal_changed(strategy, ended, before)) is not None:
             self.tell(event)
         if before != signal or ended.engine == "claude":
-            await self.report(strategy, ended)
+            try:
+                await self.report(strategy, ended)
+            except TraderError as error:
+                logger.error("no report of %s: %s", strategy.name, error, extra={"strategy": strategy.name})
 
     async def _failure(self, strategy: Strategy, ended: Ended) -> None:
         if (event := run_failed(strategy, ended)) is not None:

@@ -148,5 +148,20 @@ def test_sixty_leftovers_keep_up_from_nothing_and_none_is_lost(home: Path, seed:
     assert "Traceback" not in up.log
 
 
+def test_a_folder_in_place_of_the_heartbeat_and_a_file_in_place_of_the_reports_keep_up_from_nothing(home: Path) -> None:
+    machine = Machine(home)
+    write_strategy(home, "dip")
+    (home / "heartbeat.json").mkdir()
+    (home / "analysis").write_text("my notes")
+    with RunningUp(home, speed=20, warm_server=True) as up:
+        up.says("no report of dip: The home cannot be written")
+        assert list(up.beat()["due"]) == ["dip"]
+        assert up.stop() == 0, up.log
+    assert "Traceback" not in up.log
+    assert machine.ask("SELECT DISTINCT status FROM executions") == [("success",)]
+    assert (home / "broken" / "heartbeat.json").is_dir()
+    assert (home / "analysis").read_text() == "my notes"
+
+
 def _claimed(journal: Journal, now: datetime) -> Claimed:
     return journal.claim(Run(hourly("manual"), "manual", now, "rules", now))

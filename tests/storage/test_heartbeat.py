@@ -46,3 +46,13 @@ def test_an_old_heartbeat_is_not_fresh_and_one_of_a_clock_far_ahead_neither() ->
 def test_a_home_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="cannot be written"):
         Heartbeat(tmp_path / "gone" / "heartbeat.json").write(BEAT)
+
+
+def test_a_folder_of_its_name_is_put_aside_and_what_cannot_be_removed_raises_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat.json"
+    path.mkdir()
+    heartbeat = Heartbeat(path)
+    heartbeat.remove()
+    heartbeat.write(BEAT)
+    assert heartbeat.read() == BEAT
+    assert (tmp_path / "broken" / "heartbeat.json").is_dir()
