@@ -2,12 +2,10 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,10 +17,18 @@ from pydantic import SecretStr
 from mcp_server.storage.home import Home
 from runner.notify.notice_store import file_name
 from runner.notify.notices import Notices, Patience
+from tests.rigs.forked_sender import forked_senders
 from tests.rigs.receiver import Receiver, receiver
+from tests.rigs.warm import Warm
 
 QUICK = Patience(look_s=0.05, first_s=0.1, most_s=0.3, send_s=20, give_up_s=3600)
 ENOUGH_S = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked_senders() -> Iterator[None]:
+    with forked_senders():
+        yield
 
 
 @pytest.fixture
@@ -285,32 +291,27 @@ async def test_without_an_address_nothing_is_kept(home: Path) -> None:
     assert not (home / "notices").exists()
 
 
-DELIVERING = """
-import anyio, sys
-from pathlib import Path
-from tests.runner.notify.test_notices import notices
-from runner.notify.notices import Patience
-
-async def main():
-    told = notices(Path(sys.argv[1]), sys.argv[2], patience=Patience(look_s=0.02, first_s=0.1, most_s=0.3))
-    print("ready", flush=True)
-    await told.deliver(anyio.Event())
-
-anyio.run(main)
-"""
-
-
-def delivering(home: Path, url: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", DELIVERING, str(home), url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+@contextmanager
+def delivering(home: Path, url: str) -> Iterator[Warm]:
+    """Deliver in another process, which starts those that send as it does for people."""
+    output, written = os.pipe()
+    with open(output) as lines:
+        try:
+            streams = (0, written, 2)
+            process = Warm("tests.runner.notify.delivering_process", [str(home), url], os.environ, Path.cwd(), streams)
+        finally:
+            os.close(written)
+        try:
+            assert lines.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
 async def test_two_processes_deliver_each_notice_once(home: Path, service: Receiver) -> None:
     told = notices(home, service.url)
-    processes = [delivering(home, service.url) for _ in range(2)]
-    try:
+    with delivering(home, service.url), delivering(home, service.url):
         names = [f"n{number}" for number in range(5)]
         service.answers = [200, 500, 200, 503]
         for name in names:
@@ -319,10 +320,6 @@ async def test_two_processes_deliver_each_notice_once(home: Path, service: Recei
         with anyio.fail_after(ENOUGH_S):
             while waiting(home):  # noqa: ASYNC110 (other processes have no events)
                 await anyio.sleep(0.05)
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
     assert sorted(service.titles) == [f"{name} cannot be read" for name in names]
 
 
@@ -332,11 +329,9 @@ async def test_a_process_killed_while_it_sends_has_perhaps_delivered_it_and_it_i
     service.answers = ["hang"]
     told = notices(home, service.url)
     add(told, "a")
-    process = delivering(home, service.url)
-    assert await anyio.to_thread.run_sync(service.arrived.wait, ENOUGH_S)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    with delivering(home, service.url) as process:
+        assert await anyio.to_thread.run_sync(service.arrived.wait, ENOUGH_S)
+        children = psutil.Process(process.pid).children(recursive=True)
     for child in children:
         child.kill()
     add(told, "b")
@@ -353,10 +348,8 @@ async def test_kills_at_any_moment_tell_nothing_twice_and_lose_nothing_that_was_
     for number in range(4):
         add(told, f"n{number}")
     for moment in (0.1, 0.4, 0.7):
-        process = delivering(home, service.url)
-        await anyio.sleep(moment)
-        process.kill()
-        process.communicate()
+        with delivering(home, service.url):
+            await anyio.sleep(moment)
     await deliver(told, lambda: waiting(home) == 0)
     assert len(set(service.titles)) == len(service.titles), "nothing twice"
     unknown = len(ended(home, "lost"))
