@@ -1,5 +1,6 @@
 """What every test runs under: one async backend, an empty home, and no way out but loopback."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--write-durations") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Stopwatch())
+
+
+def pytest_sessionstart() -> None:
+    gc.disable()  # what is collected and imported stays: there is nothing to be found
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector look at what tests make, and never again at 700,000 objects of modules and tests."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
