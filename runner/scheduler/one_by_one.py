@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from mcp_server.errors import TraderError
+from mcp_server.errors import Misconfigured, Retryable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,11 +23,11 @@ async def one_by_one(
     """Return the results of `work` on items, in a thread, and what it raised on single items, by name.
 
     Raises:
-        TraderError: as `work` on all of them: then the database cannot be used, and nothing was done.
+        Retryable, Misconfigured: as `work` on all of them: then the database cannot be used, and nothing was done.
     """
     try:
         return [await anyio.to_thread.run_sync(work, [*items.values()])], {}
-    except TraderError:
+    except (Retryable, Misconfigured):
         raise
     except Exception:
         logger.exception("%d strategies could not be written together; each is written by itself", len(items))

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.domain.outcome import Ended, Outcome
-from mcp_server.errors import TraderError
+from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock
@@ -57,7 +57,7 @@ class Recorder:
         for execution_id, finish in list(self._unwritten.items()):
             try:
                 await anyio.to_thread.run_sync(finish)
-            except TraderError:
+            except (Retryable, Misconfigured):
                 raise
             except Exception as error:  # it was logged when it happened first; no other slot waits for this one
                 logger.debug("execution %d: %s", execution_id, error)

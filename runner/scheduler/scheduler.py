@@ -16,7 +16,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from mcp_server.domain.outcome import Outcome
-from mcp_server.errors import TraderError
+from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slots import SlotStore
@@ -152,7 +152,7 @@ class Scheduler:
             why = None
             try:
                 await part()
-            except TraderError:
+            except (Retryable, Misconfigured):  # the database cannot be used
                 raise
             except Exception as error:
                 why = f"{about} (unexpected {type(error).__name__}; the log says more)."

@@ -14,7 +14,7 @@ import anyio.to_thread
 from mcp_server.domain.schedule.plan import plan
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.errors import TraderError
+from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slot_rows import StoredSchedule
 from mcp_server.storage.journal.slots import ASTRAY, Change, Claim, SlotStore
@@ -214,7 +214,7 @@ class Schedules:
 
     def _fail(self, name: str, error: Exception) -> None:
         """Leave a strategy out until it is changed, or tried again."""
-        if isinstance(error, TraderError):  # the database cannot be used: what is to be done is still to be done
+        if isinstance(error, Retryable | Misconfigured):  # the database cannot be used; it is still to be done
             return
         self.by_name.pop(name, None)
         self._to_adopt.discard(name)

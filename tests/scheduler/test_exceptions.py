@@ -11,6 +11,7 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
+from mcp_server.errors import BadInput
 from mcp_server.overview import overview
 from mcp_server.storage.journal.interrupted import KILLED
 from mcp_server.storage.journal.runs import Journal
@@ -92,17 +93,18 @@ async def test_an_exception_during_an_edit_loses_neither_the_edit_nor_the_schedu
 
 
 @pytest.mark.parametrize("method", ["change", "claim"])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), BadInput("It is odd.")])
 async def test_a_strategy_that_always_fails_is_named_and_holds_up_no_other_until_it_is_mended(
-    home: Path, failing: Callable[..., None], method: str
+    home: Path, failing: Callable[..., None], method: str, error: Exception
 ) -> None:
     machine, broken = Machine(home), [True]
     write(home, hourly(), at("10:30"))
     write(home, hourly("odd"), at("10:30"))
-    failing(SlotStore, method, only("odd", broken))
+    failing(SlotStore, method, only("odd", broken), error)
     async with driven(machine, at("11:30")) as up:
         await up.set(at("12:00:10"))
         (problem,) = problems(up)
-        assert problem.startswith("odd is not scheduled (OSError")
+        assert problem.startswith(f"odd is not scheduled ({type(error).__name__}")
         broken.clear()
         await up.on(60)
         assert problems(up) == []
