@@ -25,7 +25,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.rigs.fast_clock import START, FastClock
 from tests.rigs.processes import command_line
-from tests.rigs.warm import Warm
+from tests.rigs.warm import Warm, forked_by
 
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = "tests.rigs.fast_runner"
@@ -46,7 +46,7 @@ class RunningUp:
         grace_s: how long runs may go on after a stop, in real seconds.
         environment: variables beside those of this process.
         warm: fork it from a process that has imported everything; False starts Python anew, as people do.
-        warm_server: fork its tool server, too, which is then none of its `children`.
+        warm_server: fork its tool server, too.
     """
 
     def __init__(
@@ -115,7 +115,8 @@ class RunningUp:
 
     def children(self) -> list[psutil.Process]:
         """Give every process that it has started, directly or not, and that still runs."""
-        return [each for each in marked(self.mark) if each.pid != self.process.pid]
+        forked = forked_by(self.process.pid)
+        return forked + [each for each in marked(self.mark) if each.pid != self.process.pid]
 
     def agents(self) -> list[psutil.Process]:
         """Give its agent CLIs."""
@@ -123,7 +124,8 @@ class RunningUp:
 
     def server(self) -> psutil.Process:
         """Give its tool server."""
-        (server,) = [each for each in self.children() if "mcp_server" in command_line(each)]
+        forked = forked_by(self.process.pid)
+        (server,) = forked or [each for each in self.children() if "mcp_server" in command_line(each)]
         return server
 
     def until(self, found: Callable[[], T], *, within_s: float = LIMIT_S) -> T:

@@ -29,7 +29,9 @@ class Terminal:
     def __enter__(self) -> "Terminal":
         self._master, slave = os.openpty()
         streams = (slave, slave, slave)
-        self.process = Warm("runner", self._arguments, self._environment, self._cwd, streams, session=True)
+        self.process = Warm(
+            "runner", self._arguments, self._environment, self._cwd, streams, session=True, forks_servers=True
+        )
         os.close(slave)
         return self
 

@@ -26,7 +26,7 @@ PRELOADED = (
     *("mcp", "mcp_server.app", "duckdb", "pytz", "structlog", "tests.rigs.fast_runner", "tests.rigs.warm"),
     *("mcp_server.http.serve", "mcp_server.http.health", "mcp_server.adapters.simulated.exchange"),
     *("mcp_server.domain.indicators.talib_functions", "tests.rigs.forked_server"),
-    *("tests.rigs.loaded_apprise", "runner.notify.notices"),
+    *("runner.notify.notices", "tests.rigs.preloaded"),
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked."""
@@ -58,7 +58,7 @@ class Warm:
     ) -> None:
         assert can_run(environment)
         passed = [Connection(os.dup(stream)) for stream in streams]  # which multiprocessing can hand on
-        work = (module, list(arguments), dict(environment), str(folder), passed, session, forks_servers)
+        work = (module, list(arguments), dict(environment), str(folder), passed, session, forks_servers, os.getpid())
         self._process = _forking().Process(target=_be, args=work, daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -130,6 +130,24 @@ def run(
     return code, texts[0], texts[1]
 
 
+def forked_by(pid: int) -> list[psutil.Process]:
+    """Return the forked programs that a process has started, and that still run."""
+    return [each for each in psutil.process_iter() if _is_forked_by(pid, each)]
+
+
+def _is_forked_by(pid: int, process: psutil.Process) -> bool:
+    try:
+        name = Path(f"/proc/{process.pid}/comm").read_text().strip()
+        return name == _name(pid) and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, psutil.Error):
+        return False
+
+
+def _name(starter: int) -> str:
+    """Return the name of a forked program, which is a child of the process that forks and not of its starter."""
+    return f"of {starter}"
+
+
 @cache
 def _forking() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
@@ -145,8 +163,10 @@ def _be(
     streams: list[Connection],
     session: bool,
     forks_servers: bool,
+    starter: int,
 ) -> None:
     """Be the program, in the forked process."""
+    Path("/proc/self/comm").write_text(_name(starter))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -32,6 +32,7 @@ from tests.rigs.scripted_messages_api import (
     use,
 )
 from tests.rigs.terminal import CTRL_C, Terminal
+from tests.rigs.warm import forked_by
 from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command
 
@@ -342,6 +343,8 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
             assert api.arrived.wait(60), seen.shown
         children = psutil.Process(seen.process.pid).children(recursive=True)
         assert any("_bundled/claude" in " ".join(child.cmdline()) for child in children)
+        servers = forked_by(seen.process.pid)
+        assert len(servers) == 1
         if before == "by SIGTERM":
             seen.process.terminate()
         else:
@@ -349,7 +352,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
         code = seen.end()
     assert code == 130, seen.shown
     assert "Fatal error" not in seen.shown
-    assert left(children, within_s=5) == []
+    assert left([*children, *servers], within_s=5) == []
     assert "Traceback" not in seen.shown
     if before == "after it has written":
         assert "stopped; 'rsi-turn' was written before, and stays; what it cost is not known" in seen.shown

@@ -54,7 +54,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             "ANTHROPIC_API_KEY": KEY,
         }
         write_strategy(home, "healthy")
-        with RunningUp(home, speed=60, grace_s=0.5, environment=environment) as up:
+        with RunningUp(home, speed=60, grace_s=0.5, environment=environment, warm_server=True) as up:
             up.until(lambda: up.rows("healthy"))
             yield Rig(up, api, steps, exchange)
             assert up.stop() == 0

@@ -39,14 +39,16 @@ def api() -> Iterator[ScriptedMessagesApi]:
         yield running
 
 
-def starting(home: Path, exchange: StandInExchange, api_url: str = "", *, grace_s: float) -> RunningUp:
+def starting(
+    home: Path, exchange: StandInExchange, api_url: str = "", *, grace_s: float, warm_server: bool = True
+) -> RunningUp:
     environment = {
         "TRADER_EXCHANGE_URLS": json.dumps({"kraken": exchange.url}),
         "ANTHROPIC_BASE_URL": api_url,
         "ANTHROPIC_API_KEY": KEY,
         "TRADER_MAX_CLAUDE_RUNS": "2",
     }
-    return RunningUp(home, speed=SPEED, grace_s=grace_s, environment=environment)
+    return RunningUp(home, speed=SPEED, grace_s=grace_s, environment=environment, warm_server=warm_server)
 
 
 def hangs(home: Path, **config: Any) -> None:
@@ -123,7 +125,7 @@ def test_a_second_ctrl_c_ends_at_once_and_still_records(home: Path, exchange: St
 @pytest.mark.parametrize("after_s", [0.4, 0.9, 1.4])
 def test_a_stop_while_it_starts_leaves_nothing(home: Path, exchange: StandInExchange, after_s: float) -> None:
     write_strategy(home, "minute")
-    with starting(home, exchange, grace_s=1) as up:
+    with starting(home, exchange, grace_s=1, warm_server=False) as up:
         time.sleep(after_s)
         ready = "ready" in up.log
         up.signal(signal.SIGTERM)
