@@ -26,7 +26,8 @@ PRELOADED = (
     *("mcp", "mcp_server.app", "duckdb", "pytz", "structlog", "tests.rigs.fast_runner", "tests.rigs.warm"),
     *("mcp_server.http.serve", "mcp_server.http.health", "mcp_server.adapters.simulated.exchange"),
     *("mcp_server.domain.indicators.talib_functions", "tests.rigs.forked_server"),
-    *("runner.notify.notices", "tests.rigs.preloaded"),
+    *("anyio._backends._asyncio", "httpcore2", "jsonschema", "truststore", "stamina", "croniter"),
+    *("runner.check_folder", "runner.notify.notices", "tests.rigs.preloaded"),
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked."""

@@ -1,12 +1,10 @@
 """`claude-trader run` of a claude strategy from end to end: real runner, tool server, SDK and CLI, a scripted model."""
 
-import contextlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from runner.execute import Runner
 from runner.tool_server.server import Address, tool_server
 from tests.rigs.processes import left
 from tests.rigs.scripted_messages_api import Fail, Hang, Reply, ScriptedMessagesApi, Step, answer, say, start, use
+from tests.rigs.warm import Warm, forked_by
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, START_BOTH, script, strategy
 from tests.runner.conftest import Command, Done
 
@@ -176,22 +175,31 @@ def test_a_tool_server_that_is_not_reachable_is_an_error(trader: Command, journa
     assert "tool server cannot be reached" in (only_entry(journal).why or "")
 
 
+@dataclass(frozen=True)
+class Hanging:
+    """A run that goes on, what it has started, and the file of its standard output."""
+
+    runner: Warm
+    children: list[psutil.Process]
+    out: Path
+
+
 @pytest.fixture
-def hanging(home: Path) -> Iterator[tuple[psutil.Popen, list[psutil.Process]]]:
-    """A run whose model does not answer, with the agent CLI under way."""
-    with ScriptedMessagesApi(script(orchestrator=[Hang()])) as api:
+def hanging(home: Path, tmp_path: Path) -> Iterator[Hanging]:
+    """A run whose model does not answer, with the agent CLI and a tool server under way."""
+    out = tmp_path / "out"
+    with ScriptedMessagesApi(script(orchestrator=[Hang()])) as api, out.open("wb") as output, open(os.devnull) as no:
         names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "TRADER_HOME": str(home)}
-        command = [sys.executable, "-m", "runner", "run", "dip", "--as-of", AS_OF, "--json"]
-        runner = psutil.Popen(command, env={**os.environ, **names}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert api.arrived.wait(60), "the CLI never asked"
+        streams = (no.fileno(), output.fileno(), 2)
+        arguments = ["run", "dip", "--as-of", AS_OF, "--json"]
+        runner = Warm("runner", arguments, {**os.environ, **names}, Path.cwd(), streams, forks_servers=True)
         try:
-            yield runner, runner.children(recursive=True)
+            assert api.arrived.wait(60), "the CLI never asked"
+            (server,) = forked_by(runner.pid)
+            yield Hanging(runner, [server, *psutil.Process(runner.pid).children(recursive=True)], out)
         finally:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                runner.kill()
+            runner.kill()
             runner.wait(10)
-            runner.stdout.close()
-            runner.stderr.close()
 
 
 def test_a_run_that_takes_too_long_is_a_timeout_and_leaves_no_process(
@@ -206,25 +214,20 @@ def test_a_run_that_takes_too_long_is_a_timeout_and_leaves_no_process(
 
 
 def test_a_run_killed_outright_leaves_no_cli_and_no_server_and_is_recorded_as_interrupted(
-    trader: Command, journal: Journal, hanging: tuple[psutil.Popen, list[psutil.Process]]
+    trader: Command, journal: Journal, hanging: Hanging
 ) -> None:
-    runner, children = hanging
-    assert any("_bundled/claude" in " ".join(child.cmdline()) for child in children)
-    runner.kill()
-    assert left(children, within_s=2) == []
+    assert any("_bundled/claude" in " ".join(child.cmdline()) for child in hanging.children)
+    hanging.runner.kill()
+    assert left(hanging.children, within_s=2) == []
     assert "interrupted" in trader("signals", "--all").out
     assert only_entry(journal).status == Status.ERROR
 
 
-def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(
-    journal: Journal, hanging: tuple[psutil.Popen, list[psutil.Process]]
-) -> None:
-    runner, children = hanging
-    runner.send_signal(2)
-    out, _ = runner.communicate(timeout=15)
-    assert runner.returncode == 130
-    assert "interrupted" in json.loads(out)["error"]
-    assert left(children, within_s=2) == []
+def test_ctrl_c_ends_a_run_as_interrupted_and_leaves_no_process(journal: Journal, hanging: Hanging) -> None:
+    hanging.runner.send_signal(2)
+    assert hanging.runner.wait(15) == 130
+    assert "interrupted" in json.loads(hanging.out.read_text())["error"]
+    assert left(hanging.children, within_s=2) == []
     entry = only_entry(journal)
     assert (entry.status, entry.signal) == (Status.ERROR, None)
     assert "interrupted" in (entry.why or "")
