@@ -9,11 +9,11 @@ from pathlib import Path
 from mcp_server.errors import BadInput, NoSpace, Retryable
 from mcp_server.storage.home import FULL
 from runner.cli.context import Context
-from runner.restore import ARCHIVE, BEFORE
+from runner.restore import BEFORE
 
-LEFT_OUT = (".env", "running", "heartbeat.json", ARCHIVE)
-"""Left out: secrets, and what only running programs need; also names that begin with a dot, and what a restore put
-aside."""
+LEFT_OUT = (".env", "running", "heartbeat.json")
+"""Left out: secrets, and what only running programs need; also names that begin with a dot, what a restore put aside,
+and archives in the home itself, which are backups: each would hold all before it."""
 
 
 def default_name(now: datetime) -> str:
@@ -42,7 +42,8 @@ def back_up(context: Context, target: Path) -> int:
                     context.database.copy(copy)
                     archive.add(copy, copy.name)
                 for name in sorted(entry.name for entry in root.iterdir()):
-                    if not name.startswith((".", BEFORE, context.database.path.name)) and name not in LEFT_OUT:
+                    aside = name.startswith((".", BEFORE, context.database.path.name)) or name.endswith(".tar.gz")
+                    if not aside and name not in LEFT_OUT:
                         _pack(archive, root / name, name)
             size = fresh.stat().st_size
             _place(fresh, target)

@@ -51,6 +51,16 @@ def test_a_backup_made_while_others_write_opens_and_has_what_was_there(home: Pat
     assert [entry.name for entry in home.iterdir() if entry.name.startswith(".backup")] == []
 
 
+def test_a_backup_in_the_home_holds_no_earlier_one(home: Path) -> None:
+    Context().strategies.write(parse_strategy("mine", CONFIG, None))
+    for name in ("one.tar.gz", "two.tar.gz"):
+        back_up(Context(), home / name)
+    with tarfile.open(home / "two.tar.gz") as archive:
+        names = archive.getnames()
+    assert "strategies/mine/config.json" in names
+    assert not [name for name in names if name.endswith(".tar.gz")]
+
+
 def test_a_backup_never_replaces_a_file(home: Path, tmp_path: Path, trader: Command) -> None:
     file = tmp_path / "there.tar.gz"
     file.write_text("mine")
