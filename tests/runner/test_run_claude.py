@@ -164,7 +164,7 @@ def test_evidence_of_another_market_or_of_none_is_no_signal(trader: Command, jou
 def test_a_market_may_be_written_otherwise_in_the_strategy_than_the_exchange_names_it(
     trader: Command, journal: Journal, home: Path
 ) -> None:
-    write(home, trading_pair="BTC-USDT")
+    write(home, trading_pair="XBT-USDT")
     done = run(trader, script())
     assert (done.code, done.json["signal"]) == (0, "BUY"), done
 
