@@ -14,6 +14,7 @@ import sys
 import tempfile
 import termios
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -167,7 +168,8 @@ def _be(
     starter: int,
 ) -> None:
     """Be the program, in the forked process."""
-    Path("/proc/self/comm").write_text(_name(starter))
+    with suppress(OSError):  # only Linux has it
+        Path("/proc/self/comm").write_text(_name(starter))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
