@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio.to_thread
 
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
-from mcp_server.errors import NotSupported
+from mcp_server.errors import NotSupported, Retryable
 from mcp_server.market.history import Histories, History
 from mcp_server.market.live import LiveCache
 from mcp_server.market.past_price import PastPrices, Quote
-from mcp_server.market.ranges import last_closed
+from mcp_server.market.ranges import common, last_closed
 from mcp_server.market.symbols import Symbols
 from mcp_server.moment import DEADLINE_S, Clock, check_now, deadline, is_now
 from mcp_server.together import together
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange, ExchangeInfo, Funding, Listings, OrderBook, PerpetualState
     from mcp_server.market.candle_cache import CandleCache
+    from mcp_server.storage.candles.ranges import Range
 
 T = TypeVar("T")
 
@@ -181,13 +182,33 @@ class Market:
         for exchange in self._exchanges.values():
             await exchange.close()
 
+    async def _what_to_import(
+        self, exchange: Exchange, exact: str, timeframe: str, wanted: Range | None = None
+    ) -> str | None:
+        """Say which candles are imported and which would help; None where none are, or none within a range."""
+        imported = await self._candle_cache.imported(exchange.id, exact)
+        if not any(wanted is None or common([wanted], list(known)) for _, known in imported):
+            return None
+        names = ", ".join(sorted({series.timeframe for series, _ in imported}, key=timeframe_ms))
+        return (
+            f"Imported are {names} candles. Import {timeframe} candles, or shorter ones that make them up, with "
+            "`claude-trader import-candles`."
+        )
+
     async def _candles(self, exchange: Exchange, exact: str, timeframe: str, count: int, as_of_ms: int) -> History:
         import numpy as np
 
         from mcp_server.domain.shortfall import shortfall
 
         wanted = last_closed(as_of_ms, timeframe, count)
-        closed = await self._histories.closed(exchange, exact, timeframe, wanted)
+        try:
+            closed = await self._histories.closed(exchange, exact, timeframe, wanted)
+        except Retryable as error:
+            if hint := await self._what_to_import(exchange, exact, timeframe, wanted):
+                twin = error.again()  # the error may be another caller's too
+                twin.remedy = f"{error.remedy} {hint}".strip()
+                raise twin from None
+            raise
         candles = closed.candles.between(*wanted)
         notes = []
         if closed.imported is not None:
@@ -196,12 +217,8 @@ class Market:
             notes.append(f"Built from closed {closed.built_from} candles: {exchange.id} has no {timeframe}.")
         if short := shortfall(candles, timeframe, wanted, count, exchange.id):
             notes.append(short)
-        if not len(candles) and (imported := await self._candle_cache.imported(exchange.id, exact)):
-            names = ", ".join(sorted({series.timeframe for series, _ in imported}, key=timeframe_ms))
-            notes.append(
-                f"Imported are {names} candles. Import {timeframe} candles, or shorter ones that make them up, with "
-                "`claude-trader import-candles`."
-            )
+        if not len(candles) and (hint := await self._what_to_import(exchange, exact, timeframe)):
+            notes.append(hint)
         if unknown := int(np.isnan(candles.volume).sum()):
             which = "volumes count" if unknown == len(candles) else f"{unknown} of the volumes count"
             notes.append(f"Whether {exchange.id}'s {which} contracts or base is not known, so they are left out.")

@@ -362,6 +362,19 @@ async def test_what_imported_candles_do_not_cover_is_asked_for(
     assert days.candles.close.tolist() == [9.0, 2.0, 3.0]
 
 
+async def test_an_exchange_out_of_reach_is_told_with_what_to_import(
+    market: Market, exchange: ScriptedExchange, store: CandleStore
+) -> None:
+    await imported_hours(store, missing=set())
+    exchange.reachable, exchange.served = False, ["30m", "1h"]
+    with pytest.raises(Retryable) as raised:
+        await market.candles("scripted", "BTC/USD", "30m", 3, datetime(2020, 1, 2, 13, tzinfo=UTC))
+    assert "Imported are 1h candles. Import 30m candles" in raised.value.remedy
+    with pytest.raises(Retryable) as raised:
+        await market.candles("scripted", "BTC/USD", "30m", 3, exchange.now)
+    assert "Import" not in raised.value.remedy
+
+
 async def test_without_candles_of_a_timeframe_the_answer_says_what_to_import(
     market: Market, exchange: ScriptedExchange, store: CandleStore
 ) -> None:
