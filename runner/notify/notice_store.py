@@ -7,11 +7,12 @@ Making a file is atomic, and happens once for each key. Only the process that ho
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -83,6 +84,8 @@ class NoticeStore:
         self._folder = folder = home.notices
         self._sent, self._lost = folder / "sent", folder / "lost"
         self._saving = threading.Lock()
+        self._stuck: dict[Path, str] = {}
+        """Files that may not be read, or cannot be put aside, and why."""
         self.lock = FileLock(folder / ".lock", thread_local=False)
 
     def prepare(self) -> None:
@@ -125,6 +128,9 @@ class NoticeStore:
 
     def problem(self, now: datetime) -> str | None:
         """Return what could not be read lately, in a sentence for people."""
+        if stuck := [why for file, why in self._stuck.items() if os.path.lexists(file)]:
+            more = f" And {len(stuck) - 1} more like it." if len(stuck) > 1 else ""
+            return f"A notification waits in vain: {stuck[0]}{more}"
         return told_aside(self._folder, now) or told_aside(self._lost, now)
 
     def save(self, notice: Notice) -> None:
@@ -160,16 +166,27 @@ class NoticeStore:
     def _usable(self, file: Path) -> Notice | None:
         """Read a notice; one that cannot be used is put aside, and None."""
         try:
-            notice = read_state(file, TypeAdapter(Notice))
+            notice = read_state(file, _shape())
             if notice.name == file.name:
+                self._stuck.pop(file, None)
                 return notice
-        except (FileNotFoundError, Denied):
+        except FileNotFoundError:
+            return None
+        except Denied as error:  # it may be right: it goes on waiting
+            self._stuck[file] = str(error)
             return None
         except Unreadable:
             logger.debug("%s", file, exc_info=True)
-        with suppress(OSError):
+        try:
             put_aside(file)
+        except OSError as error:
+            self._stuck[file] = f"{str(file)!r} can be neither used nor moved aside ({error.strerror}): remove it."
         return None
+
+
+@cache
+def _shape() -> TypeAdapter[Notice]:
+    return TypeAdapter(Notice)
 
 
 def file_name(key: str) -> str:

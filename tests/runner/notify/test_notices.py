@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_server.storage.home import Home
-from runner.notify.notice_store import file_name
+from runner.notify.notice_store import NoticeStore, file_name
 from runner.notify.notices import Notices, Patience
 from tests.rigs.forked_sender import forked_senders
 from tests.rigs.receiver import Receiver, receiver
@@ -281,6 +281,18 @@ async def test_a_notice_that_cannot_be_used_is_put_aside_and_told_and_the_others
     assert service.titles == ["good cannot be read"]
     assert len([*(home / "notices" / "broken").iterdir()]) == 10
     assert "10 files could not be read" in "".join(told.problems())
+
+
+async def test_a_notice_that_cannot_even_be_put_aside_is_told_until_it_is_gone(home: Path, service: Receiver) -> None:
+    add(notices(home, service.url), "cut")
+    file = home / "notices" / file_name("cut")
+    file.write_text("{")
+    (home / "notices" / "broken").write_text("a file where a folder belongs")
+    store, now = NoticeStore(Home(home)), datetime.now(UTC)
+    assert store.waiting() == []
+    assert file.name in (store.problem(now) or "")
+    file.unlink()
+    assert store.problem(now) is None
 
 
 async def test_without_an_address_nothing_is_kept(home: Path) -> None:
