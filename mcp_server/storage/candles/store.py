@@ -203,10 +203,12 @@ def _replace(
     connection: duckdb.DuckDBPyConnection, series_id: int, candles: Candles, known: Range, *, keep_others: bool = False
 ) -> int:
     """Replace the candles of a range; return how many there were at other times, which may be kept."""
+    import numpy as np
+
     within = "FROM candles WHERE series_id = ? AND open_time >= ? AND open_time < ?"
     where = [series_id, *_stamps(known)]
-    stored = connection.execute(f"SELECT epoch_ms(open_time) {within}", where).fetchall()
-    others = {at_ms for (at_ms,) in stored}.difference(candles.open_time_ms.tolist())
+    stored = connection.execute(f"SELECT epoch_ms(open_time) AS at_ms {within}", where).fetchnumpy()["at_ms"]
+    others = int(np.isin(stored, candles.open_time_ms, invert=True).sum())
     columns = {name: getattr(candles, name) for name in ("open_time_ms", *_COLUMNS)}
     connection.register("incoming", columns)
     same = "open_time IN (SELECT make_timestamp(open_time_ms * 1000) FROM incoming)"
@@ -218,7 +220,7 @@ def _replace(
         [series_id],
     )
     connection.unregister("incoming")
-    return len(others)
+    return others
 
 
 def _has_before(connection: duckdb.DuckDBPyConnection, series_id: int, moment_ms: int) -> bool:
