@@ -190,7 +190,7 @@ def import_candles(
         typer.Option(metavar="LENGTH", help="Length of a candle: 1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w."),
     ],
     replace: Annotated[
-        bool, typer.Option("--replace", metavar="", help="Remove stored candles between the file's that it lacks.")
+        bool, typer.Option("--replace", help="Remove stored candles between the file's that it lacks.")
     ] = False,
     date_format: Annotated[
         str | None, typer.Option(metavar="FORMAT", help="How dates are written, for example %d/%m/%Y.")

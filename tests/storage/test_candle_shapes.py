@@ -93,6 +93,14 @@ def test_a_common_wrapping_is_read_right(tmp_path: Path, kind: str) -> None:
     assert_right(read(file))
 
 
+def test_a_decimal_mark_that_json_never_has_is_refused_not_ignored(tmp_path: Path) -> None:
+    file = tmp_path / "candles.json"
+    file.write_text(json.dumps([[at, *row] for at, row in zip(TIMES, ROWS, strict=True)]))
+    with pytest.raises(BadInput, match="JSON"):
+        read_candle_file(file, "1h", dialect=Dialect(decimal_mark=","))
+    assert_right(read_candle_file(file, "1h", dialect=Dialect(decimal_mark=".")))
+
+
 @pytest.mark.parametrize("time", ["__index_level_0__", "date"])
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
 def test_a_table_of_pandas_is_read_right(tmp_path: Path, suffix: str, time: str) -> None:

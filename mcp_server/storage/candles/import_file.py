@@ -79,6 +79,11 @@ def read_candle_file(
 def _candles(sheet: Sheet, dialect: Dialect, newest_year: int) -> tuple[Candles, bool]:
     if not sheet.lines:
         raise BadInput("The file has no rows.")
+    if sheet.mark is not None and dialect.decimal_mark not in (None, sheet.mark):
+        raise BadInput(
+            f"JSON writes decimals with {sheet.mark!r}, never with {dialect.decimal_mark!r}.",
+            "Leave --decimal-mark out.",
+        )
     cells = sheet.cells
     markets = list(dict.fromkeys(name for name in cells.get("market", ()) if name))
     if len(markets) > 1:
