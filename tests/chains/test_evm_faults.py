@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from mcp_server.chains.scan_request import ENOUGH_S, SPARE_S
 from mcp_server.domain.timeframes import from_ms, iso
 from mcp_server.moment import DEADLINE_S, WORK_S
 from mcp_server.toolkit import CUT_S
+from tests.chains.conftest import on
 from tests.chains.people import BINANCE, KRAKEN, MILLION, Town
 from tests.rigs.anvil import Anvil
-from tests.rigs.chain_server import Ask, asking, chain_settings
+from tests.rigs.chain_server import chain_settings
 from tests.rigs.rpc_proxy import RpcProxy
 from tests.tools.conftest import Told
 
@@ -42,24 +42,6 @@ def chain() -> Iterator[Anvil]:
         town.pay(KRAKEN, town.bob, 2 * MILLION)
         town.pass_time(100)
         yield chain
-
-
-@pytest.fixture
-def bad(chain: Anvil) -> Iterator[RpcProxy]:
-    with RpcProxy(chain.url) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def good(chain: Anvil) -> Iterator[RpcProxy]:
-    with RpcProxy(chain.url) as endpoint:
-        yield endpoint
-
-
-@asynccontextmanager
-async def on(home: Path, chain: Anvil, *endpoints: RpcProxy) -> AsyncIterator[Ask]:
-    async with asking(home, {"ethereum": [endpoint.url for endpoint in endpoints]}, chain.now_ms) as ask:
-        yield ask
 
 
 def not_for(method: str, result: Any) -> Callable[[dict[str, Any], Any], Any]:

@@ -3,8 +3,7 @@
 The words are those that people quoted in bug reports, with other numbers where a test asks a small chain.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from mcp_server.adapters.chains.endpoint import Failed
 from mcp_server.adapters.chains.rpc_error import RpcError, error_in
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import Retryable, UpstreamRejected
+from tests.chains.conftest import on
 from tests.chains.people import BINANCE, KRAKEN, MILLION, Town
 from tests.rigs.anvil import Anvil
-from tests.rigs.chain_server import Ask, asking
+from tests.rigs.chain_server import asking
 from tests.rigs.rpc_proxy import RpcProxy
 from tests.tools.conftest import Told
 
@@ -174,24 +174,6 @@ def chain() -> Iterator[Anvil]:
         yield chain
 
 
-@pytest.fixture
-def bad(chain: Anvil) -> Iterator[RpcProxy]:
-    with RpcProxy(chain.url) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture
-def good(chain: Anvil) -> Iterator[RpcProxy]:
-    with RpcProxy(chain.url) as endpoint:
-        yield endpoint
-
-
-@asynccontextmanager
-async def on(home: Path, chain: Anvil, *endpoints: RpcProxy) -> AsyncIterator[Ask]:
-    async with asking(home, {"ethereum": [endpoint.url for endpoint in endpoints]}, chain.now_ms) as ask:
-        yield ask
-
-
 ALCHEMY = (
     "You can make eth_getLogs requests with up to a {limit} block range. Based on your parameters, this block range "
     "should work: [0x123c9b2, 0x123cba5]"
@@ -239,8 +221,9 @@ async def test_a_range_that_is_too_wide_is_split_by_the_limit_wherever_it_is_sta
     [
         {"jsonrpc": "2.0", "id": None, "error": {"code": 429, "message": "Too many requests in a batch"}},
         {"code": 429, "message": "slow down"}, {"error": {"code": -32005, "message": "daily request count exceeded"}},
+        {"error": {"code": -32005, "message": "batch rate limit exceeded"}},
     ],
-    ids=["429", "gateway", "-32005"],
+    ids=["429", "gateway", "-32005", "-32005 of batches"],
 )  # fmt: skip
 async def test_one_object_that_says_too_often_sends_the_batch_to_the_next_endpoint(
     home: Path, chain: Anvil, bad: RpcProxy, good: RpcProxy, answer: dict[str, Any]

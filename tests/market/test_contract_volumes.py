@@ -107,6 +107,11 @@ def volumes(exchange: str, **market: Any) -> tuple[float, float | None]:
 INVERSE = {"linear": False, "inverse": True}
 
 
+def test_a_row_without_a_volume_is_passed_on_as_it_is() -> None:
+    market = {"contract": True, "linear": True, "inverse": False, "contractSize": 0.0001}
+    assert base_volumes([[0, 40, 80, 20, 60]], "gate", market) == [[0, 40, 80, 20, 60]]
+
+
 @pytest.mark.parametrize(
     ("exchange", "market", "candle", "ticker"),
     [

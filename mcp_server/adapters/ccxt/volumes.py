@@ -90,7 +90,10 @@ def base_volumes(rows: Sequence[Row], exchange_id: str, market: Mapping[str, Any
     size = _contract_size(market)
     if unit == "unknown" or size is None:
         return [[*row[:5], nan, *row[6:]] for row in rows]
-    return [row if None in row[:6] else [*row[:5], row[5] * size / _divisor(row, market), *row[6:]] for row in rows]
+    return [
+        row if len(row) < 6 or None in row[:6] else [*row[:5], row[5] * size / _divisor(row, market), *row[6:]]
+        for row in rows
+    ]
 
 
 def base_volume_of(ticker: Mapping[str, Any], exchange_id: str, market: Mapping[str, Any]) -> float | None:

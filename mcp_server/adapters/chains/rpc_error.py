@@ -77,7 +77,7 @@ class RpcError:
     @property
     def too_many_calls(self) -> bool:
         """The endpoint would answer fewer calls in one request."""
-        return self.code != 429 and bool(_BATCH.search(self.text))
+        return self.code != 429 and bool(_BATCH.search(self.text)) and not _TOO_OFTEN.search(self.text)
 
     @property
     def state_gone(self) -> bool:
