@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, InstanceOf, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, InstanceOf, TypeAdapter
 
 from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.storage.files import (
@@ -32,6 +32,8 @@ Text = InstanceOf[str]
 class WaitingSignal(BaseModel):
     """The signal of an outcome that waits."""
 
+    model_config = ConfigDict(defer_build=True)  # few programs ever read one
+
     signal: SignalName
     confidence: Decimal | None
     reasoning: Text
@@ -41,6 +43,8 @@ class WaitingSignal(BaseModel):
 
 class WaitingOutcome(BaseModel):
     """How a run ended, as `ended_run` writes it. What an older version leaves out has a default."""
+
+    model_config = ConfigDict(defer_build=True)
 
     execution_id: int
     run_key: str
