@@ -104,7 +104,8 @@ def _bare(spec: Spec, candles: Candles) -> None:
 async def test_the_whole_catalogue_over_5000_candles() -> None:
     candles = made_candles(CATALOGUE)
     ours = {"TA-Lib": list[Spec](), "pandas-ta-classic": list[Spec]()}
-    for spec in parse_specs([name for name in catalog.names() if name != "mavp"]):
+    # mavp takes periods of its own, vwap is computed day by day: neither is one call of TA-Lib.
+    for spec in parse_specs([name for name in catalog.names() if name not in ("mavp", "vwap")]):
         ours[catalog.find(spec.function).library].append(spec)
 
     async def whole(_: int) -> None:
