@@ -44,7 +44,9 @@ def _zone(text: str) -> str:
 class Strict(BaseModel):
     """A model that refuses unknown keys, NaN and infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True, defer_build=True
+    )
 
 
 class Rules(Strict):
