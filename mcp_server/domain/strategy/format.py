@@ -20,6 +20,12 @@ Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
 StatusName = Literal["active", "paused", "stopped"]
 Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
 
+MOST_COST_BPS = 1000
+"""A tenth of the price, a side: more is a mistake of units."""
+
+Bps = Annotated[float, Field(strict=True, ge=0, le=MOST_COST_BPS)]
+"""Strict: a text and `true` are no numbers."""
+
 
 def _five_field_cron(text: str) -> str:
     from croniter import CroniterError, croniter
@@ -85,6 +91,15 @@ class Misfire(Strict):
     )
 
 
+class TradingCosts(Strict):
+    """What a trade costs a side, in basis points: 10 are 0.1 %."""
+
+    fee_bps: Bps = Field(default=10.0, description="Fee a side, in basis points; default: 10")
+    slippage_bps: Bps = Field(
+        default=5.0, description="How much worse than the price a fill is, a side, in basis points; default: 5"
+    )
+
+
 class Config(Strict):
     """The content of `config.json`."""
 
@@ -124,6 +139,7 @@ class Config(Strict):
     horizon: str | None = Field(
         default=None, pattern=r"^[1-9][0-9]{0,4}[mhdw]$", description="When a signal is judged, like 24h"
     )
+    costs: TradingCosts = Field(default=TradingCosts(), description="What a trade costs a side, for backtests")
 
     @model_validator(mode="after")
     def _one_schedule(self) -> "Config":

@@ -11,6 +11,12 @@ from mcp_server.domain.outcome import Engine
 from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config, Strict
 
 
+_DECIDES_NOTHING = {
+    "name", "description", "status", "budget", "misfire", "offset_s", "max_failures", "horizon", "costs", "timezone",
+}  # fmt: skip
+"""Keys of `config.json` on which no signal depends; `timezone` counts as a part of `cron`."""
+
+
 class Strategy(Strict):
     """A whole strategy, as the engines use it."""
 
@@ -37,8 +43,26 @@ class Strategy(Strict):
     @property
     def version(self) -> str:
         """Twelve hex digits of its content: two strategies of one version decide alike."""
-        content = {"config": self.config_json(), "agents": self.agents_json()}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return _digest({"config": self.config_json(), "agents": self.agents_json()})
+
+    def decision_version(self, default_exchange: str) -> str:
+        """Return twelve hex digits of what decides: two strategies that differ only in other keys have the same.
+
+        Defaults are filled in, so that spelling one out changes nothing.
+
+        Args:
+            default_exchange: the one that a strategy without `exchange` asks, as in the settings.
+        """
+        config = self.config.model_dump(exclude=_DECIDES_NOTHING)
+        agents = {name: agent.model_dump() for name, agent in self.agents.items()}
+        config["exchange"] = self.config.exchange or default_exchange
+        config["engine"], config["schedule"] = self.engine, self.schedule
+        config["model"] = None if self.config.model == "default" else self.config.model
+        if config["rules"]:
+            config["rules"]["timeframe"] = self.timeframe
+        for agent in agents.values():
+            agent["model"] = None if agent["model"] == "inherit" else agent["model"]
+        return _digest({"config": config, "agents": agents})
 
     def config_json(self) -> dict[str, Any]:
         """Return `config.json` as it is written: the keys that were given, without the defaults."""
@@ -47,3 +71,8 @@ class Strategy(Strict):
     def agents_json(self) -> dict[str, Any]:
         """Return `agents.json` as it is written: a mapping with plain tool names."""
         return {name: agent.model_dump(mode="json", exclude_unset=True) for name, agent in self.agents.items()}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return twelve hex digits of what JSON can hold; decimals count by their value, so that 60 and 60.0 are one."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=float).encode()).hexdigest()[:12]
