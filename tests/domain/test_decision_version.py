@@ -73,7 +73,7 @@ def test_what_decides_changes_the_decision_version(change: str) -> None:
 
 
 def test_the_zone_of_a_cron_changes_the_decision_version() -> None:
-    cron = {"interval": None, "cron": "0 9 * * *", "rules": {**RULES, "timeframe": "1h"}}
+    cron: dict[str, Any] = {"interval": None, "cron": "0 9 * * *", "rules": {**RULES, "timeframe": "1h"}}
     assert decides(strategy(**cron, timezone="Europe/Berlin")) != decides(strategy(**cron))
     assert decides(strategy(**cron, timezone="UTC")) == decides(strategy(**cron))
 

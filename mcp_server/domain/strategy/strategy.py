@@ -10,7 +10,6 @@ from pydantic import Field
 from mcp_server.domain.outcome import Engine
 from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config, Strict
 
-
 _DECIDES_NOTHING = {
     "name", "description", "status", "budget", "misfire", "offset_s", "max_failures", "horizon", "costs", "timezone",
 }  # fmt: skip
