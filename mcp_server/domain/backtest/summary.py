@@ -1,0 +1,220 @@
+"""A backtest in a few sentences for a beginner: no figure without its control, and no advice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+FEW_TRADES = 30
+"""Below this number of closed trades, a result says next to nothing."""
+
+LIKELY = 0.95
+RANDOM_ENTRIES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestFacts:
+    """What the sentences speak about, under the names and in the units of a backtest's answer. None is undefined.
+
+    Attributes:
+        days: how long the record is.
+        buy_and_hold_drawdown_pct: the deepest fall of the market itself over the same time.
+        random_percentile: 0 to 100, the share of 1,000 random entries that did not end better.
+        decisions: the moments at which the rule was asked, of which it left `undecided` without an answer.
+        missing: candles that the series lacks.
+        unfilled: orders whose candle is missing.
+        ruined_at: ISO time at which a short position lost everything.
+        checked, changed: the cuts at which later candles were replaced, and the values that this changed.
+    """
+
+    return_pct: float
+    buy_and_hold_pct: float | None
+    max_drawdown_pct: float | None
+    buy_and_hold_drawdown_pct: float | None
+    days: float
+    trades: int
+    win_rate_pct: float | None
+    profit_factor: float | None
+    open_trade: bool
+    ruined_at: str | None
+    sharpe: float | None
+    sharpe_ci95: tuple[float, float] | None
+    sharpe_deflated: float | None
+    trials: int
+    min_track_record_days: float | None
+    random_percentile: float | None
+    bar_later_return_pct: float | None
+    double_cost_return_pct: float | None
+    first_70_return_pct: float | None
+    last_30_return_pct: float | None
+    decisions: int
+    undecided: int
+    missing: int
+    unfilled: int
+    checked: int
+    changed: int
+
+
+def summary(facts: BacktestFacts) -> list[str]:
+    """Return three to seven sentences; of a rule that never traded, two or three."""
+    look_ahead, traded = _look_ahead(facts), bool(facts.trades or facts.open_trade)
+    results = _results(facts) if traded else iter([_no_trade(facts)])
+    sentences = [look_ahead, *results] if facts.changed else [*results, look_ahead]
+    return [sentence for sentence in [*sentences, _reservations(facts)] if sentence]
+
+
+def _results(facts: BacktestFacts) -> Iterator[str]:
+    yield _against_holding(facts)
+    yield _closed_trades(facts)
+    yield _against_chance(facts)
+    yield _when_and_at_what_cost(facts)
+    yield _sharpe(facts)
+
+
+def _no_trade(facts: BacktestFacts) -> str:
+    held = "" if facts.buy_and_hold_pct is None else f"; holding {_change(facts.buy_and_hold_pct)} in that time"
+    return f"It never traded, so there is nothing to judge{held}."
+
+
+def _against_holding(facts: BacktestFacts) -> str:
+    ruin = f" It was ruined at {facts.ruined_at}: a short position lost all there was." if facts.ruined_at else ""
+    own, held = facts.return_pct, facts.buy_and_hold_pct
+    start = f"After fees and slippage it {_change(own)}"
+    if held is None:
+        return f"{start}; what holding did is not known.{ruin}"
+    if _pct(own) == _pct(held):
+        return f"{start}, just as holding did.{ruin}"
+    return f"{start}, {'better' if own > held else 'worse'} than simply holding, which {_change(held)}.{ruin}"
+
+
+def _closed_trades(facts: BacktestFacts) -> str:
+    fall = ""
+    if facts.max_drawdown_pct is not None:
+        held = facts.buy_and_hold_drawdown_pct
+        beside = "" if held is None else f" (holding: {_pct(held)})"
+        fall = f"; its equity was at worst {_pct(facts.max_drawdown_pct)} below its peak{beside}"
+    if not facts.trades:
+        return f"No trade is closed yet, too few to tell skill from luck{fall}."
+    few = ", too few to tell skill from luck" if facts.trades < FEW_TRADES else ""
+    if facts.trades == 1:
+        return f"Only one trade is closed{few}{fall}."
+    return f"It closed {facts.trades:,} trades{_won(facts)}{few}{fall}."
+
+
+def _won(facts: BacktestFacts) -> str:
+    rate, factor = facts.win_rate_pct, facts.profit_factor
+    if rate is None:
+        return ""
+    if rate in {0, 100}:
+        return ", all of them won" if rate else ", none of them won"
+    if factor is None or factor == 1:
+        return f" and won {rate:.0f} % of them"
+    larger = "less" if factor < 1 else "more"
+    but = "but" if (factor < 1) == (rate > 50) else "and"
+    return f" and won {rate:.0f} % of them, {but} these gained {larger} than the others lost"
+
+
+def _against_chance(facts: BacktestFacts) -> str:
+    if facts.random_percentile is None:
+        return ""
+    better = round((1 - facts.random_percentile / 100) * RANDOM_ENTRIES)
+    verdict = "chance seldom does as well"
+    if better > RANDOM_ENTRIES // 2:
+        verdict = "it chose its moments worse than chance"
+    elif better > (1 - LIKELY) * RANDOM_ENTRIES:
+        verdict = "chance alone explains such a result"
+    return f"Of {RANDOM_ENTRIES:,} random sets of as many and as long trades, {better:,} did better: {verdict}."
+
+
+def _when_and_at_what_cost(facts: BacktestFacts) -> str:
+    later, double = facts.bar_later_return_pct, facts.double_cost_return_pct
+    first, last = facts.first_70_return_pct, facts.last_30_return_pct
+    parts = []
+    if later is not None:
+        frail = ", so it hangs on a single candle" if later <= 0 < facts.return_pct else ""
+        parts.append(f"filled one candle later it would have {_change(later)}{frail}")
+    if double is not None:
+        frail = ", so its gain is within the doubt about costs" if double <= 0 < facts.return_pct else ""
+        parts.append(f"at twice the cost it would have {_change(double)}{frail}")
+    if first is not None and last is not None:
+        faded = ", so what worked did not go on" if last <= 0 < first else ""
+        parts.append(f"it {_change(first)} in the first 70 % of the time and {_change(last)} in the last 30 %{faded}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _sharpe(facts: BacktestFacts) -> str:
+    if facts.sharpe is None or facts.sharpe_ci95 is None:
+        return ""
+    low, high = facts.sharpe_ci95
+    sign = "which includes zero: it may be luck" if low <= 0 <= high else "above zero" if low > 0 else "below zero"
+    text = f"Its Sharpe ratio (a year's return for its risk) is {_ratio(facts.sharpe)}, "
+    text += f"with 95 % confidence {_ratio(low)} to {_ratio(high)}, {sign}"
+    return f"{text}{_deflated(facts)}{_too_short(facts)}."
+
+
+def _deflated(facts: BacktestFacts) -> str:
+    if facts.sharpe_deflated is None:
+        return ""
+    bar = "below" if facts.sharpe_deflated < LIKELY else "above"
+    bar = f"{bar} the usual bar of 95 %"
+    if facts.trials > 1:
+        return (
+            f"; after {facts.trials:,} variants tried, the probability that it beats the best of that many by luck "
+            f"is {_probability(facts.sharpe_deflated)}, {bar}"
+        )
+    return f"; the probability that it is truly above zero is {_probability(facts.sharpe_deflated)}, {bar}"
+
+
+def _too_short(facts: BacktestFacts) -> str:
+    needed = facts.min_track_record_days
+    if needed is None or needed <= facts.days:
+        return ""
+    return f"; to show skill, this record of {facts.days:,.0f} days would have to be {needed:,.0f} days long"
+
+
+def _look_ahead(facts: BacktestFacts) -> str:
+    if facts.changed:
+        return (
+            f"It looks into the future: {_count(facts.changed, 'value')} changed when later candles were replaced "
+            f"({_count(facts.checked, 'cut')} checked), so no figure here means anything."
+        )
+    if not facts.checked:
+        return "Whether it looks into the future was not checked."
+    return f"Nothing that it decided changed when later candles were replaced at {_count(facts.checked, 'cut')}."
+
+
+def _reservations(facts: BacktestFacts) -> str:
+    """Return what is not known or not over yet, in one sentence."""
+    parts = []
+    if facts.missing:
+        parts.append(f"{_count(facts.missing, 'candle')} missing")
+    if facts.unfilled:
+        parts.append(f"{_count(facts.unfilled, 'order')} not filled, as the candle is missing")
+    if facts.undecided:
+        parts.append(f"no decision at {facts.undecided:,} of {facts.decisions:,} moments")
+    if facts.open_trade:
+        parts.append("one trade still open, valued at the last close")
+    return f"Keep in mind: {'; '.join(parts)}." if parts else ""
+
+
+def _change(pct: float) -> str:
+    if pct <= -100:
+        return "lost everything"
+    if _pct(pct) == _pct(0):
+        return "ended where it began"
+    return f"{'gained' if pct > 0 else 'lost'} {_pct(abs(pct))}"
+
+
+def _pct(pct: float) -> str:
+    return f"{pct + 0.0:,.1f} %".replace("-0.0", "0.0")
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
+def _probability(value: float) -> str:
+    return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{value * 100:.0f} %"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
