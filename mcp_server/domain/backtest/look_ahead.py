@@ -1,0 +1,168 @@
+"""Disproves look-ahead: what comes after a candle is replaced, and nothing up to that candle may change by one bit.
+
+Every value of the run on the whole series is compared with the value from a run that has another future. A cut keeps
+all candles up to it, and continues them by at most `TAIL` made-up ones. A shorter future than the real one misses
+nothing: the whole run is one side of each comparison, so a value in it that used any later candle, however far away,
+would have to come out of other candles (or of their absence) to the last bit.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mcp_server.domain.candles import Candles, Floats, Times
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Name → one value for each candle: indicators, stages of rules, decisions."""
+
+CUTS = 200
+"""A leak on every k-th candle only is found for each k up to this: see `cuts`."""
+
+TAIL = 500
+LIMIT_S = 8.0
+_EXTREMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A column's value at a candle (by its open time) that changed when the candles after `cut_ms` were replaced."""
+
+    column: str
+    at_ms: int
+    cut_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """After how many candles of those wanted it cut, and what changed: the earliest change seen of each column.
+
+    `decisions` of the `decisions_wanted` candles on which trades were decided are among the `checked` ones.
+    """
+
+    checked: int
+    wanted: int
+    decisions: int
+    decisions_wanted: int
+    changed: tuple[Change, ...]
+
+
+def prove(
+    compute: Callable[[Candles], Columns],
+    candles: Candles,
+    decided: Sequence[int] | Times,
+    *,
+    every: bool = False,
+    clock: Callable[[], float] | None = None,
+    limit_s: float = LIMIT_S,
+    progress: Callable[[int, int], None] | None = None,
+) -> Proof:
+    """Replace what comes after many candles, and compare all that was computed up to them, bit by bit.
+
+    Args:
+        compute: what is to be disproved: candles → columns.
+        candles: the whole series.
+        decided: the positions of the candles on which trades were decided; each is cut after, too, as time allows.
+        every: cut after every candle, however long it takes.
+        clock: tells the time in seconds. None: there is no limit.
+        limit_s: after this long no further cut is begun.
+        progress: called with the number of candles checked and the number wanted, before each.
+    """
+    whole = compute(candles)
+    last = len(candles) - 1
+    decisions = {int(at) for at in decided if 0 <= at < last}
+    first = list(range(last)) if every else cuts(candles)
+    then = np.array(sorted(decisions - set(first)), dtype=np.int64)
+    order = [*first, *np.random.default_rng(0).permutation(then).tolist()]
+    earliest, checked, began = dict[str, Change](), 0, clock() if clock else 0.0
+    for cut in order:
+        if clock and not every and clock() - began >= limit_s:
+            break
+        if progress is not None:
+            progress(checked, len(order))
+        for change in _changes(whole, compute(another_future(candles, cut)), candles.open_time_ms, cut):
+            known = earliest.setdefault(change.column, change)
+            if change.at_ms < known.at_ms:
+                earliest[change.column] = change
+        checked += 1
+    changed = tuple(sorted(earliest.values(), key=lambda change: (change.at_ms, change.column)))
+    return Proof(checked, len(order), len(decisions & set(order[:checked])), len(decisions), changed)
+
+
+def cuts(candles: Candles) -> list[int]:
+    """Choose the positions to cut after: spread over the whole series, and each of the most unusual candles.
+
+    200 are a prime number of candles apart. Where that prime is above 200, their positions have every remainder of
+    every divisor up to 200, so that no leak on each k-th candle passes between them. A series too short for that gets
+    200 in a row at its end as well.
+    """
+    last = len(candles) - 1
+    if last <= 2 * CUTS:
+        return list(range(last))
+    step = _prime_up_to(last // CUTS)
+    spread = range(last - 1, -1, -step)[:CUTS]
+    in_a_row = range(last - CUTS, last) if step <= CUTS else range(0)
+    return sorted({*spread, *in_a_row, *_unusual(candles.slice(0, last))})
+
+
+def another_future(candles: Candles, cut: int) -> Candles:
+    """Return the candles up to position `cut`, and after them a random walk at the same times, all columns changed.
+
+    It is the same for the same cut. How far it goes differs from cut to cut: some stay near, some leave every price
+    and volume of the series behind.
+    """
+    times = candles.open_time_ms[: cut + 1 + TAIL]
+    count = len(times) - cut - 1
+    random = np.random.default_rng(cut)
+    size = 0.01 * np.exp(1.5 * random.standard_normal())
+    steps = size * random.standard_t(3, (2, count)).clip(-20, 20)
+    steps[0, :1] *= 10
+    path = float(candles.close[cut]) * np.exp(np.cumsum(steps.T.ravel()).clip(-30, 30))
+    opened, close = path[::2], path[1::2]
+    beyond = np.exp(size * random.exponential(1, (2, count)).clip(0, 20))
+    volume = _usual(candles.volume[max(cut - 99, 0) : cut + 1]) * np.exp(2 * random.standard_normal(count))
+    added = {
+        "open": opened,
+        "high": np.maximum(opened, close) * beyond[0],
+        "low": np.minimum(opened, close) / beyond[1],
+        "close": close,
+        "volume": volume,
+    }
+    joined = {name: np.concatenate([getattr(candles, name)[: cut + 1], values]) for name, values in added.items()}
+    return Candles(times, **joined)
+
+
+def _changes(whole: Columns, changed: Columns, times: Times, cut: int) -> Iterator[Change]:
+    """Return the earliest difference of each column up to the cut; NaN equals NaN."""
+    for name, values in whole.items():
+        before, after = values[: cut + 1], changed[name][: cut + 1]
+        bits = f"u{before.itemsize}"
+        if np.array_equal(before.view(bits), after.view(bits)):
+            continue
+        same = (before == after) & (np.signbit(before) == np.signbit(after))
+        same |= (before != before) & (after != after)  # noqa: PLR0124 - what differs from itself is NaN
+        if not same.all():
+            yield Change(name, int(times[np.argmin(same)]), int(times[cut]))
+
+
+def _unusual(candles: Candles) -> set[int]:
+    """Return the candles with the most volume, also beside what was usual before, the widest, and the largest moves."""
+    volume = np.nan_to_num(candles.volume)
+    total = np.concatenate([np.zeros(21), np.cumsum(volume)])
+    before = (total[20:-1] - total[:-21]) / 20
+    returns = np.diff(np.log(candles.close), prepend=np.log(candles.close[:1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        features = [volume, np.nan_to_num(volume / before, posinf=0), candles.high / candles.low, returns, -returns]
+    return {int(at) for feature in features for at in np.argsort(feature, kind="stable")[-_EXTREMES:]}
+
+
+def _usual(volume: Floats) -> float:
+    known = volume[volume > 0]
+    return float(np.median(known)) if len(known) else 1.0
+
+
+def _prime_up_to(most: int) -> int:
+    """Return the largest prime number up to `most`; 1 where there is none."""
+    return next((n for n in range(most, 1, -1) if all(n % divisor for divisor in range(2, int(n**0.5) + 1))), 1)

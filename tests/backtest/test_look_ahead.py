@@ -1,0 +1,36 @@
+"""Look-ahead is disproved by another future: which leaks are found, that nothing honest is accused, and the work."""
+
+import numpy as np
+
+from mcp_server.domain.backtest.look_ahead import CUTS, Columns, another_future, cuts, prove
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
+from tests.domain.test_indicator_values import made_candles
+
+
+def test_another_future_keeps_all_up_to_the_cut_and_the_times_and_changes_all_else() -> None:
+    candles = made_candles(1200)
+    other = another_future(candles, 300)
+
+    np.testing.assert_array_equal(other.open_time_ms, candles.open_time_ms[: len(other)])
+    for name in CANDLE_COLUMNS:
+        before, after = getattr(candles, name)[: len(other)], getattr(other, name)
+        np.testing.assert_array_equal(after[:301], before[:301])
+        assert (after[301:] != before[301:]).all()
+
+
+def test_the_cuts_have_every_remainder_of_every_divisor_up_to_200() -> None:
+    for length in (60, 300, 402, 3_000, 39_000, 100_000):
+        positions = np.array(cuts(made_candles(length)))
+        assert len(positions) >= min(CUTS, length - 1)
+        for divisor in range(1, CUTS + 1):
+            assert len(set(positions % divisor)) == min(divisor, length - 1), (length, divisor)
+
+
+def test_a_leak_is_named_with_its_column_and_the_candle_whose_value_changed() -> None:
+    def compute(candles: Candles) -> Columns:
+        return {"honest": np.cumsum(candles.close), "leaks": np.append(candles.close[1:], np.nan)}
+
+    proof = prove(compute, made_candles(300), [7, 9])
+
+    assert (proof.checked, proof.wanted, proof.decisions, proof.decisions_wanted) == (299, 299, 2, 2)
+    assert [(change.column, change.at_ms, change.cut_ms) for change in proof.changed] == [("leaks", 0, 0)]
