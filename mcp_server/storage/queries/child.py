@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, TraderError
+from mcp_server.process_bounds import bound
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home
@@ -156,18 +157,6 @@ def _explained(text: str) -> TraderError:
     return BadInput(f"The query cannot be answered: {line}")
 
 
-def bound() -> None:
-    """Let the operating system bound this process, where it can."""
-    try:
-        import resource
-    except ImportError:  # not on Windows: there DuckDB's limits and the parent's patience are all
-        return
-    processor = (MOST_PROCESSOR_S, MOST_PROCESSOR_S + 1)  # at the first it is told why, at the second it is killed
-    for kind, most in ((resource.RLIMIT_AS, (MOST_MEMORY_BYTES,) * 2), (resource.RLIMIT_CPU, processor)):
-        with suppress(ValueError, OSError):  # a system may have a lower one, or none of this kind
-            resource.setrlimit(kind, most)
-
-
 def _say_that_it_begins() -> None:
     """Write a line, which is no part of the JSON after it: the parent knows why it waits."""
     sys.stdout.write("\n")
@@ -176,7 +165,7 @@ def _say_that_it_begins() -> None:
 
 def main() -> None:
     """Answer the question on standard input."""
-    bound()
+    bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
     try:
         result = answer(Question.of(sys.stdin.read()), _say_that_it_begins)
     except TraderError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server import child_process
 from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -290,9 +291,7 @@ async def test_the_process_has_nothing_of_the_environment_that_is_secret(
         "rows": [[1]],
         "more": False,
     }
-    from mcp_server.storage.queries import ask as module
-
-    assert not [name for name in module._NEEDED if "KEY" in name or "TOKEN" in name]
+    assert not [name for name in child_process._NEEDED if "KEY" in name or "TOKEN" in name]
 
 
 def test_after_all_of_it_the_journal_is_what_it_was(asked: Asked, recorded: Path) -> None:
