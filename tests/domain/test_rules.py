@@ -14,7 +14,8 @@ from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.rules import compiled as rules_module
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
-from mcp_server.domain.rules.verdict import decide
+from mcp_server.domain.rules.series import SIGNALS
+from mcp_server.domain.rules.verdict import Verdict, decide
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 from tests.domain.test_indicator_values import made_candles
@@ -34,9 +35,17 @@ def compiled(buy: str | None = None, sell: str | None = None, indicators: Sequen
     return compile_rules(Rules(buy=buy, sell=sell, indicators=tuple(indicators)), "1h")
 
 
+def decided(verdict: Verdict) -> tuple[int, int]:
+    """Return what a verdict says of buy and sell, as a series does."""
+    code = {True: 1, False: 0, None: -1}
+    return code[verdict.buy], code[verdict.sell]
+
+
 def holds(condition: str, *closes: float) -> list[bool | None]:
     """Return the condition's value at each candle."""
-    return [buy for buy, _ in compiled(condition).series(candles_of(*closes))]
+    return [
+        {1: True, 0: False, -1: None}[code] for code in compiled(condition).series(candles_of(*closes)).buy.tolist()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +71,8 @@ def test_both_or_an_undefined_rule_is_no_signal_and_neither_is_hold(
 
     assert (verdict.buy, verdict.sell, verdict.signal) == (buy, sell, signal)
     assert decide(buy, sell) == signal
+    series = compiled(text[buy], text[sell]).series(candles_of(1, 2))
+    assert SIGNALS[int(series.signals()[-1])] == signal
 
 
 @pytest.mark.parametrize(("buy", "sell", "signal"), [("close > 5", None, "BUY"), (None, "close > 5", "SELL")])
@@ -286,7 +297,7 @@ def test_a_verdict_says_which_candle_it_decided_on() -> None:
 def test_no_candles_at_all_are_refused() -> None:
     with pytest.raises(BadInput, match="no candles to decide on"):
         compiled("close > 1").evaluate(Candles.empty())
-    assert compiled("close > 1").series(Candles.empty()) == []
+    assert len(compiled("close > 1").series(Candles.empty())) == 0
 
 
 @pytest.mark.parametrize(
@@ -358,7 +369,8 @@ def test_later_candles_change_nothing_and_the_verdict_is_the_series_last_row(
     verdict = rules.evaluate(candles.slice(0, end))
 
     assert len(series) == length
-    assert (verdict.buy, verdict.sell) == series[end - 1]
+    assert decided(verdict) == series.at(end - 1)
+    assert SIGNALS[int(series.signals()[end - 1])] == verdict.signal
     rules.check_prefixes(candles, [1, end, length])
 
 
@@ -385,7 +397,8 @@ def test_rules_may_be_evaluated_by_several_threads_at_once() -> None:
 
     def work(position: int) -> None:
         for _ in range(10):
-            if rules.series(inputs[position]) != alone[position]:
+            series = rules.series(inputs[position])
+            if not np.array_equal([series.buy, series.sell], [alone[position].buy, alone[position].sell]):
                 wrong.append(position)
 
     threads = [Thread(target=work, args=(position,)) for position in range(6)]
@@ -404,7 +417,7 @@ def test_on_real_candles_the_history_wanted_decides_as_the_whole_past_does() -> 
 
     for end in range(len(candles), len(candles) - 4_000, -211):
         verdict = rules.evaluate(candles.slice(end - rules.history, end))
-        assert (verdict.buy, verdict.sell) == whole[end - 1]
+        assert decided(verdict) == whole.at(end - 1)
     rules.check_prefixes(candles, [500, 5_000, 17_000])
 
 

@@ -18,6 +18,7 @@ from mcp_server.domain.indicators.totals import moves
 from mcp_server.domain.rules.beginnings import depending
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_rule
+from mcp_server.domain.rules.series import RuleSeries
 from mcp_server.domain.rules.sql import ROW, Stages
 from mcp_server.domain.rules.tree import columns_reached
 from mcp_server.domain.rules.verdict import Condition, EvaluatedRule, Rule, RuleName, Verdict, decide, explain
@@ -28,9 +29,6 @@ from mcp_server.errors import BadInput
 UNSOUND = "depends on where a running total begins, which is another candle at each run"
 
 _ANY_TIMEFRAME = "1m"
-
-Row = tuple[bool | None, bool | None]
-"""The values of buy and sell at one candle. None is undefined; a rule that is not given never holds."""
 
 
 class CompiledRules:
@@ -89,17 +87,16 @@ class CompiledRules:
             close=float(candles.close[-1]),
         )
 
-    def series(self, candles: Candles) -> list[Row]:
-        """Return (buy, sell) for every candle, oldest first; `decide` turns each into a signal.
+    def series(self, candles: Candles) -> RuleSeries:
+        """Return whether the rules hold at every candle, oldest first.
 
         Raises:
             Retryable: it took too long.
         """
-        names = [rule.name for rule in self._rules]
-        rows = self._engine.query(self._deciding, self._table(candles))
-        undecided = dict.fromkeys(self._unsound)
-        by_name = [dict(zip(names, row, strict=True)) | undecided for row in rows]
-        return [(values.get("buy", False), values.get("sell", False)) for values in by_name]
+        held = {"buy": np.zeros(len(candles), dtype=np.int8), "sell": np.zeros(len(candles), dtype=np.int8)}
+        held |= self._engine.columns(self._deciding, self._table(candles))
+        held |= {name: np.full(len(candles), -1, dtype=np.int8) for name in self._unsound}
+        return RuleSeries(held["buy"], held["sell"])
 
     def check_prefixes(self, candles: Candles, ends: Sequence[int]) -> None:
         """Prove that no rule looks ahead: its value at a candle stays the same when the later candles are taken away.
@@ -116,7 +113,7 @@ class CompiledRules:
         for end in ends:
             if not 0 < end <= len(candles):
                 continue
-            if self.series(candles.slice(0, end))[-1] != whole[end - 1]:
+            if self.series(candles.slice(0, end)).at(-1) != whole.at(end - 1):
                 raise BadInput(
                     "These rules look ahead: their decision changes when the candles after "
                     f"{iso(int(candles.open_time_ms[end - 1]))} are taken away.",
@@ -130,8 +127,8 @@ class CompiledRules:
             BadInput: the engine refuses it.
         """
         empty = self._table(Candles.empty())
-        for query in (self._explaining, self._deciding):
-            self._engine.query(query, empty)
+        self._engine.query(self._explaining, empty)
+        self._engine.columns(self._deciding, empty)
 
     def _explaining_query(self) -> str:
         """Select, for each rule, each of its parts and after it what that looks at; of the last candle only."""
@@ -142,9 +139,10 @@ class CompiledRules:
         return stages.query(wanted, f'"{ROW}" DESC LIMIT 1')
 
     def _deciding_query(self) -> str:
-        """Select each rule's value at every candle."""
+        """Select each rule's value at every candle: 1, 0, or -1 where it has none."""
         stages = Stages()
-        return stages.query([stages.want(rule.tree) for rule in self._rules], f'"{ROW}"')
+        wanted = [f"ifnull(CAST({stages.want(rule.tree)} AS TINYINT), -1) AS {rule.name}" for rule in self._rules]
+        return stages.query(wanted, f'"{ROW}"')
 
     def _table(self, candles: Candles) -> dict[str, Floats | Times]:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy.typing as npt
+
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.errors import BadInput, Retryable
 
@@ -71,6 +73,18 @@ class Engine:
             connection.register(TABLE, dict(table))
             try:
                 return connection.execute(sql).fetchall()
+            finally:
+                connection.unregister(TABLE)
+
+        return self._run(work)
+
+    def columns(self, sql: str, table: Mapping[str, Floats | Times]) -> dict[str, npt.NDArray[Any]]:
+        """Run one SELECT as `query` does, and return its columns as arrays by their names; none may hold a NULL."""
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> dict[str, npt.NDArray[Any]]:
+            connection.register(TABLE, dict(table))
+            try:
+                return connection.execute(sql).fetchnumpy()
             finally:
                 connection.unregister(TABLE)
 

@@ -1,6 +1,5 @@
 """The check of rules: whether their text is valid, and how often they held lately."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from mcp_server.errors import BadInput
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.indicators.spec import Spec
-    from mcp_server.domain.rules.compiled import Row
 
 _COMPARE = "Compare the total with its own past or average, as in 'obv > prev(obv, 20)'."
 
@@ -106,20 +104,19 @@ def held_lately(rules: Rules, timeframe: str, candles: "Candles") -> HeldCounts:
     """
     from mcp_server.domain.rules.compiled import compile_rules
 
-    rows = _without_warm_up(compile_rules(rules, timeframe).series(candles))[-LATELY:]
+    series = compile_rules(rules, timeframe).series(candles)
+    valueless = (series.buy < 0) | (series.sell < 0)
+    # The leading candles without a value, as of a young market, are left out; if none has one, that is no warm-up.
+    warm_up = 0 if valueless.all() else int(valueless.argmin())
+    counted = slice(max(warm_up, len(series) - LATELY), None)
+    buy, sell = series.buy[counted] == 1, series.sell[counted] == 1
     return HeldCounts(
-        candles=len(rows),
-        buy=sum(buy is True for buy, _ in rows),
-        sell=sum(sell is True for _, sell in rows),
-        both=sum(buy is True and sell is True for buy, sell in rows),
-        valueless=sum(buy is None or sell is None for buy, sell in rows),
+        candles=len(buy),
+        buy=int(buy.sum()),
+        sell=int(sell.sum()),
+        both=int((buy & sell).sum()),
+        valueless=int(valueless[counted].sum()),
     )
-
-
-def _without_warm_up(rows: "Sequence[Row]") -> "Sequence[Row]":
-    """Leave out the leading rows without a value, as of a young market; if no row has one, that is no warm-up."""
-    first = next((position for position, row in enumerate(rows) if None not in row), 0)
-    return rows[first:]
 
 
 def held_findings(rules: Rules, held: HeldCounts, timeframe: str, place: str = "rules.") -> list[Finding]:
