@@ -1,0 +1,133 @@
+"""A whole backtest, and its answer: the same keys from the tool, from the command's `--json` and in the journal."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mcp_server.domain.backtest.summary import BacktestFacts, summary
+from mcp_server.domain.timeframes import iso, timeframe_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_server.domain.backtest.controls import Controls
+    from mcp_server.domain.backtest.figures import Figures, PeriodReturn
+    from mcp_server.domain.backtest.look_ahead import Proof
+    from mcp_server.domain.backtest.run import Simulated
+    from mcp_server.domain.backtest.worth import Worth
+
+DIGITS = 10
+"""Significant digits of a figure; prices keep all of theirs."""
+
+MOST_CHANGES = 5
+"""So many columns that look ahead are named."""
+
+_FIGURES_APART = ("days", "buy_and_hold_drawdown_pct", "sharpe_per_period", "months", "years")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backtest:
+    """A simulation with its figures, what they are worth, their controls, and what the look-ahead proof saw."""
+
+    simulated: Simulated
+    figures: Figures
+    worth: Worth
+    controls: Controls
+    proof: Proof
+
+    def answer(self) -> dict[str, Any]:
+        """Return all of it as JSON values, except months and single trades. An undefined figure is None."""
+        task, simulation = self.simulated.task, self.simulated.simulation
+        figures = {name: value for name, value in asdict(self.figures).items() if name not in _FIGURES_APART}
+        trades = self.trades()
+        return {
+            "strategy_name": task.strategy.name,
+            "version": task.strategy.version,
+            "exchange": task.exchange,
+            "symbol": task.symbol,
+            "timeframe": task.timeframe,
+            "start": iso(self.simulated.start_ms),
+            "end": iso(self.simulated.end_ms),
+            "candles": len(self.simulated.candles),
+            "missing": simulation.missing,
+            "unfilled": simulation.unfilled,
+            **asdict(task.assumptions),
+            "signals": dict(simulation.signals),
+            **_rounded({**figures, **asdict(self.worth)}),
+            "ruined_at": None if simulation.ruined_ms is None else iso(simulation.ruined_ms),
+            "open_trade": trades[-1] if trades and trades[-1]["open"] else None,
+            "years": _periods(self.figures.years),
+            "controls": _rounded(asdict(self.controls)),
+            "look_ahead": self._look_ahead(),
+            "summary": self.summary(),
+        }
+
+    def months(self) -> list[dict[str, Any]]:
+        """Return what the rule and holding returned in each month, as the answer does for years."""
+        return _periods(self.figures.months)
+
+    def trades(self) -> list[dict[str, Any]]:
+        """Return all trades, oldest first. A fee is in per cent of the equity at the start."""
+        trades, opened = self.simulated.simulation.trades, self.simulated.candles.open_time_ms
+        closed_ms = opened[trades.exit] + np.where(trades.open, timeframe_ms(self.simulated.task.timeframe), 0)
+        columns = {
+            "side": ["long" if side > 0 else "short" for side in trades.side.tolist()],
+            "decided_at": _times(trades.decided_at_ms),
+            "entry_time": _times(opened[trades.entry]),
+            "entry_price": trades.entry_price.tolist(),
+            "exit_time": _times(closed_ms),
+            "exit_price": trades.exit_price.tolist(),
+            "return_pct": [_round(100 * value) for value in trades.return_ratio.tolist()],
+            "fees": [_round(value) for value in trades.fees.tolist()],
+            "funding": [_round(value) for value in trades.funding.tolist()],
+            "open": trades.open.tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def summary(self) -> list[str]:
+        """Return what came out, in sentences for a beginner."""
+        return summary(BacktestFacts(**self._facts()))
+
+    def _facts(self) -> dict[str, Any]:
+        simulation = self.simulated.simulation
+        known = {**asdict(self.figures), **asdict(self.worth), **asdict(self.controls)}
+        names = BacktestFacts.__dataclass_fields__
+        return {name: value for name, value in known.items() if name in names} | {
+            "open_trade": bool(simulation.trades.open.any()),
+            "ruined_at": None if simulation.ruined_ms is None else iso(simulation.ruined_ms),
+            "decisions": sum(simulation.signals.values()),
+            "undecided": simulation.signals["undecided"],
+            "missing": simulation.missing,
+            "unfilled": simulation.unfilled,
+            "checked": self.proof.checked,
+            "changed": len(self.proof.changed),
+        }
+
+    def _look_ahead(self) -> dict[str, Any]:
+        proof = self.proof
+        counts = {"checked": proof.checked, "decisions": proof.decisions, "changed": len(proof.changed)}
+        if not proof.changed:
+            return counts
+        some = proof.changed[:MOST_CHANGES]
+        return {**counts, "where": [[change.column, iso(change.at_ms), iso(change.cut_ms)] for change in some]}
+
+
+def _times(times: Any) -> list[str]:
+    return [iso(at) for at in times.tolist()]
+
+
+def _periods(periods: Sequence[PeriodReturn]) -> list[dict[str, Any]]:
+    return [_rounded(asdict(period)) for period in periods]
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _round(value) for name, value in values.items()}
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    return [_round(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,122 @@
+"""One backtest: from rules and candles to figures, what they are worth, their controls, and sentences.
+
+The tool, the command, the sweep and the picture all come through here. Pure: candles, trials and clocks are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mcp_server.domain.backtest.answer import Backtest
+from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.decisions import Decisions, candles_of_range, decide_slots
+from mcp_server.domain.backtest.look_ahead import LIMIT_S
+from mcp_server.domain.backtest.simulate import Simulation, simulate
+from mcp_server.domain.backtest.worth import Trial
+from mcp_server.domain.rules.compiled import compile_rules
+from mcp_server.domain.timeframes import iso, timeframe_ms
+from mcp_server.errors import BadInput
+
+if TYPE_CHECKING:
+    from mcp_server.domain.candles import Candles
+    from mcp_server.domain.exchange import Funding
+    from mcp_server.domain.strategy.strategy import Strategy
+
+Prove = Literal["default", "all"]
+Progress = Callable[[str, float], None]
+"""Called with what is being computed, and which part of it is done, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BacktestTask:
+    """What is to be backtested.
+
+    `exchange` and `symbol` are those that the candles are of: exact ones, defaults filled in. `candles` are closed ones
+    of the strategy's timeframe, oldest first. Those before `start_ms` are warm-up: give as many as the rules need
+    (`CompiledRules.history`), where there are so many. Slots in (start, end] are decided (Unix ms). `fundings` are the
+    settled ones of a swap, `trials` the other variants of the same family that were backtested before.
+    """
+
+    strategy: Strategy
+    exchange: str
+    symbol: str
+    candles: Candles
+    start_ms: int
+    end_ms: int
+    assumptions: Assumptions
+    fundings: Sequence[Funding] = ()
+    trials: Sequence[Trial] = ()
+
+    @property
+    def timeframe(self) -> str:
+        """The timeframe of the candles."""
+        return self.strategy.timeframe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Simulated:
+    """A simulation, and what it came of.
+
+    `candles` are those of the range, to whose positions the trades refer. `start_ms` is the start that was asked for,
+    or where the candles begin, if that is later; `end_ms` likewise.
+    """
+
+    task: BacktestTask
+    candles: Candles
+    start_ms: int
+    end_ms: int
+    decisions: Decisions
+    simulation: Simulation
+
+
+def run_simulation(task: BacktestTask) -> Simulated:
+    """Decide and trade, without any figure: all that a picture needs.
+
+    Where the range begins with the series, the first slots have too few candles behind them: they are undecided, and
+    counted so.
+
+    Raises:
+        BadInput: the strategy has no rules, or there are fewer than two candles in the range.
+        Retryable: the rules took too long.
+    """
+    rules = task.strategy.config.rules
+    if rules is None:
+        raise BadInput(f"Strategy {task.strategy.name!r} has no rules.", "Add 'rules' to its config.")
+    traded = candles_of_range(task.candles, task.timeframe, task.start_ms, task.end_ms)
+    if len(traded) < 2:
+        raise BadInput(
+            f"{task.exchange} has {len(traded) or 'no'} closed {task.timeframe} candle of {task.symbol} between "
+            f"{iso(task.start_ms)} and {iso(task.end_ms)}; a backtest needs at least two.",
+            "Choose another start and end.",
+        )
+    start_ms = max(task.start_ms, int(traded.open_time_ms[0]))
+    end_ms = min(task.end_ms, int(traded.open_time_ms[-1]) + timeframe_ms(task.timeframe))
+    signals = compile_rules(rules, task.timeframe).series(task.candles).signals()
+    decisions = decide_slots(task.strategy.config, task.timeframe, task.candles, signals, start_ms, end_ms)
+    simulation = simulate(traded, task.timeframe, decisions, task.assumptions, task.fundings)
+    return Simulated(task, traded, start_ms, end_ms, decisions, simulation)
+
+
+def run_backtest(
+    task: BacktestTask,
+    *,
+    prove: Prove = "default",
+    clock: Callable[[], float] | None = None,
+    proof_limit_s: float = LIMIT_S,
+    progress: Progress = lambda _doing, _part: None,
+) -> Backtest:
+    """Simulate, and compute all figures, their worth, their controls and the proof.
+
+    Args:
+        task: what is to be backtested.
+        prove: `all` cuts after every candle, however long that takes.
+        clock: tells the time in seconds, for the limit of the proof; None: there is none.
+        proof_limit_s: after this long, the proof begins no further cut.
+        progress: called as it goes on.
+
+    Raises:
+        BadInput, Retryable: as `run_simulation` does.
+    """
+    raise NotImplementedError
