@@ -1,0 +1,136 @@
+"""What `backtest` shows a person, and the files that it writes."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from mcp_server.errors import BadInput
+from runner.backtest.files import TRADE_KEYS, check_target, trades_csv, write
+from runner.cli.show_backtest import GROUPS, LABEL, backtest
+
+ANSWER: dict[str, Any] = {
+    "strategy_name": "rsi-idea", "version": "0123456789ab", "exchange": "coinbase", "symbol": "BTC/USD",
+    "timeframe": "1h", "start": "2017-07-01T11:00Z", "end": "2019-07-04T02:00Z", "candles": 17_583, "missing": 3,
+    "side": "long", "fee_bps": 20.0, "slippage_bps": 0.0, "return_pct": -59.3, "buy_and_hold_pct": 391.7,
+    "cagr_pct": -36.1, "exposure_pct": 55.5, "volatility_pct": 61.2, "sharpe": -0.41, "sharpe_ci95": [-1.9, 1.0],
+    "sharpe_probabilistic": 0.28, "sharpe_deflated": 0.125, "trials": 3, "min_track_record_days": None,
+    "sortino": -0.5, "calmar": -0.4, "max_drawdown_pct": 82.9, "average_drawdown_pct": 10.2,
+    "max_drawdown_days": 560.1, "trades": 61, "win_rate_pct": 68.9, "best_pct": 12.2, "worst_pct": -40.1,
+    "average_pct": -1.0, "profit_factor": 0.7, "expectancy_pct": -1.0, "sqn": -0.9, "turnover": 121.3,
+    "fees_paid": 0.22, "open_trade": True, "summary": ["It lost 59.3 %, worse than holding.", "It closed 61 trades."],
+    "signals": {"buy": 10, "sell": 20, "hold": 17_000, "undecided": 14},
+    "controls": {
+        "random_percentile": 3.0, "bar_later_return_pct": -61.0, "double_cost_return_pct": -70.0,
+        "first_70_return_pct": -60.0, "last_30_return_pct": 1.0,
+    },
+    "look_ahead": {"checked": 300, "changed": 0},
+}  # fmt: skip
+
+UNDEFINED = (
+    *("cagr_pct", "volatility_pct", "sharpe", "sortino", "calmar", "average_drawdown_pct", "sqn", "sharpe_ci95"),
+    *("sharpe_probabilistic", "sharpe_deflated", "profit_factor", "win_rate_pct", "best_pct", "worst_pct"),
+    *("average_pct", "expectancy_pct"),
+)
+NOTHING = {"trades": 0, "max_drawdown_pct": 0.0, "max_drawdown_days": 0.0, "open_trade": False, "missing": 0}
+EMPTY = {**ANSWER, **dict.fromkeys(UNDEFINED), **NOTHING, "controls": dict.fromkeys(ANSWER["controls"])}
+
+
+def shown(answer: dict[str, Any], width: int = 80) -> str:
+    text = io.StringIO()
+    backtest(Console(file=text, width=width, highlight=False, emoji=False), answer)
+    return text.getvalue()
+
+
+def line_of(text: str, label: str) -> str:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"  {label:<{LABEL}} ")]
+    return " ".join(line.split())
+
+
+def test_what_it_means_comes_before_the_figures() -> None:
+    text = shown(ANSWER)
+    assert text.startswith("rsi-idea  BTC/USD  1h candles of coinbase\n2017-07-01 11:00 to 2019-07-04 02:00")
+    assert "long only, 0.2 % fee and 0 % slippage a side, filled at the next open" in text
+    assert text.index("It lost 59.3 %") < text.index("It closed 61 trades.") < text.index("Result\n")
+
+
+def test_each_figure_of_the_answer_is_shown_with_its_unit() -> None:
+    text = shown(ANSWER)
+    for label, figure in {
+        "return": "-59.3 %",
+        "holding": "+391.7 %",
+        "longest drawdown": "560 days",
+        "closed trades": "61",
+        "profit factor": "0.70",
+        "fees paid": "22.0 % of the starting equity",
+        "Sharpe, 95 % sure": "-1.90 to 1.00",
+        "the same, deflated": "12.5 % counting 3 variants tried",
+        "beats random trades": "3.0 %",
+        "last 30 %": "+1.0 %",
+    }.items():
+        assert line_of(text, label).startswith(f"{label} {figure}"), label
+    assert "10 BUY, 20 SELL, 17,000 HOLD, 14 undecided" in text
+    assert "Missing candles: 3" in text
+    assert "The last trade is still open" in text
+    assert "at 300 cuts other candles came after; nothing before changed" in text
+
+
+@pytest.mark.parametrize("answer", [ANSWER, EMPTY], ids=["whole", "empty"])
+def test_it_fits_into_80_columns_with_one_line_for_each_figure(answer: dict[str, Any]) -> None:
+    lines = [line.rstrip() for line in shown(answer).splitlines()]
+    assert max(map(len, lines)) <= 80
+    figures = [line for line in lines if line.startswith("  ") and not line.startswith("   ")]
+    assert len(figures) >= sum(len(rows) for _, rows in GROUPS)
+    for row in (row for _, rows in GROUPS for row in rows):
+        assert len([line for line in lines if line.startswith(f"  {row.label:<{LABEL}} ")]) == 1, row.label
+
+
+def test_a_figure_that_is_not_defined_is_a_dash_with_the_reason() -> None:
+    text = shown(EMPTY)
+    assert line_of(text, "won") == "won - no trade was closed"
+    assert line_of(text, "Calmar ratio") == "Calmar ratio - it never fell below a peak"
+    assert line_of(text, "Sharpe ratio") == "Sharpe ratio - the equity did not move"
+    assert line_of(text, "beats random trades") == "beats random trades - no trade was closed"
+    short = shown({**EMPTY, "end": "2017-09-01T00:00Z"})
+    assert line_of(short, "Sharpe ratio") == "Sharpe ratio - needs 90 days of candles"
+    assert line_of(shown({**ANSWER, "profit_factor": None}), "profit factor") == "profit factor - no trade lost"
+    assert line_of(shown(ANSWER), "record needed") == "record needed - none: the Sharpe ratio is not above 0"
+
+
+def test_look_ahead_that_was_found_is_not_to_be_overlooked() -> None:
+    text = shown({**ANSWER, "look_ahead": {"checked": 300, "changed": 7}})
+    assert "LOOK-AHEAD: 7 of" in text
+    assert "nothing before changed" not in text
+
+
+def test_trades_are_written_as_csv_with_the_keys_of_the_answer() -> None:
+    trade = dict(zip(TRADE_KEYS, ("long", "t0", "t1", 100.5, None, None, -1.25, 0.001, True), strict=True))
+    header, row = csv.reader(io.StringIO(trades_csv([trade]).decode()))
+    assert header == list(TRADE_KEYS)
+    assert row == ["long", "t0", "t1", "100.5", "", "", "-1.25", "0.001", "true"]
+
+
+def test_a_file_that_could_not_be_written_is_refused_at_once(home: Path) -> None:
+    (home / "folder.csv").mkdir()
+    for name, problem in {
+        "trades.txt": "does not end in .csv",
+        "none/trades.csv": "no folder",
+        "folder.csv": "is a folder",
+    }.items():
+        with pytest.raises(BadInput, match=problem):
+            check_target("--trades", home / name, ".csv")
+    with pytest.raises(BadInput, match="cannot be written"):
+        check_target("--trades", Path("/proc/trades.csv"), ".csv")
+    check_target("--trades", home / "trades.CSV", ".csv")
+    check_target("--trades", None, ".csv")
+    assert [file.name for file in home.iterdir()] == ["folder.csv"], "checking leaves nothing"
+
+
+def test_a_file_that_cannot_be_written_in_the_end_is_an_error_and_leaves_the_old_one(home: Path) -> None:
+    (home / "result.html").mkdir()
+    with pytest.raises(BadInput, match=r"result\.html' cannot be written"):
+        write(home / "result.html", b"new")
+    assert [file.name for file in home.iterdir()] == ["result.html"]
