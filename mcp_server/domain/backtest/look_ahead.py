@@ -27,7 +27,7 @@ _EXTREMES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Leak:
     """A column's value at a candle (by its open time) that changed when the candles after `cut_ms` were replaced."""
 
     column: str
@@ -46,7 +46,7 @@ class Proof:
     wanted: int
     decisions: int
     decisions_wanted: int
-    changed: tuple[Change, ...]
+    changed: tuple[Leak, ...]
 
 
 def prove(
@@ -76,18 +76,18 @@ def prove(
     first = list(range(last)) if every else cuts(candles)
     then = np.array(sorted(decisions - set(first)), dtype=np.int64)
     order = [*first, *np.random.default_rng(0).permutation(then).tolist()]
-    earliest, checked, began = dict[str, Change](), 0, clock() if clock else 0.0
+    earliest, checked, began = dict[str, Leak](), 0, clock() if clock else 0.0
     for cut in order:
         if clock and not every and clock() - began >= limit_s:
             break
         if progress is not None:
             progress(checked, len(order))
-        for change in _changes(whole, compute(another_future(candles, cut)), candles.open_time_ms, cut):
-            known = earliest.setdefault(change.column, change)
-            if change.at_ms < known.at_ms:
-                earliest[change.column] = change
+        for leak in _leaks(whole, compute(another_future(candles, cut)), candles.open_time_ms, cut):
+            known = earliest.setdefault(leak.column, leak)
+            if leak.at_ms < known.at_ms:
+                earliest[leak.column] = leak
         checked += 1
-    changed = tuple(sorted(earliest.values(), key=lambda change: (change.at_ms, change.column)))
+    changed = tuple(sorted(earliest.values(), key=lambda leak: (leak.at_ms, leak.column)))
     return Proof(checked, len(order), len(decisions & set(order[:checked])), len(decisions), changed)
 
 
@@ -134,7 +134,7 @@ def another_future(candles: Candles, cut: int) -> Candles:
     return Candles(times, **joined)
 
 
-def _changes(whole: Columns, changed: Columns, times: Times, cut: int) -> Iterator[Change]:
+def _leaks(whole: Columns, changed: Columns, times: Times, cut: int) -> Iterator[Leak]:
     """Return the earliest difference of each column up to the cut; NaN equals NaN."""
     for name, values in whole.items():
         before, after = values[: cut + 1], changed[name][: cut + 1]
@@ -144,7 +144,7 @@ def _changes(whole: Columns, changed: Columns, times: Times, cut: int) -> Iterat
         same = (before == after) & (np.signbit(before) == np.signbit(after))
         same |= (before != before) & (after != after)  # noqa: PLR0124 - what differs from itself is NaN
         if not same.all():
-            yield Change(name, int(times[np.argmin(same)]), int(times[cut]))
+            yield Leak(name, int(times[np.argmin(same)]), int(times[cut]))
 
 
 def _unusual(candles: Candles) -> set[int]:
