@@ -187,7 +187,7 @@ class _Run:
         held = self.stake * self.units * self.side
         spent = self.stake * self.units * self.entry_price * (self.side + self._fee)
         constant = self.before - spent + held * self._paid.at_open[self.entry]
-        after = np.append(self.before[1:], self.final)
+        after = np.append(self.before, self.final)[1:]
         constants, units = self._each_candle(1.0, constant, after), self._each_candle(0.0, held, np.zeros(len(held)))
         return constants + units * (self._candles.close - self._paid.at_close)
 

@@ -43,11 +43,11 @@ class Worth:
         min_track_record_days: so long the record would have to be to show at 95 % that the Sharpe ratio is above 0.
     """
 
-    sharpe_ci95: tuple[float, float] | None
-    sharpe_probabilistic: float | None
-    sharpe_deflated: float | None
+    sharpe_ci95: tuple[float, float] | None = None
+    sharpe_probabilistic: float | None = None
+    sharpe_deflated: float | None = None
     trials: int
-    min_track_record_days: float | None
+    min_track_record_days: float | None = None
 
 
 def worth(returns: Floats, timeframe: str, others: Sequence[Trial]) -> Worth:
@@ -61,13 +61,7 @@ def worth(returns: Floats, timeframe: str, others: Sequence[Trial]) -> Worth:
     trials = len(others) + 1
     sharpe = sharpe_of(returns)
     if sharpe is None or days_of(returns, timeframe) < FEWEST_DAYS:
-        return Worth(
-            sharpe_ci95=None,
-            sharpe_probabilistic=None,
-            sharpe_deflated=None,
-            trials=trials,
-            min_track_record_days=None,
-        )
+        return Worth(trials=trials)
     skew, kurtosis = shape_of(returns)
     scaled = [sharpe, *(each for trial in others if (each := _scaled(trial, timeframe)) is not None)]
     luck = luckiest_sharpe(variance(scaled) if len(scaled) > 1 else 0.0, trials)
