@@ -94,8 +94,10 @@ class CompiledRules:
             Retryable: it took too long.
         """
         held = {"buy": np.zeros(len(candles), dtype=np.int8), "sell": np.zeros(len(candles), dtype=np.int8)}
-        held |= self._engine.columns(self._deciding, self._table(candles))
-        held |= {name: np.full(len(candles), -1, dtype=np.int8) for name in self._unsound}
+        columns = self._engine.columns(self._deciding, self._table(candles))
+        row = columns.pop(ROW)
+        for name, values in columns.items():
+            held[name][row] = -1 if name in self._unsound else values
         return RuleSeries(held["buy"], held["sell"])
 
     def check_prefixes(self, candles: Candles, ends: Sequence[int]) -> None:
@@ -136,13 +138,13 @@ class CompiledRules:
         for rule in self._rules:
             for part in rule.parts():
                 wanted += [stages.want(node) for node in (part, *rule.terms(part).values())]
-        return stages.query(wanted, f'"{ROW}" DESC LIMIT 1')
+        return stages.query(wanted, f' ORDER BY "{ROW}" DESC LIMIT 1')
 
     def _deciding_query(self) -> str:
-        """Select each rule's value at every candle: 1, 0, or -1 where it has none."""
+        """Select each rule's value at every candle, in any order: 1, 0, or -1 where it has none."""
         stages = Stages()
         wanted = [f"ifnull(CAST({stages.want(rule.tree)} AS TINYINT), -1) AS {rule.name}" for rule in self._rules]
-        return stages.query(wanted, f'"{ROW}"')
+        return stages.query([f'"{ROW}"', *wanted])
 
     def _table(self, candles: Candles) -> dict[str, Floats | Times]:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
