@@ -12,7 +12,7 @@ import pytest
 from mcp_server.errors import NotFound, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.backtests import BacktestRow, Backtests, Family, Trial
+from mcp_server.storage.journal.backtests import BacktestRow, Backtests, Family, TriedVariant
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import Question, answer
 from tests.storage.test_database import held_by_a_shell
@@ -50,7 +50,7 @@ def days(count: float) -> dict[str, Any]:
     return {"start": NOON - timedelta(days=count), "end": NOON}
 
 
-def sharpes(trials: Sequence[Trial]) -> list[float | None]:
+def sharpes(trials: Sequence[TriedVariant]) -> list[float | None]:
     return [trial.sharpe_per_period for trial in trials]
 
 
@@ -68,7 +68,7 @@ def test_a_backtest_is_read_back_as_it_was_recorded(home: Path, database: Databa
 
 def test_the_first_backtest_of_a_family_is_its_only_trial(backtests: Backtests) -> None:
     (recorded,) = backtests.record([ROW])
-    trial = Trial("aaaaaaaaaaaa", "long", 10.0, 5.0, ROW.sharpe_per_period, "4h")
+    trial = TriedVariant(ROW.sharpe_per_period, "4h", "aaaaaaaaaaaa", "long", 10.0, 5.0)
     assert recorded.trials == (trial,)
     assert backtests.trials(FAMILY) == (trial,)
 
@@ -87,8 +87,10 @@ def test_repeats_and_other_ranges_are_no_trials(backtests: Backtests) -> None:
 )
 def test_another_decision_side_or_cost_is_another_trial(backtests: Backtests, change: dict[str, Any]) -> None:
     backtests.record([ROW])
-    (recorded,) = backtests.record([replace(ROW, **change)])
+    other = replace(ROW, **change)
+    (recorded,) = backtests.record([other])
     assert len(recorded.trials) == 2
+    assert [trial.is_of(ROW) for trial in recorded.trials] == [not trial.is_of(other) for trial in recorded.trials]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_a_sweep_is_recorded_at_once_and_each_of_its_rows_knows_all_trials(backt
     backtests.record([replace(ROW, sharpe_per_period=0.5)])
     sweep = [replace(ROW, decision_version=f"{n:012x}", sharpe_per_period=n / 100) for n in range(40)]
 
-    def figures(row: BacktestRow, trials: Sequence[Trial]) -> Mapping[str, Any]:
+    def figures(row: BacktestRow, trials: Sequence[TriedVariant]) -> Mapping[str, Any]:
         return {**row.figures, "trials": len(trials)}
 
     recorded = backtests.record([*sweep, ROW], figures)
@@ -150,7 +152,7 @@ def test_a_sweep_is_recorded_at_once_and_each_of_its_rows_knows_all_trials(backt
 
 
 def test_rows_whose_figures_cannot_be_kept_are_not_recorded(backtests: Backtests) -> None:
-    def fails(row: BacktestRow, trials: Sequence[Trial]) -> Mapping[str, Any]:
+    def fails(row: BacktestRow, trials: Sequence[TriedVariant]) -> Mapping[str, Any]:
         return {"sharpe": float("nan")}
 
     with pytest.raises(ValueError, match="JSON"):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
+from mcp_server.domain.backtest.worth import Trial
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import NotFound
 from mcp_server.storage.database import Database
@@ -78,15 +79,18 @@ class BacktestRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TriedVariant(Trial):
     """A variant that was tried. The Sharpe ratio is that of its longest backtest, by candles of `timeframe`."""
 
     decision_version: str
     side: str
     fee_bps: float
     slippage_bps: float
-    sharpe_per_period: float | None
-    timeframe: str
+
+    def is_of(self, row: BacktestRow) -> bool:
+        """Return whether a backtest is one of this variant."""
+        mine = (self.decision_version, self.side, self.fee_bps, self.slippage_bps)
+        return mine == (row.decision_version, row.side, row.fee_bps, row.slippage_bps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +98,10 @@ class RecordedBacktest:
     """The id of a row that was added, and the trials of its family, its own among them."""
 
     id: int
-    trials: tuple[Trial, ...]
+    trials: tuple[TriedVariant, ...]
 
 
-FiguresOf = Callable[[BacktestRow, Sequence[Trial]], Mapping[str, Any]]
+FiguresOf = Callable[[BacktestRow, Sequence[TriedVariant]], Mapping[str, Any]]
 
 
 class Backtests:
@@ -144,7 +148,7 @@ class Backtests:
             )
         return _row(row)
 
-    def trials(self, family: Family) -> tuple[Trial, ...]:
+    def trials(self, family: Family) -> tuple[TriedVariant, ...]:
         """Return what was ever tried of a family: each distinct (decision_version, side, costs) once."""
         return self._database.read(lambda connection: _trials(connection, family))
 
@@ -162,10 +166,10 @@ def _insert(connection: "duckdb.DuckDBPyConnection", row: BacktestRow) -> int:
     return int(added[0])
 
 
-def _trials(connection: "duckdb.DuckDBPyConnection", family: Family) -> tuple[Trial, ...]:
+def _trials(connection: "duckdb.DuckDBPyConnection", family: Family) -> tuple[TriedVariant, ...]:
     rows = connection.execute(_TRIALS, [str(family)]).fetchall()
     return tuple(
-        Trial(version, side, fee_bps, slippage_bps, sharpe, _timeframe(json.loads(config)))
+        TriedVariant(sharpe, _timeframe(json.loads(config)), version, side, fee_bps, slippage_bps)
         for version, side, fee_bps, slippage_bps, sharpe, config in rows
     )
 
