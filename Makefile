@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test durations lint types check benchmark crash load soak mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help demo test durations lint types check benchmark parity crash load soak mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,13 @@ $(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(HOSTS) --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+# What backtests are compared with has licences that rule it out as a dependency: an environment of its own.
+PARITY := $(VENV)/parity
+$(VENV)/parity.stamp: tests/parity/requirements.txt
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulated days; the demo needs no key and no network
 	@$(BIN)/claude-trader demo
 
@@ -57,8 +64,11 @@ types: $(VENV)/dev.stamp  ## check the types
 
 check: test lint types  ## run everything that CI runs: tests, style, types
 
-benchmark: $(VENV)/dev.stamp  ## measure speed, as ratios to a baseline in the same run
+benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+parity: $(VENV)/parity.stamp  ## run vectorbt, backtesting.py and the statistics' oracles, and write what the tests compare with; takes 1.1 GB
+	$(PARITY)/bin/python -m tests.parity.write
 
 crash: $(VENV)/dev.stamp  ## kill `claude-trader up` 200 times at random moments, and account for every slot
 	$(BIN)/python -m tests.scheduler.crash_harness --cycles 200 --seed 1
