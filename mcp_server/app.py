@@ -69,7 +69,7 @@ def build_server(
         clock=clock,
         default_exchange=settings.exchange,
         as_of=settings.as_of,
-        tool_names={name: bool(file.annotations.read_only_hint) for name, file in files.items()},
+        tool_names={name: file.looks for name, file in files.items()},
         home=home,
     )
 

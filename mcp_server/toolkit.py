@@ -27,6 +27,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from mcp_server.answers import MOST_BYTES, Answer, Picture
 from mcp_server.domain.error_hints import invalid_keys
+from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import parse_moment
@@ -151,6 +152,12 @@ class ToolFile:
     annotations: ToolAnnotations
     at_a_time: float
     example: Mapping[str, Any]
+    for_agents: bool = True
+
+    @property
+    def looks(self) -> bool:
+        """Whether it only looks, so that a scheduled agent may have it."""
+        return bool(self.annotations.read_only_hint) and self.for_agents
 
     @property
     def description(self) -> str:
@@ -169,6 +176,7 @@ def tool(
     read_only: bool = True,
     destructive: bool = False,
     open_world: bool = True,
+    for_agents: bool = True,
     at_a_time: float = math.inf,
     example: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[ToolFunction], ToolFile]:
@@ -176,14 +184,15 @@ def tool(
 
     Args:
         title: what people see.
-        read_only: it changes nothing.
+        read_only: it changes nothing, but for rows of the journal that follow from what is there.
         destructive: it may replace or remove something.
         open_world: it asks systems outside of this project.
+        for_agents: False for one that adds such rows: no scheduled agent is ever offered it.
         at_a_time: how many calls may work under `call.turn()` at once, never two of the same client.
         example: arguments of a typical call, for the documentation and the tests.
     """
     hints = ToolAnnotations(read_only_hint=read_only, destructive_hint=destructive, open_world_hint=open_world)
-    return lambda function: ToolFile(function, title, hints, at_a_time, example)
+    return lambda function: ToolFile(function, title, hints, at_a_time, example, for_agents)
 
 
 MOST_MISTAKES = 3
@@ -221,8 +230,10 @@ class StrictTool(Tool):
             ),
         )
         answer = made.fn_metadata.output_model
+        meta: dict[str, Any] = {} if file.for_agents else {NOT_FOR_AGENTS: True}
         if getattr(answer, "large", False):
-            made.meta = {"anthropic/maxResultSizeChars": 2 * MOST_BYTES}  # hosts may write characters as longer ones
+            meta["anthropic/maxResultSizeChars"] = 2 * MOST_BYTES  # hosts may write characters as longer ones
+        made.meta = meta or None
         arguments = made.fn_metadata.arg_model
         arguments.model_config["extra"] = "forbid"
         arguments.model_rebuild(force=True)

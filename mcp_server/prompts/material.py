@@ -20,8 +20,8 @@ _EXAMPLES = 8
 
 
 def tools(files: Mapping[str, ToolFile]) -> str:
-    """List the tools that only read, each with the first sentence of its description."""
-    looking = {name: file for name, file in files.items() if file.annotations.read_only_hint}
+    """List the tools that a sub-agent may have, each with the first sentence of its description."""
+    looking = {name: file for name, file in files.items() if file.looks}
     return "\n".join(f"- `{name}`: {file.summary}" for name, file in looking.items())
 
 

@@ -49,7 +49,7 @@ class ClaudeTask:
     """One run by Claude, as its caller describes it.
 
     `symbols` are the names of its market, as the strategy and as the server write it. `tools` is every tool of the
-    server, name → whether it only reads; `market_tools` are those that look at a market. `environment` holds the
+    server, name → whether it only looks; `market_tools` are those that look at a market. `environment` holds the
     credentials and, where there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person at each
     step.
     """

@@ -1,4 +1,4 @@
-"""What must hold before a run by Claude is worth starting: a credential, and tools that exist and only read."""
+"""What must hold before a run by Claude is worth starting: a credential, and tools that exist and only look."""
 
 from collections.abc import Mapping
 
@@ -24,11 +24,11 @@ def require_credential(environment: Mapping[str, str], instead: str) -> None:
 
 
 def require_tools(strategy: Strategy, tools: Mapping[str, bool]) -> None:
-    """Check that each sub-agent declares tools, and only those that the server offers and that only read.
+    """Check that each sub-agent declares tools, and only those that the server offers and that only look.
 
     Args:
         strategy: whose sub-agents are checked.
-        tools: every tool of the server, name → whether it only reads.
+        tools: every tool of the server, name → whether it only looks.
 
     Raises:
         BadInput: there is no sub-agent, or its tools are wrong; every finding is in it.

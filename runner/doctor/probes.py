@@ -32,12 +32,11 @@ def wanted_exchanges(default: str, listed: Sequence[ListedStrategy]) -> dict[str
 async def handshake(tools: Tools) -> list[Diagnosis]:
     """Have the server list its tools."""
     offered = await tools.offered()
-    writing = sum(not reads for reads in offered.values())
     if "get_price" not in offered:
         problem = f"It answers, but offers {len(offered)} tools and no get_price: it is another server."
         remedy = "Set TRADER_SERVER_URL to the address of `claude-trader-mcp --http`."
         return [Diagnosis("server", "error", problem, remedy)]
-    rights = "" if writing else "; its token may only read"
+    rights = "" if "write_strategy" in offered else "; its token may only read"
     return [Diagnosis("server", "ok", f"Answers a handshake and offers {len(offered)} tools{rights}.")]
 
 

@@ -10,8 +10,9 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, ImageContent, TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent, Tool
 
+from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected, root
 from runner.tool_server.server import Address
 
@@ -23,9 +24,8 @@ class Tools:
         self._client = client
 
     async def offered(self) -> dict[str, bool]:
-        """Return every tool's name, and whether it only reads."""
-        tools = (await self._client.list_tools()).tools
-        return {tool.name: bool(tool.annotations and tool.annotations.read_only_hint) for tool in tools}
+        """Return every tool's name, and whether it only looks: a scheduled agent may have no other."""
+        return {tool.name: _only_looks(tool) for tool in (await self._client.list_tools()).tools}
 
     async def of_markets(self) -> frozenset[str]:
         """Return the names of the tools that look at the market that they are given."""
@@ -69,6 +69,11 @@ class Tools:
         if result.is_error:
             raise _tool_error(name, result)
         return result
+
+
+def _only_looks(tool: Tool) -> bool:
+    reads = tool.annotations is not None and bool(tool.annotations.read_only_hint)
+    return reads and not (tool.meta or {}).get(NOT_FOR_AGENTS)
 
 
 def _tool_error(name: str, result: CallToolResult) -> TraderError:

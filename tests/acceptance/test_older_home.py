@@ -119,6 +119,9 @@ async def test_its_versions_reports_and_candles_can_be_read(home: Path) -> None:
         answer = (await client.call_tool("query_journal", {"sql": sql})).structured_content
         assert answer is not None
         assert {status for status, _ in answer["rows"]} >= {"success", "abstained", "timeout", "missed", "skipped_gate"}
+        answer = (await client.call_tool("query_journal", {"sql": "SELECT count(*) FROM backtests"})).structured_content
+        assert answer is not None
+        assert answer["rows"] == [[0]]
 
 
 @pytest.mark.usefixtures("told")

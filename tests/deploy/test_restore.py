@@ -18,6 +18,7 @@ from runner.container import USER_ID
 from runner.restore import restore
 from tests.deploy.test_backup import CONFIG, rows
 from tests.deploy.test_container import STARTED
+from tests.storage.test_backtests import ROW
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 BEFORE = "before-restore-2026-05-01T000000Z"
@@ -35,6 +36,7 @@ def backup(home: Path, tmp_path: Path) -> Path:
         parts.journal.finish(claimed, Outcome(Status.ABSTAINED, error="why"), NOW)
 
     record()
+    parts.journal.backtests.record([ROW])
     back_up(parts, tmp_path / "home.tar.gz")
     record()
     parts.strategies.write(parse_strategy("later", CONFIG, None))
@@ -52,6 +54,7 @@ def test_what_was_saved_is_there_again_and_what_was_there_is_kept_beside_it(home
     assert (home / BEFORE / "strategies" / "later").is_dir()
     assert restore(home, NOW) is None, "it is done once"
     assert Context().strategies.read("mine").name == "mine"
+    assert Context().journal.backtests.read(1, ROW.created_at) == ROW
     back_up(Context(), backup)
     with tarfile.open(backup) as archive:
         assert not [name for name in archive.getnames() if "restore" in name]

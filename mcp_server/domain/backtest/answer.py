@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mcp_server.domain.backtest.controls import Controls
-    from mcp_server.domain.backtest.figures import Figures, PeriodReturn
+    from mcp_server.domain.backtest.figures import Figures
     from mcp_server.domain.backtest.look_ahead import Proof
+    from mcp_server.domain.backtest.periods import PeriodReturn
     from mcp_server.domain.backtest.run import Simulated
     from mcp_server.domain.backtest.worth import Worth
 

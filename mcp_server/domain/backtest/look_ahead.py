@@ -3,10 +3,11 @@
 Every value of the run on the whole series is compared with the value from a run that has another future. A cut keeps
 all candles up to it, and continues them by at most `TAIL` made-up ones. A shorter future than the real one misses
 nothing: the whole run is one side of each comparison, so a value in it that used any later candle, however far away,
-would have to come out of other candles (or of their absence) to the last bit.
+would have to come out of other candles (or of their absence) to the last bit. For the same reason it is enough to
+compute the parts of rules, which are the same expression at each candle, over the last candles before a cut.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ _EXTREMES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Leak:
     """A column's value at a candle (by its open time) that changed when the candles after `cut_ms` were replaced."""
 
     column: str
@@ -46,7 +47,7 @@ class Proof:
     wanted: int
     decisions: int
     decisions_wanted: int
-    changed: tuple[Change, ...]
+    changed: tuple[Leak, ...]
 
 
 def prove(
@@ -55,6 +56,7 @@ def prove(
     decided: Sequence[int] | Times,
     *,
     every: bool = False,
+    lately: Callable[[Candles, int], Columns] | None = None,
     clock: Callable[[], float] | None = None,
     limit_s: float = LIMIT_S,
     progress: Callable[[int, int], None] | None = None,
@@ -66,28 +68,32 @@ def prove(
         candles: the whole series.
         decided: the positions of the candles on which trades were decided; each is cut after, too, as time allows.
         every: cut after every candle, however long it takes.
+        lately: the same as `compute`, where it is quicker to leave out of some columns all but that many of the last
+            values. A shorter column is of the last candles.
         clock: tells the time in seconds. None: there is no limit.
         limit_s: after this long no further cut is begun.
         progress: called with the number of candles checked and the number wanted, before each.
     """
+    began = clock() if clock else 0.0
     whole = compute(candles)
     last = len(candles) - 1
+    recent = TAIL + max(TAIL, len(candles) // CUTS)
     decisions = {int(at) for at in decided if 0 <= at < last}
     first = list(range(last)) if every else cuts(candles)
-    then = np.array(sorted(decisions - set(first)), dtype=np.int64)
-    order = [*first, *np.random.default_rng(0).permutation(then).tolist()]
-    earliest, checked, began = dict[str, Change](), 0, clock() if clock else 0.0
+    order = [*_shuffled(first), *_shuffled(decisions - set(first))]
+    earliest, checked = dict[str, tuple[int, int]](), 0
     for cut in order:
         if clock and not every and clock() - began >= limit_s:
             break
         if progress is not None:
             progress(checked, len(order))
-        for change in _changes(whole, compute(another_future(candles, cut)), candles.open_time_ms, cut):
-            known = earliest.setdefault(change.column, change)
-            if change.at_ms < known.at_ms:
-                earliest[change.column] = change
+        other = another_future(candles, cut)
+        for name, at in _leaks(whole, lately(other, recent) if lately else compute(other), len(other), cut):
+            earliest[name] = min(earliest.get(name, (at, cut)), (at, cut))
         checked += 1
-    changed = tuple(sorted(earliest.values(), key=lambda change: (change.at_ms, change.column)))
+    times = candles.open_time_ms
+    leaks = (Leak(name, int(times[at]), int(times[cut])) for name, (at, cut) in earliest.items())
+    changed = tuple(sorted(leaks, key=lambda leak: (leak.at_ms, leak.column)))
     return Proof(checked, len(order), len(decisions & set(order[:checked])), len(decisions), changed)
 
 
@@ -134,17 +140,24 @@ def another_future(candles: Candles, cut: int) -> Candles:
     return Candles(times, **joined)
 
 
-def _changes(whole: Columns, changed: Columns, times: Times, cut: int) -> Iterator[Change]:
-    """Return the earliest difference of each column up to the cut; NaN equals NaN."""
-    for name, values in whole.items():
-        before, after = values[: cut + 1], changed[name][: cut + 1]
+def _leaks(whole: Columns, changed: Columns, count: int, cut: int) -> Iterator[tuple[str, int]]:
+    """Return each column that differs up to the cut, and the position of its first difference; NaN equals NaN."""
+    for name, values in changed.items():
+        start = count - len(values)
+        before, after = whole[name][start : cut + 1], values[: cut + 1 - start]
         bits = f"u{before.itemsize}"
         if np.array_equal(before.view(bits), after.view(bits)):
             continue
         same = (before == after) & (np.signbit(before) == np.signbit(after))
         same |= (before != before) & (after != after)  # noqa: PLR0124 - what differs from itself is NaN
         if not same.all():
-            yield Change(name, int(times[np.argmin(same)]), int(times[cut]))
+            yield name, start + int(np.argmin(same))
+
+
+def _shuffled(positions: Collection[int]) -> list[int]:
+    """Return them in an order, always the same, in which the first ones are spread over all: time may run out."""
+    shuffled: list[int] = np.random.default_rng(0).permutation(np.array(sorted(positions), dtype=np.int64)).tolist()
+    return shuffled
 
 
 def _unusual(candles: Candles) -> set[int]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcp_server.domain.backtest.assumptions import Assumptions
-from mcp_server.domain.backtest.decisions import Decisions, Positions
+from mcp_server.domain.backtest.decisions import Decisions
 from mcp_server.domain.backtest.fundings import FundingPaid, funding_paid
-from mcp_server.domain.backtest.trades import Orders, Trades, orders_of
+from mcp_server.domain.backtest.trades import Trades, changes_of
+from mcp_server.domain.backtest.unit_trades import UnitTrades, end_in_ruin, unit_trades
 from mcp_server.domain.candles import Candles, Floats, Times
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED, Codes
@@ -60,143 +61,83 @@ def simulate(
     Raises:
         ValueError: the fills are not positions among these candles.
     """
-    _check(candles, decisions)
-    orders = orders_of(decisions, candles, timeframe, assumptions.side)
+    changes = changes_of(decisions, candles, timeframe, assumptions.side)
     paid = funding_paid(candles, timeframe, fundings)
-    run = _Run(candles, assumptions, paid, orders)
-    ruined = run.ruined_ms
-    lapsed = orders.unfilled_ms if ruined is None else orders.unfilled_ms[orders.unfilled_ms <= ruined]
+    trades = unit_trades(changes, candles, assumptions, paid)
+    account = _account(trades, assumptions.stake_pct)
+    ruined_ms = None
+    if account.ruined:
+        trades = trades.first(len(account.stake))
+        left = account.before[-1] / account.stake[-1]
+        ruined_ms = int(candles.open_time_ms[end_in_ruin(trades, candles, paid, assumptions.fee_ratio, left)])
     names = {"buy": BUY, "sell": SELL, "hold": HOLD, "undecided": UNDECIDED}
     return Simulation(
         open_time_ms=candles.open_time_ms,
-        equity=run.equity(),
-        position=run.position(),
-        trades=run.trades,
+        equity=_equity(trades, account, candles, paid, assumptions.fee_ratio),
+        position=_each_candle(trades, len(candles), 0, trades.side, 0 * trades.side).astype(np.int8),
+        trades=_trades(trades, account.stake),
         signals={name: int(np.count_nonzero(decisions.signal == code)) for name, code in names.items()},
         missing=int((np.diff(candles.open_time_ms) // timeframe_ms(timeframe) - 1).sum()),
-        unfilled=len(lapsed),
-        ruined_ms=ruined,
+        unfilled=int(np.count_nonzero(changes.unfilled_ms <= (np.inf if ruined_ms is None else ruined_ms))),
+        ruined_ms=ruined_ms,
     )
 
 
-def _check(candles: Candles, decisions: Decisions) -> None:
-    filled = decisions.fill >= 0
-    fill = decisions.fill[filled]
-    if len(fill) and (fill.max() >= len(candles) or (candles.open_time_ms[fill] < decisions.slot_ms[filled]).any()):
-        raise ValueError("the fills are positions among other candles: give those of candles_of_range")
+@dataclass(frozen=True, slots=True, eq=False)
+class _Account:
+    """The equity before each trade and the stake put into it, up to the one that ruins; and the equity at the end."""
+
+    before: Floats
+    stake: Floats
+    final: float
+    ruined: bool
 
 
-class _Run:
-    """The trades in their order. Names in small letters are arrays with one entry per trade."""
+def _account(trades: UnitTrades, stake_pct: float | None) -> _Account:
+    """Put a stake into one trade after another."""
+    fixed = np.inf if stake_pct is None else stake_pct / 100
+    equity, before, stakes, ruined = 1.0, list[float](), list[float](), False
+    least = np.minimum(trades.gain, trades.worst)
+    for gain, low in zip(trades.gain.tolist(), least.tolist(), strict=True):
+        stake = min(fixed, equity)
+        before.append(equity)
+        stakes.append(stake)
+        ruined = low <= -equity / stake
+        equity = 0.0 if ruined else equity + stake * gain
+        if ruined:
+            break
+    return _Account(np.array(before), np.array(stakes), equity, ruined)
 
-    def __init__(self, candles: Candles, assumptions: Assumptions, paid: FundingPaid, orders: Orders) -> None:
-        self._candles, self._paid = candles, paid
-        self._fee = assumptions.fee_ratio
-        self._fixed = None if assumptions.stake_pct is None else assumptions.stake_pct / 100
-        entries = np.flatnonzero((orders.sign == BUY) | (assumptions.side == "both"))
-        self.side = orders.sign[entries].astype(np.float64)
-        self.entry = orders.fill[entries]
-        self.end = np.append(orders.fill, len(candles))[entries + 1]
-        self.open = self.end == len(candles)
-        self.decided_at_ms = orders.decided_at_ms[entries]
-        slip = self.side * assumptions.slippage_ratio
-        self.entry_price = candles.open[self.entry] * (1 + slip)
-        self.exit = np.where(self.open, len(candles) - 1, self.end)
-        closing = candles.open[self.exit] * (1 - slip)
-        self.exit_price = np.where(self.open, candles.close[self.exit], closing) if len(candles) else closing
-        self.units = 1 / (self.entry_price * (1 + self._fee))
-        """Of base, for a stake of 1."""
-        self.ruined_ms: int | None = None
-        self._stake_all()
-        self.trades = self._trades()
 
-    def _stake_all(self) -> None:
-        """Put a stake into one trade after another, up to the one that ruins."""
-        settled = np.where(self.open, self._paid.at_close[self.exit], self._paid.at_open[self.exit])
-        self.funding = self.side * self.units * (settled - self._paid.at_open[self.entry])
-        self.fees = self.units * self._fee * (self.entry_price + np.where(self.open, 0.0, self.exit_price))
-        self.gain = self.side * self.units * (self.exit_price - self.entry_price) - self.fees - self.funding
-        least = np.minimum(self.gain, self._worst())
-        equity, before, stakes = 1.0, list[float](), list[float]()
-        for gain, low in zip(self.gain.tolist(), least.tolist(), strict=True):
-            stake = equity if self._fixed is None else min(self._fixed, equity)
-            before.append(equity)
-            stakes.append(stake)
-            if equity + stake * low <= 0:
-                break
-            equity += stake * gain
-        else:
-            self.before, self.stake, self.final = np.array(before), np.array(stakes), equity
-            return
-        self.before, self.stake, self.final = np.array(before), np.array(stakes), 0.0
-        self._ruin(len(before) - 1)
+def _equity(trades: UnitTrades, account: _Account, candles: Candles, paid: FundingPaid, fee_ratio: float) -> Floats:
+    """Return the equity at each close: while a trade is held, a constant and its units at the price less fundings."""
+    held = account.stake * trades.units * trades.side
+    entry_fee = account.stake * trades.units * trades.entry_price * fee_ratio
+    constant = account.before - entry_fee - held * (trades.entry_price - paid.at_open[trades.entry])
+    after = np.append(account.before, account.final)[1:]
+    units = _each_candle(trades, len(candles), 0, held, 0 * held)
+    return _each_candle(trades, len(candles), 1, constant, after) + units * (candles.close - paid.at_close)
 
-    def _worst(self) -> Floats:
-        """Return the gain of a stake of 1 at the worst price of each trade, before it is closed."""
-        if not len(self.entry):
-            return np.empty(0)
-        bounds = np.column_stack([self.entry, self.end]).ravel()
-        bounds = bounds[bounds < len(self._candles)]
-        low = np.minimum.reduceat(self._candles.low - self._paid.at_close, bounds)[::2]
-        high = np.maximum.reduceat(self._candles.high - self._paid.at_close, bounds)[::2]
-        return self._gain_at(np.where(self.side > 0, low, high), slice(None))
 
-    def _gain_at(self, price: Floats, trade: slice | int) -> Floats:
-        """Return the gain of a stake of 1 that is not closed, at a price less `at_close` of the fundings."""
-        moved = price + self._paid.at_open[self.entry[trade]] - self.entry_price[trade]
-        gain: Floats = self.units[trade] * (self.side[trade] * moved - self._fee * self.entry_price[trade])
-        return gain
+def _each_candle(trades: UnitTrades, candles: int, first: float, during: Floats, after: Floats) -> Floats:
+    """Return a value for each candle: the one of before the first trade, then those of during and after each trade."""
+    bounds = np.column_stack([trades.entry, trades.end]).ravel()
+    values = np.append(float(first), np.column_stack([during, after]).ravel())
+    return np.repeat(values, np.diff(bounds, prepend=0, append=candles))
 
-    def _ruin(self, last: int) -> None:
-        """End the last trade where the equity comes to 0, and drop those after it."""
-        for name in ("side", "entry", "end", "open", "decided_at_ms", "entry_price", "exit", "exit_price", "units"):
-            setattr(self, name, getattr(self, name)[: last + 1].copy())
-        for name in ("funding", "fees", "gain"):
-            setattr(self, name, getattr(self, name)[: last + 1].copy())
-        entry, end, side, units = self.entry[last], self.end[last], self.side[last], self.units[last]
-        held = slice(entry, end)
-        adverse = (self._candles.low if side > 0 else self._candles.high)[held] - self._paid.at_close[held]
-        broke = self.before[last] + self.stake[last] * self._gain_at(adverse, last) <= 0
-        at = int(entry + np.argmax(broke)) if broke.any() else int(end)
-        settled = (self._paid.at_close if broke.any() else self._paid.at_open)[at] - self._paid.at_open[entry]
-        left = self.before[last] / self.stake[last]
-        price = self.entry_price[last]
-        self.exit_price[last] = price + settled + side * (self._fee * price - left / units)
-        self.funding[last], self.fees[last] = side * units * settled, units * self._fee * price
-        self.gain[last], self.exit[last], self.end[last], self.open[last] = -left, at, at, False
-        self.ruined_ms = int(self._candles.open_time_ms[at])
 
-    def _trades(self) -> Trades:
-        return Trades(
-            side=self.side.astype(np.int8),
-            decided_at_ms=self.decided_at_ms,
-            entry=self.entry,
-            entry_price=self.entry_price,
-            exit=self.exit,
-            exit_price=self.exit_price,
-            stake=self.stake,
-            profit=self.stake * self.gain,
-            return_ratio=self.gain,
-            fees=self.stake * self.fees,
-            funding=self.stake * self.funding,
-            open=self.open,
-        )
-
-    def equity(self) -> Floats:
-        """Return the equity at each close: a constant, and while a trade is held its units at the close."""
-        held = self.stake * self.units * self.side
-        spent = self.stake * self.units * self.entry_price * (self.side + self._fee)
-        constant = self.before - spent + held * self._paid.at_open[self.entry]
-        after = np.append(self.before[1:], self.final)
-        constants, units = self._each_candle(1.0, constant, after), self._each_candle(0.0, held, np.zeros(len(held)))
-        return constants + units * (self._candles.close - self._paid.at_close)
-
-    def position(self) -> Codes:
-        """Return the side that is held at each close."""
-        return self._each_candle(0.0, self.side, np.zeros(len(self.side))).astype(np.int8)
-
-    def _each_candle(self, first: float, during: Floats, after: Floats) -> Floats:
-        """Return a value for each candle: of before the first trade, and during and after each trade."""
-        bounds: Positions = np.column_stack([self.entry, self.end]).ravel()
-        lengths = np.diff(bounds, prepend=0, append=len(self._candles))
-        return np.repeat(np.append(first, np.column_stack([during, after]).ravel()), lengths)
+def _trades(trades: UnitTrades, stake: Floats) -> Trades:
+    return Trades(
+        side=trades.side.astype(np.int8),
+        decided_at_ms=trades.decided_at_ms,
+        entry=trades.entry,
+        entry_price=trades.entry_price,
+        exit=trades.exit,
+        exit_price=trades.exit_price,
+        stake=stake,
+        profit=stake * trades.gain,
+        return_ratio=trades.gain,
+        fees=stake * trades.fees,
+        funding=stake * trades.funding,
+        open=trades.open,
+    )

@@ -39,8 +39,8 @@ class Trades:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Orders:
-    """The orders that change the position, oldest first: at most one for each candle.
+class PositionChanges:
+    """The orders that change the position, oldest first, at most one for each candle.
 
     `sign`: 1 to be long, -1 to be out or short. `fill`: the position of the candle in whose open it fills.
     `unfilled_ms`: when the candles would have opened that are missing, so that an order lapsed.
@@ -52,11 +52,14 @@ class Orders:
     unfilled_ms: Times
 
 
-def orders_of(decisions: Decisions, candles: Candles, timeframe: str, side: Side) -> Orders:
-    """Return the orders that decisions lead to.
+def changes_of(decisions: Decisions, candles: Candles, timeframe: str, side: Side) -> PositionChanges:
+    """Return the orders of decisions that change the position.
 
     An order waits for the next open, and a later one for the same open takes its place. Where that candle is missing it
     lapses, and the position stays. One after the last candle waits still: it neither fills nor lapses.
+
+    Raises:
+        ValueError: the fills are positions among other candles.
     """
     ordered = np.flatnonzero((decisions.signal == BUY) | (decisions.signal == SELL))
     opens = fill_open_ms(decisions.slot_ms[ordered], timeframe)
@@ -70,5 +73,7 @@ def orders_of(decisions: Decisions, candles: Candles, timeframe: str, side: Side
     changes = sign != before
     end_ms = int(candles.open_time_ms[-1]) if len(candles) else -1
     kept = changes & filled
+    if not np.array_equal(candles.open_time_ms.take(fill[kept], mode="clip") if len(candles) else [], opens[kept]):
+        raise ValueError("the fills are positions among other candles: give those of candles_of_range")
     lapsed = changes & ~filled & (opens <= end_ms)
-    return Orders(sign[kept], decisions.slot_ms[ordered][kept], fill[kept], opens[lapsed])
+    return PositionChanges(sign[kept], decisions.slot_ms[ordered][kept], fill[kept], opens[lapsed])

@@ -5,10 +5,12 @@ sees the candle that it decides on and earlier ones, never a later one: the past
 crosses_above and crosses_below, and `check_prefixes` proves it by taking the later candles away.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, Times
 from mcp_server.domain.indicators.compute import compute
@@ -18,9 +20,9 @@ from mcp_server.domain.indicators.totals import moves
 from mcp_server.domain.rules.beginnings import depending
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_rule
-from mcp_server.domain.rules.series import RuleSeries
+from mcp_server.domain.rules.series import Codes, RuleSeries
 from mcp_server.domain.rules.sql import ROW, Stages
-from mcp_server.domain.rules.tree import columns_reached
+from mcp_server.domain.rules.tree import Node, columns_reached
 from mcp_server.domain.rules.verdict import Condition, EvaluatedRule, Rule, RuleName, Verdict, decide, explain
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
@@ -42,6 +44,7 @@ class CompiledRules:
         self._unsound = {rule.name: texts for rule in rules if (texts := unsound_conditions(rule, specs))}
         self._explaining = self._explaining_query()
         self._deciding = self._deciding_query()
+        self._parts = {rule.text_of(node): node for rule in rules for node in _computed(rule.tree)}
 
     @property
     def history(self) -> int:
@@ -93,9 +96,37 @@ class CompiledRules:
         Raises:
             Retryable: it took too long.
         """
-        held = {"buy": np.zeros(len(candles), dtype=np.int8), "sell": np.zeros(len(candles), dtype=np.int8)}
-        held |= self._engine.columns(self._deciding, self._table(candles))
-        held |= {name: np.full(len(candles), -1, dtype=np.int8) for name in self._unsound}
+        return self._held(self._in_order(self._deciding, self._table(candles)), len(candles))
+
+    def steps(self, candles: Candles, last: int | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Return all that leads to the decisions: the columns used, each part of the rules by its text, the signal.
+
+        Args:
+            candles: closed candles, oldest first.
+            last: of the parts and the signal, only the values at so many of the last candles; the columns are whole.
+
+        Raises:
+            Retryable: it took too long.
+        """
+        table = self._table(candles)
+        start = 0 if last is None else max(len(candles) - last, 0)
+        before = min(self.reach, start)
+        recent = {name: column[start - before :] for name, column in table.items()}
+        values = {name: column[before:] for name, column in self._in_order(self._stepping, recent).items()}
+        parts = {text: values[f"part_{position}"] for position, text in enumerate(self._parts)}
+        signals = self._held(values, len(candles) - start).signals()
+        return {name: column for name, column in table.items() if name != ROW} | parts | {"signal": signals}
+
+    def _in_order(self, query: str, table: Mapping[str, Floats | Times]) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns that a query selects, in the order of the candles: to sort there takes longer."""
+        columns = self._engine.columns(query, table)
+        order = np.argsort(columns.pop(ROW), kind="stable")
+        return {name: values[order] for name, values in columns.items()}
+
+    def _held(self, columns: Mapping[str, Codes], count: int) -> RuleSeries:
+        """Return whether the rules hold, from the columns of this name: 0 of one not given, -1 of an unsound one."""
+        held = {name: columns.get(name, np.zeros(count, dtype=np.int8)) for name in ("buy", "sell")}
+        held |= {name: np.full(count, -1, dtype=np.int8) for name in self._unsound}
         return RuleSeries(held["buy"], held["sell"])
 
     def check_prefixes(self, candles: Candles, ends: Sequence[int]) -> None:
@@ -136,13 +167,22 @@ class CompiledRules:
         for rule in self._rules:
             for part in rule.parts():
                 wanted += [stages.want(node) for node in (part, *rule.terms(part).values())]
-        return stages.query(wanted, f'"{ROW}" DESC LIMIT 1')
+        return stages.query(wanted, f' ORDER BY "{ROW}" DESC LIMIT 1')
 
     def _deciding_query(self) -> str:
-        """Select each rule's value at every candle: 1, 0, or -1 where it has none."""
+        """Select each rule's value at every candle, in any order: 1, 0, or -1 where it has none."""
         stages = Stages()
-        wanted = [f"ifnull(CAST({stages.want(rule.tree)} AS TINYINT), -1) AS {rule.name}" for rule in self._rules]
-        return stages.query(wanted, f'"{ROW}"')
+        wanted = [f"{_filled(stages.want(rule.tree), rule.tree)} AS {rule.name}" for rule in self._rules]
+        return stages.query([f'"{ROW}"', *wanted])
+
+    @cached_property
+    def _stepping(self) -> str:
+        """Select what `_deciding` does, and each part that is computed on the way; NaN where a number has no value."""
+        stages = Stages()
+        values = {f"part_{position}": node for position, node in enumerate(self._parts.values())}
+        values |= {rule.name: rule.tree for rule in self._rules}
+        wanted = [f"{_filled(stages.want(node), node)} AS {name}" for name, node in values.items()]
+        return stages.query([f'"{ROW}"', *wanted])
 
     def _table(self, candles: Candles) -> dict[str, Floats | Times]:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
@@ -205,6 +245,21 @@ def unsound_conditions(rule: Rule, specs: Sequence[Spec]) -> list[str]:
 def _engine() -> Engine:
     """Make the engine when the first rule is compiled: one for the process, as it holds nothing."""
     return Engine()
+
+
+def _computed(node: Node) -> Iterator[Node]:
+    """Return a node and all under it, but for columns and literals."""
+    if node.arguments:
+        yield node
+        for argument in node.arguments:
+            yield from _computed(argument)
+
+
+def _filled(sql: str, node: Node) -> str:
+    """Write a value that is never NULL: of a condition 1, 0, or -1 where it has none, of a number NaN there."""
+    if node.kind == "condition":
+        return f"ifnull(CAST({sql} AS TINYINT), -1)"
+    return f"ifnull(CAST({sql} AS DOUBLE), CAST('nan' AS DOUBLE))"
 
 
 def _evaluated(rule: Rule, values: Iterator[bool | float | None]) -> EvaluatedRule:

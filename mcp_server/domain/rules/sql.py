@@ -37,13 +37,13 @@ class Stages:
         """Return the SQL of a node, to be selected from the last stage."""
         return self._value(node).text
 
-    def query(self, wanted: Sequence[str], tail: str) -> str:
-        """Return the query of these expressions, one row per candle, ordered by `tail`."""
+    def query(self, wanted: Sequence[str], tail: str = "") -> str:
+        """Return the query of these expressions, one row per candle in no certain order, with `tail` at its end."""
         source = TABLE
         for stage in self._stages:
             added = "".join(f', {sql} AS "{name}"' for sql, name in stage.items())
             source = f"(SELECT *{added} FROM {source})"  # noqa: S608 - from checked trees, see above
-        return f"SELECT {', '.join(wanted)} FROM {source} ORDER BY {tail}"  # noqa: S608 - from checked trees, see above
+        return f"SELECT {', '.join(wanted)} FROM {source}{tail}"  # noqa: S608 - from checked trees, see above
 
     def _value(self, node: Node) -> _Sql:
         """Return an operand that is finite or NULL."""

@@ -7,6 +7,9 @@ from typing import Any
 from mcp_server.domain.strategy.finding import Finding, error
 from mcp_server.domain.text import escaped
 
+NOT_FOR_AGENTS = "claude-trader/not-for-agents"
+"""True in the `_meta` of a listed tool that no scheduled agent may have though it reads: it adds to the journal."""
+
 
 def plain_tool_name(name: str) -> str:
     """Return a tool's name without the prefix that a host gives it: `mcp__market__get_price` → `get_price`."""

@@ -21,6 +21,8 @@ from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_
 if TYPE_CHECKING:
     import duckdb
 
+    from mcp_server.storage.journal.backtests import Backtests
+
 MOST_COST_USD = 10**9
 """A cost beyond this is a mistake, and its column could not hold much more."""
 
@@ -40,6 +42,13 @@ class Journal:
         self._home = home
         self._outbox = Outbox(home.outbox)
         self._interrupted = Interrupted(home.running, self._outbox)
+
+    @property
+    def backtests(self) -> "Backtests":
+        """The backtests of this home."""
+        from mcp_server.storage.journal.backtests import Backtests
+
+        return Backtests(self._database)
 
     def claim(self, run: Run) -> Claimed:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.

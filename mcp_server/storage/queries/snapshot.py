@@ -29,9 +29,10 @@ _UNTIL = {
     "strategies": "id IN (SELECT strategy_id FROM file.main.executions WHERE as_of <= $1)",
     "executions": "as_of <= $1",
     "analysis_results": "execution_id IN (SELECT id FROM file.main.executions WHERE as_of <= $1)",
+    "backtests": "created_at <= $1",
 }
 """Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
-then."""
+then. A backtest counts as made when it was."""
 
 
 def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A table: what one row is, and what each column means. `large` columns are copied only when needed."""
+    """A table: what one row is, and what each column means.
+
+    `large` columns are copied only when needed; `rare` ones are named by `journal_columns` alone, as a model pays for
+    each word of the tool.
+    """
 
     row: str
     columns: Mapping[str, str]
     large: frozenset[str] = field(default_factory=frozenset)
+    rare: frozenset[str] = field(default_factory=frozenset)
 
 
 TABLES: Mapping[str, Described] = {
@@ -29,6 +34,7 @@ TABLES: Mapping[str, Described] = {
             "updated_at": "when it first ran as it is now",
         },
         frozenset(("config", "agents")),
+        frozenset(("created_at", "updated_at")),
     ),
     "executions": Described(
         "a run, or a slot that was not run",
@@ -56,6 +62,7 @@ TABLES: Mapping[str, Described] = {
             "trace": "JSON: sub-agents with their tool calls and results, or the rules' conditions",
         },
         frozenset(("trace",)),
+        frozenset(("scheduled_until", "reserved_usd", "reserved_at", "own_failure")),
     ),
     "analysis_results": Described(
         "a signal",
@@ -72,6 +79,28 @@ TABLES: Mapping[str, Described] = {
             "execution_time_ms": "milliseconds from start to end",
         },
         frozenset(("data",)),
+        frozenset(("execution_time_ms",)),
+    ),
+    "backtests": Described(
+        "a backtest",
+        {
+            "id": "number, as in backtest_id",
+            "family": "exchange, symbol and name, between spaces; name is draft where the config has none",
+            "decision_version": "12 hex digits of what decides; a trial is a distinct one with side, fee_bps, "
+            "slippage_bps",
+            "config": "JSON of config.json",
+            "start": "first moment of its range",
+            "end": 'last moment; write it "end", in quotes',
+            "side": "long or both",
+            "fee_bps": "fee a side, in basis points",
+            "slippage_bps": "slippage a side, in basis points",
+            "stake_pct": "per cent of the first equity in each trade; null is all there is",
+            "sharpe_per_period": "Sharpe ratio a candle, not annualised; null is undefined",
+            "figures": "JSON: all figures",
+            "created_at": "when it was computed",
+        },
+        frozenset(("config", "figures")),
+        frozenset(("config", "start", "end", "fee_bps", "slippage_bps", "stake_pct")),
     ),
     "candles": Described(
         "a closed candle of the store",
@@ -97,6 +126,8 @@ HIDDEN: Mapping[str, str] = {
     "schema_migrations": "it is about the file, not about trading",
     "coverage": "it is the candle store's own bookkeeping",
     "series": "candles have its columns",
+    "fundings": "get_derivatives tells them",
+    "funding_coverage": "it is the store's own bookkeeping",
     "candles.series_id": "candles have exchange, symbol and timeframe instead",
 }
 """Tables and columns that no query sees, each with the reason."""
@@ -105,6 +136,12 @@ HIDDEN: Mapping[str, str] = {
 def listed() -> str:
     """Return every table with its columns, one line each."""
     return "\n".join(f"{name}({', '.join(table.columns)}): {table.row}" for name, table in TABLES.items())
+
+
+def common() -> str:
+    """Return every table with the columns that most queries need."""
+    named = {name: [column for column in table.columns if column not in table.rare] for name, table in TABLES.items()}
+    return "; ".join(f"{name}({','.join(columns)})" for name, columns in named.items())
 
 
 def explained() -> list[tuple[str, str, str]]:

@@ -11,15 +11,13 @@ from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
 from mcp_server.storage.queries.child import Question
-from mcp_server.storage.queries.tables import TABLES
+from mcp_server.storage.queries.tables import common
 from mcp_server.toolkit import Call, tool
 
 SIZES = {"short": (200, 6_800), "full": (4_000, 60_000)}
 """Characters of a cell, and bytes of all rows in both of their forms together."""
 
 MOST_NAMES_BYTES = 1_500
-
-TABLE_LIST = "; ".join(f"{name}({','.join(table.columns)})" for name, table in TABLES.items())
 
 
 class Queried(Table):
@@ -37,14 +35,14 @@ class Queried(Table):
 )
 async def query_journal(
     call: Call,
-    sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"Tables: {TABLE_LIST}")],
+    sql: Annotated[str, Field(min_length=1, max_length=10_000, description=f"Tables: {common()}")],
     limit: Annotated[int, Field(ge=1, le=500)] = 50,
     detail: Annotated[Literal["short", "full"], Field(description="full: long cells")] = "short",
 ) -> Queried:
     """Answer a SELECT (DuckDB's SQL) over the journal: counts, costs, failures, prices after signals.
 
     For the latest runs use list_signals. Read-only, at most 5 s. executions has a row for each run and missed slot; the
-    table journal_columns explains each column. Times are UTC, now() is the moment asked for.
+    table journal_columns has all columns, explained. Times are UTC, now() is the moment asked for.
     """
     characters, most_bytes = SIZES[detail]
     async with call.turn():

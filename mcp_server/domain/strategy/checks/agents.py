@@ -23,22 +23,23 @@ def tool_findings(tools: Mapping[str, Sequence[str]], offered: Mapping[str, bool
 
     Args:
         tools: each sub-agent's tools by its name.
-        offered: every tool that the server offers, name → whether it only reads.
+        offered: every tool that the server offers, name → whether it only looks.
     """
-    reading = sorted(name for name, only_reads in offered.items() if only_reads)
+    looking = sorted(name for name, only_looks in offered.items() if only_looks)
     findings = []
     for name, declared in tools.items():
         place = f"agents.json {name}.tools"
         if not declared:
             findings.append(
-                error(place, "no tools, so it could only invent its data.", f"Known: {', '.join(reading)}.")
+                error(place, "no tools, so it could only invent its data.", f"Known: {', '.join(looking)}.")
             )
         for tool in dict.fromkeys(declared):
             if tool not in offered:
                 problem = f"the server offers no tool {tool[:60]!r}."
-                findings.append(error(place, problem, nearest(tool, reading)))
+                findings.append(error(place, problem, nearest(tool, looking)))
             elif not offered[tool]:
-                findings.append(error(place, f"{tool!r} changes things, and a run may only read.", "Remove it."))
+                problem = f"{tool!r} changes things or adds to the journal, and a run may only look."
+                findings.append(error(place, problem, "Remove it."))
     return findings
 
 

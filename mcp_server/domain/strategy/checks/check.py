@@ -53,7 +53,7 @@ class Report:
 
 
 def findings_in(files: ParsedFiles, offered: Mapping[str, bool]) -> list[Finding]:
-    """Find what is wrong with the files themselves; `offered` are the server's tools, name → whether it only reads."""
+    """Find what is wrong with the files themselves; `offered` are the server's tools, name → whether it only looks."""
     return [
         *files.findings,
         *tool_findings(tools(files), offered),

@@ -1,0 +1,42 @@
+"""The time that a backtest covers where its start or end is not given: one rule for the tool and the command."""
+
+from collections.abc import Sequence
+
+from mcp_server.domain.timeframes import candle_open_ms, first_open_ms, timeframe_ms
+
+LATEST = 10_000
+"""So many of the latest candles are taken where fewer are stored: the most that one call of a tool asks for."""
+
+Stretch = tuple[int, int]
+"""[start, end) in Unix ms, of open times."""
+
+
+def period(
+    known: Sequence[Stretch], as_of_ms: int, timeframe: str, start_ms: int | None = None, end_ms: int | None = None
+) -> Stretch:
+    """Return the range of open times that a backtest covers.
+
+    Without a start and an end it is the longest stored stretch, else the latest candles. With one of them the other is
+    the end, or the start, of the stretch that holds it; without such a stretch it lasts until the as-of, or begins so
+    many candles before the end as are taken without any.
+
+    Args:
+        known: the ranges of open times that are stored without a hole.
+        as_of_ms: nothing after this moment is taken; the last candle is closed by then.
+        timeframe: of the candles.
+        start_ms: the first candle opens at this moment or after it.
+        end_ms: the last candle is closed by this moment.
+    """
+    latest = LATEST * timeframe_ms(timeframe)
+    closed_ms = candle_open_ms(as_of_ms if end_ms is None else min(end_ms, as_of_ms), timeframe)
+    stretches = [(first_open_ms(start, timeframe), min(end, closed_ms)) for start, end in known]
+    if start_ms is not None:
+        first_ms = first_open_ms(start_ms, timeframe)
+        ends = [end for start, end in stretches if start <= first_ms < end]
+        return first_ms, closed_ms if end_ms is not None else max(ends, default=closed_ms)
+    if end_ms is not None:
+        return min(
+            (start for start, end in stretches if start < closed_ms == end), default=closed_ms - latest
+        ), closed_ms
+    longest = max(stretches, key=lambda stretch: (stretch[1] - stretch[0], stretch[1]), default=(0, 0))
+    return longest if longest[1] - longest[0] >= latest else (closed_ms - latest, closed_ms)

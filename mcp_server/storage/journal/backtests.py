@@ -1,0 +1,191 @@
+"""Backtests in the journal: a row for each, and the trials of a family, by which a Sharpe ratio is deflated."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+from mcp_server.domain.backtest.worth import Trial
+from mcp_server.domain.timeframes import naive
+from mcp_server.errors import NotFound
+from mcp_server.storage.database import Database
+
+if TYPE_CHECKING:
+    import duckdb
+
+DRAFT = "draft"
+"""The name, in a family, of a config that has none."""
+
+_COLUMNS = (
+    'family, decision_version, config, start, "end", side, fee_bps, slippage_bps, stake_pct, sharpe_per_period, '
+    "figures, created_at"
+)
+
+_TRIALS = (
+    "SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, config FROM ("
+    "SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, config, row_number() OVER ("
+    "PARTITION BY decision_version, side, fee_bps, slippage_bps "
+    'ORDER BY "end" - start DESC, created_at DESC, id DESC) AS place FROM backtests WHERE family = ?) AS ranked '
+    "WHERE place = 1 ORDER BY decision_version, side, fee_bps, slippage_bps"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What is tried again and again until it looks good: a name on a market."""
+
+    exchange: str
+    symbol: str
+    name: str = DRAFT
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.symbol} {self.name}"
+
+    @classmethod
+    def of(cls, text: str) -> "Family":
+        """Read back what `str` wrote."""
+        exchange, _, rest = text.partition(" ")
+        symbol, _, name = rest.rpartition(" ")
+        return cls(exchange, symbol, name)
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRow:
+    """One backtest, with all that is needed to run it again. Times are aware; `stake_pct` None is the whole equity.
+
+    `config` is config.json as it was computed, and `sharpe_per_period` is None where it is undefined.
+    """
+
+    family: Family
+    decision_version: str
+    config: Mapping[str, Any]
+    start: datetime
+    end: datetime
+    side: Literal["long", "both"]
+    fee_bps: float
+    slippage_bps: float
+    stake_pct: float | None
+    sharpe_per_period: float | None
+    figures: Mapping[str, Any]
+    created_at: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number: it would count in every later figure of the family."""
+        numbers = (self.fee_bps, self.slippage_bps, self.stake_pct, self.sharpe_per_period)
+        if not all(number is None or isfinite(number) for number in numbers):
+            raise ValueError(f"a backtest's row holds a number that is not finite: {numbers}")
+
+
+@dataclass(frozen=True, slots=True)
+class TriedVariant(Trial):
+    """A variant that was tried. The Sharpe ratio is that of its longest backtest, by candles of `timeframe`."""
+
+    decision_version: str
+    side: str
+    fee_bps: float
+    slippage_bps: float
+
+    def is_of(self, row: BacktestRow) -> bool:
+        """Return whether a backtest is one of this variant."""
+        mine = (self.decision_version, self.side, self.fee_bps, self.slippage_bps)
+        return mine == (row.decision_version, row.side, row.fee_bps, row.slippage_bps)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBacktest:
+    """The id of a row that was added, and the trials of its family, its own among them."""
+
+    id: int
+    trials: tuple[TriedVariant, ...]
+
+
+FiguresOf = Callable[[BacktestRow, Sequence[TriedVariant]], Mapping[str, Any]]
+
+
+class Backtests:
+    """The backtests of one home. Every method raises what `Database` raises; then nothing has changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, rows: Sequence[BacktestRow], figures: FiguresOf | None = None) -> list[RecordedBacktest]:
+        """Add rows, in one transaction; return for each its id and the trials, with all of these rows among them.
+
+        Args:
+            rows: in the order in which they get their ids.
+            figures: gives a row's `figures` once its trials are known, as a deflated Sharpe ratio depends on them. It
+                may be called twice, and touches nothing but what it is given.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> list[RecordedBacktest]:
+            ids = [_insert(connection, row) for row in rows]
+            trials = {family: _trials(connection, family) for family in {row.family for row in rows}}
+            if figures is not None:
+                for id_, row in zip(ids, rows, strict=True):
+                    whole = _json(figures(row, trials[row.family]))
+                    connection.execute("UPDATE backtests SET figures = ? WHERE id = ?", [whole, id_])
+            return [RecordedBacktest(id_, trials[row.family]) for id_, row in zip(ids, rows, strict=True)]
+
+        return self._database.write(work)
+
+    def read(self, backtest_id: int, until: datetime) -> BacktestRow:
+        """Return one backtest.
+
+        Raises:
+            NotFound: there is none of this id, or none was made by `until`.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[Any, ...] | None:
+            query = f"SELECT {_COLUMNS} FROM backtests WHERE id = ? AND created_at <= ?"  # noqa: S608 - ours
+            return connection.execute(query, [backtest_id, naive(until)]).fetchone()
+
+        row = self._database.read(work)
+        if row is None:
+            raise NotFound(
+                f"There is no backtest {backtest_id}.", "Take the backtest_id of an answer of backtest_strategy."
+            )
+        return _row(row)
+
+    def trials(self, family: Family) -> tuple[TriedVariant, ...]:
+        """Return what was ever tried of a family: each distinct (decision_version, side, costs) once."""
+        return self._database.read(lambda connection: _trials(connection, family))
+
+
+def _insert(connection: "duckdb.DuckDBPyConnection", row: BacktestRow) -> int:
+    added = connection.execute(
+        f"INSERT INTO backtests ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",  # noqa: S608
+        [
+            *(str(row.family), row.decision_version, _json(row.config), naive(row.start), naive(row.end), row.side),
+            *(row.fee_bps, row.slippage_bps, row.stake_pct, row.sharpe_per_period),
+            *(_json(row.figures), naive(row.created_at)),
+        ],
+    ).fetchone()
+    assert added is not None  # noqa: S101 (RETURNING gives the row that was inserted)
+    return int(added[0])
+
+
+def _trials(connection: "duckdb.DuckDBPyConnection", family: Family) -> tuple[TriedVariant, ...]:
+    rows = connection.execute(_TRIALS, [str(family)]).fetchall()
+    return tuple(
+        TriedVariant(sharpe, _timeframe(json.loads(config)), version, side, fee_bps, slippage_bps)
+        for version, side, fee_bps, slippage_bps, sharpe, config in rows
+    )
+
+
+def _timeframe(config: Mapping[str, Any]) -> str:
+    """Return the timeframe of a config's rules: their own, else the interval."""
+    return str((config.get("rules") or {}).get("timeframe") or config.get("interval"))
+
+
+def _row(values: tuple[Any, ...]) -> BacktestRow:
+    """Read one row of `_COLUMNS`."""
+    row = dict(zip(_COLUMNS.replace('"', "").split(", "), values, strict=True))
+    times = {name: row[name].replace(tzinfo=UTC) for name in ("start", "end", "created_at")}
+    texts = {name: json.loads(row[name]) for name in ("config", "figures")}
+    return BacktestRow(**{**row, **times, **texts, "family": Family.of(row["family"])})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, default=str)
