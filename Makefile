@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test durations lint types check benchmark parity crash load soak mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help chromium demo test durations lint types check benchmark parity crash load soak mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,19 @@ $(VENV)/parity.stamp: tests/parity/requirements.txt
 	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+# The tests open pages in a real browser: Debian's Chromium, installed where this runs as root and there is none; without
+# a browser these tests are skipped. Its judge of pages comes by npm.
+BROWSER := $(VENV)/browser
+$(VENV)/browser.stamp: $(VENV)/dev.stamp tests/rigs/axe/package.json
+	@mkdir -p $(BROWSER) && cp tests/rigs/axe/package.json $(BROWSER)/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(BROWSER) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  ! command -v apt-get >/dev/null || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium >/dev/null; }
+
 demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulated days; the demo needs no key and no network
 	@$(BIN)/claude-trader demo
 
@@ -49,10 +62,10 @@ demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulat
 # One worker more than there are cores: many tests wait for another process or a clock.
 WORKERS ?= 3
 TEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## run every test
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## run every test
 	$(TEST)
 
-durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## run every test, and record how long each file takes
+durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## run every test, and record how long each file takes
 	$(TEST) --write-durations
 
 lint: $(VENV)/dev.stamp  ## check the style
@@ -80,7 +93,7 @@ load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strat
 soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check memory, files and every slot
 	$(BIN)/python -m tests.scheduler.soak 20
 
-mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
+mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
 	$(BIN)/python -m tests.mutants.run $(ONLY)
 
 memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs

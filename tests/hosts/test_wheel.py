@@ -74,6 +74,15 @@ def test_what_starts_the_agent_cli_is_executable_once_it_is_installed(environmen
     assert os.access(environment.packages / "runner/claude/launch.sh", os.X_OK)
 
 
+def test_the_chart_library_is_in_both_with_its_licence(packages: Built) -> None:
+    library = Path("mcp_server/assets/lightweight-charts")
+    wanted = {library / "lightweight-charts.standalone.production.js", library / "LICENSE", library / "NOTICE"}
+    with zipfile.ZipFile(packages.wheel) as wheel:
+        assert wanted <= {Path(name) for name in wheel.namelist()}
+    with tarfile.open(packages.sdist) as sdist:
+        assert wanted <= {Path(*Path(name).parts[1:]) for name in sdist.getnames()}
+
+
 @pytest.mark.parametrize("program", [("claude-trader-mcp",), ("claude-trader", "mcp")], ids=" ".join)
 def test_the_server_answers_from_there_and_has_the_examples(
     environment: Environment, program: tuple[str, ...], tmp_path: Path

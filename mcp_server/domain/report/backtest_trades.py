@@ -1,0 +1,61 @@
+"""The trades of a backtest as a table in HTML."""
+
+from mcp_server.domain.backtest.simulate import Simulation
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.report.html import table
+from mcp_server.domain.text import number, significant
+from mcp_server.domain.timeframes import from_ms
+
+MOST_ROWS = 5_000
+"""A browser shows so many rows at once without stuttering."""
+
+_HEADS = ("Trade", "Side", "Decided", "Entry", "Price", "Exit", "Price", "Return %", "Fees %", "State")
+
+
+def trade_table(simulation: Simulation, candles: Candles) -> str:
+    """Return every trade, the oldest first; of very many only the latest, and it says so."""
+    trades = simulation.trades
+    count = len(trades.entry)
+    if not count:
+        return "<h2>Trades</h2><p>It never traded.</p>"
+    first = max(count - MOST_ROWS, 0)
+    left_out = f" Only the latest {MOST_ROWS:,} of {count:,} are shown; the file of --trades has all." if first else ""
+    heads = [f'<button type="button">{head}</button>' for head in _HEADS]
+    rows = [_row(simulation, candles, at) for at in range(first, count)]
+    caption = "Times are UTC. The return is of the stake, the fees are of the equity at the start."
+    return (
+        f"<h2>Trades</h2><p>{count:,} trades. Choose a heading to sort by it, or a row to see its trade in the chart."
+        f"{left_out}</p>{table(caption, heads, rows, name='trades')}"
+    )
+
+
+def _row(simulation: Simulation, candles: Candles, at: int) -> str:
+    trades = simulation.trades
+    opened = bool(trades.open[at])
+    result = float(trades.return_ratio[at]) * 100
+    entry, leaving = (int(candles.open_time_ms[int(position[at])]) for position in (trades.entry, trades.exit))
+    cells = [
+        _cell(str(at + 1), at + 1),
+        _cell("long" if trades.side[at] > 0 else "short", int(trades.side[at])),
+        *(_cell(_minute(moment), moment) for moment in (int(trades.decided_at_ms[at]), entry)),
+        _price(float(trades.entry_price[at])),
+        _cell(_minute(leaving), leaving),
+        _price(float(trades.exit_price[at])),
+        _cell(f"{result:+.4g}".replace("-", "\N{MINUS SIGN}"), result, "up" if result > 0 else "down"),
+        _cell(f"{float(trades.fees[at]) * 100:.4g}", float(trades.fees[at])),
+        _cell("open" if opened else "closed", int(opened)),
+    ]
+    return f'<tr data-trade="{at}">{"".join(cells)}</tr>'
+
+
+def _cell(text: str, value: float, tint: str = "") -> str:
+    shown = f' class="{tint}"' if tint else ""
+    return f'<td{shown} data-value="{value!r}">{text}</td>'
+
+
+def _price(price: float) -> str:
+    return _cell(number(significant(price, 8)), price)
+
+
+def _minute(at_ms: int) -> str:
+    return f"{from_ms(at_ms):%Y-%m-%d %H:%M}"

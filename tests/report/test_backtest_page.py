@@ -1,0 +1,253 @@
+"""The page of a backtest, opened in a real browser: it draws, asks nobody, and fits every screen."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.report.backtest_page import backtest_page
+from mcp_server.domain.report.backtest_trades import MOST_ROWS
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.storage.assets import backtest_page_assets
+from tests.rigs.backtests import MadeBacktest, alternating, answer_of, backtest_of, sample_backtest
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage, browser
+from tests.rigs.random_walk import random_walk
+
+HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'> \"quoted\" & 'so'"
+CONFIG = {
+    "trading_pair": "BTC/USD",
+    "interval": "1h",
+    "description": HOSTILE,
+    "rules": {"indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)", "sell": "close < 3 AND 'a' = 'a'"},
+}
+
+
+def page_of(made: MadeBacktest, **others: Any) -> str:
+    strategy = parse_strategy("sample", CONFIG, None)
+    answer = answer_of(made, **others)
+    return backtest_page(answer, strategy, made.simulation, made.candles, made.holding, backtest_page_assets())
+
+
+def data_of(page: str) -> dict[str, Any]:
+    """Return the data that the chart is drawn from."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(tmp_path_factory.mktemp("page"), page_of(sample_backtest()))
+
+
+def written(folder: Path, page: str) -> str:
+    file = folder / "page.html"
+    file.write_text(page, "utf-8")
+    return file.as_uri()
+
+
+def is_sound(opened: OpenPage, url: str) -> bool:
+    """Return whether the chart is drawn and fits the screen, and nothing was complained of or asked for."""
+    assert opened.complaints == []
+    assert opened.requests in ([url], [url, "data:,"])
+    assert max(opened.colors_of("#chart")) > 3
+    assert not opened.is_wider_than_the_screen()
+    return True
+
+
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop", "phone in the dark"])
+def test_the_chart_is_drawn_on_every_screen_and_nothing_is_asked_for(
+    chromium: Browser, sample: str, size: tuple[int, int], dark: bool
+) -> None:
+    with chromium.open(sample, size, dark=dark) as opened:
+        assert is_sound(opened, sample)
+        assert opened.violations() == []
+        facts = opened.run("({...document.getElementById('chart').dataset})")
+        background = opened.run("getComputedStyle(document.body).backgroundColor")
+    assert facts["trades"] == "50"
+    assert facts["triangles"] == ("0" if size == PHONE else "100")  # no room for them on a phone
+    assert background == ("rgb(16, 20, 29)" if dark else "rgb(255, 255, 255)")
+
+
+def test_the_keyboard_walks_through_the_trades_and_the_table_sorts(chromium: Browser, sample: str) -> None:
+    with chromium.open(sample) as opened:
+        opened.page.focus("button[data-action=next]")
+        opened.page.keyboard.press("Enter")
+        opened.page.keyboard.press("Enter")
+        told = opened.page.inner_text("#readout")
+        chosen = opened.run("[...document.querySelectorAll('tr.chosen')].map(row => row.dataset.trade)")
+        opened.page.focus("#trades th:nth-child(8) button")
+        opened.page.keyboard.press("Enter")
+        sorted_by = opened.run(
+            "[...document.querySelectorAll('#trades tbody tr')].map(row => Number(row.cells[7].dataset.value))"
+        )
+        assert opened.complaints == []
+    assert told.startswith("Trade 2 of 50: long from 2026-01-0")
+    assert chosen == ["1"]
+    assert len(sorted_by) == 50
+    assert sorted_by == sorted(sorted_by)
+
+
+def _ruined() -> MadeBacktest:
+    """Sell short before the price triples."""
+    walk = random_walk(60)
+    columns = [column.copy() for column in (walk.open, walk.high, walk.low, walk.close)]
+    for column in columns:
+        column[30:] *= 3
+    columns[0][30] = walk.open[30]
+    columns[2][30] = walk.low[30]
+    candles = Candles(walk.open_time_ms, columns[0], columns[1], columns[2], columns[3], walk.volume)
+    signals = np.zeros(60, dtype=np.int8)
+    signals[10] = -1
+    return backtest_of(candles, signals, Assumptions(side="both"))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(sample_backtest(price=1e-8), id="tiny prices"),
+        pytest.param(backtest_of(random_walk(50), np.zeros(50, dtype=np.int8)), id="no trade"),
+        pytest.param(backtest_of(random_walk(1), np.ones(1, dtype=np.int8)), id="one candle"),
+        pytest.param(_ruined(), id="ruined"),
+        pytest.param(sample_backtest(12_000, 2), id="three thousand trades"),
+    ],
+)
+def test_extremes_break_nothing(chromium: Browser, tmp_path: Path, made: MadeBacktest) -> None:
+    undefined = {"sharpe": None, "sharpe_ci95": None, "profit_factor": None, "win_rate_pct": None, "best_pct": None}
+    url = written(tmp_path, page_of(made, **undefined, months=[], years=[]))
+    with chromium.open(url, PHONE) as opened:
+        assert is_sound(opened, url)
+        assert opened.run("document.querySelectorAll('#trades tbody tr').length") == len(made.simulation.trades)
+        assert opened.run("document.getElementById('chart').dataset.trades") == str(len(made.simulation.trades))
+        assert "NaN" not in opened.page.inner_text("body")
+        assert "not defined" in opened.page.inner_text("body")
+
+
+def test_what_strangers_wrote_stays_text(chromium: Browser, tmp_path: Path) -> None:
+    answer = {"symbol": HOSTILE, "summary": [HOSTILE], "exchange": "<b>k"}
+    url = written(tmp_path, page_of(sample_backtest(100, 5), **answer))
+    with chromium.open(url) as opened:
+        assert is_sound(opened, url)
+        assert opened.run("window.hurt") is None
+        text = opened.page.inner_text("main")
+    assert text.count("window.hurt = 1") >= 4
+    assert "\"quoted\" & 'so'" in text
+
+
+def test_the_policy_lets_no_other_script_run_and_nothing_load(chromium: Browser, tmp_path: Path) -> None:
+    page = page_of(sample_backtest(100, 5)).replace(
+        "</main>", '<script>window.hurt = 1</script><img src="http://127.0.0.1:9/x.png"></main>'
+    )
+    url = written(tmp_path, page)
+    with chromium.open(url) as opened:
+        assert opened.run("window.hurt") is None
+        assert len(opened.complaints) == 2
+        assert all("Content Security Policy" in complaint for complaint in opened.complaints)
+
+
+def test_the_policy_names_the_scripts_and_the_style_by_what_they_are() -> None:
+    page = page_of(sample_backtest(100, 5))
+    inline = re.findall(r"<script>(.*?)</script>", page, re.DOTALL) + re.findall(
+        r"<style>(.*?)</style>", page, re.DOTALL
+    )
+    assert len(inline) == 3
+    hashes = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in inline}
+    assert hashes == set(re.findall(r"'sha256-([^']+)'", page))
+
+
+def test_the_data_has_every_candle_and_trade_and_a_hole_where_one_is_missing() -> None:
+    walk = random_walk(200)
+    kept = np.delete(np.arange(200), [50, 51])
+    columns = (column[kept] for column in (walk.open, walk.high, walk.low, walk.close, walk.volume))
+    made = backtest_of(Candles(walk.open_time_ms[kept], *columns), alternating(198, 10))
+    data = data_of(page_of(made))
+    assert len(data["candles"]) == 200
+    assert [slot for slot, candle in enumerate(data["candles"]) if candle is None] == [50, 51]
+    assert data["equity"][-1] == pytest.approx(float(made.simulation.equity[-1]) * 100)
+    trades = made.simulation.trades
+    assert [row[2] for row in data["trades"]] == trades.entry_price.tolist()
+    times = [data["start"] + data["step"] * row[0] for row in data["trades"]]
+    assert times == made.candles.open_time_ms[trades.entry].tolist()
+    assert [row[6] for row in data["trades"]] == trades.open.astype(int).tolist()
+
+
+def test_a_long_series_is_merged_with_its_extremes_and_the_page_says_so() -> None:
+    made = sample_backtest(50_000, 100)
+    page = page_of(made)
+    data = data_of(page)
+    assert data["merged"] == 3
+    assert "Each bar is 3 candles" in page
+    bars = np.array(data["candles"])
+    assert bars[:, 1].max() == pytest.approx(made.candles.high.max())
+    assert bars[:, 2].min() == pytest.approx(made.candles.low.min())
+    equity = np.array(data["equity"])
+    assert equity[:, 1].max() == pytest.approx(made.simulation.equity.max() * 100)
+    assert equity[:, 2].min() == pytest.approx(made.simulation.equity.min() * 100)
+    peak = np.maximum(np.maximum.accumulate(made.simulation.equity), 1)
+    assert min(data["drawdown"]) == pytest.approx(-100 * (1 - made.simulation.equity / peak).max(), rel=1e-5)
+    assert len(data["trades"]) == len(made.simulation.trades)
+
+
+def test_of_very_many_trades_the_table_has_the_latest_and_says_where_all_are() -> None:
+    made = sample_backtest(24_000, 2)
+    page = page_of(made)
+    assert len(made.simulation.trades) == 6_000
+    assert page.count("<tr data-trade=") == MOST_ROWS
+    assert f"Only the latest {MOST_ROWS:,} of 6,000 are shown; the file of --trades has all." in page
+    assert 'data-trade="5999"' in page
+    assert len(data_of(page)["trades"]) == 6_000
+
+
+def test_every_assumption_is_told_in_words() -> None:
+    made = sample_backtest(100, 5)
+    signals = {"buy": 1, "sell": 2, "hold": 3, "undecided": 41}
+    page = page_of(
+        made, fee_bps=7.5, slippage_bps=2.5, side="both", stake_pct=25.0, missing=13, unfilled=3, signals=signals,
+        trials=19, look_ahead={"checked": 211, "changed": 4}, fundings=17,
+    )  # fmt: skip
+    words = (
+        "filled at the open of the next candle", "fee of 0.075 %", "0.025 % worse than the open", "Long and short",
+        "25 % of the equity at the start", "13 candles of the time are missing", "3 orders fell on a missing candle",
+        "At 41 moments", "19 variants", "at 211 cuts", "4 values changed", "17 settled fundings",
+        "A trade that is open at the end counts at the last close", "crosses_above(rsi_14, 30)",
+    )  # fmt: skip
+    assert [sentence for sentence in words if sentence not in page] == []
+    alone = page_of(made)
+    assert "Long only" in alone
+    assert "the whole equity" in alone
+    assert "settled funding" not in alone
+    assert "The prices are invented" not in alone
+    assert "The prices are invented" in page_of(made, exchange="simulated")
+
+
+def test_each_figure_is_shown_with_its_unit_and_an_undefined_one_as_undefined() -> None:
+    page = page_of(sample_backtest(100, 5), sharpe_ci95=[-0.321, 1.712], cagr_pct=None, min_track_record_days=1210.4)
+    figures = dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)<", page))
+    assert figures["Sharpe, 95 % interval"] == "\N{MINUS SIGN}0.321 to 1.712"
+    assert figures["Return a year"] == "not defined"
+    assert figures["Record that it needs"] == "1,210 days"
+    assert figures["Better than chance"] == "71"
+    assert figures["Deepest drawdown"] == "22.1 %"
+    months = re.findall(r'<th scope="row">2026</th>(.*?)</tr>', page)[0]
+    assert re.findall(r">([^<]*)</td>", months) == ["4.5", "\N{MINUS SIGN}3", "", "", "\N{MINUS SIGN}1.25", *[""] * 9]
+
+
+def test_the_footer_gives_the_chart_library_its_credit() -> None:
+    footer = page_of(sample_backtest(100, 5)).partition("<footer>")[2]
+    assert 'href="https://www.tradingview.com/"' in footer
+    assert "Lightweight Charts™" in footer
+    assert "Apache License 2.0" in footer

@@ -1,0 +1,102 @@
+"""A real browser for the tests of pages: Chromium of this machine, which reaches loopback and files only.
+
+`make chromium` installs it where it can. Without one, a test that opens a browser is skipped, and says why.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+AXE = Path(__file__).parents[2] / ".venv" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+DESKTOP, PHONE = (1280, 900), (360, 740)
+
+_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-proxy-server",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+)  # fmt: skip
+
+_DRAWN = """canvas => {
+  const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const colors = new Set();
+  for (let at = 0; at < pixels.length; at += 4) colors.add(pixels.slice(at, at + 4).join());
+  return colors.size;
+}"""
+
+
+@dataclass
+class OpenPage:
+    """A page that a browser shows, with all that it complained of and asked for."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def run(self, script: str) -> Any:
+        """Return what a script evaluates to in the page."""
+        return self.page.evaluate(script)
+
+    def colors_of(self, selector: str) -> list[int]:
+        """Count the colours on each canvas: one that is blank has a single one."""
+        return [canvas.evaluate(_DRAWN) for canvas in self.page.query_selector_all(f"{selector} canvas")]
+
+    def is_wider_than_the_screen(self) -> bool:
+        """Return whether the page scrolls sideways."""
+        return bool(self.run("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+    def violations(self) -> list[str]:
+        """Return what axe-core finds serious or critical, each with the first element concerned."""
+        self.run(AXE.read_text("utf-8"))
+        found = self.run("axe.run().then(result => result.violations)")
+        return [
+            f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
+        ]
+
+    def picture(self, path: Path, *, full: bool = True) -> None:
+        """Write a screenshot."""
+        self.page.screenshot(path=path, full_page=full)
+
+
+class Browser:
+    """A browser that runs; each page is opened in a context of its own."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    @contextmanager
+    def open(self, url: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Iterator[OpenPage]:
+        """Open a page, and wait until it is loaded and has been drawn."""
+        context = self._driver.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", locale="en-US"
+        )
+        opened = OpenPage(context.new_page())
+        opened.page.on("console", lambda line: opened.complaints.append(f"{line.type}: {line.text}"))
+        opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        opened.page.on("request", lambda request: opened.requests.append(request.url))
+        try:
+            opened.page.goto(url)
+            opened.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            yield opened
+        finally:
+            context.close()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start a browser. Where there is none, skip the test."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("there is no Chromium: `make chromium` installs it as root on Debian; else install it yourself")
+    with api.sync_playwright() as playwright:
+        driver = playwright.chromium.launch(executable_path=path, args=[*_ARGUMENTS])
+        try:
+            yield Browser(driver)
+        finally:
+            driver.close()
