@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.figures import figures as figures_of
 from mcp_server.domain.backtest.run import BacktestTask, Simulated, run_simulation
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.rules.compiled import compile_rules
@@ -99,6 +100,44 @@ def test_every_trade_and_the_final_equity_are_those_of_the_peer(series_name: str
         assert mine == pytest.approx(peers, rel=1e-11)
     assert fixtures.hashed([price for row in trades for price in (row[2], row[4])]) == theirs["prices_sha256"]
     assert simulation.equity[-1] == pytest.approx(theirs["final_equity"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("series_name", "rule_name"), CASES)
+def test_figures_that_both_define_alike_are_those_of_vectorbt(series_name: str, rule_name: str) -> None:
+    rule = BY_NAME[rule_name]
+    simulated = ours(series_name, rule)
+    figures = figures_of(simulated.simulation, simulated.candles, "1h", simulated.task.assumptions)
+    without_fee = 1 + rule.fee_bps / 10_000
+    mine = {
+        "max_drawdown": figures.max_drawdown_pct / 100,
+        "sharpe": figures.sharpe,
+        "volatility": unless_none(figures.volatility_pct) / 100,
+        "win_rate": unless_none(figures.win_rate_pct) / 100,
+        "profit_factor": figures.profit_factor,
+        "best": unless_none(figures.best_pct) * without_fee / 100,
+        "worst": unless_none(figures.worst_pct) * without_fee / 100,
+        "average": unless_none(figures.average_pct) * without_fee / 100,
+        "fees": figures.fees_paid,
+    }
+    assert mine == pytest.approx(fixture_named(series_name)["rules"][rule_name]["vectorbt"]["figures"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("series_name", "rule_name"), CASES)
+def test_figures_that_both_define_alike_are_those_of_backtesting_py(series_name: str, rule_name: str) -> None:
+    simulated = ours(series_name, replace(BY_NAME[rule_name], slippage_bps=0.0))
+    figures = figures_of(simulated.simulation, simulated.candles, "1h", simulated.task.assumptions)
+    mine = {
+        "max_drawdown": figures.max_drawdown_pct / 100,
+        "win_rate": unless_none(figures.win_rate_pct) / 100,
+        "sqn": figures.sqn,
+        "buy_and_hold": unless_none(figures.buy_and_hold_pct) / 100,
+    }
+    assert mine == pytest.approx(fixture_named(series_name)["rules"][rule_name]["backtesting"]["figures"], rel=1e-9)
+
+
+def unless_none(figure: float | None) -> float:
+    assert figure is not None
+    return figure
 
 
 @pytest.mark.parametrize(("series_name", "rule_name"), CASES)

@@ -29,6 +29,8 @@ README_IDEA = BacktestFacts(
     double_cost_return_pct=-67.5,
     first_70_return_pct=-77.3,
     last_30_return_pct=50.6,
+    first_70_buy_and_hold_pct=55.2,
+    last_30_buy_and_hold_pct=216.8,
     decisions=17583,
     undecided=15,
     missing=0,
@@ -75,7 +77,7 @@ def changed(facts: BacktestFacts, **values: Any) -> str:
 
 
 def test_the_idea_of_the_readme_is_told_in_words_that_a_beginner_understands() -> None:
-    first, trades, chance, frail, sharpe, look_ahead, reservations = summary(README_IDEA)
+    first, trades, chance, frail, halves, sharpe, reservations = summary(README_IDEA)
     assert "lost 59.3 %, worse than simply holding, which gained 391.7 %" in first
     assert "closed 61 trades" in trades
     assert "won 69 % of them, but these gained less than the others lost" in trades
@@ -83,10 +85,11 @@ def test_the_idea_of_the_readme_is_told_in_words_that_a_beginner_understands() -
     assert "880 did better" in chance
     assert "worse than chance" in chance
     assert "one candle later it would have lost 60.4 %; at twice the cost it would have lost 67.5 %" in frail
-    assert "lost 77.3 % in the first 70 % of the time and gained 50.6 % in the last 30 %" in frail
-    assert "-0.41, with 95 % confidence -1.83 to 1.02, which includes zero" in sharpe
+    assert "In the first 70 % of the time it lost 77.3 % (holding gained 55.2 %)" in halves
+    assert "in the last 30 % it gained 50.6 % (holding gained 216.8 %)" in halves
+    assert "-0.41; the 95 % interval, -1.83 to 1.02, includes zero, so it may be luck" in sharpe
     assert "31 %, below the usual bar" in sharpe
-    assert "200 cuts" in look_ahead
+    assert "replacing what comes after 200 moments changed nothing earlier" in reservations
     assert "no decision at 15 of 17,583 moments" in reservations
 
 
@@ -124,21 +127,25 @@ def test_the_idea_of_the_readme_is_told_in_words_that_a_beginner_understands() -
         (GOOD, {"random_percentile": 49.9}, "501 did better: it chose its moments worse than chance"),
         (GOOD, {"bar_later_return_pct": -5.5}, "later it would have lost 5.5 %, so it hangs on a single candle"),
         (GOOD, {"double_cost_return_pct": -6.5}, "lost 6.5 %, so its gain is within the doubt about costs"),
-        (GOOD, {"last_30_return_pct": -7.5}, "lost 7.5 % in the last 30 %, so what worked did not go on"),
-        (GOOD, {"bar_later_return_pct": None}, "At twice the cost it would have gained 66.6 %; it gained 30.9 %"),
-        (GOOD, {}, "1.71, with 95 % confidence 0.32 to 3.05, above zero"),
-        (GOOD, {"sharpe_ci95": (-3.0, -0.1)}, "-3.00 to -0.10, below zero"),
-        (GOOD, {"sharpe_ci95": (0.0, 3.0)}, "which includes zero: it may be luck"),
+        (GOOD, {"last_30_return_pct": -7.5}, "lost 7.5 % (holding gained 216.8 %): what worked did not go on"),
+        (GOOD, {"bar_later_return_pct": None}, "At twice the cost it would have gained 66.6 %."),
+        (GOOD, {"double_cost_return_pct": None}, "Filled one candle later it would have gained 71.2 %."),
+        (GOOD, {"first_70_buy_and_hold_pct": None}, "it gained 30.9 %, and in the last"),
+        (GOOD, {}, "1.71; the 95 % interval, 0.32 to 3.05, is above zero"),
+        (GOOD, {"sharpe_ci95": (-3.0, -0.1)}, "-3.00 to -0.10, is below zero"),
+        (GOOD, {"sharpe_ci95": (0.0, 3.0)}, "0.00 to 3.00, includes zero, so it may be luck"),
         (GOOD, {}, "truly above zero is 96 %, above the usual bar of 95 %"),
         (GOOD, {"sharpe_deflated": 0.9999}, "over 99 %"),
         (GOOD, {"sharpe_deflated": 0.0001}, "under 1 %, below"),
         (GOOD, {"trials": 50, "sharpe_deflated": 0.456}, "after 50 variants tried, the probability that it beats the"),
         (GOOD, {"trials": 50, "sharpe_deflated": 0.456}, "best of that many by luck is 46 %, below the usual bar"),
         (GOOD, {"min_track_record_days": 2210.2}, "this record of 733 days would have to be 2,210 days long"),
-        (GOOD, {"changed": 1, "checked": 200}, "It looks into the future: 1 value changed"),
+        (GOOD, {"changed": 1, "checked": 200}, "It looks into the future: 1 column changed"),
+        (GOOD, {"changed": 1, "missing": 1}, "Keep in mind: 1 candle missing."),
+        (GOOD, {"checked": 0, "missing": 1}, "was not checked; keep in mind: 1 candle missing."),
         (GOOD, {"checked": 0}, "Whether it looks into the future was not checked."),
-        (GOOD, {"checked": 1}, "replaced at 1 cut."),
-        (GOOD, {"missing": 1}, "Keep in mind: 1 candle missing."),
+        (GOOD, {"checked": 1}, "after 1 moment changed nothing"),
+        (GOOD, {"missing": 1}, "earlier; keep in mind: 1 candle missing."),
         (GOOD, {"unfilled": 2}, "2 orders not filled, as the candle is missing"),
         (GOOD, {"open_trade": True}, "one trade still open, valued at the last close"),
         (NEVER, {}, "never traded, so there is nothing to judge; holding gained 391.7 % in that time"),
@@ -152,7 +159,12 @@ def test_each_control_is_put_into_words(facts: BacktestFacts, values: dict[str, 
 @pytest.mark.parametrize(
     ("facts", "values", "words"),
     [
-        (GOOD, {}, "Keep in mind"),
+        (GOOD, {}, "eep in mind"),
+        (GOOD, {"changed": 1}, "eep in mind"),
+        (GOOD, {"changed": 1}, "changed nothing earlier"),
+        (GOOD, {"changed": 1}, "Sharpe"),
+        (README_IDEA, {}, "did not go on"),
+        (GOOD, {"last_30_return_pct": None}, "first 70"),
         (GOOD, {"random_percentile": None}, "random"),
         (GOOD, {"sharpe": None, "sharpe_ci95": None}, "Sharpe"),
         (GOOD, {"sharpe_ci95": None}, "Sharpe"),

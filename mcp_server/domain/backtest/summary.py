@@ -45,6 +45,8 @@ class BacktestFacts:
     double_cost_return_pct: float | None
     first_70_return_pct: float | None
     last_30_return_pct: float | None
+    first_70_buy_and_hold_pct: float | None
+    last_30_buy_and_hold_pct: float | None
     decisions: int
     undecided: int
     missing: int
@@ -54,18 +56,20 @@ class BacktestFacts:
 
 
 def summary(facts: BacktestFacts) -> list[str]:
-    """Return three to seven sentences; of a rule that never traded, two or three."""
-    look_ahead, traded = _look_ahead(facts), bool(facts.trades or facts.open_trade)
-    results = _results(facts) if traded else iter([_no_trade(facts)])
-    sentences = [look_ahead, *results] if facts.changed else [*results, look_ahead]
-    return [sentence for sentence in [*sentences, _reservations(facts)] if sentence]
+    """Return three to seven sentences; of a rule that never traded, two."""
+    traded = bool(facts.trades or facts.open_trade)
+    sentences = [*(_results(facts) if traded else [_no_trade(facts)]), _reservations(facts)]
+    if facts.changed:
+        sentences = [_looks_ahead(facts), *(sentence for sentence in sentences if sentence != _sharpe(facts))]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _results(facts: BacktestFacts) -> Iterator[str]:
     yield _against_holding(facts)
     yield _closed_trades(facts)
     yield _against_chance(facts)
-    yield _when_and_at_what_cost(facts)
+    yield _later_and_dearer(facts)
+    yield _halves(facts)
     yield _sharpe(facts)
 
 
@@ -124,9 +128,8 @@ def _against_chance(facts: BacktestFacts) -> str:
     return f"Of {RANDOM_ENTRIES:,} random sets of as many and as long trades, {better:,} did better: {verdict}."
 
 
-def _when_and_at_what_cost(facts: BacktestFacts) -> str:
+def _later_and_dearer(facts: BacktestFacts) -> str:
     later, double = facts.bar_later_return_pct, facts.double_cost_return_pct
-    first, last = facts.first_70_return_pct, facts.last_30_return_pct
     parts = []
     if later is not None:
         frail = ", so it hangs on a single candle" if later <= 0 < facts.return_pct else ""
@@ -134,20 +137,32 @@ def _when_and_at_what_cost(facts: BacktestFacts) -> str:
     if double is not None:
         frail = ", so its gain is within the doubt about costs" if double <= 0 < facts.return_pct else ""
         parts.append(f"at twice the cost it would have {_change(double)}{frail}")
-    if first is not None and last is not None:
-        faded = ", so what worked did not go on" if last <= 0 < first else ""
-        parts.append(f"it {_change(first)} in the first 70 % of the time and {_change(last)} in the last 30 %{faded}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _halves(facts: BacktestFacts) -> str:
+    first, last = facts.first_70_return_pct, facts.last_30_return_pct
+    if first is None or last is None:
+        return ""
+    held = [
+        "" if pct is None else f" (holding {_change(pct)})"
+        for pct in (facts.first_70_buy_and_hold_pct, facts.last_30_buy_and_hold_pct)
+    ]
+    faded = ": what worked did not go on" if last <= 0 < first else ""
+    return (
+        f"In the first 70 % of the time it {_change(first)}{held[0]}, "
+        f"and in the last 30 % it {_change(last)}{held[1]}{faded}."
+    )
 
 
 def _sharpe(facts: BacktestFacts) -> str:
     if facts.sharpe is None or facts.sharpe_ci95 is None:
         return ""
     low, high = facts.sharpe_ci95
-    sign = "which includes zero: it may be luck" if low <= 0 <= high else "above zero" if low > 0 else "below zero"
-    text = f"Its Sharpe ratio (a year's return for its risk) is {_ratio(facts.sharpe)}, "
-    text += f"with 95 % confidence {_ratio(low)} to {_ratio(high)}, {sign}"
+    sign = "includes zero, so it may be luck" if low <= 0 <= high else f"is {'above' if low > 0 else 'below'} zero"
+    text = f"Its Sharpe ratio (yearly return divided by its ups and downs) is {_ratio(facts.sharpe)}; "
+    text += f"the 95 % interval, {_ratio(low)} to {_ratio(high)}, {sign}"
     return f"{text}{_deflated(facts)}{_too_short(facts)}."
 
 
@@ -171,19 +186,15 @@ def _too_short(facts: BacktestFacts) -> str:
     return f"; to show skill, this record of {facts.days:,.0f} days would have to be {needed:,.0f} days long"
 
 
-def _look_ahead(facts: BacktestFacts) -> str:
-    if facts.changed:
-        return (
-            f"It looks into the future: {_count(facts.changed, 'value')} changed when later candles were replaced "
-            f"({_count(facts.checked, 'cut')} checked), so no figure here means anything."
-        )
-    if not facts.checked:
-        return "Whether it looks into the future was not checked."
-    return f"Nothing that it decided changed when later candles were replaced at {_count(facts.checked, 'cut')}."
+def _looks_ahead(facts: BacktestFacts) -> str:
+    return (
+        f"It looks into the future: {_count(facts.changed, 'column')} changed when later candles were replaced "
+        f"({_count(facts.checked, 'moment')} checked), so no figure here means anything."
+    )
 
 
 def _reservations(facts: BacktestFacts) -> str:
-    """Return what is not known or not over yet, in one sentence."""
+    """Return in one sentence whether it looks ahead, and what is not known or not over yet."""
     parts = []
     if facts.missing:
         parts.append(f"{_count(facts.missing, 'candle')} missing")
@@ -193,7 +204,15 @@ def _reservations(facts: BacktestFacts) -> str:
         parts.append(f"no decision at {facts.undecided:,} of {facts.decisions:,} moments")
     if facts.open_trade:
         parts.append("one trade still open, valued at the last close")
-    return f"Keep in mind: {'; '.join(parts)}." if parts else ""
+    mind = f"eep in mind: {'; '.join(parts)}." if parts else ""
+    if facts.changed:
+        return f"K{mind}" if mind else ""
+    if not facts.checked:
+        return f"Whether it looks into the future was not checked{f'; k{mind}' if mind else '.'}"
+    proof = (
+        f"No look-ahead was found: replacing what comes after {_count(facts.checked, 'moment')} changed nothing earlier"
+    )
+    return f"{proof}{f'; k{mind}' if mind else '.'}"
 
 
 def _change(pct: float) -> str:
