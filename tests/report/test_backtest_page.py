@@ -12,28 +12,22 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.candles import Candles
+from mcp_server.domain.exchange import Funding
 from mcp_server.domain.report.backtest_page import backtest_page
 from mcp_server.domain.report.backtest_trades import MOST_ROWS
-from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.assets import backtest_page_assets
-from tests.rigs.backtests import MadeBacktest, alternating, answer_of, backtest_of, sample_backtest
+from tests.rigs.backtests import CONFIG, alternating, answer_of, backtest_of, sample_backtest
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage, browser
 from tests.rigs.random_walk import random_walk
 
 HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'> \"quoted\" & 'so'"
-CONFIG = {
-    "trading_pair": "BTC/USD",
-    "interval": "1h",
-    "description": HOSTILE,
-    "rules": {"indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)", "sell": "close < 3 AND 'a' = 'a'"},
-}
+DESCRIBED = {**CONFIG, "description": HOSTILE}
 
 
-def page_of(made: MadeBacktest, **others: Any) -> str:
-    strategy = parse_strategy("sample", CONFIG, None)
-    answer = answer_of(made, **others)
-    return backtest_page(answer, strategy, made.simulation, made.candles, made.holding, backtest_page_assets())
+def page_of(made: Simulated, **others: Any) -> str:
+    return backtest_page(answer_of(made, **others), made, backtest_page_assets())
 
 
 def data_of(page: str) -> dict[str, Any]:
@@ -102,7 +96,7 @@ def test_the_keyboard_walks_through_the_trades_and_the_table_sorts(chromium: Bro
     assert sorted_by == sorted(sorted_by)
 
 
-def _ruined() -> MadeBacktest:
+def _ruined() -> Simulated:
     """Sell short before the price triples."""
     walk = random_walk(60)
     columns = [column.copy() for column in (walk.open, walk.high, walk.low, walk.close)]
@@ -126,7 +120,7 @@ def _ruined() -> MadeBacktest:
         pytest.param(sample_backtest(12_000, 2), id="three thousand trades"),
     ],
 )
-def test_extremes_break_nothing(chromium: Browser, tmp_path: Path, made: MadeBacktest) -> None:
+def test_extremes_break_nothing(chromium: Browser, tmp_path: Path, made: Simulated) -> None:
     undefined = {"sharpe": None, "sharpe_ci95": None, "profit_factor": None, "win_rate_pct": None, "best_pct": None}
     url = written(tmp_path, page_of(made, **undefined, months=[], years=[]))
     with chromium.open(url, PHONE) as opened:
@@ -139,7 +133,8 @@ def test_extremes_break_nothing(chromium: Browser, tmp_path: Path, made: MadeBac
 
 def test_what_strangers_wrote_stays_text(chromium: Browser, tmp_path: Path) -> None:
     answer = {"symbol": HOSTILE, "summary": [HOSTILE], "exchange": "<b>k"}
-    url = written(tmp_path, page_of(sample_backtest(100, 5), **answer))
+    made = backtest_of(random_walk(100), alternating(100, 5), config=DESCRIBED)
+    url = written(tmp_path, page_of(made, **answer))
     with chromium.open(url) as opened:
         assert is_sound(opened, url)
         assert opened.run("window.hurt") is None
@@ -217,19 +212,21 @@ def test_every_assumption_is_told_in_words() -> None:
     signals = {"buy": 1, "sell": 2, "hold": 3, "undecided": 41}
     page = page_of(
         made, fee_bps=7.5, slippage_bps=2.5, side="both", stake_pct=25.0, missing=13, unfilled=3, signals=signals,
-        trials=19, look_ahead={"checked": 211, "changed": 4}, fundings=17,
+        trials=19, look_ahead={"checked": 211, "changed": 4},
     )  # fmt: skip
     words = (
         "filled at the open of the next candle", "fee of 0.075 %", "0.025 % worse than the open", "Long and short",
         "25 % of the equity at the start", "13 candles of the time are missing", "3 orders fell on a missing candle",
-        "At 41 moments", "19 variants", "at 211 cuts", "4 values changed", "17 settled fundings",
+        "At 41 moments", "19 variants", "at 211 cuts", "4 values changed",
         "A trade that is open at the end counts at the last close", "crosses_above(rsi_14, 30)",
     )  # fmt: skip
     assert [sentence for sentence in words if sentence not in page] == []
     alone = page_of(made)
     assert "Long only" in alone
     assert "the whole equity" in alone
-    assert "settled funding" not in alone
+    assert "perpetual" not in alone
+    swap = backtest_of(random_walk(9), alternating(9, 2), symbol="BTC/USD:USD", fundings=[Funding(1, 0.1)] * 17)
+    assert "This is a perpetual market: 17 settled fundings" in page_of(swap)
     assert "The prices are invented" not in alone
     assert "The prices are invented" in page_of(made, exchange="simulated")
 
@@ -241,6 +238,8 @@ def test_each_figure_is_shown_with_its_unit_and_an_undefined_one_as_undefined() 
     assert figures["Return a year"] == "not defined"
     assert figures["Record that it needs"] == "1,210 days"
     assert figures["Better than chance"] == "71"
+    assert figures["Deflated Sharpe"] == "42 %"
+    assert figures["Fees paid"] == "8.12 %"
     assert figures["Deepest drawdown"] == "22.1 %"
     months = re.findall(r'<th scope="row">2026</th>(.*?)</tr>', page)[0]
     assert re.findall(r">([^<]*)</td>", months) == ["4.5", "\N{MINUS SIGN}3", "", "", "\N{MINUS SIGN}1.25", *[""] * 9]

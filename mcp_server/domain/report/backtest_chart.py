@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from mcp_server.domain.backtest.simulate import Simulation
+from mcp_server.domain.backtest.drawdowns import depths
+from mcp_server.domain.backtest.run import Simulated
+from mcp_server.domain.backtest.trades import Trades
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.coarse import Coarse
 from mcp_server.domain.text import significant
@@ -20,17 +22,11 @@ START = 100
 """Equity and holding are drawn as if they began with this."""
 
 
-def chart_data(simulation: Simulation, candles: Candles, timeframe: str, holding: Floats) -> dict[str, Any]:
-    """Return what `assets/backtest.js` draws: values for each slot, null where a candle is missing.
-
-    Args:
-        simulation: what was traded.
-        candles: those that it traded on; not empty.
-        timeframe: their length.
-        holding: the equity of who bought at the start and held, at each close, 1 at the start.
-    """
-    coarse = Coarse.of(candles.open_time_ms, timeframe, MOST_POINTS)
-    equity = simulation.equity
+def chart_data(simulated: Simulated) -> dict[str, Any]:
+    """Return what `assets/backtest.js` draws: values for each slot, null where a candle is missing."""
+    candles, equity = simulated.candles, simulated.simulation.equity
+    holding = candles.close / candles.close[0]
+    coarse = Coarse.of(candles.open_time_ms, simulated.task.timeframe, MOST_POINTS)
     return {
         "start": coarse.start_ms,
         "step": coarse.step_ms,
@@ -38,24 +34,16 @@ def chart_data(simulation: Simulation, candles: Candles, timeframe: str, holding
         "candles": _spread(coarse, _bars(coarse.candles(candles), 12)),
         "equity": _spread(coarse, _curve(coarse, equity)),
         "holding": _spread(coarse, _curve(coarse, holding)),
-        "drawdown": _spread(coarse, [significant(-value, 6) for value in coarse.values(drawdown_pct(equity))[1]]),
-        "trades": trade_joins(simulation, coarse),
+        "drawdown": _spread(coarse, [significant(-value, 6) for value in coarse.values(depths(equity) * 100)[1]]),
+        "trades": _joins(simulated.simulation.trades, coarse),
         "price_step": _step(candles),
         "log_price": _is_wide(candles.low, candles.high),
         "log_equity": _is_wide(np.minimum(equity, holding), np.maximum(equity, holding)),
     }
 
 
-def drawdown_pct(equity: Floats) -> Floats:
-    """Return how far each value lies below the highest before it, or below the start, in per cent; positive."""
-    peak = np.maximum(np.maximum.accumulate(equity), 1.0)
-    drawdown: Floats = (peak - equity) / peak * 100
-    return drawdown
-
-
-def trade_joins(simulation: Simulation, coarse: Coarse) -> list[list[Any]]:
+def _joins(trades: Trades, coarse: Coarse) -> list[list[Any]]:
     """Return of each trade: the groups of its entry and exit, the prices, the return, the side, and 1 if it is open."""
-    trades = simulation.trades
     columns = (
         coarse.groups[trades.entry], coarse.groups[trades.exit], trades.entry_price, trades.exit_price,
         trades.return_ratio, trades.side, trades.open.astype(np.int64),

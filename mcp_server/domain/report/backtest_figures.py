@@ -17,8 +17,8 @@ GROUPS: Mapping[str, Sequence[Row]] = {
         ("buy_and_hold_pct", "Buying and holding", "over the same time"),
         ("cagr_pct", "Return a year", "none for less than 90 days"),
         ("exposure_pct", "Time in the market", "share of the time with a position"),
-        ("fees_paid", "Fees paid", "as a share of what it began with: 0.1 is 10 %"),
-        ("turnover", "Turnover", "how many times what it began with was bought and sold"),
+        ("fees_paid", "Fees paid", "of what it began with"),
+        ("turnover", "Turnover", "all that was bought and sold, for the mean equity"),
     ),
     "Risk": (
         ("max_drawdown_pct", "Deepest drawdown", "the worst fall from a peak"),
@@ -42,7 +42,7 @@ GROUPS: Mapping[str, Sequence[Row]] = {
     "What the Sharpe ratio is worth": (
         ("sharpe_ci95", "Sharpe, 95 % interval", "if it includes 0, it may be luck"),
         ("sharpe_probabilistic", "Probabilistic Sharpe", "how likely the true one is above 0"),
-        ("sharpe_deflated", "Deflated Sharpe", "the same, after all that was tried; below 0.95 it is not shown"),
+        ("sharpe_deflated", "Deflated Sharpe", "the same, after all that was tried; below 95 % it is not shown"),
         ("trials", "Variants tried", "of this strategy on this market"),
         ("min_track_record_days", "Record that it needs", "days until its Sharpe ratio could be told from 0"),
     ),
@@ -68,6 +68,9 @@ GROUPS: Mapping[str, Sequence[Row]] = {
         ("look_ahead.changed", "Decisions that changed", "must be 0: else it looked ahead"),
     ),
 }
+
+SHARES = ("fees_paid", "sharpe_probabilistic", "sharpe_deflated")
+"""Figures from 0 to 1, which are shown in per cent."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
@@ -96,6 +99,8 @@ def figure_text(key: str, value: Any) -> str:
         return UNDEFINED
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
+    if key in SHARES:
+        return f"{_short(float(value) * 100)} %"
     if key.endswith("_pct"):
         return f"{_short(value)} %"
     return f"{_short(value)} days" if key.endswith("_days") else _short(value)

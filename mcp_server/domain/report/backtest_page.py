@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_server.domain.backtest.simulate import Simulation
-from mcp_server.domain.candles import Candles, Floats
+from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.report.backtest_chart import chart_data
 from mcp_server.domain.report.backtest_figures import figure_groups, periods
 from mcp_server.domain.report.backtest_trades import trade_table
@@ -30,33 +29,24 @@ class PageAssets:
     style: str
 
 
-def backtest_page(
-    answer: Mapping[str, Any],
-    strategy: Strategy,
-    simulation: Simulation,
-    candles: Candles,
-    holding: Floats,
-    assets: PageAssets,
-) -> str:
+def backtest_page(answer: Mapping[str, Any], simulated: Simulated, assets: PageAssets) -> str:
     """Return the page as HTML.
 
     Args:
-        answer: what `backtest --json` prints: figures, controls and sentences, by the names of the design.
-        strategy: what was tested.
-        simulation: its trades and its equity.
-        candles: those that it traded on; not empty.
-        holding: the equity of who bought at the start and held, at each close, 1 at the start.
+        answer: of the backtest, with its `months`.
+        simulated: what the answer is about.
         assets: what the browser runs; `storage.assets` reads it.
     """
     scripts = assets.chart_script, assets.page_script
-    data = chart_data(simulation, candles, str(answer["timeframe"]), holding)
+    strategy = simulated.task.strategy
+    data = chart_data(simulated)
     body = [
         _heading(answer, strategy),
         _chart(data),
         *figure_groups(answer),
         periods(answer),
-        assumptions(answer, strategy),
-        trade_table(simulation, candles),
+        assumptions(answer, simulated.task),
+        trade_table(simulated),
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n{_policy(scripts, assets.style)}'

@@ -1,7 +1,6 @@
 """The trades of a backtest as a table in HTML."""
 
-from mcp_server.domain.backtest.simulate import Simulation
-from mcp_server.domain.candles import Candles
+from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.report.html import table
 from mcp_server.domain.text import number, significant
 from mcp_server.domain.timeframes import from_ms
@@ -12,16 +11,15 @@ MOST_ROWS = 5_000
 _HEADS = ("Trade", "Side", "Decided", "Entry", "Price", "Exit", "Price", "Return %", "Fees %", "State")
 
 
-def trade_table(simulation: Simulation, candles: Candles) -> str:
+def trade_table(simulated: Simulated) -> str:
     """Return every trade, the oldest first; of very many only the latest, and it says so."""
-    trades = simulation.trades
-    count = len(trades.entry)
+    count = len(simulated.simulation.trades)
     if not count:
         return "<h2>Trades</h2><p>It never traded.</p>"
     first = max(count - MOST_ROWS, 0)
     left_out = f" Only the latest {MOST_ROWS:,} of {count:,} are shown; the file of --trades has all." if first else ""
     heads = [f'<button type="button">{head}</button>' for head in _HEADS]
-    rows = [_row(simulation, candles, at) for at in range(first, count)]
+    rows = [_row(simulated, at) for at in range(first, count)]
     caption = "Times are UTC. The return is of the stake, the fees are of the equity at the start."
     return (
         f"<h2>Trades</h2><p>{count:,} trades. Choose a heading to sort by it, or a row to see its trade in the chart."
@@ -29,11 +27,11 @@ def trade_table(simulation: Simulation, candles: Candles) -> str:
     )
 
 
-def _row(simulation: Simulation, candles: Candles, at: int) -> str:
-    trades = simulation.trades
+def _row(simulated: Simulated, at: int) -> str:
+    trades, times = simulated.simulation.trades, simulated.candles.open_time_ms
     opened = bool(trades.open[at])
     result = float(trades.return_ratio[at]) * 100
-    entry, leaving = (int(candles.open_time_ms[int(position[at])]) for position in (trades.entry, trades.exit))
+    entry, leaving = (int(times[int(position[at])]) for position in (trades.entry, trades.exit))
     cells = [
         _cell(str(at + 1), at + 1),
         _cell("long" if trades.side[at] > 0 else "short", int(trades.side[at])),

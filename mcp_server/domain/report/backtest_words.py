@@ -3,16 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mcp_server.domain.backtest.run import BacktestTask
 from mcp_server.domain.report.html import safe
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import counted
 
 
-def assumptions(answer: Mapping[str, Any], strategy: Strategy) -> str:
+def assumptions(answer: Mapping[str, Any], task: BacktestTask) -> str:
     """Return the rules that were tested, and a list of what was assumed of trading them."""
-    sentences = [*_trading(answer), *_candles(answer), *_counted(answer)]
+    sentences = [*_trading(answer), *_fundings(task), *_candles(answer), *_counted(answer)]
     listed = "".join(f"<li>{safe(sentence)}</li>" for sentence in sentences)
-    return f"<h2>The rules</h2>{_rules(strategy)}<h2>What is assumed</h2><ul>{listed}</ul>"
+    return f"<h2>The rules</h2>{_rules(task.strategy)}<h2>What is assumed</h2><ul>{listed}</ul>"
 
 
 def _rules(strategy: Strategy) -> str:
@@ -50,9 +51,13 @@ def _trading(answer: Mapping[str, Any]) -> Iterator[str]:
         if stake is None
         else f"Each trade puts in {stake:g} % of the equity at the start, or what is left of it."
     )
-    if (fundings := answer.get("fundings")) is not None:
-        yield f"{counted(int(fundings), 'settled funding')} of the time were paid or received on open positions."
     yield "A trade that is open at the end counts at the last close, and is not counted as closed."
+
+
+def _fundings(task: BacktestTask) -> Iterator[str]:
+    if ":" in task.symbol:
+        known = counted(len(task.fundings), "settled funding")
+        yield f"This is a perpetual market: {known} of the time counted for the positions that were held then."
 
 
 def _candles(answer: Mapping[str, Any]) -> Iterator[str]:
