@@ -11,7 +11,8 @@ from mcp_server.errors import BadInput
 from mcp_server.storage.files import write_whole
 
 TRADE_KEYS = (
-    *("side", "decided_at", "entry_time", "entry_price", "exit_time", "exit_price", "return_pct", "fees", "open"),
+    *("side", "decided_at", "entry_time", "entry_price", "exit_time", "exit_price", "return_pct", "fees", "funding"),
+    "open",
 )
 
 

@@ -38,6 +38,15 @@ def load(store: CandleStore, series: Series, wanted: Range, built_from: str | No
     return Stored(merge(parts), missing)
 
 
+def known_ranges(store: CandleStore, series: Series) -> list[Range]:
+    """Return the ranges of open times that are stored without a hole, longer candles of imported ones included."""
+    if store.stamp() is None:  # to look would make a database
+        return []
+    own = store.index(INDEX_PATIENCE_S).get(series)
+    shorter = (known for other in _shorter(store, series, None) for known in known_ranges(store, other))
+    return [*(own.ranges if own else ()), *shorter]
+
+
 def _shorter(store: CandleStore, series: Series, built_from: str | None) -> list[Series]:
     """Return the series from which candles are built, that with the longest candles first."""
     length = timeframe_ms(series.timeframe)

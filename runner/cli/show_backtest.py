@@ -92,6 +92,11 @@ def backtest(console: Console, answer: Mapping[str, Any]) -> None:
         console.print(Text(f"\n{title}", "bold"))
         for row in rows:
             console.print(_figure(row, answer))
+    if years := answer.get("years"):
+        console.print(Text(f"\n{'By year':<{LABEL + 2}}{'return':>{VALUE}}{'holding':>{VALUE}}", "bold"))
+        for year in years:
+            cells = (_written(year[key], "±%") for key in ("return_pct", "buy_and_hold_pct"))
+            console.print(f"  {year['period']:<{LABEL}}{''.join(f'{cell:>{VALUE}}' for cell in cells)}")
     console.print(Text("\nWhat it rests on", "bold"))
     for line in _basis(answer):
         console.print(Padding(plain(line), (0, 0, 0, 2)))
@@ -158,6 +163,8 @@ def _basis(answer: Mapping[str, Any]) -> list[str]:
     lines = [f"Decisions: {said}."]
     if answer["missing"]:
         lines.append(f"Missing candles: {answer['missing']:,}; nothing was filled in there.")
+    if answer.get("unfilled"):
+        lines.append(f"Orders whose candle is missing: {answer['unfilled']:,}; they lapsed.")
     if answer["open_trade"]:
         lines.append("The last trade is still open: it is valued at the last close and not counted as closed.")
     proof = answer["look_ahead"]

@@ -107,10 +107,10 @@ def test_look_ahead_that_was_found_is_not_to_be_overlooked() -> None:
 
 
 def test_trades_are_written_as_csv_with_the_keys_of_the_answer() -> None:
-    trade = dict(zip(TRADE_KEYS, ("long", "t0", "t1", 100.5, None, None, -1.25, 0.001, True), strict=True))
+    trade = dict(zip(TRADE_KEYS, ("long", "t0", "t1", 100.5, None, None, -1.25, 0.001, 0.0, True), strict=True))
     header, row = csv.reader(io.StringIO(trades_csv([trade]).decode()))
     assert header == list(TRADE_KEYS)
-    assert row == ["long", "t0", "t1", "100.5", "", "", "-1.25", "0.001", "true"]
+    assert row == ["long", "t0", "t1", "100.5", "", "", "-1.25", "0.001", "0.0", "true"]
 
 
 def test_a_file_that_could_not_be_written_is_refused_at_once(home: Path) -> None:
