@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from subprocess import PIPE
@@ -48,32 +47,28 @@ def command_of(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module)
 
 
-async def run_child(
-    command: tuple[str, ...], question: bytes, within_s: float, wrote: Callable[[bytes], None] = lambda _: None
-) -> Ending:
+async def run_child(command: tuple[str, ...], question: bytes, within_s: float) -> Ending:
     """Run a program to its end, or kill it after `within_s` seconds or when the caller is cancelled.
 
     Args:
         command: the program and its arguments.
         question: what it reads from standard input.
         within_s: how long it may take, its start included.
-        wrote: called with each part of its standard output as it arrives.
     """
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     out, err = bytearray(), bytearray()
 
-    async def collect(stream: ByteReceiveStream, into: bytearray, tell: Callable[[bytes], None]) -> None:
+    async def collect(stream: ByteReceiveStream, into: bytearray) -> None:
         async for part in stream:
             into += part
-            tell(part)
 
     with anyio.move_on_after(within_s):
         with anyio.CancelScope(shield=True):  # a start that is cancelled half-way leaves a process to nobody
             process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
         async with process:
             async with anyio.create_task_group() as reading:
-                reading.start_soon(collect, cast(ByteReceiveStream, process.stdout), out, wrote)
-                reading.start_soon(collect, cast(ByteReceiveStream, process.stderr), err, lambda _: None)
+                reading.start_soon(collect, cast(ByteReceiveStream, process.stdout), out)
+                reading.start_soon(collect, cast(ByteReceiveStream, process.stderr), err)
                 stdin = cast(ByteSendStream, process.stdin)
                 with suppress(anyio.BrokenResourceError):  # it has ended; `err` says why
                     await stdin.send(question)

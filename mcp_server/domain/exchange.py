@@ -150,6 +150,9 @@ class Exchange(Protocol):
         exchange has no more: before the listing, or where nothing was traded.
         """
 
+    async def candles_a_request(self, symbol: str) -> int:
+        """Return how many candles come with one request at most; `symbol` is exact."""
+
     async def ticker(self, symbol: str) -> Ticker:
         """Fetch the present snapshot of a market; `symbol` is exact."""
 

@@ -82,14 +82,19 @@ class CandleCache:
         names = [s.timeframe for s in self._index or () if (s.exchange, s.symbol) == (exchange_id, symbol)]
         return sorted(names, key=timeframe_ms)
 
+    async def known(self, exchange_id: str, symbol: str) -> list[tuple[Series, Known]]:
+        """List the stored series of an exact symbol with what is known of each."""
+        await self._look()
+        asked = (exchange_id, symbol)
+        return [
+            (series, known)
+            for series, known in (self._index or {}).items()
+            if (series.exchange, series.symbol) == asked
+        ]
+
     async def imported(self, exchange_id: str, symbol: str) -> list[tuple[Series, tuple[Range, ...]]]:
         """List the imported series of an exact symbol with the ranges that are known of them."""
-        await self._look()
-        return [
-            (series, known.ranges)
-            for series, known in (self._index or {}).items()
-            if known.revision and (series.exchange, series.symbol) == (exchange_id, symbol)
-        ]
+        return [(series, known.ranges) for series, known in await self.known(exchange_id, symbol) if known.revision]
 
     def keep(self, series: Series, candles: Candles, known: Range) -> None:
         """Keep all candles of a range: in memory at once, in the database a moment later."""

@@ -16,7 +16,7 @@ from mcp_server.errors import NotSupported, Retryable
 from mcp_server.market.history import Histories, History
 from mcp_server.market.live import LiveCache
 from mcp_server.market.past_price import PastPrices, Quote
-from mcp_server.market.ranges import common, last_closed
+from mcp_server.market.ranges import base_timeframe, common, last_closed
 from mcp_server.market.symbols import Symbols
 from mcp_server.moment import DEADLINE_S, Clock, check_now, deadline, is_now
 from mcp_server.together import together
@@ -65,6 +65,18 @@ class Forming:
     candle: Candles
 
 
+@dataclass(frozen=True, slots=True)
+class KnownCandles:
+    """What is known of a series without asking the exchange: the ranges of open times, in order, without overlap.
+
+    One that begins at 0 begins with the series.
+    """
+
+    exchange: str
+    symbol: str
+    ranges: Sequence[Range]
+
+
 class Market:
     """Answers questions about markets as of any moment, never with anything later.
 
@@ -104,6 +116,27 @@ class Market:
         with self._asked(exchange_id) as exchange:
             exact = await self._symbols.exact(exchange, symbol)
             return await self._candles(exchange, exact, timeframe, count, to_ms(as_of))
+
+    async def known(self, exchange_id: str, symbol: str, timeframe: str) -> KnownCandles:
+        """Return which candles of a series are stored, or can be built from stored ones; this fetches no candle."""
+        from mcp_server.market.known import known_ranges
+        from mcp_server.storage.candles.store import Series
+
+        with self._asked(exchange_id) as exchange:
+            exact = await self._symbols.exact(exchange, symbol)
+            series = Series(exchange.id, exact, timeframe)
+            ranges = await known_ranges(self._candle_cache, series, await exchange.timeframes())
+            return KnownCandles(exchange.id, exact, ranges)
+
+    async def requests(self, exchange_id: str, symbol: str, timeframe: str, missing: Sequence[Range]) -> int:
+        """Return how many requests to the exchange it takes to fetch these ranges of open times."""
+        with self._asked(exchange_id) as exchange:
+            if exchange.simulated or not missing:
+                return 0
+            exact, served = await self._symbols.exact(exchange, symbol), await exchange.timeframes()
+            base = timeframe if timeframe in served else base_timeframe(exchange.id, served, timeframe)
+            a_request = timeframe_ms(base) * await exchange.candles_a_request(exact)
+            return sum(-(-(end - start) // a_request) for start, end in missing)
 
     async def forming(self, exchange_id: str, symbol: str, timeframe: str, as_of: datetime) -> Forming:
         """Return the candle that is forming now."""

@@ -43,3 +43,13 @@ def test_an_end_begins_where_the_stretch_does_that_holds_it_else_some_candles_be
 
 def test_both_are_taken_as_they_are_given_on_whole_candles() -> None:
     assert period([], NOW_MS, "1d", 25 * HOUR_MS, 100 * HOUR_MS) == (48 * HOUR_MS, 96 * HOUR_MS)
+
+
+def test_a_stretch_within_its_series_begins_with_its_warm_up_and_one_at_the_beginning_has_none() -> None:
+    within, beginning = (1_000 * HOUR_MS, 30_000 * HOUR_MS), (0, 30_000 * HOUR_MS)
+    assert period([within], NOW_MS, "1h", warm_up=250) == (1_250 * HOUR_MS, 30_000 * HOUR_MS)
+    assert period([within], NOW_MS, "1h", None, 20_000 * HOUR_MS, warm_up=250)[0] == 1_250 * HOUR_MS
+    assert period([beginning], NOW_MS, "1h", warm_up=250) == beginning
+    stored = (CLOSED_MS - 5_250 * HOUR_MS, CLOSED_MS)
+    assert period([stored], NOW_MS, "1h", warm_up=250, latest=5_000) == (CLOSED_MS - 5_000 * HOUR_MS, CLOSED_MS)
+    assert period([stored], NOW_MS, "1h", warm_up=251, latest=5_000) == (CLOSED_MS - 5_000 * HOUR_MS, CLOSED_MS)

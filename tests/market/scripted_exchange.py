@@ -57,6 +57,9 @@ class ScriptedExchange:
         told = None if self.behind is None else to_ms(self.now - self.behind)
         return Fetched(Candles.from_rows(rows), told)
 
+    async def candles_a_request(self, symbol: str) -> int:
+        return 1_000
+
     async def ticker(self, symbol: str) -> Ticker:
         self._ask("ticker", 1)
         await self._answering()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mcp_server.adapters.ccxt.connection import CcxtConnection
-from mcp_server.adapters.ccxt.pages import fetch_pages, served_timeframes, whole_candles
+from mcp_server.adapters.ccxt.pages import candles_a_request, fetch_pages, served_timeframes, whole_candles
 from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_perpetual_state, number
 from mcp_server.adapters.ccxt.symbols import resolve, resolve_swap
 from mcp_server.adapters.ccxt.volumes import base_volume_of, base_volumes, has_known_unit
@@ -103,6 +103,11 @@ class CcxtExchange:
         except BadInput as error:
             problem = f"{self.id!r} sent candles that cannot be used. {error.problem}"
             raise UpstreamRejected(problem, "Try again later, or another exchange.") from None
+
+    async def candles_a_request(self, symbol: str) -> int:
+        """Return how many candles come with one request at most."""
+        with self._deadline():
+            return candles_a_request(await self._connection.listed(symbol), symbol)
 
     async def ticker(self, symbol: str) -> Ticker:
         """Fetch the present snapshot of a market; one in which nothing was ever traded has no last price."""

@@ -25,6 +25,11 @@ def served_timeframes(client: Any) -> list[str]:
     return [name for name, length in TIMEFRAMES.items() if name in served and length <= DAY_MS]
 
 
+def candles_a_request(client: Any, symbol: str) -> int:
+    """Return how many candles an exchange sends at most at a time."""
+    return int(client.feature_value(symbol, "fetchOHLCV", "limit", None) or CAREFUL_PAGE)
+
+
 async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: tuple[int, int]) -> Sequence[Row]:
     """Fetch page by page until the span (Unix ms, open times) is covered; return its rows in order of time, each once.
 
@@ -32,7 +37,7 @@ async def fetch_pages(ask: Ask, client: Any, symbol: str, timeframe: str, span: 
     of time, and nothing may have been traded in it.
     """
     length = timeframe_ms(timeframe)
-    most = client.feature_value(symbol, "fetchOHLCV", "limit", None) or CAREFUL_PAGE
+    most = candles_a_request(client, symbol)
     rows: dict[int, Row] = {}
     start, end = span
     for asked in range(MAX_PAGES + 1):

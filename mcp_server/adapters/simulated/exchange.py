@@ -1,6 +1,7 @@
 """The simulated exchange: an invented market for any symbol, timeframe and moment, the same for everyone."""
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 
 import anyio.to_thread
@@ -51,6 +52,10 @@ class SimulatedExchange:
         market, now_ms = self._market(symbol), to_ms(self._clock())
         made = await anyio.to_thread.run_sync(path.candles, market, timeframe, start_ms, end_ms, now_ms)
         return Fetched(made)
+
+    async def candles_a_request(self, symbol: str) -> int:
+        """Return more than anybody asks for: none takes a request."""
+        return sys.maxsize
 
     async def ticker(self, symbol: str) -> Ticker:
         """Make the present snapshot."""

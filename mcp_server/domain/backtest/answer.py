@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.summary import BacktestFacts, summary
+from mcp_server.domain.backtest.worth import Moments, Trial, Worth, deflated_sharpe, moments_of
 from mcp_server.domain.timeframes import iso, timeframe_ms
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from mcp_server.domain.backtest.look_ahead import Proof
     from mcp_server.domain.backtest.periods import PeriodReturn
     from mcp_server.domain.backtest.run import Simulated
-    from mcp_server.domain.backtest.worth import Worth
 
 DIGITS = 10
 """Significant digits of a figure; prices keep all of theirs."""
@@ -38,6 +39,18 @@ class Backtest:
     worth: Worth
     controls: Controls
     proof: Proof
+
+    def with_trials(self, others: Sequence[Trial]) -> Backtest:
+        """Return it deflated by these other variants of its family, as the journal has them once it is entered."""
+        moments = self.moments()
+        deflated = deflated_sharpe(moments, self.simulated.task.timeframe, others) if moments else None
+        counted = replace(self.worth, trials=len(others) + 1, sharpe_deflated=deflated)
+        return replace(self, worth=counted)
+
+    def moments(self) -> Moments | None:
+        """Return what its deflation needs of its returns."""
+        simulation, timeframe = self.simulated.simulation, self.simulated.task.timeframe
+        return moments_of(grid_returns(simulation.open_time_ms, simulation.equity, timeframe), timeframe)
 
     def answer(self) -> dict[str, Any]:
         """Return all of it as JSON values, except months and single trades. An undefined figure is None."""
@@ -90,9 +103,10 @@ class Backtest:
 
     def summary(self) -> list[str]:
         """Return what came out, in sentences for a beginner."""
-        return summary(BacktestFacts(**self._facts()))
+        return summary(BacktestFacts(**self.facts()))
 
-    def _facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
+        """Return what the sentences speak about."""
         simulation = self.simulated.simulation
         known = {**asdict(self.figures), **asdict(self.worth), **asdict(self.controls)}
         names = BacktestFacts.__dataclass_fields__

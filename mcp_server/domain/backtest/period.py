@@ -12,7 +12,14 @@ Stretch = tuple[int, int]
 
 
 def period(
-    known: Sequence[Stretch], as_of_ms: int, timeframe: str, start_ms: int | None = None, end_ms: int | None = None
+    known: Sequence[Stretch],
+    as_of_ms: int,
+    timeframe: str,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    *,
+    warm_up: int = 0,
+    latest: int = LATEST,
 ) -> Stretch:
     """Return the range of open times that a backtest covers.
 
@@ -26,17 +33,23 @@ def period(
         timeframe: of the candles.
         start_ms: the first candle opens at this moment or after it.
         end_ms: the last candle is closed by this moment.
+        warm_up: so many candles at the beginning of a stretch only prepare indicators, unless the series begins there
+            (at 0): then there are none that could. So the same question has the same answer once all is stored.
+        latest: how many of the latest candles are taken where fewer are stored.
     """
-    latest = LATEST * timeframe_ms(timeframe)
+    latest_ms = latest * timeframe_ms(timeframe)
     closed_ms = candle_open_ms(as_of_ms if end_ms is None else min(end_ms, as_of_ms), timeframe)
-    stretches = [(first_open_ms(start, timeframe), min(end, closed_ms)) for start, end in known]
+    warm_up_ms = warm_up * timeframe_ms(timeframe)
+    stretches = [
+        (first_open_ms(start, timeframe) + (warm_up_ms if start else 0), min(end, closed_ms)) for start, end in known
+    ]
     if start_ms is not None:
         first_ms = first_open_ms(start_ms, timeframe)
         ends = [end for start, end in stretches if start <= first_ms < end]
         return first_ms, closed_ms if end_ms is not None else max(ends, default=closed_ms)
     if end_ms is not None:
         return min(
-            (start for start, end in stretches if start < closed_ms == end), default=closed_ms - latest
+            (start for start, end in stretches if start < closed_ms == end), default=closed_ms - latest_ms
         ), closed_ms
     longest = max(stretches, key=lambda stretch: (stretch[1] - stretch[0], stretch[1]), default=(0, 0))
-    return longest if longest[1] - longest[0] >= latest else (closed_ms - latest, closed_ms)
+    return longest if longest[1] - longest[0] >= latest_ms else (closed_ms - latest_ms, closed_ms)

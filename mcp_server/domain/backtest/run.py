@@ -15,7 +15,7 @@ from mcp_server.domain.backtest.decisions import Decisions, candles_of_range, de
 from mcp_server.domain.backtest.look_ahead import LIMIT_S
 from mcp_server.domain.backtest.simulate import Simulation, simulate
 from mcp_server.domain.backtest.worth import Trial
-from mcp_server.domain.rules.compiled import compile_rules
+from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.timeframes import iso, timeframe_ms
 from mcp_server.errors import BadInput
 
@@ -81,9 +81,7 @@ def run_simulation(task: BacktestTask) -> Simulated:
         BadInput: the strategy has no rules, or there are fewer than two candles in the range.
         Retryable: the rules took too long.
     """
-    rules = task.strategy.config.rules
-    if rules is None:
-        raise BadInput(f"Strategy {task.strategy.name!r} has no rules.", "Add 'rules' to its config.")
+    compiled = compiled_rules(task.strategy)
     traded = candles_of_range(task.candles, task.timeframe, task.start_ms, task.end_ms)
     if len(traded) < 2:
         raise BadInput(
@@ -93,10 +91,21 @@ def run_simulation(task: BacktestTask) -> Simulated:
         )
     start_ms = max(task.start_ms, int(traded.open_time_ms[0]))
     end_ms = min(task.end_ms, int(traded.open_time_ms[-1]) + timeframe_ms(task.timeframe))
-    signals = compile_rules(rules, task.timeframe).series(task.candles).signals()
+    signals = compiled.series(task.candles).signals()
     decisions = decide_slots(task.strategy.config, task.timeframe, task.candles, signals, start_ms, end_ms)
     simulation = simulate(traded, task.timeframe, decisions, task.assumptions, task.fundings)
     return Simulated(task, traded, start_ms, end_ms, decisions, simulation)
+
+
+def compiled_rules(strategy: Strategy) -> CompiledRules:
+    """Return the rules of a strategy, ready for its candles.
+
+    Raises:
+        BadInput: it has none, or they are wrong.
+    """
+    if strategy.config.rules is None:
+        raise BadInput(f"Strategy {strategy.name!r} has no rules.", "Add 'rules' to its config.")
+    return compile_rules(strategy.config.rules, strategy.timeframe)
 
 
 def run_backtest(

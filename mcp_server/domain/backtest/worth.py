@@ -50,6 +50,16 @@ class Worth:
     min_track_record_days: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What the deflation of a Sharpe ratio needs of the returns: the ratio per candle, their number and their shape."""
+
+    sharpe: float
+    candles: int
+    skew: float
+    kurtosis: float
+
+
 def worth(returns: Floats, timeframe: str, others: Sequence[Trial]) -> Worth:
     """Return what the Sharpe ratio of these returns is worth; all undefined for a record under 90 days.
 
@@ -58,23 +68,40 @@ def worth(returns: Floats, timeframe: str, others: Sequence[Trial]) -> Worth:
         timeframe: of the candles.
         others: the other variants of the family that were tried, without this one.
     """
-    trials = len(others) + 1
-    sharpe = sharpe_of(returns)
-    if sharpe is None or days_of(returns, timeframe) < FEWEST_DAYS:
-        return Worth(trials=trials)
-    skew, kurtosis = shape_of(returns)
-    scaled = [sharpe, *(each for trial in others if (each := _scaled(trial, timeframe)) is not None)]
-    luck = luckiest_sharpe(variance(scaled) if len(scaled) > 1 else 0.0, trials)
-    candles = min_track_record(sharpe, skew, kurtosis)
+    moments = moments_of(returns, timeframe)
+    if moments is None:
+        return Worth(
+            sharpe_ci95=None,
+            sharpe_probabilistic=None,
+            sharpe_deflated=None,
+            trials=len(others) + 1,
+            min_track_record_days=None,
+        )
+    candles = min_track_record(moments.sharpe, moments.skew, moments.kurtosis)
     low, high = np.quantile(resampled_sharpes(returns), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     annual = math.sqrt(candles_per_year(timeframe))
     return Worth(
         sharpe_ci95=(float(low) * annual, float(high) * annual),
-        sharpe_probabilistic=probabilistic_sharpe(sharpe, len(returns), skew, kurtosis),
-        sharpe_deflated=probabilistic_sharpe(sharpe, len(returns), skew, kurtosis, luck),
-        trials=trials,
+        sharpe_probabilistic=probabilistic_sharpe(moments.sharpe, moments.candles, moments.skew, moments.kurtosis),
+        sharpe_deflated=deflated_sharpe(moments, timeframe, others),
+        trials=len(others) + 1,
         min_track_record_days=None if candles is None else candles * timeframe_ms(timeframe) / DAY_MS,
     )
+
+
+def moments_of(returns: Floats, timeframe: str) -> Moments | None:
+    """Return the moments of returns; None for a record under 90 days, and where they do not vary."""
+    sharpe = sharpe_of(returns)
+    if sharpe is None or days_of(returns, timeframe) < FEWEST_DAYS:
+        return None
+    return Moments(sharpe, len(returns), *shape_of(returns))
+
+
+def deflated_sharpe(moments: Moments, timeframe: str, others: Sequence[Trial]) -> float | None:
+    """Return the probability that the Sharpe ratio is above what the best of all these trials would show by luck."""
+    scaled = [moments.sharpe, *(each for trial in others if (each := _scaled(trial, timeframe)) is not None)]
+    luck = luckiest_sharpe(variance(scaled) if len(scaled) > 1 else 0.0, len(others) + 1)
+    return probabilistic_sharpe(moments.sharpe, moments.candles, moments.skew, moments.kurtosis, luck)
 
 
 def shape_of(returns: Floats) -> tuple[float, float]:

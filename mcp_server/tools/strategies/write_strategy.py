@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anyio.to_thread
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from mcp_server.answers import ROWS, Answer
 from mcp_server.check_facts import gather
@@ -14,27 +13,12 @@ from mcp_server.domain.strategy.checks.draft import draft
 from mcp_server.domain.strategy.finding import Finding, warning
 from mcp_server.domain.strategy.parse import MOST_FINDINGS, InvalidStrategy, ParsedFiles, parse_files
 from mcp_server.errors import BadInput
+from mcp_server.json_argument import READ_JSON, TEXT
 from mcp_server.toolkit import Call, NewStrategyName, tool
 
 if TYPE_CHECKING:
     from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.storage.strategies.folders import StrategyFolders
-
-
-def _read_json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"Write JSON: {error.msg} in line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("Write JSON that is less deep") from None
-
-
-READ_JSON, TEXT = BeforeValidator(_read_json), WithJsonSchema({"type": "string"})
-"""A file is taken as JSON in a text, or as the object itself. Some hosts refuse an object whose keys are not described,
-others drop the keys."""
 
 
 class StrategyCheck(Answer):
