@@ -18,24 +18,30 @@ _STOUT_FROM_PX = 25
 Rising = npt.NDArray[np.bool_]
 
 
-def draw_candles(plot: Plot, at: Times, candles: tuple[Floats, Floats, Floats, Floats]) -> None:
-    """Draw candles (open, high, low, close) at slots; one with an undefined value is left out."""
+def draw_candles(
+    plot: Plot, at: Times, candles: tuple[Floats, Floats, Floats, Floats], colors: tuple[str, str] | None = None
+) -> None:
+    """Draw candles (open, high, low, close) at slots; one with an undefined value is left out.
+
+    `colors` are those of a candle that rose and of one that fell; None: the theme's.
+    """
+    up, down = colors or (plot.theme.up, plot.theme.down)
     whole = np.isfinite(np.column_stack(candles)).all(axis=1)
     opened, high, low, close = (column[whole] for column in candles)
     x, rising, body = plot.x[at[whole]], close >= opened, plot.body_px
-    colors = np.where(rising, plot.theme.up, plot.theme.down)
+    tints = np.where(rising, up, down)
     top, bottom = np.maximum(opened, close), np.minimum(opened, close)
     thin = {"linewidths": 1.0 if body < _STOUT_FROM_PX else 3.0, "zorder": Z_CANDLES, "antialiaseds": False}
     if body < HOLLOW_FROM_PX:
         wicks = _segments(x, low, high)
         faint = 0.55 if body == 1 else 1.0
-        plot.axes.add_collection(LineCollection(wicks, colors=colors, alpha=faint, **thin), autolim=False)
-        faces = colors
+        plot.axes.add_collection(LineCollection(wicks, colors=tints, alpha=faint, **thin), autolim=False)
+        faces = tints
     else:
         wicks = [*_segments(x, low, bottom), *_segments(x, top, high)]
-        plot.axes.add_collection(LineCollection(wicks, colors=[*colors, *colors], **thin), autolim=False)
-        faces = np.where(rising, plot.theme.tinted(plot.theme.up, 0.3), colors)
-    _boxes(plot, x, bottom, top, faces, colors)
+        plot.axes.add_collection(LineCollection(wicks, colors=[*tints, *tints], **thin), autolim=False)
+        faces = np.where(rising, plot.theme.tinted(up, 0.3), tints)
+    _boxes(plot, x, bottom, top, faces, tints)
 
 
 def draw_volume(plot: Plot, at: Times, volume: Floats, rising: Rising) -> None:

@@ -9,7 +9,8 @@ from mcp_server.charts.paper import Box
 WIDTH, HEIGHT = 1200, 800
 LEFT, HEADING, TIME_AXIS = 16, 86, 38
 
-_PRICE_LEAST, _VOLUME, _PANEL, _EVENT_ROW = 380, 78, 96, 22
+VOLUME = 78
+_PRICE_LEAST, _PANEL, _EVENT_ROW = 380, 96, 22
 _MARGIN = 8
 
 
@@ -26,18 +27,18 @@ def panel_px(event_rows: int) -> int:
     return event_rows * _EVENT_ROW + _MARGIN if event_rows else _PANEL
 
 
-def divided(right: int, legend_lines: Sequence[int], panels_px: Sequence[int]) -> tuple[int, list[Section]]:
+def divided(right: int, legend_lines: Sequence[int], below_px: Sequence[int]) -> tuple[int, list[Section]]:
     """Divide the sheet, which grows where the panels would leave too little for the price.
 
     Args:
         right: the width of the axis on the right.
-        legend_lines: how many lines the legends of price, volume and each panel take.
-        panels_px: the height of each panel below the volume.
+        legend_lines: how many lines the legends of the price and of each panel below it take.
+        below_px: the height of each panel below the price.
 
     Returns:
-        The sheet's height, and the sections of price, volume and each panel.
+        The sheet's height, and the sections of the price and of each panel below it.
     """
-    heights = [0, _VOLUME, *panels_px]
+    heights = [0, *below_px]
     legends = [lines * LINE_PX + _MARGIN for lines in legend_lines]
     others = HEADING + TIME_AXIS + sum(heights) + sum(legends)
     heights[0] = max(HEIGHT - others, _PRICE_LEAST)
