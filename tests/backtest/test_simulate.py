@@ -1,5 +1,6 @@
 """The simulation: against a plain loop on random input, and on series whose outcome can be worked out by hand."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from mcp_server.domain.backtest.assumptions import Assumptions, Side
 from mcp_server.domain.backtest.decisions import Decisions, decide_slots
 from mcp_server.domain.backtest.simulate import Simulation, simulate
-from mcp_server.domain.candles import Candles
+from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED
 from mcp_server.domain.strategy.format import Config
@@ -42,17 +43,18 @@ def decisions_at(candles: Candles, timeframe: str, slots: list[int], signals: li
 
 
 def assert_same(simulation: Simulation, plain: PlainLoop) -> None:
-    close = {"rtol": 1e-12, "atol": 1e-12}
-    np.testing.assert_allclose(simulation.equity, plain.equity, **close)
+    def assert_close(values: Floats, wanted: Sequence[float]) -> None:
+        np.testing.assert_allclose(values, wanted, rtol=1e-12, atol=1e-12)
+
+    assert_close(simulation.equity, plain.equity)
     assert simulation.position.tolist() == plain.position
     assert (simulation.unfilled, simulation.ruined_ms) == (plain.unfilled, plain.ruined_ms)
     trades = simulation.trades
     for name in ("side", "decided_at_ms", "entry", "exit", "open"):
         assert getattr(trades, name).tolist() == [getattr(trade, name) for trade in plain.trades]
     for name in ("entry_price", "exit_price", "stake", "profit", "fees", "funding"):
-        np.testing.assert_allclose(getattr(trades, name), [getattr(trade, name) for trade in plain.trades], **close)
-    returns = [trade.profit / trade.stake for trade in plain.trades]
-    np.testing.assert_allclose(trades.return_ratio, returns, **close)
+        assert_close(getattr(trades, name), [getattr(trade, name) for trade in plain.trades])
+    assert_close(trades.return_ratio, [trade.profit / trade.stake for trade in plain.trades])
 
 
 @pytest.mark.parametrize("side", ["long", "both"])
@@ -76,8 +78,8 @@ def test_it_agrees_with_a_plain_loop_on_random_decisions(side: Side, stake_pct: 
         costs = random.choice([0, 10, 300], 2)
         assumptions = Assumptions(side, float(costs[0]), float(costs[1]), stake_pct)
         times = sorted({int(at) for at in random.integers(first, last, 40) // (length // 4) * (length // 4)})
-        rates = random.normal(0, random.choice([0.0001, 0.3]), len(times)) if funded else []
-        fundings = [Funding(at, float(rate)) for at, rate in zip(times, rates, strict=False)]
+        rates = random.normal(0, random.choice([0.0001, 0.3]), len(times))
+        fundings = [Funding(at, float(rate)) for at, rate in zip(times, rates, strict=True) if funded]
 
         decisions = decisions_at(candles, timeframe, slots, signals)
         simulation = simulate(candles, timeframe, decisions, assumptions, fundings)

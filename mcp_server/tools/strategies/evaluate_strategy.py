@@ -12,9 +12,16 @@ from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, StrategyName, tool
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mcp_server.domain.candles import Candles
     from mcp_server.domain.rules.verdict import Verdict
     from mcp_server.domain.strategy.format import Rules
     from mcp_server.domain.strategy.strategy import Strategy
+    from mcp_server.market.history import History
+
+_ROOM_FOR_GAPS = 100
+"""So many more candles' time is looked through where candles are missing."""
 
 
 class SeenCondition(BaseModel):
@@ -72,6 +79,8 @@ async def evaluate_strategy(
     if not len(candles) or int(candles.open_time_ms[-1]) != awaited:
         why = f"{history.exchange} has no {strategy.timeframe} candle of {iso(awaited)}, the last one closed by then."
         return Evaluation(**facts, reasoning=f"Cannot decide: {why}", conditions=[], price=None, open_time=None)
+    candles = await _with_earlier(call, history, compiled.history, moment)
+    facts |= {"candles_used": len(candles)}
 
     def decide() -> Verdict:
         compiled.check_prefixes(candles, [len(candles) - 1])
@@ -89,6 +98,18 @@ async def evaluate_strategy(
     if rules.confidence is not None and verdict.signal is not None:
         facts["confidence"] = float(rules.confidence)
     return Evaluation(**facts)
+
+
+async def _with_earlier(call: Call, history: History, count: int, moment: datetime) -> Candles:
+    """Return `count` candles; earlier ones take the place of those that are missing, as rules count candles.
+
+    A backtest, which has all earlier candles, decides the same.
+    """
+    if len(history.candles) >= count:
+        return history.candles
+    wider = count + _ROOM_FOR_GAPS
+    more = await call.kit.market.candles(history.exchange, history.symbol, history.timeframe, wider, moment)
+    return more.candles.slice(-count)
 
 
 def _rules(strategy: Strategy, rule: Literal["signal", "wake"]) -> Rules:
