@@ -46,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class BacktestMaterial:
     """Closed candles, those before the range as warm-up, and the range (Unix ms)."""
 
     history: History
@@ -61,7 +61,7 @@ class Material:
         return f"Built from {self.history.built_from} candles." if self.history.built_from else None
 
 
-async def gather(market: Market, wanted: Wanted, within_s: float) -> Material:
+async def gather(market: Market, wanted: Wanted, within_s: float) -> BacktestMaterial:
     """Return the candles of the range that is asked for, else of the one that `period` chooses.
 
     Of the latest candles, which it chooses where little is stored, it takes half as many until they come in time.
@@ -117,7 +117,7 @@ def _missing(wanted: Wanted, known: Sequence[Range], span: Range) -> list[Range]
     return holes((max(start, 0), span[1]), known)
 
 
-async def _fetched(market: Market, wanted: Wanted, span: Range, within_s: float) -> Material:
+async def _fetched(market: Market, wanted: Wanted, span: Range, within_s: float) -> BacktestMaterial:
     start, end = span
     count = (end - start) // timeframe_ms(wanted.timeframe) + wanted.warm_up
     history = None
@@ -133,7 +133,7 @@ async def _fetched(market: Market, wanted: Wanted, span: Range, within_s: float)
         )
     if traded > MOST_CANDLES:
         raise _too_long(wanted, f"it has {traded:,} candles")
-    return Material(history, start, end)
+    return BacktestMaterial(history, start, end)
 
 
 def _too_long(wanted: Wanted, why: str) -> NotSupported:
