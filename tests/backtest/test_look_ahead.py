@@ -1,8 +1,11 @@
 """Look-ahead is disproved by another future: which leaks are found, that nothing honest is accused, and the work."""
 
+from dataclasses import replace
+from itertools import count
+
 import numpy as np
 
-from mcp_server.domain.backtest.look_ahead import CUTS, Columns, another_future, cuts, prove
+from mcp_server.domain.backtest.look_ahead import CUTS, TAIL, Columns, another_future, cuts, prove
 from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.strategy.format import Rules
@@ -13,6 +16,7 @@ def test_another_future_keeps_all_up_to_the_cut_and_the_times_and_changes_all_el
     candles = made_candles(1200)
     other = another_future(candles, 300)
 
+    assert len(other) == 301 + TAIL
     np.testing.assert_array_equal(other.open_time_ms, candles.open_time_ms[: len(other)])
     for name in CANDLE_COLUMNS:
         before, after = getattr(candles, name)[: len(other)], getattr(other, name)
@@ -62,3 +66,41 @@ def test_parts_of_the_last_candles_alone_have_the_values_that_they_have_in_the_w
     for name, values in rules.steps(candles, 300).items():
         assert len(values) == (2_000 if name in ("close", "high", "ema_9", "ema_21", "rsi_14") else 300)
         np.testing.assert_array_equal(values, whole[name][-len(values) :], name)
+
+
+def test_the_most_unusual_candles_of_a_long_series_are_cut_after() -> None:
+    candles = made_candles(60_000)
+    volume = candles.volume.copy()
+    volume[30_001] = 1e6
+
+    assert {30_001, int(np.argmax(candles.high / candles.low)), int(np.argmax(np.diff(np.log(candles.close))) + 1)} < {
+        *cuts(replace(candles, volume=volume))
+    }
+
+
+def test_it_ends_when_its_time_is_over_and_says_how_far_it_came() -> None:
+    proof = prove(lambda c: {"close": c.close}, made_candles(1_000), range(999), clock=count().__next__, limit_s=26)
+
+    assert (proof.checked, proof.wanted, proof.decisions_wanted) == (25, 999, 999)
+    assert proof.decisions == 25
+
+
+def test_every_candle_is_proved_however_long_it_takes() -> None:
+    told: list[tuple[int, int]] = []
+    proof = prove(
+        lambda c: {"close": c.close},
+        made_candles(1_000),
+        [5, 999],
+        every=True,
+        clock=count().__next__,
+        limit_s=26,
+        progress=lambda done, wanted: told.append((done, wanted)),
+    )
+
+    assert (proof.checked, proof.wanted, proof.decisions) == (999, 999, 1)
+    assert told == [(done, 999) for done in range(999)]
+
+
+def test_series_of_no_or_one_candle_have_nothing_to_cut_after() -> None:
+    for length in (0, 1):
+        assert prove(lambda c: {"close": c.close}, made_candles(length), [0]).wanted == 0
