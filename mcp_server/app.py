@@ -51,6 +51,7 @@ def build_server(
         clock: gives the present as an aware datetime; the only clock that any tool uses.
         database: the home's, where another part of this process uses it too.
     """
+    from mcp_server.storage.candles.fundings import FundingStore
     from mcp_server.storage.candles.store import CandleStore
     from mcp_server.storage.journal.runs import Journal
     from mcp_server.storage.strategies.folders import StrategyFolders
@@ -58,7 +59,8 @@ def build_server(
     home = Home(settings.home)
     database = database or Database(home.database, prepare=home.prepare)
     make_exchange = partial(_exchange, settings=settings, clock=clock)
-    market = Market(make_exchange, CandleCache(CandleStore(database)), clock, _exchange_infos)
+    candles, fundings = CandleCache(CandleStore(database)), FundingStore(database)
+    market = Market(make_exchange, candles, clock, _exchange_infos, fundings=fundings)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
     files = tool_files()
     kit = Kit(

@@ -18,6 +18,9 @@ MOST_SYMBOL = 60
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 """Other names of assets → ours."""
 
+LONGEST_FUNDING_MS = 8 * 3_600_000
+"""Perpetual swaps settle fundings every eight hours, or more often."""
+
 Kind = Literal["spot", "swap", "future", "option"]
 
 
@@ -164,6 +167,12 @@ class Exchange(Protocol):
 
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
         """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first; `symbol` is exact."""
+
+    async def fundings_between(self, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+        """Fetch fundings settled from `start_ms` to `end_ms`, oldest first; `symbol` is exact.
+
+        Of a range that takes more than a few requests, the latest part is given.
+        """
 
     async def listings(self) -> Listings:
         """List every market of this exchange."""

@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
 from mcp_server.errors import NotSupported, Retryable
+from mcp_server.market.fundings import FundingHistory, PastFundings
 from mcp_server.market.history import Histories, History
 from mcp_server.market.live import LiveCache
 from mcp_server.market.past_price import PastPrices, Quote
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Exchange, ExchangeInfo, Funding, Listings, OrderBook, PerpetualState
     from mcp_server.market.candle_cache import CandleCache
+    from mcp_server.storage.candles.fundings import FundingStore
     from mcp_server.storage.candles.ranges import Range
 
 T = TypeVar("T")
@@ -89,6 +91,7 @@ class Market:
         clock: returns the present.
         exchange_infos: lists what every exchange can do; called in a thread.
         deadline_s: how long any one question may take.
+        fundings: keeps settled fundings; None: they are fetched each time.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Market:
         exchange_infos: Callable[[], Sequence[ExchangeInfo]],
         *,
         deadline_s: float = DEADLINE_S,
+        fundings: FundingStore | None = None,
     ) -> None:
         self._make_exchange = make_exchange
         self._exchanges: dict[str, Exchange] = {}
@@ -109,6 +113,7 @@ class Market:
         self._histories = Histories(candle_cache, clock)
         self._past_prices = PastPrices(candle_cache, self._candles)
         self._live_cache = LiveCache()
+        self._fundings = PastFundings(fundings, clock)
         self._symbols = Symbols(candle_cache)
 
     async def candles(self, exchange_id: str, symbol: str, timeframe: str, count: int, as_of: datetime) -> History:
@@ -183,13 +188,15 @@ class Market:
                     lacking.append(error)
                     return None
 
+            live = is_now(as_of, self._clock)
+            ask = exchange.fundings if live else partial(self._fundings.last, exchange)
             settled: Callable[[], Awaitable[Any]] = partial(
-                answered, ("fundings", exact, count, until_ms), partial(exchange.fundings, exact, until_ms, count)
+                answered, ("fundings", exact, count, until_ms), partial(ask, exact, until_ms, count)
             )
             present: Callable[[], Awaitable[Any]] = partial(
                 answered, ("perpetual", exact), partial(exchange.perpetual_state, exact)
             )
-            if is_now(as_of, self._clock):
+            if live:
                 fundings, now = await together(settled, present)
             else:
                 fundings, now = await settled(), None
@@ -198,6 +205,19 @@ class Market:
                 raise NotSupported(" ".join(problems), lacking[0].remedy)
             missing = (*map(str, lacking), *(now.lacking if now else ()))
             return Perpetual(exchange.id, exact, as_of_ms, exchange.simulated, now, fundings, missing)
+
+    async def fundings(
+        self, exchange_id: str, symbol: str, start_ms: int, end_ms: int, as_of: datetime
+    ) -> FundingHistory:
+        """Return the fundings of a swap that were settled from `start_ms` to `end_ms`, and by `as_of`.
+
+        What is fetched is kept: after `Retryable`, the same question goes on from there.
+        """
+        with self._asked(exchange_id) as exchange:
+            exact = await self._symbols.exact(exchange, symbol, swap=True)
+            end_ms = min(end_ms, to_ms(as_of))
+            settled = await self._fundings.between(exchange, exact, start_ms, end_ms) if start_ms <= end_ms else ()
+            return FundingHistory(exchange.id, exact, start_ms, end_ms, exchange.simulated, settled)
 
     async def listings(self, exchange_id: str, as_of: datetime) -> Listings:
         """List every market of an exchange."""
@@ -212,6 +232,7 @@ class Market:
     async def close(self) -> None:
         """Write what is not stored yet, and close the exchanges."""
         await self._candle_cache.close()
+        await self._fundings.close()
         for exchange in self._exchanges.values():
             await exchange.close()
 

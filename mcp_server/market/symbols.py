@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from mcp_server.market.candle_cache import CandleCache
 
 _MOST = 4_096
+
+_PERPETUAL = re.compile(r"[^:]+:[^:-]+")
+"""A swap's symbol; one of a future or an option goes on with a date."""
 
 
 class Symbols:
@@ -26,7 +30,8 @@ class Symbols:
             return await resolve(text)
         key = (exchange.id, text, swap)
         if key not in self._exact:
-            stored = not swap and await self._candle_cache.timeframes(exchange.id, text)
+            exact = not swap or _PERPETUAL.fullmatch(text)
+            stored = exact and await self._candle_cache.timeframes(exchange.id, text)
             self._exact[key] = text if stored else await resolve(text)
             if len(self._exact) > _MOST:
                 self._exact.popitem(last=False)

@@ -76,6 +76,11 @@ class ScriptedExchange:
         self._ask("derivatives", 1)
         raise NotSupported("scripted tells nothing of its swaps.")
 
+    async def fundings_between(self, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+        self._ask("fundings between", end_ms - start_ms)
+        numbers = range(-(-start_ms // FUNDING_MS), end_ms // FUNDING_MS + 1)
+        return [Funding(number * FUNDING_MS, number / 1e9) for number in numbers]
+
     async def fundings(self, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
         self._ask("fundings", count)
         first = end_ms // FUNDING_MS - count + 1

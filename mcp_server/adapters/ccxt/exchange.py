@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp_server.adapters.ccxt.connection import CcxtConnection
 from mcp_server.adapters.ccxt.pages import candles_a_request, fetch_pages, served_timeframes, whole_candles
-from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_perpetual_state, number
+from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_fundings_between, fetch_perpetual_state, number
 from mcp_server.adapters.ccxt.symbols import resolve, resolve_swap
 from mcp_server.adapters.ccxt.volumes import base_volume_of, base_volumes, has_known_unit
 from mcp_server.domain.candles import Candles
@@ -150,6 +150,12 @@ class CcxtExchange:
         with self._deadline():
             client = await self._connection.listed(symbol)
             return await fetch_fundings(self._connection.ask, client, symbol, end_ms, count)
+
+    async def fundings_between(self, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+        """Fetch the fundings settled from `start_ms` to `end_ms`, oldest first; of a long range, the latest part."""
+        with self._deadline():
+            client = await self._connection.listed(symbol)
+            return await fetch_fundings_between(self._connection.ask, client, symbol, start_ms, end_ms)
 
     async def listings(self) -> Listings:
         """List every market of the exchange: those of the list at hand, at most `RELOAD_S` old."""

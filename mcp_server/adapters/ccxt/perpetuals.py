@@ -9,15 +9,15 @@ from typing import Any
 
 from mcp_server.adapters.ccxt.pages import Ask
 from mcp_server.adapters.ccxt.symbols import HAVE_SWAPS
-from mcp_server.domain.exchange import Funding, PerpetualState
+from mcp_server.domain.exchange import LONGEST_FUNDING_MS, Funding, PerpetualState
 from mcp_server.errors import NotSupported, UpstreamRejected
 from mcp_server.together import together
 
-LONGEST_INTERVAL_MS = 8 * 3_600_000
-"""Perpetual swaps settle fundings every eight hours, or more often."""
-
 MOST_PAGES = 8
 """At most this many answers are joined."""
+
+WINDOW = 100
+"""So many of the longest intervals are fetched at a time."""
 
 _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest interval
 
@@ -62,11 +62,19 @@ async def fetch_perpetual_state(ask: Ask, client: Any, symbol: str) -> Perpetual
 
 async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
     """Fetch the last `count` fundings that were settled at `end_ms` or before, oldest first."""
+    return (await _fetch_since(ask, client, symbol, end_ms - (count + 1) * LONGEST_FUNDING_MS, end_ms))[-count:]
+
+
+async def fetch_fundings_between(ask: Ask, client: Any, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+    """Fetch the fundings settled from `start_ms` to `end_ms`, oldest first; of more than `WINDOW`, the latest."""
+    return await _fetch_since(ask, client, symbol, max(start_ms, end_ms - WINDOW * LONGEST_FUNDING_MS), end_ms)
+
+
+async def _fetch_since(ask: Ask, client: Any, symbol: str, since: int, end_ms: int) -> list[Funding]:
     _check_swap(client, symbol)
     if not client.has.get("fetchFundingRateHistory"):
         raise NotSupported(f"{client.id!r} has no history of fundings.", HAVE_SWAPS)
-    since = end_ms - (count + 1) * LONGEST_INTERVAL_MS
-    most = (count + 1) * _FEWEST_PER_HOUR + 1  # both ends of the span may be fundings
+    most = (-(-(end_ms - since) // LONGEST_FUNDING_MS)) * _FEWEST_PER_HOUR + 1  # both ends of the span may be fundings
     settled: dict[int, float] = {}
     for _ in range(MOST_PAGES):
         answer = await ask(partial(client.fetch_funding_rate_history, symbol, since, most, {"until": end_ms}))
@@ -77,7 +85,7 @@ async def fetch_fundings(ask: Ask, client: Any, symbol: str, end_ms: int, count:
         if not new or end_ms - latest[-1] < latest[-1] - latest[0]:
             break
         since = max(new) + 1  # these were only the oldest: with hourly fundings, one answer does not hold them all
-    return [Funding(at, settled[at]) for at in sorted(settled)[-count:]]
+    return [Funding(at, settled[at]) for at in sorted(settled)]
 
 
 def _check_swap(client: Any, symbol: str) -> None:

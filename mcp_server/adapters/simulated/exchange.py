@@ -76,6 +76,12 @@ class SimulatedExchange:
         settled_ms = min(end_ms, to_ms(self._clock()))
         return await anyio.to_thread.run_sync(perpetuals.fundings, self._market(symbol), settled_ms, count)
 
+    async def fundings_between(self, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+        """Return the fundings of a swap that were settled from `start_ms` to `end_ms`, oldest first."""
+        count = max(end_ms - start_ms, 0) // perpetuals.FUNDING_MS + 1
+        latest = await self.fundings(symbol, end_ms, count)
+        return [funding for funding in latest if funding.time_ms >= start_ms]
+
     async def listings(self) -> Listings:
         """List the markets of well-known assets; any other symbol exists as well."""
         return Listings(self._now_ms(), list(_listed()))

@@ -1,4 +1,4 @@
-"""What one unit of base pays for fundings while it is held."""
+"""What one unit of base pays for fundings while it is held, and how many fundings of a time are not known."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcp_server.domain.candles import Candles, Floats
-from mcp_server.domain.exchange import Funding
+from mcp_server.domain.exchange import LONGEST_FUNDING_MS, Funding
 from mcp_server.domain.timeframes import timeframe_ms
 
 
@@ -43,3 +43,22 @@ def funding_paid(candles: Candles, timeframe: str, fundings: Sequence[Funding]) 
     np.add.at(at_open, (candle + in_gap)[~later], paid[~later])
     total = np.cumsum(at_open + within)
     return FundingPaid(total - within, total)
+
+
+def missing_fundings(fundings: Sequence[Funding], start_ms: int, end_ms: int) -> int:
+    """Return how many settlements from `start_ms` to `end_ms` are not known, by the intervals of those that are.
+
+    Exchanges change the interval: that of a place is the longer of those before and after it, and never more than the
+    eight hours that it is where no funding is known.
+    """
+    longest = LONGEST_FUNDING_MS
+    times = np.array(sorted(f.time_ms for f in fundings if start_ms <= f.time_ms <= end_ms), dtype=np.int64)
+    if not len(times):
+        return max(end_ms // longest + -start_ms // longest + 1, 0)
+    gaps = np.diff(times)
+    around = np.pad(gaps, 1, constant_values=0)
+    usual = np.minimum(np.maximum(around[:-2], around[2:]), longest)
+    usual[usual == 0] = longest  # a gap alone
+    between = np.where(gaps > 1.5 * usual, np.rint(gaps / usual) - 1, 0).sum()
+    first, last = (min(int(gaps[place]), longest) if len(gaps) else longest for place in (0, -1))
+    return int(between) + int(times[0] - start_ms) // first + int(end_ms - times[-1]) // last
