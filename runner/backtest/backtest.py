@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,40 +12,43 @@ from runner.backtest.files import trades_csv, write
 from runner.backtest.gather import gathered
 from runner.backtest.picture import draw
 from runner.backtest.progress import bars
-from runner.backtest.record import other_trials, recorded
+from runner.backtest.record import entered
 from runner.backtest.request import requested
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mcp_server.domain.backtest.answer import Backtest
-    from runner.backtest.progress import Bars
+    from runner.backtest.gather import Material
     from runner.backtest.request import Options, Request
     from runner.cli.context import Context
 
 
 def run(context: Context, options: Options, console: Console) -> dict[str, Any]:
-    """Backtest a strategy, record it, and write the files that were asked for; return the answer.
+    """Backtest a strategy, enter it in the journal, and write the files that were asked for; return the answer.
 
     Raises:
         TraderError: something is wrong or cannot be had.
     """
     request = requested(context, options, datetime.now(UTC))
     with bars(console) as shown:
-        done = _computed(context, options, request, shown)
-        backtests, exchange = Backtests(context.database), context.settings.exchange
-        (backtest_id,) = recorded(backtests, [done], exchange, datetime.now(UTC))
-        answer = {"backtest_id": backtest_id, **done.answer()}
-        _write_files(options, done, answer)
+        task = _task(request, gathered(context, request, shown))
+        done = run_backtest(
+            task,
+            prove="all" if options.prove_all else "default",
+            clock=monotonic,
+            progress=lambda step, part: shown.tell(step, round(100 * part), 100),
+        )
+        (one,) = entered(Backtests(context.database), [done], datetime.now(UTC))
+        _write_files(options, one.done, one.answer)
         if options.picture:
             shown.tell("Drawing", 0, 1)
-            write(options.picture, draw(context.settings, backtest_id))
-    return answer
+            write(options.picture, draw(context.settings, one.answer["backtest_id"]))
+    return one.answer
 
 
-def _computed(context: Context, options: Options, request: Request, shown: Bars) -> Backtest:
-    material = gathered(context, request, shown)
-    task = BacktestTask(
+def _task(request: Request, material: Material) -> BacktestTask:
+    return BacktestTask(
         request.strategy,
         material.series.exchange,
         material.series.symbol,
@@ -55,13 +57,6 @@ def _computed(context: Context, options: Options, request: Request, shown: Bars)
         request.end_ms,
         request.assumptions,
         material.fundings,
-    )
-    others = other_trials(Backtests(context.database), task, context.settings.exchange)
-    return run_backtest(
-        replace(task, trials=others),
-        prove="all" if options.prove_all else "default",
-        clock=monotonic,
-        progress=lambda step, part: shown.tell(step, round(100 * part), 100),
     )
 
 

@@ -60,7 +60,9 @@ async def fetch_candles(tools: Tools, store: CandleStore, series: Series, wanted
     """
     from mcp_server.domain.candles import merge
 
-    missing = load(store, series, wanted).missing
+    stored = load(store, series, wanted)
+    if not (missing := stored.missing):
+        return FetchedCandles(series, stored.candles, simulated=False)
     first, *others = pages(missing, PAGE, series.timeframe)
     answer = await _asked(tools, series, first, detail="summary")
     series = replace(series, symbol=str(answer["symbol"]))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_server.storage.candles.fundings import FundingStore, StoredFundings
 from mcp_server.storage.candles.store import CandleStore
 from runner.backtest.stored import load
 
@@ -36,24 +38,35 @@ def gathered(context: Context, request: Request, shown: Bars) -> Material:
     Raises:
         TraderError: something cannot be had; what was fetched until then stays.
     """
-    store = CandleStore(context.database)
-    stored = load(store, request.series, request.candles)
-    if not stored.missing:
-        return Material(request.series, stored.candles)
-    return anyio.run(_fetched, context, store, request, shown)
+    store, series = CandleStore(context.database), request.series
+    stored = load(store, series, request.candles)
+    fundings = _stored_fundings(context, request) if is_swap(series) else StoredFundings((), [])
+    if stored.missing or fundings.missing:
+        return anyio.run(_fetched, context, store, request, shown)
+    return Material(series, stored.candles, fundings.fundings)
+
+
+def is_swap(series: Series) -> bool:
+    """Return whether fundings are paid in a market: its symbol names the currency in which it is settled."""
+    return ":" in series.symbol
+
+
+def _stored_fundings(context: Context, request: Request) -> StoredFundings:
+    span = (request.start_ms, request.end_ms + 1)
+    return FundingStore(context.database).load(request.series.exchange, request.series.symbol, span)
 
 
 async def _fetched(context: Context, store: CandleStore, request: Request, shown: Bars) -> Material:
     from runner.backtest.fetch import fetch_candles
+    from runner.backtest.fundings import fetch_fundings
     from runner.tool_server.client import connected
     from runner.tool_server.server import tool_server
 
     async with tool_server(context.settings) as address, connected(address) as tools:
-        fetched = await fetch_candles(
-            tools,
-            store,
-            request.series,
-            request.candles,
-            lambda done, total: shown.tell("Fetching candles", done, total),
-        )
-    return Material(fetched.series, fetched.candles)
+        told = partial(shown.tell, "Fetching candles")
+        fetched = await fetch_candles(tools, store, request.series, request.candles, told)
+        if not is_swap(fetched.series):
+            return Material(fetched.series, fetched.candles)
+        told = partial(shown.tell, "Fetching fundings")
+        fundings = await fetch_fundings(tools, fetched.series, (request.start_ms, request.end_ms), told)
+    return Material(fetched.series, fetched.candles, fundings)

@@ -1,48 +1,57 @@
-"""The journal's part of a backtest: the trials of its family, and a row of its own."""
+"""Enters backtests in the journal, each deflated by all that was tried of its family."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.timeframes import from_ms
-from mcp_server.storage.journal.backtests import BacktestRow, Backtests, Family
+from mcp_server.storage.journal.backtests import DRAFT, BacktestRow, Backtests, Family
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mcp_server.domain.backtest.answer import Backtest
-    from mcp_server.domain.backtest.run import BacktestTask
     from mcp_server.storage.journal.backtests import TriedVariant
 
 
-def family_of(task: BacktestTask) -> Family:
-    """Return what the variants of a strategy have in common: its name, on a market."""
-    return Family(task.exchange, task.symbol, task.strategy.name)
+@dataclass(frozen=True, slots=True)
+class EnteredBacktest:
+    """A backtest that is in the journal, deflated by the trials that it counts there, and its answer."""
+
+    done: Backtest
+    answer: dict[str, Any]
 
 
-def other_trials(backtests: Backtests, task: BacktestTask, default_exchange: str) -> list[TriedVariant]:
-    """Return the other variants of the family that were ever backtested."""
-    own = task.assumptions
-    mine = (task.strategy.decision_version(default_exchange), own.side, own.fee_bps, own.slippage_bps)
+def entered(backtests: Backtests, done: Sequence[Backtest], now: datetime) -> list[EnteredBacktest]:
+    """Add a row for each backtest, all in one transaction: each of them counts all.
+
+    Raises:
+        Retryable: the journal is held by another program. Without a row there is no answer: a trial that is not
+            counted would flatter those after it.
+    """
+    rows = [_row(one, now) for one in done]
+    deflated: dict[int, Backtest] = {}
+
+    def figures(row: BacktestRow, trials: Sequence[TriedVariant]) -> Mapping[str, Any]:
+        position = next(place for place, one in enumerate(rows) if one is row)
+        deflated[position] = done[position].with_trials([trial for trial in trials if not trial.is_of(row)])
+        return deflated[position].answer()
+
+    recorded = backtests.record(rows, figures)
     return [
-        trial
-        for trial in backtests.trials(family_of(task))
-        if (trial.decision_version, trial.side, trial.fee_bps, trial.slippage_bps) != mine
+        EnteredBacktest(deflated[position], {"backtest_id": row.id, **deflated[position].answer()})
+        for position, row in enumerate(recorded)
     ]
 
 
-def recorded(backtests: Backtests, done: Sequence[Backtest], default_exchange: str, now: datetime) -> list[int]:
-    """Add a row for each backtest; return their ids."""
-    return [row.id for row in backtests.record([_row(one, default_exchange, now) for one in done])]
-
-
-def _row(done: Backtest, default_exchange: str, now: datetime) -> BacktestRow:
+def _row(done: Backtest, now: datetime) -> BacktestRow:
     simulated = done.simulated
     task, assumed = simulated.task, simulated.task.assumptions
     return BacktestRow(
-        family=family_of(task),
-        decision_version=task.strategy.decision_version(default_exchange),
+        family=Family(task.exchange, task.symbol, task.strategy.config.name or DRAFT),
+        decision_version=task.strategy.decision_version(task.exchange),
         config=task.strategy.config_json(),
         start=from_ms(simulated.start_ms),
         end=from_ms(simulated.end_ms),
@@ -51,6 +60,6 @@ def _row(done: Backtest, default_exchange: str, now: datetime) -> BacktestRow:
         slippage_bps=assumed.slippage_bps,
         stake_pct=assumed.stake_pct,
         sharpe_per_period=done.figures.sharpe_per_period,
-        figures=done.answer(),
+        figures={},
         created_at=now,
     )

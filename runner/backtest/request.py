@@ -61,7 +61,7 @@ class Request:
     @property
     def candles(self) -> tuple[int, int]:
         """The open times of all candles that are needed."""
-        return self.start_ms - self.warm_up * timeframe_ms(self.series.timeframe), self.end_ms
+        return max(self.start_ms - self.warm_up * timeframe_ms(self.series.timeframe), 0), self.end_ms
 
 
 def requested(context: Context, options: Options, now: datetime) -> Request:
@@ -87,14 +87,15 @@ def requested(context: Context, options: Options, now: datetime) -> Request:
     series = Series(
         strategy.config.exchange or context.settings.exchange, strategy.config.trading_pair, strategy.timeframe
     )
-    start_ms, end_ms = _period(context, options, series, now)
+    warm_up = _warm_up(grid)
+    start_ms, end_ms = _period(context, options, series, warm_up, now)
     return Request(
         strategy=strategy,
         variants=grid,
         series=series,
         start_ms=start_ms,
         end_ms=end_ms,
-        warm_up=_warm_up(grid) if options.start else 0,
+        warm_up=warm_up,
         assumptions=_assumptions(strategy, options),
     )
 
@@ -109,13 +110,13 @@ def _check_times(options: Options, now: datetime) -> None:
             raise BadInput(f"{option} {iso(to_ms(moment))} is in the future.", "Give a time in the past.")
 
 
-def _period(context: Context, options: Options, series: Series, now: datetime) -> tuple[int, int]:
+def _period(context: Context, options: Options, series: Series, warm_up: int, now: datetime) -> tuple[int, int]:
     """Return the range of open times; candles that may still change, and those after TRADER_AS_OF, are not in it."""
     final = now if series.exchange == "simulated" else now - FINAL_AFTER
     as_of = min(moment for moment in (final, context.settings.as_of) if moment is not None)
     bounds = [None if moment is None else to_ms(moment) for moment in (options.start, options.end)]
     known = known_ranges(CandleStore(context.database), series)
-    start_ms, end_ms = period(known, to_ms(as_of), series.timeframe, *bounds)
+    start_ms, end_ms = period(known, to_ms(as_of), series.timeframe, *bounds, warm_up=warm_up)
     if end_ms - start_ms < 2 * timeframe_ms(series.timeframe):
         raise BadInput(
             f"There are fewer than two closed {series.timeframe} candles from {iso(start_ms)} to {iso(end_ms)}.",

@@ -17,11 +17,13 @@ from mcp_server.domain.candles import Candles, resample
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
 from mcp_server.errors import TraderError
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.candles.fundings import FundingStore
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from runner.backtest import fetch
 from runner.backtest.fetch import fetch_candles, pages
+from runner.backtest.fundings import fetch_fundings
 from runner.backtest.stored import load
 from runner.tool_server.client import Tools
 from tests.rigs.stand_in_exchange import StandInExchange
@@ -148,6 +150,20 @@ async def test_a_page_that_was_not_answered_in_time_is_asked_for_again(home: Pat
     slow = Slow()
     fetched = await fetch_candles(slow, store, BTC, (END_MS - HOUR_MS, END_MS), lambda *_: None)  # type: ignore[arg-type]
     assert (len(fetched.candles), slow.calls) == (0, fetch.TRIES + 1)
+
+
+async def test_the_fundings_of_a_swap_are_fetched_page_by_page_and_kept(rig: StandInExchange, home: Path) -> None:
+    swap, wanted = Series("binance", "BTC/USDT:USDT", "1h"), (END_MS - 2_000 * HOUR_MS, END_MS)
+    told: list[tuple[int, int]] = []
+    async with tools_of(rig, home) as tools:
+        fundings = await fetch_fundings(tools, swap, wanted, lambda *step: told.append(step))
+    times = [funding.time_ms for funding in fundings]
+    assert times == list(range(END_MS - 2_000 * HOUR_MS, END_MS + 1, 8 * HOUR_MS)), "three pages, both ends included"
+    assert told[-1] == (wanted[1] - wanted[0],) * 2
+    database = Database(Home(home).database, prepare=Home(home).prepare)
+    stored = FundingStore(database).load("binance", "BTC/USDT:USDT", (wanted[0], END_MS + 1))
+    assert stored.missing == []
+    assert list(stored.fundings) == fundings
 
 
 def test_longer_candles_come_from_imported_shorter_ones_where_these_are_whole(store: CandleStore) -> None:
