@@ -8,6 +8,7 @@ from tests.parity.peers import PeerRun, backtesting_run, readme_idea, vectorbt_r
 from tests.parity.rules import RULES
 from tests.parity.series import SERIES
 from tests.parity.signals import signals
+from tests.parity.statistics import statistics
 
 PEERS = {"vectorbt": vectorbt_run, "backtesting": backtesting_run}
 
@@ -34,7 +35,8 @@ def written(run: PeerRun) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write one file for each series of candles that is there."""
+    """Write one file for each series of candles that is there, and one of statistics."""
+    fixtures.write("statistics", statistics())
     for name, load in SERIES.items():
         if (candles := load()) is None:
             print(f"{name}: not there, its fixture stays as it is")  # noqa: T201 - a program
