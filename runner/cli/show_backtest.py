@@ -83,8 +83,8 @@ GROUPS = (
 
 def backtest(console: Console, answer: Mapping[str, Any]) -> None:
     """Show the answer of a backtest."""
-    console.print(_title(answer))
-    console.print(_costs(answer))
+    console.print(market(answer))
+    console.print(costs(answer))
     console.print()
     for sentence in answer["summary"]:
         console.print(plain(sentence))
@@ -95,23 +95,25 @@ def backtest(console: Console, answer: Mapping[str, Any]) -> None:
     if years := answer.get("years"):
         console.print(Text(f"\n{'By year':<{LABEL + 2}}{'return':>{VALUE}}{'holding':>{VALUE}}", "bold"))
         for year in years:
-            cells = (_written(year[key], "±%") for key in ("return_pct", "buy_and_hold_pct"))
+            cells = (written(year[key], "±%") for key in ("return_pct", "buy_and_hold_pct"))
             console.print(f"  {year['period']:<{LABEL}}{''.join(f'{cell:>{VALUE}}' for cell in cells)}")
     console.print(Text("\nWhat it rests on", "bold"))
     for line in _basis(answer):
         console.print(Padding(plain(line), (0, 0, 0, 2)))
 
 
-def _title(answer: Mapping[str, Any]) -> Text:
-    market = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
+def market(answer: Mapping[str, Any]) -> Text:
+    """Return what was tested, on what, and over which time."""
+    where = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
     period = f"\n{_day(answer['start'])} to {_day(answer['end'])}, {counted(answer['candles'], 'candle')}"
-    return plain(str(answer["strategy_name"] or "draft"), "bold") + plain(market) + plain(period)
+    return plain(str(answer["strategy_name"] or "draft"), "bold") + plain(where) + plain(period)
 
 
-def _costs(answer: Mapping[str, Any]) -> Text:
+def costs(answer: Mapping[str, Any]) -> Text:
+    """Return which trades were made, and what each cost."""
     side = "long only" if answer["side"] == "long" else "long and short"
-    costs = f"{answer['fee_bps'] / 100:g} % fee and {answer['slippage_bps'] / 100:g} % slippage"
-    return plain(f"{side}, {costs} a side, filled at the next open", "dim")
+    each = f"{answer['fee_bps'] / 100:g} % fee and {answer['slippage_bps'] / 100:g} % slippage"
+    return plain(f"{side}, {each} a side, filled at the next open", "dim")
 
 
 def _figure(row: Row, answer: Mapping[str, Any]) -> Text:
@@ -121,11 +123,11 @@ def _figure(row: Row, answer: Mapping[str, Any]) -> Text:
         meaning = why_undefined(row.key, answer)
     elif row.key == "sharpe_deflated":
         meaning = f"counting {counted(answer['trials'], 'variant')} tried; aim for 95 %"
-    line = f"  {row.label:<{LABEL}}{_written(value, row.unit):>{VALUE}}"
+    line = f"  {row.label:<{LABEL}}{written(value, row.unit):>{VALUE}}"
     return Text(line) + Text(f"  {meaning}".rstrip(), "dim")
 
 
-def _written(value: Any, unit: str) -> str:
+def written(value: Any, unit: str) -> str:
     """Write a figure with its unit; one that is not defined is a dash."""
     if value is None:
         return UNDEFINED

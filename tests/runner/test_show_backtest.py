@@ -11,6 +11,7 @@ from rich.console import Console
 from mcp_server.errors import BadInput
 from runner.backtest.files import TRADE_KEYS, check_target, trades_csv, write
 from runner.cli.show_backtest import GROUPS, LABEL, backtest
+from runner.cli.show_grid import MOST_ROWS, grid
 
 ANSWER: dict[str, Any] = {
     "strategy_name": "rsi-idea", "version": "0123456789ab", "exchange": "coinbase", "symbol": "BTC/USD",
@@ -104,6 +105,45 @@ def test_look_ahead_that_was_found_is_not_to_be_overlooked() -> None:
     text = shown({**ANSWER, "look_ahead": {"checked": 300, "changed": 7}})
     assert "LOOK-AHEAD: 7 of" in text
     assert "nothing before changed" not in text
+
+
+def variant(label: str, sharpe: float | None, error: str | None = None) -> dict[str, Any]:
+    figures = {"return_pct": 12.34, "max_drawdown_pct": 20.0, "trades": 16, "sharpe": sharpe, "sharpe_deflated": 0.648}
+    return {"variant": label, "error": error, **(dict.fromkeys(figures) if error else figures)}
+
+
+FOLD = {"start": "2026-01-01T00:00Z", "end": "2026-02-01T00:00Z", "return_pct": -1.0, "buy_and_hold_pct": 2.0}
+GRID = {
+    **ANSWER,
+    "variants": [variant("as it is", 0.38), variant("35 → 30", None), variant("35 → 25", 0, "It failed.")],
+    "pbo": 0.6,
+    "walk_forward": {"return_pct": -3.0, "buy_and_hold_pct": 2.0, "folds": [{**FOLD, "variant": "35 → 30"}]},
+    "summary": ["1 of 3 variants gained."],
+}
+
+
+def shown_grid(answer: dict[str, Any]) -> list[str]:
+    text = io.StringIO()
+    grid(Console(file=text, width=80, highlight=False, emoji=False), answer)
+    return [" ".join(line.split()) for line in text.getvalue().splitlines()]
+
+
+def test_a_grid_shows_every_variant_with_its_deflated_figure_and_what_choosing_anew_had_brought() -> None:
+    lines = shown_grid(GRID)
+    assert lines[0] == "rsi-idea BTC/USD 1h candles of coinbase"
+    assert "+12.3 % 20.0 % 16 0.38 64.8 % as it is" in lines
+    assert "+12.3 % 20.0 % 16 - 64.8 % 35 → 30" in lines
+    assert "failed 35 → 25: It failed." in lines
+    assert "Choosing anew by what was known: -3.0 % in all" in lines
+    assert "2026-01-01 to 2026-02-01 -1.0 % (holding +2.0 %) 35 → 30" in lines
+    assert not any("Choosing anew" in line for line in shown_grid({**GRID, "walk_forward": None}))
+
+
+def test_of_very_many_variants_the_best_are_shown_and_the_others_counted() -> None:
+    many = [variant(f"35 → {number}", number / 100) for number in range(MOST_ROWS + 5)]
+    lines = shown_grid({**GRID, "variants": many})
+    assert len([line for line in lines if "35 → " in line and "%" in line and "holding" not in line]) == MOST_ROWS
+    assert "5 more with a lower Sharpe ratio: --json has all." in lines
 
 
 def test_trades_are_written_as_csv_with_the_keys_of_the_answer() -> None:
