@@ -374,6 +374,22 @@ def test_later_candles_change_nothing_and_the_verdict_is_the_series_last_row(
     rules.check_prefixes(candles, [1, end, length])
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 64])
+def test_candles_that_are_decided_in_several_queries_are_decided_as_in_one(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules, candles = compiled(SOME_RULES[1], SOME_RULES[3], INDICATORS), walk_of(150, 5)
+    whole, steps = rules.series(candles), rules.steps(candles, last=90)
+
+    monkeypatch.setattr(rules_module, "MOST_AT_ONCE", at_once)
+    series = rules.series(candles)
+
+    assert np.array_equal([series.buy, series.sell], [whole.buy, whole.sell])
+    assert set(whole.buy.tolist()) == {-1, 0, 1}
+    for name, column in rules.steps(candles, last=90).items():
+        assert np.array_equal(column, steps[name], equal_nan=True)
+
+
 def test_an_indicator_that_repaints_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def knows_the_end(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
         return {specs[0].columns[0]: np.full(len(candles), candles.close[-1] if len(candles) else 0.0)}

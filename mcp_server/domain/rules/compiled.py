@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, Times
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.indicators.totals import moves
 from mcp_server.domain.rules.beginnings import depending
-from mcp_server.domain.rules.engine import Engine
+from mcp_server.domain.rules.engine import Engine, Table
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.series import Codes, RuleSeries
 from mcp_server.domain.rules.sql import ROW, Stages
@@ -29,6 +29,9 @@ from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
 
 UNSOUND = "depends on where a running total begins, which is another candle at each run"
+
+MOST_AT_ONCE = 100_000
+"""So many candles are decided in one query."""
 
 _ANY_TIMEFRAME = "1m"
 
@@ -117,10 +120,21 @@ class CompiledRules:
         signals = self._held(values, len(candles) - start).signals()
         return {name: column for name, column in table.items() if name != ROW} | parts | {"signal": signals}
 
-    def _in_order(self, query: str, table: Mapping[str, Floats | Times]) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns that a query selects, in the order of the candles: to sort there takes longer."""
-        columns = self._engine.columns(query, table)
-        order = np.argsort(columns.pop(ROW), kind="stable")
+    def _in_order(self, query: str, table: Table) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns that a query selects, in the order of the candles.
+
+        However many candles there are, one query sees so many that time and memory suffice: what the conditions look
+        back to goes with them.
+        """
+        starts = range(0, max(len(table[ROW]), 1), MOST_AT_ONCE)
+        parts = [self._part_in_order(query, table, start) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _part_in_order(self, query: str, table: Table, start: int) -> dict[str, npt.NDArray[Any]]:
+        before = min(self.reach, start)
+        part = {name: column[start - before : start + MOST_AT_ONCE] for name, column in table.items()}
+        columns = self._engine.columns(query, part)
+        order = np.argsort(columns.pop(ROW), kind="stable")[before:]  # to sort in the query takes longer
         return {name: values[order] for name, values in columns.items()}
 
     def _held(self, columns: Mapping[str, Codes], count: int) -> RuleSeries:
@@ -184,12 +198,12 @@ class CompiledRules:
         wanted = [f"{_filled(stages.want(node), node)} AS {name}" for name, node in values.items()]
         return stages.query([f'"{ROW}"', *wanted])
 
-    def _table(self, candles: Candles) -> dict[str, Floats | Times]:
+    def _table(self, candles: Candles) -> Table:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
         used = {column for rule in self._rules for column, _ in columns_reached(rule.tree)}
         columns = {name: getattr(candles, name) for name in CANDLE_COLUMNS}
         columns |= compute([spec for spec in self._specs if used & set(spec.columns)], candles)
-        table: dict[str, Floats | Times] = {name: column for name, column in columns.items() if name in used}
+        table: Table = {name: column for name, column in columns.items() if name in used}
         return {**table, ROW: np.arange(len(candles), dtype=np.int64)}
 
 

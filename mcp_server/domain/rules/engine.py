@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import duckdb
 
 ResultT = TypeVar("ResultT")
+Table = Mapping[str, Floats | Times]
+"""Columns of one length by their names."""
 
 TIME_LIMIT_S = 10.0
 TABLE = "candles"
@@ -61,7 +63,7 @@ class Engine:
             raise BadInput(problem, "Write one condition, like 'rsi_14 < 30'.")
         return tree
 
-    def query(self, sql: str, table: Mapping[str, Floats | Times]) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, table: Table) -> list[tuple[Any, ...]]:
         """Run one SELECT over the arrays of `table`, of one length, as the table `candles`. NaN goes in as NULL.
 
         Raises:
@@ -78,7 +80,7 @@ class Engine:
 
         return self._run(work)
 
-    def columns(self, sql: str, table: Mapping[str, Floats | Times]) -> dict[str, npt.NDArray[Any]]:
+    def columns(self, sql: str, table: Table) -> dict[str, npt.NDArray[Any]]:
         """Run one SELECT as `query` does, and return its columns as arrays by their names; none may hold a NULL."""
 
         def work(connection: "duckdb.DuckDBPyConnection") -> dict[str, npt.NDArray[Any]]:
