@@ -21,12 +21,11 @@ from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.figures import figures as figures_of
 from mcp_server.domain.backtest.run import BacktestTask, Simulated, run_simulation
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.strategy.parse import parse_strategy
+from tests.backtest.plain_loop import PlainLoop
 from tests.parity import fixtures
-from tests.parity.plain import plain_loop
 from tests.parity.rules import RULES, ParityRule
-from tests.parity.series import HOUR_MS, SERIES, HourlySeries
+from tests.parity.series import COLUMNS, HOUR_MS, SERIES, HourlySeries
 
 BY_NAME = {rule.name: rule for rule in RULES}
 CASES = [(series, rule.name) for series in SERIES for rule in RULES]
@@ -45,9 +44,9 @@ def fixture_named(name: str) -> dict[str, Any]:
 
 
 @cache
-def ours(series_name: str, rule: ParityRule) -> Simulated:
+def ours(series_name: str, rule: ParityRule, first: int | None = None) -> Simulated:
     series = series_named(series_name)
-    candles = Candles(series.open_time_ms, series.open, series.high, series.low, series.close, series.volume)
+    candles = Candles(series.open_time_ms, *(getattr(series, name) for name in COLUMNS)).slice(0, first)
     rules = {"indicators": list(rule.indicators), "buy": rule.buy, "sell": rule.sell}
     config = {"name": "parity", "trading_pair": "BTC/USD", "interval": "1h", "engine": "rules", "rules": rules}
     return run_simulation(
@@ -141,23 +140,16 @@ def unless_none(figure: float | None) -> float:
 
 
 @pytest.mark.parametrize(("series_name", "rule_name"), CASES)
-def test_a_plain_loop_gives_the_same_equity_at_every_close(series_name: str, rule_name: str) -> None:
-    rule = BY_NAME[rule_name]
-    simulated = ours(series_name, rule)
-    signals = compiled_signals(series_name, rule)
-    trades, equity = plain_loop(series_named(series_name), signals, rule)
-    closed = [
-        row for row, is_open in zip(rows(simulated), simulated.simulation.trades.open, strict=True) if not is_open
-    ]
-    assert [row[:2] + row[3:4] for row in trades] == [row[:2] + row[3:4] for row in closed]
-    np.testing.assert_allclose([row[2::2] for row in closed], [row[2::2] for row in trades], rtol=1e-12)
-    np.testing.assert_allclose(simulated.simulation.equity, equity, rtol=1e-12)
-
-
-def compiled_signals(series_name: str, rule: ParityRule) -> list[int]:
-    task = ours(series_name, rule).task
-    assert task.strategy.config.rules
-    return [int(code) for code in compile_rules(task.strategy.config.rules, "1h").series(task.candles).signals()]
+def test_a_plain_loop_gives_the_same_trades_and_the_same_equity_at_every_close(
+    series_name: str, rule_name: str
+) -> None:
+    simulated = ours(series_name, BY_NAME[rule_name], 10_000)
+    simulation, decisions = simulated.simulation, simulated.decisions
+    slots = list(zip(decisions.slot_ms.tolist(), decisions.signal.tolist(), strict=True))
+    plain = PlainLoop(simulated.candles, "1h", slots, simulated.task.assumptions).run()
+    np.testing.assert_allclose(simulation.equity, plain.equity, rtol=1e-12)
+    trades = [(trade.side, trade.entry, trade.entry_price, trade.exit, trade.exit_price) for trade in plain.trades]
+    assert list(rows(simulated)) == trades
 
 
 def test_the_readmes_idea_gives_the_figures_that_backtesting_py_gives_for_it() -> None:
