@@ -1,10 +1,13 @@
 """Perpetual swaps through ccxt's own classes: funding, open interest, and what was settled in the past."""
 
 import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from mcp_server.adapters.ccxt.exchange import CcxtExchange
+from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_fundings_between
 from mcp_server.domain.exchange import Funding, PerpetualState
 from mcp_server.errors import NotSupported, Retryable, UpstreamRejected
 from tests.adapters.conftest import HOUR, NOW_MS, reached
@@ -162,6 +165,67 @@ async def test_a_refused_history_is_the_exchanges_refusal(rig: StandInExchange, 
     rig.faults = Faults(status=400, body=REFUSAL, path="fundingRate")
     with pytest.raises(UpstreamRejected, match="'binance' refused the request"):
         await binance.fundings(LINEAR, NOW_MS, 3)
+
+
+@every_swap
+async def test_fundings_of_a_range_are_given_with_both_of_its_ends(
+    rig: StandInExchange, binance: CcxtExchange, symbol: str
+) -> None:
+    first_ms = EIGHT_OCLOCK - 40 * FUNDING_MS
+    times = range(first_ms, EIGHT_OCLOCK + 1, FUNDING_MS)
+    whole = [Funding(at, rig.funding_rate("BTC", at)) for at in times]
+    assert await binance.fundings_between(symbol, first_ms, EIGHT_OCLOCK) == whole
+    assert await binance.fundings_between(symbol, first_ms + 1, EIGHT_OCLOCK - 1) == whole[1:-1]
+    assert await binance.fundings_between(symbol, first_ms + 1, first_ms + HOUR) == []
+
+
+class PagingClient:
+    """What is asked of ccxt's client of an exchange that cuts its answers, of the oldest or of the newest fundings."""
+
+    def __init__(self, interval_ms: int, *, newest_first: bool, knows_until: bool = True) -> None:
+        self.id, self.has = "careful", {"fetchFundingRateHistory": True}
+        self.interval_ms = interval_ms
+        self.newest_first = newest_first
+        self.knows_until = knows_until
+
+    def market(self, symbol: str) -> dict[str, bool]:
+        return {"swap": True}
+
+    async def fetch_funding_rate_history(
+        self, symbol: str, since: int, limit: int, params: dict[str, int]
+    ) -> list[dict[str, float]]:
+        assert limit <= 100, "it refuses to be asked for more"
+        until = params["until"] if self.knows_until else NOW_MS
+        times = range(-(-since // self.interval_ms) * self.interval_ms, until + 1, self.interval_ms)
+        cut = times[-limit:] if self.newest_first else times[:limit]
+        return [{"timestamp": at, "fundingRate": 0.0001} for at in cut]
+
+
+async def _at_once(request: Callable[[], Awaitable[Any]]) -> Any:
+    return await request()
+
+
+@pytest.mark.parametrize("hours", [1, 4, 8])
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_the_end_of_a_long_range_is_whole_however_an_exchange_cuts_its_answers(
+    hours: int, newest_first: bool
+) -> None:
+    client = PagingClient(hours * HOUR, newest_first=newest_first)
+    for start_ms in (EIGHT_OCLOCK - 5000 * HOUR, EIGHT_OCLOCK - 790 * HOUR, EIGHT_OCLOCK):
+        fundings = await fetch_fundings_between(_at_once, client, LINEAR, start_ms, EIGHT_OCLOCK)
+        times = [funding.time_ms for funding in fundings]
+        assert times == list(range(times[0], EIGHT_OCLOCK + 1, hours * HOUR))
+        assert len(times) >= min((EIGHT_OCLOCK - start_ms) // (hours * HOUR) + 1, 100)
+    last = await fetch_fundings(_at_once, client, LINEAR, EIGHT_OCLOCK, 101)
+    assert [funding.time_ms for funding in last][-100:] == [
+        EIGHT_OCLOCK - number * hours * HOUR for number in reversed(range(100))
+    ]
+
+
+async def test_an_exchange_that_gives_only_its_latest_fundings_gives_none_of_an_older_range() -> None:
+    client = PagingClient(FUNDING_MS, newest_first=True, knows_until=False)
+    ended_ms = EIGHT_OCLOCK - 500 * FUNDING_MS
+    assert await fetch_fundings_between(_at_once, client, LINEAR, ended_ms - 9 * FUNDING_MS, ended_ms) == []
 
 
 # Spot

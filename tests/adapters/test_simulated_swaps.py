@@ -79,6 +79,14 @@ def test_fundings_are_the_last_of_an_unbroken_series(end_ms: int, count: int) ->
     assert times == [time_ms for time_ms in expected if time_ms > GENESIS_MS]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(GENESIS_MS - DAY_MS, NOW_MS + DAY_MS), st.integers(0, 40 * DAY_MS), swaps)
+def test_fundings_of_a_range_are_those_of_the_series_that_lie_in_it(start_ms: int, length_ms: int, symbol: str) -> None:
+    end_ms = start_ms + length_ms
+    between = asyncio.run(at(NOW).fundings_between(symbol, start_ms, end_ms))
+    assert between == [funding for funding in settled(NOW_MS, end_ms, 200, symbol) if funding.time_ms >= start_ms]
+
+
 async def test_fundings_are_settled_at_0_8_and_16_hours_utc() -> None:
     fundings = await at(NOW).fundings(SWAP, NOW_MS, 3)
     assert [from_ms(funding.time_ms) for funding in fundings] == [

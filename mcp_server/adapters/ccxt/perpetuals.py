@@ -13,11 +13,17 @@ from mcp_server.domain.exchange import LONGEST_FUNDING_MS, Funding, PerpetualSta
 from mcp_server.errors import NotSupported, UpstreamRejected
 from mcp_server.together import together
 
-MOST_PAGES = 8
+MOST_PAGES = 10
 """At most this many answers are joined."""
 
-WINDOW = 100
-"""So many of the longest intervals are fetched at a time."""
+WINDOW = 99
+"""So many of the longest intervals are fetched at a time: with hourly fundings, `MOST_PAGES` answers hold them."""
+
+A_PAGE = 100
+"""Fundings per request; every exchange gives so many, and some refuse to be asked for more."""
+
+LARGER_PAGES = {"binance": 1000, "binanceusdm": 1000, "binancecoinm": 1000, "gate": 1000, "krakenfutures": 10_000}
+"""Exchanges that give more; krakenfutures always sends all that it has."""
 
 _FEWEST_PER_HOUR = 8  # an exchange that funds hourly has so many in the longest interval
 
@@ -74,7 +80,8 @@ async def _fetch_since(ask: Ask, client: Any, symbol: str, since: int, end_ms: i
     _check_swap(client, symbol)
     if not client.has.get("fetchFundingRateHistory"):
         raise NotSupported(f"{client.id!r} has no history of fundings.", HAVE_SWAPS)
-    most = (-(-(end_ms - since) // LONGEST_FUNDING_MS)) * _FEWEST_PER_HOUR + 1  # both ends of the span may be fundings
+    fitting = -(-(end_ms - since) // LONGEST_FUNDING_MS) * _FEWEST_PER_HOUR + 1  # both ends may be fundings
+    most = min(fitting, LARGER_PAGES.get(client.id, A_PAGE))
     settled: dict[int, float] = {}
     for _ in range(MOST_PAGES):
         answer = await ask(partial(client.fetch_funding_rate_history, symbol, since, most, {"until": end_ms}))
