@@ -42,7 +42,7 @@ def test_without_a_time_it_is_the_latest_candles_that_no_exchange_changes_any_mo
 
 
 def test_without_a_time_it_is_all_that_is_stored_after_the_warm_up(home: Path) -> None:
-    count = LATEST + 300
+    count = LATEST + 2_000
     walk = random_walk(count)
     candles = replace(walk, open_time_ms=walk.open_time_ms - 20_000 * HOUR_MS)
     first_ms = int(candles.open_time_ms[0])

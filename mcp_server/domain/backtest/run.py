@@ -9,18 +9,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.controls import controls
 from mcp_server.domain.backtest.decisions import Decisions, candles_of_range, decide_slots
-from mcp_server.domain.backtest.look_ahead import LIMIT_S
+from mcp_server.domain.backtest.figures import figures
+from mcp_server.domain.backtest.look_ahead import LIMIT_S, Proof
+from mcp_server.domain.backtest.look_ahead import prove as prove_no_look_ahead
+from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.simulate import Simulation, simulate
-from mcp_server.domain.backtest.worth import Trial
+from mcp_server.domain.backtest.worth import Trial, worth
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.timeframes import iso, timeframe_ms
 from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
-    from mcp_server.domain.candles import Candles
+    from mcp_server.domain.candles import Candles, Times
     from mcp_server.domain.exchange import Funding
     from mcp_server.domain.strategy.strategy import Strategy
 
@@ -128,4 +134,45 @@ def run_backtest(
     Raises:
         BadInput, Retryable: as `run_simulation` does.
     """
-    raise NotImplementedError
+    progress("Simulating", 0.0)
+    simulated = run_simulation(task)
+    candles, simulation = simulated.candles, simulated.simulation
+    progress("Computing figures", 0.0)
+    counted = figures(simulation, candles, task.timeframe, task.assumptions)
+    returns = grid_returns(simulation.open_time_ms, simulation.equity, task.timeframe)
+    progress("Computing what they are worth", 0.0)
+    valued = worth(returns, task.timeframe, task.trials)
+    progress("Comparing with chance", 0.0)
+    held = controls(simulation, candles, task.timeframe, simulated.decisions, task.assumptions, task.fundings)
+    proof = _proof(simulated, prove, clock, proof_limit_s, progress)
+    progress("Done", 1.0)
+    return Backtest(simulated, counted, valued, held, proof)
+
+
+def _proof(
+    simulated: Simulated, how: Prove, clock: Callable[[], float] | None, limit_s: float, progress: Progress
+) -> Proof:
+    """Disprove look-ahead over all candles, warm-up included: columns, parts of the rules, decisions."""
+    task, compiled = simulated.task, compiled_rules(simulated.task.strategy)
+
+    def told(done: int, wanted: int) -> None:
+        progress("Looking for look-ahead", done / wanted)
+
+    return prove_no_look_ahead(
+        compiled.steps,
+        task.candles,
+        _decided_on(simulated),
+        every=how == "all",
+        lately=compiled.steps,
+        clock=clock,
+        limit_s=limit_s,
+        progress=told,
+    )
+
+
+def _decided_on(simulated: Simulated) -> Times:
+    """Return the positions, among all candles, of those on which an entry or an exit was decided."""
+    task, decisions, trades = simulated.task, simulated.decisions, simulated.simulation.trades
+    traded = np.isin(decisions.fill, np.concatenate([trades.entry, trades.exit])) & (decisions.fill >= 0)
+    closes = task.candles.open_time_ms + timeframe_ms(task.timeframe)
+    return np.searchsorted(closes, decisions.slot_ms[traded], side="right") - 1
