@@ -81,12 +81,13 @@ class Kit:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool: the kit, and what the caller sent beside the arguments."""
+    """One call of a tool: the kit, what the caller sent beside the arguments, and which of these were given at all."""
 
     kit: Kit
     headers: Mapping[str, str] = field(default_factory=dict)
     turns: Turns = field(default_factory=partial(Turns, ""))
     client: str = ""
+    given: frozenset[str] = frozenset()
     until: float = field(default_factory=lambda: anyio.current_time() + WORK_S)
 
     def turn(self) -> AbstractAsyncContextManager[None]:
@@ -249,13 +250,12 @@ class StrictTool(Tool):
             ToolError: the arguments are wrong, or the function raised a `TraderError`; the text says what to do.
         """
         try:
-            checked = self.fn_metadata.validate_arguments(self._given(arguments))
+            checked = self.fn_metadata.validate_arguments(given := self._given(arguments))
         except ValidationError as error:
             lines = [str(key) for key in invalid_keys(error, self.fn_metadata.arg_model, noun="argument")]
             more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
             raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
-        call = Call(self._kit, context.headers or {}, self._turns, _client(context))
-        answer: Any = None
+        call = Call(self._kit, context.headers or {}, self._turns, _client(context), frozenset(given))
         try:
             with anyio.CancelScope(deadline=call.until + CUT_S) as scope:
                 answer = await self.fn(call=call, **checked)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,25 @@ def pct_text(value: float) -> str:
 def return_pct(curve: Bars) -> float:
     """Return what a curve that began at 100 has gained, in per cent."""
     return float(curve[3][-1]) - 100
+
+
+def backtest_facts(chart: BacktestChart) -> dict[str, Any]:
+    """Return what is drawn as values, under the names of a backtest's answer."""
+    task = chart.simulated.task
+    return {
+        "strategy_name": task.strategy.name,
+        "symbol": task.symbol,
+        "exchange": task.exchange,
+        "timeframe": task.timeframe,
+        "start": iso(chart.simulated.start_ms),
+        "end": iso(chart.simulated.end_ms),
+        "candles": len(chart.simulated.candles),
+        "trades": int((~chart.trades.open).sum()),
+        "return_pct": return_pct(chart.equity),
+        "buy_and_hold_pct": return_pct(chart.holding),
+        "max_drawdown_pct": float(chart.drawdown[1].max()),
+        "simulated": chart.invented or None,
+    }
 
 
 def backtest_caption(chart: BacktestChart) -> str:

@@ -23,6 +23,7 @@ from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal.backtests import BacktestRow, Family
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
@@ -73,6 +74,7 @@ PICTURES: dict[str, dict[str, Any]] = {
         "indicators": [],
         "divergence_of": "rsi(14)",
     },
+    "backtest-dark.png": {"backtest_id": 1},
 }
 
 
@@ -83,6 +85,7 @@ async def draw_all(folder: Path) -> None:
             build_server(ServerSettings(home=Path(home), exchange="simulated"), clock=lambda: NOW)
         ) as client:
             await _run(client, Home(Path(home)), datetime.fromisoformat(PICTURES["signals-dark.png"]["as_of"]))
+            _record(Home(Path(home)))
             await _draw(client, PICTURES, folder)
 
 
@@ -103,6 +106,26 @@ async def _draw(client: Client, pictures: dict[str, dict[str, Any]], folder: Pat
         assert not result.is_error, result.content
         (image,) = [block for block in result.content if isinstance(block, ImageContent)]
         (folder / name).write_bytes(base64.b64decode(image.data))
+
+
+def _record(home: Home) -> None:
+    """Enter a backtest of the strategy over half a year."""
+    strategy = StrategyFolders(home, examples_folder()).read(STRATEGY)
+    row = BacktestRow(
+        family=Family("simulated", strategy.config.trading_pair, STRATEGY),
+        decision_version=strategy.decision_version("simulated"),
+        config=strategy.config_json(),
+        start=NOW - timedelta(days=180),
+        end=NOW,
+        side="long",
+        fee_bps=strategy.config.costs.fee_bps,
+        slippage_bps=strategy.config.costs.slippage_bps,
+        stake_pct=None,
+        sharpe_per_period=None,
+        figures={},
+        created_at=NOW,
+    )
+    Journal(Database(home.database, prepare=home.prepare), home).backtests.record([row])
 
 
 async def _run(client: Client, home: Home, until: datetime) -> None:

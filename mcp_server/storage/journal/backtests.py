@@ -71,6 +71,11 @@ class BacktestRow:
     figures: Mapping[str, Any]
     created_at: datetime
 
+    @property
+    def timeframe(self) -> str:
+        """The timeframe of its candles."""
+        return _timeframe(self.config)
+
     def __post_init__(self) -> None:
         """Refuse what is no number: it would count in every later figure of the family."""
         numbers = (self.fee_bps, self.slippage_bps, self.stake_pct, self.sharpe_per_period)

@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import HistoryAnswer, Picture, about, caveats, last_value
 from mcp_server.domain.strategy.format import Timeframe
-from mcp_server.domain.timeframes import from_ms, iso, last_closed_open_ms, timeframe_ms
+from mcp_server.domain.timeframes import from_ms, iso, last_closed_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, check_patience, tool
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Floats
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
+    from mcp_server.storage.journal.backtests import BacktestRow
     from mcp_server.storage.journal.entries import Entry
 
 MOST_SIGNALS = 5_000
@@ -37,6 +38,27 @@ class DrawnChart(HistoryAnswer, Picture):
     )
 
 
+class DrawnBacktest(Picture):
+    """A backtest's picture, and what it says in figures."""
+
+    backtest_id: int
+    strategy_name: str
+    symbol: str
+    exchange: str
+    timeframe: str
+    start: str
+    end: str
+    as_of: str
+    drawn: str
+    candles: int
+    trades: int
+    return_pct: float
+    buy_and_hold_pct: float
+    max_drawdown_pct: float
+    note: str | None = None
+    simulated: bool | None = None
+
+
 @tool(
     title="Chart",
     at_a_time=2,  # each takes a processor and some 30 MB while it is drawn
@@ -44,17 +66,23 @@ class DrawnChart(HistoryAnswer, Picture):
 )
 async def draw_chart(
     call: Call,
-    symbol: Symbol,
+    symbol: Symbol | None = None,
     timeframe: Timeframe = "1h",
     limit: Annotated[int, Field(ge=20, le=500)] = 120,
     indicators: Annotated[tuple[str, ...], Field(max_length=10)] = ("ema(50)", "rsi(14)"),
     strategy_name: Annotated[str | None, Field(max_length=64, description="Mark its signals")] = None,
-    divergence_of: Annotated[str | None, Field(description="Indicator spec: draw its divergences")] = None,
+    divergence_of: Annotated[str | None, Field(description="Spec: draw its divergences")] = None,
+    backtest_id: Annotated[int | None, Field(ge=1, le=10**15), WithJsonSchema({"type": "integer"})] = None,
     theme: Literal["dark", "light"] = "dark",
     exchange: ExchangeId = None,
     as_of: AsOf = None,
-) -> DrawnChart:
-    """Draw candles, volume and indicators as an image for people; other tools return numbers."""
+) -> Picture:
+    """Draw candles and indicators, or a backtest, as an image for people; other tools return numbers."""
+    if backtest_id is not None:
+        asked = {"symbol": symbol, "exchange": exchange, "timeframe": timeframe, "strategy_name": strategy_name}
+        return await _backtest(call, backtest_id, asked, theme, as_of)
+    if symbol is None:
+        raise BadInput("Neither symbol nor backtest_id is given.", "Give the symbol to draw, or a backtest_id.")
     from mcp_server.domain.chart_layout import layout
     from mcp_server.domain.indicators.parse import parse_spec, parse_specs
 
@@ -80,6 +108,44 @@ async def draw_chart(
 
     async with call.turn():
         return await call.bounded(draw)
+
+
+async def _backtest(
+    call: Call, backtest_id: int, asked: dict[str, str | None], theme: Literal["dark", "light"], as_of: str | None
+) -> DrawnBacktest:
+    from mcp_server.backtest.redo import again
+
+    if ignored := sorted(call.given & {"limit", "indicators", "divergence_of"}):
+        raise BadInput(f"A backtest is drawn whole, without {', '.join(ignored)}.", "Give theme and as_of beside it.")
+    moment = call.moment(as_of)
+    row = await anyio.to_thread.run_sync(call.kit.journal.backtests.read, backtest_id, moment)
+    _check_same(row, {name: value for name, value in asked.items() if name in call.given})
+    backtest = await again(call.kit.market, row, moment)
+
+    def draw() -> DrawnBacktest:
+        from mcp_server.charts.backtest_chart import BacktestChart, backtest_caption, backtest_facts
+        from mcp_server.charts.draw_backtest import draw_backtest
+
+        chart = BacktestChart(backtest.simulated(), backtest.history.simulated, theme)
+        facts = {**backtest_facts(chart), "backtest_id": backtest_id, "as_of": iso(to_ms(moment))}
+        facts["note"] = " ".join(filter(None, [backtest.difference(chart.simulated), backtest.history.note])) or None
+        return DrawnBacktest(**facts, png=draw_backtest(chart), drawn=backtest_caption(chart))
+
+    async with call.turn():
+        return await call.bounded(draw)
+
+
+def _check_same(row: BacktestRow, asked: dict[str, str | None]) -> None:
+    """Raise `BadInput` where an argument contradicts the backtest."""
+    own = {
+        "symbol": row.family.symbol,
+        "exchange": row.family.exchange,
+        "timeframe": row.timeframe,
+        "strategy_name": row.family.name,
+    }
+    for name, value in asked.items():
+        if value is not None and _letters(value) != _letters(own[name]):
+            raise BadInput(f"The backtest has {name} {own[name]!r}, not {value!r}.", f"Leave {name} out.")
 
 
 def _first_drawn(history: History, limit: int) -> int:

@@ -1,0 +1,73 @@
+"""A recorded backtest once more: simulated anew from the candles of its range, to be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.run import BacktestTask, Simulated, compiled_rules, run_simulation
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.timeframes import timeframe_ms, to_ms
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mcp_server.market.history import History
+    from mcp_server.market.market import Market
+    from mcp_server.storage.journal.backtests import BacktestRow
+
+SAME = 1e-6
+"""Returns that differ by less than this, relatively, are the same: figures are recorded to ten digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestAgain:
+    """What a recorded backtest is simulated from, and its candles' history."""
+
+    row: BacktestRow
+    task: BacktestTask
+    history: History
+
+    def simulated(self) -> Simulated:
+        """Simulate it.
+
+        Raises:
+            BadInput: there are no candles of its range any more.
+            Retryable: the rules took too long.
+        """
+        return run_simulation(self.task)
+
+    def difference(self, simulated: Simulated) -> str | None:
+        """Say so where the simulation came out otherwise than the record; None where it did not."""
+        recorded = self.row.figures.get("return_pct")
+        now = float(simulated.simulation.equity[-1] - 1) * 100
+        if not isinstance(recorded, int | float) or abs(now - recorded) <= SAME * max(abs(recorded), 1):
+            return None
+        count = self.row.figures.get("candles")
+        candles = f", {count:,} candles then and {len(simulated.candles):,} now" * (count != len(simulated.candles))
+        return (
+            f"When it was recorded, its return was {recorded:.6g} %; it comes out as {now:.6g} % today, because its "
+            f"candles or fundings have changed since{candles}. The picture shows today's."
+        )
+
+
+async def again(market: Market, row: BacktestRow, as_of: datetime) -> BacktestAgain:
+    """Gather the candles of a recorded backtest, stored ones first, and on a swap its settled fundings.
+
+    Raises:
+        BadInput: its config is not valid any more.
+        TraderError: what the exchange answers.
+    """
+    strategy = parse_strategy(row.family.name, row.config, None)
+    warm_up = compiled_rules(strategy).history
+    exchange, symbol, start_ms, end_ms = row.family.exchange, row.family.symbol, to_ms(row.start), to_ms(row.end)
+    count = -(-(end_ms - start_ms) // timeframe_ms(strategy.timeframe)) + warm_up
+    history = await market.candles(exchange, symbol, strategy.timeframe, count, row.end)
+    swap = ":" in symbol
+    fundings = (await market.fundings(exchange, symbol, start_ms, end_ms, as_of)).fundings if swap else ()
+    assumed = Assumptions(row.side, row.fee_bps, row.slippage_bps, row.stake_pct)
+    task = BacktestTask(
+        strategy, history.exchange, history.symbol, history.candles, start_ms, end_ms, assumed, fundings=fundings
+    )
+    return BacktestAgain(row, task, history)
