@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcp_server.domain.backtest.assumptions import Assumptions
-from mcp_server.domain.backtest.decisions import Decisions
+from mcp_server.domain.backtest.decisions import Decisions, fill_open_ms
 from mcp_server.domain.backtest.random_entries import random_equities
 from mcp_server.domain.backtest.simulate import Simulation, simulate
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.exchange import Funding
+from mcp_server.domain.timeframes import timeframe_ms
 
 FIRST_PART = 0.7
 
@@ -50,7 +51,7 @@ def controls(
     double = replace(assumptions, fee_bps=assumptions.fee_bps * 2, slippage_bps=assumptions.slippage_bps * 2)
     later, dear = (
         _return_pct(simulate(candles, timeframe, decided, costs, fundings).equity)
-        for decided, costs in ((_one_candle_later(decisions, candles), assumptions), (decisions, double))
+        for decided, costs in ((_one_candle_later(decisions, candles, timeframe), assumptions), (decisions, double))
     )
     rule, holding = _parts(simulation.equity), _parts(candles.close / candles.close[:1])
     random = random_equities(simulation, candles, timeframe, assumptions, fundings) if simulation.trades else None
@@ -72,10 +73,13 @@ def percentile(values: Floats, own: float) -> float:
     return float(below) / len(values) * 100
 
 
-def _one_candle_later(decisions: Decisions, candles: Candles) -> Decisions:
-    """Return the same decisions, each filled in the candle after its own; none is left after the last."""
-    later = np.where((decisions.fill >= 0) & (decisions.fill + 1 < len(candles)), decisions.fill + 1, -1)
-    return replace(decisions, fill=later)
+def _one_candle_later(decisions: Decisions, candles: Candles, timeframe: str) -> Decisions:
+    """Return the same decisions, each a candle later; none fills where that candle is missing, or after the last."""
+    slot_ms = decisions.slot_ms + timeframe_ms(timeframe)
+    opens = fill_open_ms(slot_ms, timeframe)
+    place = np.searchsorted(candles.open_time_ms, opens)
+    there = candles.open_time_ms.take(place, mode="clip") == opens
+    return replace(decisions, slot_ms=slot_ms, fill=np.where(there, place, -1))
 
 
 def _parts(curve: Floats) -> tuple[float | None, float | None]:
