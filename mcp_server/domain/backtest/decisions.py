@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mcp_server.domain.backtest.slot_times import slot_times
 from mcp_server.domain.candles import Candles, Times
 from mcp_server.domain.rules.series import UNDECIDED, Codes
-from mcp_server.domain.schedule.slots import slots
 from mcp_server.domain.strategy.format import Config
-from mcp_server.domain.timeframes import candle_open_ms, from_ms, timeframe_ms, to_ms
+from mcp_server.domain.timeframes import candle_open_ms, timeframe_ms
 
 Positions = npt.NDArray[np.int64]
 """Positions of candles; -1 is none."""
@@ -51,7 +51,7 @@ def decide_slots(
         start_ms: from here on (Unix ms).
         end_ms: up to here (Unix ms).
     """
-    slot_ms = _slots(config, start_ms, end_ms)
+    slot_ms = slot_times(config, start_ms, end_ms)
     covering, after = _cells(slot_ms, timeframe)
     position = _PositionTable(candles, timeframe)
     decided_on = position.of(covering - 1)
@@ -91,16 +91,3 @@ class _PositionTable:
         index = cells - self._first
         end = len(self._table) - 1  # holds -1
         return self._table[np.where((index >= 0) & (index < end), index, end)]
-
-
-def _slots(config: Config, start_ms: int, end_ms: int) -> Times:
-    """Return the slots in (start, end]."""
-    if config.interval is not None:
-        length = timeframe_ms(config.interval)
-        return np.arange(start_ms // length + 1, end_ms // length + 1, dtype=np.int64) * length
-    moments = list[int]()
-    for moment in slots(config, from_ms(start_ms)):
-        if (at_ms := to_ms(moment)) > end_ms:
-            break
-        moments.append(at_ms)
-    return np.array(moments, dtype=np.int64)
