@@ -174,7 +174,20 @@ def test_a_series_is_kept_under_the_name_that_runs_ask_for(tmp_path: Path, home:
 
 
 @pytest.mark.parametrize(
-    "symbol", ["btcusd", "", "BTC/", "/USD", "BTC-USD-EUR", "BTC/USD/EUR", "BTC/USD:", "BTC / USD"]
+    "symbol",
+    [
+        "btcusd",
+        "",
+        "BTC/",
+        "/USD",
+        "BTC-USD-EUR",
+        "BTC/USD/EUR",
+        "BTC/USD:",
+        "BTC / USD",
+        "'BTC/USD'",
+        'BTC/"USD"',
+        "BTC/`USD`",
+    ],
 )
 def test_a_symbol_of_another_form_is_refused(tmp_path: Path, home: Path, symbol: str) -> None:
     file = tmp_path / "candles.csv"
@@ -184,8 +197,8 @@ def test_a_symbol_of_another_form_is_refused(tmp_path: Path, home: Path, symbol:
         import_candle_file(store, file, Series("coinbase", symbol, "1h"), NOW)
 
 
-@pytest.mark.parametrize("exchange", ["", "coin base", "coinbase!", "coinbase.com", "coinbase\n"])
-def test_an_exchange_that_can_be_no_id_is_refused(tmp_path: Path, home: Path, exchange: str) -> None:
+@pytest.mark.parametrize("exchange", ["", "coin base", "coinbase!", "coinbase.com", "coinbase\n", "nope", "__init__"])
+def test_an_exchange_that_there_is_not_is_refused(tmp_path: Path, home: Path, exchange: str) -> None:
     store = CandleStore(Database(home / "claude_trader.duckdb"))
     with pytest.raises(BadInput, match=r"is no exchange\. Give a ccxt id, like 'coinbase'"):
         import_candle_file(store, tmp_path / "x.csv", Series(exchange, "BTC/USD", "1h"), NOW)

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from mcp_server.storage.database_errors import first_sentence
 
 HOUR_MS = 60 * MINUTE_MS
 
-_EXCHANGE = re.compile(r"[a-z0-9_]+")
-_SYMBOL = re.compile(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?")
+_EXCHANGE = re.compile(r"[a-z0-9][a-z0-9_]*")
+_ASSET = r"""[^\s/:'"`]+"""
+_SYMBOL = re.compile(rf"{_ASSET}/{_ASSET}(:{_ASSET})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ def _askable(series: Series) -> Series:
     """Return the series as runs ask for it: ccxt's ids are lower case, its symbols upper case, its names ccxt's own."""
     parts = re.split(r"([/:])", re.sub(r"^([^/:_-]+)[_-](?=[^/_-]+$)", r"\1/", series.symbol.upper()))
     exchange, symbol = series.exchange.lower(), "".join(ALIASES.get(part, part) for part in parts)
-    if not _EXCHANGE.fullmatch(exchange):
+    if not _EXCHANGE.fullmatch(exchange) or not _is_of_ccxt(exchange):
         raise BadInput(f"{series.exchange!r} is no exchange.", "Give a ccxt id, like 'coinbase'.")
     if exchange == "simulated":
         raise BadInput("The simulated exchange makes its own candles.", "Name the exchange that the file comes from.")
@@ -227,6 +229,15 @@ def _askable(series: Series) -> Series:
             "Write BASE/QUOTE or BASE/QUOTE:SETTLE, like 'BTC/USD' or 'BTC/USDT:USDT'.",
         )
     return Series(exchange, symbol, series.timeframe)
+
+
+def _is_of_ccxt(exchange: str) -> bool:
+    """Return whether ccxt has an exchange of this id; another could never be asked for what is imported of it."""
+    package = find_spec("ccxt")  # which imports nothing: that would take a second
+    folders = (package.submodule_search_locations if package else None) or ()
+    return exchange == "simulated" or any(
+        (Path(folder, "async_support", f"{exchange}.py")).is_file() for folder in folders
+    )
 
 
 def _summary(candles: Candles, series: Series, left_out: int) -> str:
