@@ -12,6 +12,7 @@ are compared: indicators, conditions and simulation at once. Where a peer's mode
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.figures import figures as figures_of
-from mcp_server.domain.backtest.run import BacktestTask, Simulated, run_simulation
+from mcp_server.domain.backtest.run import BacktestTask, Simulated, run_backtest, run_simulation
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.strategy.parse import parse_strategy
 from tests.backtest.plain_loop import PlainLoop
@@ -177,8 +178,18 @@ def test_the_readmes_idea_gives_the_figures_that_backtesting_py_gives_for_it() -
     assert [round(float(figure), 1) for figure in figures.values()] == [61, 68.9, -59.3, -82.9, 391.7]
 
 
-def test_the_readmes_idea_with_parts_of_a_bitcoin_loses_a_little_more() -> None:
-    simulation = ours("coinbase", BY_NAME["rsi_turns"]).simulation
-    assert 100 * simulation.equity[-1] - 100 == pytest.approx(-59.58, abs=0.005)
-    peaks = np.maximum.accumulate(simulation.equity)
-    assert 100 * np.max(1 - simulation.equity / peaks) == pytest.approx(83.18, abs=0.005)
+def test_the_readmes_idea_is_told_in_words_that_a_beginner_understands() -> None:
+    """Parts of a bitcoin can be bought here, and holding begins at the first close: each figure a little lower."""
+    task = ours("coinbase", BY_NAME["rsi_turns"]).task
+    backtest = run_backtest(task, clock=count().__next__, proof_limit_s=20)
+    result, trades, chance, frail, halves, sharpe, rest = backtest.summary()
+    assert "it lost 59.6 %, worse than simply holding, which gained 372.3 %" in result
+    assert "closed 61 trades and won 69 % of them, but these gained less than the others lost" in trades
+    assert "at worst 83.2 % below its peak (holding: 84.2 %)" in trades
+    assert "worse than chance" in chance
+    assert "Filled one candle later it would have lost 53.5 %; at twice the cost it would have lost 68.3 %" in frail
+    assert "it lost 74.4 % (holding gained 61.4 %), and in the last 30 % it gained 57.6 %" in halves
+    assert "-0.27" in sharpe
+    assert "includes zero, so it may be luck" in sharpe
+    assert "No look-ahead was found" in rest
+    assert "no decision at 15 of 17,583 moments" in rest
