@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def _sentences(
         f"{gained:,} of {counted(len(answers), 'variant')} gained; the one in the middle "
         f"{gained_or_lost(median(returns))}{holding}."
     )
-    yield _best(rows)
+    yield from _best(rows)
     if walk is not None:
         own, held_then = gained_or_lost(walk.return_pct), gained_or_lost(walk.buy_and_hold_pct)
         yield (
@@ -107,17 +108,24 @@ def _sentences(
         yield f"{counted(len(failed), 'variant')} failed, each for the error in its row: {'; '.join(failed[:3])}."
 
 
-def _best(rows: Sequence[TriedRow]) -> str:
-    """Say what the best variant is worth, which is the less, the more were tried."""
-    label, answer = max(
-        ((row.variant.label, row.answer) for row in rows if row.answer is not None),
-        key=lambda pair: tuple(-1e9 if pair[1][name] is None else pair[1][name] for name in _RANKED_BY),
-    )
-    start = f"The best one, '{label}', {gained_or_lost(answer['return_pct'])}"
+def _best(rows: Sequence[TriedRow]) -> Iterator[str]:
+    """Say what the best variant is worth, which is the less, the more were tried. One that looks ahead is none."""
+    sound = [row for row in rows if row.answer and not row.answer["look_ahead"]["changed"]]
+    if not sound:
+        return
+    best = max(sound, key=_rank)
+    answer = best.answer or {}
+    start = f"The best one, '{best.variant.label}', {gained_or_lost(answer['return_pct'])}"
     if (deflated := answer["sharpe_deflated"]) is None:
-        return f"{start}; the record is too short, or moves too little, to say what that is worth."
+        yield f"{start}; the record is too short, or moves too little, to say what that is worth."
+        return
     bar = "above" if deflated >= LIKELY else "below"
-    return (
+    yield (
         f"{start}; after {counted(answer['trials'], 'variant')} tried, the probability that it beats the best of that "
         f"many by luck is {deflated * 100:.1f} %, {bar} the usual bar of {LIKELY * 100:.0f} %."
     )
+
+
+def _rank(row: TriedRow) -> list[float]:
+    figures = row.answer or {}
+    return [-inf if figures[name] is None else figures[name] for name in _RANKED_BY]
