@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.backtest.assumptions import Assumptions
-from mcp_server.domain.backtest.run import Simulated
+from mcp_server.domain.backtest.run import BacktestTask, Simulated, run_backtest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Funding
+from mcp_server.domain.report.backtest_figures import GROUPS
 from mcp_server.domain.report.backtest_page import backtest_page
 from mcp_server.domain.report.backtest_trades import MOST_ROWS
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.assets import backtest_page_assets
 from tests.rigs.backtests import CONFIG, alternating, answer_of, backtest_of, sample_backtest
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage, browser
@@ -212,12 +215,16 @@ def test_every_assumption_is_told_in_words() -> None:
     signals = {"buy": 1, "sell": 2, "hold": 3, "undecided": 41}
     page = page_of(
         made, fee_bps=7.5, slippage_bps=2.5, side="both", stake_pct=25.0, missing=13, unfilled=3, signals=signals,
-        trials=19, look_ahead={"checked": 211, "changed": 4},
+        trials=19, look_ahead={
+            "checked": 211, "decisions": 12, "changed": 4,
+            "where": [["ema_<10>", "2026-01-02T03:00Z", "2026-01-02T02:00Z"]],
+        },
     )  # fmt: skip
     words = (
         "filled at the open of the next candle", "fee of 0.075 %", "0.025 % worse than the open", "Long and short",
         "25 % of the equity at the start", "13 candles of the time are missing", "3 orders fell on a missing candle",
-        "At 41 moments", "19 variants", "at 211 cuts", "4 values changed",
+        "At 41 moments", "19 variants", "at 211 cuts, 12 of them at entries and exits", "4 values changed",
+        "At the cut 2026-01-02T02:00Z, &#x27;ema_&lt;10&gt;&#x27; at 2026-01-02T03:00Z changed",
         "A trade that is open at the end counts at the last close", "crosses_above(rsi_14, 30)",
     )  # fmt: skip
     assert [sentence for sentence in words if sentence not in page] == []
@@ -227,6 +234,8 @@ def test_every_assumption_is_told_in_words() -> None:
     assert "perpetual" not in alone
     swap = backtest_of(random_walk(9), alternating(9, 2), symbol="BTC/USD:USD", fundings=[Funding(1, 0.1)] * 17)
     assert "This is a perpetual market: 17 settled fundings" in page_of(swap)
+    assert "2 settlements of the time are not known" in page_of(swap)
+    assert "Built from &lt;1m&gt;" in page_of(made, note="Built from <1m>")
     assert "The prices are invented" not in alone
     assert "The prices are invented" in page_of(made, exchange="simulated")
 
@@ -243,6 +252,24 @@ def test_each_figure_is_shown_with_its_unit_and_an_undefined_one_as_undefined() 
     assert figures["Deepest drawdown"] == "22.1 %"
     months = re.findall(r'<th scope="row">2026</th>(.*?)</tr>', page)[0]
     assert re.findall(r">([^<]*)</td>", months) == ["4.5", "\N{MINUS SIGN}3", "", "", "\N{MINUS SIGN}1.25", *[""] * 9]
+
+
+def test_every_figure_that_the_page_shows_is_in_the_answer_of_a_real_backtest() -> None:
+    walk = random_walk(200)
+    rules = {"indicators": ["ema(9)"], "buy": "crosses_above(close, ema_9)", "sell": "crosses_below(close, ema_9)"}
+    strategy = parse_strategy("sample", {**CONFIG, "rules": rules}, None)
+    times = int(walk.open_time_ms[50]), int(walk.open_time_ms[-1]) + 3_600_000
+    done = run_backtest(BacktestTask(strategy, "kraken", "BTC/USD", walk, *times, Assumptions()))
+    answer = {**done.answer(), "months": done.months()}
+    for rows in GROUPS.values():
+        for key, _, _ in rows:
+            first, _, second = key.partition(".")
+            assert second in answer[first] if second else first in answer, key
+    page = backtest_page(answer, done.simulated, backtest_page_assets())
+    figures = dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)<", page))
+    assert figures["Closed trades"] == str(done.figures.trades) != "0"
+    assert [text for text in answer["summary"] if html.escape(text) not in page] == []
+    assert '<th scope="row">2026</th>' in page
 
 
 def test_the_footer_gives_the_chart_library_its_credit() -> None:

@@ -70,8 +70,9 @@ def answer_of(made: Simulated, **others: Any) -> dict[str, Any]:
         "controls": {
             "random_percentile": 71.0, "bar_later_return_pct": -2.2, "double_cost_return_pct": -9.3,
             "first_70_return_pct": 4.0, "last_30_return_pct": -1.0,
+            "first_70_buy_and_hold_pct": 2.0, "last_30_buy_and_hold_pct": -5.0,
         },
-        "look_ahead": {"checked": 200, "changed": 0},
+        "look_ahead": {"checked": 200, "decisions": 40, "changed": 0},
         "summary": ["After fees and slippage it lost, as holding did."],
     }  # fmt: skip
     return {**facts, **others}

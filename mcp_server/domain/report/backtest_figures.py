@@ -42,9 +42,13 @@ GROUPS: Mapping[str, Sequence[Row]] = {
     "What the Sharpe ratio is worth": (
         ("sharpe_ci95", "Sharpe, 95 % interval", "if it includes 0, it may be luck"),
         ("sharpe_probabilistic", "Probabilistic Sharpe", "how likely the true one is above 0"),
-        ("sharpe_deflated", "Deflated Sharpe", "the same, after all that was tried; below 95 % it is not shown"),
+        ("sharpe_deflated", "Deflated Sharpe", "the same, after all that was tried; below 95 % proves nothing"),
         ("trials", "Variants tried", "of this strategy on this market"),
-        ("min_track_record_days", "Record that it needs", "days until its Sharpe ratio could be told from 0"),
+        (
+            "min_track_record_days",
+            "Record that it needs",
+            "until its Sharpe ratio can be told from 0; none while it is not above 0",
+        ),
     ),
     "Controls": (
         (
@@ -55,7 +59,9 @@ GROUPS: Mapping[str, Sequence[Row]] = {
         ("controls.bar_later_return_pct", "One candle later", "return of the same rule"),
         ("controls.double_cost_return_pct", "At twice the cost", "return of the same rule"),
         ("controls.first_70_return_pct", "First 70 % of the time", "return"),
+        ("controls.first_70_buy_and_hold_pct", "Holding, first 70 %", "return"),
         ("controls.last_30_return_pct", "Last 30 % of the time", "return"),
+        ("controls.last_30_buy_and_hold_pct", "Holding, last 30 %", "return"),
     ),
     "What it saw": (
         ("candles", "Candles", "closed ones"),
@@ -65,7 +71,8 @@ GROUPS: Mapping[str, Sequence[Row]] = {
         ("signals.hold", "HOLD", "signals"),
         ("signals.undecided", "Undecided", "moments at which the rule had no answer"),
         ("look_ahead.checked", "Cuts checked", "what came after was replaced"),
-        ("look_ahead.changed", "Decisions that changed", "must be 0: else it looked ahead"),
+        ("look_ahead.decisions", "Entries and exits cut", "so many of the cuts are right behind one"),
+        ("look_ahead.changed", "Values that changed", "must be 0: else it looked ahead"),
     ),
 }
 

@@ -81,8 +81,12 @@ def _heading(answer: Mapping[str, Any], strategy: Strategy) -> str:
     sentences = "".join(f"<p>{safe(sentence)}</p>" for sentence in answer.get("summary") or ())
     return (
         f'<h1>Backtest of {safe(strategy.name, 80)}</h1><p class="muted">{market}, {span}{version}</p>{invented}'
-        f"{f'<p>{safe(description)}</p>' if description else ''}<h2>In short</h2>{sentences}"
+        f"{f'<p>{safe(description)}</p>' if description else ''}{_note(answer)}<h2>In short</h2>{sentences}"
     )
+
+
+def _note(answer: Mapping[str, Any]) -> str:
+    return f'<p class="notice">{safe(answer["note"])}</p>' if answer.get("note") else ""
 
 
 def _day(moment: Any) -> str:

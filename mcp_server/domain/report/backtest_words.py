@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mcp_server.domain.backtest.fundings import missing_fundings
 from mcp_server.domain.backtest.run import BacktestTask
 from mcp_server.domain.report.html import safe
 from mcp_server.domain.strategy.strategy import Strategy
@@ -57,7 +58,9 @@ def _trading(answer: Mapping[str, Any]) -> Iterator[str]:
 def _fundings(task: BacktestTask) -> Iterator[str]:
     if ":" in task.symbol:
         known = counted(len(task.fundings), "settled funding")
-        yield f"This is a perpetual market: {known} of the time counted for the positions that were held then."
+        missing = missing_fundings(task.fundings, task.start_ms, task.end_ms)
+        lacking = f" {counted(missing, 'settlement')} of the time are not known and cost nothing." if missing else ""
+        yield f"This is a perpetual market: {known} of the time counted for the positions that were held then.{lacking}"
 
 
 def _candles(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -76,9 +79,11 @@ def _counted(answer: Mapping[str, Any]) -> Iterator[str]:
     ahead = answer["look_ahead"]
     changed = "no decision changed" if not ahead["changed"] else f"{counted(int(ahead['changed']), 'value')} changed"
     yield (
-        f"Look-ahead was looked for at {counted(int(ahead['checked']), 'cut')}: all that came after was replaced by "
-        f"other candles, and {changed}."
+        f"Look-ahead was looked for at {counted(int(ahead['checked']), 'cut')}, {int(ahead['decisions']):,} of them at "
+        f"entries and exits: all that came after was replaced by other candles, and {changed}."
     )
+    for column, at, cut in ahead.get("where", ()):
+        yield f"At the cut {cut}, {column!r} at {at} changed: it looks ahead."
 
 
 def _per_cent(bps: float) -> str:
