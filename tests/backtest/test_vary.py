@@ -91,7 +91,8 @@ def test_changes_are_made_at_once_so_that_two_can_be_swapped() -> None:
 
 
 def test_its_own_value_among_the_values_is_tried_once() -> None:
-    assert [v.label for v in variants(IDEA, ["30=25,30,35", "rsi(14)=rsi( 14 )"])] == ["as it is", "30 → 25", "30 → 35"]
+    assert [v.label for v in variants(IDEA, ["30=25,30.0,35"])] == ["as it is", "30 → 25", "30 → 35"]
+    assert len(variants(IDEA, ["rsi(14)=rsi( 14 ),rsi(7)"])) == 2
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,7 @@ def test_its_own_value_among_the_values_is_tried_once() -> None:
         (["30="], "empty value", "30=25,35"),
         (["30=25,,35"], "empty value", "30=25,35"),
         (["30=25,25.0"], "twice", "Leave one out"),
+        (["30=30.0"], "nothing but what is there", "another value"),
         (["rsi(14)=rsi(7),rsi(timeperiod=7)"], "twice", "Leave one out"),
         (["30=25", "30.0=35"], "varied twice", "one variation"),
         (["30=rsi(7)"], "no number", "30=25,35"),

@@ -13,7 +13,8 @@ from mcp_server.errors import BadInput
 MOST_VARIANTS = 2_000
 UNSIGNED = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 
-_FORM = "Write 'rsi(14)=rsi(7),rsi(21)' or '30=25,35': what is in the rules, then what to try in its place."
+_EXAMPLE = "'rsi(14)=rsi(7),rsi(21)' or '30=25,35'"
+_FORM = f"Write {_EXAMPLE}: what is in the rules, then what to try in its place."
 _NUMBER = re.compile(rf"[+-]?{UNSIGNED}", re.IGNORECASE | re.ASCII)
 
 
@@ -39,6 +40,9 @@ def read_variations(texts: Sequence[str]) -> list[Variation]:
         problem = f"These variations make {count:,} variants; at most {MOST_VARIANTS:,} are allowed."
         raise BadInput(problem, "Vary fewer things, or give fewer values.")
     read = [_numbers(own, values) if _NUMBER.fullmatch(own) else _specs(own, values) for own, values in split]
+    for text, variation in zip(texts, read, strict=True):
+        if not variation.values:
+            raise BadInput(f"{text!r} tries nothing but what is there.", f"Give another value, like in {_EXAMPLE}.")
     owns = [Decimal(variation.own) if variation.is_number else parse_spec(variation.own) for variation in read]
     for position, own in enumerate(owns):
         if own in owns[:position]:
