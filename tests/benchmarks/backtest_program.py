@@ -26,19 +26,21 @@ RULES = {
 }
 
 
-def main() -> None:
-    open_time_ms = np.load(sys.argv[1])
-    candles = Candles(open_time_ms, *np.load(sys.argv[2]))
+def task_of(candles: Candles) -> BacktestTask:
     config = {"name": "ema-cross", "trading_pair": "BTC/USD", "interval": "1h", "engine": "rules", "rules": RULES}
-    task = BacktestTask(
+    return BacktestTask(
         strategy=parse_strategy("ema-cross", config, None),
         exchange="coinbase",
         symbol="BTC/USD",
         candles=candles,
-        start_ms=int(open_time_ms[0]),
-        end_ms=int(open_time_ms[-1]) + timeframe_ms("1h"),
+        start_ms=int(candles.open_time_ms[0]),
+        end_ms=int(candles.open_time_ms[-1]) + timeframe_ms("1h"),
         assumptions=Assumptions(),
     )
+
+
+def main() -> None:
+    task = task_of(Candles(np.load(sys.argv[1]), *np.load(sys.argv[2])))
     for _ in chain([""], sys.stdin):
         began = time.perf_counter()
         simulated = run_simulation(task)

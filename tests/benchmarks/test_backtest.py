@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mcp_server.domain.backtest.look_ahead import CUTS
+from mcp_server.domain.backtest.run import run_backtest
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.strategy.format import Rules
-from tests.benchmarks.backtest_program import RULES
+from tests.benchmarks.backtest_program import RULES, task_of
 from tests.benchmarks.programs import say
 from tests.parity.series import COLUMNS, made_up
 
@@ -35,6 +37,7 @@ MOST_WARM_LARGE = 2.5
 MOST_COLD = 0.3
 MOST_MEMORY = 0.6
 MOST_OF_ROWS = 0.25
+MOST_WITH_PROOF_S = 10.0
 
 pytestmark = pytest.mark.skipif(not PEERS.is_file(), reason="vectorbt is not installed: `make benchmark` does it")
 
@@ -136,3 +139,15 @@ def test_a_series_takes_a_part_of_what_rows_of_python_objects_take() -> None:
     ratio = min(took["series"]) / min(took["rows"])
     say(f"100,000 candles: series {min(took['series']):.1f} ms, rows {min(took['rows']):.1f} ms, {ratio:.2f} x")
     assert ratio <= MOST_OF_ROWS
+
+
+def test_a_backtest_with_its_default_proof_takes_no_ten_seconds() -> None:
+    series = made_up()
+    candles = Candles(series.open_time_ms, *(getattr(series, name) for name in COLUMNS))
+    began = time.perf_counter()
+    proof = run_backtest(task_of(candles), clock=time.perf_counter).proof
+    took = time.perf_counter() - began
+    say(f"100,000 candles with the proof: {took:.1f} s, {proof.checked} cuts, {proof.decisions} decisions among them")
+    assert took <= MOST_WITH_PROOF_S
+    assert proof.checked >= CUTS
+    assert not proof.changed
