@@ -22,9 +22,9 @@ def resampled_sharpes(returns: Floats) -> Floats:
     which nothing moves has a Sharpe ratio of 0. Of a block only its sums are needed, which two running sums give: the
     work grows with the number of blocks, not of returns.
     """
-    n, mean = len(returns), float(np.mean(returns))
+    n = len(returns)
     block = max(block_length(returns), n ** (1 / 3))
-    twice = np.tile(returns - mean, 2)
+    twice = np.tile(returns, 2)
     total, squares = (np.concatenate([[0.0], np.cumsum(values)]) for values in (twice, twice * twice))
     blocks = math.ceil(n / block + 8 * math.sqrt(n / block)) + 8
     generator = np.random.default_rng(_SEED)
@@ -36,10 +36,11 @@ def resampled_sharpes(returns: Floats) -> Floats:
         ends[:, -1] = n
         start = generator.integers(0, n, shape)
         stop = start + np.diff(ends, prepend=0, axis=1)
-        moved = (total[stop] - total[start]).sum(axis=1) / n
-        spread = np.sqrt(np.maximum((squares[stop] - squares[start]).sum(axis=1) - n * moved**2, 0.0) / (n - 1))
-        flat = spread <= 1e-12 * np.abs(moved + mean)
-        sharpes.append(np.where(flat, 0.0, (moved + mean) / np.where(flat, 1.0, spread)))
+        mean = (total[stop] - total[start]).sum(axis=1) / n
+        square = (squares[stop] - squares[start]).sum(axis=1)
+        deviation = square - n * mean**2
+        moves = deviation > 1e-12 * square
+        sharpes.append(np.where(moves, mean, 0.0) / np.sqrt(np.where(moves, deviation / (n - 1), 1.0)))
     return np.concatenate(sharpes)
 
 

@@ -70,13 +70,7 @@ def worth(returns: Floats, timeframe: str, others: Sequence[Trial]) -> Worth:
     """
     moments = moments_of(returns, timeframe)
     if moments is None:
-        return Worth(
-            sharpe_ci95=None,
-            sharpe_probabilistic=None,
-            sharpe_deflated=None,
-            trials=len(others) + 1,
-            min_track_record_days=None,
-        )
+        return Worth(trials=len(others) + 1)
     candles = min_track_record(moments.sharpe, moments.skew, moments.kurtosis)
     low, high = np.quantile(resampled_sharpes(returns), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     annual = math.sqrt(candles_per_year(timeframe))
