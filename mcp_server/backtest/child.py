@@ -78,15 +78,19 @@ def result(backtest: "Backtest") -> dict[str, Any]:
     }
 
 
+def answer(source: IO[bytes]) -> dict[str, Any]:
+    """Compute the task that a stream holds; return its result, or its error in parts."""
+    try:
+        task, limit_s = read(source)
+        return result(run_backtest(task, clock=time.monotonic, proof_limit_s=limit_s))
+    except TraderError as error:
+        return {"error": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+
+
 def main() -> None:
     """Compute the backtest on standard input."""
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
-    try:
-        task, limit_s = read(sys.stdin.buffer)
-        done = result(run_backtest(task, clock=time.monotonic, proof_limit_s=limit_s))
-    except TraderError as error:
-        done = {"error": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
-    sys.stdout.write(json.dumps(done, allow_nan=False))
+    sys.stdout.write(json.dumps(answer(sys.stdin.buffer), allow_nan=False))
 
 
 if __name__ == "__main__":

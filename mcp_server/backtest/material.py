@@ -1,4 +1,4 @@
-"""The candles of a backtest: which range it covers, and whether they can be had in time."""
+"""The candles and fundings of a backtest: which range it covers, and whether they can be had in time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from mcp_server.domain.backtest.period import period
+from mcp_server.domain.symbols import pays_fundings
 from mcp_server.domain.timeframes import from_ms, iso, timeframe_ms
 from mcp_server.errors import BadInput, NotSupported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mcp_server.domain.exchange import Funding
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
     from mcp_server.storage.candles.ranges import Range
@@ -52,6 +54,7 @@ class BacktestMaterial:
     history: History
     start_ms: int
     end_ms: int
+    fundings: Sequence[Funding] = ()
 
     @property
     def note(self) -> str | None:
@@ -120,20 +123,31 @@ def _missing(wanted: Wanted, known: Sequence[Range], span: Range) -> list[Range]
 async def _fetched(market: Market, wanted: Wanted, span: Range, within_s: float) -> BacktestMaterial:
     start, end = span
     count = (end - start) // timeframe_ms(wanted.timeframe) + wanted.warm_up
-    history = None
     with anyio.move_on_after(within_s):
         history = await market.candles(wanted.exchange, wanted.symbol, wanted.timeframe, count, from_ms(end))
-    if history is None:
-        raise _too_long(wanted, f"{wanted.exchange} did not send all candles in time, though what it sent is kept")
-    traded = len(history.candles.between(start, end))
-    if not traded:
-        raise BadInput(
-            f"{history.exchange} has no {wanted.timeframe} candle of {history.symbol} from {iso(start)} to {iso(end)}.",
-            "Choose another range, exchange or market.",
-        )
-    if traded > MOST_CANDLES:
-        raise _too_long(wanted, f"it has {traded:,} candles")
-    return BacktestMaterial(history, start, end)
+        traded = history.candles.between(start, end)
+        if not len(traded):
+            raise BadInput(
+                f"{history.exchange} has no {wanted.timeframe} candle of {history.symbol} from {iso(start)} to "
+                f"{iso(end)}.",
+                "Choose another range, exchange or market.",
+            )
+        if len(traded) > MOST_CANDLES:
+            raise _too_long(wanted, f"it has {len(traded):,} candles")
+        first = max(start, int(traded.open_time_ms[0]))
+        return BacktestMaterial(history, start, end, await _fundings(market, history, first, end))
+    raise _too_long(wanted, f"{wanted.exchange} did not send everything in time, though what it sent is kept")
+
+
+async def _fundings(market: Market, history: History, start_ms: int, end_ms: int) -> Sequence[Funding]:
+    """Return the settled fundings of a perpetual swap; none where the exchange has no history of them."""
+    if not pays_fundings(history.symbol):
+        return ()
+    try:
+        known = await market.fundings(history.exchange, history.symbol, start_ms, end_ms, from_ms(end_ms))
+    except NotSupported:
+        return ()  # the answer counts those that are missing
+    return known.fundings
 
 
 def _too_long(wanted: Wanted, why: str) -> NotSupported:

@@ -54,11 +54,10 @@ def recorded(backtests: Backtests, task: BacktestTask, result: dict[str, Any], n
 
 
 def _deflated(result: dict[str, Any], timeframe: str, others: Sequence[TriedVariant]) -> dict[str, Any]:
+    from mcp_server.domain.backtest.answer import rounded
     from mcp_server.domain.backtest.worth import Moments, deflated_sharpe
 
     moments = result["moments"]
-    counted = {
-        "trials": len(others) + 1,
-        "sharpe_deflated": deflated_sharpe(Moments(**moments), timeframe, others) if moments else None,
-    }
+    deflated = deflated_sharpe(Moments(**moments), timeframe, others) if moments else None
+    counted = rounded({"trials": len(others) + 1, "sharpe_deflated": deflated})
     return {**result["answer"], **counted, "summary": summary(BacktestFacts(**{**result["facts"], **counted}))}

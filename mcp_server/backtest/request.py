@@ -88,4 +88,4 @@ def _draft(config: Any, offered: Mapping[str, bool]) -> Strategy:
     findings = [finding for finding in findings_in(files, offered) if finding.place != "agents.json"]
     if files.config is None or any(finding.severity == "error" for finding in findings):
         raise InvalidStrategy(files.name, findings)
-    return Strategy(name=files.name, config=files.config, agents={})
+    return Strategy(name=files.name, config=files.config.model_copy(update={"name": files.name}), agents={})

@@ -49,3 +49,8 @@ def dated(text: str) -> tuple[str, str] | None:
     """Return what a future is of and its last day (`261225`), if the text has one."""
     match = _DATED.fullmatch(text)
     return (match[1], match[2]) if match else None
+
+
+def pays_fundings(symbol: str) -> bool:
+    """Return whether an exact symbol is of a perpetual swap: it names what settles it, and no day of settlement."""
+    return ":" in symbol and "-" not in symbol

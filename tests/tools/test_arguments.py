@@ -28,6 +28,7 @@ MAY_DIFFER = (
     "was",
     "note",
     "findings",
+    "backtest_id",
 )
 """Between two calls with the same arguments."""
 

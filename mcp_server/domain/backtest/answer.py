@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mcp_server.domain.backtest.fundings import missing_fundings
 from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.summary import BacktestFacts, summary
 from mcp_server.domain.backtest.worth import Moments, Trial, Worth, deflated_sharpe, moments_of
+from mcp_server.domain.symbols import pays_fundings
 from mcp_server.domain.timeframes import iso, timeframe_ms
 
 if TYPE_CHECKING:
@@ -68,13 +70,14 @@ class Backtest:
             "candles": len(self.simulated.candles),
             "missing": simulation.missing,
             "unfilled": simulation.unfilled,
+            "missing_fundings": self._missing_fundings(),
             **asdict(task.assumptions),
             "signals": dict(simulation.signals),
-            **_rounded({**figures, **asdict(self.worth)}),
+            **rounded({**figures, **asdict(self.worth)}),
             "ruined_at": None if simulation.ruined_ms is None else iso(simulation.ruined_ms),
             "open_trade": trades[-1] if trades and trades[-1]["open"] else None,
             "years": _periods(self.figures.years),
-            "controls": _rounded(asdict(self.controls)),
+            "controls": rounded(asdict(self.controls)),
             "look_ahead": self._look_ahead(),
             "summary": self.summary(),
         }
@@ -121,6 +124,13 @@ class Backtest:
             "changed": len(self.proof.changed),
         }
 
+    def _missing_fundings(self) -> int | None:
+        """Return how many fundings of the time are not known, and so are not paid; None where none are due."""
+        task, simulated = self.simulated.task, self.simulated
+        if not pays_fundings(task.symbol):
+            return None
+        return missing_fundings(task.fundings, simulated.start_ms, simulated.end_ms)
+
     def _look_ahead(self) -> dict[str, Any]:
         proof = self.proof
         counts = {"checked": proof.checked, "decisions": proof.decisions, "changed": len(proof.changed)}
@@ -135,10 +145,11 @@ def _times(times: Any) -> list[str]:
 
 
 def _periods(periods: Sequence[PeriodReturn]) -> list[dict[str, Any]]:
-    return [_rounded(asdict(period)) for period in periods]
+    return [rounded(asdict(period)) for period in periods]
 
 
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+def rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Return figures with the digits that are answered."""
     return {name: _round(value) for name, value in values.items()}
 
 

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import anyio.to_thread
+from pydantic import ConfigDict, Field, WithJsonSchema
+
+from mcp_server.answers import ROWS, TEXTS, Table
+from mcp_server.domain.strategy.format import MOST_COST_BPS
+from mcp_server.domain.timeframes import parse_moment, to_ms
+from mcp_server.json_argument import READ_JSON, TEXT
+from mcp_server.toolkit import Call, ExchangeId, StrategyName, tool
+
+if TYPE_CHECKING:
+    from mcp_server.backtest.material import BacktestMaterial
+    from mcp_server.backtest.request import Asked
+    from mcp_server.domain.backtest.run import BacktestTask
+    from mcp_server.domain.strategy.strategy import Strategy
+
+COMPUTE_S = 15.0
+"""So much of a call's time is left for computing and recording; the rest may go into fetching candles."""
+
+RECORD_S = 4.0
+"""So much of it is left for recording."""
+
+NUMBER = WithJsonSchema({"type": "number"})
+"""The bounds are left out: who goes beyond them is told."""
+
+INTEGER = WithJsonSchema({"type": "integer"})
+Bps = Annotated[float | None, Field(ge=0, le=MOST_COST_BPS, allow_inf_nan=False), NUMBER]
+Percent = Annotated[float | None, Field(gt=0, le=100, allow_inf_nan=False), NUMBER]
+
+
+class Backtested(Table):
+    """Figures in per cent (_pct), or as their names say; null: undefined. fees_paid is a part of the first equity."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Any] = Field(init=False)
+
+    backtest_id: int = Field(description="For draw_chart")
+    summary: Annotated[list[str], TEXTS] = Field(description="Show these to the person, not the return alone")
+    strategy_name: str
+    note: str | None = None
+    months: Annotated[list[list[Any]], ROWS] | None = Field(
+        default=None, description="month, return_pct, that of holding"
+    )
+    rows: Annotated[list[list[Any]], ROWS] | None = Field(default=None, description="Trades")
+
+    keeps_last = True
+    less = "Ask for fewer trades."
+
+
+@tool(title="Backtest a strategy", for_agents=False, at_a_time=2, example={"strategy_name": "rsi-reversion"})
+async def backtest_strategy(
+    call: Call,
+    strategy_name: StrategyName | None = None,
+    config: Annotated[dict[str, Any] | None, READ_JSON, TEXT, Field(description="JSON of one not written")] = None,
+    start: Annotated[str | None, Field(max_length=40, description="Default: what is stored")] = None,
+    end: Annotated[str | None, Field(max_length=40)] = None,
+    side: Annotated[Literal["long", "both"], Field(description="both: short too")] = "long",
+    fee_bps: Annotated[Bps, Field(description="A side; default: its costs")] = None,
+    slippage_bps: Bps = None,
+    stake_pct: Annotated[Percent, Field(description="Default: all equity")] = None,
+    exchange: ExchangeId = None,
+    months: bool | None = None,
+    trades: Annotated[int | None, Field(ge=0, le=500), INTEGER, Field(description="List the last")] = None,
+) -> Backtested:
+    """Backtest a strategy's rules on past candles, filled at the next open. Use it before writing; show its controls.
+
+    Each variant tried counts: do not tune on what you have seen. sharpe_deflated is the probability of skill after all
+    tries; random_percentile 50 is chance.
+    """
+    from mcp_server.backtest.compute import compute
+    from mcp_server.backtest.record import recorded
+    from mcp_server.backtest.request import Asked
+
+    asked = Asked(
+        strategy_name=strategy_name,
+        config=config,
+        exchange=exchange,
+        side=side,
+        fee_bps=fee_bps,
+        slippage_bps=slippage_bps,
+        stake_pct=stake_pct,
+        start_ms=_ms(start, "start"),
+        end_ms=_ms(end, "end"),
+    )
+    strategy = await anyio.to_thread.run_sync(asked.strategy, call.kit.strategies, call.kit.tool_names)
+    async with call.turn():
+        material, task = await _gathered(call, asked, strategy)
+        result = await compute(task, call.left_s() - RECORD_S, asked.command())
+        work = partial(recorded, call.kit.journal.backtests, task, result, call.kit.clock())
+        answer = await anyio.to_thread.run_sync(work)
+    if months:
+        answer["months"] = [list(month.values()) for month in result["months"]]
+    if trades and result["trades"]:
+        listed = result["trades"][-trades:]
+        answer |= {"columns": list(listed[0]), "rows": [list(trade.values()) for trade in listed]}
+    return Backtested(**answer, note=material.note, simulated=material.history.simulated or None)
+
+
+async def _gathered(call: Call, asked: Asked, strategy: Strategy) -> tuple[BacktestMaterial, BacktestTask]:
+    """Gather what it is computed from, as of the moment of the call."""
+    from mcp_server.backtest.material import Wanted, gather
+    from mcp_server.domain.backtest.run import BacktestTask, compiled_rules
+
+    compiled = await call.bounded(compiled_rules, strategy)
+    wanted = Wanted(
+        exchange=call.exchange(strategy.config.exchange),
+        symbol=strategy.config.trading_pair,
+        timeframe=strategy.timeframe,
+        warm_up=compiled.history,
+        start_ms=asked.start_ms,
+        end_ms=asked.end_ms,
+        now_ms=to_ms(call.moment(None)),
+        command=asked.command(),
+    )
+    material = await gather(call.kit.market, wanted, call.left_s() - COMPUTE_S)
+    history = material.history
+    return material, BacktestTask(
+        strategy=strategy,
+        exchange=history.exchange,
+        symbol=history.symbol,
+        candles=history.candles,
+        start_ms=material.start_ms,
+        end_ms=material.end_ms,
+        assumptions=asked.assumptions(strategy),
+        fundings=material.fundings,
+    )
+
+
+def _ms(text: str | None, name: str) -> int | None:
+    if text is None or text.strip().lower() == "now":
+        return None
+    return to_ms(parse_moment(text, name=name))
