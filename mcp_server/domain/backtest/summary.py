@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mcp_server.domain.backtest.returns import FEWEST_DAYS
+
 FEW_TRADES = 30
 """Below this number of closed trades, a result says next to nothing."""
 
@@ -157,6 +159,8 @@ def _halves(facts: BacktestFacts) -> str:
 
 
 def _sharpe(facts: BacktestFacts) -> str:
+    if facts.days < FEWEST_DAYS:
+        return f"A record of {_count(round(facts.days), 'day')} is too short for a Sharpe ratio or any yearly figure."
     if facts.sharpe is None or facts.sharpe_ci95 is None:
         return ""
     low, high = facts.sharpe_ci95
