@@ -298,6 +298,20 @@ def test_a_query_that_runs_too_long_is_stopped_and_may_be_tried_again() -> None:
     assert hasty.query("SELECT 1", ONE_CANDLE) == [(1,)]
 
 
+def test_columns_are_asked_for_under_the_same_lock_and_limits(engine: Engine) -> None:
+    hasty, endless = Engine(time_limit_s=0.2), "count(*) AS n FROM range(1000000) a, range(1000000) b"
+
+    with pytest.raises(BadInput, match="can't be evaluated"):
+        engine.columns("SELECT * FROM read_csv('/etc/passwd')", ONE_CANDLE)
+    with pytest.raises(BadInput, match="too much memory"):
+        engine.columns("SELECT list(range) FROM range(1000000000)", ONE_CANDLE)
+    with pytest.raises(Retryable, match=r"longer than 0\.2 s"):
+        hasty.columns(f"SELECT {endless} WHERE a.range + b.range = 3", ONE_CANDLE)
+    assert engine.columns("SELECT close FROM candles", ONE_CANDLE)["close"].tolist() == [1.0]
+    with pytest.raises(BadInput):
+        engine.columns("SELECT close FROM candles", {"x": np.ones(1)})
+
+
 def test_a_query_that_wants_too_much_memory_is_refused(engine: Engine) -> None:
     with pytest.raises(BadInput, match="too much memory"):
         engine.query("SELECT list(range) FROM range(1000000000)", ONE_CANDLE)
