@@ -101,7 +101,7 @@ class Copy:
         packages = next(venv.glob("lib/python3*/site-packages"))
         theirs = own / packages.relative_to(venv)
         (packages / "a_copy.pth").write_text(f"{root}\nimport site; site.addsitedir({str(theirs)!r})\n")
-        for folder in ("chain", "hosts"):
+        for folder in ("chain", "hosts", "browser"):
             if (own / folder).exists():
                 (venv / folder).symlink_to(own / folder)
         for program in (own / "bin").iterdir():

@@ -149,6 +149,11 @@ async def test_what_says_the_same_as_the_backtest_is_taken_and_what_contradicts_
         await ask("draw_chart", backtest_id=backtest_id, **{name: other})
 
 
+async def test_null_and_blank_for_what_is_not_given_change_nothing(ask: Ask, database: Database) -> None:
+    others = {"symbol": "", "limit": None, "indicators": None, "divergence_of": " ", "strategy_name": None}
+    assert (await ask("draw_chart", backtest_id=record(database), **others))["candles"] == 1_000
+
+
 async def test_without_a_symbol_and_a_backtest_there_is_nothing_to_draw(ask: Ask) -> None:
     with pytest.raises(Told, match="Neither symbol nor backtest_id"):
         await ask("draw_chart")
