@@ -18,7 +18,7 @@ _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ChildEnding:
     """How a process ended: what it wrote, and its exit code, which is None if its time was over."""
 
     out: bytes
@@ -47,7 +47,7 @@ def command_of(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module)
 
 
-async def run_child(command: tuple[str, ...], question: bytes, within_s: float) -> Ending:
+async def run_child(command: tuple[str, ...], question: bytes, within_s: float) -> ChildEnding:
     """Run a program to its end, or kill it after `within_s` seconds or when the caller is cancelled.
 
     Args:
@@ -74,5 +74,5 @@ async def run_child(command: tuple[str, ...], question: bytes, within_s: float) 
                     await stdin.send(question)
                 await stdin.aclose()
             code = await process.wait()
-        return Ending(bytes(out), bytes(err), code)
-    return Ending(bytes(out), bytes(err), None)
+        return ChildEnding(bytes(out), bytes(err), code)
+    return ChildEnding(bytes(out), bytes(err), None)

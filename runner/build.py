@@ -91,7 +91,8 @@ def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
         return {**result, "why": building.why or "The agent ended without writing a strategy.", "cost_usd": cost}
     name = str(written["name"])
     result |= {key: written.get(key) for key in ("name", "version", "replaced", "engine", "schedule", "held", "basis")}
-    result |= {"description": None, "why": building.why, "cost_usd": cost, "run": f"claude-trader run {name}"}
+    result |= {"description": None, "why": building.why, "cost_usd": cost}
+    result |= {"run": f"claude-trader run {name}", "backtest": None}
     try:
         strategy = folders.read(name)
         if strategy.version != written.get("version"):
@@ -99,6 +100,7 @@ def outcome(building: Building, folders: StrategyFolders) -> dict[str, Any]:
         agents = {key: list(agent.tools) for key, agent in strategy.agents.items()}
         result |= {"description": strategy.config.description, "trading_pair": strategy.config.trading_pair}
         result |= {"rules": strategy.config_json().get("rules"), "agents": agents}
+        result["backtest"] = f"claude-trader backtest {name}" if strategy.config.rules else None
     except TraderError:
         result |= {"why": building.why or f"It lies in the home of {ELSEWHERE}.", "run": None}
     return result

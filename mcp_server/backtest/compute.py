@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 
 from mcp_server import errors
-from mcp_server.child_process import Ending, command_of, run_child
+from mcp_server.child_process import ChildEnding, command_of, run_child
 from mcp_server.errors import NotSupported, TraderError, UpstreamRejected
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _too_much(command: str, why: str) -> NotSupported:
     return NotSupported(f"This backtest takes more than a call may: {why}.", remedy)
 
 
-def _read(ending: Ending) -> dict[str, Any]:
+def _read(ending: ChildEnding) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(ending.out)
     except ValueError:

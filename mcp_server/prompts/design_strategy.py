@@ -64,14 +64,19 @@ agents.json, an object of name → sub-agent:
 Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low, close, volume and the columns of
 `rules.indicators`. Functions: {functions}. None of them can see the future.
 
-## 5. Check, try, and only then write
+## 5. Check, backtest, and only then write
 
 1. `write_strategy` with `dry_run` true: correct every error; tell the person every warning, how often the rules held
    lately, and the estimated cost. An unknown cost is unknown, not zero.
-2. `write_strategy` without `dry_run`, once the person agrees.{names}
-3. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
+2. If it has rules, `backtest_strategy` with this `config`. Show the person its whole summary: holding, chance, a candle
+   later, twice the cost, the earlier and the later part. Never show the return alone.
+   Do not tune on what you have seen: numbers that are changed until the past looks good find chance. Each variant
+   counts and lowers sharpe_deflated, so say how many you tried. If the controls explain the result, say that it shows
+   no skill, and ask whether to write it all the same.
+3. `write_strategy` without `dry_run`, once the person agrees.{names}
+4. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
    SELL. Show the signals and the reasons. If they are not what was meant, go back to step 4.
-4. End with what it does in two sentences, what would prove it wrong, and the command that runs it:
+5. End with what it does in two sentences, what would prove it wrong, and the command that runs it:
    claude-trader run NAME
 """
 

@@ -28,14 +28,17 @@ Take these steps in order, and change nothing before the person agrees.
 2. `list_signals` with outcomes "all": which signals did it give, which runs ended without one, and why? `get_price`
    with `as_of` at each signal's `horizon` shows whether it was right. Few signals prove nothing:
    say how many there are.
-3. If it has rules, `evaluate_strategy` at past times that matter: did it do what its `description` claims?
+3. If it has rules, `backtest_strategy`: is it better than its controls, and does the later part bear out the earlier?
+   Show its whole summary, not the return alone. `evaluate_strategy` at past times that matter: did it do what its
+   `description` claims?
 4. Does the text hold together? The `trading_pair` and timeframes that the prompts name are those of config.json; each
    sub-agent's `tools` suffice for what its `prompt` asks; `synthesis_logic` covers every report, also one that failed;
    there is an exit; it says what would prove it wrong; `budget` suits the schedule.
 5. Does it look ahead, or decide on a candle that is still forming? All tools answer with closed candles as of the
    run's time; a prompt that asks for anything else is wrong.
 6. Report what you found, the worst first, each with its remedy. Propose at most three changes, each of which can be
-   judged on its own. Then `write_strategy` with `dry_run`; once the person agrees, without it and with `replaces`
+   judged on its own, and none only because the past looks better with it: each variant that is backtested counts.
+   Then `write_strategy` with `dry_run`; once the person agrees, without it and with `replaces`
    {version!r}, which refuses the change if the strategy has changed meanwhile. The version before is kept:
    `read_strategy` with `version` shows it.
 

@@ -15,7 +15,8 @@ answer, decide yourself. Say in the end what you assumed. You need not ask again
 
 _DECIDING = """\
 Nobody can be asked. Decide everything yourself, as carefully as for your own money, and write the strategy when the
-check has no error. End with a list of what you assumed, one line each."""
+check has no error and rules were backtested. End with what the backtest shows beside its controls, and with a list of
+what you assumed, one line each."""
 
 
 def instructions(*, asking: bool) -> str:

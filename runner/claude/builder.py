@@ -1,4 +1,4 @@
-"""The strategy-builder: an agent with the server's tools, `write_strategy` included, and a way to ask the person.
+"""The strategy-builder: an agent with the server's tools, those that backtest and write included, and the person.
 
 It has nothing else: no files, no shell, no web. The server checks what it writes like any other write.
 """
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from mcp_server.domain.strategy.agents import plain_tool_name
 from runner.claude.build_prompt import instructions
-from runner.claude.building import MAX_TURNS, WRITE_TOOL, Building
+from runner.claude.building import BACKTEST_TOOL, MAX_TURNS, WRITE_TOOL, Building
 from runner.claude.cli_folder import LAUNCHER, CliFolder, cli_folder
 from runner.claude.session import (
     CLI_SETTINGS,
@@ -52,7 +52,7 @@ _QUESTION = {
 
 @dataclass(frozen=True, slots=True)
 class BuildTask:
-    """One design. `tools` is every tool of the server; `ask` is None where nobody can be asked."""
+    """One design. `tools` is every tool of the server, and whether it only looks; `ask` is None without a person."""
 
     prompt: str
     server_url: str
@@ -101,7 +101,7 @@ def _options(
         return _admitted(building.admit(call_id or "", write["tool_input"]))
 
     environment = {**task.environment, **CLI_SETTINGS, "MCP_TOOL_TIMEOUT": "86400000", **folder.environment}
-    offered = {name for name, only_reads in task.tools.items() if only_reads or name == WRITE_TOOL}
+    offered = {name for name, only_looks in task.tools.items() if only_looks or name in (BACKTEST_TOOL, WRITE_TOOL)}
     headers = {"X-Trader-Exchange": task.exchange}
     servers: dict[str, Any] = {SERVER: server_access(task.server_url, task.server_token, headers, environment)}
     environment |= folder.launch(bundled_cli(INSTEAD), environment)

@@ -9,7 +9,7 @@ from typing import Any
 from mcp_server.domain.text import cleaned
 from mcp_server.storage.strategies.folders import NOTHING
 
-WRITE_TOOL = "write_strategy"
+WRITE_TOOL, BACKTEST_TOOL = "write_strategy", "backtest_strategy"
 MAX_TURNS = 60
 _SHORT = 80
 
@@ -49,6 +49,8 @@ class Building:
 
     def called(self, call_id: str, tool: str, arguments: Mapping[str, Any]) -> str:
         """Note a tool call; return it as one line for a person."""
+        if tool == BACKTEST_TOOL:
+            return f"backtest {arguments.get('strategy_name') or 'before writing'}"
         if tool != WRITE_TOOL:
             return f"{tool}({cleaned(', '.join(str(value) for value in arguments.values()), _SHORT)})"
         self.checks[call_id] = arguments

@@ -49,8 +49,9 @@ def designed(console: Console, design: Mapping[str, Any]) -> None:
     if design.get("why"):
         console.print(plain(f"Note: {design['why']}", "yellow"))
     console.print(paid)
-    if design["run"]:
-        console.print(plain(f"Run it: {design['run']}", "cyan"), soft_wrap=True)
+    commands = {"Run it:": design["run"], "Is it any good?": design.get("backtest")}
+    for line in [f"{title} {command}" for title, command in commands.items() if command]:
+        console.print(plain(line, "cyan"), soft_wrap=True)
 
 
 def _findings(console: Console, design: Mapping[str, Any], title: str) -> None:

@@ -37,7 +37,7 @@ from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command
 
 IDEA = "buy BTC when the 4h RSI turns up"
-WRITE = "mcp__trader__write_strategy"
+WRITE, BACKTEST = "mcp__trader__write_strategy", "mcp__trader__backtest_strategy"
 ASK = use("mcp__person__ask_user", {"question": "Which market?", "choices": ["BTC/USD", "BTC/USDT"]})
 CONFIG: dict[str, Any] = {
     "description": "Buys when the RSI turns up",
@@ -107,6 +107,7 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
         use("mcp__trader__get_price", {"symbol": "BTC/USDT"}),
         write(BROKEN, dry_run=True),
         write(CONFIG, dry_run=True),
+        use(BACKTEST, {"config": CONFIG, "start": "2026-01-01", "end": "2026-02-01"}),
         write(CONFIG),
         say("It buys when the RSI turns up. I assumed four hours."),
     ]
@@ -125,6 +126,7 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
         "· check rsi-turn",
         "error config.json rules.buy: unknown column 'rsi_15'. Did you mean 'rsi_14'",
         "· check rsi-turn\n  nothing to mend",
+        "· backtest before writing",
         "· write rsi-turn\n  nothing to mend",
         "I assumed four hours.",
         f"Written  rsi-turn  version {strategy.version}",
@@ -134,6 +136,7 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
         "Findings: none",
         "The design: $0.",
         "Run it: claude-trader run rsi-turn",
+        "Is it any good? claude-trader backtest rsi-turn",
     )
     positions = [seen.shown.find(text) for text in in_order]
     assert -1 not in positions, (in_order[positions.index(-1)], seen.shown)
@@ -145,6 +148,11 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
     assert IDEA in first.text
     assert "ask_user" in json.dumps(first.body["system"])
     assert answers(api.requests[1]) == ["BTC/USDT"], "the second choice"
+    checked, tried = answers(api.requests[-1])[3:5]
+    assert "First backtest_strategy with this config." in checked
+    assert '"random_percentile"' in tried, "the model sees the controls"
+    assert "No look-ahead was found" in tried
+    assert "do not tune on what you have seen" in first.text.lower()
 
 
 def test_what_was_typed_before_a_question_is_no_answer_to_it(home: Path) -> None:
@@ -203,6 +211,7 @@ def test_with_yes_nobody_is_asked_and_it_is_told_to_say_what_it_assumed(trader: 
     assert done.json["name"] == "rsi-turn"
     assert (done.json["status"], done.json["findings"], done.json["why"]) == ("written", [], None)
     assert done.json["run"] == "claude-trader run rsi-turn"
+    assert done.json["backtest"] == "claude-trader backtest rsi-turn"
     assert done.json["cost_usd"] > 0
     assert "I assumed: four hours." in done.err
     assert "mcp__person__ask_user" not in api.requests[0].tools

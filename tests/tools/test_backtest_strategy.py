@@ -20,7 +20,7 @@ from mcp_server.adapters.simulated.exchange import SimulatedExchange
 from mcp_server.app import build_server
 from mcp_server.backtest import child
 from mcp_server.backtest import compute as computing
-from mcp_server.child_process import Ending
+from mcp_server.child_process import ChildEnding
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -46,8 +46,8 @@ def crossing(fast: int, **keys: Any) -> dict[str, Any]:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the tool's process be this one: to start one takes seconds, and two tests do."""
 
-    async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> Ending:
-        return Ending(json.dumps(child.answer(BytesIO(question)), allow_nan=False).encode(), b"", 0)
+    async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> ChildEnding:
+        return ChildEnding(json.dumps(child.answer(BytesIO(question)), allow_nan=False).encode(), b"", 0)
 
     monkeypatch.setattr(computing, "run_child", run)
     monkeypatch.setattr(computing, "PROOF_S", 0.05)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mcp_server.child_process import Ending, command_of, run_child
+from mcp_server.child_process import ChildEnding, command_of, run_child
 from mcp_server.errors import Retryable, UpstreamRejected
 from mcp_server.storage.queries.child import KINDS, MOST_PROCESSOR_S, Question, not_begun, too_large, too_slow
 
@@ -29,7 +29,7 @@ async def ask(question: Question, within_s: float = PROCESS_S) -> dict[str, Any]
     return _read(ending)
 
 
-def _read(ending: Ending) -> dict[str, Any]:
+def _read(ending: ChildEnding) -> dict[str, Any]:
     if ending.out_of_processor_time:
         raise too_slow(MOST_PROCESSOR_S, " of processor time")
     if ending.out_of_memory:
