@@ -138,17 +138,17 @@ def test_a_trial_has_the_timeframe_of_its_rules(
 
 def test_a_sweep_is_recorded_at_once_and_each_of_its_rows_knows_all_trials(backtests: Backtests) -> None:
     backtests.record([replace(ROW, sharpe_per_period=0.5)])
-    sweep = [replace(ROW, decision_version=f"{n:012x}", sharpe_per_period=n / 100) for n in range(40)]
+    sweep = [replace(ROW, decision_version=f"{n:012x}", sharpe_per_period=n / 100) for n in range(120)]
 
     def figures(row: BacktestRow, trials: Sequence[TriedVariant]) -> Mapping[str, Any]:
         return {**row.figures, "trials": len(trials)}
 
     recorded = backtests.record([*sweep, ROW], figures)
-    assert [len(row.trials) for row in recorded] == [41] * 41
+    assert [len(row.trials) for row in recorded] == [121] * 121
     assert sorted({row.id for row in recorded}) == [row.id for row in recorded], "ids are in the order of the rows"
     kept = [backtests.read(row.id, NOON) for row in recorded]
-    assert [row.figures["trials"] for row in kept] == [41] * 41
-    assert kept[7].decision_version == sweep[7].decision_version
+    assert [row.figures["trials"] for row in kept] == [121] * 121
+    assert [row.decision_version for row in kept] == [row.decision_version for row in (*sweep, ROW)]
 
 
 def test_rows_whose_figures_cannot_be_kept_are_not_recorded(backtests: Backtests) -> None:

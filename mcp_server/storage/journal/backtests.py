@@ -1,8 +1,8 @@
 """Backtests in the journal: a row for each, and the trials of a family, by which a Sharpe ratio is deflated."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,13 +23,13 @@ _COLUMNS = (
     "figures, created_at"
 )
 
-_TRIALS = (
-    "SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, config FROM ("
-    "SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, config, row_number() OVER ("
-    "PARTITION BY decision_version, side, fee_bps, slippage_bps "
-    'ORDER BY "end" - start DESC, created_at DESC, id DESC) AS place FROM backtests WHERE family = ?) AS ranked '
-    "WHERE place = 1 ORDER BY decision_version, side, fee_bps, slippage_bps"
+_TRIED = (
+    'SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, config, start, "end", created_at '
+    "FROM backtests WHERE family = ? ORDER BY id"
 )
+
+_AT_A_TIME = 50
+"""So many rows are inserted by one statement: one by one, a large sweep would hold the file for many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,11 @@ class Backtests:
         """
 
         def work(connection: "duckdb.DuckDBPyConnection") -> list[RecordedBacktest]:
-            ids = [_insert(connection, row) for row in rows]
-            trials = {family: _trials(connection, family) for family in {row.family for row in rows}}
-            if figures is not None:
-                for id_, row in zip(ids, rows, strict=True):
-                    whole = _json(figures(row, trials[row.family]))
-                    connection.execute("UPDATE backtests SET figures = ? WHERE id = ?", [whole, id_])
+            trials = {family: _trials(connection, family, rows) for family in {row.family for row in rows}}
+            whole = [row if figures is None else replace(row, figures=figures(row, trials[row.family])) for row in rows]
+            ids = [
+                id_ for at in range(0, len(whole), _AT_A_TIME) for id_ in _insert(connection, whole[at:][:_AT_A_TIME])
+            ]
             return [RecordedBacktest(id_, trials[row.family]) for id_, row in zip(ids, rows, strict=True)]
 
         return self._database.write(work)
@@ -158,25 +157,51 @@ class Backtests:
         return self._database.read(lambda connection: _trials(connection, family))
 
 
-def _insert(connection: "duckdb.DuckDBPyConnection", row: BacktestRow) -> int:
-    added = connection.execute(
-        f"INSERT INTO backtests ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",  # noqa: S608
-        [
+def _insert(connection: "duckdb.DuckDBPyConnection", rows: Sequence[BacktestRow]) -> list[int]:
+    """Insert rows by one statement; return their ids, which count up in the order of the rows."""
+    places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+    values = [
+        value
+        for row in rows
+        for value in (
             *(str(row.family), row.decision_version, _json(row.config), naive(row.start), naive(row.end), row.side),
             *(row.fee_bps, row.slippage_bps, row.stake_pct, row.sharpe_per_period),
             *(_json(row.figures), naive(row.created_at)),
-        ],
-    ).fetchone()
-    assert added is not None  # noqa: S101 (RETURNING gives the row that was inserted)
-    return int(added[0])
+        )
+    ]
+    added = connection.execute(f"INSERT INTO backtests ({_COLUMNS}) VALUES {places} RETURNING id", values)  # noqa: S608
+    return sorted(int(row[0]) for row in added.fetchall())
 
 
-def _trials(connection: "duckdb.DuckDBPyConnection", family: Family) -> tuple[TriedVariant, ...]:
-    rows = connection.execute(_TRIALS, [str(family)]).fetchall()
+def _trials(
+    connection: "duckdb.DuckDBPyConnection", family: Family, new: Iterable[BacktestRow] = ()
+) -> tuple[TriedVariant, ...]:
+    """Return the trials of a family, with rows that are about to be added; of each its longest and latest backtest."""
+    tried = connection.execute(_TRIED, [str(family)]).fetchall()
+    tried += [_as_tried(row) for row in new if row.family == family]
+    longest: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for row in tried:
+        if row[:4] not in longest or _rank(row) >= _rank(longest[row[:4]]):
+            longest[row[:4]] = row
     return tuple(
         TriedVariant(sharpe, _timeframe(json.loads(config)), version, side, fee_bps, slippage_bps)
-        for version, side, fee_bps, slippage_bps, sharpe, config in rows
+        for version, side, fee_bps, slippage_bps, sharpe, config, *_ in sorted(
+            longest.values(), key=lambda row: row[:4]
+        )
     )
+
+
+def _as_tried(row: BacktestRow) -> tuple[Any, ...]:
+    """Return a row as `_TRIED` will have it."""
+    variant = (row.decision_version, row.side, row.fee_bps, row.slippage_bps)
+    times = (naive(row.start), naive(row.end), naive(row.created_at))
+    return (*variant, row.sharpe_per_period, _json(row.config), *times)
+
+
+def _rank(tried: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return by what a backtest stands for its variant: the length of its range, then when it was made."""
+    *_, start, end, created_at = tried
+    return end - start, created_at
 
 
 def _timeframe(config: Mapping[str, Any]) -> str:
