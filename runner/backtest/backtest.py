@@ -10,9 +10,10 @@ from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.storage.journal.backtests import Backtests
 from runner.backtest.files import trades_csv, write
 from runner.backtest.gather import gathered
+from runner.backtest.grid import run_grid
 from runner.backtest.picture import draw
 from runner.backtest.progress import bars
-from runner.backtest.record import entered
+from runner.backtest.record import EnteredBacktest, entered
 from runner.backtest.request import requested
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mcp_server.domain.backtest.answer import Backtest
     from runner.backtest.gather import Material
+    from runner.backtest.progress import Bars
     from runner.backtest.request import Options, Request
     from runner.cli.context import Context
 
@@ -27,24 +29,35 @@ if TYPE_CHECKING:
 def run(context: Context, options: Options, console: Console) -> dict[str, Any]:
     """Backtest a strategy, enter it in the journal, and write the files that were asked for; return the answer.
 
+    With variants the answer is about all of them, and the files are about the strategy as it is.
+
     Raises:
         TraderError: something is wrong or cannot be had.
     """
     request = requested(context, options, datetime.now(UTC))
     with bars(console) as shown:
         task = _task(request, gathered(context, request, shown))
-        done = run_backtest(
-            task,
-            prove="all" if options.prove_all else "default",
-            clock=monotonic,
-            progress=lambda step, part: shown.tell(step, round(100 * part), 100),
-        )
-        (one,) = entered(Backtests(context.database), [done], datetime.now(UTC))
+        if len(request.variants) > 1:
+            one, answer = run_grid(context, options, request, task, shown)
+        else:
+            one = _run_one(context, options, task, shown)
+            answer = one.answer
         _write_files(options, one.done, one.answer)
         if options.picture:
             shown.tell("Drawing", 0, 1)
             write(options.picture, draw(context.settings, one.answer["backtest_id"]))
-    return one.answer
+    return answer
+
+
+def _run_one(context: Context, options: Options, task: BacktestTask, shown: Bars) -> EnteredBacktest:
+    done = run_backtest(
+        task,
+        prove="all" if options.prove_all else "default",
+        clock=monotonic,
+        progress=lambda step, part: shown.tell(step, round(100 * part), 100),
+    )
+    (one,) = entered(Backtests(context.database), [done], datetime.now(UTC))
+    return one
 
 
 def _task(request: Request, material: Material) -> BacktestTask:

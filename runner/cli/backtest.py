@@ -156,7 +156,8 @@ def backtest(
         fail(error, 2)
     if as_json:
         print_json(answer)
-    else:
-        from runner.cli.show_backtest import backtest as show_backtest
+        return
+    from runner.cli.show_backtest import backtest as show_backtest
+    from runner.cli.show_grid import grid as show_grid
 
-        show_backtest(show.console(), answer)
+    (show_grid if vary else show_backtest)(show.console(), answer)

@@ -23,6 +23,7 @@ from mcp_server.storage.home import Home, examples_folder, unwritable
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.backtest.demo import DAYS, demo_backtest
 from runner.cli import show
 from runner.execute import Runner
 from runner.settings import RunnerSettings
@@ -59,7 +60,10 @@ async def run_demo(settings: RunnerSettings, days: int, console: Console | None 
             for number in range(days * 24 // EVERY_HOURS):
                 as_of = FIRST + timedelta(hours=EVERY_HOURS * number)
                 _show_run(console, await runner.run(strategy, trigger="replay", as_of=as_of))
-        _show_journal(console, journal.entries(limit=10_000, outcomes="all"), home)
+            backtested = await demo_backtest(tools, database, strategy, FIRST + timedelta(days=days))
+        _show_journal(console, journal.entries(limit=10_000, outcomes="all"))
+        _show_backtest(console, backtested)
+        _show_next(console, home)
 
 
 @contextmanager
@@ -144,12 +148,25 @@ def _show_run(console: Console, ended: Ended) -> None:
     console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))
 
 
-def _show_journal(console: Console, entries: list[Entry], home: Home) -> None:
+def _show_backtest(console: Console, result: str) -> None:
+    console.print(Text(f"\nWas the rule any good? A backtest over {DAYS} days", "bold"))
+    console.print(show.plain(result))
+    console.print(
+        show.plain(
+            "The market is invented, so that says nothing about a real one, and 180 days are few: most of it is luck.\n"
+        )
+    )
+
+
+def _show_journal(console: Console, entries: list[Entry]) -> None:
     console.print()
     trades = [entry for entry in entries if entry.signal in ("BUY", "SELL")]
     show.journal(console, trades or entries[:10], "The journal: every BUY and SELL, newest first")
     counts = Counter(entry.signal or entry.status for entry in entries)
-    console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counts.most_common())}.\n")
+    console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counts.most_common())}.")
+
+
+def _show_next(console: Console, home: Home) -> None:
     console.print(Text("What to try next", "bold"))
     for command, purpose in _next_commands():
         console.print(Text.assemble("  ", show.plain(command, "cyan")), soft_wrap=True)
@@ -168,6 +185,7 @@ def _next_commands() -> list[tuple[str, str]]:
         extra = "-e " + shlex.quote(f"{place}[claude]")
     needs = f"needs ANTHROPIC_API_KEY, and the extra of `{_typed('pip')} install {extra}`"
     return [
+        (f"{trader} backtest {EXAMPLE}", "every figure of the backtest, each with its control, into your own journal"),
         (f"{trader} run {EXAMPLE}", f"the same strategy now, into your own journal; `{trader} signals` shows it"),
         (f"claude mcp add claude-trader -- {server}", "then tell Claude your idea and let it write a strategy"),
         (f"{trader} run btc-two-analysts", f"two Claude sub-agents on real bitcoin prices; {needs}"),

@@ -14,11 +14,11 @@ from runner.cli.show_backtest import costs, market, written
 
 MOST_ROWS = 60
 COLUMNS = (
-    ("return", "return_pct", "±%", 11),
+    ("return", "return_pct", "±%", 10),
     ("deepest", "max_drawdown_pct", "%", 9),
-    ("trades", "trades", "n", 7),
-    ("Sharpe", "sharpe", "", 7),
-    ("deflated", "sharpe_deflated", "p", 9),
+    ("trades", "trades", "n", 8),
+    ("Sharpe", "sharpe", "", 8),
+    ("deflated", "sharpe_deflated", "p", 10),
 )
 """Heading, key, unit and width. `deepest` is the deepest drawdown."""
 
@@ -69,4 +69,4 @@ def _walk_forward(console: Console, walk: Mapping[str, Any]) -> None:
         own, held = (written(fold[key], "±%") for key in ("return_pct", "buy_and_hold_pct"))
         days = f"{fold['start'][:10]} to {fold['end'][:10]}"
         chosen = fold["variant"] or "none, as none had traded"
-        console.print(plain(f"  {days}  {own:>10} (holding {held:>9})  {chosen}"), soft_wrap=True)
+        console.print(plain(f"  {days}  {own:>9} (holding {held:>8})  {chosen}"), soft_wrap=True)

@@ -28,7 +28,8 @@ PRELOADED = (
     *("mcp_server.http.serve", "mcp_server.http.health", "mcp_server.adapters.simulated.exchange"),
     *("mcp_server.domain.indicators.talib_functions", "tests.rigs.forked_server"),
     *("anyio._backends._asyncio", "httpcore2", "jsonschema", "truststore", "stamina", "croniter"),
-    *("runner.check_folder", "runner.notify.notices", "tests.rigs.preloaded"),
+    *("runner.check_folder", "runner.notify.notices", "runner.backtest.backtest", "runner.backtest.fetch"),
+    *("mcp_server.domain.backtest.run", "rich.progress", "runner.cli.show_backtest", "tests.rigs.preloaded"),
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked."""

@@ -1,0 +1,51 @@
+"""A grid of variants by the command: computed on all cores, entered together, and judged by all that were tried."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.backtest.grid import TriedRow, grid_answer
+
+from mcp_server.storage.journal.backtests import Backtests
+from runner.backtest.record import EnteredBacktest, entered
+from runner.backtest.sweep import processes, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcp_server.domain.backtest.run import BacktestTask
+    from runner.backtest.progress import Bars
+    from runner.backtest.request import Options, Request
+    from runner.backtest.sweep import SweptVariant
+    from runner.cli.context import Context
+
+
+def run_grid(
+    context: Context, options: Options, request: Request, task: BacktestTask, shown: Bars
+) -> tuple[EnteredBacktest, dict[str, Any]]:
+    """Backtest all variants of a request; return that of the strategy as it is, and the answer on all of them.
+
+    Raises:
+        TraderError: the strategy as it is cannot be backtested, or the journal cannot be written.
+    """
+    with processes(options.workers) as executor:
+        told = partial(shown.tell, "Computing variants")
+        swept = sweep(task, request.variants, executor, options.prove_all, told)
+    if swept[0].error is not None:
+        raise swept[0].error
+    shown.tell("Comparing variants", 0, 1)
+    done = [variant.backtest for variant in swept if variant.backtest is not None]
+    rows = entered(Backtests(context.database), done, datetime.now(UTC))
+    return rows[0], grid_answer(_rows(swept, rows), None, None)
+
+
+def _rows(swept: Sequence[SweptVariant], rows: Sequence[EnteredBacktest]) -> list[TriedRow]:
+    answers = iter(rows)
+    return [
+        TriedRow(one.variant, next(answers).answer)
+        if one.error is None
+        else TriedRow(one.variant, None, f"{one.error.problem} {one.error.remedy}".strip())
+        for one in swept
+    ]

@@ -1,0 +1,274 @@
+"""`claude-trader backtest`: the real command, in a process of its own."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.timeframes import parse_moment, to_ms
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from tests.rigs.stand_in_exchange import StandInExchange
+from tests.rigs.terminal import CTRL_C, Terminal
+from tests.runner.conftest import Command, Done, trader_in
+
+ROOT = Path(__file__).parents[2]
+RULES = {"indicators": ["ema(9)"], "buy": "close > ema_9 * 1.001", "sell": "close < ema_9 * 0.999"}
+CONFIG = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "4h", "rules": RULES}
+
+AGENTS = json.dumps({"a": {"description": "a", "prompt": "b", "tools": ["get_price"]}})
+
+
+def put(home: Path, name: str, **keys: Any) -> None:
+    folder = home / "strategies" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"name": name, **CONFIG, **keys}
+    (folder / "config.json").write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
+def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
+    database = Database(Home(home).database, prepare=Home(home).prepare)
+    return database.read(lambda connection: connection.execute(query).fetchall())
+
+
+KEYS = (
+    *("strategy_name", "version", "exchange", "symbol", "timeframe", "start", "end", "candles", "missing", "side"),
+    *("fee_bps", "slippage_bps", "signals", "return_pct", "buy_and_hold_pct", "cagr_pct", "exposure_pct"),
+    *("volatility_pct", "sharpe", "sharpe_ci95", "sharpe_probabilistic", "sharpe_deflated", "trials"),
+    *("min_track_record_days", "sortino", "calmar", "max_drawdown_pct", "average_drawdown_pct", "max_drawdown_days"),
+    *("trades", "win_rate_pct", "best_pct", "worst_pct", "average_pct", "profit_factor", "expectancy_pct", "sqn"),
+    *("turnover", "fees_paid", "open_trade", "controls", "look_ahead", "summary"),
+)
+SPRING = ["--from", "2026-01-01", "--to", "2026-02-01"]
+NOBODY = "http://127.0.0.1:9/mcp"
+"""A tool server that is not there: who asks it fails."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A home whose first backtest fetched its candles from an exchange that is gone by now."""
+
+    home: Path
+    done: Done
+    requests: int
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    home = tmp_path_factory.mktemp("filled")
+    put(home, "mine", trading_pair="BTC/USDT", exchange="binance")
+    with StandInExchange() as rig:
+        rig.now_ms = to_ms(parse_moment("2026-05-01"))
+        urls = json.dumps({"binance": rig.url})
+        done = trader_in(home)("backtest", "mine", *SPRING, "--json", TRADER_EXCHANGE_URLS=urls)
+        requests = sum("klines" in path for path, _ in rig.log)
+    return Filled(home, done, requests)
+
+
+def test_a_backtest_fetches_what_is_not_stored_and_answers_with_the_keys_of_the_design(filled: Filled) -> None:
+    assert (filled.done.code, filled.done.err) == (0, "")
+    assert filled.requests > 0
+    answer = filled.done.json
+    assert [key for key in KEYS if key not in answer] == []
+    assert [answer[key] for key in ("strategy_name", "exchange", "symbol", "timeframe", "side")] == [
+        *("mine", "binance", "BTC/USDT", "4h", "long")
+    ]
+    assert (answer["start"], answer["end"]) == ("2026-01-01T00:00Z", "2026-02-01T00:00Z")
+    assert (answer["candles"], answer["missing"], answer["trials"]) == (31 * 6, 0, 1)
+    assert (answer["fee_bps"], answer["slippage_bps"]) == (10, 5), "what costs are where the strategy says nothing"
+    assert sum(answer["signals"].values()) == 31 * 6
+    assert answer["look_ahead"]["checked"] >= 31 * 6
+    assert answer["look_ahead"]["changed"] == 0
+    assert answer["cagr_pct"] is None, "a month is no year"
+
+
+def test_the_second_backtest_needs_neither_a_network_nor_a_server_and_says_the_same(filled: Filled) -> None:
+    again = trader_in(filled.home)("backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY)
+    assert again.code == 0, again.out
+    assert {**again.json, "backtest_id": 1} == {**filled.done.json, "backtest_id": 1}
+    assert again.json["backtest_id"] > filled.done.json["backtest_id"]
+    more = trader_in(filled.home)("backtest", "mine", "--from", "2026-01-01", "--json", TRADER_SERVER_URL=NOBODY)
+    assert (more.code, more.json["end"]) == (0, "2026-02-01T00:00Z"), "it ends where the stored candles end"
+
+
+def test_each_backtest_leaves_a_row_and_only_another_variant_is_another_trial(filled: Filled) -> None:
+    cheap = trader_in(filled.home)(
+        "backtest", "mine", *SPRING, "--fee-bps", "1.5", "--side", "both", "--json", TRADER_SERVER_URL=NOBODY
+    )
+    assert (cheap.json["trials"], cheap.json["fee_bps"], cheap.json["side"]) == (2, 1.5, "both")
+    row = rows(filled.home, f"SELECT * FROM backtests WHERE id = {cheap.json['backtest_id']}")[0]
+    assert "binance BTC/USDT mine" in row
+    figures = json.loads(rows(filled.home, "SELECT figures FROM backtests ORDER BY id DESC LIMIT 1")[0][0])
+    assert figures["return_pct"] == cheap.json["return_pct"]
+
+
+def test_a_stake_is_a_share_of_the_starting_equity(filled: Filled) -> None:
+    run = trader_in(filled.home)
+    tenth = run("backtest", "mine", *SPRING, "--stake-pct", "10", "--json", TRADER_SERVER_URL=NOBODY).json
+    assert tenth["stake_pct"] == 10
+    assert abs(tenth["return_pct"]) < abs(filled.done.json["return_pct"])
+    assert tenth["fees_paid"] < filled.done.json["fees_paid"]
+
+
+def test_nothing_after_the_as_of_of_the_settings_is_used(filled: Filled) -> None:
+    done = trader_in(filled.home)(
+        "backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY, TRADER_AS_OF="2026-01-20T00:30Z"
+    )
+    assert (done.code, done.json["end"]) == (0, "2026-01-20T00:00Z")
+
+
+def test_for_a_person_it_says_what_it_means_and_writes_the_files_that_were_asked_for(filled: Filled) -> None:
+    files = ["--trades", "trades.csv", "--report", "page.html"]
+    done = trader_in(filled.home)("backtest", "mine", *SPRING, *files, TRADER_SERVER_URL=NOBODY, COLUMNS="80")
+    assert (done.code, done.err) == (0, ""), "no bars where nobody looks"
+    assert done.out.startswith("mine  BTC/USDT  4h candles of binance\n")
+    assert "Is it more than luck?" in done.out
+    assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
+    trades = read_csv(filled.home / "trades.csv")
+    assert len(trades) == filled.done.json["trades"] + (filled.done.json["open_trade"] is not None)
+    assert {trade["side"] for trade in trades} == {"long"}
+    assert "<html" in (filled.home / "page.html").read_text()
+    left = {file.name for file in filled.home.iterdir() if file.name.endswith(".new")}
+    assert left == set()
+
+
+def test_a_grid_counts_each_variant_as_a_trial_and_answers_for_all_of_them(filled: Filled) -> None:
+    grid = [*SPRING, "--vary", "ema(9)=ema(7)", "--vary", "1.001=1.02", "--workers", "2", "--trades", "own.csv"]
+    environment = {"TRADER_SERVER_URL": NOBODY}
+    before = rows(filled.home, "SELECT count(*) FROM backtests")[0][0]
+    done = trader_in(filled.home)("backtest", "mine", *grid, "--json", **environment)
+    assert done.code == 0, done.out
+    assert rows(filled.home, "SELECT count(*) FROM backtests")[0][0] == before + 4
+    labels = ["as it is", "1.001 → 1.02", "ema(9) → ema(7)", "ema(9) → ema(7), 1.001 → 1.02"]
+    assert [variant["variant"] for variant in done.json["variants"]] == labels
+    assert done.json["variants"][0]["return_pct"] == filled.done.json["return_pct"]
+    assert len({variant["return_pct"] for variant in done.json["variants"]}) == 4
+    assert done.json["trials"] >= 4
+    again = trader_in(filled.home)("backtest", "mine", *SPRING, "--json", **environment)
+    assert again.json["trials"] == done.json["trials"], "what was tried stays tried"
+    assert len(read_csv(filled.home / "own.csv")) >= filled.done.json["trades"], "of the strategy as it is"
+    shown = trader_in(filled.home)("backtest", "mine", *grid, **environment)
+    assert [label for label in labels if f"  {label}\n" not in shown.out] == []
+
+
+def test_a_swap_pays_the_fundings_that_were_settled(trader: Command, home: Path) -> None:
+    put(home, "held", trading_pair="BTC/USDT:USDT", rules={"buy": "close > 0"})
+    done = trader("backtest", "held", *SPRING, "--trades", "t.csv", "--json")
+    assert done.code == 0, done.out
+    (trade,) = read_csv(home / "t.csv")
+    assert float(trade["funding"]) != 0
+    assert done.json["open_trade"]["funding"] == float(trade["funding"])
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_no_process(filled: Filled) -> None:
+    environment = {**os.environ, "TRADER_HOME": str(filled.home), "TRADER_SERVER_URL": NOBODY, "COLUMNS": "80"}
+    with Terminal(["backtest", "mine", *SPRING, "--prove", "all"], environment, filled.home) as terminal:
+        terminal.until("ook-ahead")  # the bar of the proof
+        began = time.monotonic()
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+        assert time.monotonic() - began < 2
+    assert "stopped; candles that were fetched stay" in terminal.shown
+
+
+def test_ctrl_c_while_an_exchange_keeps_it_waiting_ends_it_and_its_server(trader: Command, home: Path) -> None:
+    put(home, "mine", trading_pair="BTC/USDT", exchange="binance")
+    with StandInExchange() as rig:
+        rig.now_ms = to_ms(parse_moment("2026-05-01"))
+        rig.faults.latency_s, rig.faults.path = 30, "klines"
+        urls = json.dumps({"binance": rig.url})
+        environment = {**os.environ, "TRADER_HOME": str(home), "TRADER_EXCHANGE_URLS": urls}
+        with Terminal(["backtest", "mine", *SPRING], environment, home) as terminal:
+            while not any("klines" in path for path, _ in rig.log):
+                time.sleep(0.02)
+            began = time.monotonic()
+            terminal.type(CTRL_C)
+            assert terminal.end() == 130
+            assert time.monotonic() - began < 3
+
+
+def test_a_reader_that_leaves_early_is_no_error_of_ours(filled: Filled) -> None:
+    environment = {**os.environ, "TRADER_HOME": str(filled.home), "TRADER_SERVER_URL": NOBODY}
+    command = f"{sys.executable} -m runner backtest mine {' '.join(SPRING)} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert done.stdout == "mine  BTC/USDT  4h candles of binance\n"
+    assert "Traceback" not in done.stderr
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "backtesting.md"]
+DOCUMENTED = dict.fromkeys(
+    line
+    for document in DOCUMENTS
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("claude-trader backtest ")
+)
+
+
+@pytest.mark.parametrize("line", DOCUMENTED)
+def test_every_command_of_the_documentation_does_what_it_says(trader: Command, home: Path, line: str) -> None:
+    whole = "--from" not in line  # then the invented market is to be young, so that it has few candles
+    _, *arguments = shlex.split(line)
+    done = trader(*arguments, **({"TRADER_AS_OF": "2017-02-01T00:00Z"} if whole else {}))
+    assert (done.code, done.err) == (0, "")
+    assert "rsi-reversion" in done.out
+    files = [home / argument for argument in arguments if argument.endswith((".csv", ".html", ".png"))]
+    assert [file.name for file in files if not file.is_file()] == []
+
+
+GRID = [f"--vary={own}={','.join(str(number) for number in range(100, 200))}" for own in ("1.001", "0.999")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["rsi-revertion"], "Did you mean 'rsi-reversion'"),
+        (["claude"], "has no rules; only rules can be backtested"),
+        (["mine", "--from", "2026-02-01", "--to", "2026-01-01"], "--to 2026-01-01T00:00Z is not after --from"),
+        (["mine", "--from", "2026-02-01", "--to", "2026-02-01"], "is not after"),
+        (["mine", "--from", "9000-01-01"], "--from 9000-01-01T00:00Z is in the future"),
+        (["mine", "--to", "9000-01-01"], "--to 9000-01-01T00:00Z is in the future"),
+        (["mine", "--from", "soon"], "--from 'soon' is not a time"),
+        (["mine", "--from", "2026-01-01T00:10Z", "--to", "2026-01-01T02:00Z"], "fewer than two closed 4h candles"),
+        (["mine", "--fee-bps", "cheap"], "--fee-bps 'cheap' is no number from 0 to 1,000"),
+        (["mine", "--fee-bps", "nan"], "--fee-bps 'nan' is no number"),
+        (["mine", "--slippage-bps", "-1"], "--slippage-bps '-1' is no number"),
+        (["mine", "--slippage-bps", "inf"], "--slippage-bps 'inf' is no number"),
+        (["mine", "--stake-pct", "0"], "--stake-pct '0' is no number above 0 and at most 100"),
+        (["mine", "--side", "short"], "short"),
+        (["mine", "--prove", "some"], "some"),
+        (["mine", "--workers", "0"], "--workers"),
+        (["mine", *GRID, "--vary=ema(9)=ema(7),ema(21)"], "variants"),
+        (["mine", "--vary", "ema(9)"], "ema(9)"),
+        (["mine", "--vary", "31=25"], "31"),
+        (["mine", "--trades", "trades.txt"], "does not end in .csv"),
+        (["mine", "--report", "none/page.html"], "There is no folder 'none'"),
+        (["mine", "--picture", "/proc/picture.png"], "'/proc/picture.png' cannot be written"),
+        ([], "Missing argument"),
+    ],
+)
+def test_wrong_use_ends_with_two_and_says_what_was_expected(
+    trader: Command, home: Path, arguments: list[str], problem: str
+) -> None:
+    put(home, "mine")
+    put(home, "claude", rules=None)
+    (home / "strategies" / "claude" / "agents.json").write_text(AGENTS)
+    done = trader("backtest", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert problem in " ".join(done.err.split())
+    assert not (home / "claude_trader.duckdb").exists(), "nothing was computed"
