@@ -59,7 +59,8 @@ async def again(market: Market, row: BacktestRow, as_of: datetime) -> BacktestAg
         BadInput: its config is not valid any more.
         TraderError: what the exchange answers.
     """
-    strategy = parse_strategy(row.family.name, row.config, None)
+    config = {**row.config, "engine": "rules"}  # a claude strategy was backtested by its rules
+    strategy = parse_strategy(row.family.name, config, None)
     warm_up = compiled_rules(strategy).history
     exchange, symbol, start_ms, end_ms = row.family.exchange, row.family.symbol, to_ms(row.start), to_ms(row.end)
     count = -(-(end_ms - start_ms) // timeframe_ms(strategy.timeframe)) + warm_up

@@ -85,6 +85,12 @@ async def test_the_picture_is_of_the_recorded_backtest_and_the_text_says_what_it
     assert f"{facts['trades'] + 1} trades" in facts["drawn"] or f"{facts['trades']} trades" in facts["drawn"]
 
 
+async def test_a_backtest_of_the_rules_of_a_claude_strategy_is_drawn(ask: Ask, database: Database) -> None:
+    of_rules = await ask("draw_chart", backtest_id=record(database))
+    of_claude = await ask("draw_chart", backtest_id=record(database, config={**CONFIG, "engine": "claude"}))
+    assert of_claude["return_pct"] == of_rules["return_pct"]
+
+
 async def test_side_costs_and_stake_are_those_of_the_record(ask: Ask, database: Database) -> None:
     own = await ask("draw_chart", backtest_id=record(database))
     dear = await ask("draw_chart", backtest_id=record(database, fee_bps=50.0))

@@ -76,19 +76,19 @@ def _results(facts: BacktestFacts) -> Iterator[str]:
 
 
 def _no_trade(facts: BacktestFacts) -> str:
-    held = "" if facts.buy_and_hold_pct is None else f"; holding {_change(facts.buy_and_hold_pct)} in that time"
+    held = "" if facts.buy_and_hold_pct is None else f"; holding {gained_or_lost(facts.buy_and_hold_pct)} in that time"
     return f"It never traded, so there is nothing to judge{held}."
 
 
 def _against_holding(facts: BacktestFacts) -> str:
     ruin = f" It was ruined at {facts.ruined_at}: a short position lost all there was." if facts.ruined_at else ""
     own, held = facts.return_pct, facts.buy_and_hold_pct
-    start = f"After fees and slippage it {_change(own)}"
+    start = f"After fees and slippage it {gained_or_lost(own)}"
     if held is None:
         return f"{start}; what holding did is not known.{ruin}"
     if _pct(own) == _pct(held):
         return f"{start}, just as holding did.{ruin}"
-    return f"{start}, {'better' if own > held else 'worse'} than simply holding, which {_change(held)}.{ruin}"
+    return f"{start}, {'better' if own > held else 'worse'} than simply holding, which {gained_or_lost(held)}.{ruin}"
 
 
 def _closed_trades(facts: BacktestFacts) -> str:
@@ -135,10 +135,10 @@ def _later_and_dearer(facts: BacktestFacts) -> str:
     parts = []
     if later is not None:
         frail = ", so it hangs on a single candle" if later <= 0 < facts.return_pct else ""
-        parts.append(f"filled one candle later it would have {_change(later)}{frail}")
+        parts.append(f"filled one candle later it would have {gained_or_lost(later)}{frail}")
     if double is not None:
         frail = ", so its gain is within the doubt about costs" if double <= 0 < facts.return_pct else ""
-        parts.append(f"at twice the cost it would have {_change(double)}{frail}")
+        parts.append(f"at twice the cost it would have {gained_or_lost(double)}{frail}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -148,13 +148,13 @@ def _halves(facts: BacktestFacts) -> str:
     if first is None or last is None:
         return ""
     held = [
-        "" if pct is None else f" (holding {_change(pct)})"
+        "" if pct is None else f" (holding {gained_or_lost(pct)})"
         for pct in (facts.first_70_buy_and_hold_pct, facts.last_30_buy_and_hold_pct)
     ]
     faded = ": what worked did not go on" if last <= 0 < first else ""
     return (
-        f"In the first 70 % of the time it {_change(first)}{held[0]}, "
-        f"and in the last 30 % it {_change(last)}{held[1]}{faded}."
+        f"In the first 70 % of the time it {gained_or_lost(first)}{held[0]}, "
+        f"and in the last 30 % it {gained_or_lost(last)}{held[1]}{faded}."
     )
 
 
@@ -219,7 +219,8 @@ def _reservations(facts: BacktestFacts) -> str:
     return f"{proof}{f'; k{mind}' if mind else '.'}"
 
 
-def _change(pct: float) -> str:
+def gained_or_lost(pct: float) -> str:
+    """Write a return in words: `gained 3.1 %`."""
     if pct <= -100:
         return "lost everything"
     if _pct(pct) == _pct(0):

@@ -1,0 +1,48 @@
+"""A sweep in a program of its own, as the command runs it.
+
+It writes a line whenever a variant is done: how many are, of how many, and the processes.
+"""
+
+import multiprocessing
+import sys
+
+import numpy as np
+
+from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.run import BacktestTask
+from mcp_server.domain.backtest.vary import variants
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
+from mcp_server.domain.indicators.history import made_up_candles
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.strategy.strategy import Strategy
+from runner.backtest.sweep import processes, sweep
+
+HOUR_MS = 3_600_000
+
+
+def strategy() -> Strategy:
+    rules = {"indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 40)", "sell": "rsi_14 > 60"}
+    return parse_strategy("idea", {"trading_pair": "BTC/USD", "interval": "1h", "rules": rules}, None)
+
+
+def task(candles: int = 2_200) -> BacktestTask:
+    columns = made_up_candles()
+    times = np.arange(candles) * HOUR_MS
+    series = Candles(times, *(columns[name][:candles] for name in CANDLE_COLUMNS))
+    return BacktestTask(strategy(), "kraken", "BTC/USD", series, 0, len(series) * HOUR_MS, Assumptions())
+
+
+def main() -> None:
+    grid = variants(strategy(), ["rsi(14)=" + ",".join(f"rsi({period})" for period in range(20, 60))])
+
+    def told(done: int, of: int) -> None:
+        pids = [process.pid for process in multiprocessing.active_children()]
+        sys.stdout.write(f"{done} {of} {' '.join(map(str, pids))}\n")
+        sys.stdout.flush()
+
+    with processes(2) as executor:
+        sweep(task(), grid, executor, every=False, told=told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A sweep: each variant is a backtest of its own, on as many cores as there are, and none of them ends the others."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mcp_server.domain.backtest.look_ahead import CUTS
+from mcp_server.domain.backtest.run import run_backtest
+from mcp_server.domain.backtest.vary import Variant, variants
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.errors import BadInput, Retryable
+from runner.backtest.sweep import SweptVariant, processes, sweep
+from tests.backtest.sweeping import strategy, task
+
+ROOT = Path(__file__).parents[2]
+GRID = variants(strategy(), ["rsi(14)=rsi(7)", "40=35"])
+BY_CLAUDE = parse_strategy(
+    "idea", {"trading_pair": "BTC/USD", "interval": "1h"}, {"price": {"description": "Looks", "prompt": "Look"}}
+)
+
+
+def silent(_done: int, _of: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def swept() -> list[SweptVariant]:
+    with ThreadPoolExecutor(1) as executor:
+        return sweep(task(), GRID, executor, every=False, told=silent)
+
+
+def answers(swept: list[SweptVariant]) -> list[dict[str, Any]]:
+    return [one.backtest.answer() for one in swept if one.backtest is not None]
+
+
+def test_each_variant_is_the_backtest_that_it_is_alone_and_they_stay_in_their_order(swept: list[SweptVariant]) -> None:
+    assert [one.variant for one in swept] == GRID
+    for one, answer in zip(GRID, answers(swept), strict=True):
+        alone = run_backtest(replace(task(), strategy=one.strategy), clock=count().__next__, proof_limit_s=2).answer()
+        assert answer["look_ahead"].pop("checked") == CUTS
+        assert answer["version"] == one.strategy.version
+        del answer["look_ahead"], alone["look_ahead"], answer["summary"], alone["summary"]
+        assert answer == alone
+
+
+def test_the_results_are_the_same_on_any_number_of_cores(swept: list[SweptVariant]) -> None:
+    told: list[tuple[int, int]] = []
+    with processes(2) as executor:
+        on_two = sweep(task(), GRID, executor, every=False, told=lambda done, of: told.append((done, of)))
+
+    assert answers(on_two) == answers(swept)
+    assert told == [(done, len(GRID)) for done in range(1, len(GRID) + 1)]
+    assert active_children() == []
+
+
+def test_a_variant_that_fails_is_an_error_in_its_row_and_not_the_end() -> None:
+    broken = Variant((("40", "45"),), None)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as executor:
+        swept = sweep(task(), [Variant((), BY_CLAUDE), GRID[0], broken], executor, every=False, told=silent)
+
+    no_rules, fine, crashed = swept
+    assert (no_rules.backtest, str(no_rules.error)) == (
+        None,
+        "Strategy 'idea' has no rules. Add 'rules' to its config.",
+    )
+    assert fine.error is None
+    assert fine.backtest is not None
+    assert "AttributeError" in str(crashed.error)
+
+
+def test_a_worker_that_is_ended_from_outside_ends_the_sweep_with_what_to_do() -> None:
+    def told(_done: int, _of: int) -> None:
+        os.kill(active_children()[0].pid or 0, signal.SIGKILL)
+
+    with pytest.raises(Retryable, match="--workers 1"), processes(1) as executor:
+        sweep(task(), GRID, executor, every=False, told=told)
+    assert active_children() == []
+
+
+def test_a_grid_over_more_candles_than_memory_can_hold_is_refused_at_once() -> None:
+    with pytest.raises(BadInput, match="too much memory"), ThreadPoolExecutor(1) as executor:
+        sweep(task(), GRID[:1] * 50_000, executor, every=False, told=silent)
+
+
+@pytest.fixture
+def sweeping() -> Iterator[subprocess.Popen[str]]:
+    """A sweep of 41 variants that runs."""
+    command = [sys.executable, "-m", "tests.backtest.sweeping"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as program:
+        yield program
+        program.kill()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_however_it_is_stopped_no_process_is_left(sweeping: subprocess.Popen[str], how: signal.Signals) -> None:
+    assert sweeping.stdout is not None
+    line = sweeping.stdout.readline().split()
+    workers = [psutil.Process(int(pid)) for pid in line[2:]]
+    assert len(workers) == 2
+
+    if how == signal.SIGINT:  # Ctrl-C reaches all of a terminal's processes
+        os.killpg(sweeping.pid, how)
+    else:
+        sweeping.send_signal(how)
+
+    assert sweeping.wait(5) != 0
+    assert psutil.wait_procs(workers, timeout=5)[1] == []
