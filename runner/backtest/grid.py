@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.grid import TriedRow, grid_answer
-
 from mcp_server.storage.journal.backtests import Backtests
 from runner.backtest.record import EnteredBacktest, entered
 from runner.backtest.sweep import processes, sweep
@@ -15,7 +14,9 @@ from runner.backtest.sweep import processes, sweep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mcp_server.domain.backtest.answer import Backtest
     from mcp_server.domain.backtest.run import BacktestTask
+    from mcp_server.domain.backtest.walk_forward import WalkForward
     from runner.backtest.progress import Bars
     from runner.backtest.request import Options, Request
     from runner.backtest.sweep import SweptVariant
@@ -38,7 +39,7 @@ def run_grid(
     shown.tell("Comparing variants", 0, 1)
     done = [variant.backtest for variant in swept if variant.backtest is not None]
     rows = entered(Backtests(context.database), done, datetime.now(UTC))
-    return rows[0], grid_answer(_rows(swept, rows), None, None)
+    return rows[0], grid_answer(_rows(swept, rows), *_together(done))
 
 
 def _rows(swept: Sequence[SweptVariant], rows: Sequence[EnteredBacktest]) -> list[TriedRow]:
@@ -49,3 +50,17 @@ def _rows(swept: Sequence[SweptVariant], rows: Sequence[EnteredBacktest]) -> lis
         else TriedRow(one.variant, None, f"{one.error.problem} {one.error.remedy}".strip())
         for one in swept
     ]
+
+
+def _together(done: Sequence[Backtest]) -> tuple[WalkForward | None, float | None]:
+    """Return what choosing anew would have brought, and the probability that choosing the best is overfitting."""
+    from mcp_server.domain.backtest.pbo import probability_of_overfitting
+    from mcp_server.domain.backtest.track import track_of
+    from mcp_server.domain.backtest.walk_forward import walk_forward
+
+    timeframe, candles = done[0].simulated.task.timeframe, done[0].simulated.candles
+    tracks = [
+        track_of(one.simulated.simulation.open_time_ms, one.simulated.simulation.equity, timeframe) for one in done
+    ]
+    holding = track_of(candles.open_time_ms, candles.close / candles.close[0], timeframe)
+    return walk_forward(tracks, holding), probability_of_overfitting(tracks)
