@@ -115,6 +115,7 @@ class Backtest:
         names = BacktestFacts.__dataclass_fields__
         return {name: value for name, value in known.items() if name in names} | {
             "open_trade": bool(simulation.trades.open.any()),
+            "costs": self.simulated.task.assumptions.fee_bps + self.simulated.task.assumptions.slippage_bps > 0,
             "ruined_at": None if simulation.ruined_ms is None else iso(simulation.ruined_ms),
             "decisions": sum(simulation.signals.values()),
             "undecided": simulation.signals["undecided"],

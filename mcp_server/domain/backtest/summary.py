@@ -1,5 +1,6 @@
 """A backtest in a few sentences for a beginner: no figure without its control, and no advice."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class BacktestFacts:
     Attributes:
         days: how long the record is.
         buy_and_hold_drawdown_pct: the deepest fall of the market itself over the same time.
+        costs: whether a fee or slippage was assumed.
         random_percentile: 0 to 100, the share of 1,000 random entries that did not end better.
         decisions: the moments at which the rule was asked, of which it left `undecided` without an answer.
         missing: candles that the series lacks.
@@ -36,6 +38,7 @@ class BacktestFacts:
     win_rate_pct: float | None
     profit_factor: float | None
     open_trade: bool
+    costs: bool
     ruined_at: str | None
     sharpe: float | None
     sharpe_ci95: tuple[float, float] | None
@@ -83,7 +86,7 @@ def _no_trade(facts: BacktestFacts) -> str:
 def _against_holding(facts: BacktestFacts) -> str:
     ruin = f" It was ruined at {facts.ruined_at}: a short position lost all there was." if facts.ruined_at else ""
     own, held = facts.return_pct, facts.buy_and_hold_pct
-    start = f"After fees and slippage it {gained_or_lost(own)}"
+    start = f"{'After fees and slippage' if facts.costs else 'Without any costs'} it {gained_or_lost(own)}"
     if held is None:
         return f"{start}; what holding did is not known.{ruin}"
     if _pct(own) == _pct(held):
@@ -123,9 +126,9 @@ def _against_chance(facts: BacktestFacts) -> str:
         return ""
     better = round((1 - facts.random_percentile / 100) * RANDOM_ENTRIES)
     verdict = "chance seldom does as well"
-    if better > RANDOM_ENTRIES // 2:
+    if better >= LIKELY * RANDOM_ENTRIES:
         verdict = "it chose its moments worse than chance"
-    elif better > (1 - LIKELY) * RANDOM_ENTRIES:
+    elif better > RANDOM_ENTRIES - LIKELY * RANDOM_ENTRIES:
         verdict = "chance alone explains such a result"
     return f"Of {RANDOM_ENTRIES:,} random sets of as many and as long trades, {better:,} did better: {verdict}."
 
@@ -136,7 +139,7 @@ def _later_and_dearer(facts: BacktestFacts) -> str:
     if later is not None:
         frail = ", so it hangs on a single candle" if later <= 0 < facts.return_pct else ""
         parts.append(f"filled one candle later it would have {gained_or_lost(later)}{frail}")
-    if double is not None:
+    if double is not None and facts.costs:
         frail = ", so its gain is within the doubt about costs" if double <= 0 < facts.return_pct else ""
         parts.append(f"at twice the cost it would have {gained_or_lost(double)}{frail}")
     text = "; ".join(parts)
@@ -223,6 +226,8 @@ def gained_or_lost(pct: float) -> str:
     """Write a return in words: `gained 3.1 %`."""
     if pct <= -100:
         return "lost everything"
+    if _pct(pct) == _pct(-100):
+        return "lost nearly everything"
     if _pct(pct) == _pct(0):
         return "ended where it began"
     return f"{'gained' if pct > 0 else 'lost'} {_pct(abs(pct))}"
@@ -237,7 +242,8 @@ def _ratio(value: float) -> str:
 
 
 def _probability(value: float) -> str:
-    return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{value * 100:.0f} %"
+    """Round down, so that what is below a bar is never written as the bar."""
+    return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{math.floor(value * 100 + 1e-9)} %"
 
 
 def _count(number: int, thing: str) -> str:
