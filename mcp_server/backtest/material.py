@@ -26,7 +26,7 @@ DEFAULT_CANDLES = 5_000
 MOST_CANDLES = 300_000
 """More than these are not computed in time."""
 
-REQUEST_S = 0.5
+REQUEST_S = 0.3
 """What one request for candles takes, with the exchange's limit on how many there may be."""
 
 

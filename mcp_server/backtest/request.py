@@ -74,7 +74,8 @@ class Asked:
             "--slippage-bps": self.slippage_bps,
             "--stake-pct": self.stake_pct,
         }
-        given = [f"{name} {value}" for name, value in options.items() if value is not None]
+        texts = {name: f"{value:g}" if isinstance(value, float) else value for name, value in options.items()}
+        given = [f"{name} {value}" for name, value in texts.items() if value is not None]
         command = f"`{' '.join(['claude-trader backtest', self.strategy_name or 'NAME', *given])}`"
         first = [] if self.strategy_name else ["after write_strategy"]
         first += [f"with 'exchange': {self.exchange!r} in its config"] if self.exchange else []

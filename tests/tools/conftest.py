@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from mcp import Client
 from mcp_types import CallToolResult, ImageContent, TextContent
 
 from mcp_server.app import build_server
+from mcp_server.backtest import child
+from mcp_server.backtest import compute as computing
+from mcp_server.child_process import ChildEnding
 from mcp_server.settings import ServerSettings
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
@@ -62,3 +66,14 @@ def ask(client: Client) -> Ask:
         return answer_of(await client.call_tool(name, arguments))
 
     return call
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tool's process be this one: to start one takes seconds, and two tests do."""
+
+    async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> ChildEnding:
+        return ChildEnding(json.dumps(child.answer(BytesIO(question)), allow_nan=False).encode(), b"", 0)
+
+    monkeypatch.setattr(computing, "run_child", run)
+    monkeypatch.setattr(computing, "PROOF_S", 0.05)

@@ -5,7 +5,6 @@ import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from mcp_server.adapters.simulated.exchange import SimulatedExchange
 from mcp_server.app import build_server
 from mcp_server.backtest import child
 from mcp_server.backtest import compute as computing
-from mcp_server.child_process import ChildEnding
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -40,17 +38,6 @@ def crossing(fast: int, **keys: Any) -> dict[str, Any]:
     """Return the config of a rule on daily candles, of which a backtest takes little time."""
     rules = {"indicators": [f"ema({fast})", "ema(20)"], "buy": f"ema_{fast} > ema_20", "sell": f"ema_{fast} < ema_20"}
     return {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1d", "rules": rules, **keys}
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tool's process be this one: to start one takes seconds, and two tests do."""
-
-    async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> ChildEnding:
-        return ChildEnding(json.dumps(child.answer(BytesIO(question)), allow_nan=False).encode(), b"", 0)
-
-    monkeypatch.setattr(computing, "run_child", run)
-    monkeypatch.setattr(computing, "PROOF_S", 0.05)
 
 
 async def task_of(config: dict[str, Any], start: str, end: str) -> BacktestTask:
