@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.drawdowns import drawdowns_of
 from mcp_server.domain.backtest.figures import Figures, figures
 from mcp_server.domain.backtest.returns import grid_returns, sharpe_of
 from mcp_server.domain.candles import Candles
@@ -42,6 +43,8 @@ def test_annual_figures_follow_from_the_returns_of_each_candle() -> None:
     growth = (1.10**50 * 0.95**50) ** (365 / 101) - 1
     assert result.cagr_pct == pytest.approx(growth * 100)
     assert result.calmar == pytest.approx(growth / 0.05)
+    deeper = candles_of(np.concatenate([candles.close, candles.close[-1] * np.array([0.8, 0.9, 1.1])]))
+    assert figures_of(deeper, {0: BUY}).calmar == pytest.approx(((1.10**51 * 0.95**50) ** (365 / 104) - 1) / 0.24)
     assert result.exposure_pct == pytest.approx(100 * 100 / 101)
 
 
@@ -83,7 +86,7 @@ def test_flat_prices_give_no_figure_that_divides_by_their_movement() -> None:
 
 
 def test_equity_that_grows_evenly_has_no_sharpe_ratio_out_of_the_rounding_of_floats() -> None:
-    assert sharpe_of(grid_returns(np.arange(400) * 86_400_000, np.cumprod(np.full(400, 1.001)), "1d")) is None
+    assert sharpe_of(grid_returns(np.arange(400) * 86_400_000, np.exp(np.arange(1, 401) * 0.00137), "1d")) is None
 
 
 def test_figures_of_trades_count_each_trade_by_its_profit_net_of_costs() -> None:
@@ -129,18 +132,20 @@ def test_only_losses_give_a_profit_factor_of_nought() -> None:
 
 def test_drawdowns_are_measured_from_the_last_close_at_the_peak_until_the_equity_is_back() -> None:
     #                          peak                 back  peak             not back
-    candles = candles_of([100, 120, 120, 90, 108, 120, 130, 117, 123.5, 121])
+    candles = candles_of([100, 120, 120, 90, 108, 120, 130, 117, 123.5])
     result = figures_of(candles, {0: BUY})
 
     assert result.max_drawdown_pct == pytest.approx(25)
     assert result.average_drawdown_pct == pytest.approx((25 + 10) / 2)
-    assert result.max_drawdown_days == 3, "from the third close to the sixth, and from the seventh to the tenth"
+    assert result.max_drawdown_days == 3, "from the third close to the sixth, and from the seventh to the last"
     assert result.buy_and_hold_drawdown_pct == pytest.approx(25)
 
 
 def test_a_fall_right_away_is_measured_from_the_equity_at_the_start() -> None:
     result = figures_of(candles_of([100, 80, 90]), {0: BUY})
     assert (result.max_drawdown_pct, result.max_drawdown_days) == pytest.approx((20, 2))
+    at_once = drawdowns_of(np.arange(2) * 86_400_000, np.array([0.8, 0.9]), "1d")
+    assert (at_once.deepest, at_once.longest_days) == pytest.approx((0.2, 2))
 
 
 def test_a_ruined_short_loses_all_and_the_periods_after_it_have_no_return() -> None:
@@ -184,7 +189,8 @@ def test_candles_that_are_missing_change_neither_the_length_of_the_record_nor_it
 
 def test_holding_goes_from_the_first_close_at_which_a_rule_could_have_decided_to_the_last() -> None:
     candles = candles_at([90, 100, 110], [100, 110, 150], np.arange(3) * 86_400_000)
-    assert figures_of(candles, {}).buy_and_hold_pct == pytest.approx(50)
+    result = figures_of(candles, {})
+    assert result.buy_and_hold_pct == result.months[0].buy_and_hold_pct == pytest.approx(50)
 
 
 def test_no_figure_is_infinite_or_nan_whatever_the_prices() -> None:
