@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -55,13 +55,8 @@ class BacktestMaterial:
     start_ms: int
     end_ms: int
     fundings: Sequence[Funding] = ()
-
-    @property
-    def note(self) -> str | None:
-        """What a reader must know of the candles; that a series begins is no lack, where all of it was asked for."""
-        if self.start_ms > 0:
-            return self.history.note
-        return f"Built from {self.history.built_from} candles." if self.history.built_from else None
+    note: str | None = None
+    """What a reader must know of the candles."""
 
 
 async def gather(market: Market, wanted: Wanted, within_s: float) -> BacktestMaterial:
@@ -84,7 +79,9 @@ async def gather(market: Market, wanted: Wanted, within_s: float) -> BacktestMat
         requests = await market.requests(wanted.exchange, wanted.symbol, wanted.timeframe, missing)
         left_s = until - anyio.current_time()
         if requests * REQUEST_S <= left_s:
-            return await _fetched(market, wanted, span, left_s)
+            material = await _fetched(market, wanted, span, left_s)
+            asked_for_all = wanted.start_ms is None and not missing  # that a series begins is no lack then
+            return material if not asked_for_all else replace(material, note=_built_from(material.history))
         if wanted.start_ms is not None or count < wanted.warm_up:
             lacking = sum(end - start for start, end in missing) // timeframe_ms(wanted.timeframe)
             raise _too_long(wanted, f"{lacking:,} of its candles are not stored, which takes {requests:,} requests")
@@ -135,7 +132,7 @@ async def _fetched(market: Market, wanted: Wanted, span: Range, within_s: float)
         if len(traded) > MOST_CANDLES:
             raise _too_long(wanted, f"it has {len(traded):,} candles")
         first = max(start, int(traded.open_time_ms[0]))
-        return BacktestMaterial(history, start, end, await _fundings(market, history, first, end))
+        return BacktestMaterial(history, start, end, await _fundings(market, history, first, end), history.note)
     raise _too_long(wanted, f"{wanted.exchange} did not send everything in time, though what it sent is kept")
 
 
@@ -148,6 +145,10 @@ async def _fundings(market: Market, history: History, start_ms: int, end_ms: int
     except NotSupported:
         return ()  # the answer counts those that are missing
     return known.fundings
+
+
+def _built_from(history: History) -> str | None:
+    return f"Built from {history.built_from} candles." if history.built_from else None
 
 
 def _too_long(wanted: Wanted, why: str) -> NotSupported:
