@@ -1,46 +1,23 @@
-"""A tool that only adds to the journal: who may read may call it, and no scheduled agent is ever offered it."""
+"""Tools that only add to the journal: who may read may call them, and no scheduled agent is ever offered one."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from mcp_server import app
-from mcp_server.answers import Answer
+from mcp_server.app import tool_files
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
-from mcp_server.settings import ServerSettings
-from mcp_server.toolkit import Call, StrictTool, tool
+from mcp_server.toolkit import StrictTool
 from runner.tool_server.client import Tools
-from tests.http.conftest import LIMIT_S, READS, TOKENS, WRITES, Guarded, guarded
+from tests.http.conftest import LIMIT_S, READS, WRITES, Guarded
 from tests.tools.conftest import answer_of
 
-
-class Noted(Answer):
-    """What was noted."""
-
-    row: int
-
-
-@tool(title="Note", for_agents=False)
-async def note(call: Call) -> Noted:
-    """Note something in the journal."""
-    return Noted(row=7)
-
-
-FILES = {**app.tool_files(), "note": note}
+FILES = tool_files()
+ADDING = sorted(name for name, file in FILES.items() if not file.for_agents)
 CONFIG = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h"}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """The real server behind its gate, with one tool more."""
-    settings = ServerSettings(home=tmp_path_factory.mktemp("home"), exchange="simulated", tokens=TOKENS)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(app, "tool_files", lambda: FILES)
-        with guarded(settings) as server:
-            yield server
+RANGE = {"start": "2026-05-01T00:00Z", "end": "2026-05-08T00:00Z"}
 
 
 @pytest.fixture(params=[READS, WRITES])
@@ -53,35 +30,44 @@ async def client(server: Guarded, request: pytest.FixtureRequest) -> AsyncIterat
         yield client
 
 
-async def test_any_token_may_call_it(client: Client) -> None:
-    assert "note" in {tool.name for tool in (await client.list_tools()).tools}
-    assert answer_of(await client.call_tool("note", {})) == {"row": 7}
+@pytest.mark.parametrize("client", [READS], indirect=True)
+async def test_a_token_that_reads_may_backtest_and_find_the_row_in_the_journal(client: Client) -> None:
+    config = {**CONFIG, "rules": {"buy": "close > prev(close, 1)", "sell": "close < prev(close, 1)"}}
+    done = answer_of(await client.call_tool("backtest_strategy", {"config": config, **RANGE}))
+    sql = f"SELECT family, side FROM backtests WHERE id = {done['backtest_id']}"
+    rows = answer_of(await client.call_tool("query_journal", {"sql": sql}))["rows"]
+    assert rows == [["simulated BTC/USDT draft", "long"]]
+
+
+async def test_any_token_is_offered_what_only_adds_to_the_journal(client: Client) -> None:
+    assert "backtest_strategy" in ADDING
+    assert set(ADDING) <= {tool.name for tool in (await client.list_tools()).tools}
 
 
 async def test_the_runner_never_offers_it_to_an_agent(client: Client) -> None:
     offered = await Tools(client).offered()
-    assert offered["note"] is False
     assert {name for name in offered if offered[name]} == {name for name, file in FILES.items() if file.looks}
+    assert [offered[name] for name in ADDING] == [False] * len(ADDING)
     assert offered["get_price"] is True
 
 
 @pytest.mark.parametrize("client", [WRITES], indirect=True)
-async def test_a_sub_agent_that_declares_it_is_refused_with_the_reason(client: Client) -> None:
-    agents = {"a": {"description": "d", "prompt": "p", "tools": ["get_price", "mcp__trader__note"]}}
+@pytest.mark.parametrize("name", ADDING)
+async def test_a_sub_agent_that_declares_it_is_refused_with_the_reason(client: Client, name: str) -> None:
+    agents = {"a": {"description": "d", "prompt": "p", "tools": ["get_price", f"mcp__trader__{name}"]}}
     asked = {"strategy_name": "mine", "config": CONFIG, "agents": agents, "dry_run": True}
     answer = answer_of(await client.call_tool("write_strategy", asked))
     assert answer["valid"] is False
-    refused = ["error", "agents.json a.tools", "'note' changes things or adds to the journal, and a run may only look."]
-    assert refused in [finding[:3] for finding in answer["findings"]]
+    problem = f"'{name}' changes things or adds to the journal, and a run may only look."
+    assert ["error", "agents.json a.tools", problem] in [finding[:3] for finding in answer["findings"]]
 
 
 async def test_the_prompts_do_not_name_it_among_what_sub_agents_may_have(client: Client) -> None:
     prompt = await Tools(client).prompt("design_strategy", {})
     assert "- `get_price`: " in prompt
-    assert "- `note`: " not in prompt
+    assert [name for name in ADDING if f"- `{name}`: " in prompt] == []
 
 
 def test_only_a_tool_that_is_not_for_agents_says_so_in_the_list() -> None:
     marked = {name for name, file in FILES.items() if NOT_FOR_AGENTS in (StrictTool.of(file, kit=None).meta or {})}  # type: ignore[arg-type]
-    assert marked == {name for name, file in FILES.items() if not file.for_agents}
-    assert "note" in marked
+    assert sorted(marked) == ADDING

@@ -171,6 +171,8 @@ AGENTS = [
     agent("a host's prefix on what is none", error("agents.json a.tools", "offers no tool 'get_pricee'"),
           tools=["mcp__market__get_pricee"]),
     agent("tools that write", error("agents.json a.tools", "changes things"), tools=["get_price", "write_strategy"]),
+    agent("a tool that adds to the journal", error("agents.json a.tools", "adds to the journal, and a run may only"),
+          tools=["get_price", "mcp__trader__backtest_strategy"]),
     agent("a shell", error("agents.json a.tools", "offers no tool 'Bash'"), tools=["get_price", "Bash"]),
     agent("an unknown key", error("agents.json a.promt", "Did you mean 'prompt'"), promt="x"),
     agent("a model that is none", error("agents.json a.model", "neither a known alias"), model="claude"),

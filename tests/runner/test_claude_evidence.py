@@ -83,17 +83,18 @@ async def test_a_report_that_the_cli_did_not_pass_on_was_not_heard(server: ToolS
 async def test_with_the_real_server_evidence_is_of_the_market_and_the_moment_and_large_answers_arrive_whole() -> None:
     async with tool_server(RunnerSettings()) as address:
         async with connected(address) as tools:
-            market_tools = await tools.of_markets()
+            market_tools, offered = await tools.of_markets(), await tools.offered()
         both = {"price-monitor": {**ALONE["price-monitor"], "tools": list(TOOLS)}}
 
-        seen = ""
+        seen, offered_to_agents = "", set[str]()
 
         async def run(*calls: Reply) -> Outcome:
             nonlocal seen
             with ScriptedMessagesApi(looking(*calls)) as api:
-                facts = {"server_token": address.token, "tools": TOOLS, "market_tools": market_tools}
+                facts = {"server_token": address.token, "tools": offered, "market_tools": market_tools}
                 outcome = await run_claude(task(api.url, address.url, strategy(both), **facts))
                 seen = api.of(PRICE)[-1].text
+                offered_to_agents.update(name for request in api.requests for name in request.tools)
             return outcome
 
         last_year = use("mcp__trader__get_ohlcv", {"symbol": "BTC/USDT", "as_of": "2025-03-01T12:00Z"})
@@ -113,3 +114,7 @@ async def test_with_the_real_server_evidence_is_of_the_market_and_the_moment_and
 
         picture = await run(use("mcp__trader__draw_chart", {"symbol": "BTC/USDT"}))
         assert picture.signal, picture.error
+
+        of_the_server = {name for name in offered_to_agents if name.startswith("mcp__")}
+        assert of_the_server == {f"mcp__trader__{name}" for name in TOOLS}, "and so no backtest_strategy"
+        assert (offered["backtest_strategy"], offered["get_price"]) == (False, True)
