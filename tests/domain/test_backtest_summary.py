@@ -2,11 +2,18 @@
 
 import re
 from dataclasses import fields, replace
+from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 
+from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.backtest.summary import BacktestFacts, summary
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.timeframes import DAY_MS
 
 README_IDEA = BacktestFacts(
     return_pct=-59.3,
@@ -224,3 +231,45 @@ def test_what_rounds_to_nothing_has_no_sign(zero: float) -> None:
     assert "it ended where it began" in text
     assert "-0" not in text
     assert "would have ended where it began" in text
+
+
+BOTH_SIDES = Assumptions("both")
+
+
+def told(
+    closes: list[float],
+    orders: dict[int, str],
+    assumptions: Assumptions = BOTH_SIDES,
+    missing: int | None = None,
+) -> str:
+    """Tell the backtest of daily candles in which the volume says what the rule does: nothing comes from elsewhere."""
+    close = np.array(closes)
+    opened = np.concatenate([close[:1], close[:-1]])
+    volume = np.array([{"BUY": 900.0, "SELL": 1.0}.get(orders.get(i, ""), 100.0) for i in range(len(closes))])
+    times = DAY_MS * np.arange(20_000, 20_000 + len(closes), dtype=np.int64)
+    keep = np.arange(len(closes)) != missing
+    columns = (opened, np.maximum(opened, close), np.minimum(opened, close), close, volume)
+    candles = Candles(times[keep], *(column[keep] for column in columns))
+    rules = {"buy": "volume > 800", "sell": "volume < 2"}
+    config = {"name": "volume-says", "trading_pair": "BTC/USD", "interval": "1d", "engine": "rules", "rules": rules}
+    strategy = parse_strategy("volume-says", config, None)
+    end_ms = int(times[-1]) + DAY_MS
+    task = BacktestTask(strategy, "coinbase", "BTC/USD", candles, int(times[0]), end_ms, assumptions)
+    return " ".join(run_backtest(task, clock=count().__next__, proof_limit_s=3).summary())
+
+
+def test_a_ruin_a_lapsed_order_and_an_open_trade_are_told_from_the_candles_on() -> None:
+    flat = [100.0] * 10
+    ruined = told([*flat, 110.0, 310.0, 50.0], {5: "SELL"})
+    assert "lost everything, worse than simply holding, which lost 50.0 %. It was ruined at 2024-10-15" in ruined
+    assert "Only one trade is closed, too few to tell skill from luck" in ruined
+    lapsed = told([*flat, 110.0, 120.0], {5: "BUY"}, missing=6)
+    assert "It never traded, so there is nothing to judge; holding gained 20.0 % in that time." in lapsed
+    assert "1 candle missing; 1 order not filled, as the candle is missing; no decision at 1 of 12 moments" in lapsed
+    held = told([*flat, 110.0, 120.0], {5: "BUY"})
+    assert "No trade is closed yet" in held
+    assert "one trade still open, valued at the last close" in held
+    assert "A record of 12 days is too short" in held
+    free = told([*flat, 110.0, 120.0], {5: "BUY"}, Assumptions("long", 0.0, 0.0))
+    assert "Without any costs it gained 20.0 %, just as holding did." in free
+    assert "twice" not in free
