@@ -113,20 +113,18 @@ class CompiledRules:
         """
         table = self._table(candles)
         start = 0 if last is None else max(len(candles) - last, 0)
-        before = min(self.reach, start)
-        recent = {name: column[start - before :] for name, column in table.items()}
-        values = {name: column[before:] for name, column in self._in_order(self._stepping, recent).items()}
+        values = self._in_order(self._stepping, table, start)
         parts = {text: values[f"part_{position}"] for position, text in enumerate(self._parts)}
         signals = self._held(values, len(candles) - start).signals()
         return {name: column for name, column in table.items() if name != ROW} | parts | {"signal": signals}
 
-    def _in_order(self, query: str, table: Table) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns that a query selects, in the order of the candles.
+    def _in_order(self, query: str, table: Table, first: int = 0) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns that a query selects, in the order of the candles from the position `first` on.
 
         However many candles there are, one query sees so many that time and memory suffice: what the conditions look
         back to goes with them.
         """
-        starts = range(0, max(len(table[ROW]), 1), MOST_AT_ONCE)
+        starts = range(first, max(len(table[ROW]), first + 1), MOST_AT_ONCE)
         parts = [self._part_in_order(query, table, start) for start in starts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
