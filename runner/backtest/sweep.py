@@ -59,8 +59,11 @@ def processes(workers: int | None = None) -> Iterator[Executor]:
         yield executor
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
-        for process in set(active_children()) - others:
+        own = set(active_children()) - others
+        for process in own:
             process.kill()
+        for process in own:
+            process.join(5)
         raise
     executor.shutdown()
 
