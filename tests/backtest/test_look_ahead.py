@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 from itertools import count
+from typing import Literal
 
 import numpy as np
+import pytest
 
+from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.look_ahead import CUTS, TAIL, Columns, another_future, cuts, prove
-from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
+from mcp_server.domain.backtest.run import BacktestTask, run_simulation
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, merge
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.strategy.format import Rules
-from tests.domain.test_indicator_values import made_candles
+from mcp_server.domain.strategy.parse import parse_strategy
+from tests.domain.test_indicator_values import HOUR_MS, made_candles
 
 
 def test_another_future_keeps_all_up_to_the_cut_and_the_times_and_changes_all_else() -> None:
@@ -46,6 +51,43 @@ def crossing() -> CompiledRules:
     indicators = ("ema(9)", "ema(21)", "rsi(14)")
     buy = "crosses_above(ema_9, ema_21) AND close > prev(highest(high, 5), 1)"
     return compile_rules(Rules(indicators=indicators, buy=buy, sell="rsi_14 > prev(rsi_14, 3) + 20"), "1h")
+
+
+@pytest.mark.parametrize("side", ["long", "both"])
+@pytest.mark.parametrize(
+    "schedule", [{"interval": "1h"}, {"interval": "4h"}, {"interval": "15m"}, {"cron": "7 */3 * * *"}]
+)
+def test_what_a_backtest_decided_traded_and_owned_until_then_stays_with_another_future(
+    side: Literal["long", "both"], schedule: dict[str, str]
+) -> None:
+    whole = made_candles(500)
+    candles = whole.slice(0, 200)
+    candles = merge([candles, whole.slice(203, 500)])
+    rules = {"timeframe": "1h", "indicators": ["rsi(5)"], "buy": "rsi_5 < 35", "sell": "rsi_5 > 65"}
+    strategy = parse_strategy("idea", {"trading_pair": "BTC/USD", "rules": rules, **schedule}, None)
+    end_ms = int(candles.open_time_ms[-1]) + HOUR_MS
+    task = BacktestTask(strategy, "kraken", "BTC/USD", candles, 20 * HOUR_MS, end_ms, Assumptions(side=side))
+    before = run_simulation(task)
+    assert len(before.simulation.trades) > 5
+
+    for cut in (25, 100, 198, 199, 200, 310, 400):
+        closed_ms = int(candles.open_time_ms[cut]) + HOUR_MS
+        after = run_simulation(replace(task, candles=another_future(candles, cut)))
+        slots = np.searchsorted(before.decisions.slot_ms, closed_ms, side="right")
+        held = int(np.searchsorted(before.candles.open_time_ms, closed_ms))
+        trades = before.simulation.trades.exit < held
+        assert slots > 0
+        for name in ("slot_ms", "signal"):
+            np.testing.assert_array_equal(
+                getattr(after.decisions, name)[:slots], getattr(before.decisions, name)[:slots]
+            )
+        for name in ("equity", "position"):
+            np.testing.assert_array_equal(
+                getattr(after.simulation, name)[:held], getattr(before.simulation, name)[:held], name
+            )
+        for name in ("entry", "entry_price", "exit", "exit_price", "return_ratio"):
+            column = getattr(before.simulation.trades, name)[trades]
+            np.testing.assert_array_equal(getattr(after.simulation.trades, name)[: len(column)], column, name)
 
 
 def test_of_rules_each_column_and_each_part_and_the_signal_is_compared() -> None:
