@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
+from mcp_server.errors import UpstreamRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,15 +23,20 @@ async def fetch_fundings(
 ) -> list[Funding]:
     """Return the fundings that were settled in a range of time (Unix ms), oldest first; ask for the newest first.
 
+    What an exchange does not give is left out, as if it had no history of them: the answer counts what is missing.
+
     Raises:
-        TraderError: the exchange has none, or does not answer.
+        Retryable: the exchange does not answer.
     """
     fundings: dict[int, float] = {}
     start, end = wanted
     until = end
     while until > start:
         arguments = {"symbol": series.symbol, "exchange": series.exchange, "limit": A_CALL, "as_of": iso(until)}
-        rows = (await tools.call("get_derivatives", arguments))["rows"]
+        try:
+            rows = (await tools.call("get_derivatives", arguments))["rows"]
+        except UpstreamRejected:
+            break
         times = [to_ms(parse_moment(time)) for time, _ in rows]
         fundings |= dict(zip(times, (rate for _, rate in rows), strict=True))
         tell(min(end - min(times, default=start), end - start), end - start)

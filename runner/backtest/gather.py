@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_server.domain.symbols import pays_fundings
 from mcp_server.storage.candles.fundings import FundingStore, StoredFundings
 from mcp_server.storage.candles.store import CandleStore
 from runner.backtest.stored import load
@@ -40,15 +41,10 @@ def gathered(context: Context, request: Request, shown: Bars) -> Material:
     """
     store, series = CandleStore(context.database), request.series
     stored = load(store, series, request.candles)
-    fundings = _stored_fundings(context, request) if is_swap(series) else StoredFundings((), [])
+    fundings = _stored_fundings(context, request) if pays_fundings(series.symbol) else StoredFundings((), [])
     if stored.missing or fundings.missing:
         return anyio.run(_fetched, context, store, request, shown)
     return Material(series, stored.candles, fundings.fundings)
-
-
-def is_swap(series: Series) -> bool:
-    """Return whether fundings are paid in a market: its symbol names the currency in which it is settled."""
-    return ":" in series.symbol
 
 
 def _stored_fundings(context: Context, request: Request) -> StoredFundings:
@@ -65,7 +61,7 @@ async def _fetched(context: Context, store: CandleStore, request: Request, shown
     async with tool_server(context.settings) as address, connected(address) as tools:
         told = partial(shown.tell, "Fetching candles")
         fetched = await fetch_candles(tools, store, request.series, request.candles, told)
-        if not is_swap(fetched.series):
+        if not pays_fundings(fetched.series.symbol):
             return Material(fetched.series, fetched.candles)
         told = partial(shown.tell, "Fetching fundings")
         fundings = await fetch_fundings(tools, fetched.series, (request.start_ms, request.end_ms), told)

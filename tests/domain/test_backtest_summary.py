@@ -162,6 +162,7 @@ def test_the_idea_of_the_readme_is_told_in_words_that_a_beginner_understands() -
         (GOOD, {"checked": 0}, "Whether it looks into the future was not checked."),
         (GOOD, {"checked": 1}, "after 1 moment changed nothing"),
         (GOOD, {"missing": 1}, "earlier; keep in mind: 1 candle missing."),
+        (GOOD, {"missing_fundings": 3}, "keep in mind: 3 fundings not known, and so not paid."),
         (GOOD, {"unfilled": 2}, "2 orders not filled, as the candle is missing"),
         (GOOD, {"open_trade": True}, "one trade still open, valued at the last close"),
         (NEVER, {}, "never traded, so there is nothing to judge; holding gained 391.7 % in that time"),

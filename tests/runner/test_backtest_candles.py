@@ -15,7 +15,7 @@ from mcp_server.adapters.simulated.path import market_of
 from mcp_server.app import build_server
 from mcp_server.domain.candles import Candles, resample
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
-from mcp_server.errors import TraderError
+from mcp_server.errors import Retryable, TraderError
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.fundings import FundingStore
 from mcp_server.storage.candles.store import CandleStore, Series
@@ -26,7 +26,7 @@ from runner.backtest.fetch import fetch_candles, pages
 from runner.backtest.fundings import fetch_fundings
 from runner.backtest.stored import load
 from runner.tool_server.client import Tools
-from tests.rigs.stand_in_exchange import StandInExchange
+from tests.rigs.stand_in_exchange import Faults, StandInExchange
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 END_MS = to_ms(datetime(2026, 5, 1, tzinfo=UTC))
@@ -164,6 +164,21 @@ async def test_the_fundings_of_a_swap_are_fetched_page_by_page_and_kept(rig: Sta
     stored = FundingStore(database).load("binance", "BTC/USDT:USDT", (wanted[0], END_MS + 1))
     assert stored.missing == []
     assert list(stored.fundings) == fundings
+
+
+async def test_an_exchange_without_a_history_of_fundings_is_backtested_without_them_and_one_that_is_down_is_not(
+    rig: StandInExchange, home: Path
+) -> None:
+    swap, wanted = Series("binance", "BTC/USDT:USDT", "1h"), (END_MS - 2_000 * HOUR_MS, END_MS)
+    async with tools_of(rig, home) as tools:
+        try:
+            rig.faults = Faults(status=400, body='{"code": -1, "msg": "no history"}', path="fundingRate")
+            assert await fetch_fundings(tools, swap, wanted, lambda *_: None) == []
+            rig.faults = Faults(status=503, path="fundingRate")
+            with pytest.raises(Retryable):
+                await fetch_fundings(tools, swap, wanted, lambda *_: None)
+        finally:
+            rig.faults = Faults()
 
 
 def test_longer_candles_come_from_imported_shorter_ones_where_these_are_whole(store: CandleStore) -> None:

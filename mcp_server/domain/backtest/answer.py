@@ -121,6 +121,7 @@ class Backtest:
             "undecided": simulation.signals["undecided"],
             "missing": simulation.missing,
             "unfilled": simulation.unfilled,
+            "missing_fundings": self._missing_fundings() or 0,
             "checked": self.proof.checked,
             "changed": len(self.proof.changed),
         }

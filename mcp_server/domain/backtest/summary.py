@@ -25,6 +25,7 @@ class BacktestFacts:
         decisions: the moments at which the rule was asked, of which it left `undecided` without an answer.
         missing: candles that the series lacks.
         unfilled: orders whose candle is missing.
+        missing_fundings: settlements of a swap that are not known, and so were not paid.
         ruined_at: ISO time at which a short position lost everything.
         checked, changed: the cuts at which later candles were replaced, and the values that this changed.
     """
@@ -58,6 +59,7 @@ class BacktestFacts:
     unfilled: int
     checked: int
     changed: int
+    missing_fundings: int = 0
 
 
 def summary(facts: BacktestFacts) -> list[str]:
@@ -207,6 +209,8 @@ def _reservations(facts: BacktestFacts) -> str:
         parts.append(f"{_count(facts.missing, 'candle')} missing")
     if facts.unfilled:
         parts.append(f"{_count(facts.unfilled, 'order')} not filled, as the candle is missing")
+    if facts.missing_fundings:
+        parts.append(f"{_count(facts.missing_fundings, 'funding')} not known, and so not paid")
     if facts.undecided:
         parts.append(f"no decision at {facts.undecided:,} of {facts.decisions:,} moments")
     if facts.open_trade:

@@ -7,6 +7,7 @@ from mcp_server.domain.backtest.fundings import missing_fundings
 from mcp_server.domain.backtest.run import BacktestTask
 from mcp_server.domain.report.html import safe
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.symbols import pays_fundings
 from mcp_server.domain.text import counted
 
 
@@ -56,7 +57,7 @@ def _trading(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fundings(task: BacktestTask) -> Iterator[str]:
-    if ":" in task.symbol:
+    if pays_fundings(task.symbol):
         known = counted(len(task.fundings), "settled funding")
         missing = missing_fundings(task.fundings, task.start_ms, task.end_ms)
         lacking = f" {counted(missing, 'settlement')} of the time are not known and cost nothing." if missing else ""
