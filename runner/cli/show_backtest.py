@@ -167,6 +167,8 @@ def _basis(answer: Mapping[str, Any]) -> list[str]:
         lines.append(f"Missing candles: {answer['missing']:,}; nothing was filled in there.")
     if answer.get("unfilled"):
         lines.append(f"Orders whose candle is missing: {answer['unfilled']:,}; they lapsed.")
+    if answer.get("missing_fundings"):
+        lines.append(f"Fundings that are not known: {answer['missing_fundings']:,}; they are not counted.")
     if answer["open_trade"]:
         lines.append("The last trade is still open: it is valued at the last close and not counted as closed.")
     proof = answer["look_ahead"]

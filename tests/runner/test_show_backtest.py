@@ -101,6 +101,17 @@ def test_a_figure_that_is_not_defined_is_a_dash_with_the_reason() -> None:
     assert line_of(shown(ANSWER), "record needed") == "record needed - none: the Sharpe ratio is not above 0"
 
 
+def test_what_is_not_known_is_said() -> None:
+    text = shown({**ANSWER, "unfilled": 2, "missing_fundings": 1_234})
+    assert "Orders whose candle is missing: 2; they lapsed." in text
+    assert "Fundings that are not known: 1,234; they are not counted." in text
+
+
+def test_each_year_stands_beside_holding() -> None:
+    years = [{"period": "2018", "return_pct": -12.34, "buy_and_hold_pct": 5.0}]
+    assert line_of(shown({**ANSWER, "years": years}), "2018") == "2018 -12.3 % +5.0 %"
+
+
 def test_look_ahead_that_was_found_is_not_to_be_overlooked() -> None:
     text = shown({**ANSWER, "look_ahead": {"checked": 300, "changed": 7}})
     assert "LOOK-AHEAD: 7 of" in text

@@ -1,0 +1,30 @@
+"""The commands of the documentation on backtesting, as a reader types them."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.runner.conftest import Command
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "backtesting.md"]
+DOCUMENTED = dict.fromkeys(
+    line
+    for document in DOCUMENTS
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("claude-trader backtest ")
+)
+
+
+@pytest.mark.parametrize("line", DOCUMENTED)
+def test_every_command_of_the_documentation_does_what_it_says(trader: Command, home: Path, line: str) -> None:
+    whole = "--from" not in line  # then the invented market is to be young, so that it has few candles
+    _, *arguments = shlex.split(line)
+    done = trader(*arguments, **({"TRADER_AS_OF": "2017-02-01T00:00Z"} if whole else {}))
+    assert (done.code, done.err) == (0, "")
+    assert "rsi-reversion" in done.out
+    files = [home / argument for argument in arguments if argument.endswith((".csv", ".html", ".png"))]
+    assert [file.name for file in files if not file.is_file()] == []
