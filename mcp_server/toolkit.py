@@ -33,6 +33,7 @@ from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE, BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
+from mcp_server.progress import Tell, unheard
 from mcp_server.slim_schema import slim_input, slim_output
 from mcp_server.turns import Turns
 
@@ -89,6 +90,7 @@ class Call:
     client: str = ""
     given: frozenset[str] = frozenset()
     until: float = field(default_factory=lambda: anyio.current_time() + WORK_S)
+    tell: Tell = unheard
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for the caller's turn: with `@tool(at_a_time=N)`, N calls of different clients work at once.
@@ -196,11 +198,8 @@ def tool(
     return lambda function: ToolFile(function, title, hints, at_a_time, example, for_agents)
 
 
-MOST_MISTAKES = 3
-"""A call's error lists this many wrong arguments at the most."""
-
-MOST_ERROR = 8_000
-"""So many characters of each part of an error; what it quotes may be longer."""
+MOST_MISTAKES, MOST_ERROR = 3, 8_000
+"""The wrong arguments that an error lists, and the characters of each of its parts; what it quotes may be longer."""
 
 
 class StrictTool(Tool):
@@ -255,7 +254,8 @@ class StrictTool(Tool):
             lines = [str(key) for key in invalid_keys(error, self.fn_metadata.arg_model, noun="argument")]
             more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
             raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
-        call = Call(self._kit, context.headers or {}, self._turns, _client(context), frozenset(given))
+        caller = (context.headers or {}, self._turns, _client(context), frozenset(given))
+        call = Call(self._kit, *caller, tell=context.report_progress)
         try:
             with anyio.CancelScope(deadline=call.until + CUT_S) as scope:
                 answer = await self.fn(call=call, **checked)

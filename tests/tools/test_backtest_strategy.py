@@ -1,6 +1,7 @@
 """The tool backtest_strategy on the simulated market: what it answers, counts, refuses and leaves behind."""
 
 import json
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from mcp_server.adapters.simulated.exchange import SimulatedExchange
 from mcp_server.app import build_server
 from mcp_server.backtest import child
 from mcp_server.backtest import compute as computing
+from mcp_server.child_process import run_child
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -222,6 +224,26 @@ async def test_a_config_is_refused_with_the_errors_of_write_strategy(ask: Ask) -
 
 
 @pytest.mark.usefixtures("in_this_process")
+async def test_a_caller_that_asks_is_told_how_far_it_is(client: Client) -> None:
+    told: list[tuple[float, float | None, str | None]] = []
+    recording = anyio.Event()
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+        if message == "Recording":
+            recording.set()
+
+    arguments = {"config": crossing(5), **HALF_A_YEAR}
+    answer_of(await client.call_tool("backtest_strategy", arguments, progress_callback=note))
+    with anyio.fail_after(10):
+        await recording.wait()  # what is told may arrive after the answer
+    assert told[0] == (0, 3, "Gathering candles")
+    assert told[1][2] is not None
+    assert re.fullmatch(r"Computing over [0-9]{3} candles", told[1][2])
+    assert told[2] == (2, 3, "Recording")
+
+
+@pytest.mark.usefixtures("in_this_process")
 async def test_the_twin_of_a_claude_strategy_is_backtested_without_its_sub_agents(ask: Ask) -> None:
     twin = crossing(5, engine="claude")
     assert (await ask("backtest_strategy", config=twin, **HALF_A_YEAR))["trades"] > 0
@@ -304,6 +326,15 @@ async def test_what_cannot_be_computed_in_the_process_names_the_command(
     task = await task_of(crossing(5), **HALF_A_YEAR)
     with pytest.raises(error, match=problem):
         await computing.compute(task, 1.0, "`claude-trader backtest x`")
+
+
+async def test_the_process_has_nothing_of_the_environment_that_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
+    monkeypatch.setenv("TRADER_TOKEN", "a-token")
+    ending = await run_child((sys.executable, "-c", "import os; print(*os.environ.values())"), b"", 20)
+    assert (ending.code, ending.err) == (0, b"")
+    assert b"a-key" not in ending.out
+    assert b"a-token" not in ending.out
 
 
 async def test_a_caller_who_leaves_leaves_no_process_behind(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,8 +88,11 @@ async def backtest_strategy(
     )
     strategy = await anyio.to_thread.run_sync(asked.strategy, call.kit.strategies, call.kit.tool_names)
     async with call.turn():
+        await call.tell(0, 3, "Gathering candles")
         material, task = await _gathered(call, asked, strategy)
+        await call.tell(1, 3, f"Computing over {len(task.candles):,} candles")
         result = await compute(task, call.left_s() - RECORD_S, asked.command())
+        await call.tell(2, 3, "Recording")
         work = partial(recorded, call.kit.journal.backtests, task, result, call.kit.clock())
         answer = await anyio.to_thread.run_sync(work)
     if months:
