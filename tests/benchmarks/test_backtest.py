@@ -82,7 +82,7 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[str, st
     return files
 
 
-@pytest.mark.parametrize(("count", "most", "turns"), [(100_000, MOST_WARM, 30), (500_000, MOST_WARM_LARGE, 10)])
+@pytest.mark.parametrize(("count", "most", "turns"), [(100_000, MOST_WARM, 30), (500_000, MOST_WARM_LARGE, 20)])
 def test_a_whole_pass_takes_no_longer_than_a_small_multiple_of_vectorbts(
     candles: dict[int, tuple[str, str]], count: int, most: float, turns: int
 ) -> None:

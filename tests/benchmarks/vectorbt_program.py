@@ -53,6 +53,7 @@ def figures(portfolio: Any) -> list[Any]:
 
 
 def main() -> None:
+    assert vectorbt._engine.is_rust_available(), "its default engine is Rust only where that is installed"
     opened, _, _, close, _ = np.load(sys.argv[2])
     for _ in chain([""], sys.stdin):
         began = time.perf_counter()
