@@ -65,3 +65,17 @@ def test_rights_are_not_taken_from_a_header(server: Guarded) -> None:
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"write_strategy","arguments":{}}}'
     answered = server.post(body, Authorization=f"Bearer {READS}", trader__scope="write", X_Trader_Scope="write")
     assert "may only read" in answered.text
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_token_that_reads_may_backtest_and_is_told_how_far_it_is(server: Guarded, mode: Era) -> None:
+    told: list[str | None] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message)
+
+    arguments = {"config": {**CONFIG, "interval": "1d"}, "start": "2025-10-01", "end": "2026-02-01"}
+    async with calling(server, READS, mode) as client:
+        answer = answer_of(await client.call_tool("backtest_strategy", arguments, progress_callback=note))
+    assert answer["backtest_id"] > 0
+    assert told[0] == "Gathering candles"

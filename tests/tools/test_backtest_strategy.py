@@ -328,6 +328,18 @@ async def test_what_cannot_be_computed_in_the_process_names_the_command(
         await computing.compute(task, 1.0, "`claude-trader backtest x`")
 
 
+async def test_no_sub_agent_may_have_it(ask: Ask) -> None:
+    agents = {"a": {"description": "d", "prompt": "p", "tools": ["backtest_strategy"]}}
+    with pytest.raises(Told, match="'backtest_strategy' changes things or adds to the journal"):
+        await ask("write_strategy", strategy_name="mine", config=crossing(5, engine="claude"), agents=agents)
+
+
+async def test_a_turn_that_comes_too_late_is_not_begun(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_server.tools.strategies.backtest_strategy.LEAST_S", 1_000.0)
+    with pytest.raises(Told, match=r"Other backtests took too long.*try again"):
+        answer_of(await client.call_tool("backtest_strategy", {"config": crossing(5), **HALF_A_YEAR}))
+
+
 async def test_the_process_has_nothing_of_the_environment_that_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
     monkeypatch.setenv("TRADER_TOKEN", "a-token")

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from mcp_server.answers import ROWS, TEXTS, Table
 from mcp_server.domain.strategy.format import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment, to_ms
+from mcp_server.errors import Retryable
 from mcp_server.json_argument import READ_JSON, TEXT
 from mcp_server.toolkit import Call, ExchangeId, StrategyName, tool
 
@@ -23,6 +24,9 @@ COMPUTE_S = 15.0
 
 RECORD_S = 4.0
 """So much of it is left for recording."""
+
+LEAST_S = 16.0
+"""A call that has less time left when its turn comes is not begun."""
 
 NUMBER = WithJsonSchema({"type": "number"})
 """The bounds are left out: who goes beyond them is told."""
@@ -88,6 +92,10 @@ async def backtest_strategy(
     )
     strategy = await anyio.to_thread.run_sync(asked.strategy, call.kit.strategies, call.kit.tool_names)
     async with call.turn():
+        if call.left_s() < LEAST_S:
+            raise Retryable(
+                "Other backtests took too long, so this one has not begun.", "Wait for them, and try again."
+            )
         await call.tell(0, 3, "Gathering candles")
         material, task = await _gathered(call, asked, strategy)
         await call.tell(1, 3, f"Computing over {len(task.candles):,} candles")
