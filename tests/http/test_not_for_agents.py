@@ -17,7 +17,6 @@ from tests.tools.conftest import answer_of
 FILES = tool_files()
 ADDING = sorted(name for name, file in FILES.items() if not file.for_agents)
 CONFIG = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h"}
-RANGE = {"start": "2026-05-01T00:00Z", "end": "2026-05-08T00:00Z"}
 
 
 @pytest.fixture(params=[READS, WRITES])
@@ -28,15 +27,6 @@ async def client(server: Guarded, request: pytest.FixtureRequest) -> AsyncIterat
         Client(streamable_http_client(server.url, http_client=http)) as client,
     ):
         yield client
-
-
-@pytest.mark.parametrize("client", [READS], indirect=True)
-async def test_a_token_that_reads_may_backtest_and_find_the_row_in_the_journal(client: Client) -> None:
-    config = {**CONFIG, "rules": {"buy": "close > prev(close, 1)", "sell": "close < prev(close, 1)"}}
-    done = answer_of(await client.call_tool("backtest_strategy", {"config": config, **RANGE}))
-    sql = f"SELECT family, side FROM backtests WHERE id = {done['backtest_id']}"
-    rows = answer_of(await client.call_tool("query_journal", {"sql": sql}))["rows"]
-    assert rows == [["simulated BTC/USDT draft", "long"]]
 
 
 async def test_any_token_is_offered_what_only_adds_to_the_journal(client: Client) -> None:
