@@ -118,6 +118,13 @@ def test_figures_that_both_define_alike_are_those_of_vectorbt(series_name: str, 
         "worst": unless_none(figures.worst_pct) * without_fee / 100,
         "average": unless_none(figures.average_pct) * without_fee / 100,
         "fees": figures.fees_paid,
+        "cagr": unless_none(figures.cagr_pct) / 100,
+        "sortino": figures.sortino,
+        "calmar": figures.calmar,
+        "average_drawdown": unless_none(figures.average_drawdown_pct) / 100,
+        "exposure": unless_none(figures.exposure_pct) / 100,
+        "expectancy": unless_none(figures.expectancy_pct) / 100,
+        "sqn": figures.sqn,
     }
     assert mine == pytest.approx(fixture_named(series_name)["rules"][rule_name]["vectorbt"]["figures"], rel=1e-9)
 

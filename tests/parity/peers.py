@@ -83,6 +83,13 @@ def _figures(portfolio: Any) -> dict[str, float]:
         "worst": closed.returns.min(),
         "average": closed.returns.mean(),
         "fees": portfolio.orders.records["fees"].sum() / CASH,
+        "cagr": portfolio.annualized_return(**yearly),
+        "sortino": portfolio.sortino_ratio(**yearly),
+        "calmar": portfolio.calmar_ratio(**yearly),
+        "average_drawdown": -portfolio.drawdowns.avg_drawdown(),
+        "exposure": portfolio.position_coverage(),
+        "expectancy": closed.expectancy() / CASH,
+        "sqn": closed.sqn(),
     }
     return {name: float(value) for name, value in figures.items()}
 
