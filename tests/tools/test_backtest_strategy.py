@@ -29,6 +29,7 @@ from mcp_server.errors import NotSupported, UpstreamRejected
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.backtests import Backtests
 from tests.rigs.processes import children, command_line, left
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import NOW, Ask, Told, answer_of
@@ -265,6 +266,8 @@ async def test_nothing_later_than_the_moment_of_the_server_is_used(home: Path) -
         arguments = {"config": crossing(5), "start": "2025-10-01", "end": "2026-05-01"}
         answer = answer_of(await client.call_tool("backtest_strategy", arguments))
         assert answer["end"] == "2026-02-01T00:00Z"
+        row = Backtests(Database(Home(home).database)).read(answer["backtest_id"], moment)
+        assert row.created_at == moment, "who asks as of that moment sees what was made there"
         with pytest.raises(Told, match="future: it is 2026-02-01T09:00Z"):
             answer_of(await client.call_tool("backtest_strategy", {**arguments, "start": "2026-03-01"}))
 

@@ -32,7 +32,7 @@ _UNTIL = {
     "backtests": "created_at <= $1",
 }
 """Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
-then. A backtest counts as made when it was."""
+then. So does a backtest of a server in the past."""
 
 
 def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:

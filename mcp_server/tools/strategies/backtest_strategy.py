@@ -101,7 +101,7 @@ async def backtest_strategy(
         await call.tell(1, 3, f"Computing over {len(task.candles):,} candles")
         result = await compute(task, call.left_s() - RECORD_S, asked.command())
         await call.tell(2, 3, "Recording")
-        work = partial(recorded, call.kit.journal.backtests, task, result, call.kit.clock())
+        work = partial(recorded, call.kit.journal.backtests, task, result, call.moment(None))
         answer = await anyio.to_thread.run_sync(work)
     if months:
         answer["months"] = [list(month.values()) for month in result["months"]]
