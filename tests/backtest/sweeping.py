@@ -21,7 +21,7 @@ HOUR_MS = 3_600_000
 
 
 def strategy() -> Strategy:
-    rules = {"indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 40)", "sell": "rsi_14 > 60"}
+    rules = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 40", "sell": "rsi_14 > 60"}
     return parse_strategy("idea", {"trading_pair": "BTC/USD", "interval": "1h", "rules": rules}, None)
 
 
