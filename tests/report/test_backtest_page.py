@@ -87,10 +87,10 @@ def test_the_keyboard_walks_through_the_trades_and_the_table_sorts(chromium: Bro
         opened.page.keyboard.press("Enter")
         told = opened.page.inner_text("#readout")
         chosen = opened.run("[...document.querySelectorAll('tr.chosen')].map(row => row.dataset.trade)")
-        opened.page.focus("#trades th:nth-child(8) button")
+        opened.page.focus("#trades th:nth-child(3) button")
         opened.page.keyboard.press("Enter")
         sorted_by = opened.run(
-            "[...document.querySelectorAll('#trades tbody tr')].map(row => Number(row.cells[7].dataset.value))"
+            "[...document.querySelectorAll('#trades tbody tr')].map(row => Number(row.cells[2].dataset.value))"
         )
         assert opened.complaints == []
     assert told.startswith("Trade 2 of 50: long from 2026-01-0")
@@ -209,6 +209,21 @@ def test_of_very_many_trades_the_table_has_the_latest_and_says_where_all_are() -
     assert f"Only the latest {MOST_ROWS:,} of 6,000 are shown; the file of --trades has all." in page
     assert 'data-trade="5999"' in page
     assert len(data_of(page)["trades"]) == 6_000
+
+
+def test_a_row_of_the_table_is_its_trade_and_an_open_one_ends_at_the_last_close() -> None:
+    made = backtest_of(random_walk(24), alternating(24, 8))
+    trades = made.simulation.trades
+    rows = re.findall(r"<tr data-trade[^>]*>(.*?)</tr>", page_of(made))
+    closed, opened = (re.findall(r'data-value="([^"]*)">([^<]*)<', row) for row in rows)
+    assert [text for _, text in closed[:2]] == ["1", "long"]
+    assert float(closed[2][0]) == pytest.approx(trades.return_ratio[0] * 100)
+    texts = [closed[at][1] for at in (3, 5, 7, 10)]
+    assert texts == ["2026-01-01 01:00", "2026-01-01 09:00", "2026-01-01 01:00", "closed"]
+    assert [float(closed[at][0]) for at in (4, 6)] == [trades.entry_price[0], trades.exit_price[0]]
+    assert float(closed[8][0]) == trades.fees[0]
+    assert [opened[at][1] for at in (3, 5, 10)] == ["2026-01-01 17:00", "2026-01-02 00:00", "open"]
+    assert float(opened[6][0]) == made.candles.close[-1]
 
 
 def test_every_assumption_is_told_in_words() -> None:

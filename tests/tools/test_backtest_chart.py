@@ -91,6 +91,12 @@ async def test_a_backtest_of_the_rules_of_a_claude_strategy_is_drawn(ask: Ask, d
     assert of_claude["return_pct"] == of_rules["return_pct"]
 
 
+async def test_a_record_whose_rules_are_not_valid_any_more_is_refused(ask: Ask, database: Database) -> None:
+    for config, problem in (({**CONFIG, "unheard": 1}, "unheard"), ({**CONFIG, "rules": None}, "rules")):
+        with pytest.raises(Told, match=problem):
+            await ask("draw_chart", backtest_id=record(database, config=config))
+
+
 async def test_side_costs_and_stake_are_those_of_the_record(ask: Ask, database: Database) -> None:
     own = await ask("draw_chart", backtest_id=record(database))
     dear = await ask("draw_chart", backtest_id=record(database, fee_bps=50.0))

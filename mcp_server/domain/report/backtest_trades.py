@@ -3,12 +3,12 @@
 from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.report.html import table
 from mcp_server.domain.text import number, significant
-from mcp_server.domain.timeframes import from_ms
+from mcp_server.domain.timeframes import from_ms, timeframe_ms
 
 MOST_ROWS = 5_000
 """A browser shows so many rows at once without stuttering."""
 
-_HEADS = ("Trade", "Side", "Decided", "Entry", "Price", "Exit", "Price", "Return %", "Fees %", "State")
+_HEADS = ("Trade", "Side", "Return %", "Entry", "Price", "Exit", "Price", "Decided", "Fees %", "Funding %", "State")
 
 
 def trade_table(simulated: Simulated) -> str:
@@ -20,7 +20,7 @@ def trade_table(simulated: Simulated) -> str:
     left_out = f" Only the latest {MOST_ROWS:,} of {count:,} are shown; the file of --trades has all." if first else ""
     heads = [f'<button type="button">{head}</button>' for head in _HEADS]
     rows = [_row(simulated, at) for at in range(first, count)]
-    caption = "Times are UTC. The return is of the stake, the fees are of the equity at the start."
+    caption = "Times are UTC. The return is of the stake; fees and funding paid are of the equity at the start."
     return (
         f"<h2>Trades</h2><p>{count:,} trades. Choose a heading to sort by it, or a row to see its trade in the chart."
         f"{left_out}</p>{table(caption, heads, rows, name='trades')}"
@@ -32,15 +32,17 @@ def _row(simulated: Simulated, at: int) -> str:
     opened = bool(trades.open[at])
     result = float(trades.return_ratio[at]) * 100
     entry, leaving = (int(times[int(position[at])]) for position in (trades.entry, trades.exit))
+    leaving += timeframe_ms(simulated.task.timeframe) * opened  # then it is the last close
     cells = [
         _cell(str(at + 1), at + 1),
         _cell("long" if trades.side[at] > 0 else "short", int(trades.side[at])),
-        *(_cell(_minute(moment), moment) for moment in (int(trades.decided_at_ms[at]), entry)),
+        _cell(f"{result:+.4g}".replace("-", "\N{MINUS SIGN}"), result, "up" if result > 0 else "down"),
+        _cell(_minute(entry), entry),
         _price(float(trades.entry_price[at])),
         _cell(_minute(leaving), leaving),
         _price(float(trades.exit_price[at])),
-        _cell(f"{result:+.4g}".replace("-", "\N{MINUS SIGN}"), result, "up" if result > 0 else "down"),
-        _cell(f"{float(trades.fees[at]) * 100:.4g}", float(trades.fees[at])),
+        _cell(_minute(int(trades.decided_at_ms[at])), int(trades.decided_at_ms[at])),
+        *(_cell(f"{float(paid[at]) * 100:.4g}", float(paid[at])) for paid in (trades.fees, trades.funding)),
         _cell("open" if opened else "closed", int(opened)),
     ]
     return f'<tr data-trade="{at}">{"".join(cells)}</tr>'
