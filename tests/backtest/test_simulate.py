@@ -238,6 +238,16 @@ def test_a_short_whose_buying_back_costs_more_than_there_is_is_ruined_at_that_op
     assert len(simulation.trades) == 1
 
 
+def test_costs_may_eat_up_all_that_a_number_can_hold() -> None:
+    orders = {position: BUY if position % 2 else SELL for position in range(7_999)}
+    dear = Assumptions("both", fee_bps=2_000, slippage_bps=2_000)
+    simulation = traded(candles_of([100.0] * 8_000), orders, assumptions=dear)
+
+    assert simulation.equity[-1] == 0
+    assert len(simulation.trades) == 7_999
+    assert np.isfinite(simulation.equity).all()
+
+
 def test_a_fixed_stake_is_of_the_equity_at_the_start_and_at_most_what_there_is() -> None:
     candles = candles_at([100, 100, 200, 100, 50, 50], [100, 200, 100, 50, 50, 50], np.arange(6) * DAY_MS)
     half = traded(candles, {0: BUY, 1: SELL, 2: BUY, 3: SELL}, assumptions=Assumptions("long", 0, 0, 50))

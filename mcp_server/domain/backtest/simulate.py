@@ -102,7 +102,7 @@ def _account(trades: UnitTrades, stake_pct: float | None) -> _Account:
         stake = min(fixed, equity)
         before.append(equity)
         stakes.append(stake)
-        ruined = low <= -equity / stake
+        ruined = stake > 0 and low <= -equity / stake  # thousands of trades at a high cost leave too little for a float
         equity = 0.0 if ruined else equity + stake * gain
         if ruined:
             break
