@@ -1,7 +1,7 @@
 """The controls beside a backtest: random entries, a candle later, twice the cost, the earlier and the later part."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,9 @@ import pytest
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.controls import Controls, controls, percentile
 from mcp_server.domain.backtest.random_entries import SETS, holding_times, random_equities, random_places
+from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.simulate import simulate
+from mcp_server.domain.backtest.worth import Trial, worth
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.rules.series import BUY, SELL
@@ -190,3 +192,22 @@ def test_a_rule_that_trades_in_the_first_candle_is_compared_with_sets_that_may_t
     early = replace(made, slot_ms=made.slot_ms - HOUR_MS, fill=made.fill - 1)
     result = controls(simulate(candles, "1h", early, FREE), candles, "1h", early, FREE)
     assert result.random_percentile == 50
+
+
+def test_no_control_and_no_worth_is_infinite_or_nan_whatever_the_prices_and_costs() -> None:
+    generator = np.random.default_rng(6)
+    for count in (2, 3, 13, 31, 130):
+        for spread in (0.0, 1e-9, 0.3, 2.0):
+            closes = np.exp(np.clip(np.cumsum(generator.standard_normal(count) * spread), -600, 600))
+            candles = candles_of(closes, "1w")
+            orders = {int(at): int(generator.choice([BUY, SELL])) for at in generator.integers(0, count - 1, 20)}
+            assumptions = Assumptions("both", 100.0, 3000.0, 50.0 if count % 2 else None)
+            made = decided(candles, "1w", orders)
+            simulation = simulate(candles, "1w", made, assumptions)
+            returns = grid_returns(simulation.open_time_ms, simulation.equity, "1w")
+            for part in (
+                controls(simulation, candles, "1w", made, assumptions),
+                worth(returns, "1w", [Trial(0.1, "1d"), Trial(None, "1h")]),
+            ):
+                numbers = np.hstack([value for value in asdict(part).values() if value is not None])
+                assert np.isfinite(numbers).all(), part
