@@ -87,7 +87,7 @@ class Backtest:
         return _periods(self.figures.months)
 
     def trades(self) -> list[dict[str, Any]]:
-        """Return all trades, oldest first. A fee is in per cent of the equity at the start."""
+        """Return all trades, oldest first. Fees and fundings are parts of the equity at the start."""
         trades, opened = self.simulated.simulation.trades, self.simulated.candles.open_time_ms
         closed_ms = opened[trades.exit] + np.where(trades.open, timeframe_ms(self.simulated.task.timeframe), 0)
         columns = {
