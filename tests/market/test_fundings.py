@@ -1,6 +1,6 @@
 """Settled fundings of years: fetched once, kept, and served without the exchange; none is guessed."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from mcp_server.domain.exchange import Funding
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso
 from mcp_server.errors import NotSupported, Retryable
 from mcp_server.market.candle_cache import CandleCache
-from mcp_server.market.fundings import known_range
+from mcp_server.market.fundings import PastFundings, known_range
 from mcp_server.market.market import Market
 from mcp_server.storage.candles.fundings import FundingStore
 from mcp_server.storage.candles.store import CandleStore
@@ -153,6 +153,27 @@ async def test_times_before_the_listing_are_not_taken_for_times_without_fundings
         rig.listed_ms = before
     whole = (END - 40 * FUNDING_MS, END)
     assert await asked(market, *whole) == true(rig, *whole), "the exchange has them now"
+
+
+async def test_what_has_arrived_before_the_exchange_fails_is_kept(database: Database, rig: StandInExchange) -> None:
+    class Failing(CcxtExchange):
+        left = 3
+
+        async def fundings_between(self, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+            self.left -= 1
+            if not self.left:
+                raise Retryable("It is gone.")
+            return await super().fundings_between(symbol, start_ms, end_ms)
+
+    failing = Failing("binance", rig.url)
+    fundings = PastFundings(FundingStore(database), lambda: from_ms(NOW_MS))
+    span = (END - 290 * FUNDING_MS, END)
+    with pytest.raises(Retryable, match="gone"):
+        await fundings.between(failing, SWAP, *span)
+    assert await fundings.between(failing, SWAP, *span) == true(rig, *span)
+    assert rig.requests[PATH] == 3, "two before it failed, and the third afterwards"
+    await fundings.close()
+    await failing.close()
 
 
 async def test_an_exchange_that_does_not_answer_is_worth_asking_again(market: Market, rig: StandInExchange) -> None:
