@@ -54,6 +54,7 @@ def test_the_best_is_the_one_with_the_best_deflated_figure_and_told_with_what_it
     assert "12 variants tried" in text
     assert "70.0 %, below the usual bar of 95 %" in text
     assert "1 variant failed" in text
+    assert "200 moments or more of each variant changed nothing earlier" in text
 
 
 def test_a_best_variant_above_the_bar_is_told_so_and_one_without_a_figure_is_not_praised() -> None:
@@ -69,6 +70,7 @@ def test_variants_that_look_ahead_are_named_first() -> None:
     )
     assert "The best one, '30 → 2'" in summary([*ROWS, leaks])
     assert "best one" not in summary([leaks])
+    assert "No look-ahead" not in summary([*ROWS, leaks])
 
 
 def test_the_walk_forward_names_the_variant_that_was_chosen_in_each_part() -> None:

@@ -114,6 +114,7 @@ def test_its_own_value_among_the_values_is_tried_once() -> None:
         (["foo=rsi(7)"], "foo", ""),
         (["14=7"], "'14' is not in the rules", "30, 70, 130"),
         (["rsi(9)=rsi(7)"], "'rsi(9)' is not in the rules", "rsi(14)"),
+        (["rsi(14)=obv"], "depends on where a running total begins", "prev(obv, 20)"),
         (["rsi(14)=aroon(14)"], "'aroon(14)' in place of 'rsi(14)'", ""),
     ],
 )  # fmt: skip

@@ -106,6 +106,12 @@ def _sentences(
         )
     if failed := [row.variant.label for row in rows if row.answer is None]:
         yield f"{counted(len(failed), 'variant')} failed, each for the error in its row: {'; '.join(failed[:3])}."
+    if not leaking:
+        checked = min(answer["look_ahead"]["checked"] for answer in answers)
+        yield (
+            f"No look-ahead was found: replacing what comes after {counted(checked, 'moment')} or more of each variant "
+            "changed nothing earlier."
+        )
 
 
 def _best(rows: Sequence[TriedRow]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from mcp_server.domain.indicators.catalog import find
 from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.rules.compiled import compile_rules
+from mcp_server.domain.strategy.checks.rules import rule_findings
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
@@ -75,10 +76,8 @@ def variants(strategy: Strategy, texts: Sequence[str]) -> list[Variant]:
 
 def _check_alone(strategy: Strategy, rules: Rules, variation: Variation, value: str) -> None:
     changed = _Rewriting([(variation, value)]).rules(rules)
-    try:
-        compile_rules(changed, strategy.timeframe)
-    except BadInput as wrong:
-        raise BadInput(f"{value!r} in place of {variation.own!r}: {wrong.problem}", wrong.remedy) from None
+    for wrong in rule_findings(changed, None, strategy.timeframe):
+        raise BadInput(f"{value!r} in place of {variation.own!r}: {wrong.problem}", wrong.remedy)
     if (changed.buy, changed.sell) == (rules.buy, rules.sell):
         raise BadInput(f"{variation.own!r} is not in the rules that buy and sell.", _there_is(rules, variation))
 
