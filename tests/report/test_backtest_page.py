@@ -26,6 +26,12 @@ from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage, browser
 from tests.rigs.random_walk import random_walk
 
 HOSTILE = "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'> \"quoted\" & 'so'"
+BY_CRON = {
+    "trading_pair": "BTC/USD",
+    "cron": "0 9 * * 1",
+    "timezone": "America/New_York",
+    "rules": {**CONFIG["rules"], "timeframe": "1h"},
+}
 DESCRIBED = {**CONFIG, "description": HOSTILE}
 
 
@@ -251,6 +257,8 @@ def test_every_assumption_is_told_in_words() -> None:
     swap = backtest_of(random_walk(9), alternating(9, 2), symbol="BTC/USD:USD", fundings=[Funding(1, 0.1)] * 17)
     assert "This is a perpetual market: 17 settled fundings" in page_of(swap)
     assert "2 settlements of the time are not known" in page_of(swap)
+    cron = backtest_of(random_walk(9), alternating(9, 2), config=BY_CRON)
+    assert "Decided by the schedule <code>0 9 * * 1 America/New_York</code>" in page_of(cron)
     assert "Built from &lt;1m&gt;" in page_of(made, note="Built from <1m>")
     assert "The prices are invented" not in alone
     assert "The prices are invented" in page_of(made, exchange="simulated")

@@ -149,7 +149,7 @@ async def test_what_would_be_ignored_beside_a_backtest_is_refused(
         ("symbol", "BTC/USD", "ETH/USD"),
         ("exchange", "coinbase", "kraken"),
         ("timeframe", "1h", "4h"),
-        ("strategy_name", "cross", "another"),
+        ("strategy_name", "cross", "cro-ss"),
     ],
 )
 async def test_what_says_the_same_as_the_backtest_is_taken_and_what_contradicts_it_is_refused(

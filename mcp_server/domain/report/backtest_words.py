@@ -26,7 +26,9 @@ def _rules(strategy: Strategy) -> str:
     lines = [f"<li>{name} <code>{safe(text, 4_000)}</code></li>" for name, text in parts.items() if text]
     columns = ", ".join(f"<code>{safe(spec, 200)}</code>" for spec in rules.indicators)
     using = f"<li>Computed from {safe(strategy.timeframe)} candles: {columns}</li>" if columns else ""
-    return f"<ul><li>Decided every {safe(strategy.schedule)}.</li>{''.join(lines)}{using}</ul>"
+    every = strategy.config.interval
+    when = f"every {safe(every)}" if every else f"by the schedule <code>{safe(strategy.schedule)}</code>"
+    return f"<ul><li>Decided {when}.</li>{''.join(lines)}{using}</ul>"
 
 
 def _trading(answer: Mapping[str, Any]) -> Iterator[str]:

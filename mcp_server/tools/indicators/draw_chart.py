@@ -144,7 +144,8 @@ def _check_same(row: BacktestRow, asked: dict[str, str | None]) -> None:
         "strategy_name": row.family.name,
     }
     for name, value in asked.items():
-        if value is not None and _letters(value) != _letters(own[name]):
+        same = value is None or (_letters(value) == _letters(own[name]) if name == "symbol" else value == own[name])
+        if not same:
             raise BadInput(f"The backtest has {name} {own[name]!r}, not {value!r}.", f"Leave {name} out.")
 
 
