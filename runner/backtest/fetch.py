@@ -30,6 +30,9 @@ AT_A_TIME = 4
 TRIES = 3
 """How often a page is asked for that could not be had in time; what has arrived of it is kept meanwhile."""
 
+PAUSE_S, MOST_PAUSES = 2.0, 60
+"""How long it waits where a server refuses more calls, and how often."""
+
 LOOK_EVERY_S, LOOKS = 0.1, 50
 """How often, and how many times, the store is looked at until the server has written what it fetched."""
 
@@ -129,15 +132,35 @@ async def _rows(tools: Tools, series: Series, part: Range) -> Candles:
 
 
 async def _each(parts: Sequence[T], ask: Callable[[T], Awaitable[U]], arrived: Callable[[T], None]) -> list[U]:
-    """Ask for each part, several at a time; the first error ends all."""
+    """Ask for each part, several at a time; the first error ends all.
+
+    A server may refuse a call because so many are running, or were begun in a minute: then fewer are asked for at a
+    time, at last one after a pause.
+    """
+    from mcp.shared.exceptions import MCPError
+
     answers: dict[int, U] = {}
     waiting = list(enumerate(parts))
+    asking, pauses = 0, 0
 
     async def work() -> None:
+        nonlocal asking, pauses
+        asking += 1
         while waiting:
             position, part = waiting.pop(0)
-            answers[position] = await ask(part)
-            arrived(part)
+            try:
+                answers[position] = await ask(part)
+            except MCPError:
+                waiting.insert(0, (position, part))
+                if asking > 1:
+                    break
+                pauses += 1
+                if pauses > MOST_PAUSES:
+                    raise
+                await anyio.sleep(PAUSE_S)
+            else:
+                arrived(part)
+        asking -= 1
 
     try:
         async with anyio.create_task_group() as tasks:

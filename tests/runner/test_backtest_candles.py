@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import anyio.lowlevel
 import numpy as np
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
 
 from mcp_server.adapters.simulated.path import candles as simulated_candles
 from mcp_server.adapters.simulated.path import market_of
@@ -22,7 +24,7 @@ from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from runner.backtest import fetch
-from runner.backtest.fetch import fetch_candles, pages
+from runner.backtest.fetch import ROWS, fetch_candles, pages
 from runner.backtest.fundings import fetch_fundings
 from runner.backtest.stored import load
 from runner.tool_server.client import Tools
@@ -179,6 +181,30 @@ async def test_an_exchange_without_a_history_of_fundings_is_backtested_without_t
                 await fetch_fundings(tools, swap, wanted, lambda *_: None)
         finally:
             rig.faults = Faults()
+
+
+async def test_a_server_that_allows_one_call_at_a_time_is_asked_one_by_one(
+    home: Path, store: CandleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "PAUSE_S", 0)
+
+    class Narrow:
+        running, refused, answered = 0, 0, 0
+
+        async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            if self.running or (self.answered == 3 and self.refused < 5):
+                self.refused += 1
+                raise MCPError(-32600, "This client has 1 calls running.")
+            self.running += 1
+            await anyio.lowlevel.checkpoint()
+            self.running -= 1
+            self.answered += 1
+            return {"symbol": "BTC/USDT", "simulated": True, "rows": []}
+
+    narrow = Narrow()
+    wanted = (END_MS - 5 * ROWS * HOUR_MS, END_MS)
+    await fetch_candles(narrow, store, BTC, wanted, lambda *_: None)  # type: ignore[arg-type]
+    assert (narrow.answered, narrow.refused >= 5) == (6, True), "one to learn the name, five pages"
 
 
 def test_longer_candles_come_from_imported_shorter_ones_where_these_are_whole(store: CandleStore) -> None:
