@@ -54,7 +54,8 @@ class TradesPanel:
     def draw(self, plot: Plot) -> None:
         """Draw it."""
         chart, muted = self._chart, self._theme.muted
-        shade_gaps(plot, chart.coarse.filled)
+        after = np.arange(chart.coarse.count, len(plot.x))  # few candles leave room, which is no gap
+        shade_gaps(plot, np.concatenate([chart.coarse.filled, after]))
         height = plot.box.height
         plot.value_axis(ticks(self.scale, height // _TICK_PX), lambda value: self._write(value, height))
         draw_candles(plot, chart.coarse.filled, chart.price, (muted, muted))

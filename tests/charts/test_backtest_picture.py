@@ -141,6 +141,17 @@ def test_extremes_are_drawn(made: Simulated) -> None:
     assert count(picture, THEMES["dark"].muted) > 100
 
 
+def test_a_gap_is_shaded_and_the_room_beside_few_candles_is_not() -> None:
+    shade = THEMES["dark"].tinted(THEMES["dark"].muted, 0.11)
+    whole = random_walk(8)
+    kept = np.array([0, 1, 2, 6, 7])
+    columns = (column[kept] for column in (whole.open, whole.high, whole.low, whole.close, whole.volume))
+    gap = Candles(whole.open_time_ms[kept], *columns)
+    none = np.zeros(8, dtype=np.int8)
+    assert count(drawn(backtest_of(whole, none)), shade) == 0
+    assert count(drawn(backtest_of(gap, none[:5])), shade) > 10_000
+
+
 def test_the_caption_says_what_is_drawn() -> None:
     made = sample_backtest(2_015, 20)
     text = backtest_caption(BacktestChart(made, invented=True))
