@@ -148,8 +148,8 @@ def test_a_gap_is_shaded_and_the_room_beside_few_candles_is_not() -> None:
     columns = (column[kept] for column in (whole.open, whole.high, whole.low, whole.close, whole.volume))
     gap = Candles(whole.open_time_ms[kept], *columns)
     none = np.zeros(8, dtype=np.int8)
-    assert count(drawn(backtest_of(whole, none)), shade) == 0
-    assert count(drawn(backtest_of(gap, none[:5])), shade) > 10_000
+    assert count(drawn(backtest_of(whole, none))[PRICE, :1_100], shade) == 0
+    assert count(drawn(backtest_of(gap, none[:5]))[PRICE, :1_100], shade) > 10_000
 
 
 def test_the_caption_says_what_is_drawn() -> None:
