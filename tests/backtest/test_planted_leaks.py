@@ -1,18 +1,24 @@
 """Look-ahead that was planted is found, all of it, and nothing honest is accused."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 import pytest
 
+from mcp_server.domain.backtest.answer import Backtest
+from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.look_ahead import Columns, Proof, prove
-from mcp_server.domain.candles import Candles
+from mcp_server.domain.backtest.run import BacktestTask, run_backtest
+from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_specs
+from mcp_server.domain.indicators.spec import Spec
+from mcp_server.domain.strategy.parse import parse_strategy
 from tests.backtest.leaks import HONEST, LOOKING_AHEAD, is_signal, shifted
-from tests.domain.test_indicator_values import made_candles
+from tests.domain.test_indicator_values import HOUR_MS, made_candles
 from tests.rigs.hourly_candles import hourly_candles
 
 SPECS = (
@@ -78,3 +84,32 @@ def test_in_a_long_series_a_leak_on_each_kth_candle_alone_is_found_whichever_it_
 
     assert proof.checked < 300
     assert len(proof.changed) == len({0, k // 2, k - 1})
+
+
+def backtest_of(buy: str) -> Backtest:
+    rules = {"indicators": ["rsi(14)"], "buy": buy, "sell": "close > 0"}
+    strategy = parse_strategy("idea", {"trading_pair": "BTC/USD", "interval": "1h", "rules": rules}, None)
+    candles = made_candles(1_000)
+    task = BacktestTask(strategy, "kraken", "BTC/USD", candles, 0, 1_000 * HOUR_MS, Assumptions())
+    return run_backtest(task, clock=count().__next__, proof_limit_s=100)
+
+
+def test_an_indicator_of_a_backtest_that_looks_ahead_is_named_with_all_that_is_made_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def leaking(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
+        return {name: shifted(values, -1) for name, values in compute(specs, candles).items()}
+
+    monkeypatch.setattr("mcp_server.domain.rules.compiled.compute", leaking)
+    answer = backtest_of("rsi_14 < 41.5").answer()
+
+    assert {column for column, _, _ in answer["look_ahead"]["where"]} == {"rsi_14", "rsi_14 < 41.5", "signal"}
+    assert answer["look_ahead"]["changed"] == 3
+    assert "looks into the future" in answer["summary"][0]
+
+
+def test_a_part_of_rules_that_reads_the_next_candle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcp_server.domain.rules.sql._lag", lambda text, n: f"lead({text}, {n}) OVER (ORDER BY _row)")
+    changed = {leak.column for leak in backtest_of("prev(close, 1) < 0.9985 * close").proof.changed}
+
+    assert changed == {"prev(close, 1)", "prev(close, 1) < 0.9985 * close", "signal"}
