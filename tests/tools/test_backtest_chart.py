@@ -85,6 +85,18 @@ async def test_the_picture_is_of_the_recorded_backtest_and_the_text_says_what_it
     assert f"{facts['trades'] + 1} trades" in facts["drawn"] or f"{facts['trades']} trades" in facts["drawn"]
 
 
+async def test_what_backtest_strategy_has_recorded_is_drawn_with_the_figures_of_its_answer(ask: Ask) -> None:
+    told = await ask(
+        "backtest_strategy", strategy_name="rsi-reversion", start="2026-02-01T00:00Z", end="2026-05-01T00:00Z"
+    )
+    facts = await ask("draw_chart", backtest_id=told["backtest_id"])
+    assert "note" not in facts
+    for name in ("start", "end", "candles", "trades", "symbol", "exchange", "timeframe", "strategy_name"):
+        assert facts[name] == told[name], name
+    for name in ("return_pct", "buy_and_hold_pct", "max_drawdown_pct"):
+        assert facts[name] == pytest.approx(told[name]), name
+
+
 async def test_a_backtest_of_the_rules_of_a_claude_strategy_is_drawn(ask: Ask, database: Database) -> None:
     of_rules = await ask("draw_chart", backtest_id=record(database))
     of_claude = await ask("draw_chart", backtest_id=record(database, config={**CONFIG, "engine": "claude"}))
