@@ -36,7 +36,8 @@ def run(context: Context, options: Options, console: Console) -> dict[str, Any]:
     """
     request = requested(context, options, datetime.now(UTC))
     with bars(console) as shown:
-        task = _task(request, gathered(context, request, shown))
+        material = gathered(context, request, shown)
+        task = _task(request, material)
         if len(request.variants) > 1:
             one, answer = run_grid(context, options, request, task, shown)
         else:
@@ -46,7 +47,7 @@ def run(context: Context, options: Options, console: Console) -> dict[str, Any]:
         if options.picture:
             shown.tell("Drawing", 0, 1)
             write(options.picture, draw(context.settings, one.answer["backtest_id"]))
-    return answer
+    return answer | ({"simulated": True} if material.simulated else {})
 
 
 def _run_one(context: Context, options: Options, task: BacktestTask, shown: Bars) -> EnteredBacktest:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.exchange import Funding
+    from mcp_server.storage.candles.ranges import Range
     from mcp_server.storage.candles.store import Series
     from runner.backtest.progress import Bars
     from runner.backtest.request import Request
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """All that a backtest computes with; the series has the market's own name."""
+    """All that a backtest computes with; the series has the market's own name, `simulated`: the market is invented."""
 
     series: Series
     candles: Candles
     fundings: Sequence[Funding] = ()
+    simulated: bool = False
 
 
 def gathered(context: Context, request: Request, shown: Bars) -> Material:
@@ -41,15 +43,19 @@ def gathered(context: Context, request: Request, shown: Bars) -> Material:
     """
     store, series = CandleStore(context.database), request.series
     stored = load(store, series, request.candles)
-    fundings = _stored_fundings(context, request) if pays_fundings(series.symbol) else StoredFundings((), [])
+    fundings = StoredFundings((), [])
+    if pays_fundings(series.symbol) and not stored.missing:
+        start, end = _funding_span(request, stored.candles)
+        fundings = FundingStore(context.database).load(series.exchange, series.symbol, (start, end + 1))
     if stored.missing or fundings.missing:
         return anyio.run(_fetched, context, store, request, shown)
     return Material(series, stored.candles, fundings.fundings)
 
 
-def _stored_fundings(context: Context, request: Request) -> StoredFundings:
-    span = (request.start_ms, request.end_ms + 1)
-    return FundingStore(context.database).load(request.series.exchange, request.series.symbol, span)
+def _funding_span(request: Request, candles: Candles) -> Range:
+    """Return the time in which a position can be open, both ends included."""
+    first = int(candles.open_time_ms[0]) if len(candles) else request.start_ms
+    return max(request.start_ms, first), request.end_ms
 
 
 async def _fetched(context: Context, store: CandleStore, request: Request, shown: Bars) -> Material:
@@ -61,8 +67,8 @@ async def _fetched(context: Context, store: CandleStore, request: Request, shown
     async with tool_server(context.settings) as address, connected(address) as tools:
         told = partial(shown.tell, "Fetching candles")
         fetched = await fetch_candles(tools, store, request.series, request.candles, told)
-        if not pays_fundings(fetched.series.symbol):
-            return Material(fetched.series, fetched.candles)
-        told = partial(shown.tell, "Fetching fundings")
-        fundings = await fetch_fundings(tools, fetched.series, (request.start_ms, request.end_ms), told)
-    return Material(fetched.series, fetched.candles, fundings)
+        fundings: Sequence[Funding] = ()
+        if pays_fundings(fetched.series.symbol):
+            told = partial(shown.tell, "Fetching fundings")
+            fundings = await fetch_fundings(tools, fetched.series, _funding_span(request, fetched.candles), told)
+    return Material(fetched.series, fetched.candles, fundings, fetched.simulated)

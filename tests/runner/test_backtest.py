@@ -87,6 +87,7 @@ def test_a_backtest_fetches_what_is_not_stored_and_answers_with_the_keys_of_the_
     assert (answer["start"], answer["end"]) == ("2026-01-01T00:00Z", "2026-01-15T00:00Z")
     assert (answer["candles"], answer["missing"], answer["trials"]) == (14 * 6, 0, 1)
     assert (answer["fee_bps"], answer["slippage_bps"]) == (10, 5), "what costs are where the strategy says nothing"
+    assert "simulated" not in answer
     assert sum(answer["signals"].values()) == 14 * 6
     assert answer["look_ahead"]["checked"] >= 14 * 6
     assert answer["look_ahead"]["changed"] == 0
@@ -167,10 +168,19 @@ def test_a_grid_counts_each_variant_as_a_trial_and_answers_for_all_of_them(fille
     assert again.json["trials"] == done.json["trials"], "what was tried stays tried"
 
 
+def test_a_time_without_candles_is_an_error(trader: Command, home: Path) -> None:
+    put(home, "mine")
+    done = trader("backtest", "mine", "--from", "2012-01-01", "--to", "2012-02-01", "--json")
+    assert done.code == 2
+    assert "simulated has no closed 4h candle of BTC/USDT between 2012-01-01T00:00Z" in done.json["error"]
+    assert rows(home, "SELECT * FROM backtests") == [], "and no trial"
+
+
 def test_a_swap_pays_the_fundings_that_were_settled(trader: Command, home: Path) -> None:
     put(home, "held", trading_pair="BTC/USDT:USDT", rules={"buy": "close > 0"})
     done = trader("backtest", "held", *SPRING, "--trades", "t.csv", "--json")
     assert done.code == 0, done.out
+    assert done.json["simulated"] is True
     (trade,) = read_csv(home / "t.csv")
     assert float(trade["funding"]) != 0
     assert done.json["open_trade"]["funding"] == float(trade["funding"])

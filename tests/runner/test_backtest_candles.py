@@ -183,6 +183,12 @@ async def test_an_exchange_without_a_history_of_fundings_is_backtested_without_t
             rig.faults = Faults()
 
 
+async def test_fundings_that_an_exchange_does_not_have_are_left_out(rig: StandInExchange, home: Path) -> None:
+    async with tools_of(rig, home) as tools:
+        spot = Series("coinbase", "BTC/USD", "1h")
+        assert await fetch_fundings(tools, spot, (END_MS - 10 * HOUR_MS, END_MS), lambda *_: None) == []
+
+
 async def test_a_server_that_allows_one_call_at_a_time_is_asked_one_by_one(
     home: Path, store: CandleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,11 @@ def test_what_is_not_known_is_said() -> None:
     assert "Fundings that are not known: 1,234; they are not counted." in text
 
 
+def test_an_invented_market_is_said_to_be_one() -> None:
+    assert "17583 candles; the market is invented" in shown({**ANSWER, "simulated": True})
+    assert "invented" not in shown(ANSWER)
+
+
 def test_each_year_stands_beside_holding() -> None:
     years = [{"period": "2018", "return_pct": -12.34, "buy_and_hold_pct": 5.0}]
     assert line_of(shown({**ANSWER, "years": years}), "2018") == "2018 -12.3 % +5.0 %"
