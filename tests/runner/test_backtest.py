@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
+from mcp_server.app import build_server
 from mcp_server.domain.timeframes import parse_moment, to_ms
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.rigs.terminal import CTRL_C, Terminal
 from tests.runner.conftest import Command, Done, trader_in
+from tests.tools.conftest import answer_of
 
 RULES = {"buy": "close > prev(close, 1) * 1.001", "sell": "close < prev(close, 1) * 0.999"}
 WITH_EMA = {"indicators": ["ema(9)"], "buy": "close > ema_9 * 1.001", "sell": "close < ema_9 * 0.999"}
@@ -101,6 +105,15 @@ def test_the_second_backtest_needs_neither_a_network_nor_a_server_and_says_the_s
     assert again.json["backtest_id"] > filled.done.json["backtest_id"]
     more = trader_in(filled.home)("backtest", "mine", "--from", "2026-01-01", "--json", TRADER_SERVER_URL=NOBODY)
     assert (more.code, more.json["end"]) == (0, "2026-01-15T00:00Z"), "it ends where the stored candles end"
+
+
+async def test_the_tool_gives_the_same_answer_as_the_command(filled: Filled) -> None:
+    server = build_server(ServerSettings(home=filled.home, exchange_urls={"binance": "http://127.0.0.1:9"}))
+    arguments = {"strategy_name": "mine", "start": SPRING[1], "end": SPRING[3]}
+    async with Client(server) as client:
+        told = answer_of(await client.call_tool("backtest_strategy", arguments))
+    again = trader_in(filled.home)("backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY).json
+    assert {**told, "backtest_id": 1} == {**again, "backtest_id": 1}
 
 
 def test_each_backtest_leaves_a_row_and_only_another_variant_is_another_trial(filled: Filled) -> None:

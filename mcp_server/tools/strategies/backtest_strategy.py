@@ -108,7 +108,9 @@ async def backtest_strategy(
     if trades and result["trades"]:
         listed = result["trades"][-trades:]
         answer |= {"columns": list(listed[0]), "rows": [list(trade.values()) for trade in listed]}
-    return Backtested(**answer, note=material.note, simulated=material.history.simulated or None)
+    if material.history.simulated:
+        answer["simulated"] = True
+    return Backtested(**answer, note=material.note)
 
 
 async def _gathered(call: Call, asked: Asked, strategy: Strategy) -> tuple[BacktestMaterial, BacktestTask]:
