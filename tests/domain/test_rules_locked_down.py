@@ -1,11 +1,15 @@
 """Rules from a stranger: nothing hostile gets past the reader, and the engine under it could do nothing with it."""
 
+import os
+import signal
 import time
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
 
+from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.engine import Engine
 from mcp_server.domain.rules.reader import read_expression
@@ -296,6 +300,25 @@ def test_a_query_that_runs_too_long_is_stopped_and_may_be_tried_again() -> None:
 
     assert time.perf_counter() - begun < 5
     assert hasty.query("SELECT 1", ONE_CANDLE) == [(1,)]
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_ctrl_c_in_the_middle_of_a_query_is_ctrl_c_and_no_error_of_the_rules(engine: Engine, turn: int) -> None:
+    rows: dict[str, Floats | Times] = {"x": np.ones(200_000), "row": np.arange(200_000)}
+
+    def work() -> None:
+        pressed.start()
+        while True:
+            engine.columns("SELECT lag(x, 3) OVER (ORDER BY row) IS NULL AS a FROM candles", rows)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pressed = Timer(0.1 + 0.017 * turn, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        pressed.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_columns_are_asked_for_under_the_same_lock_and_limits(engine: Engine) -> None:

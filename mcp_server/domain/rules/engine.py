@@ -31,6 +31,9 @@ _LOCK_DOWN = (
 )
 """In this order: without external access the folder can't be set any more, and after the lock nothing can."""
 
+_CTRL_C = ("Query interrupted", "KeyboardInterrupt")
+"""In the middle of a query DuckDB takes Ctrl-C from Python, and raises a RuntimeError or an error of its own."""
+
 
 class Engine:
     """One locked-down database. Any number of threads may use it: each call works on a connection of its own."""
@@ -107,7 +110,11 @@ class Engine:
             ) from None
         except duckdb.OutOfMemoryException:
             raise BadInput("The rules need too much memory.", "Give fewer candles, or shorten them.") from None
-        except duckdb.Error as error:
+        except (RuntimeError, duckdb.Error) as error:
+            if any(sign in str(error) for sign in _CTRL_C):
+                raise KeyboardInterrupt from None
+            if isinstance(error, RuntimeError):
+                raise
             raise BadInput(f"The rules can't be evaluated: {str(error).splitlines()[0]}", "Rewrite them.") from None
         finally:
             timer.cancel()
