@@ -181,6 +181,14 @@ def test_a_grid_counts_each_variant_as_a_trial_and_answers_for_all_of_them(fille
     assert again.json["trials"] == done.json["trials"], "what was tried stays tried"
 
 
+def test_the_proof_covers_every_candle_where_that_is_asked_for(trader: Command, home: Path) -> None:
+    put(home, "mine", interval="1h", rules={"buy": "close > 0"})
+    month = ["--from", "2026-01-01", "--to", "2026-01-29", "--json"]
+    some, every = (trader("backtest", "mine", *month, *extra).json["look_ahead"] for extra in ([], ["--prove", "all"]))
+    assert some["checked"] < 28 * 24 - 1 <= every["checked"]
+    assert (some["changed"], every["changed"]) == (0, 0)
+
+
 def test_a_time_without_candles_is_an_error(trader: Command, home: Path) -> None:
     put(home, "mine")
     done = trader("backtest", "mine", "--from", "2012-01-01", "--to", "2012-02-01", "--json")
