@@ -131,7 +131,7 @@ def test_a_series_takes_a_part_of_what_rows_of_python_objects_take() -> None:
         return len(rules.series(candles))
 
     took: dict[str, list[float]] = {"series": [], "rows": []}
-    for _ in range(7):
+    for _ in range(20):
         for name, work in (("series", by_arrays), ("rows", by_rows)):
             began = time.perf_counter()
             assert work() == len(candles)
