@@ -132,6 +132,15 @@ async def test_the_answer_to_default_arguments_stays_under_4000_bytes_and_has_ev
 
 
 @pytest.mark.usefixtures("in_this_process")
+async def test_also_with_many_years_and_an_open_trade_the_answer_stays_under_4000_bytes(client: Client) -> None:
+    result = await client.call_tool("backtest_strategy", {"config": crossing(5), "side": "both"})
+    answer = answer_of(result)
+    assert len(answer["years"]) == 10
+    assert answer["open_trade"] is not None
+    assert len(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()) < 3_600, "some years may come"
+
+
+@pytest.mark.usefixtures("in_this_process")
 async def test_every_variant_counts_as_a_trial_and_repeats_and_other_ranges_do_not(ask: Ask) -> None:
     backtest = partial(ask, "backtest_strategy", **HALF_A_YEAR)
     first = await backtest(config=crossing(5))

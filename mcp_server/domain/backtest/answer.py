@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mcp_server.domain.backtest.periods import PeriodReturn
     from mcp_server.domain.backtest.run import Simulated
 
-DIGITS = 10
-"""Significant digits of a figure; prices keep all of theirs."""
+DIGITS, PERIOD_DIGITS = 10, 6
+"""Significant digits of a figure, and of one of the many of months and years; prices keep all of theirs."""
 
 MOST_CHANGES = 5
 """So many columns that look ahead are named."""
@@ -147,15 +147,15 @@ def _times(times: Any) -> list[str]:
 
 
 def _periods(periods: Sequence[PeriodReturn]) -> list[dict[str, Any]]:
-    return [rounded(asdict(period)) for period in periods]
+    return [rounded(asdict(period), PERIOD_DIGITS) for period in periods]
 
 
-def rounded(values: dict[str, Any]) -> dict[str, Any]:
+def rounded(values: dict[str, Any], digits: int = DIGITS) -> dict[str, Any]:
     """Return figures with the digits that are answered."""
-    return {name: _round(value) for name, value in values.items()}
+    return {name: _round(value, digits) for name, value in values.items()}
 
 
-def _round(value: Any) -> Any:
+def _round(value: Any, digits: int = DIGITS) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    return [_round(item) for item in value] if isinstance(value, tuple | list) else value
+        return float(f"{value:.{digits}g}") + 0.0  # a zero has no sign
+    return [_round(item, digits) for item in value] if isinstance(value, tuple | list) else value
