@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -113,7 +111,7 @@ async def backtest_strategy(
     return Backtested(**answer, note=material.note)
 
 
-async def _gathered(call: Call, asked: Asked, strategy: Strategy) -> tuple[BacktestMaterial, BacktestTask]:
+async def _gathered(call: Call, asked: "Asked", strategy: "Strategy") -> "tuple[BacktestMaterial, BacktestTask]":
     """Gather what it is computed from, as of the moment of the call."""
     from mcp_server.backtest.material import Wanted, gather
     from mcp_server.domain.backtest.run import BacktestTask, compiled_rules
