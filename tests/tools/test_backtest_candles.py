@@ -116,10 +116,11 @@ def wanted(exchange: ScriptedExchange, start_ms: int | None = None) -> Wanted:
 
 
 async def test_in_little_time_fewer_of_the_latest_candles_are_taken(
-    market: tuple[Market, ScriptedExchange],
+    market: tuple[Market, ScriptedExchange], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = await gather(market[0], wanted(market[1]), 1.1)
-    assert (found.end_ms - found.start_ms) // HOUR_MS == 2_500, "in 3 requests of 1,000 candles, each 0.3 s"
+    monkeypatch.setattr(gathering, "REQUEST_S", 5.0)
+    found = await gather(market[0], wanted(market[1]), 18.0)
+    assert (found.end_ms - found.start_ms) // HOUR_MS == 2_500, "in 3 requests of 1,000 candles, each 5 s"
     assert len(found.history.candles) == 2_500 + WARM_UP
 
 
@@ -131,10 +132,10 @@ async def test_an_exchange_that_is_slower_than_thought_is_cut_off_and_what_it_se
     start_ms = to_ms(exchange.now) - 8_000 * HOUR_MS
     exchange.hold_after = 3
     with pytest.raises(NotSupported, match=r"did not send everything in time.*`claude-trader backtest x`"):
-        await gather(market[0], wanted(exchange, start_ms), 0.5)
+        await gather(market[0], wanted(exchange, start_ms), 1.5)
     exchange.hold_after, exchange.held = None, None
     asked = len(exchange.requests)
-    found = await gather(market[0], wanted(exchange, start_ms), 5)
+    found = await gather(market[0], wanted(exchange, start_ms), 20)
     assert len(found.history.candles.between(start_ms, found.end_ms)) == 7_999
     assert sum(count for what, count in exchange.requests[asked:] if what == "candles 1h") < 8_000 - 3_000
 
