@@ -146,3 +146,12 @@ def test_every_candle_is_proved_however_long_it_takes() -> None:
 def test_series_of_no_or_one_candle_have_nothing_to_cut_after() -> None:
     for length in (0, 1):
         assert prove(lambda c: {"close": c.close}, made_candles(length), [0]).wanted == 0
+
+
+@pytest.mark.parametrize("price", [1e-9, 1.0, 1e9])
+def test_candles_that_never_move_and_have_no_volume_are_proved_as_any_others(price: float) -> None:
+    flat, unknown = np.full(900, price), np.full(900, np.nan)
+    candles = Candles(np.arange(900) * HOUR_MS, flat, flat, flat, flat, unknown)
+    proof = prove(lambda c: {"close": c.close, "leaks": np.append(c.volume[1:], 0.0)}, candles, [])
+
+    assert {leak.column for leak in proof.changed} == {"leaks"}

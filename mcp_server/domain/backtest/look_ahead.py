@@ -122,12 +122,12 @@ def another_future(candles: Candles, cut: int) -> Candles:
     times = candles.open_time_ms[: cut + 1 + TAIL]
     count = len(times) - cut - 1
     random = np.random.default_rng(cut)
-    size = 0.01 * np.exp(1.5 * random.standard_normal())
+    size = 0.01 * np.exp(1.5 * random.standard_normal())  # of a step, as a share of the price
     steps = size * random.standard_t(3, (2, count)).clip(-20, 20)
     steps[0, :1] *= 10
     path = float(candles.close[cut]) * np.exp(np.cumsum(steps.T.ravel()).clip(-30, 30))
     opened, close = path[::2], path[1::2]
-    beyond = np.exp(size * random.exponential(1, (2, count)).clip(0, 20))
+    beyond = np.exp((size * random.exponential(1, (2, count))).clip(0, 20))
     volume = _usual(candles.volume[max(cut - 99, 0) : cut + 1]) * np.exp(2 * random.standard_normal(count))
     added = {
         "open": opened,
