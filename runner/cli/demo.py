@@ -151,11 +151,8 @@ def _show_run(console: Console, ended: Ended) -> None:
 def _show_backtest(console: Console, result: str) -> None:
     console.print(Text(f"\nWas the rule any good? A backtest over {DAYS} days", "bold"))
     console.print(show.plain(result))
-    console.print(
-        show.plain(
-            "The market is invented, so that says nothing about a real one, and 180 days are few: most of it is luck.\n"
-        )
-    )
+    meaning = f"The market is invented, so that says nothing about a real one; and in {DAYS} days all may be luck.\n"
+    console.print(show.plain(meaning))
 
 
 def _show_journal(console: Console, entries: list[Entry]) -> None:

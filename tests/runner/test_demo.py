@@ -59,7 +59,7 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(tr
     assert "BUY because crosses_above(rsi_14, 35) (prev(rsi_14, 1) = " in done.out
     assert "The journal: every BUY and SELL, newest first" in done.out
     assert re.search(r"48 runs: \d+ HOLD, \d+ BUY, \d+ SELL\.", done.out)
-    backtest = done.out.index("A backtest over 180 days")
+    backtest = done.out.index("A backtest over 120 days")
     assert done.out.index("The journal") < backtest < done.out.index("What to try next")
     assert "After fees and slippage it " in done.out[backtest:]
     assert "The market is invented, so that says nothing about a real one" in done.out[backtest:]
