@@ -37,6 +37,14 @@ def test_the_cuts_have_every_remainder_of_every_divisor_up_to_200() -> None:
             assert len(set(positions % divisor)) == min(divisor, length - 1), (length, divisor)
 
 
+def test_the_first_200_cuts_of_a_long_series_are_those_between_which_no_leak_on_each_kth_candle_passes() -> None:
+    positions = np.array(cuts(made_candles(60_000))[:CUTS])
+
+    assert np.ptp(positions) > 50_000
+    assert np.ptp(positions[:20]) > 30_000
+    assert all(len(set(positions % divisor)) == divisor for divisor in range(1, CUTS + 1))
+
+
 def test_a_leak_is_named_with_its_column_and_the_candle_whose_value_changed() -> None:
     def compute(candles: Candles) -> Columns:
         return {"honest": np.cumsum(candles.close), "leaks": np.append(candles.close[1:], np.nan)}

@@ -79,8 +79,8 @@ def prove(
     last = len(candles) - 1
     recent = TAIL + max(TAIL, len(candles) // CUTS)
     decisions = {int(at) for at in decided if 0 <= at < last}
-    first = list(range(last)) if every else cuts(candles)
-    order = [*_shuffled(first), *_shuffled(decisions - set(first))]
+    first = _shuffled(range(last)) if every else cuts(candles)
+    order = [*first, *_shuffled(decisions - set(first))]
     earliest, checked = dict[str, tuple[int, int]](), 0
     for cut in order:
         if clock and not every and clock() - began >= limit_s:
@@ -98,7 +98,7 @@ def prove(
 
 
 def cuts(candles: Candles) -> list[int]:
-    """Choose the positions to cut after: spread over the whole series, and each of the most unusual candles.
+    """Choose the positions to cut after: first some that are spread over the whole series, then the most unusual ones.
 
     200 are a prime number of candles apart. Where that prime is above 200, their positions have every remainder of
     every divisor up to 200, so that no leak on each k-th candle passes between them. A series too short for that gets
@@ -106,11 +106,12 @@ def cuts(candles: Candles) -> list[int]:
     """
     last = len(candles) - 1
     if last <= 2 * CUTS:
-        return list(range(last))
+        return _shuffled(range(last))
     step = _prime_up_to(last // CUTS)
     spread = range(last - 1, -1, -step)[:CUTS]
     in_a_row = range(last - CUTS, last) if step <= CUTS else range(0)
-    return sorted({*spread, *in_a_row, *_unusual(candles.slice(0, last))})
+    others = {*in_a_row, *_unusual(candles.slice(0, last))}
+    return [*_shuffled(spread), *_shuffled(others - set(spread))]
 
 
 def another_future(candles: Candles, cut: int) -> Candles:
