@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.period import period
 from mcp_server.domain.backtest.vary import Variant, variants
-from mcp_server.domain.timeframes import iso, timeframe_ms, to_ms
+from mcp_server.domain.timeframes import first_open_ms, iso, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.candles.store import CandleStore, Series
 from runner.backtest.files import check_target
@@ -61,7 +61,8 @@ class Request:
     @property
     def candles(self) -> tuple[int, int]:
         """The open times of all candles that are needed."""
-        return max(self.start_ms - self.warm_up * timeframe_ms(self.series.timeframe), 0), self.end_ms
+        timeframe = self.series.timeframe
+        return first_open_ms(max(self.start_ms - self.warm_up * timeframe_ms(timeframe), 0), timeframe), self.end_ms
 
 
 def requested(context: Context, options: Options, now: datetime) -> Request:

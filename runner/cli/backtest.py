@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,14 +24,14 @@ def _moment(option: str) -> Callable[[str], datetime]:
     return partial(parse_moment, name=option)
 
 
-def _number(option: str, least: float, most: float) -> Callable[[str], float]:
+def _number(option: str, most: float, *, zero: bool = True) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if not (isfinite(value) and least < value <= most):
-            bounds = f"from 0 to {most:,g}" if least < 0 else f"above {least:g} and at most {most:g}"
+        if not (0 <= value <= most and (value or zero)):
+            bounds = f"from 0 to {most:,g}" if zero else f"above 0 and at most {most:g}"
             raise BadInput(f"{option} {text!r} is no number {bounds}.", "Write it like 10 or 2.5.")
         return value
 
@@ -63,7 +62,7 @@ Side = Annotated[
 Fee = Annotated[
     float | None,
     typer.Option(
-        parser=_number("--fee-bps", -1, MOST_COST_BPS),
+        parser=_number("--fee-bps", MOST_COST_BPS),
         metavar="N",
         help="Fee a side in basis points, 10 is 0.1 %. Default: costs of the strategy, else 10.",
     ),
@@ -71,7 +70,7 @@ Fee = Annotated[
 Slippage = Annotated[
     float | None,
     typer.Option(
-        parser=_number("--slippage-bps", -1, MOST_COST_BPS),
+        parser=_number("--slippage-bps", MOST_COST_BPS),
         metavar="N",
         help="How much worse than the open a fill is, a side, in basis points. Default: likewise, else 5.",
     ),
@@ -79,7 +78,7 @@ Slippage = Annotated[
 Stake = Annotated[
     float | None,
     typer.Option(
-        parser=_number("--stake-pct", 0, 100),
+        parser=_number("--stake-pct", 100, zero=False),
         metavar="N",
         help="Put this per cent of the starting equity into each trade. Default: all of the equity.",
     ),

@@ -16,8 +16,15 @@ def test_the_longest_stretch_that_is_stored_is_taken_whole() -> None:
 def test_the_latest_candles_are_taken_where_little_is_stored() -> None:
     latest = (CLOSED_MS - LATEST * HOUR_MS, CLOSED_MS)
     assert period([], NOW_MS, "1h") == latest
-    assert period([(0, (LATEST - 1) * HOUR_MS)], NOW_MS, "1h") == latest
-    assert period([(0, LATEST * HOUR_MS)], NOW_MS, "1h") == (0, LATEST * HOUR_MS)
+    assert period([(HOUR_MS, LATEST * HOUR_MS)], NOW_MS, "1h") == latest
+    assert period([(HOUR_MS, (LATEST + 1) * HOUR_MS)], NOW_MS, "1h") == (HOUR_MS, (LATEST + 1) * HOUR_MS)
+
+
+def test_a_stretch_with_the_beginning_of_its_series_is_taken_however_few_candles_there_are() -> None:
+    """So long a time before now has no 10,000 candles of 3 days; those of an imported file are what is wanted."""
+    hours, whole_candles = 433_000, 6_013
+    assert period([(0, hours * HOUR_MS)], NOW_MS, "3d") == (0, whole_candles * 72 * HOUR_MS)
+    assert period([(480_000 * HOUR_MS, CLOSED_MS), (0, 40 * HOUR_MS)], NOW_MS, "1h")[1] == CLOSED_MS
 
 
 def test_nothing_after_the_as_of_is_taken() -> None:

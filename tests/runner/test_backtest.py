@@ -260,6 +260,7 @@ GRID = [f"--vary={own}={','.join(str(number) for number in range(100, 200))}" fo
         (["mine", "--from", "2026-01-01T00:10Z", "--to", "2026-01-01T02:00Z"], "fewer than two closed 4h candles"),
         (["mine", "--fee-bps", "cheap"], "--fee-bps 'cheap' is no number from 0 to 1,000"),
         (["mine", "--fee-bps", "nan"], "--fee-bps 'nan' is no number"),
+        (["mine", "--fee-bps", "-0.5"], "--fee-bps '-0.5' is no number"),
         (["mine", "--slippage-bps", "-1"], "--slippage-bps '-1' is no number"),
         (["mine", "--slippage-bps", "inf"], "--slippage-bps 'inf' is no number"),
         (["mine", "--stake-pct", "0"], "--stake-pct '0' is no number above 0 and at most 100"),

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.backtest.period import LATEST
-from mcp_server.domain.timeframes import from_ms, to_ms
+from mcp_server.domain.timeframes import from_ms, timeframe_ms, to_ms
+from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from runner.backtest.request import Options, Request, requested
+from runner.backtest.stored import load
 from runner.cli.context import Context
+from tests.rigs.hourly_candles import FIRST_MS, candle_lines
 from tests.rigs.random_walk import random_walk
 
 NOW = datetime(2026, 5, 20, 12, 5, tzinfo=UTC)
@@ -52,6 +55,18 @@ def test_without_a_time_it_is_all_that_is_stored_after_the_warm_up(home: Path) -
     request = asked(home, {})
     assert (request.start_ms, request.end_ms) == (first_ms + request.warm_up * HOUR_MS, known[1])
     assert request.candles == known, "nothing else has to be fetched"
+
+
+def test_imported_candles_are_enough_for_longer_ones_that_are_built_of_them(home: Path, tmp_path: Path) -> None:
+    """Candles of three days or a week begin at other times than hours, and 10,000 of them are more than any history."""
+    store, file = CandleStore(Context().database), tmp_path / "hours.csv"
+    file.write_text("".join(candle_lines(3_000)))
+    import_candle_file(store, file, Series("kraken", "BTC/USD", "1h"), NOW)
+    end_ms = FIRST_MS + 3_000 * HOUR_MS
+    for timeframe in ("1d", "3d", "1w"):
+        request = asked(home, {}, interval="1d", rules={**RULES, "timeframe": timeframe})
+        assert load(store, request.series, request.candles).missing == []
+        assert 0 <= end_ms - request.end_ms < timeframe_ms(timeframe)
 
 
 def test_the_warm_up_is_what_the_most_demanding_variant_needs(home: Path) -> None:

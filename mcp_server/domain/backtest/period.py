@@ -23,7 +23,8 @@ def period(
 ) -> Stretch:
     """Return the range of open times that a backtest covers.
 
-    Without a start and an end it is the longest stored stretch, else the latest candles. With one of them the other is
+    Without a start and an end it is the longest stored stretch, if it has as many candles as are taken without one, or
+    begins with the series (at 0), as imported ones do; else the latest candles. With one of them the other is
     the end, or the start, of the stretch that holds it; without such a stretch it lasts until the as-of, or begins so
     many candles before the end as are taken without any.
 
@@ -41,7 +42,8 @@ def period(
     closed_ms = candle_open_ms(as_of_ms if end_ms is None else min(end_ms, as_of_ms), timeframe)
     warm_up_ms = warm_up * timeframe_ms(timeframe)
     stretches = [
-        (first_open_ms(start, timeframe) + (warm_up_ms if start else 0), min(end, closed_ms)) for start, end in known
+        (first_open_ms(start, timeframe) + (warm_up_ms if start else 0), min(candle_open_ms(end, timeframe), closed_ms))
+        for start, end in known
     ]
     if start_ms is not None:
         first_ms = first_open_ms(start_ms, timeframe)
@@ -51,5 +53,10 @@ def period(
         return min(
             (start for start, end in stretches if start < closed_ms == end), default=closed_ms - latest_ms
         ), closed_ms
-    longest = max(stretches, key=lambda stretch: (stretch[1] - stretch[0], stretch[1]), default=(0, 0))
-    return longest if longest[1] - longest[0] >= latest_ms else (closed_ms - latest_ms, closed_ms)
+    whole = [start == 0 for start, _ in known]
+    longest, is_whole = max(
+        zip(stretches, whole, strict=True),
+        key=lambda pair: (pair[0][1] - pair[0][0], pair[0][1]),
+        default=((0, 0), False),
+    )
+    return longest if is_whole or longest[1] - longest[0] >= latest_ms else (closed_ms - latest_ms, closed_ms)
