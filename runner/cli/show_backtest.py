@@ -60,7 +60,7 @@ WORTH = (
     Row("min_track_record_days", "record needed", "d", "to be 95 % sure that it is above 0"),
 )
 CONTROLS = (
-    Row("random_percentile", "beats random trades", "%", "of 1,000 with as many and as long trades"),
+    Row("random_percentile", "beats random trades", "%", ""),
     Row("bar_later_return_pct", "one candle later", "±%", "return, acting one candle late"),
     Row("double_cost_return_pct", "at twice the cost", "±%", "return"),
     Row("first_70_return_pct", "first 70 %", "±%", "return in the first part of the time"),
@@ -124,6 +124,8 @@ def _figure(row: Row, answer: Mapping[str, Any]) -> Text:
         meaning = why_undefined(row.key, answer)
     elif row.key == "sharpe_deflated":
         meaning = f"counting {counted(answer['trials'], 'variant')} tried; aim for 95 %"
+    elif row.key == "random_percentile":
+        meaning = f"of {answer['controls']['random_sets']:,} sets, as many and as long"
     line = f"  {row.label:<{LABEL}}{written(value, row.unit):>{VALUE}}"
     return Text(line) + Text(f"  {meaning}".rstrip(), "dim")
 

@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from mcp_server.domain.backtest import random_entries
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.controls import Controls, controls, percentile
-from mcp_server.domain.backtest.random_entries import SETS, holding_times, random_equities, random_places
+from mcp_server.domain.backtest.random_entries import SETS, holding_times, random_equities, random_places, sets_of
 from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.simulate import simulate
 from mcp_server.domain.backtest.worth import Trial, worth
@@ -140,6 +141,27 @@ def test_random_entries_pay_the_costs_that_the_rule_pays() -> None:
         assert controls_of(candles, every(20, 500), assumptions).random_percentile == 50, side
 
 
+def test_above_ten_thousand_trades_there_are_fewer_random_sets_and_never_fewer_than_twenty() -> None:
+    trades = (1, 10_000, 10_001, 50_000, 500_000, 5_000_000)
+    assert [sets_of(count) for count in trades] == [1000, 1000, 999, 200, 20, 20]
+
+
+@pytest.mark.parametrize("stake_pct", [None, 100.0])
+def test_how_many_random_sets_there_were_is_said(monkeypatch: pytest.MonkeyPatch, stake_pct: float | None) -> None:
+    monkeypatch.setattr(random_entries, "MOST_TRADES", 1_500)
+    candles, orders = noise(300), every(9, 300)
+    assumptions = Assumptions("both", 20, 10, stake_pct)
+    trades = len(traded(candles, orders, "1h", assumptions).trades)
+    assert controls_of(candles, orders, assumptions).random_sets == 1_500 // trades < SETS
+
+
+def test_the_random_sets_of_many_trades_draw_no_more_places_than_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random_entries, "MOST_TRADES", 20_000)
+    monkeypatch.setattr(random_entries, "_NUMBERS_AT_ONCE", 3_000)
+    drawn = [order.shape for order, _, _ in random_places(np.ones(400, np.int64), 1, 900)]
+    assert (sum(sets for sets, _ in drawn), {trades for _, trades in drawn}) == (50, {400})
+
+
 def test_the_same_backtest_has_the_same_percentile_again() -> None:
     candles = noise(1000)
     assert controls_of(candles, every(7, 1000), COSTS) == controls_of(candles, every(7, 1000), COSTS)
@@ -147,7 +169,7 @@ def test_the_same_backtest_has_the_same_percentile_again() -> None:
 
 def test_without_a_trade_there_is_no_percentile_and_the_other_controls_are_nought() -> None:
     result = controls_of(noise(200), {})
-    assert result.random_percentile is None
+    assert (result.random_percentile, result.random_sets) == (None, None)
     assert (result.bar_later_return_pct, result.double_cost_return_pct) == (0, 0)
     assert (result.first_70_return_pct, result.last_30_return_pct) == (0, 0)
 

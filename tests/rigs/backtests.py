@@ -68,7 +68,8 @@ def answer_of(made: Simulated, **others: Any) -> dict[str, Any]:
         "months": [{"period": "2026-03", "return_pct": -1.25, "buy_and_hold_pct": 2.0}],
         "years": [{"period": "2026", "return_pct": 4.5, "buy_and_hold_pct": -3.0}],
         "controls": {
-            "random_percentile": 71.0, "bar_later_return_pct": -2.2, "double_cost_return_pct": -9.3,
+            "random_percentile": 71.0, "random_sets": 1000,
+            "bar_later_return_pct": -2.2, "double_cost_return_pct": -9.3,
             "first_70_return_pct": 4.0, "last_30_return_pct": -1.0,
             "first_70_buy_and_hold_pct": 2.0, "last_30_buy_and_hold_pct": -5.0,
         },

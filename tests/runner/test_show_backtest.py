@@ -25,7 +25,7 @@ ANSWER: dict[str, Any] = {
     "fees_paid": 0.22, "open_trade": True, "summary": ["It lost 59.3 %, worse than holding.", "It closed 61 trades."],
     "signals": {"buy": 10, "sell": 20, "hold": 17_000, "undecided": 14},
     "controls": {
-        "random_percentile": 3.0, "bar_later_return_pct": -61.0, "double_cost_return_pct": -70.0,
+        "random_percentile": 3.0, "random_sets": 1000, "bar_later_return_pct": -61.0, "double_cost_return_pct": -70.0,
         "first_70_return_pct": -60.0, "last_30_return_pct": 1.0,
     },
     "look_ahead": {"checked": 300, "changed": 0},
@@ -69,7 +69,7 @@ def test_each_figure_of_the_answer_is_shown_with_its_unit() -> None:
         "fees paid": "22.0 % of the starting equity",
         "Sharpe, 95 % sure": "-1.90 to 1.00",
         "the same, deflated": "12.5 % counting 3 variants tried",
-        "beats random trades": "3.0 %",
+        "beats random trades": "3.0 % of 1,000 sets, as many and as long",
         "last 30 %": "+1.0 %",
     }.items():
         assert line_of(text, label).startswith(f"{label} {figure}"), label

@@ -21,8 +21,9 @@ class Controls:
     """Figures that stand beside each backtest. None is undefined.
 
     Attributes:
-        random_percentile: 0 to 100, how many of 1,000 sets of random entries ended below the rule; an equal one counts
-            half. None without a trade.
+        random_percentile: 0 to 100, how many per cent of the sets of random entries ended below the rule; an equal one
+            counts half. None without a trade.
+        random_sets: how many sets there were: 1,000, but fewer where the rule has very many trades.
         bar_later_return_pct: the return with each order filled one candle later.
         double_cost_return_pct: the return at twice the fee and twice the slippage.
         first_70_return_pct: the return over the first 70 % of the candles; `first_70_buy_and_hold_pct` is that of
@@ -31,6 +32,7 @@ class Controls:
     """
 
     random_percentile: float | None
+    random_sets: int | None
     bar_later_return_pct: float
     double_cost_return_pct: float
     first_70_return_pct: float | None
@@ -57,6 +59,7 @@ def controls(
     random = random_equities(simulation, candles, timeframe, assumptions, fundings) if simulation.trades else None
     return Controls(
         random_percentile=None if random is None else percentile(random, float(simulation.equity[-1])),
+        random_sets=None if random is None else len(random),
         bar_later_return_pct=later,
         double_cost_return_pct=dear,
         first_70_return_pct=rule[0],

@@ -1,6 +1,6 @@
 """What chance does: as many trades as a rule made, as long and as dear as its own, at random places."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,12 @@ from mcp_server.domain.candles import Candles, Floats, Mask
 from mcp_server.domain.exchange import Funding
 
 SETS = 1000
+FEWEST_SETS = 20
+"""With fewer, none that is better would still not show that chance seldom is."""
+
+MOST_TRADES = 10_000_000
+"""So many trades in all sets take about a second."""
+
 _SEED = 20_260_102
 _NUMBERS_AT_ONCE = 500_000
 
@@ -19,7 +25,7 @@ _NUMBERS_AT_ONCE = 500_000
 def random_equities(
     simulation: Simulation, candles: Candles, timeframe: str, assumptions: Assumptions, fundings: Sequence[Funding] = ()
 ) -> Floats:
-    """Return the final equities of 1,000 sets of random entries.
+    """Return the final equities of sets of random entries, as many as `sets_of` says.
 
     Each set has the rule's trades, each with its own holding time in candles, side, stake and costs, in random order.
     The candles in which the rule holds nothing lie at random between them: each trade begins after so many of these as
@@ -33,13 +39,19 @@ def random_equities(
         assumptions: those of its simulation.
         fundings: those of its simulation.
     """
-    market = _Market(candles, assumptions, funding_paid(candles, timeframe, fundings))
     trades, held = simulation.trades, holding_times(simulation)
-    equities = []
-    for order, entry, end in random_places(held, min(1, int(trades.entry[0])), len(candles)):
-        gain, least = market.gains((trades.side < 0)[order], entry, end, trades.open[order])
-        equities.append(_compounded(gain, least, assumptions.stake_pct))
-    return np.concatenate(equities)
+    longest = int(held[trades.side < 0].max(initial=0))
+    market = _Market(candles, assumptions, funding_paid(candles, timeframe, fundings), longest)
+    places = random_places(held, min(1, int(trades.entry[0])), len(candles))
+    sets = (market.gains((trades.side < 0)[order], entry, end, trades.open[order]) for order, entry, end in places)
+    if assumptions.stake_pct is not None:
+        return _fixed(sets, assumptions.stake_pct / 100)
+    return np.concatenate([np.prod(np.where(least > -1, 1.0 + gain, 0.0), axis=1) for gain, least in sets])
+
+
+def sets_of(trades: int) -> int:
+    """Return how many sets a rule with so many trades is held against: 1,000 up to 10,000 trades, then fewer."""
+    return max(FEWEST_SETS, min(SETS, MOST_TRADES // trades))
 
 
 def holding_times(simulation: Simulation) -> Positions:
@@ -58,9 +70,9 @@ def random_places(held: Positions, start: int, stop: int) -> Iterator[tuple[Posi
     """
     generator = np.random.default_rng(_SEED)
     free = stop - start - int(held.sum())
-    rows = max(1, _NUMBERS_AT_ONCE // len(held))
-    for first in range(0, SETS, rows):
-        count = min(rows, SETS - first)
+    sets, rows = sets_of(len(held)), max(1, _NUMBERS_AT_ONCE // len(held))
+    for first in range(0, sets, rows):
+        count = min(rows, sets - first)
         order = generator.permuted(np.tile(np.arange(len(held)), (count, 1)), axis=1)
         points = np.cumsum(generator.standard_exponential((count, len(held) + 1)), axis=1)
         before = np.minimum((points[:, :-1] / points[:, -1:] * (free + 1)).astype(np.int64), free)
@@ -75,20 +87,24 @@ class _Market:
     The position after the last candle stands for the last close.
     """
 
-    def __init__(self, candles: Candles, assumptions: Assumptions, paid: FundingPaid) -> None:
+    def __init__(self, candles: Candles, assumptions: Assumptions, paid: FundingPaid, longest_short: int) -> None:
         sides = np.array([[1.0], [-1.0]])
         fee, slippage = assumptions.fee_ratio, sides * assumptions.slippage_ratio
         self._price, self._paid = np.append(candles.open, candles.close[-1]), np.append(paid.at_open, paid.at_close[-1])
-        self._high = candles.high - paid.at_close
+        self._highest_of = [candles.high - paid.at_close]
+        """By the position and the power of two of so many candles from there on."""
         self._stake = (self._price * (1 + slippage) * (1 + fee)).ravel()
         self._in = (self._price * (1 + slippage) * (sides + fee) - sides * self._paid).ravel()
         self._out = (self._price * (1 - slippage) * (sides - fee) - sides * self._paid).ravel()
         self._marked = (sides * (self._price - self._paid)).ravel()
+        entry = np.arange(len(candles) if longest_short else 0)
+        self._perilous = self._least(entry, np.minimum(entry + longest_short, len(candles))) <= -1
+        """Whether a short trade from there on can lose its stake: seldom, and only then is its least looked for."""
 
     def gains(self, short: Mask, entry: Positions, end: Positions, is_open: Mask) -> tuple[Floats, Floats]:
         """Return what trades gain for a stake of 1, as the simulation computes it, and the least on the way to it.
 
-        That is looked for in short ones alone: a long one cannot lose more than its stake.
+        The least is exact where it is -1 or below; else it may be the gain, as nothing is lost on the way to that.
         """
         any_short, any_open = short.any(), is_open.any()
         entered, left = (at + short * len(self._price) if any_short else at for at in (entry, end))
@@ -98,38 +114,58 @@ class _Market:
         gain = np.asarray((received - self._in[entered]) / self._stake[entered])
         if not any_short:
             return gain, gain
-        least, entered = gain.copy(), entered[short]
-        highest = self._highest(entry[short], end[short])
-        least[short] = np.minimum(gain[short], (-highest - self._in[entered]) / self._stake[entered])
+        least, perilous = gain.copy(), np.nonzero(short & self._perilous[entry])
+        least[perilous] = np.minimum(gain[perilous], self._least(entry[perilous], end[perilous]))
         return gain, least
+
+    def _least(self, entry: Positions, end: Positions) -> Floats:
+        """Return what short trades gain at the highest price in [entry, end)."""
+        if not len(entry):
+            return np.empty(0)
+        entered = entry + len(self._price)
+        return np.asarray((-self._highest(entry, end) - self._in[entered]) / self._stake[entered])
 
     def _highest(self, entry: Positions, end: Positions) -> Floats:
         """Return the highest price in [entry, end): the higher of two windows of a power of two that cover it."""
         power = np.frexp((end - entry).astype(np.float64))[1] - 1
-        highest, window = np.empty(len(entry)), self._high
+        highest, windows = np.empty(len(entry)), self._highest_of
         for exponent in range(int(power.max()) + 1):
+            if exponent == len(windows):
+                windows.append(np.maximum(windows[-1][: -(1 << exponent - 1)], windows[-1][1 << exponent - 1 :]))
             chosen = np.flatnonzero(power == exponent)
-            length = 1 << exponent
-            highest[chosen] = np.maximum(window[entry[chosen]], window[end[chosen] - length])
-            window = np.maximum(window[:-length], window[length:]) if exponent < power.max() else window
+            window = windows[exponent]
+            highest[chosen] = np.maximum(window[entry[chosen]], window[end[chosen] - (1 << exponent)])
         return highest
 
 
-def _compounded(gain: Floats, least: Floats, stake_pct: float | None) -> Floats:
-    """Return the equity after all trades of each set (a row): all of it staked each time, or a fixed stake.
+def _fixed(sets: Iterable[tuple[Floats, Floats]], stake: float) -> Floats:
+    """Return the equity after all trades of each set (a row), with the same stake in each, or all that is left.
 
-    Where the least leaves nothing, the equity stays 0.
+    Where the least leaves nothing, the equity stays 0. A set that always has the stake needs only a sum. The others are
+    gone through trade by trade, all at once: the work grows with the trades of one set.
     """
-    if stake_pct is None:
-        return np.asarray(np.prod(np.where(least > -1, 1.0 + gain, 0.0), axis=1))
-    fixed = stake_pct / 100
-    after = 1.0 + fixed * np.cumsum(gain, axis=1)
-    before = after - fixed * gain
-    poor = ((before < fixed) | (before + fixed * least <= 0)).any(axis=1)
-    equity = np.ones(np.count_nonzero(poor))
-    for gained, lowest in zip(gain[poor].T, least[poor].T, strict=True):
-        stake = np.minimum(fixed, equity)
-        equity = np.where(equity + stake * lowest > 0, equity + stake * gained, 0.0)
-    final = after[:, -1].copy()
-    final[poor] = equity
+    finals, poors, gains, leasts = list[Floats](), list[Mask](), list[Floats](), list[Floats]()
+    for gain, least in sets:
+        after = 1.0 + stake * np.cumsum(gain, axis=1)
+        before = after - stake * gain
+        poor = np.any((before < stake) | (before + stake * least <= 0), axis=1)
+        finals.append(after[:, -1])
+        poors.append(poor)
+        gains.append(gain[poor])
+        leasts.append(least[poor])
+    final = np.concatenate(finals)
+    final[np.concatenate(poors)] = _one_by_one(np.concatenate(gains), np.concatenate(leasts), stake)
     return final
+
+
+def _one_by_one(gains: Floats, leasts: Floats, fixed: float) -> Floats:
+    """Return the equity after all trades of each set (a row) with a fixed stake, or all that is left."""
+    equity, staked = np.ones(len(gains)), np.empty(len(gains))
+    for gain, least, wipes in zip(gains.T, leasts.T, np.any(leasts <= -1, axis=0).tolist(), strict=True):
+        np.minimum(equity, fixed, out=staked)
+        lost = equity + staked * least <= 0 if wipes else None
+        staked *= gain
+        equity += staked
+        if lost is not None:
+            equity[lost] = 0.0
+    return equity

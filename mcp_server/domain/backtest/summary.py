@@ -10,7 +10,6 @@ FEW_TRADES = 30
 """Below this number of closed trades, a result says next to nothing."""
 
 LIKELY = 0.95
-RANDOM_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +20,7 @@ class BacktestFacts:
         days: how long the record is.
         buy_and_hold_drawdown_pct: the deepest fall of the market itself over the same time.
         costs: whether a fee or slippage was assumed.
-        random_percentile: 0 to 100, the share of 1,000 random entries that did not end better.
+        random_percentile: 0 to 100, the share of `random_sets` sets of random entries that did not end better.
         decisions: the moments at which the rule was asked, of which it left `undecided` without an answer.
         missing: candles that the series lacks.
         unfilled: orders whose candle is missing.
@@ -60,6 +59,7 @@ class BacktestFacts:
     checked: int
     changed: int
     missing_fundings: int = 0
+    random_sets: int | None = 1000
 
 
 def summary(facts: BacktestFacts) -> list[str]:
@@ -124,15 +124,24 @@ def _won(facts: BacktestFacts) -> str:
 
 
 def _against_chance(facts: BacktestFacts) -> str:
-    if facts.random_percentile is None:
+    sets = facts.random_sets
+    if facts.random_percentile is None or not sets:
         return ""
-    better = round((1 - facts.random_percentile / 100) * RANDOM_ENTRIES)
-    verdict = "chance seldom does as well"
-    if better >= LIKELY * RANDOM_ENTRIES:
+    better = round((1 - facts.random_percentile / 100) * sets)
+    verdict = "chance alone explains such a result"
+    if _seldom(better, sets):
+        verdict = "chance seldom does as well"
+    elif _seldom(sets - better, sets):
         verdict = "it chose its moments worse than chance"
-    elif better > RANDOM_ENTRIES - LIKELY * RANDOM_ENTRIES:
-        verdict = "chance alone explains such a result"
-    return f"Of {RANDOM_ENTRIES:,} random sets of as many and as long trades, {better:,} did better: {verdict}."
+    return f"Of {sets:,} random sets of as many and as long trades, {better:,} did better: {verdict}."
+
+
+def _seldom(number: int, sets: int) -> bool:
+    """Return whether so few of the sets are too few for chance; the rule itself counts as one more of them.
+
+    Davison and Hinkley (1997), "Bootstrap Methods and their Application", 4.2: else few sets would prove too much.
+    """
+    return (number + 1) / (sets + 1) <= 1 - LIKELY
 
 
 def _later_and_dearer(facts: BacktestFacts) -> str:

@@ -54,8 +54,9 @@ GROUPS: Mapping[str, Sequence[Row]] = {
         (
             "controls.random_percentile",
             "Better than chance",
-            "per cent of 1,000 random entries that did not end better",
+            "per cent of random sets that did not end better",
         ),
+        ("controls.random_sets", "Random sets", "of as many and as long trades; fewer than 1,000 for very many trades"),
         ("controls.bar_later_return_pct", "One candle later", "return of the same rule"),
         ("controls.double_cost_return_pct", "At twice the cost", "return of the same rule"),
         ("controls.first_70_return_pct", "First 70 % of the time", "return"),
