@@ -13,7 +13,7 @@ from runner.backtest.gather import gathered
 from runner.backtest.grid import run_grid
 from runner.backtest.picture import draw
 from runner.backtest.progress import bars
-from runner.backtest.record import EnteredBacktest, entered
+from runner.backtest.record import EnteredBacktest, entered, made_at
 from runner.backtest.request import requested
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _run_one(context: Context, options: Options, task: BacktestTask, shown: Bars
         clock=monotonic,
         progress=lambda step, part: shown.tell(step, round(100 * part), 100),
     )
-    (one,) = entered(Backtests(context.database), [done], datetime.now(UTC))
+    (one,) = entered(Backtests(context.database), [done], made_at(context.settings.as_of))
     return one
 
 

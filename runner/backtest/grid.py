@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.grid import TriedRow, grid_answer
 from mcp_server.storage.journal.backtests import Backtests
-from runner.backtest.record import EnteredBacktest, entered
+from runner.backtest.record import EnteredBacktest, entered, made_at
 from runner.backtest.sweep import processes, sweep
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def run_grid(
         raise swept[0].error
     shown.tell("Comparing variants", 0, 1)
     done = [variant.backtest for variant in swept if variant.backtest is not None]
-    rows = entered(Backtests(context.database), done, datetime.now(UTC))
+    rows = entered(Backtests(context.database), done, made_at(context.settings.as_of))
     return rows[0], grid_answer(_rows(swept, rows), *_together(done))
 
 

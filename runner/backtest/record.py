@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.timeframes import from_ms
@@ -22,6 +22,12 @@ class EnteredBacktest:
 
     done: Backtest
     answer: dict[str, Any]
+
+
+def made_at(as_of: datetime | None) -> datetime:
+    """Return when a backtest counts as made: now, or as of the moment of the settings, so that it can be drawn then."""
+    now = datetime.now(UTC)
+    return now if as_of is None else min(now, as_of)
 
 
 def entered(backtests: Backtests, done: Sequence[Backtest], now: datetime) -> list[EnteredBacktest]:

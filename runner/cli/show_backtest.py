@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -139,7 +140,7 @@ def written(value: Any, unit: str) -> str:
     forms = {
         "±%": lambda: f"{value:+,.1f} %",
         "%": lambda: f"{value:,.1f} %",
-        "p": lambda: f"{value * 100:.1f} %",
+        "p": lambda: f"{math.floor(value * 1000 + 1e-6) / 10:.1f} %",  # what is below a bar is not written as the bar
         "d": lambda: f"{value:,.0f} days",
         "n": lambda: f"{value:,}",
         "x": lambda: f"{value:,.1f} x",
@@ -178,7 +179,8 @@ def _basis(answer: Mapping[str, Any]) -> list[str]:
     if not proof["changed"]:
         lines.append(f"Look-ahead: at {proof['checked']:,} cuts other candles came after; nothing before changed.")
     else:
-        lines.append(f"LOOK-AHEAD: {proof['changed']} of {proof['checked']:,} cuts changed what came before!")
+        what = counted(proof["changed"], "column")
+        lines.append(f"LOOK-AHEAD: {what} changed where other candles came after one of {proof['checked']:,} cuts!")
     return lines
 
 

@@ -140,6 +140,8 @@ def test_nothing_after_the_as_of_of_the_settings_is_used(filled: Filled) -> None
         "backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY, TRADER_AS_OF="2026-01-08T00:30Z"
     )
     assert (done.code, done.json["end"]) == (0, "2026-01-08T00:00Z")
+    made = f"SELECT CAST(created_at AS VARCHAR) FROM backtests WHERE id = {done.json['backtest_id']}"
+    assert rows(filled.home, made) == [("2026-01-08 00:30:00",)], "or a server of that time could not draw it"
 
 
 def test_for_a_person_it_says_what_it_means_and_writes_the_files_that_were_asked_for(filled: Filled) -> None:

@@ -112,6 +112,15 @@ def test_an_invented_market_is_said_to_be_one() -> None:
     assert "invented" not in shown(ANSWER)
 
 
+def test_a_probability_below_the_bar_is_never_written_as_the_bar() -> None:
+    assert line_of(shown({**ANSWER, "sharpe_deflated": 0.94996}), "the same, deflated").startswith(
+        "the same, deflated 94.9 %"
+    )
+    assert line_of(shown({**ANSWER, "sharpe_deflated": 0.95}), "the same, deflated").startswith(
+        "the same, deflated 95.0 %"
+    )
+
+
 def test_each_year_stands_beside_holding() -> None:
     years = [{"period": "2018", "return_pct": -12.34, "buy_and_hold_pct": 5.0}]
     assert line_of(shown({**ANSWER, "years": years}), "2018") == "2018 -12.3 % +5.0 %"
@@ -119,7 +128,7 @@ def test_each_year_stands_beside_holding() -> None:
 
 def test_look_ahead_that_was_found_is_not_to_be_overlooked() -> None:
     text = shown({**ANSWER, "look_ahead": {"checked": 300, "changed": 7}})
-    assert "LOOK-AHEAD: 7 of" in text
+    assert "LOOK-AHEAD: 7 columns changed where other candles came after one of 300 cuts!" in " ".join(text.split())
     assert "nothing before changed" not in text
 
 
