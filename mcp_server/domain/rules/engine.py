@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
-from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
 
 from mcp_server.domain.candles import Floats, Times
+from mcp_server.domain.rules.time_limit import TimeLimit
 from mcp_server.errors import BadInput, Retryable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Engine:
     def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
         import duckdb
 
-        self._time_limit_s = time_limit_s
+        self._limit = TimeLimit(time_limit_s)
         self._database = duckdb.connect(":memory:")
         for setting in _LOCK_DOWN:
             self._database.execute(f"SET {setting}")
@@ -99,14 +99,12 @@ class Engine:
         import duckdb
 
         connection = self._database.cursor()
-        timer = Timer(self._time_limit_s, connection.interrupt)
-        timer.daemon = True
-        timer.start()
         try:
-            return work(connection)
+            with self._limit.over(connection.interrupt):
+                return work(connection)
         except duckdb.InterruptException:
             raise Retryable(
-                f"The rules took longer than {self._time_limit_s:g} s and were stopped.", "Try again, or shorten them."
+                f"The rules took longer than {self._limit.seconds:g} s and were stopped.", "Try again, or shorten them."
             ) from None
         except duckdb.OutOfMemoryException:
             raise BadInput("The rules need too much memory.", "Give fewer candles, or shorten them.") from None
@@ -117,5 +115,4 @@ class Engine:
                 raise
             raise BadInput(f"The rules can't be evaluated: {str(error).splitlines()[0]}", "Rewrite them.") from None
         finally:
-            timer.cancel()
             connection.close()
