@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.assumptions import Assumptions, Side
 from mcp_server.domain.strategy.checks.check import findings_in
+from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.strategy.parse import InvalidStrategy, parse_files
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso
@@ -76,16 +78,22 @@ class Asked:
         }
         texts = {name: f"{value:g}" if isinstance(value, float) else value for name, value in options.items()}
         given = [f"{name} {value}" for name, value in texts.items() if value is not None]
-        command = f"`{' '.join(['claude-trader backtest', self.strategy_name or 'NAME', *given])}`"
+        name = self.strategy_name or named_in(self.config) or "NAME"
+        command = f"`{' '.join(['claude-trader backtest', name, *given])}`"
         first = [] if self.strategy_name else ["after write_strategy"]
         first += [f"with 'exchange': {self.exchange!r} in its config"] if self.exchange else []
         return f"{command} ({', '.join(first)})" if first else command
 
 
+def named_in(config: Any) -> str | None:
+    """Return the name that a config gives itself, if it is one; what is wrong with another is told as of any key."""
+    named = config.get("name") if isinstance(config, Mapping) else None
+    return named if isinstance(named, str) and re.fullmatch(NAME_PATTERN, named) else None
+
+
 def _draft(config: Any, offered: Mapping[str, bool]) -> Strategy:
     """Check a config as `write_strategy` does, but for its sub-agents, which decide nothing here."""
-    named = config.get("name") if isinstance(config, Mapping) else None
-    files = parse_files(named if isinstance(named, str) else DRAFT, config, None)
+    files = parse_files(named_in(config) or DRAFT, config, None)
     findings = [finding for finding in findings_in(files, offered) if finding.place != "agents.json"]
     if files.config is None or any(finding.severity == "error" for finding in findings):
         raise InvalidStrategy(files.name, findings)

@@ -66,6 +66,12 @@ def test_a_backtest_is_read_back_as_it_was_recorded(home: Path, database: Databa
     assert str(drawn.family) == "simulated BTC/USDT:USDT draft"
 
 
+def test_long_texts_that_decide_nothing_are_not_recorded(backtests: Backtests) -> None:
+    texts = {"description": "d" * 20_000, "synthesis_logic": "s" * 20_000}
+    (recorded,) = backtests.record([replace(ROW, config={**texts, **ROW.config})])
+    assert backtests.read(recorded.id, NOON) == ROW
+
+
 def test_the_first_backtest_of_a_family_is_its_only_trial(backtests: Backtests) -> None:
     (recorded,) = backtests.record([ROW])
     trial = TriedVariant(ROW.sharpe_per_period, "4h", "aaaaaaaaaaaa", "long", 10.0, 5.0)
@@ -134,6 +140,7 @@ def test_a_trial_has_the_timeframe_of_its_rules(
 ) -> None:
     (recorded,) = backtests.record([replace(ROW, config=config)])
     assert [trial.timeframe for trial in recorded.trials] == [timeframe]
+    assert backtests.trials(FAMILY) == recorded.trials
 
 
 def test_a_sweep_is_recorded_at_once_and_each_of_its_rows_knows_all_trials(backtests: Backtests) -> None:

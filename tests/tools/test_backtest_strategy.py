@@ -233,6 +233,20 @@ async def test_a_config_is_refused_with_the_errors_of_write_strategy(ask: Ask) -
     assert errors[0] == errors[1]
 
 
+@pytest.mark.parametrize("name", ["x" * 9_000, "Not a name", "'); DROP TABLE backtests;--", "a\x1b[31m", 5])
+async def test_a_name_that_is_none_is_told_shortly_and_nothing_else_hides_behind_it(ask: Ask, name: Any) -> None:
+    with pytest.raises(Told, match=r"(?s)^Strategy 'draft' is not valid.*config.json name: .* does not fit") as caught:
+        await ask("backtest_strategy", config={**crossing(5), "name": name})
+    assert len(str(caught.value)) < 250
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+async def test_the_command_names_the_draft_that_is_to_be_written(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computing, "CHILD", HUNGRY)
+    with pytest.raises(Told, match=r"`claude-trader backtest dip .*` \(after write_strategy\)"):
+        await ask("backtest_strategy", config={**crossing(5), "name": "dip"}, **HALF_A_YEAR)
+
+
 @pytest.mark.usefixtures("in_this_process")
 async def test_a_caller_that_asks_is_told_how_far_it_is(client: Client) -> None:
     told: list[tuple[float, float | None, str | None]] = []

@@ -23,10 +23,14 @@ _COLUMNS = (
     "figures, created_at"
 )
 
-_TRIED = (
-    'SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, config, start, "end", created_at '
+_TRIED = (  # not the configs themselves: a family may have thousands
+    "SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, "
+    "coalesce(config->>'$.rules.timeframe', config->>'$.interval'), start, \"end\", created_at "
     "FROM backtests WHERE family = ? ORDER BY id"
 )
+
+_UNRECORDED = ("description", "synthesis_logic")
+"""Keys of a config that decide nothing in a backtest, and may be 80,000 bytes long: rows would fill the disk."""
 
 _AT_A_TIME = 50
 """So many rows are inserted by one statement: one by one, a large sweep would hold the file for many seconds."""
@@ -55,7 +59,8 @@ class Family:
 class BacktestRow:
     """One backtest, with all that is needed to run it again. Times are aware; `stake_pct` None is the whole equity.
 
-    `config` is config.json as it was computed, and `sharpe_per_period` is None where it is undefined.
+    `config` is config.json as it was computed; its long texts, which decide nothing, are not recorded.
+    `sharpe_per_period` is None where it is undefined.
     """
 
     family: Family
@@ -73,8 +78,8 @@ class BacktestRow:
 
     @property
     def timeframe(self) -> str:
-        """The timeframe of its candles."""
-        return _timeframe(self.config)
+        """The timeframe of its candles: that of its rules, else the interval."""
+        return str((self.config.get("rules") or {}).get("timeframe") or self.config.get("interval"))
 
     def __post_init__(self) -> None:
         """Refuse what is no number: it would count in every later figure of the family."""
@@ -164,8 +169,8 @@ def _insert(connection: "duckdb.DuckDBPyConnection", rows: Sequence[BacktestRow]
         value
         for row in rows
         for value in (
-            *(str(row.family), row.decision_version, _json(row.config), naive(row.start), naive(row.end), row.side),
-            *(row.fee_bps, row.slippage_bps, row.stake_pct, row.sharpe_per_period),
+            *(str(row.family), row.decision_version, _json(_recorded(row.config)), naive(row.start), naive(row.end)),
+            *(row.side, row.fee_bps, row.slippage_bps, row.stake_pct, row.sharpe_per_period),
             *(_json(row.figures), naive(row.created_at)),
         )
     ]
@@ -184,8 +189,8 @@ def _trials(
         if row[:4] not in longest or _rank(row) >= _rank(longest[row[:4]]):
             longest[row[:4]] = row
     return tuple(
-        TriedVariant(sharpe, _timeframe(json.loads(config)), version, side, fee_bps, slippage_bps)
-        for version, side, fee_bps, slippage_bps, sharpe, config, *_ in sorted(
+        TriedVariant(sharpe, timeframe, version, side, fee_bps, slippage_bps)
+        for version, side, fee_bps, slippage_bps, sharpe, timeframe, *_ in sorted(
             longest.values(), key=lambda row: row[:4]
         )
     )
@@ -195,7 +200,7 @@ def _as_tried(row: BacktestRow) -> tuple[Any, ...]:
     """Return a row as `_TRIED` will have it."""
     variant = (row.decision_version, row.side, row.fee_bps, row.slippage_bps)
     times = (naive(row.start), naive(row.end), naive(row.created_at))
-    return (*variant, row.sharpe_per_period, _json(row.config), *times)
+    return (*variant, row.sharpe_per_period, row.timeframe, *times)
 
 
 def _rank(tried: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -204,9 +209,8 @@ def _rank(tried: tuple[Any, ...]) -> tuple[Any, ...]:
     return end - start, created_at
 
 
-def _timeframe(config: Mapping[str, Any]) -> str:
-    """Return the timeframe of a config's rules: their own, else the interval."""
-    return str((config.get("rules") or {}).get("timeframe") or config.get("interval"))
+def _recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _UNRECORDED}
 
 
 def _row(values: tuple[Any, ...]) -> BacktestRow:
