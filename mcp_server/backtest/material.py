@@ -81,7 +81,8 @@ async def gather(market: Market, wanted: Wanted, within_s: float) -> BacktestMat
         if requests * REQUEST_S <= left_s:
             material = await _fetched(market, wanted, span, left_s)
             asked_for_all = wanted.start_ms is None and not missing  # that a series begins is no lack then
-            return material if not asked_for_all else replace(material, note=_built_from(material.history))
+            notes = (_built_from(material.history) if asked_for_all else material.note, _cut(wanted, material))
+            return replace(material, note=" ".join(filter(None, notes)) or None)
         if wanted.start_ms is not None or count < wanted.warm_up:
             lacking = sum(end - start for start, end in missing) // timeframe_ms(wanted.timeframe)
             raise _too_long(wanted, f"{lacking:,} of its candles are not stored, which takes {requests:,} requests")
@@ -132,11 +133,11 @@ async def _fetched(market: Market, wanted: Wanted, span: Range, within_s: float)
         if len(traded) > MOST_CANDLES:
             raise _too_long(wanted, f"it has {len(traded):,} candles")
         first = max(start, int(traded.open_time_ms[0]))
-        return BacktestMaterial(history, start, end, await _fundings(market, history, first, end), history.note)
+        return BacktestMaterial(history, start, end, await settled_fundings(market, history, first, end), history.note)
     raise _too_long(wanted, f"{wanted.exchange} did not send everything in time, though what it sent is kept")
 
 
-async def _fundings(market: Market, history: History, start_ms: int, end_ms: int) -> Sequence[Funding]:
+async def settled_fundings(market: Market, history: History, start_ms: int, end_ms: int) -> Sequence[Funding]:
     """Return the settled fundings of a perpetual swap; none where the exchange has no history of them."""
     if not pays_fundings(history.symbol):
         return ()
@@ -149,6 +150,14 @@ async def _fundings(market: Market, history: History, start_ms: int, end_ms: int
 
 def _built_from(history: History) -> str | None:
     return f"Built from {history.built_from} candles." if history.built_from else None
+
+
+def _cut(wanted: Wanted, material: BacktestMaterial) -> str | None:
+    """Say that there are earlier candles, which nobody asked to leave out."""
+    longest = material.end_ms - material.start_ms == MOST_CANDLES * timeframe_ms(wanted.timeframe)
+    if wanted.start_ms is not None or not longest or material.history.candles.open_time_ms[0] >= material.start_ms:
+        return None
+    return f"Of the latest {MOST_CANDLES:,} candles, as more are not computed in time; of all: {wanted.command}."
 
 
 def _too_long(wanted: Wanted, why: str) -> NotSupported:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mcp_server.backtest.material import settled_fundings
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, Simulated, compiled_rules, run_simulation
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
     from mcp_server.storage.journal.backtests import BacktestRow
@@ -52,7 +51,7 @@ class BacktestAgain:
         )
 
 
-async def again(market: Market, row: BacktestRow, as_of: datetime) -> BacktestAgain:
+async def again(market: Market, row: BacktestRow) -> BacktestAgain:
     """Gather the candles of a recorded backtest, stored ones first, and on a swap its settled fundings.
 
     Raises:
@@ -65,8 +64,7 @@ async def again(market: Market, row: BacktestRow, as_of: datetime) -> BacktestAg
     exchange, symbol, start_ms, end_ms = row.family.exchange, row.family.symbol, to_ms(row.start), to_ms(row.end)
     count = -(-(end_ms - start_ms) // timeframe_ms(strategy.timeframe)) + warm_up
     history = await market.candles(exchange, symbol, strategy.timeframe, count, row.end)
-    swap = ":" in symbol
-    fundings = (await market.fundings(exchange, symbol, start_ms, end_ms, as_of)).fundings if swap else ()
+    fundings = await settled_fundings(market, history, start_ms, end_ms)
     assumed = Assumptions(row.side, row.fee_bps, row.slippage_bps, row.stake_pct)
     task = BacktestTask(
         strategy, history.exchange, history.symbol, history.candles, start_ms, end_ms, assumed, fundings=fundings

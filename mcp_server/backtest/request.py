@@ -76,7 +76,7 @@ class Asked:
             "--slippage-bps": self.slippage_bps,
             "--stake-pct": self.stake_pct,
         }
-        texts = {name: f"{value:g}" if isinstance(value, float) else value for name, value in options.items()}
+        texts = {name: f"{value:.15g}" if isinstance(value, float) else value for name, value in options.items()}
         given = [f"{name} {value}" for name, value in texts.items() if value is not None]
         name = self.strategy_name or named_in(self.config) or "NAME"
         command = f"`{' '.join(['claude-trader backtest', name, *given])}`"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mcp import Client
 from mcp_server.app import build_server
 from mcp_server.backtest import material as gathering
 from mcp_server.backtest.material import Wanted, gather
+from mcp_server.backtest.redo import again
 from mcp_server.domain.timeframes import from_ms, to_ms
 from mcp_server.errors import NotSupported
 from mcp_server.market.candle_cache import CandleCache
@@ -21,6 +22,7 @@ from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.backtests import BacktestRow, Family
 from tests.market.scripted_exchange import ScriptedExchange, market_on
 from tests.rigs.hourly_candles import RECORDED, ROWS, candle_file
 from tests.rigs.stand_in_exchange import StandInExchange
@@ -82,9 +84,9 @@ async def test_what_would_take_too_long_is_refused_before_it_begins_with_the_com
     rig: StandInExchange, client: Client
 ) -> None:
     with pytest.raises(Told) as refused:
-        await backtest(client, start="2018-01-01T00:00Z", side="both", fee_bps=20)
+        await backtest(client, start="2018-01-01T00:00Z", side="both", fee_bps=20.1234567)
     assert "70,962 of its candles are not stored, which takes 237 requests" in str(refused.value)
-    command = "claude-trader backtest NAME --from 2018-01-01T00:00Z --side both --fee-bps 20"
+    command = "claude-trader backtest NAME --from 2018-01-01T00:00Z --side both --fee-bps 20.1234567"
     assert f"`{command}` (after write_strategy)" in str(refused.value)
     assert candles_asked(rig) == 0
 
@@ -140,9 +142,25 @@ async def test_an_exchange_that_is_slower_than_thought_is_cut_off_and_what_it_se
     assert sum(count for what, count in exchange.requests[asked:] if what == "candles 1h") < 8_000 - 3_000
 
 
+async def test_a_backtest_of_a_swap_is_drawn_where_the_exchange_has_no_history_of_fundings(
+    market: tuple[Market, ScriptedExchange], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none(*_: Any) -> Any:
+        raise NotSupported("It has no history of fundings.", "Ask another exchange.")
+
+    monkeypatch.setattr(market[1], "fundings_between", none)
+    end = datetime(2026, 5, 20, tzinfo=UTC)
+    row = BacktestRow(
+        family=Family("scripted", "BTC/USD:USD", "mine"), decision_version="0", config=CONFIG,
+        start=end - timedelta(days=5), end=end, side="long", fee_bps=10.0, slippage_bps=5.0, stake_pct=None,
+        sharpe_per_period=None, figures={}, created_at=end,
+    )  # fmt: skip
+    assert len((await again(market[0], row)).simulated().candles) == 5 * 24
+
+
 @pytest.mark.usefixtures("in_this_process")
 async def test_without_a_time_imported_candles_are_backtested_whole_and_without_a_network(
-    home: Path, tmp_path: Path
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = Series("coinbase", "BTC/USD", "1h")
     store = CandleStore(Database(Home(home).database, prepare=Home(home).prepare))
@@ -153,6 +171,10 @@ async def test_without_a_time_imported_candles_are_backtested_whole_and_without_
         answer = await backtest(client, config={**CONFIG, "rules": rules}, fee_bps=20, slippage_bps=0)
         daily = {**CONFIG, "interval": "1d", "rules": {"timeframe": "1d", "buy": "close > 0"}}
         assert (await backtest(client, config=daily))["candles"] == 733, "days are built from the imported hours"
+        monkeypatch.setattr(gathering, "MOST_CANDLES", 600)
+        cut = await backtest(client, config=daily)
+        assert (cut["candles"], cut["end"]) == (600, "2019-07-04T00:00Z")
+        assert re.search("latest 600 candles.*; of all: `claude-trader backtest NAME`", cut["note"])
     assert (answer["candles"], answer["start"], answer["end"]) == (ROWS, "2017-07-01T11:00Z", "2019-07-04T02:00Z")
     assert answer.get("note") is None
     if RECORDED.is_file():

@@ -120,7 +120,7 @@ async def _backtest(
     moment = call.moment(as_of)
     row = await anyio.to_thread.run_sync(call.kit.journal.backtests.read, backtest_id, moment)
     _check_same(row, {name: value for name, value in asked.items() if name in call.given})
-    backtest = await again(call.kit.market, row, moment)
+    backtest = await again(call.kit.market, row)
 
     def draw() -> DrawnBacktest:
         from mcp_server.charts.backtest_chart import BacktestChart, backtest_caption, backtest_facts
