@@ -71,6 +71,7 @@ def result(backtest: "Backtest") -> dict[str, Any]:
         "facts": backtest.facts(),
         "moments": asdict(moments) if (moments := backtest.moments()) else None,
         "months": backtest.months(),
+        "folds": backtest.folds(),
         "trades": backtest.trades(),
         "sharpe_per_period": backtest.figures.sharpe_per_period,
         "start_ms": backtest.simulated.start_ms,

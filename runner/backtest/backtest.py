@@ -42,7 +42,7 @@ def run(context: Context, options: Options, console: Console) -> dict[str, Any]:
             one, answer = run_grid(context, options, request, task, shown)
         else:
             one = _run_one(context, options, task, shown)
-            answer = one.answer
+            answer = {**one.answer, "folds": one.done.folds()}
         _write_files(options, one.done, one.answer)
         if options.picture:
             shown.tell("Drawing", 0, 1)
@@ -81,5 +81,5 @@ def _write_files(options: Options, done: Backtest, answer: dict[str, Any]) -> No
         from mcp_server.domain.report.backtest_page import backtest_page
         from mcp_server.storage.assets import backtest_page_assets
 
-        page = backtest_page({**answer, "months": done.months()}, done.simulated, backtest_page_assets())
-        write(options.report, page.encode())
+        whole = {**answer, "months": done.months(), "folds": done.folds()}
+        write(options.report, backtest_page(whole, done.simulated, backtest_page_assets()).encode())

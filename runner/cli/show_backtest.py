@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from mcp_server.domain.backtest.walk_forward import FOLDS_OF_ONE_RULE
 from mcp_server.domain.text import counted
 from runner.cli.show import plain
 
@@ -98,9 +99,21 @@ def backtest(console: Console, answer: Mapping[str, Any]) -> None:
         for year in years:
             cells = (written(year[key], "±%") for key in ("return_pct", "buy_and_hold_pct"))
             console.print(f"  {year['period']:<{LABEL}}{''.join(f'{cell:>{VALUE}}' for cell in cells)}")
+    if folds := answer.get("folds"):
+        _folds(console, folds)
     console.print(Text("\nWhat it rests on", "bold"))
     for line in _basis(answer):
         console.print(Padding(plain(line), (0, 0, 0, 2)))
+
+
+def _folds(console: Console, folds: Sequence[Mapping[str, Any]]) -> None:
+    """Show what it returned in each fold, and what a beginner can tell from that."""
+    console.print(Text(f"\n{'By fold':<{LABEL + 2}}{'return':>{VALUE}}{'holding':>{VALUE}}", "bold"))
+    for fold in folds:
+        own, held = (written(fold[key], "±%") for key in ("return_pct", "buy_and_hold_pct"))
+        days = f"  {fold['start'][:10]} to {fold['end'][:10]}"
+        console.print(plain(f"{days}{own:>{LABEL + 2 + VALUE - len(days)}}{held:>{VALUE}}"))
+    console.print(Padding(plain(FOLDS_OF_ONE_RULE, "dim"), (0, 0, 0, 2)))
 
 
 def market(answer: Mapping[str, Any]) -> Text:

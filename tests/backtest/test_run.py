@@ -130,6 +130,30 @@ def test_one_that_ruins_says_when() -> None:
     assert "ruined" in answer["summary"][0]
 
 
+def test_the_folds_of_one_rule_are_its_own_growth_and_that_of_holding_up_to_the_last_candle() -> None:
+    rules = {"buy": "close > prev(close, 3)", "sell": "close < prev(close, 3)"}
+    done = quick(task(wave(600), rules, assumptions=Assumptions()))
+    folds = done.folds()
+
+    assert [fold["start"] for fold in folds] == [iso(FIRST_MS + at * DAY_MS) for at in range(100, 600, 100)]
+    assert [fold["end"] for fold in folds] == [iso(FIRST_MS + at * DAY_MS) for at in range(200, 601, 100)]
+    for curve, key in ((done.simulated.simulation.equity, "return_pct"), (wave(600).close, "buy_and_hold_pct")):
+        growth = curve[199::100] / curve[99:-1:100]
+        assert [fold[key] for fold in folds] == pytest.approx((100 * (growth - 1)).tolist(), rel=1e-5), key
+    assert len({fold["return_pct"] for fold in folds}) == 5
+    assert "folds" not in done.answer(), "the tool's answer stays short"
+
+
+def test_after_ruin_a_fold_has_no_return_and_with_few_candles_there_are_no_folds() -> None:
+    falls_never = candles_of(np.concatenate([np.full(100, 100.0), np.linspace(100, 900, 100)]))
+    ruined = quick(task(falls_never, {"sell": "close > 0"}, assumptions=Assumptions("both", 0, 0)))
+    returns = [fold["return_pct"] for fold in ruined.folds()]
+    assert -100 in returns
+    assert returns[-1] is None
+    assert quick(task(wave(119), {"buy": "close > 0"})).folds() == []
+    assert len(quick(task(wave(120), {"buy": "close > 0"})).folds()) == 5
+
+
 def test_trades_are_listed_with_times_of_the_clock() -> None:
     run = quick(task(wave(100), {"buy": "close > prev(close, 1)", "sell": "close < prev(close, 1)"}))
     first, *_, last = run.trades()

@@ -278,13 +278,22 @@ def test_each_figure_is_shown_with_its_unit_and_an_undefined_one_as_undefined() 
     assert re.findall(r">([^<]*)</td>", months) == ["4.5", "\N{MINUS SIGN}3", "", "", "\N{MINUS SIGN}1.25", *[""] * 9]
 
 
+def test_each_fold_is_shown_beside_holding_with_what_a_fold_is() -> None:
+    fold = {"start": "2026-01-01T00:00Z", "end": "2026-02-01T00:00Z", "return_pct": -1.5, "buy_and_hold_pct": 2.0}
+    page = page_of(sample_backtest(100, 5), folds=[fold, {**fold, "return_pct": None}])
+    cells = [re.findall(r">([^<]*)</td>", row) for row in re.findall(r"2026-01-01 to 2026-02-01</th>(.*?)</tr>", page)]
+    assert cells == [["\N{MINUS SIGN}1.5", "2"], ["", "2"]]
+    assert "neither chosen nor trained" in page
+    assert "Fold by fold" not in page_of(sample_backtest(100, 5), folds=[])
+
+
 def test_every_figure_that_the_page_shows_is_in_the_answer_of_a_real_backtest() -> None:
     walk = random_walk(200)
     rules = {"indicators": ["ema(9)"], "buy": "crosses_above(close, ema_9)", "sell": "crosses_below(close, ema_9)"}
     strategy = parse_strategy("sample", {**CONFIG, "rules": rules}, None)
     times = int(walk.open_time_ms[50]), int(walk.open_time_ms[-1]) + 3_600_000
     done = run_backtest(BacktestTask(strategy, "kraken", "BTC/USD", walk, *times, Assumptions()))
-    answer = {**done.answer(), "months": done.months()}
+    answer = {**done.answer(), "months": done.months(), "folds": done.folds()}
     for rows in GROUPS.values():
         for key, _, _ in rows:
             first, _, second = key.partition(".")
@@ -294,6 +303,7 @@ def test_every_figure_that_the_page_shows_is_in_the_answer_of_a_real_backtest() 
     assert figures["Closed trades"] == str(done.figures.trades) != "0"
     assert [text for text in answer["summary"] if html.escape(text) not in page] == []
     assert '<th scope="row">2026</th>' in page
+    assert len(re.findall(r'<th scope="row">\d{4}-\d\d-\d\d to ', page)) == 5
 
 
 def test_the_footer_gives_the_chart_library_its_credit() -> None:

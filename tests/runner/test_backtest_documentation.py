@@ -26,5 +26,11 @@ def test_every_command_of_the_documentation_does_what_it_says(trader: Command, h
     done = trader(*arguments, **({"TRADER_AS_OF": "2017-02-01T00:00Z"} if whole else {}))
     assert (done.code, done.err) == (0, "")
     assert "rsi-reversion" in done.out
+    if "--json" in arguments:
+        assert len(done.json["folds"]) == 5
+    elif "--vary" not in arguments:
+        assert "\nBy fold" in done.out
+    reports = [(home / argument).read_text() for argument in arguments if argument.endswith(".html")]
+    assert ["Fold by fold" in report for report in reports] == [True] * len(reports)
     files = [home / argument for argument in arguments if argument.endswith((".csv", ".html", ".png"))]
     assert [file.name for file in files if not file.is_file()] == []

@@ -126,6 +126,26 @@ def test_each_year_stands_beside_holding() -> None:
     assert line_of(shown({**ANSWER, "years": years}), "2018") == "2018 -12.3 % +5.0 %"
 
 
+def test_each_fold_stands_beside_holding_with_what_a_fold_is() -> None:
+    folds = [FOLD, {**FOLD, "start": "2026-02-01T00:00Z", "end": "2026-03-01T00:00Z", "return_pct": None}]
+    text = shown(
+        {**ANSWER, "years": [{"period": "2018", "return_pct": -12.34, "buy_and_hold_pct": 5.0}], "folds": folds}
+    )
+    lines = text.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("By fold"))
+    first, second = lines[at + 1 : at + 3]
+    assert first.split() == ["2026-01-01", "to", "2026-02-01", "-1.0", "%", "+2.0", "%"]
+    assert second.split() == ["2026-02-01", "to", "2026-03-01", "-", "+2.0", "%"], "it was ruined before"
+    assert (
+        len({line.rstrip().rindex("%") for line in (*lines[at + 1 : at + 3], *lines) if line.startswith("  20")}) == 1
+    )
+    words = " ".join(text.split())
+    assert "A fold is a part of the time" in words
+    assert "neither chosen nor trained" in words
+    assert max(map(len, lines)) <= 80
+    assert "fold" not in shown({**ANSWER, "folds": []})
+
+
 def test_look_ahead_that_was_found_is_not_to_be_overlooked() -> None:
     text = shown({**ANSWER, "look_ahead": {"checked": 300, "changed": 7}})
     assert "LOOK-AHEAD: 7 columns changed where other candles came after one of 300 cuts!" in " ".join(text.split())

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -175,6 +176,10 @@ async def test_months_and_trades_come_on_request(ask: Ask) -> None:
         "2026-02",
         "2026-03",
     ]
+    assumptions = Assumptions(side="both")
+    expected = run_backtest(replace(await task_of(crossing(5), **HALF_A_YEAR), assumptions=assumptions)).folds()
+    assert answer["folds"] == expected
+    assert [set(fold) for fold in expected] == [{"start", "end", "return_pct", "buy_and_hold_pct"}] * 5
     assert len(answer["rows"]) == 2 < answer["trades"]
     last = dict(zip(answer["columns"], answer["rows"][-1], strict=True))
     fixed = {"side", "decided_at", "entry_time", "entry_price", "exit_time", "exit_price", "return_pct", "fees", "open"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.backtest.look_ahead import Proof
     from mcp_server.domain.backtest.periods import PeriodReturn
     from mcp_server.domain.backtest.run import Simulated
+    from mcp_server.domain.backtest.walk_forward import WalkForward
 
 DIGITS, PERIOD_DIGITS = 10, 6
 """Significant digits of a figure, and of one of the many of months and years; prices keep all of theirs."""
@@ -34,13 +35,17 @@ _FIGURES_APART = ("days", "buy_and_hold_drawdown_pct", "sharpe_per_period", "mon
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backtest:
-    """A simulation with its figures, what they are worth, their controls, and what the look-ahead proof saw."""
+    """A simulation with its figures, what they are worth, their controls, and what the look-ahead proof saw.
+
+    `walk` is what it returned in each fold; None where there are too few candles for folds.
+    """
 
     simulated: Simulated
     figures: Figures
     worth: Worth
     controls: Controls
     proof: Proof
+    walk: WalkForward | None
 
     def with_trials(self, others: Sequence[Trial]) -> Backtest:
         """Return it deflated by these other variants of its family, as the journal has them once it is entered."""
@@ -55,7 +60,7 @@ class Backtest:
         return moments_of(grid_returns(simulation.open_time_ms, simulation.equity, timeframe), timeframe)
 
     def answer(self) -> dict[str, Any]:
-        """Return all of it as JSON values, except months and single trades. An undefined figure is None."""
+        """Return all of it as JSON values, except months, folds and single trades. An undefined figure is None."""
         task, simulation = self.simulated.task, self.simulated.simulation
         figures = {name: value for name, value in asdict(self.figures).items() if name not in _FIGURES_APART}
         trades = self.trades()
@@ -85,6 +90,17 @@ class Backtest:
     def months(self) -> list[dict[str, Any]]:
         """Return what the rule and holding returned in each month, as the answer does for years."""
         return _periods(self.figures.months)
+
+    def folds(self) -> list[dict[str, Any]]:
+        """Return what the rule and holding returned in each fold, oldest first; none for fewer than 120 candles."""
+        return [
+            {
+                "start": iso(fold.start_ms),
+                "end": iso(fold.end_ms),
+                **rounded({"return_pct": fold.return_pct, "buy_and_hold_pct": fold.buy_and_hold_pct}, PERIOD_DIGITS),
+            }
+            for fold in (self.walk.folds if self.walk else ())
+        ]
 
     def trades(self) -> list[dict[str, Any]]:
         """Return all trades, oldest first. Fees and fundings are parts of the equity at the start."""

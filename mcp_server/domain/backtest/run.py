@@ -20,6 +20,8 @@ from mcp_server.domain.backtest.look_ahead import LIMIT_S, Proof
 from mcp_server.domain.backtest.look_ahead import prove as prove_no_look_ahead
 from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.simulate import Simulation, simulate
+from mcp_server.domain.backtest.track import track_of
+from mcp_server.domain.backtest.walk_forward import walk_forward
 from mcp_server.domain.backtest.worth import Trial, worth
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.timeframes import iso, timeframe_ms
@@ -144,9 +146,12 @@ def run_backtest(
     valued = worth(returns, task.timeframe, task.trials)
     progress("Comparing with chance", 0.0)
     held = controls(simulation, candles, task.timeframe, simulated.decisions, task.assumptions, task.fundings)
+    times, curves = simulation.open_time_ms, (simulation.equity, candles.close / candles.close[0])
+    rule, holding = (track_of(times, curve, task.timeframe) for curve in curves)
+    folds = walk_forward([rule], holding)
     proof = _proof(simulated, prove, clock, proof_limit_s, progress)
     progress("Done", 1.0)
-    return Backtest(simulated, counted, valued, held, proof)
+    return Backtest(simulated, counted, valued, held, proof, folds)
 
 
 def _proof(

@@ -11,6 +11,12 @@ from mcp_server.domain.backtest.track import FOLDS, Track, sharpes
 FEWEST_CANDLES = 120
 """Below this a fold would have fewer than 20."""
 
+FOLDS_OF_ONE_RULE = (
+    "A fold is a part of the time: here five equal ones, after the first sixth. A sweep tries in each fold what was "
+    "best before it. One rule alone is neither chosen nor trained, so its folds only show whether the result is spread "
+    "over the time or comes from one good part."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mcp_server.domain.backtest.walk_forward import FOLDS_OF_ONE_RULE
 from mcp_server.domain.report.html import safe, table
 from mcp_server.domain.text import number
 
@@ -138,6 +139,19 @@ def periods(answer: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     return "<h2>By year and month</h2>" + table("Return in per cent", ["Year", "This rule", "Holding", *_MONTHS], rows)
+
+
+def folds(answer: Mapping[str, Any]) -> str:
+    """Return a table of the returns in each fold; nothing where there are none."""
+    rows = []
+    for fold in answer.get("folds") or ():
+        span = f"{safe(fold['start'])[:10]} to {safe(fold['end'])[:10]}"
+        cells = "".join(_cell(fold[name]) for name in ("return_pct", "buy_and_hold_pct"))
+        rows.append(f'<tr><th scope="row">{span}</th>{cells}</tr>')
+    if not rows:
+        return ""
+    body = table("Return in each fold, in per cent", ["Fold", "This rule", "Holding"], rows)
+    return f'<h2>Fold by fold</h2><p class="muted">{FOLDS_OF_ONE_RULE}</p>{body}'
 
 
 def _cell(value: float | None) -> str:

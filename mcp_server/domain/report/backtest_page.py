@@ -8,7 +8,7 @@ from typing import Any
 
 from mcp_server.domain.backtest.run import Simulated
 from mcp_server.domain.report.backtest_chart import chart_data
-from mcp_server.domain.report.backtest_figures import figure_groups, periods
+from mcp_server.domain.report.backtest_figures import figure_groups, folds, periods
 from mcp_server.domain.report.backtest_trades import trade_table
 from mcp_server.domain.report.backtest_words import assumptions
 from mcp_server.domain.report.html import json_in_script, safe
@@ -33,7 +33,7 @@ def backtest_page(answer: Mapping[str, Any], simulated: Simulated, assets: PageA
     """Return the page as HTML.
 
     Args:
-        answer: of the backtest, with its `months`.
+        answer: of the backtest, with its `months` and `folds`.
         simulated: what the answer is about.
         assets: what the browser runs; `storage.assets` reads it.
     """
@@ -45,6 +45,7 @@ def backtest_page(answer: Mapping[str, Any], simulated: Simulated, assets: PageA
         _chart(data),
         *figure_groups(answer),
         periods(answer),
+        folds(answer),
         assumptions(answer, simulated.task),
         trade_table(simulated),
     ]

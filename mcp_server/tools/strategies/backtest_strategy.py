@@ -65,7 +65,7 @@ async def backtest_strategy(
     slippage_bps: Bps = None,
     stake_pct: Annotated[Percent, Field(description="Default: all equity")] = None,
     exchange: ExchangeId = None,
-    months: bool | None = None,
+    months: Annotated[bool | None, Field(description="Return by month and by fold")] = None,
     trades: Annotated[int | None, Field(ge=0, le=500), INTEGER, Field(description="List the last")] = None,
 ) -> Backtested:
     """Backtest a strategy's rules on past candles, filled at the next open. Use it before writing; show its controls.
@@ -103,6 +103,7 @@ async def backtest_strategy(
         answer = await anyio.to_thread.run_sync(work)
     if months:
         answer["months"] = [list(month.values()) for month in result["months"]]
+        answer["folds"] = result["folds"]
     if trades and result["trades"]:
         listed = result["trades"][-trades:]
         answer |= {"columns": list(listed[0]), "rows": [list(trade.values()) for trade in listed]}
