@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -91,10 +92,11 @@ def sweep(
     with TemporaryDirectory(prefix="claude-trader-sweep-") as folder:
         file = Path(folder) / "task"
         file.write_bytes(pickle.dumps(task))
-        waiting = {
-            executor.submit(_backtest, str(file), variant.strategy, every): position
-            for position, variant in enumerate(variants)
-        }
+        with _ctrl_c_later():
+            waiting = {
+                executor.submit(_backtest, str(file), variant.strategy, every): position
+                for position, variant in enumerate(variants)
+            }
         try:
             for future in as_completed(waiting):
                 done[waiting[future]] = future.result()
@@ -105,6 +107,19 @@ def sweep(
                 "Try again with fewer at a time: --workers 1.",
             ) from None
     return [_swept(task, variant, done[position]) for position, variant in enumerate(variants)]
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Let Ctrl-C wait. A process that starts meanwhile never gets it: it would end with a traceback of its own."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare() -> None:

@@ -1,0 +1,156 @@
+"""`claude-trader backtest --vary`: the real command on several processes, what it says of all, and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mcp_server.domain.timeframes import parse_moment, to_ms
+from tests.rigs.stand_in_exchange import StandInExchange
+from tests.rigs.terminal import CTRL_C, Terminal
+from tests.runner.conftest import Command, trader_in
+
+RULES = {"buy": "close > prev(close, 1) * 1.001", "sell": "close < prev(close, 1) * 0.999"}
+CONFIG = {"name": "mine", "trading_pair": "BTC/USDT", "exchange": "binance", "interval": "4h", "rules": RULES}
+TIME = ["--from", "2026-01-01", "--to", "2026-01-22"]
+FOUR = ["--vary", "1.001=1.002", "--vary", "0.999=0.998"]
+TWELVE = ["--vary", "1.001=1.002,1.003", "--vary", "0.999=0.998,0.997,0.996"]
+FOLDS = 5
+IN_TIME_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a strategy and its candles."""
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "strategies" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    with StandInExchange() as rig:
+        rig.now_ms = to_ms(parse_moment("2026-05-01"))
+        done = trader_in(home)("backtest", "mine", *TIME, TRADER_EXCHANGE_URLS=json.dumps({"binance": rig.url}))
+    assert done.code == 0, done.out
+    return home
+
+
+@pytest.fixture(scope="module")
+def offline(home: Path) -> Command:
+    """Run the command where nobody can be asked for candles."""
+
+    def run(*arguments: str) -> Any:
+        return trader_in(home)(
+            "backtest", "mine", *TIME, "--json", *arguments, TRADER_SERVER_URL="http://127.0.0.1:9/mcp"
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def twelve(offline: Command) -> dict[str, Any]:
+    done = offline(*TWELVE, "--workers", "2")
+    assert (done.code, done.err) == (0, "")
+    return done.json
+
+
+def test_twelve_variants_have_a_walk_forward_and_the_probability_of_overfitting(twelve: dict[str, Any]) -> None:
+    labels = {variant["variant"] for variant in twelve["variants"]}
+    assert len(labels) == 12
+    assert {variant["error"] for variant in twelve["variants"]} == {None}
+    assert 0 <= twelve["pbo"] <= 1
+    folds = twelve["walk_forward"]["folds"]
+    assert len(folds) == FOLDS
+    assert {fold["variant"] for fold in folds} <= labels
+    assert [fold["end"] for fold in folds][:-1] <= [fold["start"] for fold in folds][1:]
+    grown = 1.0
+    for fold in folds:
+        grown *= 1 + fold["return_pct"] / 100
+    assert twelve["walk_forward"]["return_pct"] == pytest.approx((grown - 1) * 100)
+    assert any("was below the middle in the other" in sentence for sentence in twelve["summary"])
+
+
+def test_fewer_than_ten_have_none_and_the_figures_are_those_of_any_number_of_workers(
+    offline: Command, twelve: dict[str, Any]
+) -> None:
+    four = offline(*FOUR, "--workers", "1").json
+    assert (len(four["variants"]), four["pbo"]) == (4, None)
+    assert len(four["walk_forward"]["folds"]) == FOLDS
+    assert four["trials"] == twelve["trials"] == 12, "all four were tried before"
+
+    before = {variant["variant"]: {**variant, "backtest_id": 0} for variant in twelve["variants"]}
+    for variant in four["variants"]:
+        assert {**variant, "backtest_id": 0} == before[variant["variant"]]
+
+
+def workers_of(program: psutil.Process) -> list[psutil.Process]:
+    """Return the processes that compute variants."""
+    found = []
+    for child in program.children(recursive=True):
+        try:
+            found += [child] if any("spawn_main" in word for word in child.cmdline()) else []
+        except psutil.Error:  # it has just ended
+            continue
+    return found
+
+
+HUNDRED = [f"--vary={own}=" + ",".join(f"{own}{digit}" for digit in range(1, 10)) for own in ("1.001", "0.999")]
+STOPPED = "claude-trader: stopped; candles that were fetched stay"
+
+
+def test_ctrl_c_while_variants_are_computed_ends_all_at_once_and_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "TRADER_HOME": str(home), "TMPDIR": str(tmp_path), "COLUMNS": "80"}
+    with Terminal(["backtest", "mine", *TIME, *HUNDRED, "--workers", "1"], environment, home) as terminal:
+        terminal.until(" 1/100")
+        started = psutil.Process(terminal.process.pid).children(recursive=True)
+        assert len(workers_of(psutil.Process(terminal.process.pid))) == 1
+        began = time.monotonic()
+        terminal.type(CTRL_C)
+        assert terminal.end() == 130
+        assert time.monotonic() - began < IN_TIME_S
+    assert psutil.wait_procs(started, timeout=IN_TIME_S)[1] == []
+    assert terminal.shown.rstrip().endswith(STOPPED)
+    assert "Traceback" not in terminal.shown
+    assert list(tmp_path.iterdir()) == [], "nor a file"
+
+
+def test_so_many_processes_are_started_and_ctrl_c_meanwhile_is_as_quiet(home: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runner", "backtest", "mine", *TIME, *HUNDRED, "--workers", "3"]
+    environment = {**os.environ, "TRADER_HOME": str(home), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as program:  # fmt: skip
+        try:
+            _once_importing(program, 3)
+            started = psutil.Process(program.pid).children(recursive=True)
+            began = time.monotonic()
+            os.killpg(program.pid, signal.SIGINT)  # as a terminal does: all of its processes
+            out, err = program.communicate(timeout=30)
+            took = time.monotonic() - began
+        finally:
+            if program.poll() is None:
+                os.killpg(program.pid, signal.SIGKILL)
+    assert (program.returncode, out, err.strip()) == (130, "", STOPPED)
+    assert took < IN_TIME_S
+    assert psutil.wait_procs(started, timeout=IN_TIME_S)[1] == []
+    assert list(tmp_path.iterdir()) == [], "nor a file"
+
+
+def _once_importing(program: subprocess.Popen[str], workers: int) -> None:
+    """Wait until so many processes compute variants, and each is in the middle of its start."""
+    deadline = time.monotonic() + 60
+    while len(found := workers_of(psutil.Process(program.pid))) < workers or min(map(_cpu_s, found)) < 0.1:
+        assert (program.poll(), time.monotonic() < deadline) == (None, True)
+        time.sleep(0.02)
+    assert len(found) == workers
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
