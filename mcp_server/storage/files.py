@@ -157,7 +157,7 @@ def remove_leftovers(folder: Path, now: datetime) -> None:
 
 
 def _fill(fresh: Path, content: bytes, *, durable: bool) -> None:
-    with fresh.open("wb") as stream:
+    with open(fresh, "wb", opener=_without_following) as stream:  # the name can be guessed by who shares the folder
         stream.write(content)
         if durable:
             stream.flush()
@@ -176,6 +176,10 @@ def _linked(fresh: Path, target: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
     return True
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -278,6 +278,13 @@ def test_longs_pay_a_positive_funding_and_shorts_receive_it_after_the_entry_up_t
         assert later.equity.tolist() == simulation.equity.tolist()
 
 
+def test_a_short_without_fundings_has_paid_nothing_and_not_minus_nothing() -> None:
+    candles = candles_of([100, 100, 100])
+    decisions = Decisions(candles.open_time_ms[1:2], np.array([SELL], dtype=np.int8), np.array([1]))
+    funding = simulate(candles, "1d", decisions, Assumptions("both")).trades.funding
+    assert str(funding.tolist()) == "[0.0]"
+
+
 def test_fills_among_other_candles_are_refused() -> None:
     candles = candles_of([1, 2, 3, 4])
     config: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "1d"}

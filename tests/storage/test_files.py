@@ -20,6 +20,25 @@ def test_a_file_is_written_and_replaced_and_nothing_else_is_left(tmp_path: Path)
     assert {each.name for each in tmp_path.iterdir() if each.is_file()} == {"state.json", "new"}
 
 
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system has no such links")
+def test_a_link_planted_in_the_place_of_the_half_written_file_leads_nowhere(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (tmp_path / f".result.html.{os.getpid()}.new").symlink_to(precious)
+    with pytest.raises(OSError, match="result.html"):
+        write_whole(tmp_path / "result.html", b"page")
+    assert precious.read_text() == "kept"
+
+
+def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    (tmp_path / "result.html").symlink_to(precious)
+    write_whole(tmp_path / "result.html", b"page")
+    assert precious.read_text() == "kept"
+    assert (tmp_path / "result.html").read_bytes() == b"page"
+
+
 def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path) -> None:
     file, over = tmp_path / "state", threading.Event()
     contents = {bytes([letter]) * 200_000 for letter in b"ab"}

@@ -138,6 +138,6 @@ def _trades(trades: UnitTrades, stake: Floats) -> Trades:
         profit=stake * trades.gain,
         return_ratio=trades.gain,
         fees=stake * trades.fees,
-        funding=stake * trades.funding,
+        funding=stake * trades.funding + 0.0,  # a short without fundings has paid 0, and not -0
         open=trades.open,
     )

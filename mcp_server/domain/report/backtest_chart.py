@@ -34,7 +34,7 @@ def chart_data(simulated: Simulated) -> dict[str, Any]:
         "candles": _spread(coarse, _bars(coarse.candles(candles), 12)),
         "equity": _spread(coarse, _curve(coarse, equity)),
         "holding": _spread(coarse, _curve(coarse, holding)),
-        "drawdown": _spread(coarse, [significant(-value, 6) for value in coarse.values(depths(equity) * 100)[1]]),
+        "drawdown": _spread(coarse, [significant(0 - value, 6) for value in coarse.values(depths(equity) * 100)[1]]),
         "trades": _joins(simulated.simulation.trades, coarse),
         "price_step": _step(candles),
         "log_price": _is_wide(candles.low, candles.high),
