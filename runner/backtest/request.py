@@ -83,7 +83,7 @@ def requested(context: Context, options: Options, now: datetime) -> Request:
             f"Strategy {options.name!r} has no rules; only rules can be backtested.",
             "Add 'rules' to its config.json, or name another strategy.",
         )
-    _check_times(options, now)
+    _check_times(options, now, context.settings.as_of)
     grid = variants(strategy, options.vary)
     series = Series(
         strategy.config.exchange or context.settings.exchange, strategy.config.trading_pair, strategy.timeframe
@@ -101,7 +101,7 @@ def requested(context: Context, options: Options, now: datetime) -> Request:
     )
 
 
-def _check_times(options: Options, now: datetime) -> None:
+def _check_times(options: Options, now: datetime, as_of: datetime | None) -> None:
     if options.start and options.end and options.end <= options.start:
         raise BadInput(
             f"--to {iso(to_ms(options.end))} is not after --from {iso(to_ms(options.start))}.", "Exchange the two."
@@ -109,6 +109,9 @@ def _check_times(options: Options, now: datetime) -> None:
     for option, moment in (("--from", options.start), ("--to", options.end)):
         if moment is not None and moment > now:
             raise BadInput(f"{option} {iso(to_ms(moment))} is in the future.", "Give a time in the past.")
+    if options.start and as_of and options.start >= as_of:
+        problem = f"--from {iso(to_ms(options.start))} is not before TRADER_AS_OF, which is {iso(to_ms(as_of))}."
+        raise BadInput(problem, "Give an earlier time, or change TRADER_AS_OF.")
 
 
 def _period(context: Context, options: Options, series: Series, warm_up: int, now: datetime) -> tuple[int, int]:

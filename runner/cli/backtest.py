@@ -159,4 +159,7 @@ def backtest(
     from runner.cli.show_backtest import backtest as show_backtest
     from runner.cli.show_grid import grid as show_grid
 
-    (show_grid if vary else show_backtest)(show.console(), answer)
+    console = show.console()
+    (show_grid if vary else show_backtest)(console, answer)
+    if files := [str(file) for file in (report, picture, trades) if file]:
+        console.print(show.plain(f"\nWritten: {', '.join(files)}"))

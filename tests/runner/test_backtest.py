@@ -150,6 +150,7 @@ def test_for_a_person_it_says_what_it_means_and_writes_the_files_that_were_asked
     assert (done.code, done.err) == (0, ""), "no bars where nobody looks"
     assert done.out.startswith("mine  BTC/USDT  4h candles of binance\n")
     assert "Is it more than luck?" in done.out
+    assert done.out.endswith("\nWritten: page.html, trades.csv\n")
     assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
     trades = read_csv(filled.home / "trades.csv")
     assert len(trades) == filled.done.json["trades"] + (filled.done.json["open_trade"] is not None)

@@ -10,6 +10,7 @@ import pytest
 
 from mcp_server.domain.backtest.period import LATEST
 from mcp_server.domain.timeframes import from_ms, timeframe_ms, to_ms
+from mcp_server.errors import BadInput
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from runner.backtest.request import Options, Request, requested
@@ -81,6 +82,8 @@ def test_the_as_of_of_the_settings_limits_the_time(home: Path, monkeypatch: pyte
     monkeypatch.setenv("TRADER_AS_OF", "2026-01-20T00:30Z")
     assert times(asked(home, {"start": JANUARY, "end": FEBRUARY}))[1] == "2026-01-20 00+00:00"
     assert times(asked(home, {}))[1] == "2026-01-20 00+00:00"
+    with pytest.raises(BadInput, match=r"--from 2026-02-01T00:00Z is not before TRADER_AS_OF.*change TRADER_AS_OF"):
+        asked(home, {"start": FEBRUARY})
 
 
 def test_costs_are_those_of_the_command_else_of_the_strategy_else_the_usual_ones(home: Path) -> None:

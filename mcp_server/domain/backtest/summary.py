@@ -107,7 +107,8 @@ def _closed_trades(facts: BacktestFacts) -> str:
     few = ", too few to tell skill from luck" if facts.trades < FEW_TRADES else ""
     if facts.trades == 1:
         return f"Only one trade is closed{few}{fall}."
-    return f"It closed {facts.trades:,} trades{_won(facts)}{few}{fall}."
+    won = _won(facts)
+    return f"It closed {facts.trades:,} trades{few}{',' if few and won else ''}{won}{fall}."
 
 
 def _won(facts: BacktestFacts) -> str:
@@ -115,7 +116,7 @@ def _won(facts: BacktestFacts) -> str:
     if rate is None:
         return ""
     if rate in {0, 100}:
-        return ", all of them won" if rate else ", none of them won"
+        return f" and won {'all' if rate else 'none'} of them"
     if factor is None or factor == 1:
         return f" and won {rate:.0f} % of them"
     larger = "less" if factor < 1 else "more"

@@ -76,8 +76,8 @@ def _candles(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _counted(answer: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"{counted(int(answer['trials']), 'variant')} of this strategy on this market were tried so far; the deflated "
-        "Sharpe ratio counts them all."
+        f"Tried so far: {counted(int(answer['trials']), 'variant')} of this strategy on this market; the deflated "
+        "Sharpe ratio counts every one."
     )
     ahead = answer["look_ahead"]
     changed = "no decision changed" if not ahead["changed"] else f"{counted(int(ahead['changed']), 'value')} changed"
