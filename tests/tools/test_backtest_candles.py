@@ -69,6 +69,7 @@ async def test_the_latest_candles_are_fetched_once_in_few_requests_and_then_need
 ) -> None:
     answer = await backtest(client)
     assert (answer["candles"], answer["end"], answer["missing"]) == (5_000, "2026-01-15T10:00Z", 0)
+    assert answer.get("note") is None
     assert answer["signals"]["undecided"] == 0
     assert candles_asked(rig) <= 19, "5,251 candles, 300 at a time"
     requests = rig.requests.total()

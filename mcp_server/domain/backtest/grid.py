@@ -8,7 +8,7 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.backtest.summary import LIKELY, gained_or_lost
+from mcp_server.domain.backtest.summary import LIKELY, gained_or_lost, probability
 from mcp_server.domain.text import counted
 from mcp_server.domain.timeframes import iso
 
@@ -88,7 +88,7 @@ def _sentences(
     held = answers[0]["buy_and_hold_pct"]
     holding = "" if held is None else f"; holding {gained_or_lost(held)}"
     yield (
-        f"{gained:,} of {counted(len(answers), 'variant')} gained; the one in the middle "
+        f"{gained:,} of {counted(len(answers), 'variant')} gained; a typical one (the median) "
         f"{gained_or_lost(median(returns))}{holding}."
     )
     yield from _best(rows)
@@ -99,7 +99,9 @@ def _sentences(
             f"known before it, {own}, while holding {held_then}."
         )
     if pbo is not None:
-        verdict = "choosing the best here is overfitting" if pbo >= 0.5 else "what was best once often stays good"
+        verdict = "choosing the best here is overfitting"
+        if pbo < 0.5:
+            verdict = "what was best once is often one of the better ones again"
         yield (
             f"In {pbo * 100:.0f} % of the ways to split the time in two, the variant that was best in one half was "
             f"below the middle in the other: {verdict}."
@@ -128,7 +130,7 @@ def _best(rows: Sequence[TriedRow]) -> Iterator[str]:
     bar = "above" if deflated >= LIKELY else "below"
     yield (
         f"{start}; after {counted(answer['trials'], 'variant')} tried, the probability that it beats the best of that "
-        f"many by luck is {deflated * 100:.1f} %, {bar} the usual bar of {LIKELY * 100:.0f} %."
+        f"many by luck is {probability(deflated)}, {bar} the usual bar of {LIKELY * 100:.0f} %."
     )
 
 

@@ -193,9 +193,9 @@ def _deflated(facts: BacktestFacts) -> str:
     if facts.trials > 1:
         return (
             f"; after {facts.trials:,} variants tried, the probability that it beats the best of that many by luck "
-            f"is {_probability(facts.sharpe_deflated)}, {bar}"
+            f"is {probability(facts.sharpe_deflated)}, {bar}"
         )
-    return f"; the probability that it is truly above zero is {_probability(facts.sharpe_deflated)}, {bar}"
+    return f"; the probability that it is truly above zero is {probability(facts.sharpe_deflated)}, {bar}"
 
 
 def _too_short(facts: BacktestFacts) -> str:
@@ -255,8 +255,8 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00")
 
 
-def _probability(value: float) -> str:
-    """Round down, so that what is below a bar is never written as the bar."""
+def probability(value: float) -> str:
+    """Write a probability in words, rounded down, so that what is below a bar is never written as the bar."""
     return "over 99 %" if value > 0.99 else "under 1 %" if value < 0.01 else f"{math.floor(value * 100 + 1e-9)} %"
 
 
