@@ -189,6 +189,11 @@ def test_the_data_has_every_candle_and_trade_and_a_hole_where_one_is_missing() -
     assert [row[6] for row in data["trades"]] == trades.open.astype(int).tolist()
 
 
+def test_a_rule_that_never_fell_shows_a_drawdown_of_0_and_not_of_minus_0() -> None:
+    data = data_of(page_of(backtest_of(random_walk(5), np.zeros(5, dtype=np.int8))))
+    assert str(data["drawdown"]) == "[0.0, 0.0, 0.0, 0.0, 0.0]"
+
+
 def test_a_long_series_is_merged_with_its_extremes_and_the_page_says_so() -> None:
     made = sample_backtest(50_000, 100)
     page = page_of(made)
