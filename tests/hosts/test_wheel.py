@@ -3,6 +3,7 @@
 The dependencies are lent by this environment, as installing them takes a minute; `make sizes` installs them too.
 """
 
+import json
 import os
 import re
 import tarfile
@@ -103,3 +104,20 @@ def test_its_home_is_in_the_platforms_data_folder_and_nothing_is_written_into_it
     assert [row["origin"] for row in listed if row["name"] == "rsi-reversion"] == ["home"]
     assert (tmp_path / "claude-trader" / "strategies" / "rsi-reversion" / "config.json").is_file()
     assert {file for file in environment.packages.rglob("*") if "__pycache__" not in file.parts} == before
+
+
+def test_a_backtest_needs_no_checkout_and_nor_do_its_page_and_the_processes_of_a_grid(
+    environment: Environment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "claude-trader" / "strategies" / "mine"
+    folder.mkdir(parents=True)
+    rules = {"buy": "close > prev(close, 1)", "sell": "close < prev(close, 1)"}
+    config = {"name": "mine", "trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "4h", "rules": rules}
+    (folder / "config.json").write_text(json.dumps(config))
+    asked = ["mine", "--from", "2026-01-01", "--to", "2026-01-04", "--vary", "1=2", "--workers", "2", "--json"]
+    files = ["--report", "page.html", "--picture", "picture.png"]
+    answer = environment.run("claude-trader", "backtest", *asked, *files, data=tmp_path)
+    assert (answer["strategy_name"], answer["candles"], len(answer["variants"])) == ("mine", 18, 2)
+    library = environment.packages / "mcp_server/assets/lightweight-charts/lightweight-charts.standalone.production.js"
+    assert library.read_text().strip() in (tmp_path / "page.html").read_text()
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
