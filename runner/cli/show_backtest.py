@@ -69,7 +69,7 @@ CONTROLS = (
     Row("last_30_return_pct", "last 30 %", "±%", "return in the rest: did it last?"),
 )
 OF_TRADES = {row.key for row in TRADES} | {"random_percentile"}
-OF_FALLS = {"average_drawdown_pct", "max_drawdown_days", "calmar"}
+OF_FALLS = {"average_drawdown_pct", "max_drawdown_days", "calmar", "sortino"}
 OF_YEARS = {"cagr_pct", "volatility_pct", "sharpe", "sortino", "calmar"} | {row.key for row in WORTH}
 """Figures that are not defined where no trade was closed, without a drawdown, and over less than 90 days."""
 
@@ -171,6 +171,7 @@ def why_undefined(key: str, answer: Mapping[str, Any]) -> str:
         (key in OF_YEARS and _days(answer) < LEAST_DAYS, f"needs {LEAST_DAYS} days of candles"),
         (key in OF_FALLS and not answer["max_drawdown_pct"], "it never fell below a peak"),
         (key == "min_track_record_days", "none: the Sharpe ratio is not above 0"),
+        (key in {"cagr_pct", "calmar"}, "it is too large for a number"),
         (key in OF_YEARS, "the equity did not move"),
     )
     return next((reason for holds, reason in reasons if holds), "there is too little to tell")

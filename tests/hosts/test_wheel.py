@@ -6,6 +6,7 @@ The dependencies are lent by this environment, as installing them takes a minute
 import json
 import os
 import re
+import shutil
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.app import tool_files
+from tests.deploy.image import instructions
 from tests.hosts.empty_environment import ROOT, Environment, built
 from tests.structure.test_strategy_format import EXAMPLES
 
@@ -121,3 +123,20 @@ def test_a_backtest_needs_no_checkout_and_nor_do_its_page_and_the_processes_of_a
     library = environment.packages / "mcp_server/assets/lightweight-charts/lightweight-charts.standalone.production.js"
     assert library.read_text().strip() in (tmp_path / "page.html").read_text()
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_image_is_built_from_gives_the_same_package(packages: Built, tmp_path: Path) -> None:
+    """The container has the chart library and the examples, as its build installs what it copies."""
+    copied = [words.split()[:-1] for name, words in instructions((ROOT / "Dockerfile").read_text()) if name == "COPY"]
+    sources = {source for words in copied for source in words if not words[0].startswith("--from")}
+    assert {f"!{source}" for source in sources} <= set((ROOT / ".dockerignore").read_text().splitlines())
+    for source in sources:
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, tmp_path / source)
+    again, _ = built(tmp_path / "dist", tmp_path)
+    with zipfile.ZipFile(again) as one, zipfile.ZipFile(packages.wheel) as other:
+        assert {name: one.read(name) for name in one.namelist()} == {
+            name: other.read(name) for name in other.namelist()
+        }

@@ -250,7 +250,7 @@ def test_every_assumption_is_told_in_words() -> None:
     words = (
         "filled at the open of the next candle", "fee of 0.075 %", "0.025 % worse than the open", "Long and short",
         "25 % of the equity at the start", "13 candles of the time are missing", "3 orders fell on a missing candle",
-        "At 41 moments", "19 variants", "at 211 cuts, 12 of them at entries and exits", "4 values changed",
+        "At 41 moments", "19 variants", "at 211 cuts, 12 of them at entries and exits", "4 columns changed",
         "At the cut 2026-01-02T02:00Z, &#x27;ema_&lt;10&gt;&#x27; at 2026-01-02T03:00Z changed",
         "A trade that is open at the end counts at the last close", "crosses_above(rsi_14, 30)",
     )  # fmt: skip

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mcp_server.errors import BadInput
 from runner.backtest.files import TRADE_KEYS, check_target, trades_csv, write
-from runner.cli.show_backtest import GROUPS, LABEL, backtest
+from runner.cli.show_backtest import GROUPS, LABEL, backtest, why_undefined
 from runner.cli.show_grid import MOST_ROWS, grid
 
 ANSWER: dict[str, Any] = {
@@ -165,6 +165,14 @@ GRID = {
     "walk_forward": {"return_pct": -3.0, "buy_and_hold_pct": 2.0, "folds": [{**FOLD, "variant": "35 → 30"}]},
     "summary": ["1 of 3 variants gained."],
 }
+
+
+def test_a_figure_that_is_undefined_has_the_reason_that_is_its_own() -> None:
+    rose = {**ANSWER, "max_drawdown_pct": 0.0}
+    assert why_undefined("sortino", rose) == why_undefined("calmar", rose) == "it never fell below a peak"
+    assert why_undefined("cagr_pct", ANSWER) == "it is too large for a number"
+    assert why_undefined("sharpe", ANSWER) == "the equity did not move"
+    assert why_undefined("sortino", {**rose, "end": ANSWER["start"]}) == "needs 90 days of candles"
 
 
 def shown_grid(answer: dict[str, Any]) -> list[str]:

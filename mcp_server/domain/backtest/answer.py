@@ -103,7 +103,7 @@ class Backtest:
         ]
 
     def trades(self) -> list[dict[str, Any]]:
-        """Return all trades, oldest first. Fees and fundings are parts of the equity at the start."""
+        """Return all trades, oldest first. Fees and fundings are parts of the equity at the start: 0.05 is 5 %."""
         trades, opened = self.simulated.simulation.trades, self.simulated.candles.open_time_ms
         closed_ms = opened[trades.exit] + np.where(trades.open, timeframe_ms(self.simulated.task.timeframe), 0)
         columns = {

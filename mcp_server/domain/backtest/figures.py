@@ -54,7 +54,7 @@ class Figures:
             and backtesting.py do. (Van Tharp, 2008, first divides each profit by what was risked, which is not known of
             a rule without a stop, and counts at most 100 trades.)
         turnover: value of all that was bought and sold ÷ mean equity: all in and out again once is about 2.
-        fees_paid: in units of the equity at the start.
+        fees_paid: as a part of the equity at the start: 0.05 is 5 %.
         months, years: of the UTC calendar.
     """
 

@@ -74,7 +74,7 @@ GROUPS: Mapping[str, Sequence[Row]] = {
         ("signals.undecided", "Undecided", "moments at which the rule had no answer"),
         ("look_ahead.checked", "Cuts checked", "what came after was replaced"),
         ("look_ahead.decisions", "Entries and exits cut", "so many of the cuts are right behind one"),
-        ("look_ahead.changed", "Values that changed", "must be 0: else it looked ahead"),
+        ("look_ahead.changed", "Columns that changed", "must be 0: else it looked ahead"),
     ),
 }
 

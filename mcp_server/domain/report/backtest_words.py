@@ -80,7 +80,7 @@ def _counted(answer: Mapping[str, Any]) -> Iterator[str]:
         "Sharpe ratio counts every one."
     )
     ahead = answer["look_ahead"]
-    changed = "no decision changed" if not ahead["changed"] else f"{counted(int(ahead['changed']), 'value')} changed"
+    changed = "no decision changed" if not ahead["changed"] else f"{counted(int(ahead['changed']), 'column')} changed"
     yield (
         f"Look-ahead was looked for at {counted(int(ahead['checked']), 'cut')}, {int(ahead['decisions']):,} of them at "
         f"entries and exits: all that came after was replaced by other candles, and {changed}."
