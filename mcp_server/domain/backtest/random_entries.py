@@ -45,7 +45,7 @@ def random_equities(
     places = random_places(held, min(1, int(trades.entry[0])), len(candles))
     sets = (market.gains((trades.side < 0)[order], entry, end, trades.open[order]) for order, entry, end in places)
     if assumptions.stake_pct is not None:
-        return _fixed(sets, assumptions.stake_pct / 100)
+        return _fixed(sets, (sets_of(len(held)), len(held)), assumptions.stake_pct / 100)
     return np.concatenate([np.prod(np.where(least > -1, 1.0 + gain, 0.0), axis=1) for gain, least in sets])
 
 
@@ -138,23 +138,24 @@ class _Market:
         return highest
 
 
-def _fixed(sets: Iterable[tuple[Floats, Floats]], stake: float) -> Floats:
+def _fixed(sets: Iterable[tuple[Floats, Floats]], shape: tuple[int, int], stake: float) -> Floats:
     """Return the equity after all trades of each set (a row), with the same stake in each, or all that is left.
 
     Where the least leaves nothing, the equity stays 0. A set that always has the stake needs only a sum. The others are
     gone through trade by trade, all at once: the work grows with the trades of one set.
     """
-    finals, poors, gains, leasts = list[Floats](), list[Mask](), list[Floats](), list[Floats]()
+    finals, poors, first = list[Floats](), list[Mask](), 0
+    gains, leasts = np.empty(shape), np.empty(shape)  # takes memory for as many rows as are written
     for gain, least in sets:
         after = 1.0 + stake * np.cumsum(gain, axis=1)
         before = after - stake * gain
         poor = np.any((before < stake) | (before + stake * least <= 0), axis=1)
         finals.append(after[:, -1])
         poors.append(poor)
-        gains.append(gain[poor])
-        leasts.append(least[poor])
+        rows = slice(first, first + int(np.count_nonzero(poor)))
+        gains[rows], leasts[rows], first = gain[poor], least[poor], rows.stop
     final = np.concatenate(finals)
-    final[np.concatenate(poors)] = _one_by_one(np.concatenate(gains), np.concatenate(leasts), stake)
+    final[np.concatenate(poors)] = _one_by_one(gains[:first], leasts[:first], stake)
     return final
 
 
