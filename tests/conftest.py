@@ -58,6 +58,13 @@ def network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
         yield guard
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _done_once() -> None:
+    from tests.rigs.done_once import do_once
+
+    do_once()
+
+
 @pytest.fixture(autouse=True)
 def _no_way_out(network_guard: NetworkGuard) -> Iterator[None]:
     yield

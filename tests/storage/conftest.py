@@ -1,5 +1,6 @@
 """A candle store in a home of its own, and candles by the hour."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.storage.candles.ranges import Range
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
+from tests.rigs.done_once import migrating_each
 
 HOUR = TIMEFRAMES["1h"]
 SERIES = Series("coinbase", "BTC/USD", "1h")
@@ -17,6 +19,13 @@ OTHER = Series("kraken", "ETH/USD", "1h")
 
 PARTS = st.tuples(st.integers(0, 30), st.integers(1, 8))
 """Ranges as (start, length), in hours."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _migrating_each() -> Iterator[None]:
+    """What is tested here are real new databases."""
+    with migrating_each():
+        yield
 
 
 def candles(*hours: int, close: float = 100.0) -> Candles:
