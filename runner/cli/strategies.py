@@ -57,8 +57,9 @@ def add(
     if as_json:
         print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
     else:
+        proof = f" Is it any good? `claude-trader backtest {name}`." if strategy.config.rules else ""
         then = f"Run it once with `claude-trader run {name}`, or on schedule with `claude-trader up`."
-        typer.echo(f"{name} is now in your home, {strategy.config.status}. {then}")
+        typer.echo(f"{name} is now in your home, {strategy.config.status}.{proof} {then}")
 
 
 @app.command()

@@ -160,7 +160,10 @@ def test_trades_are_listed_with_times_of_the_clock() -> None:
     assert first["decided_at"] == first["entry_time"]
     assert (first["side"], first["open"]) == ("long", False)
     assert last["open"] == (run.answer()["open_trade"] is not None)
-    assert first["entry_price"] in run.simulated.candles.open
+    prices = [(trade["entry_price"], trade["exit_price"]) for trade in run.trades()]
+    simulated = run.simulated.simulation.trades
+    np.testing.assert_allclose(prices, np.column_stack([simulated.entry_price, simulated.exit_price]), rtol=1e-11)
+    assert max(len(f"{price!r}") for pair in prices for price in pair) <= 13, "no digits that slippage brings"
     held = quick(task(wave(100), {"buy": "close > 0"})).trades()
     assert [held[-1]["open"], held[-1]["exit_time"]] == [True, iso(FIRST_MS + 100 * DAY_MS)], "valued at the last close"
     assert len(run.trades()) == run.answer()["trades"] + last["open"]

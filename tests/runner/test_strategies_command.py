@@ -17,6 +17,7 @@ def test_an_example_is_added_changed_paused_and_resumed(trader: Command, home: P
     ]
     added = trader("strategies", "add", "rsi-reversion")
     assert (added.code, added.err) == (0, "")
+    assert "Is it any good? `claude-trader backtest rsi-reversion`. Run it once with" in added.out
     again = trader("strategies", "add", "rsi-reversion")
     assert (again.code, "already" in again.err) == (2, True)
 

@@ -41,7 +41,9 @@ async def test_a_dry_run_checks_and_writes_nothing(ask: Ask, home: Path) -> None
     assert answer["held"].endswith(" of 500 4h candles")
     assert (answer["usd_per_day"], answer["usd_per_month"]) == (0, 0), "rules are known to be free"
     assert _strategies(home) == []
-    assert (await ask("write_strategy", strategy_name="mine", config=CONFIG))["written"]
+    written = await ask("write_strategy", strategy_name="mine", config=CONFIG)
+    assert written["written"]
+    assert written["note"] == "Try it: `claude-trader run mine`. Is it any good? `claude-trader backtest mine`."
     assert "mine" in _strategies(home)
 
 

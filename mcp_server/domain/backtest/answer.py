@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mcp_server.domain.backtest.run import Simulated
     from mcp_server.domain.backtest.walk_forward import WalkForward
 
-DIGITS, PERIOD_DIGITS = 10, 6
-"""Significant digits of a figure, and of one of the many of months and years; prices keep all of theirs."""
+DIGITS, PERIOD_DIGITS, PRICE_DIGITS = 10, 6, 12
+"""Significant digits of a figure, of one of the many of months and years, and of a price, which has fewer itself."""
 
 MOST_CHANGES = 5
 """So many columns that look ahead are named."""
@@ -110,9 +110,9 @@ class Backtest:
             "side": ["long" if side > 0 else "short" for side in trades.side.tolist()],
             "decided_at": _times(trades.decided_at_ms),
             "entry_time": _times(opened[trades.entry]),
-            "entry_price": trades.entry_price.tolist(),
+            "entry_price": _round(trades.entry_price.tolist(), PRICE_DIGITS),
             "exit_time": _times(closed_ms),
-            "exit_price": trades.exit_price.tolist(),
+            "exit_price": _round(trades.exit_price.tolist(), PRICE_DIGITS),
             "return_pct": [_round(100 * value) for value in trades.return_ratio.tolist()],
             "fees": [_round(value) for value in trades.fees.tolist()],
             "funding": [_round(value) for value in trades.funding.tolist()],
