@@ -15,7 +15,7 @@ from mcp_server.domain.rules.series import BUY, SELL
 from tests.backtest.made_backtests import FREE, candles_at, candles_of, traded
 
 TRADE_FIGURES = ["win_rate_pct", "best_pct", "worst_pct", "average_pct", "profit_factor", "expectancy_pct", "sqn"]
-ANNUAL_FIGURES = ["cagr_pct", "volatility_pct", "sharpe", "sortino", "calmar"]
+ANNUAL_FIGURES = ["cagr_pct", "volatility_pct", "sharpe", "buy_and_hold_sharpe", "sortino", "calmar"]
 
 
 def figures_of(

@@ -30,7 +30,7 @@ DIGITS, PERIOD_DIGITS, PRICE_DIGITS = 10, 6, 12
 MOST_CHANGES = 5
 """So many columns that look ahead are named."""
 
-_FIGURES_APART = ("days", "buy_and_hold_drawdown_pct", "sharpe_per_period", "months", "years")
+_FIGURES_APART = ("days", "buy_and_hold_drawdown_pct", "buy_and_hold_sharpe", "sharpe_per_period", "months", "years")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -38,6 +38,7 @@ class Figures:
         volatility_pct: standard deviation (ddof 1) of the returns of each candle, annual.
         sharpe_per_period: mean ÷ standard deviation (ddof 1) of the returns of each candle, not annual.
         sharpe: the same, annual: x √(candles a year). (backtesting.py divides the compound return by the volatility.)
+        buy_and_hold_sharpe: that of holding: what rises is no skill.
         sortino: mean ÷ root of the mean square of the losses, over all candles, annual (Sortino and Price, 1994).
             Some take the standard deviation of the losing candles alone, which is another figure. None without a loss.
         calmar: CAGR ÷ deepest drawdown, over the whole record (Young, 1991, took the last 36 months).
@@ -67,6 +68,7 @@ class Figures:
     volatility_pct: float | None
     sharpe_per_period: float | None
     sharpe: float | None
+    buy_and_hold_sharpe: float | None
     sortino: float | None
     calmar: float | None
     max_drawdown_pct: float
@@ -102,6 +104,7 @@ def figures(simulation: Simulation, candles: Candles, timeframe: str, assumption
     cagr = _annual_growth(final, days)
     spread, per_period, sortino = spread_of(returns), sharpe_of(returns), _sortino(returns)
     root = candles_per_year(timeframe) ** 0.5 if days >= FEWEST_DAYS else None
+    held = None if root is None else sharpe_of(grid_returns(candles.open_time_ms, holding, timeframe))
     return Figures(
         days=days,
         return_pct=(final - 1) * 100,
@@ -114,6 +117,7 @@ def figures(simulation: Simulation, candles: Candles, timeframe: str, assumption
         volatility_pct=None if root is None or spread is None else spread * root * 100,
         sharpe_per_period=per_period,
         sharpe=None if root is None or per_period is None else per_period * root,
+        buy_and_hold_sharpe=None if root is None or held is None else held * root,
         sortino=None if root is None or sortino is None else sortino * root,
         calmar=cagr / falls.deepest if cagr is not None and falls.deepest else None,
         max_drawdown_pct=falls.deepest * 100,

@@ -60,6 +60,7 @@ class BacktestFacts:
     changed: int
     missing_fundings: int = 0
     random_sets: int | None = 1000
+    buy_and_hold_sharpe: float | None = None
 
 
 def summary(facts: BacktestFacts) -> list[str]:
@@ -131,7 +132,7 @@ def _against_chance(facts: BacktestFacts) -> str:
     better = round((1 - facts.random_percentile / 100) * sets)
     verdict = "chance alone explains such a result"
     if _seldom(better, sets):
-        verdict = "chance seldom does as well"
+        verdict = f"chance seldom does as well{', and still it lost' if _falls(facts.return_pct) else ''}"
     elif _seldom(sets - better, sets):
         verdict = "it chose its moments worse than chance"
     return f"Of {sets:,} random sets of as many and as long trades, {better:,} did better: {verdict}."
@@ -149,10 +150,10 @@ def _later_and_dearer(facts: BacktestFacts) -> str:
     later, double = facts.bar_later_return_pct, facts.double_cost_return_pct
     parts = []
     if later is not None:
-        frail = ", so it hangs on a single candle" if later <= 0 < facts.return_pct else ""
+        frail = ", so it hangs on a single candle" if later <= 0 and _rises(facts.return_pct) else ""
         parts.append(f"filled one candle later it would have {gained_or_lost(later)}{frail}")
     if double is not None and facts.costs:
-        frail = ", so its gain is within the doubt about costs" if double <= 0 < facts.return_pct else ""
+        frail = ", so its gain is within the doubt about costs" if double <= 0 and _rises(facts.return_pct) else ""
         parts.append(f"at twice the cost it would have {gained_or_lost(double)}{frail}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
@@ -166,7 +167,7 @@ def _halves(facts: BacktestFacts) -> str:
         "" if pct is None else f" (holding {gained_or_lost(pct)})"
         for pct in (facts.first_70_buy_and_hold_pct, facts.last_30_buy_and_hold_pct)
     ]
-    faded = ": what worked did not go on" if last <= 0 < first else ""
+    faded = ": what worked did not go on" if last <= 0 and _rises(first) else ""
     return (
         f"In the first 70 % of the time it {gained_or_lost(first)}{held[0]}, "
         f"and in the last 30 % it {gained_or_lost(last)}{held[1]}{faded}."
@@ -180,7 +181,9 @@ def _sharpe(facts: BacktestFacts) -> str:
         return ""
     low, high = facts.sharpe_ci95
     sign = "includes zero, so it may be luck" if low <= 0 <= high else f"is {'above' if low > 0 else 'below'} zero"
-    text = f"Its Sharpe ratio (yearly return divided by its ups and downs) is {_ratio(facts.sharpe)}; "
+    held = facts.buy_and_hold_sharpe
+    beside = "" if held is None else f" (holding: {_ratio(held)})"
+    text = f"Its Sharpe ratio (yearly return divided by its ups and downs) is {_ratio(facts.sharpe)}{beside}; "
     text += f"the 95 % interval, {_ratio(low)} to {_ratio(high)}, {sign}"
     return f"{text}{_deflated(facts)}{_too_short(facts)}."
 
@@ -189,6 +192,8 @@ def _deflated(facts: BacktestFacts) -> str:
     if facts.sharpe_deflated is None:
         return ""
     bar = "below" if facts.sharpe_deflated < LIKELY else "above"
+    if bar == "above" and facts.sharpe_ci95 is not None and facts.sharpe_ci95[0] <= 0:
+        bar = "only just above"  # as the interval includes zero
     bar = f"{bar} the usual bar of 95 %"
     if facts.trials > 1:
         return (
@@ -245,6 +250,15 @@ def gained_or_lost(pct: float) -> str:
     if _pct(pct) == _pct(0):
         return "ended where it began"
     return f"{'gained' if pct > 0 else 'lost'} {_pct(abs(pct))}"
+
+
+def _rises(pct: float) -> bool:
+    """Return whether it is a gain also as it is written."""
+    return pct > 0 and _pct(pct) != _pct(0)
+
+
+def _falls(pct: float) -> bool:
+    return pct < 0 and _pct(pct) != _pct(0)
 
 
 def _pct(pct: float) -> str:

@@ -70,8 +70,8 @@ async def backtest_strategy(
 ) -> Backtested:
     """Backtest a strategy's rules on past candles, filled at the next open. Use it before writing; show its controls.
 
-    Each variant tried counts: do not tune on what you have seen. sharpe_deflated is the probability of skill after all
-    tries; random_percentile 50 is chance.
+    Each variant tried counts: do not tune on what you have seen. sharpe_deflated is the probability that
+    sharpe is above 0 after all tries; random_percentile 50 is chance.
     """
     from mcp_server.backtest.compute import compute
     from mcp_server.backtest.record import recorded
