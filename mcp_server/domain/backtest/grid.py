@@ -104,7 +104,7 @@ def _sentences(
             verdict = "what was best once is often one of the better ones again"
         yield (
             f"In {pbo * 100:.0f} % of the ways to split the time in two, the variant that was best in one half was "
-            f"below the middle in the other: {verdict}."
+            f"not above the middle in the other: {verdict}."
         )
     if failed := [row.variant.label for row in rows if row.answer is None]:
         yield f"{counted(len(failed), 'variant')} failed, each for the error in its row: {'; '.join(failed[:3])}."
