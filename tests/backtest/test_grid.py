@@ -12,8 +12,8 @@ from mcp_server.domain.strategy.parse import parse_strategy
 IDEA = parse_strategy("idea", {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 30"}}, None)
 SHARED: dict[str, Any] = {
     "strategy_name": "idea", "exchange": "kraken", "symbol": "BTC/USD", "timeframe": "1h", "candles": 9_000,
-    "start": "2025-01-01T00:00Z", "end": "2026-01-11T00:00Z", "missing": 0, "side": "long", "fee_bps": 10.0,
-    "slippage_bps": 5.0, "stake_pct": None, "buy_and_hold_pct": 40.0, "trials": 12,
+    "start": "2025-01-01T00:00Z", "end": "2026-01-11T00:00Z", "missing": 0, "missing_fundings": None, "side": "long",
+    "fee_bps": 10.0, "slippage_bps": 5.0, "stake_pct": None, "buy_and_hold_pct": 40.0, "trials": 12,
 }  # fmt: skip
 
 
@@ -61,6 +61,12 @@ def test_a_best_variant_above_the_bar_is_told_so_and_one_without_a_figure_is_not
     assert "96 %, above the usual bar" in summary([row(1, 5.0, 0.96)])
     assert "94 %, below the usual bar" in summary([row(1, 5.0, 0.9499)])
     assert "to say what that is worth" in summary([row(1, 5.0, None)])
+
+
+def test_what_is_missing_of_the_time_is_told_of_all_variants() -> None:
+    lacking = [TriedRow(one.variant, {**one.answer, "missing": 3, "missing_fundings": 1}) for one in ROWS if one.answer]
+    assert "Keep in mind: 3 candles missing; 1 funding not known, and so not paid." in summary(lacking)
+    assert "Keep in mind" not in summary(ROWS)
 
 
 def test_variants_that_look_ahead_are_named_first() -> None:

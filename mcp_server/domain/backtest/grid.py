@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mcp_server.domain.backtest.walk_forward import WalkForward
 
 _SHARED = (
-    "strategy_name", "exchange", "symbol", "timeframe", "start", "end", "candles", "missing", "side", "fee_bps",
-    "slippage_bps", "stake_pct", "buy_and_hold_pct", "trials",
+    "strategy_name", "exchange", "symbol", "timeframe", "start", "end", "candles", "missing", "missing_fundings",
+    "side", "fee_bps", "slippage_bps", "stake_pct", "buy_and_hold_pct", "trials",
 )  # fmt: skip
 """What the answers of all variants have in common."""
 
@@ -108,12 +108,21 @@ def _sentences(
         )
     if failed := [row.variant.label for row in rows if row.answer is None]:
         yield f"{counted(len(failed), 'variant')} failed, each for the error in its row: {'; '.join(failed[:3])}."
+    if lacking := _lacking(answers[0]):
+        yield f"Keep in mind: {lacking}."
     if not leaking:
         checked = min(answer["look_ahead"]["checked"] for answer in answers)
         yield (
             f"No look-ahead was found: replacing what comes after {counted(checked, 'moment')} or more of each variant "
             "changed nothing earlier."
         )
+
+
+def _lacking(answer: Mapping[str, Any]) -> str:
+    """Say what is not known of the time, for any of the variants."""
+    numbers = {"candle": answer["missing"], "funding": answer["missing_fundings"] or 0}
+    notes = {"candle": "missing", "funding": "not known, and so not paid"}
+    return "; ".join(f"{counted(number, thing)} {notes[thing]}" for thing, number in numbers.items() if number)
 
 
 def _best(rows: Sequence[TriedRow]) -> Iterator[str]:
