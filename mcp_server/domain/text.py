@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
-"""Letters and marks that show nothing."""
-
 _SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x180B, 0x1810))
 """Marks that choose another form of the character before them, and so can carry a hidden text."""
+
+BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800").union(*(map(chr, some) for some in _SELECTORS))
+"""Letters and marks that show nothing."""
 
 _MOST_MARKS = 2
 """So many accents may stand on one letter."""
@@ -35,7 +35,7 @@ def cleaned(text: str, limit: int, *, lines: bool = False, addresses: bool = Tru
         addresses: keep URLs; without it each becomes `[address]`.
     """
     looked_at = text[: limit * _READ_AHEAD]
-    kept = looked_at if looked_at.isascii() and looked_at.isprintable() else _visible(looked_at)
+    kept = _visible(looked_at)
     if not lines:
         kept = " ".join(kept.split())
     if not addresses:
@@ -116,18 +116,16 @@ def percent(value: Decimal | None) -> str:
 
 
 def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
     kept: list[str] = []
     marks = 0
     for character in text.replace("\r\n", "\n"):
         if character == "\n" or character.isspace():
             kept.append(character if character == "\n" else " ")
             marks = 0
-        elif character.isprintable() and not _is_blank(character):
+        elif character.isprintable() and character not in BLANK:
             marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
             if marks <= _MOST_MARKS:
                 kept.append(character)
     return "".join(kept)
-
-
-def _is_blank(character: str) -> bool:
-    return character in _BLANK or any(ord(character) in selectors for selectors in _SELECTORS)

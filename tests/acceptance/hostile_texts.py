@@ -1,6 +1,6 @@
 """A hundred texts that a stranger may have written: each hides, steers, pretends, or is only too long."""
 
-from mcp_server.domain.text import _is_blank
+from mcp_server.domain.text import BLANK
 
 ESCAPES = ["\x1b[2J", "\x1b]0;title\x07", "\x1b]8;;https://evil.example\x07here\x1b]8;;\x07", "\x9b31m", "\x1b[?1049h"]
 BIDIRECTIONAL = ["\u202e", "\u202d", "\u2066", "\u2067", "\u2069", "\u200f", "\u061c"]
@@ -29,4 +29,7 @@ HALVES = ["\ud83d alone", "\udc00", "ok \ud800\ud800"]
 
 def hidden(text: str) -> list[str]:
     """Return what of a text cannot be seen or steers what shows it; line breaks may stay."""
-    return [repr(c) for c in text if c != "\n" and (not c.isprintable() or _is_blank(c))]
+    seen = text.replace("\n", "")
+    if seen.isascii() and seen.isprintable():
+        return []
+    return [repr(c) for c in seen if not c.isprintable() or c in BLANK]
