@@ -71,8 +71,9 @@ Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low
 2. If it has rules, `backtest_strategy` with this `config`. Show the person its whole summary: holding, chance, a candle
    later, twice the cost, the earlier and the later part. Never show the return alone.
    Do not tune on what you have seen: numbers that are changed until the past looks good find chance. Each variant
-   counts and lowers sharpe_deflated, so say how many you tried. If the controls explain the result, say that it shows
-   no skill, and ask whether to write it all the same.
+   counts and lowers sharpe_deflated, so say how many you tried. Tries are counted by `name` and market: keep one `name`
+   from the first on, as another one hides them. If the controls explain the result, say that it shows no skill, and
+   ask whether to write it all the same.
 3. `write_strategy` without `dry_run`, once the person agrees.{names}
 4. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
    SELL. Show the signals and the reasons. If they are not what was meant, go back to step 4.

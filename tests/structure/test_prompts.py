@@ -66,6 +66,7 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
     assert "set_strategy_status" not in words
     for asked in ("Market:", "Timeframe:", "Entry:", "Exit:", "prove it wrong", "`dry_run`", "`evaluate_strategy`"):
         assert asked in page
+    assert "keep one `name`" in page, "under another the tries would not count"
     assert len(page) < 10_000
 
 
