@@ -137,6 +137,12 @@ def test_the_idea_of_the_readme_is_told_in_words_that_a_beginner_understands() -
             {"first_70_return_pct": 0.04, "last_30_return_pct": -0.04},
             "ended where it began (holding gained 216.8 %).",
         ),
+        (GOOD, {"min_track_record_days": 2210.0}, "; to show skill, this record of 733 days would have to be 2,210"),
+        (
+            GOOD,
+            {"min_track_record_days": 2210.0, "trials": 2},
+            "; to show skill even as the only one tried, this record",
+        ),
         (GOOD, {"buy_and_hold_sharpe": 1.294}, "is 1.71 (holding: 1.29); the 95 % interval"),
         (
             GOOD,

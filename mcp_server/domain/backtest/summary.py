@@ -207,7 +207,8 @@ def _too_short(facts: BacktestFacts) -> str:
     needed = facts.min_track_record_days
     if needed is None or needed <= facts.days:
         return ""
-    return f"; to show skill, this record of {facts.days:,.0f} days would have to be {needed:,.0f} days long"
+    alone = " even as the only one tried" if facts.trials > 1 else ""
+    return f"; to show skill{alone}, this record of {facts.days:,.0f} days would have to be {needed:,.0f} days long"
 
 
 def _looks_ahead(facts: BacktestFacts) -> str:
