@@ -119,7 +119,7 @@ def _folds(console: Console, folds: Sequence[Mapping[str, Any]]) -> None:
 def market(answer: Mapping[str, Any]) -> Text:
     """Return what was tested, on what, and over which time."""
     where = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
-    period = f"\n{_day(answer['start'])} to {_day(answer['end'])}, {counted(answer['candles'], 'candle')}"
+    period = f"\n{_day(answer['start'])} to {_day(answer['end'])}, {answer['candles']:,} candles"
     period += "; the market is invented" if answer.get("simulated") else ""
     return plain(str(answer["strategy_name"] or "draft"), "bold") + plain(where) + plain(period)
 
@@ -195,6 +195,7 @@ def _basis(answer: Mapping[str, Any]) -> list[str]:
     else:
         what = counted(proof["changed"], "column")
         lines.append(f"LOOK-AHEAD: {what} changed where other candles came after one of {proof['checked']:,} cuts!")
+    lines.append(f"In the journal it is backtest {answer['backtest_id']}; Claude draws it by that number.")
     return lines
 
 

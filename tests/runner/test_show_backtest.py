@@ -14,6 +14,7 @@ from runner.cli.show_backtest import GROUPS, LABEL, backtest, why_undefined
 from runner.cli.show_grid import MOST_ROWS, grid
 
 ANSWER: dict[str, Any] = {
+    "backtest_id": 7,
     "strategy_name": "rsi-idea", "version": "0123456789ab", "exchange": "coinbase", "symbol": "BTC/USD",
     "timeframe": "1h", "start": "2017-07-01T11:00Z", "end": "2019-07-04T02:00Z", "candles": 17_583, "missing": 3,
     "side": "long", "fee_bps": 20.0, "slippage_bps": 0.0, "return_pct": -59.3, "buy_and_hold_pct": 391.7,
@@ -107,8 +108,12 @@ def test_what_is_not_known_is_said() -> None:
     assert "Fundings that are not known: 1,234; they are not counted." in text
 
 
+def test_the_number_by_which_a_backtest_is_drawn_is_shown() -> None:
+    assert "In the journal it is backtest 7; Claude draws it by that number." in shown(ANSWER)
+
+
 def test_an_invented_market_is_said_to_be_one() -> None:
-    assert "17583 candles; the market is invented" in shown({**ANSWER, "simulated": True})
+    assert "17,583 candles; the market is invented" in shown({**ANSWER, "simulated": True})
     assert "invented" not in shown(ANSWER)
 
 
