@@ -81,7 +81,7 @@ async def gather(market: Market, wanted: Wanted, within_s: float) -> BacktestMat
         if requests * REQUEST_S <= left_s:
             material = await _fetched(market, wanted, span, left_s)
             asked_for_all = wanted.start_ms is None and not missing  # that a series begins is no lack then
-            notes = (_built_from(material.history) if asked_for_all else material.note, _cut(wanted, material))
+            notes = (built_from(material.history) if asked_for_all else material.note, _cut(wanted, material))
             return replace(material, note=" ".join(filter(None, notes)) or None)
         if wanted.start_ms is not None or count < wanted.warm_up:
             lacking = sum(end - start for start, end in missing) // timeframe_ms(wanted.timeframe)
@@ -148,7 +148,8 @@ async def settled_fundings(market: Market, history: History, start_ms: int, end_
     return known.fundings
 
 
-def _built_from(history: History) -> str | None:
+def built_from(history: History) -> str | None:
+    """Say of which shorter candles these are made; None where they are the exchange's own."""
     return f"Built from {history.built_from} candles." if history.built_from else None
 
 

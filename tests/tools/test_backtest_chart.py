@@ -119,6 +119,12 @@ async def test_side_costs_and_stake_are_those_of_the_record(ask: Ask, database: 
     assert (await ask("draw_chart", backtest_id=record(database, stake_pct=None)))["return_pct"] != own["return_pct"]
 
 
+async def test_a_backtest_from_the_first_candle_on_lacks_nothing(ask: Ask, database: Database) -> None:
+    """There are no candles before it that could prepare its indicators."""
+    first = datetime.fromtimestamp(START_MS / 1000, UTC)
+    assert "note" not in await ask("draw_chart", backtest_id=record(database, start=first, figures={}))
+
+
 async def test_where_candles_have_changed_since_the_answer_says_so_with_both_figures(
     ask: Ask, database: Database
 ) -> None:

@@ -113,6 +113,7 @@ async def draw_chart(
 async def _backtest(
     call: Call, backtest_id: int, asked: dict[str, str | None], theme: Literal["dark", "light"], as_of: str | None
 ) -> DrawnBacktest:
+    from mcp_server.backtest.material import built_from
     from mcp_server.backtest.redo import again
 
     if ignored := sorted(call.given & {"limit", "indicators", "divergence_of"}):
@@ -128,7 +129,8 @@ async def _backtest(
 
         chart = BacktestChart(backtest.simulated(), backtest.history.simulated, theme)
         facts = {**backtest_facts(chart), "backtest_id": backtest_id, "as_of": iso(to_ms(moment))}
-        facts["note"] = " ".join(filter(None, [backtest.difference(chart.simulated), backtest.history.note])) or None
+        lacking = backtest.history.note if chart.simulated.simulation.missing else built_from(backtest.history)
+        facts["note"] = " ".join(filter(None, [backtest.difference(chart.simulated), lacking])) or None
         return DrawnBacktest(**facts, png=draw_backtest(chart), drawn=backtest_caption(chart))
 
     async with call.turn():
