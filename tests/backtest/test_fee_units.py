@@ -42,7 +42,7 @@ def test_programs_read_a_part_of_the_equity_at_the_start(bought: Backtest) -> No
 def test_people_read_per_cent_of_it(bought: Backtest) -> None:
     console = Console(file=io.StringIO(), width=80)
     with console.capture() as terminal:
-        show_backtest(console, bought.answer())
+        show_backtest(console, {**bought.answer(), "backtest_id": 1})
     page = backtest_page({**bought.answer(), "months": bought.months()}, bought.simulated, backtest_page_assets())
     assert "fees paid 1.0 % of the starting equity" in " ".join(terminal.get().split())
     assert "<dt>Fees paid</dt><dd>0.9901 %<small>of what it began with" in page

@@ -78,7 +78,7 @@ def shown(done: Backtest, answer: dict[str, Any], assets: PageAssets) -> str:
     """Return what a person reads of it: sentences, the page, the terminal."""
     console = Console(file=io.StringIO(), width=80)
     with console.capture() as terminal:
-        show_backtest(console, answer)
+        show_backtest(console, {**answer, "backtest_id": 1})
     page = backtest_page({**answer, "months": done.months()}, done.simulated, assets)
     return re.sub("[<>]", " ", " ".join(answer["summary"]) + page) + terminal.get()
 
