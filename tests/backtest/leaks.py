@@ -1,6 +1,7 @@
 """Indicators that look ahead, and some that only seem to: what each row says would, or would not, be known by then."""
 
 from collections.abc import Callable
+from itertools import accumulate
 
 import numpy as np
 
@@ -22,19 +23,23 @@ def shifted(values: Floats, by: int) -> Floats:
 
 def mean(values: Floats, count: int) -> Floats:
     """Return the mean of the last `count` values, summed in the same order whatever comes later."""
-    return np.asarray(np.sum([shifted(values, by) for by in range(count)], axis=0) / count)
+    total = shifted(values, 0)
+    for by in range(1, count):
+        total[by:] += values[:-by]
+    total[: count - 1] = np.nan
+    return np.asarray(total / count)
 
 
 def highest(values: Floats, count: int) -> Floats:
-    return np.asarray(np.max([shifted(values, by) for by in range(count)], axis=0))
+    most = shifted(values, 0)
+    for by in range(1, count):
+        np.maximum(most[by:], values[:-by], out=most[by:])
+    most[: count - 1] = np.nan
+    return most
 
 
 def ema(values: Floats, share: float) -> Floats:
-    smoothed, level = np.empty(len(values)), values[0] if len(values) else 0.0
-    for row, value in enumerate(values.tolist()):
-        level += share * (value - level)
-        smoothed[row] = level
-    return smoothed
+    return np.array([*accumulate(values.tolist(), lambda level, value: level + share * (value - level))])
 
 
 def is_signal(c: Candles) -> Mask:

@@ -31,8 +31,8 @@ SPECS = (
 @pytest.fixture(scope="module")
 def candles() -> Candles:
     """Some of them with much more volume, which the simulated market never has."""
-    series, random = hourly_candles().slice(0, 5_000), np.random.default_rng(1)
-    rows = random.choice(np.arange(100, 4_700), 30, replace=False)
+    series, random = hourly_candles().slice(0, 3_000), np.random.default_rng(1)
+    rows = random.choice(np.arange(100, 2_700), 30, replace=False)
     volume = series.volume.copy()
     volume[rows] *= random.uniform(6, 12, len(rows))
     return replace(series, volume=volume)
@@ -57,7 +57,7 @@ def test_every_planted_leak_is_found_and_nothing_honest_is_accused(proof: Proof)
 def test_the_catalogues_own_indicators_of_every_kind_are_not_accused() -> None:
     specs = parse_specs(SPECS)
     proof = prove(
-        lambda candles: compute(specs, candles), hourly_candles().slice(0, 700), [], clock=count().__next__, limit_s=60
+        lambda candles: compute(specs, candles), hourly_candles().slice(0, 420), [], clock=count().__next__, limit_s=52
     )
 
     assert proof.checked > 50
@@ -67,7 +67,7 @@ def test_the_catalogues_own_indicators_of_every_kind_are_not_accused() -> None:
 def test_no_indicator_of_the_catalogue_looks_ahead() -> None:
     specs = parse_specs(catalog.names())
     proof = prove(
-        lambda candles: compute(specs, candles), hourly_candles().slice(0, 420), [], clock=count().__next__, limit_s=8
+        lambda candles: compute(specs, candles), hourly_candles().slice(0, 420), [], clock=count().__next__, limit_s=7
     )
 
     assert proof.checked >= 6

@@ -40,6 +40,12 @@ def swept() -> list[SweptVariant]:
         return sweep(task(), GRID, executor, every=False, told=silent)
 
 
+def checked(answer: dict[str, Any]) -> int:
+    """Return how many cuts the proof of an answer has made."""
+    made: int = answer["look_ahead"]["checked"]
+    return made
+
+
 def answers(swept: list[SweptVariant]) -> list[dict[str, Any]]:
     return [one.backtest.answer() for one in swept if one.backtest is not None]
 
@@ -48,10 +54,17 @@ def test_each_variant_is_the_backtest_that_it_is_alone_and_they_stay_in_their_or
     assert [one.variant for one in swept] == GRID
     for one, answer in zip(GRID, answers(swept), strict=True):
         alone = run_backtest(replace(task(), strategy=one.strategy), clock=count().__next__, proof_limit_s=2).answer()
-        assert answer["look_ahead"].pop("checked") == CUTS
+        assert checked(answer) == len(task().candles) - 1 > checked(alone)
         assert answer["version"] == one.strategy.version
         del answer["look_ahead"], alone["look_ahead"], answer["summary"], alone["summary"]
         assert answer == alone
+    assert len({answer["return_pct"] for answer in answers(swept)}) == len(GRID)
+
+
+def test_over_more_candles_a_proof_ends_after_so_many_cuts_however_long_they_take() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        (answer,) = answers(sweep(task(2_200), GRID[:1], executor, every=False, told=silent))
+    assert checked(answer) == CUTS
 
 
 def test_the_results_are_the_same_on_any_number_of_cores(swept: list[SweptVariant]) -> None:
@@ -92,7 +105,7 @@ def test_a_grid_over_more_candles_than_memory_can_hold_is_refused_at_once() -> N
     executor = ThreadPoolExecutor(1)
     executor.shutdown()  # it takes nothing any more
     with pytest.raises(BadInput, match="too much memory"):
-        sweep(task(), GRID[:1] * 50_000, executor, every=False, told=silent)
+        sweep(task(2_200), GRID[:1] * 50_000, executor, every=False, told=silent)
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import base64
 import io
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ from mcp import Client
 from mcp_types import ImageContent
 from PIL import Image
 
+from mcp_server.app import build_server
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, run_simulation
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import timeframe_ms, to_ms
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -36,12 +38,23 @@ END = datetime.fromtimestamp((START_MS + 1_500 * timeframe_ms("1h")) / 1000, UTC
 MADE = END + timedelta(hours=3)
 
 
-@pytest.fixture
-def database(home: Path) -> Database:
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> ServerSettings:
+    return ServerSettings(home=tmp_path_factory.mktemp("home"), exchange="simulated")
+
+
+@pytest.fixture(scope="module")
+def database(settings: ServerSettings) -> Database:
     """The home's database, which has all candles."""
-    database = Database(Home(home).database, prepare=Home(home).prepare)
+    database = Database(Home(settings.home).database, prepare=Home(settings.home).prepare)
     keep(database, WALK)
     return database
+
+
+@pytest.fixture(scope="module")
+async def client(settings: ServerSettings) -> AsyncIterator[Client]:
+    async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
+        yield client
 
 
 def keep(database: Database, candles: Candles) -> None:
@@ -85,6 +98,7 @@ async def test_the_picture_is_of_the_recorded_backtest_and_the_text_says_what_it
     assert f"{facts['trades'] + 1} trades" in facts["drawn"] or f"{facts['trades']} trades" in facts["drawn"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_what_backtest_strategy_has_recorded_is_drawn_with_the_figures_of_its_answer(ask: Ask) -> None:
     told = await ask(
         "backtest_strategy", strategy_name="rsi-reversion", start="2026-02-01T00:00Z", end="2026-05-01T00:00Z"
@@ -135,6 +149,7 @@ async def test_where_candles_have_changed_since_the_answer_says_so_with_both_fig
     keep(database, Candles(WALK.open_time_ms[kept], *columns))
     other = record(database, family=Family("coinbase", "BTC/USD", "other"))
     after = await ask("draw_chart", backtest_id=other)
+    keep(database, WALK)
     assert after["return_pct"] != pytest.approx(before["return_pct"], rel=1e-6)
     assert f"its return was {before['return_pct']:.6g} %" in after["note"]
     assert f"it comes out as {after['return_pct']:.6g} % today" in after["note"]

@@ -4,9 +4,11 @@ import json
 import re
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +55,23 @@ async def task_of(config: dict[str, Any], start: str, end: str) -> BacktestTask:
     return BacktestTask(strategy, "simulated", "BTC/USDT", fetched.candles, start_ms, end_ms, Assumptions())
 
 
+@pytest.fixture(scope="module")
+async def ask_one(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ask]:
+    """Ask one server, of calls that leave nothing behind."""
+    settings = ServerSettings(home=tmp_path_factory.mktemp("home"), exchange="simulated")
+    async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
+
+        async def call(name: str, **arguments: Any) -> dict[str, Any]:
+            return answer_of(await client.call_tool(name, arguments))
+
+        yield call
+
+
 async def test_the_answer_is_what_the_pure_function_computes_and_is_short(client: Client) -> None:
     result = await client.call_tool("backtest_strategy", {"config": crossing(5), **HALF_A_YEAR})
     answer = answer_of(result)
     task = await task_of(crossing(5), **HALF_A_YEAR)
-    expected = json.loads(json.dumps(run_backtest(task).answer()))
+    expected = json.loads(json.dumps(run_backtest(task, clock=count().__next__, proof_limit_s=5).answer()))
     apart = ("look_ahead", "summary")  # of another number of candles before the start
     same = {key: value for key, value in expected.items() if key not in apart}
     assert {key: answer[key] for key in same} == same
@@ -71,7 +85,10 @@ async def test_the_answer_is_what_the_pure_function_computes_and_is_short(client
     assert answer["summary"][0] in block.text
 
 
-async def test_the_answer_to_default_arguments_stays_under_4000_bytes_and_has_every_fixed_key(client: Client) -> None:
+async def test_the_answer_to_default_arguments_stays_under_4000_bytes_and_has_every_fixed_key(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(computing, "PROOF_S", 0.2)
     result = await client.call_tool("backtest_strategy", {"strategy_name": "rsi-reversion"})
     answer = answer_of(result)
     keys = [
@@ -221,11 +238,11 @@ RULES = {"buy": "close > 1"}
     ],
 )
 async def test_what_is_wrong_is_refused_at_once_with_what_to_do(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], problem: str
+    ask_one: Ask, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], problem: str
 ) -> None:
     monkeypatch.setattr(computing, "CHILD", ("/nothing-may-be-computed",))
     with pytest.raises(Told, match=f"(?s){problem}"):
-        await ask("backtest_strategy", **arguments)
+        await ask_one("backtest_strategy", **arguments)
 
 
 async def test_a_config_is_refused_with_the_errors_of_write_strategy(ask: Ask) -> None:
@@ -239,9 +256,9 @@ async def test_a_config_is_refused_with_the_errors_of_write_strategy(ask: Ask) -
 
 
 @pytest.mark.parametrize("name", ["x" * 9_000, "Not a name", "'); DROP TABLE backtests;--", "a\x1b[31m", 5])
-async def test_a_name_that_is_none_is_told_shortly_and_nothing_else_hides_behind_it(ask: Ask, name: Any) -> None:
+async def test_a_name_that_is_none_is_told_shortly_and_nothing_else_hides_behind_it(ask_one: Ask, name: Any) -> None:
     with pytest.raises(Told, match=r"(?s)^Strategy 'draft' is not valid.*config.json name: .* does not fit") as caught:
-        await ask("backtest_strategy", config={**crossing(5), "name": name})
+        await ask_one("backtest_strategy", config={**crossing(5), "name": name})
     assert len(str(caught.value)) < 250
     assert str(caught.value).replace("\n", "").isprintable()
 
