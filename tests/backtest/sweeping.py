@@ -42,7 +42,7 @@ def main() -> None:
         sys.stdout.flush()
 
     with processes(2) as executor:
-        sweep(task(), grid, executor, every=False, told=told)
+        sweep(task(2_200), grid, executor, every=False, told=told)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ DOCUMENTED = dict.fromkeys(
 @pytest.mark.parametrize("line", DOCUMENTED)
 def test_every_command_of_the_documentation_does_what_it_says(trader: Command, home: Path, line: str) -> None:
     # Few candles, as the invented market is young or the time that is asked for has hardly begun.
-    as_of = "2026-01-09T00:00Z" if "--from" in line else "2017-01-10T00:00Z"
+    as_of = "2026-01-23T00:00Z" if "--from" in line else "2017-01-23T00:00Z"
     _, *arguments = shlex.split(line)
     done = trader(*arguments, TRADER_AS_OF=as_of)
     assert (done.code, done.err) == (0, "")
