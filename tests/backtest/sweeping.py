@@ -4,6 +4,7 @@ It writes a line whenever a variant is done: how many are, of how many, and the 
 """
 
 import multiprocessing
+import signal
 import sys
 
 import numpy as np
@@ -34,6 +35,7 @@ def task(candles: int = 100) -> BacktestTask:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts the tests may ignore it
     grid = variants(strategy(), ["rsi(14)=" + ",".join(f"rsi({period})" for period in range(20, 60))])
 
     def told(done: int, of: int) -> None:

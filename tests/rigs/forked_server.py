@@ -1,11 +1,9 @@
-"""The tool servers and workers that a forked program of ours starts, forked as well: its own code stays as it is."""
+"""The tool servers that a forked program of ours starts, forked as well: its own code stays as it is."""
 
-import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.process
 import os
 from collections.abc import Sequence
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import anyio
 from anyio.abc import ByteReceiveStream
 
 from mcp_server.app import tool_files
-from runner.backtest import sweep
 from tests.rigs.warm import Warm, can_run
 
 SERVER = ["-P", "-m", "mcp_server"]
@@ -67,15 +64,10 @@ class ForkedServer:
             await self.wait()
 
 
-def _forking_context(_method: str) -> BaseContext:
-    return multiprocessing.get_context("forkserver")
-
-
 def fork_servers() -> None:
-    """Let this process, which was forked, fork its tool servers and workers from where it comes from."""
+    """Let this process, which was forked, fork its tool servers from where it comes from."""
     multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
-    sweep.get_context = _forking_context  # type: ignore[assignment, attr-defined]
     start = anyio.open_process
 
     async def open_process(command: Sequence[str], **options: Any) -> Any:
