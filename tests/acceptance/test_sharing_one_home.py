@@ -242,15 +242,15 @@ async def test_while_a_shell_holds_the_file_each_says_so_and_nothing_is_lost(tra
                     live = {"symbol": "BTC/USDT", "exchange": "binance", "limit": CANDLES}
                     assert len(answer_of(await client.call_tool("get_ohlcv", live))["rows"]) == CANDLES
             told.append(str(refused.value))
+            with anyio.fail_after(15):  # its write gives up by itself; until then it is in the way, too
+                while "candles were not stored" not in server.said():  # noqa: ASYNC110 another process says it
+                    await anyio.sleep(0.05)
             yield Address(server.url, None)
 
         database = Database(Home(home).database)
         executed = await Runner(RunnerSettings(home=home), journal, database, taken_by_a_shell).run(
             folders.read("mine")
         )
-        with anyio.fail_after(15):  # its write gives up by itself
-            while "candles were not stored" not in server.said():  # noqa: ASYNC110 another process says it
-                await anyio.sleep(0.05)
     holder, refused_with = told
     assert holder in refused_with
     assert "Close that shell, notebook or program and try again." in refused_with

@@ -67,7 +67,11 @@ def _place(path: Path) -> None:
 @cache
 def _migrated() -> bytes:
     """Return the content of a new database that the program has made."""
-    with tempfile.TemporaryDirectory() as folder, migrating_each():
-        database = Database(Path(folder) / "new.duckdb")
-        database.write(lambda connection: connection.execute("SELECT 1"))
-        return database.path.read_bytes()
+    before = tempfile.tempdir
+    try:
+        with tempfile.TemporaryDirectory() as folder, migrating_each():
+            database = Database(Path(folder) / "new.duckdb")
+            database.write(lambda connection: connection.execute("SELECT 1"))
+            return database.path.read_bytes()
+    finally:
+        tempfile.tempdir = before  # else what is forked from here would not heed its own TMPDIR

@@ -124,6 +124,27 @@ def test_what_a_killed_write_had_not_brought_back_yet_comes_back_with_the_next(
     assert not left.exists()
 
 
+def test_a_version_that_a_killed_write_had_half_removed_is_not_kept_as_one_that_somebody_broke(
+    folders: StrategyFolders, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (parse_strategy("mine", {**CONFIG, "description": text}, None) for text in ("one", "two"))
+    folders.write(one)
+    folders.write(two)
+    folders.write(one)
+
+    def killed_half_way(folder: Path, **_: object) -> None:
+        (folder / "config.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed_half_way)
+        with pytest.raises(KeyboardInterrupt):
+            folders.write(two)  # of which the version before is kept already
+    folders.write(one)
+    assert {kept.version for kept in folders.versions.of("mine")} == {one.version, two.version}
+    assert {entry.name for entry in (home / "strategies").iterdir()} == {"mine", ".versions", ".lock"}
+
+
 def test_a_write_over_a_folder_that_is_a_link_says_so_and_changes_nothing(
     folders: StrategyFolders, home: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
@@ -224,7 +225,8 @@ class StrategyFolders:
         """Keep a version that was replaced; other files of its folder stay with the strategy."""
         bring_back(old, self._own / name)
         self.versions.keep(old, name, version)
-        shutil.rmtree(old, ignore_errors=True)
+        if old.exists():  # it was kept before; half removed, it must not be taken for a version that somebody broke
+            shutil.rmtree(old.rename(self._own / f"{_NEW}{token_hex(8)}"), ignore_errors=True)
 
     def _sweep(self) -> None:
         """Remove what a killed write left; keep the version that it may have replaced. What is not ours stays."""
