@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.exchange import LONGEST_FUNDING_MS
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import Retryable
 from mcp_server.market.history import LATE_MS
@@ -61,6 +60,8 @@ class PastFundings:
 
     async def last(self, exchange: Exchange, symbol: str, end_ms: int, count: int) -> Sequence[Funding]:
         """Return the last `count` fundings that were settled at `end_ms` or before, oldest first."""
+        from mcp_server.domain.exchange import LONGEST_FUNDING_MS  # a server starts sooner without it
+
         wanted = (end_ms - (count + 1) * LONGEST_FUNDING_MS, end_ms + 1)
         stored = await self._load(exchange, symbol, wanted)
         known_from = stored.missing[-1][1] if stored.missing else wanted[0]
@@ -150,4 +151,6 @@ def known_range(fetched: Sequence[Funding], asked: Range, late_ms: int) -> Range
 
 
 def _interval(times: Sequence[int]) -> tuple[int, int]:
+    from mcp_server.domain.exchange import LONGEST_FUNDING_MS
+
     return (times[0], times[1]) if len(times) == 2 else (0, LONGEST_FUNDING_MS)
