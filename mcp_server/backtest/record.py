@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.summary import BacktestFacts, summary
-from mcp_server.domain.timeframes import from_ms
-from mcp_server.storage.journal.backtests import DRAFT, BacktestRow, Backtests, Family, TriedVariant
+from mcp_server.storage.journal.backtests import BacktestRow, Backtests, TriedVariant
 
 if TYPE_CHECKING:
     from mcp_server.domain.backtest.run import BacktestTask
@@ -35,20 +34,7 @@ def recorded(backtests: Backtests, task: BacktestTask, result: dict[str, Any], n
         answers.update(_deflated(result, task.timeframe, [trial for trial in trials if not trial.is_of(row)]))
         return answers
 
-    row = BacktestRow(
-        family=Family(task.exchange, task.symbol, task.strategy.config.name or DRAFT),
-        decision_version=task.strategy.decision_version(task.exchange),
-        config=task.strategy.config_json(),
-        start=from_ms(result["start_ms"]),
-        end=from_ms(result["end_ms"]),
-        side=task.assumptions.side,
-        fee_bps=task.assumptions.fee_bps,
-        slippage_bps=task.assumptions.slippage_bps,
-        stake_pct=task.assumptions.stake_pct,
-        sharpe_per_period=result["sharpe_per_period"],
-        figures={},
-        created_at=now,
-    )
+    row = BacktestRow.of(task, result["start_ms"], result["end_ms"], result["sharpe_per_period"], now)
     (entered,) = backtests.record([row], figures)
     return {"backtest_id": entered.id, **answers}
 

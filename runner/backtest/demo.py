@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -22,8 +21,7 @@ DAYS = 120
 async def demo_backtest(tools: Tools, database: Database, strategy: Strategy, end: datetime) -> str:
     """Backtest a strategy over the days before a moment; return what came out, in one sentence."""
     from mcp_server.domain.backtest.assumptions import Assumptions
-    from mcp_server.domain.backtest.look_ahead import CUTS
-    from mcp_server.domain.backtest.run import BacktestTask, run_backtest
+    from mcp_server.domain.backtest.run import BacktestTask, cuts_without_clock, run_backtest
     from mcp_server.storage.candles.store import CandleStore, Series
     from mcp_server.storage.journal.backtests import Backtests
     from runner.backtest.fetch import fetch_candles
@@ -33,8 +31,8 @@ async def demo_backtest(tools: Tools, database: Database, strategy: Strategy, en
     span = (to_ms(end - timedelta(days=DAYS)), to_ms(end))
     fetched = await fetch_candles(tools, CandleStore(database), series, span, lambda *_: None)
     task = BacktestTask(strategy, series.exchange, fetched.series.symbol, fetched.candles, *span, Assumptions())
-    # So many cuts and not so many seconds: everyone sees the same.
-    compute = partial(run_backtest, task, clock=count().__next__, proof_limit_s=CUTS)
+    clock, limit = cuts_without_clock()  # everyone sees the same
+    compute = partial(run_backtest, task, clock=clock, proof_limit_s=limit)
     done = await anyio.to_thread.run_sync(compute, abandon_on_cancel=True)
     (one,) = entered(Backtests(database), [done], datetime.now(UTC))
     return one.done.summary()[0]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.timeframes import from_ms
-from mcp_server.storage.journal.backtests import DRAFT, BacktestRow, Backtests, Family
+from mcp_server.storage.journal.backtests import BacktestRow, Backtests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,19 +52,5 @@ def entered(backtests: Backtests, done: Sequence[Backtest], now: datetime) -> li
 
 
 def _row(done: Backtest, now: datetime) -> BacktestRow:
-    simulated = done.simulated
-    task, assumed = simulated.task, simulated.task.assumptions
-    return BacktestRow(
-        family=Family(task.exchange, task.symbol, task.strategy.config.name or DRAFT),
-        decision_version=task.strategy.decision_version(task.exchange),
-        config=task.strategy.config_json(),
-        start=from_ms(simulated.start_ms),
-        end=from_ms(simulated.end_ms),
-        side=assumed.side,
-        fee_bps=assumed.fee_bps,
-        slippage_bps=assumed.slippage_bps,
-        stake_pct=assumed.stake_pct,
-        sharpe_per_period=done.figures.sharpe_per_period,
-        figures={},
-        created_at=now,
-    )
+    made = done.simulated
+    return BacktestRow.of(made.task, made.start_ms, made.end_ms, done.figures.sharpe_per_period, now)

@@ -15,7 +15,6 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import count
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,8 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcp_server.domain.backtest.decisions import Decisions, candles_of_range
-from mcp_server.domain.backtest.look_ahead import CUTS
-from mcp_server.domain.backtest.run import BacktestTask, run_backtest
+from mcp_server.domain.backtest.run import BacktestTask, cuts_without_clock, run_backtest
 from mcp_server.domain.candles import Candles
 from mcp_server.errors import BadInput, Retryable, TraderError
 
@@ -148,12 +146,9 @@ def _task(file: str) -> BacktestTask:
 def _backtest(file: str, strategy: Strategy, every: bool) -> Backtest | TraderError:
     """Backtest one variant in a worker. What goes wrong comes back as a plain error: not every class can be sent."""
     try:
-        done = run_backtest(
-            replace(_task(file), strategy=strategy),
-            prove="all" if every else "default",
-            clock=count().__next__,
-            proof_limit_s=CUTS + 1,
-        )
+        clock, limit = cuts_without_clock()
+        task = replace(_task(file), strategy=strategy)
+        done = run_backtest(task, prove="all" if every else "default", clock=clock, proof_limit_s=limit)
         return _without_candles(done)
     except TraderError as error:
         return TraderError(error.problem, error.remedy)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.controls import controls
 from mcp_server.domain.backtest.decisions import Decisions, candles_of_range, decide_slots
 from mcp_server.domain.backtest.figures import figures
-from mcp_server.domain.backtest.look_ahead import LIMIT_S, Proof
+from mcp_server.domain.backtest.look_ahead import CUTS, LIMIT_S, Proof
 from mcp_server.domain.backtest.look_ahead import prove as prove_no_look_ahead
 from mcp_server.domain.backtest.returns import grid_returns
 from mcp_server.domain.backtest.simulate import Simulation, simulate
@@ -152,6 +153,11 @@ def run_backtest(
     proof = _proof(simulated, prove, clock, proof_limit_s, progress)
     progress("Done", 1.0)
     return Backtest(simulated, counted, valued, held, proof, folds)
+
+
+def cuts_without_clock() -> tuple[Callable[[], float], float]:
+    """Return a clock and a limit with which a proof ends after exactly `CUTS` cuts: the same on any machine."""
+    return count().__next__, CUTS + 1
 
 
 def _proof(

@@ -8,12 +8,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.domain.backtest.worth import Trial
-from mcp_server.domain.timeframes import naive
+from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.errors import NotFound
 from mcp_server.storage.database import Database
 
 if TYPE_CHECKING:
     import duckdb
+
+    from mcp_server.domain.backtest.run import BacktestTask
 
 DRAFT = "draft"
 """The name, in a family, of a config that has none."""
@@ -75,6 +77,34 @@ class BacktestRow:
     sharpe_per_period: float | None
     figures: Mapping[str, Any]
     created_at: datetime
+
+    @classmethod
+    def of(
+        cls, task: "BacktestTask", start_ms: int, end_ms: int, sharpe_per_period: float | None, now: datetime
+    ) -> "BacktestRow":
+        """Make the row of what was computed, without its figures, which depend on the trials of its family.
+
+        Args:
+            task: what was computed.
+            start_ms: where its candles begin (Unix ms).
+            end_ms: where they end (Unix ms).
+            sharpe_per_period: that of each candle, not annual; None: undefined.
+            now: when it counts as made.
+        """
+        return cls(
+            family=Family(task.exchange, task.symbol, task.strategy.config.name or DRAFT),
+            decision_version=task.strategy.decision_version(task.exchange),
+            config=task.strategy.config_json(),
+            start=from_ms(start_ms),
+            end=from_ms(end_ms),
+            side=task.assumptions.side,
+            fee_bps=task.assumptions.fee_bps,
+            slippage_bps=task.assumptions.slippage_bps,
+            stake_pct=task.assumptions.stake_pct,
+            sharpe_per_period=sharpe_per_period,
+            figures={},
+            created_at=now,
+        )
 
     @property
     def timeframe(self) -> str:
