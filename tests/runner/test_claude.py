@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +24,7 @@ from runner.claude.session import require_claude
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Fail,
+    Held,
     Reply,
     ScriptedMessagesApi,
     Step,
@@ -333,9 +335,14 @@ async def test_an_agent_that_is_not_declared_can_not_be_started(server: ToolServ
 
 @pytest.mark.parametrize("broken", ["down", "wrong token"])
 async def test_a_tool_server_that_can_not_be_reached_is_an_error(broken: str) -> None:
-    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(script()) as api:
+    ended = threading.Event()
+    steps = script(orchestrator=[Held(START_BOTH, ended)])  # a reply that came first would be followed by a request
+    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(steps) as api:
         url = "http://127.0.0.1:9/mcp" if broken == "down" else server.url
-        outcome = await run_claude(task(api.url, url, server_token=KEY[::-1]))
+        try:
+            outcome = await run_claude(task(api.url, url, server_token=KEY[::-1]))
+        finally:
+            ended.set()
     assert outcome.status is Status.ERROR
     assert outcome.error is not None
     assert "could not reach the tool server" in outcome.error
