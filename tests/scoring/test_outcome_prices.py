@@ -23,8 +23,8 @@ def market(rng: np.random.Generator, timeframe: str, count: int) -> Candles:
     there = rng.random(count) > 0.15
     there[int(rng.integers(count)) :][: int(rng.integers(6))] = False
     high, low = np.maximum(opened, close), np.minimum(opened, close)
-    columns = (times, opened, high, low, close, np.ones(count))
-    return Candles(*(column[there] for column in columns))
+    columns = (opened[there], high[there], low[there], close[there], np.ones(count)[there])
+    return Candles(times[there], *columns)
 
 
 def plainly(

@@ -35,7 +35,8 @@ class JudgedSignals:
     @property
     def directed(self) -> Mask:
         """Which signals are BUY or SELL: only these are right or wrong."""
-        return (self.signal == BUY) | (self.signal == SELL)
+        directed: Mask = (self.signal == BUY) | (self.signal == SELL)
+        return directed
 
     @property
     def net(self) -> Floats:
@@ -51,7 +52,8 @@ class JudgedSignals:
     @property
     def quiet(self) -> Mask:
         """Which HOLDs saw a move that costs would have eaten up; never a BUY or SELL."""
-        return (self.signal == HOLD) & (np.abs(self.r) <= self.cost)
+        quiet: Mask = (self.signal == HOLD) & (np.abs(self.r) <= self.cost)
+        return quiet
 
     def pick(self, mask: Mask) -> "JudgedSignals":
         """Return those that a mask chooses."""
