@@ -1,0 +1,180 @@
+"""The sentences of a score. The first one says whether there is evidence of skill yet."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mcp_server.domain.scoring.keys import FEW, PROOF
+from mcp_server.domain.text import counted
+
+if TYPE_CHECKING:
+    from mcp_server.domain.scoring.keys import Bounds, Score
+
+
+def sentence(score: Score) -> str:
+    """Return a record in a few words, for a notice: `12 judged: too few to say`."""
+    if not score["judged"]:
+        return "none judged yet"
+    judged = f"{score['judged']:,} judged"
+    if score["evidence"] == "too_few":
+        return f"{judged}: too few to say"
+    verdict = {
+        "skill": "evidence of skill",
+        "no_skill": "its `stop` has ruled out the edge it asks for",
+        "none_yet": "no evidence of skill yet",
+        "unknown": "evidence unknown, as candles are missing",
+    }[score["evidence"]]
+    return f"{judged}{_right(score)}: {verdict}"
+
+
+def _right(score: Score) -> str:
+    """Return the share right beside its control; nothing where the control is not known."""
+    rate, base = score["hit_rate"], score["base_rate"]
+    return "" if rate is None or base is None else f", {_share(rate)} right (any such moment: {_share(base)})"
+
+
+def summary(score: Score) -> list[str]:
+    """Return the sentences, whether there is evidence first."""
+    parts = [_evidence(score), _hits(score), _net(score), _twin(score), _confidence(score), _cost(score), _gaps(score)]
+    return [part for part in parts if part]
+
+
+def _evidence(score: Score) -> str:
+    if not score["judged"]:
+        return _nothing_judged(score)
+    judged, e_value = counted(score["judged"], "judged signal"), score["e_value"]
+    match score["evidence"]:
+        case "skill":
+            return (
+                f"There is evidence of skill in {judged}: the e-value has reached {PROOF}, which it does for at most "
+                "one in 20 strategies without skill, however often you look."
+            )
+        case "no_skill":
+            edge = score["stop"]["minimum_edge_pct"] if score["stop"] else 0
+            return f"The strategy's own `stop` rules out a mean net return of {edge:g} % or more, after {judged}."
+        case "unknown":
+            return f"Whether {judged} show skill is not known, because candles of this market are missing."
+        case "too_few":
+            return f"{_begin(judged)} {'is' if score['judged'] == 1 else 'are'} too few to say.{_pace(score)}"
+    value = "" if e_value is None else f" (its e-value is {e_value:.2g}; {PROOF} would be proof)"
+    return f"There is no evidence of skill yet in {judged}{value}.{_pace(score)}"
+
+
+def _begin(text: str) -> str:
+    return f"Only {text}"
+
+
+def _nothing_judged(score: Score) -> str:
+    horizon = _time(score["horizon_s"] / 86_400)
+    if score["pending"]:
+        pending = counted(score["pending"], "signal")
+        return f"Nothing is judged yet: {pending} pending; each is judged {horizon} after it was given."
+    if score["void"]:
+        return f"Nothing is judged: the candles of {counted(score['void'], 'signal')} are missing."
+    return "There is no BUY or SELL signal to judge yet."
+
+
+def _pace(score: Score) -> str:
+    needed, days = score["signals_needed"], score["days_needed"]
+    if needed is None:
+        return ""
+    more = f" An edge of five points above the base rate would show after about {needed:,} more signals"
+    return f"{more}." if days is None else f"{more}: {_time(days)} at this pace."
+
+
+def _hits(score: Score) -> str:
+    rate, base = score["hit_rate"], score["base_rate"]
+    if rate is None or score["judged"] < FEW:
+        return ""
+    control = "the base rate is not known"
+    if base is not None:
+        control = f"any such moment of this market would have been right in {_share(base)}"
+    within = _between(score["hit_rate_ci95"], 100, " %")
+    return f"{score['right']:,} of {score['judged']:,} were right ({_share(rate)}{within}); {control}."
+
+
+def _net(score: Score) -> str:
+    mean, held = score["mean_net_pct"], score["hold_pct"]
+    if mean is None or held is None or score["judged"] < FEW:
+        return ""
+    text = f"A signal brought {_pct(mean)} on average after costs{_between(score['mean_net_ci95'], 1, ' %')}"
+    apart = score["hold_difference_ci95"]
+    return f"{text}; holding at the same moments brought {_pct(held)}{_verdict(apart)}."
+
+
+def _twin(score: Score) -> str:
+    twin = score["twin"]
+    if twin is None or twin["difference_pct"] is None or twin["judged"] < FEW:
+        return ""
+    points, more = abs(twin["difference_pct"]), "more" if twin["difference_pct"] >= 0 else "less"
+    text = f"Over {twin['judged']:,} moments the model brought {points:.2f} points {more} than the strategy's rules"
+    return f"{text}{_verdict(twin['difference_ci95'])}."
+
+
+def _verdict(difference: Bounds | None) -> str:
+    """Say in a clause whether a paired difference can be told from zero."""
+    if difference is None:
+        return ", which is too short a record to compare"
+    if difference[0] > 0:
+        return ", a difference that is more than chance"
+    if difference[1] < 0:
+        return ", and falling behind that much is more than chance"
+    return ", a difference that may be chance"
+
+
+def _confidence(score: Score) -> str:
+    table = score["calibration"]
+    if table is None:
+        return ""
+    if table["error"] > table["error_by_chance"]:
+        off = f"Its confidences are off by {100 * table['error']:.0f} points on average"
+        return f"{off}, more than chance explains ({100 * table['error_by_chance']:.0f})."
+    return "Its confidences are no further off than chance explains."
+
+
+def _cost(score: Score) -> str:
+    spent, unknown = score["cost_usd"], score["cost_unknown"]
+    if spent is None:
+        return "What it cost is not known." if unknown else ""
+    if not spent and not unknown:
+        return ""
+    text = f"It cost ${spent:,.2f}"
+    if unknown:
+        text += f", and {counted(unknown, 'run')} of unknown cost"
+    each = score["usd_per_right_signal"]
+    return f"{text}; ${each:,.2f} for each right signal." if each is not None else f"{text}."
+
+
+def _gaps(score: Score) -> str:
+    parts = []
+    if score["coverage_pct"] is not None and score["coverage_pct"] < 100:
+        parts.append(f"{score['coverage_pct']:.0f} % of its runs ended with a signal")
+    if score["missed"]:
+        parts.append(f"{counted(score['missed'], 'slot')} did not run")
+    if score["void"]:
+        parts.append(f"{counted(score['void'], 'signal')} cannot be judged, as candles are missing")
+    if score["earlier"]:
+        parts.append("signals from before its last change are not counted")
+    return f"Keep in mind: {'; '.join(parts)}." if parts else ""
+
+
+def _between(bounds: Bounds | None, factor: float, unit: str) -> str:
+    return "" if bounds is None else f", 95 % interval {factor * bounds[0]:.3g} to {factor * bounds[1]:.3g}{unit}"
+
+
+def _share(rate: float) -> str:
+    return f"{100 * rate:.0f} %"
+
+
+def _pct(value: float) -> str:
+    return f"{value:+.2f} %".replace("+0.00", "0.00").replace("-0.00", "0.00")
+
+
+def _time(days: float) -> str:
+    """Write a length of time as people do: `5 hours`, `12 days`, `7 months`, `3 years`."""
+    for size, unit, least in ((365.25, "year", 2), (30.44, "month", 2), (1, "day", 1)):
+        if days >= least * size:
+            return counted(round(days / size), unit)
+    hours = timedelta(days=days) / timedelta(hours=1)
+    return counted(round(hours), "hour") if hours >= 1 else counted(max(round(60 * hours), 1), "minute")
