@@ -100,6 +100,17 @@ class TradingCosts(Strict):
     )
 
 
+class StopRule(Strict):
+    """When a strategy is to pause by itself: once its signals are shown to gain less than a least return."""
+
+    no_skill: float = Field(
+        default=0.05, strict=True, gt=0, lt=1, description="Chance of pausing one that does gain it; default: 0.05"
+    )
+    minimum_edge_pct: float = Field(
+        default=0.0, strict=True, ge=-100, le=100, description="Least mean net return a signal, in per cent; default: 0"
+    )
+
+
 class Config(Strict):
     """The content of `config.json`."""
 
@@ -139,7 +150,10 @@ class Config(Strict):
     horizon: str | None = Field(
         default=None, pattern=r"^[1-9][0-9]{0,4}[mhdw]$", description="When a signal is judged, like 24h"
     )
-    costs: TradingCosts = Field(default=TradingCosts(), description="What a trade costs a side, for backtests")
+    costs: TradingCosts = Field(
+        default=TradingCosts(), description="What a trade costs a side, for backtests and for judging signals"
+    )
+    stop: StopRule | None = Field(default=None, description="Pause where its signals are shown to gain too little")
 
     @model_validator(mode="after")
     def _one_schedule(self) -> "Config":
@@ -148,6 +162,11 @@ class Config(Strict):
         if self.rules is not None and self.rules.timeframe is None and self.interval is None:
             raise ValueError("'rules' needs a 'timeframe' when the schedule is a 'cron'")
         return self
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """The timeframe of its rules: as configured, else its interval."""
+        return (self.rules.timeframe if self.rules else None) or self.interval or "1h"
 
 
 def nested_keys() -> dict[str, type[BaseModel]]:

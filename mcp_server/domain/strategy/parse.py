@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mcp_server.domain.error_hints import invalid_keys
+from mcp_server.domain.scoring.terms import too_short
 from mcp_server.domain.strategy.agents import named_agents
 from mcp_server.domain.strategy.finding import Finding, error
 from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config
@@ -146,6 +147,9 @@ def _check_together(
     if valid is not None and valid.name not in (None, name):
         problem = f"{valid.name!r} differs from the folder {name!r}."
         findings.append(error("config.json name", problem, "Make them the same, or leave it out."))
+    if valid is not None and too_short(valid):
+        problem = f"{valid.horizon!r} is shorter than one candle of {valid.timeframe}, so no signal could be judged."
+        findings.append(error("config.json horizon", problem, f"Use {valid.timeframe} or more, or leave it out."))
     engine = values.get("engine") or ("claude" if agents else "rules")
     if engine == "rules" and values.get("rules") is None:
         remedy = "The rules engine needs them; or set 'engine' to 'claude' and add agents.json."

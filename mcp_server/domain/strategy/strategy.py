@@ -11,7 +11,8 @@ from mcp_server.domain.outcome import Engine
 from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config, Strict
 
 _DECIDES_NOTHING = {
-    "name", "description", "status", "budget", "misfire", "offset_s", "max_failures", "horizon", "costs", "timezone",
+    "name", "description", "status", "budget", "misfire", "offset_s", "max_failures", "horizon", "costs",
+    "stop", "timezone",
 }  # fmt: skip
 """Keys of `config.json` on which no signal depends; `timezone` counts as a part of `cron`."""
 
@@ -31,8 +32,7 @@ class Strategy(Strict):
     @property
     def timeframe(self) -> str:
         """The timeframe of its rules: as configured, else its interval."""
-        configured = self.config.rules.timeframe if self.config.rules else None
-        return configured or self.config.interval or "1h"
+        return self.config.timeframe
 
     @property
     def schedule(self) -> str:
@@ -44,18 +44,19 @@ class Strategy(Strict):
         """Twelve hex digits of its content: two strategies of one version decide alike."""
         return _digest({"config": self.config_json(), "agents": self.agents_json()})
 
-    def decision_version(self, default_exchange: str) -> str:
+    def decision_version(self, default_exchange: str, engine: Engine | None = None) -> str:
         """Return twelve hex digits of what decides: two strategies that differ only in other keys have the same.
 
         Defaults are filled in, so that spelling one out changes nothing.
 
         Args:
             default_exchange: the one that a strategy without `exchange` asks, as in the settings.
+            engine: the engine that runs it, where that is not its own.
         """
         config = self.config.model_dump(exclude=_DECIDES_NOTHING)
         agents = {name: agent.model_dump() for name, agent in self.agents.items()}
         config["exchange"] = self.config.exchange or default_exchange
-        config["engine"], config["schedule"] = self.engine, self.schedule
+        config["engine"], config["schedule"] = engine or self.engine, self.schedule
         config["model"] = None if self.config.model == "default" else self.config.model
         if config["rules"]:
             config["rules"]["timeframe"] = self.timeframe

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from mcp_server.storage.journal.backtests import Backtests
+    from mcp_server.storage.journal.outcomes import Outcomes
+    from mcp_server.storage.strategies.folders import StrategyFolders
 
 MOST_COST_USD = 10**9
 """A cost beyond this is a mistake, and its column could not hold much more."""
@@ -49,6 +51,12 @@ class Journal:
         from mcp_server.storage.journal.backtests import Backtests
 
         return Backtests(self._database)
+
+    def outcomes(self, strategies: "StrategyFolders", default_exchange: str) -> "Outcomes":
+        """Return the outcomes of this home's signals; the arguments are those of `Outcomes`."""
+        from mcp_server.storage.journal.outcomes import Outcomes
+
+        return Outcomes(self._database, strategies, default_exchange)
 
     def claim(self, run: Run) -> Claimed:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.

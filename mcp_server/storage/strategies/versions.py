@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.format import NAME_PATTERN
@@ -62,11 +63,19 @@ class KeptVersions:
             NotFound: there is none; the error names those that exist.
             InvalidStrategy: it was broken by hand.
         """
+        return parse_strategy(name, *self.content(name, version))
+
+    def content(self, name: str, version: str) -> tuple[Any, Any]:
+        """Return the JSON of both files of a version that was replaced, valid or not; None for a missing agents.json.
+
+        Raises:
+            NotFound: there is none; the error names those that exist.
+        """
         known = [kept.version for kept in self.of(name)]
         if version not in known:
             remedy = nearest(version, known) if known else "None was replaced yet."
             raise NotFound(f"{name!r} has no earlier version {version!r}.", remedy)
-        return parse_strategy(name, *read_both(self._folder / name / version, name))
+        return read_both(self._folder / name / version, name)
 
     def copy(self, strategy: Strategy) -> None:
         """Keep a version that is about to run, so that it stays whatever happens to its folder.

@@ -1,0 +1,165 @@
+"""Outcomes in the journal: the signals that are still to be judged, what came of the others, and what scoring reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from mcp_server.domain.scoring.terms import Terms
+from mcp_server.domain.timeframes import from_ms, naive, to_ms
+from mcp_server.storage.database import Database
+from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
+from mcp_server.storage.strategies.folders import StrategyFolders
+
+if TYPE_CHECKING:
+    import duckdb
+
+TERMS = "exchange, symbol, timeframe, horizon_s, cost_bps, definition, decision_version"
+"""The columns of `executions` that hold the fields of `Terms`, in their order."""
+
+_COLUMNS = (
+    "execution_id, entry_time, entry_price, exit_time, exit_price, r, cost_bps, funding_bps, horizon_s, definition, "
+    "state, settled_at"
+)
+
+_DUE = (
+    "SELECT e.id, e.as_of, e.completed_at, a.execution_time_ms, e.trigger, e.strategy_id, e.strategy_version, "  # noqa: S608 - ours
+    f"e.engine, {', '.join(f'e.{column}' for column in TERMS.split(', '))} "
+    "FROM executions e JOIN analysis_results a ON a.execution_id = e.id "
+    "LEFT JOIN outcomes o ON o.execution_id = e.id "
+    "WHERE e.status = 'success' AND o.execution_id IS NULL AND e.as_of <= ? ORDER BY e.id"
+)
+
+_AT_A_TIME = 100
+"""So many rows are inserted by one statement: one by one, a thousand would hold the file for a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueRun:
+    """A run with a signal and without an outcome. `decided_ms` is its as-of, `answered_ms` when its answer came."""
+
+    execution_id: int
+    decided_ms: int
+    answered_ms: int
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class SettledOutcome:
+    """What came of a signal. Times are Unix ms; prices, `r` and `funding_bps` are None where it is void.
+
+    `r` is exit by entry, less 1. `funding_bps` is what a long position paid over the time held; 0 on spot.
+    """
+
+    execution_id: int
+    terms: Terms
+    state: Literal["judged", "void"]
+    entry_ms: int
+    exit_ms: int
+    entry_price: float | None = None
+    exit_price: float | None = None
+    r: float | None = None
+    funding_bps: float | None = None
+
+
+class Outcomes:
+    """The outcomes of one home. Every method raises what `Database` raises; then nothing has changed.
+
+    Args:
+        database: the home's.
+        strategies: its folders, which say by what the runs of earlier versions are to be judged.
+        default_exchange: the one that a strategy without `exchange` asks.
+    """
+
+    def __init__(self, database: Database, strategies: StrategyFolders, default_exchange: str) -> None:
+        self._database = database
+        self._strategies = strategies
+        self._default_exchange = default_exchange
+
+    def due(self, until: datetime) -> list[DueRun]:
+        """Return the runs with a signal that was there by a moment, and no outcome; their horizon may still be open.
+
+        Nothing is written: what runs of earlier versions lack is derived.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[list[tuple[Any, ...]], list[OlderRun]]:
+            return connection.execute(_DUE, [naive(until)]).fetchall(), older_runs(connection)
+
+        rows, older = self._database.read(work)
+        derived = self._derived(older)
+        runs = [_due(row, derived) for row in rows]
+        return [run for run in runs if run.answered_ms <= to_ms(until)]
+
+    def freeze(self) -> None:
+        """Write the terms into the runs of earlier versions that have none, so that no later edit moves them."""
+        older = self._database.read(older_runs)
+        if not older:
+            return
+        derived = self._derived(older)
+        rows = [(*key, *_values(terms)) for key, terms in derived.items()]
+        self._database.write(lambda connection: _freeze(connection, rows))
+
+    def add(self, settled: Sequence[SettledOutcome], now: datetime) -> None:
+        """Add outcomes, in one transaction. A signal that has one keeps it as it is."""
+        rows = [_row(outcome, now) for outcome in {outcome.execution_id: outcome for outcome in settled}.values()]
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> None:
+            for at in range(0, len(rows), _AT_A_TIME):
+                _insert(connection, rows[at : at + _AT_A_TIME])
+
+        if rows:
+            self._database.write(work)
+
+    def _derived(self, older: Sequence[OlderRun]) -> dict[tuple[int, str, str], Terms]:
+        return {run.key: older_terms(run, self._strategies, self._default_exchange) for run in older}
+
+
+def _due(row: tuple[Any, ...], derived: dict[tuple[int, str, str], Terms]) -> DueRun:
+    """Read one row of `_DUE`."""
+    execution_id, as_of, completed_at, took_ms, trigger, strategy_id, version, engine, *terms = row
+    decided_ms = to_ms(as_of.replace(tzinfo=UTC))
+    answered_ms = to_ms(completed_at.replace(tzinfo=UTC)) if trigger == "schedule" else decided_ms + took_ms
+    return DueRun(
+        execution_id,
+        decided_ms,
+        answered_ms,
+        Terms(*terms) if terms[-1] is not None else derived[strategy_id, version, engine],
+    )
+
+
+def _values(terms: Terms) -> tuple[Any, ...]:
+    """Return the fields of terms in the order of `TERMS`."""
+    return tuple(getattr(terms, column) for column in TERMS.split(", "))
+
+
+def _freeze(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:
+    places = ", ".join(["(?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), ?, ?)"] * len(rows))
+    columns = ", ".join(f"{column} = found.{column}" for column in TERMS.split(", "))
+    connection.execute(
+        f"UPDATE executions SET {columns} FROM (VALUES {places}) "  # noqa: S608 - ours
+        f"AS found(strategy_id, strategy_version, engine, {TERMS}) "
+        "WHERE executions.decision_version IS NULL AND executions.strategy_id = found.strategy_id "
+        "AND executions.strategy_version = found.strategy_version AND executions.engine = found.engine",
+        [value for row in rows for value in row],
+    )
+
+
+def _row(outcome: SettledOutcome, now: datetime) -> tuple[Any, ...]:
+    """Return the values of `_COLUMNS`."""
+    terms = outcome.terms
+    return (
+        *(outcome.execution_id, naive(from_ms(outcome.entry_ms)), outcome.entry_price),
+        *(naive(from_ms(outcome.exit_ms)), outcome.exit_price, outcome.r, terms.cost_bps, outcome.funding_bps),
+        *(terms.horizon_s, terms.definition, outcome.state, naive(now)),
+    )
+
+
+def _insert(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:
+    ids = [row[0] for row in rows]
+    known = f"SELECT execution_id FROM outcomes WHERE execution_id IN ({', '.join('?' * len(ids))})"  # noqa: S608
+    settled = {execution_id for (execution_id,) in connection.execute(known, ids).fetchall()}
+    fresh = [row for row in rows if row[0] not in settled]
+    if fresh:
+        places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(fresh))
+        values = [value for row in fresh for value in row]
+        connection.execute(f"INSERT INTO outcomes ({_COLUMNS}) VALUES {places}", values)  # noqa: S608 - ours
