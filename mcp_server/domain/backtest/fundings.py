@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcp_server.domain.candles import Candles, Floats
+from mcp_server.domain.candles import Candles, Floats, Times
 from mcp_server.domain.exchange import LONGEST_FUNDING_MS, Funding
 from mcp_server.domain.timeframes import timeframe_ms
 
@@ -46,7 +46,12 @@ def funding_paid(candles: Candles, timeframe: str, fundings: Sequence[Funding]) 
 
 
 def missing_fundings(fundings: Sequence[Funding], start_ms: int, end_ms: int) -> int:
-    """Return how many settlements from `start_ms` to `end_ms` are not known, by the intervals of those that are.
+    """Return how many settlements from `start_ms` to `end_ms` are not known, as `missing_times` expects them."""
+    return len(missing_times(fundings, start_ms, end_ms))
+
+
+def missing_times(fundings: Sequence[Funding], start_ms: int, end_ms: int) -> Times:
+    """Return when settlements from `start_ms` to `end_ms` are to be expected that are not known, in order of time.
 
     Exchanges change the interval: that of a place is the longer of those before and after it, and never more than the
     eight hours that it is where no funding is known.
@@ -54,11 +59,16 @@ def missing_fundings(fundings: Sequence[Funding], start_ms: int, end_ms: int) ->
     longest = LONGEST_FUNDING_MS
     times = np.array(sorted(f.time_ms for f in fundings if start_ms <= f.time_ms <= end_ms), dtype=np.int64)
     if not len(times):
-        return max(end_ms // longest + -start_ms // longest + 1, 0)
+        return np.arange(-(-start_ms // longest) * longest, end_ms + 1, longest, dtype=np.int64)
     gaps = np.diff(times)
     around = np.pad(gaps, 1, constant_values=0)
     usual = np.minimum(np.maximum(around[:-2], around[2:]), longest)
     usual[usual == 0] = longest  # a gap alone
-    between = np.where(gaps > 1.5 * usual, np.rint(gaps / usual) - 1, 0).sum()
+    wide = np.flatnonzero(gaps > 1.5 * usual)
+    between = [
+        times[place] + usual[place] * np.arange(1, np.rint(gaps[place] / usual[place]), dtype=np.int64)
+        for place in wide
+    ]
     first, last = (min(int(gaps[place]), longest) if len(gaps) else longest for place in (0, -1))
-    return int(between) + int(times[0] - start_ms) // first + int(end_ms - times[-1]) // last
+    before = np.arange(times[0] - first, start_ms - 1, -first, dtype=np.int64)[::-1]
+    return np.concatenate([before, *between, np.arange(times[-1] + last, end_ms + 1, last, dtype=np.int64)])
