@@ -88,9 +88,10 @@ def _agent(judged: JudgedSignals, codes: Codes) -> AgentScore:
 
 def correlation(one: Floats, other: Floats) -> float | None:
     """Return Pearson's correlation; None where one of the two never changes."""
+    if not np.ptp(one) or not np.ptp(other):
+        return None
     one, other = one - one.mean(), other - other.mean()
-    size = float(np.sqrt((one @ one) * (other @ other)))
-    return float(np.clip((one @ other) / size, -1, 1)) if size > 0 else None
+    return float(np.clip((one @ other) / np.sqrt((one @ one) * (other @ other)), -1, 1))
 
 
 def _brought(signals: JudgedSignals) -> Floats:

@@ -85,9 +85,15 @@ class CalibrationScore(TypedDict):
 
 
 class StopState(TypedDict):
-    """What speaks against a mean net return of `minimum_edge_pct` or more. At `limit` the strategy is paused."""
+    """What speaks against a mean net return of `minimum_edge_pct` or more. At `limit` the strategy is paused.
 
-    e_value: float | None
+    `judged` outcomes that do not overlap, with this mean net return, are the evidence.
+    """
+
+    e_value: float
+    highest: float
+    judged: int
+    mean_net_pct: float | None
     limit: float
     minimum_edge_pct: float
     reached: bool
@@ -105,8 +111,8 @@ class Score(TypedDict):
     """Everything that is told of one record. `judged + pending + void` is the number of its BUY and SELL signals.
 
     `hold_pct` is the mean return of having held at the same moments, without costs, and the difference is the mean net
-    return less that. `signals_needed` and `days_needed`: how many more judged signals, and how long at this pace, until
-    an edge of five points above the base rate would show.
+    return less that. `signals_needed` (whose horizons do not overlap) and `days_needed` at this pace are what it takes
+    until an edge of five points above the base rate would show.
     """
 
     strategy_name: str

@@ -77,10 +77,12 @@ def _nothing_judged(score: Score) -> str:
 
 def _pace(score: Score) -> str:
     needed, days = score["signals_needed"], score["days_needed"]
-    if needed is None:
+    if not needed:
         return ""
-    more = f" An edge of five points above the base rate would show after about {needed:,} more signals"
-    return f"{more}." if days is None else f"{more}: {_time(days)} at this pace."
+    edge = "an edge of five points above the base rate would show"
+    if days is not None:
+        return f" At this pace, {edge} in about {_time(days)}."
+    return f" After about {needed:,} more signals, {edge}."
 
 
 def _hits(score: Score) -> str:
