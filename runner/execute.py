@@ -167,15 +167,17 @@ class Runner:
         from runner.claude.engine import ClaudeTask, run_claude
         from runner.claude.preflight import without_claude
         from runner.claude.session import require_claude
+        from runner.claude.twin import with_twin
 
         strategy, as_of = claimed.run.strategy, claimed.run.as_of
         environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
         require_claude(environment, without_claude(strategy))
         exchange = strategy.config.exchange or self.settings.exchange
         async with self.serving() as address:
+            connect = self.connect or partial(connected, address)
             try:
                 with anyio.fail_after(PREPARE_S):
-                    async with self.connect() if self.connect else connected(address) as tools:
+                    async with connect() as tools:
                         offered, of_markets = await tools.offered(), await tools.of_markets()
                         price, symbol = await _price(tools, strategy.config.trading_pair, exchange, as_of)
             except TimeoutError:
@@ -195,7 +197,7 @@ class Runner:
                 environment=environment,
                 on_event=self.progress,
             )
-            outcome = await run_claude(task)
+            outcome = await with_twin(partial(run_claude, task), connect, strategy, exchange, as_of, task.secrets)
         if outcome.signal is None:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))

@@ -97,7 +97,10 @@ def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
     assert row[3] > 0
 
 
-async def test_a_run_by_claude_starts_one_tool_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_by_claude_starts_one_tool_server_which_evaluates_its_twin_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(home, rules={"sell": "close > 0"})
     started: list[str] = []
     with ScriptedMessagesApi(script()) as api:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
@@ -114,6 +117,7 @@ async def test_a_run_by_claude_starts_one_tool_server(home: Path, monkeypatch: p
         ended = await runner.run(parts.strategies.read("dip"), as_of=parse_moment(AS_OF))
     assert ended.outcome.signal is not None, ended.outcome.error
     assert ended.outcome.signal.price is not None
+    assert ended.outcome.signal.data["twin"]["signal"] == "SELL"
     assert len(started) == 1
 
 

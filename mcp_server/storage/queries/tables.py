@@ -75,7 +75,7 @@ TABLES: Mapping[str, Described] = {
             "confidence": "0 to 100; null where none was stated",
             "reasoning": "why",
             "price": "last close, in quote; null where none was seen",
-            "data": "JSON: sub_agent_results, evidence",
+            "data": "JSON: sub_agent_results, evidence; twin: what the rules of a claude strategy said",
             "execution_time_ms": "milliseconds from start to end",
         },
         frozenset(("data",)),
