@@ -1,7 +1,11 @@
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from runner.claude.prompt import ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
-from tests.runner.claude_runs import AS_OF, strategy
+import pytest
+
+from mcp_server.domain.scoring.terms import terms_of
+from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
+from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, strategy
 
 
 def test_the_orchestrator_is_told_everything_it_passes_on() -> None:
@@ -26,6 +30,68 @@ def test_every_sub_agent_is_told_the_moment_whatever_the_orchestrator_says() -> 
     assert prompt.startswith("You watch.")
     for said in ("Symbol: BTC/USDT", "Exchange: kraken", "As-of time: 2026-03-01T12:00:00+00:00"):
         assert said in prompt
+
+
+@pytest.mark.parametrize(
+    ("config", "horizon", "costs", "candle"),
+    [
+        ({}, "close 24 h later", "the 0.3 % that a round trip costs.", "next 1h candle"),
+        ({"interval": "1d"}, "close 5 d later", "the 0.3 %", "next 1d candle"),
+        ({"horizon": "12h", "costs": {"fee_bps": 2, "slippage_bps": 1.5}}, "close 12 h later", "the 0.07 %", "next 1h"),
+        ({"interval": "4h", "horizon": "30h"}, "close 28 h later", "the 0.3 %", "next 4h candle"),
+        ({"trading_pair": "BTC/USDT:USDT"}, "close 24 h later", "costs, fundings included.", "next 1h candle"),
+    ],
+)
+def test_the_orchestrator_is_told_by_what_its_signal_will_be_judged(
+    config: dict[str, Any], horizon: str, costs: str, candle: str
+) -> None:
+    what = strategy(**config)
+    prompt = orchestrator_prompt(what, "kraken", AS_OF)
+    for part in (horizon, costs, candle, "BUY is right if it rises, and SELL if it falls, by more than"):
+        assert part in prompt
+    assert f"{terms_of(what, 'claude', 'kraken').cost_bps / 100:g} %" in prompt, (
+        "the costs that are frozen at its claim"
+    )
+
+
+def test_a_confidence_is_a_probability_that_is_scored_and_a_holds_is_not() -> None:
+    said = " ".join(INSTRUCTIONS.split())
+    assert "probability, in per cent, that the signal is right as it will be judged, and nothing else" in said
+    assert "It is scored as that" in said
+    assert "A HOLD is neither right nor wrong, and its confidence is not scored" in said
+
+
+def test_a_direction_is_the_sub_agents_own_and_optional() -> None:
+    prompt = sub_agent_prompt(strategy(horizon="12h"), "price-monitor", "kraken", AS_OF)
+    for part in (
+        "direction of BTC/USDT in the next 12 h",
+        "you may add it",
+        "`leans`: BUY, SELL, or HOLD",
+        "leave it out",
+    ):
+        assert part in prompt
+    assert "never choose one for it" in INSTRUCTIONS
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [("BUY", "BUY"), ("SELL", "SELL"), ("HOLD", "HOLD"), (" buy ", "BUY")]
+    + [(other, None) for other in ("LONG", "", "BUY or SELL", None, 1, ["BUY"], {"BUY": 1})],
+)
+def test_a_lean_that_is_no_direction_is_left_out_and_loses_nothing_else(stated: Any, kept: str | None) -> None:
+    results = {"price-monitor": {"last": 42.5, "leans": stated}, "rsi-analyzer": {"rsi": 28.5}}
+    answer = ClaudeAnswer.model_validate({**GOOD_ANSWER, "sub_agent_results": results})
+    assert (answer.signal, answer.confidence) == ("BUY", 72)
+    assert answer.sub_agent_results["rsi-analyzer"] == {"rsi": 28.5}
+    assert answer.sub_agent_results["price-monitor"] == {"last": 42.5, **({"leans": kept} if kept else {})}
+
+
+def test_the_schema_names_a_lean_and_refuses_none() -> None:
+    findings = ClaudeAnswer.model_json_schema()["properties"]["sub_agent_results"]["additionalProperties"]
+    assert list(findings["properties"]["leans"]) == ["description"]
+    assert "Optional" in findings["properties"]["leans"]["description"]
+    assert findings["additionalProperties"] is True
+    assert "required" not in findings
 
 
 def test_the_schema_requires_four_keys() -> None:

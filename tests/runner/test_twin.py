@@ -23,13 +23,14 @@ from runner.cli.context import Context
 from runner.execute import Runner
 from runner.tool_server.client import Connecting, Tools, connected
 from runner.tool_server.server import Address, tool_server
-from tests.rigs.scripted_messages_api import Held, ScriptedMessagesApi, answer
-from tests.runner.claude_runs import ADMISSION, AS_OF, GOOD_ANSWER, KEY, START_BOTH, script, strategy
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, Held, ScriptedMessagesApi, answer
+from tests.runner.claude_runs import ADMISSION, AS_OF, GOOD_ANSWER, KEY, PRICE, RSI, START_BOTH, script, strategy
 
 CONFIDENCE = 37.125
 """Of the rules: a number that nothing else in a run contains."""
 
 RULES = {"indicators": ["rsi(14)"], "buy": "rsi_14 > 99.5", "sell": "close > 0.01234567", "confidence": CONFIDENCE}
+LEANING = {"price-monitor": {"last": 42.5, "leans": "buy"}, "rsi-analyzer": {"rsi": 28.5, "leans": "no idea"}}
 PAIRED = strategy(exchange="simulated", rules=RULES)
 CLAUDES = Outcome(Status.SUCCESS, Signal("SELL", Decimal(60), "It falls.", data={"sub_agent_results": {}}), trace={})
 EVALUATED = {
@@ -271,7 +272,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
             dip = parts.strategies.read("dip")
             return await runner.run(dip, as_of=AS_OF), await runner.run(dip, as_of=AS_OF, engine="rules")
 
-    steps = script(orchestrator=[Held(START_BOTH, evaluated), answer(GOOD_ANSWER)])
+    steps = script(orchestrator=[Held(START_BOTH, evaluated), answer({**GOOD_ANSWER, "sub_agent_results": LEANING})])
     with pytest.MonkeyPatch.context() as patch, ScriptedMessagesApi(steps) as api:
         patch.setenv("TRADER_HOME", str(home))
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
@@ -291,7 +292,6 @@ def test_the_twin_is_what_the_tool_server_says_of_the_rules_at_the_runs_moment(p
     assert paired.data["twin"] == {key: evaluated[key] for key in ("signal", "confidence", "price", "open_time")}
     assert paired.ended.outcome.signal is not None
     assert paired.ended.outcome.signal.signal == "BUY", "the signal is Claude's all the same"
-    assert paired.data["sub_agent_results"] == GOOD_ANSWER["sub_agent_results"]
 
 
 def test_no_agent_sees_its_twin_or_its_rules(paired: PairedRun) -> None:
@@ -317,3 +317,15 @@ def test_a_run_by_the_rules_alone_has_no_twin(paired: PairedRun) -> None:
     assert signal is not None
     assert signal.signal == paired.data["twin"]["signal"]
     assert "twin" not in signal.data
+
+
+def test_a_sub_agents_lean_is_kept_and_an_unknown_one_costs_no_further_turn(paired: PairedRun) -> None:
+    results = {"price-monitor": {"last": 42.5, "leans": "BUY"}, "rsi-analyzer": {"rsi": 28.5}}
+    assert paired.data["sub_agent_results"] == results
+    assert len(paired.api.of(ORCHESTRATOR)) == 2, "to start them and to answer: nothing was sent back"
+
+
+def test_every_agent_is_told_the_horizon_and_the_orchestrator_the_costs(paired: PairedRun) -> None:
+    assert all("24 h later" in request.text and "0.3 % that" in request.text for request in paired.api.of(ORCHESTRATOR))
+    for role in (PRICE, RSI):
+        assert all("in the next 24 h" in request.text and "`leans`" in request.text for request in paired.api.of(role))
