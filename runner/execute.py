@@ -123,7 +123,7 @@ class Runner:
         """
         started_at = self.clock.now()
         as_of = min(moment for moment in (started_at, as_of, self.settings.as_of) if moment is not None)
-        run = Run(strategy, trigger, as_of, engine or strategy.engine, started_at)
+        run = Run(strategy, trigger, as_of, engine or strategy.engine, started_at, self.settings.exchange)
         claimed = await anyio.to_thread.run_sync(self.journal.claim, run)
 
         async def finish(outcome: Outcome, began_at: datetime | None) -> Ended:

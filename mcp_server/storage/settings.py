@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mcp_server.domain.error_hints import invalid_keys
+from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
 from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
@@ -24,7 +25,7 @@ class HomeSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TRADER_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=default_home)
-    exchange: str = "coinbase"
+    exchange: str = DEFAULT_EXCHANGE
     as_of: AsOf = None
     token: Token | None = None
     chain_urls: ChainUrls = Field(default_factory=dict)

@@ -34,7 +34,7 @@ class Context:
         self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
         self.strategies = StrategyFolders(self.home, examples_folder())
         self.journal = Journal(self.database, self.home)
-        self.slot_store = SlotStore(self.database, self.home)
+        self.slot_store = SlotStore(self.database, self.home, self.settings.exchange)
 
 
 def print_json(value: dict[str, Any]) -> None:

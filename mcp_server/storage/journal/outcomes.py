@@ -1,7 +1,7 @@
 """Outcomes in the journal: the signals that are still to be judged, what came of the others, and what scoring reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,13 +9,11 @@ from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive, to_ms
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
+from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 if TYPE_CHECKING:
     import duckdb
-
-TERMS = "exchange, symbol, timeframe, horizon_s, cost_bps, definition, decision_version"
-"""The columns of `executions` that hold the fields of `Terms`, in their order."""
 
 _COLUMNS = (
     "execution_id, entry_time, entry_price, exit_time, exit_price, r, cost_bps, funding_bps, horizon_s, definition, "
@@ -24,7 +22,7 @@ _COLUMNS = (
 
 _DUE = (
     "SELECT e.id, e.as_of, e.completed_at, a.execution_time_ms, e.trigger, e.strategy_id, e.strategy_version, "  # noqa: S608 - ours
-    f"e.engine, {', '.join(f'e.{column}' for column in TERMS.split(', '))} "
+    f"e.engine, {', '.join(f'e.{column}' for column in TERMS)} "
     "FROM executions e JOIN analysis_results a ON a.execution_id = e.id "
     "LEFT JOIN outcomes o ON o.execution_id = e.id "
     "WHERE e.status = 'success' AND o.execution_id IS NULL AND e.as_of <= ? ORDER BY e.id"
@@ -96,7 +94,7 @@ class Outcomes:
         if not older:
             return
         derived = self._derived(older)
-        rows = [(*key, *_values(terms)) for key, terms in derived.items()]
+        rows = [(*key, *astuple(terms)) for key, terms in derived.items()]
         self._database.write(lambda connection: _freeze(connection, rows))
 
     def add(self, settled: Sequence[SettledOutcome], now: datetime) -> None:
@@ -127,17 +125,12 @@ def _due(row: tuple[Any, ...], derived: dict[tuple[int, str, str], Terms]) -> Du
     )
 
 
-def _values(terms: Terms) -> tuple[Any, ...]:
-    """Return the fields of terms in the order of `TERMS`."""
-    return tuple(getattr(terms, column) for column in TERMS.split(", "))
-
-
 def _freeze(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:
     places = ", ".join(["(?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), ?, ?)"] * len(rows))
-    columns = ", ".join(f"{column} = found.{column}" for column in TERMS.split(", "))
+    columns = ", ".join(f"{column} = found.{column}" for column in TERMS)
     connection.execute(
         f"UPDATE executions SET {columns} FROM (VALUES {places}) "  # noqa: S608 - ours
-        f"AS found(strategy_id, strategy_version, engine, {TERMS}) "
+        f"AS found(strategy_id, strategy_version, engine, {', '.join(TERMS)}) "
         "WHERE executions.decision_version IS NULL AND executions.strategy_id = found.strategy_id "
         "AND executions.strategy_version = found.strategy_version AND executions.engine = found.engine",
         [value for row in rows for value in row],

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import Ended, Engine, Outcome, SignalName, Status, Trigger
+from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.liveness import Liveness
@@ -15,15 +17,28 @@ if TYPE_CHECKING:
     import duckdb
 
 
+TERMS = tuple(field.name for field in fields(Terms))
+"""The columns of `executions` in which the terms of a run are frozen, in the order of the fields of `Terms`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is known of a run before it starts. `as_of` and `started_at` are aware."""
+    """What is known of a run before it starts. `as_of` and `started_at` are aware.
+
+    `default_exchange` is the one that a strategy without `exchange` asks.
+    """
 
     strategy: Strategy
     trigger: Trigger
     as_of: datetime
     engine: Engine
     started_at: datetime
+    default_exchange: str = DEFAULT_EXCHANGE
+
+    @property
+    def terms(self) -> Terms:
+        """By what its signal is to be judged."""
+        return terms_of(self.strategy, self.engine, self.default_exchange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +71,11 @@ class Claimed:
 def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> int:
     """Give a run its row, and its strategy the row that mirrors its folder; return the id of the run's row."""
     row = connection.execute(
-        'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, run_key) '
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, '  # noqa: S608 - ours
+        f"run_key, {', '.join(TERMS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, {', '.join('?' * len(TERMS))}) RETURNING id",
         [
             *(mirror(connection, run.strategy, run.started_at), run.strategy.version, run.trigger, naive(run.as_of)),
-            *(run.engine, naive(run.started_at), Status.RUNNING, key),
+            *(run.engine, naive(run.started_at), Status.RUNNING, key, *astuple(run.terms)),
         ],
     ).fetchone()
     assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)

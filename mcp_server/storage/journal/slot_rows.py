@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcp_server.domain.outcome import SlotRow, Status
+from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
+from mcp_server.storage.journal.rows import TERMS
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,10 +116,11 @@ _NOT_RUN = (Status.MISSED, Status.SKIPPED_STALE, Status.SKIPPED_OVERLAP)
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A row to insert: whose it is, what it says, and the key by which it is found again."""
+    """A row to insert: whose it is, by what its signal is judged, what it says, and the key to find it again."""
 
     strategy_id: int
     strategy: Strategy
+    terms: Terms
     row: SlotRow
     key: str
 
@@ -144,6 +147,7 @@ def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow],
         "tokens_used": [None if runs else 0 for runs in open_ended],
         "cost_usd": [None if runs else Decimal(0) for runs in open_ended],
         "run_key": [slot.key for slot in new],
+        **{name: [getattr(slot.terms, name) for slot in new] for name in TERMS},
     }
     values = ", ".join(f"unnest({'CAST(? AS TIMESTAMP[])' if name in _TIMES else '?'})" for name in columns)
     rows = connection.execute(

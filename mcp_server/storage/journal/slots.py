@@ -12,7 +12,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import SlotRow, Status
+from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
@@ -88,6 +90,7 @@ class SlotStore:
 
     database: Database
     home: Home
+    default_exchange: str = DEFAULT_EXCHANGE
     _liveness: Liveness | None = None
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _doubtful: list[str] = field(default_factory=list)
@@ -125,8 +128,8 @@ class SlotStore:
                 strategy_id = mirror(connection, strategy, now)
                 if passed:
                     known = slot_rows.taken(connection, passed[0].first, passed[-1].last).get(strategy_id, [])
-                    free = [NewRow(strategy_id, strategy, row, self._key()) for row in passed if not _taken(row, known)]
-                    slot_rows.insert_slots(connection, free, now)
+                    free = [row for row in passed if not _taken(row, known)]
+                    slot_rows.insert_slots(connection, self._new(strategy_id, strategy, free), now)
                 slot_rows.store_schedule(connection, strategy_id, change.schedule)
 
         self.database.write(work)
@@ -171,19 +174,22 @@ class SlotStore:
                 continue
             if version != strategy.version:
                 strategy_id = mirror(connection, strategy, now)
-            for row in _rows(claim, overlaps=strategy_id in running):
-                if _taken(row, known):
-                    continue
-                new = NewRow(strategy_id, strategy, row, self._key())
+            free = [row for row in _rows(claim, overlaps=strategy_id in running) if not _taken(row, known)]
+            for new in self._new(strategy_id, strategy, free):
                 rows.append(new)
-                if row.status is Status.RUNNING:
-                    runs[new.key] = Run(strategy, "schedule", row.last, strategy.engine, now), claim.start_deadline
+                if new.row.status is Status.RUNNING:
+                    run = Run(strategy, "schedule", new.row.last, strategy.engine, now, self.default_exchange)
+                    runs[new.key] = run, claim.start_deadline
             accounted[strategy_id] = claim.last
         ids = slot_rows.insert_slots(connection, rows, now)
         if accounted:
             slot_rows.set_accounted(connection, accounted)
         started = [Claimed(ids[key], run, key, None, deadline) for key, (run, deadline) in runs.items()]
         return Claims(started, behind)
+
+    def _new(self, strategy_id: int, strategy: Strategy, rows: Sequence[SlotRow]) -> list[NewRow]:
+        terms = terms_of(strategy, strategy.engine, self.default_exchange)
+        return [NewRow(strategy_id, strategy, terms, row, self._key()) for row in rows]
 
     def _key(self) -> str:
         assert self._liveness is not None  # noqa: S101 (claims come between open and close)
