@@ -15,6 +15,8 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 if TYPE_CHECKING:
     import duckdb
 
+    from mcp_server.storage.journal.records import JournalRecord, Kind
+
 _COLUMNS = (
     "execution_id, entry_time, entry_price, exit_time, exit_price, r, cost_bps, funding_bps, horizon_s, definition, "
     "state, settled_at"
@@ -98,7 +100,10 @@ class Outcomes:
         self._database.write(lambda connection: _freeze(connection, rows))
 
     def add(self, settled: Sequence[SettledOutcome], now: datetime) -> None:
-        """Add outcomes, in one transaction. A signal that has one keeps it as it is."""
+        """Add outcomes, in one transaction. A signal that has one keeps it as it is.
+
+        What runs of earlier versions lack is frozen first: it would move with the next edit of their strategy.
+        """
         rows = [_row(outcome, now) for outcome in {outcome.execution_id: outcome for outcome in settled}.values()]
 
         def work(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -106,7 +111,33 @@ class Outcomes:
                 _insert(connection, rows[at : at + _AT_A_TIME])
 
         if rows:
+            self.freeze()
             self._database.write(work)
+
+    def records(
+        self,
+        until: datetime,
+        *,
+        strategy: str | None = None,
+        kind: "Kind | None" = None,
+        since: datetime | None = None,
+        computed: Sequence[SettledOutcome] = (),
+    ) -> list["JournalRecord"]:
+        """Return the records of strategies as they were at a moment, in order of name and kind.
+
+        Those of one strategy and kind come in the order of their latest runs: the last is the present one.
+
+        Args:
+            until: the moment. Outcomes that were not known by then are pending.
+            strategy: its name; None: all.
+            kind: of the runs; None: all kinds, each by itself.
+            since: runs as of this moment and later; None: from the first.
+            computed: outcomes that are known by then and are not in the journal.
+        """
+        from mcp_server.storage.journal.records import make_records, read_rows
+
+        rows = self._database.read(lambda connection: read_rows(connection, until, strategy, kind, since))
+        return make_records(rows, self._derived(rows.older), until, computed)
 
     def _derived(self, older: Sequence[OlderRun]) -> dict[tuple[int, str, str], Terms]:
         return {run.key: older_terms(run, self._strategies, self._default_exchange) for run in older}

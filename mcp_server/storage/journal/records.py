@@ -1,25 +1,73 @@
 """What scoring reads of the journal: the runs of each strategy, kind and decision_version, as arrays."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mcp_server.domain.rules.series import Codes
-from mcp_server.domain.scoring.terms import Terms
+from mcp_server.domain.candles import Floats, Times
+from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED, Codes
+from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS, Terms
+from mcp_server.domain.timeframes import from_ms, naive, to_ms
+from mcp_server.storage.journal.older_terms import OlderRun, older_runs
+from mcp_server.storage.journal.rows import TERMS
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from mcp_server.storage.journal.outcomes import SettledOutcome
 
 Kind = Literal["live", "manual", "host", "replay"]
 """Kinds of runs, which are never mixed: of a slot, by hand, decided by a host's own model, of past moments."""
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+KINDS: tuple[Kind, ...] = ("live", "manual", "host", "replay")
 
 RAN = ("success", "abstained", "error", "timeout")
 """How a run ends that was asked for a signal; `JournalRecord.status` has positions in it."""
 
 PENDING, JUDGED, VOID = 0, 1, 2
 """The codes of `JournalRecord.state`."""
+
+_KIND = (
+    "CASE WHEN e.engine = 'host' THEN 2 WHEN e.\"trigger\" = 'schedule' THEN 0 WHEN e.\"trigger\" = 'replay' THEN 3 "
+    "ELSE 1 END"
+)
+"""Positions in `KINDS`."""
+
+_DECIDES = "coalesce(e.decision_version, e.strategy_version || ' ' || e.engine)"
+"""What the runs of a record have in common; those of earlier versions have no decision_version until it is frozen."""
+
+_ASKED = (
+    "($2 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) "  # noqa: S608 - ours
+    f"AND ($3 IS NULL OR {_KIND} = $3) AND ($4 IS NULL OR e.as_of >= $4)"
+)
+
+_RUNS = (
+    f"SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, e.id AS execution_id, e.as_of, "  # noqa: S608 - ours
+    "e.started_at, e.completed_at, a.execution_time_ms AS took_ms, "
+    "CASE e.status WHEN 'success' THEN 0 WHEN 'abstained' THEN 1 WHEN 'error' THEN 2 ELSE 3 END AS status, "
+    f"CASE a.signal WHEN 'BUY' THEN {BUY} WHEN 'SELL' THEN {SELL} WHEN 'HOLD' THEN {HOLD} ELSE {UNDECIDED} END "
+    "AS signal, CAST(a.confidence AS DOUBLE PRECISION) / 100 AS confidence, "
+    "CAST(e.cost_usd AS DOUBLE PRECISION) AS cost_usd, "
+    f"CASE o.state WHEN 'judged' THEN {JUDGED} WHEN 'void' THEN {VOID} ELSE {PENDING} END AS state, "
+    "o.entry_time, o.exit_time, o.r, o.cost_bps, o.funding_bps "
+    "FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
+    "LEFT JOIN outcomes o ON o.execution_id = e.id AND o.exit_time <= $5 "
+    f"WHERE e.status IN {RAN} AND e.as_of <= $1 AND {_ASKED} ORDER BY e.as_of, e.id"
+)
+
+_GROUPS = (
+    f"SELECT g.strategy_id, g.kind, g.decides, g.latest, g.missed, {', '.join(f't.{column}' for column in TERMS)} "  # noqa: S608 - ours
+    f"FROM (SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, max(e.id) AS latest, "
+    f"CAST(sum(CASE WHEN e.status IN {RAN} THEN 0 ELSE e.slots END) AS BIGINT) AS missed "
+    f"FROM executions e WHERE e.status <> 'running' AND {_ASKED} "
+    f"AND CASE WHEN e.status IN {RAN} THEN e.as_of ELSE e.completed_at END <= $1 GROUP BY 1, 2, 3) g "
+    "JOIN executions t ON t.id = g.latest ORDER BY g.latest"
+)
+"""Each record, with the terms of its latest run and the slots that did not run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,16 +83,152 @@ class JournalRecord:
     kind: Kind
     terms: Terms
     missed: int
-    execution_id: Integers
-    decided_ms: Integers
-    answered_ms: Integers
+    execution_id: Times
+    decided_ms: Times
+    answered_ms: Times
     status: Codes
     signal: Codes
     confidence: Floats
     cost_usd: Floats
     state: Codes
-    entry_ms: Integers
-    exit_ms: Integers
+    entry_ms: Times
+    exit_ms: Times
     r: Floats
     cost_bps: Floats
     funding_bps: Floats
+
+
+class JournalRows(NamedTuple):
+    """What was read at once: the names of strategies, the groups, the columns of runs, and what older runs had."""
+
+    names: Mapping[int, str]
+    groups: Sequence[tuple[Any, ...]]
+    runs: Mapping[str, npt.NDArray[Any]]
+    older: Sequence[OlderRun]
+
+
+def read_rows(
+    connection: "duckdb.DuckDBPyConnection",
+    until: datetime,
+    strategy: str | None,
+    kind: Kind | None,
+    since: datetime | None,
+) -> JournalRows:
+    """Read the runs that were asked for by a moment, each with its outcome if that was known by then."""
+    asked = [naive(until), strategy, None if kind is None else KINDS.index(kind), since and naive(since)]
+    known_by = naive(from_ms(to_ms(until) - KNOWN_AFTER_MS))
+    return JournalRows(
+        names=dict(connection.execute("SELECT id, name FROM strategies").fetchall()),
+        groups=connection.execute(_GROUPS, asked).fetchall(),
+        runs=connection.execute(_RUNS, [*asked, known_by]).fetchnumpy(),
+        older=older_runs(connection),
+    )
+
+
+@dataclass(slots=True)
+class _Group:
+    """One record in the making; `terms` are those of its latest run."""
+
+    strategy: str
+    kind: Kind
+    terms: Terms
+    missed: int
+
+
+def make_records(
+    rows: JournalRows,
+    derived: Mapping[tuple[int, str, str], Terms],
+    until: datetime,
+    computed: Sequence["SettledOutcome"],
+) -> list[JournalRecord]:
+    """Split the columns into records; those of one strategy and kind in the order of their latest runs.
+
+    Args:
+        rows: what was read.
+        derived: the terms of runs that have none, by `OlderRun.key`.
+        until: the moment.
+        computed: outcomes that are known by then and are not in the journal.
+    """
+    groups, number_of = _groups(rows, derived)
+    columns = _columns(rows.runs)
+    _overlay(columns, computed)
+    record_of = _numbered(rows.runs, number_of)
+    record_of[columns["answered_ms"] > to_ms(until)] = -1
+    order = np.argsort(record_of, kind="stable")
+    ends = np.searchsorted(record_of[order], np.arange(len(groups) + 1))
+    records = []
+    for group, start, end in zip(groups, ends[:-1], ends[1:], strict=True):
+        if end > start or group.missed:
+            picked = order[start:end]
+            arrays = {name: column[picked] for name, column in columns.items()}
+            records.append(JournalRecord(group.strategy, group.kind, group.terms, group.missed, **arrays))
+    return sorted(records, key=lambda record: (record.strategy, KINDS.index(record.kind)))
+
+
+def _groups(
+    rows: JournalRows, derived: Mapping[tuple[int, str, str], Terms]
+) -> tuple[list[_Group], dict[tuple[int, int, str], int]]:
+    """Return the records to be, and which of them a run belongs to: by strategy id, kind and what decides."""
+    groups, numbers = dict[tuple[int, int, str], _Group](), dict[tuple[int, int, str], tuple[int, int, str]]()
+    for strategy_id, kind, decides, _, missed, *frozen in rows.groups:
+        terms = Terms(*frozen) if frozen[-1] is not None else derived[(strategy_id, *_older(decides))]
+        key = (strategy_id, kind, terms.decision_version)
+        numbers[strategy_id, kind, decides] = key
+        before = groups.pop(key).missed if key in groups else 0  # the later one goes to the end
+        groups[key] = _Group(rows.names[strategy_id], KINDS[kind], terms, before + missed)
+    place = {key: number for number, key in enumerate(groups)}
+    return [*groups.values()], {parts: place[key] for parts, key in numbers.items()}
+
+
+def _older(decides: str) -> tuple[str, str]:
+    version, _, engine = decides.rpartition(" ")
+    return version, engine
+
+
+def _numbered(runs: Mapping[str, npt.NDArray[Any]], number_of: Mapping[tuple[int, int, str], int]) -> Times:
+    """Return the number of each run's record."""
+    parts = zip(runs["strategy_id"].tolist(), runs["kind"].tolist(), runs["decides"].tolist(), strict=True)
+    return np.fromiter((number_of[part] for part in parts), dtype=np.int64, count=len(runs["kind"]))
+
+
+def _columns(runs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of `JournalRecord` for all runs."""
+    decided_ms, started_ms, completed_ms = (_ms(runs[name]) for name in ("as_of", "started_at", "completed_at"))
+    took_ms = np.ma.filled(np.ma.asarray(runs["took_ms"]).astype(np.int64), -1)
+    took_ms = np.where(took_ms < 0, completed_ms - started_ms, took_ms)
+    live = runs["kind"] == KINDS.index("live")
+    return {
+        "execution_id": runs["execution_id"].astype(np.int64),
+        "decided_ms": decided_ms,
+        "answered_ms": np.where(live, completed_ms, decided_ms + took_ms),
+        **{name: runs[name].astype(np.int8) for name in ("status", "signal", "state")},
+        "entry_ms": _ms(runs["entry_time"]),
+        "exit_ms": _ms(runs["exit_time"]),
+        **{name: _floats(runs[name]) for name in ("confidence", "cost_usd", "r", "cost_bps", "funding_bps")},
+    }
+
+
+def _overlay(columns: Mapping[str, npt.NDArray[Any]], computed: Sequence["SettledOutcome"]) -> None:
+    """Enter outcomes that are not in the journal into the columns."""
+    if not computed:
+        return
+    place = {execution_id: at for at, execution_id in enumerate(columns["execution_id"].tolist())}
+    for outcome in computed:
+        if (at := place.get(outcome.execution_id)) is None or columns["state"][at] != PENDING:
+            continue
+        columns["state"][at] = JUDGED if outcome.state == "judged" else VOID
+        columns["entry_ms"][at], columns["exit_ms"][at] = outcome.entry_ms, outcome.exit_ms
+        columns["cost_bps"][at] = outcome.terms.cost_bps
+        for name in ("r", "funding_bps"):
+            value = getattr(outcome, name)
+            columns[name][at] = np.nan if value is None else value
+
+
+def _ms(column: npt.NDArray[Any]) -> Times:
+    """Return times as Unix ms; 0 where there is none."""
+    milliseconds = np.ma.asarray(column).astype("datetime64[ms]").astype(np.int64)
+    return np.ma.filled(milliseconds, 0)
+
+
+def _floats(column: npt.NDArray[Any]) -> Floats:
+    return np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
