@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS
 from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
@@ -29,10 +30,11 @@ _UNTIL = {
     "strategies": "id IN (SELECT strategy_id FROM file.main.executions WHERE as_of <= $1)",
     "executions": "as_of <= $1",
     "analysis_results": "execution_id IN (SELECT id FROM file.main.executions WHERE as_of <= $1)",
+    "outcomes": f"exit_time <= $1 - INTERVAL '{KNOWN_AFTER_MS} milliseconds'",
     "backtests": "created_at <= $1",
 }
 """Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
-then. So does a backtest of a server in the past."""
+then. So does a backtest of a server in the past. An outcome exists once its exit was known, whenever it was settled."""
 
 
 def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:

@@ -34,7 +34,7 @@ TABLES: Mapping[str, Described] = {
             "updated_at": "when it first ran as it is now",
         },
         frozenset(("config", "agents")),
-        frozenset(("created_at", "updated_at")),
+        frozenset(("description", "created_at", "updated_at")),
     ),
     "executions": Described(
         "a run, or a slot that was not run",
@@ -59,10 +59,23 @@ TABLES: Mapping[str, Described] = {
             "reserved_usd": "the most it might cost; counts as spent where cost_usd is null",
             "reserved_at": "when that was allowed: its cost counts on that day",
             "own_failure": "true: a failure that counts against the strategy",
+            "decision_version": "12 hex digits of what decides; null, like the six below, for runs of earlier versions "
+            "until a signal of theirs is judged",
+            "horizon_s": "seconds after which its signal is judged",
+            "cost_bps": "costs of a trade in and out, in basis points",
+            "definition": "how outcomes are defined: 1",
+            "exchange": "the exchange on which its signal is judged",
+            "symbol": "the market, like BTC/USD",
+            "timeframe": "of the candles by which its signal is judged",
             "trace": "JSON: sub-agents with their tool calls and results, or the rules' conditions",
         },
         frozenset(("trace",)),
-        frozenset(("scheduled_until", "reserved_usd", "reserved_at", "own_failure")),
+        frozenset(
+            (
+                *("strategy_version", "scheduled_until", "reserved_usd", "reserved_at", "own_failure"),
+                *("decision_version", "horizon_s", "cost_bps", "definition", "exchange", "symbol", "timeframe"),
+            )
+        ),
     ),
     "analysis_results": Described(
         "a signal",
@@ -80,6 +93,30 @@ TABLES: Mapping[str, Described] = {
         },
         frozenset(("data",)),
         frozenset(("execution_time_ms",)),
+    ),
+    "outcomes": Described(
+        "a signal whose outcome is known, or void; others are pending",
+        {
+            "execution_id": "executions.id",
+            "entry_time": "when the candle opens in which the signal is entered",
+            "entry_price": "its open, in quote; null where it is void",
+            "exit_time": "when the candle closes in which it is left",
+            "exit_price": "its close, in quote; null where it is void",
+            "r": "exit_price by entry_price, less 1; null where it is void",
+            "cost_bps": "costs of a trade in and out, in basis points",
+            "funding_bps": "what a long position paid for fundings meanwhile, in basis points; 0 on spot. Net, a BUY "
+            "returned r - (cost_bps + funding_bps) / 10000, a SELL -r - (cost_bps - funding_bps) / 10000",
+            "horizon_s": "seconds after which it is judged",
+            "definition": "how outcomes are defined: 1",
+            "state": "judged, or void where candles are missing",
+            "settled_at": "when it was looked up",
+        },
+        rare=frozenset(
+            (
+                *("entry_time", "entry_price", "exit_time", "exit_price", "funding_bps", "horizon_s", "definition"),
+                "settled_at",
+            )
+        ),
     ),
     "backtests": Described(
         "a backtest",

@@ -39,7 +39,7 @@ async def query_journal(
     limit: Annotated[int, Field(ge=1, le=500)] = 50,
     detail: Annotated[Literal["short", "full"], Field(description="full: long cells")] = "short",
 ) -> Queried:
-    """Answer a DuckDB SELECT over the journal: counts, costs, failures, prices after signals.
+    """Answer a DuckDB SELECT over the journal: counts, costs, failures, outcomes.
 
     For the latest runs use list_signals. Read-only, at most 5 s. executions has a row for each run and missed slot; the
     table journal_columns has all columns, explained. Times are UTC, now() is the moment asked for.
