@@ -99,11 +99,8 @@ class MadeExchange:
 
     async def listings(self) -> Listings:
         self._reach()
-        names = {symbol for symbol, _ in self.series} - self.unlisted
-        markets = [
-            Listing(name, "spot", *name.split(":")[0].split("/"), active=name not in self.halted) for name in names
-        ]
-        return Listings(self.now_ms, markets)
+        names = sorted({symbol for symbol, _ in self.series} - self.unlisted)
+        return Listings(self.now_ms, [Listing(name, "spot", "?", "?", name not in self.halted) for name in names])
 
     async def ticker(self, symbol: str) -> Ticker:
         raise NotSupported("Nobody asks.")
