@@ -51,7 +51,11 @@ Indicators: {indicators}
 - "claude" when it needs judgement, or data that rules don't have (order books, funding, what is on a chain). Two to
   four sub-agents, each with one subject, its own `tools`, and a `prompt` that says which tool to call with which
   arguments and what to report as JSON. `synthesis_logic` says how the reports become one signal, in numbers.
-- A claude strategy may carry `rules` too, as its deterministic twin, and a `wake` condition that saves runs.
+- A claude strategy may carry `rules` too: its twin, evaluated at the same moments for nothing, which Claude has to
+  beat. A `wake` condition saves runs.
+- Confidence, Claude's as well as `rules.confidence`, means one thing: the probability, in per cent, that a signal is
+  right, its return above 0 after `costs` at its `horizon`. It is scored as that. Fewer than half are right by chance.
+  `synthesis_logic` may say how to arrive at it. Without a reason for a number leave `rules.confidence` out.
 
 ## 4. Write it down
 

@@ -67,6 +67,10 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
     for asked in ("Market:", "Timeframe:", "Entry:", "Exit:", "prove it wrong", "`dry_run`", "`evaluate_strategy`"):
         assert asked in page
     assert "keep one `name`" in page, "under another the tries would not count"
+    assert (
+        "the probability, in per cent, that a signal is\n  right, its return above 0 after `costs` at its `horizon`"
+        in page
+    )
     assert len(page) < 10_000
 
 

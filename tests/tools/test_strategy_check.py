@@ -198,6 +198,27 @@ async def test_a_confidence_that_looks_like_a_fraction_is_written_with_a_warning
     )
 
 
+@pytest.mark.parametrize(
+    ("tools", "config", "warned"),
+    [
+        (["get_price", "evaluate_strategy"], CONFIG, True),
+        (["get_price"], CONFIG, False),
+        (["evaluate_strategy"], {**CONFIG, "engine": "rules"}, False),
+        (["evaluate_strategy"], {"trading_pair": "BTC/USDT", "interval": "4h"}, False),
+    ],
+    ids=["it sees its twin", "it does not", "the rules decide", "there is no twin"],
+)
+async def test_a_sub_agent_that_could_see_what_the_rules_say_is_written_with_a_warning(
+    ask: Ask, tools: list[str], config: dict[str, Any], warned: bool
+) -> None:
+    agents = {"watcher": {**AGENTS["watcher"], "tools": tools}}
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=agents)
+    assert answer["written"]
+    warnings = [row for row in answer["findings"] if row[1] == "agents.json watcher.tools"]
+    assert [row[0] for row in warnings] == (["warning"] if warned else [])
+    assert all("'evaluate_strategy'" in row[2] for row in warnings)
+
+
 async def test_how_often_a_rule_held_is_how_often_its_indicators_say_so(ask: Ask) -> None:
     rules = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 35", "sell": "rsi_14 > 65"}
     answer = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "rules": rules})

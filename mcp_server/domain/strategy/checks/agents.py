@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.finding import Finding, error, warning
+from mcp_server.domain.strategy.strategy import Strategy
 
 MODEL_ALIASES = ("best", "fable", "haiku", "opus", "opusplan", "sonnet")
 """The names that the agent's CLI takes besides ids; a test asks it."""
@@ -15,6 +16,9 @@ _LONG = re.compile(r"([a-z]+)\[1m\]")
 """An alias with the longer context."""
 
 _MODEL_ID = re.compile(r"claude-[a-z0-9][a-z0-9.@-]{0,80}(\[1m\])?")
+_SHOWS_TWIN = "evaluate_strategy"
+"""The tool that says what a strategy's rules say."""
+
 _REACHED = "Runs use Anthropic's API, or the address in ANTHROPIC_BASE_URL; the name there is"
 
 
@@ -41,6 +45,16 @@ def tool_findings(tools: Mapping[str, Sequence[str]], offered: Mapping[str, bool
                 problem = f"{tool!r} changes things or adds to the journal, and a run may only look."
                 findings.append(error(place, problem, "Remove it."))
     return findings
+
+
+def twin_findings(strategy: Strategy) -> list[Finding]:
+    """Find sub-agents that could see what the strategy's own rules say: then these are no control of their signal."""
+    if strategy.config.rules is None or strategy.engine != "claude":
+        return []
+    problem = f"with {_SHOWS_TWIN!r} it can see what the strategy's own rules say, which Claude is compared with."
+    remedy = "Give it the tools that compute the indicators instead."
+    seeing = [name for name, agent in strategy.agents.items() if _SHOWS_TWIN in agent.tools]
+    return [warning(f"agents.json {name}.tools", problem, remedy) for name in seeing]
 
 
 def model_findings(models: Mapping[str, str]) -> list[Finding]:
