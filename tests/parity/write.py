@@ -6,6 +6,7 @@ from typing import Any
 from tests.parity import fixtures
 from tests.parity.peers import PeerRun, backtesting_run, readme_idea, vectorbt_run
 from tests.parity.rules import RULES
+from tests.parity.scoring import scoring
 from tests.parity.series import SERIES
 from tests.parity.signals import signals
 from tests.parity.statistics import statistics
@@ -35,8 +36,9 @@ def written(run: PeerRun) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write one file for each series of candles that is there, and one of statistics."""
+    """Write one file for each series of candles that is there, one of statistics, and one of scoring."""
     fixtures.write("statistics", statistics())
+    fixtures.write("scoring", scoring())
     for name, load in SERIES.items():
         if (candles := load()) is None:
             print(f"{name}: not there, its fixture stays as it is")  # noqa: T201 - a program
