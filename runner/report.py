@@ -24,7 +24,7 @@ MOST_INDICATORS = 10
 
 
 def write_report(
-    home: Home, strategy: Strategy, ended: Ended, picture: bytes | None, why_no_chart: str = NO_CHART
+    home: Home, strategy: Strategy, ended: Ended, picture: bytes | None, why_no_chart: str = NO_CHART, record: str = ""
 ) -> Path:
     """Write the report of a run to `analysis/NAME/TIME.md` of the home, the chart beside it; return the report's path.
 
@@ -42,7 +42,7 @@ def write_report(
             chart = f"{stem}.png" if picture is not None else None
             if chart and not put_new(folder / chart, picture or b""):
                 continue
-            text = markdown(strategy, ended, chart, why_no_chart)
+            text = markdown(strategy, ended, chart, why_no_chart, record)
             if put_new(folder / f"{stem}.md", text.encode()):
                 return folder / f"{stem}.md"
             if chart:
@@ -52,8 +52,12 @@ def write_report(
     raise Misconfigured(f"{str(folder)!r} has too many reports of one moment.", "Move some away.")
 
 
-async def report(home: Home, strategy: Strategy, ended: Ended, exchange: str, serving: Serving) -> Path:
+async def report(
+    home: Home, strategy: Strategy, ended: Ended, exchange: str, serving: Serving, record: str = ""
+) -> Path:
     """Draw and write the report of a run; a tool server that cannot be reached costs the chart, not the report.
+
+    `record` is the strategy's record so far in a few words, if it is known.
 
     Raises:
         Misconfigured: as `write_report`.
@@ -63,7 +67,7 @@ async def report(home: Home, strategy: Strategy, ended: Ended, exchange: str, se
             picture, why = await chart(tools, strategy, ended, exchange)
     except TraderError as error:
         picture, why = None, str(error).rstrip(".")
-    return await anyio.to_thread.run_sync(write_report, home, strategy, ended, picture, why)
+    return await anyio.to_thread.run_sync(write_report, home, strategy, ended, picture, why, record)
 
 
 async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -> tuple[bytes | None, str]:

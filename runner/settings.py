@@ -1,6 +1,7 @@
 """The runner's settings."""
 
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -15,6 +16,7 @@ class RunnerSettings(HomeSettings):
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     max_claude_runs: int | None = Field(default=None, ge=1, le=100)
     notify: Addresses = ()
+    summary: Literal["weekly"] | None = None
     anthropic_api_key: SecretStr | None = credential("ANTHROPIC_API_KEY")
     anthropic_auth_token: SecretStr | None = credential("ANTHROPIC_AUTH_TOKEN")
     claude_code_oauth_token: SecretStr | None = credential("CLAUDE_CODE_OAUTH_TOKEN")

@@ -43,7 +43,8 @@ class Checkup:
 
     async def run(self) -> list[Diagnosis]:
         """Return every finding, in the order in which checks are shown."""
-        order = ["versions", "agent", "home", "database", "strategies", "credentials", "memory", "server"]
+        order = ["versions", "agent", "home", "database", "strategies", "credentials"]
+        order += ["notifications", "memory", "server"]
         folders = StrategyFolders(self._home, examples_folder())
         strategies: list[ListedStrategy] = []
         try:
@@ -64,6 +65,7 @@ class Checkup:
                 "home": partial(facts.home, self._home),
                 "database": partial(facts.database, self._home),
                 "credentials": partial(self._credentials, claude),
+                "notifications": self._notifications,
                 "memory": partial(facts.memory, claude=bool(claude)),
                 "runner": partial(self._runner, strategies),
             }
@@ -121,6 +123,9 @@ class Checkup:
         settings = self._settings
         names = [*settings.credentials, *(["TRADER_TOKEN"] if settings.token else [])]
         return findings.credentials(names, claude, server_url=settings.server_url, has_token=settings.token is not None)
+
+    def _notifications(self) -> list[Diagnosis]:
+        return findings.notifications(len(self._settings.notify), weekly=self._settings.summary == "weekly")
 
     def _runner(self, strategies: list[ListedStrategy]) -> list[Diagnosis]:
         active = sum(

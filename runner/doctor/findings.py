@@ -163,6 +163,17 @@ def credentials(
     return problems or [Diagnosis("credentials", "ok", f"Set: {names}.")]
 
 
+def notifications(addresses: int, *, weekly: bool) -> list[Diagnosis]:
+    """Judge where notifications go. `weekly`: a weekly summary is wanted."""
+    if weekly and not addresses:
+        problem = "TRADER_SUMMARY asks for a weekly summary, and TRADER_NOTIFY names no address for it."
+        return [Diagnosis("notifications", "warning", problem, "Set TRADER_NOTIFY to an address of apprise.")]
+    if not addresses:
+        return [Diagnosis("notifications", "ok", "None are sent: TRADER_NOTIFY is not set.")]
+    summary = ", with a weekly summary" if weekly else ""
+    return [Diagnosis("notifications", "ok", f"Sent to {addresses} address{'' if addresses == 1 else 'es'}{summary}.")]
+
+
 def agent(problem: str, remedy: str, claude: Sequence[str]) -> list[Diagnosis]:
     """Judge an agent CLI that does not start; `claude` are the strategies that need it."""
     sentence = f"The agent CLI does not start: {cleaned(problem, 300)}"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.domain.text import cleaned, shortened
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended
     from mcp_server.domain.strategy.strategy import Strategy
 
-Kind = Literal["signal", "failure", "paused", "budget", "broken", "server", "test"]
+Kind = Literal["signal", "failure", "paused", "no_skill", "budget", "broken", "server", "not_judged", "summary", "test"]
 
 FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "signal": (
@@ -28,13 +28,17 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
         "price",
         "as_of",
         "reasoning",
+        "record",
         "execution_id",
     ),
     "failure": ("strategy", "symbol", "status", "error", "as_of", "execution_id"),
     "paused": ("strategy", "failures", "error"),
+    "no_skill": ("strategy", "judged", "mean_net_pct", "minimum_edge_pct", "e_value", "limit", "chance_pct"),
     "budget": ("strategy", "spent_usd", "limit_usd", "day"),
     "broken": ("strategy", "error"),
     "server": ("problem", "since"),
+    "not_judged": ("problem", "since"),
+    "summary": ("week", "as_of", "strategies"),
     "test": (),
 }
 """Kind → the names that its template may use."""
@@ -54,10 +58,10 @@ class Event(NamedTuple):
     fields: Mapping[str, str]
 
 
-def signal_changed(strategy: Strategy, ended: Ended, before: SignalName | None) -> Event | None:
+def signal_changed(strategy: Strategy, ended: Ended, before: SignalName | None, record: str = "") -> Event | None:
     """Return the event of a signal that differs from the strategy's last one; None where it does not.
 
-    The first signal of all is news when it is not HOLD.
+    The first signal of all is news when it is not HOLD. `record` is the strategy's record so far, if it is known.
     """
     signal = ended.outcome.signal
     if signal is None or signal.signal == (before or "HOLD"):
@@ -72,6 +76,7 @@ def signal_changed(strategy: Strategy, ended: Ended, before: SignalName | None) 
             "confidence": NONE if signal.confidence is None else f"{signal.confidence:f}",
             "price": NONE if signal.price is None else f"{Decimal(repr(signal.price)):f}",
             "reasoning": clean(signal.reasoning),
+            "record": f"Record so far: {clean(record)}." if record else "",
         },
     )
 
@@ -90,6 +95,27 @@ def strategy_paused(strategy: Strategy, ended: Ended, failures: int) -> Event:
     error = clean(ended.outcome.error or NONE)
     fields = {"strategy": strategy.name, "failures": str(failures), "error": error}
     return Event("paused", _of_run("paused", strategy, ended), fields)
+
+
+def no_skill(strategy: Strategy, record: Mapping[str, Any], since: datetime) -> Event:
+    """Return the event of a strategy that its `stop` has paused; for each time that it was made active it is one event.
+
+    Args:
+        strategy: the strategy.
+        record: its record since it was made active, with the keys of `get_performance`.
+        since: when it was made active (aware).
+    """
+    stop = record["stop"]
+    fields = {
+        "strategy": strategy.name,
+        "judged": str(stop["judged"]),
+        "mean_net_pct": _figure(stop["mean_net_pct"]),
+        "minimum_edge_pct": _figure(stop["minimum_edge_pct"]),
+        "e_value": _figure(stop["highest"]),
+        "limit": _figure(stop["limit"]),
+        "chance_pct": _figure(100 / stop["limit"]),
+    }
+    return Event("no_skill", f"no_skill {strategy.name} {since.isoformat()}", fields)
 
 
 def budget_reached(strategy: str, spent_usd: Decimal, limit_usd: Decimal, day: date) -> Event:
@@ -116,6 +142,12 @@ def server_trouble(problem: str, since: datetime) -> Event:
     return Event("server", f"server {since.isoformat()}", fields)
 
 
+def not_judged(problem: str, since: datetime) -> Event:
+    """Return the event of signals that cannot be judged since an aware moment; for each such moment it is one event."""
+    fields = {"problem": clean(problem), "since": iso_minute(since)}
+    return Event("not_judged", f"not_judged {since.isoformat()}", fields)
+
+
 def clean(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return text of a model or an outside system such that nothing in it steers, links, or calls people by name."""
     return shortened(cleaned(text, most, addresses=False).replace("@", "@\u200b"), most)
@@ -132,6 +164,10 @@ def _about(strategy: Strategy, ended: Ended) -> dict[str, str]:
 
 def _of_run(kind: str, strategy: Strategy, ended: Ended) -> str:
     return f"{kind} {strategy.name} {ended.execution_id} {ended.as_of.isoformat()}"
+
+
+def _figure(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"
 
 
 def iso_minute(moment: datetime) -> str:

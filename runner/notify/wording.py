@@ -9,19 +9,28 @@ from runner.notify.events import FIELDS, NONE, Kind
 
 BUILT_IN: Mapping[Kind, str] = {
     "signal": "$strategy: $signal (before: $before)\n"
-    "$symbol at $price, confidence $confidence, as of $as_of.\n$reasoning\nexecution $execution_id",
+    "$symbol at $price, confidence $confidence, as of $as_of.\n$reasoning\n$record\nexecution $execution_id",
     "failure": "$strategy: no signal ($status)\n"
     "The run as of $as_of ended without a signal: $error\nexecution $execution_id",
     "paused": "$strategy is paused\n"
     "$failures runs in a row failed, the last one with: $error\n"
     "Once it is fixed: claude-trader strategies resume $strategy",
+    "no_skill": "$strategy is paused: no skill\n"
+    "Its $judged judged signals that do not overlap brought $mean_net_pct % each on average, after costs. If such "
+    "signals truly brought $minimum_edge_pct % or more, evidence this strong against it would ever come up in at most "
+    "$chance_pct % of cases (e-value $e_value, limit $limit).\n"
+    "More: claude-trader score $strategy\n"
+    "To go on: claude-trader strategies resume $strategy. Only signals given after that then count against it.",
     "budget": "$strategy: the day's budget is spent\n"
     "$spent_usd of $limit_usd US dollars are spent on $day (UTC). No model is asked before the next day.",
     "broken": "$strategy cannot be read\n$error\nclaude-trader strategies check $strategy lists all that is wrong.",
     "server": "Runs are held up\nSince $since: $problem",
+    "not_judged": "Signals cannot be judged\n"
+    "Since $since: $problem\nRuns go on. What came due meanwhile is judged once this is over.",
+    "summary": "Weekly summary\n$strategies\nAs of $as_of. claude-trader score NAME says more.",
     "test": "Claude Trader\nThis is a test: notifications arrive here.",
 }
-"""Kind → title in the first line, body in the others."""
+"""Kind → title in the first line, body in the others. A line that is nothing but a part that is empty is left out."""
 
 MOST_BYTES = 10_000
 MOST_BODY = 1_800
@@ -71,5 +80,7 @@ def _read(file: Path) -> str:
 
 
 def _filled(template: str, values: Mapping[str, str]) -> Worded:
-    title, _, body = Template(template).substitute(values).strip().partition("\n")
+    empty = {f"${name}" for name, value in values.items() if not value}
+    kept = "\n".join(line for line in template.splitlines() if line.strip() not in empty)
+    title, _, body = Template(kept).substitute(values).strip().partition("\n")
     return Worded(title.strip()[:MOST_TITLE], (body.strip() or title.strip())[:MOST_BODY])

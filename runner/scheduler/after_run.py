@@ -41,7 +41,10 @@ Count = Callable[[Strategy, Ended, float | None], object]
 
 @dataclass(slots=True)
 class AfterRun:
-    """Follows runs. `tell` takes events, `report` the runs that gave a signal, `count` how each ended."""
+    """Follows runs. `tell` takes events, `report` the runs that gave a signal, `count` how each ended.
+
+    `record` returns a strategy's record so far, in a few words, or nothing.
+    """
 
     database: Database
     folders: StrategyFolders
@@ -50,6 +53,7 @@ class AfterRun:
     tell: Tell
     report: Report
     count: Count
+    record: Callable[[Strategy], str] = lambda _: ""
     _signals: dict[str, SignalName] = field(default_factory=dict)
     """The last signal of each strategy that has ended here, for when the journal cannot be asked."""
     _reached: set[str] = field(default_factory=set)
@@ -81,7 +85,7 @@ class AfterRun:
         # that ends at this moment comes in between.
         before = ended.before if ended.waiting is None else self._signals.get(strategy.name)
         self._signals[strategy.name] = signal
-        if (event := signal_changed(strategy, ended, before)) is not None:
+        if (event := signal_changed(strategy, ended, before, self.record(strategy))) is not None:
             self.tell(event)
         if before != signal or ended.engine == "claude":
             try:

@@ -6,10 +6,11 @@ others' claims. Whatever fails, the slots are accounted for: by this process, or
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -38,6 +39,9 @@ LOOK_EVERY_S = 2.0
 TICK_S = 1.0
 """The clock is looked at so often at least: it may be set, and the machine may have slept."""
 
+SOON = timedelta(seconds=10)
+"""What is not urgent does not begin so shortly before a slot."""
+
 BEAT_EVERY_S = 5.0
 RETRY_S = 1.0
 """How long it waits after the database could not be used."""
@@ -62,7 +66,7 @@ class Scheduler:
     """Runs the strategies of one home until it is told to stop.
 
     `more_problems` returns what is wrong elsewhere, in sentences for people. `ready` is awaited before slots are
-    claimed. After a stop, runs may go on for `grace_s`.
+    claimed. `beside` goes on beside the claims until the stop. After a stop, runs may go on for `grace_s`.
     """
 
     clock: Clock
@@ -76,6 +80,7 @@ class Scheduler:
     troubles: Troubles
     more_problems: Callable[[], list[str]]
     ready: Callable[[], Awaitable[None]]
+    beside: Callable[[], Coroutine[Any, Any, None]] = anyio.sleep_forever
     grace_s: float = 30.0
     _parts: dict[str, str | None] = field(default_factory=dict)
     """The parts of a look, and why each failed last time."""
@@ -95,6 +100,7 @@ class Scheduler:
                 async with anyio.create_task_group() as watching:
                     watching.start_soon(self._claim_for_ever, runs)
                     watching.start_soon(self._beat_for_ever)
+                    watching.start_soon(self.beside)
                     await stop.wait()
                     self.concurrency.closed = True  # what is being claimed at this moment begins no more
                     self.slot_store.database.hurry()
@@ -221,6 +227,12 @@ class Scheduler:
     def running(self) -> int:
         """How many slots are under way."""
         return len(self._tasks)
+
+    @property
+    def busy(self) -> bool:
+        """Whether slots are under way, or one comes due in a moment."""
+        due = self.schedules.next_due()
+        return bool(self._tasks) or (due is not None and due - self.clock.now() < SOON)
 
     def problems(self) -> list[str]:
         """Return everything that is wrong now, in sentences for people."""

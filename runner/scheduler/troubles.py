@@ -11,7 +11,7 @@ LOOK_EVERY_S = 10.0
 LASTING = timedelta(seconds=60)
 """What mends itself sooner is in the log only."""
 
-CLAIMS, SERVER, CLAUDE = "claims", "server", "claude"
+CLAIMS, SERVER, CLAUDE, RECORDS = "claims", "server", "claude", "records"
 
 NOTICES = {SERVER: "", CLAUDE: "Claude cannot be asked: ", CLAIMS: "No slot is claimed: "}
 """What people are told of as soon as it lasts, and how the sentence begins."""

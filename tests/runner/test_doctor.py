@@ -59,7 +59,7 @@ def test_a_home_that_is_well_has_nothing_to_mend(trader: Command, home: Path) ->
     checks = _by_check(done.json)
     assert {name: each["status"] for name, each in checks.items()} == dict.fromkeys(
         [
-            "versions", "agent", "home", "database", "strategies", "credentials", "memory", "server",
+            "versions", "agent", "home", "database", "strategies", "credentials", "notifications", "memory", "server",
             "exchange binance", "clock",
             "chain ethereum", "runner",
         ],

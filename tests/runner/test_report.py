@@ -122,6 +122,12 @@ async def test_a_tool_server_that_is_gone_costs_the_chart_and_not_the_report(hom
     assert "*No chart: The tool server cannot be reached" in path.read_text()
 
 
+def test_a_report_names_the_record_so_far_and_nothing_where_it_is_not_known(home: Path) -> None:
+    path = write_report(Home(home), RULES, executed(), None, record="12 judged: too few to say")
+    assert "| record so far | 12 judged: too few to say |" in path.read_text()
+    assert "record so far" not in write_report(Home(home), RULES, executed(), None).read_text()
+
+
 def test_a_report_never_replaces_another_and_nothing_half_made_is_left(home: Path) -> None:
     at = Home(home)
     first = write_report(at, RULES, executed(number=1), PNG)

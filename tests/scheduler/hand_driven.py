@@ -1,10 +1,10 @@
 """Real schedulers on one home, whose clock a test moves by hand; a stand-in for the engines notes what would run."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -23,6 +23,8 @@ from runner.scheduler.strategy_watch import StrategyWatch
 from runner.scheduler.troubles import Troubles
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.slot_homes import Machine
+
+Beside = Callable[[], Coroutine[Any, Any, None]]
 
 DECIDED = Outcome(Status.ABSTAINED, error="It did run.", **NOTHING_SPENT)
 
@@ -66,10 +68,12 @@ class Driven:
 
 
 @asynccontextmanager
-async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIterator[Driven]:
-    """Give schedulers that are up; they are told to stop at the end."""
+async def driven(
+    machine: Machine, now: datetime, runners: int = 1, beside: Beside = anyio.sleep_forever
+) -> AsyncIterator[Driven]:
+    """Give schedulers that are up; they are told to stop at the end. What is `beside` must not sleep by their clock."""
     clock, engine = HandClock(now), Engine()
-    schedulers = [make_scheduler(machine, clock, engine) for _ in range(runners)]
+    schedulers = [make_scheduler(machine, clock, engine, beside) for _ in range(runners)]
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         for scheduler in schedulers:
@@ -82,7 +86,9 @@ async def driven(machine: Machine, now: datetime, runners: int = 1) -> AsyncIter
             stop.set()
 
 
-def make_scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Scheduler:
+def make_scheduler(
+    machine: Machine, clock: HandClock, engine: Engine, beside: Beside = anyio.sleep_forever
+) -> Scheduler:
     """Give a scheduler of a home that is not up yet."""
     slot_store, troubles = SlotStore(machine.database, machine.home), Troubles()
     watch = StrategyWatch(machine.home, machine.folders)
@@ -100,6 +106,7 @@ def make_scheduler(machine: Machine, clock: HandClock, engine: Engine) -> Schedu
         troubles=troubles,
         more_problems=list,
         ready=anyio.lowlevel.checkpoint,
+        beside=beside,
         grace_s=0.0,
     )
 

@@ -104,6 +104,14 @@ async def test_a_signal_is_told_when_it_differs_from_the_last_one_also_after_a_r
     assert len({event.key for event in runs.told}) == 3
 
 
+async def test_the_notice_of_a_signal_names_the_record_so_far(follow: Callable[..., Followed]) -> None:
+    runs = follow()
+    await runs.run(says("BUY"))
+    runs.after_run.record = lambda what: f"12 judged of {what.name}: too few to say"
+    await runs.run(says("SELL"))
+    assert [event.fields["record"] for event in runs.told] == ["", "Record so far: 12 judged of s: too few to say."]
+
+
 async def test_a_signal_has_its_report_but_not_one_that_rules_repeat(follow: Callable[..., Followed]) -> None:
     runs = follow()
     for signal in ("HOLD", "HOLD", "BUY", "BUY", "HOLD", "HOLD"):

@@ -14,7 +14,9 @@ MOST_RESULT = 240
 NO_CHART = "it could not be drawn"
 
 
-def markdown(strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: str = NO_CHART) -> str:
+def markdown(
+    strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: str = NO_CHART, record: str = ""
+) -> str:
     """Write the report of a run.
 
     Args:
@@ -22,11 +24,12 @@ def markdown(strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: 
         ended: how it ended.
         chart: name of the picture beside the report; None where there is none.
         why_no_chart: the reason to give where there is none.
+        record: the strategy's record so far in a few words, if it is known.
     """
     picture = f"![{_about(strategy, ended)}]({chart})" if chart else f"*No chart: {inline(why_no_chart)}.*"
     parts = [
         _head(strategy, ended),
-        _facts(strategy, ended),
+        _facts(strategy, ended, record),
         f"## Why\n\n{quoted(_why(ended))}",
         picture,
         *_conditions(ended),
@@ -51,7 +54,7 @@ def _why(ended: Ended) -> str:
     return (ended.outcome.signal.reasoning if ended.outcome.signal else ended.outcome.error) or ""
 
 
-def _facts(strategy: Strategy, ended: Ended) -> str:
+def _facts(strategy: Strategy, ended: Ended, record: str) -> str:
     outcome, signal = ended.outcome, ended.outcome.signal
     facts = {
         "signal": f"**{signal.signal}**" if signal else None,
@@ -60,6 +63,7 @@ def _facts(strategy: Strategy, ended: Ended) -> str:
         "market": _market(strategy, ended),
         "decided by": _decider(ended),
         "cost": _cost(outcome),
+        "record so far": inline(record) if record else None,
         "took": f"{ended.took_s:.1f} s",
         "execution": f"{ended.execution_id}, version {strategy.version}",
     }

@@ -6,7 +6,11 @@ Each function raises `Retryable` or `Misconfigured` as `Database.read` does.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
+
+PATIENCE_S = 1.0
+"""How long it waits to learn when the next horizon is over: whoever asks does not need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,29 @@ def failures(database: Database, name: str, most: int) -> int:
         ).fetchall()
     )
     return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
+
+
+def next_horizon(database: Database, after: datetime) -> datetime | None:
+    """Return when the next horizon of a slot's signal is over, after a moment; None: there is none yet."""
+    (first,) = database.read(
+        lambda connection: connection.execute(
+            "SELECT min(as_of + horizon_s * INTERVAL '1' SECOND) FROM executions WHERE status = 'success' "
+            "AND \"trigger\" = 'schedule' AND as_of + horizon_s * INTERVAL '1' SECOND > ?",
+            [naive(after)],
+        ).fetchall(),
+        patience_s=PATIENCE_S,
+    )[0]
+    return None if first is None else first.replace(tzinfo=UTC)
+
+
+def made_active(database: Database, name: str) -> datetime | None:
+    """Return when a strategy was last made active; None: it never was."""
+    rows = database.read(
+        lambda connection: connection.execute(
+            "SELECT scheduled_since FROM strategies WHERE name = ?", [name]
+        ).fetchall()
+    )
+    return rows[0][0].replace(tzinfo=UTC) if rows and rows[0][0] is not None else None
 
 
 def last_slots(database: Database) -> dict[str, LastSlot]:

@@ -12,11 +12,14 @@ from runner.notify.events import (
     broken_edit,
     budget_reached,
     clean,
+    no_skill,
+    not_judged,
     run_failed,
     server_trouble,
     signal_changed,
     strategy_paused,
 )
+from runner.notify.weekly import weekly_summary
 from runner.notify.wording import BUILT_IN, worded
 
 NOON = datetime(2026, 5, 20, 12, 0, 5, tzinfo=UTC)
@@ -51,6 +54,8 @@ def test_a_failure_is_told_and_no_decision_is_none() -> None:
     assert signal_changed(DIP, executed(FAILED), "BUY") is None
 
 
+STOPPED = {"judged": 41, "mean_net_pct": -0.43, "minimum_edge_pct": 0, "highest": 23.5, "limit": 20.0}
+
 EVENTS: list[Event | None] = [
     signal_changed(DIP, said("BUY"), "SELL"),
     run_failed(DIP, executed(FAILED)),
@@ -58,6 +63,9 @@ EVENTS: list[Event | None] = [
     budget_reached("dip", Decimal("1.05"), Decimal(1), date(2026, 5, 20)),
     broken_edit("dip", "config.json interval: '2h' does not fit."),
     server_trouble("it ended three times", NOON),
+    no_skill(DIP, {"stop": STOPPED}, NOON),
+    not_judged("The exchange is down.", NOON),
+    weekly_summary([{"strategy_name": "dip", "runs": 1, "signals": 1, "judged": 0, "cost_usd": 0.5}], NOON),
     Event("test", "test", {}),
 ]
 
@@ -80,6 +88,24 @@ def test_the_wording_of_a_signal(home: Path) -> None:
         "dip: BUY (before: SELL)",
         "PEPE/USD at 0.0000081, confidence 62.50, as of 2026-05-20T12:00Z.\nit rose\nexecution 7",
     )
+
+
+def test_a_signal_names_the_record_so_far_and_nothing_where_it_is_not_known(home: Path) -> None:
+    event = signal_changed(DIP, said("BUY"), "SELL", "12 judged: too few to say")
+    assert event is not None
+    lines = worded("signal", event.fields, home).body.splitlines()
+    assert lines[1:] == ["it rose", "Record so far: 12 judged: too few to say.", "execution 7"]
+    hostile = signal_changed(DIP, said("BUY"), "SELL", "@everyone https://evil.example")
+    assert hostile is not None
+    assert "https://" not in hostile.fields["record"]
+
+
+def test_the_pause_of_a_strategy_without_skill_says_what_was_seen_and_how_to_go_on(home: Path) -> None:
+    title, body, _ = worded("no_skill", no_skill(DIP, {"stop": STOPPED}, NOON).fields, home)
+    assert title == "dip is paused: no skill"
+    for fact in ("41 judged signals", "-0.43 %", "in at most 5 %", "e-value 23.5, limit 20"):
+        assert fact in body
+    assert "claude-trader strategies resume dip" in body
 
 
 def test_events_are_one_where_their_keys_are() -> None:
