@@ -29,6 +29,7 @@ SAME: dict[str, dict[str, Any]] = {
     "more patience with failures": {"max_failures": 50},
     "another horizon": {"horizon": "12h"},
     "other costs": {"costs": {"fee_bps": 40}},
+    "when it is to stop": {"stop": {"no_skill": 0.01, "minimum_edge_pct": 0.5}},
     "the zone of no cron": {"timezone": "Europe/Berlin"},
     "the default exchange": {"exchange": "kraken"},
     "the default engine": {"engine": "claude"},
@@ -70,6 +71,11 @@ def test_another_name_keeps_the_decision_version() -> None:
 @pytest.mark.parametrize("change", OTHER)
 def test_what_decides_changes_the_decision_version(change: str) -> None:
     assert decides(strategy(**OTHER[change])) != decides(strategy())
+
+
+def test_the_engine_that_really_ran_is_what_decides() -> None:
+    assert strategy().decision_version("kraken", "claude") == decides(strategy())
+    assert strategy().decision_version("kraken", "rules") == decides(strategy(engine="rules"))
 
 
 def test_the_zone_of_a_cron_changes_the_decision_version() -> None:
