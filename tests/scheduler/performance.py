@@ -41,6 +41,8 @@ class Performance:
     hang: anyio.Event | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     asked: anyio.Event = field(default_factory=anyio.Event)
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """A call has ended, or was cancelled."""
     under_way: int = 0
     most_at_once: int = 0
 
@@ -61,6 +63,7 @@ class Performance:
                 raise self.error
         finally:
             self.under_way -= 1
+            self.over.set()
         if "strategy_name" in arguments:
             return self.one[arguments["strategy_name"]]
         columns = list(self.records[0]) if self.records else []

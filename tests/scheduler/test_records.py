@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
@@ -13,14 +14,16 @@ import pytest
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable
+from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slot_history import next_horizon
 from mcp_server.storage.journal.slots import Claim
 from runner.notify.events import Event
 from runner.scheduler import records as module
 from runner.scheduler.records import Follow, Records
+from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.troubles import RECORDS, Troubles
 from tests.rigs.hand_clock import HandClock
-from tests.scheduler.hand_driven import driven
+from tests.scheduler.hand_driven import DECIDED, Engine, driven, make_scheduler
 from tests.scheduler.performance import Performance, record
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 
@@ -175,6 +178,38 @@ async def test_while_the_tool_hangs_slots_are_claimed_and_run_and_a_stop_ends_it
         assert server.under_way == 1
     assert server.under_way == 0
     assert [slot[:3] for slot in machine.slots()] == [("abstained", hour, hour) for hour in ("12:00", "13:00", "14:00")]
+
+
+class _Hanging:
+    """Stands in for the engines: a run goes on until `end` is set."""
+
+    def __init__(self) -> None:
+        self.begun, self.end = anyio.Event(), anyio.Event()
+
+    async def __call__(self, _: Claimed) -> Outcome:
+        self.begun.set()
+        await self.end.wait()
+        return DECIDED
+
+
+async def test_a_stop_ends_it_before_the_runs_that_have_their_grace(machine: Machine) -> None:
+    write(machine.root, hourly(), at("10:30"))
+    server, clock, engine, stop = Performance(hang=anyio.Event()), HandClock(at("12:00:00")), _Hanging(), anyio.Event()
+    watched = Watched(machine, HandClock(at("12:00:00")), server)
+    scheduler = make_scheduler(machine, clock, Engine(), watched.records.keep)
+    scheduler.run, scheduler.grace_s = cast(SlotRun, engine), 60.0
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(scheduler.serve, stop)
+            await server.asked.wait()
+            await clock.until_asleep(2)
+            clock.pass_by(3700)
+            await engine.begun.wait()
+            stop.set()
+            await server.over.wait()
+            assert scheduler.running == 1
+            engine.end.set()
+    assert [slot[:2] for slot in machine.slots()] == [("abstained", "13:00")]
 
 
 async def test_slots_that_are_near_make_the_scheduler_busy(machine: Machine) -> None:
