@@ -14,6 +14,9 @@ SHRINKAGE = 50
 _SUREST = 0.995
 """Confidences are whole per cents: 0 and 100 stand for anything within half of one."""
 
+_SAME = 1e-9
+"""Logits that differ by less are the same but for the rounding of floats."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlattFit:
@@ -38,9 +41,10 @@ def platt_fit(confidence: Floats, right: Flags) -> PlattFit | None:
     if count < FEWEST:
         return None
     target = np.where(right, (of_right + 1) / (of_right + 2), 1 / (count - of_right + 2))
-    if not np.ptp(confidence):
+    stated_logit = logit(confidence)
+    if np.ptp(stated_logit) < _SAME:
         return PlattFit(float(logit(target.mean())), 0.0, count)
-    intercept, slope = logistic_regression(logit(confidence), target)
+    intercept, slope = logistic_regression(stated_logit, target)
     return PlattFit(float(intercept), float(slope), count)
 
 
