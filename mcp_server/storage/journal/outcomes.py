@@ -9,13 +9,12 @@ from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive, to_ms
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
+from mcp_server.storage.journal.records import ANSWERED, JournalRecord, Kind, make_records, read_rows
 from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 if TYPE_CHECKING:
     import duckdb
-
-    from mcp_server.storage.journal.records import JournalRecord, Kind
 
 _COLUMNS = (
     "execution_id, entry_time, entry_price, exit_time, exit_price, r, cost_bps, funding_bps, horizon_s, definition, "
@@ -23,11 +22,10 @@ _COLUMNS = (
 )
 
 _DUE = (
-    "SELECT e.id, e.as_of, e.completed_at, a.execution_time_ms, e.trigger, e.strategy_id, e.strategy_version, "  # noqa: S608 - ours
-    f"e.engine, {', '.join(f'e.{column}' for column in TERMS)} "
-    "FROM executions e JOIN analysis_results a ON a.execution_id = e.id "
-    "LEFT JOIN outcomes o ON o.execution_id = e.id "
-    "WHERE e.status = 'success' AND o.execution_id IS NULL AND e.as_of <= ? ORDER BY e.id"
+    f"SELECT e.id, e.as_of, {ANSWERED} AS answered, e.strategy_id, e.strategy_version, e.engine, "  # noqa: S608 - ours
+    f"{', '.join(f'e.{column}' for column in TERMS)} "
+    "FROM executions e LEFT JOIN outcomes o ON o.execution_id = e.id "
+    f"WHERE e.status = 'success' AND o.execution_id IS NULL AND {ANSWERED} <= ? ORDER BY e.id"
 )
 
 _AT_A_TIME = 100
@@ -87,8 +85,7 @@ class Outcomes:
 
         rows, older = self._database.read(work)
         derived = self._derived(older)
-        runs = [_due(row, derived) for row in rows]
-        return [run for run in runs if run.answered_ms <= to_ms(until)]
+        return [_due(row, derived) for row in rows]
 
     def freeze(self) -> None:
         """Write the terms into the runs of earlier versions that have none, so that no later edit moves them."""
@@ -119,10 +116,10 @@ class Outcomes:
         until: datetime,
         *,
         strategy: str | None = None,
-        kind: "Kind | None" = None,
+        kind: Kind | None = None,
         since: datetime | None = None,
         computed: Sequence[SettledOutcome] = (),
-    ) -> list["JournalRecord"]:
+    ) -> list[JournalRecord]:
         """Return the records of strategies as they were at a moment, in order of name and kind.
 
         Those of one strategy and kind come in the order of their latest runs: the last is the present one.
@@ -134,10 +131,8 @@ class Outcomes:
             since: runs as of this moment and later; None: from the first.
             computed: outcomes that are known by then and are not in the journal.
         """
-        from mcp_server.storage.journal.records import make_records, read_rows
-
         rows = self._database.read(lambda connection: read_rows(connection, until, strategy, kind, since))
-        return make_records(rows, self._derived(rows.older), until, computed)
+        return make_records(rows, self._derived(rows.older), computed)
 
     def _derived(self, older: Sequence[OlderRun]) -> dict[tuple[int, str, str], Terms]:
         return {run.key: older_terms(run, self._strategies, self._default_exchange) for run in older}
@@ -145,15 +140,10 @@ class Outcomes:
 
 def _due(row: tuple[Any, ...], derived: dict[tuple[int, str, str], Terms]) -> DueRun:
     """Read one row of `_DUE`."""
-    execution_id, as_of, completed_at, took_ms, trigger, strategy_id, version, engine, *terms = row
-    decided_ms = to_ms(as_of.replace(tzinfo=UTC))
-    answered_ms = to_ms(completed_at.replace(tzinfo=UTC)) if trigger == "schedule" else decided_ms + took_ms
-    return DueRun(
-        execution_id,
-        decided_ms,
-        answered_ms,
-        Terms(*terms) if terms[-1] is not None else derived[strategy_id, version, engine],
-    )
+    execution_id, as_of, answered, strategy_id, version, engine, *frozen = row
+    decided_ms, answered_ms = (to_ms(moment.replace(tzinfo=UTC)) for moment in (as_of, answered))
+    terms = Terms(*frozen) if frozen[-1] is not None else derived[strategy_id, version, engine]
+    return DueRun(execution_id, decided_ms, answered_ms, terms)
 
 
 def _freeze(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:

@@ -37,6 +37,9 @@ _KIND = (
 )
 """Positions in `KINDS`."""
 
+ANSWERED = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.completed_at ELSE e.as_of + (e.completed_at - e.started_at) END"
+"""When a run's answer was there: by hand and in a replay, its as-of and as long as it took; NULL while it runs."""
+
 _DECIDES = "coalesce(e.decision_version, e.strategy_version || ' ' || e.engine)"
 """What the runs of a record have in common; those of earlier versions have no decision_version until it is frozen."""
 
@@ -47,7 +50,7 @@ _ASKED = (
 
 _RUNS = (
     f"SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, e.id AS execution_id, e.as_of, "  # noqa: S608 - ours
-    "e.started_at, e.completed_at, a.execution_time_ms AS took_ms, "
+    f"{ANSWERED} AS answered, "
     "CASE e.status WHEN 'success' THEN 0 WHEN 'abstained' THEN 1 WHEN 'error' THEN 2 ELSE 3 END AS status, "
     f"CASE a.signal WHEN 'BUY' THEN {BUY} WHEN 'SELL' THEN {SELL} WHEN 'HOLD' THEN {HOLD} ELSE {UNDECIDED} END "
     "AS signal, CAST(a.confidence AS DOUBLE PRECISION) / 100 AS confidence, "
@@ -56,15 +59,14 @@ _RUNS = (
     "o.entry_time, o.exit_time, o.r, o.cost_bps, o.funding_bps "
     "FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
     "LEFT JOIN outcomes o ON o.execution_id = e.id AND o.exit_time <= $5 "
-    f"WHERE e.status IN {RAN} AND e.as_of <= $1 AND {_ASKED} ORDER BY e.as_of, e.id"
+    f"WHERE e.status IN {RAN} AND {ANSWERED} <= $1 AND {_ASKED} ORDER BY e.as_of, e.id"
 )
 
 _GROUPS = (
     f"SELECT g.strategy_id, g.kind, g.decides, g.latest, g.missed, {', '.join(f't.{column}' for column in TERMS)} "  # noqa: S608 - ours
     f"FROM (SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, max(e.id) AS latest, "
     f"CAST(sum(CASE WHEN e.status IN {RAN} THEN 0 ELSE e.slots END) AS BIGINT) AS missed "
-    f"FROM executions e WHERE e.status <> 'running' AND {_ASKED} "
-    f"AND CASE WHEN e.status IN {RAN} THEN e.as_of ELSE e.completed_at END <= $1 GROUP BY 1, 2, 3) g "
+    f"FROM executions e WHERE e.status <> 'running' AND {ANSWERED} <= $1 AND {_ASKED} GROUP BY 1, 2, 3) g "
     "JOIN executions t ON t.id = g.latest ORDER BY g.latest"
 )
 """Each record, with the terms of its latest run and the slots that did not run."""
@@ -114,7 +116,7 @@ def read_rows(
     kind: Kind | None,
     since: datetime | None,
 ) -> JournalRows:
-    """Read the runs that were asked for by a moment, each with its outcome if that was known by then."""
+    """Read the runs that had ended by a moment, each with its outcome if that was known by then."""
     asked = [naive(until), strategy, None if kind is None else KINDS.index(kind), since and naive(since)]
     known_by = naive(from_ms(to_ms(until) - KNOWN_AFTER_MS))
     return JournalRows(
@@ -138,7 +140,6 @@ class _Group:
 def make_records(
     rows: JournalRows,
     derived: Mapping[tuple[int, str, str], Terms],
-    until: datetime,
     computed: Sequence["SettledOutcome"],
 ) -> list[JournalRecord]:
     """Split the columns into records; those of one strategy and kind in the order of their latest runs.
@@ -146,22 +147,18 @@ def make_records(
     Args:
         rows: what was read.
         derived: the terms of runs that have none, by `OlderRun.key`.
-        until: the moment.
-        computed: outcomes that are known by then and are not in the journal.
+        computed: outcomes that are known by the moment and are not in the journal.
     """
     groups, number_of = _groups(rows, derived)
     columns = _columns(rows.runs)
     _overlay(columns, computed)
     record_of = _numbered(rows.runs, number_of)
-    record_of[columns["answered_ms"] > to_ms(until)] = -1
     order = np.argsort(record_of, kind="stable")
     ends = np.searchsorted(record_of[order], np.arange(len(groups) + 1))
     records = []
     for group, start, end in zip(groups, ends[:-1], ends[1:], strict=True):
-        if end > start or group.missed:
-            picked = order[start:end]
-            arrays = {name: column[picked] for name, column in columns.items()}
-            records.append(JournalRecord(group.strategy, group.kind, group.terms, group.missed, **arrays))
+        arrays = {name: column[order[start:end]] for name, column in columns.items()}
+        records.append(JournalRecord(group.strategy, group.kind, group.terms, group.missed, **arrays))
     return sorted(records, key=lambda record: (record.strategy, KINDS.index(record.kind)))
 
 
@@ -193,14 +190,10 @@ def _numbered(runs: Mapping[str, npt.NDArray[Any]], number_of: Mapping[tuple[int
 
 def _columns(runs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of `JournalRecord` for all runs."""
-    decided_ms, started_ms, completed_ms = (_ms(runs[name]) for name in ("as_of", "started_at", "completed_at"))
-    took_ms = np.ma.filled(np.ma.asarray(runs["took_ms"]).astype(np.int64), -1)
-    took_ms = np.where(took_ms < 0, completed_ms - started_ms, took_ms)
-    live = runs["kind"] == KINDS.index("live")
     return {
         "execution_id": runs["execution_id"].astype(np.int64),
-        "decided_ms": decided_ms,
-        "answered_ms": np.where(live, completed_ms, decided_ms + took_ms),
+        "decided_ms": _ms(runs["as_of"]),
+        "answered_ms": _ms(runs["answered"]),
         **{name: runs[name].astype(np.int8) for name in ("status", "signal", "state")},
         "entry_ms": _ms(runs["entry_time"]),
         "exit_ms": _ms(runs["exit_time"]),
