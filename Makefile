@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test durations lint types check benchmark parity crash load soak mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help chromium demo test durations lint types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -93,6 +93,9 @@ load: $(VENV)/dev.stamp  ## measure how late runs begin with 100 and 2,000 strat
 
 soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check memory, files and every slot
 	$(BIN)/python -m tests.scheduler.soak 20
+
+intervals: $(VENV)/dev.stamp  ## print how often the 95 % intervals of a score cover the truth, in 17 simulated situations; takes two minutes
+	$(BIN)/python -m tests.scoring.coverage
 
 mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
 	$(BIN)/python -m tests.mutants.run $(ONLY)

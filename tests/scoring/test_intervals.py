@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.candles import Floats, Times
+from mcp_server.domain.scoring.compare import against_holding
 from mcp_server.domain.scoring.hac import bandwidth_ms, mean_interval, mean_spread, weighted_products
 from mcp_server.domain.scoring.hit_rate import Flags, hit_rate_interval
+from mcp_server.domain.scoring.signals import JudgedSignals
 from tests.scoring.coverage import COST, HORIZON, SCENARIOS, Scenario, coverage, returns, signals
 
 HOUR_MS = 3_600_000
@@ -104,6 +106,16 @@ def test_a_run_is_measured_in_time_and_not_in_rows() -> None:
     codes = np.array([1, 1, -1, -1], dtype=np.int8)
     time_ms = BEGIN_MS + np.array([0, 1, 10, 11]) * HOUR_MS
     assert bandwidth_ms(DAY_MS, codes, time_ms) == pytest.approx(DAY_MS + (10 + 2) / 2 * HOUR_MS)
+
+
+def test_a_strategy_that_only_sells_and_holds_is_compared_with_holding_by_its_runs_too() -> None:
+    signal = np.tile(np.array([-1, 0], dtype=np.int8), 120)
+    r, some = np.random.default_rng(7).normal(0, 0.01, 240), np.zeros(240)
+    judged = JudgedSignals(np.arange(240), hours(240), hours(240), hours(240) + DAY_MS, signal, r, some, some, some)
+    comparison = against_holding(judged, DAY_MS)
+    expected = mean_interval(-2 * r[::2], hours(240)[::2], DAY_MS + HOUR_MS)
+    assert expected is not None
+    assert comparison.interval == expected
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -31,7 +31,7 @@ def against_holding(judged: JudgedSignals, horizon_ms: float) -> HoldComparison:
     if not len(signals):
         return HoldComparison(None, None, None)
     difference = signals.net - signals.r
-    interval = mean_interval(difference, signals.entry_ms, bandwidth_ms(horizon_ms, signals.signal, signals.entry_ms))
+    interval = mean_interval(difference, signals.entry_ms, bandwidth_ms(horizon_ms, judged.signal, judged.entry_ms))
     return HoldComparison(float(signals.r.mean()), float(difference.mean()), interval)
 
 
@@ -55,7 +55,7 @@ def twin_score(judged: JudgedSignals, twin: Codes, horizon_ms: float) -> TwinSco
     interval = None
     if len(difference):
         # either side may be the one that repeats itself for longer
-        widths = [bandwidth_ms(horizon_ms, side.signal[differ], own.entry_ms[differ]) for side in (own, rules)]
+        widths = [bandwidth_ms(horizon_ms, side.signal, own.entry_ms) for side in (own, rules)]
         interval = mean_interval(difference, own.entry_ms[differ], max(widths))
     count = int(rules.directed.sum())
     return TwinScore(
