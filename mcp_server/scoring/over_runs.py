@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcp_server.domain.scoring.outcomes import entry_open_ms, exit_close_ms
+from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS
 from mcp_server.domain.timeframes import timeframe_ms
-from mcp_server.market.history import LATE_MS
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Times
@@ -39,7 +39,7 @@ class OverRuns:
         horizon = np.array([run.terms.horizon_s * 1000 for run in runs], dtype=np.int64)
         entry = entry_open_ms(decided, answered, series.timeframe)
         exit_ = exit_close_ms(entry, series.timeframe, horizon)
-        over = exit_ <= as_of_ms - LATE_MS
+        over = exit_ <= as_of_ms - KNOWN_AFTER_MS
         chosen = [run for run, chosen in zip(runs, over, strict=True) if chosen]
         return cls(series, chosen, entry[over], exit_[over])
 

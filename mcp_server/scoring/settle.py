@@ -78,7 +78,6 @@ async def settle_due(
     due = await anyio.to_thread.run_sync(outcomes.due, as_of)
     settlement = await settle(market, due, to_ms(as_of), to_ms(now), Allowance.of(within_s))
     if keep and settlement.outcomes:
-        await anyio.to_thread.run_sync(outcomes.freeze)
         await anyio.to_thread.run_sync(outcomes.add, settlement.outcomes, now)
     return settlement
 

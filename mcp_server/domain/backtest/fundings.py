@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcp_server.domain.candles import Candles, Floats, Times
+from mcp_server.domain.candles import Candles, Floats, Mask, Times
 from mcp_server.domain.exchange import LONGEST_FUNDING_MS, Funding
 from mcp_server.domain.timeframes import timeframe_ms
 
@@ -34,15 +34,28 @@ def funding_paid(candles: Candles, timeframe: str, fundings: Sequence[Funding]) 
     rates = np.array([funding.rate for funding in fundings], dtype=np.float64)
     inside = (times >= candles.open_time_ms[0]) & (times < candles.open_time_ms[-1] + timeframe_ms(timeframe))
     times, rates = times[inside], rates[inside]
-    candle = np.searchsorted(candles.open_time_ms, times, side="right") - 1
-    since_open = times - candles.open_time_ms[candle]
-    in_gap = since_open >= timeframe_ms(timeframe)
-    paid = rates * np.where(in_gap, candles.close[candle], candles.open[candle])
-    later = ~in_gap & (since_open > 0)
+    candle, in_gap = _candle_of(candles, timeframe, times)
+    paid = rates * _prices(candles, candle, in_gap)
+    later = ~in_gap & (times > candles.open_time_ms[candle])
     np.add.at(within, candle[later], paid[later])
     np.add.at(at_open, (candle + in_gap)[~later], paid[~later])
     total = np.cumsum(at_open + within)
     return FundingPaid(total - within, total)
+
+
+def funding_prices(candles: Candles, timeframe: str, times: Times) -> Floats:
+    """Return the price at each time of a funding, which is not before the first candle."""
+    return _prices(candles, *_candle_of(candles, timeframe, times))
+
+
+def _candle_of(candles: Candles, timeframe: str, times: Times) -> tuple[Times, Mask]:
+    """Return the position of the last candle that has opened by each time, and whether it is closed by then."""
+    candle = np.searchsorted(candles.open_time_ms, times, side="right") - 1
+    return candle, times - candles.open_time_ms[candle] >= timeframe_ms(timeframe)
+
+
+def _prices(candles: Candles, candle: Times, in_gap: Mask) -> Floats:
+    return np.where(in_gap, candles.close[candle], candles.open[candle])
 
 
 def missing_fundings(fundings: Sequence[Funding], start_ms: int, end_ms: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mcp_server.domain.backtest.fundings import funding_paid, missing_times
+from mcp_server.domain.backtest.fundings import funding_prices, missing_times
 from mcp_server.domain.candles import Candles, Floats, Times
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.timeframes import timeframe_ms
@@ -22,7 +22,7 @@ def held_fundings(
     Args:
         candles: closed candles from the first entry to the last exit.
         timeframe: of the candles.
-        fundings: the known ones. Some from before the first entry show how often they are settled.
+        fundings: the known ones, oldest first. Some from before the first entry show how often they are settled.
         entry_ms: when the candle of each entry opens.
         exit_ms: when the candle of each exit closes.
     """
@@ -31,12 +31,19 @@ def held_fundings(
     opened, closed = candles.open_time_ms, candles.open_time_ms + timeframe_ms(timeframe)
     entry, exit_ = np.searchsorted(opened, entry_ms), np.searchsorted(closed, exit_ms)
     there = (np.append(opened, -1)[entry] == entry_ms) & (np.append(closed, -1)[exit_] == exit_ms)
-    entry, exit_ = np.where(there, entry, 0), np.where(there, exit_, 0)
-    paid = funding_paid(candles, timeframe, fundings)
-    rate_at = {funding.time_ms: funding.rate for funding in fundings}
-    at_exit = np.array([rate_at.get(at, 0.0) for at in exit_ms.tolist()]) * candles.close[exit_]
-    total = paid.at_close[exit_] - paid.at_open[entry] + at_exit
-    first = min(int(entry_ms.min()), *rate_at)
-    missing = missing_times(fundings, first, int(exit_ms.max()))
+    times = np.array([funding.time_ms for funding in fundings], dtype=np.int64)
+    rates = np.array([funding.rate for funding in fundings])
+    paid = _sums(rates * funding_prices(candles, timeframe, times), times, entry_ms, exit_ms)
+    at_exit = np.searchsorted(times, exit_ms)
+    rate_at_exit = np.where(np.append(times, -1)[at_exit] == exit_ms, np.append(rates, 0)[at_exit], 0)
+    total = paid + rate_at_exit * np.append(candles.close, np.nan)[exit_]
+    missing = missing_times(fundings, min(int(entry_ms.min()), int(times[0])), int(exit_ms.max()))
     complete = np.searchsorted(missing, entry_ms, side="right") == np.searchsorted(missing, exit_ms, side="right")
-    return np.where(there & complete, total / candles.open[entry], np.nan)
+    return np.where(there & complete, total / np.append(candles.open, np.nan)[entry], np.nan)
+
+
+def _sums(paid: Floats, times: Times, entry_ms: Times, exit_ms: Times) -> Floats:
+    """Add up what is paid after each entry and before its exit: each sum of its own, the same whatever lies around."""
+    first, stop = np.searchsorted(times, entry_ms, side="right"), np.searchsorted(times, exit_ms)
+    sums = np.add.reduceat(np.append(paid, 0.0), np.column_stack([first, np.maximum(stop, first)]).ravel())[::2]
+    return np.where(first < stop, sums, 0.0)
