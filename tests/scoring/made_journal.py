@@ -40,13 +40,13 @@ def outcomes_of(home: Path) -> Outcomes:
 
 def enter(home: Path, runs: Sequence[MadeRun]) -> None:
     """Enter runs and their signals, in one transaction."""
-    columns = ("id", "strategy_id", "strategy_version", '"trigger"', "as_of", "engine", "started_at", "completed_at")
-    columns += ("status", "run_key", *TERMS)
+    facts = ("id", "strategy_id", "strategy_version", '"trigger"', "as_of", "engine", "started_at", "completed_at")
+    columns = (*facts, "status", "run_key", *TERMS)
     rows, signals = list[tuple[Any, ...]](), list[tuple[Any, ...]]()
     for run in runs:
         decided, answered = naive(from_ms(run.decided_ms)), naive(from_ms(run.answered_ms))
-        facts = (run.number, 1, "v1", run.trigger, decided, "rules", decided, answered, run.status, str(run.number))
-        rows.append((*facts, *astuple(run.terms)))
+        values = (run.number, 1, "v1", run.trigger, decided, "rules", decided, answered, run.status, str(run.number))
+        rows.append((*values, *astuple(run.terms)))
         if run.signal is not None:
             signals.append((run.number, 1, decided, run.signal, "because", json.dumps({}), run.late_ms))
 
