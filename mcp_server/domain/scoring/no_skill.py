@@ -22,7 +22,7 @@ from mcp_server.domain.scoring.signals import JudgedSignals
 CLIP = 5.0
 """A return counts for no more than so many deviations of those before, on either side of the minimum edge."""
 
-FEWEST = 10
+FEWEST = 20
 """So many outcomes make the first deviation; they are not bet on."""
 
 _BETS = 16

@@ -93,17 +93,15 @@ class _Ahead:
         if not proven.any():
             return None
         last = float(count[np.argmax(proven)])  # by then the mean path has crossed, so more than half of them have
-        count = np.linspace(last / _STEPS, last, _STEPS)
-        line = self._line(count)
-        between = count - count[0] / 2
+        count = last * (np.arange(1, _STEPS + 1) / _STEPS) ** 2
+        line, start = self._line(count), np.append(0, count[:-1])
+        between = (start + count) / 2
         apart = line[:, None] - np.interp(between, count, line)
         later = np.tril(count[:, None] - between)
         back = np.tril(_above(np.divide(apart, np.sqrt(later), out=np.zeros_like(apart), where=later > 0)))
         shown = np.cumsum(np.linalg.solve(back, _above(line / np.sqrt(count))))
         half = int(np.argmax(shown >= 0.5))
-        return float(
-            np.interp(0.5, [shown[half - 1] if half else 0.0, shown[half]], [count[half] - count[0], count[half]])
-        )
+        return float(np.interp(0.5, [shown[half - 1] if half else 0.0, shown[half]], [start[half], count[half]]))
 
     def _parts(self, count: Floats) -> tuple[Floats, Floats]:
         """Return the log wealth of each lift after so many outcomes, as many right as expected, and with one more."""
