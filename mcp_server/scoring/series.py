@@ -15,7 +15,6 @@ from mcp_server.storage.candles.ranges import joined
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
-    from mcp_server.market.history import History
     from mcp_server.market.market import Market
     from mcp_server.storage.candles.ranges import Range
     from mcp_server.storage.candles.store import Series
@@ -25,9 +24,6 @@ FETCHED, STORED = 3_000, 20_000
 
 MOST_REQUESTS = 60
 """One call makes no more requests for candles than these."""
-
-LEAST_S = 0.2
-"""With less time left than this, no exchange is asked."""
 
 
 @dataclass(slots=True)
@@ -47,12 +43,13 @@ class Allowance:
         """Seconds that are left."""
         return max(self.until - anyio.current_time(), 0)
 
-    def take(self, requests: int) -> bool:
-        """Return whether so many more requests are allowed; if so, they count as made."""
-        if requests and (requests > self.requests or self.left_s < LEAST_S):
-            return False
-        self.requests -= requests
-        return True
+    def take(self, requests: int, candles: int) -> int:
+        """Return how many of the candles that take so many requests may be fetched; those requests count as made."""
+        if requests <= self.requests:
+            self.requests -= requests
+            return candles
+        candles, self.requests = candles * self.requests // requests, 0
+        return candles
 
 
 @dataclass(slots=True)
@@ -94,7 +91,9 @@ async def series_for(
     length = timeframe_ms(series.timeframe)
     until = last_closed_open_ms(as_of_ms, series.timeframe) + length
     try:
-        await _gather(market, series, common(list(wanted), [(0, until)]), allowance, gathered, parts)
+        with anyio.move_on_after(allowance.left_s) as scope:
+            await _gather(market, series, common(list(wanted), [(0, until)]), allowance, gathered, parts)
+        gathered.cut = gathered.cut or scope.cancelled_caught
     except TraderError as error:
         gathered.problem = error
     gathered.candles = merge(parts)
@@ -111,29 +110,26 @@ async def _gather(
 ) -> None:
     """Add candles to `parts` piece by piece, and what is known by then to `gathered`."""
     name = (series.exchange, series.symbol, series.timeframe)
+    length = timeframe_ms(series.timeframe)
     known = await market.known(*name)
     gathered.symbol = known.symbol
     before, read = list(known.ranges), tuple["Range", ...]()
     missing = without(wanted, before)
-    for piece in [*_pieces(common(wanted, before), series, STORED), *_pieces(missing, series, FETCHED)]:
-        fetched = bool(common([piece], missing))
-        requests = await market.requests(*name, [piece]) if fetched else 0
-        history = await _read(market, series, piece, allowance) if allowance.take(requests) else None
-        if history is None:
-            gathered.cut = True
+    for start, end in [*_pieces(common(wanted, before), series, STORED), *_pieces(missing, series, FETCHED)]:
+        fetched, count = bool(common([(start, end)], missing)), (end - start) // length
+        if fetched:
+            requests = await market.requests(*name, [(start, end)])
+            count = allowance.take(requests, count)
+        piece = (start, start + count * length)
+        gathered.cut = piece[1] < end
+        if count:
+            history = await market.candles(*name, count, from_ms(piece[1]))
+            parts.append(history.candles.between(*piece))
+            read = joined(read, piece)
+            after = (await market.known(*name)).ranges if fetched else before
+            gathered.ranges = read if history.simulated else common(list(read), list(after))
+        if gathered.cut:
             return
-        parts.append(history.candles.between(*piece))
-        read = joined(read, piece)
-        after = (await market.known(*name)).ranges if fetched else before
-        gathered.ranges = read if history.simulated else common(list(read), list(after))
-
-
-async def _read(market: Market, series: Series, piece: Range, allowance: Allowance) -> History | None:
-    """Return the candles of a piece; None if there is no time for them."""
-    count = (piece[1] - piece[0]) // timeframe_ms(series.timeframe)
-    with anyio.move_on_after(allowance.left_s):
-        return await market.candles(series.exchange, series.symbol, series.timeframe, count, from_ms(piece[1]))
-    return None
 
 
 def _pieces(ranges: Sequence[Range], series: Series, most: int) -> Iterator[Range]:

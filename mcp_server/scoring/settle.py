@@ -120,8 +120,9 @@ async def _settled(market: Market, over: OverRuns, as_of_ms: int, now_ms: int, a
         void |= held & np.isnan(paid.ratio) & (paid.never | (paid.answered & expired))
     judged = held & np.isfinite(paid.ratio) & ~void
     lost = expired & ~held & ~void
-    if lost.any() and await _gone(market, over.series, gathered, now_ms):
-        void |= lost
+    if lost.any():
+        with anyio.move_on_after(allowance.left_s):
+            void |= lost & await _gone(market, over.series, gathered, now_ms)
     waiting = ~judged & ~void
     settlement = Settlement(_rows(over, prices, paid.ratio, judged, void))
     if waiting.any():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import anyio
 import numpy as np
 
 from mcp_server.adapters.simulated.exchange import SimulatedExchange
@@ -41,7 +42,8 @@ class MadeExchange:
     """Sends the candles in `series`, and counts the requests for each.
 
     `late_ms`: a candle is published so long after its close, by (symbol, open time). `unlisted`: markets that are gone;
-    `halted`: those that are listed, but not traded. `blank`: it sends no candles at all, as on a bad day.
+    `halted`: those that are listed, but not traded. `blank`: it sends no candles at all, as on a bad day. `held`: the
+    question that it never answers.
     """
 
     simulated = False
@@ -56,6 +58,7 @@ class MadeExchange:
         self.halted: set[str] = set()
         self.reachable = True
         self.blank = False
+        self.held: str | None = None
         self.fundings_reachable = True
         self.served = ["1m", "1h", "4h"]
         self.a_request = 1_000
@@ -63,6 +66,7 @@ class MadeExchange:
         self.sent = 0
 
     async def symbol(self, text: str) -> str:
+        await self._answering("symbol")
         self._listed(text)
         return text
 
@@ -73,6 +77,7 @@ class MadeExchange:
         return self.served
 
     async def candles(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Fetched:
+        await self._answering("candles")
         self._listed(symbol)
         self.requests[symbol, timeframe] += 1
         length = timeframe_ms(timeframe)
@@ -88,6 +93,7 @@ class MadeExchange:
         return self.a_request
 
     async def fundings_between(self, symbol: str, start_ms: int, end_ms: int) -> Sequence[Funding]:
+        await self._answering("fundings_between")
         self._listed(symbol)
         self.requests[symbol, "fundings"] += 1
         if not self.fundings_reachable:
@@ -98,6 +104,7 @@ class MadeExchange:
         return [one for one in settled if start_ms <= one.time_ms <= min(end_ms, self.now_ms)]
 
     async def listings(self) -> Listings:
+        await self._answering("listings")
         self._reach()
         names = sorted({symbol for symbol, _ in self.series} - self.unlisted)
         return Listings(self.now_ms, [Listing(name, "spot", "?", "?", name not in self.halted) for name in names])
@@ -116,6 +123,10 @@ class MadeExchange:
 
     async def close(self) -> None:
         pass
+
+    async def _answering(self, question: str) -> None:
+        if question == self.held:
+            await anyio.Event().wait()
 
     def _reach(self) -> None:
         if not self.reachable:

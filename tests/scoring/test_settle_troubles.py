@@ -204,6 +204,35 @@ async def test_one_call_asks_for_so_much_only_and_the_next_goes_on_with_what_is_
     assert exchange.requests["BTC/USD", "1h"] == 4
 
 
+async def test_what_takes_more_requests_than_a_call_may_make_gets_on_with_each_call(
+    market: Market, exchange: MadeExchange
+) -> None:
+    exchange.a_request = 10
+    exchange.now_ms = BEGIN_MS + 400 * HOUR_MS
+    run, counts = due(1, BEGIN_MS, terms(horizon_s=95 * 3600)), []
+    for _ in range(4):
+        allowance = Allowance.of(60)
+        allowance.requests = 3
+        done = await settle(market, [run], exchange.now_ms, exchange.now_ms, allowance)
+        counts.append(exchange.sent)
+    assert counts == [28, 56, 85, 95]
+    assert states(done) == {1: "judged"}
+
+
+@pytest.mark.parametrize("held", ["candles", "symbol", "listings", "fundings_between"])
+async def test_an_exchange_that_does_not_answer_takes_no_more_than_the_time_of_the_call(
+    market: Market, exchange: MadeExchange, held: str
+) -> None:
+    exchange.held = held
+    exchange.blank = held == "listings"
+    exchange.now_ms = EXIT_MS + GONE_MS
+    done = await settled(market, exchange, ON_SWAP, seconds=0.05)
+    assert not done.outcomes
+    assert [one.count for one in done.unsettled] == [1]
+    exchange.held, exchange.blank = None, False
+    assert states(await settled(market, exchange, ON_SWAP)) == {1: "judged"}
+
+
 async def test_requests_are_allowed_to_all_markets_together(market: Market, exchange: MadeExchange) -> None:
     exchange.series |= {(f"M{number}/USD", "1h"): walk(number) for number in range(5)}
     allowance = Allowance.of(60)
