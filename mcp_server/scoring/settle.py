@@ -37,6 +37,9 @@ GONE_MS = 7 * DAY_MS
 AT_ONCE = 8
 """So many series are gathered at a time."""
 
+MOST_KEPT = 2_000
+"""No more outcomes are written in one call: runs that wait for the file to enter their own row must not wait long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
@@ -70,15 +73,16 @@ async def settle_due(
         as_of: nothing later is used.
         now: the present.
         within_s: for how long candles may be gathered.
-        keep: write the outcomes into the journal; under a past as-of nothing is written.
+        keep: write the outcomes into the journal, the oldest first; under a past as-of nothing is written.
 
     Raises:
         TraderError: what the journal raises; a market that cannot be asked is told in the answer.
     """
     due = await anyio.to_thread.run_sync(outcomes.due, as_of)
     settlement = await settle(market, due, to_ms(as_of), to_ms(now), Allowance.of(within_s))
-    if keep and settlement.outcomes:
-        await anyio.to_thread.run_sync(outcomes.add, settlement.outcomes, now)
+    if keep:
+        oldest = sorted(settlement.outcomes, key=lambda outcome: outcome.exit_ms)[:MOST_KEPT]
+        await anyio.to_thread.run_sync(outcomes.add, oldest, now)
     return settlement
 
 

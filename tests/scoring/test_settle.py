@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.candles import Candles, resample
-from mcp_server.domain.timeframes import candle_open_ms, timeframe_ms
+from mcp_server.domain.timeframes import candle_open_ms, from_ms, timeframe_ms
 from mcp_server.market.market import Market
+from mcp_server.scoring import settle as settling
 from mcp_server.scoring.series import Allowance, series_for
-from mcp_server.scoring.settle import Settlement, settle
+from mcp_server.scoring.settle import Settlement, settle, settle_due
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.outcomes import DueRun, SettledOutcome
@@ -25,6 +26,7 @@ from tests.scoring.made_exchange import (
     terms,
     walk,
 )
+from tests.scoring.made_journal import MadeRun, enter, outcomes_of, rows_of
 
 
 @pytest.fixture
@@ -129,6 +131,26 @@ async def test_a_thousand_signals_take_one_pass_over_each_series(market: Market,
     again = await settled(market, exchange, runs)
     assert again.outcomes == done.outcomes
     assert sum(exchange.requests.values()) == 5, "what is known is not asked for again"
+
+
+async def test_one_call_enters_the_oldest_outcomes_and_tells_all(
+    market: Market, exchange: MadeExchange, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal's file belongs to the runs: whoever settles years at once does not hold it for long."""
+    monkeypatch.setattr(settling, "MOST_KEPT", 10)
+    enter(home, [MadeRun(number, BEGIN_MS + (30 - number) * HOUR_MS, terms()) for number in range(1, 26)])
+    now, numbers = from_ms(exchange.now_ms), []
+    for _ in range(3):
+        done = await settle_due(outcomes_of(home), market, now, now, 60, keep=True)
+        numbers.append((len(done.outcomes), sorted(rows_of(home))))
+    assert numbers == [(25, list(range(16, 26))), (15, list(range(6, 26))), (5, list(range(1, 26)))]
+    assert sum(exchange.requests.values()) == 1
+
+
+async def test_a_home_without_any_run_has_nothing_to_settle(market: Market, exchange: MadeExchange, home: Path) -> None:
+    now = from_ms(exchange.now_ms)
+    assert await settle_due(outcomes_of(home), market, now, now, 60, keep=True) == Settlement()
+    assert not exchange.requests
 
 
 async def test_signals_far_apart_take_no_candles_in_between(market: Market, exchange: MadeExchange) -> None:
