@@ -17,6 +17,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
+from runner.claude import twin
 from runner.cli.context import Context
 from runner.execute import Runner
 from runner.tool_server.server import Address, tool_server
@@ -101,6 +102,7 @@ async def test_a_run_by_claude_starts_one_tool_server_which_evaluates_its_twin_t
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(home, rules={"sell": "close > 0"})
+    monkeypatch.setattr(twin, "AFTER_S", 120)
     started: list[str] = []
     with ScriptedMessagesApi(script()) as api:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)

@@ -44,6 +44,9 @@ EVALUATED = {
     "open_time": "2026-03-01T11:00Z",
 }
 
+HANGS_S = 20
+"""A run of fakes that takes so long would never end."""
+
 Evaluate = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -72,7 +75,8 @@ def with_answer(**changed: Any) -> Connecting:
 
 
 async def run(connect: Connecting, what: Strategy = PAIRED, ask: Callable[[], Awaitable[Outcome]] = says) -> Outcome:
-    return await with_twin(ask, connect, what, "simulated", AS_OF, {ADMISSION})
+    with anyio.fail_after(HANGS_S):
+        return await with_twin(ask, connect, what, "simulated", AS_OF, {ADMISSION})
 
 
 async def twin_of(connect: Connecting) -> dict[str, Any]:
@@ -185,8 +189,7 @@ async def test_a_run_without_a_signal_waits_for_no_twin(monkeypatch: pytest.Monk
     async def ask() -> Outcome:
         return failed
 
-    with anyio.fail_after(60):
-        assert await run(answering(evaluate), ask=ask) is failed
+    assert await run(answering(evaluate), ask=ask) is failed
 
 
 async def test_without_rules_there_is_no_twin_and_nobody_is_asked() -> None:
@@ -275,6 +278,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
     steps = script(orchestrator=[Held(START_BOTH, evaluated), answer({**GOOD_ANSWER, "sub_agent_results": LEANING})])
     with pytest.MonkeyPatch.context() as patch, ScriptedMessagesApi(steps) as api:
         patch.setenv("TRADER_HOME", str(home))
+        patch.setattr(twin, "AFTER_S", 120)
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
         patch.setenv("ANTHROPIC_API_KEY", KEY)
         ended, by_rules = anyio.run(run_both)
