@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
+from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.timeframes import to_ms
+from mcp_server.storage.journal.outcomes import SettledOutcome
 from mcp_server.storage.journal.rows import Run
 from runner.backup import back_up
 from runner.cli.context import Context
@@ -22,6 +25,12 @@ from tests.storage.test_backtests import ROW
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 BEFORE = "before-restore-2026-05-01T000000Z"
+TERMS = Terms("kraken", "BTC/USD", "1h", 86_400, 30.0, "1", "0123456789ab")
+OUTCOME = SettledOutcome(1, TERMS, "judged", to_ms(NOW), to_ms(NOW) + 86_400_000, 100.0, 125.0, 0.25, 0.0)
+
+
+def outcomes() -> list[tuple[object, ...]]:
+    return Context().database.read(lambda c: c.execute("SELECT execution_id, r, state FROM outcomes").fetchall())
 
 
 @pytest.fixture
@@ -37,6 +46,7 @@ def backup(home: Path, tmp_path: Path) -> Path:
 
     record()
     parts.journal.backtests.record([ROW])
+    parts.journal.outcomes(parts.strategies, "kraken").add([OUTCOME], NOW)
     back_up(parts, tmp_path / "home.tar.gz")
     record()
     parts.strategies.write(parse_strategy("later", CONFIG, None))
@@ -55,6 +65,7 @@ def test_what_was_saved_is_there_again_and_what_was_there_is_kept_beside_it(home
     assert restore(home, NOW) is None, "it is done once"
     assert Context().strategies.read("mine").name == "mine"
     assert Context().journal.backtests.read(1, ROW.created_at) == ROW
+    assert outcomes() == [(1, 0.25, "judged")]
     back_up(Context(), backup)
     with tarfile.open(backup) as archive:
         assert not [name for name in archive.getnames() if "restore" in name]

@@ -1,6 +1,7 @@
 """A journal of two strategies over ten days, with candles, shared by all that only read it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,8 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import Question, answer
+from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.storage.outcome_homes import judged
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 NOW = START + timedelta(days=10)
@@ -43,7 +46,7 @@ def signal(name: SignalName, price: float, confidence: int = 70) -> Outcome:
 
 
 def record(home: Path) -> None:
-    """Every day `dip` says BUY and SELL; `analysts` says BUY, or fails every third day."""
+    """Every day `dip` says BUY and SELL; `analysts` says BUY, or fails every third day. Four signals are judged."""
     at = Home(home)
     database = Database(at.database, prepare=at.prepare)
     journal = Journal(database, at)
@@ -60,6 +63,8 @@ def record(home: Path) -> None:
         run(claude_strategy(), moment + timedelta(hours=1), failed if day % 3 == 2 else signal("BUY", 10.0))
     rows = [(to_ms(START) + hour * HOUR, 99.0, 300.0, 50.0, 100.0 + hour / 24, 1.5) for hour in range(240)]
     whole = (to_ms(START), to_ms(START) + 240 * HOUR)
+    outcomes = journal.outcomes(StrategyFolders(at, home), "coinbase")
+    outcomes.add([replace(judged(run, 0.01), funding_bps=5.0) for run in outcomes.due(NOW)[:4]], NOW)
     CandleStore(database).save(Series("coinbase", "BTC/USD", "1h"), Candles.from_rows(rows), whole)
 
 

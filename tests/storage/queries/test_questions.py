@@ -54,6 +54,16 @@ QUESTIONS: dict[str, tuple[str, Any]] = {
         "AND a.timestamp + INTERVAL 24 HOUR >= later.open_time WHERE a.signal = 'BUY' GROUP BY 1",
         [["dip", 10, 1.0]],
     ),
+    "what came of signals, net of costs": (
+        "SELECT s.name, a.signal, round(100 * (CASE a.signal WHEN 'BUY' THEN 1 ELSE -1 END * (o.r - o.funding_bps / "
+        "10000) - o.cost_bps / 10000), 2) AS net_pct FROM outcomes o JOIN analysis_results a USING (execution_id) "
+        "JOIN strategies s ON s.id = a.strategy_id WHERE o.state = 'judged' ORDER BY o.entry_time LIMIT 3",
+        [["dip", "BUY", 0.65], ["analysts", "BUY", 0.65], ["dip", "SELL", -1.25]],
+    ),
+    "which signals are pending": (
+        "SELECT count(*) FROM analysis_results LEFT JOIN outcomes o USING (execution_id) WHERE o.state IS NULL",
+        [[23]],
+    ),
     "what one would have made from BUY to SELL": (
         "SELECT count(*), round(sum(price - bought)) FROM (SELECT signal, price, lag(price) OVER (ORDER BY timestamp) "
         "AS bought FROM analysis_results JOIN strategies s ON s.id = strategy_id AND name = 'dip') "
@@ -122,6 +132,9 @@ def test_nothing_later_than_the_moment_is_seen(asked: Asked) -> None:
     moment = START + timedelta(days=1, hours=1, minutes=30)
     assert asked("SELECT count(*), max(as_of) FROM executions", moment)["rows"] == [[5, "2026-05-02T01:00:00Z"]]
     assert asked("SELECT max(timestamp) FROM analysis_results", moment)["rows"] == [["2026-05-02T01:00:00Z"]]
+    outcomes = "SELECT count(*), max(exit_time) FROM outcomes"
+    assert asked(outcomes, START + timedelta(days=1, minutes=10))["rows"] == [[1, "2026-05-02T00:00:00Z"]]
+    assert asked(outcomes, START + timedelta(days=1, minutes=9, seconds=59))["rows"] == [[0, None]]
     assert asked("SELECT max(open_time) FROM candles", moment)["rows"] == [["2026-05-02T00:00:00Z"]], "it has closed"
     assert asked("SELECT name FROM strategies", START + timedelta(minutes=1))["rows"] == [["dip"]]
     assert asked("SELECT * FROM executions", START - timedelta(days=1))["rows"] == []
