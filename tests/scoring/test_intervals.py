@@ -5,7 +5,7 @@ import pytest
 
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.scoring.compare import against_holding
-from mcp_server.domain.scoring.hac import bandwidth_ms, mean_interval, mean_spread, weighted_products
+from mcp_server.domain.scoring.hac import bandwidth_ms, critical_value, mean_interval, mean_spread, weighted_products
 from mcp_server.domain.scoring.hit_rate import Flags, hit_rate_interval
 from mcp_server.domain.scoring.signals import JudgedSignals
 from tests.scoring.coverage import COST, HORIZON, SCENARIOS, Scenario, coverage, returns, signals
@@ -45,6 +45,15 @@ def test_pairs_are_weighted_by_their_distance_in_time_and_not_in_rows() -> None:
     weights = np.maximum(0, 1 - np.abs(time_ms[:, None] - time_ms) / width)
     expected = [row @ weights @ row for row in columns]
     assert weighted_products(columns, time_ms, width) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_the_critical_value_is_that_of_records_that_do_not_depend(share: float) -> None:
+    """The 95 % quantile of |mean| ÷ its standard error, where the bandwidth is this share of 200 outcomes."""
+    values = np.random.default_rng(8).standard_normal((10_000, 200))
+    mean = values.mean(axis=1)
+    variance = weighted_products(values - mean[:, None], hours(200), share * 200 * HOUR_MS) / 200**2
+    assert critical_value(share) == pytest.approx(np.quantile(np.abs(mean) / np.sqrt(variance), 0.95), rel=0.02)
 
 
 def test_outcomes_that_do_not_overlap_get_students_interval() -> None:

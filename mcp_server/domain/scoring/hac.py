@@ -91,7 +91,7 @@ def mean_spread(values: Floats, time_ms: Times, bandwidth_ms: float) -> MeanSpre
     # Each is divided by its share of the variance that is left after the mean is taken off values that don't depend.
     at_full, at_half = total / (1 - 1 / windows), half_total / (1 - half_ones / n**2)
     missed = max(2 - at_half / at_full, 1.0) if total > 0 else 1.0
-    return MeanSpread(mean, missed * total / (n * (n - 1)), _critical(1 / (windows - 1)), windows)
+    return MeanSpread(mean, missed * total / (n * (n - 1)), critical_value(1 / (windows - 1)), windows)
 
 
 def weighted_products(columns: Floats, time_ms: Times, bandwidth_ms: float) -> Floats:
@@ -109,6 +109,6 @@ def weighted_products(columns: Floats, time_ms: Times, bandwidth_ms: float) -> F
     return result
 
 
-def _critical(share: float) -> float:
+def critical_value(share: float) -> float:
     """Return the two-sided 5 % critical value where the bandwidth is this share of the record (table 1, Bartlett)."""
     return 1.96 + 2.9694 * share + 0.416 * share**2 - 0.5324 * share**3
