@@ -183,6 +183,22 @@ def test_a_run_without_a_signal_says_why() -> None:
     assert "*No chart: it could not be drawn.*" in text
 
 
+@pytest.mark.parametrize(
+    ("twin", "row"),
+    [
+        ({"signal": "SELL", "confidence": 50.0}, "| its rules alone | would say SELL |"),
+        ({"signal": None, "reasoning": "both rules hold"}, "| its rules alone | no signal: both rules hold |"),
+        ({"signal": None, "error": "the exchange is down"}, "| its rules alone | no signal: the exchange is down |"),
+        (None, None),
+    ],
+)
+def test_the_report_of_a_run_by_claude_tells_what_its_rules_would_say(twin: Any, row: str | None) -> None:
+    data = {"sub_agent_results": {}, **({"twin": twin} if twin else {})}
+    outcome = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "it rises", 1.0, data))
+    text = markdown(strategy(), replace(executed(outcome), engine="claude"), None)
+    assert [line for line in text.splitlines() if "its rules alone" in line] == ([row] if row else [])
+
+
 WRITTEN_BY_A_MODEL = "ZZZ"
 
 
@@ -193,7 +209,10 @@ def test_hostile_text_anywhere_in_a_run_adds_nothing_to_the_report_but_text(text
             "name": "price-monitor", "reported": False, "model": said, "missing": said, "report": said,
             "calls": [{"tool": said, "arguments": {said: said}, "result": said, "is_error": False}],
         }  # fmt: skip
-        data = {"sub_agent_results": {"price-monitor": {"x": said, "y": [said]}, said: {"z": said}}}
+        data = {
+            "sub_agent_results": {"price-monitor": {"x": said, "y": [said]}, said: {"z": said}},
+            "twin": {"signal": None, "error": said},
+        }
         outcome = Outcome(
             Status.SUCCESS, Signal("BUY", Decimal(1), said, 1.0, data), model=said,
             trace={"sub_agents": [agent],

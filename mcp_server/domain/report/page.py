@@ -62,6 +62,7 @@ def _facts(strategy: Strategy, ended: Ended, record: str) -> str:
         "price": number(signal.price) if signal and signal.price is not None else None,
         "market": _market(strategy, ended),
         "decided by": _decider(ended),
+        "its rules alone": _twin(ended),
         "cost": _cost(outcome),
         "record so far": inline(record) if record else None,
         "took": f"{ended.took_s:.1f} s",
@@ -82,6 +83,15 @@ def _decider(ended: Ended) -> str:
     if ended.engine == "rules":
         return "its rules"
     return f"{inline(ended.outcome.model)} and its sub-agents" if ended.outcome.model else "Claude"
+
+
+def _twin(ended: Ended) -> str | None:
+    """Return what the rules of a strategy that Claude decides said at the same moment; None where it has none."""
+    twin = ended.outcome.signal.data.get("twin") if ended.outcome.signal else None
+    if not isinstance(twin, Mapping):
+        return None
+    why = twin.get("reasoning") or twin.get("error") or "unknown why"
+    return f"would say {inline(twin['signal'])}" if twin.get("signal") else f"no signal: {inline(why)}"
 
 
 def _cost(outcome: Outcome) -> str:
