@@ -82,7 +82,7 @@ Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low
 4. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
    SELL. Show the signals and the reasons. If they are not what was meant, go back to step 4.
 5. End with what it does in two sentences, what would prove it wrong, and the command that runs it:
-   claude-trader run NAME
+   claude-trader run NAME. Once it has signals, `get_performance` tells whether they were right.
 """
 
 MOST_IDEA, MOST_NAMES = 10_000, 50

@@ -25,9 +25,9 @@ Take these steps in order, and change nothing before the person agrees.
 
 1. `write_strategy` with `dry_run` true and these files as they are: what does the check find, how often did the rules
    hold lately, what does the schedule cost?
-2. `list_signals` with outcomes "all": which signals did it give, which runs ended without one, and why? `get_price`
-   with `as_of` at each signal's `horizon` shows whether it was right. Few signals prove nothing:
-   say how many there are.
+2. `get_performance` with its `strategy_name`: were its signals right after `costs`, and is there evidence of skill yet?
+   Show its whole summary, and never a hit rate without its base rate. Few signals prove nothing: say how many there
+   are. `list_signals` with outcomes "all" shows each signal, which runs ended without one, and why.
 3. If it has rules, `backtest_strategy`: is it better than its controls, and does the later part bear out the earlier?
    Show its whole summary, not the return alone. `evaluate_strategy` at past times that matter: did it do what its
    `description` claims?

@@ -52,11 +52,9 @@ def twin_score(judged: JudgedSignals, twin: Codes, horizon_ms: float) -> TwinSco
     rules = replace(own, signal=twin[known])
     differ = (own.signal != HOLD) | (rules.signal != HOLD)
     difference = 100 * (_brought(own) - _brought(rules))[differ]
-    interval = None
-    if len(difference):
-        # either side may be the one that repeats itself for longer
-        widths = [bandwidth_ms(horizon_ms, side.signal, own.entry_ms) for side in (own, rules)]
-        interval = mean_interval(difference, own.entry_ms[differ], max(widths))
+    # What one says more than the other is a position of its own, which lasts as long as the two differ.
+    width = bandwidth_ms(horizon_ms, np.sign(own.signal - rules.signal), own.entry_ms)
+    interval = mean_interval(difference, own.entry_ms[differ], width)
     count = int(rules.directed.sum())
     return TwinScore(
         judged=count,

@@ -20,6 +20,7 @@ from mcp_server.domain.scoring.no_skill import edge_evidence
 from mcp_server.domain.scoring.pace import outcomes_per_day, time_to_show
 from mcp_server.domain.scoring.reliability import reliability
 from mcp_server.domain.scoring.sentences import sentence, summary
+from mcp_server.domain.scoring.signals import JudgedSignals
 from mcp_server.domain.text import significant
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from mcp_server.domain.rules.series import Codes
     from mcp_server.domain.scoring.hac import Interval
     from mcp_server.domain.scoring.keys import Bounds
-    from mcp_server.domain.scoring.signals import JudgedSignals
+    from mcp_server.domain.scoring.reliability import ReliabilityBin
     from mcp_server.domain.scoring.terms import Terms
+    from mcp_server.domain.strategy.format import StopRule
 
-DIGITS = 6
-"""Significant digits of a figure."""
+DIGITS, DETAIL_DIGITS = 6, 4
+"""Significant digits of a figure, and of one in a table within the answer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,17 +65,14 @@ class Record:
     latest: tuple[int, float] | None = None
     earlier: Sequence[EarlierRecord] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class StopRule:
-    """The strategy's `stop`: pause it when its mean net return is below `minimum_edge_pct`, at this level of error."""
-
-    no_skill: float
-    minimum_edge_pct: float
+    @classmethod
+    def empty(cls, strategy_name: str, kind: Kind, terms: Terms, until_ms: int) -> Record:
+        """Return the record of a strategy that has no runs of a kind."""
+        return cls(strategy_name, kind, terms, until_ms, 0, 0, 0, 0, 0, 0, 0, None, 0, JudgedSignals.none())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Controls:
+class RecordControls:
     """What a record is compared with. Codes have one entry for each of its judged signals, UNDECIDED where none is.
 
     Attributes:
@@ -91,7 +90,7 @@ class Controls:
     stop: StopRule | None = None
 
 
-def score(record: Record, controls: Controls) -> Score:
+def score(record: Record, controls: RecordControls) -> Score:
     """Return everything that is told of a record; an undefined figure is None, never NaN."""
     signals = record.judged.pick(record.judged.directed)
     horizon_ms = _longest_ms(record.judged)
@@ -125,7 +124,7 @@ def _longest_ms(judged: JudgedSignals) -> int:
     return int((judged.exit_ms - judged.entry_ms).max(initial=0))
 
 
-def _market(record: Record, controls: Controls) -> tuple[BaseRate, SkillEvidence | None]:
+def _market(record: Record, controls: RecordControls) -> tuple[BaseRate, SkillEvidence | None]:
     """Return how often this market made such signals right, and the evidence that they were right more often."""
     if controls.candles is None or not len(record.judged):
         return BaseRate(None, None, None, 0), None
@@ -229,14 +228,16 @@ def _calibration(record: Record, signals: JudgedSignals, base: BaseRate) -> Cali
     if fit is not None and latest is not None and rates is not None:
         calibrated = float(calibrated_confidence(np.array([latest[1]]), fit, rates)[0])
     return {
-        "bins": [
-            [bin_.mean_confidence, bin_.signals, bin_.share_right, bin_.band_low, bin_.band_high] for bin_ in table.bins
-        ],
+        "bins": [_rounded(_bin(part), DETAIL_DIGITS) for part in table.bins],
         "error": table.error,
         "error_by_chance": table.error_by_chance,
         "confidence": None if latest is None else latest[1],
         "calibrated": calibrated,
     }
+
+
+def _bin(part: ReliabilityBin) -> list[float]:
+    return [part.mean_confidence, part.signals, part.share_right, part.band_low, part.band_high]
 
 
 def _pace(record: Record, base: BaseRate, evidence: SkillEvidence | None) -> dict[str, Any]:
@@ -266,9 +267,9 @@ def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, digits: int = DIGITS) -> Any:
     if isinstance(value, float):
-        return significant(value, DIGITS)
+        return significant(value, digits)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _rounded(item, digits) for key, item in value.items()}
+    return [_rounded(item, digits) for item in value] if isinstance(value, list | tuple) else value

@@ -21,7 +21,7 @@ def sentence(score: Score) -> str:
         return f"{judged}: too few to say"
     verdict = {
         "skill": "evidence of skill",
-        "no_skill": "its `stop` has ruled out the edge it asks for",
+        "no_skill": "its `stop` has ruled out its edge",
         "none_yet": "no evidence of skill yet",
         "unknown": "evidence unknown, as candles are missing",
     }[score["evidence"]]
@@ -31,7 +31,7 @@ def sentence(score: Score) -> str:
 def _right(score: Score) -> str:
     """Return the share right beside its control; nothing where the control is not known."""
     rate, base = score["hit_rate"], score["base_rate"]
-    return "" if rate is None or base is None else f", {_share(rate)} right (any such moment: {_share(base)})"
+    return "" if rate is None or base is None else f", {_share(rate)} right (base rate {_share(base)})"
 
 
 def summary(score: Score) -> list[str]:
@@ -91,7 +91,7 @@ def _hits(score: Score) -> str:
         return ""
     control = "the base rate is not known"
     if base is not None:
-        control = f"any such moment of this market would have been right in {_share(base)}"
+        control = f"of all moments of this market, {_share(base)} would have been right"
     within = _between(score["hit_rate_ci95"], 100, " %")
     return f"{score['right']:,} of {score['judged']:,} were right ({_share(rate)}{within}); {control}."
 

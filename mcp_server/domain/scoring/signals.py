@@ -29,6 +29,13 @@ class JudgedSignals:
     confidence: Floats
     """The stated probability of being right, from 0 to 1; NaN where none is stated."""
 
+    @classmethod
+    def none(cls) -> "JudgedSignals":
+        """No signals at all."""
+        times, values = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float64)
+        signal = np.empty(0, dtype=np.int8)
+        return cls(times, times, times, times, signal, values, values, values, values)
+
     def __len__(self) -> int:
         return len(self.execution_id)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mcp_server.storage.journal.backtests import Backtests
     from mcp_server.storage.journal.outcomes import Outcomes
+    from mcp_server.storage.journal.statements import Statements
     from mcp_server.storage.strategies.folders import StrategyFolders
 
 MOST_COST_USD = 10**9
@@ -57,6 +58,12 @@ class Journal:
         from mcp_server.storage.journal.outcomes import Outcomes
 
         return Outcomes(self._database, strategies, default_exchange)
+
+    def statements(self, strategy: str) -> "Statements":
+        """Return what stood beside the signals of a strategy: its twin, and how its sub-agents leaned."""
+        from mcp_server.storage.journal.statements import statements
+
+        return self._database.read(lambda connection: statements(connection, strategy))
 
     def claim(self, run: Run) -> Claimed:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.

@@ -1,0 +1,167 @@
+"""What signals were worth, as of a moment: settles what is due, gathers the controls, and scores each record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+
+from mcp_server.domain.scoring.score import Record, RecordControls, score
+from mcp_server.domain.scoring.terms import terms_of
+from mcp_server.domain.text import counted
+from mcp_server.domain.timeframes import to_ms
+from mcp_server.errors import BadInput
+from mcp_server.scoring.controls import codes_at, market_controls, series_of
+from mcp_server.scoring.records import latest_records
+from mcp_server.scoring.series import Allowance
+from mcp_server.scoring.settle import settle_due
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from mcp_server.domain.scoring.keys import Kind, Score
+    from mcp_server.domain.strategy.strategy import Strategy
+    from mcp_server.market.market import Market
+    from mcp_server.scoring.controls import MarketControl
+    from mcp_server.scoring.settle import Settlement
+    from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.strategies.folders import StrategyFolders
+
+SETTLE_S, GATHER_S = 16.0, 7.0
+"""Of a call's time, so much may go into settling what is due, and into the candles that records are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceQuestion:
+    """What is asked: of one strategy or all, of one kind of runs or each by itself, as of a moment.
+
+    `now` is the present: under an earlier `until` nothing is written. `since`: only runs decided from then on.
+    """
+
+    until: datetime
+    now: datetime
+    strategy_name: str | None = None
+    kind: Kind | None = "live"
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRecords:
+    """The scores of the records that were asked for, by name and kind, and what a reader must know beside them."""
+
+    scores: Sequence[Score]
+    notes: Sequence[str]
+
+
+class Scoring:
+    """Answers what the signals of one home were worth."""
+
+    def __init__(self, market: Market, journal: Journal, strategies: StrategyFolders, default_exchange: str) -> None:
+        self._market = market
+        self._journal = journal
+        self._strategies = strategies
+        self._default_exchange = default_exchange
+        self._outcomes = journal.outcomes(strategies, default_exchange)
+
+    async def answer(
+        self, question: PerformanceQuestion, tell: Callable[[int, int, str], Awaitable[None]]
+    ) -> ScoredRecords:
+        """Settle what is due, and score the records that were asked for.
+
+        Raises:
+            NotFound: there is no such strategy, and none was ever run.
+            TraderError: what the journal raises; a market that cannot be asked is told in the notes.
+        """
+        until, now = question.until, question.now
+        await tell(0, 3, "Settling what is due")
+        settlement = await settle_due(self._outcomes, self._market, until, now, SETTLE_S, keep=until >= now)
+        await tell(1, 3, "Reading the records")
+        records = await anyio.to_thread.run_sync(self._records, question, settlement)
+        asked = [record for record in records if question.kind in (None, record.kind)]
+        if question.strategy_name is not None and not asked:
+            asked = [await anyio.to_thread.run_sync(self._without_runs, question, records)]
+        controls = await market_controls(self._market, asked, to_ms(until), Allowance.of(GATHER_S))
+        await tell(2, 3, f"Scoring {counted(len(asked), 'record')}")
+        alone = question.strategy_name is not None
+        scores = await anyio.to_thread.run_sync(self._scores, alone, asked, controls)
+        notes = [*_hints(question, asked, records), *_unsettled(settlement, asked), *_unknown(asked, controls)]
+        return ScoredRecords(scores, notes)
+
+    def _records(self, question: PerformanceQuestion, settlement: Settlement) -> list[Record]:
+        """Return the records that were asked for; of a single strategy those of every kind."""
+        name = question.strategy_name
+        kept = self._outcomes.records(
+            question.until,
+            strategy=name,
+            kind=None if name else question.kind,
+            since=question.since,
+            computed=settlement.outcomes,
+        )
+        return latest_records(kept, to_ms(question.until))
+
+    def _scores(self, alone: bool, records: Sequence[Record], controls: Sequence[MarketControl]) -> list[Score]:
+        return [
+            score(record, self._controls(record, control, alone=alone))
+            for record, control in zip(records, controls, strict=True)
+        ]
+
+    def _controls(self, record: Record, market: MarketControl, *, alone: bool) -> RecordControls:
+        """Return what a record is compared with; its twin and sub-agents only where it is asked for alone."""
+        strategy = self._strategy(record.strategy_name)
+        stop = None if strategy is None else strategy.config.stop
+        if not alone or not len(record.judged):
+            return RecordControls(market.candles, market.fundings, stop=stop)
+        stated = self._journal.statements(record.strategy_name)
+        leans = {name: codes_at(record.judged, of_agent) for name, of_agent in stated.leans.items()}
+        twin = codes_at(record.judged, stated.twin) if stated.twin else None
+        return RecordControls(market.candles, market.fundings, twin, leans, stop)
+
+    def _strategy(self, name: str) -> Strategy | None:
+        """Return a strategy as it is now; None where its folder is gone or broken."""
+        try:
+            return self._strategies.read(name)
+        except BadInput:
+            return None
+
+    def _without_runs(self, question: PerformanceQuestion, others: Sequence[Record]) -> Record:
+        """Return the record of a strategy that has no run of this kind; `others` are of other kinds."""
+        if others:
+            name, terms = others[0].strategy_name, others[0].terms
+        else:
+            strategy = self._strategies.read(question.strategy_name or "")
+            name, terms = strategy.name, terms_of(strategy, strategy.engine, self._default_exchange)
+        return Record.empty(name, question.kind or "live", terms, to_ms(question.until))
+
+
+def _hints(question: PerformanceQuestion, asked: Sequence[Record], others: Sequence[Record]) -> Iterator[str]:
+    """Say what to do next where there is nothing to score, and which other kinds of runs there are."""
+    if not any(record.runs for record in asked):
+        kind = "" if question.kind is None else f"{question.kind} "
+        of = f" of {question.strategy_name!r}" if question.strategy_name else ""
+        name = question.strategy_name or "NAME"
+        do = f"`claude-trader run {name}` records a manual run"
+        if question.kind in (None, "live"):
+            do = f"`claude-trader up` runs active strategies on schedule; {do}"
+        yield f"No {kind}run{of} is recorded by then. {do}."
+    of_others = [record for record in others if record.kind != question.kind] if question.kind else []
+    if question.strategy_name and of_others:
+        counts = ", ".join(f"{counted(record.runs, f'{record.kind} run')}" for record in of_others)
+        yield f"Kept apart: {counts}. See them with runs='all'."
+
+
+def _unsettled(settlement: Settlement, asked: Sequence[Record]) -> Iterator[str]:
+    """Say which signals of the markets in question cannot be judged yet, and why."""
+    markets = {series_of(record) for record in asked}
+    yield from (str(unsettled) for unsettled in settlement.unsettled if unsettled.series in markets)
+
+
+def _unknown(asked: Sequence[Record], controls: Sequence[MarketControl]) -> Iterator[str]:
+    """Say of which markets the base rate is not known, and why."""
+    why = {
+        f"The base rate of {record.terms.symbol} on {record.terms.exchange} is not known: {control.why}.": None
+        for record, control in zip(asked, controls, strict=True)
+        if control.why
+    }
+    yield from why

@@ -1,0 +1,358 @@
+"""get_performance: whether signals were right, by numbers written out by hand, and never with kinds of runs mixed."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mcp import Client
+from mcp_types import TextContent
+
+from mcp_server.app import build_server
+from mcp_server.domain.candles import Candles
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.settings import ServerSettings
+from tests.scoring.journal import MadeRun, database_of, enter_runs, store_candles, write_strategy
+from tests.tools.conftest import NOW, Ask, Told, answer_of
+
+HOUR_MS = 3_600_000
+LAST_MS = to_ms(NOW) // HOUR_MS * HOUR_MS
+"""The hour that is forming now."""
+
+COUNT = 2_000
+HORIZON = 4
+SWAP = "BTC/USD:USD"
+
+
+def at(hours_ago: int) -> int:
+    return LAST_MS - hours_ago * HOUR_MS
+
+
+def market(moves: dict[int, float], missing: tuple[int, ...] = ()) -> Candles:
+    """Return hourly candles that open and close at 100, but for the closes that make these moves.
+
+    Args:
+        moves: entry, in hours ago → the return from its open to the close four hours later.
+        missing: candles that are not there, in hours ago.
+    """
+    times = LAST_MS - HOUR_MS * np.arange(COUNT, 0, -1, dtype=np.int64)
+    close = np.full(COUNT, 100.0)
+    for hours_ago, r in moves.items():
+        close[COUNT - hours_ago + HORIZON - 1] = 100 * (1 + r)
+    opened = np.full(COUNT, 100.0)
+    there = ~np.isin(times, [at(hours_ago) for hours_ago in missing])
+    high, low = np.maximum(opened, close), np.minimum(opened, close)
+    return Candles(times[there], *(column[there] for column in (opened, high, low, close, np.ones(COUNT))))
+
+
+@pytest.fixture
+def settings(home: Path) -> ServerSettings:
+    return ServerSettings(home=home, exchange="coinbase", exchange_urls={"coinbase": "http://127.0.0.1:9"})
+
+
+SIX = [
+    MadeRun(at(100), "BUY", 70),  # +1.0 %: right, net +0.7 %
+    MadeRun(at(90), "BUY", 60),  # +0.2 %: below the costs of 0.3 %, wrong, net -0.1 %
+    MadeRun(at(80), "SELL", 80),  # -1.0 %: right, net +0.7 %
+    MadeRun(at(70), "HOLD"),  # +0.1 %: quiet
+    MadeRun(at(60), "HOLD"),  # +2.0 %: not quiet
+    MadeRun(at(50), "BUY", 55),  # the candle of its exit is missing: void
+    MadeRun(at(2), "SELL", 65),  # its horizon is still open: pending
+    MadeRun(at(40)),
+    MadeRun(at(30), status="error"),
+]
+MOVES = {100: 0.01, 90: 0.002, 80: -0.01, 70: 0.001, 60: 0.02}
+
+
+@pytest.fixture
+def six(home: Path) -> None:
+    strategy = write_strategy(home)
+    store_candles(home, market(MOVES, missing=(50 - HORIZON + 1,)))
+    enter_runs(home, strategy, SIX)
+
+
+async def performance(ask: Ask, **arguments: Any) -> dict[str, Any]:
+    return await ask("get_performance", **arguments)
+
+
+async def test_six_signals_are_told_as_they_come_out_by_hand(six: None, ask: Ask) -> None:
+    told = await performance(ask, strategy_name="mine")
+    assert told["signals"] == {"buy": 3, "sell": 2, "hold": 2}
+    assert (told["runs"], told["coverage_pct"]) == (9, pytest.approx(100 * 7 / 9, rel=1e-5))
+    assert (told["judged"], told["pending"], told["void"], told["right"]) == (3, 1, 1, 2)
+    assert told["hit_rate"] == pytest.approx(2 / 3, rel=1e-5)
+    assert told["mean_net_pct"] == pytest.approx((0.7 - 0.1 + 0.7) / 3, rel=1e-5)
+    assert told["hold_pct"] == pytest.approx((1.0 + 0.2 - 1.0) / 3, rel=1e-5)
+    assert told["hold_difference_pct"] == pytest.approx((-0.3 - 0.3 + 1.7) / 3, rel=1e-5)
+    assert told["holds"] == {"judged": 2, "quiet": 1}
+    assert told["brier"] == pytest.approx((0.3**2 + 0.6**2 + 0.2**2) / 3, rel=1e-5)
+    assert told["cost_usd"] == 0
+    assert told["kind"] == "live"
+
+
+async def test_judged_pending_and_void_are_all_the_buys_and_sells(six: None, ask: Ask) -> None:
+    told = await performance(ask, strategy_name="mine")
+    assert told["judged"] + told["pending"] + told["void"] == told["signals"]["buy"] + told["signals"]["sell"]
+
+
+async def test_the_base_rate_is_the_share_of_all_moments_of_its_time(six: None, ask: Ask) -> None:
+    """Of the last 1,000 moments up to the last entry, those with a move beyond the costs: by hand, 2 up and 1 down."""
+    told = await performance(ask, strategy_name="mine")
+    assert told["base_rates"] == {"buy": pytest.approx(1 / 1_000, abs=2e-4), "sell": pytest.approx(1e-3, abs=2e-4)}
+    assert told["evidence"] == "too_few"
+    assert told["summary"][0].startswith("Only 3 judged signals are too few to say.")
+    assert told["sentence"] == "3 judged: too few to say"
+
+
+async def test_with_few_signals_nothing_is_told_of_calibration_or_intervals(six: None, ask: Ask) -> None:
+    told = await performance(ask, strategy_name="mine")
+    assert told["calibration"] is None
+    assert told["stop"] is None
+    assert told["twin"] is None
+    assert told["agents"] is None
+
+
+async def test_kinds_of_runs_are_never_added_up(home: Path, ask: Ask) -> None:
+    strategy = write_strategy(home)
+    store_candles(home, market(MOVES))
+    kinds = [("schedule", "rules"), ("manual", "rules"), ("replay", "rules"), ("manual", "host")]
+    for number, (trigger, engine) in enumerate(kinds, 1):
+        runs = [MadeRun(at(hours), "BUY", trigger=trigger, engine=engine) for hours in (100, 90, 80, 70)[:number]]
+        enter_runs(home, strategy, runs)
+    table = await performance(ask, runs="all")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert [(row["kind"], row["signals"], row["judged"]) for row in rows] == [
+        ("live", 1, 1),
+        ("manual", 2, 2),
+        ("host", 4, 4),
+        ("replay", 3, 3),
+    ]
+    for kind, signals in (("live", 1), ("manual", 2), ("replay", 3)):
+        one = await performance(ask, strategy_name="mine", runs=kind)
+        assert (one["kind"], one["judged"]) == (kind, signals)
+        table = await performance(ask, runs=kind)
+        assert (table["kind"], len(table["rows"])) == (kind, 1)
+    assert (
+        "Kept apart: 2 manual runs, 4 host runs, 3 replay runs."
+        in (await performance(ask, strategy_name="mine"))["note"]
+    )
+    of_one = await performance(ask, strategy_name="mine", runs="all")
+    assert [row[:2] for row in of_one["rows"]] == [["mine", kind] for kind in ("live", "manual", "host", "replay")]
+
+
+async def test_a_changed_strategy_begins_a_new_record_and_the_old_one_is_told_beside_it(home: Path, ask: Ask) -> None:
+    store_candles(home, market(MOVES))
+    enter_runs(home, write_strategy(home), [MadeRun(at(100), "BUY"), MadeRun(at(90), "BUY")])
+    changed = write_strategy(home, config={"rules": {"timeframe": "1h", "buy": "close > 1"}})
+    enter_runs(home, changed, [MadeRun(at(80), "SELL")])
+    told = await performance(ask, strategy_name="mine")
+    assert (told["runs"], told["judged"], told["right"]) == (1, 1, 1)
+    (earlier,) = told["earlier"]
+    assert (earlier["runs"], earlier["judged"]) == (2, 2)
+    assert told["decision_version"] != earlier["decision_version"]
+
+
+async def test_a_pause_or_a_new_budget_begins_no_new_record(home: Path, ask: Ask) -> None:
+    store_candles(home, market(MOVES))
+    enter_runs(home, write_strategy(home), [MadeRun(at(100), "BUY")])
+    enter_runs(home, write_strategy(home, config={"status": "paused", "max_failures": 9}), [MadeRun(at(80), "SELL")])
+    told = await performance(ask, strategy_name="mine")
+    assert (told["judged"], told["earlier"]) == (2, [])
+
+
+async def test_since_counts_only_runs_from_then_on(six: None, ask: Ask) -> None:
+    told = await performance(ask, strategy_name="mine", since=iso(at(85)))
+    assert (told["runs"], told["judged"], told["right"]) == (7, 1, 1)
+    with pytest.raises(Told, match="is not before the moment asked for"):
+        await performance(ask, since="2099-01-01")
+    with pytest.raises(Told, match="since"):
+        await performance(ask, since="last week")
+
+
+async def test_what_is_due_is_settled_once_and_stays(six: None, ask: Ask, home: Path) -> None:
+    first = await performance(ask, strategy_name="mine")
+    rows = "SELECT execution_id, state, r FROM outcomes ORDER BY execution_id"
+    kept = database_of(home).read(lambda connection: connection.execute(rows).fetchall())
+    assert [(id_, state) for id_, state, _ in kept] == [(number, "judged") for number in range(1, 6)] + [(6, "void")]
+    assert await performance(ask, strategy_name="mine") == first
+    assert database_of(home).read(lambda connection: connection.execute(rows).fetchall()) == kept
+
+
+async def test_under_a_past_as_of_nothing_later_counts_and_nothing_is_written(six: None, ask: Ask, home: Path) -> None:
+    """The second signal's exit, 86 hours ago, is known ten minutes later."""
+    for as_of, judged in ((iso(at(86)), 1), (iso(at(86) + 599_000), 1), (iso(at(86) + 600_000), 2)):
+        told = await performance(ask, strategy_name="mine", as_of=as_of)
+        assert (told["runs"], told["judged"], told["pending"]) == (2, judged, 2 - judged)
+    count = "SELECT count(*) FROM outcomes"
+    assert database_of(home).read(lambda connection: connection.execute(count).fetchone()) == (0,)
+    past = await performance(ask, strategy_name="mine", as_of=iso(at(70)))
+    await performance(ask)  # settles all
+    assert await performance(ask, strategy_name="mine", as_of=iso(at(70))) == past
+
+
+async def test_a_strategy_that_never_ran_says_what_to_do_next(home: Path, ask: Ask) -> None:
+    write_strategy(home)
+    told = await performance(ask, strategy_name="mine")
+    assert (told["runs"], told["judged"], told["evidence"]) == (0, 0, "too_few")
+    assert told["note"] == (
+        "No live run of 'mine' is recorded by then. `claude-trader up` runs active strategies on schedule; "
+        "`claude-trader run mine` records a manual run."
+    )
+    assert told["summary"][0] == "There is no BUY or SELL signal to judge yet."
+    table = await performance(ask)
+    assert table["rows"] == []
+    assert "`claude-trader run NAME` records a manual run." in table["note"]
+    with pytest.raises(Told, match="Unknown strategy 'mein'"):
+        await performance(ask, strategy_name="mein")
+
+
+async def test_a_record_outlives_its_folder(six: None, ask: Ask, home: Path) -> None:
+    (home / "strategies" / "mine" / "config.json").unlink()
+    (home / "strategies" / "mine").rmdir()
+    assert (await performance(ask, strategy_name="mine"))["judged"] == 3
+    assert (await performance(ask, strategy_name="mine", runs="manual"))["runs"] == 0
+
+
+async def test_the_twin_and_the_agents_are_judged_by_the_same_returns(home: Path, ask: Ask) -> None:
+    """The model: BUY +0.7, BUY -0.1, SELL +0.7, HOLD 0. Its twin: BUY +0.7, SELL -0.5, HOLD 0, BUY +1.7, and none."""
+    agents = {"whales": {"description": "d", "prompt": "p", "tools": ["get_price"]}}
+    strategy = write_strategy(home, config={"engine": "claude"}, agents=agents)
+    store_candles(home, market({**MOVES, 60: 0.02}))
+    said = [(100, "BUY", "BUY"), (90, "BUY", "SELL"), (80, "SELL", "HOLD"), (60, "HOLD", "BUY"), (55, "HOLD", None)]
+    runs = [
+        MadeRun(at(hours), signal, engine="claude", data=_data(twin, "BUY" if hours > 70 else None))
+        for hours, signal, twin in said
+    ]
+    enter_runs(home, strategy, runs)
+    told = await performance(ask, strategy_name="mine")
+    assert told["twin"]["judged"] == 3
+    assert told["twin"]["hit_rate"] == pytest.approx(2 / 3, rel=1e-5)
+    mine, rules = (0.7 - 0.1 + 0.7 + 0), (0.7 - 0.5 + 0 + 1.7)
+    assert told["twin"]["difference_pct"] == pytest.approx((mine - rules) / 4, rel=1e-5)
+    assert told["agents"] == {"whales": {"judged": 3, "agrees": None, "correlation": None}}
+
+
+def _data(twin: str | None, leans: str | None) -> dict[str, Any]:
+    report = {"summary": "s", **({"leans": leans} if leans else {})}
+    return {"twin": {"signal": twin}, "sub_agent_results": {"whales": report}}
+
+
+async def test_an_unknown_cost_is_never_nought(home: Path, ask: Ask) -> None:
+    store_candles(home, market(MOVES))
+    strategy = write_strategy(home)
+    enter_runs(home, strategy, [MadeRun(at(100), "BUY", cost_usd=0.3), MadeRun(at(90), "BUY", cost_usd=0.1)])
+    told = await performance(ask, strategy_name="mine")
+    assert (told["cost_usd"], told["cost_unknown"]) == (pytest.approx(0.4), 0)
+    assert told["usd_per_right_signal"] == pytest.approx(0.4)
+    assert told["usd_per_net_pct"] == pytest.approx(0.4 / 0.6, rel=1e-5)
+    enter_runs(home, strategy, [MadeRun(at(80), "SELL", cost_usd=None)])
+    told = await performance(ask, strategy_name="mine")
+    assert (told["cost_usd"], told["cost_unknown"]) == (pytest.approx(0.4), 1)
+    assert (told["usd_per_right_signal"], told["usd_per_net_pct"]) == (None, None)
+
+
+async def test_a_market_that_cannot_be_asked_leaves_signals_pending_and_says_why(home: Path, ask: Ask) -> None:
+    enter_runs(home, write_strategy(home), [MadeRun(at(100), "BUY")])
+    told = await performance(ask, strategy_name="mine")
+    assert (told["judged"], told["pending"], told["void"]) == (0, 1, 0)
+    assert "cannot be judged yet" in told["note"]
+
+
+async def test_the_stop_of_a_strategy_is_told_with_what_it_saw(home: Path, ask: Ask) -> None:
+    store_candles(home, market({}))
+    strategy = write_strategy(home, config={"stop": {"no_skill": 0.05, "minimum_edge_pct": 0.1}})
+    enter_runs(home, strategy, [MadeRun(at(1000 - 5 * number), "BUY") for number in range(150)])
+    told = await performance(ask, strategy_name="mine")
+    stop = told["stop"]
+    assert (stop["limit"], stop["minimum_edge_pct"]) == (20, 0.1)
+    assert 100 <= stop["judged"] <= 150  # the first few show how far returns deviate
+    assert stop["mean_net_pct"] == pytest.approx(-0.3, rel=1e-5)
+    assert stop["reached"] is (stop["highest"] >= 20)
+    assert stop["reached"] is True
+    assert told["evidence"] == "no_skill"
+    assert told["sentence"].endswith("its `stop` has ruled out its edge")
+
+
+class TestBytes:
+    """However much there is to tell, one strategy takes less than 3,000 bytes, and 50 take less than 8,000."""
+
+    @pytest.fixture
+    async def client(self, home: Path, settings: ServerSettings) -> AsyncIterator[Client]:
+        async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
+            yield client
+
+    async def test_a_strategy_with_long_names_and_many_agents(self, home: Path, client: Client) -> None:
+        name = "a" * 64
+        names = [f"{number:02}{'b' * 62}" for number in range(20)]
+        agents = {agent: {"description": "d", "prompt": "p", "tools": ["get_price"]} for agent in names}
+        for number in range(5):
+            earlier = write_strategy(home, name, {"engine": "claude", "synthesis_logic": "x" * number}, agents)
+            enter_runs(home, earlier, [MadeRun(at(990), "BUY", engine="claude")])
+        strategy = write_strategy(home, name, {"engine": "claude", "stop": {}}, agents)
+        rng = np.random.default_rng(1)
+        moves = {hours: float(rng.normal(0, 0.0123456)) for hours in range(4, 1000)}
+        store_candles(home, market(moves))
+        said = rng.choice(["BUY", "SELL", "HOLD"], 190)
+        runs = [
+            MadeRun(
+                at(980 - 5 * number), signal, float(rng.uniform(1, 99)), engine="claude", cost_usd=0.123456,
+                data={"twin": {"signal": "SELL"}, "sub_agent_results": {agent: {"leans": "BUY"} for agent in names}},
+            )
+            for number, signal in enumerate(said)
+        ]  # fmt: skip
+        enter_runs(home, strategy, runs)
+        told = await _sized(client, 3_000, strategy_name=name)
+        assert len(told["calibration"]["bins"]) == 10
+        assert 0 < len(told["agents"]) < 20
+        assert told["agents_left_out"] == 20 - len(told["agents"])
+
+    async def test_fifty_strategies(self, home: Path, client: Client) -> None:
+        rng = np.random.default_rng(1)
+        moves = {hours: float(rng.normal(0, 0.0123456)) for hours in range(4, 1000)}
+        store_candles(home, market(moves))
+        for number in range(50):
+            strategy = write_strategy(home, f"my-own-strategy-no-{number:02}")
+            said = rng.choice(["BUY", "SELL", "HOLD"], 40)
+            runs = [MadeRun(at(980 - 23 * place), signal, 60, cost_usd=0.123456) for place, signal in enumerate(said)]
+            enter_runs(home, strategy, runs)
+        told = await _sized(client, 8_000)
+        assert len(told["rows"]) == 50
+        assert "note" not in told
+
+
+async def _sized(client: Client, most: int, **arguments: Any) -> dict[str, Any]:
+    """Ask, and check the bytes of both forms, and that no number is NaN."""
+    result = await client.call_tool("get_performance", arguments)
+    answer = answer_of(result)
+    (block,) = result.content
+    assert isinstance(block, TextContent)
+    assert len(json.dumps(answer, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()) < most
+    assert len(json.dumps(block.text, ensure_ascii=False).encode()) < most
+    return answer
+
+
+async def test_a_call_tells_how_far_it_is(six: None, client: Client) -> None:
+    heard: list[str | None] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    await client.call_tool("get_performance", {"strategy_name": "mine"}, progress_callback=note)
+    assert heard == ["Settling what is due", "Reading the records", "Scoring 1 record"]
+
+
+async def test_the_servers_own_moment_bounds_the_question(home: Path, six: None) -> None:
+    settings = ServerSettings(
+        home=home,
+        exchange="coinbase",
+        as_of=NOW - timedelta(hours=86),
+        exchange_urls={"coinbase": "http://127.0.0.1:9"},
+    )
+    async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
+        told = answer_of(await client.call_tool("get_performance", {"strategy_name": "mine"}))
+    assert (told["runs"], told["judged"]) == (2, 2)
+    count = "SELECT count(*) FROM outcomes"
+    assert database_of(home).read(lambda connection: connection.execute(count).fetchone()) == (0,)
