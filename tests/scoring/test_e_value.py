@@ -112,9 +112,10 @@ def test_outcomes_of_one_moment_or_that_overlap_a_longer_one_count_once() -> Non
 
 def test_the_second_value_is_against_the_market_from_the_first_entry_of_a_direction_to_its_latest_exit() -> None:
     rng = np.random.default_rng(8)
-    candles = walk(rng, 1_300, drift=0.002)
+    candles = walk(rng, 1_300, drift=0.004)
     at = np.arange(1_100, 1_280, 2)
-    judged = record(candles, at, rng.choice([BUY, SELL, HOLD], len(at)), 3)
+    signal = np.append(np.full(20, BUY), rng.choice([BUY, SELL, HOLD], len(at) - 20))
+    judged = record(candles, at, signal, 3)
     shares = known_shares(candles, "1h", judged)
     path = skill_evidence(judged, replace(shares, limit=np.where(judged.directed, 1e-6, np.nan))).path
     lift, log_weight = lifts()

@@ -109,7 +109,7 @@ def log_wealth(right: Mask, null: Floats) -> Floats:
 
 def e_values(log_parts: Floats) -> Floats:
     """Return the sum of each row's exponentials; never infinite."""
-    highest = log_parts.max(axis=1, initial=-_LARGEST_LOG)
+    highest = log_parts.max(axis=1)
     logarithm = highest + np.log(np.exp(log_parts - highest[:, None]).sum(axis=1))
     sums: Floats = np.exp(np.minimum(logarithm, _LARGEST_LOG))
     return sums
