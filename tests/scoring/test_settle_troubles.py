@@ -1,6 +1,7 @@
 """What cannot be judged: pending as long as it may still come, void once it cannot; never right or wrong."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import Exchange, Funding
 from mcp_server.domain.timeframes import from_ms
+from mcp_server.errors import Retryable
 from mcp_server.market.candle_cache import CandleCache
+from mcp_server.market.history import History
 from mcp_server.market.market import Market
 from mcp_server.scoring import series as gathering
 from mcp_server.scoring.series import Allowance, series_for
@@ -176,6 +179,28 @@ async def test_what_is_stored_but_could_not_be_read_in_time_is_not_void(
     assert states(await settled(later, exchange, RUN)) == {1: "judged"}
     assert sum(exchange.requests.values()) == 1
     await later.close()
+
+
+async def test_what_is_stored_but_was_not_reached_any_more_is_not_void(
+    market: Market, exchange: MadeExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "STORED", 20)
+    exchange.now_ms = BEGIN_MS + 100 * HOUR_MS
+    await market.candles("made", "BTC/USD", "1h", 90, from_ms(BEGIN_MS + 90 * HOUR_MS))
+    read, times = market.candles, []
+
+    async def once(exchange_id: str, symbol: str, timeframe: str, count: int, as_of: datetime) -> History:
+        times.append(as_of)
+        if len(times) > 1:
+            raise Retryable("The database is held by another program.")
+        return await read(exchange_id, symbol, timeframe, count, as_of)
+
+    monkeypatch.setattr(market, "candles", once)
+    runs = [due(number, BEGIN_MS + number * HOUR_MS, terms(horizon_s=3600)) for number in range(40)]
+    done = await settled(market, exchange, *runs)
+    assert states(done) == dict.fromkeys(range(20), "judged")
+    assert str(done.unsettled[0]).endswith("cannot be judged yet: The database is held by another program.")
+    assert done.unsettled[0].count == 20
 
 
 async def test_one_call_asks_for_so_much_only_and_the_next_goes_on_with_what_is_left(
