@@ -6,7 +6,7 @@ import pytest
 
 from mcp_server.domain.scoring.terms import Terms, horizon_s, terms_of
 from mcp_server.domain.strategy.format import Config
-from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
+from mcp_server.domain.strategy.parse import InvalidStrategy, parse_files, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 
 HOUR_S = 3_600
@@ -52,6 +52,18 @@ def test_a_horizon_below_one_candle_is_an_error_that_says_the_least(keys: dict[s
     assert finding.place == "config.json horizon"
     assert finding.problem.startswith(f"{keys['horizon']!r} is shorter than one candle of {candle}")
     assert finding.remedy == f"Use {candle} or more, or leave it out."
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"horizon": 5}, {"horizon": "5"}, {"horizon": None}, {"horizon": ["1h"]}, {"interval": "7m", "horizon": "1m"}],
+)
+def test_what_is_no_horizon_or_no_timeframe_is_told_once(keys: dict[str, Any]) -> None:
+    config = {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}, **keys}
+    files = parse_files("s", config, None)
+    assert [finding.place for finding in files.findings] == (
+        [f"config.json {next(iter(keys))}"] if keys["horizon"] else []
+    )
 
 
 def test_a_horizon_below_one_candle_that_an_earlier_version_kept_is_the_default() -> None:

@@ -90,6 +90,7 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
         "timeout_s": 10_000,
         "trading_pair": "BTC",
         "wake": "close <",
+        "horizon": "3h",
         "budget": {"usd_per_run": 2, "usd_per_day": 1},
         "rules": {"indicators": ["rsy(14)"], "bye": "x", "sell": "close >"},
     }
@@ -101,6 +102,7 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
         "agents.json watcher.model",
         "agents.json watcher.tools",
         "config.json budget.usd_per_day",
+        "config.json horizon",
         "config.json intervall",
         "config.json model",
         "config.json rules.bye",

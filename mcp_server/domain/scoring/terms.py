@@ -1,11 +1,12 @@
 """The terms by which a signal is judged. They are frozen when its run is claimed, so that no later edit moves them."""
 
+import re
 from dataclasses import dataclass
 
 from mcp_server.domain.outcome import Engine
-from mcp_server.domain.strategy.format import Config
+from mcp_server.domain.strategy.format import HORIZON_PATTERN, Config
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.timeframes import MINUTE_MS, timeframe_ms
+from mcp_server.domain.timeframes import MINUTE_MS, TIMEFRAMES, timeframe_ms
 
 DEFINITION = "1"
 """How outcomes are defined: another number for another definition, so that no two are ever mixed."""
@@ -61,20 +62,25 @@ def horizon_s(config: Config) -> int:
 
     The default is one day for intervals below 1d and for cron, else five intervals.
     """
-    if config.horizon is not None and not too_short(config):  # an older version kept horizons that are
+    if config.horizon is not None and not too_short(config.horizon, config.timeframe):  # an earlier version kept those
         return _seconds(config.horizon)
     interval_s = _seconds(config.interval) if config.interval else 0
-    return max(_DAY_S if interval_s < _DAY_S else _INTERVALS * interval_s, _candle_s(config))
+    return max(_DAY_S if interval_s < _DAY_S else _INTERVALS * interval_s, _candle_s(config.timeframe))
 
 
-def too_short(config: Config) -> bool:
-    """Return whether the stated horizon is shorter than one candle, so that no candle could judge a signal."""
-    return config.horizon is not None and _seconds(config.horizon) < _candle_s(config)
+def too_short(horizon: object, timeframe: object) -> bool:
+    """Return whether a horizon is shorter than one candle, so that no candle could judge a signal.
+
+    What is no horizon or no timeframe, as a file may have it, is not.
+    """
+    if not (isinstance(horizon, str) and re.fullmatch(HORIZON_PATTERN, horizon.strip())):
+        return False
+    return isinstance(timeframe, str) and timeframe in TIMEFRAMES and _seconds(horizon.strip()) < _candle_s(timeframe)
 
 
 def _seconds(duration: str) -> int:
     return int(duration[:-1]) * _UNIT_S[duration[-1]]
 
 
-def _candle_s(config: Config) -> int:
-    return timeframe_ms(config.timeframe) // 1000
+def _candle_s(timeframe: str) -> int:
+    return timeframe_ms(timeframe) // 1000

@@ -12,6 +12,7 @@ from mcp_server.domain.error_hints import nested_model
 from mcp_server.domain.outcome import Engine
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
+HORIZON_PATTERN = r"^[1-9][0-9]{0,4}[mhdw]$"
 PROMPT_LIMIT = 20_000
 MAX_TIMEOUT_S = 900
 """The longest that a run may take: live data, like an order book, is given for an as-of up to this long ago."""
@@ -147,9 +148,7 @@ class Config(Strict):
     wake: str | None = Field(
         default=None, min_length=1, max_length=2000, description="Condition: Claude is asked only where it holds"
     )
-    horizon: str | None = Field(
-        default=None, pattern=r"^[1-9][0-9]{0,4}[mhdw]$", description="When a signal is judged, like 24h"
-    )
+    horizon: str | None = Field(default=None, pattern=HORIZON_PATTERN, description="When a signal is judged, like 24h")
     costs: TradingCosts = Field(
         default=TradingCosts(), description="What a trade costs a side, for backtests and for judging signals"
     )

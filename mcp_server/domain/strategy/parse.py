@@ -147,9 +147,10 @@ def _check_together(
     if valid is not None and valid.name not in (None, name):
         problem = f"{valid.name!r} differs from the folder {name!r}."
         findings.append(error("config.json name", problem, "Make them the same, or leave it out."))
-    if valid is not None and too_short(valid):
-        problem = f"{valid.horizon!r} is shorter than one candle of {valid.timeframe}, so no signal could be judged."
-        findings.append(error("config.json horizon", problem, f"Use {valid.timeframe} or more, or leave it out."))
+    horizon, timeframe = values.get("horizon"), _timeframe(values)
+    if too_short(horizon, timeframe):
+        problem = f"{horizon!r} is shorter than one candle of {timeframe}, so no signal could be judged."
+        findings.append(error("config.json horizon", problem, f"Use {timeframe} or more, or leave it out."))
     engine = values.get("engine") or ("claude" if agents else "rules")
     if engine == "rules" and values.get("rules") is None:
         remedy = "The rules engine needs them; or set 'engine' to 'claude' and add agents.json."
@@ -157,6 +158,12 @@ def _check_together(
     if engine == "claude" and not agents:
         remedy = "The claude engine needs at least one; or set 'engine' to 'rules'."
         findings.append(error("agents.json", "no sub-agents.", remedy))
+
+
+def _timeframe(config: Mapping[str, Any]) -> Any:
+    """Return what a file says of its timeframe, as `Config.timeframe` does, even if it is not valid."""
+    rules = config.get("rules")
+    return (rules.get("timeframe") if isinstance(rules, dict) else None) or config.get("interval") or "1h"
 
 
 def _validated(model: type[ModelT], value: Any, place: str, findings: list[Finding]) -> ModelT | None:
