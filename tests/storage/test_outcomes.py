@@ -1,5 +1,6 @@
 """What came of each signal is entered once, by whoever settles it first, and never changes."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -173,7 +174,8 @@ def test_an_older_run_whose_version_was_not_kept_is_judged_by_what_is_known(one:
     assert by(one) == terms_of(gone, "rules", "kraken"), "the journal has that version"
     one.folders.write(there)
     assert by(one) == terms_of(gone, "rules", "kraken"), "the version that ran, before the present one"
-    one.database.write(lambda c: c.execute("UPDATE strategies SET version = 'another', config = ?", ['{"x": 1}']))
+    another = [json.dumps(hourly(horizon="4h").config_json())]
+    one.database.write(lambda c: c.execute("UPDATE strategies SET version = 'another', config = ?", another))
     assert by(one) == terms_of(there, "rules", "kraken"), "the strategy's folder as it is now"
     one.folders.write(hourly())
     assert by(one).horizon_s == 86_400, "a default"
