@@ -1,7 +1,9 @@
 """Stated confidences against what happened: the Brier score, the reliability table, and the calibrated confidence."""
 
+from dataclasses import replace
 from itertools import product
 from math import comb
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from mcp_server.domain.scoring.brier import brier_score, brier_skill
 from mcp_server.domain.scoring.calibration import PlattFit, calibrated_confidence, platt_fit
 from mcp_server.domain.scoring.hit_rate import Flags
 from mcp_server.domain.scoring.reliability import count_probabilities, reliability
+from mcp_server.domain.scoring.signals import JudgedSignals
+from tests.scoring.walks import HOUR_MS, stated
 
 NONE = np.zeros(0)
 
@@ -28,7 +32,7 @@ def test_a_signal_without_a_confidence_counts_on_neither_side() -> None:
     base = np.linspace(0.3, 0.5, 60)
     assert brier_score(mixed, hits) == brier_score(confidence, right)
     assert brier_skill(mixed, hits, base) == brier_skill(confidence, right, base[:40])
-    assert reliability(mixed, hits) == reliability(confidence, right)
+    assert reliability(stated(mixed, hits)) == reliability(stated(confidence, right))
     assert platt_fit(mixed, hits) == platt_fit(confidence, right)
 
 
@@ -44,7 +48,7 @@ def test_no_confidence_no_score() -> None:
     assert brier_score(NONE, NONE.astype(bool)) is None
     assert brier_skill(unknown, right, 0.4) is None
     assert brier_skill(np.full(40, 0.9), right, 1.0) is None, "a base rate that made no error cannot be divided by"
-    assert reliability(unknown, right) is None
+    assert reliability(stated(unknown, right)) is None
     assert platt_fit(unknown, right) is None
 
 
@@ -59,15 +63,15 @@ def test_stating_the_base_rate_has_no_skill_and_knowing_everything_has_all_of_it
 
 def test_below_30_signals_there_is_neither_a_table_nor_a_fit() -> None:
     confidence, right = forecasts(30, 3)
-    assert reliability(confidence, right) is not None
+    assert reliability(stated(confidence, right)) is not None
     assert platt_fit(confidence, right) is not None
-    assert reliability(confidence[1:], right[1:]) is None
+    assert reliability(stated(confidence[1:], right[1:])) is None
     assert platt_fit(confidence[1:], right[1:]) is None
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below_it() -> None:
     confidence = np.repeat([0.0, 0.1, 0.3, 0.6, 0.61, 0.7, 1.0], 5)
-    table = reliability(confidence, np.ones(35, dtype=bool))
+    table = reliability(stated(confidence, np.ones(35, dtype=bool)))
     assert table is not None
     rows = [(round(row.low, 9), round(row.high, 9), row.signals) for row in table.bins]
     assert rows == [(0.0, 0.1, 10), (0.2, 0.3, 5), (0.5, 0.6, 5), (0.6, 0.7, 10), (0.9, 1.0, 5)]
@@ -86,7 +90,7 @@ def test_the_number_of_events_has_the_distribution_of_an_enumeration() -> None:
 
 def test_the_band_of_chance_of_a_bin_is_the_exact_binomial_one() -> None:
     """Of 30 events with a chance of 0.85 at most 20 happen in 1.0 % of cases, at most 21 in 2.8 %, all in 0.8 %."""
-    table = reliability(np.full(30, 0.85), np.arange(30) < 12)
+    table = reliability(stated(np.full(30, 0.85), np.arange(30) < 12))
     assert table is not None
     (row,) = table.bins
     assert (row.band_low, row.band_high) == pytest.approx((21 / 30, 29 / 30))
@@ -97,7 +101,7 @@ def test_the_band_of_chance_of_a_bin_is_the_exact_binomial_one() -> None:
 def test_bands_cover_what_perfect_forecasters_show_in_at_least_95_percent_of_cases() -> None:
     inside, rows, above = 0, 0, 0
     for seed in range(200):
-        table = reliability(*forecasts(60, seed))
+        table = reliability(stated(*forecasts(60, seed)))
         assert table is not None
         rows += len(table.bins)
         inside += sum(row.band_low - 1e-9 <= row.share_right <= row.band_high + 1e-9 for row in table.bins)
@@ -112,7 +116,7 @@ def test_even_a_perfect_forecaster_has_an_error_and_chance_allows_for_more_than_
     generator, errors, chances = np.random.default_rng(5), list[float](), list[float]()
     for _ in range(60):
         confidence = generator.uniform(0.5, 1, count)
-        table = reliability(confidence, generator.random(count) < confidence)
+        table = reliability(stated(confidence, generator.random(count) < confidence))
         assert table is not None
         errors.append(table.error)
         chances.append(table.error_by_chance)
@@ -120,16 +124,58 @@ def test_even_a_perfect_forecaster_has_an_error_and_chance_allows_for_more_than_
     assert min(chances) > 1.2 * error
 
 
+def drifting(generator: np.random.Generator, hours: int, horizon: int = 24) -> JudgedSignals:
+    """A perfect forecaster's BUYs, one an hour for 24 hours each, on a walk whose drift it knows: P(right) is 0.597."""
+    price = np.cumsum(np.append(0, generator.standard_normal(hours + horizon) * 0.01 + 0.0005))
+    entry_ms, free = HOUR_MS * np.arange(hours), np.zeros(hours)
+    confidence = np.full(hours, NormalDist().cdf(0.0005 * horizon / (0.01 * horizon**0.5)))
+    buy, r = np.ones(hours, dtype=np.int8), price[horizon : hours + horizon] - price[:hours]
+    exit_ms = entry_ms + HOUR_MS * horizon
+    return JudgedSignals(np.arange(hours), entry_ms, entry_ms, exit_ms, buy, r, free, free, confidence)
+
+
+def test_the_bands_allow_for_outcomes_that_overlap() -> None:
+    """As many independent outcomes would put a perfect forecaster outside in most cases."""
+    generator, outside, outside_if_independent, above = np.random.default_rng(9), 0, 0, 0
+    for _ in range(200):
+        judged = drifting(generator, 400)
+        table, independent = reliability(judged), reliability(stated(judged.confidence, judged.right))
+        assert table is not None
+        assert independent is not None
+        (row,), (naive,) = table.bins, independent.bins
+        assert row.share_right == naive.share_right
+        outside += not row.band_low <= row.share_right <= row.band_high
+        outside_if_independent += not naive.band_low <= naive.share_right <= naive.band_high
+        above += table.error > table.error_by_chance
+    assert outside <= 10
+    assert above <= 10
+    assert outside_if_independent > 100
+
+
+def test_overlapping_signals_in_opposite_directions_are_worth_no_more_than_their_number() -> None:
+    confidence, right = np.full(60, 0.6), np.random.default_rng(4).random(60) < 0.6
+    apart, turning = stated(confidence, right), stated(confidence, right, horizon_h=24)
+    signal = np.where(np.arange(60) % 2, -1, 1).astype(np.int8)
+    turning = replace(turning, signal=signal, r=turning.r * signal)
+    assert reliability(turning) == reliability(apart)
+
+
+def test_a_hold_is_in_no_table() -> None:
+    judged = stated(*forecasts(60, 6))
+    signal = np.where(np.arange(60) < 20, 0, 1).astype(np.int8)
+    assert reliability(replace(judged, signal=signal)) == reliability(judged.pick(signal == 1))
+
+
 def test_an_overconfident_source_is_outside_of_its_bands() -> None:
     confidence = np.repeat([0.8, 0.9], 100)
-    table = reliability(confidence, np.arange(200) % 2 == 0)
+    table = reliability(stated(confidence, np.arange(200) % 2 == 0))
     assert table is not None
     assert all(row.share_right < row.band_low for row in table.bins)
     assert table.error > 2 * table.error_by_chance
 
 
 def test_the_same_record_has_the_same_table() -> None:
-    assert reliability(*forecasts(200, 7)) == reliability(*forecasts(200, 7))
+    assert reliability(stated(*forecasts(200, 7))) == reliability(stated(*forecasts(200, 7)))
 
 
 SEPARATED = np.repeat([0.3, 0.8], 20)
@@ -151,11 +197,11 @@ def test_there_is_a_fit_of_any_record_and_it_is_the_optimum(confidence: Floats, 
     fit = platt_fit(confidence, right)
     assert fit is not None
     kept = np.clip(confidence, 0.005, 0.995)
-    stated = np.log(kept / (1 - kept))
+    x = np.log(kept / (1 - kept))
     of_right = int(right.sum())
     target = np.where(right, (of_right + 1) / (of_right + 2), 1 / (42 - of_right))
-    off = target - 1 / (1 + np.exp(-(fit.intercept + fit.slope * stated)))
-    assert [float(off.sum()), float(off @ stated)] == pytest.approx([0, 0], abs=1e-10)
+    off = target - 1 / (1 + np.exp(-(fit.intercept + fit.slope * x)))
+    assert [float(off.sum()), float(off @ x)] == pytest.approx([0, 0], abs=1e-10)
 
 
 @pytest.mark.parametrize("always", [0.7, 1.0])
@@ -193,10 +239,10 @@ def test_from_30_signals_of_an_overconfident_source_only_the_shrunk_fit_is_bette
     """The source states three times the true logit. Excess: how far its Brier score is above the least there is."""
     generator, excess = np.random.default_rng(30), np.zeros(4)
     logit = generator.normal(0, 0.4, (600, 30))
-    true, stated = 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(-3 * logit))
+    true, claimed = 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(-3 * logit))
     asked = generator.normal(0, 0.4, 200)
     asked_true, asked_stated = 1 / (1 + np.exp(-asked)), 1 / (1 + np.exp(-3 * asked))
-    for chance, confidence in zip(true, stated, strict=True):
+    for chance, confidence in zip(true, claimed, strict=True):
         right = generator.random(30) < chance
         fit = platt_fit(confidence, right)
         assert fit is not None

@@ -11,6 +11,7 @@ from mcp_server.domain.scoring.hac import mean_spread, weighted_products
 from mcp_server.domain.scoring.reliability import reliability
 from tests.parity import fixtures
 from tests.parity.scoring import BINS, LAGS, RECORDS, SEPARABLE, base_of, overlapping, record_of
+from tests.scoring.walks import stated
 
 ORACLES: dict[str, Any] = fixtures.read("scoring")
 HOUR_MS = 3_600_000
@@ -36,7 +37,7 @@ def test_the_skill_compares_with_the_brier_score_of_the_base_rates(kind: str) ->
 
 @pytest.mark.parametrize("bins", BINS)
 def test_the_reliability_table_is_the_calibration_curve_of_scikit_learn(kind: str, bins: int) -> None:
-    table = reliability(*record_of(kind), bins)
+    table = reliability(stated(*record_of(kind)), bins)
     shares, confidences = ORACLES["records"][kind]["curves"][str(bins)]
     assert table is not None
     assert [row.share_right for row in table.bins] == pytest.approx(shares, abs=1e-12)

@@ -36,3 +36,13 @@ def outcomes(net: Floats) -> JudgedSignals:
     entry_ms, none = HOUR_MS * np.arange(count, dtype=np.int64), np.zeros(count)
     buys = np.ones(count, dtype=np.int8)
     return JudgedSignals(np.arange(count), entry_ms, entry_ms, entry_ms + HOUR_MS, buys, net, none, none, none * np.nan)
+
+
+def stated(confidence: Floats, right: npt.NDArray[np.bool_], apart_h: int = 1, horizon_h: int = 1) -> JudgedSignals:
+    """BUY signals with these confidences, of which these are right, one every so many hours."""
+    count = len(right)
+    entry_ms = HOUR_MS * apart_h * np.arange(count, dtype=np.int64)
+    buy, free = np.ones(count, dtype=np.int8), np.zeros(count)
+    r = np.where(right, 0.01, -0.01)
+    number = np.arange(count)
+    return JudgedSignals(number, entry_ms, entry_ms, entry_ms + HOUR_MS * horizon_h, buy, r, free, free, confidence)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.scoring.hit_rate import Flags
+from mcp_server.domain.scoring.hac import weighted_products
+from mcp_server.domain.scoring.signals import JudgedSignals
 
 FEWEST = 30
 """From fewer signals with a confidence no table is made: even a perfect forecaster's would look wrong."""
@@ -20,7 +21,9 @@ _SEED = 20_260_101
 class ReliabilityBin:
     """The signals whose confidence is above `low` and at most `high`; the first bin has 0 too.
 
-    In at least 95 % of cases a perfect forecaster with these very confidences has a share right within the band.
+    In at least 95 % of cases a perfect forecaster with these very confidences, at the same moments, has a share right
+    within the band. Its ends are those of the exact distribution of independent outcomes, of as many as these
+    overlapping ones are worth.
     """
 
     low: float
@@ -46,29 +49,41 @@ class Reliability:
     error_by_chance: float
 
 
-def reliability(confidence: Floats, right: Flags, bins: int = BINS) -> Reliability | None:
-    """Return the table for confidences from 0 to 1 (NaN doesn't count); None below 30 signals with a confidence."""
-    stated = ~np.isnan(confidence)
-    confidence, right = confidence[stated], right[stated]
-    count = len(confidence)
-    if count < FEWEST:
+def reliability(judged: JudgedSignals, bins: int = BINS) -> Reliability | None:
+    """Return the table of a record; None below 30 BUY and SELL with a confidence."""
+    signals = judged.pick(judged.directed & ~np.isnan(judged.confidence))
+    if len(signals) < FEWEST:
         return None
     edges = np.linspace(0.0, 1.0, bins + 1)
-    position = np.searchsorted(edges[1:-1], confidence)
+    position = np.searchsorted(edges[1:-1], signals.confidence)
     generator = np.random.default_rng(_SEED)
     table, off, off_by_chance = list[ReliabilityBin](), 0.0, np.zeros(_DRAWS)
     for index in np.unique(position):
-        inside = position == index
-        stated_here, signals = confidence[inside], int(inside.sum())
-        mean, right_here = float(stated_here.mean()), int(right[inside].sum())
-        up_to = np.cumsum(count_probabilities(stated_here))
-        low, high = (_count_at(up_to, level) / signals for level in (np.array([0.025]), np.array([0.975])))
+        inside = signals.pick(position == index)
+        count, mean, share = len(inside), float(inside.confidence.mean()), float(inside.right.mean())
+        chances = _independent(inside)
+        up_to = np.cumsum(count_probabilities(chances))
+        drawn = _count_at(up_to, np.append([0.025, 0.975], generator.random(_DRAWS))) / len(chances)
         edge = float(edges[index]), float(edges[index + 1])
-        table.append(ReliabilityBin(*edge, signals, mean, right_here / signals, float(low[0]), float(high[0])))
-        off += abs(right_here - signals * mean)
-        off_by_chance += np.abs(_count_at(up_to, generator.random(_DRAWS)) - signals * mean)
-    by_chance = float(np.quantile(off_by_chance, 0.95, method="higher")) / count
-    return Reliability(table, count, off / count, by_chance)
+        table.append(ReliabilityBin(*edge, count, mean, share, float(drawn[0]), float(drawn[1])))
+        off += count * abs(share - mean)
+        off_by_chance += count * np.abs(drawn[2:] - chances.mean())
+    by_chance = float(np.quantile(off_by_chance, 0.95, method="higher"))
+    return Reliability(table, len(signals), off / len(signals), by_chance / len(signals))
+
+
+def _independent(signals: JudgedSignals) -> Floats:
+    """Return the confidences of as many of these signals as there would be, did their outcomes not overlap.
+
+    Signals in one direction whose times overlap are right or wrong together, in so far as they overlap; those in
+    opposite directions are not, so that they are worth more, at most their number. The confidences that stay are spread
+    evenly over all of them.
+    """
+    count, horizon_ms = len(signals), float((signals.exit_ms - signals.entry_ms).max())
+    (together,) = weighted_products(signals.signal[None].astype(np.float64), signals.entry_ms, horizon_ms)
+    worth = max(int(count * count / max(together, count) + 1e-9), 1)
+    spread: Floats = np.sort(signals.confidence)[((np.arange(worth) + 0.5) * count / worth).astype(np.int64)]
+    return spread
 
 
 def count_probabilities(probabilities: Floats) -> Floats:

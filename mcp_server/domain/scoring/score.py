@@ -220,7 +220,7 @@ def _rates(codes: Codes, base: BaseRate) -> Floats | None:
 
 
 def _calibration(record: Record, signals: JudgedSignals, base: BaseRate) -> CalibrationScore | None:
-    table = reliability(signals.confidence, signals.right)
+    table = reliability(signals)
     if table is None:
         return None
     fit, calibrated, latest = platt_fit(signals.confidence, signals.right), None, record.latest
