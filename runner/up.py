@@ -1,6 +1,7 @@
 """What `claude-trader up` runs: the tool server and the scheduler, started and stopped together."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -14,13 +15,16 @@ from runner.clock import Clock, SystemClock
 from runner.execute import Runner
 from runner.metrics import Metrics, served
 from runner.notify.notices import Notices
+from runner.notify.weekly import weekly_summary
 from runner.report import report
 from runner.scheduler.after_run import AfterRun, Report
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage
 from runner.scheduler.recorder import Recorder
+from runner.scheduler.records import Ask, Follow, Record, Records
 from runner.scheduler.scheduler import Scheduler
 from runner.scheduler.schedules import Schedules
+from runner.scheduler.skill_stop import SkillStop
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.scheduler.troubles import Troubles, watch
@@ -78,6 +82,16 @@ class Up:
         metrics, troubles = Metrics(), Troubles()
         concurrency = Concurrency(settings.exchange, settings.max_claude_runs)
         notices = Notices(context.home, settings.notify, clock=self.clock.now)
+        records = Records(
+            connection.tools,
+            self.clock,
+            context.database,
+            settings.exchange,
+            busy=lambda: self._scheduler is None or self._scheduler.busy,
+            troubles=troubles,
+            tell=notices.tell,
+            follow=self._following(notices),
+        )
         runner = Runner(settings, context.journal, context.database, serving, connection.tools, clock=self.clock)
 
         def server_problem() -> str | None:
@@ -98,13 +112,19 @@ class Up:
                 settings.exchange,
                 troubles,
                 tell=notices.tell,
-                report=self._reporting(serving),
+                report=self._reporting(serving, records),
                 count=metrics.count,
+                record=records.sentence,
             ),
             heartbeat=Heartbeat(context.home.heartbeat),
             troubles=troubles,
-            more_problems=lambda: [*filter(None, [server_problem()]), *notices.problems()],
+            more_problems=lambda: [
+                *filter(None, [server_problem()]),
+                *notices.problems(),
+                *records.problems(),
+            ],
             ready=connection.ready if server is None else server.ready,
+            beside=records.keep,
             grace_s=self.grace_s,
         )
         metrics.gauge("running", "Runs under way.", lambda: scheduler.running)
@@ -125,11 +145,27 @@ class Up:
                 telling.cancel_scope.deadline = anyio.current_time() + TELL_S
             tasks.cancel_scope.cancel()
 
-    def _reporting(self, serving: Serving) -> Report:
+    def _following(self, notices: Notices) -> list[Follow]:
+        """Return what follows each look at the records."""
+        context, settings = self.context, self.context.settings
+
+        def scheduled() -> list[Strategy]:
+            by_name = self._scheduler.schedules.by_name if self._scheduler else {}
+            return [schedule.strategy for schedule in by_name.values()]
+
+        async def tell_weekly(records: Mapping[str, Record], _: Ask) -> None:
+            if (event := weekly_summary(records.values(), self.clock.now())) is not None:
+                notices.tell(event)
+
+        stop = SkillStop(scheduled, context.database, context.strategies, settings.exchange, notices.tell)
+        return [tell_weekly, stop] if settings.summary == "weekly" else [stop]
+
+    def _reporting(self, serving: Serving, records: Records) -> Report:
         home, default, drawing = self.context.home, self.context.settings.exchange, anyio.CapacityLimiter(1)
 
         async def write(strategy: Strategy, ended: Ended) -> None:
             async with drawing:
-                await report(home, strategy, ended, strategy.config.exchange or default, serving)
+                exchange = strategy.config.exchange or default
+                await report(home, strategy, ended, exchange, serving, records.sentence(strategy))
 
         return write

@@ -17,7 +17,7 @@ from mcp_server.domain.scoring.sentences import sentence
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.slot_history import next_horizon
+from mcp_server.storage.journal.slot_history import last_decided_by, next_horizon
 from runner.clock import Clock
 from runner.notify.events import not_judged
 from runner.notify.weekly import WEEK, week_of
@@ -118,7 +118,10 @@ class Records:
         try:
             answer = await self._ask()
             records = {str(record["strategy_name"]): record for record in _rows(answer)}
-            self._sentences = {name: _in_words(record) for name, record in records.items()}
+            versions = await anyio.to_thread.run_sync(last_decided_by, self.database)
+            self._sentences = {
+                name: (versions.get(name, ""), sentence(cast("Score", record))) for name, record in records.items()
+            }
             for follow in self.follow:
                 await follow(records, self._ask)
         except TimeoutError:
@@ -165,10 +168,6 @@ class Records:
         except TraderError:  # the scheduler tells of a journal that cannot be read
             return far
         return far if horizon is None else horizon + JUDGED_AFTER
-
-
-def _in_words(record: Record) -> tuple[str, str]:
-    return str(record["decision_version"]), sentence(cast("Score", record))
 
 
 def _rows(answer: Mapping[str, Any]) -> list[Record]:

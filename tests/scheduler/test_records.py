@@ -88,6 +88,12 @@ def gave_a_signal(machine: Machine, who: Strategy, slot: datetime) -> None:
     machine.journal.finish(claimed, outcome, slot, began_at=slot)
 
 
+def ran_once(machine: Machine, who: Strategy) -> None:
+    machine.slot_store.open()
+    machine.adopt(who, at("00:30"))
+    gave_a_signal(machine, who, at("10:00"))
+
+
 async def test_it_looks_at_the_start_and_at_least_hourly(machine: Machine) -> None:
     server = Performance()
     async with kept(machine, at("12:00"), server) as watched:
@@ -100,10 +106,8 @@ async def test_it_looks_at_the_start_and_at_least_hourly(machine: Machine) -> No
 
 
 async def test_it_looks_soon_after_a_signal_can_be_judged_and_no_sooner(machine: Machine) -> None:
-    bought, server = hourly(horizon="2h"), Performance()
-    machine.slot_store.open()
-    machine.adopt(bought, at("00:30"))
-    gave_a_signal(machine, bought, at("10:00"))
+    server = Performance()
+    ran_once(machine, hourly(horizon="2h"))
     assert next_horizon(machine.database, at("09:00")) == at("12:00")
     assert next_horizon(machine.database, at("12:00")) is None, "it is over by then"
     async with kept(machine, at("11:55"), server) as watched:
@@ -269,7 +273,9 @@ async def test_a_tool_that_never_answers_is_given_up_and_asked_again(
 async def test_an_exception_that_nobody_foresaw_ends_nothing(
     machine: Machine, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    what, server = hourly(), Performance([record(hourly())], error=error)
+    what = hourly(exchange="simulated")
+    server = Performance([record(what)], error=error)
+    ran_once(machine, what)
     async with kept(machine, at("12:00"), server) as watched:
         for _ in range(3):
             await watched.on(300)
@@ -295,15 +301,17 @@ async def test_a_journal_that_cannot_be_read_costs_nothing_but_the_early_look(
 
 
 async def test_a_sentence_is_of_what_decides_now_and_the_first_look_after_a_restart_fills_it(machine: Machine) -> None:
-    what, server = hourly(), Performance([record(hourly())])
+    what = hourly(exchange="simulated")
+    server = Performance([record(what)])
+    ran_once(machine, what)
     fresh = Watched(machine, HandClock(at("12:00")), server)
     assert fresh.records.sentence(what) == ""
     async with kept(machine, at("12:00"), server) as watched:
         sentence = watched.records.sentence
         assert sentence(what) == "12 judged: too few to say"
-        assert sentence(hourly(status="paused", max_failures=9)) == "12 judged: too few to say"
-        assert sentence(hourly(rules={"timeframe": "1h", "buy": "close > 2"})) == "", "it decides in another way now"
-        assert sentence(hourly("other")) == ""
+        assert sentence(hourly(exchange="simulated", status="paused", max_failures=9)) == "12 judged: too few to say"
+        assert sentence(hourly(exchange="kraken")) == "", "it decides in another way now"
+        assert sentence(hourly("other", exchange="simulated")) == ""
         server.error = Retryable("down")
         await watched.on(3600)
         assert sentence(what) == "12 judged: too few to say", "a failed look forgets nothing"

@@ -10,7 +10,7 @@ from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 
 PATIENCE_S = 1.0
-"""How long it waits to learn when the next horizon is over: whoever asks does not need it."""
+"""How long what is asked beside the slots waits for another process: it can be asked again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,26 @@ def next_horizon(database: Database, after: datetime) -> datetime | None:
     return None if first is None else first.replace(tzinfo=UTC)
 
 
+def last_decided_by(database: Database) -> dict[str, str]:
+    """Return the decision_version of each strategy's latest run on schedule, by name, where it is noted."""
+    rows = database.read(
+        lambda connection: connection.execute(
+            "SELECT s.name, e.decision_version FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+            "WHERE e.decision_version IS NOT NULL AND e.id IN (SELECT max(id) FROM executions WHERE status IN "
+            "('success', 'abstained', 'error', 'timeout') AND \"trigger\" = 'schedule' GROUP BY strategy_id)"
+        ).fetchall(),
+        patience_s=PATIENCE_S,
+    )
+    return dict(rows)
+
+
 def made_active(database: Database, name: str) -> datetime | None:
     """Return when a strategy was last made active; None: it never was."""
     rows = database.read(
         lambda connection: connection.execute(
             "SELECT scheduled_since FROM strategies WHERE name = ?", [name]
-        ).fetchall()
+        ).fetchall(),
+        patience_s=PATIENCE_S,
     )
     return rows[0][0].replace(tzinfo=UTC) if rows and rows[0][0] is not None else None
 

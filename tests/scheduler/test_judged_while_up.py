@@ -1,0 +1,136 @@
+"""Signals are judged by the real tool server: what that does to a strategy with `stop`, and to what is told of it."""
+
+import json
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mcp import Client
+
+from mcp_server.app import build_server
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import to_ms
+from mcp_server.settings import ServerSettings
+from runner.notify.events import Event
+from runner.notify.weekly import weekly_summary
+from runner.scheduler.records import Ask, Record, Records
+from runner.scheduler.skill_stop import SkillStop
+from runner.scheduler.troubles import Troubles
+from runner.tool_server.client import Tools
+from tests.rigs.fast_clock import FastClock
+from tests.rigs.hand_clock import HandClock
+from tests.rigs.running_up import RunningUp
+from tests.scheduler.slot_homes import Machine, hourly, strategy, write
+from tests.scoring.journal import MadeRun, enter_runs
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
+TERMS = {"exchange": "simulated", "trading_pair": "BTC/USDT", "horizon": "1h", "costs": {"fee_bps": 500}}
+"""Each signal costs a tenth of the price, which no hour of the market brings."""
+
+LOSES = hourly("loses", stop={"no_skill": 0.05}, **TERMS)
+IDLE = strategy("idle", cron="0 0 1 1 *", **TERMS)
+"""None of its slots comes due while a test goes on."""
+
+
+def gave_signals(machine: Machine, who: Strategy, first: datetime, count: int) -> None:
+    """Enter hourly slots of a strategy that ended as BUY."""
+    slots = [to_ms(first + timedelta(hours=hour)) for hour in range(count)]
+    enter_runs(machine.root, who, [MadeRun(slot, "BUY", 60) for slot in slots])
+
+
+class Judged:
+    """Looks of the records' keeper, one by one, at a home that a real tool server judges."""
+
+    def __init__(self, machine: Machine, tools: Tools) -> None:
+        self.machine, self.tools = machine, tools
+        self.told: list[Event] = []
+        self.seen: Mapping[str, Record] = {}
+        self.scheduled = [LOSES]
+        stop = SkillStop(lambda: self.scheduled, machine.database, machine.folders, "simulated", self.told.append)
+        self.troubles = Troubles()
+        self.records = Records(
+            self._connect, HandClock(BEGIN), machine.database, "simulated", lambda: False, self.troubles,
+            self.told.append, [self._note, stop],
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[Tools]:
+        yield self.tools
+
+    async def _note(self, records: Mapping[str, Record], _: Ask) -> None:
+        self.seen = records
+
+    async def look(self) -> str:
+        """Look once; give the strategy's status after it."""
+        await self.records._look()
+        assert self.troubles.reasons() == []
+        return self.machine.folders.read("loses").config.status
+
+
+async def test_a_strategy_without_skill_is_judged_paused_and_told_and_after_a_resume_judged_anew(
+    home: Path,
+) -> None:
+    machine = Machine(home)
+    write(home, LOSES)
+    machine.adopt(LOSES, BEGIN - timedelta(minutes=30))
+    gave_signals(machine, LOSES, BEGIN, 12)
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
+        judged = Judged(machine, Tools(client))
+        assert await judged.look() == "active"
+        assert judged.records.sentence(LOSES) == "12 judged: too few to say"
+        gave_signals(machine, LOSES, BEGIN + timedelta(days=1), 48)
+        assert await judged.look() == "paused"
+        (event,) = judged.told
+        assert (event.kind, event.fields["minimum_edge_pct"], event.fields["limit"]) == ("no_skill", "0", "20")
+        assert float(event.fields["mean_net_pct"]) < -5
+        assert float(event.fields["e_value"]) >= 20
+        summary = weekly_summary(judged.seen.values(), BEGIN)
+        assert summary is not None
+        assert summary.fields["strategies"].startswith("loses: 60 signals, 60 judged, 0 right (0%, base rate ")
+
+        resumed_at = BEGIN + timedelta(days=9)
+        judged.scheduled = [machine.folders.set_status("loses", "active")[0]]
+        machine.adopt(judged.scheduled[0], resumed_at)
+        assert await judged.look() == "active", "what was judged before no longer counts against it"
+        gave_signals(machine, judged.scheduled[0], resumed_at + timedelta(hours=1), 12)
+        assert await judged.look() == "active", "too few since then"
+        gave_signals(machine, judged.scheduled[0], resumed_at + timedelta(days=1), 48)
+        assert await judged.look() == "paused"
+    assert len({event.key for event in judged.told}) == 2
+    assert machine.ask("SELECT state, count(*) FROM outcomes GROUP BY ALL") == [("judged", 120)]
+
+
+def summaries(home: Path) -> list[dict[str, str]]:
+    notices = [json.loads(file.read_text()) for file in (home / "notices").rglob("*.json")]
+    return [notice["fields"] for notice in notices if notice["kind"] == "summary"]
+
+
+def test_up_judges_by_itself_and_sends_one_summary_a_week_also_after_it_was_killed(home: Path) -> None:
+    machine = Machine(home)
+    write(home, IDLE)
+    gave_signals(machine, IDLE, BEGIN, 12)
+    clock = FastClock(60.0, BEGIN + timedelta(days=2))
+    environment = {"TRADER_EXCHANGE": "simulated", "TRADER_SUMMARY": "weekly", "TRADER_NOTIFY": "json://127.0.0.1:9/"}
+
+    def up() -> RunningUp:
+        return RunningUp(
+            home, start=BEGIN + timedelta(days=2), epoch_s=clock.epoch_s, environment=environment, warm_server=True
+        )
+
+    def judged() -> int:
+        return int(machine.ask("SELECT count(*) FROM outcomes")[0][0])
+
+    with up() as running:
+        running.until(lambda: summaries(home))
+        running.signal(signal.SIGKILL)
+        running.process.wait(10)
+    assert judged() == 12
+    gave_signals(machine, IDLE, BEGIN + timedelta(days=1), 1)
+    with up() as running:
+        running.until(lambda: judged() == 13)
+        assert running.stop() == 0
+    (summary,) = summaries(home)
+    assert summary["week"] == "2026-01-05"
+    assert summary["strategies"].startswith("idle: 12 signals, 12 judged, 0 right")
