@@ -103,7 +103,7 @@ class Scoring:
 
     def _scores(self, alone: bool, records: Sequence[Record], controls: Sequence[MarketControl]) -> list[Score]:
         return [
-            score(record, self._controls(record, control, alone=alone))
+            score(record, self._controls(record, control, alone=alone), brief=not alone)
             for record, control in zip(records, controls, strict=True)
         ]
 

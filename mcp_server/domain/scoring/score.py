@@ -90,8 +90,14 @@ class RecordControls:
     stop: StopRule | None = None
 
 
-def score(record: Record, controls: RecordControls) -> Score:
-    """Return everything that is told of a record; an undefined figure is None, never NaN."""
+def score(record: Record, controls: RecordControls, *, brief: bool = False) -> Score:
+    """Return everything that is told of a record; an undefined figure is None, never NaN.
+
+    Args:
+        record: what is scored.
+        controls: what it is compared with.
+        brief: leave out the calibration and how long it takes until an edge would show, for one of many records.
+    """
     signals = record.judged.pick(record.judged.directed)
     horizon_ms = _longest_ms(record.judged)
     width = bandwidth_ms(horizon_ms, record.judged.signal, record.judged.entry_ms) if len(signals) else 0.0
@@ -104,10 +110,11 @@ def score(record: Record, controls: RecordControls) -> Score:
         "base_rates": {"buy": base.buy, "sell": base.sell},
         **_net(signals, width),
         **_holding(record.judged, horizon_ms),
-        **_confidence(record, signals, base),
+        **_brier(signals, base),
+        "calibration": None if brief else _calibration(record, signals, base),
         "e_value": None if evidence is None or not evidence.factors else evidence.value,
         "evidence": _evidence(len(signals), evidence, stop),
-        **_pace(record, base, evidence),
+        **_pace(record, base, None if brief else evidence),
         "stop": stop,
         "twin": None if controls.twin is None else twin_score(record.judged, controls.twin, horizon_ms),
         "agents": agent_scores(record.judged, dict(controls.leans)) or None,
@@ -203,13 +210,11 @@ def _holding(judged: JudgedSignals, horizon_ms: float) -> dict[str, Any]:
     }
 
 
-def _confidence(record: Record, signals: JudgedSignals, base: BaseRate) -> dict[str, Any]:
-    stated = signals.confidence
+def _brier(signals: JudgedSignals, base: BaseRate) -> dict[str, Any]:
     rates = _rates(signals.signal, base)
     return {
-        "brier": brier_score(stated, signals.right),
-        "brier_skill": None if rates is None else brier_skill(stated, signals.right, rates),
-        "calibration": _calibration(record, signals, base),
+        "brier": brier_score(signals.confidence, signals.right),
+        "brier_skill": None if rates is None else brier_skill(signals.confidence, signals.right, rates),
     }
 
 
