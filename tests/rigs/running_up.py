@@ -190,13 +190,14 @@ def rows_of(database: Database, name: str | None = None, *, ended: bool = True) 
         "own_failure",
         "version",
         "signal",
+        "data",
         "trace",
     )
 
     def work(connection: Any) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = connection.execute(
             "SELECT e.id, s.name, e.scheduled_at, e.slots, e.as_of, e.engine, e.status, e.error_message, e.started_at, "
-            "e.completed_at, e.cost_usd, e.own_failure, e.strategy_version, a.signal, e.trace "
+            "e.completed_at, e.cost_usd, e.own_failure, e.strategy_version, a.signal, a.data, e.trace "
             "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
             "LEFT JOIN analysis_results a ON a.execution_id = e.id "
             "WHERE e.\"trigger\" = 'schedule' AND ($1 IS NULL OR s.name = $1) AND ($2 OR e.status <> 'running') "

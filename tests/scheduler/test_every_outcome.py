@@ -201,6 +201,14 @@ def test_claude_is_asked_as_of_the_slot(ran: Ran) -> None:
     assert {datetime.fromisoformat(each["as_of"]).replace(tzinfo=None) for each in said} == {row["scheduled_at"]}
 
 
+def test_the_twin_of_a_slot_decides_on_the_candle_that_closed_at_it(ran: Ran) -> None:
+    rows = ran.of("open", "success")
+    twins = [(row, twin) for row in rows if (twin := json.loads(row["data"])["twin"])["signal"] in ("BUY", "SELL")]
+    assert twins, [row["data"] for row in rows]
+    for row, twin in twins:
+        assert datetime.fromisoformat(twin["open_time"]) == row["scheduled_at"].replace(tzinfo=UTC) - MINUTE
+
+
 def test_a_closed_gate_is_recorded_with_the_values_it_saw_and_costs_nothing(ran: Ran) -> None:
     row = ran.of("closed", "skipped_gate")[0]
     assert "close is" in row["error_message"]
