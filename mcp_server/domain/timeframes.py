@@ -8,6 +8,9 @@ MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 
+KNOWN_AFTER_MS = 10 * MINUTE_MS
+"""So long after its close a candle is final, and what came of a signal is known: exchanges correct the last ones."""
+
 TIMEFRAMES: dict[str, int] = {
     "1m": MINUTE_MS,
     "3m": 3 * MINUTE_MS,

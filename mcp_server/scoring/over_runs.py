@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcp_server.domain.scoring.outcomes import entry_open_ms, exit_close_ms
-from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS
-from mcp_server.domain.timeframes import timeframe_ms
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS, timeframe_ms
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Times

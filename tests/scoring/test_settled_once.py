@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.exchange import Funding
-from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS, Terms
-from mcp_server.domain.timeframes import from_ms, naive
+from mcp_server.domain.scoring.terms import Terms
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS, from_ms, naive
 from mcp_server.market.history import LATE_MS
 from mcp_server.scoring.settle import GONE_MS, Settlement, settle_due
 from mcp_server.storage.journal.records import JUDGED, PENDING, VOID, JournalRecord

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from mcp_server.domain.outcome import Engine
 from mcp_server.domain.strategy.format import HORIZON_PATTERN, Config
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.timeframes import MINUTE_MS, TIMEFRAMES, timeframe_ms
+from mcp_server.domain.timeframes import TIMEFRAMES, timeframe_ms
 
 DEFINITION = "1"
 """How outcomes are defined: another number for another definition, so that no two are ever mixed."""
-
-KNOWN_AFTER_MS = 10 * MINUTE_MS
-"""An outcome is known so long after its exit: exchanges publish candles late, and correct the last one."""
 
 _UNIT_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAY_S = _UNIT_S["d"]

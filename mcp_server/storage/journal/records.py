@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED, Codes
-from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS, Terms
-from mcp_server.domain.timeframes import from_ms, naive, to_ms
+from mcp_server.domain.scoring.terms import Terms
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS, from_ms, naive, to_ms
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs
 from mcp_server.storage.journal.rows import TERMS
 

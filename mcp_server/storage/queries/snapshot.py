@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.scoring.terms import KNOWN_AFTER_MS
-from mcp_server.domain.timeframes import TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
 from mcp_server.storage.queries.tables import TABLES, explained
