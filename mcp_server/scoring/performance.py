@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SETTLE_S, GATHER_S = 16.0, 7.0
 """Of a call's time, so much may go into settling what is due, and into the candles that records are compared with."""
 
+EVERY_KIND = "runs='all' (`--runs all`) shows them"
+
 
 @dataclass(frozen=True, slots=True)
 class PerformanceQuestion:
@@ -144,11 +146,13 @@ def _hints(question: PerformanceQuestion, asked: Sequence[Record], others: Seque
         do = f"`claude-trader run {name}` records a manual run"
         if question.kind in (None, "live"):
             do = f"`claude-trader up` runs active strategies on schedule; {do}"
-        yield f"No {kind}run{of} is recorded by then. {do}."
+        yield f"No {kind}run{of} is recorded yet. {do}."
+        if question.kind and not question.strategy_name:
+            yield f"Runs of other kinds are kept apart: {EVERY_KIND}."
     of_others = [record for record in others if record.kind != question.kind] if question.kind else []
     if question.strategy_name and of_others:
         counts = ", ".join(f"{counted(record.runs, f'{record.kind} run')}" for record in of_others)
-        yield f"Kept apart: {counts}. See them with runs='all'."
+        yield f"Kept apart: {counts}; {EVERY_KIND}."
 
 
 def _unsettled(settlement: Settlement, asked: Sequence[Record]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import minute, number
+from mcp_server.domain.text import counted, duration, minute, number
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder, unwritable
@@ -60,8 +61,10 @@ async def run_demo(settings: RunnerSettings, days: int, console: Console | None 
             for number in range(days * 24 // EVERY_HOURS):
                 as_of = FIRST + timedelta(hours=EVERY_HOURS * number)
                 _show_run(console, await runner.run(strategy, trigger="replay", as_of=as_of))
+            scored = await tools.call("get_performance", {"strategy_name": EXAMPLE, "runs": "replay"})
             backtested = await demo_backtest(tools, database, strategy, FIRST + timedelta(days=days))
         _show_journal(console, journal.entries(limit=10_000, outcomes="all"))
+        _show_score(console, scored)
         _show_backtest(console, backtested)
         _show_next(console, home)
 
@@ -148,6 +151,16 @@ def _show_run(console: Console, ended: Ended) -> None:
     console.print(line if signal.signal == "HOLD" else Text.assemble(line, "  ", show.plain(signal.reasoning)))
 
 
+def _show_score(console: Console, answer: dict[str, Any]) -> None:
+    horizon = duration(timedelta(seconds=answer["horizon_s"]))
+    console.print(Text(f"\nWere the signals right? Each one judged after {horizon}", "bold"))
+    if answer["judged"] and answer["base_rate"] is not None:
+        share = f"{100 * answer['base_rate']:.0f} %"
+        right = f"{answer['right']} of {counted(answer['judged'], 'signal')} gained after costs"
+        console.print(show.plain(f"{right}; any such signal would have, in {share} of cases."))
+    console.print(show.plain(answer["summary"][0]))
+
+
 def _show_backtest(console: Console, result: str) -> None:
     console.print(Text(f"\nWas the rule any good? A backtest over {DAYS} days", "bold"))
     console.print(show.plain(result))
@@ -184,6 +197,7 @@ def _next_commands() -> list[tuple[str, str]]:
     return [
         (f"{trader} backtest {EXAMPLE}", "every figure of the backtest, each with its control, into your own journal"),
         (f"{trader} run {EXAMPLE}", f"the same strategy now, into your own journal; `{trader} signals` shows it"),
+        (f"{trader} score", "whether the signals of what runs on your schedule were right, and what that proves"),
         (f"claude mcp add claude-trader -- {server}", "then tell Claude your idea and let it write a strategy"),
         (f"{trader} run btc-two-analysts", f"two Claude sub-agents on real bitcoin prices; {needs}"),
     ]

@@ -16,6 +16,9 @@ from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected, root
 from runner.tool_server.server import Address
 
+Telling = Callable[[str], None]
+"""Called with what a tool is doing."""
+
 
 class Tools:
     """Calls tools of a server over MCP."""
@@ -37,14 +40,19 @@ class Tools:
         messages = (await self._client.get_prompt(name, arguments)).messages
         return "\n".join(message.content.text for message in messages if isinstance(message.content, TextContent))
 
-    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def call(self, name: str, arguments: dict[str, Any], tell: Telling | None = None) -> dict[str, Any]:
         """Call a tool and return its structured answer.
+
+        Args:
+            name: the tool's.
+            arguments: what it is given; those that are None are left out.
+            tell: called with what it is doing, as it goes on.
 
         Raises:
             UpstreamRejected: the tool answered with an error; problem and remedy are the tool's own.
             Retryable: so too, and the same call may work later: an exchange is down, say.
         """
-        result = await self._called(name, arguments)
+        result = await self._called(name, arguments, tell)
         if result.structured_content is None:
             raise UpstreamRejected(f"The tool {name} gave no answer.")
         answer: dict[str, Any] = result.structured_content
@@ -62,10 +70,13 @@ class Tools:
                 return b64decode(block.data)
         raise UpstreamRejected(f"The tool {name} gave no picture.")
 
-    async def _called(self, name: str, arguments: dict[str, Any]) -> CallToolResult:
-        result = await self._client.call_tool(
-            name, {key: value for key, value in arguments.items() if value is not None}
-        )
+    async def _called(self, name: str, arguments: dict[str, Any], tell: Telling | None = None) -> CallToolResult:
+        async def heard(progress: float, total: float | None, message: str | None) -> None:
+            if tell is not None and message:
+                tell(message)
+
+        given = {key: value for key, value in arguments.items() if value is not None}
+        result = await self._client.call_tool(name, given, progress_callback=heard if tell else None)
         if result.is_error:
             raise _tool_error(name, result)
         return result

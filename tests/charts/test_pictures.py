@@ -6,9 +6,10 @@ import anyio
 import pytest
 
 from tests.charts.sample import pixels
-from tests.structure.pictures import FOLDER, PICTURES, draw_all
+from tests.structure.pictures import FOLDER, OUTCOME, PICTURES, draw_all
 
-PAGE = (FOLDER.parent / "charts.md").read_text("utf-8")
+PAGES = {**dict.fromkeys(PICTURES, "charts.md"), OUTCOME: "performance.md"}
+"""Picture → the page that shows it."""
 
 
 @pytest.mark.slow
@@ -16,19 +17,19 @@ def test_the_command_draws_every_picture(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     anyio.run(draw_all, folder)
-    assert {file.name for file in folder.iterdir()} == set(PICTURES)
-    for name in PICTURES:
+    assert {file.name for file in folder.iterdir()} == set(PAGES)
+    for name in PAGES:
         _is_a_chart(folder / name)
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_every_picture_is_there_and_on_the_page(name: str) -> None:
+@pytest.mark.parametrize(("name", "page"), PAGES.items(), ids=PAGES)
+def test_every_picture_is_there_and_on_its_page(name: str, page: str) -> None:
     _is_a_chart(FOLDER / name)
-    assert f"(charts/{name})" in PAGE
+    assert f"(charts/{name})" in (FOLDER.parent / page).read_text("utf-8")
 
 
 def test_no_other_picture_lies_there() -> None:
-    assert {file.name for file in FOLDER.iterdir()} == set(PICTURES)
+    assert {file.name for file in FOLDER.iterdir()} == set(PAGES)
 
 
 def _is_a_chart(file: Path) -> None:

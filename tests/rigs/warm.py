@@ -29,7 +29,8 @@ PRELOADED = (
     *("mcp_server.domain.indicators.talib_functions", "tests.rigs.forked_server"),
     *("anyio._backends._asyncio", "httpcore2", "jsonschema", "truststore", "stamina", "croniter"),
     *("runner.check_folder", "runner.notify.notices", "runner.backtest.backtest", "runner.backtest.fetch"),
-    *("mcp_server.domain.backtest.run", "rich.progress", "runner.cli.show_backtest", "tests.rigs.preloaded"),
+    *("mcp_server.domain.backtest.run", "rich.progress", "runner.cli.show_backtest", "runner.cli.show_scores"),
+    *("mcp_server.scoring.performance", "tests.rigs.preloaded"),
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked."""

@@ -59,8 +59,11 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(tr
     assert "BUY because crosses_above(rsi_14, 35) (prev(rsi_14, 1) = " in done.out
     assert "The journal: every BUY and SELL, newest first" in done.out
     assert re.search(r"48 runs: \d+ HOLD, \d+ BUY, \d+ SELL\.", done.out)
-    backtest = done.out.index("A backtest over 120 days")
-    assert done.out.index("The journal") < backtest < done.out.index("What to try next")
+    backtest, score = done.out.index("A backtest over 120 days"), done.out.index("Were the signals right?")
+    assert done.out.index("The journal") < score < backtest < done.out.index("What to try next")
+    right = r"\n4 of 6 signals gained after costs; any such signal would have, in \d\d % of cases\.\n"
+    assert re.search(right, done.out[score:backtest])
+    assert "\nOnly 6 judged signals are too few to say." in done.out[score:backtest]
     assert "After fees and slippage it " in done.out[backtest:]
     assert "The market is invented, so that says nothing about a real one" in done.out[backtest:]
     assert not (home / "claude_trader.duckdb").exists(), "the demo leaves the user's own journal alone"

@@ -8,7 +8,20 @@ import pytest
 
 from tests.runner.conftest import Command
 
-COMMANDS = ["demo", "run", "signals", "strategies", "build", "up", "status", "notify", "doctor", "backup", "mcp"]
+COMMANDS = [
+    "demo",
+    "run",
+    "signals",
+    "strategies",
+    "build",
+    "up",
+    "status",
+    "notify",
+    "doctor",
+    "backup",
+    "mcp",
+    "score",
+]
 
 
 def test_both_programs_tell_their_version(trader: Command) -> None:
@@ -21,11 +34,15 @@ def test_both_programs_tell_their_version(trader: Command) -> None:
 def test_help_names_every_command_and_both_of_its_own_names_work(trader: Command) -> None:
     long, short = trader("--help"), trader("-h")
     assert (long.code, long.out) == (0, short.out)
-    assert not [command for command in [*COMMANDS, "import-candles"] if f"│ {command} " not in long.out]
+    assert not [
+        command for command in [*COMMANDS, "backup", "mcp", "import-candles"] if f"│ {command} " not in long.out
+    ]
     assert "--version" in long.out
 
 
-@pytest.mark.parametrize("command", [["run"], ["signals"], ["strategies"], ["strategies", "check"], ["import-candles"]])
+@pytest.mark.parametrize(
+    "command", [["run"], ["score"], ["signals"], ["strategies"], ["strategies", "check"], ["import-candles"]]
+)
 def test_a_flag_and_a_name_show_no_type_of_python(trader: Command, command: list[str]) -> None:
     shown = trader(*command, "--help").out
     assert "--help" in shown

@@ -255,7 +255,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
                 evaluated.set()
             return result
 
-        tools.call = call  # type: ignore[method-assign]
+        tools.call = call  # type: ignore[method-assign, assignment]
         return tools
 
     async def run_both() -> tuple[Ended, Ended]:

@@ -1,4 +1,4 @@
-"""The pictures in docs/charts.md: the invented market at a moment that stands still, and a strategy's signals.
+"""The pictures in the documentation: the invented market at a moment that stands still, and a strategy's signals.
 
 python -m tests.structure.pictures                    draws them anew
 python -m tests.structure.pictures --real FOLDER      draws divergences on the recorded candles beside the checkout
@@ -28,6 +28,7 @@ from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.hourly_candles import RECORDED
+from tests.structure.outcome_picture import draw_outcome
 
 FOLDER = Path(__file__).parents[2] / "docs" / "charts"
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
@@ -76,6 +77,10 @@ PICTURES: dict[str, dict[str, Any]] = {
     },
     "backtest-dark.png": {"backtest_id": 1},
 }
+"""Of docs/charts.md: name → what `draw_chart` is asked for."""
+
+OUTCOME = "outcome-dark.png"
+"""Of docs/performance.md."""
 
 
 async def draw_all(folder: Path) -> None:
@@ -87,6 +92,7 @@ async def draw_all(folder: Path) -> None:
             await _run(client, Home(Path(home)), datetime.fromisoformat(PICTURES["signals-dark.png"]["as_of"]))
             _record(Home(Path(home)))
             await _draw(client, PICTURES, folder)
+    (folder / OUTCOME).write_bytes(draw_outcome())
 
 
 async def draw_real(folder: Path) -> None:

@@ -136,7 +136,7 @@ async def test_kinds_of_runs_are_never_added_up(home: Path, ask: Ask) -> None:
         table = await performance(ask, runs=kind)
         assert (table["kind"], len(table["rows"])) == (kind, 1)
     assert (
-        "Kept apart: 2 manual runs, 4 host runs, 3 replay runs."
+        "Kept apart: 2 manual runs, 4 host runs, 3 replay runs; runs='all' (`--runs all`) shows them."
         in (await performance(ask, strategy_name="mine"))["note"]
     )
     of_one = await performance(ask, strategy_name="mine", runs="all")
@@ -198,13 +198,14 @@ async def test_a_strategy_that_never_ran_says_what_to_do_next(home: Path, ask: A
     told = await performance(ask, strategy_name="mine")
     assert (told["runs"], told["judged"], told["evidence"]) == (0, 0, "too_few")
     assert told["note"] == (
-        "No live run of 'mine' is recorded by then. `claude-trader up` runs active strategies on schedule; "
+        "No live run of 'mine' is recorded yet. `claude-trader up` runs active strategies on schedule; "
         "`claude-trader run mine` records a manual run."
     )
     assert told["summary"][0] == "There is no BUY or SELL signal to judge yet."
     table = await performance(ask)
     assert table["rows"] == []
     assert "`claude-trader run NAME` records a manual run." in table["note"]
+    assert "Runs of other kinds are kept apart" in table["note"]
     with pytest.raises(Told, match="Unknown strategy 'mein'"):
         await performance(ask, strategy_name="mein")
 

@@ -248,7 +248,9 @@ def _bin(part: ReliabilityBin) -> list[float]:
 def _pace(record: Record, base: BaseRate, evidence: SkillEvidence | None) -> dict[str, Any]:
     if evidence is None:
         return {"signals_needed": None, "days_needed": None}
-    time = time_to_show(evidence, base.weighted, outcomes_per_day(record.judged, record.until_ms))
+    # Runs by hand or at past moments stop when somebody stops: what passed since then is no part of their pace.
+    until_ms = record.until_ms if record.kind == "live" else int(record.judged.exit_ms.max(initial=0))
+    time = time_to_show(evidence, base.weighted, outcomes_per_day(record.judged, until_ms))
     return {"signals_needed": time.outcomes, "days_needed": time.days}
 
 

@@ -1,0 +1,105 @@
+"""`claude-trader score`: was it right? Every signal judged by what the market did, and what that is evidence of."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import anyio
+import typer
+
+from mcp_server.domain.timeframes import iso, parse_moment, to_ms
+from mcp_server.errors import BadInput, TraderError
+from runner.cli.context import Context, Json, fail, print_json
+from runner.settings import RunnerSettings
+
+EXAMPLE = "Example: `claude-trader score rsi-reversion --runs replay --since 2026-01-01`"
+
+Runs = Literal["live", "manual", "replay", "all"]
+
+
+def score(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A strategy, with every figure. Default: all, in a table.")
+    ] = None,
+    runs: Annotated[
+        Runs,
+        typer.Option(help="live: runs on schedule. manual: by hand. replay: at past moments. all: each kind apart."),
+    ] = "live",
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=partial(parse_moment, name="--since"),
+            metavar="TIME",
+            help="Only runs as of this time or later, for example 2026-01-01. Default: all of them.",
+        ),
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            parser=partial(parse_moment, name="--as-of"),
+            metavar="TIME",
+            help="Pretend that now is this time in the past, for example 2026-01-31T12:00Z. Default: now.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find out whether a strategy's signals were right: each is judged once its horizon is over, after costs.
+
+    First you read whether there is evidence of skill yet. Beside the figures stands what they are measured against:
+    how often any such moment would have been right, holding, the strategy's own rules, what it cost in dollars. You
+    may look as often as you like: looking makes nothing look better.
+
+    Exit codes: 0: done. 2: invalid usage, or it cannot be told.
+    """
+    try:
+        from runner.cli import show
+
+        context = Context()
+        moment = _checked(since, as_of, context.settings)
+        aside = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
+        asked = {"strategy_name": name, "runs": runs, "since": _text(since), "as_of": _text(moment)}
+        with aside.status("Starting") as status:
+            answer = anyio.run(_asked, context.settings, asked, status.update)
+    except KeyboardInterrupt:
+        fail("stopped; what was judged by then stays", 130)
+    except TraderError as error:
+        fail(error, 2)
+    if as_json:
+        print_json(answer)
+        return
+    from runner.cli.show_score import score as show_score
+    from runner.cli.show_scores import scores as show_scores
+
+    (show_scores if "rows" in answer else show_score)(show.console(), answer)
+
+
+def _checked(since: datetime | None, as_of: datetime | None, settings: RunnerSettings) -> datetime | None:
+    """Return the moment to answer for, None for now.
+
+    Raises:
+        BadInput: a time is in the future, or --since is not before the as-of.
+    """
+    now = datetime.now(UTC)
+    for option, moment in (("--since", since), ("--as-of", as_of)):
+        if moment is not None and moment > now:
+            raise BadInput(f"{option} {_text(moment)} is in the future.", "Give a time in the past, or leave it out.")
+    limits = [moment for moment in (as_of, settings.as_of) if moment is not None]
+    end = min(limits, default=None)
+    if since is not None and end is not None and since >= end:
+        raise BadInput(f"--since {_text(since)} is not before {_text(end)}, the as-of.", "Give an earlier time.")
+    return end
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else iso(to_ms(moment))
+
+
+async def _asked(settings: RunnerSettings, arguments: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+    from runner.tool_server.client import connected
+    from runner.tool_server.server import tool_server
+
+    async with tool_server(settings) as address, connected(address) as tools:
+        return await tools.call("get_performance", arguments, tell)

@@ -1,0 +1,67 @@
+"""What `score` shows of all strategies: a line each, with the share right beside what any such signal would have."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from runner.cli.show_scores import scores
+from tests.runner.scores import EMPTY, WHOLE, row, table
+
+PROVEN = row(strategy_name="proven", evidence="skill", mean_net_pct=-0.004, mean_net_ci95=None, cost_usd=None)
+WIDE = row(
+    strategy_name="a-strategy-with-a-name-as-long-as-allowed-" * 2,
+    signals={"buy": 123_456, "sell": 123_456, "hold": 7_654_321},
+    judged=246_000,
+    mean_net_pct=-12.3,
+    mean_net_ci95=(-112.3, 87.7),
+    cost_usd=1_234.5,
+)
+
+
+def shown(answer: dict[str, Any], width: int = 80) -> str:
+    text = io.StringIO()
+    scores(Console(file=text, width=width, highlight=False, emoji=False), answer)
+    return text.getvalue()
+
+
+def words(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_each_strategy_has_a_line_with_its_share_right_beside_the_base_rate() -> None:
+    lines = words(shown(table(WHOLE, PROVEN, EMPTY)))
+    assert lines[:2] == [
+        "Runs on schedule (live)",
+        "strategy signals judged right/base net ± 95 % cost evidence",
+    ]
+    assert lines[3:6] == [
+        "rsi-idea 385 120 55/46 % +0.12 ± 0.63 % $12.34 none yet",
+        "proven 385 120 55/46 % 0.00 % - skill",
+        "rsi-idea 0 0 - - - too few",
+    ]
+    assert "`claude-trader score NAME` shows every figure of a strategy." in lines
+
+
+def test_kinds_of_runs_stand_apart_those_on_schedule_first() -> None:
+    lines = words(shown(table(row(kind="replay"), row(kind="manual"), WHOLE, runs="all")))
+    titles = [line for line in lines if line.endswith(")")]
+    assert titles == ["Runs on schedule (live)", "Runs by hand (manual)", "Runs at past moments (replay)"]
+
+
+def test_a_note_is_shown() -> None:
+    assert shown(table(WHOLE, note="One market could not be asked.")).endswith("\nOne market could not be asked.\n")
+    assert shown(table(note="There are 3 manual runs.")) == "There are 3 manual runs.\n"
+
+
+def test_where_nothing_is_recorded_it_says_what_records_something() -> None:
+    assert shown(table(), 120).startswith("Nothing is recorded yet. `claude-trader up` runs your strategies")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_it_fits_into_the_terminal(width: int) -> None:
+    lines = shown(table(WHOLE, WIDE, PROVEN), width).splitlines()
+    assert max(map(len, lines)) <= width
+    (cut,) = [line for line in lines if line.startswith("a-str")]
+    assert "…" in cut.split()[0]
