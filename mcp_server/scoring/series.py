@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FETCHED, STORED = 3_000, 20_000
 """So many candles are fetched, or read, at a time: what has arrived counts, though there is no time for the rest."""
+
+REQUESTS_AT_A_TIME = 10
+"""So many requests may be in vain where the time is over before all of them are answered."""
 
 MOST_REQUESTS = 60
 """One call makes no more requests for candles than these."""
@@ -44,12 +47,15 @@ class Allowance:
         return max(self.until - anyio.current_time(), 0)
 
     def take(self, requests: int, candles: int) -> int:
-        """Return how many of the candles that take so many requests may be fetched; those requests count as made."""
-        if requests <= self.requests:
-            self.requests -= requests
+        """Return how many of the candles that take so many requests may be fetched now; their requests count as made.
+
+        None if no request is left, else at least one candle.
+        """
+        allowed = min(requests, self.requests, REQUESTS_AT_A_TIME)
+        self.requests -= allowed
+        if allowed == requests:
             return candles
-        candles, self.requests = candles * self.requests // requests, 0
-        return candles
+        return max(candles * allowed // requests, 1) if allowed else 0
 
 
 @dataclass(slots=True)
@@ -87,54 +93,54 @@ async def series_for(
     from mcp_server.domain.candles import Candles, merge
 
     gathered = Gathered(series.symbol, Candles.empty())
-    parts: list[Candles] = []
-    length = timeframe_ms(series.timeframe)
-    until = last_closed_open_ms(as_of_ms, series.timeframe) + length
+    until = last_closed_open_ms(as_of_ms, series.timeframe) + timeframe_ms(series.timeframe)
+    one_pass = _Pass(market, series, gathered)
     try:
         with anyio.move_on_after(allowance.left_s) as scope:
-            await _gather(market, series, common(list(wanted), [(0, until)]), allowance, gathered, parts)
+            await one_pass.go(common(list(wanted), [(0, until)]), allowance)
         gathered.cut = gathered.cut or scope.cancelled_caught
     except TraderError as error:
         gathered.problem = error
-    gathered.candles = merge(parts)
+    gathered.candles = merge(one_pass.parts)
     return gathered
 
 
-async def _gather(
-    market: Market,
-    series: Series,
-    wanted: list[Range],
-    allowance: Allowance,
-    gathered: Gathered,
-    parts: list[Candles],
-) -> None:
-    """Add candles to `parts` piece by piece, and what is known by then to `gathered`."""
-    name = (series.exchange, series.symbol, series.timeframe)
-    length = timeframe_ms(series.timeframe)
-    known = await market.known(*name)
-    gathered.symbol = known.symbol
-    before, read = list(known.ranges), tuple["Range", ...]()
-    missing = without(wanted, before)
-    for start, end in [*_pieces(common(wanted, before), series, STORED), *_pieces(missing, series, FETCHED)]:
-        fetched, count = bool(common([(start, end)], missing)), (end - start) // length
-        if fetched:
-            requests = await market.requests(*name, [(start, end)])
-            count = allowance.take(requests, count)
-        piece = (start, start + count * length)
-        gathered.cut = piece[1] < end
-        if count:
-            history = await market.candles(*name, count, from_ms(piece[1]))
-            parts.append(history.candles.between(*piece))
-            read = joined(read, piece)
-            after = (await market.known(*name)).ranges if fetched else before
-            gathered.ranges = read if history.simulated else common(list(read), list(after))
-        if gathered.cut:
-            return
+class _Pass:
+    """One pass over a series: adds candles to `parts` piece by piece, and what is known by then to what is gathered."""
 
+    def __init__(self, market: Market, series: Series, gathered: Gathered) -> None:
+        self.parts: list[Candles] = []
+        self._market = market
+        self._name = (series.exchange, series.symbol, series.timeframe)
+        self._length = timeframe_ms(series.timeframe)
+        self._gathered = gathered
+        self._read: tuple[Range, ...] = ()
 
-def _pieces(ranges: Sequence[Range], series: Series, most: int) -> Iterator[Range]:
-    """Cut ranges into pieces of so many candles at most, oldest first."""
-    step = most * timeframe_ms(series.timeframe)
-    for start, end in ranges:
-        for begin in range(start, end, step):
-            yield begin, min(begin + step, end)
+    async def go(self, wanted: list[Range], allowance: Allowance) -> None:
+        """Read what is stored of some ranges, then fetch the rest."""
+        known = await self._market.known(*self._name)
+        self._gathered.symbol = known.symbol
+        stored = list(known.ranges)
+        for start, end in common(wanted, stored):
+            for begin in range(start, end, STORED * self._length):
+                await self._add((begin, min(begin + STORED * self._length, end)), stored)
+        for start, end in without(wanted, stored):
+            begin = start
+            while begin < end:
+                piece = (begin, min(begin + FETCHED * self._length, end))
+                requests = await self._market.requests(*self._name, [piece])
+                count = allowance.take(requests, (piece[1] - begin) // self._length)
+                if not count:
+                    self._gathered.cut = True
+                    return
+                await self._add((begin, begin + count * self._length))
+                begin += count * self._length
+
+    async def _add(self, piece: Range, stored: list[Range] | None = None) -> None:
+        """Add the candles of a piece; without `stored`, what is known of them is looked up after they were fetched."""
+        count = (piece[1] - piece[0]) // self._length
+        history = await self._market.candles(*self._name, count, from_ms(piece[1]))
+        self.parts.append(history.candles.between(*piece))
+        self._read = joined(self._read, piece)
+        known = stored if stored is not None else list((await self._market.known(*self._name)).ranges)
+        self._gathered.ranges = self._read if history.simulated else common(list(self._read), known)

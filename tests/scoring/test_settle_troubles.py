@@ -244,6 +244,20 @@ async def test_what_takes_more_requests_than_a_call_may_make_gets_on_with_each_c
     assert states(done) == {1: "judged"}
 
 
+async def test_what_takes_many_requests_is_fetched_and_kept_a_few_at_a_time(
+    market: Market, exchange: MadeExchange
+) -> None:
+    """So a slow exchange gets on though a call has no time for all; even where one candle takes many requests."""
+    exchange.a_request, exchange.served = 1, ["1h"]
+    exchange.now_ms = BEGIN_MS + 400 * HOUR_MS
+    assert states(await settled(market, exchange, due(1, BEGIN_MS, terms(horizon_s=60 * 3600)))) == {1: "judged"}
+    assert exchange.requests["BTC/USD", "1h"] == 6
+    daily = due(2, BEGIN_MS, terms("ETH/USD", "1d", horizon_s=2 * 86_400))
+    exchange.series["ETH/USD", "1h"] = walk(2)
+    assert states(await settled(market, exchange, daily)) == {2: "judged"}
+    assert exchange.requests["ETH/USD", "1h"] == 2
+
+
 @pytest.mark.parametrize("held", ["candles", "symbol", "listings", "fundings_between"])
 async def test_an_exchange_that_does_not_answer_takes_no_more_than_the_time_of_the_call(
     market: Market, exchange: MadeExchange, held: str
