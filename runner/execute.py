@@ -14,7 +14,7 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Blame, Ended, Engine, Outco
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import Retryable, TraderError
+from mcp_server.errors import Retryable, TraderError, root
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Admission, SpendingLimits, admit
 from mcp_server.storage.journal.rows import Claimed, Run
@@ -64,7 +64,7 @@ async def carry_out(
         outcome = await decide(begin) or outcome
     except Exception as error:  # one run's failure is never another's
         logger.exception("run of %s", claimed.run.strategy.name)
-        why = f"unexpected {type(error).__name__}; the log on standard error says more"
+        why = f"unexpected {type(root(error)).__name__}; the log on standard error says more"
         outcome = Outcome(Status.ERROR, error=why)
     finally:
         with anyio.CancelScope(shield=True):

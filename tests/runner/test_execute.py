@@ -21,6 +21,7 @@ from mcp_server.storage.journal.budget import SpendingLimits, admit
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from runner import execute
+from runner.claude.twin import with_twin
 from runner.cli.context import Context
 from runner.clock import SystemClock
 from runner.execute import Begin, Decide, Runner, carry_out
@@ -51,6 +52,11 @@ async def breaks(begin: Begin) -> Outcome:
     raise MemoryError
 
 
+async def breaks_beside_its_twin(begin: Begin) -> Outcome:
+    begin()
+    return await with_twin(partial(breaks, begin), few_tools, agents(rules={"buy": "close > 1"}), "simulated", NOON, ())
+
+
 async def hangs(begin: Begin) -> Outcome:
     begin()
     await anyio.sleep_forever()
@@ -62,6 +68,7 @@ CASES: dict[str, tuple[Decide, Status, Blame | None, bool]] = {
     "it is stopped in its turn": (is_stopped_in_its_turn, Status.ERROR, "runner", True),
     "it is stopped before its turn": (is_stopped_before_its_turn, Status.MISSED, None, False),
     "it breaks": (breaks, Status.ERROR, "strategy", True),
+    "it breaks beside its twin": (breaks_beside_its_twin, Status.ERROR, "strategy", True),
     "its task is cancelled": (hangs, Status.ERROR, "runner", True),
 }
 
@@ -121,6 +128,7 @@ async def test_a_claimed_run_is_finished_whatever_happens(
     assert (ended.outcome.status, ended.outcome.blame, ended.began_at is not None) == (status, blame, begun)
     (entry,) = journal.entries(outcomes="all")
     assert (entry.status, entry.why) == (status, ended.outcome.error)
+    assert ("unexpected MemoryError" in (entry.why or "")) == decide.__name__.startswith("breaks")
     assert list(Home(home).running.iterdir()) == []
 
 
