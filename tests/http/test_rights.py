@@ -79,3 +79,10 @@ async def test_a_token_that_reads_may_backtest_and_is_told_how_far_it_is(server:
         answer = answer_of(await client.call_tool("backtest_strategy", arguments, progress_callback=note))
     assert answer["backtest_id"] > 0
     assert told[0] == "Gathering candles"
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_token_that_reads_may_ask_whether_signals_were_right(server: Guarded, mode: Era) -> None:
+    async with calling(server, READS, mode) as client:
+        answer = answer_of(await client.call_tool("get_performance", {}))
+    assert answer["kind"] == "live"

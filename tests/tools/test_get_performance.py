@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mcp_types import TextContent
 
 from mcp_server.app import build_server
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.settings import ServerSettings
 from tests.scoring.journal import MadeRun, database_of, enter_runs, store_candles, write_strategy
 from tests.tools.conftest import NOW, Ask, Told, answer_of
@@ -191,6 +192,41 @@ async def test_under_a_past_as_of_nothing_later_counts_and_nothing_is_written(si
     past = await performance(ask, strategy_name="mine", as_of=iso(at(70)))
     await performance(ask)  # settles all
     assert await performance(ask, strategy_name="mine", as_of=iso(at(70))) == past
+
+
+async def test_a_past_as_of_answers_as_a_home_that_was_cut_off_at_that_moment(
+    home: Path, tmp_path: Path, settings: ServerSettings
+) -> None:
+    """Two hundred signals with late answers, gaps, a twin and agents; asked at moments on, before and after closes."""
+    rng = np.random.default_rng(5)
+    candles = market({hours: float(rng.normal(0, 0.01)) for hours in range(4, 1_000)}, missing=(333, 250, 120))
+    runs = [
+        MadeRun(
+            at(hours), str(rng.choice(["BUY", "SELL", "HOLD"])), float(rng.uniform(20, 80)), engine="claude",
+            late_ms=int(rng.choice([2_000, 600_000, 5_000_000])), cost_usd=None if rng.random() < 0.2 else 0.1,
+            data=_data(str(rng.choice(["BUY", "SELL"])), str(rng.choice(["BUY", "SELL", "HOLD"]))),
+        )
+        for hours in range(950, 50, -4)
+    ]  # fmt: skip
+    config = {"engine": "claude", "stop": {}}
+    agents = {"whales": {"description": "d", "prompt": "p", "tools": ["get_price"]}}
+    enter_runs(home, write_strategy(home, config=config, agents=agents), runs)
+    store_candles(home, candles)
+    async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
+        assert answer_of(await client.call_tool("get_performance", {}))["rows"]  # settles all there is
+        for number, moment_ms in enumerate((at(700), at(404) + 599_999, at(404) + 600_000, at(61) + 1_234_567)):
+            cut = tmp_path / f"cut-{number}"
+            cut.mkdir()
+            known = [run for run in runs if run.decided_ms + run.late_ms <= moment_ms]
+            enter_runs(cut, write_strategy(cut, config=config, agents=agents), known)
+            store_candles(cut, candles.between(0, moment_ms // HOUR_MS * HOUR_MS))
+            asked = {"strategy_name": "mine"}
+            past = answer_of(await client.call_tool("get_performance", {**asked, "as_of": iso(moment_ms)}))
+            there = ServerSettings(home=cut, exchange="coinbase", exchange_urls=settings.exchange_urls)
+            async with Client(build_server(there, clock=partial(from_ms, moment_ms)), raise_exceptions=True) as then:
+                assert past == answer_of(await then.call_tool("get_performance", asked))
+            assert past["judged"] > 30
+            assert past["e_value"] is not None or number == 0
 
 
 async def test_a_strategy_that_never_ran_says_what_to_do_next(home: Path, ask: Ask) -> None:
