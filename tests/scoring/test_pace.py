@@ -60,6 +60,7 @@ def median_simulated(evidence: SkillEvidence, hit_rate: float, growth: float, mo
         (standing(0.10, 2_000.0), 0.10, 1.0),
         (standing(0.414, 1e9, right=150, wrong=200), 0.414, 1.0),
         (standing(0.414, 1e9, right=66, wrong=64), 0.414, 1.0),
+        (standing(0.05, 1e9, right=2, wrong=130), 0.05, 1.0),
     ],
 )
 def test_it_is_within_15_per_cent_of_the_median_of_simulated_strategies(
@@ -89,6 +90,16 @@ def test_it_is_not_known_without_a_base_rate_or_what_was_known_and_days_not_with
 
 def test_what_would_not_show_in_any_foreseeable_time_has_no_date() -> None:
     assert time_to_show(standing(0.60, 1e9), 0.50, 1.0) == TimeToShow(None, None)
+
+
+def test_any_record_has_a_time_or_none_however_far_it_is_behind() -> None:
+    rng = np.random.default_rng(19)
+    for _ in range(150):
+        share, count = float(rng.uniform(0, 0.99)), int(10 ** rng.uniform(0, 4))
+        right = int(rng.binomial(count, np.clip(share + rng.normal(0, 0.1), 0, 1)))
+        evidence = standing(share, float(10 ** rng.uniform(0.5, 6)), right, count - right)
+        time = time_to_show(evidence, share, float(10 ** rng.uniform(-3, 0)))
+        assert time.outcomes is None or 0 <= time.outcomes <= 100_001
 
 
 def test_a_strategy_that_signals_seldom_needs_fewer_outcomes_as_more_of_the_market_is_known_by_then() -> None:

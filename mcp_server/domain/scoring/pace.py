@@ -23,6 +23,9 @@ _STEPS = 40
 _OVERSHOOT = 0.583
 """A walk of single steps crosses a line as Brownian motion crosses one that is so many deviations of a step further."""
 
+_LEAST_BACK = 0.05
+"""A line that rises too steeply to be crossed would make the first equations 0 = 0."""
+
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -99,6 +102,7 @@ class _Ahead:
         apart = line[:, None] - np.interp(between, count, line)
         later = np.tril(count[:, None] - between)
         back = np.tril(_above(np.divide(apart, np.sqrt(later), out=np.zeros_like(apart), where=later > 0)))
+        np.fill_diagonal(back, np.maximum(back.diagonal(), _LEAST_BACK))
         shown = np.cumsum(np.linalg.solve(back, _above(line / np.sqrt(count))))
         half = int(np.argmax(shown >= 0.5))
         return float(np.interp(0.5, [shown[half - 1] if half else 0.0, shown[half]], [start[half], count[half]]))
