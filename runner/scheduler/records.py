@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
@@ -17,7 +17,7 @@ from mcp_server.domain.scoring.sentences import sentence
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.slot_history import last_decided_by, next_horizon
+from mcp_server.storage.journal.slot_history import last_decided_by, next_horizon, overdue
 from runner.clock import Clock
 from runner.notify.events import not_judged
 from runner.notify.weekly import WEEK, week_of
@@ -27,9 +27,14 @@ from runner.tool_server.client import Connecting
 if TYPE_CHECKING:
     from mcp_server.domain.scoring.keys import Score
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
 TOOL = "get_performance"
+
+FIRST_S = 10.0
+"""How long it waits at the start: slots that were missed come first."""
 
 LEAST_S, MOST_S = 300.0, 3_600.0
 """How long it waits from one look to the next, at least and at most."""
@@ -99,12 +104,16 @@ class Records:
 
     async def keep(self) -> None:
         """Look again and again until it is cancelled. Whatever fails here ends nothing, and is tried again."""
+        await self.clock.sleep(FIRST_S)
+        left: int | None = None
         while True:
             await self._until_quiet()
             looked_at = self.clock.now()
             await self._look()
+            before, left = left, await self._from_journal(overdue, looked_at - JUDGED_AFTER)
             await self.clock.sleep(LEAST_S)
-            if self.troubles.of(RECORDS) is None:
+            goes_on = left and (before is None or left < before)  # one call judges as many as fit in its time
+            if self.troubles.of(RECORDS) is None and not goes_on:
                 await self._until_due(looked_at)
 
     async def _until_quiet(self) -> None:
@@ -159,15 +168,15 @@ class Records:
 
     async def _next_due(self, looked_at: datetime) -> datetime:
         """Return when the next signal can be judged that could not be at the last look; a time far off if none."""
-        far = looked_at + timedelta(seconds=2 * MOST_S)
-        if self.busy():
-            return far
+        horizon = None if self.busy() else await self._from_journal(next_horizon, looked_at - JUDGED_AFTER)
+        return looked_at + timedelta(seconds=2 * MOST_S) if horizon is None else horizon + JUDGED_AFTER
+
+    async def _from_journal(self, question: Callable[[Database, datetime], T], moment: datetime) -> T | None:
+        """Return what the journal knows as of a moment; None where it cannot be read, which the scheduler tells of."""
         try:
-            after = looked_at - JUDGED_AFTER
-            horizon = await anyio.to_thread.run_sync(partial(next_horizon, self.database, after))
-        except TraderError:  # the scheduler tells of a journal that cannot be read
-            return far
-        return far if horizon is None else horizon + JUDGED_AFTER
+            return await anyio.to_thread.run_sync(partial(question, self.database, moment))
+        except TraderError:
+            return None
 
 
 def _rows(answer: Mapping[str, Any]) -> list[Record]:

@@ -30,14 +30,17 @@ TERMS = {"exchange": "simulated", "trading_pair": "BTC/USDT", "horizon": "1h", "
 """Each signal costs a tenth of the price, which no hour of the market brings."""
 
 LOSES = hourly("loses", stop={"no_skill": 0.05}, **TERMS)
-IDLE = strategy("idle", cron="0 0 1 1 *", **TERMS)
-"""None of its slots comes due while a test goes on."""
+SELLS = strategy(
+    "sells", cron="* * * * *", status="paused", rules={"timeframe": "1h", "sell": "close > 1"}, **TERMS
+)  # fmt: skip
 
 
 def gave_signals(machine: Machine, who: Strategy, first: datetime, count: int) -> None:
     """Enter hourly slots of a strategy that ended as BUY."""
     slots = [to_ms(first + timedelta(hours=hour)) for hour in range(count)]
     enter_runs(machine.root, who, [MadeRun(slot, "BUY", 60) for slot in slots])
+    # They were entered with numbers of their own, which no later run must get.
+    machine.database.write(lambda c: c.execute("SELECT nextval('execution_ids') FROM range(?)", [count]).fetchall())
 
 
 class Judged:
@@ -102,15 +105,17 @@ async def test_a_strategy_without_skill_is_judged_paused_and_told_and_after_a_re
     assert machine.ask("SELECT state, count(*) FROM outcomes GROUP BY ALL") == [("judged", 120)]
 
 
-def summaries(home: Path) -> list[dict[str, str]]:
-    notices = [json.loads(file.read_text()) for file in (home / "notices").rglob("*.json")]
-    return [notice["fields"] for notice in notices if notice["kind"] == "summary"]
+def notices(home: Path, kind: str) -> list[dict[str, str]]:
+    every = [json.loads(file.read_text()) for file in (home / "notices").rglob("*.json")]
+    return [notice["fields"] for notice in every if notice["kind"] == kind]
 
 
-def test_up_judges_by_itself_and_sends_one_summary_a_week_also_after_it_was_killed(home: Path) -> None:
+def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_week_also_after_a_kill(
+    home: Path,
+) -> None:
     machine = Machine(home)
-    write(home, IDLE)
-    gave_signals(machine, IDLE, BEGIN, 12)
+    write(home, SELLS)
+    gave_signals(machine, SELLS, BEGIN, 12)
     clock = FastClock(60.0, BEGIN + timedelta(days=2))
     environment = {"TRADER_EXCHANGE": "simulated", "TRADER_SUMMARY": "weekly", "TRADER_NOTIFY": "json://127.0.0.1:9/"}
 
@@ -123,14 +128,20 @@ def test_up_judges_by_itself_and_sends_one_summary_a_week_also_after_it_was_kill
         return int(machine.ask("SELECT count(*) FROM outcomes")[0][0])
 
     with up() as running:
-        running.until(lambda: summaries(home))
+        running.until(lambda: notices(home, "summary"))
+        assert judged() == 12
+        machine.folders.set_status("sells", "active")
+        running.until(lambda: list((home / "analysis" / "sells").glob("*.md")))
         running.signal(signal.SIGKILL)
         running.process.wait(10)
-    assert judged() == 12
-    gave_signals(machine, IDLE, BEGIN + timedelta(days=1), 1)
+    (told,) = notices(home, "signal")
+    assert (told["before"], told["signal"]) == ("BUY", "SELL")
+    assert told["record"] == "Record so far: 12 judged: too few to say."
+    (report,) = (home / "analysis" / "sells").glob("*.md")
+    assert "| record so far | 12 judged: too few to say |" in report.read_text()
     with up() as running:
-        running.until(lambda: judged() == 13)
+        running.until(lambda: judged() > 12)
         assert running.stop() == 0
-    (summary,) = summaries(home)
+    (summary,) = notices(home, "summary")
     assert summary["week"] == "2026-01-05"
-    assert summary["strategies"].startswith("idle: 12 signals, 12 judged, 0 right")
+    assert summary["strategies"].startswith("sells: 12 signals, 12 judged, 0 right")

@@ -15,7 +15,7 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.rows import Claimed
-from mcp_server.storage.journal.slot_history import next_horizon
+from mcp_server.storage.journal.slot_history import next_horizon, overdue
 from mcp_server.storage.journal.slots import Claim
 from runner.notify.events import Event
 from runner.scheduler import records as module
@@ -61,6 +61,13 @@ class Watched:
         with anyio.fail_after(30):
             await self.clock.until_asleep(1)
 
+    async def begin(self) -> None:
+        """Wait until the tool is asked for the first time."""
+        with anyio.fail_after(30):
+            await self.clock.until_asleep(1)
+            self.clock.pass_by(module.FIRST_S)
+            await self.server.asked.wait()
+
     @property
     def looks(self) -> int:
         return len(self.server.calls)
@@ -73,10 +80,12 @@ def machine(home: Path) -> Machine:
 
 @asynccontextmanager
 async def kept(machine: Machine, now: datetime, server: Performance, *busy: bool) -> AsyncIterator[Watched]:
-    watched = Watched(machine, HandClock(now), server, busy=[*busy])
+    """Keep records until the block ends; the first look is at `now`."""
+    watched = Watched(machine, HandClock(now - timedelta(seconds=module.FIRST_S)), server, busy=[*busy])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watched.records.keep)
         await watched.asleep()
+        await watched.on(module.FIRST_S)
         yield watched
         tasks.cancel_scope.cancel()
 
@@ -103,6 +112,18 @@ async def test_it_looks_at_the_start_and_at_least_hourly(machine: Machine) -> No
             looks.append(watched.looks)
     assert server.calls == [{}] * 4
     assert [looks.index(count) for count in (1, 2, 3, 4)] == [0, 12, 24, 36], "each an hour after the one before"
+
+
+async def test_slots_that_were_missed_come_before_the_first_look(machine: Machine) -> None:
+    watched = Watched(machine, HandClock(at("12:00")), Performance())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watched.records.keep)
+        await watched.asleep()
+        await watched.on(9)
+        assert watched.looks == 0
+        await watched.on(1)
+        assert watched.looks == 1
+        tasks.cancel_scope.cancel()
 
 
 async def test_it_looks_soon_after_a_signal_can_be_judged_and_no_sooner(machine: Machine) -> None:
@@ -135,12 +156,38 @@ async def test_a_signal_that_is_given_meanwhile_is_judged_soon_after_it_can_be(m
     assert moments == [at("12:55"), at("13:30")]
 
 
+async def test_what_one_call_had_no_time_for_is_judged_by_the_next_ones_and_what_cannot_be_waits_for_an_hour(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter([40, 25, 3, 3, 3, 0, 0])
+    monkeypatch.setattr(module, "overdue", lambda *_: next(left))
+    server = Performance()
+    async with kept(machine, at("12:00"), server) as watched:
+        looks = [watched.looks]
+        for _ in range(30):
+            await watched.on(300)
+            looks.append(watched.looks)
+    assert [looks.index(count) for count in range(1, 6)] == [0, 1, 2, 3, 15]
+
+
+async def test_a_signal_is_overdue_until_it_has_an_outcome(machine: Machine) -> None:
+    ran_once(machine, hourly(horizon="2h"))
+    assert [overdue(machine.database, at(time)) for time in ("11:59", "12:00")] == [0, 1]
+    machine.database.write(
+        lambda connection: connection.execute(
+            "INSERT INTO outcomes (execution_id, entry_time, exit_time, cost_bps, horizon_s, definition, state, "
+            "settled_at) SELECT id, as_of, as_of, 30, 7200, '1', 'void', as_of FROM executions"
+        )
+    )
+    assert overdue(machine.database, at("12:00")) == 0
+
+
 async def test_there_is_never_more_than_one_call_however_long_it_takes(machine: Machine) -> None:
     server = Performance(hang=anyio.Event())
     watched = Watched(machine, HandClock(at("12:00")), server)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watched.records.keep)
-        await server.asked.wait()
+        await watched.begin()
         for _ in range(5):
             watched.clock.pass_by(3600)
             await anyio.lowlevel.checkpoint()
@@ -175,7 +222,7 @@ async def test_while_the_tool_hangs_slots_are_claimed_and_run_and_a_stop_ends_it
     server = Performance(hang=anyio.Event())
     watched = Watched(machine, HandClock(at("11:59:30")), server)
     async with driven(machine, at("11:59:30"), beside=watched.records.keep) as up:
-        await server.asked.wait()
+        await watched.begin()
         for _ in range(3):
             await up.on(3600)
         assert len(up.engine.ran) == 3
@@ -205,7 +252,7 @@ async def test_a_stop_ends_it_before_the_runs_that_have_their_grace(machine: Mac
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(scheduler.serve, stop)
-            await server.asked.wait()
+            await watched.begin()
             await clock.until_asleep(2)
             clock.pass_by(3700)
             await engine.begun.wait()
@@ -292,6 +339,7 @@ async def test_a_journal_that_cannot_be_read_costs_nothing_but_the_early_look(
         raise Retryable("Another program holds it.")
 
     monkeypatch.setattr(module, "next_horizon", held)
+    monkeypatch.setattr(module, "overdue", held)
     server = Performance()
     async with kept(machine, at("12:00"), server) as watched:
         for _ in range(12):
@@ -330,6 +378,7 @@ async def test_what_follows_a_look_has_every_record_and_one_that_fails_is_the_lo
     watched = Watched(machine, HandClock(at("12:00")), server, follow=[follow])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watched.records.keep)
+        await watched.begin()
         await watched.asleep()
         assert watched.troubles.reasons() == ["The journal is held."]
         await watched.on(300)

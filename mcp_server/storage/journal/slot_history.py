@@ -53,6 +53,20 @@ def next_horizon(database: Database, after: datetime) -> datetime | None:
     return None if first is None else first.replace(tzinfo=UTC)
 
 
+def overdue(database: Database, until: datetime) -> int:
+    """Count the signals whose horizon was over by a moment, and which are neither judged nor void."""
+    rows = database.read(
+        lambda connection: connection.execute(
+            "SELECT count(*) FROM executions e LEFT JOIN outcomes o ON o.execution_id = e.id "
+            "WHERE e.status = 'success' AND o.execution_id IS NULL "
+            "AND e.as_of + e.horizon_s * INTERVAL '1' SECOND <= ?",
+            [naive(until)],
+        ).fetchall(),
+        patience_s=PATIENCE_S,
+    )
+    return int(rows[0][0])
+
+
 def last_decided_by(database: Database) -> dict[str, str]:
     """Return the decision_version of each strategy's latest run on schedule, by name, where it is noted."""
     rows = database.read(
