@@ -15,7 +15,9 @@ from mcp_server.domain.timeframes import from_ms, naive, timeframe_ms
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.outcomes import Outcomes
 from mcp_server.storage.journal.rows import TERMS, mirror
+from mcp_server.storage.strategies.folders import StrategyFolders
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,7 +34,10 @@ MANUAL_TOOK_MS = 2_000
 
 @dataclass(frozen=True)
 class MadeRun:
-    """A run as it stands in the journal. Without a `signal` its status is `status`, else success."""
+    """A run as it stands in the journal. Without a `signal` its status is `status`, else success.
+
+    `number` is its id; None: the next one.
+    """
 
     decided_ms: int
     signal: str | None = None
@@ -44,6 +49,7 @@ class MadeRun:
     late_ms: int = MANUAL_TOOK_MS
     data: Any = None
     terms: Terms | None = None
+    number: int | None = None
 
 
 def database_of(home: Path) -> Database:
@@ -76,7 +82,7 @@ def enter_runs(home: Path, strategy: Strategy, runs: Sequence[MadeRun]) -> list[
     def work(connection: "duckdb.DuckDBPyConnection") -> list[int]:
         strategy_id = mirror(connection, strategy, from_ms(runs[0].decided_ms))
         last = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
-        ids = list(range((last or (0,))[0] + 1, (last or (0,))[0] + 1 + len(runs)))
+        ids = [run.number or (last or (0,))[0] + 1 + place for place, run in enumerate(runs)]
         _insert(
             connection,
             "executions",
@@ -88,6 +94,18 @@ def enter_runs(home: Path, strategy: Strategy, runs: Sequence[MadeRun]) -> list[
         return ids
 
     return database_of(home).write(work)
+
+
+def outcomes_of(home: Path) -> Outcomes:
+    """Open a home's outcomes, as a new process would."""
+    return Outcomes(database_of(home), StrategyFolders(Home(home), home / "no examples"), "simulated")
+
+
+def outcome_rows(home: Path) -> dict[int, tuple[Any, ...]]:
+    """Read every outcome, by the id of its run; each has one row."""
+    rows = database_of(home).read(lambda connection: connection.execute("SELECT * FROM outcomes").fetchall())
+    assert len({row[0] for row in rows}) == len(rows), "a run has more than one outcome"
+    return {row[0]: row for row in rows}
 
 
 def _execution(id_: int, run: MadeRun, strategy: Strategy, strategy_id: int, frozen: Terms) -> dict[str, Any]:

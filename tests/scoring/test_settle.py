@@ -15,6 +15,7 @@ from mcp_server.scoring.settle import Settlement, settle, settle_due
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.outcomes import DueRun, SettledOutcome
+from tests.scoring.journal import MadeRun, enter_runs, outcome_rows, outcomes_of, write_strategy
 from tests.scoring.made_exchange import (
     BEGIN_MS,
     DAY_MS,
@@ -26,7 +27,6 @@ from tests.scoring.made_exchange import (
     terms,
     walk,
 )
-from tests.scoring.made_journal import MadeRun, enter, outcomes_of, rows_of
 
 
 @pytest.fixture
@@ -138,11 +138,12 @@ async def test_one_call_enters_the_oldest_outcomes_and_tells_all(
 ) -> None:
     """The journal's file belongs to the runs: whoever settles years at once does not hold it for long."""
     monkeypatch.setattr(settling, "MOST_KEPT", 10)
-    enter(home, [MadeRun(number, BEGIN_MS + (30 - number) * HOUR_MS, terms()) for number in range(1, 26)])
+    latest_first = [MadeRun(BEGIN_MS + (30 - hour) * HOUR_MS, "BUY", terms=terms()) for hour in range(1, 26)]
+    enter_runs(home, write_strategy(home), latest_first)
     now, numbers = from_ms(exchange.now_ms), []
     for _ in range(3):
         done = await settle_due(outcomes_of(home), market, now, now, 60, keep=True)
-        numbers.append((len(done.outcomes), sorted(rows_of(home))))
+        numbers.append((len(done.outcomes), sorted(outcome_rows(home))))
     assert numbers == [(25, list(range(16, 26))), (15, list(range(6, 26))), (5, list(range(1, 26)))]
     assert sum(exchange.requests.values()) == 1
 

@@ -17,8 +17,8 @@ from mcp_server.domain.timeframes import KNOWN_AFTER_MS, from_ms, naive
 from mcp_server.market.history import LATE_MS
 from mcp_server.scoring.settle import GONE_MS, Settlement, settle_due
 from mcp_server.storage.journal.records import JUDGED, PENDING, VOID, JournalRecord
+from tests.scoring.journal import MadeRun, enter_runs, outcome_rows, outcomes_of, write_strategy
 from tests.scoring.made_exchange import BEGIN_MS, DAY_MS, HOUR_MS, TEN_MINUTES_MS, MadeExchange, market_of, terms, walk
-from tests.scoring.made_journal import MadeRun, enter, outcomes_of, rows_of
 
 SWAP = "ETH/USD:USD"
 DAYS = 6
@@ -45,8 +45,17 @@ def runs() -> list[MadeRun]:
         ended = ("success", "success", "success", "abstained", "error", "timeout", "running")[number % 7]
         signal = ("BUY", "SELL", "HOLD")[number % 4 % 3] if ended == "success" else None
         trigger = "schedule" if number % 2 else "manual"
-        made.append(MadeRun(number, decided, of, signal, late, trigger, ended))
+        run = MadeRun(decided, signal, trigger=trigger, status=ended, late_ms=late, terms=of, number=number)
+        made.append(run)
     return made
+
+
+def answered_ms(run: MadeRun) -> int:
+    return run.decided_ms + run.late_ms
+
+
+def enter(home: Path, ended: Sequence[MadeRun]) -> None:
+    enter_runs(home, write_strategy(home), ended)
 
 
 def true_prices(exchange: MadeExchange, of: Terms, entry_ms: int, exit_ms: int) -> tuple[float | None, float | None]:
@@ -67,24 +76,25 @@ async def settled_now(exchange: MadeExchange, home: Path) -> Settlement:
 
 async def live(exchange: MadeExchange, home: Path, steps: Sequence[tuple[int, str]]) -> dict[int, tuple[Any, ...]]:
     """Let hours pass and troubles come and go, settle after each, and check what is entered; return it."""
-    by_number = {run.number: run for run in runs()}
-    waiting = sorted(by_number.values(), key=lambda run: run.answered_ms)
+    by_number = {run.number or 0: run for run in runs()}
+    waiting = sorted(by_number.values(), key=answered_ms)
     seen: dict[int, tuple[Any, ...]] = {}
     for hours, trouble in [*steps, (DAYS * 24, "none"), (10 * 24, "none")]:
         exchange.now_ms += hours * HOUR_MS
         exchange.reachable, exchange.blank = trouble != "away", trouble == "blank"
         exchange.fundings_reachable = trouble != "no fundings"
-        ended = [run for run in waiting if run.answered_ms <= exchange.now_ms]
-        waiting = [run for run in waiting if run.answered_ms > exchange.now_ms]
+        ended = [run for run in waiting if answered_ms(run) <= exchange.now_ms]
+        waiting = [run for run in waiting if answered_ms(run) > exchange.now_ms]
         if ended:
             enter(home, ended)
         await settled_now(exchange, home)
-        rows = rows_of(home)
+        rows = outcome_rows(home)
         assert {number: rows.get(number) for number in seen} == seen, "what is settled never changes"
         for number in rows.keys() - seen.keys():
             _, entry, entry_price, exit_, exit_price, r, cost, _, horizon, _, state, settled_at = rows[number]
             run, times = by_number[number], [round(at.timestamp() * 1000) for at in map(_aware, (entry, exit_))]
-            assert run.status == "success"
+            assert run.signal is not None
+            assert run.terms is not None
             assert times[1] + TEN_MINUTES_MS <= exchange.now_ms
             assert (cost, horizon, settled_at) == (30.0, run.terms.horizon_s, naive(from_ms(exchange.now_ms)))
             prices = true_prices(exchange, run.terms, times[0], times[1])
@@ -97,7 +107,7 @@ async def live(exchange: MadeExchange, home: Path, steps: Sequence[tuple[int, st
                 assert None in prices or late or gone
                 assert (entry_price, exit_price, r) == (None, None, None)
         seen = rows
-    assert seen.keys() == {run.number for run in by_number.values() if run.status == "success"}
+    assert seen.keys() == {run.number for run in by_number.values() if run.signal}
     return seen
 
 
@@ -129,7 +139,7 @@ def at_the_end() -> dict[int, tuple[Any, ...]]:
     with tempfile.TemporaryDirectory() as folder:
         enter(Path(folder), runs())
         anyio.run(settled_now, exchange, Path(folder))
-        return without_moment(rows_of(Path(folder)))
+        return without_moment(outcome_rows(Path(folder)))
 
 
 def without_moment(rows: dict[int, tuple[Any, ...]]) -> dict[int, tuple[Any, ...]]:
@@ -186,7 +196,7 @@ async def test_as_of_a_moment_the_record_is_that_of_a_home_cut_off_then(tmp_path
         at_ms = BEGIN_MS + int(hours * HOUR_MS)
         cut = tmp_path / str(number)
         cut.mkdir()
-        enter(cut, [run for run in runs() if run.answered_ms <= at_ms])
+        enter(cut, [run for run in runs() if answered_ms(run) <= at_ms])
         told = []
         for home in (whole, cut):
             market, outcomes = market_of(exchange, home), outcomes_of(home)
@@ -196,8 +206,8 @@ async def test_as_of_a_moment_the_record_is_that_of_a_home_cut_off_then(tmp_path
             await market.close()
         assert told[0] == told[1]
         states |= {state for record in told[0] for state in record[2]["state"]}
-        assert rows_of(cut) == {}, "under a past as-of nothing is written"
-    assert rows_of(whole) == kept
+        assert outcome_rows(cut) == {}, "under a past as-of nothing is written"
+    assert outcome_rows(whole) == kept
     assert states == {JUDGED, VOID, PENDING}
 
 
@@ -206,7 +216,7 @@ async def some_settled(exchange: MadeExchange, home: Path) -> dict[int, tuple[An
     exchange.fundings_reachable = False
     await settled_now(exchange, home)
     exchange.fundings_reachable = True
-    rows = rows_of(home)
-    ended = {run.number for run in runs() if run.status == "success"}
+    rows = outcome_rows(home)
+    ended = {run.number for run in runs() if run.signal}
     assert rows.keys() < ended
     return rows
