@@ -225,10 +225,11 @@ async def test_a_run_that_is_stopped_stops_its_twin() -> None:
 class PairedRun:
     """A whole run of a strategy with rules: its end and its row, and what the tool server said of its rules meanwhile.
 
-    `by_rules` is a run of the same strategy by its rules alone.
+    `score` is what `get_performance` said then. `by_rules` is a run of the same strategy by its rules alone.
     """
 
     ended: Ended
+    score: dict[str, Any]
     by_rules: Ended
     data: dict[str, Any]
     evaluated: dict[str, Any]
@@ -258,7 +259,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
         tools.call = call  # type: ignore[method-assign, assignment]
         return tools
 
-    async def run_both() -> tuple[Ended, Ended]:
+    async def run_both() -> tuple[Ended, dict[str, Any], Ended]:
         parts = Context()
         async with tool_server(parts.settings) as address:
 
@@ -273,7 +274,10 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
 
             runner = Runner(parts.settings, parts.journal, parts.database, serving, connect)
             dip = parts.strategies.read("dip")
-            return await runner.run(dip, as_of=AS_OF), await runner.run(dip, as_of=AS_OF, engine="rules")
+            ended = await runner.run(dip, as_of=AS_OF)
+            async with connect() as tools:
+                score = await tools.call("get_performance", {"strategy_name": "dip", "runs": "manual"})
+            return ended, score, await runner.run(dip, as_of=AS_OF, engine="rules")
 
     steps = script(orchestrator=[Held(START_BOTH, evaluated), answer({**GOOD_ANSWER, "sub_agent_results": LEANING})])
     with pytest.MonkeyPatch.context() as patch, ScriptedMessagesApi(steps) as api:
@@ -281,12 +285,12 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> PairedRun:
         patch.setattr(twin, "AFTER_S", 120)
         patch.setenv("ANTHROPIC_BASE_URL", api.url)
         patch.setenv("ANTHROPIC_API_KEY", KEY)
-        ended, by_rules = anyio.run(run_both)
+        ended, score, by_rules = anyio.run(run_both)
     row = Database(Home(home).database).read(
         lambda connection: connection.execute("SELECT data FROM analysis_results ORDER BY id").fetchone()
     )
     assert row is not None, ended.outcome.error
-    return PairedRun(ended, by_rules, json.loads(row[0]), answers[0], api)
+    return PairedRun(ended, score, by_rules, json.loads(row[0]), answers[0], api)
 
 
 def test_the_twin_is_what_the_tool_server_says_of_the_rules_at_the_runs_moment(paired: PairedRun) -> None:
@@ -333,3 +337,14 @@ def test_every_agent_is_told_the_horizon_and_the_orchestrator_the_costs(paired: 
     assert all("24 h later" in request.text and "0.3 % that" in request.text for request in paired.api.of(ORCHESTRATOR))
     for role in (PRICE, RSI):
         assert all("in the next 24 h" in request.text and "`leans`" in request.text for request in paired.api.of(role))
+
+
+def test_the_twin_and_each_lean_are_judged_by_the_same_price_as_claudes_signal(paired: PairedRun) -> None:
+    score = paired.score
+    assert (score["signals"], score["judged"]) == ({"buy": 1, "sell": 0, "hold": 0}, 1)
+    assert (score["twin"]["judged"], score["agents"]["price-monitor"]["judged"]) == (1, 1)
+    net_of_buy = score["mean_net_pct"]
+    net_of_sell = -(net_of_buy + 0.3) - 0.3
+    assert score["twin"]["difference_pct"] == pytest.approx(net_of_buy - net_of_sell, abs=1e-4)
+    assert score["twin"]["hit_rate"] == (net_of_sell > 0)
+    assert "rsi-analyzer" not in score["agents"], "it stated no direction"
