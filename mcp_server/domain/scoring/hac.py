@@ -9,8 +9,8 @@ interval covers 83 to 94 %, for two reasons, and each has its remedy here:
   half the bandwidth: the lugsail window of Vats and Flegal (2022), "Lugsail lag windows for estimating time-average
   covariance matrices". It only ever widens an interval, by a quarter at most.
 
-So it covers 94 to 97 % in simulations (`make intervals`). The exception: where BUY and SELL are drawn anew at each candle
-and the record is barely five bandwidths long, it covers 98 % of hit rates and 91 % of differences to holding.
+So it covers 94 to 97 % in simulations (`make intervals`). The exception is a record of barely five bandwidths whose BUY
+and SELL are drawn anew at each candle: there it covers 98 % of hit rates and 91 % of differences to holding.
 """
 
 import math
