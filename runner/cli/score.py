@@ -1,5 +1,6 @@
 """`claude-trader score`: was it right? Every signal judged by what the market did, and what that is evidence of."""
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,8 +10,10 @@ from typing import Annotated, Any, Literal
 import anyio
 import typer
 
+from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
-from mcp_server.errors import BadInput, TraderError
+from mcp_server.errors import BadInput, NotFound, TraderError
 from runner.cli.context import Context, Json, fail, print_json
 from runner.settings import RunnerSettings
 
@@ -58,6 +61,8 @@ def score(
         from runner.cli import show
 
         context = Context()
+        if name is not None and not re.fullmatch(NAME_PATTERN, name):
+            raise NotFound(f"Unknown strategy {name!r}.", nearest(name, context.strategies.names()))
         moment = _checked(since, as_of, context.settings)
         aside = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
         asked = {"strategy_name": name, "runs": runs, "since": _text(since), "as_of": _text(moment)}

@@ -88,8 +88,9 @@ def _signals(answer: Answer) -> list[Figure]:
         Figure("pending", f"{answer['pending']:,}", "not known yet"),
         Figure("void", f"{answer['void']:,}", "never to be known: candles are missing"),
         Figure("HOLD", f"{counts['hold']:,}", "never right or wrong"),
-        Figure("  quiet", f"{holds['quiet']:,}", f"of {holds['judged']:,}: it moved less than costs"),
     ]
+    if holds["judged"]:
+        figures.append(Figure("  quiet", f"{holds['quiet']:,}", f"of {holds['judged']:,}: it moved less than costs"))
     if answer["missed"]:
         figures.insert(2, Figure("missed slots", f"{answer['missed']:,}"))
     for earlier in answer["earlier"]:
@@ -152,7 +153,7 @@ def _cost(answer: Answer) -> list[Figure]:
     if not spent:
         return [total]
     right, gained = answer["usd_per_right_signal"], answer["usd_per_net_pct"]
-    partly = f"not known: {counted(unknown, 'run')} have no known cost" if unknown else ""
+    partly = f"not known, nor what {counted(unknown, 'run')} cost" if unknown else ""
     return [
         total,
         _figure("each right signal", right, usd, "", partly or "none was right yet"),

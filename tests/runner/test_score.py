@@ -152,7 +152,7 @@ def test_only_on_a_schedule_does_the_time_in_which_nothing_is_said_count_for_the
     ("arguments", "problem"),
     [
         (["rsi-revertion"], "Did you mean 'rsi-reversion'"),
-        (["No Such"], "No Such"),
+        (["RSI Reversion"], "Unknown strategy 'RSI Reversion'. Did you mean 'rsi-reversion'"),
         (["--since", "9000-01-01"], "--since 9000-01-01T00:00Z is in the future"),
         (["--as-of", "9000-01-01"], "--as-of 9000-01-01T00:00Z is in the future"),
         (["--since", "2026-02-01", "--as-of", "2026-01-01"], "--since 2026-02-01T00:00Z is not before"),

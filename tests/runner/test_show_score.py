@@ -145,7 +145,7 @@ def test_a_cost_that_is_not_known_is_never_nothing() -> None:
     assert line_of(of_none, "all runs") == "all runs - it is not known"
     assert "each right signal" not in of_none
     of_some = shown(row(cost_unknown=2, **unknown))
-    assert line_of(of_some, "each right signal") == "each right signal - not known: 2 runs have no known cost"
+    assert line_of(of_some, "each right signal") == "each right signal - not known, nor what 2 runs cost"
     free = shown(row(cost_usd=0.0, cost_unknown=0, **unknown))
     assert line_of(free, "all runs") == "all runs $0.00 rules cost nothing"
     lost = shown(row(cost_unknown=0, usd_per_net_pct=None))

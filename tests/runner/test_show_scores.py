@@ -63,5 +63,6 @@ def test_where_nothing_is_recorded_it_says_what_records_something() -> None:
 def test_it_fits_into_the_terminal(width: int) -> None:
     lines = shown(table(WHOLE, WIDE, PROVEN), width).splitlines()
     assert max(map(len, lines)) <= width
+    assert len(lines) == len(shown(table(WHOLE, WIDE, PROVEN), 300).splitlines()), "no line is broken"
     (cut,) = [line for line in lines if line.startswith("a-str")]
     assert "…" in cut.split()[0]

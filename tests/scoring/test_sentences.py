@@ -63,6 +63,8 @@ def test_a_hit_rate_stands_beside_its_base_rate_and_a_return_beside_holding() ->
     sentences = summary(score_with())
     (hits,) = (text for text in sentences if "were right" in text)
     assert "47 of 100 were right (47 %, 95 % interval 35 to 59 %)" in hits
+    _, _, net, *_ = summary(score_with(mean_net_pct=-0.1671, mean_net_ci95=(-0.4167, 0.08344)))
+    assert "A signal brought -0.17 % on average after costs, 95 % interval -0.42 to +0.08 %;" in net
     assert "of all moments of this market, 45 % would have been right" in hits
     (net,) = (text for text in sentences if "on average after costs" in text)
     assert "-0.05 %" in net

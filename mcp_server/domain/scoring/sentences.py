@@ -9,6 +9,8 @@ from mcp_server.domain.scoring.keys import FEW, PROOF
 from mcp_server.domain.text import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcp_server.domain.scoring.keys import Bounds, Score
 
 
@@ -92,7 +94,7 @@ def _hits(score: Score) -> str:
     control = "the base rate is not known"
     if base is not None:
         control = f"of all moments of this market, {_share(base)} would have been right"
-    within = _between(score["hit_rate_ci95"], 100, " %")
+    within = _between(score["hit_rate_ci95"], _share)
     return f"{score['right']:,} of {score['judged']:,} were right ({_share(rate)}{within}); {control}."
 
 
@@ -100,7 +102,7 @@ def _net(score: Score) -> str:
     mean, held = score["mean_net_pct"], score["hold_pct"]
     if mean is None or held is None or score["judged"] < FEW:
         return ""
-    text = f"A signal brought {_pct(mean)} on average after costs{_between(score['mean_net_ci95'], 1, ' %')}"
+    text = f"A signal brought {_pct(mean)} on average after costs{_between(score['mean_net_ci95'], _pct)}"
     apart = score["hold_difference_ci95"]
     return f"{text}; holding at the same moments brought {_pct(held)}{_verdict(apart)}."
 
@@ -161,8 +163,8 @@ def _gaps(score: Score) -> str:
     return f"Keep in mind: {'; '.join(parts)}." if parts else ""
 
 
-def _between(bounds: Bounds | None, factor: float, unit: str) -> str:
-    return "" if bounds is None else f", 95 % interval {factor * bounds[0]:.3g} to {factor * bounds[1]:.3g}{unit}"
+def _between(bounds: Bounds | None, write: Callable[[float], str]) -> str:
+    return "" if bounds is None else f", 95 % interval {write(bounds[0]).removesuffix(' %')} to {write(bounds[1])}"
 
 
 def _share(rate: float) -> str:
