@@ -1,15 +1,15 @@
 """Outcomes in the journal: the signals that are still to be judged, what came of the others, and what scoring reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.domain.scoring.terms import Terms
-from mcp_server.domain.timeframes import from_ms, naive, to_ms
+from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
-from mcp_server.storage.journal.records import ANSWERED, JournalRecord, Kind, make_records, read_rows
+from mcp_server.storage.journal.records import ANSWERED, JournalRecord, Kind, make_records, read_rows, unix_ms
 from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.strategies.folders import StrategyFolders
 
@@ -80,12 +80,11 @@ class Outcomes:
         Nothing is written: what runs of earlier versions lack is derived.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[list[tuple[Any, ...]], list[OlderRun]]:
-            return connection.execute(_DUE, [naive(until)]).fetchall(), older_runs(connection)
+        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[dict[str, Any], list[OlderRun]]:
+            return connection.execute(_DUE, [naive(until)]).fetchnumpy(), older_runs(connection)
 
-        rows, older = self._database.read(work)
-        derived = self._derived(older)
-        return [_due(row, derived) for row in rows]
+        columns, older = self._database.read(work)
+        return _due(columns, self._derived(older))
 
     def freeze(self) -> None:
         """Write the terms into the runs of earlier versions that have none, so that no later edit moves them."""
@@ -138,12 +137,18 @@ class Outcomes:
         return {run.key: older_terms(run, self._strategies, self._default_exchange) for run in older}
 
 
-def _due(row: tuple[Any, ...], derived: dict[tuple[int, str, str], Terms]) -> DueRun:
-    """Read one row of `_DUE`."""
-    execution_id, as_of, answered, strategy_id, version, engine, *frozen = row
-    decided_ms, answered_ms = (to_ms(moment.replace(tzinfo=UTC)) for moment in (as_of, answered))
-    terms = Terms(*frozen) if frozen[-1] is not None else derived[strategy_id, version, engine]
-    return DueRun(execution_id, decided_ms, answered_ms, terms)
+def _due(columns: Mapping[str, Any], derived: Mapping[tuple[int, str, str], Terms]) -> list[DueRun]:
+    """Read the columns of `_DUE`: after years they may have 100,000 rows, of few different terms."""
+    times = (unix_ms(columns[name]).tolist() for name in ("as_of", "answered"))
+    by = zip(*(columns[name].tolist() for name in ("strategy_id", "strategy_version", "engine", *TERMS)), strict=True)
+    known: dict[tuple[Any, ...], Terms] = {}
+    runs = []
+    for execution_id, decided_ms, answered_ms, facts in zip(columns["id"].tolist(), *times, by, strict=True):
+        if (terms := known.get(facts)) is None:
+            frozen = facts[-1] is not None
+            terms = known[facts] = Terms(*facts[3:]) if frozen else derived[facts[0], facts[1], facts[2]]
+        runs.append(DueRun(execution_id, decided_ms, answered_ms, terms))
+    return runs
 
 
 def _freeze(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:

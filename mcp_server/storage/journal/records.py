@@ -192,11 +192,11 @@ def _columns(runs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]
     """Return the arrays of `JournalRecord` for all runs."""
     return {
         "execution_id": runs["execution_id"].astype(np.int64),
-        "decided_ms": _ms(runs["as_of"]),
-        "answered_ms": _ms(runs["answered"]),
+        "decided_ms": unix_ms(runs["as_of"]),
+        "answered_ms": unix_ms(runs["answered"]),
         **{name: runs[name].astype(np.int8) for name in ("status", "signal", "state")},
-        "entry_ms": _ms(runs["entry_time"]),
-        "exit_ms": _ms(runs["exit_time"]),
+        "entry_ms": unix_ms(runs["entry_time"]),
+        "exit_ms": unix_ms(runs["exit_time"]),
         **{name: _floats(runs[name]) for name in ("confidence", "cost_usd", "r", "cost_bps", "funding_bps")},
     }
 
@@ -217,8 +217,8 @@ def _overlay(columns: Mapping[str, npt.NDArray[Any]], computed: Sequence["Settle
             columns[name][at] = np.nan if value is None else value
 
 
-def _ms(column: npt.NDArray[Any]) -> Times:
-    """Return times as Unix ms; 0 where there is none."""
+def unix_ms(column: npt.NDArray[Any]) -> Times:
+    """Return times of the database as Unix ms; 0 where there is none."""
     milliseconds = np.ma.asarray(column).astype("datetime64[ms]").astype(np.int64)
     return np.ma.filled(milliseconds, 0)
 
