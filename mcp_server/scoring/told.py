@@ -30,7 +30,7 @@ COLUMNS = (
 
 def object_of(score: Score, note: str | None) -> dict[str, Any]:
     """Return the answer about one strategy. Where it has many sub-agents, those with the fewest judged are left out."""
-    values: dict[str, Any] = {**score, "note": note}
+    values: dict[str, Any] = {**score, "note": note, **({"simulated": True} if _is_invented(score) else {})}
     agents = sorted((score["agents"] or {}).items(), key=lambda item: -item[1]["judged"])
     left_out = 0
     while agents and _size(values) > MOST_BYTES:
@@ -44,6 +44,17 @@ def table_of(scores: Sequence[Score], runs: str) -> dict[str, Any]:
     """Return a table with a row for each record; with runs of all kinds, each kind has its own row."""
     columns = ["strategy_name", "kind", *COLUMNS[1:]] if runs == "all" else [*COLUMNS]
     return {"kind": runs, "columns": columns, "rows": [[_cell(score, name) for name in columns] for score in scores]}
+
+
+def invented(scores: Sequence[Score]) -> list[str]:
+    """Return the note of a table that some of its records are of the simulated market."""
+    count = sum(map(_is_invented, scores))
+    which = "All" if count == len(scores) else f"{count} of {len(scores)}"
+    return [f"{which} records are of the simulated market, which is invented."] if count else []
+
+
+def _is_invented(score: Score) -> bool:
+    return score["exchange"] == "simulated"
 
 
 def note(sentences: Sequence[str]) -> str | None:
@@ -69,4 +80,10 @@ def _short(value: Any) -> Any:
 
 
 def _size(values: dict[str, Any]) -> int:
-    return len(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode())
+    """Return the bytes of the longer of the two forms that are sent; in the text each quotation mark takes two."""
+    text = "\n".join(f"{name}: {value if isinstance(value, str) else _json(value)}" for name, value in values.items())
+    return max(len(_json(form).encode()) for form in (values, text))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

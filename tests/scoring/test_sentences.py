@@ -67,7 +67,7 @@ def test_a_hit_rate_stands_beside_its_base_rate_and_a_return_beside_holding() ->
     assert "A signal brought -0.17 % on average after costs, 95 % interval -0.42 to +0.08 %;" in net
     assert "of all moments of this market, 45 % would have been right" in hits
     (net,) = (text for text in sentences if "on average after costs" in text)
-    assert "-0.05 %" in net
+    assert "-0.05 % on average after costs, 95 % interval -0.40 to +0.30 %;" in net
     assert "holding at the same moments brought +0.10 %, a difference that may be chance." in net
     assert sentence(score_with()) == "100 judged, 47 % right (base rate 45 %): no evidence of skill yet"
 
@@ -90,9 +90,10 @@ def test_a_difference_is_weighed_by_its_interval(interval: tuple[float, float] |
 
 def test_confidences_are_called_off_only_beyond_what_chance_explains() -> None:
     table = {"bins": [], "error_by_chance": 0.13, "confidence": 0.7, "calibrated": 0.5}
-    fine = summary(score_with(calibration={**table, "error": 0.12}))
-    assert "Its confidences are no further off than chance explains." in fine
-    off = summary(score_with(calibration={**table, "error": 0.21}))
+    (fine,) = (text for text in summary(score_with(calibration={**table, "error": 0.12})) if "confidences" in text)
+    assert fine.startswith("Its confidences are no further off than chance explains")
+    assert fine.endswith("; its latest, 70 %, is worth 50 % by estimate.")
+    off = summary(score_with(calibration={**table, "error": 0.21, "calibrated": None}))
     assert "Its confidences are off by 21 points on average, more than chance explains (13)." in off
 
 

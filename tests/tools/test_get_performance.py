@@ -246,6 +246,17 @@ async def test_a_strategy_that_never_ran_says_what_to_do_next(home: Path, ask: A
         await performance(ask, strategy_name="mein")
 
 
+async def test_an_invented_market_is_called_simulated(home: Path, ask: Ask) -> None:
+    store_candles(home, market(MOVES))
+    enter_runs(home, write_strategy(home), [MadeRun(at(100), "BUY")])
+    assert "simulated" not in await performance(ask, strategy_name="mine")
+    invented = write_strategy(home, "invented", {"exchange": "simulated", "trading_pair": "BTC/USDT"})
+    enter_runs(home, invented, [MadeRun(at(100), "BUY")])
+    told = await performance(ask, strategy_name="invented")
+    assert (told["simulated"], told["judged"]) == (True, 1)
+    assert (await performance(ask))["note"] == "1 of 2 records are of the simulated market, which is invented."
+
+
 async def test_a_record_outlives_its_folder(six: None, ask: Ask, home: Path) -> None:
     (home / "strategies" / "mine" / "config.json").unlink()
     (home / "strategies" / "mine").rmdir()

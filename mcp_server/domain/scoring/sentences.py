@@ -11,7 +11,7 @@ from mcp_server.domain.text import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcp_server.domain.scoring.keys import Bounds, Score
+    from mcp_server.domain.scoring.keys import Bounds, CalibrationScore, Score
 
 
 def sentence(score: Score) -> str:
@@ -45,7 +45,8 @@ def summary(score: Score) -> list[str]:
 def _evidence(score: Score) -> str:
     if not score["judged"]:
         return _nothing_judged(score)
-    judged, e_value = counted(score["judged"], "judged signal"), score["e_value"]
+    judged = f"{score['judged']:,} judged signal{'' if score['judged'] == 1 else 's'}"
+    e_value = score["e_value"]
     match score["evidence"]:
         case "skill":
             return (
@@ -133,8 +134,16 @@ def _confidence(score: Score) -> str:
         return ""
     if table["error"] > table["error_by_chance"]:
         off = f"Its confidences are off by {100 * table['error']:.0f} points on average"
-        return f"{off}, more than chance explains ({100 * table['error_by_chance']:.0f})."
-    return "Its confidences are no further off than chance explains."
+        return f"{off}, more than chance explains ({100 * table['error_by_chance']:.0f}){_worth(table)}."
+    return f"Its confidences are no further off than chance explains{_worth(table)}."
+
+
+def _worth(table: CalibrationScore) -> str:
+    """Say what the latest confidence is probably worth, and that this is an estimate."""
+    stated, calibrated = table["confidence"], table["calibrated"]
+    if stated is None or calibrated is None:
+        return ""
+    return f"; its latest, {_share(stated)}, is worth {_share(calibrated)} by estimate"
 
 
 def _cost(score: Score) -> str:

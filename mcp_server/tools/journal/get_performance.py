@@ -41,7 +41,7 @@ async def get_performance(
     hit_rate beside base_rate. e_value 20 proves skill at 5 %.
     """
     from mcp_server.scoring.performance import PerformanceQuestion, Scoring
-    from mcp_server.scoring.told import note, object_of, table_of
+    from mcp_server.scoring.told import invented, note, object_of, table_of
 
     kit, now = call.kit, call.kit.clock()
     until = call.moment(as_of)
@@ -50,7 +50,6 @@ async def get_performance(
         raise BadInput(f"since={since!r} is not before the moment asked for.", "Give an earlier one, or none.")
     question = PerformanceQuestion(until, now, strategy_name, None if runs == "all" else runs, begin)
     told = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
-    beside = note(told.notes)
     if strategy_name is not None and runs != "all":
-        return Performance(**object_of(told.scores[0], beside))
-    return Performance(**table_of(told.scores, runs), note=beside)
+        return Performance(**object_of(told.scores[0], note(told.notes)))
+    return Performance(**table_of(told.scores, runs), note=note([*invented(told.scores), *told.notes]))
