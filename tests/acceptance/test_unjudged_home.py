@@ -94,30 +94,41 @@ async def test_each_run_is_judged_by_the_version_that_ran(home: Path) -> None:
 
 
 async def test_its_outcomes_are_what_the_market_did(home: Path) -> None:
-    """Prices are asked for with another tool, a candle at a time."""
+    """The tool settles them; the prices are asked for with another one, a candle at a time."""
     unpack(home, "unjudged.tar.gz")
-    async with opened(home) as older:
-        await older.settle()
-        rows = older.rows(
-            "SELECT entry_time, entry_price, exit_time, exit_price, r, funding_bps FROM outcomes o JOIN executions e "
-            "ON e.id = o.execution_id JOIN strategies s ON s.id = e.strategy_id WHERE s.name <> 'hourly' ORDER BY e.id"
-        )
-    hours = [(3, 2), (4, 6), (5, 24), (6, 24), (4, 3)]
-    assert [(entry, exit_) for entry, _, exit_, *_ in rows] == [
-        tuple((FIRST + at * HOUR).replace(tzinfo=None) for at in (begin, begin + held)) for begin, held in hours
-    ]
     async with Client(build_server(ServerSettings(home=home), clock=lambda: NOW), raise_exceptions=True) as client:
+
+        async def ask(tool: str, **arguments: Any) -> dict[str, Any]:
+            answer: dict[str, Any] | None = (await client.call_tool(tool, arguments)).structured_content
+            assert answer is not None
+            return answer
+
+        async def candle(closed_by: datetime) -> list[Any]:
+            market = {"symbol": "BTC/USDT", "exchange": "simulated", "timeframe": "1h"}
+            at = closed_by.replace(tzinfo=UTC).isoformat()
+            row: list[Any] = (await ask("get_ohlcv", **market, limit=1, as_of=at))["rows"][0]
+            return row
+
+        scores = await ask("get_performance", runs="all")
+        judged = [scores["columns"].index(name) for name in ("strategy_name", "runs", "judged", "pending", "void")]
+        assert [[row[at] for at in judged] for row in scores["rows"]] == [
+            ["edited", 4, 4, 0, 0],
+            ["gone", 1, 1, 0, 0],
+            ["hourly", 9, 9, 0, 0],
+            ["hourly", 1, 1, 0, 0],
+        ]
+        async with opened(home) as older:
+            rows = older.rows(
+                "SELECT entry_time, entry_price, exit_time, exit_price, r, funding_bps FROM outcomes o "
+                "JOIN executions e ON e.id = o.execution_id JOIN strategies s ON s.id = e.strategy_id "
+                "WHERE s.name <> 'hourly' ORDER BY e.id"
+            )
+        hours = [(3, 2), (4, 6), (5, 24), (6, 24), (4, 3)]
+        assert [(entry, exit_) for entry, _, exit_, *_ in rows] == [
+            tuple((FIRST + at * HOUR).replace(tzinfo=None) for at in (begin, begin + held)) for begin, held in hours
+        ]
         for entry, entry_price, exit_, exit_price, r, funding_bps in rows:
-            opens, closes = [
-                (await client.call_tool("get_ohlcv", {
-                    "symbol": "BTC/USDT", "exchange": "simulated", "timeframe": "1h", "limit": 1,
-                    "as_of": moment.replace(tzinfo=UTC).isoformat(),
-                })).structured_content
-                for moment in (entry + HOUR, exit_)
-            ]  # fmt: skip
-            assert opens is not None
-            assert closes is not None
-            assert (entry_price, exit_price) == (opens["rows"][0][1], closes["rows"][0][4])
+            assert (entry_price, exit_price) == ((await candle(entry + HOUR))[1], (await candle(exit_))[4])
             assert (r, funding_bps) == (pytest.approx(exit_price / entry_price - 1, rel=1e-12), 0)
 
 
