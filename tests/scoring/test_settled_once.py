@@ -21,7 +21,6 @@ from tests.scoring.journal import MadeRun, enter_runs, outcome_rows, outcomes_of
 from tests.scoring.made_exchange import BEGIN_MS, DAY_MS, HOUR_MS, TEN_MINUTES_MS, MadeExchange, market_of, terms, walk
 
 SWAP = "ETH/USD:USD"
-DAYS = 6
 
 
 def world() -> MadeExchange:
@@ -79,7 +78,7 @@ async def live(exchange: MadeExchange, home: Path, steps: Sequence[tuple[int, st
     by_number = {run.number or 0: run for run in runs()}
     waiting = sorted(by_number.values(), key=answered_ms)
     seen: dict[int, tuple[Any, ...]] = {}
-    for hours, trouble in [*steps, (DAYS * 24, "none"), (10 * 24, "none")]:
+    for hours, trouble in [*steps, (16 * 24, "none")]:
         exchange.now_ms += hours * HOUR_MS
         exchange.reachable, exchange.blank = trouble != "away", trouble == "blank"
         exchange.fundings_reachable = trouble != "no fundings"
