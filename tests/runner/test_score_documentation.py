@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from mcp_server.app import build_server
+from mcp_server.domain.scoring import pace
 from mcp_server.http.serve import mcp_app
+from mcp_server.scoring.controls import HORIZONS
 from mcp_server.settings import ServerSettings
 from tests.rigs.loopback import served
 from tests.runner.conftest import Done, trader_in
+from tests.scoring.test_pace import standing
 from tests.structure.outcome_picture import COST, DECIDED, judged
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +56,12 @@ def test_the_picture_shows_the_signal_that_the_page_runs(said: dict[tuple[str, .
     assert (score["judged"], score["right"], score["cost_bps"]) == (1, 1, COST * 10_000)
     assert abs(score["mean_net_pct"] - 100 * (judged().r - COST)) < 1e-5
     assert score["horizon_s"] == 24 * 3600
+
+
+def test_the_page_says_after_how_many_signals_skill_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = re.findall(r"^\| (\d+) points \| ([\d,]+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 4
+    for points, signals in rows:
+        monkeypatch.setattr(pace, "EDGE", int(points) / 100)
+        needed = pace.time_to_show(standing(0.476, HORIZONS), 0.476, per_day=1.0).outcomes
+        assert needed == pytest.approx(int(signals.replace(",", "")), rel=0.03)
