@@ -1,27 +1,23 @@
 """What cannot be judged: pending as long as it may still come, void once it cannot; never right or wrong."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcp_server.adapters.ccxt.exchange import CcxtExchange
 from mcp_server.domain.candles import Candles
-from mcp_server.domain.exchange import Exchange, Funding
+from mcp_server.domain.exchange import Funding
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import Retryable
-from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.history import History
 from mcp_server.market.market import Market
 from mcp_server.scoring import series as gathering
 from mcp_server.scoring.series import Allowance, series_for
 from mcp_server.scoring.settle import GONE_MS, Settlement, settle
-from mcp_server.storage.candles.store import CandleStore, Series
-from mcp_server.storage.database import Database
+from mcp_server.storage.candles.store import Series
 from mcp_server.storage.journal.outcomes import DueRun
-from tests.rigs.stand_in_exchange import StandInExchange
 from tests.scoring.made_exchange import (
     BEGIN_MS,
     DAY_MS,
@@ -343,43 +339,3 @@ async def test_what_could_not_be_fetched_is_never_known(market: Market, exchange
     exchange.reachable = False
     gathered = await series_for(market, Series("made", "BTC/USD", "1h"), wanted, exchange.now_ms, Allowance.of(60))
     assert (len(gathered.candles), list(gathered.ranges), gathered.problem is None) == (0, [], False)
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[StandInExchange]:
-    with StandInExchange() as serving:
-        yield serving
-
-
-async def test_over_the_wire_a_series_is_asked_for_once_and_a_refusal_passes(rig: StandInExchange, home: Path) -> None:
-    """The real ccxt classes and a stand-in for Binance, with spot and swap."""
-    rig.now_ms = BEGIN_MS + 20 * DAY_MS
-    database = Database(home / "claude_trader.duckdb")
-
-    def make(name: str) -> Exchange:
-        return CcxtExchange(name, rig.url)
-
-    market = Market(make, CandleCache(CandleStore(database)), lambda: from_ms(rig.now_ms), tuple)
-    symbols = ("BTC/USDT", "BTC/USDT:USDT")
-    runs = [
-        due(number, BEGIN_MS + number // 2 * HOUR_MS, terms(symbols[number % 2], exchange="binance"))
-        for number in range(200)
-    ]
-
-    async def done() -> Settlement:
-        return await settle(market, runs, rig.now_ms, rig.now_ms, Allowance.of(60))
-
-    rig.faults.status = 403
-    away = await done()
-    assert not away.outcomes
-    assert sum(one.count for one in away.unsettled) == 200
-    rig.heal()
-    rig.requests.clear()
-    back = await done()
-    candle = rig.candle("BTC", "USDT", BEGIN_MS, HOUR_MS), rig.candle("BTC", "USDT", BEGIN_MS + 23 * HOUR_MS, HOUR_MS)
-    first = next(outcome for outcome in back.outcomes if outcome.execution_id == 0)
-    assert (first.entry_price, first.exit_price) == (candle[0][1], candle[1][4])
-    assert sorted(states(back)) == list(range(200))
-    assert set(states(back).values()) == {"judged"}
-    assert (rig.requests["/api/v3/klines"], rig.requests["/fapi/v1/klines"]) == (1, 1)
-    await market.close()
