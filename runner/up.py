@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.to_thread
 
 from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
@@ -154,7 +155,9 @@ class Up:
             return [schedule.strategy for schedule in by_name.values()]
 
         async def tell_weekly(records: Mapping[str, Record], _: Ask) -> None:
-            if (event := weekly_summary(records.values(), self.clock.now())) is not None:
+            examples = await anyio.to_thread.run_sync(context.strategies.names)
+            own = [record for name, record in records.items() if examples.get(name) is False]
+            if (event := weekly_summary(own, self.clock.now())) is not None:
                 notices.tell(event)
 
         stop = SkillStop(scheduled, context.database, context.strategies, settings.exchange, notices.tell)

@@ -116,6 +116,7 @@ def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_wee
     machine = Machine(home)
     write(home, SELLS)
     gave_signals(machine, SELLS, BEGIN, 12)
+    gave_signals(machine, hourly("gone", **TERMS), BEGIN, 1)
     clock = FastClock(60.0, BEGIN + timedelta(days=2))
     environment = {"TRADER_EXCHANGE": "simulated", "TRADER_SUMMARY": "weekly", "TRADER_NOTIFY": "json://127.0.0.1:9/"}
 
@@ -129,7 +130,7 @@ def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_wee
 
     with up() as running:
         running.until(lambda: notices(home, "summary"))
-        assert judged() == 12
+        assert judged() == 13
         machine.folders.set_status("sells", "active")
         running.until(lambda: list((home / "analysis" / "sells").glob("*.md")))
         running.signal(signal.SIGKILL)
@@ -140,8 +141,9 @@ def test_up_judges_by_itself_names_the_record_so_far_and_sends_one_summary_a_wee
     (report,) = (home / "analysis" / "sells").glob("*.md")
     assert "| record so far | 12 judged: too few to say |" in report.read_text()
     with up() as running:
-        running.until(lambda: judged() > 12)
+        running.until(lambda: judged() > 13)
         assert running.stop() == 0
     (summary,) = notices(home, "summary")
     assert summary["week"] == "2026-01-05"
     assert summary["strategies"].startswith("sells: 12 signals, 12 judged, 0 right")
+    assert "gone" not in summary["strategies"], "its folder was removed"
