@@ -116,6 +116,14 @@ def test_a_stop_that_is_reached_comes_before_all_else() -> None:
     assert gaining["evidence"] != "no_skill"
 
 
+def test_a_stop_that_was_reached_once_stays_reached() -> None:
+    fell_and_rose = judged("B" * 600, [-0.01, 0.001] * 100 + [0.03, 0.02] * 200)
+    stop = score(record(fell_and_rose), RecordControls(stop=StopRule()))["stop"]
+    assert stop is not None
+    assert stop["e_value"] < stop["limit"] <= stop["highest"]
+    assert stop["reached"] is True
+
+
 def test_a_calibrated_confidence_lies_between_the_base_rate_and_what_was_stated() -> None:
     """A confidence of 99 that is right in some 70 of 100."""
     candles = walk(3)
@@ -145,12 +153,12 @@ def test_the_brier_skill_is_against_each_directions_base_rate() -> None:
 
 
 def test_a_twin_is_judged_by_the_same_return_and_a_hold_brings_nothing() -> None:
-    """The model: +0.7, HOLD, -1.3, HOLD. The twin: the same, +0.7, HOLD, HOLD; once it said nothing."""
-    signals = judged("BHSHB", [0.01, 0.01, 0.01, 0.02, 0.03])
+    """The model: +0.7, HOLD, -1.3, HOLD. The twin: the same, +1.7, HOLD, HOLD; once it said nothing."""
+    signals = judged("BHSHB", [0.01, 0.02, 0.01, 0.02, 0.03])
     twin = twin_score(signals, codes("BBHH-"), DAY_MS)
     assert twin is not None
     assert (twin["judged"], twin["hit_rate"]) == (2, 1)
-    assert twin["difference_pct"] == pytest.approx((0 - 0.7 - 1.3) / 3)
+    assert twin["difference_pct"] == pytest.approx((0 - 1.7 - 1.3) / 3)
     assert twin["difference_ci95"] is None
     assert twin_score(signals, codes("-----"), DAY_MS) is None
 
