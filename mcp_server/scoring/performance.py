@@ -78,7 +78,10 @@ class Scoring:
         """
         until, now = question.until, question.now
         await tell(0, 3, "Settling what is due")
-        settlement = await settle_due(self._outcomes, self._market, until, now, SETTLE_S, keep=until >= now)
+        name = question.strategy_name  # nobody waits for the exchange of a strategy that was not asked for
+        settlement = await settle_due(
+            self._outcomes, self._market, until, now, SETTLE_S, keep=until >= now, strategy=name
+        )
         await tell(1, 3, "Reading the records")
         records = await anyio.to_thread.run_sync(self._records, question, settlement)
         asked = [record for record in records if question.kind in (None, record.kind)]

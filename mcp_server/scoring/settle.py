@@ -63,7 +63,14 @@ class Settlement:
 
 
 async def settle_due(
-    outcomes: Outcomes, market: Market, as_of: datetime, now: datetime, within_s: float, *, keep: bool
+    outcomes: Outcomes,
+    market: Market,
+    as_of: datetime,
+    now: datetime,
+    within_s: float,
+    *,
+    keep: bool,
+    strategy: str | None = None,
 ) -> Settlement:
     """Settle the signals whose horizon was over ten minutes before a moment.
 
@@ -74,11 +81,12 @@ async def settle_due(
         now: the present.
         within_s: for how long candles may be gathered.
         keep: write the outcomes into the journal, the oldest first; under a past as-of nothing is written.
+        strategy: settle what is due of this one alone; None: of all.
 
     Raises:
         TraderError: what the journal raises; a market that cannot be asked is told in the answer.
     """
-    due = await anyio.to_thread.run_sync(outcomes.due, as_of)
+    due = await anyio.to_thread.run_sync(outcomes.due, as_of, strategy)
     settlement = await settle(market, due, to_ms(as_of), to_ms(now), Allowance.of(within_s))
     if keep:
         oldest = sorted(settlement.outcomes, key=lambda outcome: outcome.exit_ms)[:MOST_KEPT]

@@ -182,6 +182,17 @@ async def test_what_is_due_is_settled_once_and_stays(six: None, ask: Ask, home: 
     assert database_of(home).read(lambda connection: connection.execute(rows).fetchall()) == kept
 
 
+async def test_of_a_strategy_that_is_named_only_its_own_signals_are_settled(six: None, ask: Ask, home: Path) -> None:
+    """Else who asks for it would wait for the exchange of another."""
+    (of_other,) = enter_runs(home, write_strategy(home, "other"), [MadeRun(at(100), "BUY")])
+    settled = f"SELECT count(*) FROM outcomes WHERE execution_id = {of_other}"
+    counts = []
+    for name in ("mine", "other"):
+        await performance(ask, strategy_name=name)
+        counts.append(database_of(home).read(lambda connection: connection.execute(settled).fetchall()))
+    assert counts == [[(0,)], [(1,)]]
+
+
 async def test_under_a_past_as_of_nothing_later_counts_and_nothing_is_written(six: None, ask: Ask, home: Path) -> None:
     """The second signal's exit, 86 hours ago, is known ten minutes later."""
     for as_of, judged in ((iso(at(86)), 1), (iso(at(86) + 599_000), 1), (iso(at(86) + 600_000), 2)):

@@ -25,7 +25,8 @@ _DUE = (
     f"SELECT e.id, e.as_of, {ANSWERED} AS answered, e.strategy_id, e.strategy_version, e.engine, "  # noqa: S608 - ours
     f"{', '.join(f'e.{column}' for column in TERMS)} "
     "FROM executions e LEFT JOIN outcomes o ON o.execution_id = e.id "
-    f"WHERE e.status = 'success' AND o.execution_id IS NULL AND {ANSWERED} <= ? ORDER BY e.id"
+    f"WHERE e.status = 'success' AND o.execution_id IS NULL AND {ANSWERED} <= $1 "
+    "AND ($2 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) ORDER BY e.id"
 )
 
 _AT_A_TIME = 100
@@ -74,14 +75,14 @@ class Outcomes:
         self._strategies = strategies
         self._default_exchange = default_exchange
 
-    def due(self, until: datetime) -> list[DueRun]:
+    def due(self, until: datetime, strategy: str | None = None) -> list[DueRun]:
         """Return the runs with a signal that was there by a moment, and no outcome; their horizon may still be open.
 
-        Nothing is written: what runs of earlier versions lack is derived.
+        Nothing is written: what runs of earlier versions lack is derived. With a `strategy`, only its own.
         """
 
         def work(connection: "duckdb.DuckDBPyConnection") -> tuple[dict[str, Any], list[OlderRun]]:
-            return connection.execute(_DUE, [naive(until)]).fetchnumpy(), older_runs(connection)
+            return connection.execute(_DUE, [naive(until), strategy]).fetchnumpy(), older_runs(connection)
 
         columns, older = self._database.read(work)
         return _due(columns, self._derived(older))
