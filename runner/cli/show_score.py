@@ -54,7 +54,7 @@ def score(console: Console, answer: Answer) -> None:
 def _head(answer: Answer) -> Text:
     """Return whose record it is, on what, and by which terms it is judged."""
     where = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
-    where += "; the market is invented" if answer["exchange"] == "simulated" else ""
+    where += "; the market is invented" if answer.get("simulated") else ""
     horizon = duration(timedelta(seconds=answer["horizon_s"]))
     terms = f"\n{KINDS[answer['kind']]}, judged after {horizon}; a round trip costs {answer['cost_bps'] / 100:g} %"
     return plain(answer["strategy_name"], "bold") + plain(where) + plain(terms, "dim")

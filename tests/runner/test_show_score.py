@@ -160,7 +160,7 @@ def test_a_strategy_that_paused_itself_says_at_what() -> None:
 
 
 def test_an_invented_market_is_said_to_be_one() -> None:
-    assert "4h candles of simulated; the market is invented" in shown(row(exchange="simulated"))
+    assert "4h candles of simulated; the market is invented" in shown({**row(exchange="simulated"), "simulated": True})
     assert "invented" not in shown(WHOLE)
 
 
