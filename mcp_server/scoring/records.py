@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,9 @@ MOST_EARLIER = 3
 
 
 def latest_records(records: Iterable[JournalRecord], until_ms: int) -> list[Record]:
-    """Return the present record of each strategy and kind; what came before is told beside it, not added.
+    """Return the record of the latest run of each strategy and kind; what came before is told beside it, not added.
+
+    Slots of a newer version that all did not run make no record: they count as missed.
 
     Args:
         records: what the journal holds, those of one strategy and kind in the order of their latest runs.
@@ -30,7 +33,13 @@ def latest_records(records: Iterable[JournalRecord], until_ms: int) -> list[Reco
     versions: dict[tuple[str, Kind], list[JournalRecord]] = {}
     for record in records:
         versions.setdefault((record.strategy, record.kind), []).append(record)
-    return [_record(latest, earlier, until_ms) for *earlier, latest in versions.values()]
+    return [_latest(of_kind, until_ms) for of_kind in versions.values()]
+
+
+def _latest(versions: list[JournalRecord], until_ms: int) -> Record:
+    *earlier, latest = [version for version in versions if len(version.execution_id)] or versions[-1:]
+    missed = sum(version.missed for version in versions if not len(version.execution_id) and version is not latest)
+    return _record(replace(latest, missed=latest.missed + missed), earlier, until_ms)
 
 
 def _record(latest: JournalRecord, earlier: list[JournalRecord], until_ms: int) -> Record:

@@ -156,6 +156,15 @@ async def test_a_changed_strategy_begins_a_new_record_and_the_old_one_is_told_be
     assert told["decision_version"] != earlier["decision_version"]
 
 
+async def test_slots_of_a_change_that_did_not_run_hide_no_record(home: Path, ask: Ask) -> None:
+    store_candles(home, market(MOVES))
+    enter_runs(home, write_strategy(home), [MadeRun(at(100), "BUY"), MadeRun(at(95), status="missed")])
+    changed = write_strategy(home, config={"rules": {"timeframe": "1h", "buy": "close > 1"}})
+    enter_runs(home, changed, [MadeRun(at(80), status="missed"), MadeRun(at(79), status="skipped_stale")])
+    told = await performance(ask, strategy_name="mine")
+    assert (told["runs"], told["judged"], told["missed"], told["earlier"]) == (1, 1, 3, [])
+
+
 async def test_a_pause_or_a_new_budget_begins_no_new_record(home: Path, ask: Ask) -> None:
     store_candles(home, market(MOVES))
     enter_runs(home, write_strategy(home), [MadeRun(at(100), "BUY")])
@@ -251,7 +260,7 @@ async def test_a_strategy_that_never_ran_says_what_to_do_next(home: Path, ask: A
     assert told["summary"][0] == "There is no BUY or SELL signal to judge yet."
     table = await performance(ask)
     assert table["rows"] == []
-    assert "`claude-trader run NAME` records a manual run." in table["note"]
+    assert "`claude-trader run NAME` records a manual run. Runs of other kinds" in table["note"]
     assert "Runs of other kinds are kept apart" in table["note"]
     with pytest.raises(Told, match="Unknown strategy 'mein'"):
         await performance(ask, strategy_name="mein")
