@@ -21,6 +21,9 @@ KINDS = {
     "host": "runs decided by a host's own model",
     "replay": "runs at past moments",
 }
+STYLES = {"skill": "bold green", "no_skill": "bold red"}
+"""Of what a record shows; most records show nothing."""
+
 SHORT, UNKNOWN = "the record is too short for it", "candles are missing"
 
 Answer = Mapping[str, Any]
@@ -38,7 +41,9 @@ def score(console: Console, answer: Answer) -> None:
     """Show the answer about one record."""
     console.print(_head(answer))
     console.print()
-    for sentence in answer["summary"]:
+    evidence, *others = answer["summary"]
+    console.print(plain(evidence, STYLES.get(answer["evidence"], "bold")))
+    for sentence in others:
         console.print(plain(sentence))
     if note := answer.get("note"):
         console.print(plain(note, "dim"))

@@ -11,16 +11,16 @@ from rich.text import Text
 
 from mcp_server.domain.text import cleaned
 from runner.cli.show import plain
-from runner.cli.show_score import KINDS, UNDEFINED, pct, usd
+from runner.cli.show_score import KINDS, STYLES, UNDEFINED, pct, usd
 
 GAP, MOST_NAME, LEAST_NAME = "  ", 40, 8
 TITLES = ("strategy", "signals", "judged", "right/base", "net ± 95 %", "cost", "evidence")
 EVIDENCE = {
-    "too_few": Text("too few", "dim"),
-    "none_yet": Text("none yet", "dim"),
-    "skill": Text("skill", "bold green"),
-    "no_skill": Text("no skill", "bold red"),
-    "unknown": Text("unknown", "yellow"),
+    "too_few": "too few",
+    "none_yet": "none yet",
+    "skill": "skill",
+    "no_skill": "no skill",
+    "unknown": "unknown",
 }
 MEANING = (
     "right/base: the share of judged signals that gained after costs, and of any such",
@@ -55,8 +55,9 @@ def scores(console: Console, answer: Mapping[str, Any]) -> None:
 
 def _cells(row: Row) -> list[Text]:
     cost = UNDEFINED if row["cost_usd"] is None else usd(row["cost_usd"])
+    evidence = Text(EVIDENCE[row["evidence"]], STYLES.get(row["evidence"], "dim"))
     figures = [f"{row['signals']:,}", f"{row['judged']:,}", _right(row), _net(row), cost]
-    return [plain(cleaned(row["strategy_name"], MOST_NAME)), *map(Text, figures), EVIDENCE[row["evidence"]]]
+    return [plain(cleaned(row["strategy_name"], MOST_NAME)), *map(Text, figures), evidence]
 
 
 def _widths(lines: Sequence[Sequence[Text]], width: int) -> list[int]:

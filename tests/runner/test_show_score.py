@@ -164,6 +164,14 @@ def test_an_invented_market_is_said_to_be_one() -> None:
     assert "invented" not in shown(WHOLE)
 
 
+@pytest.mark.parametrize(("evidence", "code"), [("none_yet", "1"), ("skill", "1;32"), ("no_skill", "1;31")])
+def test_whether_there_is_evidence_stands_out(evidence: str, code: str) -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=80, highlight=False, force_terminal=True, color_system="standard")
+    score(console, row(evidence=evidence))
+    assert f"\x1b[{code}mThere is no evidence of skill yet" in text.getvalue()
+
+
 @pytest.mark.parametrize("answer", [WHOLE, EMPTY, LONG], ids=["whole", "empty", "long"])
 def test_it_fits_into_80_columns_with_one_line_for_each_figure(answer: Score) -> None:
     figures = [line.rstrip() for line in shown(answer, 200).splitlines() if line.startswith("  ")]
