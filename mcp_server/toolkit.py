@@ -7,6 +7,7 @@ interface, checked strictly before the function runs. It returns an `Answer` (se
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -22,8 +23,9 @@ import anyio.to_thread
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, create_model
 
 from mcp_server.answers import MOST_BYTES, Answer, Picture
 from mcp_server.domain.error_hints import invalid_keys
@@ -219,28 +221,25 @@ class StrictTool(Tool):
     @classmethod
     @cache  # schemas take most of a server's composing, and a process may compose several
     def _unbound(cls, file: ToolFile) -> StrictTool:
-        made = cast(
-            StrictTool,
-            cls.from_function(
-                file.function,
-                title=file.title,
-                description=file.description,
-                annotations=file.annotations,
-                context_kwarg="call",
-            ),
-        )
-        answer = made.fn_metadata.output_model
+        """Make it as `Tool.from_function` would, but each model and each schema once."""
+        name, signature = file.function.__name__, inspect.signature(file.function, eval_str=True)
+        _, *given = signature.parameters.values()
+        fields: dict[str, Any] = {
+            one.name: (one.annotation, ... if one.default is one.empty else one.default) for one in given
+        }
+        strict = {"extra": "forbid"}
+        arguments = create_model(f"{name}Arguments", __base__=ArgModelBase, __cls_kwargs__=strict, **fields)
+        answer = signature.return_annotation
         meta: dict[str, Any] = {} if file.for_agents else {NOT_FOR_AGENTS: True}
-        if getattr(answer, "large", False):
+        if answer.large:
             meta["anthropic/maxResultSizeChars"] = 2 * MOST_BYTES  # hosts may write characters as longer ones
-        made.meta = meta or None
-        arguments = made.fn_metadata.arg_model
-        arguments.model_config["extra"] = "forbid"
-        arguments.model_rebuild(force=True)
-        made.parameters = slim_input(arguments.model_json_schema(by_alias=True))
-        pictured = answer is not None and issubclass(answer, Picture)
-        made.fn_metadata.output_schema = None if pictured else slim_output(made.fn_metadata.output_schema or {})
-        return made
+        schema = None if issubclass(answer, Picture) else slim_output(answer.model_json_schema())
+        checks = FuncMetadata(arg_model=arguments, output_schema=schema, output_model=schema and answer)
+        return cls(
+            fn=file.function, name=name, title=file.title, description=file.description, annotations=file.annotations,
+            parameters=slim_input(arguments.model_json_schema()), fn_metadata=checks, is_async=True,
+            context_kwarg="call", meta=meta or None,
+        )  # fmt: skip
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         """Check the arguments, call the function, and put its answer into both forms that hosts read.
