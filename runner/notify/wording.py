@@ -26,7 +26,7 @@ BUILT_IN: Mapping[Kind, str] = {
     "broken": "$strategy cannot be read\n$error\nclaude-trader strategies check $strategy lists all that is wrong.",
     "server": "Runs are held up\nSince $since: $problem",
     "not_judged": "Signals cannot be judged\n"
-    "Since $since: $problem\nRuns go on. What came due meanwhile is judged once this is over.",
+    "Since $since: $problem\nNothing is lost: what is due by then is judged once this is over.",
     "summary": "Weekly summary\n$strategies\nAs of $as_of. claude-trader score NAME says more.",
     "test": "Claude Trader\nThis is a test: notifications arrive here.",
 }

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
+from mcp.server import MCPServer
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, Status
 from mcp_server.domain.strategy.strategy import Strategy
@@ -22,7 +23,10 @@ from runner.scheduler import records as module
 from runner.scheduler.records import Follow, Records
 from runner.scheduler.slot_run import SlotRun
 from runner.scheduler.troubles import RECORDS, Troubles
+from runner.tool_server.connection import Connection
+from runner.tool_server.server import Address
 from tests.rigs.hand_clock import HandClock
+from tests.rigs.tool_server import ToolServer
 from tests.scheduler.hand_driven import DECIDED, Engine, driven, make_scheduler
 from tests.scheduler.performance import Performance, record
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
@@ -314,6 +318,48 @@ async def test_a_tool_that_never_answers_is_given_up_and_asked_again(
         server.hang = None
         await watched.on(300)
         assert watched.troubles.of(RECORDS) is None
+
+
+class _NeverAnswers(ToolServer):
+    """The tool server, with a `get_performance` that never answers."""
+
+    def _server(self) -> MCPServer:
+        server = super()._server()
+
+        @server.tool()
+        async def get_performance() -> dict[str, Any]:
+            """Never answer."""
+            await anyio.sleep_forever()
+            return {}
+
+        return server
+
+
+async def test_giving_up_costs_the_runs_that_go_on_neither_their_connection_nor_their_calls(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CALL_S", 1.0)
+    with _NeverAnswers() as server:
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[Address]:
+            yield Address(server.url, None)
+
+        connection = Connection(serving)
+        watched = Watched(machine, HandClock(at("12:00")), Performance())
+        watched.records.connect = connection.tools
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.hold)
+            async with connection.tools() as tools:
+                tasks.start_soon(watched.records.keep)
+                await watched.asleep()
+                watched.clock.pass_by(module.FIRST_S)
+                await watched.asleep()
+                assert watched.troubles.reasons() == ["The tool server did not answer within 1 s."]
+                assert (await tools.call("get_price", {"symbol": "BTC/USD"}))["last"] == 42.5
+                async with connection.tools() as lent:
+                    assert lent is tools, "it is the same connection"
+            tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("error", [KeyError("columns"), OSError(5, "Input/output error")])
