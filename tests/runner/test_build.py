@@ -143,7 +143,8 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
     assert positions == sorted(positions)
     assert KEY not in seen.shown
     first = api.requests[0]
-    offered = {name for name, file in tool_files().items() if file.annotations.read_only_hint} | {"write_strategy"}
+    looks = {name for name, file in tool_files().items() if file.looks}
+    offered = looks | {"backtest_strategy", "write_strategy"}  # and not what only tells of runs that were made
     assert first.tools == {f"mcp__trader__{name}" for name in offered} | {"mcp__person__ask_user"}
     assert IDEA in first.text
     assert "ask_user" in json.dumps(first.body["system"])
