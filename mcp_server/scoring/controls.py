@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import numpy as np
 
+from mcp_server.domain.candles import merge
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED
 from mcp_server.domain.scoring.base_rate import LEAST_MOMENTS
 from mcp_server.domain.scoring.held_fundings import held_fundings
@@ -16,6 +17,7 @@ from mcp_server.domain.symbols import pays_fundings
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import from_ms, timeframe_ms
 from mcp_server.errors import TraderError
+from mcp_server.market.ranges import without
 from mcp_server.scoring.series import series_for
 from mcp_server.storage.candles.ranges import joined
 from mcp_server.storage.candles.store import Series
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.scoring.score import Record
     from mcp_server.domain.scoring.signals import JudgedSignals
     from mcp_server.market.market import Market
-    from mcp_server.scoring.series import Allowance
+    from mcp_server.scoring.series import Allowance, Gathered
     from mcp_server.storage.candles.ranges import Range
 
 HORIZONS = 400
@@ -47,7 +49,7 @@ CODES = {"BUY": BUY, "SELL": SELL, "HOLD": HOLD}
 class MarketControl:
     """The candles of a record's market and, by horizon, what a long position paid for fundings; None on spot.
 
-    Without candles, `why` says why they are not known.
+    `why` says why the candles are not known or, where there are some, why earlier ones are missing.
     """
 
     candles: Candles | None
@@ -55,32 +57,41 @@ class MarketControl:
     why: str | None = None
 
 
-def span(record: Record) -> Range | None:
-    """Return the open times that a record is compared with; None for one that has nothing judged."""
-    signals = record.judged.pick(record.judged.directed)
-    if not len(signals):
-        return None
-    length = timeframe_ms(record.terms.timeframe)
-    horizon = int((signals.exit_ms - signals.entry_ms).max()) // length
-    before = min(max(LEAST_MOMENTS, HORIZONS * horizon), MOST_BEFORE) + horizon
-    return max(int(signals.entry_ms.min()) - before * length, 0), int(signals.exit_ms.max())
+@dataclass(frozen=True, slots=True)
+class RecordSpan:
+    """The open times that a record is compared with: those it was held in, and those before its first entry."""
+
+    begin: int
+    first_entry: int
+    end: int
+
+    @classmethod
+    def of(cls, record: Record) -> RecordSpan | None:
+        """Return the span of a record; None for one that has nothing judged."""
+        signals = record.judged.pick(record.judged.directed)
+        if not len(signals):
+            return None
+        length = timeframe_ms(record.terms.timeframe)
+        horizon = int((signals.exit_ms - signals.entry_ms).max()) // length
+        before = min(max(LEAST_MOMENTS, HORIZONS * horizon), MOST_BEFORE) + horizon
+        first = int(signals.entry_ms.min())
+        return cls(max(first - before * length, 0), first, int(signals.exit_ms.max()))
 
 
 async def market_controls(
     market: Market, records: Sequence[Record], as_of_ms: int, allowance: Allowance
 ) -> list[MarketControl]:
     """Return for each record what is known of its market; each series is gathered once."""
-    spans = [span(record) for record in records]
-    wanted: dict[Series, list[Range]] = {}
-    for record, part in zip(records, spans, strict=True):
-        if part is not None:
-            series = series_of(record)
-            wanted[series] = list(joined(wanted.get(series, ()), part))
-    work = [partial(_gathered, market, series, ranges, as_of_ms, allowance) for series, ranges in wanted.items()]
-    gathered = dict(zip(wanted, await together(*work), strict=True))
+    spans = [RecordSpan.of(record) for record in records]
+    of_series: dict[Series, list[RecordSpan]] = {}
+    for record, span in zip(records, spans, strict=True):
+        if span is not None:
+            of_series.setdefault(series_of(record), []).append(span)
+    work = [partial(_gathered, market, series, some, as_of_ms, allowance) for series, some in of_series.items()]
+    gathered = dict(zip(of_series, await together(*work), strict=True))
     return [
-        MarketControl(None) if part is None else gathered[series_of(record)].of(record, part)
-        for record, part in zip(records, spans, strict=True)
+        MarketControl(None) if span is None else gathered[series_of(record)].of(record, span)
+        for record, span in zip(records, spans, strict=True)
     ]
 
 
@@ -93,16 +104,14 @@ class _SeriesControl:
     why: str | None
     fundings: Sequence[Funding] | None
 
-    def of(self, record: Record, part: Range) -> MarketControl:
+    def of(self, record: Record, span: RecordSpan) -> MarketControl:
         """Return what one record is compared with, if all of its own time is known."""
-        first = int(record.judged.entry_ms[record.judged.directed].min())
-        known = next((start for start, end in self.ranges if start <= first and part[1] <= end), None)
+        known = next((start for start, end in self.ranges if start <= span.first_entry and span.end <= end), None)
         if known is None:
             return MarketControl(None, why=self.why or "the exchange has not sent its candles yet")
-        candles = self.candles.between(max(part[0], known), part[1])
-        if self.fundings is None:
-            return MarketControl(candles)
-        return MarketControl(candles, _paid(candles, record, self.fundings))
+        candles = self.candles.between(max(span.begin, known), span.end)
+        fundings = None if self.fundings is None else _paid(candles, record, self.fundings)
+        return MarketControl(candles, fundings, self.why if known > span.begin else None)
 
 
 def _paid(candles: Candles, record: Record, fundings: Sequence[Funding]) -> dict[int, Floats]:
@@ -118,23 +127,41 @@ def series_of(record: Record) -> Series:
 
 
 async def _gathered(
-    market: Market, series: Series, ranges: list[Range], as_of_ms: int, allowance: Allowance
+    market: Market, series: Series, spans: Sequence[RecordSpan], as_of_ms: int, allowance: Allowance
 ) -> _SeriesControl:
-    gathered = await series_for(market, series, ranges, as_of_ms, allowance)
-    why = None if gathered.problem is None else cleaned(gathered.problem.problem, 200).rstrip(".")
-    if gathered.cut:
-        why = "there was no time for its candles yet, and the next call goes on from here"
-    if not pays_fundings(gathered.symbol) or not len(gathered.candles):
-        return _SeriesControl(gathered.candles, gathered.ranges, why, None)
-    first, last = int(gathered.candles.open_time_ms[0]), ranges[-1][1]
+    """Gather the time of the records first: without it there is no base rate, without what is before less evidence."""
+    own: tuple[Range, ...] = ()
+    for span in spans:
+        own = joined(own, (span.first_entry, span.end))
+    whole = own
+    for span in spans:
+        whole = joined(whole, (span.begin, span.end))
+    held = await series_for(market, series, own, as_of_ms, allowance)
+    before = [] if _why(held) else without(list(whole), list(own))
+    earlier = await series_for(market, series, before, as_of_ms, allowance)
+    candles = merge([held.candles, earlier.candles])
+    ranges: tuple[Range, ...] = ()
+    for part in (*held.ranges, *earlier.ranges):
+        ranges = joined(ranges, part)
+    why = _why(held) or _why(earlier)
+    if not pays_fundings(held.symbol) or not len(candles):
+        return _SeriesControl(candles, ranges, why, None)
+    first, last = int(candles.open_time_ms[0]), whole[-1][1]
     try:
-        with anyio.fail_after(max(allowance.left_s, 0)):
-            history = await market.fundings(series.exchange, gathered.symbol, first, last, from_ms(as_of_ms))
+        with anyio.fail_after(allowance.left_s):
+            history = await market.fundings(series.exchange, held.symbol, first, last, from_ms(as_of_ms))
     except TraderError as error:
-        return _SeriesControl(gathered.candles, (), cleaned(error.problem, 200).rstrip("."), None)
+        return _SeriesControl(candles, (), cleaned(error.problem, 200).rstrip("."), None)
     except TimeoutError:
-        return _SeriesControl(gathered.candles, (), "there was no time for its fundings yet", None)
-    return _SeriesControl(gathered.candles, gathered.ranges, why, history.fundings)
+        return _SeriesControl(candles, (), "there was no time for its fundings yet", None)
+    return _SeriesControl(candles, ranges, why, history.fundings)
+
+
+def _why(gathered: Gathered) -> str | None:
+    """Say why some candles are not known; None where all are."""
+    if gathered.problem is not None:
+        return cleaned(gathered.problem.problem, 200).rstrip(".")
+    return "there was no time for its candles yet, and the next call goes on from here" if gathered.cut else None
 
 
 def codes_at(judged: JudgedSignals, stated: Mapping[int, str]) -> Codes:

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from mcp_server.domain.scoring.score import Record, RecordControls, score
 from mcp_server.domain.scoring.terms import terms_of
-from mcp_server.domain.text import counted
+from mcp_server.domain.text import cleaned, counted
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import BadInput
 from mcp_server.scoring.controls import codes_at, market_controls, series_of
@@ -165,10 +165,13 @@ def _unsettled(settlement: Settlement, asked: Sequence[Record]) -> Iterator[str]
 
 
 def _unknown(asked: Sequence[Record], controls: Sequence[MarketControl]) -> Iterator[str]:
-    """Say of which markets the base rate is not known, and why."""
-    why = {
-        f"The base rate of {record.terms.symbol} on {record.terms.exchange} is not known: {control.why}.": None
-        for record, control in zip(asked, controls, strict=True)
-        if control.why
-    }
-    yield from why
+    """Say of which markets the base rate is not known, or rests on few candles, and why."""
+    sentences: dict[str, None] = {}
+    for record, control in zip(asked, controls, strict=True):
+        if control.why:
+            of = cleaned(f"{record.terms.symbol} on {record.terms.exchange}", 110)
+            lacks = f"The base rate of {of} is not known"
+            if control.candles is not None:
+                lacks = f"Of {of} too few candles before the first signal are known, so the evidence is weaker"
+            sentences[f"{lacks}: {control.why}."] = None
+    yield from sentences

@@ -69,10 +69,10 @@ def write_strategy(
 
 
 def store_candles(home: Path, candles: Candles, symbol: str = "BTC/USD", exchange: str = "coinbase") -> None:
-    """Put hourly candles into the store, as all that there are within their range."""
+    """Put hourly candles into the store, as all that there are until their last."""
     end = int(candles.open_time_ms[-1]) + timeframe_ms("1h")
     series = Series(exchange, symbol, "1h")
-    CandleStore(database_of(home)).add([(series, candles, (int(candles.open_time_ms[0]), end))])
+    CandleStore(database_of(home)).save(series, candles, (int(candles.open_time_ms[0]), end), begins=True)
 
 
 def enter_runs(home: Path, strategy: Strategy, runs: Sequence[MadeRun]) -> list[int]:

@@ -11,7 +11,7 @@ import pytest
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.scoring.score import Record
 from mcp_server.market.market import Market
-from mcp_server.scoring.controls import MarketControl, codes_at, market_controls, span
+from mcp_server.scoring.controls import MarketControl, RecordSpan, codes_at, market_controls
 from mcp_server.scoring.series import Allowance
 from tests.scoring.made import codes, judged, record
 from tests.scoring.made_exchange import BEGIN_MS, HOUR_MS, MadeExchange, market_of, terms, walk
@@ -53,26 +53,29 @@ async def gathered(market: Market, exchange: MadeExchange, *records: Record, req
 
 @pytest.mark.parametrize(("horizon", "before"), [(1, 1_001), (2, 1_002), (4, 1_604), (24, 9_624), (240, 20_240)])
 def test_a_record_is_compared_with_400_horizons_before_it_but_at_least_1000_candles(horizon: int, before: int) -> None:
-    one = of(first=30_000, horizon=horizon)
-    last = 30_000 + 90 + horizon
-    assert span(one) == (BEGIN_MS + (30_000 - before) * HOUR_MS, BEGIN_MS + last * HOUR_MS)
+    span = RecordSpan.of(of(first=30_000, horizon=horizon))
+    hours = (30_000 - before, 30_000, 30_000 + 90 + horizon)
+    assert span == RecordSpan(*(BEGIN_MS + hour * HOUR_MS for hour in hours))
 
 
 def test_a_record_without_a_judged_buy_or_sell_is_compared_with_nothing() -> None:
-    assert span(record(judged("HH", [0.1, 0.1]))) is None
+    assert RecordSpan.of(record(judged("HH", [0.1, 0.1]))) is None
 
 
-async def test_records_of_one_market_are_gathered_once_and_each_has_its_own_part(
+async def test_no_candle_is_fetched_twice_and_each_record_has_its_own_part(
     market: Market, exchange: MadeExchange
 ) -> None:
     exchange.a_request = 5_000
     early, late, other = of(), of(first=3_000), of("ETH/USD")
     one, two, three = await gathered(market, exchange, early, late, other)
-    assert exchange.requests["BTC/USD", "1h"] == exchange.requests["ETH/USD", "1h"] == 1
+    assert exchange.requests["BTC/USD", "1h"] == 4  # the time of each record, and what comes before each
+    assert exchange.requests["ETH/USD", "1h"] == 2
+    assert exchange.sent == (1_604 + 500 + 94) + (1_604 + 94)
     for control, of_record in ((one, early), (two, late), (three, other)):
         assert control.candles is not None
-        start, end = span(of_record) or (0, 0)
-        assert (control.candles.open_time_ms[0], control.candles.open_time_ms[-1]) == (start, end - HOUR_MS)
+        span = RecordSpan.of(of_record)
+        assert span is not None
+        assert (control.candles.open_time_ms[0], control.candles.open_time_ms[-1]) == (span.begin, span.end - HOUR_MS)
         assert control.fundings is None
         assert control.why is None
 
@@ -95,6 +98,20 @@ async def test_when_there_are_no_more_requests_it_is_the_next_call_that_knows(
     assert "the next call goes on from here" in control.why
     (control,) = await gathered(market, exchange, of())
     assert control.candles is not None
+
+
+async def test_where_not_all_can_be_had_the_time_of_the_record_comes_first(
+    market: Market, exchange: MadeExchange
+) -> None:
+    (control,) = await gathered(market, exchange, of(), requests=1)
+    assert control.candles is not None
+    assert control.candles.open_time_ms[0] == BEGIN_MS + FIRST * HOUR_MS
+    assert control.why is not None
+    assert "the next call goes on from here" in control.why
+    (control,) = await gathered(market, exchange, of())
+    assert control.candles is not None
+    assert control.candles.open_time_ms[0] == BEGIN_MS + (FIRST - 1_604) * HOUR_MS
+    assert control.why is None
 
 
 async def test_a_series_that_begins_late_is_looked_at_from_its_beginning(
