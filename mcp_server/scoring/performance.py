@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from mcp_server.domain.rules.series import UNDECIDED
 from mcp_server.domain.scoring.score import Record, RecordControls, score
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.text import cleaned, counted
@@ -120,6 +121,7 @@ class Scoring:
             return RecordControls(market.candles, market.fundings, stop=stop)
         stated = self._journal.statements(record.strategy_name)
         leans = {name: codes_at(record.judged, of_agent) for name, of_agent in stated.leans.items()}
+        leans = {name: codes for name, codes in leans.items() if (codes != UNDECIDED).any()}  # others lean elsewhere
         twin = codes_at(record.judged, stated.twin) if stated.twin else None
         return RecordControls(market.candles, market.fundings, twin, leans, stop)
 

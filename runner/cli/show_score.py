@@ -91,7 +91,7 @@ def _signals(answer: Answer) -> list[Figure]:
         Figure("BUY and SELL", f"{counts['buy']:,} and {counts['sell']:,}"),
         Figure("judged", f"{answer['judged']:,}", "of these: what came of them is known"),
         Figure("pending", f"{answer['pending']:,}", "not known yet"),
-        Figure("void", f"{answer['void']:,}", "never to be known: candles are missing"),
+        Figure("void", f"{answer['void']:,}", "never to be known: prices are missing"),
         Figure("HOLD", f"{counts['hold']:,}", "never right or wrong"),
     ]
     if holds["judged"]:
@@ -116,8 +116,8 @@ def _right(answer: Answer) -> list[Figure]:
         _figure("e-value", answer["e_value"], _short, "proof of skill from 20 on", UNKNOWN),
     ]
     if answer["signals_needed"] is not None:
-        pace = "" if answer["days_needed"] is None else f", {_days(answer['days_needed'])} at this pace"
-        figures.append(Figure("until 5 points show", f"{answer['signals_needed']:,} more", f"signals{pace}"))
+        pace = "" if answer["days_needed"] is None else f" in {_days(answer['days_needed'])}"
+        figures.append(Figure("until 5 points show", f"{answer['signals_needed']:,}", f"separate signals{pace}"))
     return figures
 
 
@@ -133,8 +133,8 @@ def _net(answer: Answer) -> list[Figure]:
 
 def _twin(twin: Answer) -> list[Figure]:
     return [
-        Figure("judged", f"{twin['judged']:,}", "moments of which both are known"),
-        _figure("hit rate", twin["hit_rate"], _share, "of the rules", "the rules gave no signal"),
+        Figure("moments", f"{twin['moments']:,}", "where either said BUY or SELL"),
+        _figure("hit rate", twin["hit_rate"], _share, f"of the rules' {twin['judged']:,}", "the rules gave no signal"),
         _figure("  the difference", twin["difference_pct"], pct, "above 0: the model brought more", SHORT),
         _figure("  95 % sure", twin["difference_ci95"], _pcts, "", SHORT),
     ]

@@ -31,7 +31,9 @@ WHOLE: Score = {
         "e_value": 0.4123, "highest": 1.25, "limit": 20.0, "minimum_edge_pct": 0.0, "judged": 80,
         "mean_net_pct": 0.11, "reached": False,
     },
-    "twin": {"judged": 101, "hit_rate": 0.5149, "difference_pct": 0.083, "difference_ci95": (-0.2, 0.366)},
+    "twin": {
+        "judged": 101, "hit_rate": 0.5149, "moments": 114, "difference_pct": 0.083, "difference_ci95": (-0.2, 0.366),
+    },
     "agents": {
         "technical-analyst": {"judged": 98, "agrees": 0.5612, "correlation": 0.1012},
         "whales": {"judged": 12, "agrees": None, "correlation": None},

@@ -75,7 +75,7 @@ def test_whether_there_is_evidence_comes_before_every_figure() -> None:
         "base rate": "base rate 45.6 % how often without any skill",
         "  a BUY, a SELL": "a BUY, a SELL 47.6 %, 41.4 % at any moment of this market",
         "e-value": "e-value 1.83 proof of skill from 20 on",
-        "until 5 points show": "until 5 points show 1,211 more signals, 3 years at this pace",
+        "until 5 points show": "until 5 points show 1,211 separate signals in 3 years",
         "mean net return": "mean net return +0.12 % of a signal, after costs",
         "holding": "holding +0.30 % buying at the same moments instead",
         "technical-analyst": "technical-analyst 56.1 % of 98; correlation 0.101",

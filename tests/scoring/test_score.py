@@ -157,7 +157,7 @@ def test_a_twin_is_judged_by_the_same_return_and_a_hold_brings_nothing() -> None
     signals = judged("BHSHB", [0.01, 0.02, 0.01, 0.02, 0.03])
     twin = twin_score(signals, codes("BBHH-"), DAY_MS)
     assert twin is not None
-    assert (twin["judged"], twin["hit_rate"]) == (2, 1)
+    assert (twin["judged"], twin["hit_rate"], twin["moments"]) == (2, 1, 3)
     assert twin["difference_pct"] == pytest.approx((0 - 1.7 - 1.3) / 3)
     assert twin["difference_ci95"] is None
     assert twin_score(signals, codes("-----"), DAY_MS) is None

@@ -20,6 +20,7 @@ def test_the_first_sentence_says_that_there_is_evidence() -> None:
     first = summary(score_with(evidence="skill", e_value=31.0))[0]
     assert first.startswith("There is evidence of skill in 100 judged signals")
     assert "one in 20 strategies without skill" in first
+    assert "at being right more often than this market makes it easy to be, not at gaining more" in first
 
 
 def test_few_signals_are_called_too_few_and_no_rate_of_them_is_praised() -> None:
@@ -40,7 +41,9 @@ def test_a_record_without_signals_or_with_open_ones_says_so() -> None:
     assert summary(score_with(**nothing, pending=3))[0] == (
         "Nothing is judged yet: 3 signals pending; each is judged 1 day after it was given."
     )
-    assert summary(score_with(**nothing, void=2))[0] == "Nothing is judged: the candles of 2 signals are missing."
+    assert summary(score_with(**nothing, void=2))[0] == (
+        "Nothing is judged: the candles or fundings of 2 signals are missing."
+    )
     assert sentence(score_with(**nothing, pending=3)) == "none judged yet"
 
 
@@ -82,10 +85,16 @@ def test_a_hit_rate_stands_beside_its_base_rate_and_a_return_beside_holding() ->
     ],
 )
 def test_a_difference_is_weighed_by_its_interval(interval: tuple[float, float] | None, verdict: str) -> None:
-    twin = {"judged": 80, "hit_rate": 0.5, "difference_pct": 0.3, "difference_ci95": interval}
+    twin = {"judged": 80, "hit_rate": 0.5, "moments": 93, "difference_pct": 0.3, "difference_ci95": interval}
     (text,) = (text for text in summary(score_with(twin=twin)) if "the strategy's rules" in text)
-    assert "0.30 points more" in text
+    assert text.startswith("Over 93 moments the model brought 0.30 points more on average")
     assert verdict in text
+
+
+@pytest.mark.parametrize(("moments", "sentences"), [(29, 0), (30, 1)])
+def test_a_twin_that_mostly_holds_is_compared_over_the_moments_of_the_model(moments: int, sentences: int) -> None:
+    twin = {"judged": 3, "hit_rate": 1.0, "moments": moments, "difference_pct": -0.3, "difference_ci95": None}
+    assert len([text for text in summary(score_with(twin=twin)) if "the strategy's rules" in text]) == sentences
 
 
 def test_confidences_are_called_off_only_beyond_what_chance_explains() -> None:
@@ -100,18 +109,26 @@ def test_confidences_are_called_off_only_beyond_what_chance_explains() -> None:
 def test_an_unknown_cost_is_told_and_never_called_free() -> None:
     assert "What it cost is not known." in summary(score_with(cost_usd=None, cost_unknown=7))
     some = summary(score_with(cost_usd=1.5, cost_unknown=2, usd_per_right_signal=None))
-    assert "It cost $1.50, and 2 runs of unknown cost." in some
+    assert "It cost $1.50 without 2 runs of unknown cost." in some
     assert "It cost $9.40; $0.20 for each right signal." in summary(score_with(cost_usd=9.4, usd_per_right_signal=0.2))
+    assert "It cost $0.32; $0.0041 for each right signal." in summary(
+        score_with(cost_usd=0.32, usd_per_right_signal=0.0041)
+    )
     assert not [text for text in summary(score_with()) if "cost $" in text]
 
 
 def test_what_is_missing_is_told_last() -> None:
     gaps = score_with(
-        coverage_pct=80.0, missed=4, void=1, earlier=[{"decision_version": "f" * 12, "runs": 9, "judged": 5}]
+        coverage_pct=99.9,
+        runs=1_000,
+        signals={"buy": 500, "sell": 400, "hold": 99},
+        missed=4,
+        void=1,
+        earlier=[{"decision_version": "f" * 12, "runs": 9, "judged": 5}],
     )
     assert summary(gaps)[-1] == (
-        "Keep in mind: 80 % of its runs ended with a signal; 4 slots did not run; 1 signal cannot be judged, as "
-        "candles are missing; signals from before its last change are not counted."
+        "Keep in mind: 1 of 1000 runs ended without a signal; 4 slots did not run; 1 signal cannot be judged, as "
+        "candles or fundings are missing; signals from before its last change are not counted."
     )
 
 
@@ -124,7 +141,7 @@ def test_a_length_of_time_is_written_as_people_do(days: float, words: str) -> No
 
 
 def test_without_a_pace_the_signals_are_counted_and_with_nothing_needed_nothing_is_promised() -> None:
-    assert "After about 400 more signals" in summary(score_with(days_needed=None))[0]
+    assert "After about 400 more signals whose horizons do not overlap" in summary(score_with(days_needed=None))[0]
     assert "would show" not in summary(score_with(signals_needed=0))[0]
     assert "would show" not in summary(score_with(signals_needed=None))[0]
 

@@ -303,6 +303,19 @@ async def test_the_twin_and_the_agents_are_judged_by_the_same_returns(home: Path
     assert told["agents"] == {"whales": {"judged": 3, "agrees": None, "correlation": None}}
 
 
+async def test_a_sub_agent_that_leaned_only_before_an_edit_or_later_is_no_part_of_a_record(
+    home: Path, ask: Ask
+) -> None:
+    store_candles(home, market(MOVES))
+    agents = {name: {"description": "d", "prompt": "p", "tools": ["get_price"]} for name in ("before", "now", "later")}
+    for logic, hours, name in (("old", 100, "before"), ("new", 90, "now"), ("new", 80, "later")):
+        strategy = write_strategy(home, config={"engine": "claude", "synthesis_logic": logic}, agents=agents)
+        data = {"sub_agent_results": {name: {"leans": "BUY"}}}
+        enter_runs(home, strategy, [MadeRun(at(hours), "BUY", engine="claude", data=data)])
+    assert set((await performance(ask, strategy_name="mine"))["agents"]) == {"now", "later"}
+    assert set((await performance(ask, strategy_name="mine", as_of=iso(at(80))))["agents"]) == {"now"}
+
+
 def _data(twin: str | None, leans: str | None) -> dict[str, Any]:
     report = {"summary": "s", **({"leans": leans} if leans else {})}
     return {"twin": {"signal": twin}, "sub_agent_results": {"whales": report}}

@@ -59,6 +59,7 @@ def twin_score(judged: JudgedSignals, twin: Codes, horizon_ms: float) -> TwinSco
     return TwinScore(
         judged=count,
         hit_rate=float(rules.right.sum() / count) if count else None,
+        moments=len(difference),
         difference_pct=float(difference.mean()) if len(difference) else None,
         difference_ci95=None if interval is None else (interval.low, interval.high),
     )

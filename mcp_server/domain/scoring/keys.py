@@ -50,10 +50,15 @@ class DirectionRates(TypedDict):
 
 
 class TwinScore(TypedDict):
-    """The strategy's rules at the same moments; the difference is the record's mean net return less that of them."""
+    """The strategy's rules at the same moments; `judged` counts their BUY and SELL, of which `hit_rate` is.
+
+    The difference is the record's mean net return less that of them, over `moments` at which one of the two said BUY or
+    SELL.
+    """
 
     judged: int
     hit_rate: float | None
+    moments: int
     difference_pct: float | None
     difference_ci95: Bounds | None
 

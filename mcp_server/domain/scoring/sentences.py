@@ -51,7 +51,8 @@ def _evidence(score: Score) -> str:
         case "skill":
             return (
                 f"There is evidence of skill in {judged}: the e-value has reached {PROOF}, which it does for at most "
-                "one in 20 strategies without skill, however often you look."
+                "one in 20 strategies without skill, however often you look. That is skill at being right more often "
+                "than this market makes it easy to be, not at gaining more."
             )
         case "no_skill":
             edge = score["stop"]["minimum_edge_pct"] if score["stop"] else 0
@@ -74,7 +75,7 @@ def _nothing_judged(score: Score) -> str:
         pending = counted(score["pending"], "signal")
         return f"Nothing is judged yet: {pending} pending; each is judged {horizon} after it was given."
     if score["void"]:
-        return f"Nothing is judged: the candles of {counted(score['void'], 'signal')} are missing."
+        return f"Nothing is judged: the candles or fundings of {counted(score['void'], 'signal')} are missing."
     return "There is no BUY or SELL signal to judge yet."
 
 
@@ -85,7 +86,7 @@ def _pace(score: Score) -> str:
     edge = "an edge of five points above the base rate would show"
     if days is not None:
         return f" At this pace, {edge} in about {_time(days)}."
-    return f" After about {needed:,} more signals, {edge}."
+    return f" After about {needed:,} more signals whose horizons do not overlap, {edge}."
 
 
 def _hits(score: Score) -> str:
@@ -110,11 +111,11 @@ def _net(score: Score) -> str:
 
 def _twin(score: Score) -> str:
     twin = score["twin"]
-    if twin is None or twin["difference_pct"] is None or twin["judged"] < FEW:
+    if twin is None or twin["difference_pct"] is None or twin["moments"] < FEW:
         return ""
     points, more = abs(twin["difference_pct"]), "more" if twin["difference_pct"] >= 0 else "less"
-    text = f"Over {twin['judged']:,} moments the model brought {points:.2f} points {more} than the strategy's rules"
-    return f"{text}{_verdict(twin['difference_ci95'])}."
+    brought = f"the model brought {points:.2f} points {more} on average than the strategy's rules"
+    return f"Over {twin['moments']:,} moments {brought}{_verdict(twin['difference_ci95'])}."
 
 
 def _verdict(difference: Bounds | None) -> str:
@@ -152,21 +153,27 @@ def _cost(score: Score) -> str:
         return "What it cost is not known." if unknown else ""
     if not spent and not unknown:
         return ""
-    text = f"It cost ${spent:,.2f}"
+    text = f"It cost {_usd(spent)}"
     if unknown:
-        text += f", and {counted(unknown, 'run')} of unknown cost"
+        text += f" without {counted(unknown, 'run')} of unknown cost"
     each = score["usd_per_right_signal"]
-    return f"{text}; ${each:,.2f} for each right signal." if each is not None else f"{text}."
+    return f"{text}; {_usd(each)} for each right signal." if each is not None else f"{text}."
+
+
+def _usd(dollars: float) -> str:
+    """Write dollars to the cent, and small amounts to two digits, so that none looks like nothing."""
+    return f"${dollars:,.2f}" if dollars >= 0.1 or not dollars else f"${dollars:.2g}"
 
 
 def _gaps(score: Score) -> str:
-    parts = []
+    parts, signals = [], score["signals"]
     if score["coverage_pct"] is not None and score["coverage_pct"] < 100:
-        parts.append(f"{score['coverage_pct']:.0f} % of its runs ended with a signal")
+        without = score["runs"] - sum((signals["buy"], signals["sell"], signals["hold"]))
+        parts.append(f"{without:,} of {counted(score['runs'], 'run')} ended without a signal")
     if score["missed"]:
         parts.append(f"{counted(score['missed'], 'slot')} did not run")
     if score["void"]:
-        parts.append(f"{counted(score['void'], 'signal')} cannot be judged, as candles are missing")
+        parts.append(f"{counted(score['void'], 'signal')} cannot be judged, as candles or fundings are missing")
     if score["earlier"]:
         parts.append("signals from before its last change are not counted")
     return f"Keep in mind: {'; '.join(parts)}." if parts else ""
