@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from mcp_server.domain.rules.series import UNDECIDED
+from mcp_server.domain.scoring.keys import PROOF
 from mcp_server.domain.scoring.score import Record, RecordControls, score
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.text import cleaned, counted
@@ -92,7 +93,12 @@ class Scoring:
         await tell(2, 3, f"Scoring {counted(len(asked), 'record')}")
         alone = question.strategy_name is not None
         scores = await anyio.to_thread.run_sync(self._scores, alone, asked, controls)
-        notes = [*_hints(question, asked, records), *_unsettled(settlement, asked), *_unknown(asked, controls)]
+        notes = [
+            *_chosen(question, scores),
+            *_hints(question, asked, records),
+            *_unsettled(settlement, asked),
+            *_unknown(asked, controls),
+        ]
         return ScoredRecords(scores, notes)
 
     def _records(self, question: PerformanceQuestion, settlement: Settlement) -> list[Record]:
@@ -140,6 +146,19 @@ class Scoring:
             strategy = self._strategies.read(question.strategy_name or "")
             name, terms = strategy.name, terms_of(strategy, strategy.engine, self._default_exchange)
         return Record.empty(name, question.kind or "live", terms, to_ms(question.until))
+
+
+def _chosen(question: PerformanceQuestion, scores: Sequence[Score]) -> Iterator[str]:
+    """Say what a proof is worth where it was picked out of many, or where the time was chosen."""
+    if not any(score["evidence"] == "skill" for score in scores):
+        return
+    if question.since is not None:
+        yield "Evidence since a time counts only if that time was chosen before looking."
+    if len(scores) > 1:
+        yield (
+            f"One in {PROOF} records without skill reaches an e-value of {PROOF} by luck, and these are {len(scores)}: "
+            f"only {PROOF * len(scores):,} is proof for the best of them."
+        )
 
 
 def _hints(question: PerformanceQuestion, asked: Sequence[Record], others: Sequence[Record]) -> Iterator[str]:

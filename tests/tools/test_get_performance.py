@@ -182,6 +182,23 @@ async def test_since_counts_only_runs_from_then_on(six: None, ask: Ask) -> None:
         await performance(ask, since="last week")
 
 
+async def test_a_proof_that_was_picked_out_is_told_to_be_worth_less(home: Path, ask: Ask) -> None:
+    """One strategy knows the next four hours. Its proof is one; the best of two, or of a chosen time, is less."""
+    rng = np.random.default_rng(3)
+    moves = {hours: float(rng.choice([-0.01, 0.01])) for hours in range(4, COUNT)}
+    store_candles(home, market(moves))
+    hours = range(900, 8, -5)
+    knows = [MadeRun(at(ago), "BUY" if moves[ago] > 0 else "SELL") for ago in hours]
+    enter_runs(home, write_strategy(home), knows)
+    told = await performance(ask, strategy_name="mine")
+    assert (told["evidence"], "note" in told) == ("skill", False)
+    assert told["e_value"] > 20
+    chosen = await performance(ask, strategy_name="mine", since=iso(at(899)))
+    assert chosen["note"] == "Evidence since a time counts only if that time was chosen before looking."
+    enter_runs(home, write_strategy(home, "blind"), [MadeRun(at(ago), "BUY") for ago in hours])
+    assert "these are 2: only 40 is proof for the best of them" in (await performance(ask))["note"]
+
+
 async def test_what_is_due_is_settled_once_and_stays(six: None, ask: Ask, home: Path) -> None:
     first = await performance(ask, strategy_name="mine")
     rows = "SELECT execution_id, state, r FROM outcomes ORDER BY execution_id"
