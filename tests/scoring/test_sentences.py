@@ -23,6 +23,11 @@ def test_the_first_sentence_says_that_there_is_evidence() -> None:
     assert "at being right more often than this market makes it easy to be, not at gaining more" in first
 
 
+@pytest.mark.parametrize(("kind", "warned"), [("live", False), ("manual", True), ("host", True), ("replay", True)])
+def test_evidence_from_moments_that_somebody_chose_is_not_told_without_a_warning(kind: str, warned: bool) -> None:
+    assert ("not on schedule" in summary(score_with(evidence="skill", kind=kind))[0]) is warned
+
+
 def test_few_signals_are_called_too_few_and_no_rate_of_them_is_praised() -> None:
     score = score_with(**FEW)
     sentences = summary(score)

@@ -52,7 +52,7 @@ def _evidence(score: Score) -> str:
             return (
                 f"There is evidence of skill in {judged}: the e-value has reached {PROOF}, which it does for at most "
                 "one in 20 strategies without skill, however often you look. That is skill at being right more often "
-                "than this market makes it easy to be, not at gaining more."
+                f"than this market makes it easy to be, not at gaining more.{_chosen(score)}"
             )
         case "no_skill":
             edge = score["stop"]["minimum_edge_pct"] if score["stop"] else 0
@@ -63,6 +63,13 @@ def _evidence(score: Score) -> str:
             return f"{_begin(judged)} {'is' if score['judged'] == 1 else 'are'} too few to say.{_pace(score)}"
     value = "" if e_value is None else f" (its e-value is {e_value:.2g}; {PROOF} would be proof)"
     return f"There is no evidence of skill yet in {judged}{value}.{_pace(score)}"
+
+
+def _chosen(score: Score) -> str:
+    """Warn of evidence from runs whose moments somebody chose: it may be hindsight."""
+    if score["kind"] == "live":
+        return ""
+    return " But these runs are not on schedule, and whoever chose their moments could choose what came of them."
 
 
 def _begin(text: str) -> str:
