@@ -37,6 +37,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name not in MAY_DIFFER}
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every_tool(home: Path) -> None:
     now_s = int(time.time())
     now = datetime.fromtimestamp(now_s, UTC)
