@@ -80,6 +80,11 @@ def test_a_hit_rate_stands_beside_its_base_rate_and_a_return_beside_holding() ->
     assert sentence(score_with()) == "100 judged, 47 % right (base rate 45 %): no evidence of skill yet"
 
 
+def test_a_hit_rate_without_an_interval_says_that_its_record_is_too_short() -> None:
+    _, hits, *_ = summary(score_with(hit_rate_ci95=None))
+    assert "(47 %, too short a record for an interval)" in hits
+
+
 @pytest.mark.parametrize(
     ("interval", "verdict"),
     [

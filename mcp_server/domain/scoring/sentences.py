@@ -103,7 +103,7 @@ def _hits(score: Score) -> str:
     control = "the base rate is not known"
     if base is not None:
         control = f"of all moments of this market, {_share(base)} would have been right"
-    within = _between(score["hit_rate_ci95"], _share)
+    within = _between(score["hit_rate_ci95"], _share) or ", too short a record for an interval"
     return f"{score['right']:,} of {score['judged']:,} were right ({_share(rate)}{within}); {control}."
 
 
