@@ -80,6 +80,17 @@ def test_it_is_of_buy_and_sell_that_do_not_overlap() -> None:
     assert evidence.path.tolist() == edge_evidence(outcomes(judged.net[alone]), 0.1).path.tolist()
 
 
+def test_what_is_told_of_it_ends_with_the_outcome_that_reached_the_limit() -> None:
+    net = np.append(np.full(60, -0.003), np.full(60, 0.02))
+    path = edge_evidence(outcomes(net), 0).path
+    first = int(np.flatnonzero(path >= 20)[0])
+    decided = edge_evidence(outcomes(net), 0, 20)
+    assert decided.judged == first + 1
+    assert decided.mean_net_pct == pytest.approx(-0.3)
+    assert (decided.value, decided.highest, len(decided.path)) == (path[-1], path.max(), 100)
+    assert edge_evidence(outcomes(net), 0).judged == 100
+
+
 def test_outcomes_that_are_all_exactly_the_minimum_are_no_evidence_and_an_endless_loser_is_one() -> None:
     assert edge_evidence(outcomes(np.zeros(50)), 0).path.tolist() == [1.0] * 30
     loser = edge_evidence(outcomes(np.full(60, -0.003)), 0)

@@ -124,6 +124,18 @@ def test_a_stop_that_was_reached_once_stays_reached() -> None:
     assert stop["reached"] is True
 
 
+def test_a_stop_tells_the_outcomes_that_decided_it_and_none_that_came_after_them() -> None:
+    r = [-0.01, 0.001] * 100 + [0.03, 0.02] * 200
+    stops = [
+        score(record(judged("B" * count, r[:count])), RecordControls(stop=StopRule()))["stop"] for count in (200, 600)
+    ]
+    at_once, later = ((stop["judged"], stop["mean_net_pct"]) for stop in stops if stop is not None)
+    assert later == at_once
+    assert at_once[0] < 180
+    assert later[1] is not None
+    assert later[1] < 0
+
+
 def test_a_calibrated_confidence_lies_between_the_base_rate_and_what_was_stated() -> None:
     """A confidence of 99 that is right in some 70 of 100."""
     candles = walk(3)

@@ -366,7 +366,7 @@ async def test_the_stop_of_a_strategy_is_told_with_what_it_saw(home: Path, ask: 
     told = await performance(ask, strategy_name="mine")
     stop = told["stop"]
     assert (stop["limit"], stop["minimum_edge_pct"]) == (20, 0.1)
-    assert 100 <= stop["judged"] <= 150  # the first few show how far returns deviate
+    assert 0 < stop["judged"] < 130  # the first 20 show how far returns deviate; what came after its limit is not told
     assert stop["mean_net_pct"] == pytest.approx(-0.3, rel=1e-5)
     assert stop["reached"] is (stop["highest"] >= 20)
     assert stop["reached"] is True

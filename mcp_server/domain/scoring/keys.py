@@ -92,7 +92,8 @@ class CalibrationScore(TypedDict):
 class StopState(TypedDict):
     """What speaks against a mean net return of `minimum_edge_pct` or more. At `limit` the strategy is paused.
 
-    `judged` outcomes that do not overlap, with this mean net return, are the evidence.
+    `judged` outcomes that do not overlap, with this mean net return, are the evidence: once `limit` was reached, those
+    up to then.
     """
 
     e_value: float

@@ -35,7 +35,8 @@ class EdgeEvidence:
     Attributes:
         value: the e-value now: 1 before the first bet; from 1 ÷ `no_skill` on a strategy is paused.
         highest: the highest that it has ever been.
-        judged: how many outcomes that do not overlap it is the evidence of.
+        judged: how many outcomes that do not overlap it is the evidence of: those up to which it first reached the
+            limit, else all of them.
         mean_net_pct: their mean net return in per cent; None where there is none.
         path: the e-value after each of them, oldest first.
     """
@@ -47,13 +48,17 @@ class EdgeEvidence:
     path: Floats
 
 
-def edge_evidence(judged: JudgedSignals, minimum_edge_pct: float) -> EdgeEvidence:
-    """Return the evidence that a record's mean net return is below `minimum_edge_pct` (per cent a signal)."""
+def edge_evidence(judged: JudgedSignals, minimum_edge_pct: float, limit: float = np.inf) -> EdgeEvidence:
+    """Return the evidence that a record's mean net return is below `minimum_edge_pct` (per cent a signal).
+
+    From an e-value of `limit` on that is decided: what came after it is no part of what decided it.
+    """
     net = judged.net[non_overlapping(judged, judged.directed)]
     excess = _clipped(net - minimum_edge_pct / 100)
     bets, log_weight = _bets()
     path = e_values(log_weight + np.cumsum(np.log1p(-bets * (excess / CLIP)[:, None]), axis=0))
-    seen = net[FEWEST:]
+    deciding = int(np.argmax(path >= limit)) + 1 if (path >= limit).any() else len(path)
+    seen = net[FEWEST:][:deciding]
     return EdgeEvidence(
         value=float(path[-1]) if len(path) else 1.0,
         highest=float(path.max(initial=1.0)),

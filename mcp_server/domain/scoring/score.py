@@ -151,7 +151,8 @@ def _evidence(judged: int, skill: SkillEvidence | None, stop: StopState | None) 
 
 
 def _stop(rule: StopRule, judged: JudgedSignals) -> StopState:
-    evidence, limit = edge_evidence(judged, rule.minimum_edge_pct), 1 / rule.no_skill
+    limit = 1 / rule.no_skill
+    evidence = edge_evidence(judged, rule.minimum_edge_pct, limit)
     return {
         "e_value": evidence.value,
         "highest": evidence.highest,
