@@ -12,7 +12,7 @@ from mcp_server.domain.scoring.keys import PROOF
 from mcp_server.domain.scoring.score import Record, RecordControls, score
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.text import cleaned, counted
-from mcp_server.domain.timeframes import to_ms
+from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.scoring.controls import codes_at, market_controls, series_of
 from mcp_server.scoring.records import latest_records
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 SETTLE_S, GATHER_S = 16.0, 7.0
 """Of a call's time, so much may go into settling what is due, and into the candles that records are compared with."""
-
-EVERY_KIND = "runs='all' (`--runs all`) shows them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +162,29 @@ def _chosen(question: PerformanceQuestion, scores: Sequence[Score]) -> Iterator[
 def _hints(question: PerformanceQuestion, asked: Sequence[Record], others: Sequence[Record]) -> Iterator[str]:
     """Say what to do next where there is nothing to score, and which other kinds of runs there are."""
     if not any(record.runs for record in asked):
-        kind = "" if question.kind is None else f"{question.kind} "
-        of = f" of {question.strategy_name!r}" if question.strategy_name else ""
-        name = question.strategy_name or "NAME"
-        do = f"`claude-trader run {name}` records a manual run"
-        if question.kind in (None, "live"):
-            do = f"`claude-trader up` runs active strategies on schedule; {do}"
-        yield f"No {kind}run{of} is recorded yet. {do}."
+        yield _nothing_recorded(question)
         if question.kind and not question.strategy_name:
-            yield f"Runs of other kinds are kept apart: {EVERY_KIND}."
+            yield f"Runs of other kinds are kept apart: {_shown_by('all')}."
     of_others = [record for record in others if record.kind != question.kind] if question.kind else []
     if question.strategy_name and of_others:
         counts = ", ".join(f"{counted(record.runs, f'{record.kind} run')}" for record in of_others)
-        yield f"Kept apart: {counts}; {EVERY_KIND}."
+        alone = len(of_others) == 1 and of_others[0].kind != "host"  # the others can be asked for by their kind
+        yield f"Kept apart: {counts}; {_shown_by(of_others[0].kind if alone else 'all')}."
+
+
+def _shown_by(runs: str) -> str:
+    return f"runs='{runs}' (`--runs {runs}`) shows them"
+
+
+def _nothing_recorded(question: PerformanceQuestion) -> str:
+    kind = "" if question.kind is None else f"{question.kind} "
+    of = f" of {question.strategy_name!r}" if question.strategy_name else ""
+    if question.since is not None:
+        return f"No {kind}run{of} as of {iso(to_ms(question.since))} or later is recorded."
+    do = f"`claude-trader run {question.strategy_name or 'NAME'}` records a manual run"
+    if question.kind in (None, "live"):
+        do = f"`claude-trader up` runs active strategies on schedule; {do}"
+    return f"No {kind}run{of} is recorded yet. {do}."
 
 
 def _unsettled(settlement: Settlement, asked: Sequence[Record]) -> Iterator[str]:

@@ -28,7 +28,9 @@ def score(
     ] = None,
     runs: Annotated[
         Runs,
-        typer.Option(help="live: runs on schedule. manual: by hand. replay: at past moments. all: each kind apart."),
+        typer.Option(
+            help="live: runs on schedule. manual: `claude-trader run`. replay: replayed. all: each kind apart."
+        ),
     ] = "live",
     since: Annotated[
         datetime | None,

@@ -19,7 +19,7 @@ KINDS = {
     "live": "runs on schedule",
     "manual": "runs by hand",
     "host": "runs decided by a host's own model",
-    "replay": "runs at past moments",
+    "replay": "replayed runs",
 }
 STYLES = {"skill": "bold green", "no_skill": "bold red"}
 """Of what a record shows; most records show nothing."""

@@ -26,7 +26,6 @@ MEANING = (
     "right/base: the share of judged signals that gained after costs, and of any such",
     "signals, without skill. net: what a signal brought on average, after costs, give",
     "or take. evidence: whether it shows skill; below 30 judged it is too few to say.",
-    "`claude-trader score NAME` shows every figure of a strategy.",
 )
 
 Row = Mapping[str, Any]
@@ -45,12 +44,19 @@ def scores(console: Console, answer: Mapping[str, Any]) -> None:
         for _, cells in of_kind:
             console.print(_line(cells, widths))
         console.print()
-    for line in MEANING if rows else ():
+    for line in (*MEANING, _every_figure(rows)) if rows else ():
         console.print(plain(line, "dim"))
     if note := answer.get("note"):
         console.print(plain(f"\n{note}" if rows else note))
     elif not rows:
         console.print("Nothing is recorded yet. `claude-trader up` runs your strategies, and records each signal.")
+
+
+def _every_figure(rows: Sequence[Row]) -> str:
+    """Say how to see more; runs that are not on schedule are only shown if their kind is named."""
+    kinds = list(dict.fromkeys(row["kind"] for row in rows if row["kind"] != "host"))
+    runs = "" if kinds in ([], ["live"]) else f" --runs {kinds[0] if len(kinds) == 1 else 'KIND'}"
+    return f"`claude-trader score NAME{runs}` shows every figure of a strategy."
 
 
 def _cells(row: Row) -> list[Text]:

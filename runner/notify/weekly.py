@@ -55,8 +55,12 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _right(record: Mapping[str, Any]) -> str:
-    base = _number(record["base_rate"], ".0%", "")
-    return f"{record['right']:,} right ({_number(record['hit_rate'], '.0%', '')}, base rate {base})"
+    rate, base = (_share(record[name]) for name in ("hit_rate", "base_rate"))
+    return f"{record['right']:,} right ({rate}, base rate {base})"
+
+
+def _share(rate: float | None) -> str:
+    return _number(None if rate is None else 100 * rate, ".0f", " %")
 
 
 def _number(value: float | None, form: str, unit: str) -> str:

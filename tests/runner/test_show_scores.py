@@ -47,7 +47,12 @@ def test_each_strategy_has_a_line_with_its_share_right_beside_the_base_rate() ->
 def test_kinds_of_runs_stand_apart_those_on_schedule_first() -> None:
     lines = words(shown(table(row(kind="replay"), row(kind="manual"), WHOLE, runs="all")))
     titles = [line for line in lines if line.endswith(")")]
-    assert titles == ["Runs on schedule (live)", "Runs by hand (manual)", "Runs at past moments (replay)"]
+    assert titles == ["Runs on schedule (live)", "Runs by hand (manual)", "Replayed runs (replay)"]
+    assert "`claude-trader score NAME --runs KIND` shows every figure of a strategy." in lines
+
+
+def test_a_table_of_one_kind_says_how_to_see_every_figure_of_that_kind() -> None:
+    assert "`claude-trader score NAME --runs manual` shows" in shown(table(row(kind="manual"), runs="all"), 120)
 
 
 def test_a_note_is_shown() -> None:

@@ -91,7 +91,7 @@ async def test_a_strategy_without_skill_is_judged_paused_and_told_and_after_a_re
         assert float(event.fields["e_value"]) >= 20
         summary = weekly_summary(judged.seen.values(), BEGIN)
         assert summary is not None
-        assert summary.fields["strategies"].startswith("loses: 60 signals, 60 judged, 0 right (0%, base rate ")
+        assert summary.fields["strategies"].startswith("loses: 60 signals, 60 judged, 0 right (0 %, base rate ")
 
         resumed_at = BEGIN + timedelta(days=9)
         judged.scheduled = [machine.folders.set_status("loses", "active")[0]]

@@ -44,7 +44,7 @@ def test_a_record_without_signals_or_with_open_ones_says_so() -> None:
     nothing = {"judged": 0, "right": 0, "hit_rate": None, "evidence": "too_few"}
     assert summary(score_with(**nothing))[0] == "There is no BUY or SELL signal to judge yet."
     assert summary(score_with(**nothing, pending=3))[0] == (
-        "Nothing is judged yet: 3 signals pending; each is judged 1 day after it was given."
+        "Nothing is judged yet: 3 signals pending; each is judged ten minutes after its horizon of 1 day."
     )
     assert summary(score_with(**nothing, void=2))[0] == (
         "Nothing is judged: the candles or fundings of 2 signals are missing."

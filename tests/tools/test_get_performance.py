@@ -140,8 +140,23 @@ async def test_kinds_of_runs_are_never_added_up(home: Path, ask: Ask) -> None:
         "Kept apart: 2 manual runs, 4 host runs, 3 replay runs; runs='all' (`--runs all`) shows them."
         in (await performance(ask, strategy_name="mine"))["note"]
     )
+    since = iso(at(85))
+    late = await performance(ask, strategy_name="mine", since=since)
+    assert late["note"].startswith(f"No live run of 'mine' as of {since} or later is recorded. Kept apart:")
+    since = iso(at(75))
+    late = await performance(ask, strategy_name="mine", since=since, runs="replay")
+    assert late["note"] == (
+        f"No replay run of 'mine' as of {since} or later is recorded. "
+        "Kept apart: 1 host run; runs='all' (`--runs all`) shows them."
+    )
     of_one = await performance(ask, strategy_name="mine", runs="all")
     assert [row[:2] for row in of_one["rows"]] == [["mine", kind] for kind in ("live", "manual", "host", "replay")]
+
+
+async def test_other_runs_of_a_single_kind_are_named_with_what_shows_every_figure(home: Path, ask: Ask) -> None:
+    enter_runs(home, write_strategy(home), [MadeRun(at(2), "BUY", trigger="manual")])
+    note = (await performance(ask, strategy_name="mine"))["note"]
+    assert note.endswith("Kept apart: 1 manual run; runs='manual' (`--runs manual`) shows them.")
 
 
 async def test_a_changed_strategy_begins_a_new_record_and_the_old_one_is_told_beside_it(home: Path, ask: Ask) -> None:

@@ -80,7 +80,7 @@ def _nothing_judged(score: Score) -> str:
     horizon = _time(score["horizon_s"] / 86_400)
     if score["pending"]:
         pending = counted(score["pending"], "signal")
-        return f"Nothing is judged yet: {pending} pending; each is judged {horizon} after it was given."
+        return f"Nothing is judged yet: {pending} pending; each is judged ten minutes after its horizon of {horizon}."
     if score["void"]:
         return f"Nothing is judged: the candles or fundings of {counted(score['void'], 'signal')} are missing."
     return "There is no BUY or SELL signal to judge yet."

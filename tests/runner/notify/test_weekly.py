@@ -59,7 +59,7 @@ def lines(*records: dict[str, Any]) -> list[str]:
 def test_a_line_has_signals_judged_right_against_the_base_rate_net_cost_and_evidence() -> None:
     assert lines(record("rsi"), record("dip", runs=3, judged=0, cost_usd=None, signals=1)) == [
         "dip: 1 signal, 0 judged, cost unknown",
-        "rsi: 120 signals, 62 judged, 34 right (55%, base rate 48%), mean net +0.12 %, cost 1.20 USD, "
+        "rsi: 120 signals, 62 judged, 34 right (55 %, base rate 48 %), mean net +0.12 %, cost 1.20 USD, "
         "no evidence of skill yet",
     ]
 
