@@ -77,23 +77,24 @@ def store_candles(home: Path, candles: Candles, symbol: str = "BTC/USD", exchang
 
 def enter_runs(home: Path, strategy: Strategy, runs: Sequence[MadeRun]) -> list[int]:
     """Enter runs, and return their ids."""
+    return enter_all(home, [(strategy, runs)])[0]
+
+
+def enter_all(home: Path, all_runs: Sequence[tuple[Strategy, Sequence[MadeRun]]]) -> list[list[int]]:
+    """Enter the runs of several strategies in one transaction, and return the ids of each one's."""
+    return database_of(home).write(lambda connection: [_enter(connection, *of_one) for of_one in all_runs])
+
+
+def _enter(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, runs: Sequence[MadeRun]) -> list[int]:
     frozen = terms_of(strategy, strategy.engine, "simulated")
-
-    def work(connection: "duckdb.DuckDBPyConnection") -> list[int]:
-        strategy_id = mirror(connection, strategy, from_ms(runs[0].decided_ms))
-        last = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
-        ids = [run.number or (last or (0,))[0] + 1 + place for place, run in enumerate(runs)]
-        _insert(
-            connection,
-            "executions",
-            [_execution(*pair, strategy, strategy_id, frozen) for pair in zip(ids, runs, strict=True)],
-        )
-        said = [(id_, run) for id_, run in zip(ids, runs, strict=True) if run.signal]
-        if said:
-            _insert(connection, "analysis_results", [_signal(id_, run, strategy_id) for id_, run in said])
-        return ids
-
-    return database_of(home).write(work)
+    strategy_id = mirror(connection, strategy, from_ms(runs[0].decided_ms))
+    last = connection.execute("SELECT coalesce(max(id), 0) FROM executions").fetchone()
+    ids = [run.number or (last or (0,))[0] + 1 + place for place, run in enumerate(runs)]
+    pairs = list(zip(ids, runs, strict=True))
+    _insert(connection, "executions", [_execution(*pair, strategy, strategy_id, frozen) for pair in pairs])
+    if said := [_signal(id_, run, strategy_id) for id_, run in pairs if run.signal]:
+        _insert(connection, "analysis_results", said)
+    return ids
 
 
 def outcomes_of(home: Path) -> Outcomes:

@@ -16,7 +16,7 @@ from mcp_server.app import build_server
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.settings import ServerSettings
-from tests.scoring.journal import MadeRun, database_of, enter_runs, store_candles, write_strategy
+from tests.scoring.journal import MadeRun, database_of, enter_all, enter_runs, store_candles, write_strategy
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 HOUR_MS = 3_600_000
@@ -426,11 +426,13 @@ class TestBytes:
         rng = np.random.default_rng(1)
         moves = {hours: float(rng.normal(0, 0.0123456)) for hours in range(4, 1000)}
         store_candles(home, market(moves))
+        entered = []
         for number in range(50):
             strategy = write_strategy(home, f"my-own-strategy-no-{number:02}")
             said = rng.choice(["BUY", "SELL", "HOLD"], 40)
             runs = [MadeRun(at(980 - 23 * place), signal, 60, cost_usd=0.123456) for place, signal in enumerate(said)]
-            enter_runs(home, strategy, runs)
+            entered.append((strategy, runs))
+        enter_all(home, entered)
         told = await _sized(client, 8_000)
         assert len(told["rows"]) == 50
         assert "note" not in told
