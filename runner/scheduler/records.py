@@ -161,14 +161,17 @@ class Records:
         """Wait until a signal can be judged that could not be before, an hour is over, or a new week has begun."""
         latest = min(looked_at + timedelta(seconds=MOST_S), week_of(looked_at) + WEEK)
         while looked_at <= (now := self.clock.now()) < latest:
-            due = await self._next_due(looked_at)
-            if due <= now:
-                return
-            await self.clock.sleep(min((min(due, latest) - now).total_seconds(), ASK_S))
+            wait_s = BUSY_S  # many a signal can be judged just when a slot is due: that one is soon over
+            if not self.busy():
+                due = await self._next_due(looked_at)
+                if due <= now:
+                    return
+                wait_s = min((min(due, latest) - now).total_seconds(), ASK_S)
+            await self.clock.sleep(wait_s)
 
     async def _next_due(self, looked_at: datetime) -> datetime:
         """Return when the next signal can be judged that could not be at the last look; a time far off if none."""
-        horizon = None if self.busy() else await self._from_journal(next_horizon, looked_at - JUDGED_AFTER)
+        horizon = await self._from_journal(next_horizon, looked_at - JUDGED_AFTER)
         return looked_at + timedelta(seconds=2 * MOST_S) if horizon is None else horizon + JUDGED_AFTER
 
     async def _from_journal(self, question: Callable[[Database, datetime], T], moment: datetime) -> T | None:

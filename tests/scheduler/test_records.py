@@ -221,6 +221,22 @@ async def test_while_slots_run_it_waits_but_not_for_ever(machine: Machine) -> No
         assert watched.looks == 2, "in ten minutes they did not end"
 
 
+async def test_a_slot_that_is_due_when_a_signal_can_be_judged_holds_that_up_no_longer_than_it_runs(
+    machine: Machine,
+) -> None:
+    ran_once(machine, hourly(horizon="2h"))
+    server = Performance()
+    async with kept(machine, at("11:55"), server) as watched:
+        await watched.on(300)
+        watched.busy.append(True)
+        await watched.on(600)
+        await watched.on(2)
+        assert watched.looks == 1
+        watched.busy.clear()
+        await watched.on(2)
+        assert (watched.looks, watched.clock.now()) == (2, at("12:10:04"))
+
+
 async def test_while_the_tool_hangs_slots_are_claimed_and_run_and_a_stop_ends_it_at_once(machine: Machine) -> None:
     write(machine.root, hourly(), at("10:30"))
     server = Performance(hang=anyio.Event())
