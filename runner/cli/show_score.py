@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mcp_server.domain.scoring.reliability import FEWEST
+from mcp_server.domain.scoring.sentences import length_of_time
 from mcp_server.domain.text import cleaned, counted, duration
 from runner.cli.show import plain
 
@@ -116,7 +117,7 @@ def _right(answer: Answer) -> list[Figure]:
         _figure("e-value", answer["e_value"], _short, "proof of skill from 20 on", UNKNOWN),
     ]
     if answer["signals_needed"] is not None:
-        pace = "" if answer["days_needed"] is None else f" in {_days(answer['days_needed'])}"
+        pace = "" if answer["days_needed"] is None else f" in {length_of_time(answer['days_needed'])}"
         figures.append(Figure("until 5 points show", f"{answer['signals_needed']:,}", f"separate signals{pace}"))
     return figures
 
@@ -174,9 +175,10 @@ def _stop(stop: Answer) -> Figure:
 def _confidence(answer: Answer) -> list[Figure]:
     if answer["brier"] is None:
         return [Figure("Brier score", UNDEFINED, "no judged signal stated a confidence")]
+    no_skill = UNKNOWN if answer["base_rate"] is None else "the base rate makes no error"
     figures = [
         Figure("Brier score", _short(answer["brier"]), "0 is perfect, 0.25 a coin"),
-        _figure("  its skill", answer["brier_skill"], _short, "above 0: better than the base rate", UNKNOWN),
+        _figure("  its skill", answer["brier_skill"], _short, "above 0: better than the base rate", no_skill),
     ]
     if table := answer["calibration"]:
         by_chance = f"chance alone: up to {100 * table['error_by_chance']:.0f} points"
@@ -229,10 +231,6 @@ def pct(value: float) -> str:
 
 def _pcts(bounds: Sequence[float]) -> str:
     return f"{pct(bounds[0]).removesuffix(' %')} to {pct(bounds[1])}"
-
-
-def _days(days: float) -> str:
-    return f"{days:,.0f} days" if days < 730 else f"{days / 365.25:,.0f} years"
 
 
 def _short(value: float | None) -> str:

@@ -91,6 +91,13 @@ def test_each_figure_is_shown_with_its_unit_and_what_it_means(label: str, line: 
     assert line_of(shown(WHOLE), label) == line
 
 
+def test_a_short_time_is_told_in_hours_and_a_base_rate_without_error_leaves_nothing_to_beat() -> None:
+    text = shown({**WHOLE, "days_needed": 0.09, "brier_skill": None})
+    assert line_of(text, "until 5 points show") == "until 5 points show 1,211 separate signals in 2 hours"
+    assert line_of(text, "  its skill") == "its skill - the base rate makes no error"
+    assert line_of(shown({**WHOLE, "base_rate": None, "brier_skill": None}), "  its skill").endswith("are missing")
+
+
 def test_each_interval_stands_below_its_figure() -> None:
     text = shown(WHOLE)
     intervals = [line_of(text, "  95 % sure", number) for number in range(4)]

@@ -122,6 +122,7 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
         ({"cron": "0 * * * *"}, {"config.json"}),
         ({"interval": None, "cron": "0 0 * * *"}, {"config.json"}),
         ({"budget": {"usd_per_day": 0}}, {"config.json budget.usd_per_day"}),
+        ({"stop": {"no_skill": 1e-320}}, {"config.json stop.no_skill"}),  # its limit would be infinite
         ({"engine": "magic"}, {"config.json engine"}),
     ],
     ids=str,

@@ -77,7 +77,7 @@ def _begin(text: str) -> str:
 
 
 def _nothing_judged(score: Score) -> str:
-    horizon = _time(score["horizon_s"] / 86_400)
+    horizon = length_of_time(score["horizon_s"] / 86_400)
     if score["pending"]:
         pending = counted(score["pending"], "signal")
         return f"Nothing is judged yet: {pending} pending; each is judged ten minutes after its horizon of {horizon}."
@@ -92,7 +92,7 @@ def _pace(score: Score) -> str:
         return ""
     edge = "an edge of five points above the base rate would show"
     if days is not None:
-        return f" At this pace, {edge} in about {_time(days)}."
+        return f" At this pace, {edge} in about {length_of_time(days)}."
     return f" After about {needed:,} more signals whose horizons do not overlap, {edge}."
 
 
@@ -198,7 +198,7 @@ def _pct(value: float) -> str:
     return f"{value:+.2f} %".replace("+0.00", "0.00").replace("-0.00", "0.00")
 
 
-def _time(days: float) -> str:
+def length_of_time(days: float) -> str:
     """Write a length of time as people do: `5 hours`, `12 days`, `7 months`, `3 years`."""
     for size, unit, least in ((365.25, "year", 2), (30.44, "month", 2), (1, "day", 1)):
         if days >= least * size:

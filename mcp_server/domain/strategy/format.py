@@ -105,7 +105,7 @@ class StopRule(Strict):
     """When a strategy is to pause by itself: once its signals are shown to gain less than a least return."""
 
     no_skill: float = Field(
-        default=0.05, strict=True, gt=0, lt=1, description="Chance of pausing one that does gain it; default: 0.05"
+        default=0.05, strict=True, ge=1e-6, lt=1, description="Chance of pausing one that does gain it; default: 0.05"
     )
     minimum_edge_pct: float = Field(
         default=0.0, strict=True, ge=-100, le=100, description="Least mean net return a signal, in per cent; default: 0"
