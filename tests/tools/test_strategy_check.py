@@ -81,6 +81,12 @@ async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(
     }
 
 
+async def test_a_stop_whose_limit_would_be_infinite_is_refused(ask: Ask) -> None:
+    config = {**CONFIG, "stop": {"no_skill": 1e-320}}
+    answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert [row[1] for row in answer["findings"] if row[0] == "error"] == ["config.json stop.no_skill"]
+
+
 async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> None:
     """Each of these was told only once the key before it was mended."""
     config: dict[str, Any] = {
@@ -122,7 +128,6 @@ async def test_a_key_that_is_wrong_hides_nothing_of_what_else_is(ask: Ask) -> No
         ({"cron": "0 * * * *"}, {"config.json"}),
         ({"interval": None, "cron": "0 0 * * *"}, {"config.json"}),
         ({"budget": {"usd_per_day": 0}}, {"config.json budget.usd_per_day"}),
-        ({"stop": {"no_skill": 1e-320}}, {"config.json stop.no_skill"}),  # its limit would be infinite
         ({"engine": "magic"}, {"config.json engine"}),
     ],
     ids=str,
