@@ -69,8 +69,16 @@ class _Probe:
         self._least = np.array([_NEARLY_NOTHING * np.median(size) if len(size) else 0.0 for size in sizes])
 
     def error(self, history: int) -> float:
-        """Return the largest relative error over all outputs and decisions, from that many candles."""
-        return max(self._error_at(end, history) for end in self._ends)
+        """Return the largest relative error over all outputs and decisions, from that many candles.
+
+        The first that is too large to be stable is enough: the others are not looked at.
+        """
+        largest = 0.0
+        for end in self._ends:
+            largest = max(largest, self._error_at(end, history))
+            if largest > _STABLE:
+                break
+        return largest
 
     def _error_at(self, end: int, history: int) -> float:
         short = call(self._indicator, [column[end - history : end] for column in self._columns], self._parameters)
