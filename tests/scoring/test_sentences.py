@@ -20,7 +20,13 @@ def test_the_first_sentence_says_that_there_is_evidence() -> None:
     first = summary(score_with(evidence="skill", e_value=31.0))[0]
     assert first.startswith("There is evidence of skill in 100 judged signals")
     assert "one in 20 strategies without skill" in first
-    assert "at being right more often than this market makes it easy to be, not at gaining more" in first
+
+
+@pytest.mark.parametrize(("interval", "gains"), [((0.01, 0.4), True), ((-0.01, 0.4), False), (None, False)])
+def test_being_right_more_often_is_not_called_a_gain(interval: tuple[float, float] | None, gains: bool) -> None:
+    score = score_with(evidence="skill", mean_net_ci95=interval)
+    assert ("right more often than this market makes it easy to be, not of a gain" in summary(score)[0]) is not gains
+    assert sentence(score).endswith("evidence of skill" if gains else "evidence of skill, not of a gain")
 
 
 @pytest.mark.parametrize(("kind", "warned"), [("live", False), ("manual", True), ("host", True), ("replay", True)])

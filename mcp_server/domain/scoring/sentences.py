@@ -22,7 +22,7 @@ def sentence(score: Score) -> str:
     if score["evidence"] == "too_few":
         return f"{judged}: too few to say"
     verdict = {
-        "skill": "evidence of skill",
+        "skill": "evidence of skill" if _gains(score) else "evidence of skill, not of a gain",
         "no_skill": "its `stop` has ruled out its edge",
         "none_yet": "no evidence of skill yet",
         "unknown": "evidence unknown, as candles are missing",
@@ -51,8 +51,7 @@ def _evidence(score: Score) -> str:
         case "skill":
             return (
                 f"There is evidence of skill in {judged}: the e-value has reached {PROOF}, which it does for at most "
-                "one in 20 strategies without skill, however often you look. That is skill at being right more often "
-                f"than this market makes it easy to be, not at gaining more.{_chosen(score)}"
+                f"one in 20 strategies without skill, however often you look.{_not_gain(score)}{_chosen(score)}"
             )
         case "no_skill":
             edge = score["stop"]["minimum_edge_pct"] if score["stop"] else 0
@@ -63,6 +62,22 @@ def _evidence(score: Score) -> str:
             return f"{_begin(judged)} {'is' if score['judged'] == 1 else 'are'} too few to say.{_pace(score)}"
     value = "" if e_value is None else f" (its e-value is {e_value:.2g}; {PROOF} would be proof)"
     return f"There is no evidence of skill yet in {judged}{value}.{_pace(score)}"
+
+
+def _not_gain(score: Score) -> str:
+    """Warn of signals that are right more often, and not shown to gain: they may only choose when prices move a lot."""
+    if _gains(score):
+        return ""
+    return (
+        " It is evidence of being right more often than this market makes it easy to be, not of a gain: signals that "
+        "are only given while prices move a lot are right more often too."
+    )
+
+
+def _gains(score: Score) -> bool:
+    """Return whether the mean net return is above 0 beyond chance."""
+    interval = score["mean_net_ci95"]
+    return interval is not None and interval[0] > 0
 
 
 def _chosen(score: Score) -> str:
