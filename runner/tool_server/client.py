@@ -75,8 +75,8 @@ class Tools:
             if tell is not None and message:
                 tell(message)
 
-        given = {key: value for key, value in arguments.items() if value is not None}
-        result = await self._client.call_tool(name, given, progress_callback=heard if tell else None)
+        stated = {key: value for key, value in arguments.items() if value is not None}
+        result = await self._client.call_tool(name, stated, progress_callback=heard if tell else None)
         if result.is_error:
             raise _tool_error(name, result)
         return result

@@ -166,7 +166,7 @@ def _stop(rule: StopRule, judged: JudgedSignals) -> StopState:
 
 def _counts(record: Record, signals: JudgedSignals) -> dict[str, Any]:
     terms, holds = record.terms, record.judged.signal == HOLD
-    said = record.buy + record.sell + record.hold
+    decided = record.buy + record.sell + record.hold
     return {
         "kind": record.kind,
         "decision_version": terms.decision_version,
@@ -178,7 +178,7 @@ def _counts(record: Record, signals: JudgedSignals) -> dict[str, Any]:
         "runs": record.runs,
         "missed": record.missed,
         "signals": {"buy": record.buy, "sell": record.sell, "hold": record.hold},
-        "coverage_pct": 100 * said / record.runs if record.runs else None,
+        "coverage_pct": 100 * decided / record.runs if record.runs else None,
         "judged": len(signals),
         "pending": record.pending,
         "void": record.void,

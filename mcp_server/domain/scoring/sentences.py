@@ -178,8 +178,8 @@ def _cost(score: Score) -> str:
     text = f"It cost {_usd(spent)}"
     if unknown:
         text += f" without {counted(unknown, 'run')} of unknown cost"
-    each = score["usd_per_right_signal"]
-    return f"{text}; {_usd(each)} for each right signal." if each is not None else f"{text}."
+    per_right = score["usd_per_right_signal"]
+    return f"{text}; {_usd(per_right)} for each right signal." if per_right is not None else f"{text}."
 
 
 def _usd(dollars: float) -> str:

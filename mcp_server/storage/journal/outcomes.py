@@ -154,12 +154,12 @@ def _due(columns: Mapping[str, Any], derived: Mapping[tuple[int, str, str], Term
 
 def _freeze(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:
     places = ", ".join(["(?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), ?, ?)"] * len(rows))
-    columns = ", ".join(f"{column} = found.{column}" for column in TERMS)
+    columns = ", ".join(f"{column} = derived.{column}" for column in TERMS)
     connection.execute(
         f"UPDATE executions SET {columns} FROM (VALUES {places}) "  # noqa: S608 - ours
-        f"AS found(strategy_id, strategy_version, engine, {', '.join(TERMS)}) "
-        "WHERE executions.decision_version IS NULL AND executions.strategy_id = found.strategy_id "
-        "AND executions.strategy_version = found.strategy_version AND executions.engine = found.engine",
+        f"AS derived(strategy_id, strategy_version, engine, {', '.join(TERMS)}) "
+        "WHERE executions.decision_version IS NULL AND executions.strategy_id = derived.strategy_id "
+        "AND executions.strategy_version = derived.strategy_version AND executions.engine = derived.engine",
         [value for row in rows for value in row],
     )
 

@@ -40,8 +40,8 @@ async def get_performance(
     Each BUY and SELL is judged once, at its horizon. Few signals prove nothing: look at evidence first, and at
     hit_rate beside base_rate. e_value 20 proves skill at 5 %.
     """
+    from mcp_server.scoring.answer_form import invented, note, object_of, table_of
     from mcp_server.scoring.performance import PerformanceQuestion, Scoring
-    from mcp_server.scoring.told import invented, note, object_of, table_of
 
     kit, now = call.kit, call.kit.clock()
     until = call.moment(as_of)
@@ -49,7 +49,7 @@ async def get_performance(
     if begin is not None and begin >= until:
         raise BadInput(f"since={since!r} is not before the moment asked for.", "Give an earlier one, or none.")
     question = PerformanceQuestion(until, now, strategy_name, None if runs == "all" else runs, begin)
-    told = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
+    scored = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
     if strategy_name is not None and runs != "all":
-        return Performance(**object_of(told.scores[0], note(told.notes)))
-    return Performance(**table_of(told.scores, runs), note=note([*invented(told.scores), *told.notes]))
+        return Performance(**object_of(scored.scores[0], note(scored.notes)))
+    return Performance(**table_of(scored.scores, runs), note=note([*invented(scored.scores), *scored.notes]))
