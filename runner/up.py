@@ -160,7 +160,9 @@ class Up:
             if (event := weekly_summary(own, self.clock.now())) is not None:
                 notices.tell(event)
 
-        stop = SkillStop(scheduled, context.database, context.strategies, settings.exchange, notices.tell)
+        stop = SkillStop(
+            scheduled, context.database, context.strategies, settings.exchange, self.clock.now, notices.tell
+        )
         return [tell_weekly, stop] if settings.summary == "weekly" else [stop]
 
     def _reporting(self, serving: Serving, records: Records) -> Report:

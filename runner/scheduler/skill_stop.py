@@ -7,6 +7,7 @@ paused again only by signals that were given, and judged, after that.
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import anyio.to_thread
@@ -32,6 +33,7 @@ class SkillStop:
         database: where the journal is.
         folders: where a strategy is paused.
         default_exchange: the exchange of strategies that name none.
+        now: returns the present.
         tell: takes the event of a pause.
     """
 
@@ -39,6 +41,7 @@ class SkillStop:
     database: Database
     folders: StrategyFolders
     default_exchange: str
+    now: Callable[[], datetime]
     tell: Tell
     _seen: dict[str, tuple[str, int]] = field(default_factory=dict)
     """The version of each strategy that was looked at, and how many of its signals were judged then."""
@@ -66,7 +69,7 @@ class SkillStop:
 
     async def _look(self, strategy: Strategy, ask: Ask) -> None:
         since = await anyio.to_thread.run_sync(made_active, self.database, strategy.name)
-        if since is None:
+        if since is None or since >= self.now():  # the clock was set back: nothing was given after that yet
             return
         record = await ask(strategy_name=strategy.name, since=since.isoformat())
         stop = record["stop"]

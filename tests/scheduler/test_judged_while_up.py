@@ -51,7 +51,10 @@ class Judged:
         self.told: list[Event] = []
         self.seen: Mapping[str, Record] = {}
         self.scheduled = [LOSES]
-        stop = SkillStop(lambda: self.scheduled, machine.database, machine.folders, "simulated", self.told.append)
+        stop = SkillStop(
+            lambda: self.scheduled, machine.database, machine.folders, "simulated",
+            lambda: BEGIN + timedelta(days=365), self.told.append,
+        )  # fmt: skip
         self.troubles = Troubles()
         self.records = Records(
             self._connect, HandClock(BEGIN), machine.database, "simulated", lambda: False, self.troubles,

@@ -30,6 +30,7 @@ class Stopping:
         self.scheduled = list(strategies)
         self.server = Performance()
         self.told: list[Event] = []
+        self.now = at("20:00")
         for what in strategies:
             write(home, what)
             self.machine.adopt(what, at("08:00"))
@@ -38,7 +39,9 @@ class Stopping:
     def anew(self) -> None:
         """Go on as another process does."""
         machine = self.machine
-        self.stop = SkillStop(lambda: self.scheduled, machine.database, machine.folders, "simulated", self.told.append)
+        self.stop = SkillStop(
+            lambda: self.scheduled, machine.database, machine.folders, "simulated", lambda: self.now, self.told.append
+        )
 
     async def look(self, *, judged: int = 60, reached: bool = True) -> None:
         records = {what.name: record(what, judged=judged) for what in self.scheduled}
@@ -80,6 +83,17 @@ async def test_it_is_paused_and_told_once_with_what_was_seen(one: Stopping) -> N
         "limit": "20",
         "chance_pct": "5",
     }
+
+
+async def test_where_the_clock_was_set_back_it_is_looked_at_once_it_shows_the_time_of_its_start_again(
+    one: Stopping,
+) -> None:
+    one.now = at("08:00")
+    await one.look()
+    assert (one.status(), one.server.calls) == ("active", [])
+    one.now = at("08:01")
+    await one.look(judged=61)
+    assert one.status() == "paused"
 
 
 async def test_below_its_limit_it_runs_on(one: Stopping) -> None:
