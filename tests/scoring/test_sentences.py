@@ -62,7 +62,8 @@ def test_what_the_strategys_own_stop_has_ruled_out_comes_first() -> None:
     stop = {"e_value": 21, "highest": 21, "judged": 90, "mean_net_pct": -0.4, "limit": 20, "minimum_edge_pct": 0.1}
     score = score_with(evidence="no_skill", stop={**stop, "reached": True})
     assert summary(score)[0] == (
-        "The strategy's own `stop` rules out a mean net return of 0.1 % or more, after 100 judged signals."
+        "The strategy's own `stop` rules out a mean net return of 0.1 % or more: 90 signals that do not overlap "
+        "brought -0.40 % each."
     )
     assert sentence(score).endswith("its `stop` has ruled out its edge")
 

@@ -11,7 +11,7 @@ from mcp_server.domain.text import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcp_server.domain.scoring.keys import Bounds, CalibrationScore, Score
+    from mcp_server.domain.scoring.keys import Bounds, CalibrationScore, Score, StopState
 
 
 def sentence(score: Score) -> str:
@@ -54,8 +54,7 @@ def _evidence(score: Score) -> str:
                 f"one in 20 strategies without skill, however often you look.{_not_gain(score)}{_chosen(score)}"
             )
         case "no_skill":
-            edge = score["stop"]["minimum_edge_pct"] if score["stop"] else 0
-            return f"The strategy's own `stop` rules out a mean net return of {edge:g} % or more, after {judged}."
+            return _stopped(score["stop"])
         case "unknown":
             return f"Whether {judged} show skill is not known, because candles of this market are missing."
         case "too_few":
@@ -78,6 +77,13 @@ def _gains(score: Score) -> bool:
     """Return whether the mean net return is above 0 beyond chance."""
     interval = score["mean_net_ci95"]
     return interval is not None and interval[0] > 0
+
+
+def _stopped(stop: StopState | None) -> str:
+    """Say what a strategy's own stop has ruled out, and by which signals."""
+    edge, count, mean = (stop["minimum_edge_pct"], stop["judged"], stop["mean_net_pct"]) if stop else (0, 0, None)
+    brought = "" if mean is None else f": {counted(count, 'signal')} that do not overlap brought {_pct(mean)} each"
+    return f"The strategy's own `stop` rules out a mean net return of {edge:g} % or more{brought}."
 
 
 def _chosen(score: Score) -> str:
