@@ -152,7 +152,7 @@ def _agents(agents: Mapping[str, Answer], left_out: int) -> list[Figure]:
 
 def _cost(answer: Answer) -> list[Figure]:
     spent, unknown = answer["cost_usd"], answer["cost_unknown"]
-    about = "rules cost nothing" if spent == 0 else ""
+    about = "no model was paid" if spent == 0 else ""
     if unknown:
         about = f"and {counted(unknown, 'run')} of unknown cost"
     total = _figure("all runs", spent, usd, about, "it is not known")

@@ -154,7 +154,7 @@ def test_a_cost_that_is_not_known_is_never_nothing() -> None:
     of_some = shown(row(cost_unknown=2, **unknown))
     assert line_of(of_some, "each right signal") == "each right signal - not known, nor what 2 runs cost"
     free = shown(row(cost_usd=0.0, cost_unknown=0, **unknown))
-    assert line_of(free, "all runs") == "all runs $0.00 rules cost nothing"
+    assert line_of(free, "all runs") == "all runs $0.00 no model was paid"
     lost = shown(row(cost_unknown=0, usd_per_net_pct=None))
     assert line_of(lost, "each net per cent") == "each net per cent - they have not gained"
     assert (usd(0.0042), usd(0.1), usd(1234.5)) == ("$0.0042", "$0.10", "$1,234.50")
