@@ -1,8 +1,9 @@
 """What would be done again for each test with the same result is done once in each process.
 
 A new database begins as a copy of one that was migrated; the DuckDB of one that is gone serves the next. A schema that
-was found to be valid is not checked again, and in an answer no value that may be anything is looked at. The tests of
-the storage itself migrate each of theirs (`migrating_each`).
+was found to be valid is not checked again, and in an answer no value that may be anything is looked at. The agent CLI
+compiles and collects nothing in its second of life. The tests of the storage itself migrate each database
+(`migrating_each`).
 """
 
 import json
@@ -13,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 from jsonschema import Draft202012Validator, ValidationError
 
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import DatabaseFile
+from runner.claude import session
 
 _connect, _check_schema = DatabaseFile.connect, Draft202012Validator.check_schema
 _check_items = Draft202012Validator.VALIDATORS["items"]
@@ -28,6 +30,8 @@ _valid: set[str] = set()
 _left: list[duckdb.DuckDBPyConnection] = []
 """Each was of a `DatabaseFile` that is gone: to start one takes 16 ms of a core."""
 
+CLI_OF_TESTS = {"BUN_JSC_useJIT": "0", "BUN_JSC_useGC": "0"}
+
 
 def do_once() -> None:
     """Let it be so in this process, and in those that are forked from it."""
@@ -35,6 +39,7 @@ def do_once() -> None:
     DatabaseFile.connect = _connect_to_copy  # type: ignore[method-assign]
     Draft202012Validator.check_schema = _check_once
     Draft202012Validator.VALIDATORS["items"] = _check_items_unless_any
+    cast(dict[str, str], session.CLI_SETTINGS).update(CLI_OF_TESTS)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from mcp_server.domain.outcome import Outcome, Status
 from runner.claude.cli_folder import INHERITED
 from runner.claude.engine import ClaudeTask, run_claude
 from tests.rigs.processes import children
+from tests.rigs.done_once import CLI_OF_TESTS
 from tests.rigs.scripted_messages_api import Hang, ScriptedMessagesApi
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import ADMISSION, KEY, script, strategy, task
@@ -178,7 +179,7 @@ async def test_the_cli_sees_nothing_of_the_runners_environment_but_the_way_to_th
     assert "a-secret-of-the-parent" not in seen.values()
     assert (seen["ANTHROPIC_API_KEY"], seen["TRADER_TOKEN"]) == (KEY, ADMISSION)
     own = {name for name in seen if name.startswith(("CLAUDE_", "ANTHROPIC_", "TRADER_", "ENABLE_TOOL_SEARCH"))}
-    assert set(seen) - own <= {*INHERITED, "HOME", "TMPDIR", "PWD"}
+    assert set(seen) - own <= {*INHERITED, *CLI_OF_TESTS, "HOME", "TMPDIR", "PWD"}
     assert "CLAUDE_CODE_USE_BEDROCK" not in seen
     assert "TRADER_HOME" not in seen
     assert "${TRADER_TOKEN}" in shown
