@@ -19,8 +19,8 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from runner.claude.cli_folder import INHERITED
 from runner.claude.engine import ClaudeTask, run_claude
-from tests.rigs.processes import children
 from tests.rigs.done_once import CLI_OF_TESTS
+from tests.rigs.processes import children
 from tests.rigs.scripted_messages_api import Hang, ScriptedMessagesApi
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import ADMISSION, KEY, script, strategy, task
