@@ -223,9 +223,10 @@ class StrictTool(Tool):
     def _unbound(cls, file: ToolFile) -> StrictTool:
         """Make it as `Tool.from_function` would, but each model and each schema once."""
         name, signature = file.function.__name__, inspect.signature(file.function, eval_str=True)
-        _, *given = signature.parameters.values()
+        _, *parameters = signature.parameters.values()
         fields: dict[str, Any] = {
-            one.name: (one.annotation, ... if one.default is one.empty else one.default) for one in given
+            parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+            for parameter in parameters
         }
         strict = {"extra": "forbid"}
         arguments = create_model(f"{name}Arguments", __base__=ArgModelBase, __cls_kwargs__=strict, **fields)
