@@ -144,9 +144,8 @@ def _signal(id_: int, run: MadeRun, strategy_id: int) -> dict[str, Any]:
 
 
 def _insert(connection: "duckdb.DuckDBPyConnection", table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows as a list for each column: DuckDB takes longer to read thousands of single values."""
     columns = ", ".join(f'"{name}"' for name in rows[0])
-    places = f"({', '.join('?' * len(rows[0]))})"
-    for at in range(0, len(rows), 100):
-        some = rows[at : at + 100]
-        values = [value for row in some for value in row.values()]
-        connection.execute(f"INSERT INTO {table} ({columns}) VALUES {', '.join([places] * len(some))}", values)
+    lists = ", ".join(["unnest(?)"] * len(rows[0]))
+    values = [[row[name] for row in rows] for name in rows[0]]
+    connection.execute(f"INSERT INTO {table} ({columns}) SELECT {lists}", values)
