@@ -23,9 +23,10 @@ EVIDENCE = {
     "unknown": "unknown",
 }
 MEANING = (
-    "right/base: the share of judged signals that gained after costs, and of any such",
-    "signals, without skill. net: what a signal brought on average, after costs, give",
-    "or take. evidence: whether it shows skill; below 30 judged it is too few to say.",
+    "signals: BUY, SELL and HOLD, which is never judged. right/base: the share of",
+    "judged signals that gained after costs, and of any such signals, without skill.",
+    "net: what a signal brought on average, after costs, give or take. evidence:",
+    "whether it shows skill; below 30 judged it is too few to say.",
 )
 
 Row = Mapping[str, Any]
