@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from mcp_server.domain.scoring.sentences import sentence
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import last_decided_by, next_horizon, overdue
@@ -42,7 +43,7 @@ LEAST_S, MOST_S = 300.0, 3_600.0
 ASK_S = 600.0
 """How often it asks the journal what comes due; a signal that was given meanwhile is not due before that."""
 
-JUDGED_AFTER = timedelta(minutes=10)
+JUDGED_AFTER = timedelta(milliseconds=KNOWN_AFTER_MS)
 """So long after its horizon a signal can be judged."""
 
 BUSY_S, PATIENCE_S = 2.0, 600.0
