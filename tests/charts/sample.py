@@ -68,7 +68,8 @@ def drawn(subject: Chart) -> Pixels:
 def places(picture: Pixels, color: str) -> npt.NDArray[np.int_]:
     """List where a picture has exactly this colour, as (row, column)."""
     wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.argwhere((picture == wanted).all(axis=2))
+    red, green, blue = (picture[:, :, part] == wanted[part] for part in range(3))
+    return np.argwhere(red & green & blue)
 
 
 def columns_of(picture: Pixels, color: str, *, top: int = 0, bottom: int | None = None) -> list[int]:

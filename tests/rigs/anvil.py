@@ -30,7 +30,9 @@ class Anvil:
         self.url = ""
         self.accounts: list[str] = []
         self._options = ["--chain-id", str(chain_id), "--timestamp", str(start_s), "--port", "0", "--no-mining"]
-        self._options += ["--auto-impersonate", "--no-cors", *(["--prune-history"] if prune else [])]
+        self._options += ["--auto-impersonate", "--no-cors"]
+        if prune:  # from Prague on a block writes the hash before it into a contract, whose storage it hashes anew
+            self._options += ["--prune-history", "--hardfork", "cancun"]
         self._block_s = block_s
         self._process: subprocess.Popen[str] | None = None
         self._client = plain_client(120)
