@@ -74,7 +74,8 @@ class Scoring:
 
         Raises:
             NotFound: there is no such strategy, and none was ever run.
-            TraderError: what the journal raises; a market that cannot be asked is told in the notes.
+            TraderError: the journal cannot be read. That it cannot be written, and a market that cannot be asked, are
+                told in the notes.
         """
         until, now = question.until, question.now
         await tell(0, 3, "Settling what is due")
@@ -94,6 +95,7 @@ class Scoring:
         notes = [
             *_chosen(question, scores),
             *_hints(question, asked, records),
+            *_not_kept(settlement),
             *_unsettled(settlement, asked),
             *_unknown(asked, controls),
         ]
@@ -185,6 +187,12 @@ def _nothing_recorded(question: PerformanceQuestion) -> str:
     if question.kind in (None, "live"):
         do = f"`claude-trader up` runs active strategies on schedule; {do}"
     return f"No {kind}run{of} is recorded yet. {do}."
+
+
+def _not_kept(settlement: Settlement) -> Iterator[str]:
+    """Say that outcomes are not in the journal, and why. They are in the answer, and the next call judges them anew."""
+    if settlement.not_kept is not None:
+        yield f"What was judged now could not be kept: {cleaned(settlement.not_kept.problem, 200)}"
 
 
 def _unsettled(settlement: Settlement, asked: Sequence[Record]) -> Iterator[str]:

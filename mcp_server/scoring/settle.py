@@ -56,10 +56,11 @@ class Unsettled:
 
 @dataclass(slots=True)
 class Settlement:
-    """What could be settled, and what could not."""
+    """What could be settled, and what could not. `not_kept` says why the outcomes could not be written."""
 
     outcomes: list[SettledOutcome] = field(default_factory=list)
     unsettled: list[Unsettled] = field(default_factory=list)
+    not_kept: TraderError | None = None
 
 
 async def settle_due(
@@ -80,17 +81,21 @@ async def settle_due(
         as_of: nothing later is used.
         now: the present.
         within_s: for how long candles may be gathered.
-        keep: write the outcomes into the journal, the oldest first; under a past as-of nothing is written.
+        keep: write the outcomes into the journal, the oldest first; under a past as-of nothing is written. Where it
+            cannot be written they are known all the same, and judged anew by the next call.
         strategy: settle what is due of this one alone; None: of all.
 
     Raises:
-        TraderError: what the journal raises; a market that cannot be asked is told in the answer.
+        TraderError: the journal cannot be read; a market that cannot be asked is told in the answer.
     """
     due = await anyio.to_thread.run_sync(outcomes.due, as_of, strategy)
     settlement = await settle(market, due, to_ms(as_of), to_ms(now), Allowance.of(within_s))
     if keep:
         oldest = sorted(settlement.outcomes, key=lambda outcome: outcome.exit_ms)[:MOST_KEPT]
-        await anyio.to_thread.run_sync(outcomes.add, oldest, now)
+        try:
+            await anyio.to_thread.run_sync(outcomes.add, oldest, now)
+        except TraderError as error:
+            settlement.not_kept = error
     return settlement
 
 

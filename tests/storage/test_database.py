@@ -20,7 +20,7 @@ import sys, time, duckdb
 deadline = time.monotonic() + 10
 while True:
     try:
-        connection = duckdb.connect(sys.argv[1])
+        connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "True")
         break
     except duckdb.IOException:  # a program has it open for a moment
         if time.monotonic() > deadline:
@@ -32,9 +32,10 @@ sys.stdin.read()
 
 
 @contextmanager
-def held_by_a_shell(file: Path) -> Iterator[int]:
+def held_by_a_shell(file: Path, *, read_only: bool = False) -> Iterator[int]:
     """Another process has the file open until the block ends; gives its pid."""
-    shell = subprocess.Popen([sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", HOLD, str(file), str(read_only)]
+    shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert shell.stdin is not None
     assert shell.stdout is not None
     try:

@@ -16,7 +16,10 @@ from mcp_server.app import build_server
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from tests.scoring.journal import MadeRun, database_of, enter_all, enter_runs, store_candles, write_strategy
+from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 HOUR_MS = 3_600_000
@@ -221,6 +224,37 @@ async def test_what_is_due_is_settled_once_and_stays(six: None, ask: Ask, home: 
     assert [(id_, state) for id_, state, _ in kept] == [(number, "judged") for number in range(1, 6)] + [(6, "void")]
     assert await performance(ask, strategy_name="mine") == first
     assert database_of(home).read(lambda connection: connection.execute(rows).fetchall()) == kept
+
+
+async def test_where_the_home_cannot_be_written_it_answers_all_the_same_and_says_what_is_not_kept(
+    six: None, client: Client, ask: Ask, home: Path
+) -> None:
+    lock = home / "claude_trader.duckdb.lock"
+    await ask("list_signals")
+    lock.unlink()
+    lock.mkdir()  # whoever would write cannot take turns
+    for name in ("mine", None):
+        told = await performance(ask, strategy_name=name)
+        judged = told["judged"] if name else told["rows"][0][told["columns"].index("judged")]
+        assert judged == 3
+        assert "What was judged now could not be kept: The home cannot be written" in told["note"]
+    assert "note" not in await performance(ask, strategy_name="mine", as_of=iso(at(70))), "nothing was to be kept"
+    lock.rmdir()
+    assert "note" not in await performance(ask, strategy_name="mine")
+    count = "SELECT count(*) FROM outcomes"
+    assert database_of(home).read(lambda connection: connection.execute(count).fetchone()) == (6,)
+
+
+async def test_while_another_program_holds_the_file_it_answers_from_what_can_be_read(
+    six: None, home: Path, settings: ServerSettings
+) -> None:
+    database = Database(Home(home).database, patience_s=0.2)
+    server = build_server(settings, clock=lambda: NOW, database=database)
+    async with Client(server, raise_exceptions=True) as client:
+        with held_by_a_shell(database.path, read_only=True) as pid:  # which others may read, too, and nobody may write
+            told = answer_of(await client.call_tool("get_performance", {"strategy_name": "mine"}))
+    assert told["judged"] == 3
+    assert f"process {pid}" in told["note"]
 
 
 async def test_of_a_strategy_that_is_named_only_its_own_signals_are_settled(six: None, ask: Ask, home: Path) -> None:
