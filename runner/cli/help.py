@@ -1,4 +1,4 @@
-"""Help for people: without the names of Python's types, `<bool>` beside a flag and `<str>` beside a name."""
+"""Help for people: without the names of Python's types and errors, `<bool>` beside a flag and `Value error` say."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,15 @@ def _untyped(params: list[Any]) -> list[Any]:
 
 
 class HelpfulCommand(TyperCommand):
-    """A command whose help shows no types."""
+    """A command whose help shows no types, and whose refusals name no class of Python's errors."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments as typer does."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters as typer does."""

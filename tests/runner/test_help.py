@@ -48,3 +48,19 @@ def test_a_flag_and_a_name_show_no_type_of_python(trader: Command, command: list
     assert "--help" in shown
     assert not [type_ for type_ in ("<bool>", "<str>", "<path>", "BOOLEAN", "TEXT") if type_ in shown]
     assert "Example: claude-trader" in " ".join(shown.split()) or command == ["strategies", "check"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (["score", "--runs", "bogus"], "'live', 'manual', 'replay', 'all'"),
+        (["import-candles", "x.csv", "--exchange", "a", "--symbol", "b", "--timeframe", "bogus"], "'1m', '3m'"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(
+    trader: Command, arguments: list[str], choices: str
+) -> None:
+    done = trader(*arguments)
+    assert (done.code, done.out) == (2, "")
+    refusal = " ".join(done.err.replace("│", " ").split())
+    assert f"Invalid value for '{arguments[-2]}': 'bogus' is not one of {choices}" in refusal
