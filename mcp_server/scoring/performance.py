@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.rules.series import UNDECIDED
 from mcp_server.domain.scoring.keys import PROOF
 from mcp_server.domain.scoring.score import Record, RecordControls, score
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.text import cleaned, counted
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, NotFound
 from mcp_server.scoring.controls import codes_at, market_controls, series_of
 from mcp_server.scoring.records import latest_records
 from mcp_server.scoring.series import Allowance
@@ -143,9 +144,17 @@ class Scoring:
         if others:
             name, terms = others[0].strategy_name, others[0].terms
         else:
-            strategy = self._strategies.read(question.strategy_name or "")
+            strategy = self._present(question.strategy_name or "", question.until)
             name, terms = strategy.name, terms_of(strategy, strategy.engine, self._default_exchange)
         return Record.empty(name, question.kind or "live", terms, to_ms(question.until))
+
+    def _present(self, name: str, until: datetime) -> Strategy:
+        """Return a strategy as it is now. Where there is none, what was meant may stand in the journal alone."""
+        try:
+            return self._strategies.read(name)
+        except NotFound as error:
+            known = {*self._strategies.names(), *self._outcomes.names(until)}
+            raise NotFound(error.problem, nearest(name, known) if known else error.remedy) from None
 
 
 def _chosen(question: PerformanceQuestion, scores: Sequence[Score]) -> Iterator[str]:

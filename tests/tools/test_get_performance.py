@@ -348,6 +348,10 @@ async def test_a_record_outlives_its_folder(six: None, ask: Ask, home: Path) -> 
     (home / "strategies" / "mine").rmdir()
     assert (await performance(ask, strategy_name="mine"))["judged"] == 3
     assert (await performance(ask, strategy_name="mine", runs="manual"))["runs"] == 0
+    with pytest.raises(Told, match=r"Unknown strategy 'mien'\. Did you mean 'mine'\?"):
+        await performance(ask, strategy_name="mien")
+    with pytest.raises(Told, match=r"Unknown strategy 'mien'\. Known: (?!.*mine)"):
+        await performance(ask, strategy_name="mien", as_of=iso(at(200)))  # it had no run by then
 
 
 async def test_the_twin_and_the_agents_are_judged_by_the_same_returns(home: Path, ask: Ask) -> None:

@@ -87,6 +87,12 @@ class Outcomes:
         columns, older = self._database.read(work)
         return _due(columns, self._derived(older))
 
+    def names(self, until: datetime) -> list[str]:
+        """Return the names of the strategies that had a run by a moment, also where their folders are gone."""
+        ran = "SELECT name FROM strategies WHERE id IN (SELECT strategy_id FROM executions WHERE as_of <= ?)"
+        rows = self._database.read(lambda connection: connection.execute(ran, [naive(until)]).fetchall())
+        return [name for (name,) in rows]
+
     def freeze(self) -> None:
         """Write the terms into the runs of earlier versions that have none, so that no later edit moves them."""
         older = self._database.read(older_runs)
