@@ -43,21 +43,27 @@ class SkillStop:
     default_exchange: str
     now: Callable[[], datetime]
     tell: Tell
-    _seen: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """The version of each strategy that was looked at, and how many of its signals were judged then."""
+    _seen: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    """The version of each strategy that was looked at, and how many of its signals were judged then, if known."""
 
     async def __call__(self, records: Mapping[str, Record], ask: Ask) -> None:
         """Look at each strategy of which more is judged than at the last look.
+
+        Records come in the order of their names, and an answer holds so many only. What comes after the last of them
+        is looked at each time.
 
         Raises:
             TraderError: one could not be looked at; the others were.
         """
         failed: TraderError | None = None
+        last = max(records, default=None)
         for strategy in [*self.scheduled()]:
-            if strategy.config.stop is None or (record := records.get(strategy.name)) is None:
+            record = records.get(strategy.name)
+            cut_off = last is not None and strategy.name > last
+            if strategy.config.stop is None or (record is None and not cut_off):
                 continue
-            seen = strategy.version, record["judged"]
-            if self._seen.get(strategy.name) == seen:
+            seen = strategy.version, None if record is None else record["judged"]
+            if record is not None and self._seen.get(strategy.name) == seen:
                 continue
             try:
                 await self._look(strategy, ask)

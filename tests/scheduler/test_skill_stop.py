@@ -161,6 +161,23 @@ async def test_one_that_cannot_be_looked_at_holds_up_no_other_and_is_tried_again
     assert [event.fields["strategy"] for event in one.told] == ["b", "a"]
 
 
+async def test_those_whose_records_did_not_fit_into_the_answer_are_asked_for_by_name(home: Path) -> None:
+    """Records come in the order of their names: before the last of them, one that is missing has no run."""
+    names = ("a", "b", "c", "d")
+    one = Stopping(home, *(hourly(name, stop=STOP) for name in names[:3]), hourly("d"))
+    records = {name: record(strategy) for name, strategy in zip(names, one.scheduled, strict=True)}
+    asked: list[str] = []
+    for reached in (False, False, True):
+        one.server.one = {name: {**records[name], "stop": stop_state(reached=reached)} for name in names}
+        one.server.calls.clear()
+        await one.stop({"b": records["b"]}, one._ask)
+        asked.append("".join(call["strategy_name"] for call in one.server.calls))
+    assert asked == ["bc", "c", "c"]
+    assert [one.status(name) for name in names] == ["active", "active", "paused", "active"]
+    await one.stop({}, one._ask)
+    assert len(one.server.calls) == 1, "where there is no record at all, nothing was left out"
+
+
 async def test_a_tool_that_fails_pauses_nothing_and_is_asked_again(one: Stopping) -> None:
     one.server.error = Retryable("The exchange is down.")
     with pytest.raises(Retryable, match="down"):
