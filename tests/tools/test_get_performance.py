@@ -504,8 +504,15 @@ async def test_the_servers_own_moment_bounds_the_question(home: Path, six: None)
         as_of=NOW - timedelta(hours=86),
         exchange_urls={"coinbase": "http://127.0.0.1:9"},
     )
+    write_strategy(home, config={"stop": {}})
+    later = {"strategy_name": "mine", "since": iso(at(50))}
     async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
         told = answer_of(await client.call_tool("get_performance", {"strategy_name": "mine"}))
+        none_yet = answer_of(await client.call_tool("get_performance", later))
+        with pytest.raises(Told, match="is not before the moment asked for"):
+            answer_of(await client.call_tool("get_performance", {**later, "as_of": iso(at(60))}))
     assert (told["runs"], told["judged"]) == (2, 2)
+    assert (none_yet["runs"], none_yet["judged"], none_yet["stop"]["reached"]) == (0, 0, False)
+    assert none_yet["note"].startswith(f"No live run of 'mine' as of {iso(at(50))} or later is recorded.")
     count = "SELECT count(*) FROM outcomes"
     assert database_of(home).read(lambda connection: connection.execute(count).fetchone()) == (0,)

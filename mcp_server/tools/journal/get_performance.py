@@ -46,7 +46,7 @@ async def get_performance(
     kit, now = call.kit, call.kit.clock()
     until = call.moment(as_of)
     begin = None if since is None else parse_moment(since, name="since")
-    if begin is not None and begin >= until:
+    if begin is not None and begin >= (now if as_of is None else until):  # a server may be held in the past meanwhile
         raise BadInput(f"since={since!r} is not before the moment asked for.", "Give an earlier one, or none.")
     question = PerformanceQuestion(until, now, strategy_name, None if runs == "all" else runs, begin)
     scored = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
