@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mcp_server.app import build_server
 from mcp_server.backtest import child
 from mcp_server.backtest import compute as computing
 from mcp_server.child_process import ChildEnding
+from mcp_server.domain.backtest.answer import Backtest
+from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.settings import ServerSettings
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
@@ -70,10 +73,16 @@ def ask(client: Client) -> Ask:
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tool's process be this one: to start one takes seconds, and two tests do."""
+    """Let the tool's process be this one: to start one takes seconds, and two tests do. Its proof makes two cuts.
+
+    By the clock it would make as many as it has time for, so that no two answers were the same.
+    """
+
+    def proven_by_two_cuts(task: BacktestTask, **_: Any) -> Backtest:
+        return run_backtest(task, clock=count().__next__, proof_limit_s=3)
 
     async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> ChildEnding:
         return ChildEnding(json.dumps(child.answer(BytesIO(question)), allow_nan=False).encode(), b"", 0)
 
     monkeypatch.setattr(computing, "run_child", run)
-    monkeypatch.setattr(computing, "PROOF_S", 0.05)
+    monkeypatch.setattr(child, "run_backtest", proven_by_two_cuts)

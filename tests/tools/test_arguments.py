@@ -11,7 +11,6 @@ from mcp.server import MCPServer
 
 from mcp_server.answers import Answer
 from mcp_server.app import build_server, tool_files
-from mcp_server.backtest import compute as computing
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.toolkit import Call, StrictTool, tool
 from tests.rigs.chain_server import chain_settings
@@ -39,10 +38,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("in_this_process")
-async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every_tool(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(computing, "PROOF_S", 0.0)  # else two proofs make as many cuts as they have time for
+async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every_tool(home: Path) -> None:
     now_s = int(time.time())
     now = datetime.fromtimestamp(now_s, UTC)
     with StandInEsplora(now_s=now_s - 600) as bitcoin:

@@ -292,7 +292,9 @@ async def test_a_caller_that_asks_is_told_how_far_it_is(client: Client) -> None:
 @pytest.mark.usefixtures("in_this_process")
 async def test_the_twin_of_a_claude_strategy_is_backtested_without_its_sub_agents(ask: Ask) -> None:
     twin = crossing(5, engine="claude")
-    assert (await ask("backtest_strategy", config=twin, **HALF_A_YEAR))["trades"] > 0
+    answer = await ask("backtest_strategy", config=twin, **HALF_A_YEAR)
+    assert answer["trades"] > 0
+    assert answer["look_ahead"]["checked"] == 2, "as many on any machine"
 
 
 @pytest.mark.usefixtures("in_this_process")
