@@ -27,8 +27,11 @@ _connect, _check_schema = DatabaseFile.connect, Draft202012Validator.check_schem
 _check_items = Draft202012Validator.VALIDATORS["items"]
 _ANYTHING: tuple[Any, ...] = ({}, {"minLength": 0})
 _valid: set[str] = set()
-_left: list[duckdb.DuckDBPyConnection] = []
-"""Each was of a `DatabaseFile` that is gone: to start one takes 16 ms of a core."""
+_left: list[tuple[int, duckdb.DuckDBPyConnection]] = []
+"""Each was of a `DatabaseFile` that is gone, in the process of this id: to start one takes 16 ms of a core.
+
+One that a forked process inherits lacks its threads, and would break that process.
+"""
 
 CLI_OF_TESTS = {"BUN_JSC_useJIT": "0", "BUN_JSC_useGC": "0"}
 
@@ -45,8 +48,14 @@ def do_once() -> None:
 @contextmanager
 def migrating_each() -> Iterator[None]:
     """Make new databases as the program does."""
+    with _connecting_by(_connect_by_another):
+        yield
+
+
+@contextmanager
+def _connecting_by(connect: Any) -> Iterator[None]:
     before = DatabaseFile.connect
-    DatabaseFile.connect = _connect_by_another  # type: ignore[method-assign]
+    DatabaseFile.connect = connect  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -81,7 +90,7 @@ def _connect_by_another(self: DatabaseFile, *, read_only: bool) -> Any:
         self._duckdb = _another(f"{self.path}.tmp")
     connection = _connect(self, read_only=read_only)
     if before is None and self._duckdb is not None:
-        weakref.finalize(self, _left.append, self._duckdb).atexit = False
+        weakref.finalize(self, _left.append, (os.getpid(), self._duckdb)).atexit = False
     return connection
 
 
@@ -89,8 +98,11 @@ def _another(spill: str) -> duckdb.DuckDBPyConnection | None:
     """Return a DuckDB that is left, without anything of whom it served."""
     while True:
         try:
-            left = _left.pop()
+            of, left = _left.pop()
         except IndexError:
+            return None
+        if of != os.getpid():
+            _left.append((of, left))  # kept, as it cannot even be closed here
             return None
         with suppress(duckdb.Error):  # it was closed, or has written a temporary file
             if left.execute("SELECT count(*) FROM duckdb_databases() WHERE NOT internal").fetchone() == (1,):
@@ -114,7 +126,7 @@ def _migrated() -> bytes:
     """Return the content of a new database that the program has made."""
     before = tempfile.tempdir
     try:
-        with tempfile.TemporaryDirectory() as folder, migrating_each():
+        with tempfile.TemporaryDirectory() as folder, _connecting_by(_connect):  # what forks keeps no DuckDB
             database = Database(Path(folder) / "new.duckdb")
             database.write(lambda connection: connection.execute("SELECT 1"))
             return database.path.read_bytes()
