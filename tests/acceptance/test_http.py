@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -25,9 +25,11 @@ from mcp_server.errors import Misconfigured
 from mcp_server.http.serve import check_exposure
 from mcp_server.http.tokens import Tokens
 from mcp_server.storage.setting_types import TokenEntry
+from tests.rigs.warm import Warm
 from tests.tools.conftest import Told, answer_of
 
 COMMAND = [sys.executable, "-m", "mcp_server"]
+ON_A_FREE_PORT = ["--http", "--port", "0"]
 LIMIT_S = 60
 """No step of a process may take longer, however busy the machine is."""
 
@@ -37,7 +39,7 @@ class Serving:
     """A server that is up."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Warm
     errors: BinaryIO
 
     @property
@@ -51,12 +53,20 @@ class Serving:
 
 
 @contextmanager
-def serving(home: Path, *arguments: str, faultless: bool = True, **environment: str) -> Iterator[Serving]:
-    """Run `claude-trader-mcp --http` on a free port until the block ends; if `faultless`, nothing may fail in it."""
-    command = [*COMMAND, "--http", "--port", "0", *arguments]
-    with tempfile.TemporaryFile() as errors, _started(command, home, errors, environment) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().strip()
+def serving(home: Path, *, faultless: bool = True, anew: bool = False, **environment: str) -> Iterator[Serving]:
+    """Run `claude-trader-mcp --http` on a free port until the block ends; if `faultless`, nothing may fail in it.
+
+    It is forked from a process that has imported everything; `anew` starts Python anew.
+    """
+    with tempfile.TemporaryFile() as errors, ExitStack() as stack:
+        process: subprocess.Popen[bytes] | Warm
+        if anew:
+            process = stack.enter_context(_started([*COMMAND, *ON_A_FREE_PORT], home, errors, environment))
+            output = process.stdout
+        else:
+            process, output = stack.enter_context(_forked(ON_A_FREE_PORT, home, errors, environment))
+        assert output is not None
+        url = output.readline().decode().strip()
         server = Serving(url, process, errors)
         assert url.startswith("http://"), server.said()
         yield server
@@ -74,14 +84,37 @@ def _started(
     """Start a process that does not outlive the block, and that is killed when it says nothing for too long."""
     variables = {**os.environ, "TRADER_HOME": str(home), **environment}
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=variables) as process:
-        limit = threading.Timer(LIMIT_S * 3, process.kill)
-        limit.start()
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=variables) as process, _ending(process):
+        yield process
+
+
+@contextmanager
+def _forked(
+    arguments: list[str], home: Path, errors: BinaryIO, environment: dict[str, str]
+) -> Iterator[tuple[Warm, BinaryIO]]:
+    """Fork a process of which all that holds, without an input; give its output, too."""
+    variables = {**os.environ, "TRADER_HOME": str(home), **environment}
+    reading, writing = os.pipe()
+    with open(os.devnull) as nothing, os.fdopen(reading, "rb") as output:
         try:
-            yield process
+            streams = (nothing.fileno(), writing, errors.fileno())
+            process = Warm("mcp_server", arguments, variables, Path.cwd(), streams)
         finally:
-            limit.cancel()
-            process.kill()
+            os.close(writing)
+        with _ending(process):
+            yield process, output
+        process.wait(LIMIT_S)
+
+
+@contextmanager
+def _ending(process: subprocess.Popen[bytes] | Warm) -> Iterator[None]:
+    limit = threading.Timer(LIMIT_S * 3, process.kill)
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+        process.kill()
 
 
 @asynccontextmanager
@@ -199,15 +232,18 @@ def test_a_port_that_is_taken_is_named(home: Path) -> None:
 
 
 def test_it_ends_with_the_process_that_holds_its_input(home: Path) -> None:
-    with serving(home, "--with-parent") as server:
-        assert server.process.stdin is not None
-        assert _post(server).status_code == 200
-        server.process.stdin.close()
-        assert server.process.wait(LIMIT_S) == 0
+    command = [*COMMAND, *ON_A_FREE_PORT, "--with-parent"]
+    with tempfile.TemporaryFile() as errors, _started(command, home, errors, {}) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        assert _post(Serving(url, process, errors)).status_code == 200
+        process.stdin.close()
+        assert process.wait(LIMIT_S) == 0
 
 
 def test_it_ends_with_that_process_also_while_it_is_still_starting(home: Path) -> None:
-    command = [*COMMAND, "--http", "--port", "0", "--with-parent"]
+    command = [*COMMAND, *ON_A_FREE_PORT, "--with-parent"]
     with tempfile.TemporaryFile() as errors, _started(command, home, errors, {}) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     home = tmp_path_factory.mktemp("home")
     with ExitStack() as stack:
         with few_files(FILES):
-            server = stack.enter_context(serving(home, TRADER_EXCHANGE="simulated", TRADER_TOKEN="t" * 20))
+            server = stack.enter_context(serving(home, anew=True, TRADER_EXCHANGE="simulated", TRADER_TOKEN="t" * 20))
         yield server
 
 
@@ -65,7 +65,7 @@ def test_a_burst_of_idle_connections_without_a_token_opens_too_few_files_to_matt
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes the limit of another process")
 def test_a_server_that_can_open_no_file_says_so_and_goes_on_when_it_can(tmp_path: Path) -> None:
-    with serving(tmp_path, faultless=False, TRADER_TOKEN="t" * 20) as server:
+    with serving(tmp_path, faultless=False, anew=True, TRADER_TOKEN="t" * 20) as server:
         assert _alive(server)
         pid = server.process.pid
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
