@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 Kind = Literal["live", "manual", "host", "replay"]
-"""How a run came about. Runs of different kinds are never added up."""
+"""How a run came about: by a slot, by hand, by a host's own model, of a past moment. Kinds are never added up."""
 
 Evidence = Literal["too_few", "none_yet", "skill", "no_skill", "unknown"]
 """What the record shows by now.

@@ -5,11 +5,12 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
-from mcp_server.storage.journal.records import ANSWERED, JournalRecord, Kind, make_records, read_rows, unix_ms
+from mcp_server.storage.journal.records import ANSWERED, JournalRecord, make_records, read_rows, unix_ms
 from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.strategies.folders import StrategyFolders
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED, Codes
+from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, from_ms, naive, to_ms
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
     from mcp_server.storage.journal.outcomes import SettledOutcome
 
-Kind = Literal["live", "manual", "host", "replay"]
-"""Kinds of runs, which are never mixed: of a slot, by hand, decided by a host's own model, of past moments."""
-
-KINDS: tuple[Kind, ...] = ("live", "manual", "host", "replay")
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""`_KIND` counts them in this order."""
 
 RAN = ("success", "abstained", "error", "timeout")
 """How a run ends that was asked for a signal; `JournalRecord.status` has positions in it."""
