@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 from mcp_server.http.body import BODY_S, read_body
+from mcp_server.http.pages.pages import Pages
 from mcp_server.http.refusal import Refused
 from mcp_server.http.rights import SCOPE_KEY
 from mcp_server.http.tokens import Grant
@@ -34,8 +35,8 @@ REQUEST_S = 90.0
 class Gate:
     """Answers `/health`, and lets requests through to `/mcp` after checking name, token, path, method, limits and body.
 
-    Without tokens, everyone who reaches the server may call, with all rights. `app` serves `/mcp`; a body may take
-    `body_s` to arrive, and a request `request_s` in all.
+    The page's files hold no secrets, and need no token. Without tokens, everyone who reaches the server may call, with
+    all rights. `app` serves `/mcp`; a body may take `body_s` to arrive, and a request `request_s` in all.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Gate:
         request_s: float = REQUEST_S,
     ) -> None:
         self._app = app
+        self._pages = Pages()
         self._allowed_hosts = allowed_hosts
         self._tokens = tokens
         self._limits = limits
@@ -78,6 +80,9 @@ class Gate:
             raise Refused(431, f"The headers of a request may have at most {MOST_HEAD_BYTES:,} bytes.")
         headers = Headers(scope=scope)
         self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
+        if scope["path"] != PATH and (file := await self._pages.answer(scope, headers)) is not None:
+            await file(scope, receive, sent)
+            return
         grant = self._grant(scope)
         if grant is None:
             raise Refused(

@@ -27,4 +27,5 @@ class Refused(Exception):
     async def answer(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Send it. The id is null: the request may not even have been read."""
         body = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": str(self)}}
-        await JSONResponse(body, self.status, {"Connection": "close", **self._headers})(scope, receive, send)
+        headers = {"Connection": "close", "Cache-Control": "no-store", **self._headers}
+        await JSONResponse(body, self.status, headers)(scope, receive, send)

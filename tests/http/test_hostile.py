@@ -92,11 +92,11 @@ HOSTILE: list[Row] = [
     ),
     *(
         (f"`{path}` without a token", lambda s, path=path: s.post(path=path, Authorization=None), 401, "TRADER_TOKEN")
-        for path in ("/", "//mcp", "/mcp/", "/./mcp", "/%6dcp", "/health/../mcp", "/health/", "/HEALTH", "/health%00")
+        for path in ("//mcp", "/mcp/", "/./mcp", "/%6dcp", "/health/../mcp", "/health/", "/HEALTH", "/health%00")
     ),
     *(
         (f"`{path}`", lambda s, path=path: s.post(path=path), 404, "The MCP endpoint is /mcp")
-        for path in ("/", "//mcp", "/mcp/", "/../etc/passwd", "/health/../mcp", "/mcp;x", "/mcp%2f", "/.env", "/sse")
+        for path in ("//mcp", "/mcp/", "/../etc/passwd", "/health/../mcp", "/mcp;x", "/mcp%2f", "/.env", "/sse")
     ),
     ("a whole address as path", lambda s: s.post(path=f"http://evil.example{'/mcp'}"), 404, "The MCP endpoint is /mcp"),
 ]

@@ -1,0 +1,3 @@
+if (document.documentElement.dataset.start === "page") {
+  document.body.textContent = "Claude Trader";
+}
