@@ -198,7 +198,19 @@ def test_only_what_was_asked_for_is_listed(journal: Journal) -> None:
     assert [entry.execution_id for entry in journal.entries(limit=2)] == [3, 2]
     assert journal.entries("other") == []
     assert journal.entries(until=NOON - timedelta(seconds=1)) == []
-    assert len(journal.entries(until=NOON)) == 3
+    assert len(journal.entries(until=NOON + timedelta(seconds=2))) == 3
+    assert [entry.execution_id for entry in journal.entries(before=3, limit=1)] == [2]
+    assert journal.entries(before=1) == []
+
+
+def test_a_run_that_had_not_answered_by_a_moment_was_under_way_then_and_had_no_signal(journal: Journal) -> None:
+    end(journal, claim(journal))  # it is as of noon, and took two seconds
+    before = NOON + timedelta(seconds=1)
+    assert journal.entries(until=before) == []
+    (entry,) = journal.entries(until=before, outcomes="all")
+    assert (entry.status, entry.signal, entry.why, entry.cost_usd, entry.completed_at) == ("running", *[None] * 4)
+    (entry,) = journal.entries(until=NOON + timedelta(seconds=2), outcomes="all")
+    assert (entry.status, entry.signal) == ("success", "BUY")
 
 
 def test_an_outcome_with_a_number_that_is_none_is_an_error_and_not_a_signal(journal: Journal) -> None:

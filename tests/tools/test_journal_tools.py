@@ -46,21 +46,25 @@ async def test_signals_are_listed_with_price_confidence_cost_and_reason(ask: Ask
 async def test_what_ended_without_a_signal_is_listed_on_request_with_why(ask: Ask) -> None:
     said = await ask("list_signals", outcomes="all")
     first, second = said["rows"]
-    assert said["columns"][-2:] == ["scheduled_at", "slots"]
-    assert first[3:] == ["rules", "abstained", None, None, None, None, "the candle is not there", None, 1]
-    assert second[5] == "BUY"
+    slots = ["scheduled_at", "slots", "scheduled_until", "trigger", "outcome", "net_pct", "exit_time"]
+    assert said["columns"][-7:] == slots
+    assert first[3:10] == ["rules", "abstained", None, None, None, None, "the candle is not there"]
+    assert first[10:] == [None, 1, None, "manual", None, None, None]
+    assert (second[5], second[-4:]) == ("BUY", ["manual", "pending", None, None])
     assert len((await ask("list_signals", outcomes="all", limit=1))["rows"]) == 1
 
 
-async def test_missed_slots_say_when_they_were_due_and_how_many_they_were(ask: Ask, home: Path) -> None:
+async def test_missed_slots_say_from_when_to_when_they_were_due_and_how_many_they_were(ask: Ask, home: Path) -> None:
     missed = (
-        "INSERT INTO executions (strategy_id, strategy_version, trigger, scheduled_at, slots, as_of, engine, "
-        "started_at, status, error_message, run_key) VALUES (1, 'v', 'schedule', TIMESTAMP '2026-05-20 02:00', 7, "
-        "TIMESTAMP '2026-05-20 02:00', 'rules', TIMESTAMP '2026-05-20 09:00', 'missed', 'the machine slept', 'k')"
+        "INSERT INTO executions (strategy_id, strategy_version, trigger, scheduled_at, slots, scheduled_until, as_of, "
+        "engine, started_at, status, error_message, run_key) VALUES (1, 'v', 'schedule', TIMESTAMP '2026-05-20 02:00', "
+        "7, TIMESTAMP '2026-05-20 08:00', TIMESTAMP '2026-05-20 08:00', 'rules', TIMESTAMP '2026-05-20 09:00', "
+        "'missed', 'the machine slept', 'k')"
     )
     Database(Home(home).database).write(lambda c: c.execute(missed))
     row, *_ = (await ask("list_signals", outcomes="all"))["rows"]
-    assert (row[4], row[9:]) == ("missed", ["the machine slept", "2026-05-20T02:00Z", 7])
+    assert (row[4], row[9:12]) == ("missed", ["the machine slept", "2026-05-20T02:00Z", 7])
+    assert row[12:] == ["2026-05-20T08:00Z", "schedule", None, None, None]
 
 
 async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
@@ -81,6 +85,14 @@ async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
     async with Client(build_server(clamped, clock=lambda: NOW)) as client:
         said = answer_of(await client.call_tool("list_signals", {"outcomes": "all"}))
     assert "scheduler" not in note(said), "that is about the present"
+
+
+async def test_older_ones_are_asked_for_by_the_number_of_a_run_and_reasonings_can_be_left_out(ask: Ask) -> None:
+    older = await ask("list_signals", outcomes="all", before=2, detail="none")
+    assert [row[0] for row in older["rows"]] == [1]
+    assert "reasoning" not in older["columns"]
+    assert len(older["columns"]) == len(older["rows"][0])
+    assert "before 1 is recorded" in (await ask("list_signals", before=1))["note"]
 
 
 async def test_a_strategy_without_signals_is_named(ask: Ask) -> None:

@@ -1,39 +1,72 @@
 """What the journal tells of runs: the latest of them, what they cost, and what happened on the way of one."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_server.domain.outcome import Engine, Status, Trigger
+from mcp_server.domain.outcome import Engine, KnownOutcome, Status, Trigger, Verdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
-from mcp_server.domain.timeframes import naive
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS, naive
 
 if TYPE_CHECKING:
     import duckdb
 
+_OWN = 17
+"""So many columns of `_ENTRIES` are of the run and its signal; the others are of its outcome."""
+
 RECENT_RUNS = 100
 """What runs cost is estimated from so many of the latest."""
 
-_LATEST = {
-    "signals": "SELECT execution_id FROM analysis_results "
-    "WHERE ($1 IS NULL OR strategy_id = (SELECT id FROM strategies WHERE name = $1)) "
-    "AND ($2 IS NULL OR timestamp <= $2) ORDER BY execution_id DESC LIMIT $3",
-    "all": "SELECT id FROM executions WHERE ($1 IS NULL OR strategy_id = (SELECT id FROM strategies WHERE name = $1)) "
-    "AND ($2 IS NULL OR as_of <= $2) ORDER BY id DESC LIMIT $3",
-}
-"""The ids of the latest runs: of one strategy or of all, up to a moment."""
+_RAN = tuple(map(str, (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)))
+"""How a run ends that was asked for a signal."""
 
-_ASKED_A_MODEL = (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)
+_BEGAN = (*_RAN, str(Status.RUNNING))
+
+_ENDED = "coalesce(e.completed_at, e.started_at)"
+
+_ANSWERED = f"CASE WHEN e.\"trigger\" = 'schedule' THEN {_ENDED} ELSE e.as_of + ({_ENDED} - e.started_at) END"
+"""When the end of a run was known: as `records.ANSWERED`; of one that runs, when it began."""
+
+_BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
+
+_OF_ONE = "($1 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $1))"
+
+_BY_THEN = {
+    "signals": f"e.status = 'success' AND ($2 IS NULL OR e.as_of <= $2 AND {_ANSWERED} <= $2)",
+    "all": f"($2 IS NULL OR e.as_of <= $2 AND ({_ANSWERED} <= $2 OR {_BEGUN} <= $2 AND e.status IN {_BEGAN}))",
+}
+"""Which rows there were at a moment. A run that was under way then is one of all; a slot that did not run has its row
+since that was noticed."""
+
+_LATEST = {
+    outcomes: f"SELECT e.id FROM executions e WHERE {_OF_ONE} AND {by_then} AND ($3 IS NULL OR e.id < $3) "  # noqa: S608
+    "ORDER BY e.id DESC LIMIT $4"
+    for outcomes, by_then in _BY_THEN.items()
+}
+"""The ids of the latest runs: of one strategy or of all, up to a moment, before another one."""
+
+_ENTRIES = (
+    f"SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "  # noqa: S608
+    "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots, e.scheduled_until, "
+    "o.state, o.r, o.cost_bps, o.funding_bps, o.entry_time, o.entry_price, o.exit_time, o.exit_price, "
+    f"$4 IS NULL OR {_ANSWERED} <= $4 "
+    "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+    "LEFT JOIN (SELECT * FROM analysis_results WHERE execution_id BETWEEN $2 AND $3) a ON a.execution_id = e.id "
+    "LEFT JOIN (SELECT * FROM outcomes WHERE execution_id BETWEEN $2 AND $3 AND ($5 IS NULL OR exit_time <= $5)) o "
+    "ON o.execution_id = e.id WHERE e.id BETWEEN $2 AND $3 AND list_contains($1, e.id) ORDER BY e.id DESC"
+)
+"""The bounds are there for speed alone: by them, years of other rows need not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One run, as the journal tells it. Times are aware UTC; what is unknown is None.
 
-    `status` is a `Status`, or what a newer program wrote in its place.
+    `status` is a `Status`, or what a newer program wrote in its place. `scheduled_until` is the last of its `slots`.
+    `outcome` is what the market did after its signal, as far as that was known.
     """
 
     execution_id: int
@@ -52,6 +85,18 @@ class Entry:
     cost_usd: Decimal | None
     scheduled_at: datetime | None = None
     slots: int = 1
+    scheduled_until: datetime | None = None
+    outcome: KnownOutcome | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What became of its BUY or SELL; None for a HOLD, and where there is no signal."""
+        return verdict(self.signal, self.outcome)
+
+    @property
+    def net_pct(self) -> float | None:
+        """What its BUY or SELL brought after costs, in per cent; None where that is not known."""
+        return None if self.outcome is None else self.outcome.net_pct(self.signal)
 
     @property
     def why(self) -> str | None:
@@ -65,22 +110,23 @@ def latest(
     limit: int,
     outcomes: Literal["signals", "all"],
     until: datetime | None,
+    before: int | None = None,
 ) -> list[Entry]:
-    """Return the latest runs, newest first: those with a signal, or all of them; none with an as-of after `until`."""
-    latest_ids = [strategy, None if until is None else naive(until), limit]
-    ids = [row[0] for row in connection.execute(_LATEST[outcomes], latest_ids).fetchall()]
+    """Return the latest runs, newest first: those with a signal, or all of them; only those with ids below `before`.
+
+    They are told as they stood at `until`: a run that had not answered by then was running, and had no signal.
+    """
+    by = None if until is None else naive(until)
+    ids = [row[0] for row in connection.execute(_LATEST[outcomes], [strategy, by, before, limit]).fetchall()]
+    return read(connection, ids, until)
+
+
+def read(connection: "duckdb.DuckDBPyConnection", ids: Sequence[int], until: datetime | None) -> list[Entry]:
+    """Return runs by their ids, newest first, as they stood at `until`; they are known to have begun by then."""
     if not ids:
         return []
-    # The bounds are there for speed alone: by them, years of other rows need not be read.
-    rows = connection.execute(
-        "SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "
-        "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots "
-        "FROM executions e JOIN strategies s ON s.id = e.strategy_id LEFT JOIN (SELECT * FROM analysis_results "
-        "WHERE execution_id BETWEEN $2 AND $3) a ON a.execution_id = e.id "
-        "WHERE e.id BETWEEN $2 AND $3 AND list_contains($1, e.id) ORDER BY e.id DESC",
-        [ids, min(ids), max(ids)],
-    ).fetchall()
-    return [_entry(row) for row in rows]
+    moments = [None, None] if until is None else [naive(until), naive(until - timedelta(milliseconds=KNOWN_AFTER_MS))]
+    return [_entry(row) for row in connection.execute(_ENTRIES, [ids, min(ids), max(ids), *moments]).fetchall()]
 
 
 def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
@@ -89,7 +135,7 @@ def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
         "SELECT count(*), count(cost_usd), CAST(avg(cost_usd) AS DECIMAL(18, 6)) FROM (SELECT e.cost_usd "
         "FROM executions e JOIN strategies s ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' "
         "AND list_contains($2, e.status) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
-        [strategy, [*_ASKED_A_MODEL], RECENT_RUNS],
+        [strategy, [*_RAN], RECENT_RUNS],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Costs(*row)
@@ -103,6 +149,12 @@ def trace(connection: "duckdb.DuckDBPyConnection", execution_id: int) -> Mapping
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    """Read one row of the query of `latest`."""
+    """Read one row of `_ENTRIES`."""
     values: list[Any] = [value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in row]
-    return Entry(*values)
+    answered = values.pop()
+    known = None if values[_OWN] is None else KnownOutcome(*values[_OWN:])
+    entry = replace(Entry(*values[:_OWN]), outcome=known)
+    if answered:
+        return entry
+    entry = replace(entry, status=Status.RUNNING, completed_at=None, cost_usd=None, error=None)
+    return replace(entry, signal=None, confidence=None, price=None, reasoning=None)

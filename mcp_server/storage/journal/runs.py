@@ -177,9 +177,11 @@ class Journal:
         limit: int = 20,
         outcomes: Literal["signals", "all"] = "signals",
         until: datetime | None = None,
+        before: int | None = None,
     ) -> list[Entry]:
-        """Return the latest runs, newest first: those with a signal, or all; none with an as-of after `until`."""
-        return self._database.read(lambda connection: entries.latest(connection, strategy, limit, outcomes, until))
+        """Return the latest runs, newest first, as they stood at `until`; the arguments are those of `latest`."""
+        asked = (strategy, limit, outcomes, until, before)
+        return self._database.read(lambda connection: entries.latest(connection, *asked))
 
     def costs(self, strategy: str) -> Costs:
         """Return what the latest runs of a strategy by claude have cost; wait no longer than `COSTS_PATIENCE_S`."""
