@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 from mcp_server.http.body import BODY_S, read_body
+from mcp_server.http.pages.answers import BrowserAnswers
 from mcp_server.http.pages.pages import Pages
 from mcp_server.http.refusal import Refused
 from mcp_server.http.rights import SCOPE_KEY
@@ -50,8 +51,8 @@ class Gate:
         body_s: float = BODY_S,
         request_s: float = REQUEST_S,
     ) -> None:
-        self._app = app
         self._pages = Pages()
+        self._app = BrowserAnswers(app, self._pages)
         self._allowed_hosts = allowed_hosts
         self._tokens = tokens
         self._limits = limits
