@@ -117,7 +117,12 @@ Guard = Callable[..., AbstractContextManager[Guarded]]
 
 @contextmanager
 def guarded(
-    settings: ServerSettings, *, head_s: float = LIMIT_S, body_s: float = LIMIT_S, request_s: float = LIMIT_S
+    settings: ServerSettings,
+    *,
+    head_s: float = LIMIT_S,
+    body_s: float = LIMIT_S,
+    request_s: float = LIMIT_S,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[Guarded]:
     """Serve a home as `claude-trader-mcp --http` does, until the block ends."""
 
@@ -128,11 +133,11 @@ def guarded(
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
     gate = Gate(
-        mcp_app(build_server(settings, database=database)),
+        mcp_app(build_server(settings, clock=clock, database=database)),
         allowed_hosts=_AnyPort(settings.public_hosts),
         tokens=tokens_of(settings),
         limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
-        health=Health(home, examples_folder(), database, lambda: datetime.now(UTC)),
+        health=Health(home, examples_folder(), database, clock),
         body_s=body_s,
         request_s=request_s,
     )

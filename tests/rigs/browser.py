@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,10 @@ class OpenPage:
         return bool(self.run("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
     def violations(self) -> list[str]:
-        """Return what axe-core finds serious or critical, each with the first element concerned."""
+        """Return what axe-core finds, of any impact, each with the first element concerned."""
         self.run(AXE.read_text("utf-8"))
         found = self.run("axe.run().then(result => result.violations)")
-        return [
-            f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
-        ]
+        return [f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}" for one in found]
 
     def picture(self, path: Path, *, full: bool = True) -> None:
         """Write a screenshot."""
@@ -68,11 +67,31 @@ class Browser:
         self._driver = driver
 
     @contextmanager
-    def open(self, url: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False) -> Iterator[OpenPage]:
-        """Open a page, and wait until it is loaded and has been drawn."""
+    def open(
+        self,
+        url: str,
+        size: tuple[int, int] = DESKTOP,
+        *,
+        dark: bool = False,
+        now: datetime | None = None,
+        **options: Any,
+    ) -> Iterator[OpenPage]:
+        """Open a page, and wait until it is loaded and has been drawn.
+
+        Args:
+            url: its address.
+            size: of the window.
+            dark: whether the reader's system is dark.
+            now: what the page takes for the present, where that stands still; its timers go on.
+            options: more of playwright's `new_context`, like `timezone_id` or `has_touch`.
+        """
         context = self._driver.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", locale="en-US"
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
+            **{"locale": "en-US", "timezone_id": "UTC", **options},
         )
+        if now is not None:
+            context.clock.set_fixed_time(now)
         opened = OpenPage(context.new_page())
         opened.page.on("console", lambda line: opened.complaints.append(f"{line.type}: {line.text}"))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))

@@ -28,26 +28,34 @@ def walk(seed: int, end_ms: int) -> Candles:
     return Candles(times, opened, np.maximum(opened, close), np.minimum(opened, close), close, np.ones(CANDLES))
 
 
-def fill(home: Path, now_ms: int, *, settled: bool = True) -> None:
-    """Write strategies, candles, runs (one an hour, up to now), signals and outcomes."""
+def fill(
+    home: Path,
+    now_ms: int,
+    *,
+    settled: bool = True,
+    exchange: str = "coinbase",
+    strategies: int = STRATEGIES,
+    signals: int = SIGNALS,
+) -> None:
+    """Write strategies, candles, runs (one an hour, up to now), signals and outcomes; so many signals of each."""
     end_ms = now_ms // HOUR_MS * HOUR_MS
     for seed, symbol in enumerate(SYMBOLS):
-        store_candles(home, walk(seed, end_ms), symbol)
-    for number in range(STRATEGIES):
-        _enter(home, number, end_ms, settled=settled)
+        store_candles(home, walk(seed, end_ms), symbol, exchange)
+    for number in range(strategies):
+        _enter(home, number, end_ms, exchange, signals, settled=settled)
 
 
-def _enter(home: Path, number: int, end_ms: int, *, settled: bool) -> None:
+def _enter(home: Path, number: int, end_ms: int, exchange: str, signals: int, *, settled: bool) -> None:
     symbol = SYMBOLS[number % len(SYMBOLS)]
-    strategy = write_strategy(home, f"strategy-{number:02}", {"trading_pair": symbol})
-    terms = terms_of(strategy, "rules", "coinbase")
-    start, step = naive(from_ms(end_ms - (SIGNALS + 6) * HOUR_MS)), "INTERVAL 1 HOUR"
-    first = number * SIGNALS + 1
+    strategy = write_strategy(home, f"strategy-{number:02}", {"trading_pair": symbol, "exchange": exchange})
+    terms = terms_of(strategy, "rules", exchange)
+    start, step = naive(from_ms(end_ms - (signals + 6) * HOUR_MS)), "INTERVAL 1 HOUR"
+    first = number * signals + 1
     seed = f"hash(id * 7 + {number})"
 
     def work(connection: "duckdb.DuckDBPyConnection") -> None:
         strategy_id = mirror(connection, strategy, from_ms(end_ms))
-        runs = f"(SELECT range + {first} AS id, ? + range * {step} AS decided FROM range({SIGNALS}))"
+        runs = f"(SELECT range + {first} AS id, ? + range * {step} AS decided FROM range({signals}))"
         columns = ", ".join(TERMS)
         connection.execute(
             'INSERT INTO executions (id, strategy_id, strategy_version, "trigger", scheduled_at, as_of, engine, '
@@ -66,7 +74,7 @@ def _enter(home: Path, number: int, end_ms: int, *, settled: bool) -> None:
             connection.execute(
                 "INSERT INTO outcomes SELECT e.id, e.as_of, o.open, e.as_of + INTERVAL 4 HOUR, c.close, "
                 "c.close / o.open - 1, 30, 0, 14400, '1', 'judged', e.as_of + INTERVAL 5 HOUR "
-                "FROM executions e JOIN series s ON s.symbol = e.symbol "
+                "FROM executions e JOIN series s ON s.symbol = e.symbol AND s.exchange = e.exchange "
                 "JOIN candles o ON o.series_id = s.id AND o.open_time = e.as_of "
                 "JOIN candles c ON c.series_id = s.id AND c.open_time = e.as_of + INTERVAL 3 HOUR "
                 f"WHERE e.strategy_id = {strategy_id}"

@@ -1,0 +1,68 @@
+"""The page in a real browser: the real HTTP server on a sample home, without a token and with tokens, and Chromium.
+
+The present stands still for the server, so that what it shows is always the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from mcp_server.settings import ServerSettings
+from mcp_server.storage.setting_types import TokenEntry
+from tests.http.conftest import TOKENS, Guarded, guarded
+from tests.rigs.browser import Browser, browser
+from tests.rigs.sample_home import SampleHome, sample_home
+
+NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server that is up on a sample home; `url` is where the page is."""
+
+    server: Guarded
+    sample: SampleHome
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}/"
+
+    @property
+    def now(self) -> datetime:
+        return self.sample.now
+
+
+@contextmanager
+def site_on(home: Path, tokens: Mapping[str, TokenEntry]) -> Iterator[Site]:
+    """Serve a sample home until the block ends."""
+    sample = sample_home(home, NOW)
+    settings = ServerSettings(home=home, exchange="simulated", tokens=dict(tokens), calls_per_minute=1_000_000)
+    try:
+        with guarded(settings, clock=lambda: NOW) as server:
+            yield Site(server, sample)
+    finally:
+        sample.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server of one's own machine: it asks for no token."""
+    with site_on(tmp_path_factory.mktemp("site"), {}) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def guarded_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with a token that reads and one that writes: `READS` and `WRITES` of tests/http/conftest.py."""
+    with site_on(tmp_path_factory.mktemp("site"), TOKENS) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started

@@ -1,0 +1,71 @@
+"""Runs for a sample home, entered through the journal's own statements, all in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mcp_server.domain.outcome import Outcome, SlotRow, Status, Trigger
+from mcp_server.domain.scoring.terms import terms_of
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.storage.database import Database
+from mcp_server.storage.journal import slot_rows
+from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, insert_run, mirror
+
+if TYPE_CHECKING:
+    import duckdb
+
+EXCHANGE = "simulated"
+LATE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class SampleRun:
+    """A slot, or a run by hand or in a replay. Without an outcome it is still running, or was never run.
+
+    `slot` is that of a run that was scheduled; another has its moment in `as_of`, and began at `began_at`.
+    """
+
+    strategy: Strategy
+    slot: SlotRow
+    outcome: Outcome | None = None
+    took: timedelta = timedelta(seconds=1)
+    trigger: Trigger = "schedule"
+    began_at: datetime | None = None
+
+    @property
+    def begins(self) -> datetime:
+        """When it began, or when the slot was accounted for."""
+        return self.began_at or self.slot.last + LATE
+
+
+def enter_runs(database: Database, process: str, runs: Sequence[SampleRun]) -> list[int]:
+    """Enter runs in the order in which they began, as a runner of this key does; return their ids."""
+
+    def work(connection: "duckdb.DuckDBPyConnection") -> list[int]:
+        ordered = sorted(enumerate(runs), key=lambda pair: (pair[1].begins, pair[0]))
+        ids = {place: _enter(connection, run, f"{process}.{place}") for place, run in ordered}
+        return [ids[place] for place in range(len(runs))]
+
+    return database.write(work)
+
+
+def _enter(connection: "duckdb.DuckDBPyConnection", run: SampleRun, key: str) -> int:
+    strategy, slot = run.strategy, run.slot
+    about = Run(strategy, run.trigger, slot.last, strategy.engine, run.begins, EXCHANGE)
+    if run.trigger == "schedule":
+        terms, strategy_id = terms_of(strategy, strategy.engine, EXCHANGE), mirror(connection, strategy, run.begins)
+        row = slot_rows.NewRow(strategy_id, strategy, terms, slot, key)
+        execution_id = slot_rows.insert_slots(connection, [row], run.begins)[key]
+    else:
+        execution_id = insert_run(connection, about, key)
+    if run.outcome is not None:
+        claimed = Claimed(execution_id, about, key, None)
+        enter(connection, ended_run(claimed, run.outcome, run.begins, run.begins + run.took))
+    return execution_id
+
+
+def not_run(strategy: Strategy, status: Status, first: datetime, why: str, slots: int = 1) -> SampleRun:
+    """Return slots that were not run, one row for all of them."""
+    every = timedelta(hours=int(strategy.config.interval[:-1]) if strategy.config.interval else 24)
+    return SampleRun(strategy, SlotRow(status, first, first + every * (slots - 1), slots, why))
