@@ -1,0 +1,69 @@
+// Figures and times as people read them. Unknown is "unknown", never 0.
+import { el } from "./dom.js";
+
+const UNKNOWN_VALUE = "unknown";
+const numberFormat = (options) => {
+  const format = new Intl.NumberFormat("en", options);
+  return (x) => (x == null ? UNKNOWN_VALUE : format.format(x).replace("-", "−"));
+};
+
+/** Prices keep their significant digits: PEPE costs 0.0000081. */
+export const price = numberFormat({ maximumSignificantDigits: 8 });
+export const number = (x, digits = 0) => numberFormat({ minimumFractionDigits: digits, maximumFractionDigits: digits })(x);
+export const percent = (x, digits = 2) => (x == null ? UNKNOWN_VALUE : (x > 0 ? "+" : "") + number(x, digits) + " %");
+
+/** Cents of a day matter, and so do their fractions: two decimals, four below a cent's worth of ten. */
+export const usd = (x) => (x == null ? UNKNOWN_VALUE : "$" + number(x, x && Math.abs(x) < 0.1 ? 4 : 2));
+
+export const plural = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+const dateFormat = (options) => new Intl.DateTimeFormat("en-GB", options);
+const MINUTE = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const [inYear, withYear] = [dateFormat(MINUTE), dateFormat({ ...MINUTE, year: "numeric" })];
+const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+const clock = { now: () => Date.now() };
+
+/** Say which moment "ago" counts from: that of the page in the past, or null for now. */
+export function countFrom(iso) {
+  const moment = Date.parse(iso);
+  clock.now = () => moment || Date.now();
+  tellAgo();
+}
+
+/** Return a moment as text in the reader's zone. */
+export function momentText(iso) {
+  const date = new Date(iso);
+  return (date.getFullYear() === new Date().getFullYear() ? inYear : withYear).format(date);
+}
+
+const utc = (iso) => new Date(iso).toISOString().replace("T", " ").replace(/(:00)?\.\d+Z$/, " UTC");
+
+function timeElement(iso, text, attributes) {
+  if (Number.isNaN(Date.parse(iso ?? ""))) return el("span", { class: "muted" }, iso ? String(iso) : "–");
+  return el("time", { datetime: iso, title: utc(iso), ...attributes }, text(iso));
+}
+
+export const timeOf = (iso) => timeElement(iso, momentText);
+
+function agoText(iso) {
+  const seconds = (Date.parse(iso) - clock.now()) / 1000;
+  const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS[5];
+  return Math.abs(seconds) < 5 ? "now" : ago.format(Math.trunc(seconds / size), unit);
+}
+
+/** Return how long ago a moment is, or how far ahead; the page keeps it true. */
+export const agoOf = (iso) => timeElement(iso, agoText, { "data-ago": true, title: iso && `${momentText(iso)} · ${utc(iso)}` });
+
+/** Tell every such time anew. */
+export function tellAgo() {
+  for (const node of document.querySelectorAll("time[data-ago]")) {
+    const text = agoText(node.dateTime);
+    if (node.textContent !== text) node.textContent = text;
+  }
+}
+
+/** Return a mark whose shape tells as much as its colour. */
+export const signalOf = (signal) =>
+  el("span", { class: `signal ${{ BUY: "buy", SELL: "sell", HOLD: "hold" }[signal] ?? "none"}` }, signal ?? "no signal");
