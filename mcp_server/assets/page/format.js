@@ -20,7 +20,7 @@ export const plural = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
 const dateFormat = (options) => new Intl.DateTimeFormat("en-GB", options);
 const MINUTE = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const [inYear, withYear] = [dateFormat(MINUTE), dateFormat({ ...MINUTE, year: "numeric" })];
-const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 const clock = { now: () => Date.now() };
