@@ -32,9 +32,9 @@ _ANSWERED = f"CASE WHEN e.\"trigger\" = 'schedule' THEN {_ENDED} ELSE e.as_of + 
 
 _BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
 
-_OF_ONE = "($1 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $1))"
+OF_ONE = "($1 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $1))"
 
-_BY_THEN = {
+BY_THEN = {
     "signals": f"e.status = 'success' AND ($2 IS NULL OR e.as_of <= $2 AND {_ANSWERED} <= $2)",
     "all": f"($2 IS NULL OR e.as_of <= $2 AND ({_ANSWERED} <= $2 OR {_BEGUN} <= $2 AND e.status IN {_BEGAN}))",
 }
@@ -42,9 +42,9 @@ _BY_THEN = {
 since that was noticed."""
 
 _LATEST = {
-    outcomes: f"SELECT e.id FROM executions e WHERE {_OF_ONE} AND {by_then} AND ($3 IS NULL OR e.id < $3) "  # noqa: S608
+    outcomes: f"SELECT e.id FROM executions e WHERE {OF_ONE} AND {by_then} AND ($3 IS NULL OR e.id < $3) "  # noqa: S608
     "ORDER BY e.id DESC LIMIT $4"
-    for outcomes, by_then in _BY_THEN.items()
+    for outcomes, by_then in BY_THEN.items()
 }
 """The ids of the latest runs: of one strategy or of all, up to a moment, before another one."""
 

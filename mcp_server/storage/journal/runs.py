@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from mcp_server.domain.outcome import Ended, Outcome, SignalName, Status
 from mcp_server.domain.strategy.checks.budget import Costs
-from mcp_server.errors import TraderError
+from mcp_server.errors import NotFound, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcp_server.storage.journal.backtests import Backtests
     from mcp_server.storage.journal.outcomes import Outcomes
     from mcp_server.storage.journal.statements import Statements
+    from mcp_server.storage.journal.whole_run import WholeRun
     from mcp_server.storage.strategies.folders import StrategyFolders
 
 MOST_COST_USD = 10**9
@@ -182,6 +183,22 @@ class Journal:
         """Return the latest runs, newest first, as they stood at `until`; the arguments are those of `latest`."""
         asked = (strategy, limit, outcomes, until, before)
         return self._database.read(lambda connection: entries.latest(connection, *asked))
+
+    def whole_run(self, execution_id: int, strategy: str | None, until: datetime) -> "WholeRun":
+        """Return one run whole, as it stood at `until`.
+
+        Raises:
+            NotFound: it had not begun by then, or is not of this strategy.
+        """
+        from mcp_server.storage.journal.whole_run import whole_run
+
+        run = self._database.read(lambda connection: whole_run(connection, execution_id, strategy, until))
+        if run is None:
+            of = f" of {strategy!r}" if strategy else ""
+            raise NotFound(
+                f"There is no run {execution_id}{of} by then.", "list_signals lists them; outcomes='all': each."
+            )
+        return run
 
     def costs(self, strategy: str) -> Costs:
         """Return what the latest runs of a strategy by claude have cost; wait no longer than `COSTS_PATIENCE_S`."""

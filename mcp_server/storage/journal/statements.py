@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mcp_server.domain.run_trace import signal_of
+
 if TYPE_CHECKING:
     import duckdb
-
-SIGNALS = ("BUY", "SELL", "HOLD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def _leans(data: Any) -> Iterator[tuple[str, str]]:
 
 
 def _signal(values: Any, *path: str) -> str | None:
-    """Return what stands at a path if it is a signal; a model or a person may have written anything."""
+    """Return what stands at a path if it is a signal."""
     for key in path:
         values = values.get(key) if isinstance(values, Mapping) else None
-    return values if isinstance(values, str) and values in SIGNALS else None
+    return signal_of(values)

@@ -1,22 +1,26 @@
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
-from mcp_server.answers import ROWS, Table
+from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, Table, size_of
 from mcp_server.domain.strategy.format import NAME_PATTERN
-from mcp_server.domain.text import cleaned, significant
+from mcp_server.domain.text import cleaned, shortened, significant
 from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import BadInput
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import no_space
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.toolkit import Call, tool
 
+if TYPE_CHECKING:
+    from mcp_server.storage.journal.whole_run import WholeRun
+
 SHORT, FULL = 200, 20_000
 
 COLUMNS = ["execution_id", "as_of", "strategy", "engine", "status", "signal", "confidence", "price", "cost_usd"]
-ID = WithJsonSchema({"type": "integer"})
+ID = (Field(ge=1, le=10**15), WithJsonSchema({"type": "integer"}))
 JUST_NOW = timedelta(minutes=1)
 
 SLOT_COLUMNS = ["scheduled_at", "slots", "scheduled_until", "trigger", "outcome", "net_pct", "exit_time"]
@@ -24,13 +28,29 @@ SLOT_COLUMNS = ["scheduled_at", "slots", "scheduled_until", "trigger", "outcome"
 `scheduled_until`, the last of them."""
 
 
+RUN = ("version", "decision_version", "model", "tokens_used", "exchange", "symbol", "timeframe", "horizon_s")
+"""What of a run stands in no column of the table."""
+
+
 class Signals(Table):
     """cost_usd null is unknown, not free; scheduled_at null: not scheduled. net_pct: after costs."""
 
-    rows: Annotated[list[list[int | float | str | None]], ROWS]
+    rows: Annotated[list[list[int | float | str | None]], ROWS] | None = None
+    run: dict[str, Any] | None = Field(default=None, description="With execution_id")
     note: str | None = None
 
     large: ClassVar[bool] = True
+
+    def shortened(self, values: dict[str, Any], size: int) -> dict[str, Any]:
+        """Cut the longest texts and lists of a run, and say so."""
+        if "run" not in values:
+            return super().shortened(values, size)
+        for text, items in ((2_000, 100), (400, 50), (100, 20), (40, 10)):
+            cut = {**values, "run": {name: _cut(item, text, items) for name, item in values["run"].items()}}
+            if size_of(cut, self.text(cut)) < MOST_BYTES - NOTE_BYTES:
+                break
+        whole = "query_journal has executions.trace and analysis_results.data."
+        return {**cut, "note": f"Texts are cut to {text:,} characters and lists to {items} entries; {whole}"}
 
     def rest(self, kept: list[Any]) -> str:
         """Return how to ask for the older ones."""
@@ -49,10 +69,16 @@ async def list_signals(
     detail: Annotated[
         Literal["none", "short", "full"], Field(description="Of the reasoning; full: all of it")
     ] = "short",
-    before: Annotated[int | None, ID, Field(description="Older ones than this execution_id")] = None,
+    before: Annotated[int | None, *ID, Field(description="Older ones than this execution_id")] = None,
+    execution_id: Annotated[int | None, *ID, Field(description="That run whole, with its agents' calls")] = None,
 ) -> Signals:
     """List recorded signals, newest first, with price, confidence, reasoning and cost."""
     moment, every = call.moment(None), outcomes == "all"
+    if execution_id is not None:
+        if ignored := sorted(call.given & {"limit", "outcomes", "detail", "before"}):
+            raise BadInput(f"A run is told whole, without {', '.join(ignored)}.", "Give execution_id alone.")
+        run = await anyio.to_thread.run_sync(call.kit.journal.whole_run, execution_id, strategy_name, moment)
+        return Signals(run=_whole(run))
     entries = await anyio.to_thread.run_sync(
         lambda: call.kit.journal.entries(strategy_name, limit=limit, outcomes=outcomes, until=moment, before=before)
     )
@@ -101,6 +127,32 @@ def _slot(entry: Entry) -> list[int | float | str | None]:
     exit_time = None if entry.outcome is None else _time(entry.outcome.exit_time)
     slots = [_time(entry.scheduled_at), entry.slots, _time(until)]
     return [*slots, entry.trigger, entry.verdict, net_pct, exit_time]
+
+
+def _whole(run: "WholeRun") -> dict[str, Any]:
+    """Return all that is known of one run, under the names of the columns and the journal."""
+    from mcp_server.domain.run_trace import trace_facts
+
+    entry, known = run.entry, run.entry.outcome
+    took_s = (entry.completed_at - entry.started_at).total_seconds() if entry.completed_at else None
+    names = (*COLUMNS, "reasoning", *SLOT_COLUMNS)
+    facts = dict(zip(names, _row(entry, "full", slot=True), strict=True))
+    facts |= {name: getattr(run, name) for name in RUN}
+    facts |= {"started_at": _time(entry.started_at), "completed_at": _time(entry.completed_at), "took_s": took_s}
+    facts |= {
+        "entry_time": _time(known.entry_time) if known else None,
+        **{name: getattr(known, name, None) for name in ("entry_price", "exit_price", "cost_bps", "funding_bps")},
+    }
+    return {**facts, **trace_facts(run.trace, run.data)}
+
+
+def _cut(value: Any, text: int, items: int) -> Any:
+    """Shorten every text and every list or object within JSON values."""
+    if isinstance(value, str):
+        return shortened(value, text)
+    if isinstance(value, dict):
+        return {shortened(name, text): _cut(item, text, items) for name, item in list(value.items())[:items]}
+    return [_cut(item, text, items) for item in value[:items]] if isinstance(value, list) else value
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -1,0 +1,60 @@
+"""One run whole, as the journal has it: its row, its signal, what became of that, and what happened on the way."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.outcome import Status
+from mcp_server.domain.timeframes import naive
+from mcp_server.storage.journal.entries import BY_THEN, OF_ONE, Entry, read
+
+if TYPE_CHECKING:
+    import duckdb
+
+_WHOLE = (
+    "SELECT e.strategy_version, e.decision_version, e.model, e.tokens_used, e.exchange, e.symbol, e.timeframe, "  # noqa: S608 - ours
+    "e.horizon_s, CAST(e.trace AS VARCHAR), CAST(a.data AS VARCHAR) FROM executions e "
+    f"LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE {OF_ONE} AND {BY_THEN['all']} AND e.id = $3"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRun:
+    """One run. `trace` and `data` are JSON values of any shape; None where there are none, or they cannot be read.
+
+    What is null of `decision_version` and the names after it was not noted by the version that ran it.
+    """
+
+    entry: Entry
+    version: str
+    decision_version: str | None
+    model: str | None
+    tokens_used: int | None
+    exchange: str | None
+    symbol: str | None
+    timeframe: str | None
+    horizon_s: int | None
+    trace: Any
+    data: Any
+
+
+def whole_run(
+    connection: "duckdb.DuckDBPyConnection", execution_id: int, strategy: str | None, until: datetime
+) -> WholeRun | None:
+    """Return a run as it stood at `until`; None where it had not begun, or is not of this strategy."""
+    row = connection.execute(_WHOLE, [strategy, naive(until), execution_id]).fetchone()
+    if row is None:
+        return None
+    (entry,) = read(connection, [execution_id], until)
+    run = WholeRun(entry, *row[:-2], *map(_json, row[-2:]))
+    if entry.status != Status.RUNNING:
+        return run
+    return replace(run, model=None, tokens_used=None, trace=None, data=None)  # what it came to is not known yet
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
