@@ -15,6 +15,7 @@ from mcp_server.http.allowed_hosts import AllowedHosts
 from mcp_server.http.connections import BoundedConnection, connection_limits
 from mcp_server.http.gate import PATH, Gate
 from mcp_server.http.limits import RateLimits
+from mcp_server.http.pages.where import where_the_page_is
 from mcp_server.http.rights import OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
 
@@ -47,7 +48,8 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until the parent process ends, if there is one.
 
-    Port 0 takes a free one. The address that it listens on is printed on standard output.
+    Port 0 takes a free one. The first line on standard output is the address, for programs; the second tells a person
+    where the page is.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.
@@ -66,7 +68,8 @@ def serve(
     running = uvicorn.Server(configured(gate))
     if parent is not None:
         parent.then(lambda: setattr(running, "should_exit", True))
-    sys.stdout.write(f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}\n")
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
+    sys.stdout.write(f"{address}\n{where_the_page_is(host, port, settings.public_hosts)}\n")
     sys.stdout.flush()
     anyio.run(running.serve, [listener])
 

@@ -31,10 +31,11 @@ END_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a tool server answers, and the token that it expects."""
+    """Where a tool server answers, and the token that it expects. `page` tells a person where its page is."""
 
     url: str
     token: SecretStr | None
+    page: str = ""
 
 
 Serving = Callable[[], AbstractAsyncContextManager[Address]]
@@ -94,12 +95,12 @@ async def local_server(
         )
         child_stderr.hand_over()
         try:
-            url = await _first_line(process)
+            url, _, page = (await _first_lines(process)).partition("\n")
             if not url.startswith("http"):
                 await _end(process)
                 why = (await anyio.to_thread.run_sync(child_stderr.last_lines)) or "it wrote nothing."
                 raise Retryable(f"The local tool server did not start: {why}")
-            yield Address(_reachable(url), own), process
+            yield Address(_reachable(url), own, page.strip()), process
         finally:
             await _end(process)
 
@@ -109,15 +110,16 @@ def _reachable(url: str) -> str:
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
-async def _first_line(process: Process) -> str:
+async def _first_lines(process: Process) -> str:
+    """Return what a server writes at its start, all at once: where it answers, and where its page is."""
     assert process.stdout is not None  # noqa: S101 (it was opened with a pipe)
-    line = ""
+    lines = ""
     with anyio.move_on_after(START_S):
         async for part in TextReceiveStream(process.stdout):
-            line += part
-            if "\n" in line:
+            lines += part
+            if "\n" in lines:
                 break
-    return line.partition("\n")[0]
+    return lines
 
 
 async def _end(process: Process) -> None:

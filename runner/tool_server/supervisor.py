@@ -112,6 +112,8 @@ class WatchedServer:
             self._up.set()
             self.on_change()
             logger.info("tool server: it answers at %s", address.url)
+            if address.page:
+                logger.info("%s", address.page)
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._end_when_silent, address, process)

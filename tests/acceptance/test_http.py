@@ -41,6 +41,7 @@ class Serving:
     url: str
     process: subprocess.Popen[bytes] | Warm
     errors: BinaryIO
+    for_people: str = ""
 
     @property
     def base(self) -> str:
@@ -67,7 +68,7 @@ def serving(home: Path, *, faultless: bool = True, anew: bool = False, **environ
             process, output = stack.enter_context(_forked(ON_A_FREE_PORT, home, errors, environment))
         assert output is not None
         url = output.readline().decode().strip()
-        server = Serving(url, process, errors)
+        server = Serving(url, process, errors, output.readline().decode().strip())
         assert url.startswith("http://"), server.said()
         yield server
         process.terminate()
@@ -148,6 +149,12 @@ async def test_both_eras_of_the_protocol_are_answered(server: Serving, mode: Lit
         assert (client.protocol_version == LATEST_HANDSHAKE_VERSION) is (mode == "legacy")
     assert [tool.name for tool in listed.tools] == list(tool_files())
     assert len(said["rows"]) == 3
+
+
+def test_its_second_line_tells_a_person_where_the_page_is(server: Serving) -> None:
+    assert server.for_people == f"Open {server.base}/ in a browser."
+    page = httpx2.get(f"{server.base}/", timeout=LIMIT_S, trust_env=False)
+    assert (page.status_code, "<title>Claude Trader</title>" in page.text) == (200, True)
 
 
 def test_an_address_that_was_told_can_be_connected_to_at_once(home: Path) -> None:

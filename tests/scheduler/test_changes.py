@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from mcp import Client
 
@@ -63,6 +64,12 @@ def call(up: RunningUp, tool: str, arguments: dict[str, Any]) -> None:
             assert not result.is_error, result
 
     anyio.run(ask)
+
+
+def test_it_logs_where_the_page_is(up: RunningUp) -> None:
+    address = up.says(" in a browser").rpartition("Open ")[2].partition(" ")[0]
+    page = httpx2.get(address, trust_env=False)
+    assert (page.status_code, "<title>Claude Trader</title>" in page.text) == (200, True)
 
 
 def test_a_new_folder_runs_and_an_edit_by_hand_counts_from_the_next_slot(up: RunningUp) -> None:
