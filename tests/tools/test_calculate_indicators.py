@@ -130,3 +130,36 @@ async def test_where_nothing_fits_it_says_so(ask: Ask) -> None:
 
     assert (said["found"], said["rows"]) == (0, [])
     assert said["note"] == "Nothing fits. Use other words, or an empty query for all."
+
+
+async def test_the_layout_says_how_a_page_draws_each_column(ask: Ask) -> None:
+    specs = [
+        *("ema(50)", "bbands(20,2)", "ema(20) of volume", "rsi(14)", "ema(9) of rsi(14)", "macd(12,26,9)"),
+        *("sar", "supertrend(10,3)", "ichimoku", "cdlengulfing"),
+    ]
+    answer = await ask("calculate_indicators", symbol="BTC/USDT", indicators=specs, layout=True)
+    lines = {line["columns"][0]: line for line in answer["layout"]}
+
+    assert sorted(column for line in lines.values() for column in line["columns"]) == sorted(answer["columns"][2:])
+    plain = {"columns": ["ema_50"], "pane": 0, "shape": "line", "color": 1, "dashed": False, "levels": []}
+    assert lines["ema_50"] == plain
+    upper, middle, lower = (lines[f"bbands_20_2_{name}"] for name in ("upper", "middle", "lower"))
+    assert upper["color"] == middle["color"] == lower["color"] == 2
+    assert [upper["dashed"], middle["dashed"], lower["dashed"]] == [False, True, False]
+    assert lines["ema_20_of_volume"]["pane"] == "volume"
+    rsi, averaged = lines["rsi_14"], lines["ema_9_of_rsi_14"]
+    assert (rsi["pane"], rsi["levels"], averaged["pane"], averaged["color"]) == (1, [30, 70], 1, 2)
+    hist = lines["macd_12_26_9_hist"]
+    assert (hist["pane"], hist["shape"], lines["macd_12_26_9"]["levels"]) == (2, "bars", [0])
+    assert (lines["sar"]["shape"], lines["cdlengulfing"]["shape"]) == ("dots", "events")
+    turning = next(line for line in lines.values() if line["shape"] == "turning")
+    assert (turning["pane"], len(turning["columns"])) == (0, 2)
+    spans = [line["color"] for name, line in lines.items() if "span" in name]
+    assert len(spans) == len(set(spans)) == 2
+    assert "layout" not in await ask("calculate_indicators", symbol="BTC/USDT", indicators=specs)
+
+
+async def test_a_layout_of_too_many_panels_is_refused(ask: Ask) -> None:
+    many = ["rsi(14)", "cci(20)", "mfi(14)", "willr(14)", "adx(14)", "atr(14)"]
+    with pytest.raises(Told, match="6 panels"):
+        await ask("calculate_indicators", symbol="BTC/USDT", indicators=many, layout=True)

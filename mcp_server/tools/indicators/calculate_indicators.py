@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mcp_server.answers import NUMBERS, ROWS, Answer, Table, caveats
+from mcp_server.domain.chart_lines import ChartLine, chart_lines
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, to_ms
@@ -34,6 +35,7 @@ def _split(value: Any) -> Any:
 
 Cell = str | float | None
 A_LIST = {"type": "array", "items": {"minLength": 0}}
+LINES = WithJsonSchema({"type": "array", "items": {"type": "object"}})
 
 
 class IndicatorTable(Table):
@@ -49,6 +51,7 @@ class IndicatorTable(Table):
     candles_wanted: int = Field(description="For a stable last value")
     note: str | None = None
     simulated: bool | None = None
+    layout: Annotated[list[ChartLine], LINES] | None = None
     rows: Annotated[list[list[Cell]], ROWS]
 
     large: ClassVar[bool] = True
@@ -74,6 +77,7 @@ async def calculate_indicators(
     ],
     timeframe: Timeframe = "1h",
     last: Annotated[int, Field(ge=1, le=1000, description="Candles")] = 1,
+    layout: Annotated[bool, Field(description="Add how to draw them")] = False,
     exchange: ExchangeId = None,
     as_of: AsOf = None,
 ) -> IndicatorTable:
@@ -83,6 +87,7 @@ async def calculate_indicators(
     """
     symbols = [symbol] if isinstance(symbol, str) else symbol
     specs = await call.bounded(_specs, indicators)
+    lines = await call.bounded(_lines, specs) if layout else None
     columns = ["open_time", "close", *(column for spec in specs for column in spec.columns)]
     if (values := len(symbols) * last * len(columns)) > MOST_VALUES:
         raise BadInput(f"That is {values} values; one answer holds at most {MOST_VALUES}.", "Lower last, or ask twice.")
@@ -103,6 +108,7 @@ async def calculate_indicators(
         candles_wanted=count,
         note=_note(specs, histories),
         simulated=histories[0].simulated or None,
+        layout=lines,
         columns=columns if isinstance(symbol, str) else ["symbol", *columns],
         rows=[row[1:] for row in rows] if isinstance(symbol, str) else rows,
     )
@@ -112,6 +118,12 @@ def _specs(texts: list[str]) -> tuple[Spec, ...]:
     from mcp_server.domain.indicators.parse import parse_specs
 
     return parse_specs(texts, check_patience)
+
+
+def _lines(specs: Sequence[Spec]) -> list[ChartLine]:
+    from mcp_server.domain.chart_layout import layout
+
+    return chart_lines(layout(specs))
 
 
 def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:

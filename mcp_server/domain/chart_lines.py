@@ -1,0 +1,66 @@
+"""What a chart on a page draws of indicators: a layout as one list of lines, each with its pane, shape and colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mcp_server.domain.chart_layout import Drawing, Layout, Study
+
+COLORS = 8
+"""Lines take colours in turn within a pane."""
+
+LineShape = Literal["line", "dots", "bars", "turning", "candles", "events"]
+Pane = int | Literal["volume"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChartLine:
+    """One thing to draw, with the values of its columns.
+
+    `pane`: 0 is the price, `volume` lies on its volume, 1 and more are panes below. `color`: a number from 1.
+    `levels`: where traders read it. Shapes are those of `chart_layout`; bands and clouds are lines.
+    """
+
+    columns: tuple[str, ...]
+    pane: Pane
+    shape: LineShape
+    color: int
+    dashed: bool = False
+    levels: tuple[float, ...] = ()
+
+
+def chart_lines(layout: Layout) -> list[ChartLine]:
+    """List what is drawn of a layout, the price first."""
+    panes: list[tuple[Pane, tuple[Study, ...]]] = [
+        (0, layout.price),
+        ("volume", layout.volume),
+        *((number, studies) for number, studies in enumerate(layout.panels, 1)),
+    ]
+    return [line for pane, studies in panes for line in _lines(pane, studies)]
+
+
+def _lines(pane: Pane, studies: tuple[Study, ...]) -> Iterator[ChartLine]:
+    taken = 0
+    for study in studies:
+        levels = study.guides or ((0.0,) if any(drawing.shape == "bars" for drawing in study.drawings) else ())
+        for drawing in study.drawings:
+            for columns, shape, dashed, more in _parts(drawing):
+                taken += more
+                yield ChartLine(columns, pane, shape, (taken - 1) % COLORS + 1, dashed, levels)
+                levels = ()
+
+
+def _parts(drawing: Drawing) -> Iterator[tuple[tuple[str, ...], LineShape, bool, int]]:
+    """List a drawing's columns that are drawn as one, their shape, whether dashed, and how many colours that takes."""
+    match drawing.shape:
+        case "band":
+            for position, column in enumerate(drawing.columns):
+                yield (column,), "line", len(drawing.columns) == 3 and position == 1, int(position == 0)
+        case "cloud":
+            for column in drawing.columns:
+                yield (column,), "line", False, 1
+        case shape:
+            yield drawing.columns, shape, False, 1
