@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.http.connections import MOST_CONNECTIONS
+from mcp_server.http.pages.files import page_files
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Answered, Guarded, guarded, read_answer
 
@@ -27,6 +28,17 @@ NESTED_MORE = (
     + b"}}}"
 )
 BATCH = b"[" + b",".join([b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'] * 15_000) + b"]"
+
+SCRIPT = next(path for path in page_files().by_path if path.endswith(".js"))
+NO_FILES = (
+    ("/page.js", "/page.html", "/index.html", "/lightweight-charts.js"),
+    ("/page.js.map", "/page-0123456789abcdef.js.map", "/page-0123456789abcdef.py", "/PAGE-0123456789ABCDEF.JS"),
+    ("/assets/page/page.html", "/page/main.js", "/static/../page.html", "/page-0123456789abcdef.js/"),
+    ("/page-x.js/../..", "/%2e%2e/page.js", "/..%2f..%2fetc/passwd", "/./"),
+    ("//", "//page.css", "/%00", "/page.css%00"),
+    ("/..\\..\\page.html", "/%5c..%5cpage.html", "/page.js;x", "/~root"),
+)
+"""Paths that look like files of the page."""
 
 Row = tuple[str, Callable[[Guarded], Answered], int, str]
 
@@ -98,8 +110,41 @@ HOSTILE: list[Row] = [
         (f"`{path}`", lambda s, path=path: s.post(path=path), 404, "The MCP endpoint is /mcp")
         for path in ("//mcp", "/mcp/", "/../etc/passwd", "/health/../mcp", "/mcp;x", "/mcp%2f", "/.env", "/sse")
     ),
+    *(
+        (
+            f"`GET` {', '.join(f'`{path}`' for path in paths)}",
+            lambda s, paths=paths: _same(page(s, path) for path in paths),
+            401,
+            "TRADER",
+        )
+        for paths in NO_FILES
+    ),
+    ("a file of an older page", lambda s: page(s, "/page-0123456789abcdef.js"), 404, "another version of the page"),
+    ("`POST /`", lambda s: page(s, "/", "POST"), 405, "takes GET only"),
+    ("`DELETE` a file of the page", lambda s: page(s, SCRIPT, "DELETE"), 405, "takes GET only"),
+    ("the page under another's Host", lambda s: page(s, "/", Host="evil.example"), 421, "TRADER_PUBLIC_HOSTS"),
+    ("the page for another page's script", lambda s: page(s, "/", Origin="https://evil.example"), 403, "may not call"),
+    ("the page with a head of 20 KB", lambda s: page(s, "/", If_None_Match="x" * 20_000), 431, "16,384 bytes"),
+    ("the page with a body", lambda s: page(s, "/", Content_Length="5000000"), 400, "has no body"),
+    ("the page with a body in chunks", lambda s: page(s, "/", Transfer_Encoding="chunked"), 400, "has no body"),
+    (
+        "the page with a path as query",
+        lambda s: page(s, "/?file=../../etc/passwd"),
+        200,
+        "<title>Claude Trader</title>",
+    ),
+    ("a file of the page, its name encoded", lambda s: page(s, SCRIPT.replace("p", "%70")), 200, "dataset.start"),
+    ("a huge range of the page", lambda s: page(s, "/", Range=f"bytes=0-{10**30}"), 200, "</html>"),
+    ("1,000 ranges of the page", lambda s: page(s, "/", Range=f"bytes={'0-1,' * 1000}2-3"), 200, "</html>"),
+    ("encodings without end for the page", lambda s: page(s, "/", Accept_Encoding="gzip;" * 2000), 200, "</html>"),
     ("a whole address as path", lambda s: s.post(path=f"http://evil.example{'/mcp'}"), 404, "The MCP endpoint is /mcp"),
 ]
+
+
+def page(server: Guarded, path: str, method: str = "GET", **headers: str) -> Answered:
+    """Ask for a file of the page as a browser does that has no token."""
+    usual: dict[str, str | None] = {"Authorization": None, "Content_Length": None}
+    return server.post(b"", path, method, **usual | headers)
 
 
 def _chunked(server: Guarded, chunks: int) -> Answered:

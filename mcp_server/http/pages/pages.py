@@ -33,7 +33,8 @@ class Pages:
         """Return the answer to a request for a file of the page; None: the path is none of the page's.
 
         Raises:
-            Refused: 404 for a file of another version of the page, 405 for another method than GET and HEAD.
+            Refused: 404 for a file of another version of the page, 405 for another method than GET and HEAD, 400 for a
+                request with a body: nobody would read it.
         """
         path = scope["path"]
         file = (await self.files()).by_path.get(path)
@@ -43,6 +44,8 @@ class Pages:
             return None
         if scope["method"] not in ("GET", "HEAD"):
             raise Refused(405, f"{path} takes GET only.", {"Allow": "GET, HEAD"})
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise Refused(400, f"A request for {path} has no body.")
         if _has(file.etag, headers):
             return file.known
         return file.zipped if takes_gzip(headers) else file.plain
