@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
@@ -16,12 +16,13 @@ from mcp_server.domain.text import cleaned, counted
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.scoring.controls import codes_at, market_controls, series_of
+from mcp_server.scoring.curve import curve_of
 from mcp_server.scoring.records import latest_records
 from mcp_server.scoring.series import Allowance
 from mcp_server.scoring.settle import settle_due
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from mcp_server.domain.scoring.keys import Kind, Score
@@ -35,12 +36,16 @@ if TYPE_CHECKING:
 SETTLE_S, GATHER_S = 16.0, 7.0
 """Of a call's time, so much may go into settling what is due, and into the candles that records are compared with."""
 
+SHORT_SETTLE_S, SHORT_GATHER_S = 3.0, 2.0
+"""The same where a curve is asked for: somebody looks at a page, and what is due is settled on schedule too."""
+
 
 @dataclass(frozen=True, slots=True)
 class PerformanceQuestion:
     """What is asked: of one strategy or all, of one kind of runs or each by itself, as of a moment.
 
-    `now` is the present: under an earlier `until` nothing is written. `since`: only runs decided from then on.
+    `now` is the present: under an earlier `until` nothing is written. `since`: only runs decided from then on. `curve`
+    is of one strategy and kind.
     """
 
     until: datetime
@@ -48,14 +53,19 @@ class PerformanceQuestion:
     strategy_name: str | None = None
     kind: Kind | None = "live"
     since: datetime | None = None
+    curve: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRecords:
-    """The scores of the records that were asked for, by name and kind, and what a reader must know beside them."""
+    """The scores of the records that were asked for, by name and kind, and what a reader must know beside them.
+
+    `curve` has the fields of the curve, where it is asked for.
+    """
 
     scores: Sequence[Score]
     notes: Sequence[str]
+    curve: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Scoring:
@@ -80,16 +90,17 @@ class Scoring:
         """
         until, now = question.until, question.now
         await tell(0, 3, "Settling what is due")
+        settle_s, gather_s = (SHORT_SETTLE_S, SHORT_GATHER_S) if question.curve else (SETTLE_S, GATHER_S)
         name = question.strategy_name  # nobody waits for the exchange of a strategy that was not asked for
         settlement = await settle_due(
-            self._outcomes, self._market, until, now, SETTLE_S, keep=until >= now, strategy=name
+            self._outcomes, self._market, until, now, settle_s, keep=until >= now, strategy=name
         )
         await tell(1, 3, "Reading the records")
         records = await anyio.to_thread.run_sync(self._records, question, settlement)
         asked = [record for record in records if question.kind in (None, record.kind)]
         if question.strategy_name is not None and not asked:
             asked = [await anyio.to_thread.run_sync(self._without_runs, question, records)]
-        controls = await market_controls(self._market, asked, to_ms(until), Allowance.of(GATHER_S))
+        controls = await market_controls(self._market, asked, to_ms(until), Allowance.of(gather_s))
         await tell(2, 3, f"Scoring {counted(len(asked), 'record')}")
         alone = question.strategy_name is not None
         scores = await anyio.to_thread.run_sync(self._scores, alone, asked, controls)
@@ -100,7 +111,8 @@ class Scoring:
             *_unsettled(settlement, asked),
             *_unknown(asked, controls),
         ]
-        return ScoredRecords(scores, notes)
+        curve = await anyio.to_thread.run_sync(self._curve, asked[0], settlement) if question.curve else {}
+        return ScoredRecords(scores, notes, curve)
 
     def _records(self, question: PerformanceQuestion, settlement: Settlement) -> list[Record]:
         """Return the records that were asked for; of a single strategy those of every kind."""
@@ -131,6 +143,10 @@ class Scoring:
         leans = {name: codes for name, codes in leans.items() if (codes != UNDECIDED).any()}  # others lean elsewhere
         twin = codes_at(record.judged, stated.twin) if stated.twin else None
         return RecordControls(market.candles, market.fundings, twin, leans, stop)
+
+    def _curve(self, record: Record, settlement: Settlement) -> Mapping[str, Any]:
+        strategy = self._strategy(record.strategy_name)
+        return curve_of(record, self._outcomes, settlement.outcomes, strategy, self._default_exchange)
 
     def _strategy(self, name: str) -> Strategy | None:
         """Return a strategy as it is now; None where its folder is gone or broken."""

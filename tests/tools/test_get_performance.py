@@ -97,6 +97,37 @@ async def test_six_signals_are_told_as_they_come_out_by_hand(six: None, ask: Ask
     assert told["kind"] == "live"
 
 
+async def test_the_curve_stakes_a_fourth_where_four_signals_can_be_open_and_holds_beside_it(
+    six: None, ask: Ask
+) -> None:
+    told = await performance(ask, strategy_name="mine", curve=True)
+    assert (told["columns"], told["parts"]) == (["exit_time", "record_pct", "holding_pct"], 4)
+    assert told["rows"] == [
+        [iso(at(100)), 0, 0],
+        [iso(at(96)), pytest.approx(0.7 / 4), pytest.approx(1)],
+        [iso(at(86)), pytest.approx(0.6 / 4), pytest.approx(0.2)],
+        [iso(at(76)), pytest.approx(1.3 / 4), pytest.approx(-1)],
+    ]
+    plain = await performance(ask, strategy_name="mine")
+    assert {name: value for name, value in told.items() if name not in ("columns", "rows", "parts")} == plain
+
+
+async def test_a_curve_is_of_one_strategy_and_one_kind_of_runs(six: None, ask: Ask) -> None:
+    for arguments in ({}, {"strategy_name": "mine", "runs": "all"}):
+        with pytest.raises(Told, match="A curve is of one strategy and one kind of runs"):
+            await performance(ask, curve=True, **arguments)
+    empty = await performance(ask, strategy_name="mine", curve=True, runs="manual")
+    assert (empty["rows"], empty["parts"]) == ([], None)
+
+
+async def test_runs_by_hand_have_no_schedule_so_that_the_capital_has_as_many_parts_as_were_open(
+    home: Path, ask: Ask
+) -> None:
+    store_candles(home, market(MOVES))
+    enter_runs(home, write_strategy(home), [MadeRun(at(hours), "BUY", trigger="manual") for hours in (100, 98, 80)])
+    assert (await performance(ask, strategy_name="mine", curve=True, runs="manual"))["parts"] == 2
+
+
 async def test_judged_pending_and_void_are_all_the_buys_and_sells(six: None, ask: Ask) -> None:
     told = await performance(ask, strategy_name="mine")
     assert told["judged"] + told["pending"] + told["void"] == told["signals"]["buy"] + told["signals"]["sell"]
@@ -306,12 +337,13 @@ async def test_a_past_as_of_answers_as_a_home_that_was_cut_off_at_that_moment(
             known = [run for run in runs if run.decided_ms + run.late_ms <= moment_ms]
             enter_runs(cut, write_strategy(cut, config=config, agents=agents), known)
             store_candles(cut, candles.between(0, moment_ms // HOUR_MS * HOUR_MS))
-            asked = {"strategy_name": "mine"}
+            asked = {"strategy_name": "mine", "curve": True}
             past = answer_of(await client.call_tool("get_performance", {**asked, "as_of": iso(moment_ms)}))
             there = ServerSettings(home=cut, exchange="coinbase", exchange_urls=settings.exchange_urls)
             async with Client(build_server(there, clock=partial(from_ms, moment_ms)), raise_exceptions=True) as then:
                 assert past == answer_of(await then.call_tool("get_performance", asked))
             assert past["judged"] > 30
+            assert past["rows"][-1][0] <= iso(moment_ms - 600_000)
             assert past["e_value"] is not None or number == 0
 
 

@@ -5,6 +5,9 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive
@@ -140,6 +143,22 @@ class Outcomes:
         """
         rows = self._database.read(lambda connection: read_rows(connection, until, strategy, kind, since))
         return make_records(rows, self._derived(rows.older), computed)
+
+    def prices(self, execution_ids: Times, computed: Sequence[SettledOutcome] = ()) -> tuple[Floats, Floats]:
+        """Return the entry and exit prices of judged signals; NaN where none is known.
+
+        Args:
+            execution_ids: of their runs.
+            computed: outcomes that may not be in the journal.
+        """
+        bounds = [int(execution_ids.min(initial=0)), int(execution_ids.max(initial=0))]
+        query = "SELECT execution_id, entry_price, exit_price FROM outcomes WHERE execution_id BETWEEN ? AND ?"
+        rows = self._database.read(lambda connection: connection.execute(query, bounds).fetchall())
+        known = {outcome.execution_id: (outcome.entry_price, outcome.exit_price) for outcome in computed}
+        known |= {execution_id: prices for execution_id, *prices in rows}
+        columns = np.array([known.get(id_, (None, None)) for id_ in execution_ids.tolist()], dtype=np.float64)
+        entry, exit_ = columns.reshape(-1, 2).T
+        return entry, exit_
 
     def _derived(self, older: Sequence[OlderRun]) -> dict[tuple[int, str, str], Terms]:
         return {run.key: older_terms(run, self._strategies, self._default_exchange) for run in older}

@@ -21,7 +21,7 @@ class Performance(Table):
 
     summary: Annotated[list[str], TEXTS] | None = Field(default=None, description="Show these, not the hit rate alone")
     note: str | None = None
-    rows: Annotated[list[list[Any]], ROWS] | None = Field(default=None, description="Without strategy_name")
+    rows: Annotated[list[list[Any]], ROWS] | None = Field(default=None, description="By strategy, or of the curve")
 
     large = True
     less = "Name a strategy."
@@ -33,6 +33,7 @@ async def get_performance(
     strategy_name: StrategyName | None = None,
     since: Annotated[str | None, Field(max_length=40, description="Runs from then on")] = None,
     runs: Annotated[Literal["live", "manual", "replay", "all"], Field(description="live: on schedule")] = "live",
+    curve: Annotated[bool | None, Field(description="Its equity by exit, beside holding")] = None,
     as_of: AsOf = None,
 ) -> Performance:
     """Tell whether recorded signals were right after costs, against their controls. Use it before changing a strategy.
@@ -48,8 +49,13 @@ async def get_performance(
     begin = None if since is None else parse_moment(since, name="since")
     if begin is not None and begin >= (now if as_of is None else until):  # a server may be held in the past meanwhile
         raise BadInput(f"since={since!r} is not before the moment asked for.", "Give an earlier one, or none.")
-    question = PerformanceQuestion(until, now, strategy_name, None if runs == "all" else runs, begin)
+    if curve and (strategy_name is None or runs == "all"):
+        raise BadInput(
+            "A curve is of one strategy and one kind of runs.", "Give strategy_name, and leave runs='all' out."
+        )
+    kind = None if runs == "all" else runs
+    question = PerformanceQuestion(until, now, strategy_name, kind, begin, bool(curve))
     scored = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
     if strategy_name is not None and runs != "all":
-        return Performance(**object_of(scored.scores[0], note(scored.notes)))
+        return Performance(**object_of(scored.scores[0], note(scored.notes)), **scored.curve)
     return Performance(**table_of(scored.scores, runs), note=note([*invented(scored.scores), *scored.notes]))
