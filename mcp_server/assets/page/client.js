@@ -104,7 +104,8 @@ const dataOf = (event) =>
 /** Wait; throws what aborted it. */
 export function pause(ms, signal) {
   return new Promise((done, fail) => {
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), fail(signal.reason)), { once: true });
+    const stop = () => (clearTimeout(timer), fail(signal.reason));
+    const timer = setTimeout(() => (signal?.removeEventListener("abort", stop), done()), ms);
+    signal?.addEventListener("abort", stop);
   });
 }

@@ -1,39 +1,37 @@
 // Keeps what is shown true: asks again every 2 s while the page is looked at, and tells when nobody answers.
-import { Unreachable, pause } from "./client.js";
+import { ToolProblem, Unreachable, pause } from "./client.js";
 
 const EVERY_MS = 2_000;
-const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 10_000]; // after an attempt in vain, growing
-const asleep = new Set(); // what ends the pauses of all that wait
+const PAUSES_MS = [1_000, 2_000, 4_000, 8_000, 10_000]; // after attempts in vain
+const wakers = new Set();
 
-/** The connection: `lost` is true from the first call in vain to the first that is answered. */
-export const connection = new (class extends EventTarget {
-  lost = false;
-
+/** `lost` from the first call in vain to the first that is answered; `tell` is the shell's. */
+export const connection = {
+  lost: false,
+  tell() {},
   set(lost) {
     if (lost === this.lost) return;
     this.lost = lost;
-    this.dispatchEvent(new Event("change"));
+    this.tell();
     if (!lost) wake();
-  }
-})();
+  },
+};
 
 function wake() {
-  for (const end of [...asleep]) end();
+  for (const end of [...wakers]) end();
 }
 
-/** Load and draw now, and again while `signal` lasts; draw only what differs. `once`: until it has been drawn.
+/** Load and draw now, and again for as long as `signal` lasts (`once`: until it is drawn); draw only what differs.
  *
- * `load(signal)` returns a promise of answers; `problem(error or null)` shows what a tool says is wrong.
+ * `load(signal)` promises answers; `problem(error or null)` shows what a tool says is wrong. Other errors are thrown.
  */
-export async function live(load, draw, { signal, once = false, every = EVERY_MS, problem }) {
-  let drawn, attempts = 0;
-  for (let wait; !signal.aborted; await rest(wait, signal)) {
+export async function live(load, draw, { signal, once, every = EVERY_MS, problem }) {
+  for (let drawn, wait, attempts = 0; !signal.aborted; await rest(wait, signal)) {
     try {
       const answer = await load(signal);
       if (signal.aborted) return;
       connection.set(false);
-      attempts = 0;
-      wait = every;
+      [attempts, wait] = [0, every];
       problem(null);
       const facts = JSON.stringify(answer, (key, value) => (key === "as_of" ? undefined : value));
       if (facts !== drawn) draw(answer);
@@ -43,19 +41,19 @@ export async function live(load, draw, { signal, once = false, every = EVERY_MS,
       if (signal.aborted) return;
       wait = PAUSES_MS[Math.min(attempts++, 4)];
       if (error instanceof Unreachable) connection.set(true);
-      else problem(error);
+      else if (error instanceof ToolProblem) problem(error);
+      else throw error;
     }
   }
 }
 
-/** Wait, and for as long as the page is hidden; another's success, the network's return or a look at the page end it. */
+/** Wait, and for as long as the page is hidden; what wakes all ends it. */
 async function rest(ms, signal) {
   let end;
-  const woken = new Promise((done) => asleep.add((end = done)));
-  await Promise.race([woken, pause(ms, signal).then(() => (document.hidden ? woken : null), () => {})]);
-  asleep.delete(end);
+  const woken = new Promise((done) => wakers.add((end = done)));
+  const over = pause(ms, signal).then(() => document.hidden && woken, () => {});
+  await Promise.race([woken, over]);
+  wakers.delete(end);
 }
 
-addEventListener("online", wake);
-addEventListener("offline", () => connection.set(true));
-document.addEventListener("visibilitychange", () => document.hidden || wake());
+for (const name of ["online", "offline", "visibilitychange"]) addEventListener(name, () => document.hidden || wake());

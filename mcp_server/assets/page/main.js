@@ -1,5 +1,5 @@
 // The page's shell: navigation, the moment, the connection, problems, and one view at a time.
-import { SignedOut, Unreachable, httpClient } from "./client.js";
+import { SignedOut, Unreachable, httpClient, pause } from "./client.js";
 import { costsView } from "./costs.js";
 import { el, fill, notice } from "./dom.js";
 import { countFrom, momentText, tellAgo, timeOf } from "./format.js";
@@ -11,25 +11,27 @@ import { go, hrefOf, onPlace, place } from "./place.js";
 import { timeBar } from "./slider.js";
 import { strategyView } from "./strategy.js";
 
-const VIEWS = { home: homeView, strategy: strategyView, market: marketView, costs: costsView };
-const LINKS = [["home", "Strategies"], ["market", "Market"], ["costs", "Costs"]];
+const VIEWS = { __proto__: null, home: homeView, strategy: strategyView, market: marketView, costs: costsView };
+const LINKS = { home: "Strategies", market: "Market", costs: "Costs" };
+const STALE_MS = 600; // a view of another moment waits so long for its first answer; until then the former one stays
 
-/** Start the page. A view may set `onplace` on its element to follow its own part of the address without a new start. */
+/** Start the page. A view that sets `onplace` on its element follows its own part of the address without a new start. */
 export function startPage() {
   const part = (id) => document.getElementById(id);
-  const [main, problems, status, past, nav] = ["main", "problems", "status", "past", "nav"].map(part);
-  const clientAt = (asOf) => httpClient({ asOf });
-  const bar = timeBar({ clientAt, problem: (error) => tell("slider", error) });
-  const clockButton = part("clock");
-  let stop = new AbortController(), shown = {}, view;
+  const main = part("main"), clock = part("clock");
+  const bar = timeBar((asOf) => httpClient({ asOf }));
+  let shown = {}, stop = new AbortController(), view;
 
+  /** Show what is wrong above the view; each source of problems has a key, and null takes its last one back. */
   function tell(key, error) {
-    if (error instanceof SignedOut) return signIn();
-    problems.querySelector(`[data-key="${key}"]`)?.remove();
+    const former = part("problems").querySelector(`[data-key="${key}"]`);
+    if (former && former.dataset.text === error?.message) return;
+    former?.remove();
     if (!error) return;
     const box = notice(error.problem ? error : { problem: "Something on this page went wrong.", remedy: `Reload it. (${error.message})` });
     box.dataset.key = key;
-    problems.append(box);
+    box.dataset.text = error.message;
+    part("problems").append(box);
   }
 
   function signIn() {
@@ -38,79 +40,80 @@ export function startPage() {
   }
 
   function mount(fresh) {
-    main.style.minHeight = `${main.offsetHeight}px`; // until it has been drawn again, nothing jumps
+    main.style.minHeight = `${main.offsetHeight}px`; // nothing jumps until it is filled
     fill(main, (view = fresh));
-    fill(problems);
     setTimeout(() => (main.style.minHeight = ""), 1_000);
   }
 
   function open(at) {
     const same = at.view === shown.view && at.name === shown.name;
-    frame(at);
-    if (same && at.as_of === shown.as_of && view.onplace && !stop.signal.aborted) view.onplace(at);
-    else start(at);
+    const follows = same && at.as_of === shown.as_of && view.onplace && !stop.signal.aborted;
     shown = at;
+    frame(at);
+    if (follows) return view.onplace(at);
+    start(at, same);
+    if (same) return;
     const heading = main.querySelector("h1");
     document.title = `${heading?.textContent ?? "Page"} · Claude Trader`;
-    if (same || !heading) return;
-    heading.tabIndex = -1;
-    heading.focus({ preventScroll: true });
+    heading?.setAttribute("tabindex", -1);
+    heading?.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
 
-  function start(at) {
-    let pieces = 0;
-    const make = Object.hasOwn(VIEWS, at.view) ? VIEWS[at.view] : unknownView;
+  function start(at, same) {
     stop.abort();
     const { signal } = (stop = new AbortController());
-    const past = Boolean(at.as_of);
-    const bound = (load, draw, options) => {
-      const key = `live ${pieces++}`;
-      return live(load, draw, { signal, once: past, problem: (error) => signal.aborted || tell(key, error), ...options });
+    fill(part("problems"));
+    let pieces = 0, drawn;
+    const first = new Promise((done) => (drawn = done));
+    const alive = (load, draw, options) => {
+      const key = `piece ${pieces++}`;
+      const drawing = (answer) => (draw(answer), drawn());
+      return live(load, drawing, { signal, once: Boolean(at.as_of), problem: (error) => signal.aborted || tell(key, error), ...options });
     };
-    mount(make({ client: clientAt(at.as_of), place: at, asOf: at.as_of ?? null, live: bound, signal }));
+    const fresh = (VIEWS[at.view] ?? unknownView)({ client: httpClient({ asOf: at.as_of }), place: at, asOf: at.as_of ?? null, live: alive, signal });
+    if (!same) mount(fresh);
+    else Promise.race([first, pause(STALE_MS)]).then(() => signal.aborted || mount(fresh));
   }
 
-  function frame(at) {
-    fill(nav, LINKS.map(([name, text]) =>
-      el("a", { href: hrefOf({ view: name, name: null }), class: name, "aria-current": at.view === name && "page" }, text)));
-    const moment = at.as_of && !Number.isNaN(Date.parse(at.as_of)) ? at.as_of : null;
-    countFrom(moment);
-    document.body.classList.toggle("in-past", Boolean(moment));
-    fill(part("clock-text"), moment ? momentText(moment) : "Live");
-    past.hidden = !moment;
-    if (moment)
-      fill(past, el("p", null, "You see what was known on ", timeOf(moment), "."),
-        el("button", { type: "button", onclick: () => go({ as_of: null }) }, "Back to now"));
+  /** Show where the reader is, and when. */
+  function frame({ view, as_of }) {
+    const current = { [view]: "page", ...(view === "strategy" && { home: "true" }) };
+    const href = (name) => hrefOf({ view: name, name: null });
+    fill(part("nav"), Object.entries(LINKS).map(([name, text]) => el("a", { href: href(name), "aria-current": current[name] }, text)));
+    part("brand").href = href("home");
+    countFrom(as_of);
+    document.body.classList.toggle("in-past", Boolean(as_of));
+    fill(part("moment"), as_of ? momentText(as_of) : "Live");
+    part("past").hidden = !as_of;
+    fill(part("known"), as_of && ["You see what was known on ", timeOf(as_of), "."]);
     bar.show();
   }
 
-  function openBar() {
-    const opened = clockButton.getAttribute("aria-expanded") !== "true";
-    clockButton.setAttribute("aria-expanded", opened);
-    fill(part("time"), opened && bar);
-    if (opened) bar.learn().catch((error) => tell("slider", error));
-  }
-
-  connection.addEventListener("change", () => {
-    status.className = connection.lost ? "lost" : "back";
-    fill(status, connection.lost ? "Connection lost. Trying again…" : "Connected again.");
-    setTimeout(() => connection.lost || fill(status), 4_000);
-  });
+  connection.tell = () => {
+    const status = part("status"), lost = connection.lost;
+    status.className = lost ? "lost" : "";
+    fill(status, lost ? "Connection lost. Trying again…" : "Connected again.");
+    if (!lost) pause(4_000).then(() => connection.lost || fill(status));
+  };
   addEventListener("unhandledrejection", (event) => {
+    const error = event.reason;
     event.preventDefault();
-    if (event.reason?.name === "AbortError") return;
-    if (event.reason instanceof Unreachable) connection.set(true);
-    else tell("page", event.reason);
+    if (error instanceof SignedOut) signIn();
+    else if (error instanceof Unreachable) connection.set(true);
+    else if (error?.name !== "AbortError") tell("page", error);
   });
-  part("skip").addEventListener("click", (event) => (event.preventDefault(), main.focus()));
-  clockButton.addEventListener("click", openBar);
+  part("skip").onclick = (event) => (event.preventDefault(), main.focus());
+  part("back").onclick = () => go({ as_of: null });
+  clock.onclick = () => {
+    const opened = clock.ariaExpanded !== "true";
+    clock.ariaExpanded = opened;
+    fill(part("time"), opened && bar);
+    if (opened) return bar.learn();
+  };
   setInterval(() => document.hidden || tellAgo(), 10_000);
   if (localStorage.getItem("signed-in"))
-    part("session").append(el("button", { type: "button", class: "quiet", onclick: () => {
-      localStorage.removeItem("signed-in");
-      signOut();
-    } }, "Sign out"));
+    fill(part("session"), el("button", { class: "quiet", onclick: () => (localStorage.removeItem("signed-in"), signOut()) }, "Sign out"));
   onPlace(open);
   open(place());
 }

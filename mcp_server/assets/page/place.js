@@ -1,10 +1,12 @@
 // Where the reader is, in the address: #/, #/strategy/NAME?tab=…, #/market?symbol=…, #/costs, each with as_of=ISO.
 
-/** Return the place: {view: "home"|"strategy"|…, name, as_of, and what else the address says}. */
+/** Return the place: {view: "home"|"strategy"|…, name, as_of where it is in the past, and what else the address says}. */
 export function place() {
-  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [path, ...query] = location.hash.replace(/^#\/?/, "").split("?");
   const [view, ...name] = path.split("/");
-  return { ...Object.fromEntries(new URLSearchParams(query)), view: view || "home", name: decoded(name.join("/")) };
+  const { as_of, ...rest } = Object.fromEntries(new URLSearchParams(query.join("?")));
+  if (Date.parse(as_of) < Date.now()) rest.as_of = as_of;
+  return { ...rest, view: view || "home", name: decoded(name.join("/")) };
 }
 
 function decoded(text) {

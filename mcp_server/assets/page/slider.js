@@ -5,67 +5,54 @@ import { momentText } from "./format.js";
 import { go, place } from "./place.js";
 
 const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
 const SETTLED_MS = 250;
 const isoOf = (ms) => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+const localOf = (ms) => isoOf(ms - new Date(ms).getTimezoneOffset() * MINUTE_MS).slice(0, 16);
 
-/** Return the bar. `clientAt(asOf)` asks about another moment; `problem(error)` shows why a step failed. */
-export function timeBar({ clientAt, problem }) {
+/** Return the bar; `clientAt(asOf)` asks about another moment. `show()` tells where the page is, `learn()` its limits. */
+export function timeBar(clientAt) {
   let since = Date.now() - 30 * DAY_MS, timer;
-  const now = () => Date.now();
-  const at = () => Date.parse(place().as_of) || now();
-  const range = el("input", { type: "range", id: "moment", "aria-label": "Moment that the page shows", oninput: drag, onchange: settle });
+  const at = () => Date.parse(place().as_of) || Date.now();
+  const range = el("input", { type: "range", "aria-label": "Moment", oninput: drag, onchange: settle });
   const field = el("input", { type: "datetime-local", "aria-label": "Moment, in your time zone", onchange: () => to(Date.parse(field.value)) });
-  const step = (text, label, f) => el("button", { type: "button", "aria-label": label, title: label, onclick: f }, text);
-  const forth = [
-    step("+1 d", "A day later", () => to(at() + DAY_MS)), step("Next run ›", "The next time that a strategy was due", () => toSlot(1)),
-    step("Now", "Back to now", () => to(now())),
-  ];
-  const bar = el("div", { class: "timebar", role: "group", "aria-label": "Time" },
-    step("−1 d", "A day earlier", () => to(at() - DAY_MS)), step("‹ Last run", "The time before that a strategy was due", () => toSlot(-1)),
-    range, ...forth, field);
+  const step = (text, title, onclick) => el("button", { title, onclick }, text);
+  const forth = [step("Next slot ›", "When a strategy was next due", () => toSlot(1)), step("+1 day", "A day later", () => to(at() + DAY_MS))];
+  const bar = el("div", { class: "timebar", role: "group", "aria-label": "Time" }, range,
+    step("−1 day", "A day earlier", () => to(at() - DAY_MS)), step("‹ Last slot", "When a strategy was due before", () => toSlot(-1)), forth, field);
 
   function to(ms, options) {
-    if (Number.isNaN(ms)) return;
-    go({ as_of: ms >= now() ? null : isoOf(Math.max(ms, since)) }, options);
+    if (ms) go({ as_of: ms >= Date.now() ? null : isoOf(Math.max(ms, since)) }, options);
   }
   function drag() {
     clearTimeout(timer);
     timer = setTimeout(settle, SETTLED_MS);
-    range.setAttribute("aria-valuetext", momentText(isoOf(+range.value)));
+    range.ariaValueText = momentText(isoOf(+range.value));
   }
   function settle() {
     clearTimeout(timer);
-    to(+range.value >= +range.max ? now() : +range.value, { replace: Boolean(place().as_of) });
+    to(range.value === range.max ? Date.now() : +range.value, { replace: "as_of" in place() });
   }
   async function toSlot(direction) {
-    const from = direction < 0 ? isoOf(at() - 1000) : isoOf(at());
-    try {
-      const { view, name } = place();
-      const rows = rowsOf(await clientAt(from).call("list_strategies"));
-      const moments = rows.filter((row) => view !== "strategy" || row.name === name)
-        .map((row) => Date.parse(direction < 0 ? row.last_at : row.next_slot)).filter(Boolean);
-      if (moments.length) to(direction < 0 ? Math.max(...moments) : Math.min(...moments));
-    } catch (error) {
-      problem(error);
-    }
+    const { view, name } = place();
+    const answer = await clientAt(isoOf(at() - (direction < 0 && 1_000))).call("list_strategies");
+    const rows = rowsOf(answer).filter((row) => view !== "strategy" || row.name === name);
+    const moments = rows.map((row) => Date.parse(direction < 0 ? row.last_at : row.next_slot)).filter(Boolean);
+    if (moments.length) to(direction < 0 ? Math.max(...moments) : Math.min(...moments));
   }
 
-  /** Show where the page is. */
   bar.show = () => {
-    const [from, until] = [since, now()];
-    const size = Math.max(60_000, Math.round((until - from) / 500 / 60_000) * 60_000);
-    Object.assign(range, { min: from, max: from + Math.ceil((until - from) / size) * size, step: size });
-    range.value = place().as_of ? at() : range.max;
-    range.setAttribute("aria-valuetext", place().as_of ? momentText(place().as_of) : "now");
-    const local = (ms) => isoOf(ms - new Date(ms).getTimezoneOffset() * 60_000).slice(0, 16);
-    Object.assign(field, { min: local(from), max: local(until) });
-    if (document.activeElement !== field) field.value = local(at());
-    for (const button of forth) button.disabled = !place().as_of;
+    const now = Date.now(), past = "as_of" in place();
+    const step = Math.max(1, Math.round((now - since) / 500 / MINUTE_MS)) * MINUTE_MS;
+    Object.assign(range, { min: since, max: since + Math.ceil((now - since) / step) * step, step });
+    range.value = past ? at() : range.max;
+    range.ariaValueText = past ? momentText(place().as_of) : "now";
+    Object.assign(field, { min: localOf(since), max: localOf(now) });
+    if (document.activeElement !== field) field.value = localOf(at());
+    for (const button of forth) button.disabled = !past;
   };
-  /** Learn when the home's history begins. */
   bar.learn = async () => {
-    const { since: first } = await clientAt(null).call("list_strategies");
-    if (first) since = Date.parse(first);
+    since = Date.parse((await clientAt().call("list_strategies")).since) || since;
     bar.show();
   };
   return bar;
