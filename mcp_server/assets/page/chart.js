@@ -54,7 +54,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
     if (!slot) return;
     fill(readout, el("span", when(slot.time)), is.rows.length && !slot.close ? el("span", "no candle") : null,
       slot.close ? ["open", "high", "low", "close"].map((name) => figure(name, price(slot[name]))) : null,
-      slot.close ? [figure("change", percent((slot.close / slot.open - 1) * 100)), figure("volume", short(slot.volume))] : null,
+      slot.close ? [figure("change", percent(Math.round((slot.close / slot.open - 1) * 1e4) / 100 + 0)), figure("volume", short(slot.volume))] : null,
       figures.map(([name, values, write, tone]) => figure(name, values[at] == null ? "–" : write(values[at]), tone)));
   }
 

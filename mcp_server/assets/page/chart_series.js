@@ -74,7 +74,7 @@ export function painter(lib, chart, plot) {
     const series = shape === "candles" ? add("Candlestick", { ...look, ...bodies }, points(values, body), place)
       : shape === "bars" ? add("Histogram", look, points(values, signed), place)
         : shape === "events" ? add("Line", { ...look, lineVisible: false }, points(values, () => ({ value: -row })), place)
-          : add("Line", look, points(values, shape === "turning" && signed), place);
+          : add("Line", look, points(values, shape === "turning" ? signed : null), place);
     if (shape === "events") {
       const arrow = (at) => ({ position: "inBar", shape: values[at] > 0 ? "arrowUp" : "arrowDown", ...signed(at) });
       series.priceScale().applyOptions({ visible: false });
