@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mcp_server.domain.report.backtest_page import PageAssets
+if TYPE_CHECKING:
+    from mcp_server.domain.report.backtest_page import PageAssets
 
 FOLDER = Path(__file__).parents[1] / "assets"
 CHART_FOLDER = "lightweight-charts"
@@ -14,6 +16,7 @@ CHART_SCRIPT = f"{CHART_FOLDER}/lightweight-charts.standalone.production.js"
 _IMPORT = re.compile(r'^import (?:\{([\w\s,]*)\} from )?"\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const|let|class)\b)", re.MULTILINE)
 _DECLARED = re.compile(r"^(export )?(?:async )?(?:function\*?|const|let|class) (\w+)", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*.*\*/)\n", re.MULTILINE)
 _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
@@ -22,8 +25,10 @@ def asset(name: str) -> str:
     return (FOLDER / name).read_text("utf-8")
 
 
-def backtest_page_assets() -> PageAssets:
+def backtest_page_assets() -> "PageAssets":
     """Read what `backtest_page` puts into a page."""
+    from mcp_server.domain.report.backtest_page import PageAssets
+
     return PageAssets(asset(CHART_SCRIPT), asset("backtest.js"), asset("backtest.css"))
 
 
@@ -43,6 +48,8 @@ def page_style() -> str:
 def joined(sources: Mapping[str, str]) -> str:
     """Join ES modules into one, each after those that it imports, without the words `import` and `export`.
 
+    Lines of comment are left out: they are for readers of the sources.
+
     Raises:
         ValueError: a name is declared twice, a module or an export does not exist, modules import each other in a
             circle, or an import or export has a form that this does not know.
@@ -56,7 +63,7 @@ def joined(sources: Mapping[str, str]) -> str:
         if module not in parts:
             for other in _imports(module, sources, exports):
                 add(other, (*importing, module))
-            parts[module] = _without_keywords(module, sources[module])
+            parts[module] = _plain(module, sources[module])
 
     for module in sources:
         add(module, ())
@@ -89,8 +96,9 @@ def _imports(module: str, sources: Mapping[str, str], exports: Mapping[str, set[
     return others
 
 
-def _without_keywords(module: str, code: str) -> str:
-    code = _EXPORT.sub("", _IMPORT.sub("", code))
+def _plain(module: str, code: str) -> str:
+    """Return the code of a module without what only modules have, and without comments."""
+    code = _COMMENT.sub("", _EXPORT.sub("", _IMPORT.sub("", code)))
     if left := _LEFT.search(code):
         raise ValueError(f"{module} has a line that cannot be joined: {left[0]}")
     return code.strip()

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,18 @@ class Environment:
     def variables(self, data: Path) -> dict[str, str]:
         """Return the variables that its programs run under: no settings."""
         return {"PATH": os.environ["PATH"], "HOME": str(data), "XDG_DATA_HOME": str(data)}
+
+    @contextmanager
+    def serving(self, data: Path) -> Iterator[str]:
+        """Start the server of it over HTTP, until the block ends; give its base address."""
+        command = [str(self.bin / "claude-trader-mcp"), "--http", "--port", "0"]
+        pipe, variables = subprocess.PIPE, self.variables(data)
+        with subprocess.Popen(command, cwd=data, env=variables, stdout=pipe, text=True) as process:
+            try:
+                assert process.stdout is not None
+                yield process.stdout.readline().strip().removesuffix("/mcp")
+            finally:
+                process.terminate()
 
     def ask(self, program: str, *arguments: str, data: Path) -> tuple[list[str], dict[str, Any]]:
         """Start the server of it over stdio; give its tools, and its strategies."""

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from mcp_server.app import tool_files
 from tests.deploy.image import instructions
 from tests.hosts.empty_environment import ROOT, Environment, built
 from tests.structure.test_strategy_format import EXAMPLES
+
+LIBRARY = ("lightweight-charts.standalone.production.js", "LICENSE", "NOTICE")
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,28 @@ def test_what_starts_the_agent_cli_is_executable_once_it_is_installed(environmen
 
 def test_the_chart_library_is_in_both_with_its_licence(packages: Built) -> None:
     library = Path("mcp_server/assets/lightweight-charts")
-    wanted = {library / "lightweight-charts.standalone.production.js", library / "LICENSE", library / "NOTICE"}
+    wanted = {library / name for name in LIBRARY}
     with zipfile.ZipFile(packages.wheel) as wheel:
         assert wanted <= {Path(name) for name in wheel.namelist()}
     with tarfile.open(packages.sdist) as sdist:
         assert wanted <= {Path(*Path(name).parts[1:]) for name in sdist.getnames()}
+
+
+def test_the_page_is_in_both_and_adds_little_to_the_wheel(packages: Built) -> None:
+    page = {str(file.relative_to(ROOT)) for file in (ROOT / "mcp_server/assets/page").iterdir()}
+    assert {Path(name).name for name in page} >= {"page.html", "page.css", "main.js", "icon.svg", "app.webmanifest"}
+    library = {f"mcp_server/assets/lightweight-charts/{name}" for name in LIBRARY}
+    with zipfile.ZipFile(packages.wheel) as wheel:
+        assert sum(wheel.getinfo(name).compress_size for name in page | library) <= 125_000
+    with tarfile.open(packages.sdist) as sdist:
+        assert page <= {str(Path(*Path(name).parts[1:])) for name in sdist.getnames()}
+
+
+def test_the_server_gives_the_page_from_there(environment: Environment, tmp_path: Path) -> None:
+    with environment.serving(tmp_path) as url, httpx2.Client(base_url=url, trust_env=False) as browser:
+        paths = re.findall(r'(?:href|src|content)="(/[^"]*)"', browser.get("/").text)
+        assert len(paths) >= 6
+        assert {browser.get(path).status_code for path in paths} == {200}
 
 
 @pytest.mark.parametrize("program", [("claude-trader-mcp",), ("claude-trader", "mcp")], ids=" ".join)

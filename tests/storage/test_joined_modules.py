@@ -8,11 +8,11 @@ from mcp_server.storage.assets import joined
 def test_a_module_follows_those_that_it_imports_and_each_comes_once() -> None:
     sources = {
         "a.js": 'import { c } from "./c.js";\nimport { b } from "./b.js";\nb(c);\n',
-        "b.js": '// About b.\nimport { c } from "./c.js";\nexport function b(x) {\n  return x + c;\n}\n',
+        "b.js": '// About b.\n\nimport { c } from "./c.js";\nexport function b(x) {\n  return x + c;\n}\n',
         "c.js": "export const c = 1;\n",
         "d.js": "const d = 1;\n",
     }
-    assert joined(sources) == "const c = 1;\n// About b.\nfunction b(x) {\n  return x + c;\n}\nb(c);\nconst d = 1;\n"
+    assert joined(sources) == "const c = 1;\nfunction b(x) {\n  return x + c;\n}\nb(c);\nconst d = 1;\n"
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,13 @@ def test_a_module_may_be_imported_for_what_it_does() -> None:
 
 
 def test_words_within_the_code_stay() -> None:
-    code = 'const text = "import { a } from elsewhere; export";\n  // export const a\nawait import(text);\n'
+    code = 'const text = "import { a } from elsewhere; export"; // as it is\n  await import(text);\n'
     assert joined({"a.js": code}) == code
+
+
+def test_lines_of_comment_are_left_out() -> None:
+    code = "/** About a. */\nconst a = 1;\n  // About b.\n  b(a); /* at once */\n"
+    assert joined({"a.js": code}) == "const a = 1;\n  b(a); /* at once */\n"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,20 @@ def test_what_is_slow_to_import_waits_until_it_is_used() -> None:
     assert done.stdout.split() == []
 
 
+def test_the_page_costs_nothing_until_it_is_asked_for() -> None:
+    """A server over stdio has none, and one over HTTP, which each run may start for itself, is seldom asked."""
+    script = (
+        "import sys; opened = []\n"
+        "sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == 'open' else None)\n"
+        "from mcp_server.app import build_server; from mcp_server.settings import ServerSettings\n"
+        "build_server(ServerSettings.load()); print('mcp_server.http' in sys.modules)\n"
+        "from mcp_server.http.gate import Gate; from mcp_server.http.pages.pages import Pages; Pages()\n"
+        "print('numpy' in sys.modules, any('assets/' in name for name in opened))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False", "False", "False"]
+
+
 def test_ta_lib_brings_no_pandas_along() -> None:
     """It costs half a second and 75 MB, in every process that computes an RSI."""
     script = (
