@@ -51,7 +51,7 @@ export function candlePages({ call, market, indicators }) {
       fresh = await page(size, new Date(Date.parse(as_of) - age_s * 1000).toISOString());
     }
     add(fresh);
-    return true;
+    return pages.rows[0][0] !== before.as_of;
   }
   return pages;
 }

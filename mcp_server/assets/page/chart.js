@@ -85,8 +85,10 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   async function reach() {
     if (!earlier || busy || !is.rows.length || range().from > 10) return;
     busy = true;
-    if ((await earlier().catch(() => false)) === false) earlier = null;
+    const more = await earlier().catch(() => null);
     busy = false;
+    if (more === false) earlier = null;
+    else if (more) reach();
   }
   scale.subscribeVisibleLogicalRangeChange(reach);
   chart.subscribeCrosshairMove(({ logical }) => {
@@ -102,13 +104,14 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   const made = {
     /** Rows as get_ohlcv answers them, oldest first. A gap keeps its width, up to 300 candles of it. */
     setCandles(rows) {
-      const first = !is.rows.length, times = rows.map((row) => secondsOf(row[0]));
+      const first = !is.rows.length, held = is.slots[cursor]?.time, times = rows.map((row) => secondsOf(row[0]));
       const step = times.reduce((least, time, at) => (at ? Math.min(least, time - times[at - 1]) : least), Infinity);
       const gap = (at) => (at ? Math.min((times[at] - times[at - 1]) / step - 1, 300) : 0);
       const slots = rows.flatMap(([, open, high, low, close, volume], at) => [
         ...Array.from({ length: gap(at) }, (_, slot) => ({ time: times[at - 1] + (slot + 1) * step })),
         { time: times[at], open, high, low, close, volume },
       ]);
+      if (cursor !== null) cursor = Math.max(slots.findIndex((slot) => slot.time >= held), 0);
       set({ rows, slots, step });
       if (first) show(slots.length - Math.max(plot.clientWidth / 8, 20), slots.length + 1);
     },
@@ -131,7 +134,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
       if (alone) scale.fitContent();
     },
     setLog: (on) => set({ log: on }),
-    /** Called where the reader comes to the first candle, one call at a time, until its promise gives false. */
+    /** Called where the reader comes to the first candle, one call at a time: promises true for more, false at the end. */
     onEarlier(load) {
       earlier = load;
       reach();

@@ -134,7 +134,7 @@ export function marketView({ client, place, asOf, live, signal }) {
 
   const view = el("section", { class: "market" }, el("h1", "Market"),
     el("form", { class: "fields", onsubmit: (event) => event.preventDefault() }, symbol, exchange, el("label", "Timeframe", frame), el("label", { class: "check" }, log, "Logarithmic")),
-    chips, quote, trouble, status, box, notes);
+    chips, quote, trouble, el("div", { class: "charted" }, box, status), notes);
   view.onplace = (at) => {
     choice = choiceOf(at);
     open();
