@@ -1,15 +1,21 @@
-"""A recorded backtest once more: simulated anew from the candles of its range, to be drawn."""
+"""A recorded backtest once more: simulated anew from the candles of its range, to be drawn or followed trade by trade.
+
+Nothing is recorded, and no trial is counted: it is the same variant.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp_server.backtest.material import settled_fundings
 from mcp_server.domain.backtest.assumptions import Assumptions
+from mcp_server.domain.backtest.drawdowns import depths
 from mcp_server.domain.backtest.run import BacktestTask, Simulated, compiled_rules, run_simulation
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.domain.timeframes import timeframe_ms, to_ms
+from mcp_server.domain.text import significant
+from mcp_server.domain.thinned import thinned
+from mcp_server.domain.timeframes import iso, timeframe_ms, to_ms
 
 if TYPE_CHECKING:
     from mcp_server.market.history import History
@@ -47,8 +53,18 @@ class BacktestAgain:
         candles = f", {count:,} candles then and {len(simulated.candles):,} now" * (count != len(simulated.candles))
         return (
             f"When it was recorded, its return was {recorded:.6g} %; it comes out as {now:.6g} % today, because its "
-            f"candles or fundings have changed since{candles}. The picture shows today's."
+            f"candles or fundings have changed since{candles}. What you see is today's."
         )
+
+
+def curve_rows(simulated: Simulated) -> list[list[Any]]:
+    """Return rows of time (a close), equity, holding and drawdown, in per cent of the beginning; extremes stay."""
+    candles, timeframe, equity = simulated.candles, simulated.task.timeframe, simulated.simulation.equity
+    curves = [100 * (equity - 1), 100 * (candles.close / candles.close[0] - 1), 100 * depths(equity)]
+    kept = thinned(curves)
+    times = (candles.open_time_ms + timeframe_ms(timeframe))[kept].tolist()
+    values = zip(*(curve[kept].tolist() for curve in curves), strict=True)
+    return [[iso(at), *map(significant, row)] for at, row in zip(times, values, strict=True)]
 
 
 async def again(market: Market, row: BacktestRow) -> BacktestAgain:

@@ -1,4 +1,4 @@
-"""`draw_chart` with a backtest_id: the recorded backtest, simulated anew from its candles."""
+"""`draw_chart` and `backtest_strategy` with a backtest_id: the recorded backtest, simulated anew from its candles."""
 
 import base64
 import io
@@ -111,6 +111,61 @@ async def test_what_backtest_strategy_has_recorded_is_drawn_with_the_figures_of_
         assert facts[name] == pytest.approx(told[name]), name
 
 
+@pytest.mark.usefixtures("in_this_process")
+async def test_a_recorded_backtest_is_told_again_with_its_curve_and_trades_and_counts_no_trial(
+    ask: Ask, database: Database
+) -> None:
+    range_ = {"start": "2026-02-01T00:00Z", "end": "2026-05-01T00:00Z"}
+    told = await ask("backtest_strategy", strategy_name="rsi-reversion", **range_, trades=500)
+    rows = "SELECT count(*) FROM backtests"
+    before = database.read(lambda connection: connection.execute(rows).fetchone())
+    again = await ask("backtest_strategy", backtest_id=told["backtest_id"], trades=500)
+    assert database.read(lambda connection: connection.execute(rows).fetchone()) == before
+    curve = again.pop("curve")
+    assert again == told
+    assert len(curve) <= 400
+    assert curve[-1][0] == told["end"]
+    assert curve[-1][1:3] == pytest.approx([told["return_pct"], told["buy_and_hold_pct"]], rel=1e-5)
+    assert max(row[3] for row in curve) == pytest.approx(told["max_drawdown_pct"], rel=1e-5)
+    assert [row[0] for row in curve] == sorted(row[0] for row in curve)
+    alone = await ask("backtest_strategy", backtest_id=told["backtest_id"])
+    assert "rows" not in alone
+    assert alone["summary"] == told["summary"]
+
+
+async def test_the_curve_of_a_recorded_backtest_is_its_equity_at_closes(ask: Ask, database: Database) -> None:
+    task = BacktestTask(
+        parse_strategy("cross", CONFIG, None), "coinbase", "BTC/USD", WALK, to_ms(START), to_ms(END),
+        Assumptions(side="both", fee_bps=7.0, slippage_bps=3.0, stake_pct=40.0),
+    )  # fmt: skip
+    equity = run_simulation(task).simulation.equity
+    again = await ask("backtest_strategy", backtest_id=record(database))
+    assert "note" not in again
+    peak, place = 1.0, {}
+    for number, value in enumerate(equity.tolist()):
+        peak = max(peak, value)
+        held = WALK.close[500 + number] / WALK.close[500]
+        place[START_MS + (501 + number) * timeframe_ms("1h")] = (value - 1, held - 1, 1 - value / peak)
+    for time, *values in again["curve"]:
+        expected = place[to_ms(datetime.fromisoformat(time))]
+        assert values == pytest.approx([100 * value for value in expected], rel=1e-5, abs=1e-9)
+    lowest = min(value for value, *_ in place.values())
+    assert min(row[1] for row in again["curve"]) == pytest.approx(100 * lowest, rel=1e-5)
+
+
+async def test_beside_a_recorded_backtest_nothing_else_is_taken_and_no_later_one_is_told(
+    ask: Ask, database: Database, settings: ServerSettings
+) -> None:
+    backtest_id = record(database)
+    with pytest.raises(Told, match="told without end, strategy_name"):
+        await ask("backtest_strategy", backtest_id=backtest_id, strategy_name="cross", end="2026-01-01")
+    earlier = settings.model_copy(update={"as_of": MADE - timedelta(seconds=1)})
+    async with Client(build_server(earlier, clock=lambda: NOW)) as client:
+        result = await client.call_tool("backtest_strategy", {"backtest_id": backtest_id})
+    with pytest.raises(Told, match=f"no backtest {backtest_id}"):
+        answer_of(result)
+
+
 async def test_a_backtest_of_the_rules_of_a_claude_strategy_is_drawn(ask: Ask, database: Database) -> None:
     of_rules = await ask("draw_chart", backtest_id=record(database))
     of_claude = await ask("draw_chart", backtest_id=record(database, config={**CONFIG, "engine": "claude"}))
@@ -149,6 +204,7 @@ async def test_where_candles_have_changed_since_the_answer_says_so_with_both_fig
     keep(database, Candles(WALK.open_time_ms[kept], *columns))
     other = record(database, family=Family("coinbase", "BTC/USD", "other"))
     after = await ask("draw_chart", backtest_id=other)
+    assert (await ask("backtest_strategy", backtest_id=other))["note"] == after["note"]
     keep(database, WALK)
     assert after["return_pct"] != pytest.approx(before["return_pct"], rel=1e-6)
     assert f"its return was {before['return_pct']:.6g} %" in after["note"]

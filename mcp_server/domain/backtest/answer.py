@@ -103,22 +103,8 @@ class Backtest:
         ]
 
     def trades(self) -> list[dict[str, Any]]:
-        """Return all trades, oldest first. Fees and fundings are parts of the equity at the start: 0.05 is 5 %."""
-        trades, opened = self.simulated.simulation.trades, self.simulated.candles.open_time_ms
-        closed_ms = opened[trades.exit] + np.where(trades.open, timeframe_ms(self.simulated.task.timeframe), 0)
-        columns = {
-            "side": ["long" if side > 0 else "short" for side in trades.side.tolist()],
-            "decided_at": _times(trades.decided_at_ms),
-            "entry_time": _times(opened[trades.entry]),
-            "entry_price": _round(trades.entry_price.tolist(), PRICE_DIGITS),
-            "exit_time": _times(closed_ms),
-            "exit_price": _round(trades.exit_price.tolist(), PRICE_DIGITS),
-            "return_pct": [_round(100 * value) for value in trades.return_ratio.tolist()],
-            "fees": [_round(value) for value in trades.fees.tolist()],
-            "funding": [_round(value) for value in trades.funding.tolist()],
-            "open": trades.open.tolist(),
-        }
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        """Return all trades, oldest first."""
+        return listed_trades(self.simulated)
 
     def summary(self) -> list[str]:
         """Return what came out, in sentences for a beginner."""
@@ -156,6 +142,25 @@ class Backtest:
             return counts
         some = proof.changed[:MOST_CHANGES]
         return {**counts, "where": [[change.column, iso(change.at_ms), iso(change.cut_ms)] for change in some]}
+
+
+def listed_trades(simulated: Simulated) -> list[dict[str, Any]]:
+    """Return all trades, oldest first. Fees and fundings are parts of the equity at the start: 0.05 is 5 %."""
+    trades, opened = simulated.simulation.trades, simulated.candles.open_time_ms
+    closed_ms = opened[trades.exit] + np.where(trades.open, timeframe_ms(simulated.task.timeframe), 0)
+    columns = {
+        "side": ["long" if side > 0 else "short" for side in trades.side.tolist()],
+        "decided_at": _times(trades.decided_at_ms),
+        "entry_time": _times(opened[trades.entry]),
+        "entry_price": _round(trades.entry_price.tolist(), PRICE_DIGITS),
+        "exit_time": _times(closed_ms),
+        "exit_price": _round(trades.exit_price.tolist(), PRICE_DIGITS),
+        "return_pct": [_round(100 * value) for value in trades.return_ratio.tolist()],
+        "fees": [_round(value) for value in trades.fees.tolist()],
+        "funding": [_round(value) for value in trades.funding.tolist()],
+        "open": trades.open.tolist(),
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _times(times: Any) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from mcp_server.answers import ROWS, TEXTS, Table
 from mcp_server.domain.strategy.format import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment, to_ms
-from mcp_server.errors import Retryable
+from mcp_server.errors import BadInput, Retryable
 from mcp_server.json_argument import READ_JSON, TEXT
 from mcp_server.toolkit import Call, ExchangeId, StrategyName, tool
 
@@ -30,6 +30,7 @@ NUMBER = WithJsonSchema({"type": "number"})
 """The bounds are left out: who goes beyond them is told."""
 
 INTEGER = WithJsonSchema({"type": "integer"})
+BACKTEST_ID = (Field(ge=1, le=10**15), INTEGER)
 Bps = Annotated[float | None, Field(ge=0, le=MOST_COST_BPS, allow_inf_nan=False), NUMBER]
 Percent = Annotated[float | None, Field(gt=0, le=100, allow_inf_nan=False), NUMBER]
 
@@ -49,6 +50,11 @@ class Backtested(Table):
     )
     rows: Annotated[list[list[Any]], ROWS] | None = Field(default=None, description="Trades")
 
+    curve: Annotated[list[list[Any]], ROWS] | None = Field(
+        default=None, description="time, equity_pct, holding_pct, drawdown_pct"
+    )
+
+    large = True
     keeps_last = True
     less = "Ask for fewer trades."
 
@@ -67,12 +73,15 @@ async def backtest_strategy(
     exchange: ExchangeId = None,
     months: Annotated[bool | None, Field(description="Return by month and by fold")] = None,
     trades: Annotated[int | None, Field(ge=0, le=500), INTEGER, Field(description="List the last")] = None,
+    backtest_id: Annotated[int | None, *BACKTEST_ID, Field(description="That recorded one, with its curve")] = None,
 ) -> Backtested:
     """Backtest a strategy's rules on past candles, filled at the next open. Use it before writing; show its controls.
 
     Each variant tried counts: do not tune on what you have seen. sharpe_deflated is the probability that
     sharpe is above 0 after all tries; random_percentile 50 is chance.
     """
+    if backtest_id is not None:
+        return await _recorded(call, backtest_id, trades)
     from mcp_server.backtest.compute import compute
     from mcp_server.backtest.record import recorded
     from mcp_server.backtest.request import Asked
@@ -104,12 +113,39 @@ async def backtest_strategy(
     if months:
         answer["months"] = [list(month.values()) for month in result["months"]]
         answer["folds"] = result["folds"]
-    if trades and result["trades"]:
-        listed = result["trades"][-trades:]
-        answer |= {"columns": list(listed[0]), "rows": [list(trade.values()) for trade in listed]}
+    answer |= _table(result["trades"], trades)
     if material.history.simulated:
         answer["simulated"] = True
     return Backtested(**answer, note=material.note)
+
+
+async def _recorded(call: Call, backtest_id: int, trades: int | None) -> Backtested:
+    """Return what was recorded of a backtest, and what its candles make of it today; nothing is recorded."""
+    from mcp_server.backtest.redo import again, curve_rows
+    from mcp_server.domain.backtest.answer import listed_trades
+
+    if ignored := sorted(call.given - {"backtest_id", "trades"}):
+        raise BadInput(f"A recorded backtest is told without {', '.join(ignored)}.", "Leave it out, or backtest anew.")
+    moment = call.moment(None)
+    row = await anyio.to_thread.run_sync(call.kit.journal.backtests.read, backtest_id, moment)
+    backtest = await again(call.kit.market, row)
+
+    def simulate() -> Backtested:
+        simulated = backtest.simulated()
+        facts = {"summary": [], **row.figures, "strategy_name": row.family.name, "backtest_id": backtest_id}
+        facts |= {"curve": curve_rows(simulated), **_table(listed_trades(simulated), trades)}
+        facts |= {"simulated": True} if backtest.history.simulated else {}
+        notes = [backtest.difference(simulated), backtest.history.note if simulated.simulation.missing else None]
+        return Backtested(**facts, note=" ".join(filter(None, notes)) or None)
+
+    async with call.turn():
+        return await call.bounded(simulate)
+
+
+def _table(listed: list[dict[str, Any]], trades: int | None) -> dict[str, Any]:
+    """Return the last trades as a table; nothing where none are asked for."""
+    last = listed[-trades:] if trades else []
+    return {"columns": list(last[0]), "rows": [list(trade.values()) for trade in last]} if last else {}
 
 
 async def _gathered(call: Call, asked: "Asked", strategy: "Strategy") -> "tuple[BacktestMaterial, BacktestTask]":
