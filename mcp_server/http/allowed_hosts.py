@@ -8,6 +8,8 @@ import ipaddress
 import re
 from collections.abc import Collection
 
+from starlette.datastructures import Headers
+
 from mcp_server.domain.loopback import is_loopback
 from mcp_server.http.refusal import Refused
 
@@ -56,6 +58,27 @@ class AllowedHosts:
     def _own(self, origin: str) -> bool:
         scheme, _, netloc = origin.partition("://")
         return scheme in ("http", "https") and self.know(netloc)
+
+
+def from_browser(headers: Headers) -> bool:
+    """Return whether a request was sent by a page: browsers say so, and no page can keep them from it."""
+    return "sec-fetch-site" in headers or "origin" in headers
+
+
+def from_own_page(headers: Headers) -> bool:
+    """Return whether a page of this very server sent a request.
+
+    Browsers send `Sec-Fetch-Site` to https and to this machine. To others the page's `Origin` must be what `Host`
+    says: a page of another port is another program's. A proxy that ends TLS keeps `Host`, and Origin has the scheme.
+    """
+    if sites := headers.getlist("sec-fetch-site"):
+        return sites == ["same-origin"]
+    origins, hosts = headers.getlist("origin"), headers.getlist("host")
+    if len(origins) != 1 or len(hosts) != 1:
+        return False
+    scheme, _, netloc = origins[0].lower().partition("://")
+    usual_port = {"http": ":80", "https": ":443"}.get(scheme)
+    return usual_port is not None and hosts[0].lower().removesuffix(usual_port) == netloc.removesuffix(usual_port)
 
 
 def _is_address(name: str) -> bool:

@@ -19,7 +19,9 @@ MOST_DISCARDED = 16 * MOST_BYTES
 """Of a body that is too large, this much is still read, so that its sender gets to read the answer."""
 
 
-async def read_body(scope: "Scope", receive: "Receive", *, within_s: float = BODY_S) -> "Receive":
+async def read_body(
+    scope: "Scope", receive: "Receive", *, within_s: float = BODY_S, most: int = MOST_BYTES
+) -> "Receive":
     """Read the body, and return a `receive` that hands it over whole.
 
     Raises:
@@ -35,13 +37,13 @@ async def read_body(scope: "Scope", receive: "Receive", *, within_s: float = BOD
                 raise EOFError
             part = message.get("body", b"")
             size += len(part)
-            if size <= MOST_BYTES:
+            if size <= most:
                 parts.append(part)
             else:
                 parts.clear()
             more = message.get("more_body", False)
-    if size > MOST_BYTES:
-        raise Refused(413, f"The body of a request may have at most {MOST_BYTES:,} bytes.")
+    if size > most:
+        raise Refused(413, f"The body of a request may have at most {most:,} bytes.")
     if limit.cancelled_caught:
         raise Refused(408, f"The body of a request must arrive within {within_s:g} s.")
     first: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]

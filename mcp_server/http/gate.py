@@ -1,18 +1,22 @@
 """The gate of the HTTP server: every request passes it, and those that are not allowed are refused with a reason."""
 
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
 from mcp_server.http.body import BODY_S, read_body
+from mcp_server.http.callers import Callers
 from mcp_server.http.pages.answers import BrowserAnswers
 from mcp_server.http.pages.pages import Pages
 from mcp_server.http.refusal import Refused
 from mcp_server.http.rights import SCOPE_KEY
-from mcp_server.http.tokens import Grant
+from mcp_server.http.sessions import Sessions
+from mcp_server.http.sign_in import LOGIN, LOGOUT, SignIn
 from mcp_server.toolkit import CLIENT_KEY
 
 if TYPE_CHECKING:
@@ -37,7 +41,8 @@ class Gate:
     """Answers `/health`, and lets requests through to `/mcp` after checking name, token, path, method, limits and body.
 
     The page's files hold no secrets, and need no token. Without tokens, everyone who reaches the server may call, with
-    all rights. `app` serves `/mcp`; a body may take `body_s` to arrive, and a request `request_s` in all.
+    all rights but for pages. `app` serves `/mcp`; a body may take `body_s` to arrive, and a request `request_s` in all.
+    `now` times attempts to sign in.
     """
 
     def __init__(
@@ -50,11 +55,14 @@ class Gate:
         health: "Health",
         body_s: float = BODY_S,
         request_s: float = REQUEST_S,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pages = Pages()
         self._app = BrowserAnswers(app, self._pages)
         self._allowed_hosts = allowed_hosts
-        self._tokens = tokens
+        sessions = Sessions(tokens)
+        self._callers = Callers(tokens, sessions, time.time)
+        self._sign_in = SignIn(tokens, sessions, clock=time.time, now=now)
         self._limits = limits
         self._health = health
         self._body_s = body_s
@@ -68,7 +76,7 @@ class Gate:
         sent = _Sent(send)
         try:
             if scope["path"] == HEALTH:
-                await self._answer_health(scope, receive, sent)
+                await self._answer_health(scope, receive, _kept_by_nobody(sent))
             else:
                 await self._let_in(scope, receive, sent)
         except Refused as refused:
@@ -84,7 +92,10 @@ class Gate:
         if scope["path"] != PATH and (file := await self._pages.answer(scope, headers)) is not None:
             await file(scope, receive, sent)
             return
-        grant = self._grant(scope)
+        if scope["path"] in (LOGIN, LOGOUT):
+            await self._sign_in.answer(scope, receive, sent, body_s=self._body_s)
+            return
+        grant = self._callers.grant(scope)
         if grant is None:
             raise Refused(
                 401, "Send a token of this server: 'Authorization: Bearer …' (TRADER_TOKEN).",
@@ -104,7 +115,9 @@ class Gate:
             whole = await read_body(scope, receive, within_s=self._body_s)
             with anyio.move_on_after(self._request_s) as limit:
                 scope = _accepting(scope, headers)
-                await self._app({**scope, SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}, whole, sent)
+                await self._app(
+                    {**scope, SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}, whole, _kept_by_nobody(sent)
+                )
             if limit.cancelled_caught and not sent.begun:
                 raise Refused(503, f"The answer took longer than {self._request_s:g} s. Ask for less.")
 
@@ -114,7 +127,7 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
-            known = self._grant(scope) is not None
+            known = self._callers.grant(scope) is not None
         except Refused:  # a platform asks by an address of its own
             known = False
         if not known:
@@ -123,13 +136,6 @@ class Gate:
         report = await self._health.report()
         await JSONResponse(report, 200 if report["ready"] else 503)(scope, receive, send)
 
-    def _grant(self, scope: "Scope") -> Grant | None:
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        grant = self._tokens.grant(sent[0]) if len(sent) == 1 else None
-        if grant is None and not self._tokens:
-            return Grant(f"address {(scope.get('client') or ['?'])[0]}", "write")
-        return grant
-
 
 def _accepting(scope: "Scope", headers: Headers) -> "Scope":
     """Return the scope with an `Accept` header: HTTP takes a missing one for any, the SDK for none."""
@@ -137,6 +143,21 @@ def _accepting(scope: "Scope", headers: Headers) -> "Scope":
         return scope
     others = [(name, value) for name, value in scope["headers"] if name != b"accept"]
     return {**scope, "headers": [*others, (b"accept", b"*/*")]}
+
+
+def _kept_by_nobody(send: "Send") -> "Send":
+    """Return a `send` whose answer no cache keeps, and no page of another site can load as if it were a picture."""
+
+    async def send_unkept(message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message["headers"]))
+            headers["cache-control"] = ", ".join(filter(None, [headers.get("cache-control"), "no-store"]))
+            headers["cross-origin-resource-policy"] = "same-origin"
+            headers["x-content-type-options"] = "nosniff"
+            message = {**message, "headers": headers.raw}
+        await send(message)
+
+    return send_unkept
 
 
 class _Sent:

@@ -11,6 +11,30 @@ MOST_CLIENTS = 1_000
 """The allowances of this many clients are kept; those that are full again are dropped first."""
 
 
+class PerMinute:
+    """Lets each client begin so much per minute, even all at once; it comes back evenly, however often is asked."""
+
+    def __init__(self, per_minute: int, now: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._now = now
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def take(self, client: str) -> int:
+        """Take one of the client's, and return 0, or how many seconds it has to wait for the next."""
+        per_second = self._per_minute / 60
+        now = self._now()
+        left, since = self._left.get(client, (float(self._per_minute), now))
+        left = min(self._per_minute, left + (now - since) * per_second)
+        if left < 1:
+            return ceil((1 - left) / per_second)
+        if len(self._left) >= MOST_CLIENTS:
+            full = [name for name, (_, since) in self._left.items() if now - since >= 60]
+            for name in full or list(self._left)[: MOST_CLIENTS // 2]:
+                del self._left[name]
+        self._left[client] = (left - 1, now)
+        return 0
+
+
 class RateLimits:
     """Limits each client by itself: none can use up the allowance of another.
 
@@ -23,9 +47,8 @@ class RateLimits:
     def __init__(self, at_a_time: int, per_minute: int, now: Callable[[], float]) -> None:
         self._at_a_time = at_a_time
         self._per_minute = per_minute
-        self._now = now
+        self._begun = PerMinute(per_minute, now)
         self._under_way: Counter[str] = Counter()
-        self._left: dict[str, tuple[float, float]] = {}
 
     @contextmanager
     def call(self, client: str) -> Iterator[None]:
@@ -39,7 +62,13 @@ class RateLimits:
             raise Refused(
                 429, f"{problem} Wait for one to end, or raise TRADER_CONCURRENT_CALLS.", {"Retry-After": "1"}
             )
-        self._take(client)
+        if wait_s := self._begun.take(client):
+            raise Refused(
+                429,
+                f"This client has used its {self._per_minute} calls per minute. Try again in {wait_s} s, or raise "
+                "TRADER_CALLS_PER_MINUTE.",
+                {"Retry-After": str(wait_s)},
+            )
         self._under_way[client] += 1
         try:
             yield
@@ -47,22 +76,3 @@ class RateLimits:
             self._under_way[client] -= 1
             if not self._under_way[client]:
                 del self._under_way[client]
-
-    def _take(self, client: str) -> None:
-        per_second = self._per_minute / 60
-        now = self._now()
-        left, since = self._left.get(client, (float(self._per_minute), now))
-        left = min(self._per_minute, left + (now - since) * per_second)
-        if left < 1:
-            wait_s = ceil((1 - left) / per_second)
-            raise Refused(
-                429,
-                f"This client has used its {self._per_minute} calls per minute. Try again in {wait_s} s, or raise "
-                "TRADER_CALLS_PER_MINUTE.",
-                {"Retry-After": str(wait_s)},
-            )
-        if len(self._left) >= MOST_CLIENTS:
-            full = [name for name, (_, since) in self._left.items() if now - since >= 60]
-            for name in full or list(self._left)[: MOST_CLIENTS // 2]:
-                del self._left[name]
-        self._left[client] = (left - 1, now)

@@ -42,10 +42,10 @@ class Tokens:
 
     def __init__(self, entries: Mapping[str, TokenEntry], runner: SecretStr | None = None) -> None:
         self._runner = None if runner is None else _digest(runner.get_secret_value().encode())
-        self._known = [
-            (_digest(entry.token.get_secret_value().encode()), name, entry) for name, entry in entries.items()
-        ]
-        if len({digest for digest, _, _ in self._known}) < len(self._known):
+        self._secrets = {name: entry.token.get_secret_value().encode() for name, entry in entries.items()}
+        self._scopes = {name: entry.scope for name, entry in entries.items()}
+        self._known = [(_digest(secret), name) for name, secret in self._secrets.items()]
+        if len({digest for digest, _ in self._known}) < len(self._known):
             raise Misconfigured(
                 "Two of the tokens are the same.", "Give each name of TRADER_TOKENS a token of its own."
             )
@@ -56,14 +56,24 @@ class Tokens:
     def grant(self, authorization: bytes) -> Grant | None:
         """Return what the header `Authorization` allows, or None; the time does not depend on the token."""
         scheme, _, sent = authorization.partition(b" ")
-        digest = _digest(sent.strip())
-        grant = None
-        for known, name, entry in self._known:
-            if hmac.compare_digest(known, digest):
-                grant = Grant(f"token {name}", entry.scope)
-        if self._runner is not None and hmac.compare_digest(self._runner, digest):
+        token = sent.strip()
+        name = self.name_of(token)
+        grant = None if name is None else Grant(f"token {name}", self._scopes[name])
+        if self._runner is not None and hmac.compare_digest(self._runner, _digest(token)):
             grant = Grant("the runner", "write", bounded=False)
         return grant if scheme.lower() == b"bearer" else None
+
+    def name_of(self, token: bytes) -> str | None:
+        """Return the name of a token, or None; the runner's has none. The time does not depend on the token."""
+        digest, name = _digest(token), None
+        for known, own in self._known:
+            if hmac.compare_digest(known, digest):
+                name = own
+        return name
+
+    def keys(self, label: str) -> dict[str, bytes]:
+        """Return name → a key that only the token gives; another label gives other keys."""
+        return {name: hmac.digest(secret, label.encode(), "sha256") for name, secret in self._secrets.items()}
 
 
 class _File(RootModel[dict[str, TokenEntry]]):

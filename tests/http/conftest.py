@@ -41,6 +41,7 @@ class Answered:
     status: int
     text: str
     headers: dict[str, str]
+    cookies: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -109,7 +110,8 @@ def read_answer(sock: socket.socket) -> Answered:
     except OSError:
         if not got:
             return Answered(0, "", {})
-    return Answered(int(first.split(" ")[1]), body.decode(), headers) if got else Answered(0, "", {})
+    cookies = tuple(line.partition(": ")[2] for line in rest if line.lower().startswith("set-cookie:"))
+    return Answered(int(first.split(" ")[1]), body.decode(), headers, cookies) if got else Answered(0, "", {})
 
 
 Guard = Callable[..., AbstractContextManager[Guarded]]
@@ -140,6 +142,7 @@ def guarded(
         health=Health(home, examples_folder(), database, clock),
         body_s=body_s,
         request_s=request_s,
+        now=lambda: 0.0,  # attempts to sign in come back never, so that no test depends on how fast it is
     )
     config = configured(gate, Timed)
     config.timeout_graceful_shutdown = 0

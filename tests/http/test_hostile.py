@@ -11,6 +11,7 @@ from mcp_server.http.connections import MOST_CONNECTIONS
 from mcp_server.http.pages.files import page_files
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Answered, Guarded, guarded, read_answer
+from tests.http.sign_in_rows import MINE, OWN, SIGN_IN_ROWS, Row, by_cookie, try_to_sign_in
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "http.md"
 MODERN = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/list"}
@@ -39,8 +40,6 @@ NO_FILES = (
     ("/..\\..\\page.html", "/%5c..%5cpage.html", "/page.js;x", "/~root"),
 )
 """Paths that look like files of the page."""
-
-Row = tuple[str, Callable[[Guarded], Answered], int, str]
 
 HOSTILE: list[Row] = [
     ("no token", lambda s: s.post(Authorization=None), 401, "Send a token of this server"),
@@ -137,6 +136,7 @@ HOSTILE: list[Row] = [
     ("a huge range of the page", lambda s: page(s, "/", Range=f"bytes=0-{10**30}"), 200, "</html>"),
     ("1,000 ranges of the page", lambda s: page(s, "/", Range=f"bytes={'0-1,' * 1000}2-3"), 200, "</html>"),
     ("encodings without end for the page", lambda s: page(s, "/", Accept_Encoding="gzip;" * 2000), 200, "</html>"),
+    *SIGN_IN_ROWS,
     ("a whole address as path", lambda s: s.post(path=f"http://evil.example{'/mcp'}"), 404, "The MCP endpoint is /mcp"),
 ]
 
@@ -166,7 +166,8 @@ def test_a_hostile_request_gets_what_it_should(
     answered = send(server)
     assert (answered.status, words in answered.text) == (status, True), answered
     assert READS not in answered.text
-    assert WRITES not in answered.text
+    assert WRITES not in str(answered)
+    assert MINE not in str(answered)
     assert server.post().status == 200
 
 
@@ -287,5 +288,8 @@ def test_what_was_refused_is_not_logged_with_its_token(
 ) -> None:
     server.post(Authorization="Bearer my-s3cret-guess", path="/mcp?my-s3cret-guess")
     server.post(b'{"my-s3cret-guess"')
+    try_to_sign_in(server, b"token=my-s3cret-guess", **OWN)
+    try_to_sign_in(server, b"my-s3cret-guess", **OWN)
+    by_cookie(server, "my-s3cret-guess")
     said = capfd.readouterr()
     assert "s3cret" not in said.out + said.err + caplog.text

@@ -70,7 +70,7 @@ def test_clients_without_number_take_no_memory_without_number() -> None:
     for number in range(3 * MOST_CLIENTS):
         _call(limits, f"address {number}")
         clock.now_s += 0.001
-    assert len(limits._left) <= MOST_CLIENTS
+    assert len(limits._begun._left) <= MOST_CLIENTS
 
 
 def test_a_client_that_asks_too_much_is_told_and_another_is_not(home: Path) -> None:

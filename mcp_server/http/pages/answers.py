@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 
+from mcp_server.http.allowed_hosts import from_browser
 from mcp_server.http.pages.pages import Pages, takes_gzip
 
 if TYPE_CHECKING:
@@ -42,8 +43,3 @@ class BrowserAnswers:
 
         app = self._compressing if takes_gzip(headers) else self._app
         await app(scope, receive, send_with_version)
-
-
-def from_browser(headers: Headers) -> bool:
-    """Return whether a page sent the request: browsers say so by one of two headers, and programs send neither."""
-    return "sec-fetch-site" in headers or "origin" in headers
