@@ -47,7 +47,7 @@ export function startPage() {
 
   function open(at) {
     const same = at.view === shown.view && at.name === shown.name;
-    const follows = same && at.as_of === shown.as_of && view.onplace && !stop.signal.aborted;
+    const first = !shown.view, follows = same && at.as_of === shown.as_of && view.onplace && !stop.signal.aborted;
     shown = at;
     frame(at);
     if (follows) return view.onplace(at);
@@ -55,8 +55,9 @@ export function startPage() {
     if (same) return;
     const heading = main.querySelector("h1");
     document.title = `${heading?.textContent ?? "Page"} · Claude Trader`;
-    heading?.setAttribute("tabindex", -1);
-    heading?.focus({ preventScroll: true });
+    if (first || !heading) return;
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
 

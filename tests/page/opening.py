@@ -1,0 +1,31 @@
+"""Opens the page of a site, and checks at the end that the browser has complained of nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.page.conftest import Site
+from tests.rigs.browser import DESKTOP, Browser, OpenPage
+
+
+@contextmanager
+def opened_at(
+    site: Site, chromium: Browser, place: str = "", size: tuple[int, int] = DESKTOP, *, dark: bool = False
+) -> Iterator[OpenPage]:
+    """Open the page at a place (what stands behind `#/`), at the present of the site."""
+    with chromium.open(f"{site.url}#/{place}", size, dark=dark, now=site.now) as opened:
+        yield opened
+        assert opened.complaints == []
+        assert not opened.is_wider_than_the_screen()
+
+
+def heading(opened: OpenPage, text: str) -> Any:
+    """Wait for a view: it is there when its heading is."""
+    found = opened.page.get_by_role("heading", level=1, name=text, exact=True)
+    found.wait_for()
+    return found
+
+
+def goes(opened: OpenPage, name: str) -> None:
+    """Follow a link of the navigation."""
+    opened.page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()

@@ -1,0 +1,88 @@
+"""The frame of the page: its views and addresses, the keyboard, and a server that has been upgraded."""
+
+import pytest
+
+from tests.page.conftest import Site
+from tests.page.opening import goes, heading, opened_at
+from tests.rigs.browser import DESKTOP, PHONE, Browser
+
+PAST = "2026-05-18T09:30:00Z"
+FOCUSED = "node => node === document.activeElement"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_each_view_is_a_link_away_and_the_back_button_returns(
+    site: Site, chromium: Browser, size: tuple[int, int]
+) -> None:
+    with opened_at(site, chromium, size=size) as opened:
+        heading(opened, "Strategies")
+        for name in ("Market", "Costs"):
+            goes(opened, name)
+            assert heading(opened, name).evaluate(FOCUSED)
+            assert opened.page.title() == f"{name} · Claude Trader"
+            assert opened.page.locator("nav [aria-current=page]").all_inner_texts() == [name]
+        opened.page.go_back()
+        heading(opened, "Market")
+        opened.page.go_back()
+        heading(opened, "Strategies")
+        opened.page.go_forward()
+        heading(opened, "Market")
+
+
+def test_a_link_leads_to_its_view(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, f"costs?as_of={PAST}") as opened:
+        heading(opened, "Costs")
+        assert opened.page.title() == "Costs · Claude Trader"
+
+
+def test_an_address_of_nothing_leads_somewhere(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "%E0%A4%A") as opened:
+        for place in ("nonsense", "__proto__", "constructor", "strategies/<b>", "nonsense?as_of=%"):
+            heading(opened, "There is no such page")
+            opened.run(f"location.hash = '#/{place}'")
+        opened.run("location.hash = '#/nonsense'")
+        opened.page.get_by_role("link", name="See all strategies").click()
+        heading(opened, "Strategies")
+        opened.run("location.hash = '?as_of='")
+        heading(opened, "Strategies")
+
+
+def test_the_brand_leads_home_from_anywhere_and_keeps_the_moment(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, f"market?symbol=BTC/USDT&as_of={PAST}") as opened:
+        heading(opened, "Market")
+        opened.page.get_by_role("link", name="Claude Trader").click()
+        heading(opened, "Strategies")
+        assert opened.run("location.hash") == "#/?as_of=2026-05-18T09%3A30%3A00Z"
+
+
+def test_the_first_key_offers_to_skip_to_the_content(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "nonsense") as opened:
+        heading(opened, "There is no such page")
+        opened.page.keyboard.press("Tab")
+        assert opened.page.get_by_role("link", name="Skip to the content").evaluate(FOCUSED)
+        assert opened.run("document.activeElement.getBoundingClientRect().left >= 0")
+        opened.page.keyboard.press("Enter")
+        opened.page.keyboard.press("Tab")
+        assert opened.page.get_by_role("link", name="See all strategies").evaluate(FOCUSED)
+
+
+def test_a_page_of_an_older_version_loads_itself_anew_and_only_once(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "costs") as opened:
+        heading(opened, "Costs")
+        own = opened.page.locator("meta[name=version]").get_attribute("content")
+        versions: list[str] = []
+
+        def of_the_next_version(route: object) -> None:
+            answer = route.fetch()  # type: ignore[attr-defined]
+            versions.append(answer.headers["x-trader-page"])
+            route.fulfill(response=answer, headers=answer.headers | {"x-trader-page": "next"})  # type: ignore[attr-defined]
+
+        opened.page.route("**/mcp", of_the_next_version)
+        with opened.page.expect_event("load"):
+            opened.page.get_by_role("button", name="Live").click()
+        heading(opened, "Costs")
+        with opened.page.expect_response("**/mcp"):
+            opened.page.get_by_role("button", name="Live").click()
+        opened.page.get_by_role("slider").wait_for()
+        assert set(versions) == {own}
+        assert opened.requests.count(site.url) == 2
