@@ -51,6 +51,7 @@ def build_server(
         clock: gives the present as an aware datetime; the only clock that any tool uses.
         database: the home's, where another part of this process uses it too.
     """
+    from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.candles.fundings import FundingStore
     from mcp_server.storage.candles.store import CandleStore
     from mcp_server.storage.journal.runs import Journal
@@ -62,17 +63,18 @@ def build_server(
     candles, fundings = CandleCache(CandleStore(database)), FundingStore(database)
     market = Market(make_exchange, candles, clock, _exchange_infos, fundings=fundings)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
-    files = tool_files()
+    files, strategies = tool_files(), StrategyFolders(home, examples_folder())
     kit = Kit(
         market=market,
         chains=chains,
-        strategies=StrategyFolders(home, examples_folder()),
+        strategies=strategies,
         journal=Journal(database, home),
         clock=clock,
         default_exchange=settings.exchange,
         as_of=settings.as_of,
         tool_names={name: file.looks for name, file in files.items()},
         home=home,
+        overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day),
     )
 
     @asynccontextmanager

@@ -1,19 +1,34 @@
 """How things stand in one home: what comes due next, how the last runs ended, what was spent, and what is wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mcp_server.domain.schedule.slots import due_at, next_slot
-from mcp_server.errors import TraderError
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import NoSpace, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home, no_space
-from mcp_server.storage.journal.budget import Spent, spent
-from mcp_server.storage.journal.slot_history import LastSlot, last_slots
+from mcp_server.storage.journal.budget import Spent
+from mcp_server.storage.journal.costs import DayCost, day_costs, total
+from mcp_server.storage.journal.slot_history import LastRuns, LastSlot, last_runs
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
+
+if TYPE_CHECKING:
+    import duckdb
+
+ONE_DAY = timedelta(days=1)
+
+
+class Problem(NamedTuple):
+    """Something that is wrong, and what to do about it, in sentences for people."""
+
+    problem: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +40,7 @@ class RunnerState:
 
     now: datetime
     beat: Beat | None
-    no_space: str | None = None
+    no_space: NoSpace | None = None
 
     @property
     def alive(self) -> Beat | None:
@@ -38,7 +53,7 @@ class StrategyState:
     """One strategy of the home. `problem` is what is wrong with it.
 
     `due` (aware) is when the runner that is alive has it scheduled, None where it has not. Where no runner is alive, it
-    is when a runner would have it scheduled.
+    is when a runner would have it scheduled. `last` is its latest slot, `run` its latest run of any trigger, or slot.
     """
 
     name: str
@@ -48,6 +63,10 @@ class StrategyState:
     due: datetime | None
     last: LastSlot | None
     problem: str | None
+    strategy: Strategy | None = None
+    run: LastSlot | None = None
+    today: Spent | None = None
+    month: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +79,7 @@ class Overview:
     today: Spent | None
     month: Spent | None
     budget_usd_per_day: Decimal
-    unknown: str | None
+    unknown: TraderError | None
 
     @property
     def well(self) -> bool:
@@ -69,13 +88,21 @@ class Overview:
 
     @property
     def problems(self) -> list[str]:
-        """Everything that is wrong, in sentences for people."""
+        """Everything that is wrong but for the strategies, in sentences for people."""
         alive = self.runner.alive
-        return [
-            *filter(None, [self.runner.no_space]),
-            *(alive.problems if alive else ()),
-            *filter(None, [self.unknown]),
-        ]
+        troubles = [self.runner.no_space, *(alive.problems if alive else ()), self.unknown]
+        return [str(trouble) for trouble in troubles if trouble is not None]
+
+    def to_mend(self) -> list[Problem]:
+        """Return everything that is wrong, and what to do about it: what stops most comes first."""
+        problems = [Problem(error.problem, error.remedy) for error in (self.runner.no_space, self.unknown) if error]
+        broken = {state.name: state.problem or "" for state in self.strategies if state.strategy is None}
+        if (alive := self.runner.alive) is not None:
+            of_runner = [text for text in alive.problems if not any(why and why in text for why in broken.values())]
+            problems += [Problem(text, "`claude-trader doctor` looks for the cause.") for text in of_runner]
+        elif self.runner.no_space is None and any(state.status == "active" for state in self.strategies):
+            problems.append(_no_scheduler(self.runner.beat))
+        return problems + [Problem(f"The strategy {name!r} is broken. {why}", MEND) for name, why in broken.items()]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -88,8 +115,8 @@ class Overview:
             "started_at": alive.started_at.isoformat() if alive else None,
             "running": alive.running if alive else 0,
             "problems": self.problems,
-            "spent_today_usd": _number(self.today),
-            "spent_this_month_usd": _number(self.month),
+            "spent_today_usd": self.today and self.today.usd,
+            "spent_this_month_usd": self.month and self.month.usd,
             "budget_usd_per_day": float(self.budget_usd_per_day),
             "strategies": [
                 {
@@ -109,10 +136,17 @@ class Overview:
         }
 
 
+MEND = "Correct its files, or write it again; its last valid version goes on until then."
+
+
+def _no_scheduler(beat: Beat | None) -> Problem:
+    since = f" since {iso(to_ms(beat.beat_at) // 1000 * 1000)}" if beat else ""
+    return Problem(f"No scheduler is running{since}, so no strategy runs on schedule.", "Start it: `claude-trader up`")
+
+
 def runner_state(home: Home, now: datetime) -> RunnerState:
     """Look whether a runner is alive on this home."""
-    full = no_space(home.root)
-    return RunnerState(now, Heartbeat(home.heartbeat).read(), str(full) if full else None)
+    return RunnerState(now, Heartbeat(home.heartbeat).read(), no_space(home.root))
 
 
 def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
@@ -120,42 +154,75 @@ def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
     return [listed for listed in folders.all() if not listed.example]
 
 
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What the journal says of a home: the last runs of each strategy, and what was spent from `month` on.
+
+    `running` runs were under way. `error`: it could not be read.
+    """
+
+    day: datetime
+    last: Mapping[str, LastRuns] = field(default_factory=dict)
+    costs: Sequence[DayCost] = ()
+    error: TraderError | None = None
+
+    def spent(self, strategy: str | None = None, *, today: bool) -> Spent | None:
+        """Return what one strategy or all spent on the day, or in its month; None: it is not known."""
+        if self.error is not None:
+            return None
+        first = (self.day if today else self.day.replace(day=1)).date()
+        return total(cost for cost in self.costs if cost.day >= first and strategy in (None, cost.strategy))
+
+
+def journal_state(database: Database, now: datetime, until: datetime | None = None) -> JournalState:
+    """Read the journal once; with `until` as it was at that moment. That another program holds it is no error here."""
+    day = (until or now).replace(hour=0, minute=0, second=0, microsecond=0)
+    if not database.path.exists():
+        return JournalState(day)
+
+    def work(connection: "duckdb.DuckDBPyConnection") -> JournalState:
+        begin = min(day.replace(day=1), day - ONE_DAY)  # a run that is under way may have begun the day before
+        return JournalState(day, last_runs(connection, until), day_costs(connection, begin, until or day + ONE_DAY))
+
+    try:
+        return database.read(work)
+    except TraderError as error:
+        return JournalState(day, error=error)
+
+
 def overview(
-    home: Home, database: Database, folders: StrategyFolders, budget_usd_per_day: Decimal, now: datetime
+    home: Home,
+    database: Database,
+    folders: StrategyFolders,
+    budget_usd_per_day: Decimal,
+    now: datetime,
+    *,
+    journal: JournalState | None = None,
+    listed: Sequence[ListedStrategy] | None = None,
 ) -> Overview:
-    """Look how everything stands. Nothing is changed; that another program holds the journal is no error here."""
+    """Look how everything stands; nothing is changed. `journal` and `listed` are what was read already."""
     runner = runner_state(home, now)
-    last: dict[str, LastSlot] = {}
-    today: Spent | None = Spent(Decimal(0), Decimal(0))
-    month = today
-    unknown = None
-    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if database.path.exists():
-        try:
-            last = last_slots(database)
-            today = spent(database, day, day + timedelta(days=1))
-            month = spent(database, day.replace(day=1), day + timedelta(days=1))
-        except TraderError as error:
-            unknown, today, month = str(error), None, None
+    journal = journal or journal_state(database, now)
     scheduled = runner.alive.due if runner.alive else None
-    states = [_state(listed, last.get(listed.name), scheduled, now) for listed in own_strategies(folders)]
-    return Overview(now, runner, states, today, month, budget_usd_per_day, unknown)
+    own = own_strategies(folders) if listed is None else listed
+    states = [_state(strategy, journal, scheduled, now) for strategy in own]
+    today, month = (journal.spent(today=today) for today in (True, False))
+    return Overview(now, runner, states, today, month, budget_usd_per_day, journal.error)
 
 
 def _state(
-    listed: ListedStrategy, last: LastSlot | None, scheduled: Mapping[str, datetime] | None, now: datetime
+    listed: ListedStrategy, journal: JournalState, scheduled: Mapping[str, datetime] | None, now: datetime
 ) -> StrategyState:
     """Return how a strategy stands. `scheduled` is what the runner says of when each comes due; None: none says so."""
-    strategy, due = listed.strategy, (scheduled or {}).get(listed.name)
+    name, strategy, due = listed.name, listed.strategy, (scheduled or {}).get(listed.name)
+    last, run = journal.last.get(name, (None, None))
+    today, month = (journal.spent(name, today=today) for today in (True, False))
     if strategy is None:
-        return StrategyState(listed.name, "broken", "", "", due, last, listed.problem)
+        return StrategyState(name, "broken", "", "", due, last, listed.problem, None, run, today, month)
     config, problem = strategy.config, None
     if config.status == "active" and scheduled is None:
         due = due_at(config, next_slot(config, now - timedelta(seconds=config.offset_s)))
     elif config.status == "active" and due is None:
         problem = "It is active, and the runner has not scheduled it yet."
-    return StrategyState(listed.name, config.status, strategy.schedule, strategy.engine, due, last, problem)
-
-
-def _number(spent: Spent | None) -> float | None:
-    return None if spent is None else float(spent.ended + spent.reserved)
+    facts = (config.status, strategy.schedule, strategy.engine)
+    return StrategyState(name, *facts, due, last, problem, strategy, run, today, month)

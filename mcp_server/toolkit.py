@@ -1,8 +1,7 @@
 """What a tool file needs: the `@tool` decorator, and the `Call` that a tool's function takes.
 
-A tool is one async function in one file of its own name. Its first argument is the `Call`; the others are its
-interface, checked strictly before the function runs. It returns an `Answer` (see `answers`) or raises a
-`TraderError`, whose text is what the caller reads.
+A tool is one async function in one file of its own name. Its first argument is the `Call`; the others, its interface,
+are checked before it runs. It returns an `Answer` (see `answers`), or raises a `TraderError`, which the caller reads.
 """
 
 from __future__ import annotations
@@ -42,11 +41,14 @@ from mcp_server.turns import Turns
 if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
     from mcp_server.market.market import Market
+    from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.home import Home
     from mcp_server.storage.journal.runs import Journal
     from mcp_server.storage.strategies.folders import StrategyFolders
 
 T = TypeVar("T")
+
+ToolFunction = Callable[..., Awaitable[Answer]]
 
 AS_OF_HEADER = "x-trader-as-of"
 EXCHANGE_HEADER = "x-trader-exchange"
@@ -80,6 +82,7 @@ class Kit:
     as_of: datetime | None
     tool_names: dict[str, bool]
     home: Home
+    overviews: OverviewCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,6 @@ class Call:
 def check_patience() -> None:
     """End the work of this thread when nobody waits for it any more; called between its parts."""
     anyio.from_thread.check_cancelled()
-
-
-ToolFunction = Callable[..., Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

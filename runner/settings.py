@@ -1,6 +1,5 @@
 """The runner's settings."""
 
-from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -13,7 +12,6 @@ class RunnerSettings(HomeSettings):
     """What the operator decides for the runner. Read once, at start."""
 
     server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
-    budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     max_claude_runs: int | None = Field(default=None, ge=1, le=100)
     notify: Addresses = ()
     summary: Literal["weekly"] | None = None

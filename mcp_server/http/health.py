@@ -75,7 +75,7 @@ class Health:
         """See whether a runner that was started is still alive; a home that never had one is ready too."""
         runner = runner_state(self._home, self._clock())
         if runner.no_space is not None:  # a runner that is alive cannot report
-            return {"ok": False, "why": runner.no_space}
+            return {"ok": False, "why": str(runner.no_space)}
         if runner.beat is None:
             return {"ok": True, "running": False}
         age_s = round((runner.now - runner.beat.beat_at).total_seconds())

@@ -1,6 +1,7 @@
 """Settings that both programs read in one way: environment variables, then a `.env` in the home."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ class HomeSettings(BaseSettings):
     as_of: AsOf = None
     token: Token | None = None
     chain_urls: ChainUrls = Field(default_factory=dict)
+    budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
 
     @classmethod
     def load(cls) -> Self:

@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mcp_server.domain.text import cleaned, duration, minute
+from mcp_server.domain.text import cleaned, counted, duration, minute
 from mcp_server.overview import Overview, RunnerState, StrategyState
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
@@ -60,7 +60,8 @@ def _usd(spent: Spent | None) -> str:
     if spent is None:
         return "unknown"
     more = f" (+ up to {spent.reserved:.2f} for runs under way)" if spent.reserved else ""
-    return f"{spent.ended:.2f} USD{more}"
+    unknown = f" and {counted(spent.unpriced, 'run')} of unknown cost" if spent.unpriced else ""
+    return f"{spent.ended:.2f} USD{more}{unknown}"
 
 
 def _table(overview: Overview, width: int) -> Table:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from decimal import Decimal
 from gc import collect
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from mcp_server.errors import KIND, RETRYABLE, Retryable, TraderError
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
+from mcp_server.overview_cache import OverviewCache
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
@@ -80,17 +82,20 @@ async def of_two_minds(
     def clock() -> datetime:
         return from_ms(rig.now_ms)
 
+    folders = StrategyFolders(at, examples_folder())
+
     def serving(deadline_s: float) -> MCPServer[Any]:
         kit = Kit(
             market=Market(exchange, candle_cache, clock, tuple, deadline_s=deadline_s),
             chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
-            strategies=StrategyFolders(at, examples_folder()),
+            strategies=folders,
             journal=Journal(database, at),
             clock=clock,
             default_exchange="coinbase",
             as_of=None,
             tool_names={},
             home=at,
+            overviews=OverviewCache(at, database, folders, Decimal(5)),
         )
         files = tool_files()
         return MCPServer("two minds", tools=[StrictTool.of(files[name], kit) for name in TOOLS], log_level="WARNING")

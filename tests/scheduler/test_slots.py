@@ -12,8 +12,9 @@ import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
+from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Spent, spent
-from mcp_server.storage.journal.slot_history import LastSlot, failures, last_slots
+from mcp_server.storage.journal.slot_history import LastSlot, failures, last_runs
 from mcp_server.storage.journal.slots import OVERLAP
 from mcp_server.storage.schema import migrations
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
@@ -271,6 +272,10 @@ def test_failures_in_a_row_count_from_when_a_strategy_was_made_active_and_only_i
     assert failures(one.database, "s", 5) == 1
     run_slot(one, "16:00", "15:00", Outcome(Status.ABSTAINED, error="no candle"))
     assert failures(one.database, "s", 5) == 0, "to abstain is no failure"
+
+
+def last_slots(database: Database) -> dict[str, LastSlot]:
+    return {name: last.slot for name, last in database.read(last_runs).items() if last.slot is not None}
 
 
 def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: Machine) -> None:

@@ -37,10 +37,19 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """US dollars: `ended` by runs that are over, `reserved` by those under way; an unknown cost counts in full."""
+    """US dollars: `ended` by runs that are over, `reserved` by those under way; an unknown cost counts in full.
+
+    Of `unpriced` runs it is not even known what they may have cost at most.
+    """
 
     ended: Decimal
     reserved: Decimal
+    unpriced: int = 0
+
+    @property
+    def usd(self) -> float | None:
+        """What budgets count, in US dollars; None where it is not known."""
+        return None if self.unpriced else float(self.ended + self.reserved)
 
 
 def admit(database: Database, execution_id: int, name: str, limits: SpendingLimits, now: datetime) -> Admission:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from mcp_server.storage.journal.backtests import Backtests
+    from mcp_server.storage.journal.costs import DayCost
     from mcp_server.storage.journal.outcomes import Outcomes
     from mcp_server.storage.journal.statements import Statements
     from mcp_server.storage.journal.whole_run import WholeRun
@@ -205,6 +206,12 @@ class Journal:
         if not self._database.path.exists():
             return Costs(0, 0, None)
         return self._database.read(lambda connection: entries.costs(connection, strategy), patience_s=COSTS_PATIENCE_S)
+
+    def day_costs(self, since: datetime, until: datetime) -> "list[DayCost]":
+        """Return what runs cost by day and strategy, as it was known at `until`."""
+        from mcp_server.storage.journal.costs import day_costs
+
+        return self._database.read(lambda connection: day_costs(connection, since, until))
 
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
         """Return what happened on the way of one run; None where there is no such run or nothing was kept."""

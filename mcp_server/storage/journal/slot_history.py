@@ -5,9 +5,14 @@ Each function raises `Retryable` or `Misconfigured` as `Database.read` does.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
+from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
+
+if TYPE_CHECKING:
+    import duckdb
 
 PATIENCE_S = 1.0
 """How long what is asked beside the slots waits for another process: it can be asked again later."""
@@ -15,7 +20,7 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LastSlot:
-    """How the latest slots of a strategy ended. `slot` (aware) is the last of `slots`."""
+    """How the latest slots of a strategy ended, or a run by hand. `slot` (aware): the last of `slots`, or its as-of."""
 
     slot: datetime
     slots: int
@@ -91,15 +96,31 @@ def made_active(database: Database, name: str) -> datetime | None:
     return rows[0][0].replace(tzinfo=UTC) if rows and rows[0][0] is not None else None
 
 
-def last_slots(database: Database) -> dict[str, LastSlot]:
-    """Return the latest row of each strategy's slots, by name."""
-    rows = database.read(
-        lambda connection: connection.execute(
-            "SELECT s.name, e.scheduled_until, e.slots, e.status, r.signal, e.error_message FROM ("
-            "SELECT arg_max(id, scheduled_until) AS id FROM executions WHERE \"trigger\" = 'schedule' "
-            "GROUP BY strategy_id) latest "
-            "JOIN executions e ON e.id = latest.id JOIN strategies s ON s.id = e.strategy_id "
-            "LEFT JOIN analysis_results r ON r.execution_id = e.id"
-        ).fetchall()
-    )
-    return {name: LastSlot(slot.replace(tzinfo=UTC), *rest) for name, slot, *rest in rows}
+class LastRuns(NamedTuple):
+    """The latest slot of a strategy, and its latest run of any trigger, or slot; None where there is none."""
+
+    slot: LastSlot | None
+    run: LastSlot
+
+
+_LAST = (
+    "SELECT s.name, m.scheduled, m.at, e.slots, e.status, r.signal, e.error_message, e.completed_at "
+    "FROM (SELECT strategy_id, \"trigger\" = 'schedule' AS scheduled, max(coalesce(scheduled_until, as_of)) AS at "
+    "FROM executions WHERE $1 IS NULL OR (started_at <= $1 AND as_of <= $1) GROUP BY 1, 2) m "
+    "JOIN executions e ON e.strategy_id = m.strategy_id AND (e.\"trigger\" = 'schedule') = m.scheduled "
+    "AND coalesce(e.scheduled_until, e.as_of) = m.at AND ($1 IS NULL OR e.started_at <= $1) "
+    "JOIN strategies s ON s.id = e.strategy_id LEFT JOIN analysis_results r ON r.execution_id = e.id "
+    "ORDER BY m.at, e.id"
+)
+
+
+def last_runs(connection: "duckdb.DuckDBPyConnection", until: datetime | None = None) -> dict[str, LastRuns]:
+    """Return the latest rows of each strategy, by name. With `until`: as the journal was at that moment."""
+    then = None if until is None else naive(until)
+    last: dict[str, LastRuns] = {}
+    for name, scheduled, at, slots, *ended, completed_at in connection.execute(_LAST, [then]).fetchall():
+        running = then is not None and (completed_at is None or completed_at > then)
+        row = LastSlot(at.replace(tzinfo=UTC), slots, *((Status.RUNNING, None, None) if running else ended))
+        slot = row if scheduled else (last[name].slot if name in last else None)
+        last[name] = LastRuns(slot, row)
+    return last

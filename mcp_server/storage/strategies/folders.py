@@ -70,15 +70,19 @@ class StrategyFolders:
 
     def all(self, after: str = "") -> list[ListedStrategy]:
         """Read every strategy whose name comes after another; a broken one is listed too, with its problem."""
-        listed = []
-        for name, example in self.names().items():
-            if name <= after:
-                continue
-            try:
-                listed.append(ListedStrategy(name, example, self.read(name)))
-            except BadInput as error:
-                listed.append(ListedStrategy(name, example, None, str(error)))
-        return listed
+        return [self.one(name, example=example) for name, example in self.names().items() if name > after]
+
+    def one(self, name: str, *, example: bool) -> ListedStrategy:
+        """Read one strategy that is there; a broken one has its problem."""
+        try:
+            return ListedStrategy(name, example, self.read(name))
+        except BadInput as error:
+            return ListedStrategy(name, example, None, str(error))
+
+    def files(self, name: str) -> tuple[Path, ...]:
+        """Return the folder of a strategy and its files, there or not: what it is changes with one of them."""
+        folder = (self._parent(name) or self._own) / name
+        return folder, folder / CONFIG, folder / AGENTS
 
     def read(self, name: str) -> Strategy:
         """Read one strategy."""
