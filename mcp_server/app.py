@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 INSTRUCTIONS = (
     "Market data, indicators, chains and trading strategies that give signals; it places no orders. Candles are always "
     "closed ones. as_of answers as of a past moment. Symbols are like BTC/USD. age_s is the age of the data in "
-    "seconds; simulated marks an invented market."
+    "seconds; simulated marks an invented market; note says what else to know of an answer."
 )
 
 

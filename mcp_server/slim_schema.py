@@ -13,8 +13,8 @@ ASSUMED = (("additionalProperties", True), ("minimum", 1), ("default", None))
 """What a reader takes for granted: an object may have more keys, a count is at least 1, null is not given."""
 
 
-IN_INSTRUCTIONS = "simulated"
-"""The field that may be in any answer; the server's instructions say so once."""
+IN_INSTRUCTIONS = ("simulated", "note")
+"""The fields that may be in any answer; the server's instructions say so once."""
 
 
 def slim_input(schema: dict[str, Any]) -> dict[str, Any]:
@@ -28,7 +28,8 @@ def slim_input(schema: dict[str, Any]) -> dict[str, Any]:
 def slim_output(schema: dict[str, Any]) -> dict[str, Any]:
     """Shorten the schema of an answer: without the list of required fields, as any field may be left out."""
     slim = _slim_object(schema, without=("required",))
-    slim.get("properties", {}).pop(IN_INSTRUCTIONS, None)
+    for name in IN_INSTRUCTIONS:
+        slim.get("properties", {}).pop(name, None)
     return slim
 
 
