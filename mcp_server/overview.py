@@ -114,6 +114,7 @@ class Overview:
             "pid": alive.pid if alive else None,
             "started_at": alive.started_at.isoformat() if alive else None,
             "running": alive.running if alive else 0,
+            "page": alive.page if alive else "",
             "problems": self.problems,
             "spent_today_usd": self.today and self.today.usd,
             "spent_this_month_usd": self.month and self.month.usd,

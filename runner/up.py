@@ -126,6 +126,7 @@ class Up:
             ],
             ready=connection.ready if server is None else server.ready,
             beside=records.keep,
+            page=lambda: server.page if server is not None else "",
             grace_s=self.grace_s,
         )
         metrics.gauge("running", "Runs under way.", lambda: scheduler.running)

@@ -24,6 +24,7 @@ class Beat:
     """What a runner reports. Times are aware UTC; `problems` are sentences for people.
 
     `due` has each strategy that is scheduled, and when its next slot comes due; None: an older runner does not say.
+    `page` tells a person where the page is; empty: its server is elsewhere, or not up yet.
     """
 
     pid: int
@@ -32,6 +33,7 @@ class Beat:
     running: int
     problems: tuple[str, ...] = ()
     due: Mapping[str, datetime] | None = None
+    page: str = ""
 
     def is_fresh(self, now: datetime) -> bool:
         """Return whether the runner was alive a moment ago."""

@@ -25,6 +25,8 @@ MOST_NAME, MOST_SCHEDULE, LEAST_WHY, LEAST_NAMES = 28, 24, 12, 16
 def rendered(overview: Overview, width: int) -> RenderableType:
     """Return it as what rich can show, once or again and again."""
     parts: list[RenderableType] = [_head(overview.runner), plain(_money(overview), "dim")]
+    if (alive := overview.runner.alive) is not None and alive.page:
+        parts.append(plain(alive.page, "dim"))
     parts += [Text("! ", "bold yellow") + plain(problem) for problem in overview.problems]
     if overview.strategies:
         parts.append(_table(overview, width))

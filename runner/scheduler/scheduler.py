@@ -66,7 +66,8 @@ class Scheduler:
     """Runs the strategies of one home until it is told to stop.
 
     `more_problems` returns what is wrong elsewhere, in sentences for people. `ready` is awaited before slots are
-    claimed. `beside` goes on beside the claims until the stop. After a stop, runs may go on for `grace_s`.
+    claimed. `beside` goes on beside the claims until the stop. `page` tells a person where the page is, if
+    anywhere. After a stop, runs may go on for `grace_s`.
     """
 
     clock: Clock
@@ -81,6 +82,7 @@ class Scheduler:
     more_problems: Callable[[], list[str]]
     ready: Callable[[], Awaitable[None]]
     beside: Callable[[], Coroutine[Any, Any, None]] = anyio.sleep_forever
+    page: Callable[[], str] = str
     grace_s: float = 30.0
     _parts: dict[str, str | None] = field(default_factory=dict)
     """The parts of a look, and why each failed last time."""
@@ -214,7 +216,7 @@ class Scheduler:
             try:
                 due = {name: schedule.due for name, schedule in [*self.schedules.by_name.items()]}
                 now, problems = self.clock.now(), tuple(self.problems())
-                beat = Beat(os.getpid(), started_at, now, len(self._tasks), problems, due)
+                beat = Beat(os.getpid(), started_at, now, len(self._tasks), problems, due, self.page())
                 await anyio.to_thread.run_sync(self.heartbeat.write, beat)
                 self.concurrency.adjust()
             except TraderError as error:

@@ -74,6 +74,11 @@ class WatchedServer:
             raise Retryable(f"There was no tool server for {self.wait_s:.0f} s. {self.problem}")
         yield address
 
+    @property
+    def page(self) -> str:
+        """Tell a person where the page of the server is; empty while there is none."""
+        return self._address.page if self._address else ""
+
     async def ready(self) -> None:
         """Wait until the server answers, for as long as that takes."""
         while self._address is None:

@@ -66,8 +66,9 @@ def call(up: RunningUp, tool: str, arguments: dict[str, Any]) -> None:
     anyio.run(ask)
 
 
-def test_it_logs_where_the_page_is(up: RunningUp) -> None:
+def test_it_logs_where_the_page_is_and_so_tells_its_heartbeat(up: RunningUp) -> None:
     address = up.says(" in a browser").rpartition("Open ")[2].partition(" ")[0]
+    up.until(lambda: f"Open {address} in a browser" in up.beat()["page"])
     page = httpx2.get(address, trust_env=False)
     assert (page.status_code, "<title>Claude Trader</title>" in page.text) == (200, True)
 

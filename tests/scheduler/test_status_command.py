@@ -45,7 +45,7 @@ STATES = [
 
 
 def shown(width: int, states: list[StrategyState]) -> list[str]:
-    beat = Beat(4711, NOW - timedelta(hours=5), NOW, 2)
+    beat = Beat(4711, NOW - timedelta(hours=5), NOW, 2, page="Open http://127.0.0.1:8000/ in a browser.")
     status = Overview(
         NOW,
         RunnerState(NOW, beat),
@@ -71,6 +71,10 @@ def test_when_and_how_are_shown_whole_however_narrow_the_terminal(width: int) ->
     assert any("04-01 12:00" in line and "missed x12345" in line for line in lines)
     assert any("2025-02-26" in line and "HOLD" in line for line in lines)
     assert ("Nothing ran at" in long) == (width == 120)
+
+
+def test_it_tells_where_the_page_is() -> None:
+    assert "Open http://127.0.0.1:8000/ in a browser." in map(str.strip, shown(80, STATES))
 
 
 @pytest.mark.parametrize("schedule", ["1h", CRON])

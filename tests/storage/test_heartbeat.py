@@ -10,7 +10,9 @@ from mcp_server.errors import Misconfigured
 from mcp_server.storage.heartbeat import STALE_S, Beat, Heartbeat
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-BEAT = Beat(pid=7, started_at=NOW - timedelta(days=1), beat_at=NOW, running=2, problems=("The disk is full.",))
+BEAT = Beat(
+    pid=7, started_at=NOW - timedelta(days=1), beat_at=NOW, running=2, problems=("The disk is full.",), page="Open it."
+)
 
 
 def test_a_heartbeat_is_read_as_it_was_written_until_it_is_removed(tmp_path: Path) -> None:
@@ -21,6 +23,14 @@ def test_a_heartbeat_is_read_as_it_was_written_until_it_is_removed(tmp_path: Pat
     heartbeat.remove()
     assert heartbeat.read() is None
     assert [file for file in tmp_path.iterdir() if file.is_file()] == []
+
+
+def test_a_heartbeat_of_an_older_runner_tells_of_no_page(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat.json"
+    path.write_text('{"pid": 7, "started_at": "2026-03-01T11:00Z", "beat_at": "2026-03-01T12:00Z", "running": 0}')
+    beat = Heartbeat(path).read()
+    assert beat is not None
+    assert beat.page == ""
 
 
 def test_a_runner_with_thousands_of_broken_strategies_is_seen_to_be_alive(tmp_path: Path) -> None:
