@@ -1,5 +1,6 @@
 """The files that a browser is given with a page: the chart library, and the scripts and styles of our own pages."""
 
+import gzip
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[1] / "assets"
 CHART_FOLDER = "lightweight-charts"
-CHART_SCRIPT = f"{CHART_FOLDER}/lightweight-charts.standalone.production.js"
+CHART_SCRIPT = f"{CHART_FOLDER}/lightweight-charts.standalone.production.js.gz"
 
 _IMPORT = re.compile(r'^import (?:\{([\w\s,]*)\} from )?"\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|const|let|class)\b)", re.MULTILINE)
@@ -21,8 +22,9 @@ _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
 
 
 def asset(name: str) -> str:
-    """Read one file of the assets."""
-    return (FOLDER / name).read_text("utf-8")
+    """Read one file of the assets, unpacked if it lies there compressed."""
+    content = (FOLDER / name).read_bytes()
+    return (gzip.decompress(content) if name.endswith(".gz") else content).decode()
 
 
 def backtest_page_assets() -> "PageAssets":

@@ -3,6 +3,7 @@
 The dependencies are lent by this environment, as installing them takes a minute; `make sizes` installs them too.
 """
 
+import gzip
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from tests.deploy.image import instructions
 from tests.hosts.empty_environment import ROOT, Environment, built
 from tests.structure.test_strategy_format import EXAMPLES
 
-LIBRARY = ("lightweight-charts.standalone.production.js", "LICENSE", "NOTICE")
+LIBRARY = ("lightweight-charts.standalone.production.js.gz", "LICENSE", "NOTICE")
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,10 @@ def test_a_backtest_needs_no_checkout_and_nor_do_its_page_and_the_processes_of_a
     files = ["--report", "page.html", "--picture", "picture.png"]
     answer = environment.run("claude-trader", "backtest", *asked, *files, data=tmp_path)
     assert (answer["strategy_name"], answer["candles"], len(answer["variants"])) == ("mine", 18, 2)
-    library = environment.packages / "mcp_server/assets/lightweight-charts/lightweight-charts.standalone.production.js"
-    assert library.read_text().strip() in (tmp_path / "page.html").read_text()
+    library = (
+        environment.packages / "mcp_server/assets/lightweight-charts/lightweight-charts.standalone.production.js.gz"
+    )
+    assert gzip.decompress(library.read_bytes()).decode().strip() in (tmp_path / "page.html").read_text()
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 

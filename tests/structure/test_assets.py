@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from mcp_server.storage.assets import CHART_SCRIPT, FOLDER
+from mcp_server.storage.assets import CHART_SCRIPT, FOLDER, asset
 
 ROOT = Path(__file__).parents[2]
 VERSION = "5.2.1"
@@ -12,7 +12,7 @@ LIBRARY = (FOLDER / CHART_SCRIPT).parent
 
 
 def test_the_chart_library_is_the_published_file_unchanged() -> None:
-    script = (FOLDER / CHART_SCRIPT).read_bytes()
+    script = asset(CHART_SCRIPT).encode()
     assert hashlib.sha256(script).hexdigest() == SHA256
     assert f"TradingView Lightweight Charts™ v{VERSION}" in script[:200].decode()
 
