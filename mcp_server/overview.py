@@ -15,7 +15,7 @@ from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.costs import DayCost, day_costs, total
-from mcp_server.storage.journal.slot_history import LastRuns, LastSlot, last_runs
+from mcp_server.storage.journal.slot_history import LastRuns, LastSlot, first_run, last_runs
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ class StrategyState:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All of it at one moment (aware). `unknown` says why the journal could not be read; its figures are None then."""
+    """All of it at one moment (aware). `unknown` says why the journal could not be read; its figures are None then.
+
+    `since`: when the first run of the home began.
+    """
 
     now: datetime
     runner: RunnerState
@@ -80,6 +83,7 @@ class Overview:
     month: Spent | None
     budget_usd_per_day: Decimal
     unknown: TraderError | None
+    since: datetime | None = None
 
     @property
     def well(self) -> bool:
@@ -159,12 +163,13 @@ def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
 class JournalState:
     """What the journal says of a home: the last runs of each strategy, and what was spent from `month` on.
 
-    `running` runs were under way. `error`: it could not be read.
+    `since` its first run began. `error`: it could not be read.
     """
 
     day: datetime
     last: Mapping[str, LastRuns] = field(default_factory=dict)
     costs: Sequence[DayCost] = ()
+    since: datetime | None = None
     error: TraderError | None = None
 
     def spent(self, strategy: str | None = None, *, today: bool) -> Spent | None:
@@ -183,7 +188,8 @@ def journal_state(database: Database, now: datetime, until: datetime | None = No
 
     def work(connection: "duckdb.DuckDBPyConnection") -> JournalState:
         begin = min(day.replace(day=1), day - ONE_DAY)  # a run that is under way may have begun the day before
-        return JournalState(day, last_runs(connection, until), day_costs(connection, begin, until or day + ONE_DAY))
+        costs = day_costs(connection, begin, until or day + ONE_DAY)
+        return JournalState(day, last_runs(connection, until), costs, first_run(connection))
 
     try:
         return database.read(work)
@@ -208,7 +214,7 @@ def overview(
     own = own_strategies(folders) if listed is None else listed
     states = [_state(strategy, journal, scheduled, now) for strategy in own]
     today, month = (journal.spent(today=today) for today in (True, False))
-    return Overview(now, runner, states, today, month, budget_usd_per_day, journal.error)
+    return Overview(now, runner, states, today, month, budget_usd_per_day, journal.error, journal.since)
 
 
 def _state(

@@ -52,7 +52,9 @@ export function timeBar(clientAt) {
     for (const button of forth) button.disabled = !past;
   };
   bar.learn = async () => {
+    bar.ariaBusy = true;
     since = Date.parse((await clientAt().call("list_strategies")).since) || since;
+    bar.ariaBusy = false;
     bar.show();
   };
   return bar;

@@ -124,3 +124,9 @@ def last_runs(connection: "duckdb.DuckDBPyConnection", until: datetime | None = 
         slot = row if scheduled else (last[name].slot if name in last else None)
         last[name] = LastRuns(slot, row)
     return last
+
+
+def first_run(connection: "duckdb.DuckDBPyConnection") -> datetime | None:
+    """Return when the first run of the home began: nothing was known before. None: there is none yet."""
+    rows = connection.execute("SELECT min(started_at) FROM executions").fetchall()
+    return None if rows[0][0] is None else rows[0][0].replace(tzinfo=UTC)

@@ -27,6 +27,7 @@ class Strategies(Table):
     """By name. An example is read-only until copied into the home. null is unknown or none, never 0."""
 
     as_of: str
+    since: str | None = Field(None, description="The first run")
     running: int | None = Field(description="Runs of the scheduler; null: none is running")
     problems: Annotated[list[dict[str, str]], PROBLEMS]
     spent_today_usd: float | None
@@ -61,6 +62,7 @@ def _beside(stands: "Overview") -> dict[str, Any]:
     ]
     return {
         "as_of": iso(to_ms(stands.now) // 1000 * 1000),
+        "since": None if stands.since is None else iso(to_ms(stands.since) // 1000 * 1000),
         "running": None if alive is None else alive.running,
         "problems": problems[:MOST_PROBLEMS],
         "spent_today_usd": _usd(stands.today),
