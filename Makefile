@@ -43,11 +43,13 @@ $(VENV)/parity.stamp: tests/parity/requirements.txt
 	@touch $@
 
 # The tests open pages in a real browser: Debian's Chromium, installed where this runs as root and there is none; without
-# a browser these tests are skipped. Its judge of pages comes by npm.
+# a browser these tests are skipped. A judge of pages and a host of MCP Apps come by npm.
 BROWSER := $(VENV)/browser
-$(VENV)/browser.stamp: $(VENV)/dev.stamp tests/rigs/axe/package.json
-	@mkdir -p $(BROWSER) && cp tests/rigs/axe/package.json $(BROWSER)/
+$(VENV)/browser.stamp: $(VENV)/dev.stamp tests/rigs/browser_packages/package.json
+	@mkdir -p $(BROWSER) && cp tests/rigs/browser_packages/package.json $(BROWSER)/
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(BROWSER) --silent --no-audit --no-fund --ignore-scripts
+	$(BIN)/node $(BROWSER)/node_modules/esbuild/bin/esbuild --bundle --minify --format=esm --log-level=error \
+	  --outfile=$(BROWSER)/app-bridge.js $(BROWSER)/node_modules/@modelcontextprotocol/ext-apps/dist/src/app-bridge.js
 	@touch $@
 
 chromium:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 
-from mcp_server.domain.text import cleaned_values
+from mcp_server.domain.text import cleaned, cleaned_values
 from mcp_server.domain.timeframes import iso
-from mcp_server.errors import BadInput
+from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE, BadInput, Retryable, TraderError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,9 @@ anything. It is not described by `{}`, which checkers of schemas take for a mist
 
 MOST_BYTES = 100_000
 """Of each form of an answer, as JSON: some 40,000 tokens of figures."""
+
+MOST_ERROR = 8_000
+"""So many characters has each part of an error; what it quotes may be longer."""
 
 NOTE_BYTES = 1_000
 """Room for the sentence that says what was left out."""
@@ -214,3 +217,13 @@ def _is_plain(values: dict[str, Any]) -> bool:
     except PydanticSerializationError:  # half of a character
         return False
     return encoded.isascii() and b"\\" not in encoded and b"\x7f" not in encoded
+
+
+def error_result(error: TraderError) -> CallToolResult:
+    """Return an error as it is sent: the text for a model, and its parts for a program."""
+    problem, remedy = (cleaned(part, MOST_ERROR, lines=True) for part in (error.problem, error.remedy))
+    parts: dict[str, Any] = {KIND: type(error).__name__, PROBLEM: problem, REMEDY: remedy}
+    if isinstance(error, Retryable):
+        parts[RETRYABLE] = True
+    text = TextContent(type="text", text=f"{problem} {remedy}".strip())
+    return CallToolResult(content=[text], is_error=True, _meta=parts)

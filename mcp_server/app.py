@@ -20,6 +20,7 @@ from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
+from mcp_server.prompts.apps import apps
 from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
@@ -91,6 +92,7 @@ def build_server(
         version=version("claude-trader"),
         instructions=INSTRUCTIONS,
         tools=[StrictTool.of(file, kit) for file in files.values()],
+        extensions=[apps()],
         lifespan=lifespan,
         log_level="WARNING",
         subscriptions=False,  # what is listed never changes while it runs

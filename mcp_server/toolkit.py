@@ -23,16 +23,15 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
-from mcp_types import CallToolResult, TextContent, ToolAnnotations
+from mcp_types import ToolAnnotations
 from pydantic import Field, PrivateAttr, ValidationError, create_model
 
-from mcp_server.answers import MOST_BYTES, Answer, Picture
+from mcp_server.answers import MOST_BYTES, Answer, Picture, error_result
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.domain.strategy.format import NAME_PATTERN
-from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import KIND, PROBLEM, REMEDY, RETRYABLE, BadInput, Retryable, TraderError
+from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
 from mcp_server.progress import Tell, unheard
 from mcp_server.slim_schema import slim_input, slim_output
@@ -138,9 +137,8 @@ class Call:
         """
         with anyio.CancelScope(deadline=self.until):
             return await anyio.to_thread.run_sync(work, *arguments, abandon_on_cancel=True)
-        raise BadInput(
-            f"This takes longer than {WORK_S:g} s to compute.", "Ask for fewer indicators or shorter periods."
-        )
+        too_long = f"This takes longer than {WORK_S:g} s to compute."
+        raise BadInput(too_long, "Ask for fewer indicators or shorter periods.")
 
 
 def check_patience() -> None:
@@ -158,6 +156,7 @@ class ToolFile:
     at_a_time: float
     example: Mapping[str, Any]
     for_agents: bool = True
+    page: str | None = None
 
     @property
     def looks(self) -> bool:
@@ -184,6 +183,7 @@ def tool(
     for_agents: bool = True,
     at_a_time: float = math.inf,
     example: Mapping[str, Any] = MappingProxyType({}),
+    page: str | None = None,
 ) -> Callable[[ToolFunction], ToolFile]:
     """Make an async function a tool. Its docstring is the description that a model reads.
 
@@ -195,13 +195,14 @@ def tool(
         for_agents: False for one that adds such rows: no scheduled agent is ever offered it.
         at_a_time: how many calls may work under `call.turn()` at once, never two of the same client.
         example: arguments of a typical call, for the documentation and the tests.
+        page: the name of the page in `prompts.apps` that a host may show for its answers.
     """
     hints = ToolAnnotations(read_only_hint=read_only, destructive_hint=destructive, open_world_hint=open_world)
-    return lambda function: ToolFile(function, title, hints, at_a_time, example, for_agents)
+    return lambda function: ToolFile(function, title, hints, at_a_time, example, for_agents, page)
 
 
-MOST_MISTAKES, MOST_ERROR = 3, 8_000
-"""The wrong arguments that an error lists, and the characters of each of its parts; what it quotes may be longer."""
+MOST_MISTAKES = 3
+"""So many wrong arguments are listed by an error."""
 
 
 class StrictTool(Tool):
@@ -232,6 +233,9 @@ class StrictTool(Tool):
         arguments = create_model(f"{name}Arguments", __base__=ArgModelBase, __cls_kwargs__=strict, **fields)
         answer = signature.return_annotation
         meta: dict[str, Any] = {} if file.for_agents else {NOT_FOR_AGENTS: True}
+        if file.page:  # the second key is that of older hosts
+            uri = f"ui://claude-trader/{file.page}.html"
+            meta |= {"ui": {"resourceUri": uri}, "ui/resourceUri": uri}
         if answer.large:
             meta["anthropic/maxResultSizeChars"] = 2 * MOST_BYTES  # hosts may write characters as longer ones
         schema = None if issubclass(answer, Picture) else slim_output(answer.model_json_schema())
@@ -264,7 +268,7 @@ class StrictTool(Tool):
             return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
         except TraderError as error:
             if convert_result:
-                return _error_result(error)
+                return error_result(error)
             raise ToolError(str(error)) from error
         except Exception as error:
             raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
@@ -288,13 +292,3 @@ def _client(context: Context[Any, Any]) -> str:
     scope = getattr(context.request_context.request, "scope", None) or {}
     client = context.session.client_params
     return f"{scope.get(CLIENT_KEY, '')} {client.client_info.name if client else ''}"
-
-
-def _error_result(error: TraderError) -> CallToolResult:
-    """Return an error as it is sent: the text for a model, and its parts for a program."""
-    problem, remedy = (cleaned(part, MOST_ERROR, lines=True) for part in (error.problem, error.remedy))
-    parts: dict[str, Any] = {KIND: type(error).__name__, PROBLEM: problem, REMEDY: remedy}
-    if isinstance(error, Retryable):
-        parts[RETRYABLE] = True
-    text = TextContent(type="text", text=f"{problem} {remedy}".strip())
-    return CallToolResult(content=[text], is_error=True, _meta=parts)

@@ -23,7 +23,7 @@ function choiceOf(place) {
 }
 
 /** Return [name, value] pairs as figures. */
-const figuresOf = (pairs) => pairs.filter(([, value]) => value != null).map(([name, value]) => el("div", el("dt", name), el("dd", value)));
+export const figuresOf = (pairs) => pairs.filter(([, value]) => value != null).map(([name, value]) => el("div", el("dt", name), el("dd", value)));
 
 export function marketView({ client, place, asOf, live, signal }) {
   const call = (tool, args, within = signal) => client.call(tool, args, { signal: within });

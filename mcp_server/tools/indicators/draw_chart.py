@@ -63,6 +63,7 @@ class DrawnBacktest(Picture):
     title="Chart",
     at_a_time=2,  # each takes a processor and some 30 MB while it is drawn
     example={"symbol": "BTC/USDT"},
+    page="chart",
 )
 async def draw_chart(
     call: Call,

@@ -59,7 +59,13 @@ class Backtested(Table):
     less = "Ask for fewer trades."
 
 
-@tool(title="Backtest a strategy", for_agents=False, at_a_time=2, example={"strategy_name": "rsi-reversion"})
+@tool(
+    title="Backtest a strategy",
+    for_agents=False,
+    at_a_time=2,
+    example={"strategy_name": "rsi-reversion"},
+    page="backtest",
+)
 async def backtest_strategy(
     call: Call,
     strategy_name: StrategyName | None = None,

@@ -1,0 +1,163 @@
+"""The page of a tool in a host of MCP Apps: an interactive chart in the conversation, by the protocol's own bridge."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.acceptance.hostile_texts import FORMS, TEXTS
+from tests.page.conftest import Site
+from tests.rigs.app_hosts import AppHost, app_host
+from tests.rigs.browser import AXE, DESKTOP, PHONE, Browser, OpenPage
+
+CHART = {"symbol": "BTC/USDT", "timeframe": "4h", "strategy_name": "btc-trend", "divergence_of": "mfi(14)"}
+
+
+@pytest.fixture(scope="module")
+def host(site: Site) -> Iterator[AppHost]:
+    with app_host(site.server.url) as up:
+        up.calls.clear()
+        yield up
+
+
+@contextmanager
+def conversation(host: AppHost, chromium: Browser, *, size: tuple[int, int] = DESKTOP) -> Iterator[OpenPage]:
+    """Open a host's page; nothing of it may complain, and it asks nobody but itself."""
+    host.calls.clear()
+    with chromium.open(host.url, size) as page:
+        host.lets_call(page)
+        yield page
+        assert [text for text in page.complaints if not text.startswith("debug")] == []
+        assert {url.rpartition("/")[2] for url in page.requests} <= {"host.html", "app-bridge.js", "sandbox.html"}
+
+
+def in_app(page: OpenPage, script: str) -> Any:
+    """Evaluate a script in the page of the tool."""
+    return page.page.frames[2].evaluate(script)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_host_shows_a_chart_that_can_be_read_by_keyboard(
+    host: AppHost, chromium: Browser, size: tuple[int, int]
+) -> None:
+    with conversation(host, chromium, size=size) as page:
+        app = host.show(page, "draw_chart", CHART)
+        app.get_by_text("Invented prices.").wait_for()
+        assert app.get_by_role("heading", level=1).inner_text() == "BTC/USDT · 4h · simulated"
+        chart = app.get_by_role("application")
+        readout = chart.inner_text()
+        assert all(name in readout for name in ("open", "close", "ema_50", "rsi_14", "mfi_14"))
+        chart.press("ArrowLeft")
+        chart.press("ArrowLeft")
+        app.get_by_text("20 May 2026, 04:00").wait_for()
+        assert in_app(page, "document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_chart_asks_for_what_the_call_asked_for_as_of_its_moment(host: AppHost, chromium: Browser) -> None:
+    with conversation(host, chromium) as page:
+        app = host.show(page, "draw_chart", {**CHART, "as_of": "2026-05-10T01:00:00Z", "limit": 60})
+        app.get_by_text("Invented prices.").wait_for()
+        asked = dict(host.calls)
+        assert {name: one["as_of"] for name, one in asked.items() if name != "list_signals"} == dict.fromkeys(
+            ("get_ohlcv", "calculate_indicators", "detect_divergence"), "2026-05-10T01:00Z"
+        )
+        assert asked["calculate_indicators"]["indicators"] == ["ema(50)", "rsi(14)", "mfi(14)"]
+        assert asked["detect_divergence"]["lookback"] == 60
+        marks = "document.querySelector('[role=application]').chart.library.panes()[0].getSeries().length"
+        assert in_app(page, marks) >= 3
+        seen = in_app(page, "document.querySelector('[role=application]').chart.library.timeScale().getVisibleRange()")
+        assert 55 <= (seen["to"] - seen["from"]) / 14_400 <= 61
+
+
+def test_the_page_is_as_high_as_what_it_shows(host: AppHost, chromium: Browser) -> None:
+    with conversation(host, chromium) as page:
+        host.show(page, "draw_chart", CHART).get_by_text("Invented prices.").wait_for()
+        page.page.wait_for_function(
+            "frame => frame.offsetHeight > 350", arg=page.page.query_selector("iframe")
+        )  # it was 150
+        assert in_app(page, "document.documentElement.scrollHeight - innerHeight") <= 1
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_it_follows_the_hosts_theme_and_axe_finds_nothing(host: AppHost, chromium: Browser, theme: str) -> None:
+    with conversation(host, chromium) as page:
+        inset = {"top": 7, "right": 0, "bottom": 0, "left": 0}
+        app = host.show(page, "draw_chart", CHART, context={"theme": theme, "safeAreaInsets": inset})
+        app.get_by_text("Invented prices.").wait_for()
+        assert in_app(page, "getComputedStyle(document.body).paddingTop") == "7px"
+        color = in_app(page, "getComputedStyle(document.body).backgroundColor")
+        assert color == ("rgb(16, 20, 29)" if theme == "dark" else "rgb(255, 255, 255)")
+        in_app(page, AXE.read_text("utf-8"))
+        assert in_app(page, "axe.run().then(result => result.violations.map(one => one.id))") == []
+        other = "light" if theme == "dark" else "dark"
+        page.run(f"bridge.sendHostContextChange({{ theme: '{other}' }})")
+        page.page.frames[2].wait_for_function(f"getComputedStyle(document.body).backgroundColor != '{color}'")
+
+
+def test_where_the_host_lets_it_call_no_tools_it_shows_the_picture_of_the_answer(
+    host: AppHost, chromium: Browser
+) -> None:
+    with conversation(host, chromium) as page:
+        app = host.show(page, "draw_chart", CHART, refuses=True)
+        picture = app.get_by_role("img", name="BTC/USDT")
+        picture.wait_for()
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 400
+        assert "There is no interactive chart" in app.locator("main").inner_text()
+        assert host.calls == []
+
+
+def test_a_call_that_failed_or_was_cancelled_is_told(host: AppHost, chromium: Browser) -> None:
+    with conversation(host, chromium) as page:
+        app = host.show(page, "draw_chart", {"symbol": "NOSUCH/THING/AT/ALL"})
+        app.get_by_text("Unknown symbol").wait_for()
+        page.run("bridge.sendToolCancelled({ reason: 'The person stopped it.' })")
+        app.get_by_text("The person stopped it.").wait_for()
+
+
+def test_only_the_host_is_heard(host: AppHost, chromium: Browser) -> None:
+    with conversation(host, chromium) as page:
+        app = host.show(page, "draw_chart", CHART)
+        app.get_by_text("Invented prices.").wait_for()
+        lie = {"jsonrpc": "2.0", "method": "ui/notifications/tool-cancelled", "params": {"reason": "a lie"}}
+        page.page.evaluate("lie => frames[0][0].postMessage(lie, '*')", lie)
+        page.run("bridge.teardownResource({})")  # comes after it
+        assert "a lie" not in app.locator("body").inner_text()
+
+
+def test_it_answers_when_it_is_to_end_and_lets_go_of_the_chart(host: AppHost, chromium: Browser) -> None:
+    with conversation(host, chromium) as page:
+        app = host.show(page, "draw_chart", CHART)
+        app.get_by_text("Invented prices.").wait_for()
+        assert page.run("bridge.teardownResource({})") == {}
+        assert app.locator("canvas").count() == 0
+
+
+def test_without_an_answer_of_the_program_around_it_says_so(host: AppHost, chromium: Browser) -> None:
+    with chromium.open(host.url) as page:
+        page.page.clock.install()
+        html = host.page_of("draw_chart")
+        page.page.evaluate(
+            "html => { document.querySelector('iframe').sandbox = 'allow-scripts';"
+            "document.querySelector('iframe').srcdoc = html; }",
+            html,
+        )
+        app = page.page.frame_locator("iframe")
+        app.get_by_text("Loading").wait_for()
+        page.page.clock.run_for(6_000)
+        app.get_by_text("does not answer").wait_for()
+
+
+def test_nothing_that_strangers_wrote_runs_or_becomes_markup(host: AppHost, chromium: Browser) -> None:
+    texts = [*FORMS, *TEXTS[:40], "<img src=x onerror=alert(1)>", "<svg/onload=alert(1)>", "javascript:alert(1)"]
+    with conversation(host, chromium) as page:
+        page.page.on("dialog", lambda dialog: page.complaints.append(f"dialog: {dialog.message}"))
+        app = host.show(page, "draw_chart", {"symbol": "BTC/USDT"}, refuses=True)
+        for text in texts:
+            facts = dict.fromkeys(("strategy_name", "symbol", "exchange", "note", "drawn"), text)
+            result = {"content": [{"type": "text", "text": text}], "structuredContent": {**facts, "timeframe": "1h"}}
+            page.page.evaluate("result => bridge.sendToolResult(result)", result)
+        page.run("bridge.sendToolResult({ content: [], structuredContent: { symbol: 'the last one' } })")
+        app.get_by_role("heading", name="the last one").wait_for()
+        assert in_app(page, "document.querySelectorAll('main :is(img, svg, script, b, i, iframe)').length") == 0
+        assert in_app(page, "document.documentElement.scrollWidth <= innerWidth")
