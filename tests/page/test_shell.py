@@ -86,3 +86,17 @@ def test_a_page_of_an_older_version_loads_itself_anew_and_only_once(site: Site, 
         opened.page.get_by_role("slider").wait_for()
         assert set(versions) == {own}
         assert opened.requests.count(site.url) == 2
+
+
+def test_a_page_whose_script_is_gone_says_so_and_loads_again(site: Site, chromium: Browser) -> None:
+    """The page came from a server of one version, and its script is asked of another."""
+    with chromium.open(f"{site.url}#/costs", now=site.now) as opened:
+        heading(opened, "Costs")
+        opened.page.route("**/page-*.js", lambda route: route.continue_(url=f"{site.url}page-0123456789abcdef.js"))
+        with opened.page.expect_response(lambda response: ".js" in response.url) as script:
+            opened.page.goto(f"{site.url}?anew#/costs")
+        assert script.value.status == 404
+        opened.page.get_by_text("The page did not load.").wait_for()
+        opened.page.unroute_all()
+        opened.page.get_by_role("link", name="Load it again").click()
+        heading(opened, "Strategies")
