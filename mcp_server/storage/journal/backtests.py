@@ -187,6 +187,18 @@ class Backtests:
             )
         return _row(row)
 
+    def latest(self, name: str, until: datetime, limit: int) -> list[tuple[int, BacktestRow]]:
+        """Return the latest backtests of a strategy of this name, on any market, each with its id; the latest first."""
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
+            query = (
+                f"SELECT id, {_COLUMNS} FROM backtests WHERE family LIKE ? AND created_at <= ? "  # noqa: S608 - ours
+                "ORDER BY created_at DESC, id DESC LIMIT ?"
+            )
+            return connection.execute(query, [f"% {name}", naive(until), limit]).fetchall()
+
+        return [(row[0], _row(row[1:])) for row in self._database.read(work)]
+
     def trials(self, family: Family) -> tuple[TriedVariant, ...]:
         """Return what was ever tried of a family: each distinct (decision_version, side, costs) once."""
         return self._database.read(lambda connection: _trials(connection, family))

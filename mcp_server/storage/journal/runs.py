@@ -17,6 +17,7 @@ from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import Liveness, forget
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run
+from mcp_server.storage.journal.slot_history import last_run
 
 if TYPE_CHECKING:
     import duckdb
@@ -184,6 +185,10 @@ class Journal:
         """Return the latest runs, newest first, as they stood at `until`; the arguments are those of `latest`."""
         asked = (strategy, limit, outcomes, until, before)
         return self._database.read(lambda connection: entries.latest(connection, *asked))
+
+    def last_run(self, strategy: str, until: datetime) -> tuple[str, datetime] | None:
+        """Return the version of a strategy's last run or slot that had begun by a moment, and when; None: none had."""
+        return last_run(self._database, strategy, until) if self._database.path.exists() else None
 
     def whole_run(self, execution_id: int, strategy: str | None, until: datetime) -> "WholeRun":
         """Return one run whole, as it stood at `until`.

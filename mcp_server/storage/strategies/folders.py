@@ -25,7 +25,7 @@ from mcp_server.errors import BadInput, Misconfigured, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
 from mcp_server.storage.strategies.exchange_folders import exchange
 from mcp_server.storage.strategies.files import AGENTS, CONFIG, bring_back, read_both, write_both
-from mcp_server.storage.strategies.versions import KeptVersions
+from mcp_server.storage.strategies.versions import Kept, KeptVersions, written_at
 
 PATIENCE_S = 10
 """How long a write waits for another process that writes strategies."""
@@ -104,6 +104,15 @@ class StrategyFolders:
             remedy = nearest(name, known) if known else "There are none yet."
             raise NotFound(f"Unknown strategy {name!r}.", remedy)
         return read_both(parent / name, name)
+
+    def written(self, name: str) -> list[Kept]:
+        """List the present version of a strategy of the home and those that were kept, the latest written first."""
+        others = self.versions.of(name)
+        try:
+            present = Kept(self.read(name).version, written_at(self._own / name))
+        except (BadInput, OSError):  # gone, broken or an example; kept versions are still there
+            return others
+        return sorted([present, *others], key=lambda one: one.written_at, reverse=True)
 
     def is_example(self, name: str) -> bool:
         """True when the name is an example's and the home has no strategy of that name."""

@@ -1,5 +1,6 @@
 """The versions of strategies that were replaced: one folder each, never changed."""
 
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, NotFound
 from mcp_server.storage.home import unwritable
-from mcp_server.storage.strategies.files import read_both, write_both
+from mcp_server.storage.strategies.files import AGENTS, CONFIG, read_both, write_both
 
 VERSION_PATTERN = r"^([0-9a-f]{12}|broken-[0-9]{1,20})$"
 
@@ -24,6 +25,17 @@ class Kept:
 
     version: str
     written_at: datetime
+
+
+def written_at(folder: Path) -> datetime:
+    """Return when the files of a version were written; a folder's own time moves with any other file in it.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    files = [folder / name for name in (CONFIG, AGENTS) if os.path.lexists(folder / name)]
+    latest_ns = max(file.lstat().st_mtime_ns for file in files or [folder])
+    return datetime.fromtimestamp(latest_ns / 1e9, UTC)
 
 
 class KeptVersions:
@@ -49,12 +61,10 @@ class KeptVersions:
             return []
         try:
             entries = [entry for entry in parent.iterdir() if re.fullmatch(VERSION_PATTERN, entry.name)]
-            dated = [(entry.lstat().st_mtime_ns, entry.name) for entry in entries]
+            kept = [Kept(entry.name, written_at(entry)) for entry in entries]
         except OSError:
             return []
-        return [
-            Kept(version, datetime.fromtimestamp(at_ns / 1e9, UTC)) for at_ns, version in sorted(dated, reverse=True)
-        ]
+        return sorted(kept, key=lambda one: (one.written_at, one.version), reverse=True)
 
     def read(self, name: str, version: str) -> Strategy:
         """Read a version that was replaced.
