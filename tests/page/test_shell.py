@@ -90,7 +90,7 @@ def test_a_page_of_an_older_version_loads_itself_anew_and_only_once(site: Site, 
 
 def test_a_page_whose_script_is_gone_says_so_and_loads_again(site: Site, chromium: Browser) -> None:
     """The page came from a server of one version, and its script is asked of another."""
-    with chromium.open(f"{site.url}#/costs", now=site.now) as opened:
+    with chromium.open(f"{site.url}#/costs", now=site.now, reduced_motion="reduce") as opened:
         heading(opened, "Costs")
         opened.page.route("**/page-*.js", lambda route: route.continue_(url=f"{site.url}page-0123456789abcdef.js"))
         with opened.page.expect_response(lambda response: ".js" in response.url) as script:
