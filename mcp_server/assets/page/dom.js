@@ -66,10 +66,11 @@ function updateNode(old, fresh) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
-  for (const { name } of [...old.attributes])
-    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  const own = new Set(["open", "style"]); // the reader opens and closes; the policy lets a script set single properties only
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !own.has(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes)
-    if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
+    if (old.getAttribute(name) !== value && !own.has(name)) old.setAttribute(name, value);
+  if (old.style.cssText !== fresh.style.cssText) old.style.cssText = fresh.style.cssText;
   for (const name in { ...old.handlers, ...fresh.handlers }) old[name] = fresh[name];
   old.handlers = fresh.handlers;
   if (!old.hasAttribute("data-own")) mergeChildren(old, [...fresh.childNodes]);
