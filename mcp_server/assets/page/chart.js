@@ -14,7 +14,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   const gone = new AbortController(), heard = { signal: gone.signal };
   const readout = el("p", { class: "readout" }), plot = el("div", { class: "chart" });
   const is = { rows: [], slots: [], step: 0, markers: [], levels: [], curves: [], drawings: [], table: {}, log };
-  let figures = [], cursor = null, earlier, busy;
+  let figures = [], cursor = null, aim = null, earlier, busy;
 
   // Days and weeks are the exchange's, in UTC; shorter candles have the reader's time.
   const dated = (time, options, utc = is.step >= 86400) =>
@@ -58,8 +58,9 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
       figures.map(([name, values, write, tone]) => figure(name, values[at] == null ? "–" : write(values[at]), tone)));
   }
 
-  const range = () => scale.getVisibleLogicalRange() ?? { from: 0, to: 1 };
-  const show = (from, to) => scale.setVisibleLogicalRange({ from, to });
+  // The chart takes a new range in its next frame: until then `aim` has it.
+  const range = () => aim ?? scale.getVisibleLogicalRange() ?? { from: 0, to: 1 };
+  const show = (from, to) => scale.setVisibleLogicalRange((aim = { from, to }));
   const inside = (at) => Math.min(Math.max(at, 0), is.slots.length - 1);
   function move(by) {
     cursor = inside((cursor ?? is.slots.length) + by);
@@ -85,17 +86,23 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   async function reach() {
     if (!earlier || busy || !is.rows.length || range().from > 10) return;
     busy = true;
+    await null; // the chart may be drawing just now
     const more = await earlier().catch(() => null);
     busy = false;
     if (more === false) earlier = null;
     else if (more) reach();
   }
-  scale.subscribeVisibleLogicalRangeChange(reach);
-  chart.subscribeCrosshairMove(({ logical }) => {
+  scale.subscribeVisibleLogicalRangeChange(() => {
+    aim = null;
+    reach();
+  });
+  const pointed = ({ logical }) => {
     readout.ariaLive = "off";
     cursor = logical == null ? null : inside(Math.round(logical));
     tell();
-  });
+  };
+  chart.subscribeCrosshairMove((event) => event.sourceEvent && pointed(event)); // others tell of data that is new
+  plot.addEventListener("pointerleave", pointed, heard);
   chart.subscribeClick(({ hoveredObjectId: id }) => id !== undefined && onMarker?.(id));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, heard);
   const themed = new MutationObserver(draw);
@@ -112,13 +119,17 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
         { time: times[at], open, high, low, close, volume },
       ]);
       if (cursor !== null) cursor = Math.max(slots.findIndex((slot) => slot.time >= held), 0);
+      const more = slots.findIndex((slot) => slot.time === is.slots[0]?.time), { from, to } = range();
       set({ rows, slots, step });
+      if (more > 0) aim = { from: from + more, to: to + more };
       if (first) show(slots.length - Math.max(plot.clientWidth / 8, 20), slots.length + 1);
     },
     /** What calculate_indicators(layout=true) answers: its `layout`, and {columns, rows}. */
     setLines: (drawings, table) => set({ drawings, table }),
     /** {time, signal, text, id}: each stands at the last candle that had opened by then. */
     setMarkers: (markers) => set({ markers }),
+    /** Those that are drawn. */
+    markers: paint.markers,
     /** {price, title, tone} */
     setPriceLines: (levels) => set({ levels }),
     /** {name, tone, points: [[time, per cent], …]}; without candles they have the whole width. */

@@ -8,7 +8,7 @@ export const short = (x) => price(x && Number(x.toPrecision(5)));
 
 /** Return draw(facts): it draws them anew in the colours of now, and returns the figures of each slot. */
 export function painter(lib, chart, plot) {
-  const extra = [];
+  const extra = [], arrows = [];
   let main, volume, pins, lines = [], slots, figures, up, down, written, bodies;
 
   const ink = (tone, alpha = 1) => {
@@ -73,12 +73,11 @@ export function painter(lib, chart, plot) {
     const body = (at) => ({ open: values[at], high: second[at], low: third[at], close: fourth[at], color: undefined });
     const series = shape === "candles" ? add("Candlestick", { ...look, ...bodies }, points(values, body), place)
       : shape === "bars" ? add("Histogram", look, points(values, signed), place)
-        : shape === "events" ? add("Line", { ...look, lineVisible: false }, points(values, () => ({ value: -row })), place)
+        : shape === "events" ? add("Line", { ...look, ...format(() => ""), lineVisible: false }, points(values, () => ({ value: -row })), place)
           : add("Line", look, points(values, shape === "turning" ? signed : null), place);
     if (shape === "events") {
       const arrow = (at) => ({ position: "inBar", shape: values[at] > 0 ? "arrowUp" : "arrowDown", ...signed(at) });
-      series.priceScale().applyOptions({ visible: false });
-      lib.createSeriesMarkers(series, slots.flatMap(({ time }, at) => (values[at] ? [{ time, ...arrow(at) }] : [])));
+      arrows.push(lib.createSeriesMarkers(series, slots.flatMap(({ time }, at) => (values[at] ? [{ time, ...arrow(at) }] : []))));
     }
     for (const level of levels)
       series.createPriceLine({ price: level, color: ink("muted"), lineStyle: 3, lineWidth: 1, axisLabelVisible: false });
@@ -95,7 +94,8 @@ export function painter(lib, chart, plot) {
     add("Line", { ...format(percent), color: ink(tone), lineWidth: 2, lastValueVisible: true }, points(values), pane);
   }
 
-  return function draw(facts) {
+  function draw(facts) {
+    arrows.splice(0).forEach((plugin) => plugin.detach());
     extra.splice(0).forEach((series) => chart.removeSeries(series));
     ({ slots } = facts);
     figures = [];
@@ -115,5 +115,6 @@ export function painter(lib, chart, plot) {
     panes.forEach((pane, at) => pane.setStretchFactor(at ? 1 : 3));
     plot.style.height = `calc(var(--chart-height, clamp(18rem, 45vh, 50rem)) * ${(panes.length + 2) / 3})`;
     return figures;
-  };
+  }
+  return Object.assign(draw, { markers: () => pins?.markers() ?? [] });
 }
