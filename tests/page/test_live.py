@@ -1,0 +1,90 @@
+"""The page stays true by itself: what changes appears, and a connection that is lost is told of and comes back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.page.conftest import Site
+from tests.page.opening import heading, opened_at
+from tests.rigs.browser import Browser, OpenPage
+
+MARKET = "market?symbol=BTC/USDT"
+REFUSED = "error: Failed to load resource: net::ERR_FAILED"
+HIDE = "hidden => Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden })"
+LOOK = "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"
+
+
+@contextmanager
+def unreachable(opened: OpenPage) -> Iterator[None]:
+    """Let no call reach the server until the block ends; the browser's own complaints of it are expected."""
+    opened.page.route("**/mcp", lambda route: route.abort())
+    yield
+    opened.page.unroute("**/mcp")
+    opened.complaints[:] = [line for line in opened.complaints if line != REFUSED]
+
+
+def status(opened: OpenPage, text: str) -> Any:
+    """Wait until the page tells of its connection."""
+    told = opened.page.locator("#status").filter(has_text=text)
+    told.wait_for()
+    return told
+
+
+def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, MARKET) as opened:
+        heading(opened, "Market")
+        assert opened.page.locator("#status").inner_text() == ""
+        with unreachable(opened):
+            assert status(opened, "Connection lost. Trying again").get_attribute("role") == "status"
+        status(opened, "Connected again.")
+        assert opened.page.locator("#problems").inner_text() == ""
+
+
+def test_a_view_that_was_opened_without_a_connection_is_filled_when_it_is_back(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "nonsense?as_of=2026-05-18T09:30:00Z") as opened:
+        with unreachable(opened):
+            opened.run("location.hash = '#/market?symbol=BTC/USDT&as_of=2026-05-18T09:30:00Z'")
+            status(opened, "Connection lost")
+        status(opened, "Connected again.")
+        opened.page.locator(".chart canvas").first.wait_for()
+
+
+def test_one_slow_answer_is_no_lost_connection(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, MARKET) as opened:
+        held: list[Any] = []
+
+        def hold(route: Any) -> None:
+            if released:
+                route.continue_()
+            else:
+                held.append(route)
+
+        released = False
+        with opened.page.expect_request("**/mcp"):  # its next turn asks, and is not answered
+            opened.page.route("**/mcp", hold)
+        heading(opened, "Market")
+        assert opened.page.locator("#status").inner_text() == ""
+        released = True
+        with opened.page.expect_response("**/mcp"):
+            for route in held:
+                route.continue_()
+        assert opened.page.locator("#status").inner_text() == ""
+
+
+def test_a_page_that_nobody_looks_at_rests_and_asks_at_once_when_it_is_looked_at(site: Site, chromium: Browser) -> None:
+    with chromium.open(f"{site.url}health") as opened:
+        opened.page.clock.install(time=site.now)
+        opened.page.goto(f"{site.url}#/{MARKET}")
+        opened.page.locator(".chart canvas").first.wait_for()
+        with opened.page.expect_request("**/mcp"):
+            opened.page.clock.fast_forward(3_000)
+        opened.page.evaluate(HIDE, True)
+        opened.page.clock.fast_forward(15_000)  # turns that were under way come to their end
+        opened.page.wait_for_load_state("networkidle")
+        before = len(opened.requests)
+        for _ in range(10):
+            opened.page.clock.fast_forward(60_000)
+        assert len(opened.requests) == before
+        opened.page.evaluate(HIDE, False)
+        with opened.page.expect_request("**/mcp"):
+            opened.run(LOOK)
