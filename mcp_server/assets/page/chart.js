@@ -6,9 +6,11 @@ import { percent, price } from "./format.js";
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
 const DATE = { day: "numeric", month: "short" };
 const YEAR = { year: "numeric" };
+const STEPS = [60, 300, 900, 3600, 14400, 86400];
 
-/** Fill a box with a chart. `label`: what it shows; `onMarker(id)`: a signal was clicked; `signal` removes it. */
-export async function priceChart(box, { label = "Chart", log = false, onMarker, signal } = {}) {
+/** Fill a box with a chart. `label`: what it shows; `onMarker(id)`: a signal was clicked; `onPoint(ms or null)`: the
+ * candle that is pointed at is another one; `signal` removes it. */
+export async function priceChart(box, { label = "Chart", log = false, onMarker, onPoint, signal } = {}) {
   if (!window.LightweightCharts) await import(document.querySelector("meta[name=charts]").content);
   signal?.throwIfAborted();
   const gone = new AbortController(), heard = { signal: gone.signal };
@@ -58,12 +60,16 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
       figures.map(([name, values, write, tone]) => figure(name, values[at] == null ? "–" : write(values[at]), tone)));
   }
 
+  function point(at) {
+    if (at !== cursor) onPoint?.(at === null ? null : is.slots[at].time * 1000);
+    cursor = at;
+  }
   // The chart takes a new range in its next frame: until then `aim` has it.
   const range = () => aim ?? scale.getVisibleLogicalRange() ?? { from: 0, to: 1 };
   const show = (from, to) => scale.setVisibleLogicalRange((aim = { from, to }));
   const inside = (at) => Math.min(Math.max(at, 0), is.slots.length - 1);
   function move(by) {
-    cursor = inside((cursor ?? is.slots.length) + by);
+    point(inside((cursor ?? is.slots.length) + by));
     const { from, to } = range(), shift = Math.min(cursor - from - 1, 0) || Math.max(cursor - to + 1, 0);
     if (shift) show(from + shift, to + shift);
     const series = chart.panes()[0].getSeries()[0], { time, close } = is.slots[cursor];
@@ -98,7 +104,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   });
   const pointed = ({ logical }) => {
     readout.ariaLive = "off";
-    cursor = logical == null ? null : inside(Math.round(logical));
+    point(logical == null ? null : inside(Math.round(logical)));
     tell();
   };
   chart.subscribeCrosshairMove((event) => event.sourceEvent && pointed(event)); // others tell of data that is new
@@ -137,12 +143,21 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
       const times = curves.flatMap((curve) => curve.points.map(([time]) => secondsOf(time)));
       const alone = !is.rows.length && times.length;
       if (alone) {
-        const first = Math.min(...times), last = Math.max(...times);
-        is.step = Math.ceil((last - first) / 400) || 1;
+        const last = Math.max(...times), span = last - Math.min(...times);
+        is.step = STEPS.find((step) => step * 400 >= span) ?? Math.ceil(span / 400 / 86400) * 86400;
+        const first = Math.floor(Math.min(...times) / is.step) * is.step;
         is.slots = Array.from({ length: Math.ceil((last - first) / is.step) + 1 }, (_, at) => ({ time: first + at * is.step }));
       }
       set({ curves });
       if (alone) scale.fitContent();
+    },
+    /** Point at the last candle that had opened by a moment (ms), or at none (null). */
+    point(ms) {
+      const at = ms === null ? -1 : is.slots.findLastIndex((slot) => slot.time * 1000 <= ms);
+      point(at < 0 ? null : at);
+      if (at >= 0) return move(0);
+      chart.clearCrosshairPosition();
+      tell();
     },
     setLog: (on) => set({ log: on }),
     /** Called where the reader comes to the first candle, one call at a time: promises true for more, false at the end. */

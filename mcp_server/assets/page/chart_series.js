@@ -91,7 +91,7 @@ export function painter(lib, chart, plot) {
       return known[at]?.[1];
     });
     figures.push([name, values, percent, tone]);
-    add("Line", { ...format(percent), color: ink(tone), lineWidth: 2, lastValueVisible: true }, points(values), pane);
+    add("Line", { ...format((value) => percent(value)), color: ink(tone), lineWidth: 2, lastValueVisible: true }, points(values), pane);
   }
 
   function draw(facts) {

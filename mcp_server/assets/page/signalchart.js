@@ -1,0 +1,65 @@
+// The candles of a strategy's market with its signals, each on the last candle that it had seen.
+import { priceChart } from "./chart.js";
+import { el } from "./dom.js";
+
+const LENGTHS = { m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
+const lengthOf = (timeframe) => parseInt(timeframe) * LENGTHS[timeframe.at(-1)];
+
+/** Return the chart: `controls`, how to `load` and `draw` it, `mark()` draws the signals that are loaded, `point(run)` marks one. */
+export function signalChart({ client, call, runs, seldom, signal, redraw, look, choose }) {
+  const box = el("div", { "data-key": "chart", "data-own": true }), on = { holds: false, lines: false };
+  let market, indicators, candles = [], ready, made, marked;
+  const length = () => (market ? lengthOf(market.timeframe) : 6e4);
+  const seenBy = (run) => Date.parse(run.as_of) - length();
+  const shown = () => runs.list.filter((run) => run.signal && run.trigger !== "replay" && (on.holds || run.signal !== "HOLD"));
+  const get = (tool, args) => client.call(tool, { ...market, ...args }, { signal });
+
+  const load = seldom(async () => {
+    const { config } = await call("read_strategy");
+    market = { symbol: config.trading_pair, timeframe: config.rules?.timeframe ?? config.interval ?? "1h", exchange: config.exchange };
+    indicators = config.rules?.indicators ?? [];
+    return get("get_ohlcv", { limit: 300 });
+  }, () => `${Math.floor(Date.now() / length())} ${runs.list[0]?.execution_id}`);
+
+  function draw({ rows = [], note }) {
+    candles = [...candles.filter(([time]) => time < rows[0]?.[0]), ...rows];
+    ready ??= priceChart(box, { label: `${market.symbol} with the signals of the strategy`, onMarker: choose, onPoint, signal }).then((chart) => {
+      made = chart;
+      made.onEarlier(earlier);
+    });
+    ready.then(() => setCandles());
+    return [box, note && el("p", { class: "small muted" }, note)];
+  }
+  function setCandles() {
+    made.setCandles(candles);
+    mark(true);
+    if (on.lines) lines();
+  }
+  async function earlier() {
+    const { rows } = await get("get_ohlcv", { limit: 500, as_of: candles[0][0] });
+    candles = [...rows, ...candles];
+    while (runs.more && runs.list.at(-1).as_of > candles[0][0]) await runs.older();
+    setCandles();
+    redraw();
+    return rows.length > 0;
+  }
+  async function lines() {
+    const wanted = on.lines && indicators.length, last = Math.min(candles.length, 1_000);
+    const answer = wanted ? await get("calculate_indicators", { indicators, last, layout: true }) : {};
+    made.setLines(answer.layout ?? [], answer);
+  }
+  function mark(always) {
+    const ids = String(shown().map((run) => run.execution_id));
+    if (!made || (ids === marked && !always)) return;
+    marked = ids;
+    made.setMarkers(shown().map((run) => ({ id: run.execution_id, signal: run.signal, time: seenBy(run), text: "" })));
+  }
+  const onPoint = (ms) => look(ms === null ? null : shown().find((run) => seenBy(run) >= ms && seenBy(run) < ms + length())?.execution_id, true);
+  const toggle = (key, text, change) => el("button", { type: "button", class: "small", "aria-pressed": "false", onclick: ({ target }) => {
+    target.setAttribute("aria-pressed", (on[key] = !on[key]));
+    if (made) change();
+  } }, text);
+  const controls = el("div", { class: "row" }, el("span", { class: "signal buy" }, "BUY"), el("span", { class: "signal sell" }, "SELL"),
+    el("span", { class: "small muted" }, "on the last candle that it saw"), toggle("holds", "Show HOLD", mark), toggle("lines", "Show its indicators", lines));
+  return { controls, load, draw, mark, point: (run) => made?.point(run?.signal ? seenBy(run) : null) };
+}

@@ -1,0 +1,99 @@
+// The runs of a strategy: those that are loaded, as a table, and each opened to all that is known of it.
+import { rowsOf } from "./client.js";
+import { el, notice } from "./dom.js";
+import { number, percent, plural, price, signalOf, timeOf, usd } from "./format.js";
+import { kindText } from "./slots.js";
+
+const PAGE = 120;
+const HEADS = ["Signal", "Confidence", "Price", "Outcome", "Cost", "Started", "Why"];
+const TRIGGERS = { schedule: "on schedule", manual: "by hand", replay: "replay" };
+const TONES = { right: "good", wrong: "bad", error: "bad", timeout: "bad", abstained: "warn", missed: "warn" };
+const HELD = { true: ["good", "held"], false: ["", "did not hold"], null: ["warn", "undefined"] };
+const FILTERS = {
+  signals: ["Signals", (run) => run.signal], all: ["All runs", () => true], manual: ["By hand", (run) => run.trigger !== "schedule"],
+};
+
+const mark = (tone, ...inner) => el("span", { class: `mark ${tone ?? ""}` }, inner);
+
+/** Return the runs that are loaded, newest first, and how to load more. */
+export function runStore(client, name, signal) {
+  const kept = new Map(), details = new Map();
+  const ask = (more) => client.call("list_signals", { strategy_name: name, outcomes: "all", limit: PAGE, ...more }, { signal });
+  const store = {
+    list: [], more: false, loaded: false, details, load: () => ask(),
+    take(answer, older = false) {
+      const rows = rowsOf(answer), joins = older || rows.length < PAGE || rows.some((run) => kept.has(run.execution_id));
+      if (!joins) kept.clear(); // too much has happened meanwhile: there would be a hole
+      if (older || !joins || !kept.size) store.more = rows.length === PAGE;
+      rows.forEach((run) => {
+        if (kept.get(run.execution_id)?.status !== run.status) details.delete(run.execution_id);
+        kept.set(run.execution_id, run);
+      });
+      store.loaded = true;
+      store.list = [...kept.values()].sort((one, other) => other.execution_id - one.execution_id);
+    },
+    async older() {
+      if (store.more) store.take(await ask({ before: store.list.at(-1).execution_id }), true);
+    },
+    async whole(id) {
+      details.set(id, await client.call("list_signals", { execution_id: id }, { signal }).then((answer) => answer.run, (error) => error));
+    },
+  };
+  return store;
+}
+
+/** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(). */
+export function signalTable(store, state, hooks) {
+  const all = store.list.filter(FILTERS[state.filter][1]), rows = all.slice(0, state.shown);
+  const filter = ([name, [text]]) => el("button", { type: "button", class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
+  return [
+    el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).map(filter)),
+    rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
+      el("caption", {}, "Newest first. Open a run to see how it came about."),
+      el("thead", {}, el("tr", {}, ["Time", ...HEADS].map((text) => el("th", { scope: "col" }, text)))),
+      el("tbody", {}, rows.flatMap((run) => [runRow(run, state, hooks), state.open.has(run.execution_id) && runDetail(run, store)]))))
+      : el("p", { class: "muted" }, state.filter === "manual" ? "No run was started by hand." : "None of these runs has a signal."),
+    (store.more || all.length > rows.length) && el("button", { type: "button", onclick: hooks.further }, "Show older runs"),
+  ];
+}
+
+function runRow(run, state, { choose, look }) {
+  const id = run.execution_id, open = state.open.has(id), { outcome } = run;
+  const cells = [
+    run.signal ? signalOf(run.signal) : mark(TONES[run.status], run.slots > 1 && `${number(run.slots)} × `, kindText(run.status)),
+    run.confidence !== null && `${number(run.confidence)} %`, run.price !== null && price(run.price),
+    outcome && [mark(TONES[outcome], outcome, run.net_pct !== null && ` ${percent(run.net_pct)}`), outcome === "pending" && run.exit_time && el("small", {}, "until ", timeOf(run.exit_time))],
+    usd(run.cost_usd), TRIGGERS[run.trigger] ?? run.trigger, el("span", { class: "why" }, run.reasoning),
+  ];
+  return el("tr", {
+    "data-key": `run-${id}`, id: `run-${id}`, class: state.marked === id && "marked",
+    onmouseenter: () => look(id), onmouseleave: () => look(null),
+  }, el("th", { scope: "row" }, el("button", { type: "button", class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null) },
+    timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner, at) => el("td", inner)));
+}
+
+function runDetail(run, store) {
+  const id = run.execution_id, whole = store.details.get(id);
+  const inner = !whole ? el("p", { class: "skeleton" }, "Loading…") : whole instanceof Error ? notice(whole) : wholeRun(whole);
+  return el("tr", { "data-key": `detail-${id}`, class: "detail" }, el("td", { colspan: HEADS.length + 1 }, inner));
+}
+
+function wholeRun(run) {
+  const title = (text) => el("h3", {}, text), took = run.took_s !== null && `took ${plural(Math.round(run.took_s), "second")}`;
+  return [
+    run.reasoning && el("p", { class: "prose" }, run.reasoning),
+    run.conditions && [title("Conditions, and what they saw"), el("ul", {}, run.conditions.map((one) => el("li", {}, mark(...HELD[one.value]), ` ${one.rule}: `, el("code", {}, one.text),
+      el("span", { class: "muted" }, ` ${Object.entries(one.values).map(([name, value]) => `${name} ${value === null ? "undefined" : price(value)}`).join(", ")}`))))],
+    run.twin && [title("Its rules at the same moment"), el("p", {}, run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
+    run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
+    run.entry_price !== null && el("p", {}, `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${number(run.cost_bps)} basis points.`),
+    el("p", { class: "muted small" }, [`Run ${run.execution_id}`, run.model, `version ${run.version}`, run.tokens_used && plural(run.tokens_used, "token"), took, run.cut].filter(Boolean).join(" · ")),
+  ];
+}
+
+const subAgent = (agent) => el("details", { class: "card" },
+  el("summary", {}, el("strong", {}, agent.name), " ", agent.leans && signalOf(agent.leans), " ", agent.reported ? mark("good", "reported") : mark("bad", agent.missing ?? "no report"),
+    el("span", { class: "muted small" }, ` ${[agent.model, plural(agent.calls.length, "call"), agent.tokens !== null && plural(agent.tokens, "token")].filter(Boolean).join(" · ")}`)),
+  agent.calls.map((call) => el("details", {}, el("summary", {}, el("code", {}, `${call.tool}(${call.arguments ?? ""})`), " ",
+    call.failed === null ? mark("bad", "no answer") : call.failed ? mark("bad", "failed") : !call.whole && mark("warn", "seen in part")), el("pre", {}, call.result ?? "no answer"))),
+  (agent.report ?? agent.result) && [el("h4", {}, "Its report"), el("pre", {}, agent.report ?? agent.result)]);

@@ -1,0 +1,197 @@
+"""The view of a strategy: how it stands, its candles with its signals, every slot, each run and how it came about."""
+
+import re
+from datetime import UTC, timedelta
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, SlotRow, Status
+from tests.page.conftest import Site
+from tests.page.opening import heading, opened_at
+from tests.page.strategy_facts import answer_of, kinds_of_slots, row_of, selected
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.sample_runs import SampleRun, enter_runs
+from tests.rigs.sample_strategies import ANALYSTS, TREND, analyst_versions
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+FOCUSED = "node => node === document.activeElement"
+SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+MARKERS = """(() => {
+  let library;
+  Object.defineProperty(window, "LightweightCharts", { get: () => library, set: (value) => {
+    library = { ...value, createSeriesMarkers: (...all) => {
+      const made = value.createSeriesMarkers(...all);
+      return { ...made, setMarkers: (list) => { window.markers = list; made.setMarkers(list); } };
+    } };
+  } });
+})()"""
+"""Remembers the signals that a chart was given last."""
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+WORDS = {
+    "running": "running now", "abstained": "abstained: it could not decide", "error": "failed",
+    "timeout": "took too long", "missed": "missed: it did not run",
+    "skipped_overlap": "skipped: the run before was still going", "skipped_stale": "skipped: it was too late",
+    "skipped_budget": "skipped: no budget left", "skipped_gate": "skipped: its wake condition did not hold",
+}  # fmt: skip
+
+
+def _fact(opened: OpenPage, label: str) -> Any:
+    return opened.page.locator("dl.figures > div", has=opened.page.get_by_text(label, exact=True)).locator("dd")
+
+
+def _rows(opened: OpenPage) -> Any:
+    return opened.page.locator("table.runs tbody tr:not(.detail)")
+
+
+def _squares(opened: OpenPage) -> Any:
+    return opened.page.get_by_role("group", name=re.compile("^Slots, oldest first")).get_by_role("button")
+
+
+@SIZES
+def test_the_head_says_how_a_strategy_stands(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
+    row = row_of(site, ANALYSTS)
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}", size, dark=size == PHONE) as opened:
+        heading(opened, ANALYSTS)
+        expect(_fact(opened, "State")).to_have_text("active")
+        expect(_fact(opened, "Market")).to_have_text("ETH/USDT1h candles on simulated")
+        expect(_fact(opened, "Decided by")).to_have_text("Claude and its sub-agents1h")
+        expect(_fact(opened, "Next slot")).to_have_text("in 59 minutes")
+        expect(_fact(opened, "Last run")).to_have_text("running now41 seconds ago")
+        expect(_fact(opened, "Spent today")).to_contain_text("of $2.00 a day")
+        expect(_fact(opened, "Its record")).to_contain_text(row["record"] or "unknown")
+        expect(opened.page.get_by_text("Two sub-agents look at ether every hour")).to_be_visible()
+        expect(_rows(opened)).to_have_count(25)
+        assert opened.violations() == []
+        opened.page.get_by_role("link", name="What that means").click()
+        expect(opened.page.get_by_role("link", name="Record", exact=True)).to_have_attribute("aria-current", "page")
+
+
+def test_a_signal_stands_on_the_last_candle_that_it_saw(site: Site, chromium: Browser) -> None:
+    signals = selected(
+        site,
+        "SELECT a.signal, e.as_of FROM executions e JOIN analysis_results a ON a.execution_id = e.id "
+        "JOIN strategies s ON s.id = e.strategy_id WHERE s.name = ? AND e.\"trigger\" <> 'replay'",
+        ANALYSTS,
+    )
+    seen = [(signal, (as_of.replace(tzinfo=UTC) - timedelta(hours=1)).timestamp()) for signal, as_of in signals]
+    shapes = {"BUY": "arrowUp", "SELL": "arrowDown", "HOLD": "circle"}
+    with opened_at(site, chromium) as opened:
+        opened.page.add_init_script(MARKERS)
+        opened.page.goto(f"{site.url}?#/strategy/{ANALYSTS}")
+        drawn = f"() => window.markers?.length === {sum(signal != 'HOLD' for signal, _ in seen)}"
+        opened.page.wait_for_function(drawn)
+        marked = {(one["shape"], one["time"]) for one in opened.run("window.markers")}
+        assert marked == {(shapes[signal], time) for signal, time in seen if signal != "HOLD"}
+        opened.page.get_by_role("button", name="Show HOLD").click()
+        opened.page.wait_for_function(f"() => window.markers.length === {len(seen)}")
+        assert {(one["shape"], one["time"]) for one in opened.run("window.markers")} == {
+            (shapes[signal], time) for signal, time in seen
+        }
+        opened.page.get_by_role("button", name="Show its indicators").click()
+        expect(opened.page.locator(".readout")).to_contain_text("rsi_14")
+        # a row points at its candle on the chart, and a candle at the row
+        _rows(opened).nth(1).get_by_role("button").focus()
+        expect(opened.page.locator(".readout")).to_contain_text("10:00 (10:00 UTC)")
+        chart = opened.page.get_by_role("application")
+        chart.focus()
+        chart.press("End")
+        chart.press("ArrowLeft")
+        chart.press("ArrowLeft")
+        expect(opened.page.locator("tr.marked")).to_contain_text("20 May, 10:00")
+
+
+@SIZES
+def test_every_slot_is_a_square_that_opens_its_run(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
+    kinds = kinds_of_slots(site, ANALYSTS)
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}", size) as opened:
+        squares = _squares(opened)
+        expect(squares.last).to_have_attribute("aria-label", re.compile("20 May, 12:00: running now"))
+        expect(squares.last).to_have_attribute("tabindex", "0")
+        assert squares.evaluate_all("all => all.filter((one) => one.tabIndex === 0).length") == 1
+        legend = opened.page.get_by_role("list", name="What the squares mean").get_by_role("listitem")
+        counted = {text[1:] for text in legend.all_inner_texts()}
+        assert counted == {f"{count} {WORDS.get(kind, kind)}" for kind, count in kinds.items()}
+        expect(squares.filter(has_text=TIMES)).to_have_attribute("aria-label", re.compile("3 slots missed"))
+        assert len({glyph for glyph in squares.all_inner_texts() if TIMES not in glyph}) == len(kinds) - 1
+        squares.last.focus()
+        for key in ("ArrowLeft", "ArrowUp", "Home", "End", "ArrowLeft"):
+            opened.page.keyboard.press(key)
+        expect(squares.nth(-2)).to_be_focused()
+        opened.page.keyboard.press("Enter")
+        expect(_rows(opened).nth(1).get_by_role("button")).to_be_focused()
+        detail = opened.page.locator("tr.detail")
+        expect(detail).to_contain_text("get_ohlcv")
+        assert opened.violations() == []
+
+
+def test_older_slots_and_runs_are_loaded_on_demand(site: Site, chromium: Browser) -> None:
+    kinds = kinds_of_slots(site, TREND)
+    with opened_at(site, chromium, f"strategy/{TREND}") as opened:
+        expect(_squares(opened)).not_to_have_count(0)
+        assert "missed" not in opened.page.get_by_role("list", name="What the squares mean").inner_text()
+        opened.page.get_by_role("button", name="Load older slots").click()
+        legend = opened.page.get_by_role("list", name="What the squares mean")
+        expect(legend).to_contain_text(f"{kinds['BUY']} BUY")
+        expect(legend).to_contain_text("6 missed")
+        expect(opened.page.get_by_role("button", name="Load older slots")).to_have_count(0)
+        expect(_squares(opened).filter(has_text=f"{TIMES}6")).to_have_count(1)
+
+
+def test_a_run_opens_to_all_that_is_known_of_it(site: Site, chromium: Browser) -> None:
+    (run_id,) = selected(
+        site,
+        "SELECT max(e.id) FROM executions e JOIN strategies s ON s.id = e.strategy_id JOIN outcomes o "
+        "ON o.execution_id = e.id WHERE s.name = ? AND e.cost_usd IS NOT NULL AND o.state = 'judged'",
+        ANALYSTS,
+    )[0]
+    run = answer_of(site, "list_signals", execution_id=run_id)["run"]
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}") as opened:
+        row = opened.page.locator(f"#run-{run_id}")
+        cost, net = f"${run['cost_usd']:.4f}", f"{abs(run['net_pct']):.2f} %"
+        for text in (run["signal"], f"{run['confidence']:.0f} %", run["outcome"], net, cost, "on schedule"):
+            expect(row).to_contain_text(text)
+        row.get_by_role("button").click()
+        detail = opened.page.locator("tr.detail")
+        expect(detail).to_contain_text(run["reasoning"])
+        expect(detail).to_contain_text("Its rules at the same moment")
+        for agent in run["sub_agents"]:
+            card = detail.locator("details.card", has_text=agent["name"])
+            card.locator("summary").first.click()
+            for call in agent["calls"]:
+                expect(card).to_contain_text(f"{call['tool']}({call['arguments']})")
+            expect(card).to_contain_text(agent["report"])
+        failed = detail.locator("details details", has_text="failed").first
+        failed.locator("summary").click()
+        expect(failed.locator("pre")).to_contain_text("Did you mean 'ETH/USDT'?")
+        expect(detail.get_by_text("seen in part")).to_be_visible()
+        opened.page.get_by_role("button", name="By hand").click()
+        expect(opened.page.get_by_text("No run was started by hand.")).to_be_visible()
+        opened.page.get_by_role("button", name="Signals", exact=True).click()
+        expect(_rows(opened).filter(has_text="skipped")).to_have_count(0)
+        expect(detail).to_be_visible()
+
+
+def test_a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}") as opened:
+        _rows(opened).nth(2).get_by_role("button").click()
+        card = opened.page.locator("tr.detail details.card").first
+        card.locator("summary").first.click()
+        button = opened.page.locator(f"#{_rows(opened).nth(3).get_attribute('id')} button")
+        button.scroll_into_view_if_needed()
+        button.focus()
+        scrolled, squares = opened.run("scrollY"), _squares(opened).count()
+        at = site.now.replace(second=30, microsecond=0)
+        why = "Claude's API answered <img src=x onerror=alert(1)>\u202e."
+        failed = Outcome(Status.ERROR, error=why, blame="outside", **NOTHING_SPENT)
+        enter_runs(
+            site.sample.database, "live", [SampleRun(analyst_versions()[-1], SlotRow(Status.RUNNING, at, at), failed)]
+        )
+        expect(_squares(opened)).to_have_count(squares + 1)
+        expect(_rows(opened).first).to_contain_text("failed")
+        expect(_rows(opened).first).to_contain_text("<img src=x onerror=alert(1)>")
+        expect(card).to_have_attribute("open", "")
+        assert button.evaluate(FOCUSED)
+        assert opened.run("scrollY") == pytest.approx(scrolled, abs=120)
