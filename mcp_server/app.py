@@ -30,6 +30,7 @@ from mcp_server.toolkit import Kit, StrictTool, ToolFile
 if TYPE_CHECKING:
     from mcp_server.chains.catalog import Catalog
     from mcp_server.domain.exchange import Exchange, ExchangeInfo
+    from mcp_server.scoring.record_sentences import RecordSentences
 
 INSTRUCTIONS = (
     "Market data, indicators, chains and trading strategies that give signals; it places no orders. Candles are always "
@@ -64,18 +65,25 @@ def build_server(
     candles, fundings = CandleCache(CandleStore(database)), FundingStore(database)
     market = Market(make_exchange, candles, clock, _exchange_infos, fundings=fundings)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
-    files, strategies = tool_files(), StrategyFolders(home, examples_folder())
+    files, strategies, journal = tool_files(), StrategyFolders(home, examples_folder()), Journal(database, home)
+
+    def sentences() -> "RecordSentences":
+        from mcp_server.scoring.record_sentences import RecordSentences
+
+        stored = Market(partial(_stored, clock=clock), candles, clock, tuple, fundings=fundings)
+        return RecordSentences(stored, candles, journal.outcomes(strategies, settings.exchange))
+
     kit = Kit(
         market=market,
         chains=chains,
         strategies=strategies,
-        journal=Journal(database, home),
+        journal=journal,
         clock=clock,
         default_exchange=settings.exchange,
         as_of=settings.as_of,
         tool_names={name: file.looks for name, file in files.items()},
         home=home,
-        overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day),
+        overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
     )
 
     @asynccontextmanager
@@ -128,6 +136,17 @@ def _exchange(exchange_id: str, settings: ServerSettings, clock: Callable[[], da
     from mcp_server.adapters.ccxt.exchange import CcxtExchange
 
     return CcxtExchange(exchange_id, base_url=settings.exchange_urls.get(exchange_id))
+
+
+def _stored(exchange_id: str, clock: Callable[[], datetime]) -> "Exchange":
+    """Return an exchange that answers without the network: the invented one, else one that has nothing to say."""
+    if exchange_id == "simulated":
+        from mcp_server.adapters.simulated.exchange import SimulatedExchange
+
+        return SimulatedExchange(clock)
+    from mcp_server.adapters.unasked import UnaskedExchange
+
+    return UnaskedExchange(exchange_id)
 
 
 def _catalog(home: Path) -> "Catalog":

@@ -1,10 +1,10 @@
 """How things stand in one home: what comes due next, how the last runs ended, what was spent, and what is wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.strategy import Strategy
@@ -14,14 +14,10 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.journal.budget import Spent
-from mcp_server.storage.journal.costs import DayCost, day_costs, total
-from mcp_server.storage.journal.slot_history import LastRuns, LastSlot, first_run, last_runs
+from mcp_server.storage.journal.journal_state import JournalState, journal_state
+from mcp_server.storage.journal.slot_history import LastSlot
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
-
-if TYPE_CHECKING:
-    import duckdb
-
-ONE_DAY = timedelta(days=1)
+from mcp_server.storage.strategies.in_force import strategies_at
 
 
 class Problem(NamedTuple):
@@ -73,7 +69,8 @@ class StrategyState:
 class Overview:
     """All of it at one moment (aware). `unknown` says why the journal could not be read; its figures are None then.
 
-    `since`: when the first run of the home began.
+    `since`: when the first run of the home began. Of a past moment (`overview_then`) there is no runner and no budget,
+    and `then_running` runs were under way.
     """
 
     now: datetime
@@ -81,9 +78,21 @@ class Overview:
     strategies: Sequence[StrategyState]
     today: Spent | None
     month: Spent | None
-    budget_usd_per_day: Decimal
+    budget_usd_per_day: Decimal | None
     unknown: TraderError | None
     since: datetime | None = None
+    then_running: int | None = None
+
+    @property
+    def past(self) -> bool:
+        """Whether it is of a past moment."""
+        return self.budget_usd_per_day is None
+
+    @property
+    def running(self) -> int | None:
+        """How many runs of the scheduler are under way, or were then; None where none is running."""
+        alive = self.runner.alive
+        return self.then_running if alive is None else alive.running
 
     @property
     def well(self) -> bool:
@@ -100,6 +109,8 @@ class Overview:
     def to_mend(self) -> list[Problem]:
         """Return everything that is wrong, and what to do about it: what stops most comes first."""
         problems = [Problem(error.problem, error.remedy) for error in (self.runner.no_space, self.unknown) if error]
+        if self.past:
+            return problems
         broken = {state.name: state.problem or "" for state in self.strategies if state.strategy is None}
         if (alive := self.runner.alive) is not None:
             of_runner = [text for text in alive.problems if not any(why and why in text for why in broken.values())]
@@ -122,7 +133,7 @@ class Overview:
             "problems": self.problems,
             "spent_today_usd": self.today and self.today.usd,
             "spent_this_month_usd": self.month and self.month.usd,
-            "budget_usd_per_day": float(self.budget_usd_per_day),
+            "budget_usd_per_day": float(self.budget_usd_per_day or 0),
             "strategies": [
                 {
                     "name": state.name,
@@ -159,44 +170,6 @@ def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
     return [listed for listed in folders.all() if not listed.example]
 
 
-@dataclass(frozen=True, slots=True)
-class JournalState:
-    """What the journal says of a home: the last runs of each strategy, and what was spent from `month` on.
-
-    `since` its first run began. `error`: it could not be read.
-    """
-
-    day: datetime
-    last: Mapping[str, LastRuns] = field(default_factory=dict)
-    costs: Sequence[DayCost] = ()
-    since: datetime | None = None
-    error: TraderError | None = None
-
-    def spent(self, strategy: str | None = None, *, today: bool) -> Spent | None:
-        """Return what one strategy or all spent on the day, or in its month; None: it is not known."""
-        if self.error is not None:
-            return None
-        first = (self.day if today else self.day.replace(day=1)).date()
-        return total(cost for cost in self.costs if cost.day >= first and strategy in (None, cost.strategy))
-
-
-def journal_state(database: Database, now: datetime, until: datetime | None = None) -> JournalState:
-    """Read the journal once; with `until` as it was at that moment. That another program holds it is no error here."""
-    day = (until or now).replace(hour=0, minute=0, second=0, microsecond=0)
-    if not database.path.exists():
-        return JournalState(day)
-
-    def work(connection: "duckdb.DuckDBPyConnection") -> JournalState:
-        begin = min(day.replace(day=1), day - ONE_DAY)  # a run that is under way may have begun the day before
-        costs = day_costs(connection, begin, until or day + ONE_DAY)
-        return JournalState(day, last_runs(connection, until), costs, first_run(connection))
-
-    try:
-        return database.read(work)
-    except TraderError as error:
-        return JournalState(day, error=error)
-
-
 def overview(
     home: Home,
     database: Database,
@@ -215,6 +188,17 @@ def overview(
     states = [_state(strategy, journal, scheduled, now) for strategy in own]
     today, month = (journal.spent(today=today) for today in (True, False))
     return Overview(now, runner, states, today, month, budget_usd_per_day, journal.error, journal.since)
+
+
+def overview_then(database: Database, folders: StrategyFolders, until: datetime) -> Overview:
+    """Look how everything stood at a past moment, as far as that is kept: not who ran, and what was wrong."""
+    journal = journal_state(database, until, then=True)
+    own = [name for name, example in folders.names().items() if not example]
+    listed = [] if journal.error else strategies_at(folders, until, journal.ran, own)
+    states = [_state(strategy, journal, None, until) for strategy in listed]
+    today, month = (journal.spent(today=today) for today in (True, False))
+    running = None if journal.error else sum(cost.running for cost in journal.costs)
+    return Overview(until, RunnerState(until, None), states, today, month, None, journal.error, journal.since, running)
 
 
 def _state(

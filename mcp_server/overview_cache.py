@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
+from mcp_server.errors import TraderError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
     from pathlib import Path
 
-    from mcp_server.overview import JournalState, Overview
+    from mcp_server.domain.strategy.format import StopRule
+    from mcp_server.overview import Overview
+    from mcp_server.scoring.record_sentences import RecordSentences
     from mcp_server.storage.database import Database
     from mcp_server.storage.home import Home
+    from mcp_server.storage.journal.journal_state import JournalState
     from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 
 SETTLED_S = 0.05
@@ -27,6 +35,15 @@ NEVER: Stamp = ((-1, -1, -1),)
 """The stamp of what is to be read again."""
 
 
+@dataclass(frozen=True, slots=True)
+class HomeView:
+    """The overview of a home, the examples beside its strategies, and the sentence of each strategy's record."""
+
+    stands: Overview
+    examples: Sequence[ListedStrategy]
+    records: Mapping[str, str | None]
+
+
 class OverviewCache:
     """Gives the overview of one home. Who runs and what is wrong with the disk is looked up each time.
 
@@ -35,6 +52,7 @@ class OverviewCache:
         database: its journal.
         folders: its strategies.
         budget_usd_per_day: of all strategies together.
+        sentences: gives the sentences of their records; called when they are first needed.
         wall_s: the clock of the file system, in seconds.
     """
 
@@ -44,31 +62,56 @@ class OverviewCache:
         database: Database,
         folders: StrategyFolders,
         budget_usd_per_day: Decimal,
+        sentences: Callable[[], RecordSentences],
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._home = home
         self._database = database
         self._folders = folders
         self._budget = budget_usd_per_day
+        self._make_sentences = sentences
+        self._sentences: RecordSentences | None = None
         self._wall_s = wall_s
         self._journal: tuple[Stamp, JournalState] | None = None
         self._listed: dict[str, tuple[Stamp, ListedStrategy]] = {}
 
-    def look(self, now: datetime) -> tuple[Overview, list[ListedStrategy]]:
-        """Return how everything stands now, and every strategy, the examples too."""
+    async def now(self, now: datetime) -> HomeView:
+        """Return how everything stands at present."""
+        stands, listed, journal = await anyio.to_thread.run_sync(self._look, now)
+        marks = {name: (mark, self._listed[name][0]) for name, mark in journal.marks.items() if name in self._listed}
+        try:
+            records = await self._records().now(now, marks, _stops(listed))
+        except TraderError:  # another program holds the journal, or the disk is full: that is told
+            records = {}
+        return HomeView(stands, [strategy for strategy in listed if strategy.example], records)
+
+    async def then(self, until: datetime) -> HomeView:
+        """Return how everything stood at a past moment; examples are of the present program, and left out."""
+        from mcp_server.overview import overview_then
+
+        stands = await anyio.to_thread.run_sync(overview_then, self._database, self._folders, until)
+        if stands.unknown is not None:
+            return HomeView(stands, (), {})
+        listed = await anyio.to_thread.run_sync(self._strategies)  # what a record is stopped by is as it is now
+        return HomeView(stands, (), await self._records().then(until, _stops(listed)))
+
+    def _records(self) -> RecordSentences:
+        self._sentences = self._sentences or self._make_sentences()
+        return self._sentences
+
+    def _look(self, now: datetime) -> tuple[Overview, list[ListedStrategy], JournalState]:
         from mcp_server.overview import overview  # a server starts sooner without it
 
-        listed, journal = self.strategies(), self._journal_state(now)
+        listed, journal = self._strategies(), self._journal_state(now)
         own = [strategy for strategy in listed if not strategy.example]
         stands = overview(self._home, self._database, self._folders, self._budget, now, journal=journal, listed=own)
-        return stands, listed
+        return stands, listed, journal
 
-    def strategies(self) -> list[ListedStrategy]:
+    def _strategies(self) -> list[ListedStrategy]:
         """Return every strategy; one whose files have not changed is not read again."""
         listed: dict[str, tuple[Stamp, ListedStrategy]] = {}
         for name, example in self._folders.names().items():
-            files = self._folders.files(name)
-            stamp, known = _stamp(*files), self._listed.get(name)
+            stamp, known = _stamp(*self._folders.files(name)), self._listed.get(name)
             if known is None or known[0] != stamp or known[1].example != example:
                 known = (self._kept(stamp), self._folders.one(name, example=example))
             listed[name] = known
@@ -76,7 +119,7 @@ class OverviewCache:
         return [strategy for _, strategy in listed.values()]
 
     def _journal_state(self, now: datetime) -> JournalState:
-        from mcp_server.overview import journal_state
+        from mcp_server.storage.journal.journal_state import journal_state
 
         stamp, known = _stamp(self._database.path), self._journal
         if known is None or known[0] != stamp or known[1].day.date() != now.date():
@@ -90,8 +133,12 @@ class OverviewCache:
         return NEVER if fresh else stamp
 
 
+def _stops(listed: Sequence[ListedStrategy]) -> dict[str, StopRule | None]:
+    return {one.name: one.strategy.config.stop if one.strategy else None for one in listed}
+
+
 def _stamp(*files: Path) -> Stamp:
-    """Return when each of the files that are there was changed, how large it is, and which one it is."""
+    """Return the stamps of the files that are there."""
     stamps = []
     for file in files:
         try:

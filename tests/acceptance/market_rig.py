@@ -28,6 +28,7 @@ from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
 from mcp_server.overview_cache import OverviewCache
+from mcp_server.scoring.record_sentences import RecordSentences
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
@@ -95,7 +96,7 @@ async def of_two_minds(
             as_of=None,
             tool_names={},
             home=at,
-            overviews=OverviewCache(at, database, folders, Decimal(5)),
+            overviews=OverviewCache(at, database, folders, Decimal(5), _not_listed),
         )
         files = tool_files()
         return MCPServer("two minds", tools=[StrictTool.of(files[name], kit) for name in TOOLS], log_level="WARNING")
@@ -106,6 +107,10 @@ async def of_two_minds(
         await candle_cache.close()
         for adapter in exchanges.values():
             await adapter.close()
+
+
+def _not_listed() -> RecordSentences:
+    raise AssertionError("no strategy is listed here")
 
 
 class _NoRequest(Context[Any, Any]):

@@ -3,6 +3,7 @@
 Each function raises `Retryable` or `Misconfigured` as `Database.read` does.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -142,3 +143,12 @@ def last_run(database: Database, name: str, until: datetime) -> tuple[str, datet
         ).fetchall()
     )
     return (rows[0][0], rows[0][1].replace(tzinfo=UTC)) if rows else None
+
+
+def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
+    """Return for each strategy a mark that changes whenever a run of it begins, ends, or is judged."""
+    rows = connection.execute(
+        "SELECT s.name, max(e.id), count(e.id), count(e.completed_at), count(o.execution_id) FROM executions e "
+        "JOIN strategies s ON s.id = e.strategy_id LEFT JOIN outcomes o ON o.execution_id = e.id GROUP BY s.name"
+    ).fetchall()
+    return {name: tuple(mark) for name, *mark in rows}
