@@ -17,7 +17,7 @@ from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.journal_state import JournalState, journal_state
 from mcp_server.storage.journal.slot_history import LastSlot
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
-from mcp_server.storage.strategies.in_force import strategies_at
+from mcp_server.storage.strategies.past import strategies_then
 
 
 class Problem(NamedTuple):
@@ -194,7 +194,7 @@ def overview_then(database: Database, folders: StrategyFolders, until: datetime)
     """Look how everything stood at a past moment, as far as that is kept: not who ran, and what was wrong."""
     journal = journal_state(database, until, then=True)
     own = [name for name, example in folders.names().items() if not example]
-    listed = [] if journal.error else strategies_at(folders, until, journal.ran, own)
+    listed = [] if journal.error else strategies_then(folders, until, journal.ran, own)
     states = [_state(strategy, journal, None, until) for strategy in listed]
     today, month = (journal.spent(today=today) for today in (True, False))
     running = None if journal.error else sum(cost.running for cost in journal.costs)

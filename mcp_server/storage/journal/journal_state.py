@@ -9,8 +9,8 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import ONE_DAY, Spent
 from mcp_server.storage.journal.costs import DayCost, day_costs, total
-from mcp_server.storage.journal.slot_history import LastRuns, first_run, last_runs, run_marks
-from mcp_server.storage.strategies.in_force import RanVersion, ran_versions
+from mcp_server.storage.journal.slot_history import LastRuns, first_run, last_runs, ran_versions, run_marks
+from mcp_server.storage.strategies.versions import Kept
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,7 +29,7 @@ class JournalState:
     costs: Sequence[DayCost] = ()
     since: datetime | None = None
     marks: Mapping[str, Hashable] = field(default_factory=dict)
-    ran: Mapping[str, RanVersion] = field(default_factory=dict)
+    ran: Mapping[str, Kept] = field(default_factory=dict)
     error: TraderError | None = None
 
     def spent(self, strategy: str | None = None, *, today: bool) -> Spent | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
+from mcp_server.storage.strategies.versions import Kept
 
 if TYPE_CHECKING:
     import duckdb
@@ -152,3 +153,13 @@ def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
         "JOIN strategies s ON s.id = e.strategy_id LEFT JOIN outcomes o ON o.execution_id = e.id GROUP BY s.name"
     ).fetchall()
     return {name: tuple(mark) for name, *mark in rows}
+
+
+def ran_versions(connection: "duckdb.DuckDBPyConnection", until: datetime) -> dict[str, Kept]:
+    """Return the version of each strategy's last run or slot that had begun by a moment, and when, by name."""
+    rows = connection.execute(
+        "SELECT s.name, e.strategy_version, e.started_at FROM executions e JOIN (SELECT max(id) AS id FROM executions "
+        "WHERE started_at <= ? GROUP BY strategy_id) m ON m.id = e.id JOIN strategies s ON s.id = e.strategy_id",
+        [naive(until)],
+    ).fetchall()
+    return {name: Kept(version, at.replace(tzinfo=UTC)) for name, version, at in rows}

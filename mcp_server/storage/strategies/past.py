@@ -1,11 +1,12 @@
-"""The files of a strategy that were in force at a past moment, as far as kept versions and the journal tell."""
+"""The files of strategies that were in force at a past moment, as far as kept versions and the journal tell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.storage.strategies.folders import StrategyFolders
+from mcp_server.errors import BadInput
+from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from mcp_server.storage.strategies.versions import Kept
 
 
@@ -41,3 +42,27 @@ def past_files(folders: StrategyFolders, name: str, moment: datetime, ran: Kept 
     chosen = max(seen, key=lambda one: one.written_at)
     earlier = {one.version: one for one in written if one.version != chosen.version}
     return PastFiles(folders.read_version(name, chosen.version), [*earlier.values()])
+
+
+def strategies_then(
+    folders: StrategyFolders, moment: datetime, ran: Mapping[str, Kept], names: Iterable[str]
+) -> list[ListedStrategy]:
+    """Return the strategies that existed at a moment, each as it was; that a version is not kept is its problem.
+
+    Args:
+        folders: the home's strategies.
+        moment: nothing that was written later counts.
+        ran: the last run of each strategy that had begun by then.
+        names: those of the strategies that there are now; one that ran may be gone.
+    """
+    listed = []
+    for name in sorted({*names, *ran}):
+        try:
+            past = past_files(folders, name, moment, ran.get(name))
+        except BadInput:
+            past = None
+        if past is not None:
+            listed.append(ListedStrategy(name, False, past.strategy))
+        elif name in ran:
+            listed.append(ListedStrategy(name, False, None, f"Its version then, {ran[name].version}, is not kept."))
+    return listed
