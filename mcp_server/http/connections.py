@@ -64,8 +64,9 @@ class BoundedConnection(H11Protocol):
 
     @property
     def at_work(self) -> bool:
-        """True while a request of it is being answered; not when that was given up, and nobody takes the rest."""
-        return self.cycle is not None and not self.cycle.response_complete and not self.transport.is_closing()
+        """True while a request is being answered, and the answer is taken; not when that was given up."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return answering and not self.flow.write_paused and not self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
         """Process data, and keep waiting if the head is not complete."""

@@ -3,6 +3,7 @@
 import resource
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,9 +12,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from mcp_server.http.connections import MOST_CONNECTIONS, connection_limits
+from mcp_server.http import connections
+from mcp_server.http.connections import MOST_CONNECTIONS, BoundedConnection, connection_limits
+from mcp_server.http.pages.files import page_files
+from mcp_server.settings import ServerSettings
 from tests.acceptance.test_http import LIMIT_S, Serving, serving
-from tests.http.conftest import read_answer
+from tests.http.conftest import TOKENS, guarded, read_answer
 
 FILES = 256
 
@@ -105,3 +109,26 @@ def test_the_connection_that_is_closed_is_the_one_idle_for_longest_not_the_oldes
             for _ in range(most * 3 // 4):  # one after the other, so that each is accepted before the next
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S))
             assert _alive(server)
+
+
+def test_clients_of_the_page_that_read_nothing_make_room_for_others(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, paused, pause = 4, threading.Semaphore(0), BoundedConnection.pause_writing
+
+    def pause_and_tell(connection: BoundedConnection) -> None:
+        pause(connection)
+        paused.release()
+
+    monkeypatch.setattr(BoundedConnection, "pause_writing", pause_and_tell)
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", most)
+    library = next(path for path in page_files().by_path if path.startswith("/lightweight-charts"))
+    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS)) as server, ExitStack() as stack:
+        for _ in range(most):
+            sock = stack.enter_context(server.connect())
+            sock.sendall(server.head(0, library, "GET", Authorization=None, Connection=None) * 100)
+        assert all(paused.acquire(timeout=LIMIT_S) for _ in range(most))
+        until = time.monotonic() + LIMIT_S  # buffers of the system may still grow, and a server then sends once more
+        while not (status := server.post(b"", "/health", "GET").status) and time.monotonic() < until:
+            continue
+    assert status in (200, 503)
