@@ -153,7 +153,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     values: list[Any] = [value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in row]
     answered = values.pop()
     known = None if values[_OWN] is None else KnownOutcome(*values[_OWN:])
-    entry = replace(Entry(*values[:_OWN]), outcome=known)
+    entry = Entry(*[*values[:_OWN], known])
     if answered:
         return entry
     entry = replace(entry, status=Status.RUNNING, completed_at=None, cost_usd=None, error=None)
