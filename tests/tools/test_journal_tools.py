@@ -87,6 +87,41 @@ async def test_that_no_scheduler_runs_is_part_of_why_there_is_no_signal(
     assert "scheduler" not in note(said), "that is about the present"
 
 
+@pytest.mark.parametrize(
+    ("signal", "state", "r", "verdict", "net_pct"),
+    [
+        ("BUY", "judged", 0.01, "right", 0.65),  # by hand: 1 %, less 0.05 % of fundings, less 0.3 % of costs
+        ("SELL", "judged", 0.01, "wrong", -1.25),  # a short position is paid the fundings
+        ("SELL", "judged", -0.004, "right", 0.15),
+        ("BUY", "judged", 0.0035, "wrong", 0.0),
+        ("HOLD", "judged", 0.01, None, None),
+        ("BUY", "void", None, "void", None),
+    ],
+)
+async def test_what_became_of_a_signal_is_told_from_ten_minutes_after_its_exit(
+    ask: Ask, home: Path, signal: str, state: str, r: float | None, verdict: str | None, net_pct: float | None
+) -> None:
+    async def entered(exit_time: datetime) -> list[Any]:
+        prices = (None, None) if r is None else (100.0, 100 * (1 + r))
+        row = [1, exit_time - timedelta(hours=1), prices[0], exit_time, prices[1], r, 30.0, 5.0, 3_600, "1", state, NOW]
+        values = [value.replace(tzinfo=None) if isinstance(value, datetime) else value for value in row]
+
+        def work(connection: Any) -> None:
+            connection.execute("DELETE FROM outcomes")
+            connection.execute("UPDATE analysis_results SET signal = ?", [signal])
+            connection.execute(f"INSERT INTO outcomes VALUES ({', '.join('?' * 12)})", values)
+
+        Database(Home(home).database).write(work)
+        (row,) = (await ask("list_signals", outcomes="all", before=2))["rows"]
+        return list(row[-3:])
+
+    known = NOW.replace(microsecond=0) - timedelta(minutes=10)
+    rounded = None if net_pct is None else pytest.approx(net_pct, abs=1e-9)
+    assert await entered(known) == [verdict, rounded, "2026-05-20T12:07:33Z"]
+    pending = "pending" if signal != "HOLD" else None
+    assert await entered(known + timedelta(milliseconds=1)) == [pending, None, None]
+
+
 async def test_older_ones_are_asked_for_by_the_number_of_a_run_and_reasonings_can_be_left_out(ask: Ask) -> None:
     older = await ask("list_signals", outcomes="all", before=2, detail="none")
     assert [row[0] for row in older["rows"]] == [1]

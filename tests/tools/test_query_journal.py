@@ -34,7 +34,20 @@ async def test_a_query_is_answered_as_a_table(recorded: Path) -> None:
 
 async def test_the_one_clock_holds_for_sql_too(recorded: Path) -> None:
     said = await query(recorded, sql="SELECT count(*), now() FROM executions", as_of=NOW - timedelta(days=9))
-    assert said["rows"] == [[4, "2026-05-02T00:00:00Z"]]
+    assert said["rows"] == [[3, "2026-05-02T00:00:00Z"]]
+
+
+async def test_a_run_that_had_not_answered_by_the_moment_says_nothing_of_its_end(recorded: Path) -> None:
+    """It began five seconds after its slot, and took seven."""
+    last = (
+        "SELECT e.id, status, signal, trace IS NULL, cost_usd, completed_at IS NULL FROM executions e "
+        "LEFT JOIN analysis_results a ON a.execution_id = e.id ORDER BY e.id DESC LIMIT 1"
+    )
+    slot = NOW - timedelta(days=9)
+    told = [(await query(recorded, sql=last, as_of=slot + timedelta(seconds=s)))["rows"][0] for s in (4, 11, 12)]
+    assert told[0][:2] == [3, "success"]
+    assert told[1] == [4, "running", None, True, None, True]
+    assert told[2] == [4, "success", "BUY", False, 0.05, False]
 
 
 @pytest.mark.parametrize("detail", ["short", "full"])

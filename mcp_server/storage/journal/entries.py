@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcp_server.domain.outcome import Engine, KnownOutcome, Status, Trigger, Verdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, naive
+from mcp_server.storage.journal.by_then import RAN, answered_by, there_by
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,26 +21,13 @@ _OWN = 17
 RECENT_RUNS = 100
 """What runs cost is estimated from so many of the latest."""
 
-_RAN = tuple(map(str, (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)))
-"""How a run ends that was asked for a signal."""
-
-_BEGAN = (*_RAN, str(Status.RUNNING))
-
-_ENDED = "coalesce(e.completed_at, e.started_at)"
-
-_ANSWERED = f"CASE WHEN e.\"trigger\" = 'schedule' THEN {_ENDED} ELSE e.as_of + ({_ENDED} - e.started_at) END"
-"""When the end of a run was known: as `records.ANSWERED`; of one that runs, when it began."""
-
-_BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
-
 OF_ONE = "($1 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $1))"
 
 BY_THEN = {
-    "signals": f"e.status = 'success' AND ($2 IS NULL OR e.as_of <= $2 AND {_ANSWERED} <= $2)",
-    "all": f"($2 IS NULL OR e.as_of <= $2 AND ({_ANSWERED} <= $2 OR {_BEGUN} <= $2 AND e.status IN {_BEGAN}))",
+    "signals": f"e.status = 'success' AND ($2 IS NULL OR {answered_by('$2')})",
+    "all": f"($2 IS NULL OR {there_by('$2')})",
 }
-"""Which rows there were at a moment. A run that was under way then is one of all; a slot that did not run has its row
-since that was noticed."""
+"""Which rows there were at a moment."""
 
 _LATEST = {
     outcomes: f"SELECT e.id FROM executions e WHERE {OF_ONE} AND {by_then} AND ($3 IS NULL OR e.id < $3) "  # noqa: S608
@@ -52,7 +40,7 @@ _ENTRIES = (
     f"SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "  # noqa: S608
     "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots, e.scheduled_until, "
     "o.state, o.r, o.cost_bps, o.funding_bps, o.entry_time, o.entry_price, o.exit_time, o.exit_price, "
-    f"$4 IS NULL OR {_ANSWERED} <= $4 "
+    f"$4 IS NULL OR {answered_by('$4')} "
     "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
     "LEFT JOIN (SELECT * FROM analysis_results WHERE execution_id BETWEEN $2 AND $3) a ON a.execution_id = e.id "
     "LEFT JOIN (SELECT * FROM outcomes WHERE execution_id BETWEEN $2 AND $3 AND ($5 IS NULL OR exit_time <= $5)) o "
@@ -135,7 +123,7 @@ def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
         "SELECT count(*), count(cost_usd), CAST(avg(cost_usd) AS DECIMAL(18, 6)) FROM (SELECT e.cost_usd "
         "FROM executions e JOIN strategies s ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' "
         "AND list_contains($2, e.status) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
-        [strategy, [*_RAN], RECENT_RUNS],
+        [strategy, [*RAN], RECENT_RUNS],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Costs(*row)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
 from mcp_server.errors import BadInput
+from mcp_server.storage.journal.by_then import KNOWN_AT_THE_END, answered_by, there_by
 from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
 from mcp_server.storage.queries.tables import TABLES, explained
 
@@ -26,14 +27,15 @@ LOCKS = (
 """In this order: without external access the folder cannot be set any more, and after the lock nothing can."""
 
 _UNTIL = {
-    "strategies": "id IN (SELECT strategy_id FROM file.main.executions WHERE as_of <= $1)",
-    "executions": "as_of <= $1",
-    "analysis_results": "execution_id IN (SELECT id FROM file.main.executions WHERE as_of <= $1)",
+    "strategies": f"id IN (SELECT e.strategy_id FROM file.main.executions e WHERE {there_by('$1')})",  # noqa: S608 - ours
+    "executions": there_by("$1"),
+    "analysis_results": f"execution_id IN (SELECT e.id FROM file.main.executions e WHERE {answered_by('$1')})",  # noqa: S608
     "outcomes": f"exit_time <= $1 - INTERVAL '{KNOWN_AFTER_MS} milliseconds'",
     "backtests": "created_at <= $1",
 }
 """Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
-then. So does a backtest of a server in the past. An outcome exists once its exit was known, whenever it was settled."""
+then, after as long as it took. So does a backtest of a server in the past. An outcome exists once its exit was known,
+whenever it was settled."""
 
 
 def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:
@@ -46,9 +48,9 @@ def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment:
         if name == "candles":
             _fill_candles(connection, moment)
             continue
-        columns = ", ".join(f'"{column}"' for column in _needed(name, checked))
+        columns = ", ".join(_by_then(name, column) for column in _needed(name, checked))
         connection.execute(
-            f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} WHERE {_UNTIL[name]}",  # noqa: S608 - ours
+            f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} e WHERE {_UNTIL[name]}",  # noqa: S608 - ours
             [naive(moment)],
         )
     connection.execute(f'CREATE TABLE {COLUMNS_TABLE} ("table" VARCHAR, "column" VARCHAR, meaning VARCHAR)')
@@ -59,6 +61,14 @@ def lock(connection: "duckdb.DuckDBPyConnection") -> None:
     """Deny a connection everything beyond its own tables, for good."""
     for setting in LOCKS:
         connection.execute(f"SET {setting}")
+
+
+def _by_then(table: str, column: str) -> str:
+    """Return a column as it stood at the moment: of a run that had not answered, its end is not known."""
+    if table != "executions" or column not in (*KNOWN_AT_THE_END, "status"):
+        return f'"{column}"'
+    otherwise = " ELSE 'running'" if column == "status" else ""
+    return f'CASE WHEN {answered_by("$1")} THEN "{column}"{otherwise} END AS "{column}"'
 
 
 def _needed(name: str, checked: CheckedQuery) -> list[str]:

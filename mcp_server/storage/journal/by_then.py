@@ -1,0 +1,30 @@
+"""What there was of runs at a moment, as SQL over `executions e`: no answer is told before it was given."""
+
+from mcp_server.domain.outcome import Status
+
+RAN = tuple(map(str, (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)))
+"""How a run ends that was asked for a signal."""
+
+_BEGAN = (*RAN, str(Status.RUNNING))
+_ENDED = "coalesce(e.completed_at, e.started_at)"
+_ANSWERED = f"CASE WHEN e.\"trigger\" = 'schedule' THEN {_ENDED} ELSE e.as_of + ({_ENDED} - e.started_at) END"
+_BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
+
+KNOWN_AT_THE_END = ("completed_at", "error_message", "tokens_used", "cost_usd", "own_failure", "model", "trace")
+"""The columns of a run that say nothing while it runs; its status is `running` then."""
+
+
+def answered_by(moment: str) -> str:
+    """Return the condition that the end of a run was known at a moment, as in `records.ANSWERED`; or that it runs now.
+
+    By hand and in a replay, a run begins at its as-of, and takes as long as it took.
+    """
+    return f"e.as_of <= {moment} AND {_ANSWERED} <= {moment}"
+
+
+def there_by(moment: str) -> str:
+    """Return the condition that there was a row: that its end was known, or that it was under way.
+
+    A slot that did not run has its row since that was noticed.
+    """
+    return f"({answered_by(moment)} OR e.as_of <= {moment} AND {_BEGUN} <= {moment} AND e.status IN {_BEGAN})"
