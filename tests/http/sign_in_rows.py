@@ -21,13 +21,13 @@ RIGHT = WRITES.encode()
 NOW = time.time()
 
 
-def _signed(now: float, other: str | None = None) -> str:
+def signed_cookie(now: float, other: str | None = None) -> str:
     """Return a cookie that was signed then, by the token that writes or by one that the server does not have."""
     others = {} if other is None else {other: TokenEntry(token=SecretStr("not-of-this-server"), scope="write")}
     return Sessions(Tokens(TOKENS | others)).sign(COOKIE, other or "laptop", now, SESSION_S)
 
 
-MINE = _signed(NOW)
+MINE = signed_cookie(NOW)
 
 
 def by_cookie(
@@ -79,10 +79,10 @@ SIGN_IN_ROWS: list[Row] = [
     ("a wrong cookie", lambda s: by_cookie(s, f"{MINE[:-64]}{'0' * 64}"), 401, "TRADER_TOKEN"),
     ("a cut cookie", lambda s: by_cookie(s, MINE[:-1]), 401, "TRADER_TOKEN"),
     ("a cookie of 15 KB", lambda s: by_cookie(s, "1" * 15_000), 401, "TRADER_TOKEN"),
-    ("a cookie that has expired", lambda s: by_cookie(s, _signed(NOW - SESSION_S)), 401, "TRADER_TOKEN"),
-    ("a cookie of the future", lambda s: by_cookie(s, _signed(NOW + SESSION_S)), 401, "TRADER_TOKEN"),
-    ("a cookie of a dropped token", lambda s: by_cookie(s, _signed(NOW, "dropped")), 401, "TRADER_TOKEN"),
-    ("a cookie signed by another token", lambda s: by_cookie(s, _signed(NOW, "laptop")), 401, "TRADER_TOKEN"),
+    ("a cookie that has expired", lambda s: by_cookie(s, signed_cookie(NOW - SESSION_S)), 401, "TRADER_TOKEN"),
+    ("a cookie of the future", lambda s: by_cookie(s, signed_cookie(NOW + SESSION_S)), 401, "TRADER_TOKEN"),
+    ("a cookie of a dropped token", lambda s: by_cookie(s, signed_cookie(NOW, "dropped")), 401, "TRADER_TOKEN"),
+    ("a cookie signed by another token", lambda s: by_cookie(s, signed_cookie(NOW, "laptop")), 401, "TRADER_TOKEN"),
     ("a token as cookie", lambda s: by_cookie(s, WRITES), 401, "TRADER_TOKEN"),
     ("the page's cookie twice", lambda s: by_cookie(s, f"{MINE}; {COOKIE}={MINE}"), 401, "TRADER_TOKEN"),
     ("the page's cookie beside a wrong token", lambda s: by_cookie(s, MINE, Authorization="Bearer x"), 401, "TRADER"),

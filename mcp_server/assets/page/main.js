@@ -5,7 +5,7 @@ import { el, fill, notice } from "./dom.js";
 import { countFrom, momentText, tellAgo, timeOf } from "./format.js";
 import { homeView } from "./home.js";
 import { connection, live } from "./live.js";
-import { loginView, signOut } from "./login.js";
+import { loginView, signOutForm } from "./login.js";
 import { marketView } from "./market.js";
 import { go, hrefOf, onPlace, place } from "./place.js";
 import { timeBar } from "./slider.js";
@@ -36,7 +36,10 @@ export function startPage() {
 
   function signIn() {
     stop.abort();
-    mount(loginView({ done: () => (localStorage.setItem("signed-in", 1), location.reload()) }));
+    if (view.matches(".sign-in")) return; // what is typed there stays
+    fill(part("session"));
+    mount(loginView());
+    document.title = "Sign in · Claude Trader";
   }
 
   function mount(fresh) {
@@ -113,8 +116,7 @@ export function startPage() {
     if (opened) return bar.learn();
   };
   setInterval(() => document.hidden || tellAgo(), 10_000);
-  if (localStorage.getItem("signed-in"))
-    fill(part("session"), el("button", { class: "quiet", onclick: () => (localStorage.removeItem("signed-in"), signOut()) }, "Sign out"));
+  fill(part("session"), signOutForm());
   onPlace(open);
   open(place());
 }

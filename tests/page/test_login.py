@@ -1,0 +1,213 @@
+"""Signing in at the page in a real browser, why it is refused, and how a session ends."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.http.sessions import COOKIE, KNOWN_COOKIE, SECURE_COOKIE
+from mcp_server.http.sign_in import EACH_PER_MINUTE, MARK_COOKIE
+from mcp_server.settings import ServerSettings
+from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Guarded, guarded
+from tests.http.sign_in_rows import NOW, OWN, signed_cookie, try_to_sign_in
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.tls_proxy import behind_tls
+
+UNAUTHORIZED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
+LIST_TOOLS = """fetch("/mcp", {
+  method: "POST", headers: {"Content-Type": "application/json", Accept: "application/json, text/event-stream"},
+  body: '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}',
+}).then(answer => answer.status)"""
+FOCUSED = "node => node === document.activeElement"
+
+
+def settings(home: Path) -> ServerSettings:
+    return ServerSettings(home=home, exchange="simulated", tokens=TOKENS, public_hosts=(PUBLIC,))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guarded(settings(tmp_path_factory.mktemp("home"))) as up:
+        yield up
+
+
+def market(server: Guarded, query: str = "", site: str = "http://127.0.0.1") -> str:
+    return f"{site}:{server.port}/{query}#/market?symbol=BTC/USDT"
+
+
+def token_field(opened: OpenPage) -> Any:
+    field = opened.page.get_by_label("Token")
+    field.wait_for()
+    return field
+
+
+def sign_in(opened: OpenPage, token: str) -> None:
+    """Sign in by the keyboard alone; the field has the focus."""
+    assert token_field(opened).evaluate(FOCUSED)
+    opened.page.keyboard.type(token)
+    opened.page.keyboard.press("Enter")
+
+
+def is_signed_in(opened: OpenPage) -> bool:
+    """Wait for the page after signing in, and return whether the server answers its calls."""
+    opened.page.get_by_role("button", name="Sign out").wait_for()
+    return bool(opened.run(LIST_TOOLS) == 200 and opened.page.get_by_label("Token").count() == 0)
+
+
+def refusal(opened: OpenPage) -> str:
+    alert = opened.page.get_by_role("alert").filter(has_text=re.compile("."))
+    alert.wait_for()
+    return str(alert.inner_text())
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_who_signs_in_by_the_keyboard_comes_to_the_place_that_was_asked_for(
+    server: Guarded, chromium: Browser, size: tuple[int, int]
+) -> None:
+    with chromium.open(market(server), size) as opened:
+        sign_in(opened, READS)
+        assert is_signed_in(opened)
+        assert opened.page.url == market(server)
+        assert not opened.is_wider_than_the_screen()
+        assert set(opened.complaints) <= {UNAUTHORIZED}
+        opened.page.reload()
+        assert is_signed_in(opened)
+
+
+def test_no_script_and_no_address_has_the_token_or_the_session(server: Guarded, chromium: Browser) -> None:
+    with chromium.open(market(server)) as opened:
+        sign_in(opened, WRITES)
+        assert is_signed_in(opened)
+        cookies = {cookie["name"]: cookie for cookie in opened.page.context.cookies()}
+        session = cookies["trader_session"]
+        assert {key: session[key] for key in ("httpOnly", "sameSite", "secure", "path")} == {
+            "httpOnly": True, "sameSite": "Strict", "secure": False, "path": "/",
+        }  # fmt: skip
+        assert 29.9 * 86_400 < session["expires"] - float(opened.run("Date.now() / 1000")) < 30.1 * 86_400
+        assert cookies["trader_browser"]["httpOnly"]
+        assert cookies["trader_browser"]["path"] == "/login"
+        assert opened.run("document.cookie") == "trader_signed_in=1"
+        kept = opened.run("JSON.stringify([localStorage, sessionStorage, history.state, document.referrer])")
+        written = f"{kept} {opened.requests} {opened.page.content()} {opened.complaints}"
+        assert WRITES not in written
+        assert session["value"] not in written
+
+
+def test_a_wrong_token_is_refused_in_words_and_the_right_one_taken_then(server: Guarded, chromium: Browser) -> None:
+    with chromium.open(market(server)) as opened:
+        sign_in(opened, "wrong-token")
+        assert "The server does not know this token." in refusal(opened)
+        assert opened.page.url == market(server)
+        assert token_field(opened).input_value() == ""
+        assert not any("wrong-token" in address for address in opened.requests)
+        sign_in(opened, READS)
+        assert is_signed_in(opened)
+
+
+def test_after_too_many_attempts_the_page_says_when_to_try_again(home: Path, chromium: Browser) -> None:
+    with guarded(settings(home)) as server, chromium.open("about:blank") as opened:
+        for _ in range(EACH_PER_MINUTE):
+            try_to_sign_in(server, b"token=guess", **OWN)
+        opened.page.clock.install()
+        opened.page.goto(market(server))
+        sign_in(opened, READS)
+        assert "There were too many attempts. Try again in 6 s." in refusal(opened)
+        button = opened.page.get_by_role("button", name="Sign in")
+        assert button.is_disabled()
+        opened.page.clock.run_for(6_000)
+        assert "You can try again now." in refusal(opened)
+        assert button.is_enabled()
+
+
+def test_an_address_that_claims_a_refusal_shows_words_of_the_page_only(server: Guarded, chromium: Browser) -> None:
+    with chromium.open("about:blank") as opened:
+        for words in ("<b>no</b>", "wait&seconds=<b>", "wait&seconds=1e999", "wait"):
+            opened.page.goto(market(server, f"?refused={words}"))
+            assert re.search("^The server does not know this token|Try again in (1|600) s", refusal(opened)), words
+            assert opened.page.url == market(server)
+
+
+def test_signing_out_ends_the_session_and_the_back_button_brings_nothing_back(
+    server: Guarded, chromium: Browser
+) -> None:
+    with chromium.open(market(server)) as opened:
+        sign_in(opened, READS)
+        assert is_signed_in(opened)
+        with opened.page.expect_navigation():
+            opened.page.get_by_role("button", name="Sign out").click()
+        assert {cookie["name"] for cookie in opened.page.context.cookies()} == {KNOWN_COOKIE}
+        opened.page.go_back()
+        token_field(opened)
+        assert opened.page.get_by_role("button", name="Sign out").count() == 0
+
+
+def test_when_its_token_is_dropped_the_open_page_asks_for_one_and_rests(server: Guarded, chromium: Browser) -> None:
+    with chromium.open(market(server)) as opened:
+        sign_in(opened, READS)
+        assert is_signed_in(opened)
+        opened.page.clock.install()
+        dropped = {"name": COOKIE, "value": signed_cookie(NOW, "dropped"), "domain": "127.0.0.1", "path": "/"}
+        opened.page.context.add_cookies([dropped])
+        opened.page.clock.run_for(5_000)
+        assert token_field(opened).evaluate(FOCUSED)
+        assert opened.page.title() == "Sign in · Claude Trader"
+        assert opened.page.get_by_role("button", name="Sign out").count() == 0
+        before = list(opened.requests)
+        opened.page.clock.run_for(20_000)
+        assert opened.requests == before
+        sign_in(opened, WRITES)
+        assert is_signed_in(opened)
+
+
+def test_what_is_typed_stays_when_another_call_is_refused(server: Guarded, chromium: Browser) -> None:
+    with chromium.open(market(server)) as opened:
+        token_field(opened).fill("half a tok")
+        with opened.page.expect_response("**/mcp") as asked:
+            opened.page.get_by_role("button", name="Live").click()
+        assert asked.value.status == 401
+        opened.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert token_field(opened).input_value() == "half a tok"
+
+
+def test_without_tls_the_origin_speaks_for_the_page_which_warns(server: Guarded, chromium: Browser) -> None:
+    with chromium.open("about:blank") as opened:
+        posted: list[Any] = []
+        opened.page.on("request", lambda request: posted.append(request) if request.method == "POST" else None)
+        opened.page.goto(market(server, site=f"http://{PUBLIC}"))
+        assert "not encrypted" in token_field(opened).locator("xpath=ancestor::section").inner_text()
+        sign_in(opened, READS)
+        assert is_signed_in(opened)
+        sent = [request.all_headers() for request in posted if request.response()]
+        assert {headers["origin"] for headers in sent} == {f"http://{PUBLIC}:{server.port}"}
+        assert not any("sec-fetch-site" in headers for headers in sent)
+
+
+def test_behind_tls_the_cookies_are_secure_and_only_this_host_can_set_the_sessions(
+    server: Guarded, chromium: Browser, tmp_path: Path
+) -> None:
+    with (
+        behind_tls(server.port, PUBLIC, tmp_path) as port,
+        chromium.open("about:blank", ignore_https_errors=True) as opened,
+    ):
+        opened.page.goto(f"https://{PUBLIC}:{port}/#/market")
+        sign_in(opened, READS)
+        assert is_signed_in(opened)
+        cookies = {cookie["name"]: cookie["secure"] for cookie in opened.page.context.cookies()}
+        assert cookies == {SECURE_COOKIE: True, KNOWN_COOKIE: True, MARK_COOKIE: True}
+        with opened.page.expect_navigation():
+            opened.page.get_by_role("button", name="Sign out").click()
+        assert {cookie["name"] for cookie in opened.page.context.cookies()} == {KNOWN_COOKIE}
+
+
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, True), (PHONE, False)], ids=["desktop dark", "phone light"])
+def test_everyone_can_use_the_form(server: Guarded, chromium: Browser, size: tuple[int, int], dark: bool) -> None:
+    with chromium.open(market(server, "?refused=token"), size, dark=dark) as opened:
+        field = token_field(opened)
+        assert field.get_attribute("autocomplete") == "current-password"
+        assert opened.violations() == []
+        assert not opened.is_wider_than_the_screen()
+        if size == PHONE:
+            assert field.bounding_box()["height"] >= 44
+            assert opened.page.get_by_role("button", name="Sign in").bounding_box()["height"] >= 44
