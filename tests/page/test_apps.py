@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.acceptance.hostile_texts import FORMS, TEXTS
 from tests.page.conftest import Site
@@ -64,18 +66,32 @@ def test_the_chart_asks_for_what_the_call_asked_for_as_of_its_moment(host: AppHo
         )
         assert asked["calculate_indicators"]["indicators"] == ["ema(50)", "rsi(14)", "mfi(14)"]
         assert asked["detect_divergence"]["lookback"] == 60
-        marks = "document.querySelector('[role=application]').chart.library.panes()[0].getSeries().length"
-        assert in_app(page, marks) >= 3
         seen = in_app(page, "document.querySelector('[role=application]').chart.library.timeScale().getVisibleRange()")
         assert 55 <= (seen["to"] - seen["from"]) / 14_400 <= 61
+
+
+def test_a_signal_stands_at_the_last_candle_that_it_saw_and_the_reader_goes_back_in_history(
+    host: AppHost, chromium: Browser
+) -> None:
+    with conversation(host, chromium) as page:
+        app = host.show(page, "draw_chart", CHART)
+        app.get_by_text("Invented prices.").wait_for()
+        in_app(
+            page,
+            "(() => { const { chart } = document.querySelector('[role=application]'), set = chart.setMarkers;"
+            "window.drawn = new Promise((done) => (chart.setMarkers = (marks) => (set(marks), done(marks)))); })()",
+        )
+        app.get_by_role("application").press("Home")
+        marks = in_app(page, "drawn")
+        assert [one["as_of"] for name, one in host.calls if name == "get_ohlcv"][-1] < "2026-03"
+        last = max(one["time"] for one in marks if one["signal"] in ("BUY", "SELL"))
+        assert datetime.fromtimestamp(last / 1000, UTC) == datetime(2026, 5, 20, 8, tzinfo=UTC)
 
 
 def test_the_page_is_as_high_as_what_it_shows(host: AppHost, chromium: Browser) -> None:
     with conversation(host, chromium) as page:
         host.show(page, "draw_chart", CHART).get_by_text("Invented prices.").wait_for()
-        page.page.wait_for_function(
-            "frame => frame.offsetHeight > 350", arg=page.page.query_selector("iframe")
-        )  # it was 150
+        page.page.wait_for_function("document.querySelector('iframe').offsetHeight > 350")  # it was 150
         assert in_app(page, "document.documentElement.scrollHeight - innerHeight") <= 1
 
 
@@ -92,7 +108,7 @@ def test_it_follows_the_hosts_theme_and_axe_finds_nothing(host: AppHost, chromiu
         assert in_app(page, "axe.run().then(result => result.violations.map(one => one.id))") == []
         other = "light" if theme == "dark" else "dark"
         page.run(f"bridge.sendHostContextChange({{ theme: '{other}' }})")
-        page.page.frames[2].wait_for_function(f"getComputedStyle(document.body).backgroundColor != '{color}'")
+        expect(app.locator("body")).not_to_have_css("background-color", color)
 
 
 def test_where_the_host_lets_it_call_no_tools_it_shows_the_picture_of_the_answer(
@@ -115,13 +131,19 @@ def test_a_call_that_failed_or_was_cancelled_is_told(host: AppHost, chromium: Br
         app.get_by_text("The person stopped it.").wait_for()
 
 
-def test_only_the_host_is_heard(host: AppHost, chromium: Browser) -> None:
+def test_only_the_host_is_heard_and_told_which_method_there_is_not(host: AppHost, chromium: Browser) -> None:
     with conversation(host, chromium) as page:
         app = host.show(page, "draw_chart", CHART)
         app.get_by_text("Invented prices.").wait_for()
         lie = {"jsonrpc": "2.0", "method": "ui/notifications/tool-cancelled", "params": {"reason": "a lie"}}
         page.page.evaluate("lie => frames[0][0].postMessage(lie, '*')", lie)
-        page.run("bridge.teardownResource({})")  # comes after it
+        page.page.frames[2].evaluate("lie => postMessage(lie, '*')", lie)
+        answer = page.page.evaluate(
+            "asked => new Promise((done) => { addEventListener('message', ({ data }) => data.id === 99 && done(data));"
+            "frames[0].postMessage(asked, '*'); })",
+            {"jsonrpc": "2.0", "id": 99, "method": "toString"},
+        )  # comes after the lie
+        assert answer["error"]["code"] == -32601
         assert "a lie" not in app.locator("body").inner_text()
 
 

@@ -66,6 +66,14 @@ class Browser:
     def __init__(self, driver: Any) -> None:
         self._driver = driver
 
+    def context(self, size: tuple[int, int] = DESKTOP, *, dark: bool = False, **options: Any) -> Any:
+        """Return a new context of playwright: a browser that has seen nothing yet. Close it."""
+        return self._driver.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if dark else "light",
+            **{"locale": "en-US", "timezone_id": "UTC", **options},
+        )
+
     @contextmanager
     def open(
         self,
@@ -85,11 +93,7 @@ class Browser:
             now: what the page takes for the present, where that stands still; its timers go on.
             options: more of playwright's `new_context`, like `timezone_id` or `has_touch`.
         """
-        context = self._driver.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if dark else "light",
-            **{"locale": "en-US", "timezone_id": "UTC", **options},
-        )
+        context = self.context(size, dark=dark, **options)
         if now is not None:
             context.clock.set_fixed_time(now)
         opened = OpenPage(context.new_page())
