@@ -7,6 +7,15 @@ from typing import Any
 from tests.page.conftest import Site
 from tests.rigs.browser import DESKTOP, Browser, OpenPage
 
+VIEWS = {
+    "home": "",
+    "strategy": "strategy/btc-trend",
+    "market": "market?symbol=BTC/USDT",
+    "costs": "costs",
+    "nothing": "nonsense",
+}
+"""Places of each view, as they stand behind `#/`."""
+
 
 @contextmanager
 def opened_at(
@@ -24,6 +33,12 @@ def heading(opened: OpenPage, text: str) -> Any:
     found = opened.page.get_by_role("heading", level=1, name=text, exact=True)
     found.wait_for()
     return found
+
+
+def settled(opened: OpenPage) -> None:
+    """Wait until nothing of the view is still loading."""
+    opened.page.locator("main h1").wait_for()
+    opened.page.locator("main .skeleton").first.wait_for(state="detached")
 
 
 def goes(opened: OpenPage, name: str) -> None:

@@ -1,0 +1,48 @@
+"""Everyone can use the page: axe-core finds nothing of any impact on any view, in both themes, at any size."""
+
+import pytest
+
+from tests.page.conftest import Site
+from tests.page.opening import VIEWS, opened_at, settled
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+
+PAST = "as_of=2026-05-18T09:30:00Z"
+LARGEST = (3840, 2160)
+TOO_SMALL = """() => [...document.querySelectorAll("header :is(button, nav a), main :is(select, .tabs > *)")]
+    .filter((node) => node.checkVisibility() && node.getBoundingClientRect().height < 44)
+    .map((node) => node.outerHTML)"""
+WIDTH = "document.querySelector('main').firstElementChild.getBoundingClientRect().width"
+FONT_PX = "parseFloat(getComputedStyle(document.body).fontSize)"
+
+
+def resized(opened: OpenPage, size: tuple[int, int]) -> None:
+    opened.page.set_viewport_size({"width": size[0], "height": size[1]})
+    opened.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert not opened.is_wider_than_the_screen(), size
+
+
+def check(opened: OpenPage) -> None:
+    """Look at a view that is open, as large as on a desktop, on a phone, and on the largest screen."""
+    settled(opened)
+    assert opened.violations() == []
+    resized(opened, PHONE)
+    assert opened.violations() == []
+    assert opened.run(TOO_SMALL) == []
+    resized(opened, LARGEST)
+    assert opened.run(WIDTH) > LARGEST[0] * 0.7
+    assert opened.run(FONT_PX) >= 20
+
+
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_and_a_view_fits_any_screen(site: Site, chromium: Browser, view: str, dark: bool) -> None:
+    with opened_at(site, chromium, VIEWS[view], DESKTOP, dark=dark) as opened:
+        check(opened)
+
+
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+def test_axe_finds_nothing_in_the_past_with_a_problem_on_top(site: Site, chromium: Browser, dark: bool) -> None:
+    with opened_at(site, chromium, f"strategy/nobody?{PAST}", DESKTOP, dark=dark) as opened:
+        opened.page.locator("#clock").click()
+        opened.page.get_by_role("slider").wait_for()
+        check(opened)
