@@ -50,7 +50,7 @@ async def test_what_ended_without_a_signal_is_listed_on_request_with_why(ask: As
     assert said["columns"][-7:] == slots
     assert first[3:10] == ["rules", "abstained", None, None, None, None, "the candle is not there"]
     assert first[10:] == [None, 1, None, "manual", None, None, None]
-    assert (second[5], second[-4:]) == ("BUY", ["manual", "pending", None, None])
+    assert (second[5], second[-4:]) == ("BUY", ["manual", "pending", None, "2026-05-19T13:00Z"])
     assert len((await ask("list_signals", outcomes="all", limit=1))["rows"]) == 1
 
 
@@ -119,7 +119,7 @@ async def test_what_became_of_a_signal_is_told_from_ten_minutes_after_its_exit(
     rounded = None if net_pct is None else pytest.approx(net_pct, abs=1e-9)
     assert await entered(known) == [verdict, rounded, "2026-05-20T12:07:33Z"]
     pending = "pending" if signal != "HOLD" else None
-    assert await entered(known + timedelta(milliseconds=1)) == [pending, None, None]
+    assert await entered(known + timedelta(milliseconds=1)) == [pending, None, pending and "2026-05-19T13:00Z"]
 
 
 async def test_older_ones_are_asked_for_by_the_number_of_a_run_and_reasonings_can_be_left_out(ask: Ask) -> None:

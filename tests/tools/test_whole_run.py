@@ -136,6 +136,18 @@ async def test_every_run_agrees_with_the_journal_however_it_ended(look: Look) ->
     assert not listed
 
 
+async def test_when_a_signal_will_be_judged_is_what_it_was_judged_at_in_the_end(sample: SampleHome, look: Look) -> None:
+    """As of a moment just after each answer, against the exits that the journal has later."""
+    rows = [row for row in await _all(look, strategies.ANALYSTS) if row["outcome"] in ("right", "wrong")]
+    for row in rows[::5]:
+        answered = datetime.fromisoformat(row["as_of"]) + timedelta(minutes=2)
+        then = await _looked(
+            sample, "list_signals", answered, outcomes="all", limit=1, strategy_name=strategies.ANALYSTS
+        )
+        (pending,) = then["rows"]
+        assert (pending[0], pending[-3:]) == (row["execution_id"], ["pending", None, row["exit_time"]])
+
+
 async def test_a_run_under_way_is_told_without_an_end(sample: SampleHome, look: Look) -> None:
     running = (await _all(look, strategies.ANALYSTS))[0]
     assert running["status"] == "running"
@@ -164,8 +176,9 @@ async def test_a_past_moment_tells_of_a_run_what_was_known_then(sample: SampleHo
     assert under_way["decision_version"] == whole["decision_version"]
     pending = await then(known - timedelta(seconds=1))
     assert (pending["signal"], pending["outcome"]) == (whole["signal"], "pending")
-    for name in ("net_pct", "entry_time", "entry_price", "exit_time", "exit_price", "cost_bps"):
+    for name in ("net_pct", "entry_time", "entry_price", "exit_price", "cost_bps"):
         assert pending[name] is None, name
+    assert pending["exit_time"] == whole["exit_time"], "it is known from the beginning when it will be judged"
     assert await then(known) == whole
 
 

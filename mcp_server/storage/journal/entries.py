@@ -15,7 +15,7 @@ from mcp_server.storage.journal.by_then import RAN, answered_by, there_by
 if TYPE_CHECKING:
     import duckdb
 
-_OWN = 17
+_OWN = 19
 """So many columns of `_ENTRIES` are of the run and its signal; the others are of its outcome."""
 
 RECENT_RUNS = 100
@@ -39,6 +39,7 @@ _LATEST = {
 _ENTRIES = (
     f"SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "  # noqa: S608
     "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots, e.scheduled_until, "
+    "e.timeframe, e.horizon_s, "
     "o.state, o.r, o.cost_bps, o.funding_bps, o.entry_time, o.entry_price, o.exit_time, o.exit_price, "
     f"$4 IS NULL OR {answered_by('$4')} "
     "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
@@ -54,7 +55,7 @@ class Entry:
     """One run, as the journal tells it. Times are aware UTC; what is unknown is None.
 
     `status` is a `Status`, or what a newer program wrote in its place. `scheduled_until` is the last of its `slots`.
-    `outcome` is what the market did after its signal, as far as that was known.
+    By `timeframe` and `horizon_s` its signal is judged; `outcome` is what the market did, as far as that was known.
     """
 
     execution_id: int
@@ -74,7 +75,15 @@ class Entry:
     scheduled_at: datetime | None = None
     slots: int = 1
     scheduled_until: datetime | None = None
+    timeframe: str | None = None
+    horizon_s: int | None = None
     outcome: KnownOutcome | None = None
+
+    @property
+    def answered_at(self) -> datetime:
+        """When its answer was there: by hand and in a replay, its as-of and as long as it took."""
+        ended = self.completed_at or self.started_at
+        return ended if self.trigger == "schedule" else self.as_of + (ended - self.started_at)
 
     @property
     def verdict(self) -> Verdict | None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _WHOLE = (
-    "SELECT e.strategy_version, e.decision_version, e.model, e.tokens_used, e.exchange, e.symbol, e.timeframe, "  # noqa: S608 - ours
-    "e.horizon_s, CAST(e.trace AS VARCHAR), CAST(a.data AS VARCHAR) FROM executions e "
+    "SELECT e.strategy_version, e.decision_version, e.model, e.tokens_used, e.exchange, e.symbol, "  # noqa: S608 - ours
+    "CAST(e.trace AS VARCHAR), CAST(a.data AS VARCHAR) FROM executions e "
     f"LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE {OF_ONE} AND {BY_THEN['all']} AND e.id = $3"
 )
 
@@ -33,8 +33,6 @@ class WholeRun:
     tokens_used: int | None
     exchange: str | None
     symbol: str | None
-    timeframe: str | None
-    horizon_s: int | None
     trace: Any
     data: Any
 

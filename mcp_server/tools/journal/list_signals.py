@@ -7,7 +7,7 @@ from pydantic import Field, WithJsonSchema
 from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, Table, size_of
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned, shortened, significant
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import TIMEFRAMES, iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import no_space
@@ -28,8 +28,8 @@ SLOT_COLUMNS = ["scheduled_at", "slots", "scheduled_until", "trigger", "outcome"
 `scheduled_until`, the last of them."""
 
 
-RUN = ("version", "decision_version", "model", "tokens_used", "exchange", "symbol", "timeframe", "horizon_s")
-"""What of a run stands in no column of the table."""
+RUN = ("version", "decision_version", "model", "tokens_used", "exchange", "symbol")
+"""What of a whole run stands in no column of the table."""
 
 
 class Signals(Table):
@@ -124,9 +124,22 @@ def _reason(entry: Entry, *, full: bool) -> str:
 def _slot(entry: Entry) -> list[int | float | str | None]:
     until = entry.scheduled_until if entry.slots > 1 else None
     net_pct = None if entry.net_pct is None else significant(entry.net_pct)
-    exit_time = None if entry.outcome is None else _time(entry.outcome.exit_time)
+    exit_time = _exit_time(entry) if entry.outcome is None else _time(entry.outcome.exit_time)
     slots = [_time(entry.scheduled_at), entry.slots, _time(until)]
     return [*slots, entry.trigger, entry.verdict, net_pct, exit_time]
+
+
+def _exit_time(entry: Entry) -> str | None:
+    """Return when a signal that is pending will be left; None for any other run, and where its terms are not noted."""
+    if entry.verdict != "pending" or not entry.horizon_s or entry.timeframe not in TIMEFRAMES:
+        return None
+    import numpy as np
+
+    from mcp_server.domain.scoring.outcomes import entry_open_ms, exit_close_ms
+
+    decided, answered = (np.array([to_ms(moment)]) for moment in (entry.as_of, entry.answered_at))
+    opened = entry_open_ms(decided, answered, entry.timeframe)
+    return iso(int(exit_close_ms(opened, entry.timeframe, entry.horizon_s * 1000)[0]))
 
 
 def _whole(run: "WholeRun") -> dict[str, Any]:
@@ -137,7 +150,7 @@ def _whole(run: "WholeRun") -> dict[str, Any]:
     took_s = (entry.completed_at - entry.started_at).total_seconds() if entry.completed_at else None
     names = (*COLUMNS, "reasoning", *SLOT_COLUMNS)
     facts = dict(zip(names, _row(entry, "full", slot=True), strict=True))
-    facts |= {name: getattr(run, name) for name in RUN}
+    facts |= {name: getattr(run, name) for name in RUN} | {"timeframe": entry.timeframe, "horizon_s": entry.horizon_s}
     facts |= {"started_at": _time(entry.started_at), "completed_at": _time(entry.completed_at), "took_s": took_s}
     facts |= {
         "entry_time": _time(known.entry_time) if known else None,
