@@ -114,7 +114,7 @@ class Overview:
         broken = {state.name: state.problem or "" for state in self.strategies if state.strategy is None}
         if (alive := self.runner.alive) is not None:
             of_runner = [text for text in alive.problems if not any(why and why in text for why in broken.values())]
-            problems += [Problem(text, "`claude-trader doctor` looks for the cause.") for text in of_runner]
+            problems += [Problem(text, "Look for the cause: `claude-trader doctor`") for text in of_runner]
         elif self.runner.no_space is None and any(state.status == "active" for state in self.strategies):
             problems.append(_no_scheduler(self.runner.beat))
         return problems + [Problem(f"The strategy {name!r} is broken. {why}", MEND) for name, why in broken.items()]

@@ -97,12 +97,15 @@ def by_hand(rows: list[Paid], since: datetime, until: datetime) -> list[list[Any
             sum_[1] = (sum_[1] or 0) + row.cost
         else:
             sum_[2] += 1
-            sum_[3] += row.reserved or 0
+            unlimited = row.ended is not None and row.ended <= until and row.reserved is None
+            sum_[3] = None if unlimited or sum_[3] is None else sum_[3] + (row.reserved or 0)
     order = sorted(sums, key=lambda key: (-key[0].toordinal(), key[1]))
-    return [
-        [f"{day}", name, runs, None if cost is None else float(cost), unknown, float(reserved)]
-        for (day, name), (runs, cost, unknown, reserved) in ((key, sums[key]) for key in order)
-    ]
+    rounded = {key: [runs, _float(known), unknown, _float(most)] for key, (runs, known, unknown, most) in sums.items()}
+    return [[f"{day}", name, *rounded[day, name]] for day, name in order]
+
+
+def _float(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
 
 
 @pytest.mark.parametrize(("days", "back"), [(30, None), (1, None), (7, timedelta(days=9, hours=5)), (366, DAY)])
@@ -121,29 +124,41 @@ async def test_each_day_and_strategy_is_added_up_as_it_was_known(
     assert answer["runs"] == sum(row[2] for row in table)
     assert answer["unknown"] == sum(row[4] for row in table)
     assert answer["cost_usd"] == pytest.approx(sum(row[3] or 0 for row in table))
-    assert answer["reserved_usd"] == pytest.approx(sum(row[5] for row in table))
+    limits = [row[5] for row in table]
+    assert answer["reserved_usd"] == (None if None in limits else pytest.approx(sum(limits)))
 
 
 async def test_what_budgets_count_is_what_is_known_and_what_is_reserved(
     ask: Ask, enter: Callable[[list[Paid]], None], database: Database
 ) -> None:
-    enter(made(300, seed=5))
+    rows = [row for row in made(300, seed=5) if row.cost is not None or row.reserved]
+    enter(rows)
     midnight = NOW.replace(hour=0, minute=0, second=0)
     answer = await ask("get_costs", days=1)
     counted = spent(database, midnight, midnight + DAY)
     assert answer["cost_usd"] + answer["reserved_usd"] == pytest.approx(float(counted.ended + counted.reserved))
-    listed = await ask("list_strategies")
-    assert listed["spent_today_usd"] is None, "a run of today has neither a cost nor a limit"
+    assert (await ask("list_strategies"))["spent_today_usd"] == pytest.approx(float(counted.ended + counted.reserved))
+
+
+async def test_a_run_with_neither_a_cost_nor_a_limit_leaves_what_was_spent_unknown(
+    ask: Ask, enter: Callable[[list[Paid]], None]
+) -> None:
+    paid = Paid(1, NOW - timedelta(hours=1), NOW, "success", Decimal("0.2"))
+    enter([paid, Paid(1, NOW - timedelta(hours=2), NOW, "error", None)])
+    answer = await ask("get_costs")
+    assert (answer["cost_usd"], answer["unknown"], answer["reserved_usd"]) == (0.2, 1, None)
+    assert (await ask("list_strategies"))["spent_today_usd"] is None
 
 
 async def test_a_cost_that_is_not_known_is_null_and_runs_under_way_are_told_apart(
     ask: Ask, enter: Callable[[list[Paid]], None]
 ) -> None:
     ago = NOW - timedelta(minutes=5)
-    enter([Paid(1, ago, NOW, "error", None), Paid(1, ago, None, "running", None, Decimal("0.4"), ago)])
+    limit = Decimal("0.4")
+    enter([Paid(1, ago, NOW, "error", None, limit, ago), Paid(1, ago, None, "running", None, limit, ago)])
     answer = await ask("get_costs")
-    assert answer["rows"] == [["2026-05-20", "s1", 2, None, 2, 0.4]]
-    assert (answer["cost_usd"], answer["unknown"], answer["running"], answer["reserved_usd"]) == (None, 2, 1, 0.4)
+    assert answer["rows"] == [["2026-05-20", "s1", 2, None, 2, 0.8]]
+    assert (answer["cost_usd"], answer["unknown"], answer["running"], answer["reserved_usd"]) == (None, 2, 1, 0.8)
 
 
 async def test_a_home_without_runs_has_spent_nothing_and_says_what_to_do(ask: Ask) -> None:

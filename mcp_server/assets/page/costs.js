@@ -1,5 +1,83 @@
-import { el } from "./dom.js";
+// Costs: what runs cost by day and by strategy. What is not known is shown as unknown, never as nothing.
+import { rowsOf } from "./client.js";
+import { command, el, patch, svg } from "./dom.js";
+import { number, plural, usd } from "./format.js";
+import { budgetBar } from "./home.js";
+import { figuresOf } from "./market.js";
+import { go, hrefOf } from "./place.js";
 
-export function costsView() {
-  return el("section", null, el("h1", null, "Costs"));
+const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days", 366: "a year" };
+
+/** Add up rows by one of their columns. */
+function sumsBy(rows, column) {
+  const sums = new Map();
+  for (const row of rows) {
+    const sum = sums.get(row[column]) ?? { key: row[column], runs: 0, cost_usd: null, unknown: 0, reserved_usd: 0 };
+    for (const name of ["runs", "unknown"]) sum[name] += row[name];
+    sum.reserved_usd = row.reserved_usd == null || sum.reserved_usd == null ? null : sum.reserved_usd + row.reserved_usd;
+    if (row.cost_usd != null) sum.cost_usd = (sum.cost_usd ?? 0) + row.cost_usd;
+    sums.set(row[column], sum);
+  }
+  return [...sums.values()];
+}
+
+/** List every day of the answer (UTC), oldest first, those without a run too. */
+function daysOf({ since, as_of }, sums) {
+  const known = new Map(sums.map((sum) => [sum.key, sum])), days = [];
+  for (let at = Date.parse(since); at <= Date.parse(as_of); at += 86_400_000) {
+    const key = new Date(at).toISOString().slice(0, 10);
+    days.push(known.get(key) ?? { key, runs: 0, cost_usd: 0, unknown: 0, reserved_usd: 0 });
+  }
+  return days;
+}
+
+const costWords = ({ runs, cost_usd, unknown, reserved_usd }) =>
+  `${usd(cost_usd)} for ${plural(runs, "run")}${unknown ? `, ${number(unknown)} of unknown cost, up to ${usd(reserved_usd)}` : ""}`;
+
+/** Draw a bar for each day: what is known filled, what unknown costs may be at most as an outline. */
+function barsOf(days, budget) {
+  const top = Math.max(...days.map((day) => (day.cost_usd ?? 0) + day.reserved_usd), 0), lined = budget != null && budget <= 2 * top;
+  const most = Math.max(top, lined ? budget : 0) || 1, y = (value) => 100 - (100 * value) / most;
+  const bar = (at, from, to, kind) => svg("rect", { class: kind, x: at + 0.12, width: 0.76, y: y(to), height: Math.max(y(from) - y(to), 0) });
+  const limit = budget == null ? "" : lined ? ` The dashed line is the budget of ${usd(budget)} a day.` : ` No day comes near half of the budget of ${usd(budget)} a day.`;
+  return el("figure", { class: "bars" },
+    el("figcaption", { class: "muted small" }, `By day (UTC), up to ${usd(most)}. Outlined: the most that runs of unknown cost may cost.${limit}`),
+    svg("svg", { viewBox: `0 0 ${days.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `A bar for each of ${plural(days.length, "day")}; the table below has the figures.` },
+      days.map((day, at) => svg("g", svg("title", `${day.key}: ${costWords(day)}`), svg("rect", { class: "hit", x: at, width: 1, y: 0, height: 100 }),
+        bar(at, 0, day.cost_usd ?? 0, "known"), bar(at, day.cost_usd ?? 0, (day.cost_usd ?? 0) + day.reserved_usd, "reserved"))),
+      lined && svg("line", { x1: 0, x2: days.length, y1: y(budget), y2: y(budget) })),
+    el("div", { class: "row apart muted small" }, el("span", days[0].key), el("span", days.at(-1).key)));
+}
+
+function tableOf(caption, first, sums, name) {
+  const head = [first, "Runs", "Cost", "Unknown", "Up to"];
+  const cells = ({ runs, cost_usd, unknown, reserved_usd }) => [number(runs), usd(cost_usd), unknown ? plural(unknown, "run") : "none", unknown ? usd(reserved_usd) : "–"];
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption, "data-key": caption },
+    el("table", { class: "rows" }, el("caption", caption), el("thead", el("tr", head.map((text, at) => el("th", { scope: "col", class: at && "num" }, text)))),
+      el("tbody", sums.map((sum) => el("tr", { "data-key": sum.key }, el("th", { scope: "row" }, name(sum.key)),
+        cells(sum).map((text, at) => el("td", { class: "num", "data-label": head[at + 1] }, text)))))));
+}
+
+export function costsView({ client, place, live }) {
+  const days = SPANS[place.days] ? Number(place.days) : 30, content = el("div", { class: "card skeleton tall" }, "Loading …");
+  const span = el("select", { onchange: () => go({ days: span.value }) }, Object.entries(SPANS).map(([value, text]) => el("option", { value, selected: Number(value) === days }, text)));
+  const load = (signal) => Promise.all([client.call("get_costs", { days }, { signal }), client.call("list_strategies", {}, { signal })]);
+  live(load, ([costs, home]) => {
+    const rows = rowsOf(costs), every = daysOf(costs, sumsBy(rows, "day")), strategies = sumsBy(rows, "strategy");
+    const budget = home.budget_usd_per_day, dearest = (one, other) => (other.cost_usd ?? 0) + other.reserved_usd - (one.cost_usd ?? 0) - one.reserved_usd;
+    content.className = "";
+    patch(content, el("dl", { class: "figures card", "data-key": "totals" }, figuresOf([
+      ["Today", budget == null ? usd(home.spent_today_usd) : budgetBar(home.spent_today_usd, budget)],
+      ["Known cost", usd(costs.cost_usd)], ["Runs", number(costs.runs)],
+      ["Unknown", costs.unknown ? `${plural(costs.unknown, "run")}, up to ${usd(costs.reserved_usd)}` : "none"],
+      ["Under way", costs.running ? plural(costs.running, "run") : null],
+    ])),
+    costs.runs ? [barsOf(every, budget), el("h2", "By strategy"),
+      tableOf("Costs by strategy", "Strategy", strategies.sort(dearest), (name) => el("a", { href: hrefOf({ view: "strategy", name }) }, name)), el("h2", "By day"),
+      tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown).reverse(), (day) => el("time", { datetime: day }, day)),
+      el("p", { class: "muted small" }, "Days that cost nothing are left out.")]
+      : el("div", { class: "empty", "data-key": "empty" }, el("strong", "No run is recorded in that time."), el("p", "Active strategies run on schedule once this is started:"), command("claude-trader up")),
+    costs.note && costs.runs > 0 && el("p", { class: "muted small", "data-key": "note" }, costs.note));
+  });
+  return el("section", el("h1", "Costs"), el("div", { class: "fields" }, el("label", "Time", span)), content);
 }

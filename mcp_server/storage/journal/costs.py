@@ -33,9 +33,9 @@ class DayCost:
     running_usd: Decimal
 
     @property
-    def at_most_usd(self) -> Decimal:
-        """The most that runs of unknown cost may have cost, or cost yet, as far as they have a limit."""
-        return self.reserved_usd + self.running_usd
+    def at_most_usd(self) -> Decimal | None:
+        """The most that the runs of unknown cost may have cost, or cost yet; None where that is not known."""
+        return None if self.unpriced else self.reserved_usd + self.running_usd
 
 
 _DAYS = """

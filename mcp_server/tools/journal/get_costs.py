@@ -14,7 +14,7 @@ COLUMNS = ["day", "strategy", "runs", "cost_usd", "unknown", "reserved_usd"]
 class CostsByDay(Table):
     """A row per day (UTC) and strategy, latest first. unknown: runs without a known cost, which cost_usd leaves out.
 
-    reserved_usd: the most that these may cost; budgets count it.
+    reserved_usd: the most that these may cost, which budgets count; null: not known.
     """
 
     as_of: str
@@ -23,7 +23,7 @@ class CostsByDay(Table):
     cost_usd: float | None
     unknown: int
     running: int
-    reserved_usd: float
+    reserved_usd: float | None
     rows: Annotated[list[list[Any]], ROWS]
     note: str | None = None
 
@@ -40,13 +40,14 @@ async def get_costs(call: Call, days: Annotated[int, Field(ge=1, le=366)] = 30, 
     until = call.moment(as_of)
     since = until.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
     costs = await anyio.to_thread.run_sync(call.kit.journal.day_costs, since, until)
-    rows = [[f"{c.day:%Y-%m-%d}", c.strategy, c.runs, _usd(c.cost_usd), c.unknown, float(c.at_most_usd)] for c in costs]
+    rows = [[f"{c.day:%Y-%m-%d}", c.strategy, c.runs, _usd(c.cost_usd), c.unknown, _usd(c.at_most_usd)] for c in costs]
+    most = [cost.at_most_usd for cost in costs]
     known = [cost.cost_usd for cost in costs if cost.cost_usd is not None]
     return CostsByDay(
         as_of=iso(to_ms(until) // 1000 * 1000), since=f"{since:%Y-%m-%d}",
         runs=sum(cost.runs for cost in costs), cost_usd=float(sum(known)) if known or not costs else None,
         unknown=sum(cost.unknown for cost in costs), running=sum(cost.running for cost in costs),
-        reserved_usd=float(sum(cost.at_most_usd for cost in costs)), columns=COLUMNS, rows=rows,
+        reserved_usd=None if None in most else float(sum(filter(None, most))), columns=COLUMNS, rows=rows,
         note=None if costs else "No run is recorded in that time. `claude-trader up` runs active strategies.",
     )  # fmt: skip
 
