@@ -29,8 +29,13 @@ export function marketView({ client, place, asOf, live, signal }) {
   const call = (tool, args, within = signal) => client.call(tool, args, { signal: within });
   const [chips, box, quote] = [el("div", { class: "row chips" }), el("div"), el("dl", { class: "figures" })];
   const [status, trouble, notes] = [el("p", { class: "muted", role: "status" }), el("div"), el("p", { class: "muted small" })];
+  const figures = { now: [], swap: [] };
   let choice = choiceOf(place), stop = new AbortController();
 
+  const quoted = (part) => {
+    const { now, swap } = Object.assign(figures, part);
+    fill(quote, figuresOf([...now, ...swap]));
+  };
   const change = (part) => {
     const { specs, log, ...rest } = { ...choice, ...part };
     go({ ...rest, indicators: specs.join(";") || "none", log: log ? 1 : null });
@@ -77,7 +82,8 @@ export function marketView({ client, place, asOf, live, signal }) {
     localStorage.setItem("market", JSON.stringify({ ...choice, indicators: choice.specs.join(";") || "none" }));
     [box, trouble, notes].forEach((part) => fill(part));
     box.replaceChildren(el("div", { class: "chart skeleton" }));
-    fill(quote, figuresOf([["Price", "…"], ["In 24 hours", "…"], ["As of", "…"]]));
+    Object.assign(figures, { swap: [] });
+    quoted({ now: [["Price", "…"], ["In 24 hours", "…"], ["As of", "…"]] });
     follow(choice, AbortSignal.any([signal, stop.signal]));
   }
 
@@ -121,15 +127,15 @@ export function marketView({ client, place, asOf, live, signal }) {
       tell(asOf ? "" : "A new one appears when it closes.");
       chart.onEarlier(earlier);
     }, { signal: within, problem });
-    live(() => call("get_price", { symbol: name, exchange: at }, within), (now) => fill(quote, figuresOf([
+    live(() => call("get_price", { symbol: name, exchange: at }, within), (now) => quoted({ now: [
       ["Price", el("span", price(now.price), el("small", now.exchange))],
       ["In 24 hours", el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],
       ["As of", agoOf(now.price_time)],
       ["Volume in 24 hours", now.volume_24h_base && number(now.volume_24h_base)],
-    ])), { signal: within, problem: (error) => error && fill(quote, figuresOf([["Price", "unknown"]])) });
-    if (name.includes(":")) live(() => call("get_derivatives", { symbol: name, exchange: at, limit: 1 }, within), (swap) => quote.append(...figuresOf([
+    ] }), { signal: within, problem: (error) => error && quoted({ now: [["Price", "unknown"]] }) });
+    if (name.includes(":")) live(() => call("get_derivatives", { symbol: name, exchange: at, limit: 1 }, within), (swap) => quoted({ swap: [
       ["Last funding", percent(swap.last_funding_rate * 100, 4)], ["Open interest", swap.open_interest_base && number(swap.open_interest_base)],
-    ])), { signal: within, once: true, problem: () => {} });
+    ] }), { signal: within, once: true, problem: () => {} });
   }
 
   const view = el("section", { class: "market" }, el("h1", "Market"),
