@@ -25,7 +25,7 @@ def trace_facts(trace: Any, data: Any) -> dict[str, Any]:
         trace: `executions.trace`, as JSON values.
         data: `analysis_results.data`, as JSON values.
     """
-    evidence = _object(trace) if _list(_object(trace).get("conditions")) else _object(_object(data).get("evidence"))
+    evidence = _object(trace) if "conditions" in _object(trace) else _object(_object(data).get("evidence"))
     return {
         "conditions": [_condition(item) for item in _objects(evidence.get("conditions"))] or None,
         "candle": {name: _plain(evidence[name]) for name in _CANDLE if name in evidence} or None,
