@@ -9,7 +9,7 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import ONE_DAY, Spent
 from mcp_server.storage.journal.costs import DayCost, day_costs, total
-from mcp_server.storage.journal.slot_history import LastRuns, first_run, last_runs, ran_versions, run_marks
+from mcp_server.storage.journal.slot_history import PATIENCE_S, LastRuns, first_run, last_runs, ran_versions, run_marks
 from mcp_server.storage.strategies.versions import Kept
 
 if TYPE_CHECKING:
@@ -62,6 +62,6 @@ def journal_state(database: Database, now: datetime, *, then: bool = False) -> J
         return JournalState(day, last, costs, since, ran=ran_versions(connection, now))
 
     try:
-        return database.read(work)
+        return database.read(work, patience_s=PATIENCE_S)
     except TraderError as error:
         return JournalState(day, error=error)
