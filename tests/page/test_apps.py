@@ -1,5 +1,6 @@
 """The page of a tool in a host of MCP Apps: an interactive chart in the conversation, by the protocol's own bridge."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -86,6 +87,36 @@ def test_a_signal_stands_at_the_last_candle_that_it_saw_and_the_reader_goes_back
         assert [one["as_of"] for name, one in host.calls if name == "get_ohlcv"][-1] < "2026-03"
         last = max(one["time"] for one in marks if one["signal"] in ("BUY", "SELL"))
         assert datetime.fromtimestamp(last / 1000, UTC) == datetime(2026, 5, 20, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("tool", ["draw_chart", "backtest_strategy"])
+def test_a_backtest_is_shown_with_its_controls_and_not_counted_again(
+    host: AppHost, chromium: Browser, site: Site, tool: str
+) -> None:
+    count = "SELECT count(*) FROM backtests"
+    before = site.sample.database.read(lambda connection: connection.execute(count).fetchall())
+    answer = {"content": [], "structuredContent": {"backtest_id": 2, "summary": ["It is so."]}}
+    with conversation(host, chromium) as page:
+        given = {"result": answer} if tool == "backtest_strategy" else {}
+        app = host.show(page, tool, {"backtest_id": 2}, **given)
+        app.get_by_text("Random trades it beat").wait_for()
+        assert host.calls == [("backtest_strategy", {"backtest_id": 2, "trades": 20})]
+        curves = app.get_by_role("application").inner_text()
+        assert re.search(r"strategy\s+\S\d+\.\d+ %\s+holding\s+\S\d+\.\d+ %", curves)
+        assert "After fees and slippage" in app.locator("main").inner_text()
+        app.get_by_text("The last trades").click()
+        assert app.locator("table.rows tr").count() == 21
+    assert site.sample.database.read(lambda connection: connection.execute(count).fetchall()) == before
+
+
+def test_a_backtest_that_cannot_be_looked_up_shows_the_sentences_of_its_answer(
+    host: AppHost, chromium: Browser
+) -> None:
+    answer = {"content": [], "structuredContent": {"backtest_id": 999, "summary": ["It lost, as holding did."]}}
+    with conversation(host, chromium) as page:
+        app = host.show(page, "backtest_strategy", {"strategy_name": "btc-trend"}, result=answer)
+        app.get_by_text("There is no backtest 999.").wait_for()
+        assert app.get_by_text("It lost, as holding did.").is_visible()
 
 
 def test_the_page_is_as_high_as_what_it_shows(host: AppHost, chromium: Browser) -> None:

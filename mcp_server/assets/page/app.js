@@ -70,7 +70,8 @@ export async function startApp() {
       if (signal.aborted) return;
       const picture = result.content?.find(({ type }) => type === "image");
       fill(box, notice({ problem: "There is no interactive chart here.", remedy: error.problem ?? error.message }, "warn"),
-        picture ? el("img", { src: `data:image/png;base64,${picture.data}`, alt: facts.drawn ?? title }) : el("pre", textOf(result)));
+        picture ? el("img", { src: `data:image/png;base64,${picture.data}`, alt: facts.drawn ?? title })
+          : Array.isArray(facts.summary) ? facts.summary.map((sentence) => el("p", sentence)) : el("pre", textOf(result)));
     }
   }
 
@@ -120,9 +121,9 @@ export async function startApp() {
       el("td", timeOf(exit_time)), el("td", { class: "num" }, percent(return_pct)));
     const controls = whole.controls ?? {};
     fill(words, (whole.summary ?? []).map((sentence) => el("p", sentence)), el("dl", { class: "figures" }, figuresOf([
-      ["Return", percent(whole.return_pct)], ["Holding", percent(whole.buy_and_hold_pct)], ["Largest fall", percent(whole.max_drawdown_pct)],
-      ["Better than so many random ones", controls.random_percentile && percent(controls.random_percentile, 0)],
-      ["A candle later", percent(controls.bar_later_return_pct)], ["Tries", number(whole.trials)],
+      ["Return", percent(whole.return_pct)], ["Holding", percent(whole.buy_and_hold_pct)],
+      ["Largest fall", `${number(whole.max_drawdown_pct, 1)} %`], ["Filled a candle later", percent(controls.bar_later_return_pct)],
+      ["Random trades it beat", controls.random_percentile != null && `${number(controls.random_percentile)} %`], ["Variants tried", number(whole.trials)],
     ])), whole.rows?.length && el("details", el("summary", "The last trades"), el("div", { class: "scroll" }, el("table", { class: "rows" },
       el("thead", el("tr", ["Side", "In", "Out", "Return"].map((name) => el("th", name)))), el("tbody", rowsOf(whole).map(row))))));
   }

@@ -146,7 +146,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
         const last = Math.max(...times), span = last - Math.min(...times);
         is.step = STEPS.find((step) => step * 400 >= span) ?? Math.ceil(span / 400 / 86400) * 86400;
         const first = Math.floor(Math.min(...times) / is.step) * is.step;
-        is.slots = Array.from({ length: Math.ceil((last - first) / is.step) + 1 }, (_, at) => ({ time: first + at * is.step }));
+        is.slots = Array.from({ length: Math.floor((last - first) / is.step) + 1 }, (_, at) => ({ time: first + at * is.step }));
       }
       set({ curves });
       if (alone) scale.fitContent();
