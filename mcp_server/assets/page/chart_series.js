@@ -4,7 +4,9 @@ import { percent, price } from "./format.js";
 const MARKS = { BUY: ["up", "arrowUp", "belowBar"], SELL: ["down", "arrowDown", "aboveBar"] };
 const BARE = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
 export const secondsOf = (moment) => (typeof moment === "string" ? Date.parse(moment) : moment) / 1000;
-export const short = (x) => price(x && Number(x.toPrecision(5)));
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+/** Write a value with five digits, or a large one like 4.943T. */
+export const short = (x) => (Math.abs(x) >= 1e7 ? compact.format(x).replace("-", "−") : price(x && Number(x.toPrecision(5))));
 
 /** Return draw(facts): it draws them anew in the colours of now, and returns the figures of each slot. */
 export function painter(lib, chart, plot) {
@@ -65,6 +67,7 @@ export function painter(lib, chart, plot) {
     });
     const [values, second = values, third, fourth] = all;
     const signed = (at) => ({ color: second[at] < 0 ? down : up });
+    const turning = (at) => (at && second[at] * second[at - 1] < 0 ? { color: "transparent" } : signed(at));
     const look = {
       ...(pane === 0 && written ? written : format(short)), color: ink(tone), lineWidth: 2, lineStyle: dashed ? 2 : 0,
       ...(pane === "volume" && { priceScaleId: "volume" }),
@@ -74,7 +77,7 @@ export function painter(lib, chart, plot) {
     const series = shape === "candles" ? add("Candlestick", { ...look, ...bodies }, points(values, body), place)
       : shape === "bars" ? add("Histogram", look, points(values, signed), place)
         : shape === "events" ? add("Line", { ...look, ...format(() => ""), lineVisible: false }, points(values, () => ({ value: -row })), place)
-          : add("Line", look, points(values, shape === "turning" ? signed : null), place);
+          : add("Line", look, points(values, shape === "turning" ? turning : null), place);
     if (shape === "events") {
       const arrow = (at) => ({ position: "inBar", shape: values[at] > 0 ? "arrowUp" : "arrowDown", ...signed(at) });
       arrows.push(lib.createSeriesMarkers(series, slots.flatMap(({ time }, at) => (values[at] ? [{ time, ...arrow(at) }] : []))));

@@ -1,10 +1,11 @@
 // Any market: its candles with indicators, back into history, and the price now.
 import { candlePages } from "./candle_pages.js";
 import { priceChart } from "./chart.js";
+import { short } from "./chart_series.js";
 import { SignedOut } from "./client.js";
 import { combobox } from "./combobox.js";
 import { el, fill, notice } from "./dom.js";
-import { agoOf, number, percent, price, timeOf } from "./format.js";
+import { agoOf, percent, price, timeOf } from "./format.js";
 import { go } from "./place.js";
 
 const FRAMES = "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w".split(" ");
@@ -72,7 +73,7 @@ export function marketView({ client, place, asOf, live, signal }) {
     log.checked = choice.log;
     fill(chips, choice.specs.map((spec) => el("button", {
       type: "button", class: "small", "aria-label": `Remove ${spec}`, onclick: () => change({ specs: choice.specs.filter((one) => one !== spec) }),
-    }, spec, " ×")), indicator);
+    }, spec, " ×")), indicator, el("label", { class: "check" }, log, "Logarithmic"));
   }
 
   function open() {
@@ -131,15 +132,15 @@ export function marketView({ client, place, asOf, live, signal }) {
       ["Price", el("span", price(now.price), el("small", now.exchange))],
       ["In 24 hours", el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],
       ["As of", agoOf(now.price_time)],
-      ["Volume in 24 hours", now.volume_24h_base && number(now.volume_24h_base)],
+      ["Volume in 24 hours", now.volume_24h_base && short(now.volume_24h_base)],
     ] }), { signal: within, problem: (error) => error && quoted({ now: [["Price", "unknown"]] }) });
     if (name.includes(":")) live(() => call("get_derivatives", { symbol: name, exchange: at, limit: 1 }, within), (swap) => quoted({ swap: [
-      ["Last funding", percent(swap.last_funding_rate * 100, 4)], ["Open interest", swap.open_interest_base && number(swap.open_interest_base)],
+      ["Last funding", swap.last_funding_rate == null ? "unknown" : percent(swap.last_funding_rate * 100, 4)], ["Open interest", swap.open_interest_base && short(swap.open_interest_base)],
     ] }), { signal: within, once: true, problem: () => {} });
   }
 
   const view = el("section", { class: "market" }, el("h1", "Market"),
-    el("form", { class: "fields", onsubmit: (event) => event.preventDefault() }, symbol, exchange, el("label", "Timeframe", frame), el("label", { class: "check" }, log, "Logarithmic")),
+    el("form", { class: "fields", onsubmit: (event) => event.preventDefault() }, symbol, exchange, el("label", "Timeframe", frame)),
     chips, quote, trouble, el("div", { class: "charted" }, box, status), notes);
   view.onplace = (at) => {
     choice = choiceOf(at);
