@@ -63,7 +63,7 @@ def test_the_wheel_has_the_packages_their_data_and_the_examples(packages: Built)
     }
     assert {name for name in inside if ".dist-info/" not in name} == source | examples
     assert not [line for line in re.findall(r"Requires-Dist: (.*)", told) if "claude" in line and "extra" not in line]
-    assert packages.wheel.stat().st_size < 1_000_000
+    assert packages.wheel.stat().st_size < 1_100_000  # some 60 kB of it are the page
 
 
 def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_page_is_in_both_and_adds_little_to_the_wheel(packages: Built) -> No
     assert {Path(name).name for name in page} >= {"page.html", "page.css", "main.js", "icon.svg", "app.webmanifest"}
     library = {f"mcp_server/assets/lightweight-charts/{name}" for name in LIBRARY}
     with zipfile.ZipFile(packages.wheel) as wheel:
-        assert sum(wheel.getinfo(name).compress_size for name in page | library) <= 125_000
+        assert sum(wheel.getinfo(name).file_size for name in page | library) <= 250_000
     with tarfile.open(packages.sdist) as sdist:
         assert page <= {str(Path(*Path(name).parts[1:])) for name in sdist.getnames()}
 
