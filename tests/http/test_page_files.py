@@ -74,7 +74,7 @@ def test_a_file_of_another_version_is_not_there_and_that_is_not_kept(server: Gua
 def test_each_file_has_the_headers_that_guard_the_page(server: Guarded, path: str) -> None:
     sent = get(server, path).headers
     assert {name: sent.get(name.lower()) for name in HEADERS} == HEADERS
-    assert (sent["x-content-type-options"], sent["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert (sent["x-content-type-options"], sent["referrer-policy"]) == ("nosniff", "same-origin")
     assert sent["cross-origin-opener-policy"] == sent["cross-origin-resource-policy"] == "same-origin"
     assert {"camera=()", "geolocation=()", "microphone=()", "payment=()"} <= set(sent["permissions-policy"].split(", "))
     assert sent["vary"] == "Accept-Encoding"
