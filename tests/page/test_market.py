@@ -160,6 +160,8 @@ def test_as_of_a_moment_nothing_later_is_drawn_and_the_price_is_that_of_then(tra
         market.press("Home")
         market.says("History begins on")
         market.drawn(len(rows))
+        opened.page.get_by_role("combobox", name="Market").focus()
+        opened.page.locator(".choice small", has_text="now").wait_for()
 
 
 def test_history_of_a_real_exchange_goes_over_a_gap_to_its_first_candle_and_ends(
@@ -277,6 +279,12 @@ def test_it_fits_its_screen_and_everyone_can_use_it(trader: Trader, chromium: Br
         assert not opened.is_wider_than_the_screen()
         assert opened.complaints == []
         assert max(opened.colors_of("[role=application]")) > 10
+        opened.page.get_by_role("combobox", name="Market").fill("eth")
+        opened.page.get_by_role("option", name="ETH/USDT spot").click()
+        opened.page.get_by_role("application", name="ETH/USDT, 1h").wait_for()
+        opened.page.get_by_role("combobox", name="Market").fill("half-typed")
+        opened.page.get_by_role("combobox", name="Exchange").focus()
+        assert opened.page.get_by_role("combobox", name="Market").input_value() == "ETH/USDT"
 
 
 def seconds(moment: str) -> float:

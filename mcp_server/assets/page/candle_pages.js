@@ -37,7 +37,8 @@ export function candlePages({ call, market, indicators }) {
     if (last && !meets()) fresh = await page(size);
     if (meets()) add(fresh);
     else if (fresh[0].rows.length) add(fresh, { rows: [], table: { rows: [] } });
-    [pages.seen, pages.note] = [newest, fresh[0].note];
+    const { note, built_from: parts } = fresh[0];
+    [pages.seen, pages.note] = [newest, [parts && `Built from candles of ${parts}.`, note].filter(Boolean).join(" ")];
     return true;
   }
 

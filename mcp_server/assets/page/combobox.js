@@ -8,12 +8,12 @@ let boxes = 0;
 export function combobox({ label, value = "", placeholder, find, choose, signal }) {
   const id = `choice-${(boxes += 1)}`, hint = el("small", { role: "status" });
   const list = el("ul", { id, role: "listbox", "aria-label": label, hidden: true });
-  let offers = [], active = -1, asked = new AbortController();
+  let offers = [], active = -1, kept, asked = new AbortController();
 
   const input = el("input", {
     type: "text", role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false",
     autocomplete: "off", spellcheck: "false", maxlength: 200, value, placeholder, onkeydown: key, oninput: offer, onfocus: offer,
-    onblur: close,
+    onblur: leave,
   });
   const node = el("label", { class: "choice" }, label, input, list, hint);
 
@@ -38,6 +38,10 @@ export function combobox({ label, value = "", placeholder, find, choose, signal 
     asked.abort();
     fill(hint);
     show([]);
+  }
+  function leave() {
+    close();
+    if (kept !== undefined) input.value = kept;
   }
   function take(chosen) {
     close();
@@ -68,5 +72,5 @@ export function combobox({ label, value = "", placeholder, find, choose, signal 
     else return;
     event.preventDefault();
   }
-  return Object.assign(node, { set: (text) => (input.value = text) });
+  return Object.assign(node, { set: (text) => (input.value = kept = text) });
 }

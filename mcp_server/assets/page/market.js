@@ -18,7 +18,7 @@ function choiceOf(place) {
   try {
     last = JSON.parse(localStorage.getItem("market"));
   } catch {} // whatever stands there, it is no choice
-  const { symbol, exchange = "", timeframe, indicators, log } = place.symbol ? { ...FIRST, indicators: "none", ...place } : { ...FIRST, ...last };
+  const { symbol, exchange = "", timeframe, indicators, log } = { ...FIRST, ...(place.symbol ? place : last) };
   const specs = String(indicators).split(";").filter((spec) => spec && spec !== "none");
   return { symbol, exchange, timeframe: FRAMES.includes(timeframe) ? timeframe : "1h", specs, log: Boolean(log) };
 }
@@ -106,30 +106,31 @@ export function marketView({ client, place, asOf, live, signal }) {
       fill(status, "Loading earlier candles …");
       try {
         const more = await pages.earlier();
+        fill(status, "");
         if (more) draw();
         else tell(["History begins on ", timeOf(pages.rows[0][0]).textContent, "."].join(""));
         return more;
       } catch (error) {
-        problem(error);
-        return null; // the reader may try again
-      } finally {
-        if (!within.aborted) fill(status, "");
+        if (!within.aborted) fill(status, error.problem ? error.message : "Earlier candles did not arrive.", " Move on to try again.");
+        return null;
       }
     };
     live(async () => {
       if (!chart && !asking) fill(status, (asking = `Asking ${at || "the exchange"} for ${name} …`));
-      const fresh = await pages.later();
-      chart ??= pages.rows.length ? await priceChart(box, { label: `${name}, ${timeframe}`, log: logarithmic, signal: within }) : null;
-      return { fresh, rows: pages.seen };
+      await pages.later();
+      if (!chart && pages.rows.length) {
+        chart = await priceChart(box, { label: `${name}, ${timeframe}`, log: logarithmic, signal: within });
+        chart.onEarlier(earlier);
+      }
+      return pages.seen;
     }, () => {
       fill(status, pages.rows.length ? "" : "There are no candles by then. Choose another market, timeframe or moment.");
       if (!chart) return fill(box);
       draw();
       tell(asOf ? "" : "A new one appears when it closes.");
-      chart.onEarlier(earlier);
     }, { signal: within, problem });
     live(() => call("get_price", { symbol: name, exchange: at }, within), (now) => quoted({ now: [
-      ["Price", el("span", price(now.price), el("small", now.exchange))],
+      ["Price", el("span", price(now.price), el("small", `${now.symbol}, ${now.exchange}`))],
       ["In 24 hours", el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],
       ["As of", agoOf(now.price_time)],
       ["Volume in 24 hours", now.volume_24h_base && short(now.volume_24h_base)],
