@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 from mcp_types import TextContent
 
+from mcp_server.answers import MOST_BYTES
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.run_trace import trace_facts
@@ -227,9 +228,10 @@ async def test_texts_of_strangers_in_a_run_come_out_cleaned_and_short(home: Path
             assert not result.is_error
             (block,) = result.content
             assert isinstance(block, TextContent)
-            for form in (block.text, json.dumps(result.structured_content, ensure_ascii=False)):
-                assert hidden(form) == []
-                assert len(json.dumps(form, ensure_ascii=False).encode()) < 100_000 * 2
+            assert hidden(block.text) == []
+            assert hidden(json.dumps(result.structured_content, ensure_ascii=False)) == []
+            assert _bytes(block.text) <= MOST_BYTES
+            assert _bytes(result.structured_content) <= MOST_BYTES
             assert (result.structured_content or {})["run"]["sub_agents"]
 
 
@@ -247,11 +249,17 @@ async def test_a_run_of_half_a_million_characters_is_cut_and_says_so(home: Path)
     (block,) = result.content
     assert isinstance(block, TextContent)
     answer = answer_of(result)
-    assert max(len(json.dumps(form, ensure_ascii=False).encode()) for form in (answer, block.text)) <= 100_000
+    assert _bytes(answer) <= MOST_BYTES
+    assert _bytes(block.text) <= MOST_BYTES
     assert "Texts are cut to" in answer["note"]
     assert "executions.trace" in answer["note"]
     assert answer["run"]["sub_agents"][0]["calls"][0]["tool"] == "get_price"
     assert set(answer["run"]) >= {"signal", "conditions", "sub_agents", "took_s", "net_pct"}
+
+
+def _bytes(form: Any) -> int:
+    """Return the bytes of one form of an answer, as it is sent."""
+    return len(json.dumps(form, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _anything(rng: random.Random, depth: int = 4) -> Any:
