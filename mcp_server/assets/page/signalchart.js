@@ -5,10 +5,11 @@ import { el } from "./dom.js";
 const LENGTHS = { m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
 const lengthOf = (timeframe) => parseInt(timeframe) * LENGTHS[timeframe.at(-1)];
 
-/** Return the chart: `controls`, how to `load` and `draw` it, `mark()` draws the signals that are loaded, `point(run)` marks one. */
+/** Return the chart: `controls`, how to `load` and `draw` it, `mark()` draws the signals that are loaded,
+ * and `point(run)`. */
 export function signalChart({ client, call, runs, seldom, signal, redraw, look, choose }) {
   const box = el("div", { "data-key": "chart", "data-own": true }), on = { holds: false, lines: false };
-  let market, indicators, candles = [], ready, made, marked;
+  let market, indicators, candles = [], ready, made, marked, pointing;
   const length = () => (market ? lengthOf(market.timeframe) : 6e4);
   const seenBy = (run) => Date.parse(run.as_of) - length();
   const shown = () => runs.list.filter((run) => run.signal && run.trigger !== "replay" && (on.holds || run.signal !== "HOLD"));
@@ -54,12 +55,18 @@ export function signalChart({ client, call, runs, seldom, signal, redraw, look, 
     marked = ids;
     made.setMarkers(shown().map((run) => ({ id: run.execution_id, signal: run.signal, time: seenBy(run), text: "" })));
   }
-  const onPoint = (ms) => look(ms === null ? null : shown().find((run) => seenBy(run) >= ms && seenBy(run) < ms + length())?.execution_id, true);
+  const onPoint = (ms) => pointing || look(ms === null ? null : shown().find((run) => seenBy(run) >= ms && seenBy(run) < ms + length())?.execution_id, true);
   const toggle = (key, text, change) => el("button", { type: "button", class: "small", "aria-pressed": "false", onclick: ({ target }) => {
     target.setAttribute("aria-pressed", (on[key] = !on[key]));
     if (made) change();
   } }, text);
   const controls = el("div", { class: "row" }, el("span", { class: "signal buy" }, "BUY"), el("span", { class: "signal sell" }, "SELL"),
     el("span", { class: "small muted" }, "on the last candle that it saw"), toggle("holds", "Show HOLD", mark), toggle("lines", "Show its indicators", lines));
-  return { controls, load, draw, mark, point: (run) => made?.point(run?.signal ? seenBy(run) : null) };
+  /** Point at the candle of a run; the chart's own pointing is not to answer. */
+  function point(run) {
+    pointing = true;
+    made?.point(run?.signal ? seenBy(run) : null);
+    pointing = false;
+  }
+  return { controls, load, draw, mark, point };
 }

@@ -26,7 +26,8 @@ export function runStore(client, name, signal) {
       if (!joins) kept.clear(); // too much has happened meanwhile: there would be a hole
       if (older || !joins || !kept.size) store.more = rows.length === PAGE;
       rows.forEach((run) => {
-        if (kept.get(run.execution_id)?.status !== run.status) details.delete(run.execution_id);
+        const { status, outcome } = kept.get(run.execution_id) ?? {};
+        if (status !== run.status || outcome !== run.outcome) details.delete(run.execution_id);
         kept.set(run.execution_id, run);
       });
       store.loaded = true;
@@ -36,6 +37,7 @@ export function runStore(client, name, signal) {
       if (store.more) store.take(await ask({ before: store.list.at(-1).execution_id }), true);
     },
     async whole(id) {
+      details.set(id, null);
       details.set(id, await client.call("list_signals", { execution_id: id }, { signal }).then((answer) => answer.run, (error) => error));
     },
   };

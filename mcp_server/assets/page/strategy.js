@@ -54,7 +54,7 @@ export function strategyView({ client, place, live, signal }) {
     Object.assign(state, { row: row ?? {}, unknown: !row && Boolean(trouble) });
     settle();
     const { status = "unknown", record, origin } = state.row, shown = trouble && row && !config ? "broken" : origin === "example" ? origin : status;
-    const fact = (label, ...inner) => el("div", {}, el("dt", {}, label), el("dd", {}, inner));
+    const fact = (label, ...inner) => el("div", { class: label === "Its record" && "wide" }, el("dt", {}, label), el("dd", {}, inner));
     const { exchange, trading_pair: symbol, timeframe } = { ...state.row, ...(config && { symbol: config.trading_pair }) };
     return [
       trouble && notice(trouble),
@@ -87,11 +87,14 @@ export function strategyView({ client, place, live, signal }) {
       rowOf((state.marked = id))?.classList.add("marked");
       if (!pointed) chart.point(one(id));
     }
+    /** Load what is not known of runs that are open. */
+    const complete = () => state.open.forEach((id) => runs.details.has(id) || runs.whole(id).then(redraw));
     /** Open a run, or close it; one that was chosen elsewhere is shown in the table. */
     function choose(id, elsewhere = false) {
       if (elsewhere || !state.open.delete(id)) state.open.add(id);
       if (elsewhere) [state.filter, state.shown] = ["all", Math.max(state.shown, runs.list.indexOf(one(id)) + 1)];
-      if (state.open.has(id) && !runs.details.has(id)) runs.whole(id).then(redraw);
+      if (runs.details.get(id) instanceof Error) runs.details.delete(id);
+      complete();
       redraw();
       if (!elsewhere) return;
       rowOf(id).scrollIntoView({ block: "center" });
@@ -117,7 +120,15 @@ export function strategyView({ client, place, live, signal }) {
       slotSquares(runs.list, state, (id) => choose(id, true)), slotLegend(runs.list), el("h2", {}, "Signals"), signalTable(runs, state, hooks),
     ] : nothing();
     follow = redraw;
-    return [chart.controls, part(chart.load, chart.draw), part(runs.load, (answer) => (runs.take(answer), chart.mark(), settle(), nodes()), stop.signal, body)];
+    function took(answer) {
+      if (!runs.loaded) queueMicrotask(() => body.querySelector(".squares")?.scrollTo(0, 1e6)); // to the newest
+      runs.take(answer);
+      complete();
+      chart.mark();
+      settle();
+      return nodes();
+    }
+    return [chart.controls, part(chart.load, chart.draw), part(runs.load, took, stop.signal, body)];
   }
 
   const parts = {

@@ -1,0 +1,129 @@
+"""The view of a strategy: its record beside its controls, its backtests, its files, its past, and what is out of order."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.page.conftest import Site
+from tests.page.opening import heading, opened_at
+from tests.page.strategy_facts import answer_of, kinds_of_slots, nets_of, row_of, selected
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.sample_strategies import ANALYSTS, BROKEN, NEW, PAUSED, TREND
+
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+
+
+def _figure(opened: OpenPage, label: str) -> Any:
+    return opened.page.locator("dl.figures > div", has=opened.page.get_by_text(label, exact=True)).locator("dd")
+
+
+def _percent(value: float) -> str:
+    return f"{value:+.2f} %".replace("-", "\N{MINUS SIGN}")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_record_is_shown_beside_its_controls(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
+    score = answer_of(site, "get_performance", strategy_name=TREND, curve=True)
+    nets = nets_of(site, TREND)
+    with opened_at(site, chromium, f"strategy/{TREND}?tab=record", size, dark=size == PHONE) as opened:
+        for sentence in score["summary"]:
+            expect(opened.page.get_by_text(sentence, exact=True)).to_be_visible()
+        right, low, high = (f"{100 * rate:.0f} %" for rate in (score["hit_rate"], *score["hit_rate_ci95"]))
+        figure = _figure(opened, "Right")
+        expect(figure).to_contain_text(right)
+        expect(figure).to_contain_text(f"{sum(net > 0 for net in nets)} of {len(nets)}")
+        expect(figure).to_contain_text(f"{low} to {high}")
+        expect(figure).to_contain_text(f"{100 * score['base_rate']:.0f} % (base rate)")
+        expect(_figure(opened, "Mean net of a signal")).to_contain_text(_percent(sum(nets) / len(nets)))
+        expect(_figure(opened, "Mean net of a signal")).to_contain_text(_percent(score["hold_pct"]))
+        expect(_figure(opened, "Evidence")).to_contain_text(f"e-value {score['e_value']:.2f}")
+        expect(_figure(opened, "Judged")).to_contain_text(f"{score['pending']} pending")
+        # the curve ends where the answer does
+        ends = [f"{name} {_percent(score['rows'][-1][at])}" for at, name in ((1, "its record"), (2, "holding"))]
+        for end in ends:
+            expect(opened.page.locator(".readout")).to_contain_text(end)
+        assert len(opened.colors_of("[role=application]")) > 0
+        bins = opened.page.locator("table", has_text="Confidence stated")
+        expect(bins).to_contain_text(f"{100 * score['calibration']['bins'][0][2]:.0f} %")
+        assert opened.violations() == []
+
+
+def test_a_record_of_few_signals_says_that_they_are_too_few(site: Site, chromium: Browser) -> None:
+    score = answer_of(site, "get_performance", strategy_name=PAUSED)
+    assert score["evidence"] == "too_few"
+    with opened_at(site, chromium, f"strategy/{PAUSED}?tab=record") as opened:
+        expect(_figure(opened, "Evidence")).to_contain_text("Too few to say")
+        expect(_figure(opened, "Judged")).to_contain_text(f"{score['judged']}")
+        opened.run(f"location.hash = '#/strategy/{ANALYSTS}?tab=record'")
+        twin = answer_of(site, "get_performance", strategy_name=ANALYSTS)["twin"]
+        expect(_figure(opened, "Its rules alone")).to_contain_text(f"{twin['judged']} judged")
+        expect(opened.page.get_by_role("row", name=re.compile("price-analyst"))).to_contain_text(re.compile("too few|%"))
+
+
+def test_files_are_readable_and_two_versions_compared(site: Site, chromium: Browser) -> None:
+    files = answer_of(site, "read_strategy", strategy_name=TREND)
+    versions = [files["version"], *(version for version, _ in files["earlier"])]
+    changed = answer_of(site, "read_strategy", strategy_name=TREND, version=versions[2])["changed_since"]
+    with opened_at(site, chromium, f"strategy/{TREND}?tab=files") as opened:
+        expect(opened.page.get_by_text(files["config"]["rules"]["buy"], exact=True).first).to_be_visible()
+        expect(opened.page.locator("ol.versions li")).to_have_count(3)
+        opened.page.get_by_label("What changed from").select_option(versions[2])
+        difference = opened.page.locator("[data-key=difference]")
+        expect(difference).to_contain_text("close > ema_20 AND rsi_14 < 70")
+        keys = {line.partition(":")[0] for line in changed}
+        assert {*difference.locator("dt").all_inner_texts()} == keys
+        expect(difference.locator("ins").first).to_have_text(files["config"]["rules"]["buy"])
+        opened.page.get_by_role("combobox", name="to", exact=True).select_option(versions[1])
+        expect(difference.locator("ins").first).to_have_text("close > ema_20 AND rsi_14 < 65")
+        assert opened.violations() == []
+        # a keyboard goes from part to part, and the address follows
+        opened.page.get_by_role("link", name="Record", exact=True).focus()
+        opened.page.keyboard.press("Enter")
+        expect(opened.page.get_by_text("Equity of its record")).to_be_visible()
+        assert opened.run("location.hash").endswith("tab=record")
+        expect(opened.page.get_by_role("link", name="Record", exact=True)).to_be_focused()
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}?tab=files", PHONE) as opened:
+        opened.page.locator("details", has_text="momentum-analyst").locator("summary").click()
+        expect(opened.page.get_by_text("Use calculate_rsi with timeframe 1h. Report as JSON.")).to_be_visible()
+
+
+def test_all_of_it_is_as_of_the_moment_of_the_slider(site: Site, chromium: Browser) -> None:
+    moment = "2026-05-19T09:30:00Z"
+    sql = """
+    SELECT count(*) FROM executions e JOIN strategies s ON s.id = e.strategy_id
+    WHERE s.name = ? AND e."trigger" = 'schedule' AND e.as_of <= '2026-05-19 09:30:00'
+    """
+    ((slots,),) = selected(site, sql, ANALYSTS)
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}?as_of={moment}") as opened:
+        squares = opened.page.get_by_role("group", name=re.compile("^Slots, oldest first")).get_by_role("button")
+        expect(squares).to_have_count(slots)
+        expect(squares.last).to_have_attribute("aria-label", re.compile("19 May, 09:00"))
+        expect(opened.page.locator(".readout")).to_contain_text("Tue, 19 May 2026, 08:00")
+        expect(opened.page.locator("table.runs tbody tr").first).to_contain_text("19 May, 09:00")
+        opened.page.get_by_role("link", name="Record", exact=True).click()
+        expect(_figure(opened, "Judged")).to_be_visible()
+        assert "as_of=2026" in opened.run("location.hash")
+    with opened_at(site, chromium, f"strategy/{TREND}?as_of=2026-01-01T00:00:00Z") as opened:
+        heading(opened, TREND)
+        expect(opened.page.locator(".notice").first).to_be_visible()
+
+
+def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "strategy/nowhere") as opened:
+        expect(opened.page.get_by_text("Unknown strategy 'nowhere'.").first).to_be_visible()
+        expect(opened.page.get_by_role("link", name="See all strategies")).to_be_visible()
+        expect(opened.page.get_by_role("navigation", name="Parts of this strategy")).to_be_hidden()
+        opened.run(f"location.hash = '#/strategy/{BROKEN}'")
+        expect(_figure(opened, "State")).to_have_text("broken")
+        expect(opened.page.get_by_text("is not JSON").first).to_be_visible()
+        assert row_of(site, BROKEN)["description"].startswith("broken")
+        opened.run(f"location.hash = '#/strategy/{NEW}'")
+        expect(opened.page.get_by_text(f"claude-trader run {NEW}")).to_be_visible()
+        expect(opened.page.get_by_role("application")).to_have_attribute("aria-label", re.compile("300 closed candles"))
+        opened.page.get_by_role("link", name="Record", exact=True).click()
+        expect(opened.page.locator(".empty, .notice").first).to_be_visible()
+        opened.run("location.hash = '#/strategy/rsi-reversion'")
+        expect(opened.page.get_by_text("claude-trader strategies add rsi-reversion")).to_be_visible()
+        assert opened.violations() == []
+        assert not kinds_of_slots(site, NEW)
