@@ -106,7 +106,8 @@ def test_all_of_it_is_as_of_the_moment_of_the_slider(site: Site, chromium: Brows
         assert "as_of=2026" in opened.run("location.hash")
     with opened_at(site, chromium, f"strategy/{TREND}?as_of=2026-01-01T00:00:00Z") as opened:
         heading(opened, TREND)
-        expect(opened.page.locator(".notice").first).to_be_visible()
+        expect(opened.page.get_by_text("This strategy did not exist at that moment.")).to_be_visible()
+        expect(opened.page.get_by_role("navigation", name="Parts of this strategy")).to_be_hidden()
 
 
 def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, chromium: Browser) -> None:

@@ -1,4 +1,5 @@
 // One strategy: how it stands, then four parts. Each part asks by itself and fails by itself.
+import { backtestList } from "./backtests.js";
 import { rowsOf } from "./client.js";
 import { command, el, fill, notice, patch } from "./dom.js";
 import { filesPart } from "./files.js";
@@ -9,7 +10,7 @@ import { signalChart } from "./signalchart.js";
 import { runStore, signalTable } from "./signals.js";
 import { kindText, slotLegend, slotSquares } from "./slots.js";
 
-const TABS = { signals: "Signals", record: "Record", files: "Files" };
+const TABS = { signals: "Signals", record: "Record", backtests: "Backtests", files: "Files" };
 const ROWS = 25;
 const STATUS = { active: "good", paused: "warn", broken: "bad" };
 
@@ -25,7 +26,7 @@ function seldom(ask, key) {
   };
 }
 
-export function strategyView({ client, place, live, signal }) {
+export function strategyView({ client, place, asOf, live, signal }) {
   const { name } = place, tabs = el("nav", { class: "tabs", "aria-label": "Parts of this strategy" }), panel = el("div");
   const call = (tool, args) => client.call(tool, { strategy_name: name, ...args }, { signal });
   const runs = runStore(client, name, signal), state = { open: new Set(), filter: "all", shown: ROWS, row: {} };
@@ -51,15 +52,15 @@ export function strategyView({ client, place, live, signal }) {
   }
 
   function drawHead({ row, config, trouble }) {
-    Object.assign(state, { row: row ?? {}, unknown: !row && Boolean(trouble) });
+    Object.assign(state, { row: row ?? {}, unknown: !row && Boolean(trouble || asOf) });
     settle();
     const { status = "unknown", record, origin } = state.row, shown = trouble && row && !config ? "broken" : origin === "example" ? origin : status;
     const fact = (label, ...inner) => el("div", { class: label === "Its record" && "wide" }, el("dt", {}, label), el("dd", {}, inner));
     const { exchange, trading_pair: symbol, timeframe } = { ...state.row, ...(config && { symbol: config.trading_pair }) };
     return [
-      trouble && notice(trouble),
+      trouble ? notice(trouble) : state.unknown && notice({ problem: "This strategy did not exist at that moment.", remedy: "Choose a later one." }, "warn"),
       state.unknown && el("p", {}, el("a", { href: hrefOf({ view: "home", name: null }) }, "See all strategies")),
-      el("p", { class: "prose" }, config ? config.description : trouble ? null : row.description),
+      el("p", { class: "prose" }, config ? !state.unknown && config.description : trouble ? null : row.description),
       row && el("dl", { class: "figures card" },
         fact("State", el("span", { class: `mark ${STATUS[shown] ?? ""}` }, shown)),
         symbol && fact("Market", el("a", { href: hrefOf({ view: "market", name: null, symbol, timeframe, exchange }) }, symbol), el("small", {}, `${timeframe} candles on ${exchange}`)),
@@ -112,7 +113,7 @@ export function strategyView({ client, place, live, signal }) {
     }
     const hooks = { choose, look, further, filter: (filter) => (Object.assign(state, { filter, shown: ROWS }), redraw()) };
     const chart = signalChart({ client, call, runs, seldom, signal: stop.signal, redraw, look, choose: (id) => choose(id, true) });
-    const nothing = () => el("div", { class: "empty" }, state.row.origin === "example"
+    const nothing = () => el("div", { class: "empty" }, asOf ? "It had not run by then." : state.row.origin === "example"
       ? [el("p", {}, "This is an example: it runs once it is copied into your home."), command(`claude-trader strategies add ${name}`)]
       : [el("p", {}, "It has not run yet. Run it once by hand, or start the scheduler:"), command(`claude-trader run ${name}`), command("claude-trader up")]);
     const nodes = () => runs.list.length ? [
@@ -134,6 +135,7 @@ export function strategyView({ client, place, live, signal }) {
   const parts = {
     signals: signalsTab,
     record: () => part(performance, recordPart({ name, signal: stop.signal })),
+    backtests: () => part(() => call("read_strategy", { backtests: true }), (answer) => backtestList(name, answer)),
     files: () => part(() => call("read_strategy"), filesPart(call)),
   };
   function show({ tab }) {

@@ -1,0 +1,28 @@
+// The latest backtests of a strategy, newest first, each with its controls.
+import { command, el } from "./dom.js";
+import { momentText, number, percent, plural, timeOf } from "./format.js";
+
+/** Return what read_strategy(backtests=true) answers of backtests. */
+export function backtestList(name, { backtests = [] }) {
+  const how = [command(`claude-trader backtest ${name}`), el("p", { class: "muted small" }, "Each variant that is tried counts against all of them: do not tune on what you have seen.")];
+  if (!backtests.length) return el("div", { class: "empty" }, el("p", "No backtest of it yet. Run one on past candles:"), how);
+  return [el("ol", { class: "backtests" }, backtests.map(backtest)), el("h3", "Run another"), how];
+}
+
+function backtest(one) {
+  const { controls: c } = one, share = (ratio) => (ratio == null ? "unknown" : `${number(100 * ratio)} %`);
+  const figure = (label, value, ...controls) => el("div", el("dt", label), el("dd", value, controls.map((text) => el("small", text))));
+  return el("li", { class: "card", "data-key": `backtest-${one.backtest_id}` },
+    el("h3", "Made ", timeOf(one.created_at), " ", one.draft && el("span", { class: "mark warn" }, "of a version that was not kept")),
+    el("p", one.summary),
+    el("p", { class: "muted small" }, `${one.symbol}, ${momentText(one.start)} to ${momentText(one.end)}, ${one.side === "both" ? "long and short" : "long only"}, `,
+      `fee ${number(one.fee_bps, 1)} and slippage ${number(one.slippage_bps, 1)} basis points a side, version ${one.version ?? "unknown"}`),
+    el("dl", { class: "figures" },
+      figure("Return", percent(one.return_pct), `buying and holding: ${percent(one.buy_and_hold_pct)}`),
+      figure("Beside chance", c?.random_percentile == null ? "unknown" : `${number(c.random_percentile)} %`, "of random entries did worse; 50 % is chance"),
+      figure("A candle later", percent(c?.bar_later_return_pct), "the same rules, decided one candle later"),
+      figure("At double costs", percent(c?.double_cost_return_pct)),
+      figure("First 70 %, last 30 %", `${percent(c?.first_70_return_pct, 1)}, ${percent(c?.last_30_return_pct, 1)}`, "of its time"),
+      figure("Sharpe ratio", one.sharpe == null ? "unknown" : number(one.sharpe, 2), `above 0 with ${share(one.sharpe_deflated)} after ${plural(one.trials ?? 0, "try").replace("trys", "tries")} (deflated)`),
+      figure("Largest drawdown", one.max_drawdown_pct == null ? "unknown" : `${number(one.max_drawdown_pct, 2)} %`, plural(one.trades ?? 0, "trade"))));
+}
