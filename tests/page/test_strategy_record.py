@@ -1,4 +1,4 @@
-"""The view of a strategy: its record beside its controls, its backtests, its files, its past, and what is out of order."""
+"""The view of a strategy: its record beside its controls, backtests, files, its past, and what is out of order."""
 
 import re
 from typing import Any
@@ -58,7 +58,34 @@ def test_a_record_of_few_signals_says_that_they_are_too_few(site: Site, chromium
         opened.run(f"location.hash = '#/strategy/{ANALYSTS}?tab=record'")
         twin = answer_of(site, "get_performance", strategy_name=ANALYSTS)["twin"]
         expect(_figure(opened, "Its rules alone")).to_contain_text(f"{twin['judged']} judged")
-        expect(opened.page.get_by_role("row", name=re.compile("price-analyst"))).to_contain_text(re.compile("too few|%"))
+        expect(opened.page.get_by_role("row", name=re.compile("price-analyst"))).to_contain_text(
+            re.compile("too few|%")
+        )
+
+
+def test_backtests_are_shown_with_their_controls(site: Site, chromium: Browser) -> None:
+    made = answer_of(site, "read_strategy", strategy_name=TREND, backtests=True)["backtests"]
+    recorded = selected(site, "SELECT figures->>'$.return_pct' FROM backtests ORDER BY id DESC")
+    with opened_at(site, chromium, f"strategy/{TREND}?tab=backtests") as opened:
+        cards = opened.page.locator("ol.backtests > li")
+        expect(cards).to_have_count(len(made))
+        for card, backtest, (return_pct,) in zip(cards.all(), made, recorded, strict=True):
+            controls = backtest["controls"]
+            expect(card).to_contain_text(backtest["summary"])
+            expect(card.locator("dd").first).to_contain_text(_percent(float(return_pct)))
+            expect(card).to_contain_text(f"buying and holding: {_percent(backtest['buy_and_hold_pct'])}")
+            for control in (
+                "bar_later_return_pct",
+                "double_cost_return_pct",
+                "first_70_return_pct",
+                "last_30_return_pct",
+            ):
+                expect(card).to_contain_text(_percent(controls[control]))
+            expect(card).to_contain_text(f"{controls['random_percentile']:.0f} %of random entries did worse")
+            tries = "1 try" if backtest["trials"] == 1 else f"{backtest['trials']} tries"
+            expect(card).to_contain_text(f"with {100 * backtest['sharpe_deflated']:.0f} % after {tries}")
+        expect(opened.page.get_by_text(f"claude-trader backtest {TREND}")).to_be_visible()
+        assert opened.violations() == []
 
 
 def test_files_are_readable_and_two_versions_compared(site: Site, chromium: Browser) -> None:

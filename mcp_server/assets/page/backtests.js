@@ -22,7 +22,7 @@ function backtest(one) {
       figure("Beside chance", c?.random_percentile == null ? "unknown" : `${number(c.random_percentile)} %`, "of random entries did worse; 50 % is chance"),
       figure("A candle later", percent(c?.bar_later_return_pct), "the same rules, decided one candle later"),
       figure("At double costs", percent(c?.double_cost_return_pct)),
-      figure("First 70 %, last 30 %", `${percent(c?.first_70_return_pct, 1)}, ${percent(c?.last_30_return_pct, 1)}`, "of its time"),
+      figure("First 70 % of its time", percent(c?.first_70_return_pct), `last 30 %: ${percent(c?.last_30_return_pct)}`),
       figure("Sharpe ratio", one.sharpe == null ? "unknown" : number(one.sharpe, 2), `above 0 with ${share(one.sharpe_deflated)} after ${plural(one.trials ?? 0, "try").replace("trys", "tries")} (deflated)`),
       figure("Largest drawdown", one.max_drawdown_pct == null ? "unknown" : `${number(one.max_drawdown_pct, 2)} %`, plural(one.trades ?? 0, "trade"))));
 }

@@ -5,7 +5,7 @@ import { momentText, timeOf } from "./format.js";
 /** Return each value of nested JSON as [path, text]. */
 const flat = (value, path = "") => (value && typeof value === "object" && !Array.isArray(value)
   ? Object.entries(value).flatMap(([key, inner]) => flat(inner, path ? `${path}.${key}` : key)) : [[path, [value].flat().join(", ")]]);
-const listing = (value) => el("dl", { class: "listing card" }, flat(value).map(([key, text]) => [el("dt", {}, key), el("dd", {}, text)]));
+const listing = (value) => el("dl", { class: "listing card" }, flat(value).map(([key, text]) => [el("dt", key), el("dd", text)]));
 const both = (files) => new Map(["config", "agents"].flatMap((file) => flat(files[file]).map(([key, text]) => [`${file}.json ${key}`, text])));
 
 /** Return what draws an answer of read_strategy. */
@@ -18,24 +18,24 @@ export function filesPart(call) {
       const [old, fresh] = (await Promise.all([read(from), read(to)])).map(both);
       const changed = [...new Set([...old.keys(), ...fresh.keys()])].filter((key) => old.get(key) !== fresh.get(key));
       patch(difference, changed.length ? el("dl", { class: "listing" }, changed.map((key) =>
-        [el("dt", {}, key), el("dd", {}, old.has(key) && el("del", {}, old.get(key)), fresh.has(key) && el("ins", {}, fresh.get(key)))])) : el("p", {}, "These two are the same."));
+        [el("dt", key), el("dd", old.has(key) && el("del", old.get(key)), fresh.has(key) && el("ins", fresh.get(key)))])) : el("p", "These two are the same."));
     } catch (error) {
       patch(difference, notice(error));
     }
   }
   return (answer) => {
     const versions = [[answer.version, null], ...(answer.earlier ?? [])];
-    const choice = (label, value, set) => el("label", {}, label, el("select", { onchange: ({ target }) => (set(target.value), compare(answer)) },
+    const choice = (label, value, set) => el("label", label, el("select", { onchange: ({ target }) => (set(target.value), compare(answer)) },
       versions.map(([version, written]) => el("option", { value: version, selected: version === value }, `${written ? momentText(written) : "now in force"} (${version})`))));
     [from, to] = [from ?? versions[1]?.[0], to ?? answer.version];
     if (versions.length > 1) compare(answer);
     return [
       answer.note && el("p", { class: "muted" }, answer.note),
-      el("h3", {}, "config.json"), listing(answer.config), el("h3", {}, "Sub-agents"),
-      Object.entries(answer.agents).map(([name, agent]) => el("details", { class: "card", "data-key": name }, el("summary", {}, el("strong", {}, name), ` ${agent.description ?? ""}`), listing(agent))),
+      el("h3", "config.json"), listing(answer.config), el("h3", "Sub-agents"),
+      Object.entries(answer.agents).map(([name, agent]) => el("details", { class: "card", "data-key": name }, el("summary", el("strong", name), ` ${agent.description ?? ""}`), listing(agent))),
       Object.keys(answer.agents).length === 0 && el("p", { class: "muted" }, "None: its rules decide."),
-      el("h3", {}, "Versions"),
-      el("ol", { class: "versions" }, versions.map(([version, written]) => el("li", {}, el("code", {}, version), " ", written ? timeOf(written) : "now in force"))),
+      el("h3", "Versions"),
+      el("ol", { class: "versions" }, versions.map(([version, written]) => el("li", el("code", version), " ", written ? timeOf(written) : "now in force"))),
       versions.length > 1 && el("div", { class: "fields" }, choice("What changed from", from, (version) => (from = version)), choice("to", to, (version) => (to = version))), difference,
     ];
   };

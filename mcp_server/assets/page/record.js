@@ -13,8 +13,11 @@ const EVIDENCE = {
 const evidence = (value) =>
   value == null ? "no e-value yet" : `e-value ${number(value, 2)}: ${value >= 20 ? "proof at 5 %, however often one looks" : value > 1 ? "some evidence; 20 would be proof" : "none; 20 would be proof"}`;
 
+/** Return all that is to be said of a record, whether there is evidence first. */
+export const sentences = ({ summary, note }) => [summary.map((sentence) => el("p", sentence)), note && el("p", { class: "muted" }, note)];
+
 /** Return what draws an answer of get_performance. */
-export function recordPart({ name, signal }) {
+export function recordPart(name, signal) {
   const box = el("div", { "data-key": "curve", "data-own": true });
   let made;
   return (answer) => {
@@ -22,11 +25,11 @@ export function recordPart({ name, signal }) {
     const line = (key, label, tone) => ({ name: label, tone, points: curve.map((row) => [row.exit_time, row[key]]) });
     if (curve.length) (made ??= priceChart(box, { label: "Equity of the record and of holding, in per cent", signal }))
       .then((chart) => chart.setCurves([line("record_pct", "its record", "accent"), line("holding_pct", "holding", "muted")]));
-    if (!signals) return el("div", { class: "empty" }, el("p", {}, "There is no BUY or SELL to judge yet. Each is judged at its horizon, after costs."), command(`claude-trader run ${name}`));
+    if (!signals) return el("div", { class: "empty" }, el("p", "There is no BUY or SELL to judge yet. Each is judged at its horizon, after costs."), command(`claude-trader run ${name}`));
     return [
-      el("div", { class: "card sentences" }, answer.summary.map((sentence) => el("p", {}, sentence)), answer.note && el("p", { class: "muted" }, answer.note)),
-      curve.length ? [el("h3", {}, "Equity of its record, and of holding the market meanwhile"), box] : null,
-      el("h3", {}, "Figures, each beside what chance or holding would have brought"), figures(answer),
+      el("div", { class: "card sentences" }, sentences(answer)),
+      curve.length ? [el("h3", "Equity of its record, and of holding the market meanwhile"), box] : null,
+      el("h3", "Figures, each beside what chance or holding would have brought"), figures(answer),
       calibration(answer.calibration), agents(answer.agents),
     ];
   };
@@ -34,7 +37,7 @@ export function recordPart({ name, signal }) {
 
 function figures(a) {
   const [tone, words] = EVIDENCE[a.evidence] ?? ["", a.evidence], judged = a.judged > 0;
-  const figure = (label, value, ...controls) => el("div", {}, el("dt", {}, label), el("dd", {}, value, controls.map((text) => text && el("small", {}, text))));
+  const figure = (label, value, ...controls) => el("div", el("dt", label), el("dd", value, controls.map((text) => text && el("small", text))));
   return el("dl", { class: "figures card" },
     figure("Evidence", el("span", { class: `mark ${tone}` }, words), evidence(a.e_value)),
     figure("Judged", number(a.judged), `${number(a.pending)} pending`, a.void > 0 && `${number(a.void)} cannot be judged`),
@@ -46,9 +49,9 @@ function figures(a) {
     figure("Cost", usd(a.cost_usd), a.cost_unknown > 0 && `${plural(a.cost_unknown, "run")} of unknown cost`, a.usd_per_right_signal > 0 && `${usd(a.usd_per_right_signal)} for each right signal`));
 }
 
-const table = (caption, heads, rows) => el("div", { class: "scroll" }, el("table", { class: "rows" }, el("caption", {}, caption),
-  el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
-  el("tbody", {}, rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((text, at) => el("td", { "data-label": heads[at + 1] }, text)))))));
+const table = (caption, heads, rows) => el("div", { class: "scroll" }, el("table", { class: "rows" }, el("caption", caption),
+  el("thead", el("tr", heads.map((head) => el("th", { scope: "col" }, head)))),
+  el("tbody", rows.map(([first, ...rest]) => el("tr", el("th", { scope: "row" }, first), rest.map((text, at) => el("td", { "data-label": heads[at + 1] }, text)))))));
 
 const calibration = (c) => c && table(
   `Confidence stated, and how often it was right: off by ${share(c.error)} on average; chance alone explains ${share(c.error_by_chance)}.`,

@@ -1,13 +1,14 @@
 // The candles of a strategy's market with its signals, each on the last candle that it had seen.
 import { priceChart } from "./chart.js";
 import { el } from "./dom.js";
+import { seldom } from "./seldom.js";
 
 const LENGTHS = { m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
 const lengthOf = (timeframe) => parseInt(timeframe) * LENGTHS[timeframe.at(-1)];
 
 /** Return the chart: `controls`, how to `load` and `draw` it, `mark()` draws the signals that are loaded,
  * and `point(run)`. */
-export function signalChart({ client, call, runs, seldom, signal, redraw, look, choose }) {
+export function signalChart({ client, call, runs, signal, redraw, look, choose }) {
   const box = el("div", { "data-key": "chart", "data-own": true }), on = { holds: false, lines: false };
   let market, indicators, candles = [], ready, made, marked, pointing;
   const length = () => (market ? lengthOf(market.timeframe) : 6e4);

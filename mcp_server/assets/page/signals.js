@@ -44,18 +44,18 @@ export function runStore(client, name, signal) {
   return store;
 }
 
-/** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(). */
+/** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(how many there are). */
 export function signalTable(store, state, hooks) {
   const all = store.list.filter(FILTERS[state.filter][1]), rows = all.slice(0, state.shown);
   const filter = ([name, [text]]) => el("button", { type: "button", class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
   return [
     el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).map(filter)),
     rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
-      el("caption", {}, "Newest first. Open a run to see how it came about."),
-      el("thead", {}, el("tr", {}, ["Time", ...HEADS].map((text) => el("th", { scope: "col" }, text)))),
-      el("tbody", {}, rows.flatMap((run) => [runRow(run, state, hooks), state.open.has(run.execution_id) && runDetail(run, store)]))))
+      el("caption", "Newest first. Open a run to see how it came about."),
+      el("thead", el("tr", ["Time", ...HEADS].map((text) => el("th", { scope: "col" }, text)))),
+      el("tbody", rows.flatMap((run) => [runRow(run, state, hooks), state.open.has(run.execution_id) && runDetail(run, store)]))))
       : el("p", { class: "muted" }, state.filter === "manual" ? "No run was started by hand." : "None of these runs has a signal."),
-    (store.more || all.length > rows.length) && el("button", { type: "button", onclick: hooks.further }, "Show older runs"),
+    (store.more || all.length > rows.length) && el("button", { type: "button", onclick: () => hooks.further(all.length) }, "Show older runs"),
   ];
 }
 
@@ -64,12 +64,14 @@ function runRow(run, state, { choose, look }) {
   const cells = [
     run.signal ? signalOf(run.signal) : mark(TONES[run.status], run.slots > 1 && `${number(run.slots)} × `, kindText(run.status)),
     run.confidence !== null && `${number(run.confidence)} %`, run.price !== null && price(run.price),
-    outcome && [mark(TONES[outcome], outcome, run.net_pct !== null && ` ${percent(run.net_pct)}`), outcome === "pending" && run.exit_time && el("small", {}, "until ", timeOf(run.exit_time))],
+    outcome && [mark(TONES[outcome], outcome, run.net_pct !== null && ` ${percent(run.net_pct)}`), outcome === "pending" && run.exit_time && el("small", "until ", timeOf(run.exit_time))],
     usd(run.cost_usd), TRIGGERS[run.trigger] ?? run.trigger, el("span", { class: "why" }, run.reasoning),
   ];
   return el("tr", {
     "data-key": `run-${id}`, id: `run-${id}`, class: state.marked === id && "marked",
-    onmouseenter: () => look(id), onmouseleave: () => look(null),
+    // not where the page alone has moved, under a mouse that rests
+    onmousemove: ({ movementX, movementY }) => (movementX || movementY) && look(id),
+    onmouseleave: (event) => state.marked === id && !event.currentTarget.contains(document.activeElement) && look(null),
   }, el("th", { scope: "row" }, el("button", { type: "button", class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null) },
     timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner, at) => el("td", inner)));
 }
@@ -81,21 +83,21 @@ function runDetail(run, store) {
 }
 
 function wholeRun(run) {
-  const title = (text) => el("h3", {}, text), took = run.took_s !== null && `took ${plural(Math.round(run.took_s), "second")}`;
+  const title = (text) => el("h3", text), took = run.took_s !== null && `took ${plural(Math.round(run.took_s), "second")}`;
   return [
     run.reasoning && el("p", { class: "prose" }, run.reasoning),
-    run.conditions && [title("Conditions, and what they saw"), el("ul", {}, run.conditions.map((one) => el("li", {}, mark(...HELD[one.value]), ` ${one.rule}: `, el("code", {}, one.text),
+    run.conditions && [title("Conditions, and what they saw"), el("ul", run.conditions.map((one) => el("li", mark(...HELD[one.value]), ` ${one.rule}: `, el("code", one.text),
       el("span", { class: "muted" }, ` ${Object.entries(one.values).map(([name, value]) => `${name} ${value === null ? "undefined" : price(value)}`).join(", ")}`))))],
-    run.twin && [title("Its rules at the same moment"), el("p", {}, run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
+    run.twin && [title("Its rules at the same moment"), el("p", run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
     run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
-    run.entry_price !== null && el("p", {}, `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${number(run.cost_bps)} basis points.`),
+    run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${number(run.cost_bps)} basis points.`),
     el("p", { class: "muted small" }, [`Run ${run.execution_id}`, run.model, `version ${run.version}`, run.tokens_used && plural(run.tokens_used, "token"), took, run.cut].filter(Boolean).join(" · ")),
   ];
 }
 
 const subAgent = (agent) => el("details", { class: "card" },
-  el("summary", {}, el("strong", {}, agent.name), " ", agent.leans && signalOf(agent.leans), " ", agent.reported ? mark("good", "reported") : mark("bad", agent.missing ?? "no report"),
+  el("summary", el("strong", agent.name), " ", agent.leans && signalOf(agent.leans), " ", agent.reported ? mark("good", "reported") : mark("bad", agent.missing ?? "no report"),
     el("span", { class: "muted small" }, ` ${[agent.model, plural(agent.calls.length, "call"), agent.tokens !== null && plural(agent.tokens, "token")].filter(Boolean).join(" · ")}`)),
-  agent.calls.map((call) => el("details", {}, el("summary", {}, el("code", {}, `${call.tool}(${call.arguments ?? ""})`), " ",
-    call.failed === null ? mark("bad", "no answer") : call.failed ? mark("bad", "failed") : !call.whole && mark("warn", "seen in part")), el("pre", {}, call.result ?? "no answer"))),
-  (agent.report ?? agent.result) && [el("h4", {}, "Its report"), el("pre", {}, agent.report ?? agent.result)]);
+  agent.calls.map((call) => el("details", el("summary", el("code", `${call.tool}(${call.arguments ?? ""})`), " ",
+    call.failed === null ? mark("bad", "no answer") : call.failed ? mark("bad", "failed") : !call.whole && mark("warn", "seen in part")), el("pre", call.result ?? "no answer"))),
+  (agent.report ?? agent.result) && [el("h4", "Its report"), el("pre", agent.report ?? agent.result)]);

@@ -27,7 +27,7 @@ export function slotSquares(runs, state, choose) {
       type: "button", class: `square ${kind}`, "data-key": `slot-${run.execution_id}`, tabindex: run === stop ? 0 : -1,
       title: run.signal ? words : `${words}. ${run.reasoning}`, "aria-label": words, "aria-pressed": String(state.open.has(run.execution_id)),
       onfocus: () => (state.slot = run.execution_id), onclick: () => choose(run.execution_id),
-    }, glyph(kind), run.slots > 1 && el("small", {}, number(run.slots)));
+    }, glyph(kind), run.slots > 1 && el("small", number(run.slots)));
   };
   return el("div", { class: "squares", role: "group", "aria-label": "Slots, oldest first; arrow keys move, Enter opens the run", onkeydown: move },
     [...days].map(([day, list]) => el("div", { class: "day", "data-key": day }, el("p", { class: "muted small" }, day), list.map(square))));
@@ -39,7 +39,7 @@ export function slotLegend(runs) {
   runs.forEach((run) => run.scheduled_at && counts.set(kindOf(run), (counts.get(kindOf(run)) ?? 0) + run.slots));
   return el("ul", { class: "legend", "aria-label": "What the squares mean" }, [...Object.keys(KINDS), ...counts.keys()]
     .filter((kind, at, all) => counts.has(kind) && all.indexOf(kind) === at)
-    .map((kind) => el("li", {}, el("span", { class: `square ${kind}`, "aria-hidden": "true" }, glyph(kind)), `${number(counts.get(kind))} ${kindText(kind)}`)));
+    .map((kind) => el("li", el("span", { class: `square ${kind}`, "aria-hidden": "true" }, glyph(kind)), `${number(counts.get(kind))} ${kindText(kind)}`)));
 }
 
 function move(event) {

@@ -1,0 +1,73 @@
+// The chart, the squares and the table of a strategy's runs: what is pointed at or opened in one shows in the others.
+import { command, el, patch } from "./dom.js";
+import { signalChart } from "./signalchart.js";
+import { signalTable } from "./signals.js";
+import { slotLegend, slotSquares } from "./slots.js";
+
+const ROWS = 25;
+
+export function runsPart(is) {
+  const { runs, state, part, signal } = is, body = el("div", el("div", { class: "skeleton" }, "Loading…"));
+  const rowOf = (id) => document.getElementById(`run-${id}`), runOf = (id) => runs.list.find((run) => run.execution_id === id);
+  const redraw = () => runs.loaded && patch(body, nodes());
+  state.shown ||= ROWS;
+  state.changed = redraw;
+
+  function look(id, pointed = false) {
+    if (state.marked === id) return;
+    rowOf(state.marked)?.classList.remove("marked");
+    rowOf((state.marked = id))?.classList.add("marked");
+    if (!pointed) chart.point(runOf(id));
+  }
+  /** Load what is not known of runs that are open. */
+  const complete = () => state.open.forEach((id) => runs.details.has(id) || runs.whole(id).then(redraw));
+
+  function choose(id) {
+    if (!state.open.delete(id)) state.open.add(id);
+    if (runs.details.get(id) instanceof Error) runs.details.delete(id);
+    complete();
+    redraw();
+  }
+  /** Open a run that was chosen elsewhere, and go to it in the table. */
+  function visit(id) {
+    [state.filter, state.shown] = ["all", Math.max(state.shown, runs.list.indexOf(runOf(id)) + 1)];
+    state.open.delete(id);
+    choose(id);
+    rowOf(id).scrollIntoView({ block: "center" });
+    rowOf(id).querySelector("button").focus({ preventScroll: true });
+  }
+  async function older() {
+    await runs.older();
+    chart.mark();
+    redraw();
+  }
+  async function further(have) {
+    state.shown += ROWS;
+    if (state.shown > have) await runs.older();
+    redraw();
+  }
+  const filter = (name) => (Object.assign(state, { filter: name, shown: ROWS }), redraw());
+  const chart = signalChart({ ...is, redraw, look, choose: visit });
+
+  const nodes = () => (runs.list.length ? [
+    el("h2", "Every slot"), runs.more && el("button", { type: "button", class: "small", onclick: older }, "Load older slots"),
+    slotSquares(runs.list, state, visit), slotLegend(runs.list), el("h2", "Signals"),
+    signalTable(runs, state, { choose, look, filter, further }),
+  ] : nothing(is));
+
+  function draw(answer) {
+    if (!runs.loaded) queueMicrotask(() => body.querySelector(".squares")?.scrollTo(0, 1e6)); // to the newest
+    runs.take(answer);
+    complete();
+    chart.mark();
+    return nodes();
+  }
+  return [chart.controls, part(chart.load, chart.draw), part(runs.load, draw, signal, body)];
+}
+
+function nothing({ name, asOf, state }) {
+  if (asOf) return el("div", { class: "empty" }, "It had not run by then.");
+  return el("div", { class: "empty" }, state.row.origin === "example"
+    ? [el("p", "This is an example: it runs once it is copied into your home."), command(`claude-trader strategies add ${name}`)]
+    : [el("p", "It has not run yet. Run it once by hand, or start the scheduler:"), command(`claude-trader run ${name}`), command("claude-trader up")]);
+}
