@@ -1,0 +1,130 @@
+"""Costs in a real browser: by day and strategy, the budget, and what is not known shown as unknown."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.timeframes import naive, to_ms
+from mcp_server.settings import ServerSettings
+from tests.http.conftest import guarded
+from tests.page.conftest import NOW, Site
+from tests.page.opening import heading, opened_at
+from tests.page.strategy_facts import answer_of
+from tests.rigs import sample_strategies as names
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.scoring.journal import MadeRun, database_of, enter_runs, write_strategy
+
+DAY_MS = 24 * 3_600_000
+NO_LIMIT = "\u2013"
+HEIGHTS = "[...document.querySelectorAll('rect')].map(bar => [bar.getAttribute('class'), bar.height.baseVal.value])"
+
+
+def table(opened: OpenPage, caption: str) -> dict[str, list[str]]:
+    """Return the cells of a table, by the head of each row."""
+    rows = opened.page.get_by_role("region", name=caption).locator("tbody tr")
+    rows.first.wait_for()
+    return {
+        row.locator("th").inner_text().strip(): [cell.strip() for cell in row.locator("td").all_text_contents()]
+        for row in rows.all()
+    }
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
+    site: Site, chromium: Browser, size: tuple[int, int]
+) -> None:
+    answer = answer_of(site, "get_costs")
+    with opened_at(site, chromium, "costs", size) as opened:
+        heading(opened, "Costs")
+        by_strategy, by_day = table(opened, "Costs by strategy"), table(opened, "Costs by day (UTC)")
+        paid = [row for row in answer["rows"] if row[1] == names.ANALYSTS]
+        known, unknown = sum(row[3] or 0 for row in paid), sum(row[4] for row in paid)
+        runs = str(sum(row[2] for row in paid))
+        assert by_strategy[names.ANALYSTS] == [runs, f"${known:.2f}", f"{unknown} runs", "unknown"]
+        assert by_strategy[names.TREND][1:] == ["$0.00", "none", NO_LIMIT]
+        assert {*by_day} == {row[0] for row in paid}, "days that cost nothing are left out"
+        for day, _, _, cost, missing, _ in paid:
+            assert by_day[day][1:3] == [f"${cost:.2f}", f"{missing} run{'' if missing == 1 else 's'}"]
+        assert opened.page.locator(".bars g").count() == 30
+
+
+def test_the_span_is_chosen_by_keyboard_and_stands_in_the_address(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "costs") as opened:
+        table(opened, "Costs by strategy")
+        opened.page.get_by_label("Time").focus()
+        opened.page.keyboard.press("ArrowUp")
+        opened.page.locator(".bars g").nth(7).wait_for(state="detached")
+        assert opened.page.locator(".bars g").count() == 7
+        assert opened.run("location.hash") == "#/costs?days=7"
+        assert opened.page.get_by_label("Time").input_value() == "7"
+
+
+def test_each_bar_is_told_in_words_and_the_table_is_reached_by_keyboard(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "costs") as opened:
+        region = opened.page.get_by_role("region", name="Costs by strategy")
+        region.focus()
+        assert region.evaluate("node => node === document.activeElement")
+        picture = opened.page.get_by_role("img", name="A bar for each of 30 days; the table below has the figures.")
+        assert picture.locator("title").last.text_content().startswith("2026-05-20: $")
+
+
+def test_in_the_past_costs_are_those_known_then(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "costs?as_of=2026-05-18T23:59:00Z") as opened:
+        by_day = table(opened, "Costs by day (UTC)")
+        assert [*by_day] == ["2026-05-18"]
+        assert opened.page.locator("meter").count() == 0, "what the budget was is not kept"
+
+
+@pytest.fixture(scope="module")
+def dear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A home that spent 4.00 yesterday and 1.50 today; what another run of today cost is unknown, 0.50 at most."""
+    home = tmp_path_factory.mktemp("dear")
+    now_ms = to_ms(NOW)
+    strategy = write_strategy(home)
+    runs = [MadeRun(now_ms - DAY_MS, "BUY", cost_usd=4.0), MadeRun(now_ms - 60_000, "BUY", cost_usd=1.5)]
+    enter_runs(home, strategy, [*runs, MadeRun(now_ms - 50_000, status="timeout", cost_usd=None, engine="claude")])
+
+    def reserve(connection: Any) -> None:
+        at = naive(NOW - timedelta(minutes=1))
+        connection.execute(
+            "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE cost_usd IS NULL", [Decimal("0.5"), at]
+        )
+
+    database_of(home).write(reserve)
+    with guarded(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW) as up:
+        yield f"http://127.0.0.1:{up.port}/#/costs"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_budget_is_a_line_and_unknown_costs_stand_beside_known_ones(dear: str, chromium: Browser, dark: bool) -> None:
+    with chromium.open(dear, dark=dark, now=NOW) as opened:
+        by_day = table(opened, "Costs by day (UTC)")
+        assert by_day == {
+            "2026-05-20": ["2", "$1.50", "1 run", "$0.50"], "2026-05-19": ["1", "$4.00", "none", NO_LIMIT]
+        }  # fmt: skip
+        assert opened.page.locator(".bars line").count() == 1
+        assert "The dashed line is the budget of $5.00 a day." in opened.page.locator("figcaption").inner_text()
+        heights = opened.run(HEIGHTS)
+        assert [round(height, 1) for kind, height in heights if kind == "known" and height] == [80, 30], "of 5.00"
+        assert [round(height, 1) for kind, height in heights if kind == "reserved" and height] == [10]
+        totals = opened.page.locator("[data-key=totals]").inner_text()
+        assert "$2.00 of $5.00" in totals
+        assert "1 run, up to $0.50" in totals
+        assert opened.violations() == []
+        assert opened.complaints == []
+
+
+def test_a_home_without_runs_says_what_starts_them(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> None:
+    home = tmp_path_factory.mktemp("empty")
+    settings = ServerSettings(home=home, exchange="simulated")
+    with (
+        guarded(settings, clock=lambda: NOW) as up,
+        chromium.open(f"http://127.0.0.1:{up.port}/#/costs", PHONE, now=NOW) as opened,
+    ):
+        opened.page.get_by_text("No run is recorded in that time.").wait_for()
+        assert opened.page.locator(".empty code").inner_text() == "claude-trader up"
+        assert opened.violations() == []
+        assert opened.complaints == []
