@@ -1,6 +1,7 @@
 """get_performance over 100,000 signals of 50 strategies, beside what it takes to read their columns at all."""
 
 import json
+import statistics
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.tools.conftest import NOW, answer_of
 
 MOST_OF_READING = 6.0
 """So many times of what duckdb takes to hand over the columns of all runs, signals and outcomes."""
+
+LOOK_S = 0.06
+"""A page asks for the latest runs of a strategy each two seconds."""
 
 DUE = 1_000
 COLUMNS = (
@@ -87,3 +91,18 @@ async def test_a_thousand_outcomes_that_are_due_are_settled_in_one_answer(client
     say(f"settling {DUE:,} outcomes that are due and scoring all: {seconds:.2f} s; without any due: {settled:.2f} s")
     count = "SELECT count(*) FROM outcomes"
     assert database_of(full).read(lambda connection: connection.execute(count).fetchone()) == (STRATEGIES * SIGNALS,)
+
+
+async def test_the_latest_runs_of_one_strategy_are_listed_while_a_page_looks_on(client: Client) -> None:
+    medians = {}
+    for limit, detail in ((120, "short"), (500, "none")):
+        took = []
+        for _ in range(15):
+            began = time.perf_counter()
+            arguments = {"strategy_name": "strategy-07", "outcomes": "all", "limit": limit, "detail": detail}
+            answer = answer_of(await client.call_tool("list_signals", arguments))
+            took.append(time.perf_counter() - began)
+        assert len(answer["rows"]) == limit
+        medians[limit] = statistics.median(took)
+    say(", ".join(f"{limit} of 100,000 runs: {1000 * seconds:.0f} ms" for limit, seconds in medians.items()))
+    assert medians[120] <= LOOK_S

@@ -14,13 +14,14 @@ from mcp_types import TextContent
 
 from mcp_server.answers import MOST_BYTES
 from mcp_server.app import build_server
-from mcp_server.domain.outcome import Outcome, Signal, Status
+from mcp_server.domain.outcome import Outcome, Signal, SlotRow, Status
 from mcp_server.domain.run_trace import trace_facts
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.journal.rows import Run
 from tests.acceptance.hostile_texts import TEXTS, hidden
 from tests.rigs import sample_strategies as strategies
 from tests.rigs.sample_home import SampleHome, sample_home
+from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.tools.conftest import Told, answer_of
 
 NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
@@ -218,10 +219,12 @@ def _hostile(number: int, text: str) -> Outcome:
 
 async def test_texts_of_strangers_in_a_run_come_out_cleaned_and_short(home: Path, tmp_path: Path) -> None:
     sample = SampleHome(home, NOW)
-    strategy = strategies.new()
-    for number, text in enumerate(TEXTS[::2]):
-        run = Run(strategy, "manual", NOW, "claude", NOW)
-        sample.journal.finish(sample.journal.claim(run), _hostile(number, text), NOW)
+    strategy, slot = strategies.new(), SlotRow(Status.RUNNING, NOW, NOW)
+    runs = [
+        SampleRun(strategy, slot, _hostile(number, text), timedelta(0), "manual", NOW)
+        for number, text in enumerate(TEXTS[::2])
+    ]
+    enter_runs(sample.database, "hostile", runs)
     async with Client(build_server(ServerSettings(home=home), clock=lambda: NOW)) as client:
         for id_ in range(1, len(TEXTS[::2]) + 1):
             result = await client.call_tool("list_signals", {"execution_id": id_})
