@@ -123,11 +123,17 @@ def test_a_gap_keeps_its_width_and_lines_stop_at_it(chart: Chart) -> None:
     table = {"columns": ["open_time", "close", "ema_3"], "rows": [[row[0], row[4], row[4] + 1] for row in rows]}
     line = {"columns": ["ema_3"], "pane": 0, "shape": "line", "color": 1, "dashed": False, "levels": []}
     chart.set("setCandles", rows)
-    chart.set("setLines", [line], table)
-    ((price, _, ema),) = chart.drawn
+    chart.set(
+        "setLines",
+        [line, {**line, "shape": "turning", "columns": ["ema_3", "ema_3"]}, {**line, "shape": "bars"}],
+        table,
+    )
+    ((price, _, ema, turning, bars),) = chart.drawn
     assert price["values"] == [100, 101, 102, 103, 107, 108, 109]
     assert ema["values"] == [101, 102, 103, 104, 108, 109, 110]
-    assert [at for at, color in enumerate(ema["colors"]) if color == "transparent"] == [4]
+    assert [at for at, color in enumerate(ema["colors"]) if color == "transparent"] == [3]
+    assert turning["colors"].index("transparent") == 3
+    assert "transparent" not in bars["colors"]
     assert chart.indexes(price["times"]) == [0, 1, 2, 3, 7, 8, 9]
     assert "no candle" in chart.press("End", "ArrowLeft", "ArrowLeft", "ArrowLeft")
     assert "close 103" in chart.press("ArrowLeft", "ArrowLeft", "ArrowLeft")
@@ -252,7 +258,7 @@ def test_each_shape_is_drawn_and_its_values_are_said(chart: Chart) -> None:
     assert [[series["type"] for series in pane] for pane in drawn] == [
         ["Candlestick", "Histogram", *["Line"] * 5], ["Histogram"], ["Line"], ["Candlestick"],
     ]  # fmt: skip
-    assert set(drawn[0][6]["colors"][1:]) == {"transparent"}  # it turns at each candle
+    assert set(drawn[0][6]["colors"][:-1]) == {"transparent"}  # it turns at each candle
     assert len(set(drawn[1][0]["colors"])) == 2
     assert drawn[3][0]["values"] == [row[-1] for row in values]
     assert all(

@@ -24,9 +24,9 @@ export function painter(lib, chart, plot) {
     extra.push(series);
     return series;
   };
-  // A line stops where a value is missing: the way to the next one is transparent.
-  const points = (values, more) => values.map((value, at) => ({ time: slots[at].time, ...(value != null && {
-    value, ...(at && values[at - 1] == null && { color: "transparent" }), ...more?.(at) }) }));
+  const points = (values, more) => values.map((value, at) => ({ time: slots[at].time, ...(value != null && { value, ...more?.(at) }) }));
+  // A line stops where a value is missing: the way from a value has that value's colour.
+  const way = (values, color) => points(values, (at) => ({ ...color?.(at), ...(at + 1 < values.length && values[at + 1] == null && { color: "transparent" }) }));
 
   function candles({ rows, markers, levels, log }) {
     main ??= chart.addSeries(lib.CandlestickSeries, {}, 0);
@@ -67,17 +67,17 @@ export function painter(lib, chart, plot) {
     });
     const [values, second = values, third, fourth] = all;
     const signed = (at) => ({ color: second[at] < 0 ? down : up });
-    const turning = (at) => (at && second[at] * second[at - 1] < 0 ? { color: "transparent" } : signed(at));
+    const turning = (at) => (second[at] * second[at + 1] < 0 ? { color: "transparent" } : signed(at));
     const look = {
       ...(pane === 0 && written ? written : format(short)), color: ink(tone), lineWidth: 2, lineStyle: dashed ? 2 : 0,
       ...(pane === "volume" && { priceScaleId: "volume" }),
       ...(shape === "dots" && { lineVisible: false, pointMarkersVisible: true, pointMarkersRadius: 2 }),
     };
-    const body = (at) => ({ open: values[at], high: second[at], low: third[at], close: fourth[at], color: undefined });
+    const body = (at) => ({ open: values[at], high: second[at], low: third[at], close: fourth[at] });
     const series = shape === "candles" ? add("Candlestick", { ...look, ...bodies }, points(values, body), place)
       : shape === "bars" ? add("Histogram", look, points(values, signed), place)
         : shape === "events" ? add("Line", { ...look, ...format(() => ""), lineVisible: false }, points(values, () => ({ value: -row })), place)
-          : add("Line", look, points(values, shape === "turning" ? turning : null), place);
+          : add("Line", look, way(values, shape === "turning" ? turning : null), place);
     if (shape === "events") {
       const arrow = (at) => ({ position: "inBar", shape: values[at] > 0 ? "arrowUp" : "arrowDown", ...signed(at) });
       arrows.push(lib.createSeriesMarkers(series, slots.flatMap(({ time }, at) => (values[at] ? [{ time, ...arrow(at) }] : []))));
@@ -94,7 +94,7 @@ export function painter(lib, chart, plot) {
       return known[at]?.[1];
     });
     figures.push([name, values, percent, tone]);
-    add("Line", { ...format((value) => percent(value)), color: ink(tone), lineWidth: 2, lastValueVisible: true }, points(values), pane);
+    add("Line", { ...format((value) => percent(value)), color: ink(tone), lineWidth: 2, lastValueVisible: true }, way(values), pane);
   }
 
   function draw(facts) {

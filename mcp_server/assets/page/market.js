@@ -24,7 +24,7 @@ function choiceOf(place) {
 }
 
 /** Return [name, value] pairs as figures. */
-export const figuresOf = (pairs) => pairs.filter(([, value]) => value != null).map(([name, value]) => el("div", el("dt", name), el("dd", value)));
+export const figuresOf = (pairs) => pairs.filter(([, value]) => value != null && value !== false).map(([name, value]) => el("div", el("dt", name), el("dd", value)));
 
 export function marketView({ client, place, asOf, live, signal }) {
   const call = (tool, args, within = signal) => client.call(tool, args, { signal: within });
@@ -91,12 +91,12 @@ export function marketView({ client, place, asOf, live, signal }) {
   function follow({ symbol: name, exchange: at, timeframe, specs, log: logarithmic }, within) {
     const market = { symbol: name, exchange: at, timeframe };
     const pages = candlePages({ call: (tool, args) => call(tool, args, within), market, indicators: specs });
+    let chart, asking;
     const problem = (error) => {
       if (error instanceof SignedOut) throw error; // the shell asks for a token
       if (!within.aborted) fill(trouble, error && notice(error.problem ? error : { problem: "This market cannot be shown.", remedy: error.message }));
-      if (error) fill(status, "");
+      if (error) [status, ...(chart ? [] : [box])].forEach((part) => fill(part));
     };
-    let chart, asking;
     const draw = () => {
       chart.setCandles(pages.rows);
       chart.setLines(pages.layout, pages.table);
@@ -131,7 +131,7 @@ export function marketView({ client, place, asOf, live, signal }) {
     }, { signal: within, problem });
     live(() => call("get_price", { symbol: name, exchange: at }, within), (now) => quoted({ now: [
       ["Price", el("span", price(now.price), el("small", `${now.symbol}, ${now.exchange}`))],
-      ["In 24 hours", el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],
+      ["In 24 hours", now.change_24h_pct != null && el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],
       ["As of", agoOf(now.price_time)],
       ["Volume in 24 hours", now.volume_24h_base && short(now.volume_24h_base)],
     ] }), { signal: within, problem: (error) => error && quoted({ now: [["Price", "unknown"]] }) });
