@@ -1,7 +1,11 @@
 """The page stays true by itself: what changes appears, and a connection that is lost is told of and comes back."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.page.conftest import Site
@@ -23,11 +27,29 @@ def unreachable(opened: OpenPage) -> Iterator[None]:
     opened.complaints[:] = [line for line in opened.complaints if line != REFUSED]
 
 
+def other_process(site: Site, *arguments: str) -> None:
+    """Run the command line on the same home."""
+    program = Path(sys.executable).with_name("claude-trader")
+    environment = {"PATH": os.environ["PATH"], "TRADER_HOME": str(site.server.home), "TRADER_EXCHANGE": "simulated"}
+    subprocess.run([program, *arguments], env=environment, check=True, capture_output=True, timeout=60)
+
+
 def status(opened: OpenPage, text: str) -> Any:
     """Wait until the page tells of its connection."""
     told = opened.page.locator("#status").filter(has_text=text)
     told.wait_for()
     return told
+
+
+def test_what_another_process_changes_appears_by_itself(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium) as opened:
+        card = opened.page.locator("main .card", has=opened.page.get_by_role("link", name="btc-trend", exact=True))
+        card.get_by_text("scheduled").wait_for()
+        opened.page.evaluate("window.sameDocument = true")
+        for command, state in (("pause", "paused"), ("resume", "scheduled")):
+            other_process(site, "strategies", command, "btc-trend")
+            card.get_by_text(state, exact=True).wait_for()
+        assert opened.run("window.sameDocument") is True
 
 
 def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium: Browser) -> None:
