@@ -202,7 +202,7 @@ class Journal:
         if run is None:
             of = f" of {strategy!r}" if strategy else ""
             raise NotFound(
-                f"There is no run {execution_id}{of} by then.", "list_signals lists them; outcomes='all': each."
+                f"There is no run {execution_id}{of} by then.", "list_signals(outcomes='all') lists all of them."
             )
         return run
 
