@@ -126,3 +126,26 @@ def test_a_day_back_and_forth_and_any_moment_by_the_field(site: Site, chromium: 
         page.get_by_label("Moment, in your time zone").fill("2031-01-01T00:00")
         assert moment_in(opened.page.url) is None
         assert page.locator("#past").is_hidden()
+
+
+def test_the_page_goes_from_slot_to_slot_of_the_strategy_that_is_shown(site: Site, chromium: Browser) -> None:
+    slots = site.sample.database.read(
+        lambda connection: connection.execute(
+            "SELECT DISTINCT coalesce(scheduled_until, as_of) AS slot FROM executions e JOIN strategies s "
+            "ON s.id = e.strategy_id WHERE s.name = 'btc-trend' AND started_at <= ? ORDER BY slot DESC LIMIT 2",
+            [site.now.replace(tzinfo=None)],
+        ).fetchall()
+    )
+    last, before = (slot.replace(tzinfo=UTC, microsecond=0) for (slot,) in slots)
+    with opened_at(site, chromium, "strategy/btc-trend") as opened:
+        slider(opened)
+        back, forth = (opened.page.get_by_role("button", name=name) for name in ("Last slot", "Next slot"))
+        back.click()
+        assert arrived(opened, is_past) == last
+        back.click()
+        assert arrived(opened, lambda moment: moment is not None and moment < last) == before
+        forth.click()
+        due = arrived(opened, lambda moment: moment is not None and moment > before)
+        assert due is not None
+        assert last < due < last + timedelta(minutes=1)
+        opened.page.get_by_text("You see what was known on 20 May").wait_for()

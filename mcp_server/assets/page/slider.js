@@ -33,12 +33,15 @@ export function timeBar(clientAt) {
     clearTimeout(timer);
     to(range.value === range.max ? Date.now() : +range.value, { replace: "as_of" in place() });
   }
-  async function toSlot(direction) {
+  /** Go to the latest slot before, or to when the next one is due: some seconds after its slot, which the first step skips. */
+  async function toSlot(direction, from = at() - (direction < 0 && 1_000)) {
     const { view, name } = place();
-    const answer = await clientAt(isoOf(at() - (direction < 0 && 1_000))).call("list_strategies");
-    const rows = rowsOf(answer).filter((row) => view !== "strategy" || row.name === name);
+    const rows = rowsOf(await clientAt(isoOf(from)).call("list_strategies")).filter((row) => view !== "strategy" || row.name === name);
     const moments = rows.map((row) => Date.parse(direction < 0 ? row.last_at : row.next_slot)).filter(Boolean);
-    if (moments.length) to(direction < 0 ? Math.max(...moments) : Math.min(...moments));
+    if (!moments.length) return;
+    const next = direction < 0 ? Math.max(...moments) : Math.min(...moments);
+    if (direction > 0 && next > from && next - at() < MINUTE_MS) return toSlot(direction, next);
+    to(next);
   }
 
   bar.show = () => {
