@@ -41,16 +41,17 @@ class Sessions:
     def grant(self, cookies: Iterable[str], now: float) -> Grant | None:
         """Return what the headers `Cookie` allow: a page may read, whatever its token allows.
 
-        A browser that has two cookies of that name was given one by somebody else: neither counts.
+        Of two that are valid neither counts: somebody else gave the browser one of them. One that is not valid counts
+        as none, so that nobody can lock a browser out by giving it another.
         """
         sent = list(cookies)
         values = values_of(SECURE_COOKIE, sent) or values_of(COOKIE, sent)
-        name = self.signer(COOKIE, values, now, SESSION_S)
-        return None if name is None else Grant(f"page of token {name}", "read")
+        names = [name for value in values if (name := self.signer(COOKIE, value, now, SESSION_S)) is not None]
+        return Grant(f"page of token {names[0]}", "read") if len(names) == 1 else None
 
-    def signer(self, kind: str, values: list[str], now: float, for_s: int) -> str | None:
-        """Return the name of the token that signed the one value, if it holds now; the time does not tell which."""
-        written = _WRITTEN.fullmatch(values[0]) if len(values) == 1 else None
+    def signer(self, kind: str, value: str, now: float, for_s: int) -> str | None:
+        """Return the name of the token that signed a cookie, if it holds now; the time does not tell which."""
+        written = _WRITTEN.fullmatch(value)
         if written is None:
             return None
         signer = None

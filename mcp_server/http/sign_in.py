@@ -95,9 +95,9 @@ class SignIn:
         )
 
     def _wait_s(self, scope: "Scope", headers: Headers, now: float) -> int:
-        known = values_of(KNOWN_COOKIE, headers.getlist("cookie"))
-        if (name := self._sessions.signer(KNOWN_COOKIE, known, now, KNOWN_S)) is not None:
-            return self._of_each.take(f"token {name}")
+        for value in values_of(KNOWN_COOKIE, headers.getlist("cookie")):
+            if (name := self._sessions.signer(KNOWN_COOKIE, value, now, KNOWN_S)) is not None:
+                return self._of_each.take(f"token {name}")
         return self._of_each.take(_network((scope.get("client") or ["?"])[0])) or self._of_all.take("")
 
 

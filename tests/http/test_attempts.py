@@ -13,6 +13,7 @@ from mcp_server.http.tokens import Tokens
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.setting_types import TokenEntry
 from tests.http.conftest import TOKENS, WRITES, guarded
+from tests.http.sign_in_rows import OWN, try_to_sign_in
 
 
 def test_of_a_thousand_attempts_few_are_looked_at_and_a_right_one_among_them_waits_as_long(home: Path) -> None:
@@ -32,6 +33,14 @@ def test_of_a_thousand_attempts_few_are_looked_at_and_a_right_one_among_them_wai
             *[("/?refused=wait&seconds=6", "6")] * (1_000 - EACH_PER_MINUTE),
         ]
         assert server.post().status == 200
+
+
+def test_pages_of_others_cannot_use_up_the_attempts(home: Path) -> None:
+    with guarded(ServerSettings(home=home, exchange="simulated", tokens=TOKENS)) as server:
+        for site in ("cross-site", "same-site", "none"):
+            for _ in range(EACH_PER_MINUTE + 1):
+                assert try_to_sign_in(server, b"token=guess", Sec_Fetch_Site=site).status == 403
+        assert try_to_sign_in(server, b"token=guess", **OWN).text == "/?refused=token"
 
 
 class Tries:
@@ -117,7 +126,7 @@ async def test_a_cookie_of_a_known_browser_that_is_forged_or_too_old_gives_no_at
     session = tries.sessions.sign(COOKIE, "mine", tries.now, KNOWN_S)
     for _ in range(EACH_PER_MINUTE):
         await tries.of("192.0.2.1")
-    for value in (old, session, f"{old}; {KNOWN_COOKIE}={old}"):
+    for value in (old, session, "", f"{old}; {KNOWN_COOKIE}={session}"):
         assert (await tries.of("192.0.2.1", "right", cookie=f"{KNOWN_COOKIE}={value}")).startswith("/?refused=wait")
 
 

@@ -83,10 +83,16 @@ def test_a_cookie_that_is_not_as_it_was_signed_counts_as_none(value: str) -> Non
     assert allowed(f"{COOKIE}={value}") is None
 
 
-def test_of_two_cookies_of_that_name_none_counts() -> None:
+def test_of_two_cookies_that_are_valid_none_counts() -> None:
+    other = OURS.sign(COOKIE, "phone", NOW, SESSION_S)
     assert allowed(f"{COOKIE}={VALUE}; {COOKIE}={VALUE}") is None
-    assert allowed(f"{COOKIE}={VALUE}", f"{COOKIE}=x") is None
-    assert allowed(f"{COOKIE}=x; {COOKIE}={VALUE}") is None
+    assert allowed(f"{COOKIE}={VALUE}; {COOKIE}={other}") is None
+    assert allowed(f"{COOKIE}={other}", f"{COOKIE}={VALUE}") is None
+
+
+def test_a_cookie_that_somebody_else_has_set_without_a_token_locks_nobody_out() -> None:
+    assert allowed(f"{COOKIE}={VALUE}", f"{COOKIE}=x") == PAGE
+    assert allowed(f"{COOKIE}=; {COOKIE}={MAC}; {COOKIE}={VALUE}") == PAGE
 
 
 def test_a_cookie_of_another_name_counts_as_none() -> None:

@@ -1,5 +1,6 @@
 """Signing in at the real server with a token, out again, and how often it may be tried."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -171,6 +172,8 @@ def test_no_answer_of_the_tools_or_of_health_is_kept_by_a_cache(fresh: Guarded) 
     legacy_stream, details = fresh.post(WRITE), fresh.post(b"", "/health", "GET", Cookie=cookie)
     for answered in (read(fresh, cookie), read(fresh, None), legacy_stream, details):
         assert "no-store" in answered.headers["cache-control"].split(", ")
+    assert details.headers["cross-origin-resource-policy"] == "same-origin"
+    assert details.headers["x-content-type-options"] == "nosniff"
 
 
 def test_signing_out_takes_the_session_from_the_browser(fresh: Guarded) -> None:
@@ -181,6 +184,17 @@ def test_signing_out_takes_the_session_from_the_browser(fresh: Guarded) -> None:
     }  # fmt: skip
     assert all("Max-Age=0; Path=/" in rest for rest in cookies(answered).values())
     assert "; Secure" in cookies(answered)[SECURE_COOKIE]
+
+
+def test_what_is_sent_with_signing_in_or_out_is_never_taken_for_another_request(fresh: Guarded) -> None:
+    inner = fresh.head(len(LIST)) + LIST
+    for path, statuses in (("/login", [b"400"]), ("/logout", [b"303", b"200"])):
+        headers = {"Authorization": None, "Content_Type": FORM, "Connection": None, "Sec_Fetch_Site": "same-origin"}
+        with fresh.connect() as sock:
+            sock.sendall(fresh.head(len(inner), path, "POST", **headers) + inner + fresh.head(0, "/health", "GET"))
+            answers = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == statuses
+        assert b"get_price" not in answers
 
 
 def test_a_dropped_token_ends_its_sessions_and_a_restart_does_not(home: Path) -> None:
