@@ -42,8 +42,8 @@ def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
         by_strategy, by_day = table(opened, "Costs by strategy"), table(opened, "Costs by day (UTC)")
         paid = [row for row in answer["rows"] if row[1] == names.ANALYSTS]
         known, unknown = sum(row[3] or 0 for row in paid), sum(row[4] for row in paid)
-        runs = str(sum(row[2] for row in paid))
-        assert by_strategy[names.ANALYSTS] == [runs, f"${known:.2f}", f"{unknown} runs", "unknown"]
+        runs, most = str(sum(row[2] for row in paid)), sum(row[5] or 0 for row in paid)
+        assert by_strategy[names.ANALYSTS] == [runs, f"${known:.2f}", f"{unknown} runs", f"${most:.2f}"]
         assert by_strategy[names.TREND][1:] == ["$0.00", "none", NO_LIMIT]
         assert {*by_day} == {row[0] for row in paid}, "days that cost nothing are left out"
         for day, _, _, cost, missing, _ in paid:

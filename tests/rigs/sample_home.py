@@ -155,7 +155,7 @@ def _let_live(sample: SampleHome) -> None:
 
     sample.database.write(work)
     due = {one.name: due_at(one.config, next_slot(one.config, now)) for one in scheduled}
-    problem = f"{strategies.BROKEN!r} is not scheduled: its config.json is not JSON at line 1, column 41."
+    problem = f"{strategies.BROKEN!r} is not scheduled: its config.json is not JSON at line 1, column 42."
     beat = Beat(os.getpid(), now - timedelta(days=3), now, 1, (problem,), due)
     Heartbeat(sample.home.heartbeat).write(beat)
 

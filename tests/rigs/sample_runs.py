@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from mcp_server.domain.outcome import Outcome, SlotRow, Status, Trigger
 from mcp_server.domain.scoring.terms import terms_of
+from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, insert_run, mirror
@@ -59,6 +61,9 @@ def _enter(connection: "duckdb.DuckDBPyConnection", run: SampleRun, key: str) ->
         execution_id = slot_rows.insert_slots(connection, [row], run.begins)[key]
     else:
         execution_id = insert_run(connection, about, key)
+    if strategy.engine == "claude" and slot.status is Status.RUNNING:
+        reserved = "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?"
+        connection.execute(reserved, [usd_per_run(strategy), naive(run.begins), execution_id])
     if run.outcome is not None:
         claimed = Claimed(execution_id, about, key, None)
         enter(connection, ended_run(claimed, run.outcome, run.begins, run.begins + run.took))
