@@ -1,13 +1,11 @@
 """Costs in a real browser: by day and strategy, the budget, and what is not known shown as unknown."""
 
 from collections.abc import Iterator
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from mcp_server.domain.timeframes import naive, to_ms
+from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import guarded
 from tests.page.conftest import NOW, Site
@@ -80,18 +78,17 @@ def test_in_the_past_costs_are_those_known_then(site: Site, chromium: Browser) -
 
 @pytest.fixture(scope="module")
 def dear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A home that spent 4.00 yesterday and 1.50 today; what another run of today cost is unknown, 0.50 at most."""
+    """A home that spent 4.00 yesterday and 1.50 today; what two more runs cost is unknown, 0.50 each at most."""
     home = tmp_path_factory.mktemp("dear")
     now_ms = to_ms(NOW)
     strategy = write_strategy(home)
     runs = [MadeRun(now_ms - DAY_MS, "BUY", cost_usd=4.0), MadeRun(now_ms - 60_000, "BUY", cost_usd=1.5)]
     enter_runs(home, strategy, [*runs, MadeRun(now_ms - 50_000, status="timeout", cost_usd=None, engine="claude")])
+    odd = MadeRun(now_ms - 2 * DAY_MS, status="timeout", cost_usd=None, engine="claude")
+    enter_runs(home, write_strategy(home, "odd"), [odd])
 
     def reserve(connection: Any) -> None:
-        at = naive(NOW - timedelta(minutes=1))
-        connection.execute(
-            "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE cost_usd IS NULL", [Decimal("0.5"), at]
-        )
+        connection.execute("UPDATE executions SET reserved_usd = 0.5, reserved_at = started_at WHERE cost_usd IS NULL")
 
     database_of(home).write(reserve)
     with guarded(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW) as up:
@@ -103,16 +100,18 @@ def test_a_budget_is_a_line_and_unknown_costs_stand_beside_known_ones(dear: str,
     with chromium.open(dear, dark=dark, now=NOW) as opened:
         by_day = table(opened, "Costs by day (UTC)")
         assert by_day == {
-            "2026-05-20": ["2", "$1.50", "1 run", "$0.50"], "2026-05-19": ["1", "$4.00", "none", NO_LIMIT]
+            "2026-05-20": ["2", "$1.50", "1 run", "$0.50"], "2026-05-19": ["1", "$4.00", "none", NO_LIMIT],
+            "2026-05-18": ["1", "unknown", "1 run", "$0.50"],
         }  # fmt: skip
+        assert table(opened, "Costs by strategy")["odd"] == ["1", "unknown", "1 run", "$0.50"]
         assert opened.page.locator(".bars line").count() == 1
         assert "The dashed line is the budget of $5.00 a day." in opened.page.locator("figcaption").inner_text()
         heights = opened.run(HEIGHTS)
         assert [round(height, 1) for kind, height in heights if kind == "known" and height] == [80, 30], "of 5.00"
-        assert [round(height, 1) for kind, height in heights if kind == "reserved" and height] == [10]
+        assert [round(height, 1) for kind, height in heights if kind == "reserved" and height] == [10, 10]
         totals = opened.page.locator("[data-key=totals]").inner_text()
         assert "$2.00 of $5.00" in totals
-        assert "1 run, up to $0.50" in totals
+        assert "2 runs, up to $1.00" in totals
         assert opened.violations() == []
         assert opened.complaints == []
 

@@ -86,6 +86,15 @@ def test_no_header_is_cut_in_80_columns(name: str, schedule: str, status: str, s
     assert head.split()[:5] == ["strategy", "schedule", "next", "last", "outcome"]
 
 
+def test_runs_of_unknown_cost_are_told_beside_what_is_known() -> None:
+    status = Overview(NOW, RunnerState(NOW, None), [], Spent(Decimal("1.25"), Decimal(0), 2), None, Decimal(5), None)
+    console = Console(width=120, file=open(os.devnull, "w"), record=True)  # noqa: SIM115 (it is thrown away)
+    with console.file:
+        console.print(rendered(status, 120))
+    assert "spent today 1.25 USD and 2 runs of unknown cost of 5.00 a day" in console.export_text()
+    assert status.as_json()["spent_today_usd"] is None
+
+
 def test_it_is_quick_and_says_who_holds_the_journal(trader: Command, home: Path) -> None:
     write_strategy(home, "dip")
     database = Database(Home(home).database)
