@@ -34,7 +34,8 @@ NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
 HOUR_MS = 3_600_000
 FIRST = ["name", "origin", "engine", "trading_pair", "schedule", "status", "description"]
 SIGNALS = "SELECT id FROM executions WHERE status = 'success'"
-THEN = NOW - timedelta(hours=30, minutes=20)
+THEN = datetime(2026, 5, 18, 18, 0, 20, tzinfo=UTC)
+"""A run of that time ended 13 s later."""
 
 
 @pytest.fixture
@@ -162,10 +163,11 @@ async def test_under_a_past_moment_everything_is_as_it_was_then(sample: SampleHo
     rows = own(expected)
     del rows[names.BROKEN]  # when it was broken nobody knows
     assert own(answer) == rows
-    assert rows[names.ANALYSTS]["last_at"] < "2026-05-19T06"
+    last = [rows[names.ANALYSTS][name] for name in ("last_at", "last_status", "last_signal")]
+    assert last == ["2026-05-18T18:00Z", "running", None]
     for name in ("as_of", "spent_today_usd", "spent_month_usd", "since"):
         assert answer[name] == expected[name]
-    assert (answer["problems"], answer["running"]) == ([], 0)
+    assert (answer["problems"], answer["running"]) == ([], 1)
     assert "budget_usd_per_day" not in answer, "what it was then is not kept"
     assert {row[1] for row in answer["rows"]} == {"home"}
     assert "not kept" in answer["note"]
