@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mcp_server.domain.chart_layout import Drawing, Layout, Study
+    from mcp_server.domain.chart_layout import Drawing, Study
+    from mcp_server.domain.indicators.spec import Spec
 
 COLORS = 8
 """Lines take colours in turn within a pane."""
+
+Total = Literal["sum", "product", "apart"]
+"""What another first candle does to a running total, and to what is computed of one: it adds a constant to all its
+values, multiplies them, or changes them in another way, so that values of two answers cannot be joined."""
 
 LineShape = Literal["line", "dots", "bars", "turning", "candles", "events"]
 Pane = int | Literal["volume"]
@@ -20,8 +25,9 @@ Pane = int | Literal["volume"]
 class ChartLine:
     """One thing to draw, with the values of its columns.
 
-    `pane`: 0 is the price, `volume` lies on its volume, 1 and more are panes below. `color`: a number from 1.
-    `levels`: where traders read it. Shapes are those of `chart_layout`; bands and clouds are lines.
+    `pane`: 0 is the price, `volume` lies on its volume, 1 and more are panes below. `color`: a number from 1. `levels`:
+    where traders read it. `total`: how values of two answers are joined. Shapes are those of `chart_layout`; bands and
+    clouds are lines.
     """
 
     columns: tuple[str, ...]
@@ -30,26 +36,48 @@ class ChartLine:
     color: int
     dashed: bool = False
     levels: tuple[float, ...] = ()
+    total: Total | None = None
 
 
-def chart_lines(layout: Layout) -> list[ChartLine]:
-    """List what is drawn of a layout, the price first."""
+def chart_lines(specs: Sequence[Spec]) -> list[ChartLine]:
+    """List what is drawn of indicators, on the price first.
+
+    Raises:
+        BadInput: there would be too many panels.
+    """
+    from mcp_server.domain.chart_layout import layout as placed
+
+    layout, totals = placed(specs), _totals(specs)
     panes: list[tuple[Pane, tuple[Study, ...]]] = [
         (0, layout.price),
         ("volume", layout.volume),
         *((number, studies) for number, studies in enumerate(layout.panels, 1)),
     ]
-    return [line for pane, studies in panes for line in _lines(pane, studies)]
+    return [line for pane, studies in panes for line in _lines(pane, studies, totals)]
 
 
-def _lines(pane: Pane, studies: tuple[Study, ...]) -> Iterator[ChartLine]:
+def _totals(specs: Sequence[Spec]) -> dict[str, Total]:
+    """Return how each column that rests on a running total answers to another first candle."""
+    from mcp_server.domain.indicators.totals import moves
+
+    found: dict[str, Total] = {}
+    for spec in specs:
+        for column, move in zip(spec.columns, moves(spec) if spec.running else (), strict=spec.running):
+            kinds = {"apart"} if move is None else {kind for (_, kind) in move}
+            if kinds:
+                found[column] = "sum" if kinds == {"sum"} else "product" if kinds == {"product"} else "apart"
+    return found
+
+
+def _lines(pane: Pane, studies: tuple[Study, ...], totals: Mapping[str, Total]) -> Iterator[ChartLine]:
     taken = 0
     for study in studies:
         levels = study.guides or ((0.0,) if any(drawing.shape == "bars" for drawing in study.drawings) else ())
         for drawing in study.drawings:
             for columns, shape, dashed, more in _parts(drawing):
                 taken += more
-                yield ChartLine(columns, pane, shape, (taken - 1) % COLORS + 1, dashed, levels)
+                color = (taken - 1) % COLORS + 1
+                yield ChartLine(columns, pane, shape, color, dashed, levels, totals.get(columns[0]))
                 levels = ()
 
 

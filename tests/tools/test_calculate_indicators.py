@@ -142,7 +142,7 @@ async def test_the_layout_says_how_a_page_draws_each_column(ask: Ask) -> None:
 
     assert sorted(column for line in lines.values() for column in line["columns"]) == sorted(answer["columns"][2:])
     plain = {"columns": ["ema_50"], "pane": 0, "shape": "line", "color": 1, "dashed": False, "levels": []}
-    assert lines["ema_50"] == plain
+    assert lines["ema_50"] == {**plain, "total": None}
     upper, middle, lower = (lines[f"bbands_20_2_{name}"] for name in ("upper", "middle", "lower"))
     assert upper["color"] == middle["color"] == lower["color"] == 2
     assert [upper["dashed"], middle["dashed"], lower["dashed"]] == [False, True, False]
@@ -157,6 +157,14 @@ async def test_the_layout_says_how_a_page_draws_each_column(ask: Ask) -> None:
     spans = [line["color"] for name, line in lines.items() if "span" in name]
     assert len(spans) == len(set(spans)) == 2
     assert "layout" not in await ask("calculate_indicators", symbol="BTC/USDT", indicators=specs)
+
+
+async def test_the_layout_says_how_running_totals_of_two_answers_are_joined(ask: Ask) -> None:
+    specs = ["obv", "ema(20) of obv", "roc(10) of obv", "mom(5) of obv", "rsi(14)"]
+    answer = await ask("calculate_indicators", symbol="BTC/USDT", indicators=specs, layout=True)
+    totals = {line["columns"][0]: line["total"] for line in answer["layout"]}
+    joined = {"obv": "sum", "ema_20_of_obv": "sum", "roc_10_of_obv": "apart", "mom_5_of_obv": None, "rsi_14": None}
+    assert totals == joined
 
 
 async def test_a_layout_of_too_many_panels_is_refused(ask: Ask) -> None:

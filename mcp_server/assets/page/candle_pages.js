@@ -12,15 +12,27 @@ export function candlePages({ call, market, indicators }) {
 
   const newestOf = ({ rows }) => JSON.stringify(rows.slice(-3));
 
-  async function page(limit, as_of) {
+  /** `meeting`: a moment by which the first candle that is there had closed; values that reach it can be joined. */
+  async function page(limit, as_of, meeting) {
     const candles = await call("get_ohlcv", { ...market, limit, as_of });
     if (!candles.rows.length || !indicators.length || newestOf(candles) === pages.seen) return [candles, []];
-    const values = await call("calculate_indicators", { ...market, indicators, last: limit, as_of: candles.as_of });
-    return [candles, values.rows];
+    const values = await call("calculate_indicators", { ...market, indicators, last: limit + 1, as_of: meeting ?? candles.as_of });
+    return [candles, values.rows, values.note];
   }
   function add([candles, values], kept = pages) {
     pages.rows = joined(kept.rows, candles.rows);
-    pages.table = { columns: pages.table.columns, rows: joined(kept.table.rows, values) };
+    pages.table = { columns: pages.table.columns, rows: joined(kept.table.rows, kept.table.rows.length ? moved(values) : values) };
+  }
+  /** Running totals begin with each answer's first candle: move them so that they meet what is there. */
+  function moved(values) {
+    const there = new Map(pages.table.rows.map((row) => [row[0], row])), one = values.find(([time]) => there.has(time));
+    const moves = {};
+    for (const { columns, total } of pages.layout.filter((line) => line.total)) {
+      const at = pages.table.columns.indexOf(columns[0]), [to, from] = [there.get(one?.[0])?.[at], one?.[at]];
+      const kept = (x, time) => there.get(time)?.[at] ?? null;
+      moves[at] = to == null || from == null ? kept : { sum: (x) => x + to - from, product: (x) => (x * to) / from, apart: kept }[total];
+    }
+    return values.map((row) => row.map((x, at) => (moves[at] && x !== null ? moves[at](x, row[0]) : x)));
   }
 
   /** Look for newer candles; the last ones are asked for again, because an exchange may correct them. */
@@ -37,15 +49,16 @@ export function candlePages({ call, market, indicators }) {
     if (last && !meets()) fresh = await page(size);
     if (meets()) add(fresh);
     else if (fresh[0].rows.length) add(fresh, { rows: [], table: { rows: [] } });
-    const { note, built_from: parts } = fresh[0];
-    [pages.seen, pages.note] = [newest, [parts && `Built from candles of ${parts}.`, note].filter(Boolean).join(" ")];
+    const [{ note, built_from: parts }, , caveat = note] = fresh;
+    [pages.seen, pages.note] = [newest, [parts && `Built from candles of ${parts}.`, caveat].filter(Boolean).join(" ")];
     return true;
   }
 
   /** Look for candles before the first one; false: there are none. */
   async function earlier() {
     const before = { as_of: pages.rows[0][0] };
-    let fresh = await page(size, before.as_of);
+    const opens = pages.rows.map(([open]) => Date.parse(open)), step = Math.min(...opens.slice(1).map((open, at) => open - opens[at]));
+    let fresh = await page(size, before.as_of, opens[1] && new Date(opens[0] + step).toISOString());
     if (!fresh[0].rows.length) {
       const { summary, as_of, age_s } = await call("get_ohlcv", { ...market, ...before, limit: AFAR, detail: "summary" });
       if (!summary) return false;

@@ -87,7 +87,7 @@ async def calculate_indicators(
     """
     symbols = [symbol] if isinstance(symbol, str) else symbol
     specs = await call.bounded(_specs, indicators)
-    lines = await call.bounded(_lines, specs) if layout else None
+    lines = await call.bounded(chart_lines, specs) if layout else None
     columns = ["open_time", "close", *(column for spec in specs for column in spec.columns)]
     if (values := len(symbols) * last * len(columns)) > MOST_VALUES:
         raise BadInput(f"That is {values} values; one answer holds at most {MOST_VALUES}.", "Lower last, or ask twice.")
@@ -118,12 +118,6 @@ def _specs(texts: list[str]) -> tuple[Spec, ...]:
     from mcp_server.domain.indicators.parse import parse_specs
 
     return parse_specs(texts, check_patience)
-
-
-def _lines(specs: Sequence[Spec]) -> list[ChartLine]:
-    from mcp_server.domain.chart_layout import layout
-
-    return chart_lines(layout(specs))
 
 
 def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:
