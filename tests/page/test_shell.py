@@ -1,5 +1,7 @@
 """The frame of the page: its views and addresses, the keyboard, and a server that has been upgraded."""
 
+import json
+
 import pytest
 
 from tests.page.conftest import Site
@@ -100,3 +102,19 @@ def test_a_page_whose_script_is_gone_says_so_and_loads_again(site: Site, chromiu
         opened.page.unroute_all()
         opened.page.get_by_role("link", name="Load it again").click()
         heading(opened, "Strategies")
+
+
+def test_an_answer_of_an_unknown_form_is_told_on_top_and_shows_nothing_undefined(site: Site, chromium: Browser) -> None:
+    odd = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"structuredContent": {"rows": [["x"]], "problems": 7}}})
+    with opened_at(site, chromium, "nonsense") as opened:
+        opened.page.route("**/mcp", lambda route: route.fulfill(body=odd, content_type="application/json"))
+        goes(opened, "Strategies")
+        told = opened.page.get_by_role("alert").filter(has_text="Something on this page went wrong. Reload it.")
+        told.wait_for()
+        assert "undefined" not in opened.page.locator("main").inner_text()
+
+
+def test_a_strategy_of_an_unknown_name_is_told_with_what_to_do(site: Site, chromium: Browser) -> None:
+    with opened_at(site, chromium, "strategy/nobody") as opened:
+        opened.page.locator(".notice", has_text="nobody").first.wait_for()
+        assert opened.page.title() == "nobody · Claude Trader"

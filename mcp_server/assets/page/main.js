@@ -107,6 +107,7 @@ export function startPage() {
     else if (error instanceof Unreachable) connection.set(true);
     else if (error?.name !== "AbortError") tell("page", error);
   });
+  addEventListener("error", (event) => event.error && tell("page", event.error));
   part("skip").onclick = (event) => (event.preventDefault(), main.focus());
   part("back").onclick = () => go({ as_of: null });
   clock.onclick = () => {
