@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,6 +21,17 @@ if TYPE_CHECKING:
 GAP, BELOW = "  ", "       "
 RIGHT = ("run", "price", "conf.")
 MOST_NAME, LEAST_WHY = 24, 24
+ENTRY_KEYS: tuple[str, ...] = (
+    "execution_id",
+    "strategy",
+    "engine",
+    "trigger",
+    "status",
+    "as_of",
+    "started_at",
+    "completed_at",
+)
+ENTRY_KEYS += ("signal", "confidence", "price", "reasoning", "error", "cost_usd", "scheduled_at", "slots")
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 
 
@@ -144,8 +154,8 @@ def outcome(entry: Entry) -> Text:
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
-    """Return one row of the journal as JSON values."""
-    values = asdict(entry)
+    """Return one row of the journal as JSON values: always the same keys, whatever else is read of a run."""
+    values = {name: getattr(entry, name) for name in ENTRY_KEYS}
     for key in ("as_of", "started_at", "completed_at", "scheduled_at"):
         values[key] = None if values[key] is None else values[key].isoformat()
     for key in ("confidence", "cost_usd"):
