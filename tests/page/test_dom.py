@@ -91,6 +91,20 @@ def test_rows_that_go_or_change_places_are_told_apart_by_their_keys(run: Run) ->
     assert told == ["d2,b2", "b2", 0]
 
 
+def test_the_focus_stays_in_a_row_when_one_above_it_goes(run: Run) -> None:
+    told = run(
+        ROWS
+        + """
+        patch(box, ["a", "b", "c"].map((key) => row(key, el("button", null, key))));
+        const button = box.children[1].firstChild;
+        button.focus();
+        patch(box, ["b", "c"].map((key) => row(key, el("button", null, key))));
+        return [texts(), document.activeElement === button];
+    """
+    )
+    assert told == ["b,c", True]
+
+
 def test_focus_typed_text_open_details_and_scroll_outlive_an_update(run: Run) -> None:
     told = run("""
         const tall = (height, ...inner) => {
