@@ -78,9 +78,10 @@ class OverviewCache:
     async def now(self, now: datetime) -> HomeView:
         """Return how everything stands at present."""
         stands, listed, journal = await anyio.to_thread.run_sync(self._look, now)
-        marks = {name: (mark, self._listed[name][0]) for name, mark in journal.marks.items() if name in self._listed}
+        stops = _stops(listed)
+        marks = {name: (mark, repr(stops[name])) for name, mark in journal.marks.items() if name in stops}
         try:
-            records = await self._records().now(now, marks, _stops(listed))
+            records = await self._records().now(now, marks, stops)
         except TraderError:  # another program holds the journal, or the disk is full: that is told
             records = {}
         return HomeView(stands, [strategy for strategy in listed if strategy.example], records)

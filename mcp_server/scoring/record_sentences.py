@@ -64,7 +64,7 @@ class RecordSentences:
 
         Args:
             moment: the present.
-            marks: changes whenever runs or outcomes of the strategy do, or the strategy itself.
+            marks: changes whenever runs or outcomes of the strategy do, or its `stop`.
             stops: the `stop` of each strategy, if it has one.
         """
         async with self._turn:
