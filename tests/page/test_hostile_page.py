@@ -79,10 +79,10 @@ OPEN_SOME = """() => [...document.querySelectorAll("main :is([aria-expanded=fals
 def poisoned(value: Any, texts: Iterator[str], name: str = "") -> Any:
     """Return JSON values with every text that a stranger may have written replaced: prose, and what such names hold."""
     if isinstance(value, dict):
-        columns = value.get("columns")
-        fresh = {key: poisoned(item, texts, key) for key, item in value.items() if key not in ("columns", "rows")}
+        columns = value.get("columns") if "rows" in value else None
         if not columns:
-            return fresh
+            return {key: poisoned(item, texts, key) for key, item in value.items()}
+        fresh = {key: poisoned(item, texts, key) for key, item in value.items() if key not in ("columns", "rows")}
         rows = [[poisoned(cell, texts, of) for of, cell in zip(columns, row, strict=True)] for row in value["rows"]]
         return fresh | {"columns": columns, "rows": rows}
     if isinstance(value, list):
@@ -144,7 +144,7 @@ def test_the_texts_are_shown_as_they_are(site: Site, chromium: Browser) -> None:
         assert sum(text in shown for text in ALL) >= 50
 
 
-@pytest.mark.parametrize("place", ["strategy/btc-trend", "market?symbol=BTC/USDT"])
+@pytest.mark.parametrize("place", ["", "strategy/btc-trend", "market?symbol=BTC/USDT", "costs"])
 def test_nor_does_an_error(site: Site, chromium: Browser, place: str) -> None:
     parts = {"claude-trader/problem": " ".join(ALL), "claude-trader/remedy": MARKUP[0], "claude-trader/kind": MARKUP[1]}
     result = {"content": [{"type": "text", "text": "no"}], "isError": True, "_meta": parts}
