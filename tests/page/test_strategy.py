@@ -129,17 +129,27 @@ def test_every_slot_is_a_square_that_opens_its_run(site: Site, chromium: Browser
         assert opened.violations() == []
 
 
-def test_older_slots_and_runs_are_loaded_on_demand(site: Site, chromium: Browser) -> None:
+def test_older_runs_are_loaded_on_demand_and_with_the_candles_in_sight(site: Site, chromium: Browser) -> None:
     kinds = kinds_of_slots(site, TREND)
-    with opened_at(site, chromium, f"strategy/{TREND}") as opened:
-        expect(_squares(opened)).not_to_have_count(0)
-        assert "missed" not in opened.page.get_by_role("list", name="What the squares mean").inner_text()
-        opened.page.get_by_role("button", name="Load older slots").click()
+    with opened_at(site, chromium, f"strategy/{TREND}", PHONE) as opened:
         legend = opened.page.get_by_role("list", name="What the squares mean")
+        expect(legend).to_contain_text("BUY")
+        assert "missed" not in legend.inner_text()
+        opened.page.get_by_role("button", name="Load older slots").click()
         expect(legend).to_contain_text(f"{kinds['BUY']} BUY")
         expect(legend).to_contain_text("6 missed")
         expect(opened.page.get_by_role("button", name="Load older slots")).to_have_count(0)
         expect(_squares(opened).filter(has_text=f"{TIMES}6")).to_have_count(1)
+        for count in (25, 50, 75):
+            expect(_rows(opened)).to_have_count(count)
+            opened.page.get_by_role("button", name="Show older runs").click()
+    with opened_at(site, chromium, f"strategy/{TREND}") as opened:
+        chart = opened.page.get_by_role("application")
+        expect(chart).to_have_attribute("aria-label", re.compile(": 300 closed candles"))
+        chart.focus()
+        chart.press("Home")
+        expect(chart).to_have_attribute("aria-label", re.compile(": 800 closed candles"))
+        expect(opened.page.get_by_role("list", name="What the squares mean")).to_contain_text("6 missed")
 
 
 def test_a_run_opens_to_all_that_is_known_of_it(site: Site, chromium: Browser) -> None:

@@ -10,7 +10,7 @@ const lengthOf = (timeframe) => parseInt(timeframe) * LENGTHS[timeframe.at(-1)];
  * and `point(run)`. */
 export function signalChart({ client, call, runs, signal, redraw, look, choose }) {
   const box = el("div", { "data-key": "chart", "data-own": true }), on = { holds: false, lines: false };
-  let market, indicators, candles = [], ready, made, marked, pointing;
+  let market, indicators, candles = [], ready, made, marked, pointing, covering;
   const length = () => (market ? lengthOf(market.timeframe) : 6e4);
   const seenBy = (run) => Date.parse(run.as_of) - length();
   const shown = () => runs.list.filter((run) => run.signal && run.trigger !== "replay" && (on.holds || run.signal !== "HOLD"));
@@ -28,6 +28,7 @@ export function signalChart({ client, call, runs, signal, redraw, look, choose }
     ready ??= priceChart(box, { label: `${market.symbol} with the signals of the strategy`, onMarker: choose, onPoint, signal }).then((chart) => {
       made = chart;
       made.onEarlier(earlier);
+      made.library.timeScale().subscribeVisibleLogicalRangeChange(cover);
     });
     ready.then(() => setCandles());
     return [box, note && el("p", { class: "small muted" }, note)];
@@ -40,10 +41,21 @@ export function signalChart({ client, call, runs, signal, redraw, look, choose }
   async function earlier() {
     const { rows } = await get("get_ohlcv", { limit: 500, as_of: candles[0][0] });
     candles = [...rows, ...candles];
-    while (runs.more && runs.list.at(-1).as_of > candles[0][0]) await runs.older();
     setCandles();
-    redraw();
     return rows.length > 0;
+  }
+  /** Load older runs until there are those of each candle in sight. */
+  async function cover() {
+    const lacking = () => runs.more && seenBy(runs.list.at(-1)) > 1000 * made.library.timeScale().getVisibleRange()?.from;
+    if (covering || !lacking()) return;
+    covering = true;
+    try {
+      while (lacking()) await runs.older(200);
+    } finally {
+      covering = false;
+    }
+    mark();
+    redraw();
   }
   async function lines() {
     const wanted = on.lines && indicators.length, last = Math.min(candles.length, 1_000);
@@ -52,7 +64,9 @@ export function signalChart({ client, call, runs, signal, redraw, look, choose }
   }
   function mark(always) {
     const ids = String(shown().map((run) => run.execution_id));
-    if (!made || (ids === marked && !always)) return;
+    if (!made) return;
+    cover();
+    if (ids === marked && always !== true) return;
     marked = ids;
     made.setMarkers(shown().map((run) => ({ id: run.execution_id, signal: run.signal, time: seenBy(run), text: "" })));
   }

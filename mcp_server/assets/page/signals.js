@@ -4,7 +4,7 @@ import { el, notice } from "./dom.js";
 import { number, percent, plural, price, signalOf, timeOf, usd } from "./format.js";
 import { kindText } from "./slots.js";
 
-const PAGE = 120;
+const PAGE = 120, LONG = 60_000; // an answer this long may have left out some
 const HEADS = ["Signal", "Confidence", "Price", "Outcome", "Cost", "Started", "Why"];
 const TRIGGERS = { schedule: "on schedule", manual: "by hand", replay: "replay" };
 const TONES = { right: "good", wrong: "bad", error: "bad", timeout: "bad", abstained: "warn", missed: "warn" };
@@ -21,10 +21,10 @@ export function runStore(client, name, signal) {
   const ask = (more) => client.call("list_signals", { strategy_name: name, outcomes: "all", limit: PAGE, ...more }, { signal });
   const store = {
     list: [], more: false, loaded: false, details, load: () => ask(),
-    take(answer, older = false) {
+    take(answer, older) {
       const rows = rowsOf(answer), joins = older || rows.length < PAGE || rows.some((run) => kept.has(run.execution_id));
       if (!joins) kept.clear(); // too much has happened meanwhile: there would be a hole
-      if (older || !joins || !kept.size) store.more = rows.length === PAGE;
+      if (older || !joins || !kept.size) store.more = rows.length === (older ?? PAGE) || JSON.stringify(rows).length > LONG;
       rows.forEach((run) => {
         const { status, outcome } = kept.get(run.execution_id) ?? {};
         if (status !== run.status || outcome !== run.outcome) details.delete(run.execution_id);
@@ -33,8 +33,8 @@ export function runStore(client, name, signal) {
       store.loaded = true;
       store.list = [...kept.values()].sort((one, other) => other.execution_id - one.execution_id);
     },
-    async older() {
-      if (store.more) store.take(await ask({ before: store.list.at(-1).execution_id }), true);
+    async older(limit = PAGE) {
+      if (store.more) store.take(await ask({ before: store.list.at(-1).execution_id, limit }), limit);
     },
     async whole(id) {
       details.set(id, null);
