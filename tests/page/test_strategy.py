@@ -15,6 +15,7 @@ from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.rigs.sample_strategies import ANALYSTS, TREND, analyst_versions
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+expect.set_options(timeout=30_000)  # the machine may be busy
 
 FOCUSED = "node => node === document.activeElement"
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -1,17 +1,26 @@
 """The view of a strategy: its record beside its controls, backtests, files, its past, and what is out of order."""
 
 import re
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, SlotRow, Status
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.settings import ServerSettings
+from tests.acceptance.hostile_texts import TEXTS
+from tests.http.conftest import guarded
 from tests.page.conftest import Site
 from tests.page.opening import heading, opened_at
 from tests.page.strategy_facts import answer_of, kinds_of_slots, nets_of, row_of, selected
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.rigs.sample_strategies import ANALYSTS, BROKEN, NEW, PAUSED, TREND
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+expect.set_options(timeout=30_000)  # the machine may be busy
 
 
 def _figure(opened: OpenPage, label: str) -> Any:
@@ -155,3 +164,50 @@ def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, ch
         expect(opened.page.get_by_text("claude-trader strategies add rsi-reversion")).to_be_visible()
         assert opened.violations() == []
         assert not kinds_of_slots(site, NEW)
+
+
+def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser) -> None:
+    rules = {"timeframe": "15m", "indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)"}
+    config = {"trading_pair": "DOGE/USDT", "exchange": "simulated", "interval": "15m", "rules": rules}
+    strategy = parse_strategy("hostile", {"description": "<img src=x onerror=alert(1)>", **config}, None)
+    site.sample.folders.write(strategy)
+    runs, then = [], site.now - timedelta(minutes=5)
+    for text in [*TEXTS[3:47], *TEXTS[-6:]]:
+        data = {"sub_agent_results": {text: {"leans": text, "note": text}}, "twin": {"signal": text, "reasoning": text}}
+        calls = [{"tool": text, "arguments": {text: text}, "result": text, "is_error": False}]
+        trace = {"sub_agents": [{"name": text, "started": True, "reported": False, "missing": text, "calls": calls}]}
+        outcome = Outcome(
+            Status.SUCCESS, Signal("BUY", Decimal(50), text, 0.1, data), trace=trace, model=text, **NOTHING_SPENT
+        )
+        slot = SlotRow(Status.RUNNING, then, then)
+        runs.append(SampleRun(strategy, slot, outcome, trigger="manual", began_at=then))
+    enter_runs(site.sample.database, "hostile", runs)
+    with opened_at(site, chromium, "strategy/hostile", PHONE) as opened:
+        expect(opened.page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
+        opened.page.get_by_role("button", name="Show older runs").click()
+        expect(opened.page.locator("table.runs tbody tr")).to_have_count(50)
+        opened.run("document.querySelectorAll('table.runs tbody button').forEach((button) => button.click())")
+        expect(opened.page.locator("tr.detail h3", has_text="Sub-agents")).to_have_count(50)
+        opened.run("document.querySelectorAll('tr.detail details').forEach((part) => (part.open = true))")
+        expect(opened.page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
+        assert opened.page.locator("main script, main img, main iframe, main a[href^=javascript]").count() == 0
+        assert not opened.is_wider_than_the_screen()
+
+
+def test_an_exchange_that_cannot_be_reached_leaves_the_rest(site: Site, chromium: Browser) -> None:
+    rules = {"timeframe": "1h", "buy": "close > prev(close, 1)"}
+    config = {"trading_pair": "BTC/USD", "exchange": "kraken", "interval": "1h", "rules": rules}
+    strategy = parse_strategy("far-away", config, None)
+    site.sample.folders.write(strategy)
+    then = site.now - timedelta(minutes=5)
+    enter_runs(
+        site.sample.database, "far", [SampleRun(strategy, SlotRow(Status.MISSED, then, then, 1, "Nothing ran."))]
+    )
+    urls = {"kraken": "http://127.0.0.1:9"}
+    settings = ServerSettings(home=site.sample.root, exchange="simulated", exchange_urls=urls, calls_per_minute=100_000)
+    with guarded(settings, clock=lambda: site.now) as server:
+        page = f"http://127.0.0.1:{server.port}/#/strategy/far-away"
+        with chromium.open(page, now=site.now) as opened:
+            expect(opened.page.locator(".notice", has_text="kraken")).to_be_visible()
+            expect(opened.page.locator("table.runs tbody tr")).to_have_count(1)
+            expect(_figure(opened, "State")).to_have_text("active")

@@ -10,6 +10,8 @@ export function runsPart(is) {
   const { runs, state, part, signal } = is, body = el("div", el("div", { class: "skeleton" }, "Loading…"));
   const rowOf = (id) => document.getElementById(`run-${id}`), runOf = (id) => runs.list.find((run) => run.execution_id === id);
   const redraw = () => runs.loaded && patch(body, nodes());
+  let waiting;
+  const soon = () => (waiting ??= setTimeout(() => ((waiting = null), redraw()), 30)); // many answers, one drawing
   state.shown ||= ROWS;
   state.changed = redraw;
 
@@ -20,7 +22,7 @@ export function runsPart(is) {
     if (!pointed) chart.point(runOf(id));
   }
   /** Load what is not known of runs that are open. */
-  const complete = () => state.open.forEach((id) => runs.details.has(id) || runs.whole(id).then(redraw));
+  const complete = () => state.open.forEach((id) => runs.details.has(id) || runs.whole(id).then(soon));
 
   function choose(id) {
     if (!state.open.delete(id)) state.open.add(id);
@@ -49,14 +51,18 @@ export function runsPart(is) {
   const filter = (name) => (Object.assign(state, { filter: name, shown: ROWS }), redraw());
   const chart = signalChart({ ...is, redraw, look, choose: visit });
 
-  const nodes = () => (runs.list.length ? [
+  /** The squares stay at the newest, unless the reader has gone to older ones. */
+  function keepEnd() {
+    const squares = () => body.querySelector(".squares"), box = squares();
+    if (!box || box.scrollHeight - box.scrollTop - box.clientHeight < 8) queueMicrotask(() => squares()?.scrollTo(0, 1e6));
+  }
+  const nodes = () => (keepEnd(), runs.list.length ? [
     el("h2", "Every slot"), runs.more && el("button", { type: "button", class: "small", onclick: older }, "Load older slots"),
     slotSquares(runs.list, state, visit), slotLegend(runs.list), el("h2", "Signals"),
     signalTable(runs, state, { choose, look, filter, further }),
   ] : nothing(is));
 
   function draw(answer) {
-    if (!runs.loaded) queueMicrotask(() => body.querySelector(".squares")?.scrollTo(0, 1e6)); // to the newest
     runs.take(answer);
     complete();
     chart.mark();

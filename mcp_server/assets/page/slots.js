@@ -30,7 +30,7 @@ export function slotSquares(runs, state, choose) {
     }, glyph(kind), run.slots > 1 && el("small", number(run.slots)));
   };
   return el("div", { class: "squares", role: "group", "aria-label": "Slots, oldest first; arrow keys move, Enter opens the run", onkeydown: move },
-    [...days].map(([day, list]) => el("div", { class: "day", "data-key": day }, el("p", { class: "muted small" }, day), list.map(square))));
+    [...days].map(([day, list]) => el("div", { class: "day", "data-key": day }, el("p", { class: "muted small" }, day), el("div", list.map(square)))));
 }
 
 /** Return what the squares mean, with how many there are of each kind. */
