@@ -129,7 +129,7 @@ answers: $(VENV)/chain.stamp  ## write the tools' answers in the documentation a
 schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ again
 	$(BIN)/python -m tests.structure.schemas
 
-pictures: $(VENV)/dev.stamp  ## draw the pictures in docs/charts again
+pictures: $(VENV)/dev.stamp $(VENV)/browser.stamp chromium  ## draw the pictures in docs/charts and docs/page again
 	$(BIN)/python -m tests.structure.pictures
 
 dist: $(VENV)/dev.stamp  ## build the wheel and the sdist into dist/

@@ -16,6 +16,8 @@ import pytest
 AXE = Path(__file__).parents[2] / ".venv" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = (1280, 900), (360, 740)
+PATIENCE_MS = 30_000
+"""How long a test waits for what it expects, on a busy machine too."""
 
 _ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -115,6 +117,7 @@ def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("there is no Chromium: `make chromium` installs it as root on Debian; else install it yourself")
+    api.expect.set_options(timeout=PATIENCE_MS)
     with api.sync_playwright() as playwright:
         driver = playwright.chromium.launch(executable_path=path, args=[*_ARGUMENTS])
         try:

@@ -1,4 +1,4 @@
-"""The pictures in the documentation: the invented market at a moment that stands still, and a strategy's signals.
+"""The pictures in the documentation: charts of the invented market at a moment that stands still, and the page.
 
 python -m tests.structure.pictures                    draws them anew
 python -m tests.structure.pictures --real FOLDER      draws divergences on the recorded candles beside the checkout
@@ -29,6 +29,8 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.hourly_candles import RECORDED
 from tests.structure.outcome_picture import draw_outcome
+from tests.structure.page_pictures import FOLDER as PAGE_FOLDER
+from tests.structure.page_pictures import draw_pages
 
 FOLDER = Path(__file__).parents[2] / "docs" / "charts"
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
@@ -156,3 +158,4 @@ if __name__ == "__main__":
             anyio.run(draw_real, Path(to))
         case _:
             anyio.run(draw_all, FOLDER)
+            draw_pages(PAGE_FOLDER)
