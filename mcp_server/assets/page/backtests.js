@@ -1,6 +1,7 @@
 // The latest backtests of a strategy, newest first, each with its controls.
 import { command, el } from "./dom.js";
 import { momentText, number, percent, plural, timeOf } from "./format.js";
+import { share } from "./record.js";
 
 /** Return what read_strategy(backtests=true) answers of backtests. */
 export function backtestList(name, { backtests = [] }) {
@@ -10,7 +11,7 @@ export function backtestList(name, { backtests = [] }) {
 }
 
 function backtest(one) {
-  const { controls: c } = one, share = (ratio) => (ratio == null ? "unknown" : `${number(100 * ratio)} %`);
+  const { controls: c } = one;
   const figure = (label, value, ...controls) => el("div", el("dt", label), el("dd", value, controls.map((text) => el("small", text))));
   return el("li", { class: "card", "data-key": `backtest-${one.backtest_id}` },
     el("h3", "Made ", timeOf(one.created_at), " ", one.draft && el("span", { class: "mark warn" }, "of a version that was not kept")),

@@ -4,7 +4,7 @@ import { rowsOf } from "./client.js";
 import { command, el } from "./dom.js";
 import { number, percent, plural, usd } from "./format.js";
 
-const share = (rate) => (rate == null ? "unknown" : `${number(100 * rate)} %`);
+export const share = (rate) => (rate == null ? "unknown" : `${number(100 * rate)} %`);
 const within = (bounds, write) => (bounds ? `95 % interval ${write(bounds[0])} to ${write(bounds[1])}` : "too few for an interval");
 const EVIDENCE = {
   too_few: ["warn", "Too few to say"], none_yet: ["warn", "No evidence of skill yet"], skill: ["good", "Evidence of skill"],
@@ -50,7 +50,7 @@ function figures(a) {
 }
 
 const table = (caption, heads, rows) => el("div", { class: "scroll" }, el("table", { class: "rows" }, el("caption", caption),
-  el("thead", el("tr", heads.map((head) => el("th", { scope: "col" }, head)))),
+  el("thead", el("tr", heads.map((head) => el("th", head)))),
   el("tbody", rows.map(([first, ...rest]) => el("tr", el("th", { scope: "row" }, first), rest.map((text, at) => el("td", { "data-label": heads[at + 1] }, text)))))));
 
 const calibration = (c) => c && table(

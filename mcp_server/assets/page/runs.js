@@ -1,13 +1,13 @@
 // The chart, the squares and the table of a strategy's runs: what is pointed at or opened in one shows in the others.
 import { command, el, patch } from "./dom.js";
 import { signalChart } from "./signalchart.js";
-import { signalTable } from "./signals.js";
+import { loading, signalTable } from "./signals.js";
 import { slotLegend, slotSquares } from "./slots.js";
 
 const ROWS = 25;
 
 export function runsPart(is) {
-  const { runs, state, part, signal } = is, body = el("div", el("div", { class: "skeleton" }, "Loading…"));
+  const { runs, state, part, signal } = is, body = loading();
   const rowOf = (id) => document.getElementById(`run-${id}`), runOf = (id) => runs.list.find((run) => run.execution_id === id);
   const redraw = () => runs.loaded && patch(body, nodes());
   let waiting;
@@ -57,7 +57,7 @@ export function runsPart(is) {
     if (!box || box.scrollHeight - box.scrollTop - box.clientHeight < 8) queueMicrotask(() => squares()?.scrollTo(0, 1e6));
   }
   const nodes = () => (keepEnd(), runs.list.length ? [
-    el("h2", "Every slot"), runs.more && el("button", { type: "button", class: "small", onclick: older }, "Load older slots"),
+    el("h2", "Every slot"), runs.more && el("button", { class: "small", onclick: older }, "Load older slots"),
     slotSquares(runs.list, state, visit), slotLegend(runs.list), el("h2", "Signals"),
     signalTable(runs, state, { choose, look, filter, further }),
   ] : nothing(is));

@@ -71,7 +71,7 @@ export function signalChart({ client, call, runs, signal, redraw, look, choose }
     made.setMarkers(shown().map((run) => ({ id: run.execution_id, signal: run.signal, time: seenBy(run), text: "" })));
   }
   const onPoint = (ms) => pointing || look(ms === null ? null : shown().find((run) => seenBy(run) >= ms && seenBy(run) < ms + length())?.execution_id, true);
-  const toggle = (key, text, change) => el("button", { type: "button", class: "small", "aria-pressed": "false", onclick: ({ target }) => {
+  const toggle = (key, text, change) => el("button", { class: "small", "aria-pressed": "false", onclick: ({ target }) => {
     target.setAttribute("aria-pressed", (on[key] = !on[key]));
     if (made) change();
   } }, text);

@@ -13,6 +13,7 @@ const FILTERS = {
   signals: ["Signals", (run) => run.signal], all: ["All runs", () => true], manual: ["By hand", (run) => run.trigger !== "schedule"],
 };
 
+export const loading = () => el("div", el("div", { class: "skeleton" }, "Loading…"));
 const mark = (tone, ...inner) => el("span", { class: `mark ${tone ?? ""}` }, inner);
 
 /** Return the runs that are loaded, newest first, and how to load more. */
@@ -47,15 +48,15 @@ export function runStore(client, name, signal) {
 /** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(how many there are). */
 export function signalTable(store, state, hooks) {
   const all = store.list.filter(FILTERS[state.filter][1]), rows = all.slice(0, state.shown);
-  const filter = ([name, [text]]) => el("button", { type: "button", class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
+  const filter = ([name, [text]]) => el("button", { class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
   return [
     el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).map(filter)),
     rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
       el("caption", "Newest first. Open a run to see how it came about."),
-      el("thead", el("tr", ["Time", ...HEADS].map((text) => el("th", { scope: "col" }, text)))),
+      el("thead", el("tr", ["Time", ...HEADS].map((text) => el("th", text)))),
       el("tbody", rows.flatMap((run) => [runRow(run, state, hooks), state.open.has(run.execution_id) && runDetail(run, store)]))))
       : el("p", { class: "muted" }, state.filter === "manual" ? "No run was started by hand." : "None of these runs has a signal."),
-    (store.more || all.length > rows.length) && el("button", { type: "button", onclick: () => hooks.further(all.length) }, "Show older runs"),
+    (store.more || all.length > rows.length) && el("button", { onclick: () => hooks.further(all.length) }, "Show older runs"),
   ];
 }
 
@@ -69,16 +70,15 @@ function runRow(run, state, { choose, look }) {
   ];
   return el("tr", {
     "data-key": `run-${id}`, id: `run-${id}`, class: state.marked === id && "marked",
-    // not where the page alone has moved, under a mouse that rests
     onmousemove: ({ movementX, movementY }) => (movementX || movementY) && look(id),
     onmouseleave: (event) => state.marked === id && !event.currentTarget.contains(document.activeElement) && look(null),
-  }, el("th", { scope: "row" }, el("button", { type: "button", class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null) },
+  }, el("th", { scope: "row" }, el("button", { class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null) },
     timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner, at) => el("td", inner)));
 }
 
 function runDetail(run, store) {
   const id = run.execution_id, whole = store.details.get(id);
-  const inner = !whole ? el("p", { class: "skeleton" }, "Loading…") : whole instanceof Error ? notice(whole) : wholeRun(whole);
+  const inner = !whole ? loading() : whole instanceof Error ? notice(whole) : wholeRun(whole);
   return el("tr", { "data-key": `detail-${id}`, class: "detail" }, el("td", { colspan: HEADS.length + 1 }, inner));
 }
 

@@ -24,7 +24,7 @@ export function slotSquares(runs, state, choose) {
   const square = (run) => {
     const kind = kindOf(run), words = `${momentText(run.scheduled_at)}: ${run.slots > 1 ? `${number(run.slots)} slots ` : ""}${kindText(kind)}`;
     return el("button", {
-      type: "button", class: `square ${kind}`, "data-key": `slot-${run.execution_id}`, tabindex: run === stop ? 0 : -1,
+      class: `square ${kind}`, "data-key": `slot-${run.execution_id}`, tabindex: run === stop ? 0 : -1,
       title: run.signal ? words : `${words}. ${run.reasoning}`, "aria-label": words, "aria-pressed": String(state.open.has(run.execution_id)),
       onfocus: () => (state.slot = run.execution_id), onclick: () => choose(run.execution_id),
     }, glyph(kind), run.slots > 1 && el("small", number(run.slots)));

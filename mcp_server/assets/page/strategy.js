@@ -6,7 +6,7 @@ import { hrefOf } from "./place.js";
 import { recordPart } from "./record.js";
 import { runsPart } from "./runs.js";
 import { seldom } from "./seldom.js";
-import { runStore } from "./signals.js";
+import { loading, runStore } from "./signals.js";
 import { standing } from "./standing.js";
 
 const TABS = { signals: "Signals", record: "Record", backtests: "Backtests", files: "Files" };
@@ -20,7 +20,7 @@ export function strategyView({ client, place, asOf, live, signal }) {
   let stop;
 
   /** Show what `load` answers, and anew when it differs; what is wrong stands in its place, with its remedy. */
-  function part(load, draw, until = stop.signal, body = el("div", el("div", { class: "skeleton" }, "Loading…"))) {
+  function part(load, draw, until = stop.signal, body = loading()) {
     const trouble = el("div", { role: "status" });
     const problem = (error) => {
       if (error && !error.problem) throw error; // the shell tells of it
