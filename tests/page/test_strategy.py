@@ -189,13 +189,15 @@ def test_a_run_opens_to_all_that_is_known_of_it(site: Site, chromium: Browser) -
 
 def test_a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, f"strategy/{ANALYSTS}") as opened:
+        expect(_fact(opened, "State")).to_be_visible()
+        expect(opened.page.locator(".readout")).to_contain_text("close")
         _rows(opened).nth(2).get_by_role("button").click()
         card = opened.page.locator("tr.detail details.card").first
         card.locator("summary").first.click()
         button = opened.page.locator(f"#{_rows(opened).nth(3).get_attribute('id')} button")
         button.scroll_into_view_if_needed()
         button.focus()
-        scrolled, squares = opened.run("scrollY"), _squares(opened).count()
+        place, squares = button.bounding_box()["y"], _squares(opened).count()
         at = site.now.replace(second=30, microsecond=0)
         why = "Claude's API answered <img src=x onerror=alert(1)>\u202e."
         failed = Outcome(Status.ERROR, error=why, blame="outside", **NOTHING_SPENT)
@@ -207,4 +209,4 @@ def test_a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, chromium
         expect(_rows(opened).first).to_contain_text("<img src=x onerror=alert(1)>")
         expect(card).to_have_attribute("open", "")
         assert button.evaluate(FOCUSED)
-        assert opened.run("scrollY") == pytest.approx(scrolled, abs=120)
+        assert button.bounding_box()["y"] == pytest.approx(place, abs=150)
