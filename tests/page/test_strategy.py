@@ -94,7 +94,7 @@ def test_a_signal_stands_on_the_last_candle_that_it_saw(site: Site, chromium: Br
         opened.page.get_by_role("button", name="Show its indicators").click()
         expect(opened.page.locator(".readout")).to_contain_text("rsi_14")
         # a row points at its candle on the chart, and a candle at the row
-        _rows(opened).nth(2).hover()
+        _rows(opened).nth(2).dispatch_event("mousemove", {"movementX": 5})  # wherever it stands while the page settles
         expect(opened.page.locator(".readout")).to_contain_text("09:00 (09:00 UTC)")
         _rows(opened).nth(1).get_by_role("button").focus()
         expect(opened.page.locator(".readout")).to_contain_text("10:00 (10:00 UTC)")
