@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import iso_second
 from mcp_server.errors import NoSpace, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
@@ -156,7 +156,7 @@ MEND = "Correct its files, or write it again; its last valid version goes on unt
 
 
 def _no_scheduler(beat: Beat | None) -> Problem:
-    since = f" since {iso(to_ms(beat.beat_at) // 1000 * 1000)}" if beat else ""
+    since = f" since {iso_second(beat.beat_at)}" if beat else ""
     return Problem(f"No scheduler is running{since}, so no strategy runs on schedule.", "Start it: `claude-trader up`")
 
 

@@ -92,6 +92,11 @@ def iso(at_ms: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%MZ" if at_ms % MINUTE_MS == 0 else "%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_second(moment: datetime) -> str:
+    """Write an aware moment as ISO 8601 in UTC, without the fraction of its second."""
+    return iso(to_ms(moment) // 1000 * 1000)
+
+
 def parse_moment(text: str, *, name: str = "as_of") -> datetime:
     """Read an ISO 8601 moment with a zone; a date or time without one is taken as UTC.
 

@@ -14,12 +14,19 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.budget import Spent
+from mcp_server.storage.journal.budget import spent as spent_in
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slot_rows import StoredSchedule
 from mcp_server.storage.journal.slots import Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 
 HELD = Outcome(Status.SUCCESS, Signal("HOLD", None, "still"), tokens_used=0, cost_usd=Decimal(0))
+
+
+def spent(database: Database, since: datetime, until: datetime) -> Spent:
+    """Return what budgets count in [since, until)."""
+    return database.read(lambda connection: spent_in(connection, since, until))
 
 
 def at(text: str) -> datetime:

@@ -19,7 +19,7 @@ from mcp_server.domain.outcome import BudgetReached, Ended, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.budget import Admission, SpendingLimits, Spent, admit, spent
+from mcp_server.storage.journal.budget import Admission, SpendingLimits, Spent, admit
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.schema import migrate
@@ -32,7 +32,7 @@ from tests.rigs.scripted_messages_api import Held, Reply, ScriptedMessagesApi, a
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, KEY, START_BOTH, script
 from tests.runner.claude_runs import strategy as agents
 from tests.runner.conftest import Command
-from tests.scheduler.slot_homes import at, hourly
+from tests.scheduler.slot_homes import at, hourly, spent
 
 DAY = timedelta(days=1)
 NOON = at("12:00")

@@ -13,11 +13,11 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.budget import Spent, spent
+from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot, failures, last_runs
 from mcp_server.storage.journal.slots import OVERLAP
 from mcp_server.storage.schema import migrations
-from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
+from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed, spent
 from tests.storage.test_database import held_by_a_shell
 
 WHAT = hourly()

@@ -16,7 +16,7 @@ from mcp_server.domain.timeframes import naive
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.journal.budget import spent
+from tests.scheduler.slot_homes import spent
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 COLUMNS = ["day", "strategy", "runs", "cost_usd", "unknown", "reserved_usd"]

@@ -69,12 +69,12 @@ def admit(database: Database, execution_id: int, name: str, limits: SpendingLimi
         for scope, most in scopes:
             if most is None:
                 continue
-            spent = _spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
-            reached = BudgetReached(scope, spent.ended + spent.reserved, most)
-            if spent.ended + limits.run > most:
-                return Admission("no", _over(spent, limits.run, most, scope), reached)
-            if spent.ended + 2 * spent.reserved + limits.run > most:
-                waits = Admission("wait", _over(spent, limits.run, most, scope), reached)
+            today = spent(connection, day, day + ONE_DAY, name if scope == "strategy" else None)
+            reached = BudgetReached(scope, today.ended + today.reserved, most)
+            if today.ended + limits.run > most:
+                return Admission("no", _over(today, limits.run, most, scope), reached)
+            if today.ended + 2 * today.reserved + limits.run > most:
+                waits = Admission("wait", _over(today, limits.run, most, scope), reached)
         if waits is None:
             _reserve(connection, execution_id, limits.run, now)
         return waits or Admission("yes")
@@ -82,12 +82,7 @@ def admit(database: Database, execution_id: int, name: str, limits: SpendingLimi
     return database.write(work)
 
 
-def spent(database: Database, since: datetime, until: datetime) -> Spent:
-    """Add up what all strategies have spent in [since, until); it raises what `Database.read` raises."""
-    return database.read(lambda connection: _spent(connection, since, until, None))
-
-
-def _spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None) -> Spent:
+def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None = None) -> Spent:
     """Add up what one strategy or all have spent in [since, until): as recorded, or the run's limit if unknown."""
     row = connection.execute(
         "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "

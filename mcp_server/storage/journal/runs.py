@@ -17,7 +17,7 @@ from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import Liveness, forget
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run
-from mcp_server.storage.journal.slot_history import last_run
+from mcp_server.storage.journal.slot_history import ran_versions
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mcp_server.storage.journal.statements import Statements
     from mcp_server.storage.journal.whole_run import WholeRun
     from mcp_server.storage.strategies.folders import StrategyFolders
+    from mcp_server.storage.strategies.versions import Kept
 
 MOST_COST_USD = 10**9
 """A cost beyond this is a mistake, and its column could not hold much more."""
@@ -186,9 +187,11 @@ class Journal:
         asked = (strategy, limit, outcomes, until, before)
         return self._database.read(lambda connection: entries.latest(connection, *asked))
 
-    def last_run(self, strategy: str, until: datetime) -> tuple[str, datetime] | None:
+    def ran_version(self, strategy: str, until: datetime) -> "Kept | None":
         """Return the version of a strategy's last run or slot that had begun by a moment, and when; None: none had."""
-        return last_run(self._database, strategy, until) if self._database.path.exists() else None
+        if not self._database.path.exists():
+            return None
+        return self._database.read(lambda connection: ran_versions(connection, until)).get(strategy)
 
     def whole_run(self, execution_id: int, strategy: str | None, until: datetime) -> "WholeRun":
         """Return one run whole, as it stood at `until`.

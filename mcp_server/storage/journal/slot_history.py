@@ -134,18 +134,6 @@ def first_run(connection: "duckdb.DuckDBPyConnection") -> datetime | None:
     return None if rows[0][0] is None else rows[0][0].replace(tzinfo=UTC)
 
 
-def last_run(database: Database, name: str, until: datetime) -> tuple[str, datetime] | None:
-    """Return the version of a strategy's last run or slot that had begun by a moment, and when; None: there is none."""
-    rows = database.read(
-        lambda connection: connection.execute(
-            "SELECT e.strategy_version, e.started_at FROM executions e JOIN strategies s ON s.id = e.strategy_id "
-            "WHERE s.name = ? AND e.started_at <= ? ORDER BY e.started_at DESC, e.id DESC LIMIT 1",
-            [name, naive(until)],
-        ).fetchall()
-    )
-    return (rows[0][0], rows[0][1].replace(tzinfo=UTC)) if rows else None
-
-
 def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
     """Return for each strategy a mark that changes whenever a run of it begins, ends, or is judged."""
     rows = connection.execute(

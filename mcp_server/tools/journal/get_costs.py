@@ -5,7 +5,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.answers import ROWS, Table
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import iso_second
 from mcp_server.toolkit import AsOf, Call, tool
 
 COLUMNS = ["day", "strategy", "runs", "cost_usd", "unknown", "reserved_usd"]
@@ -44,7 +44,7 @@ async def get_costs(call: Call, days: Annotated[int, Field(ge=1, le=366)] = 30, 
     most = [cost.at_most_usd for cost in costs]
     known = [cost.cost_usd for cost in costs if cost.cost_usd is not None]
     return CostsByDay(
-        as_of=iso(to_ms(until) // 1000 * 1000), since=f"{since:%Y-%m-%d}",
+        as_of=iso_second(until), since=f"{since:%Y-%m-%d}",
         runs=sum(cost.runs for cost in costs), cost_usd=float(sum(known)) if known or not costs else None,
         unknown=sum(cost.unknown for cost in costs), running=sum(cost.running for cost in costs),
         reserved_usd=None if None in most else float(sum(filter(None, most))), columns=COLUMNS, rows=rows,

@@ -7,7 +7,7 @@ from pydantic import Field, WithJsonSchema
 from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, Table, size_of
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned, shortened, significant
-from mcp_server.domain.timeframes import TIMEFRAMES, iso, to_ms
+from mcp_server.domain.timeframes import TIMEFRAMES, iso, iso_second, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import no_space
@@ -105,7 +105,7 @@ def _no_scheduler(beat: Beat | None, now: datetime) -> list[str]:
     """Return a note if no scheduler is running: until one starts, slots leave no rows."""
     if beat is not None and beat.is_fresh(now):
         return []
-    since = f" since {iso(to_ms(beat.beat_at) // 1000 * 1000)}" if beat else ""
+    since = f" since {iso_second(beat.beat_at)}" if beat else ""
     return [f"No scheduler is running{since}. Slots that pass meanwhile are recorded as missed when it starts."]
 
 
@@ -170,4 +170,4 @@ def _cut(value: Any, text: int, items: int) -> Any:
 
 def _time(moment: datetime | None) -> str | None:
     """Write a moment to the second."""
-    return None if moment is None else iso(to_ms(moment) // 1000 * 1000)
+    return None if moment is None else iso_second(moment)

@@ -1,11 +1,10 @@
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import cleaned
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import iso, iso_second, to_ms
 from mcp_server.storage.strategies.folders import ListedStrategy
 from mcp_server.toolkit import Call, tool
 
@@ -60,8 +59,8 @@ async def list_strategies(call: Call, after: Annotated[str | None, Field(max_len
 def _beside(stands: "Overview") -> dict[str, Any]:
     """Return what stands beside the table."""
     return {
-        "as_of": _second(stands.now),
-        "since": stands.since and _second(stands.since),
+        "as_of": iso_second(stands.now),
+        "since": stands.since and iso_second(stands.since),
         "running": stands.running,
         "problems": [
             {"problem": cleaned(problem, 400), "remedy": cleaned(remedy, 200)}
@@ -93,10 +92,6 @@ def _row(listed: "ListedStrategy", call: Call) -> Row:
     about: Row = [strategy.engine, config.trading_pair, strategy.schedule, None if listed.example else config.status]
     market = [config.exchange or call.kit.default_exchange, config.timeframe]
     return [listed.name, origin, *about, cleaned(config.description, 200), *[None] * 7, *market]
-
-
-def _second(moment: datetime) -> str:
-    return iso(to_ms(moment) // 1000 * 1000)
 
 
 def _usd(spent: "Spent | None") -> float | None:

@@ -10,7 +10,7 @@ from mcp_server.domain.strategy.difference import difference
 from mcp_server.domain.strategy.parse import InvalidStrategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, cleaned_values
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import iso, iso_second, to_ms
 from mcp_server.errors import NotFound
 from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.storage.strategies.past import PastFiles, past_files
@@ -99,11 +99,10 @@ def _read(kit: Kit, name: str, version: str | None, then: datetime | None) -> St
 
 def _past(kit: Kit, name: str, then: datetime) -> tuple[PastFiles | None, str | None]:
     """Return the files that were in force at a past moment, and what a reader must know of them."""
-    folders, when = kit.strategies, iso(to_ms(then) // 1000 * 1000)
+    folders, when = kit.strategies, iso_second(then)
     if folders.is_example(name):
         return None, None
-    ran = kit.journal.last_run(name, then)
-    past = past_files(folders, name, then, None if ran is None else Kept(*ran))
+    past = past_files(folders, name, then, kit.journal.ran_version(name, then))
     if past is None:
         return None, f"Its files as of {when} are not known: these were written later."
     return past, f"These files were in force as of {when}."
@@ -134,7 +133,7 @@ def _files(folders: StrategyFolders, files: PastFiles, note: str | None) -> Stra
         origin="example" if example else "home",
         config=strategy.config_json(),
         agents=strategy.agents_json(),
-        earlier=[[one.version, iso(to_ms(one.written_at) // 1000 * 1000)] for one in kept[:MOST_VERSIONS]] or None,
+        earlier=[[one.version, iso_second(one.written_at)] for one in kept[:MOST_VERSIONS]] or None,
         note=" ".join(filter(None, [note, more])) or None,
     )
 
@@ -145,7 +144,7 @@ def _backtest(id_: int, row: "BacktestRow", known: Collection[str]) -> dict[str,
     version, summary = figures.get("version"), figures.get("summary")
     return {
         "backtest_id": id_,
-        "created_at": iso(to_ms(row.created_at) // 1000 * 1000),
+        "created_at": iso_second(row.created_at),
         "version": version,
         "decision_version": row.decision_version,
         "draft": not isinstance(version, str) or version not in known,
