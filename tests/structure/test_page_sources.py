@@ -58,6 +58,21 @@ def test_node_notices_what_is_wrong(sources: dict[str, str]) -> None:
     assert "SyntaxError" in linked(sources).stderr
 
 
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
+def test_a_source_uses_what_it_imports_and_exports_what_another_one_imports(file: Path) -> None:
+    code = file.read_text("utf-8")
+    imports, rest = (
+        re.findall(r"^import \{(.*)\}", code, re.MULTILINE),
+        re.sub(r"^import .*", "", code, flags=re.MULTILINE),
+    )
+    assert [name for name in re.findall(r"\w+", " ".join(imports)) if not re.search(rf"\b{name}\b", rest)] == []
+    others = "\n".join(
+        line for other in SCRIPTS for line in other.read_text("utf-8").splitlines() if f'from "./{file.name}"' in line
+    )
+    exports = re.findall(r"^export (?:async )?(?:function|const|let|class) (\w+)", code, re.MULTILINE)
+    assert [name for name in exports if not re.search(rf"\b{name}\b", others)] == []
+
+
 def test_the_page_and_the_chart_library_take_little_of_the_wheel() -> None:
     """In bytes as they lie in the package, comments included; the library lies there compressed."""
     own = sum(file.stat().st_size for file in SOURCES)

@@ -45,7 +45,7 @@ const textOf = ({ content = [] }) => content.find(({ type }) => type === "text")
 const factsOf = (result) =>
   result.structuredContent ?? Object.fromEntries([...textOf(result).matchAll(/^(\w+): (.+)$/gm)].map(([, name, value]) => [name, value]));
 
-export async function startApp() {
+async function startApp() {
   const main = document.getElementById("main"), gone = new AbortController(), { signal } = gone;
   let args = {};
   const say = (problem, remedy) => fill(main, notice({ problem, remedy }, "warn"));

@@ -16,7 +16,7 @@ const LINKS = { home: "Strategies", market: "Market", costs: "Costs" };
 const STALE_MS = 600; // a view of another moment waits so long for its first answer; until then the former one stays
 
 /** Start the page. A view that sets `onplace` on its element follows its own part of the address without a new start. */
-export function startPage() {
+function startPage() {
   const part = (id) => document.getElementById(id);
   const main = part("main"), clock = part("clock");
   const bar = timeBar((asOf) => httpClient({ asOf }));

@@ -73,7 +73,7 @@ function runRow(run, state, { choose, look }) {
     onmousemove: ({ movementX, movementY }) => (movementX || movementY) && look(id),
     onmouseleave: (event) => state.marked === id && !event.currentTarget.contains(document.activeElement) && look(null),
   }, el("th", { scope: "row" }, el("button", { class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null) },
-    timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner, at) => el("td", inner)));
+    timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner) => el("td", inner)));
 }
 
 function runDetail(run, store) {

@@ -12,7 +12,7 @@ const KINDS = {
 const DAY = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
 
 /** What a run came to: its signal, or the status in which it ended without one. */
-export const kindOf = (run) => run.signal ?? run.status;
+const kindOf = (run) => run.signal ?? run.status;
 export const kindText = (kind) => (KINDS[kind] ?? ["·", kind])[1];
 const glyph = (kind) => (KINDS[kind] ?? ["·"])[0];
 
