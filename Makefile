@@ -42,8 +42,8 @@ $(VENV)/parity.stamp: tests/parity/requirements.txt
 	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-# The tests open pages in a real browser: Debian's Chromium, installed where this runs as root and there is none; without
-# a browser these tests are skipped. A judge of pages and a host of MCP Apps come by npm.
+# The tests open pages in a real browser: Debian's Chromium, the one without windows, installed where this runs as root;
+# without a browser these tests are skipped. A judge of pages and a host of MCP Apps come by npm.
 BROWSER := $(VENV)/browser
 $(VENV)/browser.stamp: $(VENV)/dev.stamp tests/rigs/browser_packages/package.json
 	@mkdir -p $(BROWSER) && cp tests/rigs/browser_packages/package.json $(BROWSER)/
@@ -52,10 +52,15 @@ $(VENV)/browser.stamp: $(VENV)/dev.stamp tests/rigs/browser_packages/package.jso
 	  --outfile=$(BROWSER)/app-bridge.js $(BROWSER)/node_modules/@modelcontextprotocol/ext-apps/dist/src/app-bridge.js
 	@touch $@
 
-chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ "$$(id -u)" != 0 ] || \
-	  ! command -v apt-get >/dev/null || { apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium >/dev/null; }
+# Where only another browser is there, the tests of pages take three times as long.
+OTHER := { command -v chromium || command -v google-chrome; } >/dev/null
+$(VENV)/chromium.stamp: $(VENV)/dev.stamp
+	@command -v chromium-headless-shell >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
+	  export DEBIAN_FRONTEND=noninteractive; INSTALL="apt-get install -qq --no-install-recommends"; apt-get update -qq; \
+	  $$INSTALL chromium-headless-shell >/dev/null || $(OTHER) || $$INSTALL chromium >/dev/null; }
+	@! { command -v chromium-headless-shell >/dev/null || $(OTHER); } || touch $@
+
+chromium: $(VENV)/chromium.stamp
 
 demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulated days; the demo needs no key and no network
 	@$(BIN)/claude-trader demo
@@ -68,10 +73,10 @@ FEW := 3
 ALONE := [ "$$(grep -c true .pytest_cache/v/cache/lastfailed)" -le $(FEW) ] && \
   $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --exitfirst
 TEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## run every test
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test
 	$(TEST) || { echo "If at most $(FEW) failed, they are tried once more, alone: a machine under load must not decide." && $(ALONE); }
 
-durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## run every test, and record how long each file takes
+durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test, and record how long each file takes
 	$(TEST) --write-durations
 
 lint: $(VENV)/dev.stamp  ## check the style
@@ -102,7 +107,7 @@ soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check 
 intervals: $(VENV)/dev.stamp  ## print how often the 95 % intervals of a score cover the truth, in 17 simulated situations; takes two minutes
 	$(BIN)/python -m tests.scoring.coverage
 
-mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp chromium  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
+mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
 	$(BIN)/python -m tests.mutants.run $(ONLY)
 
 memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs
@@ -129,7 +134,7 @@ answers: $(VENV)/chain.stamp  ## write the tools' answers in the documentation a
 schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ again
 	$(BIN)/python -m tests.structure.schemas
 
-pictures: $(VENV)/dev.stamp $(VENV)/browser.stamp chromium  ## draw the pictures in docs/charts and docs/page again
+pictures: $(VENV)/dev.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## draw the pictures in docs/charts and docs/page again
 	$(BIN)/python -m tests.structure.pictures
 
 dist: $(VENV)/dev.stamp  ## build the wheel and the sdist into dist/
