@@ -8,8 +8,9 @@ import pytest
 from mcp_server.charts.chart import ThemeName
 from mcp_server.charts.theme import THEMES
 from mcp_server.domain.chart_lines import COLORS
-from mcp_server.domain.outcome import SignalName, Status, Trigger, Verdict
+from mcp_server.domain.outcome import SignalName, Status, Trigger
 from mcp_server.domain.scoring.keys import Evidence
+from mcp_server.domain.scoring.known_outcome import SignalVerdict
 from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.http.sign_in import MARK_COOKIE
 from mcp_server.storage.assets import asset, page_module, page_style
@@ -61,7 +62,7 @@ def test_the_page_has_words_for_each_trigger_and_for_each_degree_of_evidence() -
 
 
 def test_a_signal_that_was_right_or_wrong_has_a_tone_as_a_run_that_failed_has() -> None:
-    assert keys_of("signals.js", "TONES") <= {*map(str, Status), *get_args(Verdict)}
+    assert keys_of("signals.js", "TONES") <= {*map(str, Status), *get_args(SignalVerdict)}
 
 
 def test_the_page_offers_each_timeframe() -> None:

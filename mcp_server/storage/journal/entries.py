@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_server.domain.outcome import Engine, KnownOutcome, Status, Trigger, Verdict, verdict
+from mcp_server.domain.outcome import Engine, Status, Trigger
+from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, naive
 from mcp_server.storage.journal.by_then import RAN, answered_by, there_by
@@ -86,7 +87,7 @@ class Entry:
         return ended if self.trigger == "schedule" else self.as_of + (ended - self.started_at)
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> SignalVerdict | None:
         """What became of its BUY or SELL; None for a HOLD, and where there is no signal."""
         return verdict(self.signal, self.outcome)
 
