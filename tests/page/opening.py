@@ -16,6 +16,8 @@ VIEWS = {
 }
 """Places of each view, as they stand behind `#/`."""
 
+FOCUSED = "node => node === document.activeElement"
+
 
 @contextmanager
 def opened_at(

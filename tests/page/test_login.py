@@ -12,6 +12,7 @@ from mcp_server.http.sign_in import EACH_PER_MINUTE, MARK_COOKIE
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Guarded, guarded
 from tests.http.sign_in_rows import NOW, OWN, signed_cookie, try_to_sign_in
+from tests.page.opening import FOCUSED
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 from tests.rigs.tls_proxy import behind_tls
 
@@ -20,7 +21,6 @@ LIST_TOOLS = """fetch("/mcp", {
   method: "POST", headers: {"Content-Type": "application/json", Accept: "application/json, text/event-stream"},
   body: '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}',
 }).then(answer => answer.status)"""
-FOCUSED = "node => node === document.activeElement"
 
 
 def settings(home: Path) -> ServerSettings:

@@ -5,11 +5,10 @@ import json
 import pytest
 
 from tests.page.conftest import Site
-from tests.page.opening import goes, heading, opened_at
+from tests.page.opening import FOCUSED, goes, heading, opened_at
 from tests.rigs.browser import DESKTOP, PHONE, Browser
 
 PAST = "2026-05-18T09:30:00Z"
-FOCUSED = "node => node === document.activeElement"
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

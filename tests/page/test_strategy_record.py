@@ -20,7 +20,6 @@ from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.rigs.sample_strategies import ANALYSTS, BROKEN, NEW, PAUSED, TREND
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-expect.set_options(timeout=30_000)  # the machine may be busy
 
 
 def _figure(opened: OpenPage, label: str) -> Any:
