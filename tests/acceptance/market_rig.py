@@ -1,6 +1,7 @@
 """The market tools as a host meets them: the composed server on stand-in exchanges, called by a real MCP client."""
 
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
@@ -152,7 +153,7 @@ def check_told(text: str, *secrets: str) -> None:
     for unwanted in ("Error executing tool", "failed unexpectedly", "Traceback", "://", "127.0.0.1", "localhost"):
         assert unwanted not in text
     for secret in secrets:
-        assert secret not in text
+        assert not re.search(rf"(?<![0-9]){re.escape(secret)}(?![0-9])", text)  # a port may be digits of a number asked
 
 
 def ports_of(*rigs: StandInExchange) -> list[str]:
