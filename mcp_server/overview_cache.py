@@ -122,10 +122,13 @@ class OverviewCache:
     def _journal_state(self, now: datetime) -> JournalState:
         from mcp_server.storage.journal.journal_state import journal_state
 
-        stamp, known = _stamp(self._database.path), self._journal
+        file = self._database.path
+        log = file.with_name(f"{file.name}.wal")  # in it is what somebody committed who then was killed, or goes on
+        stamp, known = _stamp(file, log), self._journal
         if known is None or known[0] != stamp or known[1].day.date() != now.date():
+            kept = self._kept(stamp)
             state = journal_state(self._database, now)
-            known = self._journal = (NEVER if state.error else self._kept(stamp), state)
+            known = self._journal = (NEVER if state.error else kept, state)
         return known[1]
 
     def _kept(self, stamp: Stamp) -> Stamp:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.outcome import Engine
 from mcp_server.domain.scoring.curve import record_curve
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso, timeframe_ms
@@ -20,11 +19,7 @@ COLUMNS = ("exit_time", "record_pct", "holding_pct")
 
 
 def curve_of(
-    record: Record,
-    outcomes: Outcomes,
-    computed: Sequence[SettledOutcome],
-    strategy: Strategy | None,
-    default_exchange: str,
+    record: Record, outcomes: Outcomes, computed: Sequence[SettledOutcome], strategy: Strategy | None
 ) -> dict[str, Any]:
     """Return the curve of a record as fields of an answer; it has no rows where nothing is judged.
 
@@ -32,19 +27,17 @@ def curve_of(
         record: of one strategy and kind.
         outcomes: the journal's.
         computed: outcomes that may not be in the journal.
-        strategy: as it is now; None: its folder is gone or broken.
-        default_exchange: the one that a strategy without `exchange` asks.
+        strategy: as it was when its runs were made; None: that is not known.
     """
     entry, exit_ = outcomes.prices(record.judged.execution_id, computed)
-    curve = record_curve(record.judged, entry, exit_, _interval_ms(record, strategy, default_exchange))
+    curve = record_curve(record.judged, entry, exit_, _interval_ms(record, strategy))
     points = [] if curve is None else zip(curve.time_ms.tolist(), curve.record_pct, curve.holding_pct, strict=True)
     rows = [[iso(at), *(significant(float(value)) for value in values)] for at, *values in points]
     return {"parts": curve and curve.parts, "columns": [*COLUMNS], "rows": rows}
 
 
-def _interval_ms(record: Record, strategy: Strategy | None, default_exchange: str) -> int | None:
-    """Return how often the runs of a record came, where its own strategy says so; by hand there is no schedule."""
+def _interval_ms(record: Record, strategy: Strategy | None) -> int | None:
+    """Return how often the runs of a record came, where the schedule says so; by hand there is none."""
     if strategy is None or strategy.config.interval is None or record.kind != "live":
         return None
-    versions = [strategy.decision_version(default_exchange, engine) for engine in get_args(Engine)]  # by either of them
-    return timeframe_ms(strategy.config.interval) if record.terms.decision_version in versions else None
+    return timeframe_ms(strategy.config.interval)

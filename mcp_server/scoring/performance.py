@@ -145,8 +145,17 @@ class Scoring:
         return RecordControls(market.candles, market.fundings, twin, leans, stop)
 
     def _curve(self, record: Record, settlement: Settlement) -> Mapping[str, Any]:
-        strategy = self._strategy(record.strategy_name)
-        return curve_of(record, self._outcomes, settlement.outcomes, strategy, self._default_exchange)
+        return curve_of(record, self._outcomes, settlement.outcomes, self._as_it_ran(record))
+
+    def _as_it_ran(self, record: Record) -> Strategy | None:
+        """Return the strategy in the version that a record is of; None where that is not known."""
+        if not len(record.judged):
+            return None
+        try:
+            version = self._outcomes.version_of(int(record.judged.execution_id[-1]))
+            return self._strategies.read_version(record.strategy_name, version)
+        except BadInput:
+            return None
 
     def _strategy(self, name: str) -> Strategy | None:
         """Return a strategy as it is now; None where its folder is gone or broken."""

@@ -35,9 +35,9 @@ class Paid:
     reserved: Decimal | None = None
     reserved_at: datetime | None = None
 
-    @property
-    def counts_at(self) -> datetime:
-        return self.reserved_at or self.started
+    def counts_at(self, until: datetime) -> datetime:
+        """Return when it counts, as was known then: what it may cost was not known before it was allowed to."""
+        return self.reserved_at if self.reserved_at is not None and self.reserved_at <= until else self.started
 
 
 @pytest.fixture
@@ -89,19 +89,23 @@ def by_hand(rows: list[Paid], since: datetime, until: datetime) -> list[list[Any
     """Return the table, made without SQL, as it was known at `until`."""
     sums: dict[tuple[date, str], list[Any]] = {}
     for row in rows:
-        if row.status.startswith("skipped") or not since <= row.counts_at <= until or row.started > until:
+        if row.status.startswith("skipped") or not since <= row.counts_at(until) <= until or row.started > until:
             continue
-        sum_ = sums.setdefault((row.counts_at.date(), f"s{row.strategy}"), [0, None, 0, Decimal(0)])
+        sum_ = sums.setdefault((row.counts_at(until).date(), f"s{row.strategy}"), [0, None, 0, Decimal(0)])
         sum_[0] += 1
         if row.ended is not None and row.ended <= until and row.cost is not None:
             sum_[1] = (sum_[1] or 0) + row.cost
         else:
             sum_[2] += 1
             unlimited = row.ended is not None and row.ended <= until and row.reserved is None
-            sum_[3] = None if unlimited or sum_[3] is None else sum_[3] + (row.reserved or 0)
+            sum_[3] = None if unlimited or sum_[3] is None else sum_[3] + (_allowed(row, until) or 0)
     order = sorted(sums, key=lambda key: (-key[0].toordinal(), key[1]))
     rounded = {key: [runs, _float(known), unknown, _float(most)] for key, (runs, known, unknown, most) in sums.items()}
     return [[f"{day}", name, *rounded[day, name]] for day, name in order]
+
+
+def _allowed(row: Paid, until: datetime) -> Decimal | None:
+    return None if row.reserved_at is not None and row.reserved_at > until else row.reserved
 
 
 def _float(amount: Decimal | None) -> float | None:

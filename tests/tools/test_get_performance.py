@@ -14,11 +14,13 @@ from mcp_types import TextContent
 
 from mcp_server.app import build_server
 from mcp_server.domain.candles import Candles
+from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
-from mcp_server.storage.home import Home
-from tests.scoring.journal import MadeRun, database_of, enter_all, enter_runs, store_candles, write_strategy
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.scoring.journal import CONFIG, MadeRun, database_of, enter_all, enter_runs, store_candles, write_strategy
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
@@ -110,6 +112,16 @@ async def test_the_curve_stakes_a_fourth_where_four_signals_can_be_open_and_hold
     ]
     plain = await performance(ask, strategy_name="mine")
     assert {name: value for name, value in told.items() if name not in ("columns", "rows", "parts")} == plain
+
+
+async def test_an_edit_that_has_not_run_yet_leaves_the_curve_as_it_is(six: None, ask: Ask, home: Path) -> None:
+    before = await performance(ask, strategy_name="mine", curve=True)
+    folders = StrategyFolders(Home(home), examples_folder())
+    folders.write(parse_strategy("mine", {**CONFIG, "interval": "4h"}, None))
+    after = await performance(ask, strategy_name="mine", curve=True)
+    assert (after["parts"], after["rows"]) == (before["parts"], before["rows"])
+    (home / "strategies" / ".versions" / "mine").rename(home / "gone")
+    assert (await performance(ask, strategy_name="mine", curve=True))["parts"] == 1, "as many as really were open"
 
 
 async def test_a_curve_is_of_one_strategy_and_one_kind_of_runs(six: None, ask: Ask) -> None:

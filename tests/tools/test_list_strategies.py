@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 
@@ -268,6 +270,26 @@ async def test_what_has_not_changed_is_not_read_again_and_what_has_is(
         write_strategy(home, config={"status": "paused"})
         assert (await row())["status"] == "paused"
         assert "mine" in reads
+
+
+KILLED = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("UPDATE executions SET status = 'error'")
+os._exit(0)
+"""
+
+
+async def test_what_a_killed_program_had_committed_is_read_though_the_file_itself_has_not_changed(home: Path) -> None:
+    enter_runs(home, write_strategy(home), [MadeRun(to_ms(NOW) - 3 * HOUR_MS, "BUY", 60)])
+    file = Home(home).database
+    os.utime(file, (NOW.timestamp(), NOW.timestamp()))
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
+        assert own(answer_of(await client.call_tool("list_strategies", {})))["mine"]["last_status"] == "success"
+        before = file.stat()
+        await anyio.run_process([sys.executable, "-c", KILLED, str(file)])
+        assert file.stat().st_mtime_ns == before.st_mtime_ns, "the commit is in the log beside it"
+        assert own(answer_of(await client.call_tool("list_strategies", {})))["mine"]["last_status"] == "error"
 
 
 async def test_a_file_that_was_written_a_moment_ago_is_read_again_though_its_time_stays(home: Path) -> None:

@@ -173,25 +173,19 @@ async def test_backtests_of_later_than_the_moment_are_not_told(sample: SampleHom
     assert (await read(sample.root, NOW - 31 * DAY, strategy_name=strategies.TREND, backtests=True))["backtests"] == []
 
 
-async def test_only_the_latest_twenty_of_this_name_are_listed_whatever_their_figures_are(mine: SampleHome) -> None:
-    def row(name: str, number: int, figures: Any) -> BacktestRow:
-        made = NOW - timedelta(hours=60 - number)
-        config = FIRST.config_json()
-        return BacktestRow(
-            Family("simulated", "BTC/USDT", name),
-            "0",
-            config,
-            made - DAY,
-            made,
-            "both",
-            1,
-            2,
-            None,
-            None,
-            figures,
-            made,
-        )
+def backtest(name: str, made: datetime, figures: Any) -> BacktestRow:
+    family, config = Family("simulated", "BTC/USDT", name), FIRST.config_json()
+    return BacktestRow(family, "0", config, made - DAY, made, "both", 1, 2, None, None, figures, made)
 
+
+async def test_a_backtest_of_what_was_kept_later_was_one_of_a_draft_before(mine: SampleHome) -> None:
+    Backtests(mine.database).record([backtest("mine", NOW - 5 * DAY, {"version": THIRD.version})])
+    (then,) = (await read(mine.root, NOW - 4 * DAY, backtests=True))["backtests"]
+    (now,) = (await read(mine.root, backtests=True))["backtests"]
+    assert (then["draft"], now["draft"]) == (True, False)
+
+
+async def test_only_the_latest_twenty_of_this_name_are_listed_whatever_their_figures_are(mine: SampleHome) -> None:
     odd: list[Any] = [
         {},
         [],
@@ -201,8 +195,9 @@ async def test_only_the_latest_twenty_of_this_name_are_listed_whatever_their_fig
         {"summary": [{"a": 1}], "version": THIRD.version},
     ]
     figures = [*({} for _ in range(20)), *odd]
-    rows = [row("mine", number, one) for number, one in enumerate(figures)]
-    Backtests(mine.database).record([*rows, row("not-mine", 30, {}), row("mine-too", 31, {})])
+    rows = [backtest("mine", NOW - timedelta(hours=60 - number), one) for number, one in enumerate(figures)]
+    others = [backtest(name, NOW - DAY, {}) for name in ("not-mine", "mine-too")]
+    Backtests(mine.database).record([*rows, *others])
     listed = (await read(mine.root, backtests=True))["backtests"]
     assert [one["backtest_id"] for one in listed] == list(range(26, 6, -1))
     assert listed[0]["summary"] == "{'a': 1}"

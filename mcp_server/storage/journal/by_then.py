@@ -5,7 +5,6 @@ from mcp_server.domain.outcome import Status
 RAN = tuple(map(str, (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)))
 """How a run ends that was asked for a signal."""
 
-_BEGAN = (*RAN, str(Status.RUNNING))
 _ENDED = "coalesce(e.completed_at, e.started_at)"
 _ANSWERED = f"CASE WHEN e.\"trigger\" = 'schedule' THEN {_ENDED} ELSE e.as_of + ({_ENDED} - e.started_at) END"
 _BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
@@ -25,6 +24,6 @@ def answered_by(moment: str) -> str:
 def there_by(moment: str) -> str:
     """Return the condition that there was a row: that its end was known, or that it was under way.
 
-    A slot that did not run has its row since that was noticed.
+    A slot that did not run has its row since that was noticed; one that waited for a budget was under way until then.
     """
-    return f"({answered_by(moment)} OR e.as_of <= {moment} AND {_BEGUN} <= {moment} AND e.status IN {_BEGAN})"
+    return f"({answered_by(moment)} OR e.as_of <= {moment} AND {_BEGUN} <= {moment})"

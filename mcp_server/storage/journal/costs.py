@@ -44,10 +44,11 @@ SELECT CAST(moment AS DATE) AS day, s.name, count(*), count(*) - count(cost), co
     coalesce(sum(CASE WHEN ended = 1 AND cost IS NULL THEN reserved_usd END), 0),
     coalesce(sum(CASE WHEN ended IS NULL THEN reserved_usd END), 0)
 FROM (
-    SELECT strategy_id, engine, reserved_usd, coalesce(reserved_at, started_at) AS moment,
+    SELECT strategy_id, engine, CASE WHEN reserved_at > $2 THEN NULL ELSE reserved_usd END AS reserved_usd,
+        CASE WHEN reserved_at <= $2 THEN reserved_at ELSE started_at END AS moment,
         CASE WHEN completed_at <= $2 THEN 1 END AS ended, CASE WHEN completed_at <= $2 THEN cost_usd END AS cost
     FROM executions WHERE started_at BETWEEN $3 AND $2
-    AND status IN ('running', 'success', 'abstained', 'error', 'timeout')
+    AND (status IN ('running', 'success', 'abstained', 'error', 'timeout') OR completed_at > $2)
 ) e JOIN strategies s ON s.id = e.strategy_id
 WHERE moment BETWEEN $1 AND $2 GROUP BY 1, 2 ORDER BY 1 DESC, 2
 """

@@ -160,6 +160,12 @@ class Outcomes:
         entry, exit_ = columns.reshape(-1, 2).T
         return entry, exit_
 
+    def version_of(self, execution_id: int) -> str:
+        """Return the version of its strategy that made a run."""
+        query = "SELECT strategy_version FROM executions WHERE id = ?"
+        ((version,),) = self._database.read(lambda connection: connection.execute(query, [execution_id]).fetchall())
+        return str(version)
+
     def _derived(self, older: Sequence[OlderRun]) -> dict[tuple[int, str, str], Terms]:
         return {run.key: older_terms(run, self._strategies, self._default_exchange) for run in older}
 

@@ -70,7 +70,8 @@ async def read_strategy(
     files = await anyio.to_thread.run_sync(_read, call.kit, strategy_name, version, then)
     if backtests:
         made = await anyio.to_thread.run_sync(call.kit.journal.backtests.latest, strategy_name, moment, MOST_BACKTESTS)
-        known = {files.version, *(kept.version for kept in call.kit.strategies.written(strategy_name))}
+        written = call.kit.strategies.written(strategy_name)
+        known = {files.version, *(one.version for one in written if then is None or one.written_at <= then)}
         files = files.model_copy(update={"backtests": [_backtest(*one, known) for one in made]})
     return files
 
