@@ -1,5 +1,5 @@
 // Inside a host of MCP Apps: the chart or the backtest of one call of a tool. The host passes further calls on.
-import { candlePages } from "./candle_pages.js";
+import { candlePages, timeframeMs } from "./candle_pages.js";
 import { priceChart } from "./chart.js";
 import { resultOf, rowsOf } from "./client.js";
 import { el, fill, notice } from "./dom.js";
@@ -7,7 +7,6 @@ import { number, percent, timeOf } from "./format.js";
 import { figuresOf } from "./market.js";
 
 const GREETING_MS = 5_000, CALL_MS = 40_000;
-const FRAME_MS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 const SILENT = { problem: "The program around this page does not answer.", remedy: "Read the tool's answer in the conversation." };
 
 /** Speak JSON-RPC with the window around this one; `heard` says what to do by method. Return ask(method, params, ms) and tell. */
@@ -77,7 +76,7 @@ async function startApp() {
 
   async function candles({ symbol, exchange, timeframe, as_of, simulated, note }, box, words) {
     const { divergence_of: oscillator, strategy_name, limit = 120, indicators: asked = ["ema(50)", "rsi(14)"] } = args;
-    const market = { symbol, exchange, timeframe }, end = Date.parse(as_of), frame = parseInt(timeframe) * FRAME_MS[timeframe.at(-1)];
+    const market = { symbol, exchange, timeframe }, end = Date.parse(as_of), frame = timeframeMs(timeframe);
     const indicators = [...new Set(oscillator ? [...asked, oscillator] : asked)];
     const pages = candlePages({ market, indicators, call: (tool, given) => call(tool, { ...given, as_of: given.as_of ?? as_of }) });
     const [divergences, given] = await Promise.all([

@@ -1,6 +1,11 @@
 // The candles of a market with their indicators, page by page into the past, and the newest as they close.
 const MOST = 500;
 const AFAR = 3000; // so many missing candles do not end a history
+const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** Return the length of a candle, in milliseconds. */
+export const timeframeMs = (timeframe) => parseInt(timeframe) * UNIT_MS[timeframe.at(-1)];
+
 
 /** `call(tool, args)` promises an answer. Both give true where there is something new; then look at rows and table. */
 export function candlePages({ call, market, indicators }) {

@@ -1,6 +1,6 @@
 // The chart, the squares and the table of a strategy's runs: what is pointed at or opened in one shows in the others.
 import { command, el, patch } from "./dom.js";
-import { signalChart } from "./signalchart.js";
+import { signalChart } from "./signal_chart.js";
 import { loading, signalTable } from "./signals.js";
 import { slotLegend, slotSquares } from "./slots.js";
 

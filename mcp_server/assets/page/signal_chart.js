@@ -1,31 +1,31 @@
 // The candles of a strategy's market with its signals, each on the last candle that it had seen.
+import { timeframeMs } from "./candle_pages.js";
 import { priceChart } from "./chart.js";
 import { el } from "./dom.js";
 import { seldom } from "./seldom.js";
-
-const LENGTHS = { m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
-const lengthOf = (timeframe) => parseInt(timeframe) * LENGTHS[timeframe.at(-1)];
 
 /** Return the chart: `controls`, how to `load` and `draw` it, `mark()` draws the signals that are loaded,
  * and `point(run)`. */
 export function signalChart({ client, call, runs, signal, redraw, look, choose }) {
   const box = el("div", { "data-key": "chart", "data-own": true }), on = { holds: false, lines: false };
   let market, indicators, candles = [], ready, made, marked, pointing, covering;
-  const length = () => (market ? lengthOf(market.timeframe) : 6e4);
+  const length = () => (market ? timeframeMs(market.timeframe) : 60_000);
   const seenBy = (run) => Date.parse(run.as_of) - length();
   const shown = () => runs.list.filter((run) => run.signal && run.trigger !== "replay" && (on.holds || run.signal !== "HOLD"));
   const get = (tool, args) => client.call(tool, { ...market, ...args }, { signal });
 
   const load = seldom(async () => {
     const { config } = await call("read_strategy");
-    market = { symbol: config.trading_pair, timeframe: config.rules?.timeframe ?? config.interval ?? "1h", exchange: config.exchange };
+    const timeframe = config.rules?.timeframe ?? config.interval ?? "1h";
+    market = { symbol: config.trading_pair, timeframe, exchange: config.exchange };
     indicators = config.rules?.indicators ?? [];
     return get("get_ohlcv", { limit: 300 });
   }, () => `${Math.floor(Date.now() / length())} ${runs.list[0]?.execution_id}`);
 
   function draw({ rows = [], note }) {
     candles = [...candles.filter(([time]) => time < rows[0]?.[0]), ...rows];
-    ready ??= priceChart(box, { label: `${market.symbol} with the signals of the strategy`, onMarker: choose, onPoint, signal }).then((chart) => {
+    const label = `${market.symbol} with the signals of the strategy`;
+    ready ??= priceChart(box, { label, onMarker: choose, onPoint, signal }).then((chart) => {
       made = chart;
       made.onEarlier(earlier);
       made.library.timeScale().subscribeVisibleLogicalRangeChange(cover);
@@ -70,13 +70,20 @@ export function signalChart({ client, call, runs, signal, redraw, look, choose }
     marked = ids;
     made.setMarkers(shown().map((run) => ({ id: run.execution_id, signal: run.signal, time: seenBy(run), text: "" })));
   }
-  const onPoint = (ms) => pointing || look(ms === null ? null : shown().find((run) => seenBy(run) >= ms && seenBy(run) < ms + length())?.execution_id, true);
-  const toggle = (key, text, change) => el("button", { class: "small", "aria-pressed": "false", onclick: ({ target }) => {
-    target.setAttribute("aria-pressed", (on[key] = !on[key]));
-    if (made) change();
-  } }, text);
+  const seenIn = (ms) => shown().find((run) => seenBy(run) >= ms && seenBy(run) < ms + length());
+  const onPoint = (ms) => pointing || look(ms === null ? null : seenIn(ms)?.execution_id, true);
+
+  const toggle = (key, text, change) => {
+    const turn = ({ target }) => {
+      on[key] = !on[key];
+      target.setAttribute("aria-pressed", on[key]);
+      if (made) change();
+    };
+    return el("button", { class: "small", "aria-pressed": "false", onclick: turn }, text);
+  };
   const controls = el("div", { class: "row" }, el("span", { class: "signal buy" }, "BUY"), el("span", { class: "signal sell" }, "SELL"),
-    el("span", { class: "small muted" }, "on the last candle that it saw"), toggle("holds", "Show HOLD", mark), toggle("lines", "Show its indicators", lines));
+    el("span", { class: "small muted" }, "on the last candle that it saw"),
+    toggle("holds", "Show HOLD", mark), toggle("lines", "Show its indicators", lines));
   /** Point at the candle of a run; the chart's own pointing is not to answer. */
   function point(run) {
     pointing = true;
