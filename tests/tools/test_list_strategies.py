@@ -197,6 +197,14 @@ async def test_a_strategy_of_a_past_moment_is_in_the_version_that_was_in_force(h
     assert own(await listed(home, as_of=NOW - timedelta(days=40))) == {}, "it did not exist yet"
 
 
+async def test_an_example_that_was_run_by_hand_is_none_of_the_home_at_any_time(home: Path) -> None:
+    example = StrategyFolders(Home(home), examples_folder()).read("rsi-reversion")
+    enter_runs(home, example, [MadeRun(to_ms(NOW) - 3 * HOUR_MS, "BUY", 60, trigger="manual")])
+    answer = await listed(home, as_of=NOW - timedelta(hours=1))
+    assert (answer["rows"], answer["since"]) == ([], "2026-05-20T09:00:41Z")
+    assert "since" not in await listed(home, as_of=NOW - timedelta(hours=4)), "nothing had run"
+
+
 async def test_what_is_wrong_comes_with_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_strategy(home)
     broken = home / "strategies" / "half"

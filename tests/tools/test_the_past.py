@@ -8,11 +8,15 @@ import pytest
 from mcp import Client
 
 from mcp_server.app import build_server
+from mcp_server.scoring import performance, record_sentences
 from mcp_server.settings import ServerSettings
 from tests.tools.conftest import answer_of
 from tests.tools.made_past import NOW, MadePast, cut_off, made_past
 
 Call = tuple[str, dict[str, Any]]
+
+TIMES = [(performance, "SHORT_SETTLE_S"), (performance, "SHORT_GATHER_S"), (record_sentences, "LOOK_S")]
+"""How long candles are gathered: on a busy machine an answer says that there was no time for them."""
 
 
 def calls(made: MadePast, moment: datetime) -> list[Call]:
@@ -54,7 +58,11 @@ def moments(made: MadePast) -> list[datetime]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-async def test_as_of_a_past_moment_every_answer_is_the_one_of_that_moment(tmp_path: Path, which: int) -> None:
+async def test_as_of_a_past_moment_every_answer_is_the_one_of_that_moment(
+    tmp_path: Path, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in TIMES:
+        monkeypatch.setattr(module, name, 25)
     was = tmp_path / "was"
     was.mkdir()
     made = made_past(tmp_path, seed=3)

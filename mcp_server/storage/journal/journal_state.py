@@ -55,6 +55,7 @@ def journal_state(database: Database, now: datetime, *, then: bool = False) -> J
 
     def work(connection: "duckdb.DuckDBPyConnection") -> JournalState:
         since = first_run(connection)
+        since = None if since is not None and since > now else since
         if not then:
             costs = day_costs(connection, begin, day + ONE_DAY)
             return JournalState(day, last_runs(connection), costs, since, run_marks(connection))

@@ -63,6 +63,6 @@ def strategies_then(
             past = None
         if past is not None:
             listed.append(ListedStrategy(name, False, past.strategy))
-        elif name in ran:
+        elif name in ran and not folders.is_example(name):  # one that was run by hand is still none of the home's
             listed.append(ListedStrategy(name, False, None, f"Its version then, {ran[name].version}, is not kept."))
     return listed
