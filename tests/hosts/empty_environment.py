@@ -19,12 +19,23 @@ ROOT = Path(__file__).parents[2]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
-def built(folder: Path, source: Path = ROOT) -> tuple[Path, Path]:
-    """Build a source tree; give the wheel and the sdist."""
-    command = [str(Path(sys.executable).with_name("hatchling")), "build", "-d", str(folder)]
-    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+def built(folder: Path) -> tuple[Path, Path]:
+    """Build this source tree; give the wheel and the sdist."""
+    _build(folder, ROOT)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, sdist
+
+
+def built_wheel(folder: Path, source: Path) -> Path:
+    """Build the wheel of a source tree."""
+    _build(folder, source, "--target", "wheel")
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _build(folder: Path, source: Path, *options: str) -> None:
+    command = [str(Path(sys.executable).with_name("hatchling")), "build", "-d", str(folder), *options]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
 
 
 class Environment:

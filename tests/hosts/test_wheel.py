@@ -19,7 +19,7 @@ import pytest
 
 from mcp_server.app import tool_files
 from tests.deploy.image import instructions
-from tests.hosts.empty_environment import ROOT, Environment, built
+from tests.hosts.empty_environment import ROOT, Environment, built, built_wheel
 from tests.structure.test_strategy_format import EXAMPLES
 
 LIBRARY = ("lightweight-charts.standalone.production.js.gz", "LICENSE", "NOTICE")
@@ -70,7 +70,7 @@ def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> Non
     with tarfile.open(packages.sdist) as sdist:
         sdist.extractall(tmp_path, filter="data")
     (source,) = tmp_path.glob("claude_trader-*")
-    again, _ = built(tmp_path / "dist", source)
+    again = built_wheel(tmp_path / "dist", source)
     with zipfile.ZipFile(again) as one, zipfile.ZipFile(packages.wheel) as other:
         assert one.namelist() == other.namelist()
         assert all(one.read(name) == other.read(name) for name in one.namelist())
@@ -158,7 +158,7 @@ def test_what_the_image_is_built_from_gives_the_same_package(packages: Built, tm
             shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / source, tmp_path / source)
-    again, _ = built(tmp_path / "dist", tmp_path)
+    again = built_wheel(tmp_path / "dist", tmp_path)
     with zipfile.ZipFile(again) as one, zipfile.ZipFile(packages.wheel) as other:
         assert {name: one.read(name) for name in one.namelist()} == {
             name: other.read(name) for name in other.namelist()

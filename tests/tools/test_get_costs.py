@@ -55,14 +55,16 @@ def enter(database: Database) -> Callable[[list[Paid]], None]:
                     "created_at, updated_at) VALUES (?, ?, '', 'active', '1h', '{}', '{}', 'v', ?, ?)",
                     [number, f"s{number}", naive(NOW), naive(NOW)],
                 )
+            values: list[Any] = []
             for at, row in enumerate(rows):
                 times = [moment and naive(moment) for moment in (row.started, row.started, row.ended, row.reserved_at)]
-                connection.execute(
-                    "INSERT INTO executions (id, strategy_id, strategy_version, trigger, engine, run_key, as_of, "
-                    "started_at, completed_at, reserved_at, status, cost_usd, reserved_usd) "
-                    "VALUES (?, ?, 'v', 'schedule', 'claude', ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [at, row.strategy, f"k{at}", *times, row.status, row.cost, row.reserved],
-                )
+                values += [at, row.strategy, f"k{at}", *times, row.status, row.cost, row.reserved]
+            holes = ", ".join(["(?, ?, 'v', 'schedule', 'claude', ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            connection.execute(
+                "INSERT INTO executions (id, strategy_id, strategy_version, trigger, engine, run_key, as_of, "
+                f"started_at, completed_at, reserved_at, status, cost_usd, reserved_usd) VALUES {holes}",
+                values,
+            )
 
         database.write(work)
 
