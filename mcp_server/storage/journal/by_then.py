@@ -3,10 +3,17 @@
 from mcp_server.domain.outcome import Status
 
 RAN = tuple(map(str, (Status.SUCCESS, Status.ABSTAINED, Status.ERROR, Status.TIMEOUT)))
-"""How a run ends that was asked for a signal."""
+"""How a run ends that was asked for a signal; `JournalRecord.status` has positions in it."""
 
-_ENDED = "coalesce(e.completed_at, e.started_at)"
-_ANSWERED = f"CASE WHEN e.\"trigger\" = 'schedule' THEN {_ENDED} ELSE e.as_of + ({_ENDED} - e.started_at) END"
+
+def _answered(ended: str) -> str:
+    return f"CASE WHEN e.\"trigger\" = 'schedule' THEN {ended} ELSE e.as_of + ({ended} - e.started_at) END"
+
+
+ANSWERED = _answered("e.completed_at")
+"""When a run's answer was there: by hand and in a replay, its as-of and as long as it took; NULL while it runs."""
+
+_ANSWERED_OR_BEGAN = _answered("coalesce(e.completed_at, e.started_at)")
 _BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
 
 KNOWN_AT_THE_END = ("completed_at", "error_message", "tokens_used", "cost_usd", "own_failure", "model", "trace")
@@ -14,11 +21,8 @@ KNOWN_AT_THE_END = ("completed_at", "error_message", "tokens_used", "cost_usd", 
 
 
 def answered_by(moment: str) -> str:
-    """Return the condition that the end of a run was known at a moment, as in `records.ANSWERED`; or that it runs now.
-
-    By hand and in a replay, a run begins at its as-of, and takes as long as it took.
-    """
-    return f"e.as_of <= {moment} AND {_ANSWERED} <= {moment}"
+    """Return the condition that the end of a run was known at a moment, or that it runs now and had begun by then."""
+    return f"e.as_of <= {moment} AND {_ANSWERED_OR_BEGAN} <= {moment}"
 
 
 def there_by(moment: str) -> str:

@@ -12,8 +12,9 @@ from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
+from mcp_server.storage.journal.by_then import ANSWERED
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
-from mcp_server.storage.journal.records import ANSWERED, JournalRecord, make_records, read_rows, unix_ms
+from mcp_server.storage.journal.records import JournalRecord, make_records, read_rows, unix_ms
 from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.strategies.folders import StrategyFolders
 

@@ -13,6 +13,7 @@ from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED, Codes
 from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, from_ms, naive, to_ms
+from mcp_server.storage.journal.by_then import ANSWERED, RAN
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs
 from mcp_server.storage.journal.rows import TERMS
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """`_KIND` counts them in this order."""
 
-RAN = ("success", "abstained", "error", "timeout")
-"""How a run ends that was asked for a signal; `JournalRecord.status` has positions in it."""
-
 PENDING, JUDGED, VOID = 0, 1, 2
 """The codes of `JournalRecord.state`."""
 
@@ -35,9 +33,6 @@ _KIND = (
     "ELSE 1 END"
 )
 """Positions in `KINDS`."""
-
-ANSWERED = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.completed_at ELSE e.as_of + (e.completed_at - e.started_at) END"
-"""When a run's answer was there: by hand and in a replay, its as-of and as long as it took; NULL while it runs."""
 
 _DECIDES = "coalesce(e.decision_version, e.strategy_version || ' ' || e.engine)"
 """What the runs of a record have in common; those of earlier versions have no decision_version until it is frozen."""
