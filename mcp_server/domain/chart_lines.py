@@ -60,13 +60,13 @@ def _totals(specs: Sequence[Spec]) -> dict[str, Total]:
     """Return how each column that rests on a running total answers to another first candle."""
     from mcp_server.domain.indicators.totals import moves
 
-    found: dict[str, Total] = {}
+    totals: dict[str, Total] = {}
     for spec in specs:
         for column, move in zip(spec.columns, moves(spec) if spec.running else (), strict=spec.running):
             kinds = {"apart"} if move is None else {kind for (_, kind) in move}
             if kinds:
-                found[column] = "sum" if kinds == {"sum"} else "product" if kinds == {"product"} else "apart"
-    return found
+                totals[column] = "sum" if kinds == {"sum"} else "product" if kinds == {"product"} else "apart"
+    return totals
 
 
 def _lines(pane: Pane, studies: tuple[Study, ...], totals: Mapping[str, Total]) -> Iterator[ChartLine]:

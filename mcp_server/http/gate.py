@@ -91,10 +91,13 @@ class Gate:
         self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
         if scope["path"] != PATH and (file := await self._pages.answer(scope, headers)) is not None:
             await file(scope, receive, sent)
-            return
-        if scope["path"] in (LOGIN, LOGOUT):
+        elif scope["path"] in (LOGIN, LOGOUT):
             await self._sign_in.answer(scope, receive, sent, body_s=self._body_s)
-            return
+        else:
+            await self._call(scope, headers, receive, sent)
+
+    async def _call(self, scope: "Scope", headers: Headers, receive: "Receive", sent: "_Sent") -> None:
+        """Check what only a call of `/mcp` has to fulfil, and pass it on."""
         grant = self._callers.grant(scope)
         if grant is None:
             raise Refused(
@@ -114,10 +117,8 @@ class Gate:
         with self._limits.call(grant.client) if grant.bounded else nullcontext():
             whole = await read_body(scope, receive, within_s=self._body_s)
             with anyio.move_on_after(self._request_s) as limit:
-                scope = _accepting(scope, headers)
-                await self._app(
-                    {**scope, SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}, whole, _kept_by_nobody(sent)
-                )
+                call = {**_accepting(scope, headers), SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}
+                await self._app(call, whole, _kept_by_nobody(sent))
             if limit.cancelled_caught and not sent.begun:
                 raise Refused(503, f"The answer took longer than {self._request_s:g} s. Ask for less.")
 
