@@ -52,12 +52,12 @@ def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
 def test_the_span_is_chosen_by_keyboard_and_stands_in_the_address(site: Site, chromium: Browser) -> None:
     with opened_at(site, chromium, "costs") as opened:
         table(opened, "Costs by strategy")
-        opened.page.get_by_label("Time").focus()
+        opened.page.get_by_label("Show the last").focus()
         opened.page.keyboard.press("ArrowUp")
         opened.page.locator(".bars g").nth(7).wait_for(state="detached")
         assert opened.page.locator(".bars g").count() == 7
         assert opened.run("location.hash") == "#/costs?days=7"
-        assert opened.page.get_by_label("Time").input_value() == "7"
+        assert opened.page.get_by_label("Show the last").input_value() == "7"
 
 
 def test_each_bar_is_told_in_words_and_the_table_is_reached_by_keyboard(site: Site, chromium: Browser) -> None:
@@ -111,7 +111,8 @@ def test_a_budget_is_a_line_and_unknown_costs_stand_beside_known_ones(dear: str,
         assert [round(height, 1) for kind, height in heights if kind == "reserved" and height] == [10, 10]
         totals = opened.page.locator("[data-key=totals]").inner_text()
         assert "$2.00 of $5.00" in totals
-        assert "2 runs, up to $1.00" in totals
+        assert "2 runs\nat most $1.00 together" in totals
+        assert "an unknown cost counts as the most it can be" in totals
         assert opened.violations() == []
         assert opened.complaints == []
 

@@ -55,9 +55,9 @@ def test_the_head_says_how_a_strategy_stands(site: Site, chromium: Browser, size
     with opened_at(site, chromium, f"strategy/{ANALYSTS}", size, dark=size == PHONE) as opened:
         heading(opened, ANALYSTS)
         expect(_fact(opened, "State")).to_have_text("active")
-        expect(_fact(opened, "Market")).to_have_text("ETH/USDT1h candles on simulated")
-        expect(_fact(opened, "Decided by")).to_have_text("Claude and its sub-agents1h")
-        expect(_fact(opened, "Next slot")).to_have_text("in 59 minutes20 May, 13:00")
+        expect(_fact(opened, "Market")).to_have_text("ETH/USDT1h candles on simulatedinvented prices")
+        expect(_fact(opened, "Decided by")).to_have_text("Claude and its sub-agentsevery 1h")
+        expect(_fact(opened, "Next run")).to_have_text("in 59 minutes20 May, 13:00")
         expect(_fact(opened, "Last run")).to_have_text("running now41 seconds ago")
         expect(_fact(opened, "Spent today")).to_contain_text("of $2.00 a day")
         expect(opened.page.get_by_text("Two sub-agents look at ether every hour")).to_be_visible()

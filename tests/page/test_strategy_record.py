@@ -90,8 +90,9 @@ def test_backtests_are_shown_with_their_controls(site: Site, chromium: Browser) 
             ):
                 expect(card).to_contain_text(_percent(controls[control]))
             expect(card).to_contain_text(f"{controls['random_percentile']:.0f} %of random entries did worse")
-            tries = "1 try" if backtest["trials"] == 1 else f"{backtest['trials']} tries"
-            expect(card).to_contain_text(f"with {100 * backtest['sharpe_deflated']:.0f} % after {tries}")
+            trials = "1 trial" if backtest["trials"] == 1 else f"{backtest['trials']} trials"
+            likely = f"{100 * backtest['sharpe_deflated']:.0f} % likely to be more than the luck of {trials}"
+            expect(card).to_contain_text(likely)
         expect(opened.page.get_by_text(f"claude-trader backtest {TREND}")).to_be_visible()
         assert opened.violations() == []
 
@@ -152,7 +153,8 @@ def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, ch
         expect(opened.page.get_by_role("navigation", name="Parts of this strategy")).to_be_hidden()
         opened.run(f"location.hash = '#/strategy/{BROKEN}'")
         expect(_figure(opened, "State")).to_have_text("broken")
-        expect(opened.page.get_by_text("is not JSON").first).to_be_visible()
+        expect(opened.page.get_by_text("is not JSON")).to_have_count(1)
+        expect(opened.page.get_by_text("It has not run yet.")).to_be_visible()
         assert row_of(site, BROKEN)["description"].startswith("broken")
         opened.run(f"location.hash = '#/strategy/{NEW}'")
         expect(opened.page.get_by_text(f"claude-trader run {NEW}")).to_be_visible()

@@ -1,4 +1,5 @@
 // One call of a tool is one POST to /mcp, protocol 2026-07-28: no session, four headers, JSON or SSE back.
+import { setClock } from "./format.js";
 
 const PROTOCOL = "2026-07-28";
 const ANSWER_MS = 40_000; // a tool gets 29 s
@@ -41,7 +42,13 @@ export function resultOf(result) {
 
 /** Return a client that answers as of a moment (null: now). */
 export function httpClient({ asOf } = {}) {
-  return { call: (tool, args = {}, { signal } = {}) => postCall(tool, args, asOf, signal) };
+  return {
+    async call(tool, args = {}, { signal } = {}) {
+      const answer = await postCall(tool, args, asOf, signal);
+      if (!asOf && tool === "list_strategies") setClock(answer.as_of);
+      return answer;
+    },
+  };
 }
 
 async function postCall(tool, args, asOf, signal, tries = 3) {
@@ -66,7 +73,7 @@ async function postCall(tool, args, asOf, signal, tries = 3) {
   return resultOf(result);
 }
 
-/** Load the page anew where the server has another version of it, once: servers of two versions may take turns. */
+/** Load the page anew where the server has another version, once: servers of two may take turns. */
 function reloadIfOlder(version) {
   const own = document.querySelector("meta[name=version]")?.content;
   if (!version || version === own || sessionStorage.getItem("reloaded-for") === version) return;
@@ -88,7 +95,7 @@ function requestOf(name, args, asOf) {
   return { headers, body: JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params }) };
 }
 
-/** Return the one response in a body: JSON, or the last message with an id of a stream with pings and progress. */
+/** Return the response in a body: JSON, or the last message with an id of a stream. */
 function messageOf(text, type) {
   const bodies = type.includes("event-stream") ? text.split(/\r?\n\r?\n/).map(dataOf).filter(Boolean) : [text];
   try {

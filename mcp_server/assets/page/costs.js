@@ -1,12 +1,11 @@
-// Costs: what runs cost by day and by strategy. What is not known is shown as unknown, never as nothing.
+// What runs cost by day and by strategy. Unknown is never shown as nothing.
 import { rowsOf } from "./client.js";
-import { command, el, patch, svg } from "./dom.js";
+import { command, el, figure, patch, svg } from "./dom.js";
 import { number, plural, usd } from "./format.js";
 import { budgetBar } from "./home.js";
-import { figuresOf } from "./market.js";
 import { go, hrefOf } from "./place.js";
 
-const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days", 366: "a year" };
+const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days", 366: "year" };
 
 /** Add up rows by one of their columns. */
 function sumsBy(rows, column) {
@@ -31,8 +30,9 @@ function daysOf({ since, as_of }, sums) {
   return days;
 }
 
+const mostOf = (reserved) => (reserved == null ? "no limit is recorded" : `at most ${usd(reserved)}`);
 const costWords = ({ runs, cost_usd, unknown, reserved_usd }) =>
-  `${usd(cost_usd)} for ${plural(runs, "run")}${unknown ? `, ${number(unknown)} of unknown cost, up to ${usd(reserved_usd)}` : ""}`;
+  `${usd(cost_usd)} for ${plural(runs, "run")}${unknown ? `; ${number(unknown)} of unknown cost, ${mostOf(reserved_usd)}` : ""}`;
 
 /** Draw a bar for each day: what is known filled, what unknown costs may be at most as an outline. */
 function barsOf(days, budget) {
@@ -41,7 +41,7 @@ function barsOf(days, budget) {
   const bar = (at, from, to, kind) => svg("rect", { class: kind, x: at + 0.12, width: 0.76, y: y(to), height: Math.max(y(from) - y(to), 0) });
   const limit = budget == null ? "" : lined ? ` The dashed line is the budget of ${usd(budget)} a day.` : ` No day comes near half of the budget of ${usd(budget)} a day.`;
   return el("figure", { class: "bars" },
-    el("figcaption", { class: "muted small" }, `By day (UTC), up to ${usd(most)}. Outlined: the most that runs of unknown cost may cost.${limit}`),
+    el("figcaption", { class: "muted small" }, `Each day (UTC); the full height is ${usd(most)}. Outlined: the most that runs of unknown cost may have cost.${limit}`),
     svg("svg", { viewBox: `0 0 ${days.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `A bar for each of ${plural(days.length, "day")}; the table below has the figures.` },
       days.map((day, at) => svg("g", svg("title", `${day.key}: ${costWords(day)}`), svg("rect", { class: "hit", x: at, width: 1, y: 0, height: 100 }),
         bar(at, 0, day.cost_usd ?? 0, "known"), bar(at, day.cost_usd ?? 0, (day.cost_usd ?? 0) + day.reserved_usd, "reserved"))),
@@ -50,10 +50,10 @@ function barsOf(days, budget) {
 }
 
 function tableOf(caption, first, sums, name) {
-  const head = [first, "Runs", "Cost", "Unknown", "Up to"];
-  const cells = ({ runs, cost_usd, unknown, reserved_usd }) => [number(runs), usd(cost_usd), unknown ? plural(unknown, "run") : "none", unknown ? usd(reserved_usd) : "–"];
+  const head = [first, "Runs", "Known cost", "Cost unknown", "which is at most"];
+  const cells = ({ runs, cost_usd, unknown, reserved_usd }) => [number(runs), usd(cost_usd), unknown ? plural(unknown, "run") : "none", unknown ? (reserved_usd == null ? "not recorded" : usd(reserved_usd)) : "–"];
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption, "data-key": caption },
-    el("table", { class: "rows" }, el("caption", caption), el("thead", el("tr", head.map((text, at) => el("th", { scope: "col", class: at && "num" }, text)))),
+    el("table", { class: "rows" }, el("thead", el("tr", head.map((text, at) => el("th", { scope: "col", class: at && "num" }, text)))),
       el("tbody", sums.map((sum) => el("tr", { "data-key": sum.key }, el("th", { scope: "row" }, name(sum.key)),
         cells(sum).map((text, at) => el("td", { class: "num", "data-label": head[at + 1] }, text)))))));
 }
@@ -66,18 +66,17 @@ export function costsView({ client, place, live }) {
     const rows = rowsOf(costs), every = daysOf(costs, sumsBy(rows, "day")), strategies = sumsBy(rows, "strategy");
     const budget = home.budget_usd_per_day, dearest = (one, other) => (other.cost_usd ?? 0) + other.reserved_usd - (one.cost_usd ?? 0) - one.reserved_usd;
     content.className = "";
-    patch(content, el("dl", { class: "figures card", "data-key": "totals" }, figuresOf([
-      ["Today", budget == null ? usd(home.spent_today_usd) : budgetBar(home.spent_today_usd, budget)],
-      ["Known cost", usd(costs.cost_usd)], ["Runs", number(costs.runs)],
-      ["Unknown", costs.unknown ? `${plural(costs.unknown, "run")}, up to ${usd(costs.reserved_usd)}` : "none"],
-      ["Under way", costs.running ? plural(costs.running, "run") : null],
-    ])),
+    patch(content, el("dl", { class: "figures card", "data-key": "totals" },
+      figure("Spent today", budget == null ? usd(home.spent_today_usd) : budgetBar(home.spent_today_usd, budget), costs.unknown && "an unknown cost counts as the most it can be"),
+      figure(`Known cost, ${SPANS[days]}`, usd(costs.cost_usd), `${plural(costs.runs, "run")} in all`),
+      figure("Cost unknown", costs.unknown ? plural(costs.unknown, "run") : "none", costs.unknown && `${mostOf(costs.reserved_usd)} together`),
+      costs.running > 0 && figure("Under way", plural(costs.running, "run"))),
     costs.runs ? [barsOf(every, budget), el("h2", "By strategy"),
       tableOf("Costs by strategy", "Strategy", strategies.sort(dearest), (name) => el("a", { href: hrefOf({ view: "strategy", name }) }, name)), el("h2", "By day"),
       tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown).reverse(), (day) => el("time", { datetime: day }, day)),
       el("p", { class: "muted small" }, "Days that cost nothing are left out.")]
-      : el("div", { class: "empty", "data-key": "empty" }, el("strong", "No run is recorded in that time."), el("p", "Active strategies run on schedule once this is started:"), command("claude-trader up")),
+      : el("div", { class: "empty", "data-key": "empty" }, el("strong", "No run is recorded in that time."), el("p", "This runs active strategies on schedule:"), command("claude-trader up")),
     costs.note && costs.runs > 0 && el("p", { class: "muted small", "data-key": "note" }, costs.note));
   });
-  return el("section", el("h1", "Costs"), el("div", { class: "fields" }, el("label", "Time", span)), content);
+  return el("section", el("h1", "Costs"), el("div", { class: "fields" }, el("label", "Show the last", span)), content);
 }

@@ -76,13 +76,16 @@ function updateNode(old, fresh) {
   if (!old.hasAttribute("data-own")) mergeChildren(old, [...fresh.childNodes]);
 }
 
+/** Return a figure of a `dl.figures`, with what stands below its value in small. */
+export const figure = (name, value, ...below) => el("div", el("dt", name), el("dd", value, below.filter(Boolean).map((text) => el("small", text))));
+
 /** Return a notice of an error, or of any problem and what to do about it. */
 export const notice = ({ problem, remedy, message }, kind = "bad") =>
-  el("div", { class: `notice ${kind}` }, el("p", null, el("strong", null, problem ?? message), " ", remedy));
+  el("div", { class: `notice ${kind}` }, el("p", el("strong", problem ?? message), " ", remedy));
 
 /** Return a command with a button that copies it. */
 export function command(text) {
-  const code = el("code", null, text);
+  const code = el("code", text);
   const copy = el("button", { type: "button", class: "small", onclick: async () => {
     getSelection().selectAllChildren(code); // where the clipboard is not allowed, the reader copies what is selected
     await navigator.clipboard?.writeText(text).then(() => (copy.textContent = "Copied"), () => {});

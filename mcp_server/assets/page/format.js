@@ -12,10 +12,13 @@ export const price = numberFormat({ maximumSignificantDigits: 8 });
 export const number = (x, digits = 0) => numberFormat({ minimumFractionDigits: digits, maximumFractionDigits: digits })(x);
 export const percent = (x, digits = 2) => (x == null ? UNKNOWN_VALUE : (x > 0 ? "+" : "") + number(x, digits) + " %");
 
-/** Cents of a day matter, and so do their fractions: two decimals, four below a cent's worth of ten. */
+/** Two decimals; four below ten cents. */
 export const usd = (x) => (x == null ? UNKNOWN_VALUE : "$" + number(x, x && Math.abs(x) < 0.1 ? 4 : 2));
 
 export const plural = (n, noun) => `${number(n)} ${noun}${n === 1 ? "" : "s"}`;
+
+/** Say how often a strategy runs: an interval, or times as cron writes them. */
+export const scheduleText = (schedule) => `${/ /.test(schedule) ? "cron" : "every"} ${schedule}`;
 
 const dateFormat = (options) => new Intl.DateTimeFormat("en-GB", options);
 const MINUTE = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -23,14 +26,17 @@ const [inYear, withYear] = [dateFormat(MINUTE), dateFormat({ ...MINUTE, year: "n
 const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
-const clock = { now: () => Date.now() };
+const clock = { now: () => Date.now() + clock.ahead, ahead: 0 };
 
 /** Say which moment "ago" counts from: that of the page in the past, or null for now. */
 export function countFrom(iso) {
   const moment = Date.parse(iso);
-  clock.now = () => moment || Date.now();
+  clock.now = () => moment || Date.now() + clock.ahead;
   tellAgo();
 }
+
+/** Set the clock by the server's: the reader's may be wrong. */
+export const setClock = (iso) => (clock.ahead = Date.parse(iso) - Date.now() || 0);
 
 /** Return a moment as text in the reader's zone. */
 export function momentText(iso) {

@@ -1,8 +1,9 @@
-// The home page: what is wrong and how to mend it, each strategy as it stands, the examples, and what to do first.
+// The home page: what is wrong, each strategy as it stands, the examples, and what to do first.
 import { rowsOf } from "./client.js";
-import { command, el, notice, patch } from "./dom.js";
-import { agoOf, plural, signalOf, timeOf, usd } from "./format.js";
+import { command, el, figure, notice, patch } from "./dom.js";
+import { agoOf, plural, scheduleText, signalOf, timeOf, usd } from "./format.js";
 import { hrefOf } from "./place.js";
+import { kindText } from "./slots.js";
 
 const ADD = "claude-trader strategies add ";
 
@@ -24,35 +25,37 @@ function stateOf({ status, next_slot }, { running, budget_usd_per_day: budget })
   return next_slot ? stateMark("good", "scheduled") : stateMark("warn", "not scheduled yet");
 }
 
-const figure = (name, ...value) => el("div", el("dt", name), el("dd", value));
-
 function lastOf({ last_at, last_status, last_signal }) {
   if (!last_at) return el("span", { class: "muted" }, "none yet");
-  const ended = last_signal ? signalOf(last_signal) : stateMark(last_status === "running" ? "good" : "warn", last_status.replaceAll("_", " "));
+  const ended = last_signal ? signalOf(last_signal) : stateMark(last_status === "running" ? "good" : "warn", kindText(last_status));
   return [ended, el("small", agoOf(last_at), " · ", timeOf(last_at))];
 }
 
 /** Return a bar of a day's budget, with its figures as words. */
 export function budgetBar(spent, budget) {
+  if (spent == null) return ["unknown", el("small", `at most ${usd(budget)} a day`)];
   const text = `${usd(spent)} of ${usd(budget)}`;
-  return [text, spent != null && el("meter", { max: budget, value: spent, high: budget * 0.8, optimum: 0, "aria-label": `Spent today: ${text}`, title: text })];
+  return [text, el("meter", { max: budget, value: spent, high: budget * 0.8, optimum: 0, "aria-label": `Spent today: ${text}`, title: text })];
 }
 
+const wayOf = ({ engine, trading_pair, schedule }, ...more) =>
+  [engine === "claude" ? "By Claude" : "By rules", trading_pair, ...more, schedule && scheduleText(schedule)].filter(Boolean).join(" · ");
+
 function cardOf(row, answer) {
-  const broken = !row.status, market = [row.trading_pair, row.timeframe, row.exchange].filter(Boolean).join(" · ");
+  const broken = !row.status;
   return el("li", { class: "card", "data-key": row.name },
     el("div", { class: "row apart" }, el("h2", el("a", { href: hrefOf({ view: "strategy", name: row.name }) }, row.name)), stateOf(row, answer)),
-    el("p", { class: broken ? "" : "muted small" }, row.description),
-    !broken && el("p", { class: "small" }, `${row.engine === "claude" ? "By Claude" : "By rules"} · ${market} · ${/ /.test(row.schedule) ? "cron" : "every"} ${row.schedule}`),
+    el("p", { class: broken ? "" : "muted small" }, broken && answer.budget_usd_per_day != null ? "Its files are not valid. What is wrong with them stands on top." : row.description),
+    !broken && el("p", { class: "small" }, wayOf(row, row.timeframe, row.exchange)),
     el("dl", { class: "figures" },
       figure(row.last_signal ? "Last signal" : "Last run", lastOf(row)),
-      row.next_slot && figure("Next run", agoOf(row.next_slot), el("small", timeOf(row.next_slot))),
-      figure("Spent today", usd(row.spent_today_usd), el("small", usd(row.spent_month_usd), " this month"))),
+      row.next_slot && figure("Next run", agoOf(row.next_slot), timeOf(row.next_slot)),
+      figure("Spent today", usd(row.spent_today_usd), `${usd(row.spent_month_usd)} this month`)),
     !broken && el("p", { class: "small" }, el("strong", "Record: "), row.record ?? "no run on schedule yet."));
 }
 
-const exampleOf = ({ name, description, trading_pair, schedule }) => el("li", { class: "card", "data-key": `example ${name}` },
-  el("h3", name), el("p", { class: "muted small" }, description), el("p", { class: "small" }, `${trading_pair ?? ""} · ${schedule ?? ""}`), command(ADD + name));
+const exampleOf = (row) => el("li", { class: "card", "data-key": `example ${row.name}` },
+  el("h3", row.name), el("p", { class: "muted small" }, row.description), el("p", { class: "small" }, wayOf(row)), command(ADD + row.name));
 
 function firstSteps(example) {
   return el("div", { class: "empty" },
@@ -66,7 +69,7 @@ function totals(answer, own, past) {
   const scheduler = runs == null ? stateMark("warn", "not running") : stateMark("good", past ? plural(runs, "run") + " under way" : runs ? `running, ${plural(runs, "run")} under way` : "running");
   return el("dl", { class: "figures card" },
     (!past || runs != null) && figure(past ? "At that moment" : "Scheduler", scheduler),
-    figure("Strategies", plural(own.filter((row) => row.status === "active").length, "active one"), el("small", `of ${own.length}`)),
+    figure("Strategies", plural(own.filter((row) => row.status === "active").length, "active one"), `of ${own.length}`),
     figure("Spent today", budget == null ? usd(answer.spent_today_usd) : budgetBar(answer.spent_today_usd, budget)),
     figure("Spent this month", usd(answer.spent_month_usd)));
 }
@@ -79,10 +82,10 @@ export function homeView({ client, asOf, live }) {
     content.removeAttribute("aria-busy");
     patch(content, el("div", { "data-key": "problems", role: "status" }, answer.problems.map(problemOf)), own.length > 0 && totals(answer, own, Boolean(asOf)),
       own.length ? el("ul", { class: "cards", "data-key": "own" }, own.map((row) => cardOf(row, answer)))
-        : asOf ? el("p", { class: "empty", "data-key": "none" }, "No strategy is known of that moment. Move on in time, or go back to now.") : firstSteps(examples[0]),
+        : asOf ? el("p", { class: "empty", "data-key": "none" }, "No strategy is known of that moment. Move on in time, or go back to now.") : firstSteps(examples.find((row) => row.exchange === "simulated") ?? examples[0]),
       answer.note && el("p", { class: "muted small", "data-key": "note" }, answer.note),
       examples.length > 0 && el("section", { "data-key": "examples" }, el("h2", "Examples"),
-        el("p", { class: "muted" }, "They are read-only, and never run on schedule. Copy one into your home to change it and let it run."),
+        el("p", { class: "muted" }, "They never run on schedule. Copy one into your home to change it and let it run."),
         el("ul", { class: "cards" }, examples.map(exampleOf))));
   });
   return el("section", el("h1", "Strategies"), content);

@@ -1,7 +1,7 @@
-// What became of its signals: the equity of its record beside holding, and each figure beside its control.
+// The equity of its record beside holding, and each figure beside its control.
 import { priceChart } from "./chart.js";
 import { rowsOf } from "./client.js";
-import { command, el } from "./dom.js";
+import { command, el, figure } from "./dom.js";
 import { number, percent, plural, usd } from "./format.js";
 
 export const share = (rate) => (rate == null ? "unknown" : `${number(100 * rate)} %`);
@@ -11,7 +11,7 @@ const EVIDENCE = {
   no_skill: ["bad", "Its stop has ruled out an edge"], unknown: ["warn", "Unknown: candles are missing"],
 };
 const evidence = (value) =>
-  value == null ? "no e-value yet" : `e-value ${number(value, 2)}: ${value >= 20 ? "proof at 5 %, however often one looks" : value > 1 ? "some evidence; 20 would be proof" : "none; 20 would be proof"}`;
+  value == null ? "no e-value yet" : `e-value ${number(value, 2)}: ${value >= 20 ? "proof at 5 %" : value > 1 ? "some evidence; 20 would be proof" : "none; 20 would be proof"}, however often you look`;
 
 /** Return all that is to be said of a record, whether there is evidence first. */
 export const sentences = ({ summary, note }) => [summary.map((sentence) => el("p", sentence)), note && el("p", { class: "muted" }, note)];
@@ -37,7 +37,6 @@ export function recordPart(name, signal) {
 
 function figures(a) {
   const [tone, words] = EVIDENCE[a.evidence] ?? ["", a.evidence], judged = a.judged > 0;
-  const figure = (label, value, ...controls) => el("div", el("dt", label), el("dd", value, controls.map((text) => text && el("small", text))));
   return el("dl", { class: "figures card" },
     figure("Evidence", el("span", { class: `mark ${tone}` }, words), evidence(a.e_value)),
     figure("Judged", number(a.judged), `${number(a.pending)} pending`, a.void > 0 && `${number(a.void)} cannot be judged`),

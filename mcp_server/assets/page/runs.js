@@ -1,4 +1,4 @@
-// The chart, the squares and the table of a strategy's runs: what is pointed at or opened in one shows in the others.
+// The chart, the squares and the table of runs: what is pointed at or opened in one shows in the others.
 import { command, el, patch } from "./dom.js";
 import { signalChart } from "./signal_chart.js";
 import { loading, signalTable } from "./signals.js";
@@ -13,7 +13,7 @@ export function runsPart(is) {
   let waiting;
   const soon = () => (waiting ??= setTimeout(() => ((waiting = null), redraw()), 30)); // many answers, one drawing
   state.shown ||= ROWS;
-  state.changed = redraw;
+  state.changed = () => ((chart.controls.hidden = Boolean(state.trouble)), redraw());
 
   function look(id, pointed = false) {
     if (state.marked === id) return;
@@ -57,7 +57,8 @@ export function runsPart(is) {
     if (!box || box.scrollHeight - box.scrollTop - box.clientHeight < 8) queueMicrotask(() => squares()?.scrollTo(0, 1e6));
   }
   const nodes = () => (keepEnd(), runs.list.length ? [
-    el("h2", "Every slot"), runs.more && el("button", { class: "small", onclick: older }, "Load older slots"),
+    el("h2", "Every slot"), el("p", { class: "muted small" }, "A slot is a time at which the strategy is due. Open one to see what came of it."),
+    runs.more && el("button", { class: "small", onclick: older }, "Load older slots"),
     slotSquares(runs.list, state, visit), slotLegend(runs.list), el("h2", "Signals"),
     signalTable(runs, state, { choose, look, filter, further }),
   ] : nothing(is));
@@ -72,7 +73,7 @@ export function runsPart(is) {
 }
 
 function nothing({ name, asOf, state }) {
-  if (asOf) return el("div", { class: "empty" }, "It had not run by then.");
+  if (asOf || state.trouble) return el("div", { class: "empty" }, asOf ? "It had not run by then." : "It has not run yet.");
   return el("div", { class: "empty" }, state.row.origin === "example"
     ? [el("p", "This is an example: it runs once it is copied into your home."), command(`claude-trader strategies add ${name}`)]
     : [el("p", "It has not run yet. Run it once by hand, or start the scheduler:"), command(`claude-trader run ${name}`), command("claude-trader up")]);

@@ -1,11 +1,11 @@
-// The runs of a strategy: those that are loaded, as a table, and each opened to all that is known of it.
+// The runs that are loaded, as a table, and each opened to all that is known of it.
 import { rowsOf } from "./client.js";
 import { el, notice } from "./dom.js";
 import { number, percent, plural, price, signalOf, timeOf, usd } from "./format.js";
 import { kindText } from "./slots.js";
 
 const PAGE = 120, LONG = 60_000; // an answer this long may have left out some
-const HEADS = ["Signal", "Confidence", "Price", "Outcome", "Cost", "Started", "Why"];
+const HEADS = ["Signal", "Confidence", "Price", "Outcome, after costs", "Cost", "Started", "Why"];
 const TRIGGERS = { schedule: "on schedule", manual: "by hand", replay: "replay" };
 const TONES = { right: "good", wrong: "bad", error: "bad", timeout: "bad", abstained: "warn", missed: "warn" };
 const HELD = { true: ["good", "held"], false: ["", "did not hold"], null: ["warn", "undefined"] };
@@ -45,7 +45,7 @@ export function runStore(client, name, signal) {
   return store;
 }
 
-/** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(how many there are). */
+/** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(count). */
 export function signalTable(store, state, hooks) {
   const all = store.list.filter(FILTERS[state.filter][1]), rows = all.slice(0, state.shown);
   const filter = ([name, [text]]) => el("button", { class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
@@ -65,7 +65,7 @@ function runRow(run, state, { choose, look }) {
   const cells = [
     run.signal ? signalOf(run.signal) : mark(TONES[run.status], run.slots > 1 && `${number(run.slots)} × `, kindText(run.status)),
     run.confidence !== null && `${number(run.confidence)} %`, run.price !== null && price(run.price),
-    outcome && [mark(TONES[outcome], outcome, run.net_pct !== null && ` ${percent(run.net_pct)}`), outcome === "pending" && run.exit_time && el("small", "until ", timeOf(run.exit_time))],
+    outcome && [mark(TONES[outcome], outcome === "void" ? "cannot be judged" : outcome, run.net_pct !== null && el("span", { class: "num" }, ` ${percent(run.net_pct)}`)), outcome === "pending" && run.exit_time && el("small", "until ", timeOf(run.exit_time))],
     usd(run.cost_usd), TRIGGERS[run.trigger] ?? run.trigger, el("span", { class: "why" }, run.reasoning),
   ];
   return el("tr", {
@@ -90,7 +90,7 @@ function wholeRun(run) {
       el("span", { class: "muted" }, ` ${Object.entries(one.values).map(([name, value]) => `${name} ${value === null ? "undefined" : price(value)}`).join(", ")}`))))],
     run.twin && [title("Its rules at the same moment"), el("p", run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
     run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
-    run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${number(run.cost_bps)} basis points.`),
+    run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${price(run.cost_bps / 100)} %.`),
     el("p", { class: "muted small" }, [`Run ${run.execution_id}`, run.model, `version ${run.version}`, run.tokens_used && plural(run.tokens_used, "token"), took, run.cut].filter(Boolean).join(" · ")),
   ];
 }

@@ -11,7 +11,7 @@ const KINDS = {
 };
 const DAY = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
 
-/** What a run came to: its signal, or the status in which it ended without one. */
+/** What a run came to: its signal, or the status without one. */
 const kindOf = (run) => run.signal ?? run.status;
 export const kindText = (kind) => (KINDS[kind] ?? ["·", kind])[1];
 const glyph = (kind) => (KINDS[kind] ?? ["·"])[0];
@@ -29,6 +29,7 @@ export function slotSquares(runs, state, choose) {
       onfocus: () => (state.slot = run.execution_id), onclick: () => choose(run.execution_id),
     }, glyph(kind), run.slots > 1 && el("small", number(run.slots)));
   };
+  if (!slots.length) return el("p", { class: "muted" }, "None yet: it has not been due since its first run.");
   return el("div", { class: "squares", role: "group", "aria-label": "Slots, oldest first; arrow keys move, Enter opens the run", onkeydown: move },
     [...days].map(([day, list]) => el("div", { class: "day", "data-key": day }, el("p", { class: "muted small" }, day), el("div", list.map(square)))));
 }

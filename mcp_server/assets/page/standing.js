@@ -1,14 +1,13 @@
 // How a strategy stands: what it is, when it runs next, what it spent, and what its record says.
 import { rowsOf } from "./client.js";
-import { el, fill, notice } from "./dom.js";
-import { agoOf, signalOf, timeOf, usd } from "./format.js";
+import { el, figure, fill, notice } from "./dom.js";
+import { agoOf, scheduleText, signalOf, timeOf, usd } from "./format.js";
 import { hrefOf } from "./place.js";
 import { sentences } from "./record.js";
 import { kindText } from "./slots.js";
 
 const STATUS = { active: "good", paused: "warn", broken: "bad" };
 const ENGINES = { claude: "Claude and its sub-agents", rules: "its rules" };
-const fact = (label, ...inner) => el("div", el("dt", label), el("dd", inner));
 
 /** Return the head of the view: it notes the strategy's row in `state`, and hides the parts of what is not known. */
 export function standing({ client, call, name, asOf, signal, state, runs, part, hide, performance }) {
@@ -26,7 +25,7 @@ export function standing({ client, call, name, asOf, signal, state, runs, part, 
   }
 
   function draw({ row, unknown, config, trouble }) {
-    Object.assign(state, { row: row ?? {}, unknown });
+    Object.assign(state, { row: row ?? {}, unknown, trouble: trouble?.message });
     state.changed();
     hide(unknown && !runs.list.length); // one whose folder is gone may still have runs
     fill(verdict, state.row.record);
@@ -43,14 +42,14 @@ export function standing({ client, call, name, asOf, signal, state, runs, part, 
 
 function facts(row, config) {
   const { exchange, trading_pair: symbol, timeframe, origin, last_signal: last, next_slot: next } = row;
-  const status = row.engine ? row.status ?? origin : "broken", most = config?.budget?.usd_per_day;
+  const status = row.engine ? row.status ?? origin : "broken", most = config?.budget?.usd_per_day, own = origin !== "example";
   return el("dl", { class: "figures card" },
-    fact("State", el("span", { class: `mark ${STATUS[status] ?? ""}` }, status)),
-    symbol && fact("Market", el("a", { href: hrefOf({ view: "market", name: null, symbol, timeframe, exchange }) }, symbol),
-      el("small", `${timeframe} candles on ${exchange}`)),
-    fact("Decided by", ENGINES[row.engine] ?? "unknown", el("small", row.schedule)),
-    fact("Next slot", next ? [agoOf(next), el("small", timeOf(next))] : "none"),
-    fact("Last run", row.last_at ? [last ? signalOf(last) : kindText(row.last_status), el("small", agoOf(row.last_at))] : "none yet"),
-    fact("Spent today", usd(row.spent_today_usd), most && el("small", `of ${usd(+most)} a day`)),
-    fact("Spent this month", usd(row.spent_month_usd)));
+    figure("State", el("span", { class: `mark ${STATUS[status] ?? ""}` }, status)),
+    symbol && figure("Market", el("a", { href: hrefOf({ view: "market", name: null, symbol, timeframe, exchange }) }, symbol),
+      `${timeframe} candles on ${exchange}`, exchange === "simulated" && "invented prices"),
+    row.engine && figure("Decided by", ENGINES[row.engine], scheduleText(row.schedule)),
+    own && figure("Next run", next ? agoOf(next) : "none", next && timeOf(next)),
+    own && figure("Last run", row.last_at ? [last ? signalOf(last) : kindText(row.last_status)] : "none yet", row.last_at && agoOf(row.last_at)),
+    own && figure("Spent today", usd(row.spent_today_usd), most && `of ${usd(+most)} a day`),
+    own && figure("Spent this month", usd(row.spent_month_usd)));
 }

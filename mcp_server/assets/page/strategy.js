@@ -19,12 +19,12 @@ export function strategyView({ client, place, asOf, live, signal }) {
   is.performance = seldom(() => call("get_performance", { curve: true }), () => `${state.row.record} ${state.row.last_at}`);
   let stop;
 
-  /** Show what `load` answers, and anew when it differs; what is wrong stands in its place, with its remedy. */
+  /** Show what `load` answers, and anew when it differs; or what is wrong. */
   function part(load, draw, until = stop.signal, body = loading()) {
     const trouble = el("div", { role: "status" });
     const problem = (error) => {
       if (error && !error.problem) throw error; // the shell tells of it
-      patch(trouble, error && notice(error));
+      patch(trouble, error && error.message !== state.trouble && notice(error)); // the head of the view tells of its trouble
       if (error && body.querySelector(":scope > .skeleton")) patch(body);
     };
     live(load, (answer) => patch(body, draw(answer)), { problem, signal: until });
