@@ -293,3 +293,26 @@ def test_it_fits_its_screen_and_everyone_can_use_it(trader: Trader, chromium: Br
 def seconds(moment: str) -> float:
     """Return an ISO moment as Unix seconds."""
     return datetime.fromisoformat(moment).timestamp()
+
+
+def test_a_wrong_indicator_is_told_and_the_rest_is_drawn(trader: Trader, chromium: Browser) -> None:
+    """Commas part the indicators of a link as well as semicolons, but not those within brackets."""
+    place = "market?symbol=BTC/USDT&timeframe=1h&indicators=rsi(14),foo(3),bbands(20, 2);ema(5000)"
+    with chromium.open(trader.at(place)) as opened:
+        market = MarketPage(opened)
+        panes = market.drawn(500)
+        assert [len(series) for series in panes] == [5, 1], "candles, volume, three bands; RSI below"
+        notices = opened.page.locator(".notice").all_inner_texts()
+        assert [text.partition(".")[0] for text in notices] == [
+            "Unknown indicator 'foo'",
+            "'ema(5000)': timeperiod is 5000, out of range",
+        ]
+        chips = [
+            text.split(" \N{MULTIPLICATION SIGN}")[0] for text in opened.page.locator(".chips button").all_inner_texts()
+        ]
+        assert chips == ["rsi(14)", "foo(3)", "bbands(20, 2)", "ema(5000)"]
+        assert "invented prices" in opened.page.locator("dl.figures").inner_text()
+        opened.page.get_by_role("combobox", name="Add an indicator").fill("ema(20), ema(50)")
+        opened.page.keyboard.press("Enter")
+        opened.page.get_by_label("Remove ema(50)").wait_for()
+        assert opened.complaints == []

@@ -1,4 +1,4 @@
-// The candles of a market with their indicators, page by page into the past, and the newest as they close.
+// Candles with their indicators, page by page into the past, and the newest as they close.
 const MOST = 500;
 const AFAR = 3000; // so many missing candles do not end a history
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -9,7 +9,7 @@ export const timeframeMs = (timeframe) => parseInt(timeframe) * UNIT_MS[timefram
 
 /** `call(tool, args)` promises an answer. Both give true where there is something new; then look at rows and table. */
 export function candlePages({ call, market, indicators }) {
-  const pages = { rows: [], layout: [], table: { columns: [], rows: [] }, note: null, later, earlier };
+  const pages = { rows: [], layout: [], table: { columns: [], rows: [] }, note: null, refused: [], later, earlier };
   let size = MOST;
 
   const joined = (old, fresh) => [...new Map([...old, ...fresh].map((row) => [row[0], row])).values()]
@@ -28,7 +28,7 @@ export function candlePages({ call, market, indicators }) {
     pages.rows = joined(kept.rows, candles.rows);
     pages.table = { columns: pages.table.columns, rows: joined(kept.table.rows, kept.table.rows.length ? moved(values) : values) };
   }
-  /** Running totals begin with each answer's first candle: move them so that they meet what is there. */
+  /** Running totals begin with each answer: move them so that they meet what is there. */
   function moved(values) {
     const there = new Map(pages.table.rows.map((row) => [row[0], row])), one = values.find(([time]) => there.has(time));
     const moves = {};
@@ -40,11 +40,23 @@ export function candlePages({ call, market, indicators }) {
     return values.map((row) => row.map((x, at) => (moves[at] && x !== null ? moves[at](x, row[0]) : x)));
   }
 
+  /** Return how indicators are drawn; one that is refused is left out, and told of. */
+  async function layout() {
+    const ask = (some) => call("calculate_indicators", { ...market, indicators: some, layout: true });
+    const refusal = (error) => (error.problem && !error.retryable ? error : Promise.reject(error));
+    const whole = await ask(indicators).catch(refusal);
+    if (!(whole instanceof Error)) return whole;
+    const errors = await Promise.all(indicators.map((one) => ask([one]).then(() => null, refusal)));
+    pages.refused = errors.filter(Boolean);
+    indicators = indicators.filter((one, at) => !errors[at]);
+    return indicators.length ? ask(indicators) : { layout: [], columns: [] };
+  }
+
   /** Look for newer candles; the last ones are asked for again, because an exchange may correct them. */
   async function later() {
     const last = pages.rows.at(-1)?.[0];
     if (!last && indicators.length) {
-      const first = await call("calculate_indicators", { ...market, indicators, layout: true });
+      const first = await layout();
       [pages.layout, pages.table.columns] = [first.layout, first.columns];
       size = Math.min(MOST, Math.floor(90_000 / (40 + 16 * first.columns.length)));
     }

@@ -4,13 +4,16 @@ import { priceChart } from "./chart.js";
 import { short } from "./chart_series.js";
 import { SignedOut } from "./client.js";
 import { combobox } from "./combobox.js";
-import { el, fill, notice } from "./dom.js";
+import { el, figure, fill, notice } from "./dom.js";
 import { agoOf, percent, price, timeOf } from "./format.js";
 import { go } from "./place.js";
 
 const FRAMES = "1m 3m 5m 15m 30m 1h 2h 4h 6h 8h 12h 1d 3d 1w".split(" ");
 const FIRST = { symbol: "BTC/USDT", timeframe: "1h", indicators: "ema(50);rsi(14)" };
 const MOST_INDICATORS = 10;
+
+/** Split a text at semicolons, and at commas outside brackets. */
+const specsOf = (text) => String(text).split(/[;,](?![^(]*\))/).map((spec) => spec.trim()).filter(Boolean);
 
 /** Return what the address asks for, else what was looked at last. */
 function choiceOf(place) {
@@ -19,17 +22,17 @@ function choiceOf(place) {
     last = JSON.parse(localStorage.getItem("market"));
   } catch {} // whatever stands there, it is no choice
   const { symbol, exchange = "", timeframe, indicators, log } = { ...FIRST, ...(place.symbol ? place : last) };
-  const specs = String(indicators).split(";").filter((spec) => spec && spec !== "none");
+  const specs = specsOf(indicators).filter((spec) => spec !== "none");
   return { symbol, exchange, timeframe: FRAMES.includes(timeframe) ? timeframe : "1h", specs, log: Boolean(log) };
 }
 
 /** Return [name, value] pairs as figures. */
-export const figuresOf = (pairs) => pairs.filter(([, value]) => value != null && value !== false).map(([name, value]) => el("div", el("dt", name), el("dd", value)));
+export const figuresOf = (pairs) => pairs.filter(([, value]) => value != null && value !== false).map(([name, value]) => figure(name, value));
 
 export function marketView({ client, place, asOf, live, signal }) {
   const call = (tool, args, within = signal) => client.call(tool, args, { signal: within });
   const [chips, box, quote] = [el("div", { class: "row chips" }), el("div"), el("dl", { class: "figures" })];
-  const [status, trouble, notes] = [el("p", { class: "muted", role: "status" }), el("div"), el("p", { class: "muted small" })];
+  const [status, trouble, refused, notes] = [el("p", { class: "muted", role: "status" }), el("div"), el("div", { role: "status" }), el("p", { class: "muted small" })];
   const figures = { now: [], swap: [] };
   let choice = choiceOf(place), stop = new AbortController();
 
@@ -54,9 +57,9 @@ export function marketView({ client, place, asOf, live, signal }) {
     find: (query, within) => found("find_markets", { query, kind: "exchange" }, within, (one) => ({ value: one.id, about: one.name })),
   });
   const indicator = combobox({
-    label: "Add an indicator", placeholder: "rsi(14), trend strength …", signal, choose: (spec, input) => {
+    label: "Add an indicator", placeholder: "rsi(14), trend strength …", signal, choose: (text, input) => {
       input.value = "";
-      if (spec && !choice.specs.includes(spec)) change({ specs: [...choice.specs, spec].slice(-MOST_INDICATORS) });
+      change({ specs: [...new Set([...choice.specs, ...specsOf(text)])].slice(-MOST_INDICATORS) });
     },
     find: (text, within) => found("find_indicators", { query: text.split("(")[0] }, within, ({ name, parameters, meaning }) => {
       const defaults = [...parameters.matchAll(/=(\S+)/g)].map((match) => match[1]);
@@ -81,7 +84,7 @@ export function marketView({ client, place, asOf, live, signal }) {
     stop = new AbortController();
     show();
     localStorage.setItem("market", JSON.stringify({ ...choice, indicators: choice.specs.join(";") || "none" }));
-    [box, trouble, notes].forEach((part) => fill(part));
+    [box, trouble, refused, notes].forEach((part) => fill(part));
     box.replaceChildren(el("div", { class: "chart skeleton" }));
     Object.assign(figures, { swap: [] });
     quoted({ now: [["Price", "…"], ["In 24 hours", "…"], ["As of", "…"]] });
@@ -100,6 +103,7 @@ export function marketView({ client, place, asOf, live, signal }) {
     const draw = () => {
       chart.setCandles(pages.rows);
       chart.setLines(pages.layout, pages.table);
+      fill(refused, pages.refused.map((error) => notice(error, "warn")));
     };
     const tell = (text) => fill(notes, ["Only closed candles are drawn.", pages.note, text].filter(Boolean).join(" "));
     const earlier = async () => {
@@ -130,7 +134,7 @@ export function marketView({ client, place, asOf, live, signal }) {
       tell(asOf ? "" : "A new one appears when it closes.");
     }, { signal: within, problem });
     live(() => call("get_price", { symbol: name, exchange: at }, within), (now) => quoted({ now: [
-      ["Price", el("span", price(now.price), el("small", `${now.symbol}, ${now.exchange}`))],
+      ["Price", el("span", price(now.price), el("small", `${now.symbol}, ${now.exchange}${now.simulated ? ": invented prices" : ""}`))],
       ["In 24 hours", now.change_24h_pct != null && el("span", { class: now.change_24h_pct < 0 ? "down" : "up" }, percent(now.change_24h_pct))],
       ["As of", agoOf(now.price_time)],
       ["Volume in 24 hours", now.volume_24h_base && short(now.volume_24h_base)],
@@ -142,7 +146,7 @@ export function marketView({ client, place, asOf, live, signal }) {
 
   const view = el("section", { class: "market" }, el("h1", "Market"),
     el("form", { class: "fields", onsubmit: (event) => event.preventDefault() }, symbol, exchange, el("label", "Timeframe", frame)),
-    chips, quote, trouble, el("div", { class: "charted" }, box, status), notes);
+    chips, quote, trouble, refused, el("div", { class: "charted" }, box, status), notes);
   view.onplace = (at) => {
     choice = choiceOf(at);
     open();
