@@ -283,14 +283,8 @@ def test_colours_follow_the_reader_at_once_and_nothing_is_left_of_a_removed_char
     chart.page.press("[role=application]", "ArrowLeft")
 
 
-def test_a_logarithmic_scale_and_lines_at_prices(chart: Chart) -> None:
-    chart.set("setCandles", candles(1, 100, 10_000))
+def test_a_scale_may_be_logarithmic(chart: Chart) -> None:
     mode = "chart.library.panes()[0].getSeries()[0].priceScale().options().mode"
-    assert chart.page.evaluate(mode) == 0
-    chart.set("setLog", True)
-    assert chart.page.evaluate(mode) == 1
-    chart.set("setPriceLines", [{"price": 50, "title": "stop", "tone": "warn"}])
-    levels = "chart.library.panes()[0].getSeries()[0].priceLines().map((line) => line.options().price)"
-    assert chart.page.evaluate(levels) == [50]
-    chart.set("setPriceLines", [])
-    assert chart.page.evaluate(levels) == []
+    for log in (False, True):
+        chart.make(log=log).set("setCandles", candles(1, 100, 10_000))
+        assert chart.page.evaluate(mode) == int(log)

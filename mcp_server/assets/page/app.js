@@ -1,4 +1,4 @@
-// Inside a host of MCP Apps: the chart or the backtest of one call of a tool. The host passes further calls on.
+// Inside a host of MCP Apps: the chart or the backtest of one call of a tool.
 import { candlePages, timeframeMs } from "./candle_pages.js";
 import { priceChart } from "./chart.js";
 import { resultOf, rowsOf } from "./client.js";
@@ -9,7 +9,7 @@ import { figuresOf } from "./market.js";
 const GREETING_MS = 5_000, CALL_MS = 40_000;
 const SILENT = { problem: "The program around this page does not answer.", remedy: "Read the tool's answer in the conversation." };
 
-/** Speak JSON-RPC with the window around this one; `heard` says what to do by method. Return ask(method, params, ms) and tell. */
+/** Speak JSON-RPC with the window around this one; `heard` says what to do by method. */
 function hostOf(heard) {
   const waiting = new Map();
   let last = 0, origin = "*";

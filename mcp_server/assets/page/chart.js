@@ -15,7 +15,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   signal?.throwIfAborted();
   const gone = new AbortController(), heard = { signal: gone.signal };
   const readout = el("p", { class: "readout" }), plot = el("div", { class: "chart" });
-  const is = { rows: [], slots: [], step: 0, markers: [], levels: [], curves: [], drawings: [], table: {}, log };
+  const is = { rows: [], slots: [], step: 0, markers: [], curves: [], drawings: [], table: {}, log };
   let figures = [], cursor = null, aim = null, earlier, busy;
 
   // Days and weeks are the exchange's, in UTC; shorter candles have the reader's time.
@@ -136,8 +136,6 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
     setMarkers: (markers) => set({ markers }),
     /** Those that are drawn. */
     markers: paint.markers,
-    /** {price, title, tone} */
-    setPriceLines: (levels) => set({ levels }),
     /** {name, tone, points: [[time, per cent], …]}; without candles they have the whole width. */
     setCurves(curves) {
       const times = curves.flatMap((curve) => curve.points.map(([time]) => secondsOf(time)));
@@ -159,8 +157,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
       chart.clearCrosshairPosition();
       tell();
     },
-    setLog: (on) => set({ log: on }),
-    /** Called where the reader comes to the first candle, one call at a time: promises true for more, false at the end. */
+    /** Called at the first candle, one call at a time: promises true for more, false at the end. */
     onEarlier(load) {
       earlier = load;
       reach();

@@ -8,10 +8,10 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignif
 /** Write a value with five digits, or a large one like 4.943T. */
 export const short = (x) => (Math.abs(x) >= 1e7 ? compact.format(x).replace("-", "−") : price(x && Number(x.toPrecision(5))));
 
-/** Return draw(facts): it draws them anew in the colours of now, and returns the figures of each slot. */
+/** Return draw(facts): it draws them in the colours of now, and returns the figures of each slot. */
 export function painter(lib, chart, plot) {
   const extra = [], arrows = [];
-  let main, volume, pins, lines = [], slots, figures, up, down, written, bodies;
+  let main, volume, pins, slots, figures, up, down, written, bodies;
 
   const ink = (tone, alpha = 1) => {
     plot.style.color = `var(--chart-${tone}, var(--${tone}))`;
@@ -28,7 +28,7 @@ export function painter(lib, chart, plot) {
   // A line stops where a value is missing: the way from a value has that value's colour.
   const way = (values, color) => points(values, (at) => ({ ...color?.(at), ...(at + 1 < values.length && values[at + 1] == null && { color: "transparent" }) }));
 
-  function candles({ rows, markers, levels, log }) {
+  function candles({ rows, markers, log }) {
     main ??= chart.addSeries(lib.CandlestickSeries, {}, 0);
     volume ??= chart.addSeries(lib.HistogramSeries, { ...BARE, ...format(short), priceScaleId: "volume" }, 0);
     pins ??= lib.createSeriesMarkers(main);
@@ -39,8 +39,6 @@ export function painter(lib, chart, plot) {
     const [rose, fell] = [ink("up", 0.35), ink("down", 0.35)];
     volume.setData(points(slots.map((slot) => slot.volume), (at) => ({ color: slots[at].close < slots[at].open ? fell : rose })));
     volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
-    lines.forEach((line) => main.removePriceLine(line));
-    lines = levels.map(({ tone = "muted", ...level }) => main.createPriceLine({ lineStyle: 2, lineWidth: 1, ...level, color: ink(tone) }));
     pins.setMarkers(marked(markers));
   }
 

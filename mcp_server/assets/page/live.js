@@ -1,4 +1,4 @@
-// Keeps what is shown true: asks again every 2 s while the page is looked at, and tells when nobody answers.
+// Asks again every 2 s while the page is looked at, and tells when nobody answers.
 import { ToolProblem, Unreachable, pause } from "./client.js";
 
 const EVERY_MS = 2_000;

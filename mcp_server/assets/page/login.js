@@ -1,4 +1,4 @@
-// Signing in and out: the browser posts both forms by itself, so no script ever holds the token or the session.
+// Signing in and out: the browser posts both forms, so no script holds the token or the session.
 import { pause } from "./client.js";
 import { el, fill, notice } from "./dom.js";
 
@@ -28,7 +28,7 @@ export function loginView() {
     !isSecureContext && notice({ problem: "This connection is not encrypted.", remedy: "Others in your network can read the token. Use https." }, "warn"));
 }
 
-/** Say why signing in was refused, as the server wrote it into the address, and take it out of there. */
+/** Say why signing in was refused, as the address says, and take it out of there. */
 function refusal(button) {
   const query = new URLSearchParams(location.search), why = query.get("refused");
   if (!why) return null;

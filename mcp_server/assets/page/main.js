@@ -15,14 +15,14 @@ const VIEWS = { __proto__: null, home: homeView, strategy: strategyView, market:
 const LINKS = { home: "Strategies", market: "Market", costs: "Costs" };
 const STALE_MS = 600; // a view of another moment waits so long for its first answer; until then the former one stays
 
-/** Start the page. A view that sets `onplace` on its element follows its own part of the address without a new start. */
+/** Start the page. A view that sets `onplace` follows its own part of the address without a new start. */
 function startPage() {
   const part = (id) => document.getElementById(id);
   const main = part("main"), clock = part("clock");
   const bar = timeBar((asOf) => httpClient({ asOf }));
   let shown = {}, stop = new AbortController(), view;
 
-  /** Show what is wrong above the view; each source of problems has a key, and null takes its last one back. */
+  /** Show what is wrong above the view; each source has a key, and null takes its problem back. */
   function tell(key, error) {
     const former = part("problems").querySelector(`[data-key="${key}"]`);
     if (former && former.dataset.text === error?.message) return;
@@ -123,8 +123,8 @@ function startPage() {
 }
 
 function unknownView() {
-  return el("section", null, el("h1", null, "There is no such page"),
-    el("p", null, el("a", { href: hrefOf({ view: "home", name: null }) }, "See all strategies")));
+  return el("section", el("h1", "There is no such page"),
+    el("p", el("a", { href: hrefOf({ view: "home", name: null }) }, "See all strategies")));
 }
 
 if (document.documentElement.dataset.start === "page") startPage();

@@ -1,4 +1,4 @@
-// Where the reader is, in the address: #/, #/strategy/NAME?tab=…, #/market?symbol=…, #/costs, each with as_of=ISO.
+// Where the reader is: #/, #/strategy/NAME?tab=…, #/market?symbol=…, #/costs, each with as_of=ISO.
 
 /** Return the place: {view: "home"|"strategy"|…, name, as_of where it is in the past, and what else the address says}. */
 export function place() {

@@ -33,7 +33,7 @@ export function timeBar(clientAt) {
     clearTimeout(timer);
     to(range.value === range.max ? Date.now() : +range.value, { replace: "as_of" in place() });
   }
-  /** Go to the latest slot before, or to when the next one is due: some seconds after its slot, which the first step skips. */
+  /** Go to the slot before, or to when the next is due: some seconds after its slot, which the first step skips. */
   async function toSlot(direction, from = at() - (direction < 0 && 1_000)) {
     const { view, name } = place();
     const rows = rowsOf(await clientAt(isoOf(from)).call("list_strategies")).filter((row) => view !== "strategy" || row.name === name);
