@@ -1,6 +1,8 @@
 """What is written in the page's sources and in the server's: both know the same names and colours."""
 
+import json
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -80,3 +82,14 @@ def test_each_class_and_name_of_the_styles_occurs_in_the_page() -> None:
     names = set(re.findall(r"[.#]([a-zA-Z][\w-]*)", selectors))
     assert len(names) > 50
     assert [name for name in sorted(names) if not re.search(rf"(?<![\w-]){name}(?![\w-])", sources)] == []
+
+
+def test_the_page_explains_words_as_the_documentation_does() -> None:
+    shown = json.loads(
+        re.sub(r",\n$", "\n}", "{" + source("words.js").partition("const WORDS = {")[2].partition("};")[0])
+    )
+    documented = re.findall(
+        r"^\| (.+?) \| (.+) \|$", (Path(__file__).parents[2] / "docs" / "words.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(shown) > 15
+    assert shown.items() <= {*documented}

@@ -30,7 +30,7 @@ export async function priceChart(box, { label = "Chart", log = false, onMarker, 
   fill(box, readout, plot);
   const chart = LightweightCharts.createChart(plot, {
     autoSize: true, handleScroll: { vertTouchDrag: false }, crosshair: { mode: 0 }, rightPriceScale: { minimumWidth: 64 },
-    layout: { attributionLogo: false, fontFamily: "system-ui", panes: { enableResize: false } },
+    layout: { attributionLogo: false, fontFamily: "system-ui", fontSize: Math.round(0.75 * parseFloat(getComputedStyle(document.documentElement).fontSize)), panes: { enableResize: false } },
     localization: { locale: "en-GB", timeFormatter: (time) => dated(time, { ...DATE, ...(clock() ?? YEAR) }) },
     timeScale: { timeVisible: true, minBarSpacing: 0.2, rightOffset: 2, tickMarkFormatter: tick },
   });

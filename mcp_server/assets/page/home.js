@@ -4,6 +4,7 @@ import { command, el, figure, notice, patch } from "./dom.js";
 import { agoOf, plural, scheduleText, signalOf, timeOf, usd } from "./format.js";
 import { hrefOf } from "./place.js";
 import { kindText } from "./slots.js";
+import { wordsOf } from "./words.js";
 
 const ADD = "claude-trader strategies add ";
 
@@ -86,7 +87,7 @@ export function homeView({ client, asOf, live }) {
       answer.note && el("p", { class: "muted small", "data-key": "note" }, answer.note),
       examples.length > 0 && el("section", { "data-key": "examples" }, el("h2", "Examples"),
         el("p", { class: "muted" }, "They never run on schedule. Copy one into your home to change it and let it run."),
-        el("ul", { class: "cards" }, examples.map(exampleOf))));
+        el("ul", { class: "cards" }, examples.map(exampleOf))), wordsOf("home"));
   });
   return el("section", el("h1", "Strategies"), content);
 }

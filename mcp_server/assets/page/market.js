@@ -53,7 +53,7 @@ export function marketView({ client, place, asOf, live, signal }) {
     find: (query, within) => found("find_markets", { query, exchange: choice.exchange }, within, (one) => ({ value: one.symbol, about: one.kind })),
   });
   const exchange = combobox({
-    label: "Exchange", placeholder: "the server's default", signal, choose: (text) => change({ exchange: text }),
+    label: "Exchange", placeholder: "the default", signal, choose: (text) => change({ exchange: text }),
     find: (query, within) => found("find_markets", { query, kind: "exchange" }, within, (one) => ({ value: one.id, about: one.name })),
   });
   const indicator = combobox({

@@ -8,6 +8,7 @@ import { runsPart } from "./runs.js";
 import { seldom } from "./seldom.js";
 import { loading, runStore } from "./signals.js";
 import { standing } from "./standing.js";
+import { wordsOf } from "./words.js";
 
 const TABS = { signals: "Signals", record: "Record", backtests: "Backtests", files: "Files" };
 
@@ -44,7 +45,7 @@ export function strategyView({ client, place, asOf, live, signal }) {
     state.changed = () => {};
     patch(tabs, Object.entries(TABS).map(([key, text]) =>
       el("a", { href: hrefOf({ tab: key }), "data-key": key, "aria-current": key === shown && "page" }, text)));
-    fill(panel, el("h2", { class: "unseen" }, TABS[shown]), parts[shown]());
+    fill(panel, el("h2", { class: "unseen" }, TABS[shown]), parts[shown](), wordsOf(shown));
   }
   signal.addEventListener("abort", () => stop.abort());
   const view = el("section", { class: "strategy" }, el("h1", name), standing(is), tabs, panel);
