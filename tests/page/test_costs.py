@@ -13,7 +13,7 @@ from tests.page.opening import heading, opened_at
 from tests.page.strategy_facts import answer_of
 from tests.rigs import sample_strategies as names
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
-from tests.scoring.journal import MadeRun, database_of, enter_runs, write_strategy
+from tests.scoring.journal import MadeRun, database_of, enter_all, enter_runs, write_strategy
 
 DAY_MS = 24 * 3_600_000
 NO_LIMIT = "\u2013"
@@ -115,6 +115,25 @@ def test_a_budget_is_a_line_and_unknown_costs_stand_beside_known_ones(dear: str,
         assert "an unknown cost counts as the most it can be" in totals
         assert opened.violations() == []
         assert opened.complaints == []
+
+
+def test_days_for_which_an_answer_has_no_room_are_not_shown_as_free(
+    tmp_path_factory: pytest.TempPathFactory, chromium: Browser
+) -> None:
+    home, last = tmp_path_factory.mktemp("many"), to_ms(NOW)
+    runs = [MadeRun(last - day * DAY_MS - DAY_MS // 2, "HOLD", cost_usd=0.01) for day in range(90)]
+    every = [(write_strategy(home, f"strategy-{number:02}"), runs) for number in range(40)]
+    enter_all(home, every)
+    with (
+        guarded(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW) as up,
+        chromium.open(f"http://127.0.0.1:{up.port}/#/costs?days=90", DESKTOP, now=NOW) as opened,
+    ):
+        by_strategy, by_day = table(opened, "Costs by strategy"), table(opened, "Costs by day (UTC)")
+        assert {cells[1] for cells in by_day.values()} == {"$0.40"}, "of each day all rows"
+        assert 5 < opened.page.locator(".bars g").count() == len(by_day) < 89
+        assert {cells[0] for cells in by_strategy.values()} == {str(len(by_day))}
+        opened.page.get_by_role("heading", name=f"By strategy, since {min(by_day)}").wait_for()
+        assert "The totals are of all" in opened.page.locator("[data-key=note]").inner_text()
 
 
 def test_a_home_without_runs_says_what_starts_them(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> None:

@@ -20,6 +20,13 @@ function sumsBy(rows, column) {
   return [...sums.values()];
 }
 
+/** Return the rows of the days that are told whole, and the first of them: a long answer leaves out the earliest rows. */
+function wholeDays({ since, as_of, runs }, rows) {
+  const earliest = rows.at(-1)?.day, whole = rows.reduce((sum, row) => sum + row.runs, 0) === runs;
+  if (whole || as_of.startsWith(earliest)) return [rows, since];
+  return [rows.filter((row) => row.day > earliest), new Date(Date.parse(earliest) + 86_400_000).toISOString().slice(0, 10)];
+}
+
 /** List every day of the answer (UTC), oldest first, those without a run too. */
 function daysOf({ since, as_of }, sums) {
   const known = new Map(sums.map((sum) => [sum.key, sum])), days = [];
@@ -63,7 +70,7 @@ export function costsView({ client, place, live }) {
   const span = el("select", { onchange: () => go({ days: span.value }) }, Object.entries(SPANS).map(([value, text]) => el("option", { value, selected: Number(value) === days }, text)));
   const load = (signal) => Promise.all([client.call("get_costs", { days }, { signal }), client.call("list_strategies", {}, { signal })]);
   live(load, ([costs, home]) => {
-    const rows = rowsOf(costs), every = daysOf(costs, sumsBy(rows, "day")), strategies = sumsBy(rows, "strategy");
+    const [rows, since] = wholeDays(costs, rowsOf(costs)), every = daysOf({ ...costs, since }, sumsBy(rows, "day")), strategies = sumsBy(rows, "strategy");
     const budget = home.budget_usd_per_day, dearest = (one, other) => (other.cost_usd ?? 0) + other.reserved_usd - (one.cost_usd ?? 0) - one.reserved_usd;
     content.className = "";
     patch(content, el("dl", { class: "figures card", "data-key": "totals" },
@@ -71,7 +78,7 @@ export function costsView({ client, place, live }) {
       figure(`Known cost, ${SPANS[days]}`, usd(costs.cost_usd), `${plural(costs.runs, "run")} in all`),
       figure("Cost unknown", costs.unknown ? plural(costs.unknown, "run") : "none", costs.unknown && `${mostOf(costs.reserved_usd)} together`),
       costs.running > 0 && figure("Under way", plural(costs.running, "run"))),
-    costs.runs ? [barsOf(every, budget), el("h2", "By strategy"),
+    costs.runs ? [barsOf(every, budget), el("h2", since === costs.since ? "By strategy" : `By strategy, since ${since}`),
       tableOf("Costs by strategy", "Strategy", strategies.sort(dearest), (name) => el("a", { href: hrefOf({ view: "strategy", name }) }, name)), el("h2", "By day"),
       tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown).reverse(), (day) => el("time", { datetime: day }, day)),
       el("p", { class: "muted small" }, "Days that cost nothing are left out.")]
