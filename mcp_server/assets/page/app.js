@@ -1,12 +1,12 @@
 // Inside a host of MCP Apps: the chart or the backtest of one call of a tool.
 import { candlePages, timeframeMs } from "./candle_pages.js";
 import { priceChart } from "./chart.js";
-import { resultOf, rowsOf } from "./client.js";
+import { ANSWER_MS, resultOf, rowsOf } from "./client.js";
 import { el, fill, notice } from "./dom.js";
 import { number, percent, timeOf } from "./format.js";
 import { figuresOf } from "./market.js";
 
-const GREETING_MS = 5_000, CALL_MS = 40_000;
+const GREETING_MS = 5_000;
 const SILENT = { problem: "The program around this page does not answer.", remedy: "Read the tool's answer in the conversation." };
 
 /** Speak JSON-RPC with the window around this one; `heard` says what to do by method. */
@@ -56,7 +56,7 @@ async function startApp() {
     "ui/resource-teardown": () => gone.abort(),
     ping() {},
   });
-  const call = async (name, given) => resultOf(await ask("tools/call", { name, arguments: given }, CALL_MS));
+  const call = async (name, given) => resultOf(await ask("tools/call", { name, arguments: given }, ANSWER_MS));
 
   async function show(result) {
     if (result.isError) return say(textOf(result));

@@ -2,7 +2,7 @@
 import { setClock } from "./format.js";
 
 const PROTOCOL = "2026-07-28";
-const ANSWER_MS = 40_000; // a tool gets 29 s
+export const ANSWER_MS = 40_000; // a tool gets 29 s
 const UNLIKE_AN_ANSWER = {
   problem: "The server's answer could not be read.",
   remedy: "Reload the page. If that does not help, look at the server's log.",

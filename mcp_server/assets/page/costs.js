@@ -67,11 +67,14 @@ function tableOf(caption, first, sums, name) {
 
 export function costsView({ client, place, live }) {
   const days = SPANS[place.days] ? Number(place.days) : 30, content = el("div", { class: "card skeleton tall" }, "Loading …");
-  const span = el("select", { onchange: () => go({ days: span.value }) }, Object.entries(SPANS).map(([value, text]) => el("option", { value, selected: Number(value) === days }, text)));
+  const option = ([value, text]) => el("option", { value, selected: Number(value) === days }, text);
+  const span = el("select", { onchange: () => go({ days: span.value }) }, Object.entries(SPANS).map(option));
   const load = (signal) => Promise.all([client.call("get_costs", { days }, { signal }), client.call("list_strategies", {}, { signal })]);
   live(load, ([costs, home]) => {
-    const [rows, since] = wholeDays(costs, rowsOf(costs)), every = daysOf({ ...costs, since }, sumsBy(rows, "day")), strategies = sumsBy(rows, "strategy");
-    const budget = home.budget_usd_per_day, dearest = (one, other) => (other.cost_usd ?? 0) + other.reserved_usd - (one.cost_usd ?? 0) - one.reserved_usd;
+    const [rows, since] = wholeDays(costs, rowsOf(costs)), strategies = sumsBy(rows, "strategy");
+    const every = daysOf({ ...costs, since }, sumsBy(rows, "day"));
+    const atMost = (sum) => (sum.cost_usd ?? 0) + sum.reserved_usd, dearest = (one, other) => atMost(other) - atMost(one);
+    const budget = home.budget_usd_per_day;
     content.className = "";
     patch(content, el("dl", { class: "figures card", "data-key": "totals" },
       figure("Spent today", budget == null ? usd(home.spent_today_usd) : budgetBar(home.spent_today_usd, budget), costs.unknown && "an unknown cost counts as the most it can be"),

@@ -65,9 +65,13 @@ function firstSteps(example) {
     el("p", "Then let it run on schedule:"), command("claude-trader up"));
 }
 
+const noneThen = () =>
+  el("p", { class: "empty", "data-key": "none" }, "No strategy is known of that moment. Move on in time, or go back to now.");
+
 function totals(answer, own, past) {
   const runs = answer.running, budget = answer.budget_usd_per_day;
-  const scheduler = runs == null ? stateMark("warn", "not running") : stateMark("good", past ? plural(runs, "run") + " under way" : runs ? `running, ${plural(runs, "run")} under way` : "running");
+  const underWay = plural(runs ?? 0, "run") + " under way", state = past ? underWay : runs ? `running, ${underWay}` : "running";
+  const scheduler = runs == null ? stateMark("warn", "not running") : stateMark("good", state);
   return el("dl", { class: "figures card" },
     (!past || runs != null) && figure(past ? "At that moment" : "Scheduler", scheduler),
     figure("Strategies", plural(own.filter((row) => row.status === "active").length, "active one"), `of ${own.length}`),
@@ -81,9 +85,11 @@ export function homeView({ client, asOf, live }) {
   live((signal) => client.call("list_strategies", {}, { signal }), (answer) => {
     const rows = rowsOf(answer), own = rows.filter((row) => row.origin === "home"), examples = rows.filter((row) => row.origin !== "home");
     content.removeAttribute("aria-busy");
-    patch(content, el("div", { "data-key": "problems", role: "status" }, answer.problems.map(problemOf)), own.length > 0 && totals(answer, own, Boolean(asOf)),
-      own.length ? el("ul", { class: "cards", "data-key": "own" }, own.map((row) => cardOf(row, answer)))
-        : asOf ? el("p", { class: "empty", "data-key": "none" }, "No strategy is known of that moment. Move on in time, or go back to now.") : firstSteps(examples.find((row) => row.exchange === "simulated") ?? examples[0]),
+    patch(content,
+      el("div", { "data-key": "problems", role: "status" }, answer.problems.map(problemOf)),
+      own.length > 0 && totals(answer, own, Boolean(asOf)),
+      own.length > 0 && el("ul", { class: "cards", "data-key": "own" }, own.map((row) => cardOf(row, answer))),
+      !own.length && (asOf ? noneThen() : firstSteps(examples.find((row) => row.exchange === "simulated") ?? examples[0])),
       answer.note && el("p", { class: "muted small", "data-key": "note" }, answer.note),
       examples.length > 0 && el("section", { "data-key": "examples" }, el("h2", "Examples"),
         el("p", { class: "muted" }, "They never run on schedule. Copy one into your home to change it and let it run."),

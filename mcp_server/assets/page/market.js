@@ -2,7 +2,7 @@
 import { candlePages } from "./candle_pages.js";
 import { priceChart } from "./chart.js";
 import { short } from "./chart_series.js";
-import { SignedOut } from "./client.js";
+import { SignedOut, rowsOf } from "./client.js";
 import { combobox } from "./combobox.js";
 import { el, figure, fill, notice } from "./dom.js";
 import { agoOf, percent, price, timeOf } from "./format.js";
@@ -44,24 +44,21 @@ export function marketView({ client, place, asOf, live, signal }) {
     const { specs, log, ...rest } = { ...choice, ...part };
     go({ ...rest, indicators: specs.join(";") || "none", log: log ? 1 : null });
   };
-  const found = async (tool, args, within, offer) => {
-    const { columns, rows } = await call(tool, { limit: 8, ...args }, within);
-    return rows.map((row) => offer(Object.fromEntries(columns.map((name, at) => [name, row[at]]))));
-  };
+  const offers = async (tool, args, within, offer) => rowsOf(await call(tool, { limit: 8, ...args }, within)).map(offer);
   const symbol = combobox({
     label: "Market", signal, choose: (text) => text && change({ symbol: text }),
-    find: (query, within) => found("find_markets", { query, exchange: choice.exchange }, within, (one) => ({ value: one.symbol, about: one.kind })),
+    find: (query, within) => offers("find_markets", { query, exchange: choice.exchange }, within, (one) => ({ value: one.symbol, about: one.kind })),
   });
   const exchange = combobox({
     label: "Exchange", placeholder: "the default", signal, choose: (text) => change({ exchange: text }),
-    find: (query, within) => found("find_markets", { query, kind: "exchange" }, within, (one) => ({ value: one.id, about: one.name })),
+    find: (query, within) => offers("find_markets", { query, kind: "exchange" }, within, (one) => ({ value: one.id, about: one.name })),
   });
   const indicator = combobox({
     label: "Add an indicator", placeholder: "rsi(14), trend strength …", signal, choose: (text, input) => {
       input.value = "";
       change({ specs: [...new Set([...choice.specs, ...specsOf(text)])].slice(-MOST_INDICATORS) });
     },
-    find: (text, within) => found("find_indicators", { query: text.split("(")[0] }, within, ({ name, parameters, meaning }) => {
+    find: (text, within) => offers("find_indicators", { query: text.split("(")[0] }, within, ({ name, parameters, meaning }) => {
       const defaults = [...parameters.matchAll(/=(\S+)/g)].map((match) => match[1]);
       return { value: defaults.length ? `${name}(${defaults.join(", ")})` : name, about: meaning };
     }),

@@ -48,7 +48,8 @@ export function runStore(client, name, signal) {
 /** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(count). */
 export function signalTable(store, state, hooks) {
   const all = store.list.filter(FILTERS[state.filter][1]), rows = all.slice(0, state.shown);
-  const filter = ([name, [text]]) => el("button", { class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
+  const filter = ([name, [text]]) =>
+    el("button", { class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
   return [
     el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).map(filter)),
     rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
@@ -60,20 +61,32 @@ export function signalTable(store, state, hooks) {
   ];
 }
 
+/** Return what became of a signal: its outcome and what it brought, or when it will be known. */
+function outcomeCell({ outcome, net_pct, exit_time }) {
+  const net = net_pct !== null && el("span", { class: "num" }, ` ${percent(net_pct)}`);
+  return [
+    mark(TONES[outcome], outcome === "void" ? "cannot be judged" : outcome, net),
+    outcome === "pending" && exit_time && el("small", "until ", timeOf(exit_time)),
+  ];
+}
+
 function runRow(run, state, { choose, look }) {
-  const id = run.execution_id, open = state.open.has(id), { outcome } = run;
+  const id = run.execution_id, open = state.open.has(id);
   const cells = [
     run.signal ? signalOf(run.signal) : mark(TONES[run.status], run.slots > 1 && `${number(run.slots)} × `, kindText(run.status)),
     run.confidence !== null && `${number(run.confidence)} %`, run.price !== null && price(run.price),
-    outcome && [mark(TONES[outcome], outcome === "void" ? "cannot be judged" : outcome, run.net_pct !== null && el("span", { class: "num" }, ` ${percent(run.net_pct)}`)), outcome === "pending" && run.exit_time && el("small", "until ", timeOf(run.exit_time))],
+    run.outcome && outcomeCell(run),
     usd(run.cost_usd), TRIGGERS[run.trigger] ?? run.trigger, el("span", { class: "why" }, run.reasoning),
   ];
+  const button = {
+    class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null),
+  };
   return el("tr", {
     "data-key": `run-${id}`, id: `run-${id}`, class: state.marked === id && "marked",
+    // not where the page alone has moved, under a mouse that rests
     onmousemove: ({ movementX, movementY }) => (movementX || movementY) && look(id),
     onmouseleave: (event) => state.marked === id && !event.currentTarget.contains(document.activeElement) && look(null),
-  }, el("th", { scope: "row" }, el("button", { class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null) },
-    timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner) => el("td", inner)));
+  }, el("th", { scope: "row" }, el("button", button, timeOf(run.scheduled_at ?? run.as_of))), cells.map((inner) => el("td", inner)));
 }
 
 function runDetail(run, store) {
@@ -82,22 +95,37 @@ function runDetail(run, store) {
   return el("tr", { "data-key": `detail-${id}`, class: "detail" }, el("td", { colspan: HEADS.length + 1 }, inner));
 }
 
+const joinedBy = (parts) => parts.filter(Boolean).join(" · ");
+
+function conditionItem({ value, rule, text, values }) {
+  const seen = Object.entries(values).map(([name, number]) => `${name} ${number === null ? "undefined" : price(number)}`);
+  return el("li", mark(...HELD[value]), ` ${rule}: `, el("code", text), el("span", { class: "muted" }, ` ${seen.join(", ")}`));
+}
+
 function wholeRun(run) {
   const title = (text) => el("h3", text), took = run.took_s !== null && `took ${plural(Math.round(run.took_s), "second")}`;
+  const tokens = run.tokens_used && plural(run.tokens_used, "token");
   return [
     run.reasoning && el("p", { class: "prose" }, run.reasoning),
-    run.conditions && [title("Conditions, and what they saw"), el("ul", run.conditions.map((one) => el("li", mark(...HELD[one.value]), ` ${one.rule}: `, el("code", one.text),
-      el("span", { class: "muted" }, ` ${Object.entries(one.values).map(([name, value]) => `${name} ${value === null ? "undefined" : price(value)}`).join(", ")}`))))],
+    run.conditions && [title("Conditions, and what they saw"), el("ul", run.conditions.map(conditionItem))],
     run.twin && [title("Its rules at the same moment"), el("p", run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
     run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
     run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${price(run.cost_bps / 100)} %.`),
-    el("p", { class: "muted small" }, [`Run ${run.execution_id}`, run.model, `version ${run.version}`, run.tokens_used && plural(run.tokens_used, "token"), took, run.cut].filter(Boolean).join(" · ")),
+    el("p", { class: "muted small" }, joinedBy([`Run ${run.execution_id}`, run.model, `version ${run.version}`, tokens, took, run.cut])),
   ];
 }
 
-const subAgent = (agent) => el("details", { class: "card" },
-  el("summary", el("strong", agent.name), " ", agent.leans && signalOf(agent.leans), " ", agent.reported ? mark("good", "reported") : mark("bad", agent.missing ?? "no report"),
-    el("span", { class: "muted small" }, ` ${[agent.model, plural(agent.calls.length, "call"), agent.tokens !== null && plural(agent.tokens, "token")].filter(Boolean).join(" · ")}`)),
-  agent.calls.map((call) => el("details", el("summary", el("code", `${call.tool}(${call.arguments ?? ""})`), " ",
-    call.failed === null ? mark("bad", "no answer") : call.failed ? mark("bad", "failed") : !call.whole && mark("warn", "seen in part")), el("pre", call.result ?? "no answer"))),
-  (agent.report ?? agent.result) && [el("h4", "Its report"), el("pre", agent.report ?? agent.result)]);
+function agentCall(call) {
+  const trouble = call.failed === null ? mark("bad", "no answer")
+    : call.failed ? mark("bad", "failed") : !call.whole && mark("warn", "seen in part");
+  return el("details", el("summary", el("code", `${call.tool}(${call.arguments ?? ""})`), " ", trouble), el("pre", call.result ?? "no answer"));
+}
+
+function subAgent(agent) {
+  const reported = agent.reported ? mark("good", "reported") : mark("bad", agent.missing ?? "no report");
+  const facts = joinedBy([agent.model, plural(agent.calls.length, "call"), agent.tokens !== null && plural(agent.tokens, "token")]);
+  const report = agent.report ?? agent.result;
+  return el("details", { class: "card" },
+    el("summary", el("strong", agent.name), " ", agent.leans && signalOf(agent.leans), " ", reported, el("span", { class: "muted small" }, ` ${facts}`)),
+    agent.calls.map(agentCall), report && [el("h4", "Its report"), el("pre", report)]);
+}
