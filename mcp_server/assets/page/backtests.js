@@ -5,7 +5,8 @@ import { share } from "./record.js";
 
 /** Return what read_strategy(backtests=true) answers of backtests. */
 export function backtestList(name, { backtests = [] }) {
-  const how = [command(`claude-trader backtest ${name}`), el("p", { class: "muted small" }, "Each variant that is tried counts against all of them: do not tune on what you have seen.")];
+  const caution = "Each variant that is tried counts against all of them: do not tune on what you have seen.";
+  const how = [command(`claude-trader backtest ${name}`), el("p", { class: "muted small" }, caution)];
   if (!backtests.length) return el("div", { class: "empty" }, el("p", "No backtest of it yet. Run one on past candles:"), how);
   return [el("ol", { class: "backtests" }, backtests.map(backtest)), el("h3", "Run another"), how];
 }
@@ -23,6 +24,7 @@ function backtest(one) {
       figure("A candle later", percent(c?.bar_later_return_pct), "the same rules, decided one candle later"),
       figure("At double costs", percent(c?.double_cost_return_pct)),
       figure("First 70 % of its time", percent(c?.first_70_return_pct), `last 30 %: ${percent(c?.last_30_return_pct)}`),
-      figure("Sharpe ratio", one.sharpe == null ? "unknown" : number(one.sharpe, 2), `yearly return for its swings; ${share(one.sharpe_deflated)} likely to be more than the luck of ${plural(one.trials ?? 0, "trial")} (deflated)`),
+      figure("Sharpe ratio", number(one.sharpe, 2),
+        `yearly return for its swings; ${share(one.sharpe_deflated)} likely to be more than the luck of ${plural(one.trials ?? 0, "trial")} (deflated)`),
       figure("Largest drawdown", one.max_drawdown_pct == null ? "unknown" : `${number(one.max_drawdown_pct, 2)} %`, plural(one.trades ?? 0, "trade"))));
 }

@@ -46,7 +46,8 @@ function barsOf(days, budget) {
   const top = Math.max(...days.map((day) => (day.cost_usd ?? 0) + day.reserved_usd), 0), lined = budget != null && budget <= 2 * top;
   const most = Math.max(top, lined ? budget : 0) || 1, y = (value) => 100 - (100 * value) / most;
   const bar = (at, from, to, kind) => svg("rect", { class: kind, x: at + 0.12, width: 0.76, y: y(to), height: Math.max(y(from) - y(to), 0) });
-  const limit = budget == null ? "" : lined ? ` The dashed line is the budget of ${usd(budget)} a day.` : ` No day comes near half of the budget of ${usd(budget)} a day.`;
+  const daily = `the budget of ${usd(budget)} a day.`;
+  const limit = budget == null ? "" : lined ? ` The dashed line is ${daily}` : ` No day comes near half of ${daily}`;
   return el("figure", { class: "bars" },
     el("figcaption", { class: "muted small" }, `Each day (UTC); the full height is ${usd(most)}. Outlined: the most that runs of unknown cost may have cost.${limit}`),
     svg("svg", { viewBox: `0 0 ${days.length} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `A bar for each of ${plural(days.length, "day")}; the table below has the figures.` },
@@ -58,7 +59,10 @@ function barsOf(days, budget) {
 
 function tableOf(caption, first, sums, name) {
   const head = [first, "Runs", "Known cost", "Cost unknown", "which is at most"];
-  const cells = ({ runs, cost_usd, unknown, reserved_usd }) => [number(runs), usd(cost_usd), unknown ? plural(unknown, "run") : "none", unknown ? (reserved_usd == null ? "not recorded" : usd(reserved_usd)) : "–"];
+  const cells = ({ runs, cost_usd, unknown, reserved_usd }) => [
+    number(runs), usd(cost_usd), unknown ? plural(unknown, "run") : "none",
+    !unknown ? "–" : reserved_usd == null ? "not recorded" : usd(reserved_usd),
+  ];
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption, "data-key": caption },
     el("table", { class: "rows" }, el("thead", el("tr", head.map((text, at) => el("th", { scope: "col", class: at && "num" }, text)))),
       el("tbody", sums.map((sum) => el("tr", { "data-key": sum.key }, el("th", { scope: "row" }, name(sum.key)),
@@ -82,8 +86,10 @@ export function costsView({ client, place, live }) {
       figure("Cost unknown", costs.unknown ? plural(costs.unknown, "run") : "none", costs.unknown && `${mostOf(costs.reserved_usd)} together`),
       costs.running > 0 && figure("Under way", plural(costs.running, "run"))),
     costs.runs ? [barsOf(every, budget), el("h2", since === costs.since ? "By strategy" : `By strategy, since ${since}`),
-      tableOf("Costs by strategy", "Strategy", strategies.sort(dearest), (name) => el("a", { href: hrefOf({ view: "strategy", name }) }, name)), el("h2", "By day"),
-      tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown).reverse(), (day) => el("time", { datetime: day }, day)),
+      tableOf("Costs by strategy", "Strategy", strategies.sort(dearest), (name) => el("a", { href: hrefOf({ view: "strategy", name }) }, name)),
+      el("h2", "By day"),
+      tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown).reverse(),
+        (day) => el("time", { datetime: day }, day)),
       el("p", { class: "muted small" }, "Days that cost nothing are left out.")]
       : el("div", { class: "empty", "data-key": "empty" }, el("strong", "No run is recorded in that time."), el("p", "This runs active strategies on schedule:"), command("claude-trader up")),
     costs.note && costs.runs > 0 && el("p", { class: "muted small", "data-key": "note" }, costs.note));
