@@ -25,7 +25,7 @@ RUNS = (
 @pytest.mark.parametrize("archive", ["home.tar.gz", "unjudged.tar.gz"])
 async def test_every_run_of_an_older_home_is_listed_told_whole_and_seen_in_a_past(home: Path, archive: str) -> None:
     unpack(home, archive)
-    out_of_reach = {"coinbase": "http://127.0.0.1:9"}
+    out_of_reach = dict.fromkeys(("coinbase", "kraken"), "http://127.0.0.1:9")
     settings = ServerSettings(home=home, exchange="simulated", exchange_urls=out_of_reach)
     async with Client(build_server(settings, clock=lambda: NOW), raise_exceptions=True) as client:
 
