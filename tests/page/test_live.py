@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,24 @@ def test_what_another_process_changes_appears_by_itself(site: Site, chromium: Br
             other_process(site, "strategies", command, "btc-trend")
             card.get_by_text(state, exact=True).wait_for()
         assert opened.run("window.sameDocument") is True
+
+
+def test_what_changes_is_asked_for_within_three_seconds(site: Site, chromium: Browser) -> None:
+    """The browser's clock stands still but for the three seconds after the change."""
+    context = chromium.context()
+    context.clock.install(time=site.now)
+    page = context.new_page()
+    try:
+        page.goto(site.url)
+        card = page.locator("main .card", has=page.get_by_role("link", name="btc-trend", exact=True))
+        card.get_by_text("scheduled", exact=True).wait_for()
+        page.clock.pause_at(site.now + timedelta(minutes=1))
+        other_process(site, "strategies", "pause", "btc-trend")
+        page.clock.run_for(3_000)
+        card.get_by_text("paused", exact=True).wait_for()
+    finally:
+        context.close()
+        other_process(site, "strategies", "resume", "btc-trend")
 
 
 def test_a_lost_connection_is_told_and_comes_back_by_itself(site: Site, chromium: Browser) -> None:
