@@ -19,20 +19,26 @@ class PerMinute:
         self._now = now
         self._left: dict[str, tuple[float, float]] = {}
 
+    def wait_s(self, client: str) -> int:
+        """Return how many seconds the client has to wait for its next one; nothing is taken."""
+        return ceil(max(0, 1 - self._left_at(client, self._now())) * 60 / self._per_minute)
+
     def take(self, client: str) -> int:
         """Take one of the client's, and return 0, or how many seconds it has to wait for the next."""
-        per_second = self._per_minute / 60
+        if wait_s := self.wait_s(client):
+            return wait_s
         now = self._now()
-        left, since = self._left.get(client, (float(self._per_minute), now))
-        left = min(self._per_minute, left + (now - since) * per_second)
-        if left < 1:
-            return ceil((1 - left) / per_second)
+        left = self._left_at(client, now)
         if len(self._left) >= MOST_CLIENTS:
             full = [name for name, (_, since) in self._left.items() if now - since >= 60]
             for name in full or list(self._left)[: MOST_CLIENTS // 2]:
                 del self._left[name]
         self._left[client] = (left - 1, now)
         return 0
+
+    def _left_at(self, client: str, now: float) -> float:
+        left, since = self._left.get(client, (float(self._per_minute), now))
+        return min(self._per_minute, left + (now - since) * self._per_minute / 60)
 
 
 class RateLimits:

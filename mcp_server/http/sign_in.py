@@ -98,7 +98,10 @@ class SignIn:
         for value in values_of(KNOWN_COOKIE, headers.getlist("cookie")):
             if (name := self._sessions.signer(KNOWN_COOKIE, value, now, KNOWN_S)) is not None:
                 return self._of_each.take(f"token {name}")
-        return self._of_each.take(_network((scope.get("client") or ["?"])[0])) or self._of_all.take("")
+        address = _network((scope.get("client") or ["?"])[0])
+        if wait_s := max(self._of_each.wait_s(address), self._of_all.wait_s("")):
+            return wait_s
+        return self._of_each.take(address) or self._of_all.take("")
 
 
 async def _token(scope: "Scope", headers: Headers, receive: "Receive", body_s: float) -> bytes:

@@ -100,6 +100,16 @@ async def test_many_addresses_together_are_limited_too() -> None:
     assert await tries.of("198.51.100.1", "right") == "/"
 
 
+async def test_whom_others_hold_up_loses_no_attempt_of_its_own() -> None:
+    tries = Tries()
+    for number in range(ALL_PER_MINUTE):
+        await tries.of(f"192.0.2.{number}")
+    for _ in range(EACH_PER_MINUTE + 1):
+        assert await tries.of("198.51.100.1", "right") == "/?refused=wait&seconds=1"
+    tries.now += 1
+    assert await tries.of("198.51.100.1", "right") == "/"
+
+
 async def test_all_addresses_of_an_ipv6_network_are_one() -> None:
     tries = Tries()
     for number in range(EACH_PER_MINUTE):
