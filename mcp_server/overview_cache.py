@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ SETTLED_S = 0.05
 
 Stamp = tuple[tuple[int, int, int], ...]
 """When each file was changed, how large it is, and which one it is."""
+
+UNREAD = "It could not be read."
+"""Stands for the sentence of a record: none would say that there is no record."""
 
 NEVER: Stamp = ((-1, -1, -1),)
 """The stamp of what is to be read again."""
@@ -80,10 +84,10 @@ class OverviewCache:
         stands, listed, journal = await anyio.to_thread.run_sync(self._look, now)
         stops = _stops(listed)
         marks = {name: (mark, repr(stops[name])) for name, mark in journal.marks.items() if name in stops}
-        try:
-            records = await self._records().now(now, marks, stops)
-        except TraderError:  # another program holds the journal, or the disk is full: that is told
-            records = {}
+        records: Mapping[str, str | None] = dict.fromkeys(stops, UNREAD)
+        if stands.unknown is None:
+            with suppress(TraderError):  # another program came in between; the next look tells of it
+                records = await self._records().now(now, marks, stops)
         return HomeView(stands, [strategy for strategy in listed if strategy.example], records)
 
     async def then(self, until: datetime) -> HomeView:

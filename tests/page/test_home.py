@@ -22,6 +22,7 @@ from tests.page.strategy_facts import row_of
 from tests.rigs import sample_strategies as names
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 from tests.scoring.journal import MadeRun, enter_runs, write_strategy
+from tests.storage.test_database import held_by_a_shell
 
 HOUR_MS = 3_600_000
 ALL_NAMES = [names.TREND, names.NEW, names.ANALYSTS, names.BROKEN, names.PAUSED]
@@ -216,3 +217,15 @@ def test_a_live_change_of_what_is_wrong_takes_the_problem_away(
         problem.wait_for(state="detached")
         assert card(opened, "mine").locator(".apart .mark").inner_text() == "scheduled"
         assert "in 9 minutes" in fact(opened, "mine", "Next run")
+
+
+def test_a_journal_that_can_not_be_read_is_never_shown_as_one_without_runs(
+    unscheduled: str, tmp_path: Path, chromium: Browser
+) -> None:
+    enter_runs(tmp_path, write_strategy(tmp_path), [MadeRun(to_ms(NOW) - HOUR_MS, "BUY", 60)])
+    with held_by_a_shell(Home(tmp_path).database), chromium.open(unscheduled, now=NOW) as opened:
+        card = opened.page.locator("main .card", has=opened.page.get_by_role("link", name="mine", exact=True))
+        card.get_by_text("It could not be read.").wait_for()
+        assert "unknown" in card.inner_text()
+        assert "none yet" not in card.inner_text()
+        assert "no run on schedule yet" not in card.inner_text()

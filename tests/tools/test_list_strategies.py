@@ -239,7 +239,8 @@ async def test_a_journal_that_another_program_holds_is_a_problem_and_its_figures
     held, _ = answer["problems"]
     assert f"process {pid}" in held["problem"]
     row = own(answer)["mine"]
-    assert (answer["spent_today_usd"], row["spent_today_usd"], row["last_at"], row["record"]) == (None,) * 4
+    assert (answer["spent_today_usd"], row["spent_today_usd"], row["last_at"]) == (None,) * 3
+    assert (row["last_status"], row["record"]) == ("unknown", "It could not be read.")
     assert row["next_slot"] is not None
 
 

@@ -27,7 +27,7 @@ function stateOf({ status, next_slot }, { running, budget_usd_per_day: budget })
 }
 
 function lastOf({ last_at, last_status, last_signal }) {
-  if (!last_at) return el("span", { class: "muted" }, "none yet");
+  if (!last_at) return el("span", { class: "muted" }, last_status ?? "none yet");
   const ended = last_signal ? signalOf(last_signal) : stateMark(last_status === "running" ? "good" : "warn", kindText(last_status));
   return [ended, el("small", agoOf(last_at), " · ", timeOf(last_at))];
 }

@@ -49,7 +49,7 @@ function facts(row, config) {
       `${timeframe} candles on ${exchange}`, exchange === "simulated" && "invented prices"),
     row.engine && figure("Decided by", ENGINES[row.engine], scheduleText(row.schedule)),
     own && figure("Next run", next ? agoOf(next) : "none", next && timeOf(next)),
-    own && figure("Last run", row.last_at ? [last ? signalOf(last) : kindText(row.last_status)] : "none yet", row.last_at && agoOf(row.last_at)),
+    own && figure("Last run", row.last_at ? [last ? signalOf(last) : kindText(row.last_status)] : row.last_status ?? "none yet", row.last_at && agoOf(row.last_at)),
     own && figure("Spent today", usd(row.spent_today_usd), most && `of ${usd(+most)} a day`),
     own && figure("Spent this month", usd(row.spent_month_usd)));
 }

@@ -75,7 +75,8 @@ def _beside(stands: "Overview") -> dict[str, Any]:
 def _own(state: "StrategyState", view: "HomeView", call: Call) -> Row:
     """Return the row of a strategy of the home."""
     run = state.run
-    last: Row = [None] * 3 if run is None else [iso(to_ms(run.slot)), run.status, run.signal]
+    none: Row = [None, "unknown" if view.stands.unknown else None, None]
+    last = none if run is None else [iso(to_ms(run.slot)), run.status, run.signal]
     due, spent = None if state.due is None else iso(to_ms(state.due)), [_usd(state.today), _usd(state.month)]
     broken = state.problem if view.stands.past else f"broken: {state.problem}"
     row = _row(ListedStrategy(state.name, False, state.strategy, broken), call)
