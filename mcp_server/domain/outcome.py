@@ -15,7 +15,10 @@ Blame = Literal["strategy", "outside", "runner"]
 
 
 class Status(StrEnum):
-    """The outcome of a run. Only `success` carries a signal; none of the others is ever a HOLD."""
+    """The outcome of a run. Only `success` carries a signal; none of the others is ever a HOLD.
+
+    `drift`: a rerun from a cassette needed a reply that is not on it. It says nothing about the strategy.
+    """
 
     RUNNING = "running"
     SUCCESS = "success"
@@ -27,6 +30,7 @@ class Status(StrEnum):
     SKIPPED_BUDGET = "skipped_budget"
     SKIPPED_GATE = "skipped_gate"
     MISSED = "missed"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True)

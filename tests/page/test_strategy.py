@@ -34,6 +34,7 @@ WORDS = {
     "timeout": "took too long", "missed": "missed: it did not run",
     "skipped_overlap": "skipped: the run before was still going", "skipped_stale": "skipped: it was too late",
     "skipped_budget": "skipped: no budget left", "skipped_gate": "skipped: its wake condition did not hold",
+    "drift": "drift: its cassette has no reply to what it asked",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from mcp_server.domain.outcome import Status
 from mcp_server.domain.schedule.slots import slots
 from mcp_server.domain.strategy.format import Config
 
-ENDED = frozenset(str(status) for status in Status if status is not Status.RUNNING)
+ENDED = frozenset(str(status) for status in Status if status not in (Status.RUNNING, Status.DRIFT))
 
 ROWS = """
 SELECT e.id, s.name, e.status, e.scheduled_at, e.scheduled_until, e.slots, e.error_message, e.completed_at, e.run_key,

@@ -258,7 +258,7 @@ def test_every_slot_of_every_strategy_has_one_row(ran: Ran) -> None:
 
 def test_every_outcome_of_the_list_was_among_them(ran: Ran) -> None:
     found = {row["status"] for rows in ran.rows.values() for row in rows}
-    assert found == {str(status) for status in Status} - {"running"}
+    assert found == {str(status) for status in Status} - {"running", "drift"}  # the scheduler reruns nothing
 
 
 def test_a_strategy_that_fails_again_and_again_is_paused(ran: Ran) -> None:

@@ -85,7 +85,7 @@ def test_a_signal_belongs_to_success_and_to_nothing_else() -> None:
 
 def test_only_a_failure_has_somebody_to_blame() -> None:
     assert Outcome(Status.TIMEOUT, error="x").blame == "strategy"
-    for outcome in (Status.ABSTAINED, Status.SKIPPED_GATE, Status.MISSED):
+    for outcome in (Status.ABSTAINED, Status.SKIPPED_GATE, Status.MISSED, Status.DRIFT):
         assert Outcome(outcome, error="x").blame is None
         with pytest.raises(ValueError, match="blame"):
             Outcome(outcome, error="x", blame="outside")
@@ -96,6 +96,7 @@ OWN_FAILURES = [
     (Outcome(Status.TIMEOUT, error="x", blame="outside"), None),
     (Outcome(Status.ERROR, error="x", blame="runner"), None),
     (Outcome(Status.SKIPPED_GATE, error="x"), None),
+    (Outcome(Status.DRIFT, error="x"), None),
     (Outcome(Status.ABSTAINED, error="x"), False),
     (BOUGHT, False),
 ]

@@ -84,6 +84,16 @@ def test_slots_that_did_not_run_are_counted_apart(one: OutcomeHome, home: Path) 
     assert one.outcomes.records(at("11:59")) == [], "it was only then noticed that they were missed"
 
 
+def test_a_rerun_that_drifted_is_in_no_record_and_counts_as_no_slot(one: OutcomeHome) -> None:
+    drifted = Outcome(Status.DRIFT, error="The prompt of sub-agent 'a' changed.")
+    one.run(hourly(), at("01:00"), drifted, trigger="replay")
+    assert one.outcomes.records(WEEK) == []
+    one.run(hourly(), at("02:00"), signalled("BUY"), trigger="replay")
+    one.run(hourly(), at("03:00"), drifted, trigger="replay")
+    (record,) = one.outcomes.records(WEEK)
+    assert (record.execution_id.tolist(), record.missed) == ([2], 0)
+
+
 def test_kinds_and_what_decides_are_never_mixed(one: OutcomeHome) -> None:
     first, second = hourly(), hourly(rules={"timeframe": "1h", "buy": "close > 2"})
     for number, (what, trigger) in enumerate([

@@ -7,7 +7,7 @@ import { kindText } from "./slots.js";
 const PAGE = 120, LONG = 60_000; // an answer this long may have left out some
 const HEADS = ["Signal", "Confidence", "Price", "Outcome, after costs", "Cost", "Started", "Why"];
 const TRIGGERS = { schedule: "on schedule", manual: "by hand", replay: "replay" };
-const TONES = { right: "good", wrong: "bad", error: "bad", timeout: "bad", abstained: "warn", missed: "warn" };
+const TONES = { right: "good", wrong: "bad", error: "bad", timeout: "bad", abstained: "warn", missed: "warn", drift: "warn" };
 const HELD = { true: ["good", "held"], false: ["", "did not hold"], null: ["warn", "undefined"] };
 const FILTERS = {
   signals: ["Signals", (run) => run.signal], all: ["All runs", () => true], manual: ["By hand", (run) => run.trigger !== "schedule"],

@@ -8,6 +8,7 @@ const KINDS = {
   timeout: ["T", "took too long"], missed: ["×", "missed: it did not run"],
   skipped_overlap: ["=", "skipped: the run before was still going"], skipped_stale: ["L", "skipped: it was too late"],
   skipped_budget: ["$", "skipped: no budget left"], skipped_gate: ["z", "skipped: its wake condition did not hold"],
+  drift: ["≠", "drift: its cassette has no reply to what it asked"],
 };
 const DAY = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short" });
 

@@ -48,7 +48,7 @@ FROM (
         CASE WHEN reserved_at <= $2 THEN reserved_at ELSE started_at END AS moment,
         CASE WHEN completed_at <= $2 THEN 1 END AS ended, CASE WHEN completed_at <= $2 THEN cost_usd END AS cost
     FROM executions WHERE started_at BETWEEN $3 AND $2
-    AND (status IN ('running', 'success', 'abstained', 'error', 'timeout') OR completed_at > $2)
+    AND (status IN ('running', 'success', 'abstained', 'error', 'timeout', 'drift') OR completed_at > $2)
 ) e JOIN strategies s ON s.id = e.strategy_id
 WHERE moment BETWEEN $1 AND $2 GROUP BY 1, 2 ORDER BY 1 DESC, 2
 """

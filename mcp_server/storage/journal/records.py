@@ -60,10 +60,11 @@ _GROUPS = (
     f"SELECT g.strategy_id, g.kind, g.decides, g.latest, g.missed, {', '.join(f't.{column}' for column in TERMS)} "  # noqa: S608 - ours
     f"FROM (SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, max(e.id) AS latest, "
     f"CAST(sum(CASE WHEN e.status IN {RAN} THEN 0 ELSE e.slots END) AS BIGINT) AS missed "
-    f"FROM executions e WHERE e.status <> 'running' AND {ANSWERED} <= $1 AND {_ASKED} GROUP BY 1, 2, 3) g "
+    "FROM executions e WHERE e.status NOT IN ('running', 'drift') "
+    f"AND {ANSWERED} <= $1 AND {_ASKED} GROUP BY 1, 2, 3) g "
     "JOIN executions t ON t.id = g.latest ORDER BY g.latest"
 )
-"""Each record, with the terms of its latest run and the slots that did not run."""
+"""Each record, with the terms of its latest run and the slots that did not run. A rerun that drifted is in none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

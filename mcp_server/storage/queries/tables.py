@@ -52,7 +52,7 @@ TABLES: Mapping[str, Described] = {
             "started_at": "when it began",
             "completed_at": "when it ended; null while it runs",
             "status": "running, success, abstained, error, timeout, skipped_overlap, skipped_stale, skipped_budget, "
-            "skipped_gate or missed",
+            "skipped_gate, missed or drift (a rerun needed a reply that is not on its cassette)",
             "error_message": "why it ended without a signal",
             "tokens_used": "tokens; null is unknown",
             "cost_usd": "US dollars; null is unknown, 0 is free",
