@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -24,6 +25,9 @@ from runner.rules import by_rules
 from runner.settings import RunnerSettings
 from runner.tool_server.client import Connecting, Tools, connected
 from runner.tool_server.server import Serving
+
+if TYPE_CHECKING:
+    from runner.claude.recorder import Recorder
 
 Begin = Callable[[], None]
 Decide = Callable[[Begin], Awaitable[Outcome | None]]
@@ -97,6 +101,10 @@ class Runner:
         connect: gives the connection that runs share; None: each run makes its own.
         progress: called with one line for a person at each step of a run.
         clock: the clock that runs go by.
+        recorder: how a replay's runs by Claude go through the recording proxy; None: each run that needs the proxy has
+            its own.
+        admit: reserves what a run by Claude may cost, and returns None, or the outcome of one that there is no room
+            for; None: the budgets of the day decide.
     """
 
     settings: RunnerSettings
@@ -106,6 +114,8 @@ class Runner:
     connect: Connecting | None = None
     progress: Callable[[str], None] = lambda _: None
     clock: Clock = field(default_factory=SystemClock)
+    recorder: "Recorder | None" = None
+    admit: Callable[[Claimed], Awaitable[Outcome | None]] | None = None
 
     async def run(
         self,
@@ -183,7 +193,7 @@ class Runner:
             except TimeoutError:
                 why = f"The tool server did not answer within {PREPARE_S} s."
                 return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
-            if (refused := await self._no_room(claimed)) is not None:
+            if (refused := await (self.admit or self._no_room)(claimed)) is not None:
                 return refused
             task = ClaudeTask(
                 strategy=strategy,
@@ -196,6 +206,8 @@ class Runner:
                 market_tools=of_markets,
                 environment=environment,
                 on_event=self.progress,
+                recorder=self.recorder,
+                run_key=claimed.key,
             )
             outcome = await with_twin(partial(run_claude, task), connect, strategy, exchange, as_of, task.secrets)
         if outcome.signal is None:

@@ -76,6 +76,11 @@ class Outcome:
     sub-agents, their tool calls with arguments and results, tokens by agent, the raw answer. `blame` is there exactly
     when the run failed (`error`, `timeout`): the strategy's, unless said otherwise. `budget` is the budget of the day
     that had no room.
+
+    `cost_usd` is what this run itself paid; `recorded_usd` what all of its replies once cost, where they are on a
+    cassette. `knowledge_cutoff` is the month ("2026-06") up to which the models of the run know, the latest of them;
+    None where it is unknown. `contaminated` is whether one of them may know what came after the run's as-of; None
+    where that was not judged: a run by rules, or one as of now.
     """
 
     status: Status
@@ -87,6 +92,9 @@ class Outcome:
     trace: Mapping[str, Any] | None = None
     blame: Blame | None = None
     budget: BudgetReached | None = None
+    recorded_usd: Decimal | None = None
+    knowledge_cutoff: str | None = None
+    contaminated: bool | None = None
 
     @property
     def decided(self) -> bool:

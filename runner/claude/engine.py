@@ -22,6 +22,7 @@ from mcp_server.errors import TraderError
 from runner.claude.cli_folder import INHERITED, LAUNCHER, CliFolder, cli_folder
 from runner.claude.preflight import require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
+from runner.claude.recorder import Recorder
 from runner.claude.session import (
     BUILT_IN_AGENTS,
     CLI_SETTINGS,
@@ -51,7 +52,7 @@ class ClaudeTask:
     `symbols` are the names of its market, as the strategy and as the server write it. `tools` is every tool of the
     server, name → whether it only looks; `market_tools` are those that look at a market. `environment` holds the
     credentials and, where there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person at each
-    step.
+    step. `recorder` is there where the run goes through the recording proxy, and `run_key` names its row.
     """
 
     strategy: Strategy
@@ -64,6 +65,8 @@ class ClaudeTask:
     market_tools: frozenset[str]
     environment: Mapping[str, str]
     on_event: Callable[[str], None]
+    recorder: Recorder | None = None
+    run_key: str = ""
 
     @property
     def secrets(self) -> frozenset[str]:
