@@ -11,7 +11,7 @@ import numpy as np
 
 from mcp_server.domain.candles import merge
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED
-from mcp_server.domain.scoring.base_rate import LEAST_MOMENTS
+from mcp_server.domain.scoring.base_rate import moments_before
 from mcp_server.domain.scoring.held_fundings import held_fundings
 from mcp_server.domain.symbols import pays_fundings
 from mcp_server.domain.text import cleaned
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from mcp_server.market.market import Market
     from mcp_server.scoring.series import Allowance, Gathered
     from mcp_server.storage.candles.ranges import Range
-
-HORIZONS = 400
-"""What is known of a market before the first entry covers so many horizons: moments that overlap say the same twice,
-and from fewer the base rate is too uncertain for skill to show."""
-
-MOST_BEFORE = 20_000
-"""No more candles than this are looked at before the first entry."""
 
 CODES = {"BUY": BUY, "SELL": SELL, "HOLD": HOLD}
 
@@ -73,7 +66,7 @@ class RecordSpan:
             return None
         length = timeframe_ms(record.terms.timeframe)
         horizon = int((signals.exit_ms - signals.entry_ms).max()) // length
-        before = min(max(LEAST_MOMENTS, HORIZONS * horizon), MOST_BEFORE) + horizon
+        before = moments_before(horizon) + horizon
         first = int(signals.entry_ms.min())
         return cls(max(first - before * length, 0), first, int(signals.exit_ms.max()))
 

@@ -9,8 +9,8 @@ import pytest
 
 from mcp_server.app import build_server
 from mcp_server.domain.scoring import pace
+from mcp_server.domain.scoring.base_rate import HORIZONS
 from mcp_server.http.serve import mcp_app
-from mcp_server.scoring.controls import HORIZONS
 from mcp_server.settings import ServerSettings
 from tests.rigs.loopback import served
 from tests.runner.conftest import Done, trader_in

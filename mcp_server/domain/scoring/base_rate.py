@@ -18,6 +18,13 @@ from mcp_server.domain.timeframes import timeframe_ms
 LEAST_MOMENTS = 1_000
 """A share of fewer moments is no null for a single outcome, and a record's span is widened backwards to as many."""
 
+HORIZONS = 400
+"""What is known of a market before the first entry covers so many horizons: moments that overlap say the same twice,
+and from fewer the base rate is too uncertain for skill to show."""
+
+MOST_BEFORE = 20_000
+"""No more candles than this are looked at before the first entry."""
+
 _Z99 = 2.3263478740408408
 """99 % of a normal distribution lies below so many deviations."""
 
@@ -137,6 +144,11 @@ def known_shares(
     share[enough] = known[0, enough] / known[1, enough]
     limit[enough] = upper_limit(share[enough], independent[enough])
     return KnownShares(share, limit, independent, kind, *before, *after)
+
+
+def moments_before(horizon: int) -> int:
+    """Return how many moments are known before the first entry, by the candles that a horizon covers."""
+    return min(max(LEAST_MOMENTS, HORIZONS * horizon), MOST_BEFORE)
 
 
 def upper_limit(share: Floats, independent: Floats) -> Floats:

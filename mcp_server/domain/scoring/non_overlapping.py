@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from mcp_server.domain.candles import Mask
+from mcp_server.domain.candles import Mask, Times
 from mcp_server.domain.scoring.signals import JudgedSignals
 
 Positions = npt.NDArray[np.int64]
@@ -19,11 +19,15 @@ def non_overlapping(judged: JudgedSignals, among: Mask) -> Positions:
         among: which signals may be taken.
     """
     candidates = np.flatnonzero(among)
-    candidates = candidates[np.argsort(judged.entry_ms[candidates], kind="stable")]
-    entries, exits = judged.entry_ms[candidates].tolist(), judged.exit_ms[candidates].tolist()
+    return candidates[apart(judged.entry_ms[candidates], judged.exit_ms[candidates])]
+
+
+def apart(entry_ms: Times, exit_ms: Times) -> Positions:
+    """Return the positions of times held that do not overlap, as `non_overlapping` takes them."""
+    order = np.argsort(entry_ms, kind="stable")
     taken, free_from = [], -(2**63)
-    for position, (entry_ms, exit_ms) in enumerate(zip(entries, exits, strict=True)):
-        if entry_ms >= free_from:
+    for position, entry, exit_ in zip(order.tolist(), entry_ms[order].tolist(), exit_ms[order].tolist(), strict=True):
+        if entry >= free_from:
             taken.append(position)
-            free_from = exit_ms
-    return candidates[np.array(taken, dtype=np.int64)]
+            free_from = exit_
+    return np.array(taken, dtype=np.int64)

@@ -1,7 +1,7 @@
-"""How long until an edge of five points above the base rate would show, at the pace of a record."""
+"""How long until an edge above the base rate would show, at the pace of a record, and which edge some signals show."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,8 +16,17 @@ from mcp_server.domain.timeframes import DAY_MS
 EDGE = 0.05
 """The edge whose proof is foretold: a true hit rate of five points above the base rate."""
 
+HALF, POWER = 0.5, 0.8
+"""So many of the strategies with an edge have shown it: by the time that is foretold, and in a window that shows it."""
+
+_DEVIATIONS = {HALF: 0.0, POWER: 0.8416212335729143}
+"""A normal variable lies above its mean less so many deviations with that probability."""
+
 _MOST = 100_000
 """More outcomes than this are no foreseeable time."""
+
+_MOST_RIGHT = 5_000
+"""So many outcomes that are all right prove an edge, if one can be shown at all."""
 
 _STEPS = 40
 _OVERSHOOT = 0.583
@@ -65,9 +74,27 @@ def time_to_show(evidence: SkillEvidence, base_rate: float | None, per_day: floa
         return TimeToShow(None, None)
     growth = 1.0 if per_day is None else max(DAY_MS / (per_day * evidence.horizon_ms), 1.0)
     ahead = _Ahead(evidence.log_wealth, base_rate + EDGE, evidence.share, evidence.independent, growth)
-    outcomes = ahead.median()
+    outcomes = ahead.shown_after(HALF)
     days = None if outcomes is None or per_day is None else outcomes / per_day
     return TimeToShow(None if outcomes is None else max(math.ceil(outcomes), 1), days)
+
+
+def outcomes_to_show(edge: float, base_rate: float, independent: float, power: float = POWER) -> int | None:
+    """Return after how many outcomes so many strategies with that edge have shown it; None: in no foreseeable time.
+
+    Each outcome follows at once on another, and nothing has been judged before.
+
+    Args:
+        edge: the true hit rate less the base rate, as a ratio.
+        base_rate: as a ratio.
+        independent: the effective number of moments from which the base rate is known before the first of them.
+        power: HALF or POWER.
+    """
+    if base_rate + edge >= 1:
+        return None
+    ahead = _Ahead(lifts()[1], base_rate + edge, base_rate, independent, 1.0)
+    outcomes = ahead.shown_after(power)
+    return None if outcomes is None else max(math.ceil(outcomes), ahead.fewest())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +111,20 @@ class _Ahead:
     independent: float
     growth: float
 
-    def median(self) -> float | None:
-        """Return after how many outcomes half of such strategies have shown it.
+    def shown_after(self, power: float) -> float | None:
+        """Return after how many outcomes so many of such strategies (HALF or POWER) have shown it.
 
         The number of right ones is a random walk, and it crosses a line above which the e-value is proof. A Brownian
         motion that is above the line at t was on it at some first time s, so the probabilities f(s) of these times
         solve P(above at t) = sum over s of f(s) x P(above at t | on the line at s).
         """
         count = np.geomspace(1, _MOST, 80)
-        proven = e_values(self._parts(count)[0]) >= PROOF
+        expected, one_more = self._parts(count)
+        fewer = _DEVIATIONS[power] * self._deviation * np.sqrt(count)
+        proven = e_values(expected - fewer[:, None] * one_more) >= PROOF
         if not proven.any():
             return None
-        last = float(count[np.argmax(proven)])  # by then the mean path has crossed, so more than half of them have
+        last = float(count[np.argmax(proven)])  # by then so many are above the line, so more than that have crossed it
         count = last * (np.arange(1, _STEPS + 1) / _STEPS) ** 2
         line, start = self._line(count), np.append(0, count[:-1])
         between = (start + count) / 2
@@ -104,8 +133,18 @@ class _Ahead:
         back = np.tril(_above(np.divide(apart, np.sqrt(later), out=np.zeros_like(apart), where=later > 0)))
         np.fill_diagonal(back, np.maximum(back.diagonal(), _LEAST_BACK))
         shown = np.cumsum(np.linalg.solve(back, _above(line / np.sqrt(count))))
-        half = int(np.argmax(shown >= 0.5))
-        return float(np.interp(0.5, [shown[half - 1] if half else 0.0, shown[half]], [start[half], count[half]]))
+        by = int(np.argmax(shown >= power))
+        return float(np.interp(power, [shown[by - 1] if by else 0.0, shown[by]], [start[by], count[by]]))
+
+    def fewest(self) -> int:
+        """Return after how many outcomes the e-value is proof where all of them are right."""
+        count = np.arange(1.0, _MOST_RIGHT)
+        return int(np.argmax(e_values(replace(self, hit_rate=1.0)._parts(count)[0]) >= PROOF)) + 1
+
+    @property
+    def _deviation(self) -> float:
+        """The standard deviation of one outcome, right (1) or wrong (0)."""
+        return math.sqrt(self.hit_rate * (1 - self.hit_rate))
 
     def _parts(self, count: Floats) -> tuple[Floats, Floats]:
         """Return the log wealth of each lift after so many outcomes, as many right as expected, and with one more."""
@@ -125,8 +164,7 @@ class _Ahead:
             more = (low + high) / 2
             proven = e_values(expected + more[:, None] * one_more) >= PROOF
             low, high = np.where(proven, low, more), np.where(proven, more, high)
-        deviation = math.sqrt(self.hit_rate * (1 - self.hit_rate))
-        return high / deviation + _OVERSHOOT
+        return high / self._deviation + _OVERSHOOT
 
 
 def _above(deviations: Floats) -> Floats:
