@@ -27,7 +27,7 @@ from runner.tool_server.client import Connecting, Tools, connected
 from runner.tool_server.server import Serving
 
 if TYPE_CHECKING:
-    from runner.claude.recorder import Recorder
+    from runner.claude.recorder import ModelRecorder
 
 Begin = Callable[[], None]
 Decide = Callable[[Begin], Awaitable[Outcome | None]]
@@ -114,7 +114,7 @@ class Runner:
     connect: Connecting | None = None
     progress: Callable[[str], None] = lambda _: None
     clock: Clock = field(default_factory=SystemClock)
-    recorder: "Recorder | None" = None
+    recorder: "ModelRecorder | None" = None
     admit: Callable[[Claimed], Awaitable[Outcome | None]] | None = None
 
     async def run(

@@ -22,7 +22,7 @@ from mcp_server.errors import TraderError
 from runner.claude.cli_folder import INHERITED, LAUNCHER, CliFolder, cli_folder
 from runner.claude.preflight import require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
-from runner.claude.recorder import Recorder
+from runner.claude.recorder import ModelRecorder
 from runner.claude.session import (
     BUILT_IN_AGENTS,
     CLI_SETTINGS,
@@ -65,7 +65,7 @@ class ClaudeTask:
     market_tools: frozenset[str]
     environment: Mapping[str, str]
     on_event: Callable[[str], None]
-    recorder: Recorder | None = None
+    recorder: ModelRecorder | None = None
     run_key: str = ""
 
     @property

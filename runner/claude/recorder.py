@@ -8,7 +8,7 @@ Mode = Literal["record", "rerun"]
 
 
 @dataclass(frozen=True, slots=True)
-class Recorder:
+class ModelRecorder:
     """What a replay gives to its runs. A single run that needs the proxy has one of its own.
 
     `cassette` is what the runs are kept on; None: their date is rewritten, and nothing is kept. In the mode `rerun`
