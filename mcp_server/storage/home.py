@@ -42,6 +42,11 @@ class Home:
         return self.root / "analysis"
 
     @property
+    def cassettes(self) -> Path:
+        """A model's recorded replies: one folder for each strategy, and in it one for each version of its decision."""
+        return self.root / "cassettes"
+
+    @property
     def notices(self) -> Path:
         """Notifications, sent and unsent, one file each."""
         return self.root / "notices"

@@ -1,0 +1,173 @@
+"""The cassettes: a model's whole replies to exact requests, kept by strategy, version of its decision, and moment.
+
+A file holds one reply. It is written whole or not at all, so a kill leaves no half reply; what cannot be read counts as
+not there, and the log says so. No header of a request is kept, and so no credential.
+"""
+
+import gzip
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mcp_server.storage.files import Unreadable, read_regular, write_whole
+
+KEPT_STATUSES = frozenset((200, 400, 404, 413))
+"""Whole replies, and the refusals that a request itself is to blame for; an outage or a credential says nothing."""
+
+MOST_BYTES = 100_000_000
+_PACKED, _PLAIN = ".json.gz", ".json"
+_WORTH_PACKING = 2_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The tokens of one reply."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_creation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A reply as it came, and the request that it answers as it was forwarded.
+
+    `credential` is the variable that held the credential: on it depends which model the CLI uses where none is named.
+    `paid_by` is the key of the run that asked.
+    """
+
+    key: str
+    model: str
+    request: Mapping[str, Any]
+    status: int
+    content_type: str
+    reply: str
+    usage: TokenCounts
+    cutoff: str | None
+    asked_at: datetime
+    paid_by: str
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cassette:
+    """The replies to one version of a strategy's decision. `root` is the folder of all cassettes."""
+
+    root: Path
+    strategy: str
+    decision_version: str
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie: a folder for each moment."""
+        return self.root / self.strategy / self.decision_version
+
+    def find(self, as_of: datetime, key: str) -> Recorded | None:
+        """Return the reply to a request; None where there is none that can be read."""
+        for ending in (_PACKED, _PLAIN):
+            if (recorded := _read(self._moment(as_of) / f"{key}{ending}")) is not None:
+                return recorded
+        return None
+
+    def keep(self, as_of: datetime, recorded: Recorded) -> None:
+        """Keep a reply.
+
+        Raises:
+            OSError: it cannot be written; what was there is unchanged.
+        """
+        if recorded.status not in KEPT_STATUSES:
+            raise ValueError(f"a reply of status {recorded.status} is never kept")
+        value = {**asdict(recorded), "asked_at": recorded.asked_at.astimezone(UTC).isoformat()}
+        content, ending = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"), _PLAIN
+        if len(content) > _WORTH_PACKING:
+            content, ending = gzip.compress(content, 6, mtime=0), _PACKED
+        folder = self._moment(as_of)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / f"{recorded.key}{ending}", content)
+
+    def at(self, as_of: datetime) -> list[Recorded]:
+        """List the replies of a moment in the order in which they were asked for."""
+        return _recorded_in(self._moment(as_of))
+
+    def moments(self) -> list[datetime]:
+        """List the moments of which there is a reply."""
+        folders = [entry for entry in _entries(self.folder) if any(_is_reply(file) for file in _entries(entry))]
+        return sorted(moment for folder in folders if (moment := _as_moment(folder.name)) is not None)
+
+    def others(self) -> "list[Cassette]":
+        """List the cassettes of the strategy's other versions, the one last written to first."""
+        folders = [entry for entry in _entries(self.folder.parent) if entry.name != self.decision_version]
+        written = [
+            (max((child.lstat().st_mtime_ns for child in _entries(one)), default=0), one.name) for one in folders
+        ]
+        return [Cassette(self.root, self.strategy, name) for at, name in sorted(written, reverse=True) if at]
+
+    def _moment(self, as_of: datetime) -> Path:
+        return self.folder / _as_name(as_of)
+
+
+@cache
+def _shape() -> TypeAdapter[Recorded]:
+    return TypeAdapter(Recorded)
+
+
+def _read(file: Path) -> Recorded | None:
+    try:
+        content = read_regular(file, MOST_BYTES)
+        if file.name.endswith(_PACKED):
+            content = gzip.decompress(content)
+        recorded = _shape().validate_json(content)
+    except FileNotFoundError:
+        return None
+    except (Unreadable, OSError, EOFError, ValueError, ValidationError) as error:
+        logger.warning("a reply on the cassette cannot be read, so it counts as missing: %s (%s)", file, _why(error))
+        return None
+    if not file.name.startswith(f"{recorded.key}."):
+        logger.warning("a reply on the cassette is under another's name, so it counts as missing: %s", file)
+        return None
+    return recorded
+
+
+def _why(error: Exception) -> str:
+    """Say why without what the file holds, which a person may have put there."""
+    return error.problem if isinstance(error, Unreadable) else type(error).__name__
+
+
+def _recorded_in(folder: Path) -> list[Recorded]:
+    replies = [recorded for file in _entries(folder) if _is_reply(file) and (recorded := _read(file)) is not None]
+    return sorted(replies, key=lambda recorded: (recorded.asked_at, recorded.key))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_reply(file: Path) -> bool:
+    return file.name.endswith((_PACKED, _PLAIN)) and not file.name.startswith(".")
+
+
+def _as_name(as_of: datetime) -> str:
+    moment = as_of.astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%S}" + (f".{moment.microsecond:06d}" if moment.microsecond else "") + "Z"
+
+
+def _as_moment(name: str) -> datetime | None:
+    for shape in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S.%fZ"):
+        try:
+            return datetime.strptime(name, shape).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,130 @@
+"""The recording proxy between the agent CLI and the Messages API, on loopback.
+
+It rewrites the CLI's date to the as-of's, answers what is on the cassette for nothing, forwards the rest as it comes,
+and keeps whole replies.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from runner.claude.cassettes import Cassette, TokenCounts
+
+Mode = Literal["record", "rerun"]
+
+_WEIGHTS = {
+    "input": Decimal(1),
+    "output": Decimal(5),
+    "cache_read": Decimal("0.1"),
+    "cache_creation": Decimal("1.25"),
+}
+"""What a token costs, as a multiple of one of input."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyUse:
+    """One reply that a run was given. `hit`: from the cassette; `own`: this run has paid for it, now or before."""
+
+    model: str
+    usage: TokenCounts
+    hit: bool
+    own: bool
+    paid_by: str
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the CLI through the proxy: what its caller decides, and then what became of it.
+
+    Args:
+        as_of: the run's moment, whose date the model sees.
+        folder: the folder of the run's CLI.
+        cassette: where its replies lie; None: nothing is kept, requests are only rewritten.
+        run_key: names the run as the one who pays.
+        mode: `record` asks for what is not on the cassette; `rerun` never asks anything.
+        allow: called with a model and its knowledge cutoff before its first request is forwarded; returns why not.
+        may_ask: called before each request that would cost; returns why not.
+        stop: ends the CLI at once; called with the reason.
+    """
+
+    as_of: datetime
+    folder: Path
+    cassette: Cassette | None
+    run_key: str
+    mode: Mode = "record"
+    allow: Callable[[str, str | None], str | None] = lambda model, cutoff: None
+    may_ask: Callable[[], str | None] = lambda: None
+    stop: Callable[[str], None] = lambda why: None
+
+    environment: dict[str, str] = field(default_factory=dict)
+    """What to set for the CLI: the address to ask, and in a rerun a credential that is none."""
+    hits: int = 0
+    asked: int = 0
+    cutoffs: dict[str, str | None] = field(default_factory=dict)
+    drift: Mapping[str, Any] | None = None
+    """The rewritten request that a rerun did not find on its cassette."""
+    refused: str | None = None
+    """Why `allow`, `may_ask` or the proxy itself did not let a request go out."""
+    rate_limited: float | None = None
+    """How many seconds the API asked to wait; 0 where it did not say."""
+    usages: list[ReplyUse] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """What ANTHROPIC_BASE_URL is to be for the CLI."""
+        return self.environment["ANTHROPIC_BASE_URL"]
+
+
+@dataclass(slots=True)
+class Proxy:
+    """The proxy of a program; several runs may use it at once."""
+
+    port: int = 0
+
+    @contextmanager
+    def session(self, session: Session) -> Iterator[Session]:
+        """Let one run use the proxy under a secret path of its own."""
+        yield session
+
+
+@asynccontextmanager
+async def recording_proxy(environment: Mapping[str, str]) -> AsyncIterator[Proxy]:
+    """Serve a proxy to the API that `environment` names, else to Anthropic's own.
+
+    Args:
+        environment: the credentials of the runner and, where there is one, ANTHROPIC_BASE_URL.
+    """
+    yield Proxy()
+
+
+def live_share(model_usage: Mapping[str, Mapping[str, Any]], usages: Sequence[ReplyUse]) -> Decimal:
+    """Return what the replies that a run has paid for cost in US dollars, of what the CLI counts for all of them.
+
+    The CLI counts a reply from the cassette as spent too. A model's price of a token of input, output, cache read and
+    cache creation has the same ratio for all models (`_WEIGHTS`), so its cost is split by tokens weighted by it. What
+    the CLI counts for a model without any reply counts as paid.
+
+    Args:
+        model_usage: the CLI's own account: a model's name → its `costUSD`.
+        usages: the replies that the run was given.
+    """
+    paid = Decimal(0)
+    for model, account in model_usage.items():
+        of_model = [use for use in usages if _same_model(use.model, model)]
+        whole = sum(_weighted(use.usage) for use in of_model)
+        own = sum(_weighted(use.usage) for use in of_model if use.own)
+        paid += Decimal(str(account.get("costUSD") or 0)) * (own / whole if whole else 1)
+    return paid
+
+
+def _weighted(tokens: TokenCounts) -> Decimal:
+    return sum((weight * getattr(tokens, name) for name, weight in _WEIGHTS.items()), Decimal(0))
+
+
+def _same_model(asked: str, counted: str) -> bool:
+    """Return whether the CLI counts requests for a model under this name: it adds a mark for a long context."""
+    return asked.partition("[")[0] == counted.partition("[")[0]

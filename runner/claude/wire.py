@@ -1,0 +1,249 @@
+"""What the agent CLI sends to the Messages API: rewritten for the as-of, and reduced to what a reply rests on.
+
+Plain dicts in, plain dicts out; no argument is ever changed. The CLI speaks for itself in messages with the role
+`system`, and in `<system-reminder>` elements of the user's: only there are its date, folder and budget looked for, so
+that no word of a strategy, of a tool or of a model is touched. How it writes depends on the model: newer ones get one
+message of paragraphs, older ones elements in the text, in blocks of their own, or at the end of a tool's answer.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+Body = dict[str, Any]
+
+WORKING_FOLDER, OS_VERSION, SESSION = "/claude-trader", "Linux", "00000000-0000-4000-8000-000000000000"
+"""What stands in a request in place of the run's temporary folder, the kernel's version and the session's id."""
+
+START_TOOLS = ("Agent", "Task")
+"""The tool that starts a sub-agent, by its names."""
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_ELEMENT = r"<system-reminder>\n(?P<words>(?:(?!</?system-reminder>).)*)\n</system-reminder>"
+_REMINDER = re.compile(rf"(?P<gap>\n\n)?{_ELEMENT}", re.DOTALL)
+_AT_THE_END = re.compile(rf"(?:(?:\n\n)?{_ELEMENT.replace('?P<words>', '')}\n?)+\Z", re.DOTALL)
+_DATE = re.compile(r"((?:Today's date|The UTC date) is) \d{4}-\d{2}-\d{2}")
+_NEW_DATE = re.compile(r"The date has changed\.|The UTC date is now ")
+_OS_VERSION = re.compile(r"^( *- OS Version: ).*$", re.MULTILINE)
+_BUDGET = re.compile(r"USD budget: \$[\d.e+-]+/\$[\d.e+-]+; \$[\d.e+-]+ remaining")
+_CUTOFF = re.compile(rf"Assistant knowledge cutoff is (?:\w+ )?({'|'.join(_MONTHS)}) (\d{{4}})\b")
+_AGENT_FOOTER = re.compile(r"\nagentId: [^\n]*\n<usage>((?:[a-z_]+: \d+\n)*)duration_ms: \d+</usage>\s*\Z")
+
+
+def rewritten(body: Mapping[str, Any], as_of: datetime, folder: str) -> Body:
+    """Return what is forwarded: the as-of's date in place of the CLI's, constants for what only this machine has.
+
+    Args:
+        body: a request as the CLI sent it.
+        as_of: the run's moment; its date is that of UTC.
+        folder: the folder of the run's CLI, as the CLI knows it.
+    """
+    elsewhere = partial(_elsewhere, folder=folder, session=_session(body))
+    moved = {name: value if name == "metadata" else _each_text(value, elsewhere) for name, value in body.items()}
+    dated = partial(_dated, day=f"{as_of.astimezone(UTC):%Y-%m-%d}")
+    return {**moved, "messages": _spoken(moved.get("messages", []), dated)}
+
+
+def canonical(body: Mapping[str, Any]) -> Body:
+    """Return what the key of a rewritten request rests on: everything but what differs between two equal runs.
+
+    Left out are the user's id, the budget so far, and a sub-agent's id and time in its report. The answers of tools
+    that ran in parallel are put in the order of their calls' ids.
+    """
+    metadata = {name: value for name, value in (body.get("metadata") or {}).items() if name != "user_id"}
+    starts = _starts(body.get("messages", []))
+    messages = [_in_order(message, starts) for message in body.get("messages", [])]
+    return {**body, "metadata": metadata, "messages": _spoken(messages, _without_budget)}
+
+
+def key_of(body: Mapping[str, Any]) -> str:
+    """Return the name under which the reply to a rewritten request is kept."""
+    content = json.dumps(canonical(body), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def cutoff_of(body: Mapping[str, Any]) -> str | None:
+    """Return the month of the model's knowledge cutoff as the CLI states it, `2026-06`; None where it does not."""
+    for text in _own_words(body):
+        if stated := _CUTOFF.search(text):
+            return f"{stated[2]}-{_MONTHS.index(stated[1]) + 1:02d}"
+    return None
+
+
+def shows_date(body: Mapping[str, Any], day: date) -> bool:
+    """Return whether a date stands in the CLI's own words, in any way that it may be written."""
+    month = _MONTHS[day.month - 1]
+    name, number = rf"{month[:3]}(?:{month[3:]})?\.?", rf"0?{day.day}(?:st|nd|rd|th|\.)?"
+    ways = (
+        rf"{day:%Y}[-/.]?{day:%m}[-/.]?{day:%d}",
+        rf"{name} {number},? (?:[\d:]+ )?(?:[A-Z]+ )?{day:%Y}",
+        rf"{number} (?:of )?{name},? {day:%Y}",
+        rf"0?{day.month}/0?{day.day}/(?:{day:%Y}|{day:%y})",
+        rf"0?{day.day}[./]0?{day.month}[./](?:{day:%Y}|{day:%y})",
+    )
+    pattern = re.compile(rf"(?<!\d)(?:{'|'.join(ways)})(?!\d)", re.IGNORECASE)
+    return any(pattern.search(text) for text in _own_words(body))
+
+
+def _own_words(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the texts in which the CLI speaks for itself."""
+    for message in body.get("messages", []):
+        for text in _texts(message.get("content")):
+            if message["role"] == "system":
+                yield text
+            elif message["role"] == "user":
+                yield from (element["words"] for element in _REMINDER.finditer(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a copy of a value with each text in it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_text(part, change) for part in value]
+    return {name: _each_text(part, change) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+def _spoken(messages: Iterable[Body], change: Callable[[str], str]) -> list[Body]:
+    """Return messages with each paragraph of the CLI's own words changed; one of which nothing is left goes."""
+    spoken = []
+    for message in messages:
+        by_text = {"system": _paragraphs, "user": _elements}.get(message["role"])
+        content = _content(message["content"], partial(by_text, change=change)) if by_text else message["content"]
+        if content or not message["content"]:
+            spoken.append({**message, "content": content})
+    return spoken
+
+
+def _content(content: Any, by_text: Callable[[str], str]) -> Any:
+    """Return a text, or blocks, with each text changed; a block of text of which nothing is left goes."""
+    if isinstance(content, str):
+        return by_text(content)
+    blocks = []
+    for block in content:
+        changed = dict(block)
+        for name in ("text", "content"):
+            if isinstance(block.get(name), str | list):
+                changed[name] = _content(block[name], by_text)
+        if block.get("type") != "text" or changed["text"] or not block["text"]:
+            blocks.append(changed)
+    return blocks
+
+
+def _paragraphs(text: str, change: Callable[[str], str]) -> str:
+    paragraphs = ((before, change(before)) for before in _elements(text, change).split("\n\n"))
+    return "\n\n".join(after for before, after in paragraphs if after or not before)
+
+
+def _elements(text: str, change: Callable[[str], str]) -> str:
+    """Change the words in the CLI's elements; an element of which nothing is left goes."""
+
+    def changed(element: re.Match[str]) -> str:
+        words = change(element["words"])
+        return f"{element['gap'] or ''}<system-reminder>\n{words}\n</system-reminder>" if words else ""
+
+    after = _REMINDER.sub(changed, text)
+    return after if after == text or after.strip() else ""
+
+
+def _elsewhere(text: str, folder: str, session: str | None) -> str:
+    """Return a text without the run's folder, also as the name that the CLI makes of it, and the session's id."""
+    for path in (f"{folder}/cwd", folder):
+        text = text.replace(path, WORKING_FOLDER).replace(_as_name(path), _as_name(WORKING_FOLDER))
+    return text.replace(session, SESSION) if session else text
+
+
+def _as_name(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "-", path)
+
+
+def _session(body: Mapping[str, Any]) -> str | None:
+    try:
+        session = json.loads((body.get("metadata") or {})["user_id"])["session_id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return session if isinstance(session, str) else None
+
+
+def _dated(words: str, day: str) -> str:
+    """Return a paragraph of the CLI's as if it ran on that day; the news that the date has changed is none."""
+    if _NEW_DATE.match(words):
+        return ""
+    return _OS_VERSION.sub(rf"\g<1>{OS_VERSION}", _DATE.sub(rf"\g<1> {day}", words))
+
+
+def _without_budget(words: str) -> str:
+    return "" if _BUDGET.fullmatch(words) else words
+
+
+def _starts(messages: Iterable[Body]) -> set[str]:
+    """Return the ids of the calls that start sub-agents."""
+    said = (message["content"] for message in messages if message["role"] == "assistant")
+    blocks = (block for content in said if isinstance(content, list) for block in content)
+    return {block["id"] for block in blocks if block.get("type") == "tool_use" and block["name"] in START_TOOLS}
+
+
+def _in_order(message: Body, starts: set[str]) -> Body:
+    """Return a message with the answers of tools in the order of their calls.
+
+    What the CLI has put behind the answer that came last, whichever that is, stands behind all of them, and a mark for
+    the cache stays at its place.
+    """
+    if message["role"] != "user" or isinstance(message["content"], str):
+        return message
+    content: list[Any] = []
+    for is_answer, group in groupby(message["content"], lambda block: bool(block.get("type") == "tool_result")):
+        blocks = list(group)
+        content += _answers(blocks, starts) if is_answer else blocks
+    return {**message, "content": content}
+
+
+def _answers(blocks: list[Body], starts: set[str]) -> list[Body]:
+    parted = [_parted(block) for block in blocks]
+    answers = sorted((answer for answer, _ in parted), key=lambda answer: str(answer["tool_use_id"]))
+    marks = [block.get("cache_control") for block in blocks]
+    marked = [
+        {**(_each_text(answer, _without_footer) if answer["tool_use_id"] in starts else answer), "cache_control": mark}
+        for answer, mark in zip(answers, marks, strict=True)
+    ]
+    return [*marked, *({"type": "text", "text": behind} for _, reminders in parted for behind in reminders)]
+
+
+def _parted(block: Body) -> tuple[Body, list[str]]:
+    """Return a tool's answer, and the CLI's elements behind it."""
+    content = block.get("content")
+    if isinstance(content, str):
+        behind = _AT_THE_END.search(content)
+        return ({**block, "content": content[: behind.start()]}, _elements_of(behind[0])) if behind else (block, [])
+    parts, reminders = list(content or []), list[str]()
+    while parts and _AT_THE_END.fullmatch(parts[-1].get("text", "")):
+        reminders[:0] = _elements_of(parts.pop()["text"])
+    if reminders and parts and "text" in parts[-1]:  # the CLI ends the text before with a line break
+        parts[-1] = {**parts[-1], "text": parts[-1]["text"].removesuffix("\n")}
+    return {**block, "content": parts}, reminders
+
+
+def _elements_of(text: str) -> list[str]:
+    return [element[0].strip() for element in _REMINDER.finditer(text)]
+
+
+def _without_footer(text: str) -> str:
+    return _AGENT_FOOTER.sub(r"\nagentId: -\n<usage>\g<1>duration_ms: -</usage>", text)
