@@ -3,8 +3,7 @@
 At the first sign of a limit or an outage the number halves and nobody begins for a while; it grows again one by one.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -48,9 +47,8 @@ class Pace:
         """Whether Claude's API has failed too often in a row."""
         return self.failures >= MOST_FAILURES
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and keep it for this block."""
+    async def begin(self) -> None:
+        """Wait for a turn and take it; `end` gives it back."""
         while True:
             if (left_s := self._left_s()) > 0:
                 await self.clock.sleep(left_s)
@@ -59,11 +57,11 @@ class Pace:
             else:
                 break
         self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-            self._wake()
+
+    def end(self) -> None:
+        """Give a turn back."""
+        self.running -= 1
+        self._wake()
 
     def slow_down(self, retry_after_s: float | None = None) -> None:
         """Halve the number at once, and let nobody begin for as long as the API asks, or ever longer.

@@ -20,9 +20,10 @@ async def run_all(pace: Pace, count: int, work: anyio.Event, seen: list[int]) ->
     """Let so many runs go on until the event is set; note how many do at once."""
 
     async def one() -> None:
-        async with pace.turn():
-            seen.append(pace.running)
-            await work.wait()
+        await pace.begin()
+        seen.append(pace.running)
+        await work.wait()
+        pace.end()
 
     async with anyio.create_task_group() as group:
         for _ in range(count):
@@ -104,7 +105,8 @@ async def test_one_that_waits_for_a_turn_begins_once_the_number_has_grown(clock:
         await anyio.wait_all_tasks_blocked()
     assert seen == [1, 1]
     again, work = list[int](), anyio.Event()
-    async with pace.turn(), anyio.create_task_group() as group:
+    await pace.begin()
+    async with anyio.create_task_group() as group:
         group.start_soon(run_all, pace, 1, work, again)
         await anyio.wait_all_tasks_blocked()
         assert not again
