@@ -27,13 +27,18 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class ReplyUse:
-    """One reply that a run was given. `hit`: from the cassette; `own`: this run has paid for it, now or before."""
+    """One reply that a run was given. `hit`: from the cassette; `own`: this run has paid for it, now or before.
+
+    `times` is how often it was asked for, and so paid: a reply that was under way when its run was killed is asked
+    for again.
+    """
 
     model: str
     usage: TokenCounts
     hit: bool
     own: bool
     paid_by: str
+    times: int = 1
 
 
 @dataclass(slots=True)
@@ -47,8 +52,11 @@ class Session:
         run_key: names the run as the one who pays.
         mode: `record` asks for what is not on the cassette; `rerun` never asks anything.
         allow: called with a model and its knowledge cutoff before its first request is forwarded; returns why not.
-        may_ask: called before each request that would cost; returns why not.
+        may_ask: called right before each request that would cost is forwarded; returns why not.
         stop: ends the CLI at once; called with the reason.
+        one_at_a_time: forward a request only when the reply to the one before it has ended, and is in `usages`.
+        answered: called with the status of each answer of the API as soon as it is known, and with how many seconds
+            it asks to wait (None: it does not say); the status is None where the API could not be reached.
     """
 
     as_of: datetime
@@ -59,6 +67,8 @@ class Session:
     allow: Callable[[str, str | None], str | None] = lambda model, cutoff: None
     may_ask: Callable[[], str | None] = lambda: None
     stop: Callable[[str], None] = lambda why: None
+    one_at_a_time: bool = False
+    answered: Callable[[int | None, float | None], None] = lambda status, retry_after_s: None
 
     environment: dict[str, str] = field(default_factory=dict)
     """What to set for the CLI: the address to ask, and in a rerun a credential that is none."""
