@@ -16,7 +16,10 @@ ANSWERED = _answered("e.completed_at")
 _ANSWERED_OR_BEGAN = _answered("coalesce(e.completed_at, e.started_at)")
 _BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
 
-KNOWN_AT_THE_END = ("completed_at", "error_message", "tokens_used", "cost_usd", "own_failure", "model", "trace")
+KNOWN_AT_THE_END = (
+    *("completed_at", "error_message", "tokens_used", "cost_usd", "recorded_usd", "own_failure", "model"),
+    *("knowledge_cutoff", "contaminated", "trace"),
+)
 """The columns of a run that say nothing while it runs; its status is `running` then."""
 
 

@@ -55,6 +55,9 @@ class WaitingOutcome(BaseModel):
     model: Text | None
     tokens_used: int | None
     cost_usd: Decimal | None
+    recorded_usd: Decimal | None = None
+    knowledge_cutoff: Text | None = None
+    contaminated: bool | None = None
     trace: Text | None
     own_failure: bool | None = None
     as_of: AwareDatetime

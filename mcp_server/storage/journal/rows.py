@@ -11,6 +11,7 @@ from mcp_server.domain.outcome import Ended, Engine, Outcome, SignalName, Status
 from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
+from mcp_server.errors import Retryable
 from mcp_server.storage.journal.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ TERMS = tuple(field.name for field in fields(Terms))
 class Run:
     """What is known of a run before it starts. `as_of` and `started_at` are aware.
 
-    `default_exchange` is the one that a strategy without `exchange` asks.
+    `default_exchange` is the one that a strategy without `exchange` asks. `replay_id`: it is one moment of a replay.
     """
 
     strategy: Strategy
@@ -34,6 +35,7 @@ class Run:
     engine: Engine
     started_at: datetime
     default_exchange: str = DEFAULT_EXCHANGE
+    replay_id: str | None = None
 
     @property
     def terms(self) -> Terms:
@@ -46,7 +48,9 @@ class Claimed:
     """A run that has its row, named by `key`.
 
     `liveness` shows other processes that it is still under way, and is closed after its end; None where one shows it
-    for all slots of a runner. `start_deadline` (aware) is when the run must have begun; None: at any time.
+    for all slots of a runner. `start_deadline` (aware) is when the run must have begun; None: at any time. `payer` is
+    the name under which the replies that it pays are kept on a cassette: its key, or that of an interrupted attempt of
+    the same run, of which nobody knows what it cost.
     """
 
     execution_id: int
@@ -54,6 +58,12 @@ class Claimed:
     key: str
     liveness: Liveness | None
     start_deadline: datetime | None = None
+    earlier_payer: str | None = None
+
+    @property
+    def payer(self) -> str:
+        """By whom the replies of this run are paid."""
+        return self.earlier_payer or self.key
 
     def ended(
         self,
@@ -69,17 +79,34 @@ class Claimed:
 
 
 def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> int:
-    """Give a run its row, and its strategy the row that mirrors its folder; return the id of the run's row."""
+    """Give a run its row, and its strategy the row that mirrors its folder; return the id of the run's row.
+
+    Raises:
+        Retryable: its moment has a row in its replay already.
+    """
+    payer = None
+    if run.replay_id is not None:
+        _require_free(connection, run.replay_id, run.as_of)
+        payer = key
     row = connection.execute(
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, '  # noqa: S608 - ours
-        f"run_key, {', '.join(TERMS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, {', '.join('?' * len(TERMS))}) RETURNING id",
+        f"run_key, replay_id, payer, {', '.join(TERMS)}) VALUES ({', '.join('?' * (10 + len(TERMS)))}) RETURNING id",
         [
             *(mirror(connection, run.strategy, run.started_at), run.strategy.version, run.trigger, naive(run.as_of)),
-            *(run.engine, naive(run.started_at), Status.RUNNING, key, *astuple(run.terms)),
+            *(run.engine, naive(run.started_at), Status.RUNNING, key, run.replay_id, payer, *astuple(run.terms)),
         ],
     ).fetchone()
     assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
     return int(row[0])
+
+
+def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of: datetime) -> None:
+    same = "SELECT id FROM executions WHERE replay_id = ? AND as_of = ?"
+    if taken := connection.execute(same, [replay_id, naive(as_of)]).fetchall():
+        raise Retryable(
+            f"This moment of replay {replay_id} has its row already: run {taken[0][0]}.",
+            "Read the rows of the replay anew: another process may have added it.",
+        )
 
 
 def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime) -> int:
@@ -126,6 +153,9 @@ def ended_run(claimed: Claimed, outcome: Outcome, began_at: datetime | None, com
         "model": outcome.model,
         "tokens_used": outcome.tokens_used,
         "cost_usd": None if outcome.cost_usd is None else str(outcome.cost_usd),
+        "recorded_usd": None if outcome.recorded_usd is None else str(outcome.recorded_usd),
+        "knowledge_cutoff": outcome.knowledge_cutoff,
+        "contaminated": outcome.contaminated,
         "trace": None if outcome.trace is None else _json(outcome.trace),
         "own_failure": _own_failure(outcome),
         "as_of": claimed.run.as_of.astimezone(UTC).isoformat(),
@@ -141,6 +171,15 @@ def _own_failure(outcome: Outcome) -> bool | None:
     return False if outcome.decided else None
 
 
+OPEN_ENDED = (Status.ERROR, Status.TIMEOUT, Status.MISSED, Status.SKIPPED_BUDGET)
+"""How a run ends that something else than its strategy may have ended; where it failed itself, its row says so."""
+
+
+def open_ended(status: str, own_failure: bool | None) -> bool:
+    """Return whether a run ended for a reason outside of its strategy, by a stop, or by a kill."""
+    return own_failure is None and status in OPEN_ENDED
+
+
 def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
     """Return whether the run of this key has its row here."""
     return connection.execute("SELECT 1 FROM executions WHERE run_key = ?", [key]).fetchone() is not None
@@ -149,16 +188,24 @@ def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
 def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) -> SignalName | None:
     """End the run's row, once: a second entering of the same end changes nothing.
 
+    The row of a replay that was taken up again has cost what all attempts did. Where one was killed that is unknown
+    until an attempt comes to its end: only that has met all of the replies that were paid.
+
     Return the signal of the strategy's last slot before this run that had one; None: there was none.
     """
     row = connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, model = ?, tokens_used = ?, "
-        "cost_usd = ?, trace = ?, own_failure = ?, started_at = coalesce(?, started_at) "
+        "cost_usd = CASE WHEN payer <> run_key AND ? THEN NULL ELSE CAST(? AS DECIMAL(18, 6)) + "
+        "coalesce(earlier_usd, 0) END, recorded_usd = ?, knowledge_cutoff = ?, contaminated = ?, trace = ?, "
+        "own_failure = ?, started_at = coalesce(?, started_at) "
         "WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
         [
             *(document["status"], document["error"], naive(_moment(document["completed_at"]))),
-            *(document["model"], document["tokens_used"], document["cost_usd"], document["trace"]),
-            document.get("own_failure"),  # an outbox of an older version has neither
+            *(document["model"], document["tokens_used"]),
+            *(open_ended(document["status"], document.get("own_failure")), document["cost_usd"]),
+            # an outbox of an older version has none of these
+            *(document.get(name) for name in ("recorded_usd", "knowledge_cutoff", "contaminated")),
+            *(document["trace"], document.get("own_failure")),
             naive(_moment(started_at)) if (started_at := document.get("started_at")) is not None else None,
             *(document["execution_id"], document["run_key"], Status.RUNNING),
         ],

@@ -1,6 +1,7 @@
 """The journal: one row for each run, one more for its signal; nothing is lost while others hold the database."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import Liveness, forget
 from mcp_server.storage.journal.outbox import Outbox
+from mcp_server.storage.journal.replay_rows import take_up
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run
 from mcp_server.storage.journal.slot_history import ran_versions
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mcp_server.storage.journal.backtests import Backtests
     from mcp_server.storage.journal.costs import DayCost
     from mcp_server.storage.journal.outcomes import Outcomes
+    from mcp_server.storage.journal.replays import Replays
     from mcp_server.storage.journal.statements import Statements
     from mcp_server.storage.journal.whole_run import WholeRun
     from mcp_server.storage.strategies.folders import StrategyFolders
@@ -69,18 +72,43 @@ class Journal:
 
         return self._database.read(lambda connection: statements(connection, strategy))
 
+    @property
+    def replays(self) -> "Replays":
+        """The replays of this home."""
+        from mcp_server.storage.journal.replays import Replays
+
+        return Replays(self._database, self._home)
+
     def claim(self, run: Run) -> Claimed:
         """Give a run its row, with the status `running`, and its strategy a row that mirrors its folder.
 
         Whoever claims a run must `finish` it. If its process ends before that, the next `settle` of any process does.
         """
+        with self._claiming() as (key, liveness):
+            execution_id = self._database.write(lambda connection: insert_run(connection, run, key))
+            return Claimed(execution_id, run, key, liveness)
+
+    def claim_again(self, execution_id: int, run: Run) -> Claimed:
+        """Take up a run of a replay again that was interrupted, or ended for a reason outside of its strategy.
+
+        Its row goes back to `running`. As with `claim`, whoever takes it up must `finish` it.
+
+        Raises:
+            Retryable: the row is not of this replay and moment, or has ended for good.
+        """
+        with self._claiming() as (key, liveness):
+            payer = self._database.write(lambda connection: take_up(connection, execution_id, run, key))
+            return Claimed(execution_id, run, key, liveness, earlier_payer=payer)
+
+    @contextmanager
+    def _claiming(self) -> Iterator[tuple[str, Liveness]]:
+        """Give a new key, and what shows that its run is under way; it is closed again where the run gets no row."""
         self._home.prepare()
         self.settle()
         key = uuid4().hex
         liveness = Liveness(self._home.running / key)
         try:
-            execution_id = self._database.write(lambda connection: insert_run(connection, run, key))
-            return Claimed(execution_id, run, key, liveness)
+            yield key, liveness
         except BaseException:
             liveness.close()
             raise
@@ -124,8 +152,9 @@ class Journal:
         except (ValueError, duckdb.Error) as error:
             cost = outcome.cost_usd
             known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
-            tokens, cost = outcome.tokens_used, cost if known else None
-            refused = Outcome(Status.ERROR, error=_refusal(error), tokens_used=tokens, cost_usd=cost)
+            tokens, label = outcome.tokens_used, outcome.contaminated
+            cost, why = cost if known else None, _refusal(error)
+            refused = Outcome(Status.ERROR, error=why, tokens_used=tokens, cost_usd=cost, contaminated=label)
             document = ended_run(claimed, refused, began_at, ended_at)
             return document, *self._try_to_enter(document)
 
@@ -164,7 +193,8 @@ class Journal:
             return self._database.write(partial(_enter_waiting, document))
         except (ValueError, duckdb.Error) as error:
             lost = {"status": Status.ERROR, "error": _refusal(error), "signal": None, "trace": None, "model": None}
-            spent = {"tokens_used": None, "cost_usd": None, "own_failure": True}  # unknown counts as the most it may be
+            # An unknown cost counts as the most that it may be.
+            spent = {"tokens_used": None, "cost_usd": None, "recorded_usd": None, "own_failure": True}
             return self._database.write(partial(_enter_waiting, {**document, **lost, **spent}))
 
     def end_orphans(self) -> None:

@@ -56,9 +56,13 @@ TABLES: Mapping[str, Described] = {
             "error_message": "why it ended without a signal",
             "tokens_used": "tokens; null is unknown",
             "cost_usd": "US dollars; null is unknown, 0 is free",
+            "recorded_usd": "what its replies once cost, where they are on a cassette",
             "reserved_usd": "the most it might cost; counts as spent where cost_usd is null",
             "reserved_at": "when that was allowed: its cost counts on that day",
             "own_failure": "true: a failure that counts against the strategy",
+            "replay_id": "the replay that it is a moment of",
+            "contaminated": "true: the model may know what came after as_of; null where nobody judged it",
+            "knowledge_cutoff": "the month up to which the model knows the world, like 2026-06",
             "decision_version": "12 hex digits of what decides; null, like the six below, for runs of earlier versions "
             "until a signal of theirs is judged",
             "horizon_s": "seconds after which its signal is judged",
@@ -73,6 +77,7 @@ TABLES: Mapping[str, Described] = {
         frozenset(
             (
                 *("strategy_version", "scheduled_until", "reserved_usd", "reserved_at", "own_failure"),
+                *("recorded_usd", "replay_id", "contaminated", "knowledge_cutoff"),
                 *("decision_version", "horizon_s", "cost_bps", "definition", "exchange", "symbol", "timeframe"),
             )
         ),
@@ -157,6 +162,9 @@ TABLES: Mapping[str, Described] = {
 
 HIDDEN: Mapping[str, str] = {
     "executions.run_key": "it only ties a row to its process",
+    "executions.payer": "it only ties a row to a cassette",
+    "executions.earlier_usd": "it is in cost_usd once a run has ended",
+    "replays": "executions.replay_id ties their rows together",
     "strategies.scheduled_config": "it is the scheduler's own bookkeeping",
     "strategies.scheduled_since": "it is the scheduler's own bookkeeping",
     "strategies.accounted_until": "it is the scheduler's own bookkeeping",

@@ -1,0 +1,204 @@
+"""Replays in the journal: what each was to do, its rows by moment, what it has spent, and who works on it."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.timeframes import naive
+from mcp_server.errors import NotFound, Retryable
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.journal.budget import Admission, Spent
+from mcp_server.storage.journal.replay_rows import ReplayRow, replay_rows, spent_by
+from mcp_server.storage.journal.rows import mirror
+
+if TYPE_CHECKING:
+    import duckdb
+
+_COLUMNS = (
+    "r.id, s.name, r.decision_version, r.since, r.until, r.every, CAST(r.without AS VARCHAR), r.contaminated, r.rerun, "
+    "r.strategy_version, r.max_usd, r.started_at, r.opened_at, r.pid"
+)
+_READ = f"SELECT {_COLUMNS} FROM replays r JOIN strategies s ON s.id = r.strategy_id"  # noqa: S608 - ours
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayTerms:
+    """What defines a replay: the same terms always go on with the same one. Times are aware.
+
+    `every` is an interval like "4h"; None: the strategy's own schedule. `without` names sub-agents that are left out.
+    `contaminated` allows moments whose sequel the model may know. `rerun`: everything comes from cassettes.
+    """
+
+    strategy: str
+    decision_version: str
+    since: datetime
+    until: datetime
+    every: str | None = None
+    without: tuple[str, ...] = ()
+    contaminated: bool = False
+    rerun: bool = False
+
+    @property
+    def id(self) -> str:
+        """Eight hex digits that these terms have, and hardly any others."""
+        moments = [moment.astimezone(UTC).isoformat() for moment in (self.since, self.until)]
+        flags = [self.contaminated, self.rerun]
+        terms = [self.strategy, self.decision_version, *moments, self.every, sorted(set(self.without)), *flags]
+        return sha256(json.dumps(terms).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay as the journal has it. `max_usd` was last allowed; the process `pid` took it up last, at `opened_at`."""
+
+    id: str
+    terms: ReplayTerms
+    strategy_version: str
+    max_usd: Decimal
+    started_at: datetime
+    opened_at: datetime
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replays:
+    """The replays of one home. Every method raises `Retryable` and `Misconfigured`, as `Database` does."""
+
+    database: Database
+    home: Home
+
+    @contextmanager
+    def open(self, terms: ReplayTerms, strategy: Strategy, max_usd: Decimal, now: datetime) -> Iterator[Replay]:
+        """Begin a replay, or go on with it; nobody else can while this block lasts.
+
+        Args:
+            terms: what defines it.
+            strategy: as its folder has it now.
+            max_usd: what it may spend in all, with what it has spent before.
+            now: the present.
+
+        Raises:
+            Retryable: another process works on it.
+            Misconfigured: the home cannot be written.
+        """
+        self.home.prepare()
+        path = self.home.running / f"replay-{terms.id}.lock"
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise self._taken(terms.id) from None
+        except OSError as error:
+            raise unwritable(path, error) from None
+        try:
+            yield self.database.write(lambda connection: _open(connection, terms, strategy, max_usd, now))
+        finally:
+            lock.release()
+
+    def read(self, replay_id: str) -> Replay:
+        """Return one replay.
+
+        Raises:
+            NotFound: this home has no such replay.
+        """
+        found = self._select("WHERE r.id = ?", [replay_id])
+        if not found:
+            raise NotFound(
+                f"There is no replay {replay_id!r} in this journal.",
+                "`claude-trader replay` names each by its id; list_signals tells the replay_id of a run.",
+            )
+        return found[0]
+
+    def of(self, strategy: str) -> list[Replay]:
+        """Return the replays of a strategy, the one that was last worked on first."""
+        return self._select("WHERE s.name = ? ORDER BY r.opened_at DESC, r.id", [strategy])
+
+    def rows(self, replay_id: str) -> dict[datetime, ReplayRow]:
+        """Return the rows of a replay by their moments, in order of time."""
+        return self.database.read(lambda connection: replay_rows(connection, replay_id))
+
+    def spent(self, replay_id: str) -> Spent:
+        """Return what a replay has spent, and what its runs under way may spend."""
+        return self.database.read(lambda connection: spent_by(connection, replay_id))
+
+    def admit(self, execution_id: int, replay_id: str, limit: Decimal, now: datetime) -> Admission:
+        """Reserve what a run of a replay may cost, if its `max_usd` has room for that.
+
+        As for the budgets of a day, each run that is under way beside this one counts twice: it may cost its limit,
+        and a last turn of up to as much.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> Admission:
+            ((most,),) = connection.execute("SELECT max_usd FROM replays WHERE id = ?", [replay_id]).fetchall()
+            spent = spent_by(connection, replay_id, beside=execution_id)
+            if spent.ended + limit > most:
+                return Admission("no", _over(spent, limit, most))
+            if spent.ended + 2 * spent.reserved + limit > most:
+                return Admission("wait", _over(spent, limit, most))
+            connection.execute(
+                "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?",
+                [limit, naive(now), execution_id],
+            )
+            return Admission("yes")
+
+        return self.database.write(work)
+
+    def _select(self, condition: str, values: Sequence[Any]) -> list[Replay]:
+        if not self.database.path.exists():
+            return []
+        rows = self.database.read(lambda connection: connection.execute(f"{_READ} {condition}", values).fetchall())
+        return [_replay(*row) for row in rows]
+
+    def _taken(self, replay_id: str) -> Retryable:
+        others = self._select("WHERE r.id = ?", [replay_id])
+        who = f" in process {others[0].pid}" if others else ""
+        return Retryable(
+            f"Replay {replay_id} is under way{who}.", "Let it end or stop it; the same command then goes on with it."
+        )
+
+
+def _open(
+    connection: "duckdb.DuckDBPyConnection", terms: ReplayTerms, strategy: Strategy, max_usd: Decimal, now: datetime
+) -> Replay:
+    strategy_id = mirror(connection, strategy, now)
+    present = [strategy.version, max_usd, naive(now), os.getpid()]
+    known = connection.execute(
+        "UPDATE replays SET strategy_version = ?, max_usd = ?, opened_at = ?, pid = ? WHERE id = ? RETURNING id",
+        [*present, terms.id],
+    ).fetchall()
+    if not known:
+        connection.execute(
+            "INSERT INTO replays (strategy_version, max_usd, opened_at, pid, id, strategy_id, decision_version, since, "
+            "until, every, without, contaminated, rerun, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(*present, terms.id, strategy_id, terms.decision_version, naive(terms.since), naive(terms.until)),
+                *(terms.every, json.dumps(sorted(set(terms.without))), terms.contaminated, terms.rerun, naive(now)),
+            ],
+        )
+    (row,) = connection.execute(f"{_READ} WHERE r.id = ?", [terms.id]).fetchall()
+    return _replay(*row)
+
+
+def _replay(id_: str, *values: Any) -> Replay:
+    values = tuple(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in values)
+    strategy, version, since, until, every, without, contaminated, rerun, *rest = values
+    terms = ReplayTerms(strategy, version, since, until, every, tuple(json.loads(without)), contaminated, rerun)
+    return Replay(id_, terms, *rest)
+
+
+def _over(spent: Spent, limit: Decimal, most: Decimal) -> str:
+    reserved = f", {spent.reserved:.2f} are reserved by its runs under way" if spent.reserved else ""
+    return (
+        f"This replay has spent {spent.ended:.2f} USD{reserved}, and this run may cost {limit:.2f}. That is more than "
+        f"the {most:.2f} that it may spend. Allow it more: `--max-usd`."
+    )
