@@ -35,6 +35,9 @@ not scored: it is the probability that neither BUY nor SELL would be right.
 A sub-agent may report a direction that it leans to. Copy it into its findings as `leans`: BUY, SELL or HOLD. Where it
 reports none, leave `leans` out: never choose one for it."""
 
+SUB_AGENTS = "Sub-agents to start, name and task:\n"
+"""What stands before the list of sub-agents in the first message, JSON with name → task."""
+
 MAX_DEPTH = 20
 """How deep a finding may nest: the journal cannot keep what is deeper."""
 
@@ -103,7 +106,7 @@ def orchestrator_prompt(strategy: Strategy, exchange: str, as_of: datetime) -> s
         f"Description: {strategy.config.description or 'none given'}",
         _moment(strategy, exchange, as_of),
         _judged(strategy, exchange),
-        "Sub-agents to start, name and task:\n" + json.dumps(agents, indent=2, ensure_ascii=False),
+        SUB_AGENTS + json.dumps(agents, indent=2, ensure_ascii=False),
         "Synthesis logic:\n" + (strategy.config.synthesis_logic or _DEFAULT_SYNTHESIS),
     ]
     return "\n\n".join(parts)
