@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from typing import Any
 
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, counted, minute
-from runner.claude.asked import Asked, changed_agents, changed_tools, differences
+from runner.claude.asked_request import AskedRequest, changed_agents, changed_tools, differences
 from runner.claude.cassettes import Cassette
 from runner.claude.differences import in_text
 from runner.claude.prompt import sub_agent_prompt
@@ -41,17 +41,17 @@ def explained(
         secrets: what no line may contain.
     """
     prompts = {name: sub_agent_prompt(strategy, name, exchange, as_of) for name in strategy.agents}
-    asked = _known(Asked(canonical(request)), prompts)
-    lines = [f"No reply to turn {asked.turn + 1} of {asked.who} is on the cassette of {minute(as_of)}."]
+    asked = _known(AskedRequest(canonical(request)), prompts)
+    lines = [f"No reply to turn {asked.turn + 1} of {asked.who} is on the cassette of {minute(as_of.astimezone(UTC))}."]
     for cassette in cassettes:
-        recorded = [Asked(canonical(one.request)) for one in cassette.at(as_of)]
+        recorded = [AskedRequest(canonical(one.request)) for one in cassette.at(as_of)]
         if not recorded:
             continue
         changes = list(_compared(asked, recorded))
         if cassette is not cassettes[0]:
             lines.append(f"Another version of the strategy ({cassette.decision_version}) is recorded for that moment.")
             changes += [change for change in _agents(asked, recorded, strategy, prompts) if change not in changes]
-            changes = changes or ["It asks the same so far, and differs only in what Claude is not told."]
+            changes = changes or ["It has asked the same so far: what changed is told to Claude later, or never."]
         lines += changes[:MOST_LINES]
         if len(changes) > MOST_LINES:
             lines.append(f"And {counted(len(changes) - MOST_LINES, 'more difference')}.")
@@ -62,13 +62,13 @@ def explained(
     return "\n".join(cleaned(without(line, secrets), MOST_CHARACTERS) for line in (*lines, REMEDY))
 
 
-def _known(asked: Asked, prompts: Mapping[str, str]) -> Asked:
+def _known(asked: AskedRequest, prompts: Mapping[str, str]) -> AskedRequest:
     """Return a request with the sub-agent that it is of, by its prompt."""
     names = (name for name, prompt in prompts.items() if asked.instructions.startswith(prompt))
     return asked if asked.by_orchestrator else replace(asked, agent=next(names, None))
 
 
-def _compared(asked: Asked, recorded: Sequence[Asked]) -> Iterator[str]:
+def _compared(asked: AskedRequest, recorded: Sequence[AskedRequest]) -> Iterator[str]:
     """Yield what differs from the recorded request of the same turn that is most like this one."""
     same = [one for one in recorded if (one.by_orchestrator, one.turn) == (asked.by_orchestrator, asked.turn)]
     if not same:
@@ -77,7 +77,7 @@ def _compared(asked: Asked, recorded: Sequence[Asked]) -> Iterator[str]:
     yield from differences(_likest(asked, same), asked)
 
 
-def _likest(asked: Asked, recorded: Sequence[Asked]) -> Asked:
+def _likest(asked: AskedRequest, recorded: Sequence[AskedRequest]) -> AskedRequest:
     """Return the request that is most like another one, the last of equals."""
     own = _lines(asked)
     shares = [SequenceMatcher(None, own, _lines(one), autojunk=False).ratio() for one in recorded]
@@ -87,11 +87,13 @@ def _likest(asked: Asked, recorded: Sequence[Asked]) -> Asked:
     return max(reversed(best), key=lambda one: SequenceMatcher(None, asked.instructions, one.instructions).ratio())
 
 
-def _lines(asked: Asked) -> list[str]:
+def _lines(asked: AskedRequest) -> list[str]:
     return json.dumps(asked.body, indent=1, sort_keys=True).splitlines()
 
 
-def _agents(asked: Asked, recorded: Sequence[Asked], strategy: Strategy, prompts: Mapping[str, str]) -> Iterator[str]:
+def _agents(
+    asked: AskedRequest, recorded: Sequence[AskedRequest], strategy: Strategy, prompts: Mapping[str, str]
+) -> Iterator[str]:
     """Yield how the sub-agents differ from those that another version of the strategy has started."""
     declared = next((one.declared for one in recorded if one.declared), {})
     yield from changed_agents(declared, {name: agent.description for name, agent in strategy.agents.items()})
@@ -111,6 +113,6 @@ def _agents(asked: Asked, recorded: Sequence[Asked], strategy: Strategy, prompts
         yield from changed_tools(before, agent.tools, who)
 
 
-def _likeness(one: Asked, prompt: str, told: str | None, tools: Sequence[str]) -> tuple[bool, bool, float]:
+def _likeness(one: AskedRequest, prompt: str, told: str | None, tools: Sequence[str]) -> tuple[bool, bool, float]:
     begins = one.instructions[: len(prompt)]
     return told == one.task, {*tools} == one.tools.keys(), SequenceMatcher(None, prompt, begins).ratio()

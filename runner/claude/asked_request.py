@@ -17,7 +17,7 @@ _NAMED = ("model", "system", "tools", "messages")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedRequest:
     """A canonical request, taken apart. `agent` is the sub-agent that asked, as far as it is known."""
 
     body: Mapping[str, Any]
@@ -108,8 +108,8 @@ class Asked:
 
     @cached_property
     def _first(self) -> str:
-        first = next((message for message in self.body.get("messages", ()) if message.get("role") == "user"), {})
-        return text_of(first.get("content"))
+        from_user = (message for message in self.body.get("messages", ()) if message.get("role") == "user")
+        return text_of(next((message.get("content") for message in from_user), None))
 
     @cached_property
     def _listed(self) -> tuple[Mapping[str, Any], int]:
@@ -125,7 +125,7 @@ class Asked:
         return [block for blocks in listed[after_the_first:] for block in blocks]
 
 
-def differences(before: Asked, after: Asked) -> Iterator[str]:
+def differences(before: AskedRequest, after: AskedRequest) -> Iterator[str]:
     """Yield in what a request differs from one that was recorded, the likeliest cause first."""
     if before.model != after.model:
         yield f"The model of {after.who}: {before.model} → {after.model}."
@@ -152,13 +152,13 @@ def changed_agents(before: Mapping[str, Any], after: Mapping[str, Any]) -> Itera
             yield from _sentence(f"The description of sub-agent {name!r} changed", in_values(before[name], after[name]))
 
 
-def changed_tools(before: Asked, names: Iterable[str], who: str) -> Iterator[str]:
+def changed_tools(before: AskedRequest, names: Iterable[str], who: str) -> Iterator[str]:
     """Yield which tools an agent is offered that it was not before, and which no more."""
     for name in sorted({*names} ^ before.tools.keys()):
         yield f"The tool {name} of {who} is {'gone' if name in before.tools else 'new'}."
 
 
-def _tools(before: Asked, after: Asked) -> Iterator[str]:
+def _tools(before: AskedRequest, after: AskedRequest) -> Iterator[str]:
     yield from changed_tools(before, after.tools, after.who)
     for name, tool in after.tools.items():
         if (old := before.tools.get(name)) is None or old == tool:
@@ -171,7 +171,7 @@ def _tools(before: Asked, after: Asked) -> Iterator[str]:
         yield from _sentence(f"{about} takes other arguments", in_values(*rest))
 
 
-def _results(before: Asked, after: Asked) -> Iterator[str]:
+def _results(before: AskedRequest, after: AskedRequest) -> Iterator[str]:
     for key, result in after.results.items():
         old, call = before.results.get(key), after.calls.get(key, {})
         if old is None or old == result:
@@ -189,8 +189,8 @@ def _results(before: Asked, after: Asked) -> Iterator[str]:
 
 
 def _changed_answer(before: Any, after: Any) -> str:
-    if isinstance(before, str) and isinstance(after, str):
-        return in_text(before, after)
+    if isinstance(after, str):
+        return in_text(before if isinstance(before, str) else "", after)
     return in_values(before, after)
 
 
@@ -202,7 +202,7 @@ def _subject(arguments: Mapping[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _words(before: Asked, after: Asked) -> Iterator[str]:
+def _words(before: AskedRequest, after: AskedRequest) -> Iterator[str]:
     """Yield changes of the CLI's own words that do not follow from another model or other sub-agents."""
     named = {"You are powered by the model"} if before.model != after.model else set()
     named |= {f"- {name}:" for name, _ in before.declared.items() ^ after.declared.items()}
