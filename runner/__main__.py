@@ -18,7 +18,7 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotFound, TraderError
 from mcp_server.storage.owner import become_owner
 from mcp_server.storage.setting_types import home_folder
-from runner.cli import backtest, backup, build, doctor, mcp, notify, score, status, strategies, up
+from runner.cli import backtest, backup, build, doctor, mcp, notify, replay, score, status, strategies, up
 from runner.cli.context import Context, Json, fail, print_json
 from runner.cli.help import Helpful
 from runner.settings import RunnerSettings
@@ -159,6 +159,7 @@ def signals(
 
 app.command(rich_help_panel=BEGIN, epilog=backtest.EXAMPLES)(backtest.backtest)
 app.command(rich_help_panel=BEGIN, epilog=score.EXAMPLE)(score.score)
+app.command(rich_help_panel=BEGIN, epilog=replay.EXAMPLE)(replay.replay)
 app.add_typer(strategies.app, name="strategies", rich_help_panel=BEGIN)
 app.command(rich_help_panel=BEGIN)(build.build)
 app.command(rich_help_panel=SCHEDULE)(up.up)

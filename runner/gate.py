@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class CandlePatience:
     """How long to wait, in seconds, after each time that a candle is asked for and not there yet."""
 
     clock: Clock
@@ -33,7 +33,7 @@ class Patience:
 
 
 async def kept_out(
-    tools: Tools, strategy: Strategy, default_exchange: str, as_of: datetime, patience: Patience
+    tools: Tools, strategy: Strategy, default_exchange: str, as_of: datetime, patience: CandlePatience
 ) -> Outcome | None:
     """Look whether Claude is to be asked at a moment; return None, or the outcome that ends the run already.
 
@@ -45,7 +45,7 @@ async def kept_out(
     return await _closed(tools, strategy, default_exchange, as_of, patience)
 
 
-async def _woken(tools: Tools, strategy: Strategy, as_of: datetime, patience: Patience) -> Outcome | None:
+async def _woken(tools: Tools, strategy: Strategy, as_of: datetime, patience: CandlePatience) -> Outcome | None:
     arguments = {"strategy_name": strategy.name, "as_of": iso(to_ms(as_of)), "version": strategy.version}
     answer = await patience.when_closed(
         lambda: tools.call("evaluate_strategy", {**arguments, "rule": "wake"}),
@@ -62,7 +62,7 @@ async def _woken(tools: Tools, strategy: Strategy, as_of: datetime, patience: Pa
 
 
 async def _closed(
-    tools: Tools, strategy: Strategy, default_exchange: str, as_of: datetime, patience: Patience
+    tools: Tools, strategy: Strategy, default_exchange: str, as_of: datetime, patience: CandlePatience
 ) -> Outcome | None:
     """Look whether the exchange has published the candle that closed last; else there is nothing to decide."""
     if strategy.config.interval is None and strategy.config.rules is None:

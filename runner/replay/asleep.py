@@ -9,7 +9,7 @@ from mcp_server.domain.outcome import Outcome
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import root
 from runner.clock import SystemClock
-from runner.gate import Patience, kept_out
+from runner.gate import CandlePatience, kept_out
 from runner.tool_server.client import Tools
 
 AT_A_TIME = 4
@@ -36,7 +36,7 @@ async def kept_out_moments(
         nonlocal looked_at
         while waiting:
             moment = waiting.pop()
-            outcome = await kept_out(tools, strategy, default_exchange, moment, Patience(SystemClock()))
+            outcome = await kept_out(tools, strategy, default_exchange, moment, CandlePatience(SystemClock()))
             if outcome is not None:
                 outcomes[moment] = outcome
             looked_at += 1

@@ -57,8 +57,9 @@ class Replayed:
 
     Of `moments`, `by_status` counts how those ended that have; `asleep` were not worth asking (`wake`), and are not in
     it. `runs` began this time, and `requests_asked` and `requests_from_cassette` count their requests. `recorded_usd`
-    is what the replies that were used once cost, `spent_usd` what was paid for this replay. `stopped_by` is None where
-    it went to its end; else `stopped_because` says why and what to do.
+    is what the replies that were used once cost, `spent_usd` what was paid for this replay. `drifts` has what was not
+    on the cassette, and at how many moments it was just that. `stopped_by` is None where it went to its end; else
+    `stopped_because` says why and what to do.
     """
 
     replay_id: str
@@ -73,6 +74,7 @@ class Replayed:
     spent_usd: Decimal
     recorded_usd: Decimal
     estimated_usd: tuple[Decimal, Decimal] | None = None
+    drifts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stopped_by: StoppedBy | None = None
     stopped_because: str = ""

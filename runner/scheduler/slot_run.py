@@ -9,7 +9,7 @@ from mcp_server.errors import TraderError
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.clock import Clock
 from runner.execute import PREPARE_S, Runner, failed_early
-from runner.gate import Patience, kept_out
+from runner.gate import CandlePatience, kept_out
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage
 
@@ -58,8 +58,8 @@ class SlotRun:
             return failed_early(error, f"Claude was not asked: {error}")
 
     @property
-    def _patience(self) -> Patience:
-        return Patience(self.clock, PAUSES_S)
+    def _patience(self) -> CandlePatience:
+        return CandlePatience(self.clock, PAUSES_S)
 
 
 def _lacks_candle(outcome: Outcome) -> bool:

@@ -21,6 +21,7 @@ COMMANDS = [
     "backup",
     "mcp",
     "score",
+    "replay",
 ]
 
 
@@ -41,7 +42,8 @@ def test_help_names_every_command_and_both_of_its_own_names_work(trader: Command
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["score"], ["signals"], ["strategies"], ["strategies", "check"], ["import-candles"]]
+    "command",
+    [["run"], ["score"], ["replay"], ["signals"], ["strategies"], ["strategies", "check"], ["import-candles"]],
 )
 def test_a_flag_and_a_name_show_no_type_of_python(trader: Command, command: list[str]) -> None:
     shown = trader(*command, "--help").out

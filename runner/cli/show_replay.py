@@ -1,0 +1,166 @@
+"""What `replay` shows: what it is about to do, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from mcp_server.domain.scoring.terms import terms_of
+from mcp_server.domain.scoring.window import independent_before, most_apart, window_shows
+from mcp_server.domain.text import counted, minute
+from mcp_server.domain.timeframes import iso, to_ms
+from runner.cli.show import COLOURS, plain
+from runner.replay.estimate import usd
+
+if TYPE_CHECKING:
+    from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
+
+    Progress = Callable[[ReplayProgress], None]
+
+LABEL, VALUE = 21, 12
+MOST_KINDS = 5
+"""So many kinds of drift are shown; `--json` has them all."""
+
+STEPS = {"wake": "Looking which are worth asking", "pilots": "Asking a few for the price", "runs": "Replaying"}
+
+MEANINGS = {
+    "success": "a signal",
+    "abstained": "it could not decide",
+    "error": "it failed; `claude-trader signals --all` says why",
+    "timeout": "it took too long",
+    "drift": "it would have asked what is not on the cassette",
+    "skipped_budget": "the budget had no room",
+}
+
+
+def beforehand(request: ReplayRequest, default_exchange: str) -> str:
+    """Return what is about to be replayed, and what so many moments can show at all."""
+    terms = terms_of(request.strategy, "claude", default_exchange)
+    apart = most_apart(request.moments, terms.timeframe, terms.horizon_s)
+    first, last = minute(request.moments[0]), minute(request.moments[-1])
+    can_show = window_shows(apart, independent_before(terms.timeframe, terms.horizon_s))
+    return f"{counted(len(request.moments), 'moment')} from {first} to {last} UTC. {can_show}"
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Progress]:
+    """Give what shows each step; the bar needs a terminal, and what is news is a line of its own."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    silent = console.quiet or not console.is_terminal
+    with Bars(*columns, TextColumn("{task.fields[about]}"), console=console, transient=True, disable=silent) as shown:
+        task, step = shown.add_task("Starting", total=None, about=""), ""
+
+        def tell(news: ReplayProgress) -> None:
+            nonlocal step
+            if news.note:
+                console.print(plain(news.note))
+            if news.step != step:
+                step = news.step
+                shown.reset(task, total=news.of, description=STEPS[step])
+            shown.update(task, completed=news.done, total=news.of, about=_about(news))
+
+        yield tell
+
+
+def _about(news: ReplayProgress) -> str:
+    """Return what a replay has cost and said so far."""
+    signals = ", ".join(f"{count} {name}" for name, count in sorted(news.signals.items()) if count)
+    money = f"{usd(news.spent_usd)} USD spent, {usd(news.left_usd)} left"
+    return " · ".join(filter(None, ("" if news.step == "wake" else money, signals)))
+
+
+def summary(console: Console, request: ReplayRequest, replayed: Replayed, go_on: str | None) -> None:
+    """Show what came of a replay; `go_on` is the command that goes on with one that stopped."""
+    title = f"  {request.strategy.config.trading_pair}  {minute(request.since)} to {minute(request.until)} UTC"
+    about = f"  replay {replayed.replay_id}" + (f", without {request.without}" if request.without else "")
+    console.print(plain(request.strategy.name, "bold") + plain(title) + plain(about, "dim"))
+    if replayed.stopped_because:
+        console.print(plain(replayed.stopped_because, "yellow"))
+    console.print()
+    for label, value, meaning in _figures(request, replayed):
+        console.print(
+            Text(f"  {label:<{LABEL}}", COLOURS.get(label, ""))
+            + plain(f"{value:>{VALUE}}")
+            + plain(f"  {meaning}", "dim")
+        )
+    _drift(console, replayed)
+    for note in replayed.notes:
+        console.print(plain(f"\n{note}"))
+    following = go_on or f"claude-trader score --replay {replayed.replay_id}"
+    console.print(plain("\nTo go on: " if go_on else "\nWas it right? ", "bold") + plain(following))
+
+
+def _figures(request: ReplayRequest, replayed: Replayed) -> Iterator[tuple[str, str, str]]:
+    ended = sum(replayed.by_status.values()) + replayed.asleep
+    left = replayed.moments - ended
+    yield "moments", f"{replayed.moments:,}", f"{left:,} are still to be run" if left else ""
+    for name in ("BUY", "SELL", "HOLD"):
+        yield f"  {name}", f"{replayed.signals.get(name, 0):,}", ""
+    for status, count in replayed.by_status.items():
+        if count and status != "success":
+            yield f"  {status}", f"{count:,}", MEANINGS.get(status, "")
+    if replayed.asleep:
+        yield "  skipped_gate", f"{replayed.asleep:,}", "`wake` did not hold, so nothing was asked"
+    if replayed.contaminated:
+        yield (
+            "contaminated",
+            f"{replayed.contaminated:,}",
+            "the model may know the sequel: no figure of skill counts them",
+        )
+    asked, recorded = replayed.requests_asked, replayed.requests_from_cassette
+    yield "requests", f"{asked:,}", f"this time, and {recorded:,} answered from the cassette"
+    limit = "" if request.rerun else f"of the {usd(request.max_usd)} USD that it may cost"
+    yield "spent", f"${usd(replayed.spent_usd)}", limit
+    yield "recorded", f"${usd(replayed.recorded_usd)}", "what all replies that were used cost once"
+
+
+def _drift(console: Console, replayed: Replayed) -> None:
+    """Show what differed, the most frequent first: moments that differ alike are told once."""
+    if not replayed.drifts:
+        return
+    kinds = sorted(replayed.drifts.items(), key=lambda kind: -kind[1])
+    console.print(Text("\nWhat is not on the cassette", "bold"))
+    for lines, count in kinds[:MOST_KINDS]:
+        console.print(plain(f"  {counted(count, 'moment')}: ") + plain(lines.replace("\n", "\n    ")))
+    if len(kinds) > MOST_KINDS:
+        console.print(plain(f"  and {counted(len(kinds) - MOST_KINDS, 'other kind')}; --json has them all"))
+
+
+def as_object(request: ReplayRequest, replayed: Replayed, *, refused: bool) -> dict[str, Any]:
+    """Return what came of a replay as the JSON object of `replay --json`."""
+    status = "refused" if refused else "stopped" if replayed.stopped_by else "done"
+    low_high = replayed.estimated_usd
+    return {
+        "status": status,
+        "replay_id": replayed.replay_id,
+        "strategy": request.strategy.name,
+        "version": request.strategy.version,
+        "from": iso(to_ms(request.since)),
+        "to": iso(to_ms(request.until)),
+        "every": request.every,
+        "without": request.without,
+        "rerun": request.rerun,
+        "moments": replayed.moments,
+        "signals": {name: replayed.signals.get(name, 0) for name in ("BUY", "SELL", "HOLD")},
+        "by_status": {str(status): count for status, count in replayed.by_status.items()},
+        "asleep": replayed.asleep,
+        "contaminated": replayed.contaminated,
+        "runs": replayed.runs,
+        "requests_asked": replayed.requests_asked,
+        "requests_from_cassette": replayed.requests_from_cassette,
+        "estimated_usd": None if low_high is None else [float(bound) for bound in low_high],
+        "spent_usd": float(replayed.spent_usd),
+        "max_usd": None if request.rerun else float(request.max_usd),
+        "recorded_usd": float(replayed.recorded_usd),
+        "drifts": [{"moments": count, "what": lines} for lines, count in replayed.drifts.items()],
+        "notes": list(replayed.notes),
+        "stopped_by": replayed.stopped_by,
+        "stopped_because": replayed.stopped_because or None,
+    }

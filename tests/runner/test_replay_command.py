@@ -1,0 +1,52 @@
+"""`claude-trader replay`, as it is typed: what it refuses before anything is asked, and what to do instead."""
+
+import pytest
+
+from tests.runner.conftest import Command
+
+RANGE = ("--from", "2026-10-01", "--to", "2026-10-02")
+TWO = "btc-two-analysts"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem", "remedy"),
+    [
+        ((TWO, *RANGE), "--max-usd is missing", "--max-usd 5; or repeat what is recorded with --rerun"),
+        ((TWO, *RANGE, "--rerun", "--max-usd", "5"), "asks nothing, so it has no use for --max-usd", "Leave one of"),
+        ((TWO, *RANGE, "--max-usd", "0"), "--max-usd '0' is no amount above 0", "like 5 or 2.50"),
+        ((TWO, *RANGE, "--max-usd", "-1"), "no amount above 0", "like 5 or 2.50"),
+        ((TWO, *RANGE, "--max-usd", "nan"), "no amount above 0", "like 5 or 2.50"),
+        ((TWO, *RANGE, "--max-usd", "inf"), "no amount above 0", "like 5 or 2.50"),
+        ((TWO, *RANGE, "--max-usd", "five"), "no amount above 0", "like 5 or 2.50"),
+        (("rsi-reversion", *RANGE, "--max-usd", "5"), "decided by rules", "claude-trader backtest rsi-reversion"),
+        (("rsi-reversion", *RANGE, "--rerun"), "decided by rules", "claude-trader backtest rsi-reversion"),
+        (("btc-two-analyst", *RANGE, "--max-usd", "5"), "btc-two-analyst", TWO),
+        ((TWO, *RANGE, "--max-usd", "5", "--without", "price-analyse"), "no sub-agent", "price-analyst"),
+        ((TWO, "--from", "2026-10-01", "--to", "2999-01-01", "--max-usd", "5"), "in the future", "now it is"),
+        ((TWO, "--from", "2026-10-02", "--to", "2026-10-01", "--max-usd", "5"), "is not before", "earlier --from"),
+        ((TWO, "--from", "soon", "--to", "2026-10-01", "--max-usd", "5"), "--from 'soon' is not a time", "ISO 8601"),
+        ((TWO, *RANGE, "--every", "7m", "--max-usd", "5"), "'7m' is not one of", "'4h'"),
+    ],
+)
+def test_what_cannot_be_replayed_is_refused_with_what_to_do(
+    trader: Command, arguments: tuple[str, ...], problem: str, remedy: str
+) -> None:
+    done = trader("replay", *arguments)
+    refusal = " ".join(done.err.replace("│", " ").split())
+    assert (done.code, done.out) == (2, "")
+    assert problem in refusal
+    assert remedy in refusal
+
+
+def test_the_present_is_the_as_of_that_everything_is_held_to(trader: Command) -> None:
+    done = trader("replay", TWO, *RANGE, "--max-usd", "5", TRADER_AS_OF="2026-10-01T12:00Z")
+    assert done.code == 2
+    assert "--to 2026-10-02T00:00Z is in the future" in done.err
+    assert "2026-10-01T12:00Z" in done.err
+
+
+def test_a_refusal_is_json_where_that_is_asked_for(trader: Command) -> None:
+    done = trader("replay", "rsi-reversion", *RANGE, "--rerun", "--json")
+    assert (done.code, done.err) == (2, "")
+    assert done.json["status"] == "error"
+    assert "claude-trader backtest rsi-reversion" in done.json["error"]
