@@ -31,6 +31,10 @@ Take these steps in order, and change nothing before the person agrees.
 3. If it has rules, `backtest_strategy`: is it better than its controls, and does the later part bear out the earlier?
    Show its whole summary, not the return alone. `evaluate_strategy` at past times that matter: did it do what its
    `description` claims?
+   If Claude decides, and its signals are too few, the person can ask it at past moments: claude-trader replay {name}
+   --from T --to T --max-usd 5, whose price is told first. Advise that after the backtest of its rules, if it has any,
+   and only for moments after the model's knowledge ends: earlier ones are contaminated, as the model may remember what
+   came next, and prove nothing. `get_performance` with `runs` "replay" judges them, apart from the live ones.
 4. Does the text hold together? The `trading_pair` and timeframes that the prompts name are those of config.json; each
    sub-agent's `tools` suffice for what its `prompt` asks; `synthesis_logic` covers every report, also one that failed;
    there is an exit; it says what would prove it wrong; `budget` suits the schedule. A confidence that it asks for is

@@ -16,6 +16,7 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.build import outcome
+from runner.claude.build_prompt import instructions
 from runner.claude.building import Building
 from runner.cli.show_build import designed
 from tests.acceptance.test_http import serving
@@ -402,3 +403,13 @@ def test_what_keeps_it_from_beginning_is_said(
     assert done.code == code
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("asking", [True, False])
+def test_the_builder_names_replay_for_the_claude_engine_and_never_as_proof_of_what_the_model_remembers(
+    *, asking: bool
+) -> None:
+    words = " ".join(instructions(asking=asking).split())
+    assert "claude-trader replay" in words
+    assert "after any backtest of its rules" in words
+    assert "before the model's knowledge ends prove nothing" in words

@@ -75,6 +75,21 @@ async def test_the_design_prompt_has_every_tool_that_looks_every_key_and_every_f
 
 
 @pytest.mark.parametrize(
+    ("prompt", "given"), [("design_strategy", {"idea": IDEA}), ("review_strategy", {"strategy_name": "rsi-reversion"})]
+)
+async def test_a_replay_is_advised_after_the_rules_backtest_and_never_as_proof_where_contaminated(
+    client: Client, prompt: str, given: dict[str, str]
+) -> None:
+    page = " ".join((await text(client, prompt, **given)).split())
+    named = page.index("claude-trader replay ")
+    advice = page[named - 150 : named + 500]
+    assert "--max-usd" in advice
+    assert re.search(r"after (any|the) backtest", advice)
+    assert "after the model's knowledge ends" in advice
+    assert re.search(r"contaminated.*proves? nothing", advice)
+
+
+@pytest.mark.parametrize(
     ("prompt", "given", "said"),
     [
         ("design_strategy", {"idea": "x" * 10_001}, "at most 10,000 characters"),
