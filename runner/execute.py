@@ -1,8 +1,8 @@
 """One run: claim a row, let the engine decide, record how it ended. Whatever happens, its row says so."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,7 @@ from runner.clock import Clock, SystemClock
 from runner.rules import by_rules
 from runner.settings import RunnerSettings
 from runner.tool_server.client import Connecting, Tools, connected
-from runner.tool_server.server import Serving
+from runner.tool_server.server import Address, Serving
 
 if TYPE_CHECKING:
     from runner.claude.recorder import ModelRecorder
@@ -174,42 +174,59 @@ class Runner:
             return Outcome(Status.TIMEOUT, error=why, **NOTHING_SPENT)
 
     async def _by_claude(self, claimed: Claimed) -> Outcome:
-        from runner.claude.engine import ClaudeTask, run_claude
         from runner.claude.preflight import without_claude
-        from runner.claude.session import require_claude
+        from runner.claude.recorder import recorder_for
+        from runner.claude.session import bundled_cli, require_claude
+
+        strategy = claimed.run.strategy
+        environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
+        if self.recorder is not None and self.recorder.mode == "rerun":
+            bundled_cli(without_claude(strategy))
+        else:
+            require_claude(environment, without_claude(strategy))
+        own = (
+            nullcontext(self.recorder)
+            if self.recorder
+            else recorder_for(claimed.run, self.clock.now(), self.settings.home, environment)
+        )
+        async with own as recorder, self.serving() as address:
+            return await self._asked(claimed, address, environment, recorder)
+
+    async def _asked(
+        self, claimed: Claimed, address: Address, environment: Mapping[str, str], recorder: "ModelRecorder | None"
+    ) -> Outcome:
+        """Let Claude decide, once the tool server has answered and a budget has room."""
+        from runner.claude.engine import ClaudeTask, run_claude
         from runner.claude.twin import with_twin
 
         strategy, as_of = claimed.run.strategy, claimed.run.as_of
-        environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
-        require_claude(environment, without_claude(strategy))
         exchange = strategy.config.exchange or self.settings.exchange
-        async with self.serving() as address:
-            connect = self.connect or partial(connected, address)
-            try:
-                with anyio.fail_after(PREPARE_S):
-                    async with connect() as tools:
-                        offered, of_markets = await tools.offered(), await tools.of_markets()
-                        price, symbol = await _price(tools, strategy.config.trading_pair, exchange, as_of)
-            except TimeoutError:
-                why = f"The tool server did not answer within {PREPARE_S} s."
-                return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
-            if (refused := await (self.admit or self._no_room)(claimed)) is not None:
-                return refused
-            task = ClaudeTask(
-                strategy=strategy,
-                exchange=exchange,
-                symbols=frozenset((strategy.config.trading_pair, symbol)),
-                as_of=as_of,
-                server_url=address.url,
-                server_token=address.token,
-                tools=offered,
-                market_tools=of_markets,
-                environment=environment,
-                on_event=self.progress,
-                recorder=self.recorder,
-                run_key=claimed.key,
-            )
-            outcome = await with_twin(partial(run_claude, task), connect, strategy, exchange, as_of, task.secrets)
+        connect = self.connect or partial(connected, address)
+        try:
+            with anyio.fail_after(PREPARE_S):
+                async with connect() as tools:
+                    offered, of_markets = await tools.offered(), await tools.of_markets()
+                    price, symbol = await _price(tools, strategy.config.trading_pair, exchange, as_of)
+        except TimeoutError:
+            why = f"The tool server did not answer within {PREPARE_S} s."
+            return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
+        if (refused := await (self.admit or self._no_room)(claimed)) is not None:
+            return refused
+        task = ClaudeTask(
+            strategy=strategy,
+            exchange=exchange,
+            symbols=frozenset((strategy.config.trading_pair, symbol)),
+            as_of=as_of,
+            server_url=address.url,
+            server_token=address.token,
+            tools=offered,
+            market_tools=of_markets,
+            environment=environment,
+            on_event=self.progress,
+            recorder=recorder,
+            run_key=claimed.key,
+        )
+        outcome = await with_twin(partial(run_claude, task), connect, strategy, exchange, as_of, task.secrets)
         if outcome.signal is None:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))

@@ -75,7 +75,7 @@ class Cassette:
     def find(self, as_of: datetime, key: str) -> Recorded | None:
         """Return the reply to a request; None where there is none that can be read."""
         for ending in (_PACKED, _PLAIN):
-            if (recorded := _read(self._moment(as_of) / f"{key}{ending}")) is not None:
+            if (recorded := _read(self.place(as_of) / f"{key}{ending}")) is not None:
                 return recorded
         return None
 
@@ -91,13 +91,13 @@ class Cassette:
         content, ending = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"), _PLAIN
         if len(content) > _WORTH_PACKING:
             content, ending = gzip.compress(content, 6, mtime=0), _PACKED
-        folder = self._moment(as_of)
+        folder = self.place(as_of)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / f"{recorded.key}{ending}", content)
 
     def at(self, as_of: datetime) -> list[Recorded]:
         """List the replies of a moment in the order in which they were asked for."""
-        return _recorded_in(self._moment(as_of))
+        return _recorded_in(self.place(as_of))
 
     def moments(self) -> list[datetime]:
         """List the moments of which there is a reply."""
@@ -112,7 +112,8 @@ class Cassette:
         ]
         return [Cassette(self.root, self.strategy, name) for at, name in sorted(written, reverse=True) if at]
 
-    def _moment(self, as_of: datetime) -> Path:
+    def place(self, as_of: datetime) -> Path:
+        """Return the folder of a moment's replies."""
         return self.folder / _as_name(as_of)
 
 

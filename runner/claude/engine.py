@@ -6,12 +6,14 @@ only call its declared tools. The server's other tools are denied by name.
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 from pydantic import SecretStr
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
@@ -20,7 +22,7 @@ from mcp_server.domain.strategy.evidence import Subject
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from runner.claude.cli_folder import INHERITED, LAUNCHER, CliFolder, cli_folder
-from runner.claude.preflight import require_tools, without_claude
+from runner.claude.preflight import CREDENTIALS, require_tools, without_claude
 from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
 from runner.claude.recorder import ModelRecorder
 from runner.claude.session import (
@@ -40,6 +42,8 @@ from runner.claude.verdict import CONNECTED, conclude
 
 if TYPE_CHECKING:
     from claude_agent_sdk import AgentDefinition, AssistantMessage, ClaudeAgentOptions, Message, ResultMessage
+
+    from runner.claude.recording import Session
 
 BASE_URL = "ANTHROPIC_BASE_URL"
 ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore
@@ -69,6 +73,11 @@ class ClaudeTask:
     run_key: str = ""
 
     @property
+    def is_rerun(self) -> bool:
+        """Whether everything comes from a cassette, so that no credential is needed."""
+        return self.recorder is not None and self.recorder.mode == "rerun"
+
+    @property
     def secrets(self) -> frozenset[str]:
         """The values that no text of the run may contain."""
         values = [value for name, value in self.environment.items() if name != BASE_URL]
@@ -86,7 +95,8 @@ async def run_claude(task: ClaudeTask) -> Outcome:
         strategy, Subject(task.symbols, task.exchange, task.as_of, task.market_tools), task.on_event
     )
     try:
-        require_claude(task.environment, without_claude(strategy))
+        if not task.is_rerun:
+            require_claude(task.environment, without_claude(strategy))
         require_tools(strategy, task.tools)
         with anyio.move_on_after(strategy.config.timeout_s) as limit:
             await _converse(task, transcript)
@@ -95,12 +105,27 @@ async def run_claude(task: ClaudeTask) -> Outcome:
     except OSError as error:
         transcript.cli_started = False
         transcript.failure = f"its folder could not be made: {error.strerror}. Check the disk and TMPDIR."
-    return conclude(transcript, strategy, task.secrets, in_time=not limit.cancelled_caught)
+    drift = await anyio.to_thread.run_sync(_drift, task, transcript)
+    outcome = conclude(transcript, strategy, task.secrets, in_time=not limit.cancelled_caught, drift=drift)
+    if task.recorder is None or transcript.session is None:
+        return outcome
+    return task.recorder.accounted(outcome, transcript.ending, transcript.session, task.as_of)
+
+
+def _drift(task: ClaudeTask, transcript: Transcript) -> str | None:
+    """Return what a rerun asked that is not on its cassette, in a few lines; None where everything was."""
+    session = transcript.session
+    if session is None or session.drift is None or session.cassette is None:
+        return None
+    from runner.claude.drift import explained
+
+    cassettes = [session.cassette, *session.cassette.others()]
+    return explained(session.drift, cassettes, task.strategy, task.exchange, task.as_of, task.secrets)
 
 
 async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
     prompt = orchestrator_prompt(task.strategy, task.exchange, task.as_of)
-    with cli_folder() as folder:
+    with cli_folder() as folder, _proxied(task, folder) as transcript.session:
 
         def note(message: "Message") -> None:
             _note(message, transcript)
@@ -117,12 +142,16 @@ async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
             transcript.recount(folder.session_lines())
 
 
+def _proxied(task: ClaudeTask, folder: CliFolder) -> "AbstractContextManager[Session | None]":
+    return nullcontext() if task.recorder is None else task.recorder.session(task.as_of, task.run_key, folder)
+
+
 def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "ClaudeAgentOptions":
     from claude_agent_sdk import ClaudeAgentOptions
 
     config = task.strategy.config
     declared = {tool for agent in task.strategy.agents.values() for tool in agent.tools}
-    environment = {**task.environment, **CLI_SETTINGS, **folder.environment}
+    environment = {**_reaching(task, transcript.session), **CLI_SETTINGS, **folder.environment}
     headers = {"X-Trader-As-Of": task.as_of.astimezone(UTC).isoformat(), "X-Trader-Exchange": task.exchange}
     servers: dict[str, Any] = {SERVER: server_access(task.server_url, task.server_token, headers, environment)}
     environment |= folder.launch(bundled_cli(without_claude(task.strategy)), environment)
@@ -145,6 +174,12 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         cli_path=LAUNCHER,
         stderr=transcript.stderr.append,
     )
+
+
+def _reaching(task: ClaudeTask, session: "Session | None") -> dict[str, str]:
+    """Return the variables by which the CLI reaches Claude; a rerun sees no credential of the runner's."""
+    kept = {name: value for name, value in task.environment.items() if not (task.is_rerun and name in CREDENTIALS)}
+    return kept if session is None else {**kept, **session.environment}
 
 
 def _agents(task: ClaudeTask) -> "dict[str, AgentDefinition]":

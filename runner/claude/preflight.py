@@ -5,9 +5,31 @@ from collections.abc import Mapping
 from mcp_server.domain.strategy.checks.agents import tool_findings
 from mcp_server.domain.strategy.parse import InvalidStrategy
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.errors import BadInput, Misconfigured
+from mcp_server.errors import BadInput, Misconfigured, NotSupported
 
 CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN")
+
+CLOUDS = {
+    "CLAUDE_CODE_USE_BEDROCK": "Amazon Bedrock",
+    "CLAUDE_CODE_USE_VERTEX": "Google's Vertex AI",
+    "CLAUDE_CODE_USE_FOUNDRY": "Microsoft Foundry",
+}
+"""Variables by which the agent CLI asks a cloud in place of Anthropic's API."""
+
+
+def require_no_cloud(environment: Mapping[str, str]) -> None:
+    """Check that nobody expects Claude to be asked through a cloud: the recording proxy speaks Anthropic's API only.
+
+    Raises:
+        NotSupported: a variable says so.
+    """
+    for name, cloud in CLOUDS.items():
+        if environment.get(name, "").strip().lower() not in ("", "0", "false", "no", "off"):
+            raise NotSupported(
+                f"{name} is set, but a run that is recorded, or as of a past moment, cannot use {cloud}: it goes "
+                "through a proxy that understands Anthropic's own API only.",
+                f"Unset {name} and use ANTHROPIC_API_KEY; or run as of now, without 'record' in config.json.",
+            )
 
 
 def require_credential(environment: Mapping[str, str], instead: str) -> None:

@@ -1,6 +1,6 @@
 """What every conversation with the agent CLI shares: where the CLI is, what it may not do, and that it surely ends.
 
-Only this file and the two that converse, `engine` (a run) and `builder` (a design), import the agent SDK.
+Only this file and those that converse, `engine` (a run), `builder` (a design) and `probe`, import the agent SDK.
 """
 
 import logging

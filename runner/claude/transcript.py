@@ -5,13 +5,16 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.strategy.agents import plain_tool_name
 from mcp_server.domain.strategy.evidence import SubAgent, Subject, ToolCall, whole_json
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
 from runner.claude.session import START_TOOL
+
+if TYPE_CHECKING:
+    from runner.claude.recording import Session
 
 ANSWER_TOOL = "StructuredOutput"
 STDERR_LINES = 20
@@ -45,7 +48,10 @@ class Ending:
 
 
 class Transcript:
-    """Collects a run as it goes; `tell` is called with one line for a person at each step."""
+    """Collects a run as it goes; `tell` is called with one line for a person at each step.
+
+    `session` is the run's way through the recording proxy, where it goes through it.
+    """
 
     def __init__(self, strategy: Strategy, subject: Subject, tell: Callable[[str], None]) -> None:
         self.model: str | None = None
@@ -54,6 +60,7 @@ class Transcript:
         self.ending: Ending | None = None
         self.failure: str | None = None
         self.cli_started = True
+        self.session: Session | None = None
         self.stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self.starts: dict[str, SubAgent] = {}
         self._strategy = strategy

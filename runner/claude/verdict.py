@@ -47,10 +47,22 @@ class _NoSignal(Exception):
         self.blame = blame
 
 
-def conclude(transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool) -> Outcome:
-    """Return the outcome of a run with its trace; neither contains a secret."""
+def conclude(
+    transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool, drift: str | None = None
+) -> Outcome:
+    """Return the outcome of a run with its trace; neither contains a secret.
+
+    Args:
+        transcript: what happened.
+        strategy: whose run it was.
+        secrets: what no text may contain.
+        in_time: False where its time ran out.
+        drift: what a rerun asked that is not on its cassette, if it did.
+    """
     status, signal, error, blame = Status.SUCCESS, None, None, None
     try:
+        if drift is not None:
+            raise _NoSignal(Status.DRIFT, drift)
         signal = _signal(transcript, strategy, in_time=in_time)
     except _NoSignal as ended:
         status, error, blame = ended.status, without(ended.why, secrets), ended.blame
@@ -81,6 +93,8 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
             "runs and that TRADER_TOKEN is the one it expects.",
             blame="outside",
         )
+    if transcript.session is not None and transcript.session.refused is not None:
+        raise _NoSignal(Status.ERROR, transcript.session.refused, blame="runner")
     if transcript.ending is None:
         raise _unfinished(transcript, strategy, in_time=in_time)
     _check_ending(transcript.ending, strategy)

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from mcp_server.domain.contamination import first_clean, may_know
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, cost, minute, number, percent
 from mcp_server.storage.journal.entries import Entry
 from runner.cli.context import MOST_SHOWN
 
 if TYPE_CHECKING:
-    from mcp_server.domain.outcome import Ended
+    from datetime import datetime
+
+    from mcp_server.domain.outcome import Ended, Outcome
 
 GAP, BELOW = "  ", "       "
 RIGHT = ("run", "price", "conf.")
@@ -60,13 +63,38 @@ def executed(console: Console, strategy: Strategy, run: Ended) -> None:
     else:
         console.print(Text(str(ended.status), "bold yellow") + about + Text("  (no signal)"))
         console.print(plain(ended.error))
-    facts = [f"execution {run.execution_id}", ended.model or run.engine, f"{run.took_s:.1f} s", cost(ended.cost_usd)]
+    if ended.contaminated:
+        console.print(plain(_contaminated(ended, run.as_of), "yellow"))
+    facts = [f"execution {run.execution_id}", ended.model or run.engine, f"{run.took_s:.1f} s", _paid(ended)]
     console.print(plain(" · ".join(facts), "dim"))
+    if (cassette := _cassette(ended)) is not None:
+        console.print(plain(f"recorded in {cassette} of the home", "dim"))
     if run.waiting:
         console.print(
             Text("Not in the journal yet:", "yellow")
             + plain(f" {run.waiting} It waits in the outbox; the next run or `claude-trader signals` enters it.")
         )
+
+
+def _contaminated(outcome: Outcome, as_of: datetime) -> str:
+    """Return why a run shows no skill, and the first moment that would be clean."""
+    cutoff = outcome.knowledge_cutoff
+    clean = f" The first clean moment is {minute(first_clean(cutoff))} UTC." if cutoff else ""
+    return f"Contaminated: {may_know(as_of, 'a model of this run', cutoff)} This run shows no skill.{clean}"
+
+
+def _paid(outcome: Outcome) -> str:
+    """Return what a run cost, and what its replies once cost where that is more."""
+    once = outcome.recorded_usd
+    if once is None or once == outcome.cost_usd:
+        return cost(outcome.cost_usd)
+    return f"{cost(outcome.cost_usd)}, from the cassette for {cost(once)}"
+
+
+def _cassette(outcome: Outcome) -> str | None:
+    """Return the folder in the home where what Claude was asked and replied lies, word for word."""
+    requests = (outcome.trace or {}).get("requests") or {}
+    return requests.get("cassette")
 
 
 def as_json(run: Ended) -> dict[str, Any]:
@@ -82,6 +110,10 @@ def as_json(run: Ended) -> dict[str, Any]:
         "engine": run.engine,
         "cost_usd": None if outcome.cost_usd is None else float(outcome.cost_usd),
         "execution_id": run.execution_id,
+        "recorded_usd": None if outcome.recorded_usd is None else float(outcome.recorded_usd),
+        "knowledge_cutoff": outcome.knowledge_cutoff,
+        "contaminated": outcome.contaminated,
+        "cassette": _cassette(outcome),
     }
     if outcome.error:
         report["error"] = outcome.error

@@ -30,6 +30,7 @@ SAME: dict[str, dict[str, Any]] = {
     "another horizon": {"horizon": "12h"},
     "other costs": {"costs": {"fee_bps": 40}},
     "when it is to stop": {"stop": {"no_skill": 0.01, "minimum_edge_pct": 0.5}},
+    "that its runs are recorded": {"record": True},
     "the zone of no cron": {"timezone": "Europe/Berlin"},
     "the default exchange": {"exchange": "kraken"},
     "the default engine": {"engine": "claude"},

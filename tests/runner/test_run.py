@@ -23,6 +23,7 @@ from tests.runner.conftest import Command
 from tests.storage.test_database import held_by_a_shell
 
 KEYS = ["status", "signal", "confidence", "reasoning", "as_of", "price", "engine", "cost_usd", "execution_id"]
+KEYS += ["recorded_usd", "knowledge_cutoff", "contaminated", "cassette"]
 
 
 @pytest.fixture(scope="module")

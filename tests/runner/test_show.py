@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
@@ -122,3 +123,22 @@ def test_a_narrower_terminal_loses_the_last_columns_and_never_a_part_of_one() ->
     assert max(map(len, lines)) <= 48
     assert "outcome" not in lines[1] or "skipped_overlap" in lines[3]
     assert "…" not in lines[1]
+
+
+def test_a_contaminated_run_says_why_and_names_the_first_clean_moment() -> None:
+    signal, trace = (
+        Signal("BUY", Decimal(70), "because"),
+        {"requests": {"cassette": "cassettes/s/abc/20260101T000000Z"}},
+    )
+    ended = Outcome(Status.SUCCESS, signal, cost_usd=Decimal(0), trace=trace)
+    ended = replace(ended, recorded_usd=Decimal("0.02"))
+    known = shown(replace(ended, knowledge_cutoff="2026-06", contaminated=True))
+    assert "Contaminated: a model of this run knows what happened until 2026-06" in known
+    assert "shows no skill" in known
+    assert "The first clean moment is 2026-07-31 00:00 UTC." in known
+    assert "no cost, from the cassette for $0.0200" in known
+    assert "recorded in cassettes/s/abc/20260101T000000Z of the home" in known
+    unknown = shown(replace(ended, contaminated=True))
+    assert "The knowledge cutoff of a model of this run is not known" in unknown
+    assert "first clean" not in unknown
+    assert "ontaminated" not in shown(replace(ended, knowledge_cutoff="2025-06", contaminated=False))

@@ -81,6 +81,16 @@ async def test_what_is_wrong_with_market_tools_rules_and_budget_is_told_at_once(
     }
 
 
+async def test_a_record_that_would_record_nothing_is_told(ask: Ask) -> None:
+    by_rules = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "record": True}, dry_run=True)
+    assert [row[:2] for row in by_rules["findings"]] == [["warning", "config.json record"]]
+    config = {**CONFIG, "engine": "claude", "record": True}
+    by_claude = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)
+    assert by_claude["findings"] == []
+    typed = await ask("write_strategy", strategy_name="mine", config={**CONFIG, "record": "yes"}, dry_run=True)
+    assert [row[:2] for row in typed["findings"]] == [["error", "config.json record"]]
+
+
 async def test_a_stop_whose_limit_would_be_infinite_is_refused(ask: Ask) -> None:
     config = {**CONFIG, "stop": {"no_skill": 1e-320}}
     answer = await ask("write_strategy", strategy_name="mine", config=config, agents=AGENTS, dry_run=True)

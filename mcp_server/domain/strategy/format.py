@@ -153,6 +153,9 @@ class Config(Strict):
         default=TradingCosts(), description="What a trade costs a side, for backtests and for judging signals"
     )
     stop: StopRule | None = Field(default=None, description="Pause where its signals are shown to gain too little")
+    record: bool = Field(
+        default=False, strict=True, description="Keep what Claude is asked and replies, word for word, on a cassette"
+    )
 
     @model_validator(mode="after")
     def _one_schedule(self) -> "Config":

@@ -12,7 +12,7 @@ from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config, Stric
 
 _DECIDES_NOTHING = {
     "name", "description", "status", "budget", "misfire", "offset_s", "max_failures", "horizon", "costs",
-    "stop", "timezone",
+    "stop", "timezone", "record",
 }  # fmt: skip
 """Keys of `config.json` on which no signal depends; `timezone` counts as a part of `cron`."""
 

@@ -57,6 +57,14 @@ def twin_findings(strategy: Strategy) -> list[Finding]:
     return [warning(f"agents.json {name}.tools", problem, remedy) for name in seeing]
 
 
+def record_findings(strategy: Strategy) -> list[Finding]:
+    """Find a `record` that would record nothing."""
+    if not strategy.config.record or strategy.engine == "claude":
+        return []
+    problem = "it keeps what Claude is asked and replies, but this strategy decides by its rules."
+    return [warning("config.json record", problem, 'Remove it, or let Claude decide: "engine": "claude".')]
+
+
 def model_findings(models: Mapping[str, str]) -> list[Finding]:
     """Find names that no model has; `models` has them by their place."""
     return [finding for place, model in models.items() if (finding := model_finding(place, model))]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.schedule.pace import pace, schedule_findings
-from mcp_server.domain.strategy.checks.agents import model_findings, tool_findings, twin_findings
+from mcp_server.domain.strategy.checks.agents import model_findings, record_findings, tool_findings, twin_findings
 from mcp_server.domain.strategy.checks.budget import Costs, Estimate, Runs, budget_findings, estimate
 from mcp_server.domain.strategy.checks.draft import Draft, models, rules, timeframe, tools, wake
 from mcp_server.domain.strategy.checks.rules import (
@@ -66,7 +66,8 @@ def check(draft: Draft, facts: Facts) -> Report:
     """Check the sound parts of a strategy against the facts around it."""
     strategy, config = draft.strategy, draft.strategy.config
     held, woken = None, None
-    findings = [*(confidence_findings(config.rules) if config.rules else []), *twin_findings(strategy)]
+    findings = [*twin_findings(strategy), *record_findings(strategy)]
+    findings += confidence_findings(config.rules) if config.rules else []
     if facts.candles is not None and len(facts.candles):
         if config.rules is not None:
             held = held_lately(config.rules, strategy.timeframe, facts.candles)
