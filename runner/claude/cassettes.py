@@ -8,6 +8,7 @@ import gzip
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -43,7 +44,8 @@ class Recorded:
     """A reply as it came, and the request that it answers as it was forwarded.
 
     `credential` is the variable that held the credential: on it depends which model the CLI uses where none is named.
-    `paid_by` is the key of the run that asked.
+    `paid_by` is the key of the run that asked, and `times` how often it did: what was under way when a run was killed
+    is asked for again.
     """
 
     key: str
@@ -57,6 +59,7 @@ class Recorded:
     asked_at: datetime
     paid_by: str
     credential: str
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,31 @@ class Cassette:
         if recorded.status not in KEPT_STATUSES:
             raise ValueError(f"a reply of status {recorded.status} is never kept")
         value = {**asdict(recorded), "asked_at": recorded.asked_at.astimezone(UTC).isoformat()}
-        content, ending = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"), _PLAIN
+        content, ending = json.dumps(value).encode(), _PLAIN
         if len(content) > _WORTH_PACKING:
             content, ending = gzip.compress(content, 6, mtime=0), _PACKED
         folder = self.place(as_of)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / f"{recorded.key}{ending}", content)
+        _under_way(folder, recorded.key).unlink(missing_ok=True)
+
+    def asking(self, as_of: datetime, key: str) -> int:
+        """Note that a reply is asked for now; return how often it was, with those that were never whole."""
+        note = _under_way(self._moment(as_of), key)
+        times = _times(note) + 1
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(note, b"." * times, durable=False)
+        return times
+
+    def not_paid(self, as_of: datetime, key: str) -> None:
+        """Take the last note of `asking` back: the API has refused, so it costs nothing."""
+        note = _under_way(self._moment(as_of), key)
+        with suppress(OSError):
+            if (times := _times(note)) > 1:
+                write_whole(note, b"." * (times - 1), durable=False)
+            else:
+                note.unlink(missing_ok=True)
 
     def at(self, as_of: datetime) -> list[Recorded]:
         """List the replies of a moment in the order in which they were asked for."""
@@ -117,6 +139,17 @@ class Cassette:
         return self.folder / _as_name(as_of)
 
 
+def _under_way(folder: Path, key: str) -> Path:
+    return folder / f".{key}.asked"
+
+
+def _times(note: Path) -> int:
+    try:
+        return len(read_regular(note))
+    except (FileNotFoundError, Unreadable):
+        return 0
+
+
 @cache
 def _shape() -> TypeAdapter[Recorded]:
     return TypeAdapter(Recorded)
@@ -127,7 +160,7 @@ def _read(file: Path) -> Recorded | None:
         content = read_regular(file, MOST_BYTES)
         if file.name.endswith(_PACKED):
             content = gzip.decompress(content)
-        recorded = _shape().validate_json(content)
+        recorded = _shape().validate_python(json.loads(content))
     except FileNotFoundError:
         return None
     except (Unreadable, OSError, EOFError, ValueError, ValidationError) as error:

@@ -4,17 +4,30 @@ It rewrites the CLI's date to the as-of's, answers what is on the cassette for n
 and keeps whole replies.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio.to_thread
+
 from runner.claude.cassettes import Cassette, TokenCounts
+from runner.claude.upstream import Upstream
+
+LOOPBACK = "127.0.0.1"
+NO_CREDENTIAL = "sk-ant-none-is-needed-for-a-rerun"
+"""What a rerun gives to the CLI, which wants one: nobody but this program ever sees it."""
 
 Mode = Literal["record", "rerun"]
+
+logger = logging.getLogger(__name__)
 
 _WEIGHTS = {
     "input": Decimal(1),
@@ -82,6 +95,10 @@ class Session:
     rate_limited: float | None = None
     """How many seconds the API asked to wait; 0 where it did not say."""
     usages: list[ReplyUse] = field(default_factory=list)
+    unkept: str | None = None
+    """Why a reply is not on the cassette although it is whole."""
+    counted: set[str] = field(default_factory=set)
+    """The keys of `usages`: the same reply is not paid for twice."""
 
     @property
     def url(self) -> str:
@@ -89,34 +106,79 @@ class Session:
         return self.environment["ANTHROPIC_BASE_URL"]
 
 
-@dataclass(slots=True)
 class Proxy:
     """The proxy of a program; several runs may use it at once."""
 
-    port: int = 0
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.sessions: dict[str, Session] = {}
+        """The sessions that are open, each by its secret."""
 
     @contextmanager
     def session(self, session: Session) -> Iterator[Session]:
-        """Let one run use the proxy under a secret path of its own."""
-        yield session
+        """Let one run use the proxy, under a secret path of its own, for the block."""
+        secret = secrets.token_urlsafe(24)
+        session.environment["ANTHROPIC_BASE_URL"] = f"http://{LOOPBACK}:{self._port}/{secret}"
+        if session.mode == "rerun":
+            session.environment[_credential(session)] = NO_CREDENTIAL
+        self.sessions[secret] = session
+        try:
+            yield session
+        finally:
+            del self.sessions[secret]
 
 
 @asynccontextmanager
 async def recording_proxy(environment: Mapping[str, str]) -> AsyncIterator[Proxy]:
     """Serve a proxy to the API that `environment` names, else to Anthropic's own.
 
+    It listens at once, and loads what it serves with while the CLI starts.
+
     Args:
         environment: the credentials of the runner and, where there is one, ANTHROPIC_BASE_URL.
+
+    Raises:
+        Misconfigured: the address of the API, or of a proxy on the way to it, is none.
     """
-    yield Proxy()
+    upstream = Upstream.of(environment)
+    with socket.create_server((LOOPBACK, 0), backlog=1024) as listener:
+        proxy = Proxy(listener.getsockname()[1])
+        serving = asyncio.create_task(_serve(proxy, upstream, listener))
+        try:
+            yield proxy
+        finally:
+            serving.cancel()
+            with suppress(asyncio.CancelledError):
+                await serving
+
+
+async def _serve(proxy: Proxy, upstream: Upstream, listener: socket.socket) -> None:
+    try:
+        serve = await anyio.to_thread.run_sync(_loaded)
+        await serve(proxy.sessions, upstream, listener)
+    except Exception:
+        logger.exception("the recording proxy")
+        listener.close()  # so that nobody waits for it
+
+
+def _loaded() -> "Callable[[Mapping[str, Session], Upstream, socket.socket], Coroutine[Any, Any, None]]":
+    from runner.claude.proxy_server import serve
+
+    return serve
+
+
+def _credential(session: Session) -> str:
+    """Return the variable that holds the credential when the moment was recorded: on it depends what the CLI asks."""
+    recorded = session.cassette.at(session.as_of) if session.cassette else []
+    return recorded[0].credential if recorded else "ANTHROPIC_API_KEY"
 
 
 def live_share(model_usage: Mapping[str, Mapping[str, Any]], usages: Sequence[ReplyUse]) -> Decimal:
-    """Return what the replies that a run has paid for cost in US dollars, of what the CLI counts for all of them.
+    """Return what the replies that a run has paid for cost in US dollars, by what the CLI counts for all of them.
 
-    The CLI counts a reply from the cassette as spent too. A model's price of a token of input, output, cache read and
-    cache creation has the same ratio for all models (`_WEIGHTS`), so its cost is split by tokens weighted by it. What
-    the CLI counts for a model without any reply counts as paid.
+    The CLI counts a reply from the cassette as spent too, and one that was asked for again once only. A token of input,
+    output, cache read and cache creation has prices of the same ratio for all models, so a model's cost is split by
+    tokens weighted by it. What the CLI counts for a model without any reply counts as paid.
 
     Args:
         model_usage: the CLI's own account: a model's name → its `costUSD`.
@@ -124,17 +186,18 @@ def live_share(model_usage: Mapping[str, Mapping[str, Any]], usages: Sequence[Re
     """
     paid = Decimal(0)
     for model, account in model_usage.items():
-        of_model = [use for use in usages if _same_model(use.model, model)]
-        whole = sum(_weighted(use.usage) for use in of_model)
-        own = sum(_weighted(use.usage) for use in of_model if use.own)
+        of_model = [use for use in usages if plain_model(use.model) == plain_model(model)]
+        whole = sum(weighted(use.usage) for use in of_model)
+        own = sum(weighted(use.usage) * use.times for use in of_model if use.own)
         paid += Decimal(str(account.get("costUSD") or 0)) * (own / whole if whole else 1)
     return paid
 
 
-def _weighted(tokens: TokenCounts) -> Decimal:
+def weighted(tokens: TokenCounts) -> Decimal:
+    """Return the tokens of a reply as so many of input that cost the same."""
     return sum((weight * getattr(tokens, name) for name, weight in _WEIGHTS.items()), Decimal(0))
 
 
-def _same_model(asked: str, counted: str) -> bool:
-    """Return whether the CLI counts requests for a model under this name: it adds a mark for a long context."""
-    return asked.partition("[")[0] == counted.partition("[")[0]
+def plain_model(name: str) -> str:
+    """Return a model's name without the mark that the CLI adds for a long context."""
+    return name.partition("[")[0]

@@ -58,10 +58,15 @@ def canonical(body: Mapping[str, Any]) -> Body:
     Left out are the user's id, the budget so far, and a sub-agent's id and time in its report. The answers of tools
     that ran in parallel are put in the order of their calls' ids.
     """
-    metadata = {name: value for name, value in (body.get("metadata") or {}).items() if name != "user_id"}
     starts = _starts(body.get("messages", []))
     messages = [_in_order(message, starts) for message in body.get("messages", [])]
-    return {**body, "metadata": metadata, "messages": _spoken(messages, _without_budget)}
+    return {**without_user(body), "messages": _spoken(messages, _without_budget)}
+
+
+def without_user(body: Mapping[str, Any]) -> Body:
+    """Return a request without the ids of the user, the device and the session that it names."""
+    metadata = {name: value for name, value in (body.get("metadata") or {}).items() if name != "user_id"}
+    return {**body, "metadata": metadata}
 
 
 def key_of(body: Mapping[str, Any]) -> str:

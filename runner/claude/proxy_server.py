@@ -1,0 +1,133 @@
+"""Serves the recording proxy: loaded while the first agent CLI starts, as it takes a moment."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from runner.claude.answering import Answering, Begin, BrokenOff, CliRequest, Send, Turns, failure
+from runner.claude.upstream import Header, Upstream
+
+if TYPE_CHECKING:
+    import httpx2
+    from starlette.types import Receive, Scope
+    from starlette.types import Send as AsgiSend
+
+    from runner.claude.recording import Session
+
+IDLE_S = 3600
+"""How long a connection of the CLI may be silent: one that is closed while it asks again would be an error to it."""
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(sessions: Mapping[str, "Session"], upstream: Upstream, listener: socket.socket) -> None:
+    """Serve until this task is cancelled; requests that are open then are dropped."""
+    client = await anyio.to_thread.run_sync(upstream.client)
+    state = ServerState()
+    config = uvicorn.Config(
+        _App(sessions, upstream, client),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,  # it would tell the secret paths
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_S,
+    )
+
+    def connection() -> H11Protocol:
+        return H11Protocol(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(connection, sock=listener)
+    try:
+        await anyio.sleep_forever()
+    finally:
+        server.close()
+        for task in state.tasks:
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        for one in list(state.connections):
+            one.transport.close()
+        await client.aclose()
+
+
+class _App:
+    """Finds the session of a request by the secret that its path begins with."""
+
+    def __init__(self, sessions: Mapping[str, "Session"], upstream: Upstream, client: "httpx2.AsyncClient") -> None:
+        self._sessions = sessions
+        self._upstream = upstream
+        self._client = client
+        self._turns = Turns()
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "AsgiSend") -> None:
+        begin = _begin(send)
+        secret, slash, rest = scope["raw_path"].decode("ascii").removeprefix("/").partition("/")
+        session = self._sessions.get(secret)
+        if session is None or not slash:
+            await failure(begin, 404, "not_found_error", "not found")
+        else:
+            query = scope["query_string"].decode("ascii")
+            target = f"/{rest}?{query}" if query else f"/{rest}"
+            body = await _body(receive)
+            if body is None:
+                return
+            request = CliRequest(scope["method"], target, list(scope["headers"]), body)
+            answering = Answering(session, self._upstream, self._client, self._turns)
+            if not await _answered(answering, request, begin, receive):
+                return  # the connection is closed without the end of an answer, so that the CLI takes it for none
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _answered(answering: Answering, request: CliRequest, begin: Begin, receive: "Receive") -> bool:
+    """Answer a request as long as its CLI is there, and return whether it has an answer to the end."""
+    is_whole = False
+    async with anyio.create_task_group() as group:
+
+        async def hung_up() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            group.cancel_scope.cancel()
+
+        group.start_soon(hung_up)
+        try:
+            await answering.answer(request, begin)
+            is_whole = True
+        except BrokenOff as error:
+            logger.warning("Claude's API broke off its answer: %s", error)
+        except Exception:
+            logger.exception("the recording proxy")
+        group.cancel_scope.cancel()
+    return is_whole
+
+
+def _begin(send: "AsgiSend") -> Begin:
+    async def begin(status: int, headers: list[Header]) -> Send:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+
+        async def part(content: bytes) -> None:
+            await send({"type": "http.response.body", "body": content, "more_body": True})
+
+        return part
+
+    return begin
+
+
+async def _body(receive: "Receive") -> bytes | None:
+    """Return the whole body of a request; None where its sender hung up before its end."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)

@@ -1,0 +1,87 @@
+"""A reply of the Messages API: whether it is whole, and what it used."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from runner.claude.cassettes import KEPT_STATUSES, TokenCounts
+
+LAST_EVENT = b"message_stop"
+
+_USAGE = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_input_tokens",
+    "cache_creation": "cache_creation_input_tokens",
+}
+_OF_THE_ACCOUNT = re.compile("credit balance|usage limit|billing", re.IGNORECASE)
+"""What the API says where it refuses an account with status 400: nothing that the request is to blame for."""
+
+
+def tokens_of_whole(status: int, content_type: str, received: bytes) -> TokenCounts | None:
+    """Return the tokens of a reply that may be kept; None where it is not whole, or says nothing about the request."""
+    try:
+        reply = received.decode()
+    except UnicodeDecodeError:
+        return None
+    if status not in KEPT_STATUSES:
+        return None
+    if status != 200:
+        return None if _OF_THE_ACCOUNT.search(reply) or not isinstance(_parsed(reply), dict) else TokenCounts()
+    if not content_type.startswith("text/event-stream"):
+        message = _parsed(reply)
+        whole = isinstance(message, dict) and message.get("type") == "message"
+        return _tokens(message.get("usage") or {}) if whole else None
+    return _tokens_of_stream(reply)
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Return how many seconds an answer asks to wait; None where it does not say."""
+    if header is None:
+        return None
+    try:
+        return max(float(header), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def _tokens_of_stream(reply: str) -> TokenCounts | None:
+    usage: dict[str, Any] = {}
+    began, ended = False, False
+    for event in _events(reply):
+        kind = event.get("type")
+        if kind == "error" or ended:
+            return None
+        if kind == "message_start":
+            began = True
+            usage |= (event.get("message") or {}).get("usage") or {}
+        elif kind == "message_delta":
+            usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
+        ended = kind == "message_stop"
+    return _tokens(usage) if began and ended else None
+
+
+def _events(reply: str) -> Iterator[dict[str, Any]]:
+    """Yield the events of a stream that are whole: an empty line ends each."""
+    for part in re.split(r"\r?\n\r?\n", reply)[:-1]:
+        data = "\n".join(line[5:].strip() for line in part.splitlines() if line.startswith("data:"))
+        if isinstance(event := _parsed(data), dict) and event.get("type") != "ping":
+            yield event
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _tokens(usage: Mapping[str, Any]) -> TokenCounts:
+    return TokenCounts(**{name: int(usage.get(key) or 0) for name, key in _USAGE.items()})
