@@ -101,7 +101,7 @@ class Cassette:
 
     def asking(self, as_of: datetime, key: str) -> int:
         """Note that a reply is asked for now; return how often it was, with those that were never whole."""
-        note = _under_way(self._moment(as_of), key)
+        note = _under_way(self.place(as_of), key)
         times = _times(note) + 1
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ class Cassette:
 
     def not_paid(self, as_of: datetime, key: str) -> None:
         """Take the last note of `asking` back: the API has refused, so it costs nothing."""
-        note = _under_way(self._moment(as_of), key)
+        note = _under_way(self.place(as_of), key)
         with suppress(OSError):
             if (times := _times(note)) > 1:
                 write_whole(note, b"." * (times - 1), durable=False)
