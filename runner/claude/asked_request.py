@@ -141,11 +141,16 @@ def differences(before: AskedRequest, after: AskedRequest) -> Iterator[str]:
     yield from _sentence("The agent CLI asks otherwise", in_values(before.rest, after.rest))
 
 
+def gone(name: str) -> str:
+    """Say that the orchestrator is no more to start a sub-agent."""
+    return f"Sub-agent {name!r} is gone."
+
+
 def changed_agents(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """Yield which sub-agents are new, gone or described otherwise."""
     for name in dict.fromkeys((*before, *after)):
         if name not in after:
-            yield f"Sub-agent {name!r} is gone."
+            yield gone(name)
         elif name not in before:
             yield f"Sub-agent {name!r} is new."
         else:

@@ -45,7 +45,8 @@ class Recorded:
 
     `credential` is the variable that held the credential: on it depends which model the CLI uses where none is named.
     `paid_by` is the key of the run that asked, and `times` how often it did: what was under way when a run was killed
-    is asked for again.
+    is asked for again. `derived_from` is the key of the reply that this one was made of, by leaving out the start of a
+    sub-agent; None: a model gave it as it is.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Recorded:
     paid_by: str
     credential: str
     times: int = 1
+    derived_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ def in_text(before: str, after: str, *, begins: bool = False) -> str:
         begins: `after` is only how the text begins; what follows it in `before` is no difference.
     """
     old, new = before.splitlines(), after.splitlines()
-    return _joined(_changed_lines(old, new, begins=begins))
+    change = _joined(_changed_lines(old, new, begins=begins))
+    return change or ("empty lines" if before != after and not begins else "")
 
 
 def in_values(before: Any, after: Any) -> str:

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any
 
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import cleaned, counted, minute
+from mcp_server.domain.text import cleaned, counted
 from runner.claude.asked_request import AskedRequest, changed_agents, changed_tools, differences
 from runner.claude.cassettes import Cassette
 from runner.claude.differences import in_text
@@ -42,7 +42,7 @@ def explained(
     """
     prompts = {name: sub_agent_prompt(strategy, name, exchange, as_of) for name in strategy.agents}
     asked = _known(AskedRequest(canonical(request)), prompts)
-    lines = [f"No reply to turn {asked.turn + 1} of {asked.who} is on the cassette of {minute(as_of.astimezone(UTC))}."]
+    lines = [f"No reply to turn {asked.turn + 1} of {asked.who} is on the cassette."]
     for cassette in cassettes:
         recorded = [AskedRequest(canonical(one.request)) for one in cassette.at(as_of)]
         if not recorded:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import BadInput, NotFound, NotSupported
+from mcp_server.errors import BadInput, NotSupported
 from runner.cli.context import Context, Json, fail, print_json
 
 if TYPE_CHECKING:
-    from mcp_server.domain.strategy.strategy import Strategy
     from runner.cli.show_replay import Progress
     from runner.replay.replayed import Replayed, ReplayRequest
 
@@ -85,7 +83,10 @@ def replay(
         bool, typer.Option("--contaminated", help="Also replay moments of which the model may know what came next.")
     ] = False,
     without: Annotated[
-        str | None, typer.Option(metavar="AGENT", help="Leave out this sub-agent, to find out what it is good for.")
+        list[str] | None,
+        typer.Option(
+            metavar="AGENT", help="Leave out this sub-agent, to find out what it is good for. Give it several times."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +104,7 @@ def replay(
         from runner.cli.show_replay import beforehand, progress
 
         context = Context()
-        request = _request(context, name, since, until, every, max_usd, rerun, contaminated, without)
+        request = _request(context, name, since, until, every, max_usd, rerun, contaminated, without or [])
         console = show.console(stderr=True, quiet=as_json)
         console.print(show.plain(beforehand(request, context.settings.exchange)))
         with progress(console) as shown:
@@ -125,13 +126,14 @@ def _request(
     max_usd: Decimal | None,
     rerun: bool,
     contaminated: bool,
-    without: str | None,
+    without: list[str],
 ) -> ReplayRequest:
     """Return what is to be replayed.
 
     Raises:
         BadInput: the options do not fit together, or do not fit the strategy.
     """
+    from runner.claude.ablation import without_agents
     from runner.replay.moments import moments
     from runner.replay.replayed import ReplayRequest
 
@@ -150,30 +152,17 @@ def _request(
         )
     now = min(datetime.now(UTC), context.settings.as_of or datetime.max.replace(tzinfo=UTC))
     return ReplayRequest(
-        strategy=strategy if without is None else _without(strategy, without),
+        strategy=without_agents(strategy, without),
         since=since,
         until=until,
         every=every,
         moments=moments(strategy.config, since, until, now, every),
         max_usd=max_usd or Decimal(0),
-        without=without,
+        without=tuple(sorted(set(without))),
+        whole=strategy if without else None,
         contaminated=contaminated,
         rerun=rerun,
     )
-
-
-def _without(strategy: Strategy, agent: str) -> Strategy:
-    """Return a strategy without one of its sub-agents.
-
-    Raises:
-        BadInput: it has no such sub-agent, or no other.
-    """
-    if agent not in strategy.agents:
-        raise NotFound(f"Strategy {strategy.name!r} has no sub-agent {agent!r}.", nearest(agent, strategy.agents))
-    others = {name: kept for name, kept in strategy.agents.items() if name != agent}
-    if not others:
-        raise BadInput(f"{agent!r} is the only sub-agent of {strategy.name!r}.", "Without it nobody could be asked.")
-    return strategy.model_copy(update={"agents": others})
 
 
 async def _replayed(context: Context, request: ReplayRequest, shown: Progress) -> Replayed:

@@ -79,7 +79,7 @@ def _about(news: ReplayProgress) -> str:
 def summary(console: Console, request: ReplayRequest, replayed: Replayed, go_on: str | None) -> None:
     """Show what came of a replay; `go_on` is the command that goes on with one that stopped."""
     title = f"  {request.strategy.config.trading_pair}  {minute(request.since)} to {minute(request.until)} UTC"
-    about = f"  replay {replayed.replay_id}" + (f", without {request.without}" if request.without else "")
+    about = f"  replay {replayed.replay_id}" + (f", without {', '.join(request.without)}" if request.without else "")
     console.print(plain(request.strategy.name, "bold") + plain(title) + plain(about, "dim"))
     if replayed.stopped_because:
         console.print(plain(replayed.stopped_because, "yellow"))
@@ -145,7 +145,7 @@ def as_object(request: ReplayRequest, replayed: Replayed, *, refused: bool) -> d
         "from": iso(to_ms(request.since)),
         "to": iso(to_ms(request.until)),
         "every": request.every,
-        "without": request.without,
+        "without": list(request.without),
         "rerun": request.rerun,
         "moments": replayed.moments,
         "signals": {name: replayed.signals.get(name, 0) for name in ("BUY", "SELL", "HOLD")},

@@ -19,8 +19,9 @@ class ReplayRequest:
     """What is to be replayed: one version of a strategy, as it was read at the start, at these moments.
 
     `moments` are aware and ascending, none in the future. `every` is how they were spaced, as the user wrote it; None:
-    the strategy's own slots. `without` is the sub-agent that was left out of `strategy`. `max_usd` is the cap of the
-    whole replay; a rerun needs none.
+    the strategy's own slots. `without` names the sub-agents that are left out of `strategy`; `whole` is the strategy
+    with all of them: what was recorded of that one is used again. `max_usd` is the cap of the whole replay; a rerun
+    needs none.
     """
 
     strategy: Strategy
@@ -29,7 +30,8 @@ class ReplayRequest:
     every: str | None
     moments: tuple[datetime, ...]
     max_usd: Decimal
-    without: str | None = None
+    without: tuple[str, ...] = ()
+    whole: Strategy | None = None
     contaminated: bool = False
     rerun: bool = False
 

@@ -57,7 +57,7 @@ def explain(body: Body, *cassettes: Cassette, what: Strategy | None = None, as_o
     """Return the lines about a request, without those that are always there."""
     text = explained(body, cassettes, what or strategy(), "simulated", as_of, {KEY})
     first, *changes, remedy = text.split("\n")
-    assert "is on the cassette of 2026-03-01 12:00" in first
+    assert "is on the cassette" in first
     assert "Nothing was asked" in remedy
     assert all(len(line) <= MOST_CHARACTERS for line in changes)
     return changes
