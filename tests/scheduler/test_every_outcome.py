@@ -50,7 +50,7 @@ ENDS = {
     "invents": "abstained",
     "hangs": "timeout",
 }
-"""What is waited for; a strategy is stopped then, to leave the machine to the others."""
+"""What is waited for; a strategy is stopped once it came, to leave the machine to the others."""
 
 Rows = list[dict[str, Any]]
 
@@ -126,10 +126,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         up.until(lambda: any(_waited(row) for row in up.rows("waits")))
         coinbase.stop()
         _write_claude(home)
-        _until_ended(up, "impatient", "skipped_stale")
-        for name, end in ENDS.items():
-            _until_ended(up, name, end)
-            edit(home, name, status="stopped")
+        up.until(lambda: "skipped_stale" in _statuses(up, "impatient"))
+        left = dict(ENDS)
+        up.until(lambda: _all_ended(up, left))
         up.says("strategy unknown is paused")
         up.signal(signal.SIGSTOP)
         time.sleep(ASLEEP_S)
@@ -140,8 +139,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         yield Ran({name: [row for row in rows if row["strategy"] == name] for name in _names(home)}, up.log)
 
 
-def _until_ended(up: RunningUp, name: str, status: str) -> None:
-    up.until(lambda: status in _statuses(up, name))
+def _all_ended(up: RunningUp, left: dict[str, str]) -> bool:
+    """Stop what has come to its end and take it out of what is left; True where nothing is."""
+    for row in up.rows():
+        if left.get(row["strategy"]) == row["status"]:
+            edit(up.home, row["strategy"], status="stopped")
+            del left[row["strategy"]]
+    return not left
 
 
 def _statuses(up: RunningUp, name: str) -> set[str]:
