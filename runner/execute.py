@@ -224,7 +224,7 @@ class Runner:
             environment=environment,
             on_event=self.progress,
             recorder=recorder,
-            run_key=claimed.key,
+            run_key=claimed.payer,
         )
         outcome = await with_twin(partial(run_claude, task), connect, strategy, exchange, as_of, task.secrets)
         if outcome.signal is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -76,6 +77,12 @@ class ClaudeTask:
     def is_rerun(self) -> bool:
         """Whether everything comes from a cassette, so that no credential is needed."""
         return self.recorder is not None and self.recorder.mode == "rerun"
+
+    @property
+    def most_usd(self) -> Decimal:
+        """The most that the run may cost, in US dollars."""
+        limit = self.recorder.most_usd if self.recorder is not None else None
+        return usd_per_run(self.strategy) if limit is None else limit
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -167,7 +174,7 @@ def _options(task: ClaudeTask, transcript: Transcript, folder: CliFolder) -> "Cl
         output_format={"type": "json_schema", "schema": ClaudeAnswer.model_json_schema()},
         model=config.model,
         max_turns=config.max_turns,
-        max_budget_usd=float(usd_per_run(task.strategy)),
+        max_budget_usd=float(task.most_usd),
         forward_subagent_text=True,
         env=environment,
         cwd=folder.cwd,

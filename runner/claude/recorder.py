@@ -31,17 +31,17 @@ class ModelRecorder:
 
     `cassette` is what the runs are kept on; None: their date is rewritten, and nothing is kept. In the mode `rerun`
     everything comes from it, and no credential is needed. `contamination` is what happens at a moment that a model may
-    know the sequel of: it is refused before anything is paid, or labelled, or not judged at all. `may_ask` is called
-    before each request that has to be paid; a reason ends the run. `ended` is called with each run's session of the
-    proxy when it is over.
+    know the sequel of: it is refused before anything is paid, or labelled, or not judged at all. `prepare` is called
+    with each run's session of the proxy before its CLI starts: what may be asked is decided there. `most_usd` is what a
+    run may cost at most, where that is less than its strategy allows.
     """
 
     proxy: "Proxy"
     cassette: "Cassette | None"
     mode: "Mode" = "record"
     contamination: Literal["refuse", "label", "ignore"] = "label"
-    may_ask: Callable[[], str | None] = lambda: None
-    ended: Callable[["Session"], None] = lambda _: None
+    prepare: Callable[["Session"], None] = lambda _: None
+    most_usd: Decimal | None = None
 
     @contextmanager
     def session(self, as_of: datetime, run_key: str, folder: CliFolder) -> Iterator["Session"]:
@@ -59,14 +59,11 @@ class ModelRecorder:
             run_key=run_key,
             mode=self.mode,
             allow=allow,
-            may_ask=self.may_ask,
             stop=lambda _: folder.end_cli(),
         )
-        try:
-            with self.proxy.session(run):
-                yield run
-        finally:
-            self.ended(run)
+        self.prepare(run)
+        with self.proxy.session(run):
+            yield run
 
     def accounted(self, outcome: Outcome, ending: Ending | None, session: "Session", as_of: datetime) -> Outcome:
         """Return an outcome with what the run itself paid, what a model may have known, and where its replies lie."""

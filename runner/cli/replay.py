@@ -167,10 +167,8 @@ def _request(
 
 async def _replayed(context: Context, request: ReplayRequest, shown: Progress) -> Replayed:
     from runner.replay.replay import ReplayParts, replay
-    from runner.tool_server.server import tool_server
 
-    serving = partial(tool_server, context.settings)
-    parts = ReplayParts(context.settings, context.home, context.database, context.journal, serving)
+    parts = ReplayParts(context.settings, context.home, context.database, context.journal)
     return await replay(request, parts, shown)
 
 

@@ -29,6 +29,7 @@ class Pace:
     most: int | None = None
     on_wait: Callable[[datetime], None] = lambda _: None
     running: int = 0
+    most_running: int = 0
     failures: int = 0
     wait_until: datetime | None = None
     _allowed: int | None = None
@@ -57,6 +58,7 @@ class Pace:
             else:
                 break
         self.running += 1
+        self.most_running = max(self.most_running, self.running)
 
     def end(self) -> None:
         """Give a turn back."""

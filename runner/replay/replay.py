@@ -1,26 +1,34 @@
-"""The loop of a replay: which moments run, in which order, how many at once, and when it stops."""
+"""A replay from its beginning to its end: what is left to run, whether it may be paid for, and what came of it."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import anyio.to_thread
+
+from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
+from runner.execute import Runner
+from runner.replay.cap import Cap
+from runner.replay.course import Course
+from runner.replay.pace import Pace
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
+from runner.replay.runs import ReplayRuns, Stop
+from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings
-from runner.tool_server.server import Serving
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayParts:
-    """What a replay works with. `serving` gives the tool server's address; one serves all runs."""
+    """What a replay works with."""
 
     settings: RunnerSettings
     home: Home
     database: Database
     journal: Journal
-    serving: Serving
     clock: Clock = field(default_factory=SystemClock)
 
 
@@ -37,6 +45,61 @@ async def replay(request: ReplayRequest, parts: ReplayParts, tell: Callable[[Rep
     Raises:
         BadInput: it was refused before anything was asked, with the reason and what to do.
         Misconfigured: the agent CLI or the credential is missing, or the home cannot be written.
+        NotSupported: Claude is to be asked through a cloud.
         Retryable: another process runs this very replay, or the journal or the tool server cannot be used now.
     """
-    raise NotImplementedError
+    environment = _environment(request, parts.settings)
+    terms = request.terms(parts.settings.exchange)
+    with parts.journal.replays.open(terms, request.strategy, request.max_usd, parts.clock.now()):
+        await anyio.to_thread.run_sync(parts.journal.settle)  # what a killed process left open is taken up again
+        async with shared(parts.settings, environment) as all_share:
+            return await _course(request, parts, all_share, environment, tell).run()
+
+
+def _environment(request: ReplayRequest, settings: RunnerSettings) -> dict[str, str]:
+    """Return the credentials and Claude's address; a rerun needs none.
+
+    Raises:
+        Misconfigured, NotSupported: a run could not even begin.
+    """
+    from runner.claude.preflight import require_no_cloud, without_claude
+    from runner.claude.session import bundled_cli, require_claude
+
+    instead = without_claude(request.strategy)
+    if request.rerun:
+        bundled_cli(instead)
+        return {}
+    require_no_cloud(os.environ)
+    environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
+    require_claude(environment, instead)
+    return environment
+
+
+def _course(
+    request: ReplayRequest,
+    parts: ReplayParts,
+    all_share: Shared,
+    environment: Mapping[str, str],
+    tell: Callable[[ReplayProgress], None],
+) -> Course:
+    """Put a replay together."""
+    from runner.claude.cassettes import Cassette
+    from runner.claude.recorder import ModelRecorder
+
+    settings, clock, journal, terms = parts.settings, parts.clock, parts.journal, request.terms(parts.settings.exchange)
+    cassette = Cassette(parts.home.cassettes, request.strategy.name, terms.decision_version)
+    recorder = ModelRecorder(
+        all_share.proxy,
+        cassette,
+        mode="rerun" if request.rerun else "record",
+        contamination="label" if request.contaminated else "refuse",
+    )
+    runner = Runner(
+        settings, journal, parts.database, all_share.serving, all_share.connect, clock=clock, recorder=recorder
+    )
+    a_run_usd = usd_per_run(request.strategy)
+    cap = None if request.rerun else Cap(journal.replays, terms.id, request.max_usd, a_run_usd, clock)
+    stop = Stop()
+    pace = Pace(clock, settings.max_claude_runs)
+    runs = ReplayRuns(runner, request.strategy, terms.id, pace, cap, stop)
+    return Course(request, journal, runs, cassette, environment, tell)

@@ -8,10 +8,12 @@ from typing import Literal
 
 from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.storage.journal.replays import ReplayTerms
 
-StoppedBy = Literal["price", "contamination", "cap", "outage", "credential", "journal", "interrupted"]
-"""Why a replay ended early: its price is above the cap; a model may know what came next; the cap is reached; Claude's
-API cannot be used now, or refuses the account; the journal or the disk cannot be written; the user stopped it."""
+StoppedBy = Literal["price", "pilots", "contamination", "cap", "outage", "credential", "journal", "interrupted"]
+"""Why a replay ended early: its price is above the cap; none of its pilots could be decided; a model may know what came
+next; the cap is reached; Claude's API cannot be used now, or refuses the account; the journal or the disk cannot be
+written; the user stopped it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,19 @@ class ReplayRequest:
     whole: Strategy | None = None
     contaminated: bool = False
     rerun: bool = False
+
+    def terms(self, default_exchange: str) -> ReplayTerms:
+        """Return what its id is derived from; `default_exchange` is asked where the strategy names none."""
+        return ReplayTerms(
+            strategy=self.strategy.name,
+            decision_version=self.strategy.decision_version(default_exchange, "claude"),
+            since=self.since,
+            until=self.until,
+            every=self.every,
+            without=self.without,
+            contaminated=self.contaminated,
+            rerun=self.rerun,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ Every request is kept in `requests`. One that the script does not foresee is ref
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -57,6 +57,7 @@ class Fail:
     """An HTTP error in place of an answer: 529 overloaded, 401 bad key, 500."""
 
     status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,17 @@ class Request:
         return json.dumps(self.body)
 
 
-class ScriptedMessagesApi:
-    """Use it as a context manager; `url` is what ANTHROPIC_BASE_URL takes."""
+Change = Callable[[Request, Step], Step]
 
-    def __init__(self, script: Script) -> None:
+
+class ScriptedMessagesApi:
+    """Use it as a context manager; `url` is what ANTHROPIC_BASE_URL takes.
+
+    `change` is called with each request and the step that the script has for it; what it returns is done instead.
+    """
+
+    def __init__(self, script: Script, change: "Change | None" = None) -> None:
+        self._change = change
         self.url = ""
         self.requests: list[Request] = []
         self.unforeseen: list[str] = []
@@ -158,8 +166,10 @@ class ScriptedMessagesApi:
             self.unforeseen.append(f"{request.role} turn {request.turn}")
             return _failure(400, f"the script has no turn {request.turn} for {request.role!r}")
         step = steps[request.turn]
+        if self._change is not None:
+            step = self._change(request, step)
         if isinstance(step, Fail):
-            return _failure(step.status, "scripted")
+            return _failure(step.status, "scripted", step.headers)
         if isinstance(step, Hang):
             while (await http.receive())["type"] != "http.disconnect":
                 pass
@@ -206,10 +216,10 @@ class ScriptedMessagesApi:
             yield {"type": "tool_use", "id": f"toolu_{next(self._ids)}", "name": call.tool, "input": call.arguments}
 
 
-def _failure(status: int, message: str) -> JSONResponse:
+def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     kinds = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 529: "overloaded_error"}
     error = {"type": kinds.get(status, "api_error"), "message": message}
-    return JSONResponse({"type": "error", "error": error}, status_code=status)
+    return JSONResponse({"type": "error", "error": error}, status_code=status, headers=headers)
 
 
 def _events(message: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

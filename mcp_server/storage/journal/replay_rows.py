@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _ROWS = (
     "SELECT e.as_of, e.id, e.status, e.own_failure, a.signal, a.confidence, a.price, a.reasoning, "
     "CAST(a.data AS VARCHAR), e.error_message, e.cost_usd, e.recorded_usd, e.tokens_used, e.model, "
-    "e.knowledge_cutoff, e.contaminated FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
+    "e.knowledge_cutoff, e.contaminated, e.started_at, e.completed_at "
+    "FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
     "WHERE e.replay_id = ? ORDER BY e.as_of"
 )
 
@@ -50,6 +51,23 @@ class ReplayRow:
     model: str | None
     knowledge_cutoff: str | None
     contaminated: bool | None
+    started_at: datetime
+    completed_at: datetime | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended for good."""
+        return self.status != Status.RUNNING and not self.is_open
+
+    @property
+    def cost_when_asked(self) -> Decimal | None:
+        """What its replies cost when they were asked for, here or in an earlier replay; None where that is unknown."""
+        return self.cost_usd if self.recorded_usd is None else self.recorded_usd
+
+    @property
+    def took_s(self) -> float:
+        """How long its last attempt took, in seconds."""
+        return (self.completed_at - self.started_at).total_seconds() if self.completed_at else 0.0
 
     @property
     def is_open(self) -> bool:

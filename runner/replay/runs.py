@@ -1,0 +1,264 @@
+"""The runs of a replay: each moment begins when its turn comes, and again where something outside had ended it."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Status
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.errors import Retryable, TraderError
+from mcp_server.storage.journal.rows import OPEN_ENDED, Claimed, Run
+from runner.execute import Runner, carry_out
+from runner.replay.cap import STOPPED, Allowance, Cap
+from runner.replay.known_spending import TokenPrices
+from runner.replay.pace import Pace
+from runner.replay.replayed import StoppedBy
+
+if TYPE_CHECKING:
+    from runner.claude.recorder import ModelRecorder
+    from runner.claude.recording import Session
+
+MOST_TRIES = 3
+"""How often a moment is taken up while the replay goes on; after that it waits until the replay is started again."""
+
+CLAIMS = 3
+"""How often the journal is asked for a row before the replay stops; each time it waits for others itself."""
+
+_REFUSED = {
+    401: "Claude's API refuses the credential: set a valid ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN.",
+    402: "The account at Claude's API has no credit: add some.",
+    403: "The credential may not use Claude's API: use one that may.",
+}
+_LIMITS = frozenset((408, 429))
+_OUTAGE = 500
+_OVER_BUDGET = "error_max_budget_usd"
+_AT_ONCE: tuple[StoppedBy, ...] = ("credential", "contamination", "cap")
+"""For these reasons runs under way ask nothing more either."""
+
+GO_ON = "Run the same command again then: it goes on from here, and asks nothing twice."
+
+
+class Tell(Protocol):
+    """Hears how a run has ended."""
+
+    def __call__(self, moment: datetime, ended: Ended, *, is_final: bool) -> None:
+        """Hear it."""
+
+
+@dataclass(slots=True)
+class Stop:
+    """Why a replay stops before its end; the first reason stands."""
+
+    by: StoppedBy | None = None
+    because: str = ""
+    event: anyio.Event = field(default_factory=anyio.Event)
+
+    def set(self, by: StoppedBy, because: str) -> None:
+        """Let no run begin any more."""
+        if self.by is None:
+            self.by, self.because = by, because
+        self.event.set()
+
+
+@dataclass(slots=True)
+class ReplayRuns:
+    """Runs moments of a replay by Claude.
+
+    Args:
+        runner: runs one; its recorder has the proxy and the cassette.
+        strategy: as it was read at the start.
+        replay_id: the replay's.
+        pace: how many go on at once.
+        cap: what they may spend; None: they spend nothing.
+        stop: set where the replay has to end.
+        tell: called with how each run has ended, and whether that is final.
+        news: called with a sentence for a person.
+    """
+
+    runner: Runner
+    strategy: Strategy
+    replay_id: str
+    pace: Pace
+    cap: Cap | None
+    stop: Stop
+    tell: Tell = lambda moment, ended, *, is_final: None
+    news: Callable[[str], None] = lambda _: None
+    open_rows: dict[datetime, int] = field(default_factory=dict)
+    """The rows of moments that are to be taken up again."""
+    prices: TokenPrices = field(default_factory=TokenPrices)
+    began: int = 0
+    asked: int = 0
+    hits: int = 0
+    left_open: dict[datetime, str] = field(default_factory=dict)
+    """Why moments could not be run to an end that is their own."""
+    _queue: deque[datetime] = field(default_factory=deque)
+    _tries: Counter[datetime] = field(default_factory=Counter)
+    _sessions: dict[datetime, "Session"] = field(default_factory=dict)
+    _under_way: int = 0
+    _ended: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def recorder(self) -> "ModelRecorder":
+        """How runs go through the proxy."""
+        assert self.runner.recorder is not None  # noqa: S101 (a replay always has one)
+        return self.runner.recorder
+
+    async def run(self, moments: Iterable[datetime]) -> None:
+        """Run these moments to their ends, or until the replay stops; those under way then still end."""
+        self._queue.extend(moments)
+        async with anyio.create_task_group() as runs, anyio.create_task_group() as beginning:
+            beginning.start_soon(self._begin_all, runs, beginning)
+            beginning.start_soon(self._watch_stop, beginning)
+
+    async def _watch_stop(self, beginning: TaskGroup) -> None:
+        await self.stop.event.wait()
+        if self.cap is not None:
+            self.cap.close()
+        beginning.cancel_scope.cancel()
+
+    async def _begin_all(self, runs: TaskGroup, beginning: TaskGroup) -> None:
+        while self._queue or self._under_way:
+            if not self._queue:
+                await self._ended.wait()
+                continue
+            await self.pace.begin()
+            self._under_way += 1
+            runs.start_soon(self._one, self._queue.popleft())
+        beginning.cancel_scope.cancel()
+
+    async def _one(self, moment: datetime) -> None:
+        try:
+            await self._run_one(moment)
+        except TraderError as error:  # the journal can be written no more
+            self.stop.set("journal", f"{error} {GO_ON}")
+        finally:
+            self.pace.end()
+            self._under_way -= 1
+            self._ended.set()
+            self._ended = anyio.Event()
+
+    async def _run_one(self, moment: datetime) -> None:
+        claimed = await self._claimed(moment)
+        self.began += 1
+        began_at = self.runner.clock.now()
+        allowed = False
+
+        async def decide(begin: Callable[[], None]) -> Outcome:
+            nonlocal allowed
+            allowance = None if self.cap is None else await self.cap.allow(claimed)
+            if isinstance(allowance, str):
+                if allowance is not STOPPED:
+                    self.stop.set("cap", allowance)
+                return Outcome(Status.SKIPPED_BUDGET, error=allowance, **NOTHING_SPENT)
+            allowed = allowance is not None
+            begin()
+            return await self._decided(claimed, allowance)
+
+        async def finish(outcome: Outcome, began_at: datetime | None) -> Ended:
+            entering = partial(self.runner.journal.finish, claimed, outcome, self.runner.clock.now(), began_at=began_at)
+            return await anyio.to_thread.run_sync(entering)
+
+        try:
+            ended = await carry_out(claimed, decide, finish, self.runner.clock)
+        finally:
+            session = self._sessions.pop(moment, None)
+        if self.cap is not None and allowed:
+            await self.cap.ended(ended.outcome.recorded_usd or ended.outcome.cost_usd)
+        self._note(moment, ended, session, began_at)
+
+    async def _claimed(self, moment: datetime) -> Claimed:
+        """Give a moment its row, or take its row up again.
+
+        Raises:
+            Retryable, Misconfigured: the journal cannot be written.
+        """
+        journal, clock = self.runner.journal, self.runner.clock
+        for tries_left in reversed(range(CLAIMS)):
+            now, exchange = clock.now(), self.runner.settings.exchange
+            run = Run(self.strategy, "replay", moment, "claude", now, exchange, self.replay_id)
+            row = self.open_rows.get(moment)
+            claim = partial(journal.claim, run) if row is None else partial(journal.claim_again, row, run)
+            try:
+                return await anyio.to_thread.run_sync(claim)
+            except Retryable:
+                if not tries_left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _decided(self, claimed: Claimed, allowance: Allowance | None) -> Outcome:
+        """Let Claude decide; an end that only the cap has brought about is none of the strategy's."""
+
+        def prepare(session: "Session") -> None:
+            self._sessions[claimed.run.as_of] = session
+            session.answered = self._answered
+            if allowance is not None:
+                session.may_ask, session.one_at_a_time = self._may_ask, allowance.one_at_a_time
+
+        limit = allowance.usd if allowance is not None else None
+        own = replace(self.recorder, prepare=prepare, most_usd=limit)
+        outcome = await replace(self.runner, recorder=own, admit=_admitted).decide(claimed)
+        self.prices.learn(outcome.trace)
+        if self.cap is None or limit is None or limit >= self.cap.a_run_usd:
+            return outcome
+        if outcome.blame == "strategy" and (outcome.trace or {}).get("ended") == _OVER_BUDGET:
+            self.stop.set("cap", self.cap.reached())
+            return replace(outcome, error=self.cap.reached(), blame="runner")
+        return outcome
+
+    def _may_ask(self) -> str | None:
+        """Return why nothing more is asked; None: it may be."""
+        if self.stop.by in _AT_ONCE:
+            return self.stop.because
+        if self.cap is None:
+            return None
+        under_way = (self.prices.cost(session.usages) for session in self._sessions.values())
+        if self.cap.spent_usd + sum(under_way, Decimal(0)) < self.cap.max_usd:
+            return None
+        self.stop.set("cap", self.cap.reached())
+        return self.cap.reached()
+
+    def _answered(self, status: int | None, retry_after_s: float | None) -> None:
+        """Heed how the API has answered, or that it could not be reached."""
+        if status in _REFUSED:
+            self.stop.set("credential", f"{_REFUSED[status]} {GO_ON}")
+        elif status is None or status in _LIMITS or status >= _OUTAGE:
+            self.pace.slow_down(retry_after_s)
+
+    def _note(self, moment: datetime, ended: Ended, session: "Session | None", began_at: datetime) -> None:
+        """Note how a run has ended; one that is to be taken up again waits for another turn."""
+        outcome = ended.outcome
+        if session is not None:
+            self.asked, self.hits = self.asked + session.asked, self.hits + session.hits
+        if ended.waiting is not None:
+            self.news(f"An outcome waits in the outbox: {ended.waiting}")
+        is_final = outcome.status not in OPEN_ENDED or outcome.blame == "strategy"
+        if is_final:
+            self.open_rows.pop(moment, None)
+            self.left_open.pop(moment, None)
+            self.pace.went_well()
+        else:
+            self.open_rows[moment] = ended.execution_id
+            self._again(moment, outcome, began_at)
+        self.tell(moment, ended, is_final=is_final)
+
+    def _again(self, moment: datetime, outcome: Outcome, began_at: datetime) -> None:
+        self.left_open[moment] = outcome.error or ""
+        if outcome.blame == "outside":
+            self.pace.failed(began_at)
+            if self.pace.given_up:
+                self.stop.set("outage", f"{self.pace.failures} times in a row a run failed: {outcome.error} {GO_ON}")
+        self._tries[moment] += 1
+        if self._tries[moment] < MOST_TRIES:
+            self._queue.append(moment)
+
+
+async def _admitted(_: Claimed) -> None:
+    """Admit a run whose cost is reserved already."""
