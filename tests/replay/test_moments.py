@@ -36,7 +36,7 @@ def test_both_ends_of_the_range_are_in_it_and_an_interval_is_aligned_to_closes()
         at("2026-03-01T08:00"),
         at("2026-03-01T12:00"),
     )
-    assert moments(config(interval="4h"), at("2026-03-01T04:00:01"), at("2026-03-01T11:59"), NOW) == (
+    assert moments(config(interval="4h"), at("2026-03-01T04:00:00.000001"), at("2026-03-01T11:59"), NOW) == (
         at("2026-03-01T08:00"),
     )
 
@@ -78,6 +78,8 @@ def test_it_does_not_matter_where_in_a_change_of_clocks_the_range_begins(minutes
 def test_a_cron_goes_by_its_zone() -> None:
     noon = moments(config(cron="0 12 * * *", timezone="Asia/Tokyo"), at("2026-03-01"), at("2026-03-03"), NOW)
     assert noon == (at("2026-03-01T03:00"), at("2026-03-02T03:00"))
+    since = at("2026-03-01T03:00:00.5")
+    assert moments(config(cron="0 12 * * *", timezone="Asia/Tokyo"), since, at("2026-03-03"), NOW) == noon[1:]
     naive = croniter("0 12 * * *", datetime(2026, 3, 1)).get_next(datetime)  # noqa: DTZ001 (a wall clock)
     assert noon[0] == naive.replace(tzinfo=UTC) - timedelta(hours=9)
 
