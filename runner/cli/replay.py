@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.replay.replayed import Replayed, ReplayRequest
 
 EXAMPLE = (
-    "Example: `claude-trader replay btc-two-analysts --from 2026-10-01 --to 2026-10-21 --every 4h --max-usd 5`; "
+    "Example: `claude-trader replay btc-two-analysts --from 2026-08-01 --to 2026-08-21 --every 4h --max-usd 5`; "
     "`--rerun` in place of `--max-usd 5` repeats it for nothing"
 )
 
@@ -53,7 +53,7 @@ def replay(
             "--from",
             parser=partial(parse_moment, name="--from"),
             metavar="TIME",
-            help="The first moment, for example 2026-10-01.",
+            help="The first moment, for example 2026-08-01.",
         ),
     ],
     until: Annotated[
@@ -62,7 +62,7 @@ def replay(
             "--to",
             parser=partial(parse_moment, name="--to"),
             metavar="TIME",
-            help="The last moment, for example 2026-10-21.",
+            help="The last moment, for example 2026-08-21.",
         ),
     ],
     every: Annotated[

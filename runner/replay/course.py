@@ -152,7 +152,7 @@ class Course:
         self._tell(line)
         if price is not None:
             self._estimated_usd = (cap.spent_usd + price.low_usd, cap.spent_usd + price.high_usd)
-            if why := above_cap(price, to_pay, cap.spent_usd, cap.a_run_usd, cap.max_usd):
+            if why := above_cap(price, to_pay, cap.spent_usd, cap.dearest_usd, cap.max_usd):
                 stop.set("price", why)
         return stop.by is None
 

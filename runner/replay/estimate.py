@@ -73,30 +73,27 @@ def price_line(moments: int, on_cassette: int, price: RestPrice | None, spent_us
     return f"{what}: {usd(low)} to {usd(high)} USD{spent}, about {_minutes(price.minutes)}"
 
 
-def above_cap(price: RestPrice, rest: int, spent_usd: Decimal, a_run_usd: Decimal, max_usd: Decimal) -> str | None:
+def above_cap(price: RestPrice, rest: int, spent_usd: Decimal, dearest_usd: Decimal, max_usd: Decimal) -> str | None:
     """Return why a replay is not to go on: it would most likely reach its cap before its end; None where it is not so.
 
     Args:
         price: of the rest.
         rest: how many moments that is.
         spent_usd: what the replay has cost so far.
-        a_run_usd: what one run reserves: the last one begins only where the cap has room for that.
+        dearest_usd: what a run has cost at most so far; the last run begins only where so much is left of the cap.
         max_usd: the cap.
     """
     if rest == 0:
         return None
-    reserve = max(a_run_usd - price.expected_usd / rest, Decimal(0))
-    if spent_usd + price.expected_usd + reserve <= max_usd:
+    more = max(dearest_usd - price.expected_usd / rest, Decimal(0))
+    if spent_usd + price.expected_usd + more <= max_usd:
         return None
-    low, high, enough = (
-        spent_usd + price.low_usd,
-        spent_usd + price.high_usd,
-        _whole_cents(spent_usd + price.high_usd + reserve),
-    )
+    low, high = spent_usd + price.low_usd, spent_usd + price.high_usd
+    enough = (high + more).quantize(Decimal("0.01"), rounding=ROUND_CEILING)
     return (
-        f"The replay would cost {usd(low)} to {usd(high)} USD, and --max-usd is {usd(max_usd)}: each run reserves the "
-        f"{usd(a_run_usd)} USD that it may cost. Give --max-usd {enough}, a shorter range, a longer --every, or a "
-        f"strategy with a smaller 'usd_per_run'. What was asked is recorded, and counts: it is not asked again."
+        f"The replay would cost {usd(low)} to {usd(high)} USD, and most likely reach its --max-usd of {usd(max_usd)} "
+        f"before its end. Give --max-usd {enough}, a shorter range or a longer --every. What was asked is recorded and "
+        "counts: it is not asked again."
     )
 
 
@@ -109,10 +106,6 @@ def _minutes(minutes: float) -> str:
     if minutes < 1:
         return "a minute"
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-
-
-def _whole_cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), rounding=ROUND_CEILING)
 
 
 def student_t(degrees: int) -> float:

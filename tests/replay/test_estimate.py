@@ -157,22 +157,22 @@ def test_small_amounts_keep_two_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cap", "a_run", "goes_on"),
+    ("cap", "dearest", "goes_on"),
     [
         ("6.00", "0.05", True),
         ("5.21", "0.05", True),
         ("5.19", "0.05", False),
-        ("5.21", "0.50", False),  # the last run could not reserve what it may cost
-        ("5.66", "0.50", True),
+        ("5.21", "0.09", False),  # the last run would not begin with less left than the dearest has cost
+        ("5.25", "0.09", True),
     ],
 )
-def test_a_replay_that_would_reach_its_cap_before_its_end_is_refused(cap: str, a_run: str, *, goes_on: bool) -> None:
+def test_a_replay_that_would_reach_its_cap_before_its_end_is_refused(cap: str, dearest: str, *, goes_on: bool) -> None:
     price = RestPrice(Decimal(5), Decimal(4), Decimal(6), 20)
-    refusal = above_cap(price, 100, Decimal("0.2"), Decimal(a_run), Decimal(cap))
+    refusal = above_cap(price, 100, Decimal("0.2"), Decimal(dearest), Decimal(cap))
     assert (refusal is None) == goes_on
     if refusal is not None:
         assert "4.20 to 6.20 USD" in refusal
-        assert f"--max-usd {6.2 + float(a_run) - 0.05:.2f}" in refusal
+        assert f"--max-usd {6.2 + float(dearest) - 0.05:.2f}" in refusal
 
 
 def test_nothing_is_refused_where_nothing_is_left_to_ask() -> None:
