@@ -29,7 +29,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.slots import SlotStore
 from tests.rigs.fast_clock import FastClock
-from tests.rigs.running_up import RunningUp, marked, write_strategy
+from tests.rigs.running_up import RunningUp, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import KEY, script, strategy
 from tests.scheduler.accounts import Accounts, account, midway
@@ -118,18 +118,19 @@ class Lives:
     table: Table
     aims: Mapping[str, int]
     environment: Mapping[str, str]
+    warm: bool = False
     clock: FastClock = field(default_factory=lambda: FastClock(SPEED))
 
     def live(self, server_url: str | None = None) -> None:
         """Start it and kill it."""
         (aim,) = self.chance.choices([*self.aims], [*self.aims.values()])
-        with self._up(server_url) as up:
+        with self._up(server_url, warm=self.warm and aim != "starting") as up:
             phase = self._wait(up, aim, server_url)
             up.process.kill()
             killed_at = time.monotonic()
             up.process.wait(10)
             self.table.kills[phase] += 1
-            while (remaining := marked(up.mark)) and time.monotonic() - killed_at < LEFT_S:
+            while (remaining := up.children()) and time.monotonic() - killed_at < LEFT_S:
                 time.sleep(0.02)
             self.table.orphans += [f"{phase}: {' '.join(process.cmdline())}" for process in remaining]
             self.table.slowest_end_s = max(self.table.slowest_end_s, time.monotonic() - killed_at)
@@ -139,7 +140,7 @@ class Lives:
     def settle(self, configs: Mapping[str, Config]) -> None:
         """Start it once more, let it account for everything, stop it in good order, and compare."""
         until = self.clock.now()
-        with self._up(None) as up:
+        with self._up(None, warm=self.warm) as up:
             up.until(lambda: self._settled(up))
             up.until(lambda: self._accounted(configs, until))
             if code := up.stop():
@@ -150,11 +151,16 @@ class Lives:
             self.table.accounts.append(found)
             self.table.wrong += found.wrong
 
-    def _up(self, server_url: str | None) -> RunningUp:
+    def _up(self, server_url: str | None, *, warm: bool) -> RunningUp:
         server = {} if server_url is None else {"TRADER_SERVER_URL": server_url}
-        environment = {**self.environment, **server}
         return RunningUp(
-            self.home, speed=SPEED, epoch_s=self.clock.epoch_s, grace_s=0.5, environment=environment, warm=False
+            self.home,
+            speed=SPEED,
+            epoch_s=self.clock.epoch_s,
+            grace_s=0.5,
+            environment={**self.environment, **server},
+            warm=warm,
+            warm_server=warm,
         )
 
     def _wait(self, up: RunningUp, aim: str, server_url: str | None) -> str:
@@ -227,22 +233,25 @@ def _text(file: Path) -> str:
         return ""
 
 
-def crash(cycles: int, seed: int, folder: Path) -> Table:
-    """Let so many lives end, and account for them; one of five asks Claude, one at least."""
+def crash(cycles: int, seed: int, folder: Path, *, warm: bool = False) -> Table:
+    """Let so many lives end, and account for them; one of five asks Claude, one at least.
+
+    `warm` forks those that are killed once they have started, instead of starting Python anew.
+    """
     chance, table, began = random.Random(seed), Table(), time.monotonic()  # noqa: S311 (when to kill is no secret)
     asking = max(1, cycles // 5)
     with ExitStack() as leaving:
         api = leaving.enter_context(ScriptedMessagesApi(script()))
         credentials = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "TRADER_BUDGET_USD_PER_DAY": "100000"}
         home, configs = _home(folder / "asking", ["minute"], ASKING)
-        lives = Lives(home, chance, table, AIMS_AT_AGENTS, credentials)
+        lives = Lives(home, chance, table, AIMS_AT_AGENTS, credentials, warm)
         for _ in range(asking):
             lives.live()
         lives.settle(configs)
         api.unforeseen.clear()  # an agent that is killed in the middle may ask out of turn
     home, configs = _home(folder / "rules", RULES, {})
     with _standing(home) as url:
-        lives = Lives(home, chance, table, AIMS, {})
+        lives = Lives(home, chance, table, AIMS, {}, warm)
         for number in range(cycles - asking):
             lives.live(url if number % 2 else None)
         lives.settle(configs)
