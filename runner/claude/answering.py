@@ -2,33 +2,26 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from os.path import realpath
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from runner.claude.cassettes import Recorded
+from runner.claude.question import CliRequest, NotAsked, Question, credential_of, read_question, rewritten_bytes
 from runner.claude.recording import ReplyUse, Session
-from runner.claude.replies import LAST_EVENT, retry_after_s, tokens_of_whole
+from runner.claude.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
 from runner.claude.upstream import Header, Upstream, passed_on
-from runner.claude.wire import cutoff_of, key_of, rewritten, shows_date, without_user
+from runner.claude.wire import without_user
 
 if TYPE_CHECKING:
     import httpx2
 
-MESSAGES = "/v1/messages"
 EVENTS, JSON = "text/event-stream", b"application/json"
-UNKNOWN_DATE = (
-    "The agent CLI would show the model today's date: it writes it in a way that is not known here. Install the "
-    "claude-agent-sdk that this version was made for, or take the date out of the sub-agents' descriptions."
-)
-UNKNOWN_REQUEST = "The agent CLI sent a request that is not understood. Install the claude-agent-sdk of this version."
-
 Send = Callable[[bytes], Awaitable[None]]
 Begin = Callable[[int, list[Header]], Awaitable[Send]]
 """Begins an answer with its status and headers; returns what sends a part of its body."""
@@ -38,32 +31,6 @@ logger = logging.getLogger(__name__)
 
 class BrokenOff(Exception):
     """The API's answer ended before its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class CliRequest:
-    """A request of the CLI; `target` is its path without the proxy's secret, and its query."""
-
-    method: str
-    target: str
-    headers: list[Header]
-    body: bytes
-
-    @property
-    def is_message(self) -> bool:
-        """Whether it asks a model for a reply."""
-        return self.method == "POST" and self.target.partition("?")[0] == MESSAGES
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request to a model as it is forwarded, and what is known of it."""
-
-    request: CliRequest
-    body: Mapping[str, Any]
-    key: str
-    model: str
-    cutoff: str | None
 
 
 class Turns:
@@ -101,14 +68,18 @@ class Answering:
         Raises:
             BrokenOff: the API's answer was; the CLI is to see it break off too.
         """
-        session = self.session
-        if session.refused is not None or session.drift is not None:
+        if self.session.refused is not None or self.session.drift is not None:
             await anyio.sleep_forever()
-        if not request.is_message:
-            return await self._elsewhere(request, begin)
-        question = self._question(request)
-        if isinstance(question, str):
-            return await self._refuse(question)
+        try:
+            await (self._message(request, begin) if request.is_message else self._elsewhere(request, begin))
+        except NotAsked as why:
+            self.session.refused = self.session.refused or str(why)
+            await self._hold(str(why))
+
+    async def _message(self, request: CliRequest, begin: Begin) -> None:
+        session = self.session
+        question = read_question(request, session.as_of, session.folder)
+        self._judge(question)
         async with AsyncExitStack() as turns:
             if session.cassette is not None:
                 await turns.enter_async_context(self.turns.of((session.cassette, session.as_of, question.key)))
@@ -120,31 +91,18 @@ class Answering:
                 return await self._hold("a request is not on the cassette")
             if session.one_at_a_time:
                 await turns.enter_async_context(self.turns.of(id(session)))
-            if (why := session.may_ask()) is not None:
-                return await self._refuse(why)
+            if (refused := session.may_ask()) is not None:
+                raise NotAsked(refused)
             await self._ask(question, begin)
         return None
 
-    def _question(self, request: CliRequest) -> Question | str:
-        """Return the request as it may be asked, or the reason why it may not."""
-        session = self.session
-        try:
-            body = self._rewritten(json.loads(request.body))
-            model, cutoff, key = str(body["model"]), cutoff_of(body), key_of(body)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            logger.exception("a request of the agent CLI")
-            return UNKNOWN_REQUEST
-        if _shows_today(body, session.as_of):
-            return UNKNOWN_DATE
-        if session.cutoffs.get(model) is None:
-            is_new = model not in session.cutoffs
-            session.cutoffs[model] = cutoff
-            if is_new and (why := session.allow(model, cutoff)) is not None:
-                return why
-        return Question(request, body, key, model, cutoff)
-
-    def _rewritten(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return rewritten(body, self.session.as_of, realpath(self.session.folder))
+    def _judge(self, question: Question) -> None:
+        """Note a model's cutoff, and whether the model may be asked at all; each is judged once."""
+        cutoffs, model = self.session.cutoffs, question.model
+        is_new = model not in cutoffs
+        cutoffs[model] = cutoffs.get(model) or question.cutoff
+        if is_new and (refused := self.session.allow(model, question.cutoff)) is not None:
+            raise NotAsked(refused)
 
     async def _give(self, recorded: Recorded, begin: Begin) -> None:
         self.session.hits += 1
@@ -197,7 +155,9 @@ class Answering:
                 await reply.aclose()
 
     async def _pass_on(self, reply: "httpx2.Response", question: Question, times: int, begin: Begin) -> None:
-        """Pass a reply on: the part that makes it whole once it is kept, and what does not come in parts at its end."""
+        """Pass a reply on: the part that makes it whole once it is kept, and one that is no stream at its end."""
+        if (packing := unknown_packing(reply.headers.get("content-encoding"))) is not None:
+            return await _pass_packed(reply, packing, begin)
         streamed = reply.status_code == 200 and reply.headers.get("content-type", "").startswith(EVENTS)
         send = await begin(reply.status_code, passed_on(reply.headers.raw)) if streamed else None
         received, ending, counted = bytearray(), False, False
@@ -212,6 +172,7 @@ class Answering:
             await self._keep(reply, question, bytes(received), times)
             send = await begin(reply.status_code, passed_on(reply.headers.raw))
             await send(bytes(received))
+        return None
 
     async def _keep(self, reply: "httpx2.Response", question: Question, received: bytes, times: int) -> bool:
         """Keep a reply if it is whole, and say whether it is."""
@@ -244,7 +205,7 @@ class Answering:
 
     def _count(self, recorded: Recorded, *, hit: bool) -> None:
         session = self.session
-        own = recorded.paid_by == session.run_key and recorded.key not in session.counted
+        own = not hit or (recorded.paid_by == session.run_key and recorded.key not in session.counted)
         session.counted.add(recorded.key)
         use = ReplyUse(recorded.model, recorded.usage, hit=hit, own=own, paid_by=recorded.paid_by, times=recorded.times)
         session.usages.append(use)
@@ -253,13 +214,7 @@ class Answering:
         """Pass on what asks no model for a reply; a rerun has nobody to pass it to."""
         if self.session.mode == "rerun":
             return await failure(begin, 404, "not_found_error", "a rerun asks nothing")
-        content = request.body
-        try:
-            body = json.loads(content)
-            if isinstance(body, dict) and "messages" in body:
-                content = json.dumps(self._rewritten(body)).encode()
-        except (ValueError, LookupError, TypeError, AttributeError):
-            pass
+        content = rewritten_bytes(request.body, self.session.as_of, self.session.folder)
         async with self._reply(request, content) as reply:
             if reply is None:
                 return await _unreachable(begin)
@@ -267,10 +222,6 @@ class Answering:
             send = await begin(reply.status_code, passed_on(reply.headers.raw))
             await send(received)
         return None
-
-    async def _refuse(self, why: str) -> None:
-        self.session.refused = self.session.refused or why
-        await self._hold(why)
 
     async def _hold(self, why: str) -> None:
         """End the CLI and give it no answer: to an error it would react, and what it then asks is another request."""
@@ -284,20 +235,11 @@ async def failure(begin: Begin, status: int, kind: str, message: str) -> None:
     await send(json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode())
 
 
+async def _pass_packed(reply: "httpx2.Response", packing: bytes, begin: Begin) -> None:
+    send = await begin(reply.status_code, [*passed_on(reply.headers.raw), (b"content-encoding", packing)])
+    async for part in reply.aiter_raw():
+        await send(part)
+
+
 async def _unreachable(begin: Begin) -> None:
     await failure(begin, 502, "api_error", "Claude's API cannot be reached")
-
-
-def credential_of(headers: list[Header]) -> str:
-    """Return the variable from which the CLI took the credential that it sent."""
-    sent = dict(headers)
-    if not sent.get(b"authorization", b"").startswith(b"Bearer "):
-        return "ANTHROPIC_API_KEY"
-    return "CLAUDE_CODE_OAUTH_TOKEN" if b"oauth-" in sent.get(b"anthropic-beta", b"") else "ANTHROPIC_AUTH_TOKEN"
-
-
-def _shows_today(body: Mapping[str, Any], as_of: datetime) -> bool:
-    """Return whether a request of a moment long past still tells the day on which it is sent, in any time zone."""
-    today = datetime.now(UTC)
-    days = [(today + timedelta(days=days)).date() for days in (-1, 0, 1)]
-    return as_of < today - timedelta(days=3) and any(shows_date(body, day) for day in days)

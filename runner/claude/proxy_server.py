@@ -12,7 +12,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from runner.claude.answering import Answering, Begin, BrokenOff, CliRequest, Send, Turns, failure
+from runner.claude.answering import Answering, Begin, BrokenOff, Send, Turns, failure
+from runner.claude.question import CliRequest
 from runner.claude.upstream import Header, Upstream
 
 if TYPE_CHECKING:

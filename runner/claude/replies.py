@@ -38,6 +38,12 @@ def tokens_of_whole(status: int, content_type: str, received: bytes) -> TokenCou
     return _tokens_of_stream(reply)
 
 
+def unknown_packing(header: str | None) -> bytes | None:
+    """Return the encoding of a body that cannot be unpacked here; it was not asked for."""
+    encodings = {name.strip().lower() for name in (header or "").split(",")}
+    return header.encode() if header and encodings - {"", "identity", "gzip", "deflate"} else None
+
+
 def retry_after_s(header: str | None) -> float | None:
     """Return how many seconds an answer asks to wait; None where it does not say."""
     if header is None:

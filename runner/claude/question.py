@@ -1,0 +1,94 @@
+"""A request of the agent CLI to a model, as it may be forwarded: rewritten, with its key, and without today's date."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from os.path import realpath
+from pathlib import Path
+from typing import Any
+
+from runner.claude.upstream import Header
+from runner.claude.wire import cutoff_of, key_of, rewritten, shows_date
+
+MESSAGES = "/v1/messages"
+UNKNOWN_DATE = (
+    "The agent CLI would show the model today's date: it writes it in a way that is not known here. Install the "
+    "claude-agent-sdk that this version was made for, or take the date out of the sub-agents' descriptions."
+)
+UNKNOWN_REQUEST = "The agent CLI sent a request that is not understood. Install the claude-agent-sdk of this version."
+
+logger = logging.getLogger(__name__)
+
+
+class NotAsked(Exception):
+    """A request must not be forwarded; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CliRequest:
+    """A request of the CLI; `target` is its path without the proxy's secret, and its query."""
+
+    method: str
+    target: str
+    headers: list[Header]
+    body: bytes
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it asks a model for a reply."""
+        return self.method == "POST" and self.target.partition("?")[0] == MESSAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to a model as it is forwarded, and what is known of it."""
+
+    request: CliRequest
+    body: Mapping[str, Any]
+    key: str
+    model: str
+    cutoff: str | None
+
+
+def read_question(request: CliRequest, as_of: datetime, folder: Path) -> Question:
+    """Return a request as it is forwarded.
+
+    Raises:
+        NotAsked: it is no request to a model, or the model would see today's date.
+    """
+    try:
+        body = rewritten(json.loads(request.body), as_of, realpath(folder))
+        question = Question(request, body, key_of(body), str(body["model"]), cutoff_of(body))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        logger.exception("a request of the agent CLI")
+        raise NotAsked(UNKNOWN_REQUEST) from None
+    if _shows_today(body, as_of):
+        raise NotAsked(UNKNOWN_DATE)
+    return question
+
+
+def rewritten_bytes(content: bytes, as_of: datetime, folder: Path) -> bytes:
+    """Return the body of another request, rewritten where it has messages too."""
+    try:
+        body = json.loads(content)
+        is_conversation = isinstance(body, dict) and "messages" in body
+        return json.dumps(rewritten(body, as_of, realpath(folder))).encode() if is_conversation else content
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return content
+
+
+def credential_of(headers: list[Header]) -> str:
+    """Return the variable from which the CLI took the credential that it sent."""
+    sent = dict(headers)
+    if not sent.get(b"authorization", b"").startswith(b"Bearer "):
+        return "ANTHROPIC_API_KEY"
+    return "CLAUDE_CODE_OAUTH_TOKEN" if b"oauth-" in sent.get(b"anthropic-beta", b"") else "ANTHROPIC_AUTH_TOKEN"
+
+
+def _shows_today(body: Mapping[str, Any], as_of: datetime) -> bool:
+    """Return whether a request of a moment long past still tells the day on which it is sent, in any time zone."""
+    today = datetime.now(UTC)
+    days = [(today + timedelta(days=days)).date() for days in (-1, 0, 1)]
+    return as_of < today - timedelta(days=3) and any(shows_date(body, day) for day in days)
