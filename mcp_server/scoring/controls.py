@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles, Floats
     from mcp_server.domain.exchange import Funding
     from mcp_server.domain.rules.series import Codes
-    from mcp_server.domain.scoring.score import Record
+    from mcp_server.domain.scoring.record import Record
     from mcp_server.domain.scoring.signals import JudgedSignals
     from mcp_server.market.market import Market
     from mcp_server.scoring.series import Allowance, Gathered

@@ -11,7 +11,7 @@ from mcp_server.domain.timeframes import iso, timeframe_ms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mcp_server.domain.scoring.score import Record
+    from mcp_server.domain.scoring.record import Record
     from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.storage.journal.outcomes import Outcomes, SettledOutcome
 

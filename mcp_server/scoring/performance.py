@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.rules.series import UNDECIDED
-from mcp_server.domain.scoring.keys import PROOF
-from mcp_server.domain.scoring.score import Record, RecordControls, score
+from mcp_server.domain.scoring.record import Record, RecordControls
+from mcp_server.domain.scoring.score import score
 from mcp_server.domain.scoring.terms import terms_of
-from mcp_server.domain.text import cleaned, counted
+from mcp_server.domain.text import counted
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import BadInput, NotFound
-from mcp_server.scoring.controls import codes_at, market_controls, series_of
+from mcp_server.scoring import notes
+from mcp_server.scoring.controls import codes_at, market_controls
 from mcp_server.scoring.curve import curve_of
 from mcp_server.scoring.records import latest_records
 from mcp_server.scoring.series import Allowance
 from mcp_server.scoring.settle import settle_due
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from mcp_server.domain.scoring.keys import Kind, Score
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mcp_server.market.market import Market
     from mcp_server.scoring.controls import MarketControl
     from mcp_server.scoring.settle import Settlement
+    from mcp_server.storage.journal.replays import Replay
     from mcp_server.storage.journal.runs import Journal
     from mcp_server.storage.strategies.folders import StrategyFolders
 
@@ -45,7 +47,7 @@ class PerformanceQuestion:
     """What is asked: of one strategy or all, of one kind of runs or each by itself, as of a moment.
 
     `now` is the present: under an earlier `until` nothing is written. `since`: only runs decided from then on. `curve`
-    is of one strategy and kind.
+    is of one strategy and kind. `replay`: only the runs of this replay, by its id.
     """
 
     until: datetime
@@ -54,18 +56,20 @@ class PerformanceQuestion:
     kind: Kind | None = "live"
     since: datetime | None = None
     curve: bool = False
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRecords:
     """The scores of the records that were asked for, by name and kind, and what a reader must know beside them.
 
-    `curve` has the fields of the curve, where it is asked for.
+    `curve` has the fields of the curve, where it is asked for, `replay` those of the replay.
     """
 
     scores: Sequence[Score]
     notes: Sequence[str]
     curve: Mapping[str, Any] = field(default_factory=dict)
+    replay: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Scoring:
@@ -84,10 +88,14 @@ class Scoring:
         """Settle what is due, and score the records that were asked for.
 
         Raises:
-            NotFound: there is no such strategy, and none was ever run.
+            NotFound: there is no such strategy, and none was ever run; or no such replay.
+            BadInput: the replay is of another strategy.
             TraderError: the journal cannot be read. That it cannot be written, and a market that cannot be asked, are
                 told in the notes.
         """
+        replays = await anyio.to_thread.run_sync(self._replays, question)
+        if question.replay is not None:
+            question = replace(question, strategy_name=replays[0].terms.strategy, kind="replay")
         until, now = question.until, question.now
         await tell(0, 3, "Settling what is due")
         settle_s, gather_s = (SHORT_SETTLE_S, SHORT_GATHER_S) if question.curve else (SETTLE_S, GATHER_S)
@@ -104,15 +112,27 @@ class Scoring:
         await tell(2, 3, f"Scoring {counted(len(asked), 'record')}")
         alone = question.strategy_name is not None
         scores = await anyio.to_thread.run_sync(self._scores, alone, asked, controls)
-        notes = [
-            *_chosen(question, scores),
-            *_hints(question, asked, records),
-            *_not_kept(settlement),
-            *_unsettled(settlement, asked),
-            *_unknown(asked, controls),
+        sentences = [
+            *notes.chosen(question, scores),
+            *(notes.left_out(asked) if question.kind is None or not alone else ()),
+            *notes.hints(question, asked, records),
+            *notes.of_replays(question, replays),
+            *notes.not_kept(settlement),
+            *notes.unsettled(settlement, asked),
+            *notes.unknown(asked, controls),
         ]
         curve = await anyio.to_thread.run_sync(self._curve, asked[0], settlement) if question.curve else {}
-        return ScoredRecords(scores, notes, curve)
+        return ScoredRecords(scores, sentences, curve, _terms(replays[0]) if question.replay is not None else {})
+
+    def _replays(self, question: PerformanceQuestion) -> list[Replay]:
+        """Return the replay that is asked for, or those of the strategy whose replayed runs are."""
+        name, replays = question.strategy_name, self._journal.replays
+        if question.replay is None:
+            return replays.of(name) if name is not None and question.kind == "replay" else []
+        replay = replays.read(question.replay)
+        if name not in (None, replay.terms.strategy):
+            raise BadInput(f"Replay {replay.id} is of {replay.terms.strategy!r}.", "Leave strategy_name out.")
+        return [replay]
 
     def _records(self, question: PerformanceQuestion, settlement: Settlement) -> list[Record]:
         """Return the records that were asked for; of a single strategy those of every kind."""
@@ -122,6 +142,7 @@ class Scoring:
             strategy=name,
             kind=None if name else question.kind,
             since=question.since,
+            replay=question.replay,
             computed=settlement.outcomes,
         )
         return latest_records(kept, to_ms(question.until))
@@ -182,67 +203,14 @@ class Scoring:
             raise NotFound(error.problem, nearest(name, known) if known else error.remedy) from None
 
 
-def _chosen(question: PerformanceQuestion, scores: Sequence[Score]) -> Iterator[str]:
-    """Say what a proof is worth where it was picked out of many, or where the time was chosen."""
-    if not any(score["evidence"] == "skill" for score in scores):
-        return
-    if question.since is not None:
-        yield "Evidence since a time counts only if that time was chosen before looking."
-    if len(scores) > 1:
-        yield (
-            f"One in {PROOF} records without skill reaches an e-value of {PROOF} by luck, and these are {len(scores)}: "
-            f"only {PROOF * len(scores):,} is proof for the best of them."
-        )
-
-
-def _hints(question: PerformanceQuestion, asked: Sequence[Record], others: Sequence[Record]) -> Iterator[str]:
-    """Say what to do next where there is nothing to score, and which other kinds of runs there are."""
-    if not any(record.runs for record in asked):
-        yield _nothing_recorded(question)
-        if question.kind and not question.strategy_name:
-            yield f"Runs of other kinds are kept apart: {_shown_by('all')}."
-    of_others = [record for record in others if record.kind != question.kind] if question.kind else []
-    if question.strategy_name and of_others:
-        counts = ", ".join(f"{counted(record.runs, f'{record.kind} run')}" for record in of_others)
-        alone = len(of_others) == 1 and of_others[0].kind != "host"  # the others can be asked for by their kind
-        yield f"Kept apart: {counts}; {_shown_by(of_others[0].kind if alone else 'all')}."
-
-
-def _shown_by(runs: str) -> str:
-    return f"runs='{runs}' (`--runs {runs}`) shows them"
-
-
-def _nothing_recorded(question: PerformanceQuestion) -> str:
-    kind = "" if question.kind is None else f"{question.kind} "
-    of = f" of {question.strategy_name!r}" if question.strategy_name else ""
-    if question.since is not None:
-        return f"No {kind}run{of} as of {iso(to_ms(question.since))} or later is recorded."
-    do = f"`claude-trader run {question.strategy_name or 'NAME'}` records a manual run"
-    if question.kind in (None, "live"):
-        do = f"`claude-trader up` runs active strategies on schedule; {do}"
-    return f"No {kind}run{of} is recorded yet. {do}."
-
-
-def _not_kept(settlement: Settlement) -> Iterator[str]:
-    """Say that outcomes are not in the journal, and why. They are in the answer, and the next call judges them anew."""
-    if settlement.not_kept is not None:
-        yield f"What was judged now could not be kept: {cleaned(settlement.not_kept.problem, 200)}"
-
-
-def _unsettled(settlement: Settlement, asked: Sequence[Record]) -> Iterator[str]:
-    """Say which signals of the markets in question cannot be judged yet, and why."""
-    markets = {series_of(record) for record in asked}
-    yield from (str(unsettled) for unsettled in settlement.unsettled if unsettled.series in markets)
-
-
-def _unknown(asked: Sequence[Record], controls: Sequence[MarketControl]) -> Iterator[str]:
-    """Say of which markets the base rate is not known, or rests on few candles, and why."""
-    sentences: dict[str, None] = {}
-    for record, control in zip(asked, controls, strict=True):
-        if control.why:
-            of = cleaned(f"{record.terms.symbol} on {record.terms.exchange}", 110)
-            lacks = f"The base rate of {of} is not known"
-            if control.candles is not None:
-                lacks = f"Of {of} too few candles before the first signal are known, so the evidence is weaker"
-            sentences[f"{lacks}: {control.why}."] = None
-    yield from sentences
+def _terms(replay: Replay) -> dict[str, Any]:
+    """Return what defines a replay as fields of an answer."""
+    terms = replay.terms
+    return {
+        "replay": replay.id,
+        "since": iso(to_ms(terms.since)),
+        "until": iso(to_ms(terms.until)),
+        "every": terms.every,
+        "without": [*terms.without],
+        "rerun": terms.rerun,
+    }

@@ -18,7 +18,7 @@ from mcp_server.domain.timeframes import to_ms
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mcp_server.domain.scoring.score import Record
+    from mcp_server.domain.scoring.record import Record
     from mcp_server.domain.strategy.format import StopRule
     from mcp_server.market.candle_cache import CandleCache
     from mcp_server.market.market import Market
@@ -121,7 +121,8 @@ class RecordSentences:
 
 
 def _sentence(record: Record, control: MarketControl, stop: StopRule | None) -> str:
-    from mcp_server.domain.scoring.score import RecordControls, score
+    from mcp_server.domain.scoring.record import RecordControls
+    from mcp_server.domain.scoring.score import score
 
     known = score(record, RecordControls(control.candles, control.fundings, stop=stop), brief=True)
     if control.why is None or not known["judged"] or known["evidence"] == "no_skill":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED
-from mcp_server.domain.scoring.score import Record
+from mcp_server.domain.scoring.record import Record
 from mcp_server.domain.scoring.signals import JudgedSignals
 from mcp_server.storage.journal.records import JUDGED, PENDING, VOID, JournalRecord
 
@@ -37,9 +37,13 @@ def latest_records(records: Iterable[JournalRecord], until_ms: int) -> list[Reco
 
 
 def _latest(versions: list[JournalRecord], until_ms: int) -> Record:
-    *earlier, latest = [version for version in versions if len(version.execution_id)] or versions[-1:]
-    missed = sum(version.missed for version in versions if not len(version.execution_id) and version is not latest)
+    *earlier, latest = [version for version in versions if _ran(version)] or versions[-1:]
+    missed = sum(version.missed for version in versions if not _ran(version) and version is not latest)
     return _record(replace(latest, missed=latest.missed + missed), earlier, until_ms)
+
+
+def _ran(version: JournalRecord) -> bool:
+    return len(version.execution_id) > 0 or version.left_out.runs > 0
 
 
 def _record(latest: JournalRecord, earlier: list[JournalRecord], until_ms: int) -> Record:
@@ -53,6 +57,7 @@ def _record(latest: JournalRecord, earlier: list[JournalRecord], until_ms: int) 
         until_ms=until_ms,
         runs=len(latest.execution_id),
         missed=latest.missed,
+        left_out=latest.left_out,
         buy=int((latest.signal == BUY).sum()),
         sell=int((latest.signal == SELL).sum()),
         hold=int((latest.signal == HOLD).sum()),

@@ -32,6 +32,10 @@ def score(
             help="live: runs on schedule. manual: `claude-trader run`. replay: replayed. all: each kind apart."
         ),
     ] = "live",
+    replay: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Only the runs of this replay; `claude-trader replay` tells its id."),
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -67,7 +71,7 @@ def score(
             raise NotFound(f"Unknown strategy {name!r}.", nearest(name, context.strategies.names()))
         moment = _checked(since, as_of, context.settings)
         aside = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
-        asked = {"strategy_name": name, "runs": runs, "since": _text(since), "as_of": _text(moment)}
+        asked = {"strategy_name": name, **_which(runs, replay), "since": _text(since), "as_of": _text(moment)}
         with aside.status("Starting") as status:
             answer = anyio.run(_asked, context.settings, asked, status.update)
     except KeyboardInterrupt:
@@ -81,6 +85,19 @@ def score(
     from runner.cli.show_scores import scores as show_scores
 
     (show_scores if "rows" in answer else show_score)(show.console(), answer)
+
+
+def _which(runs: Runs, replay: str | None) -> dict[str, str]:
+    """Return which runs are asked for.
+
+    Raises:
+        BadInput: --replay and --runs name different ones.
+    """
+    if replay is None:
+        return {"runs": runs}
+    if runs in ("manual", "all"):
+        raise BadInput(f"A replay has no runs of the kind {runs!r}.", "Leave out --runs, or --replay.")
+    return {"runs": "replay", "replay": replay}
 
 
 def _checked(since: datetime | None, as_of: datetime | None, settings: RunnerSettings) -> datetime | None:

@@ -62,8 +62,17 @@ def _head(answer: Answer) -> Text:
     where = f"  {answer['symbol']}  {answer['timeframe']} candles of {answer['exchange']}"
     where += "; the market is invented" if answer.get("simulated") else ""
     horizon = duration(timedelta(seconds=answer["horizon_s"]))
-    terms = f"\n{KINDS[answer['kind']]}, judged after {horizon}; a round trip costs {answer['cost_bps'] / 100:g} %"
+    runs = f"replay {answer['replay']}{_replay(answer)}" if "replay" in answer else KINDS[answer["kind"]]
+    terms = f"\n{runs}, judged after {horizon}; a round trip costs {answer['cost_bps'] / 100:g} %"
     return plain(answer["strategy_name"], "bold") + plain(where) + plain(terms, "dim")
+
+
+def _replay(answer: Answer) -> str:
+    """Return what defines a replay beside its strategy."""
+    every = f", every {answer['every']}" if answer["every"] else ""
+    without = f", without {cleaned(', '.join(answer['without']), 60)}" if answer["without"] else ""
+    rerun = ", a rerun" if answer["rerun"] else ""
+    return f" of {answer['since'][:10]} to {answer['until'][:10]}{every}{without}{rerun}"
 
 
 def _groups(answer: Answer) -> Iterator[tuple[str, Sequence[Figure]]]:
@@ -99,6 +108,8 @@ def _signals(answer: Answer) -> list[Figure]:
         figures.append(Figure("  quiet", f"{holds['quiet']:,}", f"of {holds['judged']:,}: it moved less than costs"))
     if answer["missed"]:
         figures.insert(2, Figure("missed slots", f"{answer['missed']:,}"))
+    if left_out := answer["left_out"]:
+        figures.insert(1, Figure("left out", f"{left_out['runs']:,}", "the model may know what came next"))
     for earlier in answer["earlier"]:
         about = f"judged of {counted(earlier['runs'], 'run')}; not added"
         figures.append(Figure("an earlier version", f"{earlier['judged']:,}", about))

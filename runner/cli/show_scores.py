@@ -21,6 +21,7 @@ EVIDENCE = {
     "skill": "skill",
     "no_skill": "no skill",
     "unknown": "unknown",
+    "contaminated": "left out",
 }
 MEANING = (
     "signals: BUY, SELL and HOLD, which is never judged. right/base: the share of",

@@ -18,6 +18,7 @@ EVIDENCE = {
     "skill": "evidence of skill",
     "no_skill": "its `stop` is reached",
     "unknown": "evidence unknown",
+    "contaminated": "nothing counts, as the model may know what came next",
 }
 
 

@@ -165,3 +165,25 @@ async def test_a_home_from_before_that_is_judged_where_its_market_can_be_asked(h
             "SELECT count(*) FROM outcomes o JOIN executions e ON e.id = o.execution_id WHERE e.status <> 'success'"
         )
         assert older.rows(failed) == [(0,)]
+
+
+async def test_of_older_runs_only_those_by_a_model_at_a_past_moment_are_left_out(home: Path) -> None:
+    """Nobody noted what their model knew. Slots count, however late they began, and rules know nothing."""
+    unpack(home, "home.tar.gz")
+    async with opened(home) as older:
+        late = (
+            "SELECT count(*), count(CASE WHEN \"trigger\" = 'schedule' THEN 1 END) FROM executions "
+            "WHERE engine = 'claude' AND status = 'success' AND started_at - as_of > INTERVAL 50 SECOND"
+        )
+        assert older.rows(late) == [(2, 2)]
+        before = {(one.strategy, one.kind): one for one in older.outcomes.records(NOW)}
+        assert {one.left_out.runs for one in before.values()} == {0}
+        by_hand = "SELECT id FROM executions WHERE \"trigger\" = 'manual' AND status = 'success'"
+        past = [id_ for (id_,) in older.rows(by_hand)]
+        assert len(past) == 3
+        older.database.write(
+            lambda c: c.execute("UPDATE executions SET engine = 'claude' WHERE list_contains(?, id)", [past])
+        )
+        after = [one for one in older.outcomes.records(NOW) if one.kind == "manual"]
+        assert sum(one.left_out.runs for one in after) == 3
+        assert not {id_ for one in after for id_ in one.execution_id.tolist()} & {*past}

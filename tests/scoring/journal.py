@@ -36,7 +36,7 @@ MANUAL_TOOK_MS = 2_000
 class MadeRun:
     """A run as it stands in the journal. Without a `signal` its status is `status`, else success.
 
-    `number` is its id; None: the next one.
+    `number` is its id; None: the next one. It began `after_ms` after its as-of.
     """
 
     decided_ms: int
@@ -50,6 +50,10 @@ class MadeRun:
     data: Any = None
     terms: Terms | None = None
     number: int | None = None
+    after_ms: int = 0
+    replay: str | None = None
+    contaminated: bool | None = None
+    cutoff: str | None = None
 
 
 def database_of(home: Path) -> Database:
@@ -110,8 +114,8 @@ def outcome_rows(home: Path) -> dict[int, tuple[Any, ...]]:
 
 
 def _execution(id_: int, run: MadeRun, strategy: Strategy, strategy_id: int, frozen: Terms) -> dict[str, Any]:
-    as_of = naive(from_ms(run.decided_ms))
-    ended = as_of + timedelta(milliseconds=run.late_ms)
+    as_of, started_at = naive(from_ms(run.decided_ms)), naive(from_ms(run.decided_ms + run.after_ms))
+    ended = started_at + timedelta(milliseconds=run.late_ms)
     return {
         "id": id_,
         "strategy_id": strategy_id,
@@ -121,11 +125,14 @@ def _execution(id_: int, run: MadeRun, strategy: Strategy, strategy_id: int, fro
         "slots": 1,
         "as_of": as_of,
         "engine": run.engine,
-        "started_at": as_of,
+        "started_at": started_at,
         "completed_at": ended,
         "status": "success" if run.signal else run.status,
         "cost_usd": run.cost_usd,
         "run_key": f"key-{id_}",
+        "replay_id": run.replay,
+        "contaminated": run.contaminated,
+        "knowledge_cutoff": run.cutoff,
         **dict(zip(TERMS, astuple(run.terms or frozen), strict=True)),
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED
 from mcp_server.domain.scoring.keys import Score
-from mcp_server.domain.scoring.score import Record
+from mcp_server.domain.scoring.record import Record
 from mcp_server.domain.scoring.signals import JudgedSignals
 from mcp_server.domain.scoring.terms import DEFINITION, Terms
 
@@ -59,11 +59,13 @@ def score_with(**figures: Any) -> Score:
     score: Score = {
         "strategy_name": "mine", "summary": [], "sentence": "", "kind": "live", "decision_version": "0123456789ab",
         "exchange": "simulated", "symbol": "BTC/USDT", "timeframe": "1h", "horizon_s": 86_400, "cost_bps": 30.0,
+        "left_out": None,
         "runs": 100, "missed": 0, "signals": {"buy": 60, "sell": 40, "hold": 0}, "coverage_pct": 100.0, "judged": 100,
         "pending": 0, "void": 0, "right": 47, "hit_rate": 0.47, "hit_rate_ci95": (0.35, 0.59), "base_rate": 0.45,
         "base_rates": {"buy": 0.476, "sell": 0.414}, "mean_net_pct": -0.05, "mean_net_ci95": (-0.4, 0.3),
         "hold_pct": 0.1, "hold_difference_pct": -0.15, "hold_difference_ci95": (-0.5, 0.2), "brier": None,
         "brier_skill": None, "e_value": 0.8, "evidence": "none_yet", "signals_needed": 400, "days_needed": 500.0,
+        "window_shows": None,
         "holds": {"judged": 0, "quiet": 0}, "stop": None, "twin": None, "agents": None, "calibration": None,
         "cost_usd": 0.0, "cost_unknown": 0, "usd_per_right_signal": 0.0, "usd_per_net_pct": None, "earlier": [],
     }  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.exchange import Funding
-from mcp_server.domain.scoring.score import Record
+from mcp_server.domain.scoring.record import Record
 from mcp_server.market.market import Market
 from mcp_server.scoring.controls import MarketControl, RecordSpan, codes_at, market_controls
 from mcp_server.scoring.series import Allowance

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.rules.series import BUY, SELL
 from mcp_server.domain.scoring.compare import agent_scores, correlation, twin_score
-from mcp_server.domain.scoring.score import RecordControls, score
+from mcp_server.domain.scoring.record import RecordControls
+from mcp_server.domain.scoring.score import score
 from mcp_server.domain.scoring.signals import JudgedSignals
 from mcp_server.domain.strategy.format import StopRule
 from tests.scoring.made import DAY_MS, HOUR_MS, START_MS, TERMS, codes, judged, record

@@ -9,6 +9,7 @@ const within = (bounds, write) => (bounds ? `95 % interval ${write(bounds[0])} t
 const EVIDENCE = {
   too_few: ["warn", "Too few to say"], none_yet: ["warn", "No evidence of skill yet"], skill: ["good", "Evidence of skill"],
   no_skill: ["bad", "Its stop has ruled out an edge"], unknown: ["warn", "Unknown: candles are missing"],
+  contaminated: ["warn", "None: the model may know what came next"],
 };
 
 function evidence(value) {
@@ -31,7 +32,7 @@ export function recordPart(name, signal) {
       made ??= priceChart(box, { label: "Equity of the record and of holding, in per cent", signal });
       made.then((chart) => chart.setCurves([line("record_pct", "its record", "accent"), line("holding_pct", "holding", "muted")]));
     }
-    if (!signals) return el("div", { class: "empty" },
+    if (!signals && !answer.left_out) return el("div", { class: "empty" },
       el("p", "There is no BUY or SELL to judge yet. Each is judged at its horizon, after costs."), command(`claude-trader run ${name}`));
     return [
       el("div", { class: "card sentences" }, sentences(answer)),

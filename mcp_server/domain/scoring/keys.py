@@ -11,11 +11,12 @@ from typing import Literal, TypedDict
 Kind = Literal["live", "manual", "host", "replay"]
 """How a run came about: by a slot, by hand, by a host's own model, of a past moment. Kinds are never added up."""
 
-Evidence = Literal["too_few", "none_yet", "skill", "no_skill", "unknown"]
+Evidence = Literal["too_few", "none_yet", "skill", "no_skill", "unknown", "contaminated"]
 """What the record shows by now.
 
 `skill`: the e-value has reached 20. `no_skill`: the strategy's own `stop` has reached its limit. Else, `unknown`: the
 candles are missing by which to tell; `too_few`: fewer than 30 signals are judged; `none_yet`: nothing is proven.
+`contaminated`: at every moment the model may know what came next, so that no run counts.
 """
 
 FEW = 30
@@ -105,6 +106,13 @@ class StopState(TypedDict):
     reached: bool
 
 
+class RunsLeftOut(TypedDict):
+    """Runs that count for no figure, and why."""
+
+    runs: int
+    why: str
+
+
 class EarlierRecord(TypedDict):
     """A record of the same strategy that was decided in another way, and so is not added."""
 
@@ -118,7 +126,8 @@ class Score(TypedDict):
 
     `hold_pct` is the mean return of having held at the same moments, without costs, and the difference is the mean net
     return less that. `signals_needed` (whose horizons do not overlap) and `days_needed` at this pace are what it takes
-    until an edge of five points above the base rate would show.
+    until an edge of five points above the base rate would show. `window_shows` says what the signals of a replay that
+    do not overlap can show at all. Runs that are `left_out` count for no other figure.
     """
 
     strategy_name: str
@@ -133,6 +142,7 @@ class Score(TypedDict):
     cost_bps: float
     runs: int
     missed: int
+    left_out: RunsLeftOut | None
     signals: SignalCounts
     coverage_pct: float | None
     judged: int
@@ -154,6 +164,7 @@ class Score(TypedDict):
     evidence: Evidence
     signals_needed: int | None
     days_needed: float | None
+    window_shows: str | None
     holds: JudgedHolds
     stop: StopState | None
     twin: TwinScore | None

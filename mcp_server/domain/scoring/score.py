@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,79 +14,27 @@ from mcp_server.domain.scoring.compare import against_holding, agent_scores, twi
 from mcp_server.domain.scoring.e_value import SkillEvidence, skill_evidence
 from mcp_server.domain.scoring.hac import bandwidth_ms, mean_interval
 from mcp_server.domain.scoring.hit_rate import hit_rate_interval
-from mcp_server.domain.scoring.keys import FEW, PROOF, CalibrationScore, EarlierRecord, Evidence, Kind, Score, StopState
+from mcp_server.domain.scoring.keys import FEW, PROOF, CalibrationScore, Evidence, Score, StopState
 from mcp_server.domain.scoring.no_skill import edge_evidence
+from mcp_server.domain.scoring.non_overlapping import non_overlapping
 from mcp_server.domain.scoring.pace import outcomes_per_day, time_to_show
 from mcp_server.domain.scoring.reliability import reliability
 from mcp_server.domain.scoring.sentences import sentence, summary
 from mcp_server.domain.scoring.signals import JudgedSignals
+from mcp_server.domain.scoring.window import independent_before, window_shows
 from mcp_server.domain.text import significant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from mcp_server.domain.candles import Candles, Floats
+    from mcp_server.domain.candles import Floats
     from mcp_server.domain.rules.series import Codes
     from mcp_server.domain.scoring.hac import Interval
     from mcp_server.domain.scoring.keys import Bounds
+    from mcp_server.domain.scoring.record import Record, RecordControls
     from mcp_server.domain.scoring.reliability import ReliabilityBin
-    from mcp_server.domain.scoring.terms import Terms
     from mcp_server.domain.strategy.format import StopRule
 
 DIGITS, DETAIL_DIGITS = 6, 4
 """Significant digits of a figure, and of one in a table within the answer."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
-    """The runs of one strategy, of one kind and decision_version, by a moment.
-
-    `buy`, `sell` and `hold` count signals, of which `pending` and `void` are of BUY and SELL alone; `runs` those that
-    ended as success, abstained, error or timeout; `missed` slots that did not run. `cost_usd` is of the runs whose cost
-    is known, None where none is; `cost_unknown` counts the others. `judged` has what is judged, HOLD too; `latest`
-    is the code and confidence (0 to 1) of the last BUY or SELL that stated one, judged or not.
-    """
-
-    strategy_name: str
-    kind: Kind
-    terms: Terms
-    until_ms: int
-    runs: int
-    missed: int
-    buy: int
-    sell: int
-    hold: int
-    pending: int
-    void: int
-    cost_usd: float | None
-    cost_unknown: int
-    judged: JudgedSignals
-    latest: tuple[int, float] | None = None
-    earlier: Sequence[EarlierRecord] = ()
-
-    @classmethod
-    def empty(cls, strategy_name: str, kind: Kind, terms: Terms, until_ms: int) -> Record:
-        """Return the record of a strategy that has no runs of a kind."""
-        return cls(strategy_name, kind, terms, until_ms, 0, 0, 0, 0, 0, 0, 0, None, 0, JudgedSignals.none())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RecordControls:
-    """What a record is compared with. Codes have one entry for each of its judged signals, UNDECIDED where none is.
-
-    Attributes:
-        candles: of its market, from well before its first entry to its last exit; None where they are not known.
-        fundings: as of `base_rate`.
-        twin: what the rules said; None where the strategy has none.
-        leans: what each sub-agent leaned to.
-        stop: the strategy's, if it has one.
-    """
-
-    candles: Candles | None = None
-    fundings: Mapping[int, Floats] | None = None
-    twin: Codes | None = None
-    leans: Mapping[str, Codes] = field(default_factory=dict)
-    stop: StopRule | None = None
 
 
 def score(record: Record, controls: RecordControls, *, brief: bool = False) -> Score:
@@ -113,8 +60,9 @@ def score(record: Record, controls: RecordControls, *, brief: bool = False) -> S
         **_brier(signals, base),
         "calibration": None if brief else _calibration(record, signals, base),
         "e_value": None if evidence is None or not evidence.factors else evidence.value,
-        "evidence": _evidence(len(signals), evidence, stop),
+        "evidence": _evidence(record, len(signals), evidence, stop),
         **_pace(record, base, None if brief else evidence),
+        "window_shows": None if brief else _window(record, base),
         "stop": stop,
         "twin": None if controls.twin is None else twin_score(record.judged, controls.twin, horizon_ms),
         "agents": agent_scores(record.judged, dict(controls.leans)) or None,
@@ -140,7 +88,9 @@ def _market(record: Record, controls: RecordControls) -> tuple[BaseRate, SkillEv
     return base_rate(*market, fundings), skill_evidence(record.judged, known_shares(*market, fundings))
 
 
-def _evidence(judged: int, skill: SkillEvidence | None, stop: StopState | None) -> Evidence:
+def _evidence(record: Record, judged: int, skill: SkillEvidence | None, stop: StopState | None) -> Evidence:
+    if record.left_out.runs and not record.runs:
+        return "contaminated"
     if stop is not None and stop["reached"]:
         return "no_skill"
     if skill is not None and len(skill.path) and skill.path.max() >= PROOF:
@@ -165,7 +115,7 @@ def _stop(rule: StopRule, judged: JudgedSignals) -> StopState:
 
 
 def _counts(record: Record, signals: JudgedSignals) -> dict[str, Any]:
-    terms, holds = record.terms, record.judged.signal == HOLD
+    terms, holds, left_out = record.terms, record.judged.signal == HOLD, record.left_out
     decided = record.buy + record.sell + record.hold
     return {
         "kind": record.kind,
@@ -177,6 +127,7 @@ def _counts(record: Record, signals: JudgedSignals) -> dict[str, Any]:
         "cost_bps": terms.cost_bps,
         "runs": record.runs,
         "missed": record.missed,
+        "left_out": {"runs": left_out.runs, "why": left_out.why} if left_out.runs else None,
         "signals": {"buy": record.buy, "sell": record.sell, "hold": record.hold},
         "coverage_pct": 100 * decided / record.runs if record.runs else None,
         "judged": len(signals),
@@ -253,6 +204,15 @@ def _pace(record: Record, base: BaseRate, evidence: SkillEvidence | None) -> dic
     until_ms = record.until_ms if record.kind == "live" else int(record.judged.exit_ms.max(initial=0))
     time = time_to_show(evidence, base.weighted, outcomes_per_day(record.judged, until_ms))
     return {"signals_needed": time.outcomes, "days_needed": time.days}
+
+
+def _window(record: Record, base: BaseRate) -> str | None:
+    """Say what so many signals can show, where no more of them come."""
+    if record.kind != "replay" or not record.judged.directed.any():
+        return None
+    signals = len(non_overlapping(record.judged, record.judged.directed))
+    known = independent_before(record.terms.timeframe, record.terms.horizon_s)
+    return window_shows(signals, known, base.weighted)
 
 
 def _costs(record: Record, signals: JudgedSignals) -> dict[str, Any]:

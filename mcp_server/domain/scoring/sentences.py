@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def sentence(score: Score) -> str:
     """Return a record in a few words, for a notice: `12 judged: too few to say`."""
+    if score["evidence"] == "contaminated":
+        return "nothing counts, as the model may know what came next"
     if not score["judged"]:
         return "none judged yet"
     judged = f"{score['judged']:,} judged"
@@ -38,7 +40,8 @@ def _right(score: Score) -> str:
 
 def summary(score: Score) -> list[str]:
     """Return the sentences, whether there is evidence first."""
-    parts = [_evidence(score), _hits(score), _net(score), _twin(score), _confidence(score), _cost(score), _gaps(score)]
+    figures = (_hits(score), _net(score), _twin(score), _confidence(score), _cost(score))
+    parts = [_evidence(score), _left_out(score), *figures, _gaps(score)]
     return [part for part in parts if part]
 
 
@@ -98,6 +101,9 @@ def _begin(text: str) -> str:
 
 
 def _nothing_judged(score: Score) -> str:
+    if score["evidence"] == "contaminated" and (left_out := score["left_out"]) is not None:
+        runs = "its only run is" if left_out["runs"] == 1 else f"all of its {left_out['runs']:,} runs are"
+        return f"This shows no skill, whatever came of it: {runs} left out, as {left_out['why']}."
     horizon = length_of_time(score["horizon_s"] / 86_400)
     if score["pending"]:
         pending = counted(score["pending"], "signal")
@@ -109,12 +115,22 @@ def _nothing_judged(score: Score) -> str:
 
 def _pace(score: Score) -> str:
     needed, days = score["signals_needed"], score["days_needed"]
+    if (window := score["window_shows"]) is not None:
+        return f" {window}"
     if not needed:
         return ""
     edge = "an edge of five points above the base rate would show"
     if days is not None:
         return f" At this pace, {edge} in about {length_of_time(days)}."
     return f" After about {needed:,} more signals whose horizons do not overlap, {edge}."
+
+
+def _left_out(score: Score) -> str:
+    left_out = score["left_out"]
+    if left_out is None or score["evidence"] == "contaminated":
+        return ""
+    are = f"{counted(left_out['runs'], 'run')} {'is' if left_out['runs'] == 1 else 'are'}"
+    return f"{are} left out: {left_out['why']}."
 
 
 def _hits(score: Score) -> str:

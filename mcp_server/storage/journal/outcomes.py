@@ -129,6 +129,7 @@ class Outcomes:
         strategy: str | None = None,
         kind: Kind | None = None,
         since: datetime | None = None,
+        replay: str | None = None,
         computed: Sequence[SettledOutcome] = (),
     ) -> list[JournalRecord]:
         """Return the records of strategies as they were at a moment, in order of name and kind.
@@ -140,9 +141,11 @@ class Outcomes:
             strategy: its name; None: all.
             kind: of the runs; None: all kinds, each by itself.
             since: runs as of this moment and later; None: from the first.
+            replay: the runs of this replay alone, by its id. None: all runs, but each moment that was replayed once,
+                by its first run, and no reruns.
             computed: outcomes that are known by then and are not in the journal.
         """
-        rows = self._database.read(lambda connection: read_rows(connection, until, strategy, kind, since))
+        rows = self._database.read(lambda connection: read_rows(connection, until, strategy, kind, since, replay))
         return make_records(rows, self._derived(rows.older), computed)
 
     def prices(self, execution_ids: Times, computed: Sequence[SettledOutcome] = ()) -> tuple[Floats, Floats]:

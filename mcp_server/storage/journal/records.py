@@ -11,11 +11,13 @@ import numpy.typing as npt
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.series import BUY, HOLD, SELL, UNDECIDED, Codes
 from mcp_server.domain.scoring.keys import Kind
+from mcp_server.domain.scoring.left_out import LeftOut
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, from_ms, naive, to_ms
 from mcp_server.storage.journal.by_then import ANSWERED, RAN
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs
 from mcp_server.storage.journal.rows import TERMS
+from mcp_server.storage.journal.skill_rows import COUNTED, DECIDES, LEFT_OUT
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,16 +36,13 @@ _KIND = (
 )
 """Positions in `KINDS`."""
 
-_DECIDES = "coalesce(e.decision_version, e.strategy_version || ' ' || e.engine)"
-"""What the runs of a record have in common; those of earlier versions have no decision_version until it is frozen."""
-
 _ASKED = (
     "($2 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) "  # noqa: S608 - ours
-    f"AND ($3 IS NULL OR {_KIND} = $3) AND ($4 IS NULL OR e.as_of >= $4)"
+    f"AND ($3 IS NULL OR {_KIND} = $3) AND ($4 IS NULL OR e.as_of >= $4) AND {COUNTED}"
 )
 
 _RUNS = (
-    f"SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, e.id AS execution_id, e.as_of, "  # noqa: S608 - ours
+    f"SELECT e.strategy_id, {_KIND} AS kind, {DECIDES} AS decides, e.id AS execution_id, e.as_of, "  # noqa: S608 - ours
     f"{ANSWERED} AS answered, "
     "CASE e.status WHEN 'success' THEN 0 WHEN 'abstained' THEN 1 WHEN 'error' THEN 2 ELSE 3 END AS status, "
     f"CASE a.signal WHEN 'BUY' THEN {BUY} WHEN 'SELL' THEN {SELL} WHEN 'HOLD' THEN {HOLD} ELSE {UNDECIDED} END "
@@ -52,14 +51,20 @@ _RUNS = (
     f"CASE o.state WHEN 'judged' THEN {JUDGED} WHEN 'void' THEN {VOID} ELSE {PENDING} END AS state, "
     "o.entry_time, o.exit_time, o.r, o.cost_bps, o.funding_bps "
     "FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
-    "LEFT JOIN outcomes o ON o.execution_id = e.id AND o.exit_time <= $5 "
-    f"WHERE e.status IN {RAN} AND {ANSWERED} <= $1 AND {_ASKED} ORDER BY e.as_of, e.id"
+    "LEFT JOIN outcomes o ON o.execution_id = e.id AND o.exit_time <= $6 "
+    f"WHERE e.status IN {RAN} AND {ANSWERED} <= $1 AND {_ASKED} AND NOT {LEFT_OUT} ORDER BY e.as_of, e.id"
 )
 
+_RAN_LEFT_OUT = f"e.status IN {RAN} AND {LEFT_OUT}"
+
 _GROUPS = (
-    f"SELECT g.strategy_id, g.kind, g.decides, g.latest, g.missed, {', '.join(f't.{column}' for column in TERMS)} "  # noqa: S608 - ours
-    f"FROM (SELECT e.strategy_id, {_KIND} AS kind, {_DECIDES} AS decides, max(e.id) AS latest, "
-    f"CAST(sum(CASE WHEN e.status IN {RAN} THEN 0 ELSE e.slots END) AS BIGINT) AS missed "
+    "SELECT g.strategy_id, g.kind, g.decides, g.missed, g.left_out, g.no_cutoff, g.cutoff, "  # noqa: S608 - ours
+    f"{', '.join(f't.{column}' for column in TERMS)} "
+    f"FROM (SELECT e.strategy_id, {_KIND} AS kind, {DECIDES} AS decides, max(e.id) AS latest, "
+    f"CAST(sum(CASE WHEN e.status IN {RAN} THEN 0 ELSE e.slots END) AS BIGINT) AS missed, "
+    f"count(CASE WHEN {_RAN_LEFT_OUT} THEN 1 END) AS left_out, "
+    f"count(CASE WHEN {_RAN_LEFT_OUT} AND e.knowledge_cutoff IS NULL THEN 1 END) AS no_cutoff, "
+    f"max(CASE WHEN {_RAN_LEFT_OUT} THEN e.knowledge_cutoff END) AS cutoff "
     "FROM executions e WHERE e.status NOT IN ('running', 'drift') "
     f"AND {ANSWERED} <= $1 AND {_ASKED} GROUP BY 1, 2, 3) g "
     "JOIN executions t ON t.id = g.latest ORDER BY g.latest"
@@ -73,13 +78,15 @@ class JournalRecord:
 
     Arrays have one entry for each run that ended as one of `RAN`. Times are Unix ms; 0 where there is none. `terms` are
     those of the latest run. `status` and `state` have the codes above, `signal` those of `rules.series`: UNDECIDED
-    where there is none. `confidence` is 0 to 1. Of floats, NaN is unknown. `missed` counts slots that did not run.
+    where there is none. `confidence` is 0 to 1. Of floats, NaN is unknown. `missed` counts slots that did not run;
+    runs that are `left_out` are not in the arrays.
     """
 
     strategy: str
     kind: Kind
     terms: Terms
     missed: int
+    left_out: LeftOut
     execution_id: Times
     decided_ms: Times
     answered_ms: Times
@@ -110,9 +117,10 @@ def read_rows(
     strategy: str | None,
     kind: Kind | None,
     since: datetime | None,
+    replay: str | None,
 ) -> JournalRows:
     """Read the runs that had ended by a moment, each with its outcome if that was known by then."""
-    asked = [naive(until), strategy, None if kind is None else KINDS.index(kind), since and naive(since)]
+    asked = [naive(until), strategy, None if kind is None else KINDS.index(kind), since and naive(since), replay]
     known_by = naive(from_ms(to_ms(until) - KNOWN_AFTER_MS))
     return JournalRows(
         names=dict(connection.execute("SELECT id, name FROM strategies").fetchall()),
@@ -130,6 +138,7 @@ class _Group:
     kind: Kind
     terms: Terms
     missed: int
+    left_out: LeftOut
 
 
 def make_records(
@@ -153,7 +162,7 @@ def make_records(
     records = []
     for group, start, end in zip(groups, ends[:-1], ends[1:], strict=True):
         arrays = {name: column[order[start:end]] for name, column in columns.items()}
-        records.append(JournalRecord(group.strategy, group.kind, group.terms, group.missed, **arrays))
+        records.append(JournalRecord(group.strategy, group.kind, group.terms, group.missed, group.left_out, **arrays))
     return sorted(records, key=lambda record: (record.strategy, KINDS.index(record.kind)))
 
 
@@ -162,12 +171,15 @@ def _groups(
 ) -> tuple[list[_Group], dict[tuple[int, int, str], int]]:
     """Return the records to be, and which of them a run belongs to: by strategy id, kind and what decides."""
     groups, numbers = dict[tuple[int, int, str], _Group](), dict[tuple[int, int, str], tuple[int, int, str]]()
-    for strategy_id, kind, decides, _, missed, *frozen in rows.groups:
+    for strategy_id, kind, decides, missed, runs, no_cutoff, cutoff, *frozen in rows.groups:
         terms = Terms(*frozen) if frozen[-1] is not None else derived[(strategy_id, *_older(decides))]
         key = (strategy_id, kind, terms.decision_version)
         numbers[strategy_id, kind, decides] = key
-        before = groups.pop(key).missed if key in groups else 0  # the later one goes to the end
-        groups[key] = _Group(rows.names[strategy_id], KINDS[kind], terms, before + missed)
+        group = _Group(rows.names[strategy_id], KINDS[kind], terms, missed, LeftOut(runs, no_cutoff, cutoff))
+        if (before := groups.pop(key, None)) is not None:  # the later one goes to the end
+            group.missed += before.missed
+            group.left_out += before.left_out
+        groups[key] = group
     place = {key: number for number, key in enumerate(groups)}
     return [*groups.values()], {parts: place[key] for parts, key in numbers.items()}
 

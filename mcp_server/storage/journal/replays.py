@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import escaped
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import NotFound, Retryable
 from mcp_server.storage.database import Database
@@ -28,6 +30,9 @@ _COLUMNS = (
     "r.id, s.name, r.decision_version, r.since, r.until, r.every, CAST(r.without AS VARCHAR), r.contaminated, r.rerun, "
     "r.strategy_version, r.max_usd, r.started_at, r.opened_at, r.pid"
 )
+MOST_KNOWN = 4
+"""So many replays are named to who asks for one that there is not."""
+
 _READ = f"SELECT {_COLUMNS} FROM replays r JOIN strategies s ON s.id = r.strategy_id"  # noqa: S608 - ours
 
 
@@ -68,6 +73,15 @@ class Replay:
     started_at: datetime
     opened_at: datetime
     pid: int
+
+    def __str__(self) -> str:
+        """Name it, and what it is of: `1f3a9c02 (mine, 2026-01-01 to 2026-02-01)`."""
+        terms = self.terms
+        without = f", without {', '.join(terms.without)}" if terms.without else ""
+        return (
+            f"{self.id} ({terms.strategy}, {terms.since:%Y-%m-%d} to {terms.until:%Y-%m-%d}{without}"
+            f"{', a rerun' if terms.rerun else ''})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +125,11 @@ class Replays:
         Raises:
             NotFound: this home has no such replay.
         """
-        found = self._select("WHERE r.id = ?", [replay_id])
-        if not found:
-            raise NotFound(
-                f"There is no replay {replay_id!r} in this journal.",
-                "`claude-trader replay` names each by its id; list_signals tells the replay_id of a run.",
-            )
-        return found[0]
+        known = self._select("ORDER BY r.opened_at DESC, r.id", [])
+        for replay in known:
+            if replay.id == replay_id:
+                return replay
+        raise NotFound(f"There is no replay {escaped(replay_id)!r} in this journal.", _one_of(replay_id, known))
 
     def of(self, strategy: str) -> list[Replay]:
         """Return the replays of a strategy, the one that was last worked on first."""
@@ -194,6 +206,17 @@ def _replay(id_: str, *values: Any) -> Replay:
     strategy, version, since, until, every, without, contaminated, rerun, *rest = values
     terms = ReplayTerms(strategy, version, since, until, every, tuple(json.loads(without)), contaminated, rerun)
     return Replay(id_, terms, *rest)
+
+
+def _one_of(replay_id: str, known: Sequence[Replay]) -> str:
+    """Say which replay may be meant: the nearest, else the latest of all."""
+    if not known:
+        return "`claude-trader replay NAME` makes one, and tells its id."
+    near = get_close_matches(replay_id, [replay.id for replay in known], n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    more = f" and {len(known) - MOST_KNOWN} more" if len(known) > MOST_KNOWN else ""
+    return f"The latest are {', '.join(map(str, known[:MOST_KNOWN]))}{more}."
 
 
 def _over(spent: Spent, limit: Decimal, most: Decimal) -> str:

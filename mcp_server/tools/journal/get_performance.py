@@ -12,8 +12,8 @@ class Performance(Table):
     """Rates are 0 to 1, _pct is per cent, _ci95 an interval; null: undefined, or not known yet.
 
     base_rate: any moment's. hold_: holding at the same moments; twin: its rules at them. evidence: too_few, none_yet,
-    skill, no_skill (its stop), unknown. bins: confidence, signals, share right, by chance from, to. usd_per_ is null
-    while a cost is unknown.
+    skill, no_skill (its stop), unknown, contaminated. bins: confidence, signals, share right, by chance from, to.
+    usd_per_ is null while a cost is unknown.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -34,6 +34,7 @@ async def get_performance(
     since: Annotated[str | None, Field(max_length=40, description="Runs from then on")] = None,
     runs: Annotated[Literal["live", "manual", "replay", "all"], Field(description="live: on schedule")] = "live",
     curve: Annotated[bool | None, Field(description="Its equity by exit, beside holding")] = None,
+    replay: Annotated[str | None, Field(max_length=40, description="Its id")] = None,
     as_of: AsOf = None,
 ) -> Performance:
     """Tell whether recorded signals were right after costs, against their controls. Use it before changing a strategy.
@@ -49,13 +50,17 @@ async def get_performance(
     begin = None if since is None else parse_moment(since, name="since")
     if begin is not None and begin >= (now if as_of is None else until):  # a server may be held in the past meanwhile
         raise BadInput(f"since={since!r} is not before the moment asked for.", "Give an earlier one, or none.")
-    if curve and (strategy_name is None or runs == "all"):
+    if replay is not None and "runs" in call.given and runs != "replay":
+        raise BadInput(f"A replay has no runs of the kind {runs!r}.", "Leave runs out, or leave replay out.")
+    one = (strategy_name is not None or replay is not None) and runs != "all"
+    if curve and not one:
         raise BadInput(
-            "A curve is of one strategy and one kind of runs.", "Give strategy_name, and leave runs='all' out."
+            "A curve is of one strategy and one kind of runs.",
+            "Give strategy_name, or replay, and leave runs='all' out.",
         )
     kind = None if runs == "all" else runs
-    question = PerformanceQuestion(until, now, strategy_name, kind, begin, bool(curve))
+    question = PerformanceQuestion(until, now, strategy_name, kind, begin, bool(curve), replay)
     scored = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
-    if strategy_name is not None and runs != "all":
-        return Performance(**object_of(scored.scores[0], note(scored.notes)), **scored.curve)
+    if one:
+        return Performance(**object_of(scored.scores[0], note(scored.notes)), **scored.replay, **scored.curve)
     return Performance(**table_of(scored.scores, runs), note=note([*invented(scored.scores), *scored.notes]))
