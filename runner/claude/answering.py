@@ -84,7 +84,8 @@ class Answering:
             if session.cassette is not None:
                 await turns.enter_async_context(self.turns.of((session.cassette, session.as_of, question.key)))
                 find = session.cassette.find
-                if (recorded := await anyio.to_thread.run_sync(find, session.as_of, question.key)) is not None:
+                recorded = await anyio.to_thread.run_sync(find, session.as_of, question.key)
+                if (recorded := recorded or await self._reused(question)) is not None:
                     return await self._give(recorded, begin)
             if session.mode == "rerun":
                 session.drift = question.body
@@ -106,9 +107,19 @@ class Answering:
 
     async def _give(self, recorded: Recorded, begin: Begin) -> None:
         self.session.hits += 1
+        self.session.derived += recorded.derived_from is not None
         self._count(recorded, hit=True)
         send = await begin(recorded.status, [(b"content-type", recorded.content_type.encode("latin-1"))])
         await send(recorded.reply.encode())
+
+    async def _reused(self, question: Question) -> Recorded | None:
+        """Return a reply that was recorded elsewhere, and keep it here too: a rerun has this cassette alone."""
+        if self.session.mode == "rerun":
+            return None
+        recorded = await anyio.to_thread.run_sync(self.session.reused, question.key, without_user(question.body))
+        if recorded is not None:
+            await self._store(recorded)
+        return recorded
 
     async def _ask(self, question: Question, begin: Begin) -> None:
         session, cassette = self.session, self.session.cassette
@@ -195,13 +206,18 @@ class Answering:
             times=times,
         )
         self._count(recorded, hit=False)
-        if session.cassette is not None:
-            try:
-                await anyio.to_thread.run_sync(session.cassette.keep, session.as_of, recorded)
-            except OSError as error:
-                session.unkept = f"A reply could not be kept: {error.strerror or type(error).__name__}."
-                logger.warning("a reply could not be kept on its cassette: %s", error)
+        await self._store(recorded)
         return True
+
+    async def _store(self, recorded: Recorded) -> None:
+        session = self.session
+        if session.cassette is None:
+            return
+        try:
+            await anyio.to_thread.run_sync(session.cassette.keep, session.as_of, recorded)
+        except OSError as error:
+            session.unkept = f"A reply could not be kept: {error.strerror or type(error).__name__}."
+            logger.warning("a reply could not be kept on its cassette: %s", error)
 
     def _count(self, recorded: Recorded, *, hit: bool) -> None:
         session = self.session

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from runner.claude.preflight import require_no_cloud
 from runner.claude.transcript import Ending
 
 if TYPE_CHECKING:
+    from runner.claude.ablation import Ablation
     from runner.claude.cassettes import Cassette
     from runner.claude.recording import Mode, Proxy, Session
 
@@ -31,15 +33,17 @@ class ModelRecorder:
 
     `cassette` is what the runs are kept on; None: their date is rewritten, and nothing is kept. In the mode `rerun`
     everything comes from it, and no credential is needed. `contamination` is what happens at a moment that a model may
-    know the sequel of: it is refused before anything is paid, or labelled, or not judged at all. `prepare` is called
-    with each run's session of the proxy before its CLI starts: what may be asked is decided there. `most_usd` is what a
-    run may cost at most, where that is less than its strategy allows.
+    know the sequel of: it is refused before anything is paid, or labelled, or not judged at all. `ablation` has replies
+    that were recorded when the strategy had more sub-agents. `prepare` is called with each run's session of the proxy
+    before its CLI starts: what may be asked is decided there. `most_usd` is what a run may cost at most, where that is
+    less than its strategy allows.
     """
 
     proxy: "Proxy"
     cassette: "Cassette | None"
     mode: "Mode" = "record"
     contamination: Literal["refuse", "label", "ignore"] = "label"
+    ablation: "Ablation | None" = None
     prepare: Callable[["Session"], None] = lambda _: None
     most_usd: Decimal | None = None
 
@@ -59,6 +63,7 @@ class ModelRecorder:
             run_key=run_key,
             mode=self.mode,
             allow=allow,
+            reused=partial(self.ablation.reply, as_of) if self.ablation else lambda key, body: None,
             stop=lambda _: folder.end_cli(),
         )
         self.prepare(run)
@@ -70,6 +75,8 @@ class ModelRecorder:
         cutoffs = session.cutoffs.values()
         known = any(contaminated(as_of, cutoff) for cutoff in cutoffs)
         requests: dict[str, Any] = {"from_cassette": session.hits, "asked": session.asked}
+        if session.derived:
+            requests["derived"] = session.derived
         if self.cassette is not None:
             place = self.cassette.place(as_of)
             requests["cassette"] = place.relative_to(self.cassette.root.parent).as_posix()

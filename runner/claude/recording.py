@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import anyio.to_thread
 
-from runner.claude.cassettes import Cassette, TokenCounts
+from runner.claude.cassettes import Cassette, Recorded, TokenCounts
 from runner.claude.upstream import Upstream
 
 LOOPBACK = "127.0.0.1"
@@ -65,6 +65,8 @@ class Session:
         run_key: names the run as the one who pays.
         mode: `record` asks for what is not on the cassette; `rerun` never asks anything.
         allow: called with a model and its knowledge cutoff before its first request is forwarded; returns why not.
+        reused: called with the key and the body of a request that is not on the cassette, before it is asked; returns a
+            reply that was recorded elsewhere.
         may_ask: called right before each request that would cost is forwarded; returns why not.
         stop: ends the CLI at once; called with the reason.
         one_at_a_time: forward a request only when the reply to the one before it has ended, and is in `usages`.
@@ -78,6 +80,7 @@ class Session:
     run_key: str
     mode: Mode = "record"
     allow: Callable[[str, str | None], str | None] = lambda model, cutoff: None
+    reused: Callable[[str, Mapping[str, Any]], Recorded | None] = lambda key, body: None
     may_ask: Callable[[], str | None] = lambda: None
     stop: Callable[[str], None] = lambda why: None
     one_at_a_time: bool = False
@@ -86,6 +89,8 @@ class Session:
     environment: dict[str, str] = field(default_factory=dict)
     """What to set for the CLI: the address to ask, and in a rerun a credential that is none."""
     hits: int = 0
+    derived: int = 0
+    """How many of the hits no model has given as they are: they lack the start of a sub-agent."""
     asked: int = 0
     cutoffs: dict[str, str | None] = field(default_factory=dict)
     drift: Mapping[str, Any] | None = None

@@ -1,0 +1,56 @@
+"""Runs of the real CLI through the recording proxy, on a cassette of one's own: recorded, and repeated from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mcp_server.domain.outcome import Outcome
+from mcp_server.domain.strategy.strategy import Strategy
+from runner.claude.ablation import Ablation
+from runner.claude.cassettes import Cassette
+from runner.claude.engine import run_claude
+from runner.claude.recorder import ModelRecorder
+from runner.claude.recording import Mode, Session, recording_proxy
+from tests.runner.claude_runs import AS_OF, KEY, strategy, task
+
+NOWHERE = "http://127.0.0.1:9"
+"""Nobody serves there: it is where the Messages API has ended."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run that has ended, and how it went through the proxy."""
+
+    outcome: Outcome
+    session: Session
+
+
+async def run_on(
+    cassette: Cassette,
+    server_url: str,
+    api_url: str = NOWHERE,
+    what: Strategy | None = None,
+    *,
+    as_of: datetime = AS_OF,
+    mode: Mode = "record",
+    ablation: Ablation | None = None,
+    key: str = "a run",
+    **other: Any,
+) -> RecordedRun:
+    """Let a strategy run once through a proxy, with a cassette."""
+    sessions: list[Session] = []
+    environment: Mapping[str, str] = {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY}
+    if mode == "rerun":
+        environment = {}
+    async with recording_proxy(environment) as proxy:
+        recorder = ModelRecorder(proxy, cassette, mode, ablation=ablation, prepare=sessions.append)
+        outcome = await run_claude(
+            task(
+                api_url,
+                server_url,
+                what or strategy(),
+                **{"as_of": as_of, "environment": environment, "recorder": recorder, "run_key": key, **other},
+            )
+        )
+    return RecordedRun(outcome, *sessions)
