@@ -7,12 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 
 from runner.claude.cassettes import Recorded
-from runner.claude.question import CliRequest, NotAsked, Question, credential_of, read_question, rewritten_bytes
+from runner.claude.model_request import CliRequest, ModelRequest, NotAsked, credential_of, read_request, rewritten_bytes
 from runner.claude.recording import ReplyUse, Session
 from runner.claude.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
 from runner.claude.upstream import Header, Upstream, passed_on
@@ -33,34 +34,14 @@ class BrokenOff(Exception):
     """The API's answer ended before its end."""
 
 
-class Turns:
-    """Lets one at a time do what has the same name."""
-
-    def __init__(self) -> None:
-        self._locks: dict[object, tuple[anyio.Lock, list[None]]] = {}
-
-    @asynccontextmanager
-    async def of(self, name: object) -> AsyncIterator[None]:
-        """Wait for the turn of this name, and have it for the block."""
-        lock, waiting = self._locks.setdefault(name, (anyio.Lock(), []))
-        waiting.append(None)
-        try:
-            async with lock:
-                yield
-        finally:
-            waiting.pop()
-            if not waiting:
-                del self._locks[name]
-
-
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Answers for one session. `turns` is shared by all: an equal request waits for the reply to the one before."""
+    """Answers for one session. `locks` is shared by all: an equal request waits for the reply to the one before."""
 
     session: Session
     upstream: Upstream
     client: "httpx2.AsyncClient"
-    turns: Turns
+    locks: WeakValueDictionary[object, anyio.Lock]
 
     async def answer(self, request: CliRequest, begin: Begin) -> None:
         """Answer a request, or hold it until the CLI is gone where it must not be answered.
@@ -78,11 +59,11 @@ class Answering:
 
     async def _message(self, request: CliRequest, begin: Begin) -> None:
         session = self.session
-        question = read_question(request, session.as_of, session.folder)
+        question = read_request(request, session.as_of, session.folder)
         self._judge(question)
         async with AsyncExitStack() as turns:
             if session.cassette is not None:
-                await turns.enter_async_context(self.turns.of((session.cassette, session.as_of, question.key)))
+                await turns.enter_async_context(self._lock((session.cassette, session.as_of, question.key)))
                 find = session.cassette.find
                 recorded = await anyio.to_thread.run_sync(find, session.as_of, question.key)
                 if (recorded := recorded or await self._reused(question)) is not None:
@@ -91,13 +72,16 @@ class Answering:
                 session.drift = question.body
                 return await self._hold("a request is not on the cassette")
             if session.one_at_a_time:
-                await turns.enter_async_context(self.turns.of(id(session)))
+                await turns.enter_async_context(self._lock(id(session)))
             if (refused := session.may_ask()) is not None:
                 raise NotAsked(refused)
             await self._ask(question, begin)
         return None
 
-    def _judge(self, question: Question) -> None:
+    def _lock(self, name: object) -> anyio.Lock:
+        return self.locks.setdefault(name, anyio.Lock())
+
+    def _judge(self, question: ModelRequest) -> None:
         """Note a model's cutoff, and whether the model may be asked at all; each is judged once."""
         cutoffs, model = self.session.cutoffs, question.model
         is_new = model not in cutoffs
@@ -112,7 +96,7 @@ class Answering:
         send = await begin(recorded.status, [(b"content-type", recorded.content_type.encode("latin-1"))])
         await send(recorded.reply.encode())
 
-    async def _reused(self, question: Question) -> Recorded | None:
+    async def _reused(self, question: ModelRequest) -> Recorded | None:
         """Return a reply that was recorded elsewhere, and keep it here too: a rerun has this cassette alone."""
         if self.session.mode == "rerun":
             return None
@@ -121,7 +105,7 @@ class Answering:
             await self._store(recorded)
         return recorded
 
-    async def _ask(self, question: Question, begin: Begin) -> None:
+    async def _ask(self, question: ModelRequest, begin: Begin) -> None:
         session, cassette = self.session, self.session.cassette
         session.asked += 1
         times = 1
@@ -165,7 +149,7 @@ class Answering:
             with anyio.CancelScope(shield=True):
                 await reply.aclose()
 
-    async def _pass_on(self, reply: "httpx2.Response", question: Question, times: int, begin: Begin) -> None:
+    async def _pass_on(self, reply: "httpx2.Response", question: ModelRequest, times: int, begin: Begin) -> None:
         """Pass a reply on: the part that makes it whole once it is kept, and one that is no stream at its end."""
         if (packing := unknown_packing(reply.headers.get("content-encoding"))) is not None:
             return await _pass_packed(reply, packing, begin)
@@ -185,7 +169,7 @@ class Answering:
             await send(bytes(received))
         return None
 
-    async def _keep(self, reply: "httpx2.Response", question: Question, received: bytes, times: int) -> bool:
+    async def _keep(self, reply: "httpx2.Response", question: ModelRequest, received: bytes, times: int) -> bool:
         """Keep a reply if it is whole, and say whether it is."""
         session, content_type = self.session, reply.headers.get("content-type", "")
         tokens = tokens_of_whole(reply.status_code, content_type, received)

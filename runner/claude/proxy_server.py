@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
@@ -12,8 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from runner.claude.answering import Answering, Begin, BrokenOff, Send, Turns, failure
-from runner.claude.question import CliRequest
+from runner.claude.answering import Answering, Begin, BrokenOff, Send, failure
+from runner.claude.model_request import CliRequest
 from runner.claude.upstream import Header, Upstream
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _App:
         self._sessions = sessions
         self._upstream = upstream
         self._client = client
-        self._turns = Turns()
+        self._locks: WeakValueDictionary[object, anyio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "AsgiSend") -> None:
         begin = _begin(send)
@@ -82,7 +83,7 @@ class _App:
             if body is None:
                 return
             request = CliRequest(scope["method"], target, list(scope["headers"]), body)
-            answering = Answering(session, self._upstream, self._client, self._turns)
+            answering = Answering(session, self._upstream, self._client, self._locks)
             if not await _answered(answering, request, begin, receive):
                 return  # the connection is closed without the end of an answer, so that the CLI takes it for none
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -42,7 +42,7 @@ class CliRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ModelRequest:
     """A request to a model as it is forwarded, and what is known of it."""
 
     request: CliRequest
@@ -52,7 +52,7 @@ class Question:
     cutoff: str | None
 
 
-def read_question(request: CliRequest, as_of: datetime, folder: Path) -> Question:
+def read_request(request: CliRequest, as_of: datetime, folder: Path) -> ModelRequest:
     """Return a request as it is forwarded.
 
     Raises:
@@ -60,7 +60,7 @@ def read_question(request: CliRequest, as_of: datetime, folder: Path) -> Questio
     """
     try:
         body = rewritten(json.loads(request.body), as_of, realpath(folder))
-        question = Question(request, body, key_of(body), str(body["model"]), cutoff_of(body))
+        question = ModelRequest(request, body, key_of(body), str(body["model"]), cutoff_of(body))
     except (ValueError, LookupError, TypeError, AttributeError):
         logger.exception("a request of the agent CLI")
         raise NotAsked(UNKNOWN_REQUEST) from None
