@@ -68,9 +68,10 @@ def price_line(moments: int, on_cassette: int, price: RestPrice | None, spent_us
     what = f"{counted(moments, 'moment')}, {on_cassette} on cassette"
     if price is None:
         return f"{what}: the price is unknown, as too few runs told what they cost"
-    low, high = spent_usd + price.low_usd, spent_usd + price.high_usd
+    low, high = usd(spent_usd + price.low_usd), usd(spent_usd + price.high_usd)
+    total = low if low == high else f"{low} to {high}"
     spent = f" ({usd(spent_usd)} of it spent)" if spent_usd else ""
-    return f"{what}: {usd(low)} to {usd(high)} USD{spent}, about {_minutes(price.minutes)}"
+    return f"{what}: {total} USD{spent}, about {_minutes(price.minutes)}"
 
 
 def above_cap(price: RestPrice, rest: int, spent_usd: Decimal, dearest_usd: Decimal, max_usd: Decimal) -> str | None:

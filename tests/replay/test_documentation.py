@@ -1,0 +1,140 @@
+"""The commands of the page on replays, as a reader types them one after the other; and what they say as JSON."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.replays import MODEL, Prices
+from tests.rigs.scripted_messages_api import Reply, Request, ScriptedMessagesApi, answer, start
+from tests.runner.claude_runs import GOOD_ANSWER, KEY, PRICE, RSI, script
+from tests.runner.conftest import Done, trader_in
+
+PAGE = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
+NAME = "btc-two-analysts"
+LONG, EIGHT, TWO = "2026-08-21", "2026-08-02T04:00Z", "2026-08-01T04:00Z"
+"""The end of the range on the page, and those that are tried in its place: with eight moments and two, not 121."""
+
+
+def commands() -> list[tuple[str, ...]]:
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+    split = [shlex.split(line, comments=True) for line in lines if line.startswith("claude-trader ")]
+    return [tuple(arguments) for _, *arguments in split]
+
+
+def until(end: str, arguments: Sequence[str], *more: str) -> list[str]:
+    assert LONG in arguments
+    return [end if argument == LONG else argument for argument in arguments] + [*more]
+
+
+REQUESTS = 6
+"""Of a run: two of the orchestrator, and two of each sub-agent."""
+
+
+def usage(moment: datetime, request: Request) -> Mapping[str, int]:
+    """Give prices that differ by moment, role and turn."""
+    chance = Random(f"{moment} {request.role} {request.turn}")  # noqa: S311 (the same prices every time)
+    return {"input_tokens": chance.randrange(600, 1400), "output_tokens": chance.randrange(60, 140)}
+
+
+class Reader:
+    """Types commands in a home of their own, where the example asks a scripted model about the invented market."""
+
+    def __init__(self, home: Path, api: ScriptedMessagesApi, prices: Prices) -> None:
+        self.home = Home(home)
+        self.prices = prices
+        self.api = api
+        self._run = trader_in(home)
+
+    def types(self, *arguments: str, **environment: str) -> Done:
+        variables = {"ANTHROPIC_BASE_URL": self.api.url, "ANTHROPIC_API_KEY": KEY, **environment}
+        return self._run(*arguments, **variables)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    home, prices = tmp_path_factory.mktemp("reader"), Prices(usage)
+    agents = {
+        "price-analyst": {"description": "Watches it.", "prompt": f"You watch. {PRICE}", "tools": ["get_price"]},
+        "momentum-analyst": {"description": "Reads it.", "prompt": f"You read. {RSI}", "tools": ["calculate_rsi"]},
+    }
+    config = {"trading_pair": "BTC/USDT", "interval": "4h", "exchange": "simulated", "model": MODEL}
+    StrategyFolders(Home(home), examples_folder()).write(parse_strategy(NAME, config, agents))
+    steps = script([Reply(calls=[start(name, "BTC/USDT") for name in agents]), answer(GOOD_ANSWER)])
+    with ScriptedMessagesApi(steps, prices) as api:
+        yield Reader(home, api, prices)
+
+
+@pytest.fixture(scope="module")
+def told(reader: Reader) -> dict[str, Done]:
+    """What each command of the page says, and what the first says before and after it with other options."""
+    record, rerun, without = commands()
+    assert [shlex.join(arguments).partition(" --every 4h ")[2] for arguments in (record, rerun, without)] == [
+        "--max-usd 5",
+        "--rerun",
+        "--without momentum-analyst --max-usd 3",
+    ]
+    low = ["0.15" if argument == "5" else argument for argument in record]
+    asked = reader.prices.costs
+    done = {"refused": reader.types(*until(EIGHT, low, "--json"))}
+    assert len(asked) == 5 * REQUESTS
+    done["record"] = reader.types(*until(EIGHT, record))
+    done["again"] = reader.types(*until(EIGHT, record, "--json"))
+    assert len(asked) == 8 * REQUESTS, "nothing is asked twice"
+    nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
+    done["rerun"] = reader.types(*until(TWO, rerun, "--json"), **nowhere)
+    done["without"] = reader.types(*until(TWO, without))
+    return done
+
+
+def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done]) -> None:
+    codes = {name: done.code for name, done in told.items()}
+    assert codes == {"refused": 2, "record": 0, "again": 0, "rerun": 0, "without": 0}, told
+    assert re.search(r"^ +BUY +8\b", told["record"].out, re.MULTILINE)
+    assert "without momentum-analyst" in told["without"].out
+    beforehand = "8 moments from 2026-08-01 00:00 to 2026-08-02 04:00 UTC. 2 signals whose horizons do not overlap"
+    assert told["record"].err.startswith(beforehand)
+
+
+def test_the_price_is_told_after_five_pilots_and_holds_within_a_fifth(told: dict[str, Done], reader: Reader) -> None:
+    refused, again = told["refused"].json, told["again"].json
+    low, high = refused["estimated_usd"]
+    whole = float(sum(reader.prices.costs[: 8 * REQUESTS]))
+    assert (low + high) / 2 == pytest.approx(whole, rel=0.2)
+    assert again["spent_usd"] == pytest.approx(whole, abs=1e-5)
+    (line,) = (line for line in told["record"].err.splitlines() if " on cassette: " in line)
+    assert re.fullmatch(r"8 moments, 0 on cassette: [\d.]+ to [\d.]+ USD \([\d.]+ of it spent\), about .+", line)
+
+
+def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count(told: dict[str, Done]) -> None:
+    refused = told["refused"].json
+    assert (refused["status"], refused["stopped_by"], refused["by_status"]) == ("refused", "price", {"success": 5})
+    enough = re.search(r"--max-usd (\d+\.\d\d), a shorter range", refused["stopped_because"])
+    assert enough is not None
+    assert float(enough[1]) >= refused["estimated_usd"][1]
+    assert 0 < refused["spent_usd"] <= 0.15
+    again = told["again"].json
+    assert (again["status"], again["runs"], again["by_status"]) == ("done", 0, {"success": 8})
+    assert again["replay_id"] == refused["replay_id"]
+
+
+def test_a_rerun_needs_neither_key_nor_api_and_costs_nothing(told: dict[str, Done]) -> None:
+    rerun = told["rerun"].json
+    assert (rerun["status"], rerun["by_status"], rerun["requests_asked"]) == ("done", {"success": 2}, 0)
+    assert (rerun["spent_usd"], rerun["max_usd"], rerun["estimated_usd"]) == (0, None, None)
+    assert rerun["recorded_usd"] > 0
+
+
+def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(reader: Reader) -> None:
+    asked = len(reader.prices.costs)
+    done = reader.types("replay", NAME, "--from", "2024-06-01", "--to", "2024-06-02", "--max-usd", "5")
+    assert (done.code, done.out, len(reader.prices.costs)) == (2, "", asked)
+    assert "The first clean moment is 20" in done.err
+    assert "--contaminated" in done.err
