@@ -1,16 +1,32 @@
 """One tool server for all replays of a module: the project's own, on the simulated market."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from runner.settings import RunnerSettings
-from runner.tool_server.server import Address, local_server
+from runner.tool_server.server import Address
+from tests.rigs.warm import Warm
 
 
 @pytest.fixture(scope="module")
-async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Address]:
-    settings = RunnerSettings(home=tmp_path_factory.mktemp("server"), exchange="simulated")
-    async with local_server(settings, "127.0.0.1", 0, SecretStr("a-token-of-the-server")) as (address, _):
-        yield address
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    folder, token = tmp_path_factory.mktemp("server"), "a-token-of-the-server"
+    environment = {
+        **os.environ,
+        "TRADER_HOME": str(folder),
+        "TRADER_EXCHANGE": "simulated",
+        "TRADER_TOKEN": token,
+    }
+    reading, writing = os.pipe()
+    with open(os.devnull) as nothing, (folder / "errors").open("w") as errors, os.fdopen(reading) as output:
+        arguments = ["--http", "--host", "127.0.0.1", "--port", "0"]
+        server = Warm("mcp_server", arguments, environment, Path.cwd(), (nothing.fileno(), writing, errors.fileno()))
+        os.close(writing)
+        try:
+            yield Address(output.readline().strip(), SecretStr(token))
+        finally:
+            server.kill()
+            server.wait(10)

@@ -1,0 +1,140 @@
+"""A replay that is killed ten times and started again asks nothing twice, loses nothing and counts every cent."""
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.outcome import Status
+from mcp_server.storage.home import Home
+from runner.claude.cassettes import Cassette
+from runner.claude.wire import key_of
+from runner.tool_server.server import Address
+from tests.rigs.replays import SCRIPT, USD_A_TOKEN, moment_of, moments, parts_of, replay_of, varied, watching
+from tests.rigs.scripted_messages_api import Held, Reply, Request, ScriptedMessagesApi, Step
+from tests.rigs.warm import Warm
+from tests.runner.claude_runs import KEY
+
+COUNT = 6
+KILLS = (
+    (1, True),
+    (2, False),
+    (3, True),
+    (2, True),
+    (4, False),
+    (1, False),
+    (3, False),
+    (2, True),
+    (5, True),
+    (1, True),
+)
+"""At which request of its life a replay is killed, and whether the reply to that one is still on its way."""
+
+LIMIT_S = 60
+
+
+@dataclass
+class KillingApi:
+    """Answers, and says when it is time to kill."""
+
+    kill_at: int = 0
+    in_flight: bool = False
+    asked: Counter[str] = field(default_factory=Counter)
+    kept: set[str] = field(default_factory=set)
+    twice: list[str] = field(default_factory=list)
+    spent_usd: Decimal = Decimal(0)
+    now: threading.Event = field(default_factory=threading.Event)
+    killed: threading.Event = field(default_factory=threading.Event)
+    _of_this_life: int = 0
+    _usage: Any = field(default_factory=lambda: varied(1, 3_000))
+
+    def live(self, kill_at: int, *, in_flight: bool) -> None:
+        """Begin a life of the replay."""
+        self.kill_at, self.in_flight, self._of_this_life = kill_at, in_flight, 0
+        self.now, self.killed = threading.Event(), threading.Event()
+
+    def __call__(self, request: Request, step: Step) -> Step:
+        assert isinstance(step, Reply)
+        key = key_of(request.body)
+        self.asked[key] += 1
+        if key in self.kept:
+            self.twice.append(f"{moment_of(request)} {request.role} {request.turn}")
+        usage = self._usage(moment_of(request), request)
+        self.spent_usd += sum((USD_A_TOKEN[name] * count for name, count in usage.items()), Decimal(0))
+        self._of_this_life += 1
+        reply = Reply(step.text, step.calls, usage)
+        if self.kill_at and self._of_this_life >= self.kill_at:
+            self.now.set()
+            if self.in_flight:
+                return Held(reply, self.killed)
+        return reply
+
+
+@contextmanager
+def replaying(home: Path, api_url: str, address: Address, folder: Path) -> Iterator[tuple[Warm, Path]]:
+    """Start the command; give it and where its output goes. It is killed at the end of the block."""
+    assert address.token is not None
+    until = moments(COUNT)[-1].isoformat()
+    arguments = ["replay", "dip", "--from", moments(1)[0].isoformat(), "--to", until, "--every", "1h"]
+    arguments += ["--max-usd", "50", "--contaminated", "--json"]
+    environment = {
+        **os.environ,
+        "TRADER_HOME": str(home),
+        "TRADER_EXCHANGE": "simulated",
+        "TRADER_SERVER_URL": address.url,
+        "TRADER_TOKEN": address.token.get_secret_value(),
+        "TRADER_MAX_CLAUDE_RUNS": "2",
+        "ANTHROPIC_BASE_URL": api_url,
+        "ANTHROPIC_API_KEY": KEY,
+    }
+    output = folder / "output"
+    with open(os.devnull) as nothing, output.open("w") as out, (folder / "errors").open("a") as errors:
+        program = Warm("runner", arguments, environment, home, (nothing.fileno(), out.fileno(), errors.fileno()))
+        try:
+            yield program, output
+        finally:
+            program.kill()
+            program.wait(LIMIT_S)
+
+
+@pytest.mark.slow
+def test_a_replay_that_is_killed_ten_times_asks_nothing_twice_and_counts_every_cent(
+    home: Path, address: Address, tmp_path: Path
+) -> None:
+    strategy = watching()
+    folder = home / "strategies" / strategy.name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(strategy.config_json()))
+    (folder / "agents.json").write_text(json.dumps(strategy.agents_json()))
+    cassette = Cassette(Home(home).cassettes, strategy.name, strategy.decision_version("simulated", "claude"))
+    prices = KillingApi()
+    with ScriptedMessagesApi(SCRIPT, prices) as api:
+        for kill_at, in_flight in KILLS:
+            prices.live(kill_at, in_flight=in_flight)
+            with replaying(home, api.url, address, tmp_path) as (program, _):
+                assert prices.now.wait(LIMIT_S), (tmp_path / "errors").read_text()
+                program.send_signal(signal.SIGKILL)
+                program.wait(LIMIT_S)
+            prices.killed.set()
+            prices.kept = {one.key for moment in cassette.moments() for one in cassette.at(moment)}
+        prices.live(0, in_flight=False)
+        with replaying(home, api.url, address, tmp_path) as (program, output):
+            code = program.wait(LIMIT_S)
+    done = json.loads(output.read_text())
+    assert (code, done["by_status"]) == (0, {"success": COUNT}), (done, (tmp_path / "errors").read_text())
+    assert prices.twice == []
+    parts = parts_of(home)
+    rows = parts.journal.replays.rows(replay_of(COUNT, contaminated=True).terms("simulated").id)
+    assert [row.status for row in rows.values()] == [Status.SUCCESS] * COUNT
+    assert [*rows] == [*moments(COUNT)]
+    assert sum(row.cost_usd or 0 for row in rows.values()) == prices.spent_usd
+    assert Decimal(str(done["spent_usd"])) == prices.spent_usd
