@@ -120,9 +120,12 @@ async def run_claude(task: ClaudeTask) -> Outcome:
 
 
 def _drift(task: ClaudeTask, transcript: Transcript) -> str | None:
-    """Return what a rerun asked that is not on its cassette, in a few lines; None where everything was."""
+    """Return what a rerun needed that is not on its cassette, in a few lines; None where it came to an end without.
+
+    A CLI whose budget is spent ends while sub-agents still ask: what they would have been told decides nothing.
+    """
     session = transcript.session
-    if session is None or session.drift is None or session.cassette is None:
+    if session is None or session.drift is None or session.cassette is None or transcript.ending is not None:
         return None
     from runner.claude.drift import explained
 

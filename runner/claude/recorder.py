@@ -95,17 +95,15 @@ class ModelRecorder:
         """
         from runner.claude.recording import live_share
 
-        whole = outcome.cost_usd if self.cassette is not None else None
         usage = ending.model_usage if ending is not None else {}
-        if self.mode == "rerun":
-            return {"cost_usd": Decimal(0), "recorded_usd": whole}
-        if not session.hits:
-            return {"recorded_usd": whole} if session.asked or usage else {**NOTHING_SPENT}
-        if not session.asked and not any(reply.own for reply in session.usages):
-            return {"cost_usd": Decimal(0), "recorded_usd": whole}
-        if whole is None:
-            return {"recorded_usd": None}
-        return {"cost_usd": live_share(usage, session.usages), "recorded_usd": whole}
+        if not session.asked and not session.hits and not usage:
+            return {**NOTHING_SPENT}
+        whole = outcome.cost_usd
+        recorded = None if self.cassette is None else whole
+        if self.mode == "rerun" or not (session.asked or any(reply.own for reply in session.usages)):
+            return {"cost_usd": Decimal(0), "recorded_usd": recorded}
+        paid = None if whole is None else round(live_share(usage, session.usages), 8)
+        return {"cost_usd": paid, "recorded_usd": recorded}
 
 
 @asynccontextmanager

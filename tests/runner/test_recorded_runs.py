@@ -1,0 +1,248 @@
+"""Runs by Claude through the recording proxy: with the real SDK and CLI, a scripted model and a real tool server."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.errors import Misconfigured
+from runner.claude.cassettes import Cassette
+from runner.claude.engine import run_claude
+from runner.claude.probe import cutoffs_of
+from runner.claude.recorder import ModelRecorder
+from runner.claude.recording import Session, recording_proxy
+from tests.rigs.scripted_messages_api import (
+    Fail,
+    Hang,
+    Reply,
+    ScriptedMessagesApi,
+    Step,
+    answer,
+    say,
+    start,
+)
+from tests.rigs.tool_server import ToolServer
+from tests.runner.claude_runs import AS_OF, GET_PRICE, GOOD_ANSWER, KEY, START_BOTH, script, strategy, task
+
+NOWHERE = "http://127.0.0.1:9"
+"""Where nobody answers."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ToolServer]:
+    with ToolServer() as running:
+        yield running
+
+
+@pytest.fixture
+def cassette(tmp_path: Path) -> Cassette:
+    return Cassette(tmp_path / "cassettes", "dip", "abc")
+
+
+async def through_proxy(
+    api_url: str, server: ToolServer, cassette: Cassette | None, what: Strategy | None = None, **recorder: Any
+) -> Outcome:
+    """Let a run go through a proxy of its own; a rerun has neither a credential nor an API."""
+    environment = {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY}
+    if recorder.get("mode") == "rerun":
+        environment = {"ANTHROPIC_BASE_URL": NOWHERE}
+    async with recording_proxy(environment) as proxy:
+        own = ModelRecorder(proxy, cassette, **recorder)
+        return await run_claude(task(api_url, server.url, what, environment=environment, recorder=own, run_key="first"))
+
+
+async def rerun(server: ToolServer, cassette: Cassette, what: Strategy | None = None) -> Outcome:
+    return await through_proxy(NOWHERE, server, cassette, what, mode="rerun")
+
+
+def decided(outcome: Outcome) -> tuple[Any, ...]:
+    """What a rerun has to repeat."""
+    return outcome.status, outcome.signal, outcome.error, outcome.blame, outcome.model
+
+
+async def test_a_recorded_run_is_the_same_and_its_cassette_holds_it_word_for_word(
+    server: ToolServer, cassette: Cassette
+) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        plain = await run_claude(task(api.url, server.url))
+        api.requests.clear()
+        recorded = await through_proxy(api.url, server, cassette)
+    assert (decided(recorded), recorded.tokens_used) == (decided(plain), plain.tokens_used)
+    assert (recorded.cost_usd, recorded.recorded_usd) == (plain.cost_usd, plain.cost_usd)
+    assert recorded.trace is not None
+    assert recorded.trace["requests"] == {
+        "from_cassette": 0, "asked": 6, "cassette": "cassettes/dip/abc/20260301T120000Z",
+    }  # fmt: skip
+    kept = {json.dumps({**one.request, "metadata": {}}, sort_keys=True) for one in cassette.at(AS_OF)}
+    assert kept == {json.dumps({**one.body, "metadata": {}}, sort_keys=True) for one in api.requests}
+    assert len(kept) == 6
+    replies = "".join(one.reply for one in cassette.at(AS_OF))
+    assert all(words in replies for words in ("It costs 42.5.", "The RSI is 28.5.", "StructuredOutput"))
+    assert all(KEY not in file.read_text("latin-1") for file in cassette.place(AS_OF).iterdir())
+    server.calls.clear()
+    again = await rerun(server, cassette)
+    assert decided(again) == decided(recorded)
+    assert (again.cost_usd, again.recorded_usd) == (Decimal(0), recorded.recorded_usd)
+    assert (again.knowledge_cutoff, again.contaminated) == ("2026-06", True)
+    assert len(server.calls) == 2, "the tools are asked again"
+
+
+START_ONE = Reply(calls=[start("price-monitor", "BTC/USDT")])
+COSTLY = replace(say("It costs 42.5."), usage={"input_tokens": 90_000, "output_tokens": 9})
+ONLY_PRICE = {"price-monitor": strategy().agents_json()["price-monitor"]}
+ENDINGS: dict[str, tuple[dict[str, Sequence[Step]], dict[str, Any], str]] = {
+    "its turns are used up": (
+        script([START_BOTH] * 4, price=[say("42")], rsi=[say("28")]),
+        {"max_turns": 2},
+        "'max_turns' is 2",
+    ),
+    "its budget is spent": (
+        script([START_ONE, answer(GOOD_ANSWER)], price=[GET_PRICE, COSTLY]),
+        {"budget": {"usd_per_run": 0.01}, "agents": ONLY_PRICE},
+        "0.01 USD was spent",
+    ),
+    "a request that is refused": (script([Fail(400)]), {}, "answered 400"),
+    "answers that fit no schema": (script([START_BOTH, *[answer({"signal": "MAYBE"})] * 9]), {}, "schema"),
+}
+
+
+@pytest.mark.parametrize(("steps", "config", "words"), ENDINGS.values(), ids=ENDINGS.keys())
+async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
+    server: ToolServer, cassette: Cassette, steps: dict[str, Sequence[Step]], config: dict[str, Any], words: str
+) -> None:
+    what = strategy(**config)
+    with ScriptedMessagesApi(steps) as api:
+        recorded = await through_proxy(api.url, server, cassette, what)
+    assert words in (recorded.error or "")
+    again = await rerun(server, cassette, what)
+    assert decided(again) == decided(recorded)
+    assert again.cost_usd == 0
+
+
+async def test_the_rerun_of_a_run_that_took_too_long_says_where_its_recording_ends(
+    server: ToolServer, cassette: Cassette
+) -> None:
+    what = strategy(timeout_s=4)
+    with ScriptedMessagesApi(script(orchestrator=[START_BOTH, Hang()])) as api:
+        recorded = await through_proxy(api.url, server, cassette, what)
+    assert (recorded.status, recorded.cost_usd, recorded.recorded_usd) == (Status.TIMEOUT, None, None)
+    again = await rerun(server, cassette, what)
+    assert (again.status, again.blame, again.signal) == (Status.DRIFT, None, None)
+    assert "No reply to turn 2 of the orchestrator" in (again.error or "")
+    assert "What is recorded of that moment ends before that turn" in (again.error or "")
+    assert again.cost_usd == 0
+
+
+async def test_a_rerun_of_what_was_never_recorded_is_drift_and_blames_neither_model_nor_account(
+    server: ToolServer, cassette: Cassette
+) -> None:
+    again = await rerun(server, cassette)
+    assert (again.status, again.blame, again.cost_usd, again.recorded_usd) == (Status.DRIFT, None, Decimal(0), None)
+    assert "Nothing is recorded for that moment" in (again.error or "")
+    assert "account" not in (again.error or "")
+
+
+async def test_what_comes_from_the_cassette_costs_nothing_and_what_it_once_cost_stays_known(
+    server: ToolServer, cassette: Cassette
+) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        first = await through_proxy(api.url, server, cassette)
+        (last,) = (one for one in cassette.at(AS_OF) if '"name": "StructuredOutput"' in one.reply)
+        (file,) = cassette.place(AS_OF).glob(f"{last.key}.*")
+        file.unlink()
+        api.requests.clear()
+        async with recording_proxy(environment := {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}) as proxy:
+            own = ModelRecorder(proxy, cassette)
+            second = await run_claude(
+                task(api.url, server.url, environment=environment, recorder=own, run_key="second")
+            )
+            third = await run_claude(task(api.url, server.url, environment=environment, recorder=own, run_key="third"))
+    assert len(api.requests) == 1
+    assert first.cost_usd is not None
+    assert [decided(run) for run in (second, third)] == [decided(first)] * 2
+    assert second.cost_usd == first.cost_usd / 6, "one of six equal replies"
+    assert third.cost_usd == 0
+    assert {run.recorded_usd for run in (first, second, third)} == {first.cost_usd}
+
+
+async def test_without_a_cassette_the_date_is_rewritten_and_nothing_is_kept(server: ToolServer, tmp_path: Path) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        outcome = await through_proxy(api.url, server, None)
+    assert outcome.status is Status.SUCCESS
+    assert (outcome.recorded_usd, outcome.knowledge_cutoff, outcome.contaminated) == (None, "2026-06", True)
+    assert outcome.trace is not None
+    assert outcome.trace["requests"] == {"from_cassette": 0, "asked": 6}
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert all("2026-03-01" in request.text and today not in request.text for request in api.requests)
+
+
+async def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_before_anything_is_asked(
+    server: ToolServer, cassette: Cassette
+) -> None:
+    with ScriptedMessagesApi({}) as api:
+        outcome = await through_proxy(api.url, server, cassette, contamination="refuse")
+    assert api.requests == []
+    assert (outcome.status, outcome.blame) == (Status.ERROR, "runner")
+    assert {name: getattr(outcome, name) for name in NOTHING_SPENT} == NOTHING_SPENT
+    assert (outcome.contaminated, outcome.knowledge_cutoff) == (True, "2026-06")
+    assert "The first clean moment is 2026-07-31 00:00 UTC" in (outcome.error or "")
+    assert list(cassette.moments()) == []
+
+
+UNKNOWN, OPUS, HAIKU = "claude-unknown-9", "claude-opus-5-5", "claude-haiku-4-5"
+
+
+def with_another_model(model: str) -> Strategy:
+    """The strategy of both sub-agents on an older model, of which one has another."""
+    agents = strategy().agents_json()
+    agents["rsi-analyzer"]["model"] = model
+    return strategy(agents=agents, model=HAIKU)
+
+
+@pytest.mark.parametrize(("model", "cutoff"), [(OPUS, "2026-06"), (UNKNOWN, None)])
+async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_counts(
+    server: ToolServer, model: str, cutoff: str | None
+) -> None:
+    what = with_another_model(model)
+    with ScriptedMessagesApi(script()) as api:
+        async with recording_proxy(environment := {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}) as proxy:
+            assert await cutoffs_of(what, environment, proxy) == {HAIKU: "2025-02", model: cutoff}
+            assert api.requests == [], "the cutoffs are learnt for nothing"
+        labelled = await through_proxy(api.url, server, None, what)
+        assert (labelled.status, labelled.contaminated, labelled.knowledge_cutoff) == (Status.SUCCESS, True, cutoff)
+        api.requests.clear()
+        refused = await through_proxy(api.url, server, None, what, contamination="refuse")
+    assert (refused.status, refused.contaminated) == (Status.ERROR, True)
+    assert (refused.error or "").startswith("claude-opus-5-5 knows" if cutoff else "The knowledge cutoff of")
+    assert {request.body["model"] for request in api.requests} == {HAIKU}
+
+
+async def test_a_moment_after_the_cutoff_of_all_models_is_clean(server: ToolServer) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        outcome = await through_proxy(api.url, server, None, strategy(model=HAIKU), contamination="refuse")
+    assert (outcome.status, outcome.contaminated, outcome.knowledge_cutoff) == (Status.SUCCESS, False, "2025-02")
+
+
+async def test_a_cap_that_is_reached_ends_the_run_at_once_with_its_reason(server: ToolServer) -> None:
+    with ScriptedMessagesApi({}) as api:
+        outcome = await through_proxy(api.url, server, None, prepare=_nothing_more)
+    assert api.requests == []
+    assert (outcome.status, outcome.error, outcome.blame) == (Status.ERROR, "The cap is reached.", "runner")
+    assert {name: getattr(outcome, name) for name in NOTHING_SPENT} == NOTHING_SPENT
+
+
+async def test_without_a_credential_no_model_is_probed() -> None:
+    async with recording_proxy({}) as proxy:
+        with pytest.raises(Misconfigured, match="No credential for Claude"):
+            await cutoffs_of(strategy(), {}, proxy)
+
+
+def _nothing_more(session: Session) -> None:
+    session.may_ask = lambda: "The cap is reached."
