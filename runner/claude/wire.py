@@ -34,6 +34,7 @@ _DATE = re.compile(r"((?:Today's date|The UTC date) is) \d{4}-\d{2}-\d{2}")
 _NEW_DATE = re.compile(r"The date has changed\.|The UTC date is now ")
 _OS_VERSION = re.compile(r"^( *- OS Version: ).*$", re.MULTILINE)
 _BUDGET = re.compile(r"USD budget: \$[\d.e+-]+/\$[\d.e+-]+; \$[\d.e+-]+ remaining")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CUTOFF = re.compile(rf"Assistant knowledge cutoff is (?:\w+ )?({'|'.join(_MONTHS)}) (\d{{4}})\b")
 _AGENT_FOOTER = re.compile(r"\nagentId: [^\n]*\n<usage>((?:[a-z_]+: \d+\n)*)duration_ms: \d+</usage>\s*\Z")
 
@@ -185,7 +186,7 @@ def _session(body: Mapping[str, Any]) -> str | None:
         session = json.loads((body.get("metadata") or {})["user_id"])["session_id"]
     except (KeyError, TypeError, ValueError):
         return None
-    return session if isinstance(session, str) else None
+    return session if _UUID.fullmatch(str(session)) else None
 
 
 def _dated(words: str, day: str) -> str:
@@ -239,9 +240,9 @@ def _parted(block: Body) -> tuple[Body, list[str]]:
         behind = _AT_THE_END.search(content)
         return ({**block, "content": content[: behind.start()]}, _elements_of(behind[0])) if behind else (block, [])
     parts, reminders = list(content or []), list[str]()
-    while parts and _AT_THE_END.fullmatch(parts[-1].get("text", "")):
+    while parts and parts[-1].get("type") == "text" and _AT_THE_END.fullmatch(parts[-1]["text"]):
         reminders[:0] = _elements_of(parts.pop()["text"])
-    if reminders and parts and "text" in parts[-1]:  # the CLI ends the text before with a line break
+    if reminders and parts and parts[-1].get("type") == "text":  # the CLI ends the text before with a line break
         parts[-1] = {**parts[-1], "text": parts[-1]["text"].removesuffix("\n")}
     return {**block, "content": parts}, reminders
 

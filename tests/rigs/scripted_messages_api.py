@@ -123,11 +123,13 @@ Change = Callable[[Request, Step], Step]
 class ScriptedMessagesApi:
     """Use it as a context manager; `url` is what ANTHROPIC_BASE_URL takes.
 
-    `change` is called with each request and the step that the script has for it; what it returns is done instead.
+    `change` is called with each request and the step that the script has for it; what it returns is done instead. No
+    byte of a request, its address and headers included, may be part of what `never` holds.
     """
 
-    def __init__(self, script: Script, change: "Change | None" = None) -> None:
+    def __init__(self, script: Script, change: "Change | None" = None, never: Iterable[str] = ()) -> None:
         self._change = change
+        self._never = tuple(never)
         self.url = ""
         self.requests: list[Request] = []
         self.unforeseen: list[str] = []
@@ -158,6 +160,7 @@ class ScriptedMessagesApi:
         return [request for request in self.requests if request.role == role]
 
     async def _messages(self, http: HttpRequest) -> Response:
+        await self._check(http)
         request = self._read(await http.json(), dict(http.headers))
         self.requests.append(request)
         self.arrived.set()
@@ -181,7 +184,15 @@ class ScriptedMessagesApi:
 
     async def _tokens(self, http: HttpRequest) -> Response:
         """Count as the CLI itself does where nobody counts for it."""
+        await self._check(http)
         return JSONResponse({"input_tokens": len(await http.body()) // 4})
+
+    async def _check(self, http: HttpRequest) -> None:
+        """Look at each byte of a request for what must not be in it, also behind JSON's escapes."""
+        body = await http.body()
+        sent = [str(http.url), *(f"{name}: {value}" for name, value in http.headers.items())]
+        everything = "\n".join((*sent, body.decode(), json.dumps(json.loads(body), ensure_ascii=False)))
+        self.unforeseen += [f"{words!r} in a request" for words in self._never if words in everything]
 
     def _read(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
         system = json.dumps(body.get("system") or "")
