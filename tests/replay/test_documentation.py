@@ -9,9 +9,13 @@ from random import Random
 
 import pytest
 
+from mcp_server.app import build_server
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.http.serve import mcp_app
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.loopback import served
 from tests.rigs.replays import MODEL, Prices
 from tests.rigs.scripted_messages_api import Reply, Request, ScriptedMessagesApi, answer, start
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, PRICE, RSI, script
@@ -47,15 +51,13 @@ def usage(moment: datetime, request: Request) -> Mapping[str, int]:
 class Reader:
     """Types commands in a home of their own, where the example asks a scripted model about the invented market."""
 
-    def __init__(self, home: Path, api: ScriptedMessagesApi, prices: Prices) -> None:
-        self.home = Home(home)
+    def __init__(self, home: Path, prices: Prices, api_url: str, server_url: str) -> None:
         self.prices = prices
-        self.api = api
         self._run = trader_in(home)
+        self._urls = {"ANTHROPIC_BASE_URL": api_url, "TRADER_SERVER_URL": f"{server_url}/mcp"}
 
     def types(self, *arguments: str, **environment: str) -> Done:
-        variables = {"ANTHROPIC_BASE_URL": self.api.url, "ANTHROPIC_API_KEY": KEY, **environment}
-        return self._run(*arguments, **variables)
+        return self._run(*arguments, **{**self._urls, "ANTHROPIC_API_KEY": KEY, **environment})
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     config = {"trading_pair": "BTC/USDT", "interval": "4h", "exchange": "simulated", "model": MODEL}
     StrategyFolders(Home(home), examples_folder()).write(parse_strategy(NAME, config, agents))
     steps = script([Reply(calls=[start(name, "BTC/USDT") for name in agents]), answer(GOOD_ANSWER)])
-    with ScriptedMessagesApi(steps, prices) as api:
-        yield Reader(home, api, prices)
+    server = build_server(ServerSettings(home=home, exchange="simulated"))
+    with ScriptedMessagesApi(steps, prices) as api, served(mcp_app(server)) as server_url:
+        yield Reader(home, prices, api.url, server_url)
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +94,16 @@ def told(reader: Reader) -> dict[str, Done]:
     nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
     done["rerun"] = reader.types(*until(TWO, rerun, "--json"), **nowhere)
     done["without"] = reader.types(*until(TWO, without))
+    done["score"] = reader.types(*shlex.split(done["record"].out.rpartition("claude-trader ")[2]))
     return done
 
 
 def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done]) -> None:
     codes = {name: done.code for name, done in told.items()}
-    assert codes == {"refused": 2, "record": 0, "again": 0, "rerun": 0, "without": 0}, told
+    assert codes == {"refused": 2, "record": 0, "again": 0, "rerun": 0, "without": 0, "score": 0}, told
     assert re.search(r"^ +BUY +8\b", told["record"].out, re.MULTILINE)
     assert "without momentum-analyst" in told["without"].out
+    assert NAME in told["score"].out
     beforehand = "8 moments from 2026-08-01 00:00 to 2026-08-02 04:00 UTC. 2 signals whose horizons do not overlap"
     assert told["record"].err.startswith(beforehand)
 

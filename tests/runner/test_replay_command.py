@@ -1,7 +1,20 @@
 """`claude-trader replay`, as it is typed: what it refuses before anything is asked, and what to do instead."""
 
+import os
+import shlex
+import signal
+from pathlib import Path
+
+import psutil
 import pytest
 
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.processes import left
+from tests.rigs.replays import watching
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, Hang, ScriptedMessagesApi
+from tests.rigs.warm import Warm, forked_by
+from tests.runner.claude_runs import KEY
 from tests.runner.conftest import Command
 
 RANGE = ("--from", "2026-10-01", "--to", "2026-10-02")
@@ -50,3 +63,25 @@ def test_a_refusal_is_json_where_that_is_asked_for(trader: Command) -> None:
     assert (done.code, done.err) == (2, "")
     assert done.json["status"] == "error"
     assert "claude-trader backtest rsi-reversion" in done.json["error"]
+
+
+def test_ctrl_c_ends_it_with_the_command_that_goes_on(home: Path, tmp_path: Path) -> None:
+    StrategyFolders(Home(home), examples_folder()).write(watching())
+    arguments = ["replay", "dip", *RANGE, "--every", "1d", "--max-usd", "5"]
+    error = tmp_path / "error"
+    with ScriptedMessagesApi({ORCHESTRATOR: [Hang()]}) as api, error.open("wb") as stderr, open(os.devnull) as no:
+        variables = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "TRADER_HOME": str(home)}
+        streams = (no.fileno(), stderr.fileno(), stderr.fileno())
+        process = Warm("runner", arguments, {**os.environ, **variables}, home, streams, forks_servers=True)
+        try:
+            assert api.arrived.wait(60), "the CLI never asked"
+            children = [*forked_by(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+            process.wait(10)
+    assert left(children, within_s=10) == []
+    last = error.read_text().splitlines()[-1]
+    assert "is recorded and is not asked again" in last
+    assert last.endswith(f"To go on: claude-trader {shlex.join(arguments)}")
