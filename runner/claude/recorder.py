@@ -20,7 +20,7 @@ from runner.claude.transcript import Ending
 
 if TYPE_CHECKING:
     from runner.claude.ablation import Ablation
-    from runner.claude.cassettes import Cassette
+    from runner.claude.cassettes import Cassette, Recorded
     from runner.claude.recording import Mode, Proxy, Session
 
 AS_OF_NOW = timedelta(minutes=1)
@@ -46,6 +46,11 @@ class ModelRecorder:
     ablation: "Ablation | None" = None
     prepare: Callable[["Session"], None] = lambda _: None
     most_usd: Decimal | None = None
+
+    def recorded(self, as_of: datetime) -> "list[Recorded]":
+        """Return the replies of a moment that need not be asked for."""
+        cassettes = [self.cassette, self.ablation.base if self.ablation else None]
+        return [reply for cassette in cassettes if cassette is not None for reply in cassette.at(as_of)]
 
     @contextmanager
     def session(self, as_of: datetime, run_key: str, folder: CliFolder) -> Iterator["Session"]:

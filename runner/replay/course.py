@@ -78,7 +78,7 @@ class Course:
     async def _read(self) -> None:
         """Read how things stand."""
         rows = await anyio.to_thread.run_sync(self.journal.replays.rows, self.runs.replay_id)
-        self._tally = tally = Tally(rows, self.request.moments)
+        self._tally = tally = Tally(rows, self.request.moments, bool(self.request.without))
         self.runs.open_rows, self._done, self._signals = tally.open_rows, tally.final, Counter(tally.signals)
         if (cap := self.runs.cap) is not None:
             known = [moment.usd for moment in tally.costs if moment.usd is not None]

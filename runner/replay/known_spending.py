@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runner.claude.cassettes import Recorded
     from runner.claude.recording import ReplyUse
 
 
@@ -29,11 +30,16 @@ class TokenPrices:
 
     def cost(self, replies: Iterable["ReplyUse"]) -> Decimal:
         """Return what the replies that a run has paid cost; those of a model of unknown price count nothing."""
+        return sum((self._price(reply) * reply.times for reply in replies if reply.own), Decimal(0))
+
+    def worth(self, replies: Iterable["Recorded"]) -> Decimal:
+        """Return what the agent CLI takes replies from the cassette to cost."""
+        return sum(map(self._price, replies), Decimal(0))
+
+    def _price(self, reply: "ReplyUse | Recorded") -> Decimal:
         from runner.claude.recording import plain_model, weighted
 
-        paid = (reply for reply in replies if reply.own)
-        costs = (weighted(reply.usage) * reply.times * self.by_model.get(plain_model(reply.model), 0) for reply in paid)
-        return sum(costs, Decimal(0))
+        return weighted(reply.usage) * self.by_model.get(plain_model(reply.model), Decimal(0))
 
 
 _COUNTED = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")

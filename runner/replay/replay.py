@@ -3,10 +3,12 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
@@ -19,6 +21,9 @@ from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.replay.runs import ReplayRuns, Stop
 from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings
+
+if TYPE_CHECKING:
+    from runner.claude.cassettes import Cassette
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ async def replay(request: ReplayRequest, parts: ReplayParts, tell: Callable[[Rep
     """
     environment = _environment(request, parts.settings)
     terms = request.terms(parts.settings.exchange)
-    with parts.journal.replays.open(terms, request.strategy, request.max_usd, parts.clock.now()):
+    strategy = request.whole or request.strategy
+    with parts.journal.replays.open(terms, strategy, request.max_usd, parts.clock.now()):
         await anyio.to_thread.run_sync(parts.journal.settle)  # what a killed process left open is taken up again
         async with shared(parts.settings, environment) as all_share:
             return await _course(request, parts, all_share, environment, tell).run()
@@ -83,16 +89,17 @@ def _course(
     tell: Callable[[ReplayProgress], None],
 ) -> Course:
     """Put a replay together."""
-    from runner.claude.cassettes import Cassette
+    from runner.claude.ablation import Ablation
     from runner.claude.recorder import ModelRecorder
 
     settings, clock, journal, terms = parts.settings, parts.clock, parts.journal, request.terms(parts.settings.exchange)
-    cassette = Cassette(parts.home.cassettes, request.strategy.name, terms.decision_version)
+    cassette, base = _cassette(request.strategy, parts), _cassette(request.whole, parts) if request.whole else None
     recorder = ModelRecorder(
         all_share.proxy,
         cassette,
         mode="rerun" if request.rerun else "record",
         contamination="label" if request.contaminated else "refuse",
+        ablation=Ablation(base, frozenset(request.without)) if base else None,
     )
     runner = Runner(
         settings, journal, parts.database, all_share.serving, all_share.connect, clock=clock, recorder=recorder
@@ -103,3 +110,10 @@ def _course(
     pace = Pace(clock, settings.max_claude_runs)
     runs = ReplayRuns(runner, request.strategy, terms.id, pace, cap, stop)
     return Course(request, journal, runs, cassette, environment, tell)
+
+
+def _cassette(strategy: Strategy, parts: ReplayParts) -> "Cassette":
+    from runner.claude.cassettes import Cassette
+
+    version = strategy.decision_version(parts.settings.exchange, "claude")
+    return Cassette(parts.home.cassettes, strategy.name, version)

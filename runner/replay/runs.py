@@ -202,7 +202,7 @@ class ReplayRuns:
             if allowance is not None:
                 session.may_ask, session.one_at_a_time = self._may_ask, allowance.one_at_a_time
 
-        limit = allowance.usd if allowance is not None else None
+        limit = await self._limit(claimed, allowance)
         own = replace(self.recorder, prepare=prepare, most_usd=limit)
         outcome = await replace(self.runner, recorder=own, admit=_admitted).decide(claimed)
         self.prices.learn(outcome.trace)
@@ -212,6 +212,13 @@ class ReplayRuns:
             self.stop.set("cap", self.cap.reached())
             return replace(outcome, error=self.cap.reached(), blame="runner")
         return outcome
+
+    async def _limit(self, claimed: Claimed, allowance: Allowance | None) -> Decimal | None:
+        """Return the limit that the agent CLI is given; it counts what is on the cassette as spent, too."""
+        if allowance is None or self.cap is None or allowance.usd >= self.cap.a_run_usd:
+            return None
+        there = await anyio.to_thread.run_sync(self.recorder.recorded, claimed.run.as_of)
+        return min(self.cap.a_run_usd, allowance.usd + self.prices.worth(there))
 
     def _may_ask(self) -> str | None:
         """Return why nothing more is asked; None: it may be."""

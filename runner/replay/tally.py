@@ -13,10 +13,15 @@ from runner.replay.estimate import MomentCost
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The rows of a replay by their moments, of which `moments` are looked at."""
+    """The rows of a replay by their moments, of which `moments` are looked at.
+
+    `is_ablation` is whether most of its replies are those of the strategy with more sub-agents: then what moments cost
+    is what was paid, and else what their replies cost when they were asked for.
+    """
 
     rows: dict[datetime, ReplayRow]
     moments: Collection[datetime]
+    is_ablation: bool = False
 
     @property
     def final(self) -> set[datetime]:
@@ -60,8 +65,8 @@ class Tally:
 
     @property
     def costs(self) -> list[MomentCost]:
-        """What the moments that Claude was asked about cost, when it was."""
-        return [MomentCost(row.cost_when_asked, row.took_s) for row in self.asked]
+        """What the moments that Claude was asked about cost."""
+        return [MomentCost(self._cost(row), row.took_s) for row in self.asked]
 
     @property
     def asked(self) -> list[ReplayRow]:
@@ -78,6 +83,9 @@ class Tally:
         rows = [self.rows.get(moment) for moment in moments]
         failed = [row for row in rows if row is not None and row.own_failure]
         return failed[-1].error if failed and len(failed) == len(rows) else None
+
+    def _cost(self, row: ReplayRow) -> Decimal | None:
+        return (row.cost_usd or None) if self.is_ablation else row.cost_when_asked
 
     def _rows(self) -> Iterable[ReplayRow]:
         return (self.rows[moment] for moment in self.moments if moment in self.rows)

@@ -9,7 +9,7 @@ from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.budget import Spent
-from mcp_server.storage.journal.rows import TERMS, Run, mirror, open_ended
+from mcp_server.storage.journal.rows import TERMS, Run, open_ended
 
 if TYPE_CHECKING:
     import duckdb
@@ -106,7 +106,6 @@ def take_up(connection: "duckdb.DuckDBPyConnection", execution_id: int, run: Run
             f"Run {execution_id} of replay {run.replay_id} cannot be taken up again.",
             "Read the rows of the replay anew: another process may have ended it.",
         )
-    mirror(connection, run.strategy, run.started_at)
     ((payer,),) = connection.execute(
         "UPDATE executions SET payer = CASE WHEN cost_usd IS NULL THEN payer ELSE $1 END, "  # noqa: S608 - ours
         "reserved_usd = CASE WHEN cost_usd IS NULL THEN reserved_usd END, "

@@ -92,12 +92,23 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, '  # noqa: S608 - ours
         f"run_key, replay_id, payer, {', '.join(TERMS)}) VALUES ({', '.join('?' * (10 + len(TERMS)))}) RETURNING id",
         [
-            *(mirror(connection, run.strategy, run.started_at), run.strategy.version, run.trigger, naive(run.as_of)),
+            *(_strategy_id(connection, run), run.strategy.version, run.trigger, naive(run.as_of)),
             *(run.engine, naive(run.started_at), Status.RUNNING, key, run.replay_id, payer, *astuple(run.terms)),
         ],
     ).fetchone()
     assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
     return int(row[0])
+
+
+def _strategy_id(connection: "duckdb.DuckDBPyConnection", run: Run) -> int:
+    """Return the id of the row that mirrors the strategy, brought up to date.
+
+    A replay runs the version that it began with, perhaps without some sub-agents: that is not what the folder has now.
+    """
+    known = connection.execute("SELECT id FROM strategies WHERE name = ?", [run.strategy.name]).fetchone()
+    if run.replay_id is not None and known is not None:
+        return int(known[0])
+    return mirror(connection, run.strategy, run.started_at)
 
 
 def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of: datetime) -> None:
