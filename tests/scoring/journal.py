@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.outcomes import Outcomes
+from mcp_server.storage.journal.replays import Replays, ReplayTerms
 from mcp_server.storage.journal.rows import TERMS, mirror
 from mcp_server.storage.strategies.folders import StrategyFolders
 
@@ -99,6 +101,14 @@ def _enter(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, runs: Se
     if said := [_signal(id_, run, strategy_id) for id_, run in pairs if run.signal]:
         _insert(connection, "analysis_results", said)
     return ids
+
+
+def open_replay(home: Path, strategy: Strategy, begin_ms: int, end_ms: int, **terms: Any) -> str:
+    """Begin a replay of a time, and return its id."""
+    version = strategy.decision_version("simulated")
+    defined = ReplayTerms(strategy.name, version, from_ms(begin_ms), from_ms(end_ms), **terms)
+    with Replays(database_of(home), Home(home)).open(defined, strategy, Decimal(1), from_ms(end_ms)) as replay:
+        return replay.id
 
 
 def outcomes_of(home: Path) -> Outcomes:
