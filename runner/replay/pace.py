@@ -83,11 +83,12 @@ class Pace:
 
     def failed(self, began_at: datetime) -> None:
         """Note that a run has ended because the API could not be used; of those before one wait, one counts."""
-        if self._left_s() <= 0:
+        if self._counted_until is not None and began_at < self._counted_until:
+            return
+        if self.wait_until is None or began_at >= self.wait_until:
             self.slow_down()
-        if self._counted_until is None or began_at >= self._counted_until:
-            self.failures += 1
-            self._counted_until = self.wait_until
+        self.failures += 1
+        self._counted_until = self.wait_until
 
     def went_well(self) -> None:
         """Note that the API has served a run to its end: after a round of such, one more may go on at once."""

@@ -1,12 +1,8 @@
 """A replay that is killed ten times and started again asks nothing twice, loses nothing and counts every cent."""
 
-import json
-import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -19,10 +15,9 @@ from mcp_server.storage.home import Home
 from runner.claude.cassettes import Cassette
 from runner.claude.wire import key_of
 from runner.tool_server.server import Address
+from tests.rigs.replay_command import LIMIT_S, errors_of, output_of, replaying, write
 from tests.rigs.replays import SCRIPT, USD_A_TOKEN, moment_of, moments, parts_of, replay_of, varied, watching
 from tests.rigs.scripted_messages_api import Held, Reply, Request, ScriptedMessagesApi, Step
-from tests.rigs.warm import Warm
-from tests.runner.claude_runs import KEY
 
 COUNT = 6
 KILLS = (
@@ -38,8 +33,6 @@ KILLS = (
     (1, True),
 )
 """At which request of its life a replay is killed, and whether the reply to that one is still on its way."""
-
-LIMIT_S = 60
 
 
 @dataclass
@@ -79,58 +72,27 @@ class KillingApi:
         return reply
 
 
-@contextmanager
-def replaying(home: Path, api_url: str, address: Address, folder: Path) -> Iterator[tuple[Warm, Path]]:
-    """Start the command; give it and where its output goes. It is killed at the end of the block."""
-    assert address.token is not None
-    until = moments(COUNT)[-1].isoformat()
-    arguments = ["replay", "dip", "--from", moments(1)[0].isoformat(), "--to", until, "--every", "1h"]
-    arguments += ["--max-usd", "50", "--contaminated", "--json"]
-    environment = {
-        **os.environ,
-        "TRADER_HOME": str(home),
-        "TRADER_EXCHANGE": "simulated",
-        "TRADER_SERVER_URL": address.url,
-        "TRADER_TOKEN": address.token.get_secret_value(),
-        "TRADER_MAX_CLAUDE_RUNS": "2",
-        "ANTHROPIC_BASE_URL": api_url,
-        "ANTHROPIC_API_KEY": KEY,
-    }
-    output = folder / "output"
-    with open(os.devnull) as nothing, output.open("w") as out, (folder / "errors").open("a") as errors:
-        program = Warm("runner", arguments, environment, home, (nothing.fileno(), out.fileno(), errors.fileno()))
-        try:
-            yield program, output
-        finally:
-            program.kill()
-            program.wait(LIMIT_S)
-
-
 @pytest.mark.slow
 def test_a_replay_that_is_killed_ten_times_asks_nothing_twice_and_counts_every_cent(
-    home: Path, address: Address, tmp_path: Path
+    home: Path, address: Address
 ) -> None:
-    strategy = watching()
-    folder = home / "strategies" / strategy.name
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(strategy.config_json()))
-    (folder / "agents.json").write_text(json.dumps(strategy.agents_json()))
+    strategy = write(home, watching())
     cassette = Cassette(Home(home).cassettes, strategy.name, strategy.decision_version("simulated", "claude"))
     prices = KillingApi()
     with ScriptedMessagesApi(SCRIPT, prices) as api:
         for kill_at, in_flight in KILLS:
             prices.live(kill_at, in_flight=in_flight)
-            with replaying(home, api.url, address, tmp_path) as (program, _):
-                assert prices.now.wait(LIMIT_S), (tmp_path / "errors").read_text()
+            with replaying(home, api.url, address, COUNT) as program:
+                assert prices.now.wait(LIMIT_S), errors_of(home)
                 program.send_signal(signal.SIGKILL)
                 program.wait(LIMIT_S)
             prices.killed.set()
             prices.kept = {one.key for moment in cassette.moments() for one in cassette.at(moment)}
         prices.live(0, in_flight=False)
-        with replaying(home, api.url, address, tmp_path) as (program, output):
+        with replaying(home, api.url, address, COUNT) as program:
             code = program.wait(LIMIT_S)
-    done = json.loads(output.read_text())
-    assert (code, done["by_status"]) == (0, {"success": COUNT}), (done, (tmp_path / "errors").read_text())
+    done = output_of(home)
+    assert (code, done["by_status"]) == (0, {"success": COUNT}), (done, errors_of(home))
     assert prices.twice == []
     parts = parts_of(home)
     rows = parts.journal.replays.rows(replay_of(COUNT, contaminated=True).terms("simulated").id)

@@ -1,0 +1,64 @@
+"""A replay that is stopped ends its agents at once, and goes on later; nobody else works on it meanwhile."""
+
+import signal
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mcp_server.domain.outcome import Status
+from runner.tool_server.server import Address
+from tests.rigs.processes import left
+from tests.rigs.replay_command import LIMIT_S, arguments, errors_of, output_of, replaying, variables, write
+from tests.rigs.replays import SCRIPT, parts_of, replay_of, watching
+from tests.rigs.scripted_messages_api import Held, Reply, Request, ScriptedMessagesApi, Step
+from tests.runner.conftest import trader_in
+
+ID = replay_of(2, contaminated=True).terms("simulated").id
+
+
+class HoldingApi:
+    """Holds every reply until it is let go; says when two requests have come."""
+
+    def __init__(self) -> None:
+        self.count, self.two, self.go = 0, threading.Event(), threading.Event()
+
+    def __call__(self, _: Request, step: Step) -> Step:
+        assert isinstance(step, Reply)
+        self.count += 1
+        if self.count >= 2:
+            self.two.set()
+        return Held(step, self.go)
+
+
+def clis_of(pid: int) -> list[psutil.Process]:
+    """Return the agent CLIs that a process has started."""
+    return [child for child in psutil.Process(pid).children(recursive=True) if Path(child.exe()).name == "claude"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_every_agent_and_its_rows_are_taken_up_again(
+    home: Path, address: Address, number: signal.Signals
+) -> None:
+    write(home, watching())
+    holding = HoldingApi()
+    with ScriptedMessagesApi(SCRIPT, holding) as api:
+        with replaying(home, api.url, address, 2) as program:
+            assert holding.two.wait(LIMIT_S), errors_of(home)
+            agents = clis_of(program.pid)
+            second = trader_in(home)(*arguments(2), **variables(home, api.url, address))
+            program.send_signal(number)
+            code = program.wait(LIMIT_S)
+        assert (code, len(agents), left(agents, within_s=5)) == (130, 2, [])
+        assert (second.code, second.json["status"]) == (1, "error")
+        assert f"{ID} is under way in process {program.pid}" in second.json["error"]
+        assert "To go on: " in output_of(home)["error"]
+        stopped = parts_of(home).journal.replays.rows(ID)
+        assert all(row.is_open and "interrupted" in (row.error or "") for row in stopped.values())
+        holding.go.set()
+        with replaying(home, api.url, address, 2) as program:
+            assert program.wait(LIMIT_S) == 0, errors_of(home)
+    rows = parts_of(home).journal.replays.rows(ID)
+    assert [row.status for row in rows.values()] == [Status.SUCCESS] * 2
+    assert {row.execution_id for row in rows.values()} == {row.execution_id for row in stopped.values()}
