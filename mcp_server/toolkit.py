@@ -96,6 +96,11 @@ class Call:
     until: float = field(default_factory=lambda: anyio.current_time() + WORK_S)
     tell: Tell = unheard
 
+    @property
+    def in_a_run(self) -> bool:
+        """Whether a sub-agent calls: its run tells its moment and its exchange, which nobody else sends together."""
+        return AS_OF_HEADER in self.headers and EXCHANGE_HEADER in self.headers
+
     def turn(self) -> AbstractAsyncContextManager[None]:
         """Wait for the caller's turn: with `@tool(at_a_time=N)`, N calls of different clients work at once.
 

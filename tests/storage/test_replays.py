@@ -159,7 +159,7 @@ def test_what_ended_for_a_reason_outside_is_taken_up_again_in_its_row(journal: J
     row = journal.replays.rows(TERMS.id)[NOON]
     assert (row.status, row.error, row.cost_usd) == ("running", None, None)
     end(journal, again, replace(BOUGHT, cost_usd=Decimal("0.02")))
-    (entry,) = journal.entries("asked")
+    (entry,) = journal.entries("asked", replayed=True)
     assert (entry.execution_id, entry.started_at) == (first.execution_id, later.started_at)
     assert entry.cost_usd == Decimal("0.02") + (outcome.cost_usd or 0)
 
@@ -299,3 +299,20 @@ def test_a_run_that_was_killed_before_it_was_admitted_has_cost_nothing(journal: 
     assert spent(journal) == ("0.00", "0.00")
     end(journal, journal.claim_again(first.execution_id, moment()), UNKNOWN)
     assert spent(journal) == ("0.00", "0.00")
+
+
+def test_a_replay_that_leaves_sub_agents_out_changes_nothing_of_what_the_journal_says_of_the_strategy(
+    journal: Journal, database: Database
+) -> None:
+    query = "SELECT id, version, agents, updated_at FROM strategies"
+    before = database.read(lambda c: c.execute(query).fetchall())
+    later = NOW + timedelta(days=1)
+    ablated = parse_strategy("asked", CONFIG, {"two": AGENTS["one"]})
+    with journal.replays.open(TERMS, ablated, Decimal(2), later):
+        first = journal.claim(replace(moment(), strategy=ablated, started_at=later))
+        end(journal, first, OUTAGE)
+        end(journal, journal.claim_again(first.execution_id, replace(moment(), strategy=ablated, started_at=later)))
+    assert database.read(lambda c: c.execute(query).fetchall()) == before
+    assert journal.ran_version("asked", later + timedelta(hours=1)) is None
+    (version,) = database.read(lambda c: c.execute("SELECT strategy_version FROM executions").fetchall())
+    assert version == (ablated.version,)

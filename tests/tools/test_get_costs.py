@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mcp_server.storage.home import Home
 from tests.scheduler.slot_homes import spent
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
-COLUMNS = ["day", "strategy", "runs", "cost_usd", "unknown", "reserved_usd"]
+COLUMNS = ["day", "strategy", "runs", "cost_usd", "unknown", "reserved_usd", "replay_usd"]
 DAY = timedelta(days=1)
 
 
@@ -34,6 +35,8 @@ class Paid:
     cost: Decimal | None
     reserved: Decimal | None = None
     reserved_at: datetime | None = None
+    trigger: str = "schedule"
+    earlier: Decimal | None = None
 
     def counts_at(self, until: datetime) -> datetime:
         """Return when it counts, as was known then: what it may cost was not known before it was allowed to."""
@@ -58,11 +61,12 @@ def enter(database: Database) -> Callable[[list[Paid]], None]:
             values: list[Any] = []
             for at, row in enumerate(rows):
                 times = [moment and naive(moment) for moment in (row.started, row.started, row.ended, row.reserved_at)]
-                values += [at, row.strategy, f"k{at}", *times, row.status, row.cost, row.reserved]
-            holes = ", ".join(["(?, ?, 'v', 'schedule', 'claude', ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+                values += [at, row.strategy, row.trigger, f"k{at}", *times, row.status, row.cost, row.reserved]
+                values += [row.earlier]
+            holes = ", ".join(["(?, ?, 'v', ?, 'claude', ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
             connection.execute(
                 "INSERT INTO executions (id, strategy_id, strategy_version, trigger, engine, run_key, as_of, "
-                f"started_at, completed_at, reserved_at, status, cost_usd, reserved_usd) VALUES {holes}",
+                f"started_at, completed_at, reserved_at, status, cost_usd, reserved_usd, earlier_usd) VALUES {holes}",
                 values,
             )
 
@@ -72,7 +76,10 @@ def enter(database: Database) -> Callable[[list[Paid]], None]:
 
 
 def made(count: int, seed: int) -> list[Paid]:
-    """Return runs of 40 days: known and unknown costs, under way, skipped; some allowed only on the day after."""
+    """Return runs of 40 days: known and unknown costs, under way, skipped; some allowed only on the day after.
+
+    Some are of replays, of which a few were taken up again.
+    """
     dice = random.Random(seed)  # noqa: S311 (no secret)
     rows = []
     for _ in range(count):
@@ -83,7 +90,9 @@ def made(count: int, seed: int) -> list[Paid]:
         status = {"running": "running", "skipped": "skipped_budget"}.get(kind, dice.choice(["success", "error"]))
         late = started + timedelta(minutes=dice.choice([0, 0, 30])) if reserved else None
         ended = None if kind == "running" else started + timedelta(minutes=45)
-        rows.append(Paid(dice.randrange(1, 4), started, ended, status, cost, reserved, late))
+        trigger = dice.choice(["schedule", "schedule", "replay"])
+        earlier = dice.choice([None, Decimal("0.03")]) if trigger == "replay" else None
+        rows.append(Paid(dice.randrange(1, 4), started, ended, status, cost, reserved, late, trigger, earlier))
     return rows
 
 
@@ -91,9 +100,16 @@ def by_hand(rows: list[Paid], since: datetime, until: datetime) -> list[list[Any
     """Return the table, made without SQL, as it was known at `until`."""
     sums: dict[tuple[date, str], list[Any]] = {}
     for row in rows:
-        if row.status.startswith("skipped") or not since <= row.counts_at(until) <= until or row.started > until:
+        replayed = row.trigger == "replay"
+        if row.status.startswith("skipped") and not replayed:
             continue
-        sum_ = sums.setdefault((row.counts_at(until).date(), f"s{row.strategy}"), [0, None, 0, Decimal(0)])
+        if not since <= row.counts_at(until) <= until or row.started > until:
+            continue
+        sum_ = sums.setdefault((row.counts_at(until).date(), f"s{row.strategy}"), [0, None, 0, Decimal(0), Decimal(0)])
+        if replayed:
+            known = row.ended is not None and row.ended <= until and row.cost is not None
+            sum_[4] += row.cost if known else (_allowed(row, until) or 0) + (row.earlier or 0)
+            continue
         sum_[0] += 1
         if row.ended is not None and row.ended <= until and row.cost is not None:
             sum_[1] = (sum_[1] or 0) + row.cost
@@ -102,7 +118,10 @@ def by_hand(rows: list[Paid], since: datetime, until: datetime) -> list[list[Any
             unlimited = row.ended is not None and row.ended <= until and row.reserved is None
             sum_[3] = None if unlimited or sum_[3] is None else sum_[3] + (_allowed(row, until) or 0)
     order = sorted(sums, key=lambda key: (-key[0].toordinal(), key[1]))
-    rounded = {key: [runs, _float(known), unknown, _float(most)] for key, (runs, known, unknown, most) in sums.items()}
+    rounded = {
+        key: [runs, _float(known) if runs else 0.0, unknown, _float(most), float(replays)]
+        for key, (runs, known, unknown, most, replays) in sums.items()
+    }
     return [[f"{day}", name, *rounded[day, name]] for day, name in order]
 
 
@@ -130,6 +149,7 @@ async def test_each_day_and_strategy_is_added_up_as_it_was_known(
     assert answer["runs"] == sum(row[2] for row in table)
     assert answer["unknown"] == sum(row[4] for row in table)
     assert answer["cost_usd"] == pytest.approx(sum(row[3] or 0 for row in table))
+    assert answer["replay_usd"] == pytest.approx(sum(row[6] for row in table))
     limits = [row[5] for row in table]
     assert answer["reserved_usd"] == (None if None in limits else pytest.approx(sum(limits)))
 
@@ -138,6 +158,8 @@ async def test_what_budgets_count_is_what_is_known_and_what_is_reserved(
     ask: Ask, enter: Callable[[list[Paid]], None], database: Database
 ) -> None:
     rows = [row for row in made(300, seed=5) if row.cost is not None or row.reserved]
+    replayed = [row for row in rows if row.trigger == "replay" and row.started.date() == NOW.date()]
+    assert replayed, "none of the budget's business"
     enter(rows)
     midnight = NOW.replace(hour=0, minute=0, second=0)
     answer = await ask("get_costs", days=1)
@@ -163,13 +185,31 @@ async def test_a_cost_that_is_not_known_is_null_and_runs_under_way_are_told_apar
     limit = Decimal("0.4")
     enter([Paid(1, ago, NOW, "error", None, limit, ago), Paid(1, ago, None, "running", None, limit, ago)])
     answer = await ask("get_costs")
-    assert answer["rows"] == [["2026-05-20", "s1", 2, None, 2, 0.8]]
+    assert answer["rows"] == [["2026-05-20", "s1", 2, None, 2, 0.8, 0.0]]
     assert (answer["cost_usd"], answer["unknown"], answer["running"], answer["reserved_usd"]) == (None, 2, 1, 0.8)
+
+
+async def test_what_replays_cost_is_told_beside_the_rest_and_no_budget_counts_it(
+    ask: Ask, enter: Callable[[list[Paid]], None]
+) -> None:
+    ago, limit = NOW - timedelta(hours=1), Decimal("0.5")
+    replayed = partial(Paid, reserved=limit, reserved_at=ago, trigger="replay")
+    rows = [replayed(1, ago, NOW, "success", Decimal("0.2")), replayed(1, ago, NOW, "error", None)]
+    rows += [replayed(1, ago, None, "running", None, earlier=Decimal("0.03"))]
+    rows += [Paid(1, ago, NOW, "skipped_budget", Decimal("0.04"), trigger="replay")]  # taken up again in vain
+    enter([*rows, Paid(2, ago, NOW, "success", Decimal("0.1"))])
+    answer = await ask("get_costs")
+    assert answer["rows"] == [["2026-05-20", "s1", 0, 0.0, 0, 0.0, 1.27], ["2026-05-20", "s2", 1, 0.1, 0, 0.0, 0.0]]
+    assert (answer["runs"], answer["cost_usd"], answer["unknown"], answer["running"]) == (1, 0.1, 0, 0)
+    assert (answer["reserved_usd"], answer["replay_usd"]) == (0.0, 1.27)
+    home = await ask("list_strategies")
+    assert (home["spent_today_usd"], home["spent_month_usd"]) == (0.1, 0.1)
 
 
 async def test_a_home_without_runs_has_spent_nothing_and_says_what_to_do(ask: Ask) -> None:
     answer = await ask("get_costs")
     assert (answer["rows"], answer["runs"], answer["cost_usd"], answer["unknown"]) == ([], 0, 0, 0)
+    assert answer["replay_usd"] == 0
     assert "`claude-trader up`" in answer["note"]
 
 

@@ -83,7 +83,10 @@ def admit(database: Database, execution_id: int, name: str, limits: SpendingLimi
 
 
 def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None = None) -> Spent:
-    """Add up what one strategy or all have spent in [since, until): as recorded, or the run's limit if unknown."""
+    """Add up what one strategy or all have spent in [since, until): as recorded, or the run's limit if unknown.
+
+    Replays do not count: each has a budget of its own.
+    """
     row = connection.execute(
         "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
         "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
@@ -91,7 +94,7 @@ def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datet
         # The first condition is for speed alone: it spares reading all other days.
         "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
         "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
-        "AND ($3 IS NULL OR s.name = $3)",
+        "AND ($3 IS NULL OR s.name = $3) AND e.\"trigger\" <> 'replay'",
         [naive(since), naive(until), name],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)

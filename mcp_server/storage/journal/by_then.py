@@ -16,6 +16,15 @@ ANSWERED = _answered("e.completed_at")
 _ANSWERED_OR_BEGAN = _answered("coalesce(e.completed_at, e.started_at)")
 _BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
 
+AT_ITS_TIME = (
+    "(e.\"trigger\" = 'schedule' OR e.\"trigger\" = 'manual' AND e.started_at <= e.as_of + INTERVAL '1' MINUTE)"
+)
+"""The condition that a run was made at its moment, and not later as of it, as those of replays are.
+
+A sub-agent is told of no others. It would read what was guessed with hindsight, or by itself in an earlier replay, and
+the same run would see something else when it is repeated.
+"""
+
 KNOWN_AT_THE_END = (
     *("completed_at", "error_message", "tokens_used", "cost_usd", "recorded_usd", "own_failure", "model"),
     *("knowledge_cutoff", "contaminated", "trace"),

@@ -20,6 +20,8 @@ class DayCost:
     Of `runs`, `unknown` have no known cost, of these `running` are under way; `cost_usd` is what the others cost, None
     where there are none. What runs of unknown cost may have cost at most is reserved: `reserved_usd` of those that are
     over, `running_usd` of those under way. Of `unpriced` runs not even that is known.
+
+    Runs of replays are not among these: `replay_usd` is the most that they cost.
     """
 
     day: date
@@ -31,6 +33,7 @@ class DayCost:
     cost_usd: Decimal | None
     reserved_usd: Decimal
     running_usd: Decimal
+    replay_usd: Decimal = Decimal(0)
 
     @property
     def at_most_usd(self) -> Decimal | None:
@@ -39,29 +42,36 @@ class DayCost:
 
 
 _DAYS = """
-SELECT CAST(moment AS DATE) AS day, s.name, count(*), count(*) - count(cost), count(*) - count(ended),
-    count(CASE WHEN ended = 1 AND cost IS NULL AND reserved_usd IS NULL AND engine <> 'rules' THEN 1 END), sum(cost),
-    coalesce(sum(CASE WHEN ended = 1 AND cost IS NULL THEN reserved_usd END), 0),
-    coalesce(sum(CASE WHEN ended IS NULL THEN reserved_usd END), 0)
+SELECT CAST(moment AS DATE) AS day, s.name,
+    count(live), count(live) - count(live * cost), count(live) - count(live * ended),
+    count(CASE WHEN ended = 1 AND cost IS NULL AND reserved_usd IS NULL AND engine <> 'rules' THEN live END),
+    CASE WHEN count(live) = 0 THEN 0 ELSE sum(live * cost) END,
+    coalesce(sum(CASE WHEN ended = 1 AND cost IS NULL THEN live * reserved_usd END), 0),
+    coalesce(sum(CASE WHEN ended IS NULL THEN live * reserved_usd END), 0),
+    coalesce(sum(CASE WHEN live IS NULL THEN coalesce(cost, earlier + coalesce(reserved_usd, 0)) END), 0)
 FROM (
-    SELECT strategy_id, engine, CASE WHEN reserved_at > $2 THEN NULL ELSE reserved_usd END AS reserved_usd,
+    SELECT strategy_id, engine, coalesce(earlier_usd, 0) AS earlier, CASE WHEN "trigger" <> 'replay' THEN 1 END AS live,
+        CASE WHEN reserved_at > $2 THEN NULL ELSE reserved_usd END AS reserved_usd,
         CASE WHEN reserved_at <= $2 THEN reserved_at ELSE started_at END AS moment,
         CASE WHEN completed_at <= $2 THEN 1 END AS ended, CASE WHEN completed_at <= $2 THEN cost_usd END AS cost
     FROM executions WHERE started_at BETWEEN $3 AND $2
-    AND (status IN ('running', 'success', 'abstained', 'error', 'timeout', 'drift') OR completed_at > $2)
+    AND (status IN ('running', 'success', 'abstained', 'error', 'timeout', 'drift') OR completed_at > $2
+        OR "trigger" = 'replay') AND ($4 OR "trigger" <> 'replay')
 ) e JOIN strategies s ON s.id = e.strategy_id
 WHERE moment BETWEEN $1 AND $2 GROUP BY 1, 2 ORDER BY 1 DESC, 2
 """
 
 
-def day_costs(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime) -> list[DayCost]:
+def day_costs(
+    connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, *, replays: bool = True
+) -> list[DayCost]:
     """Return what runs cost that were allowed from one moment to another, the latest day first.
 
     A run counts on the day on which it was allowed to spend, as for the budgets of a day; what ended after `until` was
-    still under way.
+    still under way. Without `replays`, these are left out.
     """
     begun = since - timedelta(days=1)  # for speed: it spares reading all other days
-    rows = connection.execute(_DAYS, [naive(since), naive(until), naive(begun)]).fetchall()
+    rows = connection.execute(_DAYS, [naive(since), naive(until), naive(begun), replays]).fetchall()
     return [DayCost(*row) for row in rows]
 
 

@@ -11,12 +11,12 @@ from mcp_server.domain.outcome import Engine, Status, Trigger
 from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, naive
-from mcp_server.storage.journal.by_then import RAN, answered_by, there_by
+from mcp_server.storage.journal.by_then import AT_ITS_TIME, RAN, answered_by, there_by
 
 if TYPE_CHECKING:
     import duckdb
 
-_OWN = 19
+_OWN = 23
 """So many columns of `_ENTRIES` are of the run and its signal; the others are of its outcome."""
 
 RECENT_RUNS = 100
@@ -32,7 +32,7 @@ BY_THEN = {
 
 _LATEST = {
     outcomes: f"SELECT e.id FROM executions e WHERE {OF_ONE} AND {by_then} AND ($3 IS NULL OR e.id < $3) "  # noqa: S608
-    "ORDER BY e.id DESC LIMIT $4"
+    f"AND (NOT $5 OR {AT_ITS_TIME}) AND (e.replay_id IS NOT NULL) = $6 ORDER BY e.id DESC LIMIT $4"
     for outcomes, by_then in BY_THEN.items()
 }
 """The ids of the latest runs: of one strategy or of all, up to a moment, before another one."""
@@ -40,7 +40,7 @@ _LATEST = {
 _ENTRIES = (
     f"SELECT e.id, s.name, e.engine, e.trigger, e.status, e.as_of, e.started_at, e.completed_at, a.signal, "  # noqa: S608
     "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots, e.scheduled_until, "
-    "e.timeframe, e.horizon_s, "
+    "e.timeframe, e.horizon_s, e.replay_id, e.contaminated, e.knowledge_cutoff, e.recorded_usd, "
     "o.state, o.r, o.cost_bps, o.funding_bps, o.entry_time, o.entry_price, o.exit_time, o.exit_price, "
     f"$4 IS NULL OR {answered_by('$4')} "
     "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
@@ -57,6 +57,8 @@ class Entry:
 
     `status` is a `Status`, or what a newer program wrote in its place. `scheduled_until` is the last of its `slots`.
     By `timeframe` and `horizon_s` its signal is judged; `outcome` is what the market did, as far as that was known.
+    `contaminated`: a model that knows the world up to `knowledge_cutoff` may know what came after its as-of.
+    `recorded_usd` is what its replies once cost, where they are on a cassette.
     """
 
     execution_id: int
@@ -78,6 +80,10 @@ class Entry:
     scheduled_until: datetime | None = None
     timeframe: str | None = None
     horizon_s: int | None = None
+    replay_id: str | None = None
+    contaminated: bool | None = None
+    knowledge_cutoff: str | None = None
+    recorded_usd: Decimal | None = None
     outcome: KnownOutcome | None = None
 
     @property
@@ -109,13 +115,23 @@ def latest(
     outcomes: Literal["signals", "all"],
     until: datetime | None,
     before: int | None = None,
+    *,
+    at_their_time: bool = False,
+    replayed: bool = False,
 ) -> list[Entry]:
     """Return the latest runs, newest first: those with a signal, or all of them; only those with ids below `before`.
 
-    They are told as they stood at `until`: a run that had not answered by then was running, and had no signal.
+    They are told as they stood at `until`: a run that had not answered by then was running, and had no signal. With
+    `at_their_time`, only those that were made at their moment: see `AT_ITS_TIME`. With `replayed` those of replays,
+    else all others: one replay may have more of them than a strategy has of its own in a year.
     """
     by = None if until is None else naive(until)
-    ids = [row[0] for row in connection.execute(_LATEST[outcomes], [strategy, by, before, limit]).fetchall()]
+    ids = [
+        row[0]
+        for row in connection.execute(
+            _LATEST[outcomes], [strategy, by, before, limit, at_their_time, replayed]
+        ).fetchall()
+    ]
     return read(connection, ids, until)
 
 
@@ -128,10 +144,14 @@ def read(connection: "duckdb.DuckDBPyConnection", ids: Sequence[int], until: dat
 
 
 def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
-    """Return what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` that asked a model."""
+    """Return what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` that asked a model.
+
+    Replies that a cassette gave for nothing count as what they once cost. Runs of replays are left out.
+    """
     row = connection.execute(
-        "SELECT count(*), count(cost_usd), CAST(avg(cost_usd) AS DECIMAL(18, 6)) FROM (SELECT e.cost_usd "
-        "FROM executions e JOIN strategies s ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' "
+        "SELECT count(*), count(usd), CAST(avg(usd) AS DECIMAL(18, 6)) FROM ("
+        "SELECT coalesce(e.recorded_usd, e.cost_usd) AS usd FROM executions e JOIN strategies s "
+        "ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' AND e.\"trigger\" <> 'replay' "
         "AND list_contains($2, e.status) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
         [strategy, [*RAN], RECENT_RUNS],
     ).fetchone()
@@ -154,5 +174,6 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     entry = Entry(*[*values[:_OWN], known])
     if answered:
         return entry
-    entry = replace(entry, status=Status.RUNNING, completed_at=None, cost_usd=None, error=None)
+    entry = replace(entry, status=Status.RUNNING, completed_at=None, cost_usd=None, recorded_usd=None, error=None)
+    entry = replace(entry, contaminated=None, knowledge_cutoff=None)
     return replace(entry, signal=None, confidence=None, price=None, reasoning=None)

@@ -182,7 +182,7 @@ class Replays:
 def _open(
     connection: "duckdb.DuckDBPyConnection", terms: ReplayTerms, strategy: Strategy, max_usd: Decimal, now: datetime
 ) -> Replay:
-    strategy_id = mirror(connection, strategy, now)
+    strategy_id = mirror(connection, strategy, now, update=False)
     present = [strategy.version, max_usd, naive(now), os.getpid()]
     known = connection.execute(
         "UPDATE replays SET strategy_version = ?, max_usd = ?, opened_at = ?, pid = ? WHERE id = ? RETURNING id",

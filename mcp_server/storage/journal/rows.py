@@ -88,27 +88,17 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
     if run.replay_id is not None:
         _require_free(connection, run.replay_id, run.as_of)
         payer = key
+    strategy_id = mirror(connection, run.strategy, run.started_at, update=run.replay_id is None)
     row = connection.execute(
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, '  # noqa: S608 - ours
         f"run_key, replay_id, payer, {', '.join(TERMS)}) VALUES ({', '.join('?' * (10 + len(TERMS)))}) RETURNING id",
         [
-            *(_strategy_id(connection, run), run.strategy.version, run.trigger, naive(run.as_of)),
+            *(strategy_id, run.strategy.version, run.trigger, naive(run.as_of)),
             *(run.engine, naive(run.started_at), Status.RUNNING, key, run.replay_id, payer, *astuple(run.terms)),
         ],
     ).fetchone()
     assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
     return int(row[0])
-
-
-def _strategy_id(connection: "duckdb.DuckDBPyConnection", run: Run) -> int:
-    """Return the id of the row that mirrors the strategy, brought up to date.
-
-    A replay runs the version that it began with, perhaps without some sub-agents: that is not what the folder has now.
-    """
-    known = connection.execute("SELECT id FROM strategies WHERE name = ?", [run.strategy.name]).fetchone()
-    if run.replay_id is not None and known is not None:
-        return int(known[0])
-    return mirror(connection, run.strategy, run.started_at)
 
 
 def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of: datetime) -> None:
@@ -120,8 +110,11 @@ def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of
         )
 
 
-def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime) -> int:
-    """Bring the row that mirrors a strategy's folder up to date, and return its id."""
+def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime, *, update: bool = True) -> int:
+    """Bring the row that mirrors a strategy's folder up to date, and return its id.
+
+    Without `update` a row that is there stays as it is: a replay may leave sub-agents out, which no folder says.
+    """
     content = [
         strategy.config.description,
         strategy.config.status,
@@ -138,7 +131,7 @@ def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: dat
             [*content, strategy.name, naive(now), naive(now)],
         ).fetchone()
         assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
-    elif row[1:] != (strategy.version, strategy.config.status):  # its folder may have gone, and come back
+    elif update and row[1:] != (strategy.version, strategy.config.status):  # its folder may have gone, and come back
         connection.execute(
             "UPDATE strategies SET description = ?, status = ?, interval = ?, config = ?, agents = ?, version = ?, "
             "updated_at = ? WHERE id = ?",

@@ -212,10 +212,12 @@ class Journal:
         outcomes: Literal["signals", "all"] = "signals",
         until: datetime | None = None,
         before: int | None = None,
+        at_their_time: bool = False,
+        replayed: bool = False,
     ) -> list[Entry]:
         """Return the latest runs, newest first, as they stood at `until`; the arguments are those of `latest`."""
-        asked = (strategy, limit, outcomes, until, before)
-        return self._database.read(lambda connection: entries.latest(connection, *asked))
+        asked = partial(entries.latest, at_their_time=at_their_time, replayed=replayed)
+        return self._database.read(lambda connection: asked(connection, strategy, limit, outcomes, until, before))
 
     def ran_version(self, strategy: str, until: datetime) -> "Kept | None":
         """Return the version of a strategy's last run or slot that had begun by a moment, and when; None: none had."""
@@ -223,15 +225,18 @@ class Journal:
             return None
         return self._database.read(lambda connection: ran_versions(connection, until)).get(strategy)
 
-    def whole_run(self, execution_id: int, strategy: str | None, until: datetime) -> "WholeRun":
-        """Return one run whole, as it stood at `until`.
+    def whole_run(
+        self, execution_id: int, strategy: str | None, until: datetime, *, at_its_time: bool = False
+    ) -> "WholeRun":
+        """Return one run whole, as it stood at `until`; with `at_its_time`, only if it was made at its moment.
 
         Raises:
             NotFound: it had not begun by then, or is not of this strategy.
         """
         from mcp_server.storage.journal.whole_run import whole_run
 
-        run = self._database.read(lambda connection: whole_run(connection, execution_id, strategy, until))
+        asked = (execution_id, strategy, until)
+        run = self._database.read(lambda connection: whole_run(connection, *asked, at_its_time=at_its_time))
         if run is None:
             of = f" of {strategy!r}" if strategy else ""
             raise NotFound(
@@ -245,11 +250,11 @@ class Journal:
             return Costs(0, 0, None)
         return self._database.read(lambda connection: entries.costs(connection, strategy), patience_s=COSTS_PATIENCE_S)
 
-    def day_costs(self, since: datetime, until: datetime) -> "list[DayCost]":
-        """Return what runs cost by day and strategy, as it was known at `until`."""
+    def day_costs(self, since: datetime, until: datetime, *, replays: bool = True) -> "list[DayCost]":
+        """Return what runs cost by day and strategy, as it was known at `until`, with or without `replays`."""
         from mcp_server.storage.journal.costs import day_costs
 
-        return self._database.read(lambda connection: day_costs(connection, since, until))
+        return self._database.read(lambda connection: day_costs(connection, since, until, replays=replays))
 
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
         """Return what happened on the way of one run; None where there is no such run or nothing was kept."""

@@ -99,7 +99,7 @@ def made_active(database: Database, name: str) -> datetime | None:
 
 
 class LastRuns(NamedTuple):
-    """The latest slot of a strategy, and its latest run of any trigger, or slot; None where there is none."""
+    """The latest slot of a strategy, and its latest run on schedule or by hand, or slot; None where there is none."""
 
     slot: LastSlot | None
     run: LastSlot
@@ -108,8 +108,9 @@ class LastRuns(NamedTuple):
 _LAST = (
     "SELECT s.name, m.scheduled, m.at, e.slots, e.status, r.signal, e.error_message, e.completed_at "
     "FROM (SELECT strategy_id, \"trigger\" = 'schedule' AS scheduled, max(coalesce(scheduled_until, as_of)) AS at "
-    "FROM executions WHERE $1 IS NULL OR (started_at <= $1 AND as_of <= $1) GROUP BY 1, 2) m "
-    "JOIN executions e ON e.strategy_id = m.strategy_id AND (e.\"trigger\" = 'schedule') = m.scheduled "
+    "FROM executions WHERE \"trigger\" <> 'replay' AND ($1 IS NULL OR (started_at <= $1 AND as_of <= $1)) "
+    "GROUP BY 1, 2) m JOIN executions e ON e.strategy_id = m.strategy_id AND e.\"trigger\" <> 'replay' "
+    "AND (e.\"trigger\" = 'schedule') = m.scheduled "
     "AND coalesce(e.scheduled_until, e.as_of) = m.at AND ($1 IS NULL OR e.started_at <= $1) "
     "JOIN strategies s ON s.id = e.strategy_id LEFT JOIN analysis_results r ON r.execution_id = e.id "
     "ORDER BY m.at, e.id"
@@ -144,10 +145,14 @@ def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
 
 
 def ran_versions(connection: "duckdb.DuckDBPyConnection", until: datetime) -> dict[str, Kept]:
-    """Return the version of each strategy's last run or slot that had begun by a moment, and when, by name."""
+    """Return the version of each strategy's last run or slot that had begun by a moment, and when, by name.
+
+    Not of a replay: it may have run without some of the sub-agents, in a version that no folder ever had.
+    """
     rows = connection.execute(
         "SELECT s.name, e.strategy_version, e.started_at FROM executions e JOIN (SELECT max(id) AS id FROM executions "
-        "WHERE started_at <= ? GROUP BY strategy_id) m ON m.id = e.id JOIN strategies s ON s.id = e.strategy_id",
+        "WHERE started_at <= ? AND \"trigger\" <> 'replay' GROUP BY strategy_id) m ON m.id = e.id "
+        "JOIN strategies s ON s.id = e.strategy_id",
         [naive(until)],
     ).fetchall()
     return {name: Kept(version, at.replace(tzinfo=UTC)) for name, version, at in rows}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
+from mcp_server.storage.journal.by_then import AT_ITS_TIME
 from mcp_server.storage.journal.entries import BY_THEN, OF_ONE, Entry, read
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 _WHOLE = (
     "SELECT e.strategy_version, e.decision_version, e.model, e.tokens_used, e.exchange, e.symbol, "  # noqa: S608 - ours
     "CAST(e.trace AS VARCHAR), CAST(a.data AS VARCHAR) FROM executions e "
-    f"LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE {OF_ONE} AND {BY_THEN['all']} AND e.id = $3"
+    f"LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE {OF_ONE} AND {BY_THEN['all']} AND e.id = $3 "
+    f"AND (NOT $4 OR {AT_ITS_TIME})"
 )
 
 
@@ -38,10 +40,18 @@ class WholeRun:
 
 
 def whole_run(
-    connection: "duckdb.DuckDBPyConnection", execution_id: int, strategy: str | None, until: datetime
+    connection: "duckdb.DuckDBPyConnection",
+    execution_id: int,
+    strategy: str | None,
+    until: datetime,
+    *,
+    at_its_time: bool = False,
 ) -> WholeRun | None:
-    """Return a run as it stood at `until`; None where it had not begun, or is not of this strategy."""
-    row = connection.execute(_WHOLE, [strategy, naive(until), execution_id]).fetchone()
+    """Return a run as it stood at `until`; None where it had not begun, or is not of this strategy.
+
+    With `at_its_time`, None too where it was made later: see `AT_ITS_TIME`.
+    """
+    row = connection.execute(_WHOLE, [strategy, naive(until), execution_id, at_its_time]).fetchone()
     if row is None:
         return None
     (entry,) = read(connection, [execution_id], until)

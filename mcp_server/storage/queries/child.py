@@ -40,7 +40,7 @@ KINDS: dict[str, type[TraderError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One query, as it goes to the process. `moment` is aware.
+    """One query, as it goes to the process. `moment` is aware. `in_a_run`: a sub-agent asks.
 
     `time_limit_s` is what the query itself may take, `patience_s` how long it waits for the file.
     """
@@ -52,6 +52,7 @@ class Question:
     characters: int
     time_limit_s: float
     patience_s: float = PATIENCE_S
+    in_a_run: bool = False
 
     def as_json(self) -> str:
         """Return it as one line."""
@@ -79,7 +80,7 @@ def answer(question: Question, begun: Callable[[], None] = lambda: None) -> dict
 
     def copy(connection: "duckdb.DuckDBPyConnection") -> None:
         with _stopped_after(question.time_limit_s, connection):
-            fill(connection, checked, question.moment)
+            fill(connection, checked, question.moment, in_a_run=question.in_a_run)
 
     try:
         try:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
 from mcp_server.errors import BadInput
-from mcp_server.storage.journal.by_then import KNOWN_AT_THE_END, answered_by, there_by
+from mcp_server.storage.journal.by_then import AT_ITS_TIME, KNOWN_AT_THE_END, answered_by, there_by
 from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
 from mcp_server.storage.queries.tables import TABLES, explained
 
@@ -26,20 +26,25 @@ LOCKS = (
 )
 """In this order: without external access the folder cannot be set any more, and after the lock nothing can."""
 
+_TOLD = f"(NOT $2 OR {AT_ITS_TIME})"
+_RUNS = f"FROM file.main.executions e WHERE {_TOLD} AND"
 _UNTIL = {
-    "strategies": f"id IN (SELECT e.strategy_id FROM file.main.executions e WHERE {there_by('$1')})",  # noqa: S608 - ours
-    "executions": there_by("$1"),
-    "analysis_results": f"execution_id IN (SELECT e.id FROM file.main.executions e WHERE {answered_by('$1')})",  # noqa: S608
-    "outcomes": f"exit_time <= $1 - INTERVAL '{KNOWN_AFTER_MS} milliseconds'",
-    "backtests": "created_at <= $1",
+    "strategies": f"id IN (SELECT e.strategy_id {_RUNS} {there_by('$1')})",
+    "executions": f"{_TOLD} AND {there_by('$1')}",
+    "analysis_results": f"execution_id IN (SELECT e.id {_RUNS} {answered_by('$1')})",
+    "outcomes": f"(NOT $2 OR execution_id IN (SELECT e.id {_RUNS} true)) "
+    f"AND exit_time <= $1 - INTERVAL '{KNOWN_AFTER_MS} milliseconds'",
+    "backtests": "$2 IS NOT NULL AND created_at <= $1",
 }
 """Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
 then, after as long as it took. So does a backtest of a server in the past. An outcome exists once its exit was known,
-whenever it was settled."""
+whenever it was settled. A sub-agent ($2) is told of no run that was made later as of its moment."""
 
 
-def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime) -> None:
-    """Copy what a query needs into memory; the file is attached as `file`.
+def fill(
+    connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment: datetime, *, in_a_run: bool = False
+) -> None:
+    """Copy what a query needs into memory; the file is attached as `file`. `in_a_run`: a sub-agent asks.
 
     Raises:
         BadInput: the store holds more candles than are copied.
@@ -51,7 +56,7 @@ def fill(connection: "duckdb.DuckDBPyConnection", checked: CheckedQuery, moment:
         columns = ", ".join(_by_then(name, column) for column in _needed(name, checked))
         connection.execute(
             f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} e WHERE {_UNTIL[name]}",  # noqa: S608 - ours
-            [naive(moment)],
+            [naive(moment), in_a_run],
         )
     connection.execute(f'CREATE TABLE {COLUMNS_TABLE} ("table" VARCHAR, "column" VARCHAR, meaning VARCHAR)')
     connection.executemany(f"INSERT INTO {COLUMNS_TABLE} VALUES (?, ?, ?)", explained())  # noqa: S608 - ours

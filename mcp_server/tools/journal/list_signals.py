@@ -1,4 +1,5 @@
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import anyio.to_thread
@@ -27,13 +28,15 @@ SLOT_COLUMNS = ["scheduled_at", "slots", "scheduled_until", "trigger", "outcome"
 """Of every run or slot, where all are asked for. A row may stand for several slots that were missed; only then it has
 `scheduled_until`, the last of them."""
 
+REPLAYED = ["replay_id", "contaminated", "knowledge_cutoff", "recorded_usd"]
+"""Of runs that were made later than their moment."""
 
 RUN = ("version", "decision_version", "model", "tokens_used", "exchange", "symbol")
 """What of a whole run stands in no column of the table."""
 
 
 class Signals(Table):
-    """cost_usd null is unknown, not free; scheduled_at null: not scheduled. net_pct: after costs."""
+    """An unknown cost is null. net_pct: after costs. contaminated: the model may know the future."""
 
     rows: Annotated[list[list[int | float | str | None]], ROWS] | None = None
     run: dict[str, Any] | None = Field(default=None, description="With execution_id")
@@ -69,18 +72,22 @@ async def list_signals(
     detail: Annotated[
         Literal["none", "short", "full"], Field(description="Of the reasoning; full: all of it")
     ] = "short",
-    before: Annotated[int | None, *ID, Field(description="Older ones than this execution_id")] = None,
-    execution_id: Annotated[int | None, *ID, Field(description="That run whole, with its agents' calls")] = None,
+    before: Annotated[int | None, *ID, Field(description="Older than this execution_id")] = None,
+    execution_id: Annotated[int | None, *ID, Field(description="That run whole, with agents' calls")] = None,
+    replayed: Annotated[bool | None, Field(description="Those of replays")] = None,
 ) -> Signals:
     """List recorded signals, newest first, with price, confidence, reasoning and cost."""
     moment, every = call.moment(None), outcomes == "all"
     if execution_id is not None:
-        if ignored := sorted(call.given & {"limit", "outcomes", "detail", "before"}):
+        if ignored := sorted(call.given & {"limit", "outcomes", "detail", "before", "replayed"}):
             raise BadInput(f"A run is told whole, without {', '.join(ignored)}.", "Give execution_id alone.")
-        run = await anyio.to_thread.run_sync(call.kit.journal.whole_run, execution_id, strategy_name, moment)
+        whole, at_its_time = call.kit.journal.whole_run, call.in_a_run
+        asked = partial(whole, execution_id, strategy_name, moment, at_its_time=at_its_time)
+        run = await anyio.to_thread.run_sync(asked)
         return Signals(run=_whole(run))
+    some = partial(call.kit.journal.entries, at_their_time=call.in_a_run, replayed=bool(replayed))
     entries = await anyio.to_thread.run_sync(
-        lambda: call.kit.journal.entries(strategy_name, limit=limit, outcomes=outcomes, until=moment, before=before)
+        lambda: some(strategy_name, limit=limit, outcomes=outcomes, until=moment, before=before)
     )
     of = f" of {strategy_name!r}" if strategy_name else ""
     older = "" if before is None else f" before {before}"
@@ -88,7 +95,8 @@ async def list_signals(
         []
         if entries
         else [
-            f"No {'run' if every else 'signal'}{of}{older} is recorded by then. `claude-trader run NAME` records one."
+            f"No {'run' if every else 'signal'}{of}{older} is recorded by then. "
+            f"`claude-trader {'replay' if replayed else 'run'} NAME` records one."
         ]
     )
     if any(entry.why and len(entry.why) > SHORT for entry in entries) and detail == "short":
@@ -98,6 +106,9 @@ async def list_signals(
         notes += [full.problem] if full else _no_scheduler(Heartbeat(call.kit.home.heartbeat).read(), moment)
     columns = [*(COLUMNS if detail == "none" else [*COLUMNS, "reasoning"]), *(SLOT_COLUMNS if every else [])]
     rows = [_row(entry, detail, slot=every) for entry in entries]
+    if replayed or any(entry.contaminated is not None for entry in entries):
+        columns += REPLAYED
+        rows = [[*row, *_replayed(entry)] for row, entry in zip(rows, entries, strict=True)]
     return Signals(columns=columns, rows=rows, note=" ".join(notes) or None)
 
 
@@ -129,6 +140,11 @@ def _slot(entry: Entry) -> list[int | float | str | None]:
     return [*slots, entry.trigger, entry.verdict, net_pct, exit_time]
 
 
+def _replayed(entry: Entry) -> list[int | float | str | None]:
+    recorded = None if entry.recorded_usd is None else float(entry.recorded_usd)
+    return [entry.replay_id, entry.contaminated, entry.knowledge_cutoff, recorded]
+
+
 def _exit_time(entry: Entry) -> str | None:
     """Return when a signal that is pending will be left; None for any other run, and where its terms are not noted."""
     if entry.verdict != "pending" or not entry.horizon_s or entry.timeframe not in TIMEFRAMES:
@@ -150,6 +166,7 @@ def _whole(run: "WholeRun") -> dict[str, Any]:
     took_s = (entry.completed_at - entry.started_at).total_seconds() if entry.completed_at else None
     names = (*COLUMNS, "reasoning", *SLOT_COLUMNS)
     facts = dict(zip(names, _row(entry, "full", slot=True), strict=True))
+    facts |= dict(zip(REPLAYED, _replayed(entry), strict=True))
     facts |= {name: getattr(run, name) for name in RUN} | {"timeframe": entry.timeframe, "horizon_s": entry.horizon_s}
     facts |= {"started_at": _time(entry.started_at), "completed_at": _time(entry.completed_at), "took_s": took_s}
     facts |= {

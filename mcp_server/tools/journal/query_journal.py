@@ -14,8 +14,8 @@ from mcp_server.storage.queries.child import Question
 from mcp_server.storage.queries.tables import common
 from mcp_server.toolkit import Call, tool
 
-SIZES = {"short": (200, 6_800), "full": (4_000, 60_000)}
-"""Characters of a cell, and bytes of all rows in both of their forms together."""
+SIZES = {"short": (200, 7_000), "full": (4_000, 60_000)}
+"""Characters of a cell, and bytes of the columns' names and all rows in both of their forms together."""
 
 MOST_NAMES_BYTES = 1_500
 
@@ -46,12 +46,13 @@ async def query_journal(
     """
     characters, most_bytes = SIZES[detail]
     async with call.turn():
-        question = Question(call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S)
+        asked = (call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S)
+        question = Question(*asked, in_a_run=call.in_a_run)
         reply = await ask(question, call.left_s())
     columns: list[str] = reply["columns"]
-    if _size(columns) > MOST_NAMES_BYTES:
+    if (of_names := _size(columns)) > MOST_NAMES_BYTES:
         raise BadInput("The columns' names alone are too long.", "Select fewer, or shorten them with AS.")
-    rows = _fitting(reply["rows"], most_bytes)
+    rows = _fitting(reply["rows"], most_bytes - of_names)
     return Queried(columns=columns, rows=rows, note=_note(reply, rows, detail, limit))
 
 

@@ -246,7 +246,7 @@ async def test_a_query_that_was_begun_and_does_not_end_is_told_as_slow(recorded:
 def test_tables_that_cannot_be_copied_in_time_mean_that_the_query_has_not_begun(
     recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def endless(connection: Any, *_: object) -> None:
+    def endless(connection: Any, *_: object, **__: object) -> None:
         connection.execute("WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a")
 
     monkeypatch.setattr("mcp_server.storage.queries.child.fill", endless)
