@@ -105,6 +105,7 @@ class Runner:
             its own.
         admit: reserves what a run by Claude may cost, and returns None, or the outcome of one that there is no room
             for; None: the budgets of the day decide.
+        rules_of: the strategy whose rules are the twin of a run by Claude, as the tool server has it; None: the run's.
     """
 
     settings: RunnerSettings
@@ -116,6 +117,7 @@ class Runner:
     clock: Clock = field(default_factory=SystemClock)
     recorder: "ModelRecorder | None" = None
     admit: Callable[[Claimed], Awaitable[Outcome | None]] | None = None
+    rules_of: Strategy | None = None
 
     async def run(
         self,
@@ -226,7 +228,8 @@ class Runner:
             recorder=recorder,
             run_key=claimed.payer,
         )
-        outcome = await with_twin(partial(run_claude, task), connect, strategy, exchange, as_of, task.secrets)
+        rules_of = self.rules_of or strategy
+        outcome = await with_twin(partial(run_claude, task), connect, rules_of, exchange, as_of, task.secrets)
         if outcome.signal is None:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,9 +92,10 @@ class AskedRequest:
     @cached_property
     def words(self) -> str:
         """What the CLI says of its own, and what else is text after the first message."""
+        first = (block for block in self._first_blocks if _is_own(block))
         later = (block for block in self._blocks("user", after_the_first=True) if block.get("type") == "text")
         own = [text for text in self._system[:-1] if not _CLI_VERSION.search(text)]
-        return "\n".join([*own, *(text_of([block]) for block in (*self._blocks("system"), *later))])
+        return "\n".join([*own, *(text_of([block]) for block in (*first, *self._blocks("system"), *later))])
 
     @property
     def rest(self) -> Mapping[str, Any]:
@@ -108,8 +109,13 @@ class AskedRequest:
 
     @cached_property
     def _first(self) -> str:
+        return text_of([block for block in self._first_blocks if not _is_own(block)])
+
+    @property
+    def _first_blocks(self) -> Sequence[Mapping[str, Any]]:
         from_user = (message for message in self.body.get("messages", ()) if message.get("role") == "user")
-        return text_of(next((message.get("content") for message in from_user), None))
+        content = next((message.get("content") for message in from_user), None)
+        return [{"type": "text", "text": content}] if isinstance(content, str) else content or []
 
     @cached_property
     def _listed(self) -> tuple[Mapping[str, Any], int]:
@@ -123,6 +129,11 @@ class AskedRequest:
         contents = [message.get("content") for message in self.body.get("messages", ()) if message.get("role") == role]
         listed = [[{"type": "text", "text": one}] if isinstance(one, str) else one or [] for one in contents]
         return [block for blocks in listed[after_the_first:] for block in blocks]
+
+
+def _is_own(block: Mapping[str, Any]) -> bool:
+    """Return whether a text is the CLI's own, which stands before what it was given for models of some versions."""
+    return str(block.get("text", "")).startswith("<system-reminder>")
 
 
 def differences(before: AskedRequest, after: AskedRequest) -> Iterator[str]:

@@ -95,7 +95,8 @@ class Course:
         """Enter the moments at which Claude is not asked, as the scheduler would have."""
         new = [moment for moment in self.request.moments if moment not in self._tally.rows]
         async with self.runs.runner.tools() as tools:
-            strategy, exchange = self.request.strategy, self.runs.runner.settings.exchange
+            strategy = self.request.whole or self.request.strategy  # the tool server knows it by its version
+            exchange = self.runs.runner.settings.exchange
             outcomes = await kept_out_moments(tools, strategy, exchange, new, self._looked)
         entering = anyio.CapacityLimiter(ROWS_AT_ONCE)
         async with anyio.create_task_group() as tasks:

@@ -102,7 +102,14 @@ def _course(
         ablation=Ablation(base, frozenset(request.without)) if base else None,
     )
     runner = Runner(
-        settings, journal, parts.database, all_share.serving, all_share.connect, clock=clock, recorder=recorder
+        settings,
+        journal,
+        parts.database,
+        all_share.serving,
+        all_share.connect,
+        clock=clock,
+        recorder=recorder,
+        rules_of=request.whole,
     )
     a_run_usd = usd_per_run(request.strategy)
     cap = None if request.rerun else Cap(journal.replays, terms.id, request.max_usd, a_run_usd, clock)

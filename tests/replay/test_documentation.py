@@ -1,11 +1,13 @@
 """The commands of the page on replays, as a reader types them one after the other; and what they say as JSON."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from mcp_server.app import build_server
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.http.serve import mcp_app
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.rigs.loopback import served
@@ -53,6 +56,7 @@ class Reader:
 
     def __init__(self, home: Path, prices: Prices, api_url: str, server_url: str) -> None:
         self.prices = prices
+        self.database = Database(Home(home).database)
         self._run = trader_in(home)
         self._urls = {"ANTHROPIC_BASE_URL": api_url, "TRADER_SERVER_URL": f"{server_url}/mcp"}
 
@@ -67,7 +71,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         "price-analyst": {"description": "Watches it.", "prompt": f"You watch. {PRICE}", "tools": ["get_price"]},
         "momentum-analyst": {"description": "Reads it.", "prompt": f"You read. {RSI}", "tools": ["calculate_rsi"]},
     }
-    config = {"trading_pair": "BTC/USDT", "interval": "4h", "exchange": "simulated", "model": MODEL}
+    config: dict[str, Any] = {"trading_pair": "BTC/USDT", "interval": "4h", "exchange": "simulated", "model": MODEL}
+    config |= {"rules": {"buy": "close > 0", "sell": "close < 0"}, "wake": "close > 0"}
     StrategyFolders(Home(home), examples_folder()).write(parse_strategy(NAME, config, agents))
     steps = script([Reply(calls=[start(name, "BTC/USDT") for name in agents]), answer(GOOD_ANSWER)])
     server = build_server(ServerSettings(home=home, exchange="simulated"))
@@ -94,6 +99,7 @@ def told(reader: Reader) -> dict[str, Done]:
     nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
     done["rerun"] = reader.types(*until(TWO, rerun, "--json"), **nowhere)
     done["without"] = reader.types(*until(TWO, without))
+    assert len(asked) == 8 * REQUESTS + 2, "only the turn that weighs the reports is asked anew"
     done["score"] = reader.types(*shlex.split(done["record"].out.rpartition("claude-trader ")[2]))
     return done
 
@@ -135,6 +141,14 @@ def test_a_rerun_needs_neither_key_nor_api_and_costs_nothing(told: dict[str, Don
     assert (rerun["status"], rerun["by_status"], rerun["requests_asked"]) == ("done", {"success": 2}, 0)
     assert (rerun["spent_usd"], rerun["max_usd"], rerun["estimated_usd"]) == (0, None, None)
     assert rerun["recorded_usd"] > 0
+
+
+def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out(
+    told: dict[str, Done], reader: Reader
+) -> None:
+    assert told["without"].code == 0
+    rows = reader.database.read(lambda connection: connection.execute("SELECT data FROM analysis_results").fetchall())
+    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"] * (8 + 2 + 2)
 
 
 def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(reader: Reader) -> None:

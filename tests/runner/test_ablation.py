@@ -9,8 +9,10 @@ import pytest
 
 from mcp_server.errors import BadInput
 from runner.claude.ablation import without_agents
+from runner.claude.asked_request import AskedRequest, differences
 from runner.claude.cassettes import Recorded, TokenCounts
 from runner.claude.derived_reply import started, without_starts
+from runner.claude.prompt import SUB_AGENTS
 from tests.runner.claude_runs import strategy
 
 Blocks = list[dict[str, Any]]
@@ -88,3 +90,18 @@ def test_an_unknown_sub_agent_is_refused_with_the_nearest_and_so_is_leaving_out_
     assert "'rsi-analyzer'" in str(refused.value.remedy)
     with pytest.raises(BadInput, match="would be left"):
         without_agents(strategy(), ["rsi-analyzer", "price-monitor"])
+
+
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_the_list_of_sub_agents_that_the_cli_adds_is_its_own_wherever_it_stands(role: str) -> None:
+    def asked(*names: str) -> AskedRequest:
+        listed = "\n".join(f"- {name}: Looks. (Tools: get_price)" for name in names)
+        own = {"type": "text", "text": f"<system-reminder>\nAvailable agent types:\n{listed}\n</system-reminder>"}
+        task = {"type": "text", "text": f"Strategy: dip\n\n{SUB_AGENTS}{json.dumps(dict.fromkeys(names, 'Looks.'))}"}
+        first = [own, task] if role == "user" else [task]
+        messages = [{"role": "user", "content": first}]
+        messages += [{"role": "system", "content": [own]}] if role == "system" else []
+        return AskedRequest({"model": "m", "messages": messages})
+
+    assert [*differences(asked("one", "two"), asked("one"))] == ["Sub-agent 'two' is gone."]
+    assert asked("one").task.strip() == "Strategy: dip"
