@@ -7,8 +7,9 @@ elements of one, and in elements among the user's blocks and behind a tool's ans
 import copy
 import json
 import re
+import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -16,38 +17,63 @@ import pytest
 
 from runner.claude.engine import run_claude
 from runner.claude.wire import Body, canonical, cutoff_of, key_of, rewritten, shows_date
-from tests.rigs.scripted_messages_api import ORCHESTRATOR, Request, ScriptedMessagesApi
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, Held, Request, ScriptedMessagesApi, Step, say
 from tests.rigs.tool_server import ToolServer
-from tests.runner.claude_runs import AS_OF, PRICE, script, strategy, task
+from tests.runner.claude_runs import AS_OF, CALCULATE_RSI, GET_PRICE, PRICE, script, strategy, task
 
 CUTOFFS = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
-TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture(scope="module")
-def asked() -> dict[str, list[Request]]:
-    """All requests of one run, for each of the models."""
-    requests: dict[str, list[Request]] = {}
+def turned() -> dict[str, list[list[Request]]]:
+    """All requests of two runs of each model: in the second, the sub-agents report in the other order."""
+    requests: dict[str, list[list[Request]]] = {model: [[], []] for model in CUTOFFS}
 
-    async def run(model: str, server: ToolServer) -> None:
-        with ScriptedMessagesApi(script()) as api:
-            outcome = await run_claude(task(api.url, server.url, strategy(model=model)))
+    async def run(model: str, server: ToolServer, late: int) -> None:
+        other_reported = threading.Event()
+        reports: list[Step] = [say("It costs 42.5."), say("The RSI is 28.5.")]
+        reports[late] = Held(say(("It costs 42.5.", "The RSI is 28.5.")[late]), other_reported)
+        steps = script(price=(GET_PRICE, reports[0]), rsi=(CALCULATE_RSI, reports[1]))
+        with ScriptedMessagesApi(steps) as api:
+            what = task(
+                api.url, server.url, strategy(model=model), on_event=lambda line: reported(line, other_reported)
+            )
+            outcome = await run_claude(what)
         assert outcome.error is None
-        requests[model] = api.requests
+        requests[model][late] = api.requests
 
     async def run_all() -> None:
         async with anyio.create_task_group() as group:
             for model in CUTOFFS:
-                group.start_soon(run, model, server)
+                for late in (0, 1):
+                    group.start_soon(run, model, server, late)
 
     with ToolServer() as server:
         anyio.run(run_all)
     return requests
 
 
+def reported(line: str, seen: threading.Event) -> None:
+    if line.endswith(" reported"):
+        seen.set()
+
+
+@pytest.fixture(scope="module")
+def asked(turned: dict[str, list[list[Request]]]) -> dict[str, list[Request]]:
+    """All requests of one run, for each of the models."""
+    return {model: runs[1] for model, runs in turned.items()}
+
+
 @pytest.fixture(params=CUTOFFS)
 def model(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def day_of(body: Any) -> str:
+    """Give the day on which the CLI says that it runs."""
+    found = re.search(r"Today's date is (\d{4}-\d\d-\d\d)\.", json.dumps(body))
+    assert found is not None
+    return found[1]
 
 
 def folder_of(body: Any) -> str:
@@ -85,7 +111,7 @@ def test_a_rewritten_request_tells_the_as_ofs_day_and_nothing_of_this_machine(
     for request in asked[model]:
         before, after = json.dumps(request.body), json.dumps(forwarded(request.body))
         session = json.loads(request.body["metadata"]["user_id"])["session_id"]
-        here = (folder_of(request.body), f"{TODAY:%Y-%m-%d}")
+        here = (folder_of(request.body), day_of(request.body))
         assert all(words in before for words in here)
         assert not any(words in after for words in here)
         assert after.count("Today's date is 2026-03-01.") == 1
@@ -97,7 +123,7 @@ def test_a_rewritten_request_tells_the_as_ofs_day_and_nothing_of_this_machine(
 def test_nothing_but_that_is_rewritten(asked: dict[str, list[Request]], model: str) -> None:
     for request in asked[model]:
         back = forwarded(request.body)
-        back = replaced(back, "Today's date is 2026-03-01", f"Today's date is {TODAY:%Y-%m-%d}")
+        back = replaced(back, "Today's date is 2026-03-01", f"Today's date is {day_of(request.body)}")
         back = replaced(back, "directory: /claude-trader", f"directory: {folder_of(request.body)}/cwd")
         kernel = re.search(r"OS Version: (.*?)\\n", json.dumps(request.body))
         assert kernel is not None
@@ -123,7 +149,7 @@ def varied(body: Body) -> Iterator[tuple[str, Body]]:
     """Give what may differ between two equal runs, each with another of it."""
     text = json.dumps(body)
     yield "the user's id", {**body, "metadata": {"user_id": '{"device_id":"0","session_id":"1"}'}}
-    yield "the date", replaced(body, f"Today's date is {TODAY:%Y-%m-%d}", "Today's date is 2027-01-02")
+    yield "the date", replaced(body, f"Today's date is {day_of(body)}", "Today's date is 2027-01-02")
     yield "the folder", replaced(body, folder_of(body), "/var/folders/claude-trader-x")
     yield "the system", json.loads(re.sub(r"OS Version: .*?\\n", r"OS Version: Darwin 25.1\\n", text))
     yield (
@@ -159,23 +185,16 @@ def test_the_news_that_the_date_has_changed_is_not_forwarded(asked: dict[str, li
         assert forwarded({**body, "messages": [*body["messages"], news]}) == forwarded(body)
 
 
-def test_the_order_in_which_parallel_tools_answered_is_not_in_the_key(
-    asked: dict[str, list[Request]], model: str
+def test_the_order_in_which_sub_agents_reported_is_not_in_the_key(
+    turned: dict[str, list[list[Request]]], model: str
 ) -> None:
-    body = last(asked[model])
-    (answers,) = [message for message in body["messages"] if "tool_result" in json.dumps(message)]
-    first, second = answers["content"]
-    other = copy.deepcopy(body)
-    (turned,) = [message for message in other["messages"] if "tool_result" in json.dumps(message)]
-    turned["content"] = [*turned["content"]][::-1]
-    if "cache_control" in second:  # what the CLI puts behind the last answer is then behind the other
-        end, start = turned["content"]
-        end["content"], behind = end["content"][:1], end["content"][1:]
-        end["content"][0]["text"] = end["content"][0]["text"].removesuffix("\n")
-        start["content"] = [{**start["content"][0], "text": start["content"][0]["text"] + "\n"}, *behind]
-        start["cache_control"] = end.pop("cache_control")
-    assert first != turned["content"][0]
-    assert key_of(forwarded(other)) == key_of(forwarded(body))
+    bodies = [last(run) for run in turned[model]]
+    orders = [
+        [block["tool_use_id"] for message in body["messages"] for block in message["content"] if "tool_use_id" in block]
+        for body in bodies
+    ]
+    assert orders[0] == orders[1][::-1]
+    assert key_of(forwarded(bodies[0])) == key_of(forwarded(bodies[1]))
 
 
 def test_which_answer_belongs_to_which_call_is_in_the_key(asked: dict[str, list[Request]], model: str) -> None:
@@ -260,7 +279,7 @@ def test_what_is_added_to_or_taken_from_a_request_is_in_the_key(asked: dict[str,
 
 def test_the_same_words_of_others_are_neither_rewritten_nor_left_out(asked: dict[str, list[Request]]) -> None:
     body = last(asked["claude-opus-5-5"])
-    words = f"Today's date is {TODAY:%Y-%m-%d}.\n\nUSD budget: $0.1/$0.5; $0.4 remaining\n - OS Version: Linux 1"
+    words = f"Today's date is {day_of(body)}.\n\nUSD budget: $0.1/$0.5; $0.4 remaining\n - OS Version: Linux 1"
     said = [
         {"role": "assistant", "content": [{"type": "text", "text": words}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_9", "content": words}]},
@@ -314,8 +333,9 @@ def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(
     asked: dict[str, list[Request]], model: str
 ) -> None:
     for request in asked[model]:
-        assert shows_date(request.body, TODAY)
-        assert not shows_date(forwarded(request.body), TODAY)
+        today = date.fromisoformat(day_of(request.body))
+        assert shows_date(request.body, today)
+        assert not shows_date(forwarded(request.body), today)
         assert shows_date(forwarded(request.body), date(2026, 3, 1))
 
 
