@@ -194,7 +194,8 @@ def live_share(model_usage: Mapping[str, Mapping[str, Any]], usages: Sequence[Re
         of_model = [use for use in usages if plain_model(use.model) == plain_model(model)]
         whole = sum(weighted(use.usage) for use in of_model)
         own = sum(weighted(use.usage) * use.times for use in of_model if use.own)
-        paid += Decimal(str(account.get("costUSD") or 0)) * (own / whole if whole else 1)
+        cost = Decimal(str(account.get("costUSD") or 0))
+        paid += cost * own / whole if whole else cost
     return paid
 
 

@@ -1,0 +1,159 @@
+"""The real CLI through the recording proxy: what the API is asked, and that nobody is asked for it again."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from platform import release
+from tempfile import gettempdir
+
+import anyio
+import psutil
+import pytest
+
+from mcp_server.domain.outcome import Status
+from runner.claude.cassettes import Cassette
+from runner.claude.recording import NO_CREDENTIAL, live_share
+from tests.rigs.processes import command_line
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, Request, ScriptedMessagesApi, Step
+from tests.rigs.tool_server import ToolServer
+from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, script, strategy
+from tests.runner.recorded_runs import RecordedRun, run_on
+
+MODELS = ("claude-opus-5-5", "claude-sonnet-5", "claude-sonnet-4-5")
+"""One for each way in which the CLI tells a model the date."""
+
+WRITTEN = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%Y"),
+    *("%B %d, %Y", "%b %d, %Y", "%B %d %Y", "%d %B %Y", "%d %b %Y", "%a %b %d"),
+)
+
+
+def of_this_machine() -> Iterator[str]:
+    """Give what no request may contain: any way of writing today, the CLI's folder, the kernel's version."""
+    now = datetime.now(UTC)
+    for days in (-1, 0, 1):
+        yield from {(now + timedelta(days=days)).strftime(written) for written in WRITTEN}
+    yield f"{gettempdir()}/claude-trader-"
+    yield f"{re.sub('[^A-Za-z0-9]', '-', gettempdir())}-claude-trader-"
+    yield release()
+
+
+@dataclass
+class Twice:
+    """A run that was recorded, and then repeated with nobody there to ask."""
+
+    requests: list[Request]
+    recorded: RecordedRun
+    repeated: RecordedRun
+    cassette: Cassette
+
+
+@pytest.fixture(scope="module")
+def tool_server() -> Iterator[ToolServer]:
+    with ToolServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def twice(tool_server: ToolServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Twice]:
+    """Both runs, for each of the models."""
+    runs: dict[str, Twice] = {}
+
+    async def run(model: str) -> None:
+        cassette = Cassette(tmp_path_factory.mktemp(model), "dip", "0123456789ab")
+        with ScriptedMessagesApi(script(), never=of_this_machine()) as api:
+            recorded = await run_on(cassette, tool_server.url, api.url, strategy(model=model), key="1")
+        repeated = await run_on(cassette, tool_server.url, what=strategy(model=model), mode="rerun", key="2")
+        runs[model] = Twice(api.requests, recorded, repeated, cassette)
+
+    async def run_all() -> None:
+        async with anyio.create_task_group() as group:
+            for model in MODELS:
+                group.start_soon(run, model)
+
+    anyio.run(run_all)
+    return runs
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_request_tells_the_as_ofs_day_and_no_other(twice: dict[str, Twice], model: str) -> None:
+    requests = twice[model].requests  # the API has looked at each byte of them for what must not be there
+    assert sorted((request.role, request.turn) for request in requests) == sorted(
+        (role, turn) for role in (ORCHESTRATOR, PRICE, RSI) for turn in (0, 1)
+    )
+    for request in requests:
+        assert re.findall(r"Today's date is (.*?)\.", request.text) == ["2026-03-01"]
+        assert set(re.findall(r"\b20\d\d-\d\d-\d\d\b", request.text)) == {"2026-03-01"}
+        assert "Primary working directory: /claude-trader\\n" in request.text
+        assert "OS Version: Linux\\n" in request.text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_is_repeated_without_anybody_to_ask(twice: dict[str, Twice], model: str) -> None:
+    recorded, repeated = twice[model].recorded, twice[model].repeated
+    assert recorded.outcome.status is Status.SUCCESS
+    assert (recorded.session.asked, recorded.session.hits) == (6, 0)
+    assert (repeated.session.asked, repeated.session.hits, repeated.session.drift) == (0, 6, None)
+    assert repeated.outcome.signal == recorded.outcome.signal
+    assert repeated.outcome.error == recorded.outcome.error
+    assert repeated.outcome.tokens_used == recorded.outcome.tokens_used
+    assert (repeated.outcome.cost_usd, repeated.outcome.recorded_usd) == (Decimal(0), recorded.outcome.cost_usd)
+
+
+def test_the_cutoff_of_each_model_is_read_from_its_requests(twice: dict[str, Twice]) -> None:
+    cutoffs = {model: run.recorded.session.cutoffs for model, run in twice.items()}
+    expected = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
+    assert cutoffs == {model: {model: cutoff} for model, cutoff in expected.items()}
+    assert {model: run.repeated.session.cutoffs for model, run in twice.items()} == cutoffs
+
+
+async def test_only_what_is_missing_is_asked_for_and_paid(
+    twice: dict[str, Twice], tool_server: ToolServer, tmp_path: Path
+) -> None:
+    whole = twice["claude-opus-5-5"]
+    cassette = replace(whole.cassette, root=tmp_path)
+    replies = whole.cassette.at(AS_OF)
+    for recorded in replies[:-1]:
+        cassette.keep(AS_OF, recorded)
+    assert len(replies) == 6
+    with ScriptedMessagesApi(script()) as api:
+        again = await run_on(cassette, tool_server.url, api.url, strategy(model="claude-opus-5-5"), key="2")
+    assert [(request.role, request.turn) for request in api.requests] == [(ORCHESTRATOR, 1)]
+    assert (again.session.asked, again.session.hits) == (1, 5)
+    assert whole.recorded.outcome.cost_usd is not None
+    account = {"claude-opus-5-5": {"costUSD": float(whole.recorded.outcome.cost_usd)}}
+    assert live_share(account, again.session.usages) == whole.recorded.outcome.cost_usd / 6  # equal tokens each
+    assert again.outcome.cost_usd == whole.recorded.outcome.cost_usd / 6
+
+
+@pytest.mark.parametrize("name", ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN"])
+async def test_any_credential_reaches_the_api_and_nothing_else(
+    name: str, tool_server: ToolServer, tmp_path: Path
+) -> None:
+    token, arguments, cassette = f"{KEY}-{name}", list[str](), Cassette(tmp_path, "dip", "0123456789ab")
+
+    def look(_: Request, step: Step) -> Step:
+        arguments.extend(command_line(process) for process in psutil.Process().children(recursive=True))
+        return step
+
+    with ScriptedMessagesApi(script(), look) as api:
+        environment: Mapping[str, str] = {"ANTHROPIC_BASE_URL": api.url, name: token}
+        recorded = await run_on(cassette, tool_server.url, api.url, environment=environment)
+    assert {request.headers["authorization"] for request in api.requests} == {f"Bearer {token}"}
+    assert all("x-api-key" not in request.headers for request in api.requests)
+    assert any("/_bundled/claude" in line for line in arguments)
+    secrets = (token, recorded.session.url.rpartition("/")[2])
+    kept = json.dumps([(reply.request, reply.reply) for reply in cassette.at(AS_OF)])
+    for secret in secrets:
+        assert not [line for line in arguments if secret in line]
+        assert secret not in kept + repr(recorded.outcome)
+    repeated = await run_on(
+        cassette, tool_server.url, mode="rerun"
+    )  # which model the CLI takes rests on the credential
+    assert (repeated.session.hits, repeated.session.drift) == (6, None)
+    assert repeated.session.environment[name] == NO_CREDENTIAL
+    assert repeated.outcome.model == recorded.outcome.model
