@@ -44,7 +44,7 @@ def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
         assert by_strategy[names.ANALYSTS] == [runs, f"${known:.2f}", f"{unknown} runs", f"${most:.2f}"]
         assert by_strategy[names.TREND][1:] == ["$0.00", "none", NO_LIMIT]
         assert {*by_day} == {row[0] for row in paid}, "days that cost nothing are left out"
-        for day, _, _, cost, missing, _ in paid:
+        for day, _, _, cost, missing, *_ in paid:
             assert by_day[day][1:3] == [f"${cost:.2f}", f"{missing} run{'' if missing == 1 else 's'}"]
         assert opened.page.locator(".bars g").count() == 30
 

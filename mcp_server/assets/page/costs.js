@@ -11,8 +11,8 @@ const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days", 366: "year" };
 function sumsBy(rows, column) {
   const sums = new Map();
   for (const row of rows) {
-    const sum = sums.get(row[column]) ?? { key: row[column], runs: 0, cost_usd: null, unknown: 0, reserved_usd: 0 };
-    for (const name of ["runs", "unknown"]) sum[name] += row[name];
+    const sum = sums.get(row[column]) ?? { key: row[column], runs: 0, cost_usd: null, unknown: 0, reserved_usd: 0, replay_usd: 0 };
+    for (const name of ["runs", "unknown", "replay_usd"]) sum[name] += row[name];
     sum.reserved_usd = row.reserved_usd == null || sum.reserved_usd == null ? null : sum.reserved_usd + row.reserved_usd;
     if (row.cost_usd != null) sum.cost_usd = (sum.cost_usd ?? 0) + row.cost_usd;
     sums.set(row[column], sum);
@@ -21,8 +21,9 @@ function sumsBy(rows, column) {
 }
 
 /** Return the rows of the days that are told whole, and the first of them: a long answer leaves out the earliest rows. */
-function wholeDays({ since, as_of, runs }, rows) {
-  const earliest = rows.at(-1)?.day, whole = rows.reduce((sum, row) => sum + row.runs, 0) === runs;
+function wholeDays({ since, as_of, runs, replay_usd }, rows) {
+  const total = (name) => rows.reduce((sum, row) => sum + row[name], 0);
+  const earliest = rows.at(-1)?.day, whole = total("runs") === runs && Math.abs(total("replay_usd") - replay_usd) < 1e-6;
   if (whole || as_of.startsWith(earliest)) return [rows, since];
   return [rows.filter((row) => row.day > earliest), new Date(Date.parse(earliest) + 86_400_000).toISOString().slice(0, 10)];
 }
@@ -32,7 +33,7 @@ function daysOf({ since, as_of }, sums) {
   const known = new Map(sums.map((sum) => [sum.key, sum])), days = [];
   for (let at = Date.parse(since); at <= Date.parse(as_of); at += 86_400_000) {
     const key = new Date(at).toISOString().slice(0, 10);
-    days.push(known.get(key) ?? { key, runs: 0, cost_usd: 0, unknown: 0, reserved_usd: 0 });
+    days.push(known.get(key) ?? { key, runs: 0, cost_usd: 0, unknown: 0, reserved_usd: 0, replay_usd: 0 });
   }
   return days;
 }
@@ -58,11 +59,12 @@ function barsOf(days, budget) {
 }
 
 function tableOf(caption, first, sums, name) {
-  const head = [first, "Runs", "Known cost", "Cost unknown", "which is at most"];
-  const cells = ({ runs, cost_usd, unknown, reserved_usd }) => [
+  const replayed = sums.some((sum) => sum.replay_usd);
+  const head = [first, "Runs", "Known cost", "Cost unknown", "which is at most", replayed && "Replays, at most"].filter(Boolean);
+  const cells = ({ runs, cost_usd, unknown, reserved_usd, replay_usd }) => [
     number(runs), usd(cost_usd), unknown ? plural(unknown, "run") : "none",
-    !unknown ? "–" : reserved_usd == null ? "not recorded" : usd(reserved_usd),
-  ];
+    !unknown ? "–" : reserved_usd == null ? "not recorded" : usd(reserved_usd), replay_usd ? usd(replay_usd) : "–",
+  ].slice(0, head.length - 1);
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption, "data-key": caption },
     el("table", { class: "rows" }, el("thead", el("tr", head.map((text, at) => el("th", { scope: "col", class: at && "num" }, text)))),
       el("tbody", sums.map((sum) => el("tr", { "data-key": sum.key }, el("th", { scope: "row" }, name(sum.key)),
@@ -84,15 +86,16 @@ export function costsView({ client, place, live }) {
       figure("Spent today", budget == null ? usd(home.spent_today_usd) : budgetBar(home.spent_today_usd, budget), costs.unknown && "an unknown cost counts as the most it can be"),
       figure(`Known cost, ${SPANS[days]}`, usd(costs.cost_usd), `${plural(costs.runs, "run")} in all`),
       figure("Cost unknown", costs.unknown ? plural(costs.unknown, "run") : "none", costs.unknown && `${mostOf(costs.reserved_usd)} together`),
-      costs.running > 0 && figure("Under way", plural(costs.running, "run"))),
-    costs.runs ? [barsOf(every, budget), el("h2", since === costs.since ? "By strategy" : `By strategy, since ${since}`),
+      costs.running > 0 && figure("Under way", plural(costs.running, "run")),
+      costs.replay_usd > 0 && figure(`Replays, ${SPANS[days]}`, usd(costs.replay_usd), "at most; beside all this, and in no budget of a day")),
+    costs.runs || costs.replay_usd ? [barsOf(every, budget), el("h2", since === costs.since ? "By strategy" : `By strategy, since ${since}`),
       tableOf("Costs by strategy", "Strategy", strategies.sort(dearest), (name) => el("a", { href: hrefOf({ view: "strategy", name }) }, name)),
       el("h2", "By day"),
-      tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown).reverse(),
+      tableOf("Costs by day (UTC)", "Day", every.filter((day) => day.cost_usd !== 0 || day.unknown || day.replay_usd).reverse(),
         (day) => el("time", { datetime: day }, day)),
       el("p", { class: "muted small" }, "Days that cost nothing are left out.")]
       : el("div", { class: "empty", "data-key": "empty" }, el("strong", "No run is recorded in that time."), el("p", "This runs active strategies on schedule:"), command("claude-trader up")),
-    costs.note && costs.runs > 0 && el("p", { class: "muted small", "data-key": "note" }, costs.note));
+    costs.note && rows.length > 0 && el("p", { class: "muted small", "data-key": "note" }, costs.note));
   });
   return el("section", el("h1", "Costs"), el("div", { class: "fields" }, el("label", "Show the last", span)), content);
 }

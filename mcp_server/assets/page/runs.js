@@ -1,7 +1,7 @@
 // The chart, the squares and the table of runs: what is pointed at or opened in one shows in the others.
-import { command, el, patch } from "./dom.js";
+import { command, el, notice, patch } from "./dom.js";
 import { signalChart } from "./signal_chart.js";
-import { loading, signalTable } from "./signals.js";
+import { loading, runStore, signalTable } from "./signals.js";
 import { slotLegend, slotSquares } from "./slots.js";
 
 const ROWS = 25;
@@ -9,6 +9,7 @@ const ROWS = 25;
 export function runsPart(is) {
   const { runs, state, part, signal } = is, body = loading();
   const rowOf = (id) => document.getElementById(`run-${id}`), runOf = (id) => runs.list.find((run) => run.execution_id === id);
+  const replays = runStore(is.client, is.name, signal, { replayed: true }), shown = () => (state.filter === "replay" ? replays : runs);
   const redraw = () => runs.loaded && patch(body, nodes());
   let waiting;
   const soon = () => (waiting ??= setTimeout(() => ((waiting = null), redraw()), 30)); // many answers, one drawing
@@ -22,11 +23,11 @@ export function runsPart(is) {
     if (!pointed) chart.point(runOf(id));
   }
   /** Load what is not known of runs that are open. */
-  const complete = () => state.open.forEach((id) => runs.details.has(id) || runs.whole(id).then(soon));
+  const complete = () => state.open.forEach((id) => shown().details.has(id) || shown().whole(id).then(soon));
 
   function choose(id) {
     if (!state.open.delete(id)) state.open.add(id);
-    if (runs.details.get(id) instanceof Error) runs.details.delete(id);
+    if (shown().details.get(id) instanceof Error) shown().details.delete(id);
     complete();
     redraw();
   }
@@ -45,10 +46,14 @@ export function runsPart(is) {
   }
   async function further(have) {
     state.shown += ROWS;
-    if (state.shown > have) await runs.older();
+    if (state.shown > have) await shown().older();
     redraw();
   }
-  const filter = (name) => (Object.assign(state, { filter: name, shown: ROWS }), redraw());
+  function filter(name) {
+    Object.assign(state, { filter: name, shown: ROWS });
+    redraw();
+    if (name === "replay") replays.load().then((answer) => replays.take(answer), (error) => (replays.trouble = error)).then(redraw);
+  }
   const chart = signalChart({ ...is, redraw, look, choose: visit });
 
   /** The squares stay at the newest, unless the reader has gone to older ones. */
@@ -60,8 +65,9 @@ export function runsPart(is) {
     el("h2", "Every slot"), el("p", { class: "muted small" }, "A slot is a time at which the strategy is due. Open one to see what came of it."),
     runs.more && el("button", { class: "small", onclick: older }, "Load older slots"),
     slotSquares(runs.list, state, visit), slotLegend(runs.list), el("h2", "Signals"),
-    signalTable(runs, state, { choose, look, filter, further }),
-  ] : nothing(is));
+    table(),
+  ] : [nothing(is), state.row.engine === "claude" && table()]);
+  const table = () => [shown().trouble && notice(shown().trouble), signalTable(shown(), state, { choose, look, filter, further })];
 
   function draw(answer) {
     runs.take(answer);

@@ -11,15 +11,16 @@ const TONES = { right: "good", wrong: "bad", error: "bad", timeout: "bad", absta
 const HELD = { true: ["good", "held"], false: ["", "did not hold"], null: ["warn", "undefined"] };
 const FILTERS = {
   signals: ["Signals", (run) => run.signal], all: ["All runs", () => true], manual: ["By hand", (run) => run.trigger !== "schedule"],
+  replay: ["Replays", () => true],
 };
 
 export const loading = () => el("div", el("div", { class: "skeleton" }, "Loading…"));
 const mark = (tone, ...inner) => el("span", { class: `mark ${tone ?? ""}` }, inner);
 
-/** Return the runs that are loaded, newest first, and how to load more. */
-export function runStore(client, name, signal) {
+/** Return the runs that are loaded, newest first, and how to load more: those of replays, or all others. */
+export function runStore(client, name, signal, of = {}) {
   const kept = new Map(), details = new Map();
-  const ask = (more) => client.call("list_signals", { strategy_name: name, outcomes: "all", limit: PAGE, ...more }, { signal });
+  const ask = (more) => client.call("list_signals", { strategy_name: name, outcomes: "all", limit: PAGE, ...of, ...more }, { signal });
   const store = {
     list: [], more: false, loaded: false, details, load: () => ask(),
     take(answer, older) {
@@ -45,18 +46,20 @@ export function runStore(client, name, signal) {
   return store;
 }
 
+const NONE = { manual: "No run was started by hand.", replay: "It has not been asked at past moments by then. A replay does that: claude-trader replay" };
+
 /** Return the filter and the table. `hooks`: choose(id), look(id or null), filter(name), further(count). */
 export function signalTable(store, state, hooks) {
   const all = store.list.filter(FILTERS[state.filter][1]), rows = all.slice(0, state.shown);
   const filter = ([name, [text]]) =>
     el("button", { class: "small", "aria-pressed": String(name === state.filter), onclick: () => hooks.filter(name) }, text);
   return [
-    el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).map(filter)),
-    rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
+    el("div", { class: "row", role: "group", "aria-label": "Which runs" }, Object.entries(FILTERS).filter(([name]) => name !== "replay" || state.row.engine === "claude").map(filter)),
+    !store.loaded ? loading() : rows.length ? el("div", { class: "scroll" }, el("table", { class: "rows runs" },
       el("caption", "Newest first. Open a run to see how it came about."),
       el("thead", el("tr", ["Time", ...HEADS].map((text) => el("th", text)))),
       el("tbody", rows.flatMap((run) => [runRow(run, state, hooks), state.open.has(run.execution_id) && runDetail(run, store)]))))
-      : el("p", { class: "muted" }, state.filter === "manual" ? "No run was started by hand." : "None of these runs has a signal."),
+      : el("p", { class: "muted" }, NONE[state.filter] ?? "None of these runs has a signal."),
     (store.more || all.length > rows.length) && el("button", { onclick: () => hooks.further(all.length) }, "Show older runs"),
   ];
 }
@@ -70,13 +73,18 @@ function outcomeCell({ outcome, net_pct, exit_time }) {
   ];
 }
 
+/** Return who started a run, and whether its model may have known what came after its moment. */
+const startedCell = ({ trigger, replay_id, contaminated }) => [
+  TRIGGERS[trigger] ?? trigger, replay_id && [" ", el("code", replay_id)], contaminated && [" ", mark("warn", "contaminated")],
+];
+
 function runRow(run, state, { choose, look }) {
   const id = run.execution_id, open = state.open.has(id);
   const cells = [
     run.signal ? signalOf(run.signal) : mark(TONES[run.status], run.slots > 1 && `${number(run.slots)} × `, kindText(run.status)),
     run.confidence !== null && `${number(run.confidence)} %`, run.price !== null && price(run.price),
     run.outcome && outcomeCell(run),
-    usd(run.cost_usd), TRIGGERS[run.trigger] ?? run.trigger, el("span", { class: "why" }, run.reasoning),
+    usd(run.cost_usd), startedCell(run), el("span", { class: "why" }, run.reasoning),
   ];
   const button = {
     class: "quiet small", "aria-expanded": String(open), onclick: () => choose(id), onfocus: () => look(id), onblur: () => look(null),
@@ -111,7 +119,9 @@ function wholeRun(run) {
     run.twin && [title("Its rules at the same moment"), el("p", run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
     run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
     run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${price(run.cost_bps / 100)} %.`),
-    el("p", { class: "muted small" }, joinedBy([`Run ${run.execution_id}`, run.model, `version ${run.version}`, tokens, took, run.cut])),
+    run.contaminated && el("p", mark("warn", "contaminated"), " The model may have known what came after this moment, so this run shows no skill."),
+    el("p", { class: "muted small" }, joinedBy([run.replay_id && `Replay ${run.replay_id}`, `Run ${run.execution_id}`, run.model, `version ${run.version}`, tokens, took,
+      run.knowledge_cutoff && `the model knows the world up to ${run.knowledge_cutoff}`, run.recorded_usd !== null && `its replies once cost ${usd(run.recorded_usd)}`, run.cut])),
   ];
 }
 
