@@ -6,7 +6,7 @@ derived from the recorded one. What is asked anew is the turn that weighs the re
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -41,12 +41,14 @@ def without_agents(strategy: Strategy, names: Collection[str]) -> Strategy:
 class MomentReuse:
     """How many replies of one moment are on a cassette, are derived, and are to be asked.
 
-    `to_ask` is None where nothing can be used again: then a whole run is asked.
+    `to_ask` is None where nothing can be used again: then a whole run is asked. `like` are the recorded replies in
+    whose place others are asked: those will cost about the same.
     """
 
     on_cassette: int
     derived: int
     to_ask: int | None
+    like: tuple[Recorded, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Ablation:
         if not any(self._can_derive(one, asked) for one, asked in recorded):
             return MomentReuse(0, 0, None)
         kept = sum(asked.instructions.startswith(tuple(prompts)) for _, asked in recorded)
-        return MomentReuse(kept, 1, max(1, sum(_weighs(asked) for _, asked in recorded)))
+        weighing = tuple(one for one, asked in recorded if _weighs(asked))
+        return MomentReuse(kept, 1, max(1, len(weighing)), weighing)
 
     def _can_derive(self, recorded: Recorded, asked: AskedRequest) -> bool:
         """Return whether a reply starts each sub-agent once and all of them together: else it depends on reports."""

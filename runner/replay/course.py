@@ -21,6 +21,7 @@ from runner.replay.effort import Effort
 from runner.replay.estimate import above_cap, price_line, price_of_rest
 from runner.replay.moments import pilots
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
+from runner.replay.reuse import afterwards, beforehand, reuses
 from runner.replay.runs import GO_ON, ReplayRuns
 from runner.replay.tally import Tally
 
@@ -138,6 +139,7 @@ class Course:
         """Run the pilots, tell the price of the rest, and return whether the rest is to run."""
         self._step, stop = "pilots", self.runs.stop
         on_cassette = set(self.cassette.moments()) - self._tally.rows.keys()
+        await self._tell_reuse()
         first = pilots([moment for moment in self.request.moments if moment not in self._tally.kept_out])
         await self.runs.run([moment for moment in first if moment not in self._tally.final])
         await self._read()
@@ -156,6 +158,22 @@ class Course:
             if why := above_cap(price, to_pay, cap.spent_usd, cap.dearest_usd, cap.max_usd):
                 stop.set("price", why)
         return stop.by is None
+
+    async def _tell_reuse(self) -> None:
+        """Say what a replay without a sub-agent takes of what was recorded with it."""
+        ablation = self.runs.recorder.ablation
+        if ablation is None:
+            return
+
+        def note() -> str:
+            moments = [moment for moment in self._left() if moment not in self._tally.kept_out]
+            reuse = reuses(ablation, self.cassette, self.request, moments, self.runs.runner.settings.exchange)
+            payers = {reply.paid_by for one in reuse.values() for reply in one.like}
+            for trace in self.journal.traces_of_payers(payers):
+                self.runs.prices.learn(trace)
+            return beforehand(self.request, reuse, self.runs.prices)
+
+        self._tell(await anyio.to_thread.run_sync(note))
 
     async def _rerun(self, todo: Sequence[datetime]) -> None:
         self._step = "runs"
@@ -188,6 +206,8 @@ class Course:
         if stop.by is None and runs.left_open:
             why = next(reversed(runs.left_open.values()))
             stop.set("outage", f"{counted(len(runs.left_open), 'moment')} could not be run to an end: {why} {GO_ON}")
+        if runs.derived:
+            self._notes.append(afterwards(self.request, runs.derived))
         return Replayed(
             replay_id=runs.replay_id,
             moments=len(self.request.moments),

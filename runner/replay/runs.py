@@ -97,6 +97,7 @@ class ReplayRuns:
     began: int = 0
     asked: int = 0
     hits: int = 0
+    derived: int = 0
     left_open: dict[datetime, str] = field(default_factory=dict)
     """Why moments could not be run to an end that is their own."""
     _queue: deque[datetime] = field(default_factory=deque)
@@ -244,6 +245,7 @@ class ReplayRuns:
         outcome = ended.outcome
         if session is not None:
             self.asked, self.hits = self.asked + session.asked, self.hits + session.hits
+            self.derived += session.derived
         if ended.waiting is not None:
             self.news(f"An outcome waits in the outbox: {ended.waiting}")
         is_final = outcome.status not in OPEN_ENDED or outcome.blame == "strategy"

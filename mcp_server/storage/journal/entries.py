@@ -1,7 +1,7 @@
 """What the journal tells of runs: the latest of them, what they cost, and what happened on the way of one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -157,6 +157,16 @@ def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Costs(*row)
+
+
+def traces_of_payers(connection: "duckdb.DuckDBPyConnection", keys: Collection[str]) -> list[Mapping[str, Any]]:
+    """Return what happened in the runs of these keys that kept it, the last three."""
+    rows = connection.execute(
+        "SELECT trace FROM executions WHERE trace IS NOT NULL AND list_contains($1, coalesce(payer, run_key)) "
+        "ORDER BY id DESC LIMIT 3",
+        [[*keys]],
+    ).fetchall()
+    return [json.loads(row[0]) for row in rows]
 
 
 def trace(connection: "duckdb.DuckDBPyConnection", execution_id: int) -> Mapping[str, Any] | None:

@@ -1,6 +1,6 @@
 """The journal: one row for each run, one more for its signal; nothing is lost while others hold the database."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -255,6 +255,10 @@ class Journal:
         from mcp_server.storage.journal.costs import day_costs
 
         return self._database.read(lambda connection: day_costs(connection, since, until, replays=replays))
+
+    def traces_of_payers(self, keys: Collection[str]) -> list[Mapping[str, Any]]:
+        """Return what happened in the runs that have paid for replies on a cassette, by their keys; the last three."""
+        return self._database.read(lambda connection: entries.traces_of_payers(connection, keys))
 
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
         """Return what happened on the way of one run; None where there is no such run or nothing was kept."""
