@@ -1,0 +1,141 @@
+"""What was recorded runs again for nothing: on another day, in another folder, without a credential, the API gone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from tests.rigs.replays import FIRST, MODEL, moment_of
+from tests.rigs.scripted_messages_api import (
+    ORCHESTRATOR,
+    Reply,
+    Request,
+    ScriptedMessagesApi,
+    Step,
+    answer,
+    say,
+    start,
+    use,
+)
+from tests.runner.claude_runs import KEY, strategy
+
+MOMENTS = 20
+TOOLS = {"price-monitor": "get_price", "rsi-analyzer": "calculate_rsi"}
+UNDECIDED, OVERLONG, UNFIT = 3, 8, 13
+"""At these moments the orchestrator cannot decide, uses up its turns, and gives no answer that fits the schema."""
+
+MOST_TURNS = 6
+LIMIT_S = 400
+ENDS = {UNDECIDED: "abstained", OVERLONG: "error", UNFIT: "abstained"}
+FAR_EAST, FAR_WEST = "Pacific/Kiritimati", "Etc/GMT+12"
+"""Between their clocks lie 26 hours: it is never the same day there."""
+
+ROWS = """
+SELECT e.as_of, e.status, a.signal, CAST(a.confidence AS VARCHAR), a.reasoning, a.price, a.data, e.error_message,
+    e.model, e.knowledge_cutoff, e.contaminated
+FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE e.replay_id = ? ORDER BY e.as_of
+"""
+COSTS = "SELECT cost_usd, recorded_usd FROM executions WHERE replay_id = ? ORDER BY as_of"
+
+
+def agents() -> dict[str, Any]:
+    return {
+        name: {"description": f"Asks {tool}.", "prompt": f"You look. [{name}]", "tools": [tool]}
+        for name, tool in TOOLS.items()
+    }
+
+
+def number_of(request: Request) -> int:
+    return round((moment_of(request) - FIRST) / timedelta(hours=1))
+
+
+def decided(request: Request, step: Step) -> Step:
+    """Let what the orchestrator says depend on the moment, and on what was reported."""
+    number = number_of(request)
+    if request.role != ORCHESTRATOR or request.turn == 0:
+        return step
+    if number == OVERLONG:
+        return Reply(calls=[start("price-monitor", f"Look again, {request.turn}.")])
+    if number == UNFIT:
+        return answer({"signal": "PERHAPS"})
+    findings = {name: {"report": name in request.text, "number": number} for name in TOOLS}
+    return answer(
+        {
+            "signal": ("BUY", "SELL", "HOLD")[number % 3],
+            "confidence": 50 + number,
+            "reasoning": f"At {moment_of(request):%H:%M} “{number}” decided.\n\tSo it is.",
+            "sub_agent_results": findings,
+            "decided": number != UNDECIDED,
+        }
+    )
+
+
+def script() -> Mapping[str, list[Step]]:
+    starts = Reply(calls=[start(name, f"Look at BTC/USDT for {name}.") for name in TOOLS])
+    looking: dict[str, list[Step]] = {
+        f"[{name}]": [use(f"mcp__trader__{tool}", {"symbol": "BTC/USDT"}), say(f"Seen by {name}.")]
+        for name, tool in TOOLS.items()
+    }
+    return {ORCHESTRATOR: [starts, *[say("") for _ in range(12)]], **looking}
+
+
+def write(home: Path) -> None:
+    what = strategy(agents(), exchange="simulated", model=MODEL, max_turns=MOST_TURNS)
+    folder = home / "strategies" / what.name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(what.config_json()))
+    (folder / "agents.json").write_text(json.dumps(what.agents_json()))
+
+
+def read(home: Path, sql: str, replay_id: str) -> list[tuple[Any, ...]]:
+    return Database(Home(home).database).read(lambda connection: connection.execute(sql, [replay_id]).fetchall())
+
+
+def replayed(home: Path, folder: Path, *options: str, **environment: str) -> dict[str, Any]:
+    """Run the command in a folder of its own, to its end; return its JSON."""
+    until = FIRST + timedelta(hours=MOMENTS - 1)
+    times = (f"--from={FIRST.isoformat()}", f"--to={until.isoformat()}", "--every=1h")
+    scratch = folder / "tmp"
+    scratch.mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", "replay", "dip", *times, "--contaminated", "--json", *options],
+        env={**os.environ, **environment, "TRADER_HOME": str(home), "TMPDIR": str(scratch)},
+        cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done
+    assert KEY not in done.stdout + done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_twenty_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(tmp_path: Path) -> None:
+    home, moved = tmp_path / "home", tmp_path / "elsewhere" / "another home"
+    write(home)
+    with ScriptedMessagesApi(script(), decided) as api:
+        then = replayed(
+            home, tmp_path / "here", "--max-usd=50", TZ=FAR_EAST, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY
+        )
+    shutil.copytree(home, moved)
+    now = replayed(moved, tmp_path / "there", "--rerun", TZ=FAR_WEST)
+    assert (then["runs"], then["requests_asked"], then["requests_from_cassette"]) == (MOMENTS, len(api.requests), 0)
+    assert (now["runs"], now["requests_asked"], now["requests_from_cassette"]) == (MOMENTS, 0, len(api.requests))
+    assert now["by_status"] == then["by_status"] == {"success": MOMENTS - 3, "abstained": 2, "error": 1}
+
+    before, after = read(home, ROWS, then["replay_id"]), read(moved, ROWS, now["replay_id"])
+    assert len(after) == MOMENTS
+    assert after == before
+    assert [row[1] for row in after] == [ENDS.get(number, "success") for number in range(MOMENTS)]
+    assert {row[2] for row in after} == {"BUY", "SELL", "HOLD", None}
+
+    paid, free = read(home, COSTS, then["replay_id"]), read(moved, COSTS, now["replay_id"])
+    assert now["spent_usd"] == sum(cost for cost, _ in free) == 0
+    assert all(recorded == cost > 0 for cost, recorded in paid)
+    del paid[UNFIT], free[UNFIT]  # the agent CLI gives up in the midst of the last reply, and may count a part of it
+    assert [recorded for _, recorded in free] == [cost for cost, _ in paid]
