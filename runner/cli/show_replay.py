@@ -17,6 +17,7 @@ from runner.cli.show import COLOURS, plain
 from runner.replay.estimate import usd
 
 if TYPE_CHECKING:
+    from mcp_server.domain.outcome import SignalName
     from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 
     Progress = Callable[[ReplayProgress], None]
@@ -27,6 +28,7 @@ MOST_KINDS = 5
 
 STEPS = {"wake": "Looking which are worth asking", "pilots": "Asking a few for the price", "runs": "Replaying"}
 
+SIGNALS: tuple[SignalName, ...] = ("BUY", "SELL", "HOLD")
 MEANINGS = {
     "success": "a signal",
     "abstained": "it could not decide",
@@ -52,9 +54,9 @@ def progress(console: Console) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    silent = console.quiet or not console.is_terminal
-    with Bars(*columns, TextColumn("{task.fields[about]}"), console=console, transient=True, disable=silent) as shown:
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    about, silent = TextColumn("{task.fields[about]}"), console.quiet or not console.is_terminal
+    with Bars(*columns, about, console=console, transient=True, expand=True, disable=silent) as shown:
         task, step = shown.add_task("Starting", total=None, about=""), ""
 
         def tell(news: ReplayProgress) -> None:
@@ -71,9 +73,9 @@ def progress(console: Console) -> Iterator[Progress]:
 
 def _about(news: ReplayProgress) -> str:
     """Return what a replay has cost and said so far."""
-    signals = ", ".join(f"{count} {name}" for name, count in sorted(news.signals.items()) if count)
-    money = f"{usd(news.spent_usd)} USD spent, {usd(news.left_usd)} left"
-    return " · ".join(filter(None, ("" if news.step == "wake" else money, signals)))
+    signals = ", ".join(f"{news.signals[name]} {name}" for name in SIGNALS if news.signals.get(name))
+    money = f"${usd(news.spent_usd)} spent, ${usd(news.left_usd)} left" if news.spent_usd or news.left_usd else ""
+    return " · ".join(filter(None, (money, signals)))
 
 
 def summary(console: Console, request: ReplayRequest, replayed: Replayed, go_on: str | None) -> None:
@@ -101,7 +103,7 @@ def _figures(request: ReplayRequest, replayed: Replayed) -> Iterator[tuple[str, 
     ended = sum(replayed.by_status.values()) + replayed.asleep
     left = replayed.moments - ended
     yield "moments", f"{replayed.moments:,}", f"{left:,} are still to be run" if left else ""
-    for name in ("BUY", "SELL", "HOLD"):
+    for name in SIGNALS:
         yield f"  {name}", f"{replayed.signals.get(name, 0):,}", ""
     for status, count in replayed.by_status.items():
         if count and status != "success":
@@ -148,7 +150,7 @@ def as_object(request: ReplayRequest, replayed: Replayed, *, refused: bool) -> d
         "without": list(request.without),
         "rerun": request.rerun,
         "moments": replayed.moments,
-        "signals": {name: replayed.signals.get(name, 0) for name in ("BUY", "SELL", "HOLD")},
+        "signals": {name: replayed.signals.get(name, 0) for name in SIGNALS},
         "by_status": {str(status): count for status, count in replayed.by_status.items()},
         "asleep": replayed.asleep,
         "contaminated": replayed.contaminated,

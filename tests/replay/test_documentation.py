@@ -26,8 +26,8 @@ from tests.runner.conftest import Done, trader_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
 NAME = "btc-two-analysts"
-LONG, EIGHT, TWO = "2026-08-21", "2026-08-02T04:00Z", "2026-08-01T04:00Z"
-"""The end of the range on the page, and those that are tried in its place: with eight moments and two, not 121."""
+LONG, SEVEN, TWO = "2026-08-21", "2026-08-02T00:00Z", "2026-08-01T04:00Z"
+"""The end of the range on the page, and those that are tried in its place: with seven moments and two, not 121."""
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -91,15 +91,15 @@ def told(reader: Reader) -> dict[str, Done]:
     ]
     low = ["0.15" if argument == "5" else argument for argument in record]
     asked = reader.prices.costs
-    done = {"refused": reader.types(*until(EIGHT, low, "--json"))}
+    done = {"refused": reader.types(*until(SEVEN, low, "--json"))}
     assert len(asked) == 5 * REQUESTS
-    done["record"] = reader.types(*until(EIGHT, record))
-    done["again"] = reader.types(*until(EIGHT, record, "--json"))
-    assert len(asked) == 8 * REQUESTS, "nothing is asked twice"
+    done["record"] = reader.types(*until(SEVEN, record))
+    done["again"] = reader.types(*until(SEVEN, record, "--json"))
+    assert len(asked) == 7 * REQUESTS, "nothing is asked twice"
     nowhere = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "ANTHROPIC_API_KEY": ""}
     done["rerun"] = reader.types(*until(TWO, rerun, "--json"), **nowhere)
     done["without"] = reader.types(*until(TWO, without))
-    assert len(asked) == 8 * REQUESTS + 2, "only the turn that weighs the reports is asked anew"
+    assert len(asked) == 7 * REQUESTS + 2, "only the turn that weighs the reports is asked anew"
     done["score"] = reader.types(*shlex.split(done["record"].out.rpartition("claude-trader ")[2]))
     return done
 
@@ -107,21 +107,21 @@ def told(reader: Reader) -> dict[str, Done]:
 def test_every_command_of_the_page_does_what_it_says(told: dict[str, Done]) -> None:
     codes = {name: done.code for name, done in told.items()}
     assert codes == {"refused": 2, "record": 0, "again": 0, "rerun": 0, "without": 0, "score": 0}, told
-    assert re.search(r"^ +BUY +8\b", told["record"].out, re.MULTILINE)
+    assert re.search(r"^ +BUY +7\b", told["record"].out, re.MULTILINE)
     assert "without momentum-analyst" in told["without"].out
     assert NAME in told["score"].out
-    beforehand = "8 moments from 2026-08-01 00:00 to 2026-08-02 04:00 UTC. 2 signals whose horizons do not overlap"
+    beforehand = "7 moments from 2026-08-01 00:00 to 2026-08-02 00:00 UTC. 2 signals whose horizons do not overlap"
     assert told["record"].err.startswith(beforehand)
 
 
 def test_the_price_is_told_after_five_pilots_and_holds_within_a_fifth(told: dict[str, Done], reader: Reader) -> None:
     refused, again = told["refused"].json, told["again"].json
     low, high = refused["estimated_usd"]
-    whole = float(sum(reader.prices.costs[: 8 * REQUESTS]))
+    whole = float(sum(reader.prices.costs[: 7 * REQUESTS]))
     assert (low + high) / 2 == pytest.approx(whole, rel=0.2)
     assert again["spent_usd"] == pytest.approx(whole, abs=1e-5)
     (line,) = (line for line in told["record"].err.splitlines() if " on cassette: " in line)
-    assert re.fullmatch(r"8 moments, 0 on cassette: [\d.]+ to [\d.]+ USD \([\d.]+ of it spent\), about .+", line)
+    assert re.fullmatch(r"7 moments, 0 on cassette: [\d.]+ to [\d.]+ USD \([\d.]+ of it spent\), about .+", line)
 
 
 def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count(told: dict[str, Done]) -> None:
@@ -132,7 +132,7 @@ def test_a_price_above_the_cap_is_refused_and_the_pilots_stay_recorded_and_count
     assert float(enough[1]) >= refused["estimated_usd"][1]
     assert 0 < refused["spent_usd"] <= 0.15
     again = told["again"].json
-    assert (again["status"], again["runs"], again["by_status"]) == ("done", 0, {"success": 8})
+    assert (again["status"], again["runs"], again["by_status"]) == ("done", 0, {"success": 7})
     assert again["replay_id"] == refused["replay_id"]
 
 
@@ -148,7 +148,7 @@ def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out
 ) -> None:
     assert told["without"].code == 0
     rows = reader.database.read(lambda connection: connection.execute("SELECT data FROM analysis_results").fetchall())
-    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"] * (8 + 2 + 2)
+    assert [json.loads(data)["twin"]["signal"] for (data,) in rows] == ["BUY"] * (7 + 2 + 2)
 
 
 def test_a_moment_that_the_model_may_know_the_sequel_of_is_refused_with_the_first_clean_one(reader: Reader) -> None:

@@ -1,6 +1,7 @@
 """What a person reads of a replay: before it, on its way, and at its end."""
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -120,20 +121,18 @@ def test_it_can_be_read_in_any_terminal(width: int) -> None:
     assert all(len(line) <= width for line in told.splitlines())
 
 
-def test_progress_tells_what_is_spent_what_is_left_and_the_signals_so_far() -> None:
-    printed = console(160, force_terminal=True)
+def test_progress_tells_what_is_spent_what_is_left_and_the_signals_so_far_in_80_columns() -> None:
+    printed = console(80, force_terminal=True)
+    price = "121 moments, 0 on cassette: 4.10 to 6.30 USD"
     with progress(printed) as tell:
         tell(ReplayProgress("wake", 50, 121))
-        tell(
-            ReplayProgress(
-                "pilots", 5, 5, Decimal("0.21"), Decimal("9.79"), {"BUY": 1}, "121 moments: 4.10 to 6.30 USD"
-            )
-        )
-        tell(ReplayProgress("runs", 60, 101, Decimal("2.5"), Decimal("7.5"), {"BUY": 9, "SELL": 0, "HOLD": 51}))
-    told = text(printed)
-    assert "121 moments: 4.10 to 6.30 USD" in told
-    assert "2.50 USD spent, 7.50 left · 9 BUY, 51 HOLD" in told
-    assert "60/101" in told
+        tell(ReplayProgress("pilots", 5, 5, Decimal("0.21"), Decimal("9.79"), {"BUY": 1}, price))
+        tell(ReplayProgress("runs", 60, 121, Decimal("2.5"), Decimal("7.5"), {"HOLD": 51, "BUY": 9, "SELL": 0}))
+    assert price in text(printed)
+    frames = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "\n", text(printed)).replace("\r", "\n")
+    assert "$2.50 spent, $7.50 left · 9 BUY, 51 HOLD" in frames
+    assert "60/121" in frames
+    assert "$0.00" not in frames, "nothing is said of money where none is spent"
 
 
 def test_without_a_terminal_only_news_are_told_and_with_json_nothing() -> None:
