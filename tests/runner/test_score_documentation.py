@@ -10,6 +10,7 @@ import pytest
 from mcp_server.app import build_server
 from mcp_server.domain.scoring import pace
 from mcp_server.domain.scoring.base_rate import HORIZONS
+from mcp_server.domain.scoring.window import smallest_edge
 from mcp_server.http.serve import mcp_app
 from mcp_server.settings import ServerSettings
 from tests.rigs.loopback import served
@@ -65,3 +66,11 @@ def test_the_page_says_after_how_many_signals_skill_shows(monkeypatch: pytest.Mo
         monkeypatch.setattr(pace, "EDGE", int(points) / 100)
         needed = pace.time_to_show(standing(0.476, HORIZONS), 0.476, per_day=1.0).outcomes
         assert needed == pytest.approx(int(signals.replace(",", "")), rel=0.03)
+
+
+def test_the_page_says_which_edge_a_window_shows() -> None:
+    rows = re.findall(r"^\| ([\d,]+) \| (?:(\d+) points|none.*) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 7
+    for signals, points in rows:
+        shown = smallest_edge(int(signals.replace(",", "")), 0.476, HORIZONS)
+        assert shown == (int(points) if points else None)

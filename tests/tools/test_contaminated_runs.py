@@ -10,7 +10,7 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.settings import ServerSettings
-from tests.scoring.journal import MadeRun, database_of, enter_runs, store_candles, write_strategy
+from tests.scoring.journal import MadeRun, database_of, enter_all, enter_runs, store_candles, write_strategy
 from tests.tools.conftest import NOW, Ask, answer_of
 from tests.tools.test_get_performance import HOUR_MS, at, market
 
@@ -95,33 +95,35 @@ async def test_they_leave_no_word_in_what_strategies_show(home: Path, client: Cl
     assert row["record"].startswith("This shows no skill, whatever came of it: all of its 78 runs are left out")
 
 
-@pytest.mark.parametrize(
-    ("run", "counts"),
-    [
-        ({"trigger": "manual", "after_ms": DAY_MS + 1}, False),
-        ({"trigger": "manual", "after_ms": DAY_MS}, True),
-        ({"trigger": "manual", "after_ms": 90_000}, True),
-        ({"trigger": "schedule", "after_ms": 3 * DAY_MS}, True),
-        ({"trigger": "schedule", "after_ms": 300_000}, True),
-        ({"trigger": "replay", "after_ms": 40 * DAY_MS}, False),
-        ({"trigger": "manual", "after_ms": 40 * DAY_MS, "engine": "rules"}, True),
-        ({"trigger": "replay", "after_ms": 40 * DAY_MS, "engine": "rules"}, True),
-        ({"trigger": "manual", "after_ms": 40 * DAY_MS, "engine": "host"}, False),
-        ({"trigger": "manual", "after_ms": 40 * DAY_MS, "contaminated": False}, True),
-        ({"trigger": "manual", "after_ms": 0, "contaminated": True}, False),
-    ],
-)
-async def test_a_past_moment_that_nobody_judged_is_not_taken_for_clean(
-    home: Path, ask: Ask, run: dict[str, Any], counts: bool
-) -> None:
-    made = replace(MadeRun(at(100), "BUY", engine="claude"), **run)
-    enter_runs(home, claude(home), [made])
-    table = await ask("get_performance", strategy_name="mine", runs="all")
-    (row,) = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
-    assert (row["runs"], row["judged"]) == ((1, 1) if counts else (0, 0))
-    assert (row["evidence"] == "contaminated") is not counts
-    unknown = "1 run of mine is left out of all figures: the model may know what came next, as its knowledge cutoff"
-    assert ("note" not in table) if counts else (unknown in table["note"])
+LATE: dict[str, tuple[dict[str, Any], bool]] = {
+    "by-hand": ({"trigger": "manual", "after_ms": DAY_MS + 1}, False),
+    "a-day-late": ({"trigger": "manual", "after_ms": DAY_MS}, True),
+    "a-little-late": ({"trigger": "manual", "after_ms": 90_000}, True),
+    "slot-days-late": ({"trigger": "schedule", "after_ms": 3 * DAY_MS}, True),
+    "slot-a-little-late": ({"trigger": "schedule", "after_ms": 300_000}, True),
+    "replayed": ({"trigger": "replay", "after_ms": 40 * DAY_MS}, False),
+    "by-rules": ({"trigger": "manual", "after_ms": 40 * DAY_MS, "engine": "rules"}, True),
+    "replayed-rules": ({"trigger": "replay", "after_ms": 40 * DAY_MS, "engine": "rules"}, True),
+    "by-a-host": ({"trigger": "manual", "after_ms": 40 * DAY_MS, "engine": "host"}, False),
+    "judged-clean": ({"trigger": "manual", "after_ms": 40 * DAY_MS, "contaminated": False}, True),
+    "judged": ({"trigger": "manual", "after_ms": 0, "contaminated": True}, False),
+}
+"""What a run was like, and whether it counts."""
+
+
+async def test_a_past_moment_that_nobody_judged_is_not_taken_for_clean(home: Path, ask: Ask) -> None:
+    store_candles(home, market(MOVES))
+    made = MadeRun(at(100), "BUY", engine="claude")
+    enter_all(home, [(write_strategy(home, name), [replace(made, **run)]) for name, (run, _) in LATE.items()])
+    table = await ask("get_performance", runs="all")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert {row["strategy_name"]: (row["runs"], row["judged"], row["evidence"]) for row in rows} == {
+        name: (1, 1, "too_few") if counts else (0, 0, "contaminated") for name, (_, counts) in LATE.items()
+    }
+    unknown = (
+        "1 run of by-a-host is left out of all figures: the model may know what came next, as its knowledge cutoff"
+    )
+    assert table["note"].startswith(unknown)
 
 
 async def test_a_strategy_whose_last_change_has_run_in_the_past_alone_has_no_record_of_before(
