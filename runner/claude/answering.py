@@ -22,6 +22,9 @@ from runner.claude.wire import without_user
 if TYPE_CHECKING:
     import httpx2
 
+ENDS_BY_ITSELF_S = 5
+"""How long a CLI that lacks a reply is left to end by itself, where it may be about to, in seconds."""
+
 EVENTS, JSON = "text/event-stream", b"application/json"
 Send = Callable[[bytes], Awaitable[None]]
 Begin = Callable[[int, list[Header]], Awaitable[Send]]
@@ -69,14 +72,25 @@ class Answering:
                 if (recorded := recorded or await self._reused(question)) is not None:
                     return await self._give(recorded, begin)
             if session.mode == "rerun":
-                session.drift = question.body
-                return await self._hold("a request is not on the cassette")
+                return await self._miss(question)
             if session.one_at_a_time:
                 await turns.enter_async_context(self._lock(id(session)))
             if (refused := session.may_ask()) is not None:
                 raise NotAsked(refused)
             await self._ask(question, begin)
         return None
+
+    async def _miss(self, question: ModelRequest) -> None:
+        """End the CLI for want of a reply.
+
+        Where it may be about to end by itself, or the recorded run ended while it waited for this very reply, it is
+        left a moment to do so: then it hangs up, and nothing was missing.
+        """
+        session, cassette = self.session, self.session.cassette
+        if question.may_be_the_last or (cassette is not None and cassette.was_asked(session.as_of, question.key)):
+            await anyio.sleep(ENDS_BY_ITSELF_S)
+        session.drift = question.body
+        await self._hold("a request is not on the cassette")
 
     def _lock(self, name: object) -> anyio.Lock:
         return self.locks.setdefault(name, anyio.Lock())

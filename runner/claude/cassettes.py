@@ -110,6 +110,10 @@ class Cassette:
             write_whole(note, b"." * times, durable=False)
         return times
 
+    def was_asked(self, as_of: datetime, key: str) -> bool:
+        """Return whether a reply was asked for that never became whole: its run ended first."""
+        return _times(_under_way(self.place(as_of), key)) > 0
+
     def not_paid(self, as_of: datetime, key: str) -> None:
         """Take the last note of `asking` back: the API has refused, so it costs nothing."""
         note = _under_way(self.place(as_of), key)

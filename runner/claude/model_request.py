@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,12 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
+from runner.claude.transcript import ANSWER_TOOL
 from runner.claude.upstream import Header
 from runner.claude.wire import cutoff_of, key_of, rewritten, shows_date
 
 MESSAGES = "/v1/messages"
+_SPENT = re.compile(rb"USD budget: [^;]*; \$(?:-[\d.e+-]+|0) remaining")
 UNKNOWN_DATE = (
     "The agent CLI would show the model today's date: it writes it in a way that is not known here. Install the "
     "claude-agent-sdk that this version was made for, or take the date out of the sub-agents' descriptions."
@@ -50,6 +53,14 @@ class ModelRequest:
     key: str
     model: str
     cutoff: str | None
+
+    @property
+    def may_be_the_last(self) -> bool:
+        """Whether the CLI may be about to end: it goes on asking while it ends for its budget, or for its answers."""
+        replies = [message for message in self.body.get("messages", ()) if message.get("role") == "assistant"]
+        blocks = replies[-1].get("content") if replies else None
+        calls = [block.get("name") for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+        return ANSWER_TOOL in calls or _SPENT.search(self.request.body) is not None
 
 
 def read_request(request: CliRequest, as_of: datetime, folder: Path) -> ModelRequest:

@@ -153,8 +153,8 @@ async def recording_proxy(environment: Mapping[str, str]) -> AsyncIterator[Proxy
             yield proxy
         finally:
             serving.cancel()
-            with suppress(asyncio.CancelledError):
-                await serving
+            with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
+                await serving  # a cancellation of this task would reach that one, in the middle of closing
 
 
 async def _serve(proxy: Proxy, upstream: Upstream, listener: socket.socket) -> None:

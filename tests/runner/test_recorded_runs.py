@@ -1,18 +1,20 @@
 """Runs by Claude through the recording proxy: with the real SDK and CLI, a scripted model and a real tool server."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured
+from runner.claude import answering
 from runner.claude.cassettes import Cassette
 from runner.claude.engine import run_claude
 from runner.claude.probe import cutoffs_of
@@ -47,7 +49,12 @@ def cassette(tmp_path: Path) -> Cassette:
 
 
 async def through_proxy(
-    api_url: str, server: ToolServer, cassette: Cassette | None, what: Strategy | None = None, **recorder: Any
+    api_url: str,
+    server: ToolServer,
+    cassette: Cassette | None,
+    what: Strategy | None = None,
+    on_event: Callable[[str], None] = lambda _: None,
+    **recorder: Any,
 ) -> Outcome:
     """Let a run go through a proxy of its own; a rerun has neither a credential nor an API."""
     environment = {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY}
@@ -55,7 +62,8 @@ async def through_proxy(
         environment = {"ANTHROPIC_BASE_URL": NOWHERE}
     async with recording_proxy(environment) as proxy:
         own = ModelRecorder(proxy, cassette, **recorder)
-        return await run_claude(task(api_url, server.url, what, environment=environment, recorder=own, run_key="first"))
+        run = task(api_url, server.url, what, environment=environment, recorder=own, on_event=on_event)
+        return await run_claude(replace(run, run_key="first"))
 
 
 async def rerun(server: ToolServer, cassette: Cassette, what: Strategy | None = None) -> Outcome:
@@ -115,8 +123,15 @@ ENDINGS: dict[str, tuple[dict[str, Sequence[Step]], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("steps", "config", "words"), ENDINGS.values(), ids=ENDINGS.keys())
 async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
-    server: ToolServer, cassette: Cassette, steps: dict[str, Sequence[Step]], config: dict[str, Any], words: str
+    server: ToolServer,
+    cassette: Cassette,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: dict[str, Sequence[Step]],
+    config: dict[str, Any],
+    words: str,
 ) -> None:
+    """A CLI that is about to end may ask once more before it does: it is waited for, however busy this machine is."""
+    monkeypatch.setattr(answering, "ENDS_BY_ITSELF_S", 60)
     what = strategy(**config)
     with ScriptedMessagesApi(steps) as api:
         recorded = await through_proxy(api.url, server, cassette, what)
@@ -126,18 +141,25 @@ async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
     assert again.cost_usd == 0
 
 
-async def test_the_rerun_of_a_run_that_took_too_long_says_where_its_recording_ends(
-    server: ToolServer, cassette: Cassette
+async def test_the_rerun_of_a_run_that_was_cut_short_says_where_its_recording_ends(
+    server: ToolServer, cassette: Cassette, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    what = strategy(timeout_s=4)
-    with ScriptedMessagesApi(script(orchestrator=[START_BOTH, Hang()])) as api:
-        recorded = await through_proxy(api.url, server, cassette, what)
-    assert (recorded.status, recorded.cost_usd, recorded.recorded_usd) == (Status.TIMEOUT, None, None)
-    again = await rerun(server, cassette, what)
-    assert (again.status, again.blame, again.signal) == (Status.DRIFT, None, None)
+    """Its time ran out, it was stopped, or the API failed: a reply that never came is on no cassette."""
+    monkeypatch.setattr(answering, "ENDS_BY_ITSELF_S", 0)
+    with ScriptedMessagesApi(script([START_BOTH, Hang()])) as api, anyio.CancelScope() as cut_short:
+        reported = {"price-monitor reported", "rsi-analyzer reported"}
+
+        def heard(line: str) -> None:
+            reported.discard(line)
+            if not reported:
+                cut_short.cancel()
+
+        await through_proxy(api.url, server, cassette, on_event=heard)
+    assert cut_short.cancelled_caught
+    again = await rerun(server, cassette)
+    assert (again.status, again.blame, again.signal, again.cost_usd) == (Status.DRIFT, None, None, Decimal(0))
     assert "No reply to turn 2 of the orchestrator" in (again.error or "")
     assert "What is recorded of that moment ends before that turn" in (again.error or "")
-    assert again.cost_usd == 0
 
 
 async def test_a_rerun_of_what_was_never_recorded_is_drift_and_blames_neither_model_nor_account(
@@ -206,21 +228,21 @@ def with_another_model(model: str) -> Strategy:
     return strategy(agents=agents, model=HAIKU)
 
 
-@pytest.mark.parametrize(("model", "cutoff"), [(OPUS, "2026-06"), (UNKNOWN, None)])
-async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_counts(
-    server: ToolServer, model: str, cutoff: str | None
-) -> None:
-    what = with_another_model(model)
+async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_counts(server: ToolServer) -> None:
+    what, environment = with_another_model(OPUS), {"ANTHROPIC_API_KEY": KEY}
     with ScriptedMessagesApi(script()) as api:
-        async with recording_proxy(environment := {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}) as proxy:
-            assert await cutoffs_of(what, environment, proxy) == {HAIKU: "2025-02", model: cutoff}
+        async with recording_proxy(environment | {"ANTHROPIC_BASE_URL": api.url}) as proxy:
+            assert await cutoffs_of(what, environment, proxy) == {HAIKU: "2025-02", OPUS: "2026-06"}
             assert api.requests == [], "the cutoffs are learnt for nothing"
-        labelled = await through_proxy(api.url, server, None, what)
-        assert (labelled.status, labelled.contaminated, labelled.knowledge_cutoff) == (Status.SUCCESS, True, cutoff)
-        api.requests.clear()
-        refused = await through_proxy(api.url, server, None, what, contamination="refuse")
-    assert (refused.status, refused.contaminated) == (Status.ERROR, True)
-    assert (refused.error or "").startswith("claude-opus-5-5 knows" if cutoff else "The knowledge cutoff of")
+        outcome = await through_proxy(api.url, server, None, what)
+    assert (outcome.status, outcome.contaminated, outcome.knowledge_cutoff) == (Status.SUCCESS, True, "2026-06")
+
+
+async def test_an_unknown_cutoff_of_a_sub_agents_model_counts_as_contaminated(server: ToolServer) -> None:
+    with ScriptedMessagesApi(script()) as api:
+        outcome = await through_proxy(api.url, server, None, with_another_model(UNKNOWN), contamination="refuse")
+    assert (outcome.status, outcome.contaminated, outcome.knowledge_cutoff) == (Status.ERROR, True, None)
+    assert "The knowledge cutoff of claude-unknown-9 is not known" in (outcome.error or "")
     assert {request.body["model"] for request in api.requests} == {HAIKU}
 
 
