@@ -1,38 +1,193 @@
 """A replay from end to end: the real runner, tool server, agent SDK and CLI, and a scripted model with prices."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcp_server.domain.outcome import Status
+from mcp_server.errors import BadInput
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.replay.replay import replay
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.tool_server.server import Address
-from tests.rigs.replays import REQUESTS_A_RUN, SCRIPT, Prices, flat, parts_of, replay_of
-from tests.rigs.scripted_messages_api import ScriptedMessagesApi
+from tests.rigs.replays import (
+    FIRST,
+    REQUESTS_A_RUN,
+    SCRIPT,
+    Prices,
+    flat,
+    moments,
+    parts_of,
+    replay_of,
+    varied,
+    watching,
+)
+from tests.rigs.scripted_messages_api import Fail, Request, ScriptedMessagesApi, Step
 from tests.runner.claude_runs import KEY
 
 Tell = Callable[[ReplayProgress], None]
 
 
 async def replayed(
-    home: Path, address: Address, request: ReplayRequest, prices: Prices, tell: Tell = lambda _: None, **settings: Any
+    home: Path,
+    address: Address | None,
+    request: ReplayRequest,
+    prices: Prices,
+    tell: Tell = lambda _: None,
+    **settings: Any,
 ) -> Replayed:
+    """Replay; without an address it starts a tool server of its own."""
+    server = {} if address is None else {"server_url": address.url, "token": address.token}
     with ScriptedMessagesApi(SCRIPT, prices) as api:
-        parts = parts_of(
-            home,
-            server_url=address.url,
-            token=address.token,
-            ANTHROPIC_BASE_URL=api.url,
-            ANTHROPIC_API_KEY=KEY,
-            **{"max_claude_runs": 3, **settings},
-        )
+        credentials = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
+        parts = parts_of(home, **{"max_claude_runs": 3, **server, **credentials, **settings})
         return await replay(request, parts, tell)
 
 
-async def test_each_moment_has_one_row_and_the_replay_adds_them_up(home: Path, address: Address) -> None:
-    prices = Prices(flat)
-    done = await replayed(home, address, replay_of(7), prices)
-    assert (done.by_status, done.signals, done.stopped_by) == ({Status.SUCCESS: 7}, {"BUY": 7}, None)
-    assert done.requests_asked == 7 * REQUESTS_A_RUN == sum(prices.asked.values())
+async def rerun(home: Path, address: Address, request: ReplayRequest) -> Replayed:
+    """Replay from the cassettes, with no API and no credential."""
+    parts = parts_of(home, server_url=address.url, token=address.token, max_claude_runs=3)
+    return await replay(replace(request, rerun=True, max_usd=Decimal(0)), parts, lambda _: None)
+
+
+def rows_of(home: Path, done: Replayed) -> dict[datetime, Any]:
+    return {**parts_of(home).journal.replays.rows(done.replay_id)}
+
+
+async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_nothing(
+    home: Path, address: Address
+) -> None:
+    prices, request, told = Prices(varied(7, 2_000)), replay_of(6), list[ReplayProgress]()
+    done = await replayed(home, address, request, prices, told.append)
+    assert (done.by_status, done.signals, done.stopped_by) == ({Status.SUCCESS: 6}, {"BUY": 6}, None)
+    assert done.requests_asked == 6 * REQUESTS_A_RUN == sum(prices.asked.values())
     assert done.spent_usd == prices.spent_usd == done.recorded_usd
+    assert [step.step for step in told if step.note] == ["pilots"], "the price is told once"
+    assert done.estimated_usd is not None
+    assert done.estimated_usd[0] <= done.spent_usd <= done.estimated_usd[1]
+    assert told[-1].signals == {"BUY": 6}
+    assert (told[-1].done, told[-1].spent_usd, told[-1].left_usd) == (6, done.spent_usd, 100 - done.spent_usd)
+
+    lost = moments(6)[3]
+    version = request.strategy.decision_version("simulated", "claude")
+    for file in (Home(home).cassettes / "dip" / version / f"{lost:%Y%m%dT%H%M%SZ}").iterdir():
+        file.unlink()
+    again = await rerun(home, address, request)
+    assert again.replay_id != done.replay_id
+    assert (again.by_status, again.drift, again.stopped_by) == ({Status.SUCCESS: 5, Status.DRIFT: 1}, 1, None)
+    assert (again.requests_asked, again.requests_from_cassette) == (0, 5 * REQUESTS_A_RUN)
+    assert "the agent CLI took" in again.notes[0]
+    before, after = rows_of(home, done), rows_of(home, again)
+    assert {row.cost_usd for row in after.values()} == {Decimal(0)}
+    assert after.pop(lost).status == Status.DRIFT
+    del before[lost]
+    assert [*map(_said, after.values())] == [*map(_said, before.values())]
+    assert again.recorded_usd == sum(row.recorded_usd for row in before.values())
+
+
+def _said(row: Any) -> tuple[Any, ...]:
+    """What a rerun has to repeat."""
+    return (
+        *(row.as_of, row.status, row.signal, row.confidence, row.price, row.reasoning, row.error, row.tokens_used),
+        *(json.loads(row.data), row.model, row.knowledge_cutoff, row.contaminated, row.recorded_usd),
+    )
+
+
+async def test_the_same_command_goes_on_where_it_was_and_a_final_moment_is_never_run_again(
+    home: Path, address: Address
+) -> None:
+    prices = Prices(flat)
+    first = await replayed(home, address, replay_of(2), prices)
+    asked = sum(prices.asked.values())
+    again = await replayed(home, address, replay_of(2), prices)
+    assert (first.runs, again.runs, sum(prices.asked.values())) == (2, 0, asked)
+    assert replace(again, runs=2, requests_asked=asked) == first
+
+
+async def test_a_price_above_the_cap_is_refused_after_the_pilots(home: Path, address: Address) -> None:
+    prices = Prices(flat)
+    done = await replayed(home, address, replay_of(6, "0.1"), prices)
+    assert (done.stopped_by, done.runs, done.spent_usd) == ("price", 5, Decimal("0.09"))
+    assert "--max-usd of 0.10" in done.stopped_because
+
+
+async def test_the_cap_holds_with_the_real_agent(home: Path, address: Address) -> None:
+    prices = Prices(varied(3, 12_000))
+    request = replay_of(5, "0.20", strategy=watching(budget={"usd_per_run": "0.09"}))
+    done = await replayed(home, address, request, prices)
+    assert done.stopped_by == "cap"
+    assert prices.spent_usd == done.spent_usd
+    assert prices.spent_usd - Decimal("0.20") < max(prices.costs)
+
+
+async def test_a_moment_that_a_model_may_know_the_sequel_of_is_refused_before_anything_is_asked(
+    home: Path, address: Address
+) -> None:
+    prices, early = Prices(flat), datetime(2024, 6, 1, tzinfo=UTC)
+    request = replay_of(2, since=early, moments=(early, FIRST))
+    with pytest.raises(BadInput, match="--contaminated"):
+        await replayed(home, address, request, prices)
+    assert not prices.asked
+    assert parts_of(home).journal.entries(outcomes="all") == []
+    done = await replayed(home, address, replace(request, contaminated=True), prices)
+    assert (done.by_status, done.contaminated) == ({Status.SUCCESS: 2}, 1)
+
+
+async def test_an_overloaded_api_slows_a_replay_down_and_what_it_had_replied_is_not_asked_again(
+    home: Path, address: Address
+) -> None:
+    fails = iter([None, Fail(529, {"retry-after": "0"})])
+
+    def overloaded(_: Request) -> Step | None:
+        return next(fails, None)
+
+    told: list[ReplayProgress] = []
+    prices = Prices(flat, before=overloaded)
+    done = await replayed(home, address, replay_of(2), prices, told.append, max_claude_runs=1)
+    assert (done.by_status, done.spent_usd) == ({Status.SUCCESS: 2}, prices.spent_usd)
+    assert set(prices.asked.values()) == {1}
+    assert any("asks to wait" in step.note for step in told)
+
+
+async def test_what_ran_is_the_version_that_was_read_at_the_start_and_so_is_its_twin(home: Path) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    before = watching(rules={"timeframe": "1h", "buy": "close > 0"}, synthesis_logic="The first version.")
+    folders.write(before)
+    texts: list[str] = []
+
+    def edits(request: Request) -> Step | None:
+        if not texts:
+            folders.write(watching(rules={"timeframe": "1h", "sell": "close > 0"}, synthesis_logic="The second one."))
+        texts.append(request.text)
+        return None
+
+    done = await replayed(home, None, replay_of(2, strategy=before), Prices(flat, before=edits), max_claude_runs=1)
+    assert done.by_status == {Status.SUCCESS: 2}
+    assert not any("The second one." in text for text in texts)
+    versions = "SELECT DISTINCT strategy_version FROM executions"
+    database = parts_of(home).database
+    assert database.read(lambda connection: connection.execute(versions).fetchall()) == [(before.version,)]
+    assert {json.loads(row.data)["twin"]["signal"] for row in rows_of(home, done).values()} == {"BUY"}
+
+
+async def test_a_moment_that_wake_keeps_out_has_its_row_and_asks_nobody(home: Path) -> None:
+    folders = StrategyFolders(Home(home), examples_folder())
+    sleepy = watching(rules={"timeframe": "1h", "buy": "close > 0"}, wake="close > open")
+    folders.write(sleepy)
+    prices = Prices(flat)
+    done = await replayed(home, None, replay_of(4, strategy=sleepy), prices)
+    awake = done.by_status[Status.SUCCESS]
+    assert 0 < awake < 4
+    assert (done.asleep, done.runs) == (4 - awake, awake)
+    assert sum(prices.asked.values()) == awake * REQUESTS_A_RUN
+    statuses = {row.status for row in rows_of(home, done).values()}
+    assert statuses == {Status.SUCCESS, Status.SKIPPED_GATE}
+    again = await replayed(home, None, replay_of(4, strategy=sleepy), prices)
+    assert (again.asleep, again.runs) == (done.asleep, 0)
