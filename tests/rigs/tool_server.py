@@ -4,7 +4,7 @@ It keeps the calls and the headers they came with. Without a network and with fi
 project's own server where the agent that calls the tools is what is tested.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,9 +26,16 @@ TOOLS = {"get_price": True, "calculate_rsi": True, "write_strategy": False}
 
 @dataclass
 class ToolServer:
-    """Use it as a context manager; `url` ends in `/mcp`."""
+    """Use it as a context manager; `url` ends in `/mcp`.
+
+    `price` is what get_price answers, and `about_price` its description. `before` is called in each call of a tool that
+    looks, in a thread of its own: it may wait.
+    """
 
     token: str | None = None
+    price: float = 42.5
+    about_price: str = "Get the price of a symbol, in an answer that is as much longer as one wants."
+    before: Callable[[str, Mapping[str, Any]], None] = lambda tool, arguments: None
     url: str = ""
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
@@ -49,18 +56,19 @@ class ToolServer:
         server = MCPServer("tool-server", log_level="CRITICAL")
         looks, writes = ToolAnnotations(read_only_hint=True), ToolAnnotations(read_only_hint=False)
 
-        @server.tool(annotations=looks)
+        @server.tool(annotations=looks, description=self.about_price)
         def get_price(symbol: str, padding: int = 0, as_of: str | None = None) -> dict[str, Any]:
-            """Get the price of a symbol, in an answer that is as much longer as one wants."""
             self.calls.append(("get_price", {"symbol": symbol}))
+            self.before("get_price", {"symbol": symbol, "padding": padding})
             if symbol == "NONE/USDT":
                 raise ToolError("Unknown symbol 'NONE/USDT'.")
-            return {"symbol": symbol, "last": 42.5, **({"padding": "1" * padding} if padding else {})}
+            return {"symbol": symbol, "last": self.price, **({"padding": "1" * padding} if padding else {})}
 
         @server.tool(annotations=looks)
         def calculate_rsi(symbol: str, period: int = 14) -> dict[str, Any]:
             """Calculate the RSI of a symbol."""
             self.calls.append(("calculate_rsi", {"symbol": symbol, "period": period}))
+            self.before("calculate_rsi", {"symbol": symbol, "period": period})
             return {"symbol": symbol, "rsi": 28.5}
 
         @server.tool(annotations=writes)
