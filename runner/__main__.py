@@ -135,6 +135,7 @@ def signals(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Show the N newest.")] = 20,
     every: Annotated[bool, typer.Option("--all", help="Include runs without a signal, with the reason.")] = False,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Show those of replays instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """List recorded signals, newest first, with time, price, confidence and reason.
@@ -145,13 +146,15 @@ def signals(
 
     context = Context()
     context.journal.settle()
-    entries = context.journal.entries(name, limit=limit, outcomes="all" if every else "signals")
+    outcomes: Literal["signals", "all"] = "all" if every else "signals"
+    entries = context.journal.entries(name, limit=limit, outcomes=outcomes, replayed=replayed)
     if as_json:
-        print_json({"signals": [show.entry_json(entry) for entry in entries]})
+        print_json({"signals": [show.entry_json(entry, replayed=replayed) for entry in entries]})
     elif name and name not in context.strategies.names() and not entries:
         raise NotFound(f"Unknown strategy {name!r}.", nearest(name, context.strategies.names()))
     elif entries:
-        show.journal(show.console(), entries, "Journal" if every else "Signals")
+        title = "Journal" if every else "Signals"
+        show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
     else:
         more = "" if every else " --all also lists runs without a signal."
         typer.echo(f"Nothing is recorded yet. `claude-trader run NAME` runs a strategy and records the result.{more}")

@@ -35,6 +35,7 @@ ENTRY_KEYS: tuple[str, ...] = (
     "completed_at",
 )
 ENTRY_KEYS += ("signal", "confidence", "price", "reasoning", "error", "cost_usd", "scheduled_at", "slots")
+REPLAYED_KEYS = ("replay_id", "contaminated", "knowledge_cutoff", "recorded_usd")
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 
 
@@ -125,9 +126,8 @@ def as_json(run: Ended) -> dict[str, Any]:
 def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
     """Show the journal as a table, newest first; the reason stands below a run where there is no room beside it."""
     rows = [_cells(entry) for entry in entries]
-    if len({entry.strategy for entry in entries}) == 1:
-        for row in rows:
-            del row["strategy"]
+    needless = [name for name, needed in _needed(entries).items() if not needed]
+    rows = [{name: cell for name, cell in row.items() if name not in needless} for row in rows]
     widths = _widths(rows, console.width)
     room = console.width - sum(widths.values()) - len(GAP) * len(widths)
     beside = room >= LEAST_WHY
@@ -146,12 +146,20 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
     console.print()
 
 
+def _needed(entries: Sequence[Entry]) -> dict[str, bool]:
+    """Return which of the columns that may be left out tell something of these runs."""
+    labelled = any(entry.replay_id or entry.contaminated for entry in entries)
+    return {"strategy": len({entry.strategy for entry in entries}) > 1, "replay": labelled}
+
+
 def _cells(entry: Entry) -> dict[str, Text]:
+    label = (entry.replay_id or "by hand", "contaminated" if entry.contaminated else "")
     return {
         "run": Text(str(entry.execution_id), "dim"),
         "as of (UTC)": Text(minute(entry.as_of)),
         "strategy": plain(cleaned(entry.strategy, MOST_NAME)),
         "outcome": outcome(entry),
+        "replay": plain(" ".join(filter(None, label)) if entry.replay_id or entry.contaminated else ""),
         "price": Text(number(entry.price)),
         "conf.": Text(percent(entry.confidence)),
     }
@@ -185,11 +193,12 @@ def outcome(entry: Entry) -> Text:
     return Text(entry.signal, COLOURS.get(entry.signal, "")) if entry.signal else Text(entry.status, "yellow")
 
 
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """Return one row of the journal as JSON values: always the same keys, whatever else is read of a run."""
-    values = {name: getattr(entry, name) for name in ENTRY_KEYS}
+def entry_json(entry: Entry, *, replayed: bool = False) -> dict[str, Any]:
+    """Return one row of the journal as JSON values: always the same keys, and of a replay's its label too."""
+    values = {name: getattr(entry, name) for name in (*ENTRY_KEYS, *(REPLAYED_KEYS if replayed else ()))}
     for key in ("as_of", "started_at", "completed_at", "scheduled_at"):
         values[key] = None if values[key] is None else values[key].isoformat()
-    for key in ("confidence", "cost_usd"):
-        values[key] = None if values[key] is None else float(values[key])
+    for key in ("confidence", "cost_usd", "recorded_usd"):
+        if values.get(key) is not None:
+            values[key] = float(values[key])
     return values

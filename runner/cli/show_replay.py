@@ -32,7 +32,7 @@ SIGNALS: tuple[SignalName, ...] = ("BUY", "SELL", "HOLD")
 MEANINGS = {
     "success": "a signal",
     "abstained": "it could not decide",
-    "error": "it failed; `claude-trader signals --all` says why",
+    "error": "it failed; `claude-trader signals --all --replayed` says why",
     "timeout": "it took too long",
     "drift": "it would have asked what is not on the cassette",
     "skipped_budget": "the budget had no room",

@@ -142,3 +142,16 @@ def test_a_contaminated_run_says_why_and_names_the_first_clean_moment() -> None:
     assert "The knowledge cutoff of a model of this run is not known" in unknown
     assert "first clean" not in unknown
     assert "ontaminated" not in shown(replace(ended, knowledge_cutoff="2025-06", contaminated=False))
+
+
+def test_a_run_as_of_the_past_is_labelled_in_the_journal_and_others_need_no_column_for_that() -> None:
+    own = _entry(1, "a", Status.SUCCESS, 1.0)
+    replayed = replace(_entry(2, "a", Status.SUCCESS, 1.0), replay_id="1a2b3c4d", contaminated=True)
+    clean = replace(_entry(3, "a", Status.SUCCESS, 1.0), replay_id="1a2b3c4d", contaminated=False)
+    by_hand = replace(_entry(4, "a", Status.SUCCESS, 1.0), contaminated=True)
+    lines = _journal(120, [own, replayed, clean, by_hand])
+    assert "replay" in lines[1]
+    assert [line for line in lines if "1a2b3c4d contaminated" in line] == [lines[4]]
+    assert [line for line in lines if "by hand contaminated" in line] == [lines[6]]
+    assert "contaminated" not in lines[3] + lines[5]
+    assert "replay" not in _journal(120, [own])[1]

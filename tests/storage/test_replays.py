@@ -1,5 +1,6 @@
 """Replays in the journal: one row for each moment, taken up again where it was stopped, within what was allowed."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,8 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
+from tests.runner.conftest import trader_in
+from tests.storage.test_database import held_by_a_shell
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
@@ -316,3 +319,41 @@ def test_a_replay_that_leaves_sub_agents_out_changes_nothing_of_what_the_journal
     assert journal.ran_version("asked", later + timedelta(hours=1)) is None
     (version,) = database.read(lambda c: c.execute("SELECT strategy_version FROM executions").fetchall())
     assert version == (ablated.version,)
+
+
+def test_the_command_line_lists_the_runs_of_replays_by_themselves_with_their_label(
+    journal: Journal, home: Path
+) -> None:
+    end(journal, journal.claim(moment()))
+    trader = trader_in(home)
+    assert "Nothing is recorded" in trader("signals").out
+    (run,) = json.loads(trader("signals", "asked", "--replayed", "--json").out)["signals"]
+    assert (run["replay_id"], run["contaminated"], run["knowledge_cutoff"]) == (TERMS.id, True, "2026-06")
+    assert (run["trigger"], run["signal"], run["recorded_usd"], run["cost_usd"]) == ("replay", "BUY", 0.03, 0.02)
+    shown = trader("signals", "--replayed").out
+    assert f"{TERMS.id} contaminated" in shown
+    assert shown.startswith("Signals of replays")
+
+
+def test_an_outcome_that_waited_in_the_outbox_has_its_label_and_one_of_an_older_version_needs_none(
+    journal: Journal, home: Path
+) -> None:
+    claimed, older = journal.claim(moment()), journal.claim(moment(1))
+    with held_by_a_shell(home / "claude_trader.duckdb"):
+        for run in (claimed, older):
+            assert journal.finish(run, BOUGHT, NOW + timedelta(seconds=7)).waiting
+    file = home / "outbox" / f"{older.key}.json"
+    document = json.loads(file.read_text())
+    for name in ("recorded_usd", "knowledge_cutoff", "contaminated"):
+        assert document.pop(name) is not None
+    file.write_text(json.dumps(document))
+    journal.settle()
+    first, second = journal.replays.rows(TERMS.id).values()
+    assert (first.signal, first.recorded_usd, first.knowledge_cutoff, first.contaminated) == (
+        "BUY",
+        Decimal("0.03"),
+        "2026-06",
+        True,
+    )
+    assert (second.signal, second.cost_usd) == ("BUY", Decimal("0.02"))
+    assert (second.recorded_usd, second.knowledge_cutoff, second.contaminated) == (None, None, None)

@@ -136,10 +136,11 @@ def first_run(connection: "duckdb.DuckDBPyConnection") -> datetime | None:
 
 
 def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
-    """Return for each strategy a mark that changes whenever a run of it begins, ends, or is judged."""
+    """Return for each strategy a mark that changes whenever a run of it begins, ends, or is judged, but for replays."""
     rows = connection.execute(
         "SELECT s.name, max(e.id), count(e.id), count(e.completed_at), count(o.execution_id) FROM executions e "
-        "JOIN strategies s ON s.id = e.strategy_id LEFT JOIN outcomes o ON o.execution_id = e.id GROUP BY s.name"
+        "JOIN strategies s ON s.id = e.strategy_id LEFT JOIN outcomes o ON o.execution_id = e.id "
+        "WHERE e.\"trigger\" <> 'replay' GROUP BY s.name"
     ).fetchall()
     return {name: tuple(mark) for name, *mark in rows}
 
