@@ -71,21 +71,20 @@ Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low
 ## 5. Check, backtest, and only then write
 
 1. `write_strategy` with `dry_run` true: correct every error; tell the person every warning, how often the rules held
-   lately, and the estimated cost. An unknown cost is unknown, not zero.
-2. If it has rules, `backtest_strategy` with this `config`. Show the person its whole summary: all its
-   controls and folds, never the return alone.
-   Do not tune on what you have seen: numbers that are changed until the past looks good find chance. Each variant
+   lately, and the estimated cost: unknown is not zero.
+2. If it has rules, `backtest_strategy` with this `config`. Show its whole summary, with all controls and
+   folds, never the return alone.
+   Do not tune on what you have seen: numbers that are changed to fit the past find chance. Each variant
    counts and lowers sharpe_deflated, so say how many you tried. Tries are counted by `name` and market: keep one `name`
    from the first on, as another one hides them. If the controls explain the result, say that it shows no skill, and
    ask whether to write it all the same.
 3. `write_strategy` without `dry_run`, once the person agrees.{names}
 4. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
-   SELL. Show the signals and the reasons. If they are not what was meant, go back to step 4.
+   SELL. Show signals and reasons. If they are not what was meant, go back to step 4.
 5. End with what it does in two sentences, what would prove it wrong, and the command that runs it:
    claude-trader run NAME. Once it has signals, `get_performance` tells whether they were right.
-   For the claude engine, after any backtest, name what asks it at past moments, its price told first: claude-trader
-   replay NAME --from T --to T --max-usd 5. Only after the model's knowledge ends: what it says of earlier moments is
-   contaminated, and proves nothing.
+   For the claude engine, after any backtest, name what asks it at past moments: claude-trader replay NAME --from T
+   --to T --max-usd 5. Moments before the model's knowledge ends are contaminated and prove nothing.
 """
 
 MOST_IDEA, MOST_NAMES = 10_000, 50

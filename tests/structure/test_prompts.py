@@ -85,7 +85,7 @@ async def test_a_replay_is_advised_after_the_rules_backtest_and_never_as_proof_w
     advice = page[named - 150 : named + 500]
     assert "--max-usd" in advice
     assert re.search(r"after (any|the) backtest", advice)
-    assert "after the model's knowledge ends" in advice
+    assert re.search("(after|before) the model's knowledge ends", advice)
     assert re.search(r"contaminated.*proves? nothing", advice)
 
 
