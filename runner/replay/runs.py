@@ -131,6 +131,9 @@ class ReplayRuns:
                 await self._ended.wait()
                 continue
             await self.pace.begin()
+            if self.stop.by is not None:  # which may have come in the same moment as the turn
+                self.pace.end()
+                return
             self._under_way += 1
             runs.start_soon(self._one, self._queue.popleft())
         beginning.cancel_scope.cancel()
@@ -246,6 +249,8 @@ class ReplayRuns:
         if session is not None:
             self.asked, self.hits = self.asked + session.asked, self.hits + session.hits
             self.derived += session.derived
+            if session.unkept is not None:
+                self.stop.set("journal", f"{session.unkept} What it has cost would have to be paid again. {GO_ON}")
         if ended.waiting is not None:
             self.news(f"An outcome waits in the outbox: {ended.waiting}")
         is_final = outcome.status not in OPEN_ENDED or outcome.blame == "strategy"

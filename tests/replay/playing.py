@@ -1,5 +1,6 @@
 """Plays the runs of a replay: what decides when one begins, its limit, and how it ends is real, as is the journal."""
 
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal.runs import Journal
 from runner.claude.recorder import ModelRecorder
 from runner.clock import Clock, SystemClock
 from runner.replay.cap import Cap
@@ -35,11 +39,17 @@ async def _nowhere() -> Any:
 
 
 async def play(
-    home: Path, request: ReplayRequest, api: PlayedApi, *, at_once: int = 4, clock: Clock | None = None
+    home: Path,
+    request: ReplayRequest,
+    api: PlayedApi,
+    *,
+    at_once: int = 4,
+    clock: Clock | None = None,
+    journal_of: Callable[[Database, Home], Journal] = Journal,
 ) -> Played:
     """Play what is left of a replay."""
     parts, clock = parts_of(home), clock or SystemClock()
-    journal, terms = parts.journal, request.terms("simulated")
+    journal, terms = journal_of(parts.database, parts.home), request.terms("simulated")
     with journal.replays.open(terms, request.strategy, request.max_usd, clock.now()):
         journal.settle()
         recorder = ModelRecorder(cast(Any, None), None)

@@ -32,7 +32,7 @@ Answer = Callable[[datetime, int], int | None]
 class PlayedApi:
     """What all replies cost in thousands of tokens of input, and which answers fail.
 
-    Nothing is answered before `together` runs are under way at once.
+    Nothing is answered before `together` runs are under way at once. `unkept` is why no reply can be kept.
     """
 
     seed: int = 0
@@ -42,6 +42,7 @@ class PlayedApi:
     paid: dict[tuple[datetime, int], Decimal] = field(default_factory=dict)
     asked: list[tuple[datetime, int]] = field(default_factory=list)
     together: int = 1
+    unkept: str | None = None
     all_here: anyio.Event = field(default_factory=anyio.Event)
     at_once: int = 0
     most_at_once: int = 0
@@ -73,6 +74,7 @@ class PlayedRunner(Runner):
         assert recorder is not None
         session = Session(moment, Path(), None, claimed.payer)
         recorder.prepare(session)
+        session.unkept = self.api.unkept
         limit = usd_per_run(claimed.run.strategy) if recorder.most_usd is None else recorder.most_usd
         run = _PlayedRun(self.api, session, limit, moment)
         self.api.at_once += 1
