@@ -189,6 +189,9 @@ def rows_of(database: Database, name: str | None = None, *, ended: bool = True) 
         "cost_usd",
         "own_failure",
         "version",
+        "decision_version",
+        "recorded_usd",
+        "contaminated",
         "signal",
         "data",
         "trace",
@@ -197,7 +200,8 @@ def rows_of(database: Database, name: str | None = None, *, ended: bool = True) 
     def work(connection: Any) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = connection.execute(
             "SELECT e.id, s.name, e.scheduled_at, e.slots, e.as_of, e.engine, e.status, e.error_message, e.started_at, "
-            "e.completed_at, e.cost_usd, e.own_failure, e.strategy_version, a.signal, a.data, e.trace "
+            "e.completed_at, e.cost_usd, e.own_failure, e.strategy_version, e.decision_version, e.recorded_usd, "
+            "e.contaminated, a.signal, a.data, e.trace "
             "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
             "LEFT JOIN analysis_results a ON a.execution_id = e.id "
             "WHERE e.\"trigger\" = 'schedule' AND ($1 IS NULL OR s.name = $1) AND ($2 OR e.status <> 'running') "

@@ -50,6 +50,7 @@ def test_a_run_says_its_signal_and_leaves_one_row(trader: Command, home: Path) -
     assert (done.code, done.err) == (0, "")
     assert list(done.json) == KEYS
     assert (done.json["signal"], done.json["status"], done.json["cost_usd"]) == ("BUY", "success", 0)
+    assert (done.json["contaminated"], done.json["knowledge_cutoff"]) == (None, None), "rules know no sequel"
     assert "crosses_above(rsi_14, 35)" in done.json["reasoning"]
     (entry,) = journal(home)
     assert (entry.signal, entry.trigger, entry.as_of.isoformat()) == ("BUY", "manual", "2026-04-28T20:00:00+00:00")

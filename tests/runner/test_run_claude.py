@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +47,7 @@ def _strategy(home: Path) -> None:
 
 
 def write(home: Path, **config: Any) -> None:
-    what = strategy(exchange="simulated", model="claude-sonnet-4-5", **config)
+    what = strategy(**{"exchange": "simulated", "model": "claude-sonnet-4-5", **config})
     folder = home / "strategies" / "dip"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(what.config_json()))
@@ -121,6 +126,70 @@ async def test_a_run_by_claude_starts_one_tool_server_which_evaluates_its_twin_t
     assert ended.outcome.signal.price is not None
     assert ended.outcome.signal.data["twin"]["signal"] == "SELL"
     assert len(started) == 1
+
+
+ROW = "SELECT status, cost_usd, recorded_usd, knowledge_cutoff, contaminated FROM executions ORDER BY id"
+
+
+def test_a_run_as_of_the_past_tells_its_model_no_later_date_and_says_what_the_model_may_know(
+    trader: Command, home: Path
+) -> None:
+    write(home, model="opus", record=True)
+    with ScriptedMessagesApi(script()) as api:
+        names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
+        done = trader("run", "dip", "--as-of", AS_OF, "--json", **names)
+        for request in api.requests:
+            assert set(re.findall(r"Today's date is ([0-9-]+)", request.text)) == {"2026-03-01"}
+            assert f"{datetime.now(UTC):%Y-%m-%d}" not in request.text
+        assert len(api.requests) == 6
+        for_a_person = trader("run", "dip", "--as-of", AS_OF, **names)
+        assert len(api.requests) == 6, "what is on the cassette is not asked again"
+        spent = trader("run", "dip", "--as-of", "2026-03-01T13:00Z", TRADER_BUDGET_USD_PER_DAY="0.49", **names)
+        assert len(api.requests) == 6
+    first = done.json
+    assert (first["signal"], first["contaminated"], first["knowledge_cutoff"]) == ("BUY", True, "2026-06")
+    assert first["cost_usd"] == first["recorded_usd"] > 0
+    assert len([file for file in (home / first["cassette"]).iterdir() if not file.name.startswith(".")]) == 6
+    assert "Contaminated: a model of this run knows what happened until 2026-06" in for_a_person.out
+    assert f"recorded in {first['cassette']} of the home" in for_a_person.out.replace("\n", " ")
+    assert "no cost, from the cassette for $0.0048" in for_a_person.out
+    assert "skipped_budget" in spent.out
+    rows = Database(Home(home).database).read(lambda c: c.execute(ROW).fetchall())
+    cost = Decimal(str(first["cost_usd"]))
+    assert rows == [
+        ("success", cost, cost, "2026-06", True),
+        ("success", Decimal(0), cost, "2026-06", True),
+        ("skipped_budget", Decimal(0), None, None, None),
+    ]
+
+
+def test_a_run_through_a_cloud_is_refused_where_it_needs_the_proxy(trader: Command, home: Path) -> None:
+    with ScriptedMessagesApi({}) as api:
+        names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}
+        done = trader("run", "dip", "--as-of", AS_OF, "--json", CLAUDE_CODE_USE_BEDROCK="1", **names)
+    assert (done.code, done.json["status"], done.json["cost_usd"]) == (1, "error", 0)
+    assert "CLAUDE_CODE_USE_BEDROCK is set" in done.json["error"]
+    assert "Unset CLAUDE_CODE_USE_BEDROCK" in done.json["error"]
+    assert api.requests == []
+
+
+async def test_a_run_as_of_now_goes_through_no_proxy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("recording", "cassettes", "answering"):
+        monkeypatch.setitem(sys.modules, f"runner.claude.{name}", None)  # an import of it fails
+    with ScriptedMessagesApi(script()) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.setenv("CLAUDE_CODE_USE_VERTEX", "1")
+        parts = Context()
+        runner = Runner(parts.settings, parts.journal, parts.database, partial(tool_server, parts.settings))
+        ended = await runner.run(parts.strategies.read("dip"))
+    assert ended.outcome.signal is not None, ended.outcome.error
+    assert (ended.outcome.knowledge_cutoff, ended.outcome.contaminated, ended.outcome.recorded_usd) == (
+        None,
+        None,
+        None,
+    )
+    assert "requests" not in (ended.outcome.trace or {})
 
 
 START_ONE = Reply(calls=[start("price-monitor", "BTC/USDT")])

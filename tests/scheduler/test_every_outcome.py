@@ -61,6 +61,7 @@ class Ran:
 
     rows: Mapping[str, Rows]
     log: str
+    home: Path
 
     def of(self, name: str, status: str) -> Rows:
         """Give the rows of a strategy with one status; there must be one."""
@@ -91,7 +92,7 @@ def _write_claude(home: Path) -> None:
     asks: dict[str, Any] = {"model": "claude-sonnet-4-5", "misfire": {"grace_s": 3600}, "max_failures": 100}
     on_kraken = {**asks, "exchange": "kraken", "trading_pair": "BTC/USD"}
     decides = {"rules": {"indicators": ["sma(800)"], **RULES}}
-    write_strategy(home, "open", _agents(), **asks, **decides, wake="close > 0")
+    write_strategy(home, "open", _agents(), **asks, **decides, wake="close > 0", record=True)
     write_strategy(home, "closed", _agents(), **asks, **decides, wake="close < 0")
     write_strategy(home, "undefined", _agents(), **on_kraken, **decides, wake="sma_800 > 0")
     write_strategy(home, "invents", _agents(rsi_mark=INVENTS), **asks)
@@ -136,7 +137,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         up.until(lambda: "missed" in _statuses(up, "sleeps"))
         assert up.stop() == 0, up.log
         rows = up.rows(ended=False)
-        yield Ran({name: [row for row in rows if row["strategy"] == name] for name in _names(home)}, up.log)
+        yield Ran({name: [row for row in rows if row["strategy"] == name] for name in _names(home)}, up.log, home)
 
 
 def _all_ended(up: RunningUp, left: dict[str, str]) -> bool:
@@ -203,6 +204,19 @@ def test_claude_is_asked_as_of_the_slot(ran: Ran) -> None:
     said = [json.loads(call["result"]) for call in calls]
     assert len(said) == 2
     assert {datetime.fromisoformat(each["as_of"]).replace(tzinfo=None) for each in said} == {row["scheduled_at"]}
+
+
+def test_a_recorded_slot_leaves_what_was_said_on_a_cassette_and_is_judged_as_any_other(ran: Ran) -> None:
+    row = ran.of("open", "success")[0]
+    requests = json.loads(row["trace"])["requests"]
+    assert (requests["asked"], requests["from_cassette"]) == (6, 0)
+    cassette = ran.home / requests["cassette"]
+    assert cassette.parent == ran.home / "cassettes" / "open" / row["decision_version"]
+    assert len([file for file in cassette.iterdir() if not file.name.startswith(".")]) == 6
+    assert (row["recorded_usd"], row["contaminated"]) == (row["cost_usd"], None)
+    unrecorded = ran.of("invents", "abstained")[0]
+    assert (unrecorded["recorded_usd"], unrecorded["contaminated"]) == (None, None)
+    assert [folder.name for folder in (ran.home / "cassettes").iterdir()] == ["open"]
 
 
 def test_the_twin_of_a_slot_decides_on_the_candle_that_closed_at_it(ran: Ran) -> None:
