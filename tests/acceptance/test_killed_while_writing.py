@@ -3,17 +3,17 @@
 import contextlib
 import json
 import random
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.script import Script
 
 WRITES = 300
 PROCESSES = 3
@@ -57,9 +57,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         share, done = WRITES // PROCESSES, 0
         while done < share:
-            command = [sys.executable, "-c", WRITER, str(self.home), self.name, str(done), str(share)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                assert process.stdout is not None
+            with Script(WRITER, str(self.home), self.name, str(done), str(share)) as process:
                 for line in process.stdout:
                     if not line.endswith("\n"):
                         break  # it was killed in the midst of it
@@ -70,7 +68,7 @@ class Writer(threading.Thread):
                         continue
                     self.begun.add(version)
                     if self.dice.random() < 1 / ONE_IN:
-                        with contextlib.suppress(subprocess.TimeoutExpired):
+                        with contextlib.suppress(psutil.TimeoutExpired):
                             process.wait(self.dice.uniform(0, LONGEST_S))
                         process.kill()
                         self.kills += 1

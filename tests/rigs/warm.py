@@ -98,7 +98,8 @@ class Warm:
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has just ended, and who forked it has seen that
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it outright."""

@@ -14,6 +14,7 @@ from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.schema import migrations
+from tests.rigs.script import Script
 
 HOLD = """
 import sys, time, duckdb
@@ -34,17 +35,12 @@ sys.stdin.read()
 @contextmanager
 def held_by_a_shell(file: Path, *, read_only: bool = False) -> Iterator[int]:
     """Another process has the file open until the block ends; gives its pid."""
-    command = [sys.executable, "-c", HOLD, str(file), str(read_only)]
-    shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert shell.stdin is not None
-    assert shell.stdout is not None
-    try:
-        assert shell.stdout.readline() == b"held\n"
-        yield shell.pid
-    finally:
-        shell.stdin.close()
-        shell.wait(10)
-        shell.stdout.close()
+    with Script(HOLD, str(file), str(read_only)) as shell:
+        assert shell.stdout.readline() == "held\n"
+        try:
+            yield shell.pid
+        finally:
+            shell.communicate()
 
 
 @pytest.fixture
