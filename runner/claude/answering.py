@@ -67,8 +67,7 @@ class Answering:
         async with AsyncExitStack() as turns:
             if session.cassette is not None:
                 await turns.enter_async_context(self._lock((session.cassette, session.as_of, question.key)))
-                find = session.cassette.find
-                recorded = await anyio.to_thread.run_sync(find, session.as_of, question.key)
+                recorded = session.cassette.find(session.as_of, question.key)  # in a thread it would take longer
                 if (recorded := recorded or await self._reused(question)) is not None:
                     return await self._give(recorded, begin)
             if session.mode == "rerun":
@@ -112,11 +111,11 @@ class Answering:
 
     async def _reused(self, question: ModelRequest) -> Recorded | None:
         """Return a reply that was recorded elsewhere, and keep it here too: a rerun has this cassette alone."""
-        if self.session.mode == "rerun":
+        if self.session.mode == "rerun" or self.session.reused is None:
             return None
         recorded = await anyio.to_thread.run_sync(self.session.reused, question.key, without_user(question.body))
         if recorded is not None:
-            await self._store(recorded)
+            self._store(recorded)
         return recorded
 
     async def _ask(self, question: ModelRequest, begin: Begin) -> None:
@@ -124,13 +123,13 @@ class Answering:
         session.asked += 1
         times = 1
         if cassette is not None:
-            times = await anyio.to_thread.run_sync(cassette.asking, session.as_of, question.key)
+            times = cassette.asking(session.as_of, question.key)
         content = json.dumps(question.body).encode()
         async with self._reply(question.request, content) as reply:
             waits_s = None if reply is None else retry_after_s(reply.headers.get("retry-after"))
             session.answered(None if reply is None else reply.status_code, waits_s)
             if cassette is not None and (reply is None or reply.status_code != 200):
-                await anyio.to_thread.run_sync(cassette.not_paid, session.as_of, question.key)
+                cassette.not_paid(session.as_of, question.key)
             if reply is None:
                 return await _unreachable(begin)
             if reply.status_code == 429:
@@ -174,16 +173,16 @@ class Answering:
             received += part
             ending = ending or LAST_EVENT in received[-len(part) - len(LAST_EVENT) :]
             if ending and not counted and streamed:
-                counted = await self._keep(reply, question, bytes(received), times)
+                counted = self._keep(reply, question, bytes(received), times)
             if send is not None:
                 await send(part)
         if send is None:
-            await self._keep(reply, question, bytes(received), times)
+            self._keep(reply, question, bytes(received), times)
             send = await begin(reply.status_code, passed_on(reply.headers.raw))
             await send(bytes(received))
         return None
 
-    async def _keep(self, reply: "httpx2.Response", question: ModelRequest, received: bytes, times: int) -> bool:
+    def _keep(self, reply: "httpx2.Response", question: ModelRequest, received: bytes, times: int) -> bool:
         """Keep a reply if it is whole, and say whether it is."""
         session, content_type = self.session, reply.headers.get("content-type", "")
         tokens = tokens_of_whole(reply.status_code, content_type, received)
@@ -204,15 +203,15 @@ class Answering:
             times=times,
         )
         self._count(recorded, hit=False)
-        await self._store(recorded)
+        self._store(recorded)
         return True
 
-    async def _store(self, recorded: Recorded) -> None:
+    def _store(self, recorded: Recorded) -> None:
         session = self.session
         if session.cassette is None:
             return
         try:
-            await anyio.to_thread.run_sync(session.cassette.keep, session.as_of, recorded)
+            session.cassette.keep(session.as_of, recorded)
         except OSError as error:
             session.unkept = f"A reply could not be kept: {error.strerror or type(error).__name__}."
             logger.warning("a reply could not be kept on its cassette: %s", error)

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -92,13 +92,12 @@ class Cassette:
         """
         if recorded.status not in KEPT_STATUSES:
             raise ValueError(f"a reply of status {recorded.status} is never kept")
-        value = {**asdict(recorded), "asked_at": recorded.asked_at.astimezone(UTC).isoformat()}
-        content, ending = json.dumps(value).encode(), _PLAIN
+        content, ending = json.dumps(_as_json(recorded)).encode(), _PLAIN
         if len(content) > _WORTH_PACKING:
-            content, ending = gzip.compress(content, 6, mtime=0), _PACKED
+            content, ending = gzip.compress(content, 3, mtime=0), _PACKED
         folder = self.place(as_of)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{recorded.key}{ending}", content)
+        write_whole(folder / f"{recorded.key}{ending}", content, durable=False)  # what a crash takes is asked for again
         _under_way(folder, recorded.key).unlink(missing_ok=True)
 
     def asking(self, as_of: datetime, key: str) -> int:
@@ -143,6 +142,11 @@ class Cassette:
     def place(self, as_of: datetime) -> Path:
         """Return the folder of a moment's replies."""
         return self.folder / _as_name(as_of)
+
+
+def _as_json(recorded: Recorded) -> dict[str, Any]:
+    value = {field.name: getattr(recorded, field.name) for field in fields(recorded)}
+    return {**value, "usage": asdict(recorded.usage), "asked_at": recorded.asked_at.astimezone(UTC).isoformat()}
 
 
 def _under_way(folder: Path, key: str) -> Path:

@@ -102,4 +102,4 @@ def _shows_today(body: Mapping[str, Any], as_of: datetime) -> bool:
     """Return whether a request of a moment long past still tells the day on which it is sent, in any time zone."""
     today = datetime.now(UTC)
     days = [(today + timedelta(days=days)).date() for days in (-1, 0, 1)]
-    return as_of < today - timedelta(days=3) and any(shows_date(body, day) for day in days)
+    return as_of < today - timedelta(days=3) and shows_date(body, *days)

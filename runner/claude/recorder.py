@@ -68,7 +68,7 @@ class ModelRecorder:
             run_key=run_key,
             mode=self.mode,
             allow=allow,
-            reused=partial(self.ablation.reply, as_of) if self.ablation else lambda key, body: None,
+            reused=partial(self.ablation.reply, as_of) if self.ablation else None,
             stop=lambda _: folder.end_cli(),
         )
         self.prepare(run)

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -34,6 +34,7 @@ _DATE = re.compile(r"((?:Today's date|The UTC date) is) \d{4}-\d{2}-\d{2}")
 _NEW_DATE = re.compile(r"The date has changed\.|The UTC date is now ")
 _OS_VERSION = re.compile(r"^( *- OS Version: ).*$", re.MULTILINE)
 _BUDGET = re.compile(r"USD budget: \$[\d.e+-]+/\$[\d.e+-]+; \$[\d.e+-]+ remaining")
+_DIGIT = re.compile(r"\d")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CUTOFF = re.compile(rf"Assistant knowledge cutoff is (?:\w+ )?({'|'.join(_MONTHS)}) (\d{{4}})\b")
 _AGENT_FOOTER = re.compile(r"\nagentId: [^\n]*\n<usage>((?:[a-z_]+: \d+\n)*)duration_ms: \d+</usage>\s*\Z")
@@ -47,7 +48,7 @@ def rewritten(body: Mapping[str, Any], as_of: datetime, folder: str) -> Body:
         as_of: the run's moment; its date is that of UTC.
         folder: the folder of the run's CLI, as the CLI knows it.
     """
-    elsewhere = partial(_elsewhere, folder=folder, session=_session(body))
+    elsewhere = partial(_elsewhere, names=_names_of_this_run(folder, _session(body)))
     moved = {name: value if name == "metadata" else _each_text(value, elsewhere) for name, value in body.items()}
     dated = partial(_dated, day=f"{as_of.astimezone(UTC):%Y-%m-%d}")
     return {**moved, "messages": _spoken(moved.get("messages", []), dated)}
@@ -84,8 +85,19 @@ def cutoff_of(body: Mapping[str, Any]) -> str | None:
     return None
 
 
-def shows_date(body: Mapping[str, Any], day: date) -> bool:
-    """Return whether a date stands in the CLI's own words, in any way that it may be written."""
+def shows_date(body: Mapping[str, Any], *days: date) -> bool:
+    """Return whether one of these days stands in the CLI's own words, in any way that a date may be written."""
+    pattern = _written(days)
+    lines = (line for text in _own_words(body) for line in text.splitlines() if _DIGIT.search(line))
+    return any(pattern.search(line) for line in lines)
+
+
+@lru_cache(maxsize=8)
+def _written(days: tuple[date, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\d)(?:{'|'.join(map(_ways_to_write, days))})(?!\d)", re.IGNORECASE)
+
+
+def _ways_to_write(day: date) -> str:
     month = _MONTHS[day.month - 1]
     name, number = rf"{month[:3]}(?:{month[3:]})?\.?", rf"0?{day.day}(?:st|nd|rd|th|\.)?"
     ways = (
@@ -95,8 +107,7 @@ def shows_date(body: Mapping[str, Any], day: date) -> bool:
         rf"0?{day.month}/0?{day.day}/(?:{day:%Y}|{day:%y})",
         rf"0?{day.day}[./]0?{day.month}[./](?:{day:%Y}|{day:%y})",
     )
-    pattern = re.compile(rf"(?<!\d)(?:{'|'.join(ways)})(?!\d)", re.IGNORECASE)
-    return any(pattern.search(text) for text in _own_words(body))
+    return "|".join(ways)
 
 
 def _own_words(body: Mapping[str, Any]) -> Iterator[str]:
@@ -170,15 +181,17 @@ def _elements(text: str, change: Callable[[str], str]) -> str:
     return after if after == text or after.strip() else ""
 
 
-def _elsewhere(text: str, folder: str, session: str | None) -> str:
-    """Return a text without the run's folder, also as the name that the CLI makes of it, and the session's id."""
-    for path in (f"{folder}/cwd", folder):
-        text = text.replace(path, WORKING_FOLDER).replace(_as_name(path), _as_name(WORKING_FOLDER))
-    return text.replace(session, SESSION) if session else text
+def _names_of_this_run(folder: str, session: str | None) -> list[tuple[str, str]]:
+    """Return what stands for the run's folder, also where the CLI makes a name of it, and for its session's id."""
+    paths = [(path, WORKING_FOLDER) for path in (f"{folder}/cwd", folder)]
+    names = [(re.sub(r"[^A-Za-z0-9]", "-", path), re.sub(r"[^A-Za-z0-9]", "-", other)) for path, other in paths]
+    return [*paths, *names, *([(session, SESSION)] if session else [])]
 
 
-def _as_name(path: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "-", path)
+def _elsewhere(text: str, names: list[tuple[str, str]]) -> str:
+    for name, other in names:
+        text = text.replace(name, other)
+    return text
 
 
 def _session(body: Mapping[str, Any]) -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,8 +23,15 @@ from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, script, strategy
 from tests.runner.recorded_runs import RecordedRun, run_on
 
-MODELS = ("claude-opus-5-5", "claude-sonnet-5", "claude-sonnet-4-5")
-"""One for each way in which the CLI tells a model the date."""
+MODELS = {
+    None: "CLAUDE_CODE_OAUTH_TOKEN",
+    "claude-sonnet-5": "ANTHROPIC_AUTH_TOKEN",
+    "claude-sonnet-4-5": "ANTHROPIC_API_KEY",
+}
+"""One for each way in which the CLI tells a model the date, with the variable that holds the credential. Where a
+strategy names no model, it rests on the credential which one the CLI takes."""
+
+CUTOFFS = {"claude-sonnet-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
 
 WRITTEN = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%Y"),
@@ -50,6 +57,8 @@ class Twice:
     recorded: RecordedRun
     repeated: RecordedRun
     cassette: Cassette
+    arguments: list[str]
+    """The command lines of all processes that the run had started."""
 
 
 @pytest.fixture(scope="module")
@@ -59,28 +68,35 @@ def tool_server() -> Iterator[ToolServer]:
 
 
 @pytest.fixture(scope="module")
-def twice(tool_server: ToolServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Twice]:
+def twice(tool_server: ToolServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Twice]:
     """Both runs, for each of the models."""
-    runs: dict[str, Twice] = {}
+    runs: dict[str | None, Twice] = {}
 
-    async def run(model: str) -> None:
-        cassette = Cassette(tmp_path_factory.mktemp(model), "dip", "0123456789ab")
-        with ScriptedMessagesApi(script(), never=of_this_machine()) as api:
-            recorded = await run_on(cassette, tool_server.url, api.url, strategy(model=model), key="1")
-        repeated = await run_on(cassette, tool_server.url, what=strategy(model=model), mode="rerun", key="2")
-        runs[model] = Twice(api.requests, recorded, repeated, cassette)
+    async def run(model: str | None, credential: str) -> None:
+        arguments, what = list[str](), strategy(None, **({"model": model} if model else {}))
+        cassette = Cassette(tmp_path_factory.mktemp("cassettes"), "dip", "0123456789ab")
+
+        def look(_: Request, step: Step) -> Step:
+            arguments.extend(command_line(process) for process in psutil.Process().children(recursive=True))
+            return step
+
+        with ScriptedMessagesApi(script(), look, never=of_this_machine()) as api:
+            environment = {"ANTHROPIC_BASE_URL": api.url, credential: KEY}
+            recorded = await run_on(cassette, tool_server.url, api.url, what, environment=environment, key="1")
+        repeated = await run_on(cassette, tool_server.url, what=what, mode="rerun", key="2")
+        runs[model] = Twice(api.requests, recorded, repeated, cassette, arguments)
 
     async def run_all() -> None:
         async with anyio.create_task_group() as group:
-            for model in MODELS:
-                group.start_soon(run, model)
+            for model, credential in MODELS.items():
+                group.start_soon(run, model, credential)
 
     anyio.run(run_all)
     return runs
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_request_tells_the_as_ofs_day_and_no_other(twice: dict[str, Twice], model: str) -> None:
+def test_each_request_tells_the_as_ofs_day_and_no_other(twice: dict[str | None, Twice], model: str | None) -> None:
     requests = twice[model].requests  # the API has looked at each byte of them for what must not be there
     assert sorted((request.role, request.turn) for request in requests) == sorted(
         (role, turn) for role in (ORCHESTRATOR, PRICE, RSI) for turn in (0, 1)
@@ -93,7 +109,7 @@ def test_each_request_tells_the_as_ofs_day_and_no_other(twice: dict[str, Twice],
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_is_repeated_without_anybody_to_ask(twice: dict[str, Twice], model: str) -> None:
+def test_a_run_is_repeated_without_anybody_to_ask(twice: dict[str | None, Twice], model: str | None) -> None:
     recorded, repeated = twice[model].recorded, twice[model].repeated
     assert recorded.outcome.status is Status.SUCCESS
     assert (recorded.session.asked, recorded.session.hits) == (6, 0)
@@ -104,56 +120,40 @@ def test_a_run_is_repeated_without_anybody_to_ask(twice: dict[str, Twice], model
     assert (repeated.outcome.cost_usd, repeated.outcome.recorded_usd) == (Decimal(0), recorded.outcome.cost_usd)
 
 
-def test_the_cutoff_of_each_model_is_read_from_its_requests(twice: dict[str, Twice]) -> None:
-    cutoffs = {model: run.recorded.session.cutoffs for model, run in twice.items()}
-    expected = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
-    assert cutoffs == {model: {model: cutoff} for model, cutoff in expected.items()}
-    assert {model: run.repeated.session.cutoffs for model, run in twice.items()} == cutoffs
+def test_the_cutoff_of_each_model_is_read_from_its_requests(twice: dict[str | None, Twice]) -> None:
+    for runs in ([run.recorded for run in twice.values()], [run.repeated for run in twice.values()]):
+        cutoffs = [item for run in runs for item in run.session.cutoffs.items()]
+        assert sorted(cutoffs) == sorted(CUTOFFS.items())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_credential_reaches_the_api_and_nothing_else(twice: dict[str | None, Twice], model: str | None) -> None:
+    run = twice[model]
+    for request in run.requests:
+        sent = (request.headers.get("x-api-key"), request.headers.get("authorization"))
+        assert sent == ((KEY, None) if MODELS[model] == "ANTHROPIC_API_KEY" else (None, f"Bearer {KEY}"))
+    assert any("/_bundled/claude" in line for line in run.arguments)
+    kept = json.dumps([(reply.request, reply.reply) for reply in run.cassette.at(AS_OF)])
+    for secret in (KEY, run.recorded.session.url.rpartition("/")[2]):
+        assert not [line for line in run.arguments if secret in line]
+        assert secret not in kept + repr(run.recorded.outcome)
+    assert run.repeated.session.environment[MODELS[model]] == NO_CREDENTIAL
 
 
 async def test_only_what_is_missing_is_asked_for_and_paid(
-    twice: dict[str, Twice], tool_server: ToolServer, tmp_path: Path
+    twice: dict[str | None, Twice], tool_server: ToolServer, tmp_path: Path
 ) -> None:
-    whole = twice["claude-opus-5-5"]
+    whole = twice["claude-sonnet-5"]
     cassette = replace(whole.cassette, root=tmp_path)
     replies = whole.cassette.at(AS_OF)
     for recorded in replies[:-1]:
         cassette.keep(AS_OF, recorded)
     assert len(replies) == 6
     with ScriptedMessagesApi(script()) as api:
-        again = await run_on(cassette, tool_server.url, api.url, strategy(model="claude-opus-5-5"), key="2")
+        again = await run_on(cassette, tool_server.url, api.url, strategy(model="claude-sonnet-5"), key="2")
     assert [(request.role, request.turn) for request in api.requests] == [(ORCHESTRATOR, 1)]
     assert (again.session.asked, again.session.hits) == (1, 5)
     assert whole.recorded.outcome.cost_usd is not None
-    account = {"claude-opus-5-5": {"costUSD": float(whole.recorded.outcome.cost_usd)}}
+    account = {"claude-sonnet-5": {"costUSD": float(whole.recorded.outcome.cost_usd)}}
     assert live_share(account, again.session.usages) == whole.recorded.outcome.cost_usd / 6  # equal tokens each
     assert again.outcome.cost_usd == whole.recorded.outcome.cost_usd / 6
-
-
-@pytest.mark.parametrize("name", ["CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN"])
-async def test_any_credential_reaches_the_api_and_nothing_else(
-    name: str, tool_server: ToolServer, tmp_path: Path
-) -> None:
-    token, arguments, cassette = f"{KEY}-{name}", list[str](), Cassette(tmp_path, "dip", "0123456789ab")
-
-    def look(_: Request, step: Step) -> Step:
-        arguments.extend(command_line(process) for process in psutil.Process().children(recursive=True))
-        return step
-
-    with ScriptedMessagesApi(script(), look) as api:
-        environment: Mapping[str, str] = {"ANTHROPIC_BASE_URL": api.url, name: token}
-        recorded = await run_on(cassette, tool_server.url, api.url, environment=environment)
-    assert {request.headers["authorization"] for request in api.requests} == {f"Bearer {token}"}
-    assert all("x-api-key" not in request.headers for request in api.requests)
-    assert any("/_bundled/claude" in line for line in arguments)
-    secrets = (token, recorded.session.url.rpartition("/")[2])
-    kept = json.dumps([(reply.request, reply.reply) for reply in cassette.at(AS_OF)])
-    for secret in secrets:
-        assert not [line for line in arguments if secret in line]
-        assert secret not in kept + repr(recorded.outcome)
-    repeated = await run_on(
-        cassette, tool_server.url, mode="rerun"
-    )  # which model the CLI takes rests on the credential
-    assert (repeated.session.hits, repeated.session.drift) == (6, None)
-    assert repeated.session.environment[name] == NO_CREDENTIAL
-    assert repeated.outcome.model == recorded.outcome.model

@@ -4,6 +4,7 @@ import gzip
 import http.client
 import json
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -198,6 +199,46 @@ async def test_a_client_that_hangs_up_leaves_no_half_reply_and_the_api_need_not_
             await one.ask()
         assert one.session.asked == 2
     assert len(files(cassette)) == 1
+
+
+RUNNER = """
+import anyio, sys
+from datetime import datetime
+from pathlib import Path
+from runner.claude.cassettes import Cassette
+from runner.claude.recording import Session, recording_proxy
+
+async def main(api, root, as_of):
+    cassette = Cassette(Path(root), "dip", "0123456789ab")
+    async with recording_proxy({"ANTHROPIC_BASE_URL": api}) as proxy:
+        with proxy.session(Session(datetime.fromisoformat(as_of), Path("/tmp/a-run"), cassette, "1")) as session:
+            print(session.url, flush=True)
+            await anyio.sleep_forever()
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+async def test_a_runner_that_is_killed_in_the_middle_of_a_reply_leaves_no_half_of_it(cassette: Cassette) -> None:
+    first, *rest = stream()
+    with hand_fed_api(Fed([first, threading.Event(), *rest]), Fed(stream())) as api:
+        command = [sys.executable, "-c", RUNNER, api.url, str(cassette.root), AS_OF.isoformat()]
+        async with await anyio.open_process(command, stderr=None) as runner, alone(api, cassette) as one:
+            assert runner.stdout is not None
+            url = (await runner.stdout.receive()).decode().strip()
+            request = one.request()
+            reply = await one.http.send(
+                httpx2.Request("POST", f"{url}/v1/messages?beta=true", content=request.content), stream=True
+            )
+            assert await anext(reply.aiter_bytes()) == first
+            runner.kill()
+            await runner.wait()
+            assert files(cassette) == []
+            assert (await one.ask()).content == b"".join(stream())  # the next runner asks for it again
+        assert len(api.seen) == 2
+    (recorded,) = cassette.at(AS_OF)
+    assert (recorded.reply, recorded.times) == (b"".join(stream()).decode(), 2)
+    assert [use.times for use in one.session.usages] == [2]
 
 
 KEPT = {400: "invalid_request_error", 404: "not_found_error", 413: "request_too_large"}
