@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from mcp_server.domain.timeframes import iso, timeframe_ms
-from mcp_server.errors import Retryable, root
+from mcp_server.errors import Retryable
 from runner.backtest.stored import load
+from runner.tool_server.several import for_each
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
@@ -26,21 +27,14 @@ PAGE = 3_000
 ROWS = 800
 """Candles a call where they arrive as rows: so many fit into an answer."""
 
-AT_A_TIME = 4
 TRIES = 3
 """How often a page is asked for that could not be had in time; what has arrived of it is kept meanwhile."""
-
-PAUSE_S, MOST_PAUSES = 2.0, 60
-"""How long it waits where a server refuses more calls, and how often."""
 
 LOOK_EVERY_S, LOOKS = 0.1, 50
 """How often, and how many times, the store is looked at until the server has written what it fetched."""
 
 Tell = Callable[[int, int], None]
 """Called with the number of candles that are there, and that there will be."""
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +74,9 @@ async def fetch_candles(tools: Tools, store: CandleStore, series: Series, wanted
 
     if not simulated:
         arrived(first)
-        await _each(others, partial(_asked, tools, series, detail="summary"), arrived)
+        await for_each(others, partial(_asked, tools, series, detail="summary"), arrived)
     stored = await _written(partial(load, store, series, wanted, built_from), 0 if simulated else LOOKS)
-    parts = await _each(pages(stored.missing, ROWS, series.timeframe), partial(_rows, tools, series), arrived)
+    parts = await for_each(pages(stored.missing, ROWS, series.timeframe), partial(_rows, tools, series), arrived)
     return FetchedCandles(series, merge([stored.candles, *parts]), simulated)
 
 
@@ -129,43 +123,3 @@ async def _rows(tools: Tools, series: Series, part: Range) -> Candles:
     times = np.array([row[0].removesuffix("Z") for row in rows], dtype="datetime64[ms]").astype(np.int64)
     values = np.array([row[1:] for row in rows], dtype=np.float64)  # an unknown volume, null, becomes NaN
     return Candles(times, *(np.ascontiguousarray(values[:, column]) for column in range(5))).between(*part)
-
-
-async def _each(parts: Sequence[T], ask: Callable[[T], Awaitable[U]], arrived: Callable[[T], None]) -> list[U]:
-    """Ask for each part, several at a time; the first error ends all.
-
-    A server may refuse a call because so many are running, or were begun in a minute: then fewer are asked for at a
-    time, at last one after a pause.
-    """
-    from mcp.shared.exceptions import MCPError
-
-    answers: dict[int, U] = {}
-    waiting = list(enumerate(parts))
-    asking, pauses = 0, 0
-
-    async def work() -> None:
-        nonlocal asking, pauses
-        asking += 1
-        while waiting:
-            position, part = waiting.pop(0)
-            try:
-                answers[position] = await ask(part)
-            except MCPError:
-                waiting.insert(0, (position, part))
-                if asking > 1:
-                    break
-                pauses += 1
-                if pauses > MOST_PAUSES:
-                    raise
-                await anyio.sleep(PAUSE_S)
-            else:
-                arrived(part)
-        asking -= 1
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(AT_A_TIME, len(waiting))):
-                tasks.start_soon(work)
-    except BaseExceptionGroup as group:
-        raise root(group) from None
-    return [answers[position] for position in range(len(parts))]

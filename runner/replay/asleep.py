@@ -3,16 +3,12 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-import anyio
-
 from mcp_server.domain.outcome import Outcome
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.errors import root
 from runner.clock import SystemClock
 from runner.gate import CandlePatience, kept_out
 from runner.tool_server.client import Tools
-
-AT_A_TIME = 4
+from runner.tool_server.several import for_each
 
 Counting = Callable[[int, int], None]
 """Called with how many moments were looked at, and how many there are."""
@@ -28,24 +24,15 @@ async def kept_out_moments(
     Raises:
         TraderError: the tool server could not tell for a moment; the same call may work later where it is `Retryable`.
     """
-    outcomes: dict[datetime, Outcome] = {}
-    waiting = list(reversed(moments))
-    looked_at = 0
+    looked_at, patience = 0, CandlePatience(SystemClock())
 
-    async def look() -> None:
+    async def look(moment: datetime) -> Outcome | None:
+        return await kept_out(tools, strategy, default_exchange, moment, patience)
+
+    def looked(_: datetime) -> None:
         nonlocal looked_at
-        while waiting:
-            moment = waiting.pop()
-            outcome = await kept_out(tools, strategy, default_exchange, moment, CandlePatience(SystemClock()))
-            if outcome is not None:
-                outcomes[moment] = outcome
-            looked_at += 1
-            tell(looked_at, len(moments))
+        looked_at += 1
+        tell(looked_at, len(moments))
 
-    try:
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(AT_A_TIME, len(moments))):
-                tasks.start_soon(look)
-    except BaseExceptionGroup as group:
-        raise root(group) from None
-    return outcomes
+    outcomes = await for_each(moments, look, looked)
+    return {moment: outcome for moment, outcome in zip(moments, outcomes, strict=True) if outcome is not None}

@@ -27,6 +27,7 @@ from runner.backtest import fetch
 from runner.backtest.fetch import ROWS, fetch_candles, pages
 from runner.backtest.fundings import fetch_fundings
 from runner.backtest.stored import load
+from runner.tool_server import several
 from runner.tool_server.client import Tools
 from tests.rigs.stand_in_exchange import Faults, StandInExchange
 
@@ -192,7 +193,7 @@ async def test_fundings_that_an_exchange_does_not_have_are_left_out(rig: StandIn
 async def test_a_server_that_allows_one_call_at_a_time_is_asked_one_by_one(
     home: Path, store: CandleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "PAUSE_S", 0)
+    monkeypatch.setattr(several, "PAUSE_S", 0)
 
     class Narrow:
         running, refused, answered = 0, 0, 0
