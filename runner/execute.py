@@ -199,7 +199,7 @@ class Runner:
     ) -> Outcome:
         """Let Claude decide, once the tool server has answered and a budget has room."""
         from runner.claude.engine import ClaudeTask, run_claude
-        from runner.claude.twin import with_twin
+        from runner.claude.twin import AFTER_REPLAY_S, with_twin
 
         strategy, as_of = claimed.run.strategy, claimed.run.as_of
         exchange = strategy.config.exchange or self.settings.exchange
@@ -229,7 +229,9 @@ class Runner:
             run_key=claimed.payer,
         )
         rules_of = self.rules_of or strategy
-        outcome = await with_twin(partial(run_claude, task), connect, rules_of, exchange, as_of, task.secrets)
+        after_s = None if self.recorder is None else AFTER_REPLAY_S
+        ask = partial(run_claude, task)
+        outcome = await with_twin(ask, connect, rules_of, exchange, as_of, task.secrets, after_s)
         if outcome.signal is None:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))

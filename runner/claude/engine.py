@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.evidence import Subject
+from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from runner.claude.cli_folder import INHERITED, LAUNCHER, CliFolder, cli_folder
@@ -79,6 +80,11 @@ class ClaudeTask:
         return self.recorder is not None and self.recorder.mode == "rerun"
 
     @property
+    def limit_s(self) -> int:
+        """How long the run may take, in seconds. How busy this machine is decides nothing in a rerun."""
+        return MAX_TIMEOUT_S if self.is_rerun else self.strategy.config.timeout_s
+
+    @property
     def most_usd(self) -> Decimal:
         """The most that the run may cost, in US dollars."""
         limit = self.recorder.most_usd if self.recorder is not None else None
@@ -105,7 +111,7 @@ async def run_claude(task: ClaudeTask) -> Outcome:
         if not task.is_rerun:
             require_claude(task.environment, without_claude(strategy))
         require_tools(strategy, task.tools)
-        with anyio.move_on_after(strategy.config.timeout_s) as limit:
+        with anyio.move_on_after(task.limit_s) as limit:
             await _converse(task, transcript)
     except TraderError as error:  # raised before the CLI started, so nothing was spent
         return Outcome(Status.ERROR, error=str(error), model=strategy.config.model, **NOTHING_SPENT)
@@ -113,7 +119,9 @@ async def run_claude(task: ClaudeTask) -> Outcome:
         transcript.cli_started = False
         transcript.failure = f"its folder could not be made: {error.strerror}. Check the disk and TMPDIR."
     drift = await anyio.to_thread.run_sync(_drift, task, transcript)
-    outcome = conclude(transcript, strategy, task.secrets, in_time=not limit.cancelled_caught, drift=drift)
+    outcome = conclude(
+        transcript, strategy, task.secrets, in_time=not limit.cancelled_caught, limit_s=task.limit_s, drift=drift
+    )
     if task.recorder is None or transcript.session is None:
         return outcome
     return task.recorder.accounted(outcome, transcript.ending, transcript.session, task.as_of)

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from runner.claude.cassettes import KEPT_STATUSES, TokenCounts
+from runner.claude.verdict import OF_THE_ACCOUNT
 
 LAST_EVENT = b"message_stop"
 
@@ -17,8 +18,6 @@ _USAGE = {
     "cache_read": "cache_read_input_tokens",
     "cache_creation": "cache_creation_input_tokens",
 }
-_OF_THE_ACCOUNT = re.compile("credit balance|usage limit|billing", re.IGNORECASE)
-"""What the API says where it refuses an account with status 400: nothing that the request is to blame for."""
 
 
 def tokens_of_whole(status: int, content_type: str, received: bytes) -> TokenCounts | None:
@@ -30,7 +29,7 @@ def tokens_of_whole(status: int, content_type: str, received: bytes) -> TokenCou
     if status not in KEPT_STATUSES:
         return None
     if status != 200:
-        return None if _OF_THE_ACCOUNT.search(reply) or not isinstance(_parsed(reply), dict) else TokenCounts()
+        return None if OF_THE_ACCOUNT.search(reply) or not isinstance(_parsed(reply), dict) else TokenCounts()
     if not content_type.startswith("text/event-stream"):
         message = _parsed(reply)
         whole = isinstance(message, dict) and message.get("type") == "message"

@@ -19,8 +19,9 @@ from runner.claude.trace import without
 from runner.rules import by_rules
 from runner.tool_server.client import Connecting
 
-AFTER_S = 5
-"""How long the twin may still take once Claude has answered, in seconds."""
+AFTER_S, AFTER_REPLAY_S = 5, 60
+"""How long the twin may still take once Claude has answered, in seconds; a replay waits longer, as nobody waits for it
+and its rerun has to say the same on a machine that is busy."""
 
 MOST_TEXT = 400
 
@@ -38,6 +39,7 @@ async def with_twin(
     exchange: str,
     as_of: datetime,
     secrets: Collection[str],
+    after_s: float | None = None,
 ) -> Outcome:
     """Let Claude decide, and the strategy's rules at the same time; what they say stands beside Claude's signal.
 
@@ -48,10 +50,12 @@ async def with_twin(
         exchange: the run's exchange.
         as_of: the run's moment.
         secrets: what no text of the run may contain.
+        after_s: how long the twin may still take once Claude has answered, in seconds; None: `AFTER_S`.
     """
+    after_s = AFTER_S if after_s is None else after_s
     if strategy.config.rules is None:
         return await ask()
-    twin = _undecided("error", f"The rules were not evaluated within {AFTER_S} s after Claude had answered.")
+    twin = _undecided("error", f"The rules were not evaluated within {after_s} s after Claude had answered.")
     ended = anyio.Event()
 
     async def evaluate() -> None:
@@ -63,7 +67,7 @@ async def with_twin(
         group.start_soon(evaluate)
         outcome = await ask()
         if outcome.signal is not None:
-            with anyio.move_on_after(AFTER_S):
+            with anyio.move_on_after(after_s):
                 await ended.wait()
         group.cancel_scope.cancel()
     if outcome.signal is None:

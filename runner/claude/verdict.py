@@ -1,6 +1,7 @@
 """Decides from a transcript how a run by Claude ended: what is not proven is never a signal."""
 
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -19,9 +20,9 @@ from runner.claude.transcript import Ending, Transcript
 CONNECTED = "connected"
 
 _API_FAILURES: Mapping[int, str] = {
-    400: "it refused the request: check the strategy's 'model' and the account's credit",
+    400: "it refused the request: check the strategy's 'model'",
     401: "it refused the credential: set a valid ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN",
-    402: "the account has no credit: add some",
+    402: "the account has no credit, or has reached its limit: add credit, or raise the limit",
     403: "the credential may not do this: use one that may",
     404: "it does not know the model: check the strategy's 'model'",
     413: "the request was too large: let fewer sub-agents report, or shorter",
@@ -34,6 +35,9 @@ _API_FAILURES: Mapping[int, str] = {
 
 _THE_STRATEGYS = frozenset((400, 404, 413))
 """The refusals of the API that a strategy is to blame for; it is not for an outage, a limit or a credential."""
+
+OF_THE_ACCOUNT = re.compile("credit balance|usage limit|billing", re.IGNORECASE)
+"""What the API says where it refuses an account with status 400: nothing that the request is to blame for."""
 
 SILENT_S = 60
 """A model that has not replied once for so long is not reachable, whatever the strategy asks of it."""
@@ -48,7 +52,13 @@ class _NoSignal(Exception):
 
 
 def conclude(
-    transcript: Transcript, strategy: Strategy, secrets: frozenset[str], *, in_time: bool, drift: str | None = None
+    transcript: Transcript,
+    strategy: Strategy,
+    secrets: frozenset[str],
+    *,
+    in_time: bool,
+    limit_s: int | None = None,
+    drift: str | None = None,
 ) -> Outcome:
     """Return the outcome of a run with its trace; neither contains a secret.
 
@@ -57,13 +67,15 @@ def conclude(
         strategy: whose run it was.
         secrets: what no text may contain.
         in_time: False where its time ran out.
+        limit_s: how long it was allowed to take; None: as long as the strategy says.
         drift: what a rerun asked that is not on its cassette, if it did.
     """
     status, signal, error, blame = Status.SUCCESS, None, None, None
     try:
         if drift is not None:
             raise _NoSignal(Status.DRIFT, drift)
-        signal = _signal(transcript, strategy, in_time=in_time)
+        limit = None if in_time else limit_s or strategy.config.timeout_s
+        signal = _signal(transcript, strategy, limit)
     except _NoSignal as ended:
         status, error, blame = ended.status, without(ended.why, secrets), ended.blame
     ending = transcript.ending
@@ -85,7 +97,7 @@ def conclude(
     )
 
 
-def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Signal:
+def _signal(transcript: Transcript, strategy: Strategy, exceeded_s: int | None) -> Signal:
     if transcript.server_status not in (None, CONNECTED):
         raise _NoSignal(
             Status.ERROR,
@@ -96,7 +108,7 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
     if transcript.session is not None and transcript.session.refused is not None:
         raise _NoSignal(Status.ERROR, transcript.session.refused, blame="runner")
     if transcript.ending is None:
-        raise _unfinished(transcript, strategy, in_time=in_time)
+        raise _unfinished(transcript, exceeded_s)
     _check_ending(transcript.ending, strategy)
     _check_reports(transcript, strategy)
     signal = _answered(transcript.ending)
@@ -104,15 +116,14 @@ def _signal(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> Sig
     return signal
 
 
-def _unfinished(transcript: Transcript, strategy: Strategy, *, in_time: bool) -> _NoSignal:
-    if not in_time:
-        limit = strategy.config.timeout_s
-        silent = limit >= SILENT_S and transcript.tokens(None) is None
+def _unfinished(transcript: Transcript, exceeded_s: int | None) -> _NoSignal:
+    if exceeded_s is not None:
+        silent = exceeded_s >= SILENT_S and transcript.tokens(None) is None
         missing = [f"{agent.name} {agent.missing}" for agent in transcript.starts.values() if agent.missing]
         state = f" ({'; '.join(missing)})" if missing else ""
         return _NoSignal(
             Status.TIMEOUT,
-            f"The run took longer than {limit} s{state}. Raise 'timeout_s', or give the sub-agents less to do.",
+            f"The run took longer than {exceeded_s} s{state}. Raise 'timeout_s', or give the sub-agents less to do.",
             blame="outside" if silent else "strategy",
         )
     reason = transcript.failure or (transcript.stderr[-1] if transcript.stderr else "it gave no reason")
@@ -137,16 +148,17 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         why = f"No answer fitted the schema: {_short(' '.join(ending.errors) or 'all tries were refused')}"
         raise _NoSignal(Status.ABSTAINED, why)
     if ending.is_error or ending.api_error_status is not None or ending.subtype != "success":
-        blame: Blame = "strategy" if ending.api_error_status in _THE_STRATEGYS else "outside"
-        raise _NoSignal(Status.ERROR, _api_failure(ending), blame)
+        reason = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
+        meant = 402 if ending.api_error_status == 400 and OF_THE_ACCOUNT.search(reason) else ending.api_error_status
+        blame: Blame = "strategy" if meant in _THE_STRATEGYS else "outside"
+        raise _NoSignal(Status.ERROR, _api_failure(ending.api_error_status, meant, reason), blame)
 
 
-def _api_failure(ending: Ending) -> str:
-    reason = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
-    if ending.api_error_status is None:
+def _api_failure(status: int | None, meant: int | None, reason: str) -> str:
+    """Say how the API failed: its status, and the remedy for what that status means here."""
+    if status is None or meant is None:
         return f"Claude's API could not be used: {_short(reason)}"
-    why = _API_FAILURES.get(ending.api_error_status, _short(reason))
-    return f"Claude's API answered {ending.api_error_status}: {why}."
+    return f"Claude's API answered {status}: {_API_FAILURES.get(meant, _short(reason))}."
 
 
 def _check_reports(transcript: Transcript, strategy: Strategy) -> None:

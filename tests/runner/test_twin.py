@@ -31,7 +31,9 @@ CONFIDENCE = 37.125
 
 RULES = {"indicators": ["rsi(14)"], "buy": "rsi_14 > 99.5", "sell": "close > 0.01234567", "confidence": CONFIDENCE}
 LEANING = {"price-monitor": {"last": 42.5, "leans": "buy"}, "rsi-analyzer": {"rsi": 28.5, "leans": "no idea"}}
-PAIRED = strategy(exchange="simulated", rules=RULES)
+PAIRED = strategy(exchange="simulated", rules=RULES, model="claude-sonnet-4-5")
+"""Its model knows nothing of what came after the run, so its signal is judged."""
+
 CLAUDES = Outcome(Status.SUCCESS, Signal("SELL", Decimal(60), "It falls.", data={"sub_agent_results": {}}), trace={})
 EVALUATED = {
     "version": PAIRED.version,

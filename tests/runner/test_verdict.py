@@ -126,6 +126,14 @@ def test_what_the_api_refuses_of_a_strategy_is_the_strategys_fault(status: int) 
     assert _outcome(_transcript(replace(GOOD_ENDING, is_error=True, api_error_status=status))).blame == "strategy"
 
 
+@pytest.mark.parametrize("text", ["Credit balance is too low", "You have reached your specified API usage limits."])
+def test_an_account_without_credit_is_refused_like_a_wrong_request_and_is_not_the_strategys_fault(text: str) -> None:
+    outcome = _outcome(_transcript(replace(GOOD_ENDING, is_error=True, api_error_status=400, text=text)))
+    assert outcome.blame == "outside"
+    assert outcome.error is not None
+    assert outcome.error.startswith("Claude's API answered 400: the account has no credit, or has reached its limit")
+
+
 @pytest.mark.parametrize(
     ("timeout_s", "replied", "blame"), [(60, False, "outside"), (60, True, "strategy"), (59, False, "strategy")]
 )
