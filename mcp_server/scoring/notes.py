@@ -36,13 +36,14 @@ def chosen(question: PerformanceQuestion, scores: Sequence[Score]) -> Iterator[s
 
 def hints(question: PerformanceQuestion, asked: Sequence[Record], others: Sequence[Record]) -> Iterator[str]:
     """Say what to do next where there is nothing to score, and which other kinds of runs there are."""
-    if not any(record.runs for record in asked):
+    if not any(record.runs or record.left_out.runs for record in asked):
         yield _nothing_recorded(question)
         if question.kind and not question.strategy_name:
             yield f"Runs of other kinds are kept apart: {_shown_by('all')}."
     of_others = [record for record in others if record.kind != question.kind] if question.kind else []
     if question.strategy_name and of_others:
-        counts = ", ".join(f"{counted(record.runs, f'{record.kind} run')}" for record in of_others)
+        runs = [(record.runs + record.left_out.runs, record.kind) for record in of_others]
+        counts = ", ".join(counted(number, f"{kind} run") for number, kind in runs)
         alone = len(of_others) == 1 and of_others[0].kind != "host"  # the others can be asked for by their kind
         yield f"Kept apart: {counts}; {_shown_by(of_others[0].kind if alone else 'all')}."
 
@@ -51,14 +52,17 @@ def _shown_by(runs: str) -> str:
     return f"runs='{runs}' (`--runs {runs}`) shows them"
 
 
-def of_replays(question: PerformanceQuestion, replays: Sequence[Replay]) -> Iterator[str]:
+def of_replays(question: PerformanceQuestion, replays: Sequence[Replay], scores: Sequence[Score]) -> Iterator[str]:
     """Say which replays there are where all are asked for, and what is no evidence of its own."""
     if question.replay is None:
         if replays:
             named = ", ".join(map(str, replays[:MOST_KNOWN]))
             yield f"A moment counts once, by its first run. replay=ID (`--replay ID`) shows one replay: {named}."
-    elif replays[0].terms.rerun:
+        return
+    if replays[0].terms.rerun:
         yield "A rerun repeats what is recorded already: it adds no evidence."
+    if len(replays) > 1 and scores[0]["beside"] is None and scores[0]["judged"]:
+        yield f"Replay {replays[1].id} decided at none of the moments of {replays[0].id} that are judged."
 
 
 def _nothing_recorded(question: PerformanceQuestion) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
+import numpy as np
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.rules.series import UNDECIDED
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
+    from mcp_server.domain.rules.series import Codes
     from mcp_server.domain.scoring.keys import Kind, Score
     from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.market.market import Market
@@ -47,7 +49,7 @@ class PerformanceQuestion:
     """What is asked: of one strategy or all, of one kind of runs or each by itself, as of a moment.
 
     `now` is the present: under an earlier `until` nothing is written. `since`: only runs decided from then on. `curve`
-    is of one strategy and kind. `replay`: only the runs of this replay, by its id.
+    is of one strategy and kind. `replay`: only the runs of this replay, by its id, `beside` another one.
     """
 
     until: datetime
@@ -57,6 +59,7 @@ class PerformanceQuestion:
     since: datetime | None = None
     curve: bool = False
     replay: str | None = None
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Scoring:
 
         Raises:
             NotFound: there is no such strategy, and none was ever run; or no such replay.
-            BadInput: the replay is of another strategy.
+            BadInput: the replay is of another strategy, or the other one of another market.
             TraderError: the journal cannot be read. That it cannot be written, and a market that cannot be asked, are
                 told in the notes.
         """
@@ -111,12 +114,13 @@ class Scoring:
         controls = await market_controls(self._market, asked, to_ms(until), Allowance.of(gather_s))
         await tell(2, 3, f"Scoring {counted(len(asked), 'record')}")
         alone = question.strategy_name is not None
-        scores = await anyio.to_thread.run_sync(self._scores, alone, asked, controls)
+        other = replays[1] if question.beside is not None else None
+        scores = await anyio.to_thread.run_sync(self._scores, question, asked, controls, other)
         sentences = [
             *notes.chosen(question, scores),
             *(notes.left_out(asked) if question.kind is None or not alone else ()),
             *notes.hints(question, asked, records),
-            *notes.of_replays(question, replays),
+            *notes.of_replays(question, replays, scores),
             *notes.not_kept(settlement),
             *notes.unsettled(settlement, asked),
             *notes.unknown(asked, controls),
@@ -129,10 +133,10 @@ class Scoring:
         name, replays = question.strategy_name, self._journal.replays
         if question.replay is None:
             return replays.of(name) if name is not None and question.kind == "replay" else []
-        replay = replays.read(question.replay)
-        if name not in (None, replay.terms.strategy):
-            raise BadInput(f"Replay {replay.id} is of {replay.terms.strategy!r}.", "Leave strategy_name out.")
-        return [replay]
+        asked = [replays.read(one) for one in (question.replay, question.beside) if one is not None]
+        if name not in (None, asked[0].terms.strategy):
+            raise BadInput(f"Replay {asked[0].id} is of {asked[0].terms.strategy!r}.", "Leave strategy_name out.")
+        return asked
 
     def _records(self, question: PerformanceQuestion, settlement: Settlement) -> list[Record]:
         """Return the records that were asked for; of a single strategy those of every kind."""
@@ -147,11 +151,31 @@ class Scoring:
         )
         return latest_records(kept, to_ms(question.until))
 
-    def _scores(self, alone: bool, records: Sequence[Record], controls: Sequence[MarketControl]) -> list[Score]:
-        return [
-            score(record, self._controls(record, control, alone=alone), brief=not alone)
-            for record, control in zip(records, controls, strict=True)
-        ]
+    def _scores(
+        self,
+        question: PerformanceQuestion,
+        records: Sequence[Record],
+        controls: Sequence[MarketControl],
+        other: Replay | None,
+    ) -> list[Score]:
+        """Return the scores of records, compared with another replay where there is one."""
+        alone, scores = question.strategy_name is not None, []
+        for record, control in zip(records, controls, strict=True):
+            compared = self._controls(record, control, alone=alone)
+            if other is not None:
+                compared = replace(compared, beside=self._said_by(other, record, question))
+            scores.append(score(record, compared, brief=not alone))
+        return scores
+
+    def _said_by(self, replay: Replay, record: Record, question: PerformanceQuestion) -> Codes:
+        """Return what another replay of the same market said at each judged signal, in runs that may show skill."""
+        kept = self._outcomes.records(question.until, strategy=replay.terms.strategy, replay=replay.id)
+        if any((one.terms.exchange, one.terms.symbol) != (record.terms.exchange, record.terms.symbol) for one in kept):
+            raise BadInput(f"Replay {replay.id} is of another market.", "Compare replays of one market.")
+        pairs = [pair for one in kept for pair in zip(one.decided_ms.tolist(), one.signal.tolist(), strict=True)]
+        said = dict(pairs)
+        codes = [said.get(moment, UNDECIDED) for moment in record.judged.decided_ms.tolist()]
+        return np.array(codes, dtype=np.int8)
 
     def _controls(self, record: Record, market: MarketControl, *, alone: bool) -> RecordControls:
         """Return what a record is compared with; its twin and sub-agents only where it is asked for alone."""

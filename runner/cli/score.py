@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -21,6 +21,8 @@ EXAMPLE = "Example: `claude-trader score rsi-reversion --runs replay --since 202
 
 Runs = Literal["live", "manual", "replay", "all"]
 
+MOST_COMPARED = 2
+
 
 def score(
     name: Annotated[
@@ -33,8 +35,8 @@ def score(
         ),
     ] = "live",
     replay: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="Only the runs of this replay; `claude-trader replay` tells its id."),
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only the runs of this replay. A second --replay: compare it with that one."),
     ] = None,
     since: Annotated[
         datetime | None,
@@ -71,7 +73,7 @@ def score(
             raise NotFound(f"Unknown strategy {name!r}.", nearest(name, context.strategies.names()))
         moment = _checked(since, as_of, context.settings)
         aside = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
-        asked = {"strategy_name": name, **_which(runs, replay), "since": _text(since), "as_of": _text(moment)}
+        asked = {"strategy_name": name, **_which(runs, replay or ()), "since": _text(since), "as_of": _text(moment)}
         with aside.status("Starting") as status:
             answer = anyio.run(_asked, context.settings, asked, status.update)
     except KeyboardInterrupt:
@@ -87,17 +89,19 @@ def score(
     (show_scores if "rows" in answer else show_score)(show.console(), answer)
 
 
-def _which(runs: Runs, replay: str | None) -> dict[str, str]:
+def _which(runs: Runs, replays: Sequence[str]) -> dict[str, str]:
     """Return which runs are asked for.
 
     Raises:
-        BadInput: --replay and --runs name different ones.
+        BadInput: --replay and --runs name different ones, or there are too many replays.
     """
-    if replay is None:
+    if not replays:
         return {"runs": runs}
+    if len(replays) > MOST_COMPARED:
+        raise BadInput(f"--replay was given {len(replays)} times.", "Compare two replays at a time.")
     if runs in ("manual", "all"):
         raise BadInput(f"A replay has no runs of the kind {runs!r}.", "Leave out --runs, or --replay.")
-    return {"runs": "replay", "replay": replay}
+    return {"runs": "replay", "replay": ",".join(replays)}
 
 
 def _checked(since: datetime | None, as_of: datetime | None, settings: RunnerSettings) -> datetime | None:

@@ -82,7 +82,9 @@ def _groups(answer: Answer) -> Iterator[tuple[str, Sequence[Figure]]]:
         yield "Were they right?", _right(answer)
         yield "Were they worth it?", _net(answer)
     if answer["twin"]:
-        yield "Beside its own rules, at the same moments", _twin(answer["twin"])
+        yield "Beside its own rules, at the same moments", _paired(answer["twin"], "the rules", "the model")
+    if answer["beside"]:
+        yield "Beside the other replay, at the same moments", _paired(answer["beside"], "the other", "this one")
     if answer["agents"]:
         yield "Did its sub-agents lean the right way?", _agents(answer["agents"], answer.get("agents_left_out", 0))
     if answer["runs"]:
@@ -143,11 +145,11 @@ def _net(answer: Answer) -> list[Figure]:
     ]
 
 
-def _twin(twin: Answer) -> list[Figure]:
+def _paired(twin: Answer, other: str, this: str) -> list[Figure]:
     return [
         Figure("moments", f"{twin['moments']:,}", "where either said BUY or SELL"),
-        _figure("hit rate", twin["hit_rate"], _share, f"of the rules' {twin['judged']:,}", "the rules gave no signal"),
-        _figure("  the difference", twin["difference_pct"], pct, "above 0: the model brought more", SHORT),
+        _figure("hit rate", twin["hit_rate"], _share, f"of {other}'s {twin['judged']:,}", f"{other} gave no signal"),
+        _figure("  the difference", twin["difference_pct"], pct, f"above 0: {this} brought more", SHORT),
         _figure("  95 % sure", twin["difference_ci95"], _pcts, "", SHORT),
     ]
 

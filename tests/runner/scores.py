@@ -13,7 +13,7 @@ EMPTY: Score = {
     "right": 0, "hit_rate": None, "hit_rate_ci95": None, "base_rate": None, "base_rates": {"buy": None, "sell": None},
     "mean_net_pct": None, "mean_net_ci95": None, "hold_pct": None, "hold_difference_pct": None,
     "hold_difference_ci95": None, "brier": None, "brier_skill": None, "e_value": None, "evidence": "too_few",
-    "signals_needed": None, "days_needed": None, "window_shows": None,
+    "signals_needed": None, "days_needed": None, "window_shows": None, "beside": None,
         "holds": {"judged": 0, "quiet": 0}, "stop": None, "twin": None,
     "agents": None, "calibration": None, "cost_usd": None, "cost_unknown": 0, "usd_per_right_signal": None,
     "usd_per_net_pct": None, "earlier": [],

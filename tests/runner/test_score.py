@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tests.rigs.terminal import CTRL_C, Terminal
 from tests.runner.conftest import Done, trader_in
 from tests.runner.scores import COLUMNS, EMPTY
 from tests.runner.test_backtest import NOBODY, put
-from tests.scoring.journal import MadeRun, enter_runs
+from tests.scoring.journal import MadeRun, enter_runs, open_replay
 from tests.tools.conftest import answer_of
 
 FIRST_MS = to_ms(parse_moment("2026-01-05"))
@@ -40,10 +40,12 @@ def slots(count: int, trigger: str = "schedule", cost_usd: float = 0.0) -> list[
 
 @dataclass(frozen=True)
 class Scored:
-    """A home with runs of every kind, and a tool server of that home."""
+    """A home with runs of every kind, a tool server of that home, and a replay with and without a sub-agent."""
 
     home: Path
     url: str
+    replay: str
+    ablation: str
 
     def run(self, *arguments: str, **environment: str) -> Done:
         """Run `claude-trader score`."""
@@ -60,8 +62,13 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scored]:
     enter_runs(home, folders.read("mine"), [*slots(70, cost_usd=0.01), *slots(3, "manual")])
     enter_runs(home, folders.read("other"), slots(7))
     enter_runs(home, folders.read("rsi-reversion"), slots(14, "replay"))
+    ids = []
+    for begin, without in ((0, ()), (2, ("trend",))):
+        mine = folders.read("other")
+        ids.append(open_replay(home, mine, FIRST_MS, FIRST_MS + 40 * DAY_MS, every="12h", without=without))
+        enter_runs(home, mine, [replace(run, replay=ids[-1]) for run in slots(70, "replay")[begin:]])
     with served(mcp_app(build_server(ServerSettings(home=home)))) as url:
-        yield Scored(home, f"{url}/mcp")
+        yield Scored(home, f"{url}/mcp", ids[0], ids[1])
 
 
 def test_all_strategies_that_run_on_schedule_have_a_line_each(scored: Scored) -> None:
@@ -74,6 +81,34 @@ def test_all_strategies_that_run_on_schedule_have_a_line_each(scored: Scored) ->
         ["other", "6", "4"],
     ]
     assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_a_replay_is_shown_by_itself_and_beside_another_one(scored: Scored) -> None:
+    done = scored.run("--replay", scored.replay)
+    assert (done.code, done.err) == (0, "")
+    head = done.out.splitlines()[1]
+    assert head.startswith(f"replay {scored.replay} of 2026-01-05 to 2026-02-14, every 12h, judged after")
+    assert "signals whose horizons do not overlap can show" in " ".join(done.out.split())
+    assert "Beside the other replay" not in done.out
+    both = scored.run("other", "--replay", scored.replay, "--replay", scored.ablation)
+    assert (both.code, both.err) == (0, "")
+    assert "Beside the other replay, at the same moments" in both.out
+    assert both.out.splitlines()[1] == head
+    without = scored.run("--replay", scored.ablation, "--json").json
+    assert (without["kind"], without["runs"], without["without"]) == ("replay", 68, ["trend"])
+
+
+def test_what_cannot_be_asked_of_replays_is_refused(scored: Scored) -> None:
+    twice = ("--replay", scored.replay)
+    for arguments, why in (
+        ((*twice, "--runs", "manual"), "A replay has no runs of the kind 'manual'"),
+        ((*twice, *twice, *twice), "--replay was given 3 times"),
+        (("--replay", "nothing"), "There is no replay 'nothing'"),
+        (("mine", *twice), "is of 'other'"),
+    ):
+        done = scored.run(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert why in " ".join(done.err.split())
 
 
 def test_of_one_strategy_it_says_whether_there_is_evidence_and_then_every_figure(scored: Scored) -> None:
@@ -114,7 +149,8 @@ def test_runs_of_different_kinds_are_never_mixed(scored: Scored) -> None:
     everything = run("--runs", "all", "--json").json
     names = [(row[0], row[1], row[2]) for row in everything["rows"]]
     assert sorted(names) == [
-        ("mine", "live", 70), ("mine", "manual", 3), ("other", "live", 7), ("rsi-reversion", "replay", 14),
+        ("mine", "live", 70), ("mine", "manual", 3), ("other", "live", 7), ("other", "replay", 70),
+        ("rsi-reversion", "replay", 14),
     ]  # fmt: skip
     assert run("mine", "--runs", "manual", "--json").json["runs"] == 3
     shown = run("mine", "--runs", "all").out

@@ -65,7 +65,7 @@ def score_with(**figures: Any) -> Score:
         "base_rates": {"buy": 0.476, "sell": 0.414}, "mean_net_pct": -0.05, "mean_net_ci95": (-0.4, 0.3),
         "hold_pct": 0.1, "hold_difference_pct": -0.15, "hold_difference_ci95": (-0.5, 0.2), "brier": None,
         "brier_skill": None, "e_value": 0.8, "evidence": "none_yet", "signals_needed": 400, "days_needed": 500.0,
-        "window_shows": None,
+        "window_shows": None, "beside": None,
         "holds": {"judged": 0, "quiet": 0}, "stop": None, "twin": None, "agents": None, "calibration": None,
         "cost_usd": 0.0, "cost_unknown": 0, "usd_per_right_signal": 0.0, "usd_per_net_pct": None, "earlier": [],
     }  # fmt: skip

@@ -237,3 +237,73 @@ async def test_a_clean_moment_at_which_no_model_was_asked_is_a_run_like_others(
     told = await ask("get_performance", replay=id_)
     assert (told["runs"], told["left_out"]) == (3, None)
     assert told["coverage_pct"] == pytest.approx(200 / 3, rel=1e-5)
+
+
+async def test_two_replays_are_compared_at_the_moments_that_both_decided(
+    home: Path, strategy: Strategy, ask: Ask
+) -> None:
+    """By hand: at each moment both earn from the same return less 0.3 % for a BUY or SELL, and 0 for a HOLD."""
+    first = replayed(home, strategy, range(100, 500, 10))
+    fewer = write(home, synthesis_logic="Think without them.")
+    second = open_replay(home, fewer, at(700), at(100), without=("trend",))
+    said = ["BUY", "SELL", "HOLD", None]
+    others = [
+        run for number, hour in enumerate(range(120, 700, 10)) for run in runs(range(hour, hour + 1), said[number % 4])
+    ]
+    enter_runs(home, fewer, [replace(run, replay=second) for run in others])
+    told = await ask("get_performance", replay=f"{first}, {second}")
+    brought = []
+    for number, hour in enumerate(range(120, 500, 10)):
+        if said[number % 4] is None:
+            continue
+        r = MOVES[hour]
+        own = r - 0.003
+        brought.append(own - {"BUY": own, "SELL": -r - 0.003, "HOLD": 0.0}[str(said[number % 4])])
+    other = told["beside"]
+    assert (told["replay"], told["judged"]) == (first, 40)
+    assert (other["moments"], other["judged"]) == (len(brought), 20)
+    assert other["difference_pct"] == pytest.approx(100 * sum(brought) / len(brought), rel=1e-4)
+    low, high = other["difference_ci95"]
+    assert low < other["difference_pct"] < high
+    assert f"Only {len(brought)} moments at which either replay said BUY or SELL are judged" in " ".join(
+        told["summary"]
+    )
+    alone = await ask("get_performance", replay=first)
+    assert alone["beside"] is None
+    assert {key: value for key, value in told.items() if key not in ("beside", "summary")} == {
+        key: value for key, value in alone.items() if key not in ("beside", "summary")
+    }, "the other one changes nothing else"
+
+
+async def test_whether_a_difference_of_two_replays_may_be_chance_is_told_from_30_moments_on(
+    home: Path, strategy: Strategy, ask: Ask
+) -> None:
+    first = replayed(home, strategy, range(10, 900, 10))
+    second = replayed(home, strategy, range(10, 900, 20), "SELL", rerun=True)
+    enter_runs(home, strategy, runs(range(20, 900, 20), replay=second))
+    told = await ask("get_performance", replay=f"{first},{second}")
+    sentence = next(text for text in told["summary"] if "the other one" in text)
+    assert sentence.startswith("Over 89 moments this replay brought ")
+    assert sentence.endswith("more on average than the other one, a difference that is more than chance.")
+    assert told["beside"]["difference_ci95"][0] > 0
+
+
+async def test_what_may_be_memory_is_compared_with_nothing(home: Path, strategy: Strategy, ask: Ask) -> None:
+    clean = replayed(home, strategy, range(100, 500, 10))
+    known = replayed(home, strategy, range(90, 500, 10), "SELL", contaminated=True, cutoff="2026-06")
+    one, other = [await ask("get_performance", replay=pair) for pair in (f"{clean},{known}", f"{known},{clean}")]
+    assert (one["beside"], one["judged"]) == (None, 40)
+    assert f"Replay {known} decided at none of the moments of {clean} that are judged" in one["note"]
+    assert (other["beside"], other["evidence"]) == (None, "contaminated")
+
+
+async def test_replays_of_other_markets_and_unknown_ones_are_not_compared(
+    home: Path, strategy: Strategy, ask: Ask
+) -> None:
+    first = replayed(home, strategy, range(100, 200, 10))
+    elsewhere = replayed(home, write(home, "other", trading_pair="ETH/USD"), range(100, 200, 10))
+    with pytest.raises(Told, match=f"Replay {elsewhere} is of another market"):
+        await ask("get_performance", replay=f"{first},{elsewhere}")
+    for wrong in (f"{first},no", f",{first}", f"{first},{elsewhere},{first}"):
+        with pytest.raises(Told, match="There is no replay"):
+            await ask("get_performance", replay=wrong)

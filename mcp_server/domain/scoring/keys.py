@@ -51,7 +51,9 @@ class DirectionRates(TypedDict):
 
 
 class TwinScore(TypedDict):
-    """The strategy's rules at the same moments; `judged` counts their BUY and SELL, of which `hit_rate` is.
+    """The strategy's rules, or another replay, at the same moments.
+
+    `judged` counts their BUY and SELL, of which `hit_rate` is.
 
     The difference is the record's mean net return less that of them, over `moments` at which one of the two said BUY or
     SELL.
@@ -168,6 +170,7 @@ class Score(TypedDict):
     holds: JudgedHolds
     stop: StopState | None
     twin: TwinScore | None
+    beside: TwinScore | None
     agents: dict[str, AgentScore] | None
     calibration: CalibrationScore | None
     cost_usd: float | None

@@ -63,6 +63,7 @@ class RecordControls:
         twin: what the rules said; None where the strategy has none.
         leans: what each sub-agent leaned to.
         stop: the strategy's, if it has one.
+        beside: what another replay said; None where none is asked for.
     """
 
     candles: Candles | None = None
@@ -70,3 +71,4 @@ class RecordControls:
     twin: Codes | None = None
     leans: Mapping[str, Codes] = field(default_factory=dict)
     stop: StopRule | None = None
+    beside: Codes | None = None

@@ -65,6 +65,7 @@ def score(record: Record, controls: RecordControls, *, brief: bool = False) -> S
         "window_shows": None if brief else _window(record, base),
         "stop": stop,
         "twin": None if controls.twin is None else twin_score(record.judged, controls.twin, horizon_ms),
+        "beside": None if controls.beside is None else twin_score(record.judged, controls.beside, horizon_ms),
         "agents": agent_scores(record.judged, dict(controls.leans)) or None,
         **_costs(record, signals),
         "earlier": list(record.earlier),

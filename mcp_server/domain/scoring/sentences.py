@@ -11,7 +11,7 @@ from mcp_server.domain.text import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcp_server.domain.scoring.keys import Bounds, CalibrationScore, Score, StopState
+    from mcp_server.domain.scoring.keys import Bounds, CalibrationScore, Score, StopState, TwinScore
 
 
 def sentence(score: Score) -> str:
@@ -40,7 +40,7 @@ def _right(score: Score) -> str:
 
 def summary(score: Score) -> list[str]:
     """Return the sentences, whether there is evidence first."""
-    figures = (_hits(score), _net(score), _twin(score), _confidence(score), _cost(score))
+    figures = (_hits(score), _net(score), _twin(score), _beside(score), _confidence(score), _cost(score))
     parts = [_evidence(score), _left_out(score), *figures, _gaps(score)]
     return [part for part in parts if part]
 
@@ -155,11 +155,28 @@ def _net(score: Score) -> str:
 
 def _twin(score: Score) -> str:
     twin = score["twin"]
-    if twin is None or twin["difference_pct"] is None or twin["moments"] < FEW:
+    if twin is None or twin["moments"] < FEW:
         return ""
-    points, more = abs(twin["difference_pct"]), "more" if twin["difference_pct"] >= 0 else "less"
-    brought = f"the model brought {points:.2f} points {more} on average than the strategy's rules"
-    return f"Over {twin['moments']:,} moments {brought}{_verdict(twin['difference_ci95'])}."
+    return _paired(twin, "the model", "the strategy's rules")
+
+
+def _beside(score: Score) -> str:
+    other = score["beside"]
+    if other is None or other["difference_pct"] is None:
+        return "" if other is None else "At no moment did this replay or the other one say BUY or SELL."
+    if other["moments"] < FEW:
+        at = f"{counted(other['moments'], 'moment')} at which either replay said BUY or SELL"
+        return f"Only {at} {'is' if other['moments'] == 1 else 'are'} judged: too few to compare them."
+    return _paired(other, "this replay", "the other one")
+
+
+def _paired(other: TwinScore, this: str, than: str) -> str:
+    """Say what a record brought more than something else at the same moments, and whether that may be chance."""
+    difference = other["difference_pct"] or 0.0
+    brought = (
+        f"{this} brought {abs(difference):.2f} points {'more' if difference >= 0 else 'less'} on average than {than}"
+    )
+    return f"Over {other['moments']:,} moments {brought}{_verdict(other['difference_ci95'])}."
 
 
 def _verdict(difference: Bounds | None) -> str:

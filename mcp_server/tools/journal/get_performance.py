@@ -34,7 +34,7 @@ async def get_performance(
     since: Annotated[str | None, Field(max_length=40, description="Runs from then on")] = None,
     runs: Annotated[Literal["live", "manual", "replay", "all"], Field(description="live: on schedule")] = "live",
     curve: Annotated[bool | None, Field(description="Its equity by exit, beside holding")] = None,
-    replay: Annotated[str | None, Field(max_length=40, description="Its id")] = None,
+    replay: Annotated[str | None, Field(max_length=40, description="Its id; two are compared: a,b")] = None,
     as_of: AsOf = None,
 ) -> Performance:
     """Tell whether recorded signals were right after costs, against their controls. Use it before changing a strategy.
@@ -59,7 +59,8 @@ async def get_performance(
             "Give strategy_name, or replay, and leave runs='all' out.",
         )
     kind = None if runs == "all" else runs
-    question = PerformanceQuestion(until, now, strategy_name, kind, begin, bool(curve), replay)
+    first, _, second = (None, "", "") if replay is None else map(str.strip, replay.partition(","))
+    question = PerformanceQuestion(until, now, strategy_name, kind, begin, bool(curve), first, second or None)
     scored = await Scoring(kit.market, kit.journal, kit.strategies, kit.default_exchange).answer(question, call.tell)
     if one:
         return Performance(**object_of(scored.scores[0], note(scored.notes)), **scored.replay, **scored.curve)
