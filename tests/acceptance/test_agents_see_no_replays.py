@@ -74,11 +74,17 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("get_costs", {"days": DAYS + 100}),
     ("list_strategies", {}),
     ("read_strategy", {"strategy_name": "asked", "backtests": True}),
+    ("draw_chart", {"symbol": "ETH/USDT", "exchange": "simulated", "limit": 60, "strategy_name": "asked"}),
     ("query_journal", {"sql": "SELECT * EXCLUDE (trace) FROM executions ORDER BY id", "limit": 500}),
-    ("query_journal", {"sql": "SELECT count(*), sum(cost_usd), count(replay_id) FROM executions"}),
-    ("query_journal", {"sql": "SELECT signal, count(*) FROM analysis_results GROUP BY 1 ORDER BY 1"}),
-    ("query_journal", {"sql": "SELECT count(*), avg(r) FROM outcomes"}),
-    ("query_journal", {"sql": "SELECT name, version FROM strategies ORDER BY 1"}),
+    (
+        "query_journal",
+        {
+            "sql": "SELECT 'runs' AS of, count(*) AS n, count(replay_id) AS labelled FROM executions UNION ALL "
+            "SELECT signal, count(*), count(price) FROM analysis_results GROUP BY 1 UNION ALL "
+            "SELECT state, count(*), count(r) FROM outcomes GROUP BY 1 UNION ALL "
+            "SELECT name, count(*), count(*) FROM strategies GROUP BY 1 ORDER BY 1"
+        },
+    ),
 ]
 """Everything that a sub-agent can be given of the journal."""
 

@@ -37,14 +37,16 @@ def database(home: Path) -> Database:
 
 @pytest.fixture
 def journal(home: Path, database: Database) -> Journal:
-    """A journal of a strategy whose last slots failed, after one with a signal."""
+    """A journal of a strategy whose last slots failed, after one with a signal, and which then was run by hand."""
     outcomes = [OWN, FAILED, FAILED]
     slots = [SLOT - number * EVERY for number in (2, 1, 0)]
     runs = [
         SampleRun(ASKED, SlotRow(Status.RUNNING, slot, slot), outcome)
         for slot, outcome in zip(slots, outcomes, strict=True)
     ]
-    enter_runs(database, "process", runs)
+    at = NOW - timedelta(minutes=5)
+    by_hand = SampleRun(ASKED, SlotRow(Status.RUNNING, at, at), OWN, trigger="manual", began_at=at)
+    enter_runs(database, "process", [*runs, by_hand])
     database.write(lambda c: c.execute("UPDATE strategies SET scheduled_since = '2026-05-01'"))
     return Journal(database, Home(home))
 
@@ -86,7 +88,7 @@ def test_a_replay_changes_nothing_of_what_is_known_of_a_strategys_own_runs(
     journal: Journal, database: Database
 ) -> None:
     before = views(journal, database)
-    assert (before["failures"], before["estimate"].mean_usd) == (2, Decimal("0.233333"))
+    assert (before["failures"], before["estimate"].mean_usd) == (2, Decimal("0.2"))
     replay(journal)
     for name, view in views(journal, database).items():
         assert view == before[name], name
@@ -95,7 +97,7 @@ def test_a_replay_changes_nothing_of_what_is_known_of_a_strategys_own_runs(
 def test_what_replays_cost_is_in_the_record_of_costs_all_the_same(journal: Journal) -> None:
     replay(journal)
     (costs,) = journal.day_costs(DAY, NOW + timedelta(hours=1))
-    assert (costs.runs, costs.cost_usd) == (3, Decimal("0.70"))
+    assert (costs.runs, costs.cost_usd) == (4, Decimal("0.80"))
     assert costs.replay_usd == Decimal("0.40") * 2 + Decimal("0.30") * 3 + Decimal("0.01") + Decimal("0.5")
 
 
@@ -130,4 +132,4 @@ def test_a_run_that_a_cassette_gave_for_nothing_is_estimated_at_what_it_once_cos
     claimed = journal.claim(Run(ASKED, "manual", NOW - timedelta(days=9), "claude", NOW))
     journal.finish(claimed, replace(OWN, cost_usd=Decimal(0), recorded_usd=Decimal("0.50")), NOW)
     costs = journal.costs("asked")
-    assert (costs.runs, costs.mean_usd) == (4, Decimal("0.3"))
+    assert (costs.runs, costs.mean_usd) == (5, Decimal("0.26"))

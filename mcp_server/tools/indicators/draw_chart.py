@@ -179,7 +179,8 @@ def _signals(call: Call, strategy_name: str, history: History) -> list[Entry]:
         NotFound: there is no such strategy, nor any signal of one.
         BadInput: it is about another market.
     """
-    entries = call.kit.journal.entries(strategy_name, limit=MOST_SIGNALS, until=from_ms(history.as_of_ms))
+    until = from_ms(history.as_of_ms)
+    entries = call.kit.journal.entries(strategy_name, limit=MOST_SIGNALS, until=until, at_their_time=call.in_a_run)
     if not entries or strategy_name in call.kit.strategies.names():
         pair = call.kit.strategies.read(strategy_name).config.trading_pair
         if _letters(pair) != _letters(history.symbol):

@@ -1,0 +1,47 @@
+"""A sub-agent that reads the journal: a replay's own rows, and those of earlier ones, never reach it."""
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from mcp_server.domain.outcome import Status
+from mcp_server.storage.home import Home
+from runner.replay.replay import replay
+from tests.replay.test_replay import rows_of
+from tests.rigs.replays import AGENT, ANSWER, MODEL, WATCHER, Prices, flat, parts_of, replay_of
+from tests.rigs.scripted_messages_api import ORCHESTRATOR, Call, Reply, ScriptedMessagesApi, answer, say, start
+from tests.runner.claude_runs import KEY, strategy
+
+QUERY = "SELECT count(*) AS n, count(replay_id) AS replayed, sum(cost_usd) AS usd FROM executions"
+READS: list[tuple[str, dict[str, object]]] = [
+    ("get_price", {"symbol": "BTC/USDT"}),
+    ("list_signals", {"outcomes": "all"}),
+    ("list_signals", {"replayed": True}),
+    ("query_journal", {"sql": QUERY}),
+    ("get_costs", {"days": 366}),
+    ("list_strategies", {}),
+]
+READER = {"watcher": {**AGENT["watcher"], "tools": sorted({tool for tool, _ in READS})}}
+SCRIPT = {
+    ORCHESTRATOR: [Reply(calls=[start("watcher", "BTC/USDT")]), answer(ANSWER)],
+    WATCHER: [Reply(calls=[Call(f"mcp__trader__{tool}", given) for tool, given in READS]), say("It is cheap.")],
+}
+
+
+async def test_a_second_replay_and_a_rerun_are_told_what_the_first_was_however_many_rows_that_left(home: Path) -> None:
+    prices = Prices(flat)
+    request = replay_of(2, strategy=strategy(READER, exchange="simulated", model=MODEL))
+    with ScriptedMessagesApi(SCRIPT, prices) as api:
+        parts = parts_of(home, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY, max_claude_runs=1)
+        first = await replay(request, parts, lambda _: None)
+        asked = sum(prices.asked.values())
+        second = await replay(replace(request, contaminated=True), parts, lambda _: None)
+    assert (first.by_status, second.by_status) == ({Status.SUCCESS: 2}, {Status.SUCCESS: 2})
+    assert first.replay_id != second.replay_id
+    assert (second.requests_asked, sum(prices.asked.values())) == (0, asked), "it was told the same, word for word"
+    again = await replay(replace(request, rerun=True, max_usd=Decimal(0)), parts_of(home), lambda _: None)
+    assert (again.by_status, again.drift) == ({Status.SUCCESS: 2}, 0)
+    for done in (first, second, again):
+        assert len(rows_of(home, done)) == 2
+    assert not Home(home).analysis.exists(), "no report of each run"
+    assert not Home(home).notices.exists(), "and no notice"
