@@ -1,5 +1,6 @@
 """The commands of the page on replays, as a reader types them one after the other; and what they say as JSON."""
 
+import gzip
 import json
 import re
 import shlex
@@ -55,6 +56,7 @@ class Reader:
     """Types commands in a home of their own, where the example asks a scripted model about the invented market."""
 
     def __init__(self, home: Path, prices: Prices, api_url: str, server_url: str) -> None:
+        self.home = home
         self.prices = prices
         self.database = Database(Home(home).database)
         self._run = trader_in(home)
@@ -141,6 +143,21 @@ def test_a_rerun_needs_neither_key_nor_api_and_costs_nothing(told: dict[str, Don
     assert (rerun["status"], rerun["by_status"], rerun["requests_asked"]) == ("done", {"success": 2}, 0)
     assert (rerun["spent_usd"], rerun["max_usd"], rerun["estimated_usd"]) == (0, None, None)
     assert rerun["recorded_usd"] > 0
+
+
+def test_each_reply_lies_where_the_page_says_with_all_that_it_says(told: dict[str, Done], reader: Reader) -> None:
+    place = re.search(r"^cassettes/STRATEGY/DECISION_VERSION/(\w+)/KEY\.json ", PAGE, re.MULTILINE)
+    assert place is not None
+    assert told["record"].code == 0
+    files = [*(reader.home / "cassettes" / NAME).glob(f"*/{place[1]}/*.json*")]
+    assert len(files) >= REQUESTS
+    for file in files:
+        assert re.fullmatch("[0-9a-f]{12}", file.parent.parent.name)
+        content = file.read_bytes()
+        kept = json.loads(gzip.decompress(content) if file.suffix == ".gz" else content)
+        assert kept.keys() >= {"request", "reply", "usage", "cutoff"}
+        assert KEY not in json.dumps(kept)
+        assert "2026-08-01" in json.dumps(kept["request"])
 
 
 def test_the_rules_of_a_strategy_are_the_twin_also_where_a_sub_agent_is_left_out(
