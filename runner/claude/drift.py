@@ -19,7 +19,10 @@ from runner.claude.wire import canonical
 MOST_LINES, MOST_CHARACTERS = 6, 300
 """So many differences are named, and each by so many characters."""
 
-REMEDY = "Nothing was asked. Without --rerun, the replay asks what is missing and records it."
+NOT_RECORDED = "Nothing was asked. Without --rerun, the replay asks what is missing and records it."
+RECORDED_OTHERWISE = (
+    "Nothing was asked, and what is recorded stays as it is. To ask anew, leave out --rerun and give another --to."
+)
 
 
 def explained(
@@ -42,13 +45,16 @@ def explained(
     """
     prompts = {name: sub_agent_prompt(strategy, name, exchange, as_of) for name in strategy.agents}
     asked = _known(AskedRequest(canonical(request)), prompts)
+    remedy = NOT_RECORDED
     lines = [f"No reply to turn {asked.turn + 1} of {asked.who} is on the cassette."]
     for cassette in cassettes:
         recorded = [AskedRequest(canonical(one.request)) for one in cassette.at(as_of)]
         if not recorded:
             continue
         changes = list(_compared(asked, recorded))
-        if cassette is not cassettes[0]:
+        if cassette is cassettes[0]:
+            remedy = RECORDED_OTHERWISE
+        else:
             lines.append(f"Another version of the strategy ({cassette.decision_version}) is recorded for that moment.")
             changes += [change for change in _agents(asked, recorded, strategy, prompts) if change not in changes]
             changes = changes or ["It has asked the same so far: what changed is told to Claude later, or never."]
@@ -59,7 +65,7 @@ def explained(
     else:
         lines.append("Nothing is recorded for that moment, in this version of the strategy or another.")
     secrets = tuple(secrets)
-    return "\n".join(cleaned(without(line, secrets), MOST_CHARACTERS) for line in (*lines, REMEDY))
+    return "\n".join(cleaned(without(line, secrets), MOST_CHARACTERS) for line in (*lines, remedy))
 
 
 def _known(asked: AskedRequest, prompts: Mapping[str, str]) -> AskedRequest:

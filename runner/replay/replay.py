@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -11,6 +11,7 @@ from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
 from runner.execute import Runner
@@ -19,6 +20,7 @@ from runner.replay.course import Course
 from runner.replay.pace import Pace
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.replay.runs import ReplayRuns, Stop
+from runner.replay.tally import Tally
 from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings
 
@@ -54,12 +56,22 @@ async def replay(request: ReplayRequest, parts: ReplayParts, tell: Callable[[Rep
         Retryable: another process runs this very replay, or the journal or the tool server cannot be used now.
     """
     environment = _environment(request, parts.settings)
-    terms = request.terms(parts.settings.exchange)
+    terms = await anyio.to_thread.run_sync(_terms, request, parts)
     strategy = request.whole or request.strategy
     with parts.journal.replays.open(terms, strategy, request.max_usd, parts.clock.now()):
         await anyio.to_thread.run_sync(parts.journal.settle)  # what a killed process left open is taken up again
         async with shared(parts.settings, environment) as all_share:
-            return await _course(request, parts, all_share, environment, tell).run()
+            return await _course(request, terms, parts, all_share, environment, tell).run()
+
+
+def _terms(request: ReplayRequest, parts: ReplayParts) -> ReplayTerms:
+    """Return the terms of the replay; a rerun that has come to its end is done anew, as something may have changed."""
+    terms = request.terms(parts.settings.exchange)
+    while request.rerun and len(Tally(parts.journal.replays.rows(terms.id), request.moments).final) == len(
+        request.moments
+    ):
+        terms = replace(terms, repeat=terms.repeat + 1)
+    return terms
 
 
 def _environment(request: ReplayRequest, settings: RunnerSettings) -> dict[str, str]:
@@ -83,6 +95,7 @@ def _environment(request: ReplayRequest, settings: RunnerSettings) -> dict[str, 
 
 def _course(
     request: ReplayRequest,
+    terms: ReplayTerms,
     parts: ReplayParts,
     all_share: Shared,
     environment: Mapping[str, str],
@@ -92,7 +105,7 @@ def _course(
     from runner.claude.ablation import Ablation
     from runner.claude.recorder import ModelRecorder
 
-    settings, clock, journal, terms = parts.settings, parts.clock, parts.journal, request.terms(parts.settings.exchange)
+    settings, clock, journal = parts.settings, parts.clock, parts.journal
     cassette, base = _cassette(request.strategy, parts), _cassette(request.whole, parts) if request.whole else None
     recorder = ModelRecorder(
         all_share.proxy,

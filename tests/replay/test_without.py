@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.home import examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
@@ -105,6 +106,26 @@ async def test_it_asks_one_turn_a_moment_says_so_and_is_a_replay_of_its_own(home
     assert (again.requests_asked, again.requests_from_cassette, again.signals) == (0, 8, {"SELL": 2})
     assert again.recorded_usd == done.recorded_usd
     assert any(note.startswith("2 runs began with a derived reply") for note in again.notes)
+
+
+async def test_a_rerun_that_has_ended_is_followed_by_another_that_sees_what_has_changed_since(
+    home: Path, address: Address
+) -> None:
+    one = replay_of(1, strategy=two(), contaminated=True)
+    with ScriptedMessagesApi(SCRIPT, weighed) as api:
+        parts = parts_of(
+            home, server_url=address.url, token=address.token, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY
+        )
+        await replay(one, parts, lambda _: None)
+    alone = parts_of(home, server_url=address.url, token=address.token)
+    first = await replay(replace(one, rerun=True), alone, lambda _: None)
+    assert (first.runs, first.by_status) == (1, {Status.SUCCESS: 1})
+    what = two(description="Buy low.")  # it decides nothing, so the version is the same; but Claude is told
+    second = await replay(replace(one, rerun=True, strategy=what), alone, lambda _: None)
+    assert (second.runs, second.by_status) == (1, {Status.DRIFT: 1})
+    assert len({first.replay_id, second.replay_id, one.terms("simulated").id}) == 3
+    (what_differs,) = second.drifts
+    assert "Buy low." in what_differs
 
 
 def request(**config: Any) -> ReplayRequest:

@@ -225,6 +225,16 @@ def test_of_many_differences_some_are_told_and_the_others_counted(asked: Mapping
     assert "a 1 → 2; b 1 → 2; c 1 → 2; and 3 more" in line
 
 
+def test_what_to_do_depends_on_whether_this_version_is_recorded(asked: Mapping[Any, Body], record: Record) -> None:
+    def remedy(*cassettes: Cassette) -> str:
+        return explained(asked[ORCHESTRATOR, 0], cassettes, strategy(), "simulated", AS_OF, ()).split("\n")[-1]
+
+    own, other = record([asked[PRICE, 0]], "b"), record([asked[PRICE, 0]], "c")
+    assert "another --to" in remedy(own, other)
+    assert "Without --rerun" in remedy(record([], "d"), other)
+    assert "Without --rerun" in remedy(record([], "d"))
+
+
 def test_where_the_recording_ends_earlier_or_there_is_none_that_is_said(
     asked: Mapping[Any, Body], record: Record
 ) -> None:

@@ -41,7 +41,8 @@ class ReplayTerms:
     """What defines a replay: the same terms always go on with the same one. Times are aware.
 
     `every` is an interval like "4h"; None: the strategy's own schedule. `without` names sub-agents that are left out.
-    `contaminated` allows moments whose sequel the model may know. `rerun`: everything comes from cassettes.
+    `contaminated` allows moments whose sequel the model may know. `rerun`: everything comes from cassettes. `repeat` is
+    how many reruns with these terms have come to their end before.
     """
 
     strategy: str
@@ -52,13 +53,15 @@ class ReplayTerms:
     without: tuple[str, ...] = ()
     contaminated: bool = False
     rerun: bool = False
+    repeat: int = 0
 
     @property
     def id(self) -> str:
         """Eight hex digits that these terms have, and hardly any others."""
         moments = [moment.astimezone(UTC).isoformat() for moment in (self.since, self.until)]
         flags = [self.contaminated, self.rerun]
-        terms = [self.strategy, self.decision_version, *moments, self.every, sorted(set(self.without)), *flags]
+        repeat = [self.repeat] if self.repeat else []
+        terms = [self.strategy, self.decision_version, *moments, self.every, sorted(set(self.without)), *flags, *repeat]
         return sha256(json.dumps(terms).encode()).hexdigest()[:8]
 
 
