@@ -2,9 +2,11 @@
 
 import math
 import random
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from statistics import NormalDist, fmean
 
 import pytest
@@ -111,6 +113,23 @@ def test_five_pilots_tell_the_price_within_a_fifth(price: Price) -> None:
         estimated = price_of_rest(known, len(costs) - len(first), 2)
         assert estimated is not None
         assert float(estimated.expected_usd) == pytest.approx(rest, rel=0.2), seed
+
+
+@pytest.mark.parametrize(
+    ("draw", "percent"), [(lambda dice: dice.gauss(5, 1), 95), (lambda dice: dice.lognormvariate(1, 0.385), 70)]
+)
+def test_the_page_says_how_often_the_expected_price_is_within_a_fifth(
+    draw: Callable[[random.Random], float], percent: int
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
+    promise = re.search(r"within 20 % in (\d+) of 100 replays; where they differ by 40 %, in (\d+)", page)
+    assert promise is not None
+    assert str(percent) in promise.groups()
+    dice, tries, within = random.Random(3), 2_000, 0  # noqa: S311 (a simulation)
+    for _ in range(tries):
+        costs = [draw(dice) for _ in range(120)]
+        within += abs(float(priced(*costs[:5]).expected_usd) / sum(costs[5:]) - 1) <= 0.2
+    assert percent <= 100 * within / tries <= percent + 5
 
 
 def test_equal_costs_leave_no_doubt_and_more_known_ones_leave_less() -> None:
