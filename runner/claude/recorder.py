@@ -85,6 +85,8 @@ class ModelRecorder:
         if self.cassette is not None:
             place = self.cassette.place(as_of)
             requests["cassette"] = place.relative_to(self.cassette.root.parent).as_posix()
+        if session.unkept is not None:
+            requests["unkept"] = session.unkept
         return replace(
             outcome,
             **self._costs(outcome, ending, session),

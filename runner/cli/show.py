@@ -68,8 +68,10 @@ def executed(console: Console, strategy: Strategy, run: Ended) -> None:
         console.print(plain(_contaminated(ended, run.as_of), "yellow"))
     facts = [f"execution {run.execution_id}", ended.model or run.engine, f"{run.took_s:.1f} s", _paid(ended)]
     console.print(plain(" · ".join(facts), "dim"))
-    if (cassette := _cassette(ended)) is not None:
+    if (cassette := _requests(ended).get("cassette")) is not None:
         console.print(plain(f"recorded in {cassette} of the home", "dim"))
+    if (unkept := _requests(ended).get("unkept")) is not None:
+        console.print(plain(f"Not all of it is recorded: {unkept}", "yellow"))
     if run.waiting:
         console.print(
             Text("Not in the journal yet:", "yellow")
@@ -92,10 +94,9 @@ def _paid(outcome: Outcome) -> str:
     return f"{cost(outcome.cost_usd)}, from the cassette for {cost(once)}"
 
 
-def _cassette(outcome: Outcome) -> str | None:
-    """Return the folder in the home where what Claude was asked and replied lies, word for word."""
-    requests = (outcome.trace or {}).get("requests") or {}
-    return requests.get("cassette")
+def _requests(outcome: Outcome) -> dict[str, Any]:
+    """Return what is known of the requests of a run through the recording proxy."""
+    return (outcome.trace or {}).get("requests") or {}
 
 
 def as_json(run: Ended) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def as_json(run: Ended) -> dict[str, Any]:
         "recorded_usd": None if outcome.recorded_usd is None else float(outcome.recorded_usd),
         "knowledge_cutoff": outcome.knowledge_cutoff,
         "contaminated": outcome.contaminated,
-        "cassette": _cassette(outcome),
+        "cassette": _requests(outcome).get("cassette"),
     }
     if outcome.error:
         report["error"] = outcome.error

@@ -138,6 +138,9 @@ def test_a_contaminated_run_says_why_and_names_the_first_clean_moment() -> None:
     assert "The first clean moment is 2026-07-31 00:00 UTC." in known
     assert "no cost, from the cassette for $0.0200" in known
     assert "recorded in cassettes/s/abc/20260101T000000Z of the home" in known
+    assert "Not all of it is recorded" not in known
+    unkept = {"requests": {**trace["requests"], "unkept": "A reply could not be kept: the disk is full."}}
+    assert "Not all of it is recorded: A reply could not be kept" in shown(replace(ended, trace=unkept))
     unknown = shown(replace(ended, contaminated=True))
     assert "The knowledge cutoff of a model of this run is not known" in unknown
     assert "first clean" not in unknown

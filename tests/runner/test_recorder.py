@@ -1,0 +1,73 @@
+"""Which runs by Claude go through the recording proxy, and what is decided for them there."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from mcp_server.domain.outcome import Trigger
+from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
+from mcp_server.errors import NotSupported
+from mcp_server.storage.journal.rows import Run
+from runner.claude.recorder import ModelRecorder, recorder_for
+from runner.claude.recording import Proxy
+from tests.runner.claude_runs import strategy, task
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "ago", "record", "contamination"),
+    [
+        ("manual", MINUTE, False, None),
+        ("manual", MINUTE, True, "ignore"),
+        ("manual", 2 * MINUTE, False, "label"),
+        ("manual", 2 * MINUTE, True, "label"),
+        ("schedule", MINUTE, False, None),
+        ("schedule", MINUTE, True, "ignore"),
+        ("schedule", 2 * MINUTE, False, "ignore"),
+    ],
+)
+async def test_only_a_run_of_the_past_or_one_that_is_recorded_needs_the_proxy(
+    trigger: Trigger, ago: timedelta, record: bool, contamination: str | None, tmp_path: Path
+) -> None:
+    run = Run(strategy(record=record), trigger, NOW - ago, "claude", NOW)
+    async with recorder_for(run, NOW, tmp_path, {}) as recorder:
+        if recorder is None:
+            assert contamination is None
+            return
+        assert (recorder.contamination, recorder.mode) == (contamination, "record")
+        folder = recorder.cassette.folder if recorder.cassette else None
+        assert folder == (tmp_path / "cassettes" / "dip" / run.terms.decision_version if record else None)
+
+
+@pytest.mark.parametrize("name", ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"])
+async def test_a_cloud_is_refused_for_what_is_recorded_or_judged_and_not_for_a_slot_that_is_late(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(trigger: Trigger, *, record: bool) -> Run:
+        return Run(strategy(record=record), trigger, NOW - 2 * MINUTE, "claude", NOW)
+
+    monkeypatch.setenv(name, "true")
+    for refused in (run("manual", record=False), run("schedule", record=True)):
+        with pytest.raises(NotSupported, match=f"{name} is set"):
+            async with recorder_for(refused, NOW, tmp_path, {}):
+                pass
+    async with recorder_for(run("schedule", record=False), NOW, tmp_path, {}) as recorder:
+        assert recorder is not None
+    monkeypatch.setenv(name, "0")
+    async with recorder_for(run("manual", record=True), NOW, tmp_path, {}) as recorder:
+        assert recorder is not None
+
+
+def test_the_time_of_a_rerun_is_not_that_of_its_strategy() -> None:
+    own = replace(
+        task("http://127.0.0.1:9", "http://127.0.0.1:9", strategy(timeout_s=5)),
+        recorder=ModelRecorder(cast(Proxy, None), None),
+    )
+    assert own.recorder is not None
+    assert own.limit_s == 5
+    assert replace(own, recorder=replace(own.recorder, mode="rerun")).limit_s == MAX_TIMEOUT_S
