@@ -17,7 +17,7 @@ from runner.claude.model_request import CliRequest, ModelRequest, NotAsked, cred
 from runner.claude.recording import ReplyUse, Session
 from runner.claude.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
 from runner.claude.upstream import Header, Upstream, passed_on
-from runner.claude.wire import without_user
+from runner.claude.wire import stated_usd, without_user
 
 if TYPE_CHECKING:
     import httpx2
@@ -97,6 +97,7 @@ class Answering:
     def _judge(self, question: ModelRequest) -> None:
         """Note a model's cutoff, and whether the model may be asked at all; each is judged once."""
         cutoffs, model = self.session.cutoffs, question.model
+        self.session.stated_usd = max(self.session.stated_usd, stated_usd(question.body))
         is_new = model not in cutoffs
         cutoffs[model] = cutoffs.get(model) or question.cutoff
         if is_new and (refused := self.session.allow(model, question.cutoff)) is not None:

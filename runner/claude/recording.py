@@ -102,6 +102,8 @@ class Session:
     usages: list[ReplyUse] = field(default_factory=list)
     unkept: str | None = None
     """Why a reply is not on the cassette although it is whole."""
+    stated_usd: Decimal = Decimal(0)
+    """What the CLI has said at most to have spent."""
     counted: set[str] = field(default_factory=set)
     """The keys of `usages`: the same reply is not paid for twice."""
 

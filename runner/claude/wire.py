@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
@@ -33,7 +34,7 @@ _AT_THE_END = re.compile(rf"(?:(?:\n\n)?{_ELEMENT.replace('?P<words>', '')}\n?)+
 _DATE = re.compile(r"((?:Today's date|The UTC date) is) \d{4}-\d{2}-\d{2}")
 _NEW_DATE = re.compile(r"The date has changed\.|The UTC date is now ")
 _OS_VERSION = re.compile(r"^( *- OS Version: ).*$", re.MULTILINE)
-_BUDGET = re.compile(r"USD budget: \$[\d.e+-]+/\$[\d.e+-]+; \$[\d.e+-]+ remaining")
+_BUDGET = re.compile(r"USD budget: \$([\d.e+-]+)/\$[\d.e+-]+; \$[\d.e+-]+ remaining")
 _DIGIT = re.compile(r"\d")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _CUTOFF = re.compile(rf"Assistant knowledge cutoff is (?:\w+ )?({'|'.join(_MONTHS)}) (\d{{4}})\b")
@@ -83,6 +84,15 @@ def cutoff_of(body: Mapping[str, Any]) -> str | None:
         if stated := _CUTOFF.search(text):
             return f"{stated[2]}-{_MONTHS.index(stated[1]) + 1:02d}"
     return None
+
+
+def stated_usd(body: Mapping[str, Any]) -> Decimal:
+    """Return what the CLI states to have spent in its run so far, in US dollars; 0 where it states nothing."""
+    stated = [found[1] for text in _own_words(body) for found in _BUDGET.finditer(text)]
+    try:
+        return max(map(Decimal, stated), default=Decimal(0))
+    except InvalidOperation:  # in a way that is not known here
+        return Decimal(0)
 
 
 def shows_date(body: Mapping[str, Any], *days: date) -> bool:

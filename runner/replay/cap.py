@@ -5,6 +5,8 @@ for that, the last run to begin asks one request after another; and where it has
 go one by one, with what is left as the limit of each. So what the last request costs is all that passes the cap.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -58,7 +60,7 @@ class Cap:
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     async def allow(self, claimed: Claimed) -> Allowance | str:
-        """Wait until a run may begin, and reserve what it may cost; return why it may not. `ended` gives it back."""
+        """Wait until a run may begin, and reserve what it may cost; return why it may not."""
         looks = 0
         while True:
             changed = self._changed
@@ -75,12 +77,20 @@ class Cap:
             else:
                 await self.clock.sleep(1)
 
-    async def ended(self, recorded_usd: Decimal | None) -> None:
-        """Note that a run that was allowed has its end in the journal, and what all of its replies once cost."""
-        self._under_way -= 1
-        self.dearest_usd = max(self.dearest_usd, recorded_usd or Decimal(0))
-        await self.read()
-        self._look_again()
+    @asynccontextmanager
+    async def accounting(self, cost_usd: Decimal | None) -> AsyncIterator[None]:
+        """Enter the end of a run that was allowed in this block; nobody else reads the sum meanwhile.
+
+        `cost_usd` is what such a run costs, where that is known.
+        """
+        async with self._deciding:
+            try:
+                yield
+                await self.read()
+            finally:
+                self._under_way -= 1
+                self.dearest_usd = max(self.dearest_usd, cost_usd or Decimal(0))
+                self._look_again()
 
     def close(self) -> None:
         """Let no run begin any more."""

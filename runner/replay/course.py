@@ -22,7 +22,8 @@ from runner.replay.estimate import above_cap, price_line, price_of_rest
 from runner.replay.moments import pilots
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.replay.reuse import afterwards, beforehand, reuses
-from runner.replay.runs import GO_ON, ReplayRuns
+from runner.replay.runs import ReplayRuns
+from runner.replay.stop import GO_ON
 from runner.replay.tally import Tally
 
 if TYPE_CHECKING:

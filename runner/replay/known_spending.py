@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner.claude.cassettes import Recorded
-    from runner.claude.recording import ReplyUse
+    from runner.claude.recording import ReplyUse, Session
 
 
 @dataclass(slots=True)
@@ -15,6 +15,8 @@ class TokenPrices:
     """What a token of input costs, in US dollars, by model: as the agent CLI's accounts of ended runs have told."""
 
     by_model: dict[str, Decimal] = field(default_factory=dict)
+    stated: dict[str, Decimal] = field(default_factory=dict)
+    """At least so much, for models of which no run has ended yet."""
 
     def learn(self, trace: Mapping[str, Any] | None) -> None:
         """Learn from the account in a run's trace."""
@@ -28,6 +30,20 @@ class TokenPrices:
             if account.get("costUSD") and weighted(tokens):
                 self.by_model[plain_model(model)] = Decimal(str(account["costUSD"])) / weighted(tokens)
 
+    def learn_stated(self, session: "Session") -> None:
+        """Learn from what the CLI has stated of a run under way, where no run has told the price of its model yet.
+
+        It states what it had counted when it made a request, so the price is at least what follows from that.
+        """
+        from runner.claude.recording import plain_model, weighted
+
+        models = {plain_model(reply.model) for reply in session.usages}
+        if len(models) == 1 and not models & self.by_model.keys():
+            (model,) = models
+            tokens = sum((weighted(reply.usage) for reply in session.usages), Decimal(0))
+            if tokens:
+                self.stated[model] = max(self.stated.get(model, Decimal(0)), session.stated_usd / tokens)
+
     def cost(self, replies: Iterable["ReplyUse"]) -> Decimal:
         """Return what the replies that a run has paid cost; those of a model of unknown price count nothing."""
         return sum((self._price(reply) * reply.times for reply in replies if reply.own), Decimal(0))
@@ -39,7 +55,8 @@ class TokenPrices:
     def _price(self, reply: "ReplyUse | Recorded") -> Decimal:
         from runner.claude.recording import plain_model, weighted
 
-        return weighted(reply.usage) * self.by_model.get(plain_model(reply.model), Decimal(0))
+        model = plain_model(reply.model)
+        return weighted(reply.usage) * self.by_model.get(model, self.stated.get(model, Decimal(0)))
 
 
 _COUNTED = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")

@@ -19,7 +19,8 @@ from runner.replay.cap import Cap
 from runner.replay.course import Course
 from runner.replay.pace import Pace
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
-from runner.replay.runs import ReplayRuns, Stop
+from runner.replay.runs import ReplayRuns
+from runner.replay.stop import Stop
 from runner.replay.tally import Tally
 from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings

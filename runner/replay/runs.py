@@ -20,7 +20,7 @@ from runner.execute import Runner, carry_out
 from runner.replay.cap import STOPPED, Allowance, Cap
 from runner.replay.known_spending import TokenPrices
 from runner.replay.pace import Pace
-from runner.replay.replayed import StoppedBy
+from runner.replay.stop import GO_ON, Stop
 
 if TYPE_CHECKING:
     from runner.claude.recorder import ModelRecorder
@@ -32,18 +32,9 @@ MOST_TRIES = 3
 CLAIMS = 3
 """How often the journal is asked for a row before the replay stops; each time it waits for others itself."""
 
-_REFUSED = {
-    401: "Claude's API refuses the credential: set a valid ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN.",
-    402: "The account at Claude's API has no credit: add some.",
-    403: "The credential may not use Claude's API: use one that may.",
-}
 _LIMITS = frozenset((408, 429))
 _OUTAGE = 500
 _OVER_BUDGET = "error_max_budget_usd"
-_AT_ONCE: tuple[StoppedBy, ...] = ("credential", "contamination", "cap")
-"""For these reasons runs under way ask nothing more either."""
-
-GO_ON = "Run the same command again then: it goes on from here, and asks nothing twice."
 
 
 class Tell(Protocol):
@@ -51,21 +42,6 @@ class Tell(Protocol):
 
     def __call__(self, moment: datetime, ended: Ended, *, is_final: bool) -> None:
         """Hear it."""
-
-
-@dataclass(slots=True)
-class Stop:
-    """Why a replay stops before its end; the first reason stands."""
-
-    by: StoppedBy | None = None
-    because: str = ""
-    event: anyio.Event = field(default_factory=anyio.Event)
-
-    def set(self, by: StoppedBy, because: str) -> None:
-        """Let no run begin any more."""
-        if self.by is None:
-            self.by, self.because = by, because
-        self.event.set()
 
 
 @dataclass(slots=True)
@@ -168,15 +144,21 @@ class ReplayRuns:
 
         async def finish(outcome: Outcome, began_at: datetime | None) -> Ended:
             entering = partial(self.runner.journal.finish, claimed, outcome, self.runner.clock.now(), began_at=began_at)
-            return await anyio.to_thread.run_sync(entering)
+            if self.cap is None or not allowed:
+                return await anyio.to_thread.run_sync(entering)
+            async with self.cap.accounting(self._cost(outcome)):
+                return await anyio.to_thread.run_sync(entering)
 
         try:
             ended = await carry_out(claimed, decide, finish, self.runner.clock)
-        finally:
+        finally:  # right after the journal's sum was read, so that no reply is missing in what is spent, or in it twice
             session = self._sessions.pop(moment, None)
-        if self.cap is not None and allowed:
-            await self.cap.ended(ended.outcome.recorded_usd or ended.outcome.cost_usd)
         self._note(moment, ended, session, began_at)
+
+    def _cost(self, outcome: Outcome) -> Decimal | None:
+        """Return what a run like this one costs when it is asked for."""
+        is_whole = self.recorder.ablation is None and outcome.recorded_usd is not None
+        return outcome.recorded_usd if is_whole else outcome.cost_usd
 
     async def _claimed(self, moment: datetime) -> Claimed:
         """Give a moment its row, or take its row up again.
@@ -226,11 +208,14 @@ class ReplayRuns:
 
     def _may_ask(self) -> str | None:
         """Return why nothing more is asked; None: it may be."""
-        if self.stop.by in _AT_ONCE:
+        if self.stop.asks_nothing:
             return self.stop.because
         if self.cap is None:
             return None
-        under_way = (self.prices.cost(session.usages) for session in self._sessions.values())
+        sessions = self._sessions.values()
+        for session in sessions:
+            self.prices.learn_stated(session)
+        under_way = (self.prices.cost(session.usages) for session in sessions)
         if self.cap.spent_usd + sum(under_way, Decimal(0)) < self.cap.max_usd:
             return None
         self.stop.set("cap", self.cap.reached())
@@ -238,9 +223,7 @@ class ReplayRuns:
 
     def _answered(self, status: int | None, retry_after_s: float | None) -> None:
         """Heed how the API has answered, or that it could not be reached."""
-        if status in _REFUSED:
-            self.stop.set("credential", f"{_REFUSED[status]} {GO_ON}")
-        elif status is None or status in _LIMITS or status >= _OUTAGE:
+        if not self.stop.refused(status) and (status is None or status in _LIMITS or status >= _OUTAGE):
             self.pace.slow_down(retry_after_s)
 
     def _note(self, moment: datetime, ended: Ended, session: "Session | None", began_at: datetime) -> None:
@@ -249,6 +232,8 @@ class ReplayRuns:
         if session is not None:
             self.asked, self.hits = self.asked + session.asked, self.hits + session.hits
             self.derived += session.derived
+            if session.refused is not None:  # unless it was for the cap: that has been said by now
+                self.stop.set("contamination", session.refused)
             if session.unkept is not None:
                 self.stop.set("journal", f"{session.unkept} What it has cost would have to be paid again. {GO_ON}")
         if ended.waiting is not None:

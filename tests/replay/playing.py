@@ -16,7 +16,8 @@ from runner.clock import Clock, SystemClock
 from runner.replay.cap import Cap
 from runner.replay.pace import Pace
 from runner.replay.replayed import ReplayRequest
-from runner.replay.runs import ReplayRuns, Stop
+from runner.replay.runs import ReplayRuns
+from runner.replay.stop import Stop
 from runner.replay.tally import Tally
 from tests.rigs.played_runs import PlayedApi, PlayedRunner
 from tests.rigs.replays import parts_of

@@ -13,7 +13,7 @@ from tests.rigs.replays import replay_of, watching
 DIP = watching(budget={"usd_per_run": "0.30"})
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 async def test_what_passes_the_cap_is_less_than_the_dearest_turn(home: Path, seed: int) -> None:
     api = PlayedApi(seed, together=3)
     cap = Decimal("1.5") + Decimal(seed) / 7
@@ -22,6 +22,14 @@ async def test_what_passes_the_cap_is_less_than_the_dearest_turn(home: Path, see
     assert (played.stop.by, played.spent_usd) == ("cap", api.spent_usd)
     assert api.spent_usd > cap - max(cost.usd or 0 for cost in played.tally.costs), "no run would have fitted in"
     assert api.most_at_once >= 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_cap_below_the_cost_of_the_very_first_run_holds_too(home: Path, seed: int) -> None:
+    api, cap = PlayedApi(seed, most_tokens=4_000), Decimal("0.035")
+    played = await play(home, replay_of(2, str(cap), strategy=DIP), api)
+    assert (played.stop.by, played.spent_usd) == ("cap", api.spent_usd)
+    assert 0 <= api.spent_usd - cap < max(api.paid.values())
 
 
 async def test_what_the_cap_has_cut_off_is_taken_up_again_in_its_row_once_it_is_higher(home: Path) -> None:

@@ -57,6 +57,10 @@ class PlayedApi:
         return Random(f"{self.seed} {moment} {number}").randrange(1_000, self.most_tokens)  # noqa: S311 (no secret)
 
 
+_FIRST = (0, 1, 10)
+"""An agent's first request states nothing of what is spent."""
+
+
 class _Over(Exception):
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -130,6 +134,8 @@ class _PlayedRun:
         """Ask once; a request that was sent is paid even if the run is over before its reply has come."""
         if self.cost >= self.limit:
             raise _Over(Outcome(Status.ERROR, error="Its budget was spent.", trace={"ended": "error_max_budget_usd"}))
+        if number not in _FIRST:  # as the CLI states it when it makes the request
+            self.session.stated_usd = self.cost
         if self.session.one_at_a_time:
             async with self.turn:
                 await self._forward(number)
