@@ -59,9 +59,11 @@ def network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _done_once() -> None:
-    from tests.rigs.done_once import do_once
+def _done_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from tests.rigs.done_once import SHARED, do_once
 
+    own = tmp_path_factory.getbasetemp()
+    os.environ[SHARED] = str(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
     do_once()
 
 

@@ -33,6 +33,9 @@ _left: list[tuple[int, duckdb.DuckDBPyConnection]] = []
 One that a forked process inherits lacks its threads, and would break that process.
 """
 
+SHARED = "SHARED_BY_TESTS"
+"""The environment variable with the folder that all processes of a run of the tests share."""
+
 CLI_OF_TESTS = {"BUN_JSC_useJIT": "0", "BUN_JSC_useGC": "0"}
 
 
