@@ -55,7 +55,8 @@ class OpenPage:
 
     def violations(self) -> list[str]:
         """Return what axe-core finds, of any impact, each with the first element concerned."""
-        self.run(AXE.read_text("utf-8"))
+        if not self.run("'axe' in window"):
+            self.run(AXE.read_text("utf-8"))
         found = self.run("axe.run().then(result => result.violations)")
         return [f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:200]}" for one in found]
 
