@@ -75,7 +75,7 @@ async def said(client: Client, question: tuple[str, dict[str, Any]], as_of: date
 
 
 @settings(
-    max_examples=30, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
 )
 @given(
     question=questions(),
