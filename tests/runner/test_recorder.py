@@ -1,9 +1,10 @@
 """Which runs by Claude go through the recording proxy, and what is decided for them there."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from mcp_server.domain.outcome import Trigger
 from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
 from mcp_server.errors import NotSupported
 from mcp_server.storage.journal.rows import Run
+from runner.claude.model_request import MESSAGES, CliRequest, ModelRequest, read_request
 from runner.claude.recorder import ModelRecorder, recorder_for
 from runner.claude.recording import Proxy
 from tests.runner.claude_runs import strategy, task
@@ -71,3 +73,26 @@ def test_the_time_of_a_rerun_is_not_that_of_its_strategy() -> None:
     assert own.recorder is not None
     assert own.limit_s == 5
     assert replace(own, recorder=replace(own.recorder, mode="rerun")).limit_s == MAX_TIMEOUT_S
+
+
+def _request(*messages: dict[str, Any]) -> ModelRequest:
+    body = {"model": "claude-x", "messages": list(messages)}
+    return read_request(CliRequest("POST", MESSAGES, [], json.dumps(body).encode()), NOW, Path("/nowhere"))
+
+
+def _called(tool: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": tool, "input": {}}]}
+
+
+def test_the_cli_may_be_about_to_end_after_an_answer_or_when_its_budget_is_spent() -> None:
+    asked = {"role": "user", "content": "go"}
+
+    def budget(remaining: str) -> dict[str, Any]:
+        return {"role": "system", "content": f"USD budget: $0.36178000000000005/$0.01; ${remaining} remaining"}
+
+    assert not _request(asked).may_be_the_last
+    assert not _request(asked, _called("Agent"), budget("0.4976")).may_be_the_last
+    assert _request(asked, _called("StructuredOutput"), asked).may_be_the_last
+    assert not _request(asked, _called("StructuredOutput"), asked, _called("Agent"), asked).may_be_the_last
+    assert _request(asked, _called("Agent"), budget("-0.35178000000000004")).may_be_the_last
+    assert _request(asked, budget("0")).may_be_the_last
