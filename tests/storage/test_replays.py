@@ -93,17 +93,18 @@ def test_the_same_terms_go_on_with_the_same_replay_and_any_other_is_another(jour
     assert (again.started_at, again.opened_at, again.strategy_version) == (NOW, later, ASKED.version)
     others: list[dict[str, Any]] = [{"strategy": "other"}, {"decision_version": "ba9876543210"}, {"every": None}]
     others += [{"since": TERMS.since + berlin}, {"until": TERMS.until + berlin}, {"without": ("one",)}]
-    others += [{"contaminated": True}, {"rerun": True}]
+    others += [{"contaminated": True}, {"rerun": True}, {"repeat": 1}]
     ids = {TERMS.id, *(replace(TERMS, **other).id for other in others)}
     assert len(ids) == 1 + len(others)
     assert all(len(id_) == 8 and int(id_, 16) >= 0 for id_ in ids)
 
 
 def test_the_replays_of_a_strategy_are_told_and_what_is_none_is_said_to_be_none(journal: Journal) -> None:
-    rerun = replace(TERMS, rerun=True, every=None, without=())
+    rerun = replace(TERMS, rerun=True, every=None, without=(), repeat=2)
     with journal.replays.open(rerun, ASKED, Decimal(0), NOW + timedelta(hours=1)):
         pass
     assert [replay.terms for replay in journal.replays.of("asked")] == [rerun, replace(TERMS, without=("one", "two"))]
+    assert [replay.terms.id for replay in journal.replays.of("asked")] == [rerun.id, TERMS.id]
     assert journal.replays.of("other") == []
     with pytest.raises(NotFound, match="ffffffff"):
         journal.replays.read("ffffffff")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "r.id, s.name, r.decision_version, r.since, r.until, r.every, CAST(r.without AS VARCHAR), r.contaminated, r.rerun, "
-    "r.strategy_version, r.max_usd, r.started_at, r.opened_at, r.pid"
+    "r.repeat, r.strategy_version, r.max_usd, r.started_at, r.opened_at, r.pid"
 )
 MOST_KNOWN = 4
 """So many replays are named to who asks for one that there is not."""
@@ -194,10 +194,12 @@ def _open(
     if not known:
         connection.execute(
             "INSERT INTO replays (strategy_version, max_usd, opened_at, pid, id, strategy_id, decision_version, since, "
-            "until, every, without, contaminated, rerun, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "until, every, without, contaminated, rerun, repeat, started_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 *(*present, terms.id, strategy_id, terms.decision_version, naive(terms.since), naive(terms.until)),
-                *(terms.every, json.dumps(sorted(set(terms.without))), terms.contaminated, terms.rerun, naive(now)),
+                *(terms.every, json.dumps(sorted(set(terms.without))), terms.contaminated, terms.rerun),
+                *(terms.repeat, naive(now)),
             ],
         )
     (row,) = connection.execute(f"{_READ} WHERE r.id = ?", [terms.id]).fetchall()
@@ -206,9 +208,9 @@ def _open(
 
 def _replay(id_: str, *values: Any) -> Replay:
     values = tuple(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for value in values)
-    strategy, version, since, until, every, without, contaminated, rerun, *rest = values
-    terms = ReplayTerms(strategy, version, since, until, every, tuple(json.loads(without)), contaminated, rerun)
-    return Replay(id_, terms, *rest)
+    strategy, version, since, until, every, without, *flags = values[:9]
+    terms = ReplayTerms(strategy, version, since, until, every, tuple(json.loads(without)), *flags)
+    return Replay(id_, terms, *values[9:])
 
 
 def _one_of(replay_id: str, known: Sequence[Replay]) -> str:

@@ -1,6 +1,6 @@
 -- A replay: the runs of a strategy at past moments, for a price known beforehand. id: derived from what defines it.
 -- every: the interval; NULL: the strategy's own. without: JSON array of the sub-agents that were left out.
--- pid: the process that works on it, or did last, since opened_at.
+-- repeat: how many reruns with the same terms had ended before. pid: the process that works on it, or did last, since opened_at.
 CREATE TABLE replays (
     id VARCHAR NOT NULL,
     strategy_id INTEGER NOT NULL,
@@ -12,6 +12,7 @@ CREATE TABLE replays (
     without JSON NOT NULL,
     contaminated BOOLEAN NOT NULL,
     rerun BOOLEAN NOT NULL,
+    repeat INTEGER NOT NULL,
     max_usd DECIMAL(18, 6) NOT NULL,
     started_at TIMESTAMP NOT NULL,
     opened_at TIMESTAMP NOT NULL,
