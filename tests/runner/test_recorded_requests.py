@@ -157,3 +157,4 @@ async def test_only_what_is_missing_is_asked_for_and_paid(
     account = {"claude-sonnet-5": {"costUSD": float(whole.recorded.outcome.cost_usd)}}
     assert live_share(account, again.session.usages) == whole.recorded.outcome.cost_usd / 6  # equal tokens each
     assert again.outcome.cost_usd == whole.recorded.outcome.cost_usd / 6
+    assert again.outcome.recorded_usd == whole.recorded.outcome.cost_usd

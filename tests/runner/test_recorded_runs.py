@@ -171,29 +171,6 @@ async def test_a_rerun_of_what_was_never_recorded_is_drift_and_blames_neither_mo
     assert "account" not in (again.error or "")
 
 
-async def test_what_comes_from_the_cassette_costs_nothing_and_what_it_once_cost_stays_known(
-    server: ToolServer, cassette: Cassette
-) -> None:
-    with ScriptedMessagesApi(script()) as api:
-        first = await through_proxy(api.url, server, cassette)
-        (last,) = (one for one in cassette.at(AS_OF) if '"name": "StructuredOutput"' in one.reply)
-        (file,) = cassette.place(AS_OF).glob(f"{last.key}.*")
-        file.unlink()
-        api.requests.clear()
-        async with recording_proxy(environment := {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY}) as proxy:
-            own = ModelRecorder(proxy, cassette)
-            second = await run_claude(
-                task(api.url, server.url, environment=environment, recorder=own, run_key="second")
-            )
-            third = await run_claude(task(api.url, server.url, environment=environment, recorder=own, run_key="third"))
-    assert len(api.requests) == 1
-    assert first.cost_usd is not None
-    assert [decided(run) for run in (second, third)] == [decided(first)] * 2
-    assert second.cost_usd == first.cost_usd / 6, "one of six equal replies"
-    assert third.cost_usd == 0
-    assert {run.recorded_usd for run in (first, second, third)} == {first.cost_usd}
-
-
 async def test_without_a_cassette_the_date_is_rewritten_and_nothing_is_kept(server: ToolServer, tmp_path: Path) -> None:
     with ScriptedMessagesApi(script()) as api:
         outcome = await through_proxy(api.url, server, None)
