@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
+from mcp_server.app import build_server
 from mcp_server.domain.outcome import Status
 from mcp_server.errors import BadInput
+from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.replay.replay import replay
@@ -31,6 +34,7 @@ from tests.rigs.replays import (
 )
 from tests.rigs.scripted_messages_api import Fail, Request, ScriptedMessagesApi, Step
 from tests.runner.claude_runs import KEY
+from tests.tools.conftest import answer_of
 
 Tell = Callable[[ReplayProgress], None]
 
@@ -138,6 +142,9 @@ async def test_a_moment_that_a_model_may_know_the_sequel_of_is_refused_before_an
     assert parts_of(home).journal.entries(outcomes="all") == []
     done = await replayed(home, address, replace(request, contaminated=True), prices)
     assert (done.by_status, done.contaminated) == ({Status.SUCCESS: 2}, 1)
+    async with Client(build_server(ServerSettings(home=home, exchange="simulated"))) as client:
+        score = answer_of(await client.call_tool("get_performance", {"replay": done.replay_id}))
+    assert (score["runs"], score["signals"]["buy"], score["left_out"]["runs"]) == (1, 1, 1)
 
 
 async def test_an_overloaded_api_slows_a_replay_down_and_what_it_had_replied_is_not_asked_again(

@@ -1,12 +1,14 @@
 """What `score` shows of all strategies: a line each, with the share right beside what any such signal would have."""
 
 import io
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from rich.console import Console
 
-from runner.cli.show_scores import scores
+from mcp_server.domain.scoring.keys import Evidence
+from runner.cli.show_scores import EVIDENCE, scores
+from runner.notify import weekly
 from tests.runner.scores import EMPTY, WHOLE, row, table
 
 PROVEN = row(strategy_name="proven", evidence="skill", mean_net_pct=-0.004, mean_net_ci95=None, cost_usd=None)
@@ -42,6 +44,11 @@ def test_each_strategy_has_a_line_with_its_share_right_beside_the_base_rate() ->
         "rsi-idea 0 0 - - - too few",
     ]
     assert "`claude-trader score NAME` shows every figure of a strategy." in lines
+
+
+def test_each_evidence_there_is_has_words_in_the_table_and_in_the_weekly_summary() -> None:
+    assert {*EVIDENCE} == {*weekly.EVIDENCE} == {*get_args(Evidence)}
+    assert words(shown(table(row(evidence="contaminated", runs=0, judged=0))))[3].endswith("left out")
 
 
 def test_kinds_of_runs_stand_apart_those_on_schedule_first() -> None:
