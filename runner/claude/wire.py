@@ -24,6 +24,9 @@ WORKING_FOLDER, OS_VERSION, SESSION = "/claude-trader", "Linux", "00000000-0000-
 START_TOOLS = ("Agent", "Task")
 """The tool that starts a sub-agent, by its names."""
 
+_TEXTS = ("system", "messages")
+"""The parts of a request in which the CLI may name its folder."""
+
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -50,7 +53,7 @@ def rewritten(body: Mapping[str, Any], as_of: datetime, folder: str) -> Body:
         folder: the folder of the run's CLI, as the CLI knows it.
     """
     elsewhere = partial(_elsewhere, names=_names_of_this_run(folder, _session(body)))
-    moved = {name: value if name == "metadata" else _each_text(value, elsewhere) for name, value in body.items()}
+    moved = {name: _each_text(value, elsewhere) if name in _TEXTS else value for name, value in body.items()}
     dated = partial(_dated, day=f"{as_of.astimezone(UTC):%Y-%m-%d}")
     return {**moved, "messages": _spoken(moved.get("messages", []), dated)}
 
