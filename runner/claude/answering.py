@@ -16,7 +16,7 @@ from runner.claude.cassettes import Recorded
 from runner.claude.model_request import CliRequest, ModelRequest, NotAsked, credential_of, read_request, rewritten_bytes
 from runner.claude.recording import ReplyUse, Session
 from runner.claude.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
-from runner.claude.upstream import Header, Upstream, passed_on
+from runner.claude.upstream import TIMEOUTS_S, Header, Upstream, passed_on
 from runner.claude.wire import stated_usd, without_user
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Answering:
 
     session: Session
     upstream: Upstream
-    client: "httpx2.AsyncClient"
+    transport: "httpx2.AsyncHTTPTransport"
     locks: WeakValueDictionary[object, anyio.Lock]
 
     async def answer(self, request: CliRequest, begin: Begin) -> None:
@@ -143,14 +143,15 @@ class Answering:
         """Ask the API; None where it cannot be reached."""
         import httpx2
 
-        asked = self.client.build_request(
+        asked = httpx2.Request(
             request.method,
             f"{self.upstream.base}{request.target}",
             headers=self.upstream.headers(request.headers),
             content=content,
+            extensions={"timeout": TIMEOUTS_S},
         )
         try:
-            reply = await self.client.send(asked, stream=True)
+            reply = await self.transport.handle_async_request(asked)
         except httpx2.RequestError as error:
             logger.warning("Claude's API cannot be reached: %s", type(error).__name__)
             yield None

@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 async def serve(sessions: Mapping[str, "Session"], upstream: Upstream, listener: socket.socket) -> None:
     """Serve until this task is cancelled; requests that are open then are dropped."""
-    client = await anyio.to_thread.run_sync(upstream.client)
+    transport = await anyio.to_thread.run_sync(upstream.transport)
     state = ServerState()
     config = uvicorn.Config(
-        _App(sessions, upstream, client),
+        _App(sessions, upstream, transport),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -58,16 +58,18 @@ async def serve(sessions: Mapping[str, "Session"], upstream: Upstream, listener:
         await asyncio.gather(*state.tasks, return_exceptions=True)
         for one in list(state.connections):
             one.transport.close()
-        await client.aclose()
+        await transport.aclose()
 
 
 class _App:
     """Finds the session of a request by the secret that its path begins with."""
 
-    def __init__(self, sessions: Mapping[str, "Session"], upstream: Upstream, client: "httpx2.AsyncClient") -> None:
+    def __init__(
+        self, sessions: Mapping[str, "Session"], upstream: Upstream, transport: "httpx2.AsyncHTTPTransport"
+    ) -> None:
         self._sessions = sessions
         self._upstream = upstream
-        self._client = client
+        self._transport = transport
         self._locks: WeakValueDictionary[object, anyio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "AsgiSend") -> None:
@@ -83,7 +85,7 @@ class _App:
             if body is None:
                 return
             request = CliRequest(scope["method"], target, list(scope["headers"]), body)
-            answering = Answering(session, self._upstream, self._client, self._locks)
+            answering = Answering(session, self._upstream, self._transport, self._locks)
             if not await _answered(answering, request, begin, receive):
                 return  # the connection is closed without the end of an answer, so that the CLI takes it for none
         await send({"type": "http.response.body", "body": b"", "more_body": False})

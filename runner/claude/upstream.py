@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ANTHROPIC = "https://api.anthropic.com"
 BASE_URL = "ANTHROPIC_BASE_URL"
-CONNECT_S = 30.0
+TIMEOUTS_S = {"connect": 30.0, "read": None, "write": None, "pool": None}
+"""The CLI decides how long it waits for a reply."""
 
 Header = tuple[bytes, bytes]
 
@@ -61,15 +62,14 @@ class Upstream:
         basic = b"Basic " + b64encode(login) if parts.username or parts.password else None
         return cls(base, basic, _proxy_for(parts.scheme, bare, port))
 
-    def client(self) -> "httpx2.AsyncClient":
-        """Make the client; this takes a while."""
+    def transport(self) -> "httpx2.AsyncHTTPTransport":
+        """Make what sends requests; this takes a while. A whole client would take longer for each, and log it."""
         import httpx2
 
-        return httpx2.AsyncClient(
+        return httpx2.AsyncHTTPTransport(
             verify=_trusted() if self.base.startswith("https:") or self.proxy else False,
             proxy=self.proxy,
             trust_env=False,
-            timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the CLI decides how long it waits for a reply
             limits=httpx2.Limits(max_connections=None),
         )
 
