@@ -49,8 +49,7 @@ class SlotRun:
         try:
             with anyio.fail_after(PREPARE_S + sum(PAUSES_S)):
                 async with self.runner.tools() as tools:
-                    exchange = self.runner.settings.exchange
-                    return await kept_out(tools, run.strategy, exchange, run.as_of, self._patience)
+                    return await kept_out(tools, run.strategy, run.default_exchange, run.as_of, self._patience)
         except TimeoutError:
             why = "The tool server or the exchange did not answer in time; Claude was not asked."
             return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
