@@ -4,6 +4,8 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Stopwatch())
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     gc.disable()  # what is collected and imported stays: there is nothing to be found
+    if worker := getattr(session.config, "workerinput", None):
+        _import_share(session.config, int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+
+
+def _import_share(config: pytest.Config, number: int, of: int) -> None:
+    """Import every third file before all are: else each worker rewrites the asserts of all files, at the same time.
+
+    That is so where they have not been rewritten yet, as in a new checkout. What fails is told when it is collected.
+    """
+    chosen = [TESTS.parent / name.partition("::")[0] for name in config.args]
+    files = [file for file in sorted(TESTS.rglob("test_*.py")) if any(file.is_relative_to(each) for each in chosen)]
+    for file in files[number::of]:
+        if file.is_relative_to(TESTS / "benchmarks"):
+            continue
+        with suppress(Exception, pytest.skip.Exception):
+            import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:
