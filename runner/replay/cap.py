@@ -26,7 +26,7 @@ STOPPED = "The replay was stopped before this run could begin."
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class ReplayAllowance:
     """The most that a run may cost, and whether it has to ask one request after another."""
 
     usd: Decimal
@@ -59,7 +59,7 @@ class Cap:
     _deciding: anyio.Lock = field(default_factory=anyio.Lock)
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
-    async def allow(self, claimed: Claimed) -> Allowance | str:
+    async def allow(self, claimed: Claimed) -> ReplayAllowance | str:
         """Wait until a run may begin, and reserve what it may cost; return why it may not."""
         looks = 0
         while True:
@@ -103,12 +103,12 @@ class Cap:
         self.spent_usd = spent.ended
         return self.max_usd - spent.ended - 2 * spent.reserved
 
-    async def _decide(self, claimed: Claimed) -> Allowance | Admission | str:
+    async def _decide(self, claimed: Claimed) -> ReplayAllowance | Admission | str:
         """Return what a run may cost, or why it may not begin; an admission where others have to end first."""
         admission = await self._reserve(claimed, self.a_run_usd)
         if admission.answer == "yes":
             self._under_way += 1
-            return Allowance(self.a_run_usd, one_at_a_time=await self.read() < 0)
+            return ReplayAllowance(self.a_run_usd, one_at_a_time=await self.read() < 0)
         if admission.answer == "wait" or self._under_way:
             return admission
         await self.read()
@@ -118,7 +118,7 @@ class Cap:
         if (admission := await self._reserve(claimed, left)).answer != "yes":
             return admission
         self._under_way += 1
-        return Allowance(left, one_at_a_time=True)
+        return ReplayAllowance(left, one_at_a_time=True)
 
     async def _reserve(self, claimed: Claimed, limit: Decimal) -> Admission:
         arguments = (claimed.execution_id, self.replay_id, limit, self.clock.now())

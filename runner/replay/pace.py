@@ -19,7 +19,7 @@ MOST_FAILURES = 5
 
 
 @dataclass(slots=True)
-class Pace:
+class ReplayPace:
     """Gives turns. `most` bounds the runs at once; None: what memory allows.
 
     `on_wait` is called with the moment at which it goes on, each time that all have to wait.

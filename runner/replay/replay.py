@@ -17,7 +17,7 @@ from runner.clock import Clock, SystemClock
 from runner.execute import Runner
 from runner.replay.cap import Cap
 from runner.replay.course import Course
-from runner.replay.pace import Pace
+from runner.replay.pace import ReplayPace
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.replay.runs import ReplayRuns
 from runner.replay.stop import Stop
@@ -128,7 +128,7 @@ def _course(
     a_run_usd = usd_per_run(request.strategy)
     cap = None if request.rerun else Cap(journal.replays, terms.id, request.max_usd, a_run_usd, clock)
     stop = Stop()
-    pace = Pace(clock, settings.max_claude_runs)
+    pace = ReplayPace(clock, settings.max_claude_runs)
     runs = ReplayRuns(runner, request.strategy, terms.id, pace, cap, stop)
     return Course(request, journal, runs, cassette, environment, tell)
 

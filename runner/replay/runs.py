@@ -17,9 +17,9 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.journal.rows import OPEN_ENDED, Claimed, Run
 from runner.execute import Runner, carry_out
-from runner.replay.cap import STOPPED, Allowance, Cap
+from runner.replay.cap import STOPPED, Cap, ReplayAllowance
 from runner.replay.known_spending import TokenPrices
-from runner.replay.pace import Pace
+from runner.replay.pace import ReplayPace
 from runner.replay.stop import GO_ON, Stop
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ReplayRuns:
     runner: Runner
     strategy: Strategy
     replay_id: str
-    pace: Pace
+    pace: ReplayPace
     cap: Cap | None
     stop: Stop
     tell: Tell = lambda moment, ended, *, is_final: None
@@ -179,7 +179,7 @@ class ReplayRuns:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _decided(self, claimed: Claimed, allowance: Allowance | None) -> Outcome:
+    async def _decided(self, claimed: Claimed, allowance: ReplayAllowance | None) -> Outcome:
         """Let Claude decide; an end that only the cap has brought about is none of the strategy's."""
 
         def prepare(session: "Session") -> None:
@@ -199,7 +199,7 @@ class ReplayRuns:
             return replace(outcome, error=self.cap.reached(), blame="runner")
         return outcome
 
-    async def _limit(self, claimed: Claimed, allowance: Allowance | None) -> Decimal | None:
+    async def _limit(self, claimed: Claimed, allowance: ReplayAllowance | None) -> Decimal | None:
         """Return the limit that the agent CLI is given; it counts what is on the cassette as spent, too."""
         if allowance is None or self.cap is None or allowance.usd >= self.cap.a_run_usd:
             return None

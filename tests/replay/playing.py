@@ -14,7 +14,7 @@ from mcp_server.storage.journal.runs import Journal
 from runner.claude.recorder import ModelRecorder
 from runner.clock import Clock, SystemClock
 from runner.replay.cap import Cap
-from runner.replay.pace import Pace
+from runner.replay.pace import ReplayPace
 from runner.replay.replayed import ReplayRequest
 from runner.replay.runs import ReplayRuns
 from runner.replay.stop import Stop
@@ -59,7 +59,7 @@ async def play(
         )
         cap = Cap(journal.replays, terms.id, request.max_usd, usd_per_run(request.strategy), clock)
         stop = Stop()
-        runs = ReplayRuns(runner, request.strategy, terms.id, Pace(clock, at_once), cap, stop)
+        runs = ReplayRuns(runner, request.strategy, terms.id, ReplayPace(clock, at_once), cap, stop)
         before = Tally(journal.replays.rows(terms.id), request.moments)
         runs.open_rows = before.open_rows
         cap.dearest_usd = max((cost.usd or Decimal(0) for cost in before.costs), default=Decimal(0))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
-from runner.replay.pace import MOST_FAILURES, Pace
+from runner.replay.pace import MOST_FAILURES, ReplayPace
 from tests.rigs.hand_clock import HandClock
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -16,7 +16,7 @@ def clock() -> HandClock:
     return HandClock(NOON)
 
 
-async def run_all(pace: Pace, count: int, work: anyio.Event, seen: list[int]) -> None:
+async def run_all(pace: ReplayPace, count: int, work: anyio.Event, seen: list[int]) -> None:
     """Let so many runs go on until the event is set; note how many do at once."""
 
     async def one() -> None:
@@ -34,12 +34,12 @@ async def run_all(pace: Pace, count: int, work: anyio.Event, seen: list[int]) ->
 
 async def test_no_more_go_on_at_once_than_are_allowed_and_all_get_their_turn(clock: HandClock) -> None:
     seen: list[int] = []
-    await run_all(Pace(clock, 3), 7, anyio.Event(), seen)
+    await run_all(ReplayPace(clock, 3), 7, anyio.Event(), seen)
     assert (max(seen), len(seen)) == (3, 7)
 
 
 async def test_a_limit_halves_the_number_once_for_all_runs_that_meet_it(clock: HandClock) -> None:
-    pace = Pace(clock, 8)
+    pace = ReplayPace(clock, 8)
     pace.running = 8
     for _ in range(8):
         pace.slow_down()
@@ -56,7 +56,7 @@ async def test_a_limit_halves_the_number_once_for_all_runs_that_meet_it(clock: H
 
 async def test_nobody_begins_before_the_api_wants_to_be_asked_again(clock: HandClock) -> None:
     waits: list[datetime] = []
-    pace, seen, work = Pace(clock, 2, waits.append), list[int](), anyio.Event()
+    pace, seen, work = ReplayPace(clock, 2, waits.append), list[int](), anyio.Event()
     pace.slow_down(retry_after_s=30)
     pace.slow_down(retry_after_s=20)
     assert waits == [NOON + timedelta(seconds=30)], "the longer wait stands, and is told once"
@@ -72,7 +72,7 @@ async def test_nobody_begins_before_the_api_wants_to_be_asked_again(clock: HandC
 
 
 async def test_a_limit_that_is_met_while_one_waits_makes_it_wait_longer(clock: HandClock) -> None:
-    pace, seen = Pace(clock, 2), list[int]()
+    pace, seen = ReplayPace(clock, 2), list[int]()
     pace.slow_down(retry_after_s=10)
     async with anyio.create_task_group() as group:
         group.start_soon(run_all, pace, 1, anyio.Event(), seen)
@@ -86,7 +86,7 @@ async def test_a_limit_that_is_met_while_one_waits_makes_it_wait_longer(clock: H
 
 
 async def test_it_grows_by_one_after_each_round_that_went_well_and_never_beyond_the_bound(clock: HandClock) -> None:
-    pace = Pace(clock, 4)
+    pace = ReplayPace(clock, 4)
     pace.running = 4
     pace.slow_down()
     numbers = []
@@ -97,7 +97,7 @@ async def test_it_grows_by_one_after_each_round_that_went_well_and_never_beyond_
 
 
 async def test_one_that_waits_for_a_turn_begins_once_the_number_has_grown(clock: HandClock) -> None:
-    pace, seen, work = Pace(clock, 2), list[int](), anyio.Event()
+    pace, seen, work = ReplayPace(clock, 2), list[int](), anyio.Event()
     pace.slow_down()
     clock.pass_by(5)
     async with anyio.create_task_group() as group:
@@ -116,7 +116,7 @@ async def test_one_that_waits_for_a_turn_begins_once_the_number_has_grown(clock:
 
 
 async def test_failures_in_a_row_wait_ever_longer_and_then_it_gives_up(clock: HandClock) -> None:
-    pace, waits = Pace(clock, 4), []
+    pace, waits = ReplayPace(clock, 4), []
     for _ in range(MOST_FAILURES):
         assert not pace.given_up
         pace.failed(began_at=clock.now())
@@ -127,7 +127,7 @@ async def test_failures_in_a_row_wait_ever_longer_and_then_it_gives_up(clock: Ha
 
 
 async def test_runs_that_fail_together_are_one_failure_and_one_that_went_well_ends_the_row(clock: HandClock) -> None:
-    pace = Pace(clock, 8)
+    pace = ReplayPace(clock, 8)
     for _ in range(8):
         pace.failed(began_at=NOON)
     assert pace.failures == 1
@@ -142,6 +142,6 @@ async def test_runs_that_fail_together_are_one_failure_and_one_that_went_well_en
 
 
 async def test_no_wait_is_longer_than_five_minutes_whatever_the_api_asks(clock: HandClock) -> None:
-    pace = Pace(clock, 8)
+    pace = ReplayPace(clock, 8)
     pace.slow_down(retry_after_s=86_400)
     assert pace.wait_until == NOON + timedelta(minutes=5)
