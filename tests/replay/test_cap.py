@@ -32,6 +32,21 @@ async def test_a_cap_below_the_cost_of_the_very_first_run_holds_too(home: Path, 
     assert 0 <= api.spent_usd - cap < max(api.paid.values())
 
 
+async def test_of_requests_that_would_be_made_at_once_only_one_passes_the_cap(home: Path) -> None:
+    api = PlayedApi(same_tokens=17_000)  # after 5 replies 0.255 is spent, and both sub-agents want to ask
+    played = await play(home, replay_of(1, "0.30", strategy=DIP), api)
+    assert (played.stop.by, played.spent_usd) == ("cap", Decimal("0.306"))
+
+
+async def test_a_run_that_ends_by_the_limit_that_was_left_for_it_is_none_of_the_strategys_failures(home: Path) -> None:
+    api = PlayedApi(same_tokens=10_000)
+    played = await play(home, replay_of(1, "0.02", strategy=DIP), api)
+    (row,) = played.tally.rows.values()
+    assert (played.stop.by, len(api.asked), row.cost_usd) == ("cap", 1, Decimal("0.03"))
+    assert (row.is_open, row.own_failure) == (True, None)
+    assert "--max-usd" in (row.error or "")
+
+
 async def test_what_the_cap_has_cut_off_is_taken_up_again_in_its_row_once_it_is_higher(home: Path) -> None:
     cut = await play(home, replay_of(4, "0.31", strategy=DIP), PlayedApi(most_tokens=8_000))
     assert cut.stop.by == "cap"
@@ -49,11 +64,11 @@ async def test_what_the_cap_has_cut_off_is_taken_up_again_in_its_row_once_it_is_
 
 
 async def test_a_replay_stops_where_less_is_left_than_a_run_has_cost(home: Path) -> None:
-    api = PlayedApi()
+    api = PlayedApi(same_tokens=10_000)
     played = await play(home, replay_of(6, "0.60", strategy=DIP), api, at_once=1)
     dearest = max(cost.usd or Decimal(0) for cost in played.tally.costs)
     left = Decimal("0.60") - played.spent_usd
     assert played.stop.by == "cap"
     assert left < dearest
-    skipped = [row for row in played.tally.rows.values() if row.status == Status.SKIPPED_BUDGET]
-    assert all(row.cost_usd == 0 for row in skipped)
+    (last,) = (row for row in played.tally.rows.values() if row.is_open)
+    assert (last.status, last.cost_usd) == (Status.SKIPPED_BUDGET, Decimal(0))

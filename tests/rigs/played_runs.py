@@ -30,13 +30,14 @@ Answer = Callable[[datetime, int], int | None]
 
 @dataclass
 class PlayedApi:
-    """What all replies cost in thousands of tokens of input, and which answers fail.
+    """What replies cost, by chance or all the same, in tokens of input; and which answers fail.
 
     Nothing is answered before `together` runs are under way at once. `unkept` is why no reply can be kept.
     """
 
     seed: int = 0
     most_tokens: int = 20_000
+    same_tokens: int | None = None
     answer: Answer = lambda moment, number: 200
     retry_after_s: float | None = None
     paid: dict[tuple[datetime, int], Decimal] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class PlayedApi:
 
     def tokens(self, moment: datetime, number: int) -> int:
         """Return the tokens of a reply, the same each time."""
+        if self.same_tokens is not None:
+            return self.same_tokens
         return Random(f"{self.seed} {moment} {number}").randrange(1_000, self.most_tokens)  # noqa: S311 (no secret)
 
 
