@@ -13,7 +13,7 @@ import pytest
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home
 from mcp_server.storage.strategies.folders import StrategyFolders
-from tests.rigs.script import Script
+from tests.rigs.forked_script import ForkedScript
 
 WRITES = 300
 PROCESSES = 3
@@ -57,7 +57,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         share, done = WRITES // PROCESSES, 0
         while done < share:
-            with Script(WRITER, str(self.home), self.name, str(done), str(share)) as process:
+            with ForkedScript(WRITER, str(self.home), self.name, str(done), str(share)) as process:
                 for line in process.stdout:
                     if not line.endswith("\n"):
                         break  # it was killed in the midst of it

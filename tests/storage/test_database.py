@@ -14,7 +14,7 @@ from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.schema import migrations
-from tests.rigs.script import Script
+from tests.rigs.forked_script import ForkedScript
 
 HOLD = """
 import sys, time, duckdb
@@ -35,7 +35,7 @@ sys.stdin.read()
 @contextmanager
 def held_by_a_shell(file: Path, *, read_only: bool = False) -> Iterator[int]:
     """Another process has the file open until the block ends; gives its pid."""
-    with Script(HOLD, str(file), str(read_only)) as shell:
+    with ForkedScript(HOLD, str(file), str(read_only)) as shell:
         assert shell.stdout.readline() == "held\n"
         try:
             yield shell.pid

@@ -1,6 +1,6 @@
 """Python code that a test has run in a process of its own: forked, as that need not import everything first.
 
-    with Script(SOURCE, str(home)) as script:
+    with ForkedScript(SOURCE, str(home)) as script:
         assert script.stdout.readline() == "ready\n"
         script.communicate("go\n")
 
@@ -17,7 +17,7 @@ from tests.rigs.warm import Warm
 LIMIT_S = 150.0
 
 
-class Script(Warm):
+class ForkedScript(Warm):
     """Use it as a context manager: it is killed at the end of the block if it still runs.
 
     Args:
@@ -30,14 +30,14 @@ class Script(Warm):
         reading, written = os.pipe()
         try:
             streams = (given, written, sys.__stderr__.fileno() if sys.__stderr__ else 2)
-            super().__init__("tests.rigs.script", [source, *arguments], os.environ, Path.cwd(), streams)
+            super().__init__("tests.rigs.forked_script", [source, *arguments], os.environ, Path.cwd(), streams)
         finally:
             os.close(given)
             os.close(written)
         self.stdin = os.fdopen(writing, "w", encoding="utf-8")
         self.stdout = os.fdopen(reading, "r", encoding="utf-8")
 
-    def __enter__(self) -> "Script":
+    def __enter__(self) -> "ForkedScript":
         return self
 
     def __exit__(
