@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +19,7 @@ from tests.page.opening import heading, opened_at
 from tests.page.strategy_facts import row_of
 from tests.rigs import sample_strategies as names
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.forked_script import ForkedScript
 from tests.scoring.journal import MadeRun, enter_runs, write_strategy
 from tests.storage.test_database import held_by_a_shell
 
@@ -124,7 +123,9 @@ def test_a_signal_of_another_process_appears_and_nothing_else_moves(site: Site, 
         row = card(opened, names.NEW)
         row.get_by_text("none yet", exact=True).wait_for()
         arguments = [str(site.sample.root), names.NEW, str(to_ms(NOW) - HOUR_MS)]
-        subprocess.run([sys.executable, "-c", ENTER, *arguments], check=True, env={**os.environ, "PYTHONPATH": "."})
+        with ForkedScript(ENTER, *arguments) as other:
+            other.communicate()
+            assert other.returncode == 0
         row.locator(".signal.sell").wait_for()
         assert "Last signal" in row.inner_text()
         assert link.evaluate("node => node === document.activeElement")

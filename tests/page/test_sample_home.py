@@ -13,7 +13,7 @@ def test_the_sample_home_has_runs_of_every_status_and_every_trigger(site: Site) 
     rows = site.sample.database.read(
         lambda connection: connection.execute('SELECT DISTINCT status, "trigger" FROM executions').fetchall()
     )
-    assert {status for status, _ in rows} == {*Status}
+    assert {status for status, _ in rows} == {*Status} - {Status.DRIFT}  # so ends what is rerun, and no slot
     assert {trigger for _, trigger in rows} == {"schedule", "manual", "replay"}
 
 
