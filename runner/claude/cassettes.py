@@ -37,6 +37,8 @@ class TokenCounts:
     output: int = 0
     cache_read: int = 0
     cache_creation: int = 0
+    cache_creation_1h: int = 0
+    """The part of `cache_creation` that is kept for an hour, which costs more."""
 
 
 @dataclass(frozen=True, slots=True)

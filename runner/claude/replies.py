@@ -89,4 +89,6 @@ def _parsed(text: str) -> Any:
 
 
 def _tokens(usage: Mapping[str, Any]) -> TokenCounts:
-    return TokenCounts(**{name: int(usage.get(key) or 0) for name, key in _USAGE.items()})
+    for_an_hour = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
+    counts = {name: int(usage.get(key) or 0) for name, key in _USAGE.items()}
+    return TokenCounts(**counts, cache_creation_1h=int(for_an_hour or 0))

@@ -101,10 +101,10 @@ def hand_fed_api(*answers: Fed) -> Iterator[HandFedApi]:
                 event.set()
 
 
-def stream(*texts: str, model: str = "claude-opus-5-5", usage: Mapping[str, int] | None = None) -> list[bytes]:
+def stream(*texts: str, model: str = "claude-opus-5-5") -> list[bytes]:
     """Give the events of a reply, one part each."""
-    counts = {"input_tokens": 100, "output_tokens": 1, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 3}
-    counts |= usage or {}
+    counts: dict[str, Any] = {"input_tokens": 100, "output_tokens": 1, "cache_read_input_tokens": 7}
+    counts |= {"cache_creation_input_tokens": 3, "cache_creation": {"ephemeral_1h_input_tokens": 2}}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [], "usage": counts}
     events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
     events.append({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})

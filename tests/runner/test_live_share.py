@@ -1,6 +1,7 @@
 """What a run has paid itself, of what the CLI counts for its replies, against prices that the CLI is never told."""
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,15 +10,23 @@ import pytest
 from runner.claude.cassettes import TokenCounts
 from runner.claude.recording import ReplyUse, live_share
 
-PRICES = {"claude-opus-5-5": Fraction(4), "claude-sonnet-5": Fraction(2), "claude-haiku-4-5": Fraction(1)}
-"""US dollars for a million tokens of input; output costs 5 times that, a cache's 1/10 and 5/4."""
+PRICES = {"claude-opus-5-5": (4, "0.05"), "claude-sonnet-4-5": (3, "0.1"), "claude-fable-5-1": (10, "0.025")}
+"""US dollars for a million tokens of input, and what one read from the cache costs of that. Output costs 5 times as much; what is written to the cache 5/4, or twice as much where it stays for an hour."""
 
 
 def costs(model: str, tokens: TokenCounts) -> Fraction:
-    price = PRICES[model.partition("[")[0]] / 1_000_000
-    rates = (price, 5 * price, price / 10, price * 5 / 4)
-    counts = (tokens.input, tokens.output, tokens.cache_read, tokens.cache_creation)
-    return sum((count * rate for count, rate in zip(counts, rates, strict=True)), Fraction(0))
+    price, read = PRICES[model.partition("[")[0]]
+    for_five_minutes = tokens.cache_creation - tokens.cache_creation_1h
+    shares = (
+        *(tokens.input, tokens.output * 5, tokens.cache_read * Fraction(read)),
+        *(for_five_minutes * Fraction(5, 4), tokens.cache_creation_1h * 2),
+    )
+    return sum((Fraction(price, 1_000_000) * share for share in shares), Fraction(0))
+
+
+def drawn(chance: random.Random) -> TokenCounts:
+    tokens = TokenCounts(*(chance.randrange(10 ** chance.randrange(1, 6)) for _ in range(4)))
+    return replace(tokens, cache_creation_1h=chance.randrange(tokens.cache_creation + 1))
 
 
 def reply(model: str, tokens: TokenCounts, *, own: bool, times: int = 1) -> ReplyUse:
@@ -30,7 +39,7 @@ def test_the_share_is_that_of_each_models_own_prices(seed: int) -> None:
     uses, counted, expected = [], dict.fromkeys(PRICES, Fraction(0)), Fraction(0)
     for _ in range(chance.randrange(1, 30)):
         model = chance.choice(list(PRICES))
-        tokens = TokenCounts(*(chance.randrange(10 ** chance.randrange(1, 6)) for _ in range(4)))
+        tokens = drawn(chance)
         own, times = chance.random() < 0.5, chance.choice((1, 1, 1, 2, 3))
         uses.append(reply(f"{model}[1m]" if chance.random() < 0.3 else model, tokens, own=own, times=times))
         counted[model] += costs(model, tokens)
@@ -51,7 +60,7 @@ def test_a_run_that_was_given_all_has_paid_nothing() -> None:
 
 def test_what_the_cli_counts_for_a_model_without_a_reply_is_never_free() -> None:
     uses = [reply("claude-opus-5-5", TokenCounts(3, 7, 1, 1), own=False)]
-    assert live_share({"claude-opus-5-5": {"costUSD": 0.5}, "claude-haiku-4-5": {"costUSD": 0.25}}, uses) == Decimal(
+    assert live_share({"claude-opus-5-5": {"costUSD": 0.5}, "claude-fable-5-1": {"costUSD": 0.25}}, uses) == Decimal(
         "0.25"
     )
     assert live_share({"claude-opus-5-5": {"costUSD": 0.5}}, []) == Decimal("0.5")

@@ -107,7 +107,7 @@ async def test_a_reply_is_asked_for_once_and_given_again_byte_for_byte(cassette:
     (recorded,) = cassette.at(AS_OF)
     assert (recorded.model, recorded.cutoff, recorded.paid_by) == ("claude-opus-5-5", "2026-06", "1")
     assert (recorded.usage.input, recorded.usage.output) == (100, 20)
-    assert (recorded.usage.cache_read, recorded.usage.cache_creation) == (7, 3)
+    assert (recorded.usage.cache_read, recorded.usage.cache_creation, recorded.usage.cache_creation_1h) == (7, 3, 2)
 
 
 async def test_what_is_forwarded_tells_the_as_ofs_day_and_nothing_of_this_machine(cassette: Cassette) -> None:
