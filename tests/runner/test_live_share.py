@@ -11,7 +11,8 @@ from runner.claude.cassettes import TokenCounts
 from runner.claude.recording import ReplyUse, live_share
 
 PRICES = {"claude-opus-5-5": (4, "0.05"), "claude-sonnet-4-5": (3, "0.1"), "claude-fable-5-1": (10, "0.025")}
-"""US dollars for a million tokens of input, and what one read from the cache costs of that. Output costs 5 times as much; what is written to the cache 5/4, or twice as much where it stays for an hour."""
+"""US dollars for a million tokens of input, and the share of it for one that is read from the cache. Output costs five
+times as much; what is written to the cache 5/4, or twice as much if it stays for an hour."""
 
 
 def costs(model: str, tokens: TokenCounts) -> Fraction:
