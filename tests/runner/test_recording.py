@@ -4,6 +4,7 @@ import gzip
 import http.client
 import json
 import logging
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -239,6 +240,12 @@ async def test_a_runner_that_is_killed_in_the_middle_of_a_reply_leaves_no_half_o
     (recorded,) = cassette.at(AS_OF)
     assert (recorded.reply, recorded.times) == (b"".join(stream()).decode(), 2)
     assert [use.times for use in one.session.usages] == [2]
+
+
+def test_what_the_proxy_serves_with_is_loaded_while_the_cli_starts() -> None:
+    loaded = "import sys, runner.claude.recording; print({'uvicorn', 'httpx2', 'h11'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 KEPT = {400: "invalid_request_error", 404: "not_found_error", 413: "request_too_large"}

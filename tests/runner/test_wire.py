@@ -22,11 +22,13 @@ from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, CALCULATE_RSI, GET_PRICE, PRICE, script, strategy, task
 
 CUTOFFS = {"claude-opus-5-5": "2026-06", "claude-sonnet-5": "2026-01", "claude-sonnet-4-5": "2025-01"}
+TURNED = "claude-sonnet-4-5"
+"""For it the CLI puts what it has to say behind the report that comes last, whichever that is."""
 
 
 @pytest.fixture(scope="module")
 def turned() -> dict[str, list[list[Request]]]:
-    """All requests of two runs of each model: in the second, the sub-agents report in the other order."""
+    """All requests of a run of each model; of one, also those of a run whose sub-agents report in the other order."""
     requests: dict[str, list[list[Request]]] = {model: [[], []] for model in CUTOFFS}
 
     async def run(model: str, server: ToolServer, late: int) -> None:
@@ -45,7 +47,7 @@ def turned() -> dict[str, list[list[Request]]]:
     async def run_all() -> None:
         async with anyio.create_task_group() as group:
             for model in CUTOFFS:
-                for late in (0, 1):
+                for late in (0, 1) if model == TURNED else (1,):
                     group.start_soon(run, model, server, late)
 
     with ToolServer() as server:
@@ -185,10 +187,8 @@ def test_the_news_that_the_date_has_changed_is_not_forwarded(asked: dict[str, li
         assert forwarded({**body, "messages": [*body["messages"], news]}) == forwarded(body)
 
 
-def test_the_order_in_which_sub_agents_reported_is_not_in_the_key(
-    turned: dict[str, list[list[Request]]], model: str
-) -> None:
-    bodies = [last(run) for run in turned[model]]
+def test_the_order_in_which_sub_agents_reported_is_not_in_the_key(turned: dict[str, list[list[Request]]]) -> None:
+    bodies = [last(run) for run in turned[TURNED]]
     orders = [
         [block["tool_use_id"] for message in body["messages"] for block in message["content"] if "tool_use_id" in block]
         for body in bodies
