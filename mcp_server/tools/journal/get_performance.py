@@ -33,8 +33,8 @@ async def get_performance(
     strategy_name: StrategyName | None = None,
     since: Annotated[str | None, Field(max_length=40, description="Runs from then on")] = None,
     runs: Annotated[Literal["live", "manual", "replay", "all"], Field(description="live: on schedule")] = "live",
-    curve: Annotated[bool | None, Field(description="Its equity by exit, beside holding")] = None,
-    replay: Annotated[str | None, Field(max_length=40, description="Its id; two are compared: a,b")] = None,
+    curve: Annotated[bool | None, Field(description="Equity by exit, beside holding")] = None,
+    replay: Annotated[str | None, Field(max_length=40, description="Its id, or two: a,b")] = None,
     as_of: AsOf = None,
 ) -> Performance:
     """Tell whether recorded signals were right after costs, against their controls. Use it before changing a strategy.
