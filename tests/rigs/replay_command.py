@@ -13,7 +13,7 @@ from tests.rigs.replays import moments
 from tests.rigs.warm import Warm
 from tests.runner.claude_runs import KEY
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 def write(home: Path, strategy: Strategy) -> Strategy:
