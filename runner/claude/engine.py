@@ -135,7 +135,7 @@ def _drift(task: ClaudeTask, transcript: Transcript) -> str | None:
     session = transcript.session
     if session is None or session.drift is None or session.cassette is None or transcript.ending is not None:
         return None
-    from runner.claude.drift import explained
+    from runner.claude.cassette.drift import explained
 
     cassettes = [session.cassette, *session.cassette.others()]
     return explained(session.drift, cassettes, task.strategy, task.exchange, task.as_of, task.secrets)

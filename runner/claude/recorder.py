@@ -19,8 +19,8 @@ from runner.claude.preflight import require_no_cloud
 from runner.claude.transcript import Ending
 
 if TYPE_CHECKING:
-    from runner.claude.ablation import Ablation
-    from runner.claude.cassettes import Cassette, Recorded
+    from runner.claude.cassette.ablation import Ablation
+    from runner.claude.cassette.cassettes import Cassette, Recorded
     from runner.claude.recording import Mode, Proxy, Session
 
 AS_OF_NOW = timedelta(minutes=1)
@@ -134,7 +134,7 @@ async def recorder_for(
     if not (is_late or record):
         yield None
         return
-    from runner.claude.cassettes import Cassette
+    from runner.claude.cassette.cassettes import Cassette
     from runner.claude.recording import recording_proxy
 
     is_judged = is_late and run.trigger != "schedule"

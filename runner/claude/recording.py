@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import anyio.to_thread
 
-from runner.claude.cassettes import Cassette, Recorded, TokenCounts
-from runner.claude.upstream import Upstream
+from runner.claude.cassette.cassettes import Cassette, Recorded, TokenCounts
+from runner.claude.proxy.upstream import Upstream
 
 LOOPBACK = "127.0.0.1"
 NO_CREDENTIAL = "sk-ant-none-is-needed-for-a-rerun"
@@ -168,7 +168,7 @@ async def _serve(proxy: Proxy, upstream: Upstream, listener: socket.socket) -> N
 
 
 def _loaded() -> "Callable[[Mapping[str, Session], Upstream, socket.socket], Coroutine[Any, Any, None]]":
-    from runner.claude.proxy_server import serve
+    from runner.claude.proxy.server import serve
 
     return serve
 

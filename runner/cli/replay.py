@@ -133,7 +133,7 @@ def _request(
     Raises:
         BadInput: the options do not fit together, or do not fit the strategy.
     """
-    from runner.claude.ablation import without_agents
+    from runner.claude.cassette.ablation import without_agents
     from runner.replay.moments import moments
     from runner.replay.replayed import ReplayRequest
 

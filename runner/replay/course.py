@@ -27,7 +27,7 @@ from runner.replay.stop import GO_ON
 from runner.replay.tally import Tally
 
 if TYPE_CHECKING:
-    from runner.claude.cassettes import Cassette
+    from runner.claude.cassette.cassettes import Cassette
 
 Step = Literal["wake", "pilots", "runs"]
 

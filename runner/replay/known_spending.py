@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runner.claude.cassettes import Recorded
+    from runner.claude.cassette.cassettes import Recorded
     from runner.claude.recording import ReplyUse, Session
 
 
@@ -20,7 +20,7 @@ class TokenPrices:
 
     def learn(self, trace: Mapping[str, Any] | None) -> None:
         """Learn from the account in a run's trace."""
-        from runner.claude.cassettes import TokenCounts
+        from runner.claude.cassette.cassettes import TokenCounts
         from runner.claude.recording import plain_model, weighted
 
         for model, account in (trace or {}).get("model_usage", {}).items():

@@ -26,7 +26,7 @@ from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings
 
 if TYPE_CHECKING:
-    from runner.claude.cassettes import Cassette
+    from runner.claude.cassette.cassettes import Cassette
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _course(
     tell: Callable[[ReplayProgress], None],
 ) -> Course:
     """Put a replay together."""
-    from runner.claude.ablation import Ablation
+    from runner.claude.cassette.ablation import Ablation
     from runner.claude.recorder import ModelRecorder
 
     settings, clock, journal = parts.settings, parts.clock, parts.journal
@@ -134,7 +134,7 @@ def _course(
 
 
 def _cassette(strategy: Strategy, parts: ReplayParts) -> "Cassette":
-    from runner.claude.cassettes import Cassette
+    from runner.claude.cassette.cassettes import Cassette
 
     version = strategy.decision_version(parts.settings.exchange, "claude")
     return Cassette(parts.home.cassettes, strategy.name, version)

@@ -11,8 +11,8 @@ from runner.replay.known_spending import TokenPrices
 from runner.replay.replayed import ReplayRequest
 
 if TYPE_CHECKING:
-    from runner.claude.ablation import Ablation, MomentReuse
-    from runner.claude.cassettes import Cassette
+    from runner.claude.cassette.ablation import Ablation, MomentReuse
+    from runner.claude.cassette.cassettes import Cassette
 
 
 def reuses(

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
 from runner.claude.recording import Session, recording_proxy
 from tests.benchmarks.programs import say

@@ -16,7 +16,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.recorder import ModelRecorder
 from runner.claude.recording import Mode, recording_proxy
 from runner.execute import Runner

@@ -12,8 +12,8 @@ import pytest
 
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.home import Home
-from runner.claude.cassettes import Cassette
-from runner.claude.wire import key_of
+from runner.claude.cassette.cassettes import Cassette
+from runner.claude.cassette.wire import key_of
 from runner.tool_server.server import Address
 from tests.rigs.replay_command import LIMIT_S, errors_of, output_of, replaying, write
 from tests.rigs.replays import SCRIPT, USD_A_TOKEN, moment_of, moments, parts_of, replay_of, varied, watching

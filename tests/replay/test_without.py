@@ -11,8 +11,8 @@ from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.home import examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.claude.ablation import MomentReuse, without_agents
-from runner.claude.cassettes import Recorded, TokenCounts
+from runner.claude.cassette.ablation import MomentReuse, without_agents
+from runner.claude.cassette.cassettes import Recorded, TokenCounts
 from runner.replay.known_spending import TokenPrices
 from runner.replay.replay import replay
 from runner.replay.replayed import ReplayProgress, ReplayRequest

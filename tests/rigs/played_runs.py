@@ -17,7 +17,7 @@ import anyio.lowlevel
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.storage.journal.rows import Claimed
-from runner.claude.cassettes import TokenCounts
+from runner.claude.cassette.cassettes import TokenCounts
 from runner.claude.recording import ReplyUse, Session
 from runner.execute import Runner
 

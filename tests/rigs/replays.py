@@ -15,7 +15,7 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
-from runner.claude.wire import key_of
+from runner.claude.cassette.wire import key_of
 from runner.clock import Clock, SystemClock
 from runner.replay.replay import ReplayParts
 from runner.replay.replayed import ReplayRequest

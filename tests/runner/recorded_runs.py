@@ -7,8 +7,8 @@ from typing import Any
 
 from mcp_server.domain.outcome import Outcome
 from mcp_server.domain.strategy.strategy import Strategy
-from runner.claude.ablation import Ablation
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.ablation import Ablation
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
 from runner.claude.recorder import ModelRecorder
 from runner.claude.recording import Mode, Session, recording_proxy

@@ -13,7 +13,7 @@ import pytest
 
 from mcp_server.storage.home import Home
 from runner.backup import back_up
-from runner.claude.cassettes import Cassette, Recorded, TokenCounts
+from runner.claude.cassette.cassettes import Cassette, Recorded, TokenCounts
 from runner.cli.context import Context
 from runner.restore import restore
 

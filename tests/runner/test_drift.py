@@ -11,10 +11,10 @@ import anyio
 import pytest
 
 from mcp_server.domain.strategy.strategy import Strategy
-from runner.claude.cassettes import Cassette, Recorded, TokenCounts
-from runner.claude.drift import MOST_CHARACTERS, MOST_LINES, explained
+from runner.claude.cassette.cassettes import Cassette, Recorded, TokenCounts
+from runner.claude.cassette.drift import MOST_CHARACTERS, MOST_LINES, explained
+from runner.claude.cassette.wire import key_of, rewritten
 from runner.claude.engine import run_claude
-from runner.claude.wire import key_of, rewritten
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, ScriptedMessagesApi
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, KEY, PRICE, RSI, script, strategy, task

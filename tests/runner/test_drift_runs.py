@@ -11,7 +11,7 @@ import pytest
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.strategy import Strategy
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, answer, say, start, use
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, CALCULATE_RSI, GET_PRICE, PRICE, RSI, script, strategy

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-from runner.claude.cassettes import TokenCounts
+from runner.claude.cassette.cassettes import TokenCounts
 from runner.claude.recording import ReplyUse, live_share
 
 PRICES = {"claude-opus-5-5": (4, "0.05"), "claude-sonnet-4-5": (3, "0.1"), "claude-fable-5-1": (10, "0.025")}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from mcp_server.domain.outcome import Status
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.recording import NO_CREDENTIAL, live_share
 from tests.rigs.processes import command_line
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Request, ScriptedMessagesApi, Step

@@ -14,10 +14,10 @@ import pytest
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured
-from runner.claude import answering
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
 from runner.claude.probe import cutoffs_of
+from runner.claude.proxy import answering
 from runner.claude.recorder import ModelRecorder
 from runner.claude.recording import Session, recording_proxy
 from tests.rigs.scripted_messages_api import (

@@ -12,7 +12,7 @@ from mcp_server.domain.outcome import Trigger
 from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
 from mcp_server.errors import NotSupported
 from mcp_server.storage.journal.rows import Run
-from runner.claude.model_request import MESSAGES, CliRequest, ModelRequest, read_request
+from runner.claude.proxy.model_request import MESSAGES, CliRequest, ModelRequest, read_request
 from runner.claude.recorder import ModelRecorder, recorder_for
 from runner.claude.recording import Proxy
 from tests.runner.claude_runs import strategy, task

@@ -19,7 +19,7 @@ import anyio.to_thread
 import httpx2
 import pytest
 
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.recording import Mode, Proxy, Session, recording_proxy
 from tests.rigs.hand_fed_api import BREAK, EVENT_STREAM, Fed, HandFedApi, event, hand_fed_api, refusal, stream
 
@@ -206,7 +206,7 @@ RUNNER = """
 import anyio, sys
 from datetime import datetime
 from pathlib import Path
-from runner.claude.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette
 from runner.claude.recording import Session, recording_proxy
 
 async def main(api, root, as_of):

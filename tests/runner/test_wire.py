@@ -15,8 +15,8 @@ from typing import Any
 import anyio
 import pytest
 
+from runner.claude.cassette.wire import Body, canonical, cutoff_of, key_of, rewritten, shows_date
 from runner.claude.engine import run_claude
-from runner.claude.wire import Body, canonical, cutoff_of, key_of, rewritten, shows_date
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Held, Request, ScriptedMessagesApi, Step, say
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, CALCULATE_RSI, GET_PRICE, PRICE, script, strategy, task

@@ -13,9 +13,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from runner.claude.answering import Answering, Begin, BrokenOff, Send, failure
-from runner.claude.model_request import CliRequest
-from runner.claude.upstream import Header, Upstream
+from runner.claude.proxy.answering import Answering, Begin, BrokenOff, Send, failure
+from runner.claude.proxy.model_request import CliRequest
+from runner.claude.proxy.upstream import Header, Upstream
 
 if TYPE_CHECKING:
     import httpx2

@@ -13,10 +13,10 @@ from typing import Any
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
-from runner.claude.asked_request import AskedRequest, differences, gone
-from runner.claude.cassettes import Cassette, Recorded
-from runner.claude.derived_reply import started, without_starts
-from runner.claude.wire import canonical
+from runner.claude.cassette.asked_request import AskedRequest, differences, gone
+from runner.claude.cassette.cassettes import Cassette, Recorded
+from runner.claude.cassette.derived_reply import started, without_starts
+from runner.claude.cassette.wire import canonical
 
 
 def without_agents(strategy: Strategy, names: Collection[str]) -> Strategy:

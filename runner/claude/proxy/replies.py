@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from runner.claude.cassettes import KEPT_STATUSES, TokenCounts
+from runner.claude.cassette.cassettes import KEPT_STATUSES, TokenCounts
 from runner.claude.verdict import OF_THE_ACCOUNT
 
 LAST_EVENT = b"message_stop"

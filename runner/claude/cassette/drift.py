@@ -9,12 +9,12 @@ from typing import Any
 
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, counted
-from runner.claude.asked_request import AskedRequest, changed_agents, changed_tools, differences
-from runner.claude.cassettes import Cassette
-from runner.claude.differences import in_text
+from runner.claude.cassette.asked_request import AskedRequest, changed_agents, changed_tools, differences
+from runner.claude.cassette.cassettes import Cassette
+from runner.claude.cassette.differences import in_text
+from runner.claude.cassette.wire import canonical
 from runner.claude.prompt import sub_agent_prompt
 from runner.claude.trace import without
-from runner.claude.wire import canonical
 
 MOST_LINES, MOST_CHARACTERS = 6, 300
 """So many differences are named, and each by so many characters."""

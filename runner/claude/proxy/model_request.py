@@ -10,9 +10,9 @@ from os.path import realpath
 from pathlib import Path
 from typing import Any
 
+from runner.claude.cassette.wire import cutoff_of, key_of, rewritten, shows_date
+from runner.claude.proxy.upstream import Header
 from runner.claude.transcript import ANSWER_TOOL
-from runner.claude.upstream import Header
-from runner.claude.wire import cutoff_of, key_of, rewritten, shows_date
 
 MESSAGES = "/v1/messages"
 _SPENT = re.compile(rb"USD budget: [^;]*; \$(?:-[\d.e+-]+|0) remaining")

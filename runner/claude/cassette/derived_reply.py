@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.claude.cassettes import Recorded
+from runner.claude.cassette.cassettes import Recorded
 from runner.claude.session import START_TOOL
 
 _BETWEEN_EVENTS = re.compile(r"(?<=\n\n)|(?<=\n\r\n)")

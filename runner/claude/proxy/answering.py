@@ -12,12 +12,19 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 
-from runner.claude.cassettes import Recorded
-from runner.claude.model_request import CliRequest, ModelRequest, NotAsked, credential_of, read_request, rewritten_bytes
+from runner.claude.cassette.cassettes import Recorded
+from runner.claude.cassette.wire import stated_usd, without_user
+from runner.claude.proxy.model_request import (
+    CliRequest,
+    ModelRequest,
+    NotAsked,
+    credential_of,
+    read_request,
+    rewritten_bytes,
+)
+from runner.claude.proxy.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
+from runner.claude.proxy.upstream import TIMEOUTS_S, Header, Upstream, passed_on
 from runner.claude.recording import ReplyUse, Session
-from runner.claude.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
-from runner.claude.upstream import TIMEOUTS_S, Header, Upstream, passed_on
-from runner.claude.wire import stated_usd, without_user
 
 if TYPE_CHECKING:
     import httpx2
