@@ -12,13 +12,12 @@ from typing import Annotated, Literal
 import anyio
 import typer
 
-from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import BadInput, NotFound, TraderError
+from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.owner import become_owner
 from mcp_server.storage.setting_types import home_folder
-from runner.cli import backtest, backup, build, doctor, mcp, notify, replay, score, status, strategies, up
+from runner.cli import backtest, backup, build, doctor, mcp, notify, replay, score, signals, status, strategies, up
 from runner.cli.context import Context, Json, fail, print_json
 from runner.cli.help import Helpful
 from runner.settings import RunnerSettings
@@ -130,36 +129,7 @@ def run(
     raise typer.Exit(0 if ended.outcome.signal else 1)
 
 
-@app.command(rich_help_panel=BEGIN, epilog="Example: `claude-trader signals rsi-reversion --all`")
-def signals(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Show the N newest.")] = 20,
-    every: Annotated[bool, typer.Option("--all", help="Include runs without a signal, with the reason.")] = False,
-    replayed: Annotated[bool, typer.Option("--replayed", help="Show those of replays instead.")] = False,
-    as_json: Json = False,
-) -> None:
-    """List recorded signals, newest first, with time, price, confidence and reason.
-
-    The table shortens long reasons to fit the terminal; `--json` shows them whole.
-    """
-    from runner.cli import show
-
-    context = Context()
-    context.journal.settle()
-    outcomes: Literal["signals", "all"] = "all" if every else "signals"
-    entries = context.journal.entries(name, limit=limit, outcomes=outcomes, replayed=replayed)
-    if as_json:
-        print_json({"signals": [show.entry_json(entry, replayed=replayed) for entry in entries]})
-    elif name and name not in context.strategies.names() and not entries:
-        raise NotFound(f"Unknown strategy {name!r}.", nearest(name, context.strategies.names()))
-    elif entries:
-        title = "Journal" if every else "Signals"
-        show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
-    else:
-        more = "" if every else " --all also lists runs without a signal."
-        typer.echo(f"Nothing is recorded yet. `claude-trader run NAME` runs a strategy and records the result.{more}")
-
-
+app.command(rich_help_panel=BEGIN, epilog=signals.EXAMPLES)(signals.signals)
 app.command(rich_help_panel=BEGIN, epilog=backtest.EXAMPLES)(backtest.backtest)
 app.command(rich_help_panel=BEGIN, epilog=score.EXAMPLE)(score.score)
 app.command(rich_help_panel=BEGIN, epilog=replay.EXAMPLE)(replay.replay)

@@ -194,9 +194,14 @@ def outcome(entry: Entry) -> Text:
     return Text(entry.signal, COLOURS.get(entry.signal, "")) if entry.signal else Text(entry.status, "yellow")
 
 
+def entry_keys(*, replayed: bool) -> list[str]:
+    """Return the keys of `entry_json`: always the same, and of a replay's row its label too."""
+    return [*ENTRY_KEYS, *(REPLAYED_KEYS if replayed else ())]
+
+
 def entry_json(entry: Entry, *, replayed: bool = False) -> dict[str, Any]:
-    """Return one row of the journal as JSON values: always the same keys, and of a replay's its label too."""
-    values = {name: getattr(entry, name) for name in (*ENTRY_KEYS, *(REPLAYED_KEYS if replayed else ()))}
+    """Return one row of the journal as JSON values, by `entry_keys`."""
+    values = {name: getattr(entry, name) for name in entry_keys(replayed=replayed)}
     for key in ("as_of", "started_at", "completed_at", "scheduled_at"):
         values[key] = None if values[key] is None else values[key].isoformat()
     for key in ("confidence", "cost_usd", "recorded_usd"):

@@ -1,0 +1,111 @@
+"""`claude-trader signals`: recorded signals as a table, as JSON, or as CSV for a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import typer
+
+from mcp_server.domain.error_hints import nearest
+from mcp_server.domain.text import cleaned
+from mcp_server.errors import BadInput, NotFound
+from mcp_server.storage.journal.entries import Entry
+from runner.cli.context import MOST_SHOWN, Context, Json, print_json
+
+EXAMPLES = "Example: `claude-trader signals rsi-reversion --all` · `claude-trader signals --csv > signals.csv`"
+
+SHOWN = 20
+AT_ONCE = 1_000
+"""Rows of one read: a journal of many years neither fills the memory nor keeps other programs waiting."""
+
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets of Japanese systems take these, too
+"""How a text begins that a spreadsheet would compute instead of showing."""
+
+
+def signals(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=10_000,
+            help=f"Show the N newest. Default: {SHOWN}; with --csv all.",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Include runs without a signal, with the reason.")] = False,
+    replayed: Annotated[bool, typer.Option("--replayed", help="Show those of replays instead.")] = False,
+    as_json: Json = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV with a header, for a spreadsheet; its columns are those of --json.")
+    ] = False,
+) -> None:
+    """List recorded signals, newest first, with time, price, confidence and reason.
+
+    The table shortens long reasons to fit the terminal; `--json` and `--csv` show them whole.
+    """
+    from runner.cli import show
+
+    if as_json and as_csv:
+        raise BadInput("--json and --csv were both given.", "Give one of them.")
+    context = Context()
+    context.journal.settle()
+    outcomes: Literal["signals", "all"] = "all" if every else "signals"
+    if as_csv:
+        _check_name(context, name, replayed=replayed)
+        typer.echo(_line(show.entry_keys(replayed=replayed)), nl=False)
+        for page in _pages(context, name, limit, outcomes, replayed):
+            rows = [show.entry_json(entry, replayed=replayed) for entry in page]
+            typer.echo(b"".join(_line([_cell(value) for value in row.values()]) for row in rows), nl=False)
+        return
+    entries = context.journal.entries(name, limit=limit or SHOWN, outcomes=outcomes, replayed=replayed)
+    if as_json:
+        print_json({"signals": [show.entry_json(entry, replayed=replayed) for entry in entries]})
+    elif entries:
+        title = "Journal" if every else "Signals"
+        show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
+    else:
+        _check_name(context, name, replayed=replayed)
+        more = "" if every else " --all also lists runs without a signal."
+        typer.echo(f"Nothing is recorded yet. `claude-trader run NAME` runs a strategy and records the result.{more}")
+
+
+def _check_name(context: Context, name: str | None, *, replayed: bool) -> None:
+    """Raise `NotFound` where a name is neither a strategy's nor in the journal, in which removed strategies stay."""
+    known = context.strategies.names()
+    if name and name not in known and not context.journal.entries(name, limit=1, outcomes="all", replayed=replayed):
+        raise NotFound(f"Unknown strategy {name!r}.", nearest(name, known))
+
+
+def _pages(
+    context: Context, name: str | None, limit: int | None, outcomes: Literal["signals", "all"], replayed: bool
+) -> Iterator[list[Entry]]:
+    """Yield the newest runs, `limit` or all of them, some at a time."""
+    left, before = limit, None
+    while left is None or left > 0:
+        size = AT_ONCE if left is None else min(AT_ONCE, left)
+        page = context.journal.entries(name, limit=size, outcomes=outcomes, before=before, replayed=replayed)
+        yield page
+        if len(page) < size:
+            return
+        before = page[-1].execution_id
+        left = None if left is None else left - size
+
+
+def _line(cells: list[Any]) -> bytes:
+    """Return one record as RFC 4180 has it: it ends in CR LF, also where that is not how lines end here."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a spreadsheet shows it: a text is never a formula, and what is unknown is empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        return value
+    text = cleaned(value, MOST_SHOWN, lines=True).strip()
+    return f"'{text}" if text.startswith(FORMULA) else text
