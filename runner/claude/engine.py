@@ -45,7 +45,7 @@ from runner.claude.verdict import CONNECTED, conclude
 if TYPE_CHECKING:
     from claude_agent_sdk import AgentDefinition, AssistantMessage, ClaudeAgentOptions, Message, ResultMessage
 
-    from runner.claude.recording import Session
+    from runner.claude.proxy.session import Session
 
 BASE_URL = "ANTHROPIC_BASE_URL"
 ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore

@@ -40,7 +40,7 @@ async def cutoffs_of(strategy: Strategy, environment: Mapping[str, str], proxy: 
         NotSupported: Claude is to be asked through a cloud.
         Misconfigured: there is no agent or no credential, or the agent CLI made no request.
     """
-    from runner.claude.recording import Session
+    from runner.claude.proxy.session import Session
 
     require_no_cloud(os.environ)
     require_claude(environment, without_claude(strategy))

@@ -21,7 +21,8 @@ from runner.claude.transcript import Ending
 if TYPE_CHECKING:
     from runner.claude.cassette.ablation import Ablation
     from runner.claude.cassette.cassettes import Cassette, Recorded
-    from runner.claude.recording import Mode, Proxy, Session
+    from runner.claude.proxy.session import Mode, Session
+    from runner.claude.recording import Proxy
 
 AS_OF_NOW = timedelta(minutes=1)
 """A run as of so long ago, at most, is one as of now: its model may know what day it is."""
@@ -55,7 +56,7 @@ class ModelRecorder:
     @contextmanager
     def session(self, as_of: datetime, run_key: str, folder: CliFolder) -> Iterator["Session"]:
         """Let the CLI of one run use the proxy; whatever the proxy refuses ends that CLI at once."""
-        from runner.claude.recording import Session
+        from runner.claude.proxy.session import Session
 
         def allow(model: str, cutoff: str | None) -> str | None:
             refused = refusal(as_of, model, cutoff) if self.contamination == "refuse" else None
@@ -100,7 +101,7 @@ class ModelRecorder:
 
         The CLI counts a reply of the cassette like any other.
         """
-        from runner.claude.recording import live_share
+        from runner.claude.proxy.reply_cost import live_share
 
         usage = ending.model_usage if ending is not None else {}
         if not session.asked and not session.hits and not usage:

@@ -14,7 +14,7 @@ from mcp_server.domain.text import cleaned
 from runner.claude.session import START_TOOL
 
 if TYPE_CHECKING:
-    from runner.claude.recording import Session
+    from runner.claude.proxy.session import Session
 
 ANSWER_TOOL = "StructuredOutput"
 STDERR_LINES = 20

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -15,6 +15,8 @@ from mcp_server.domain.outcome import Ended, Outcome, SignalName
 from mcp_server.domain.text import counted
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from runner.claude.cassette.cassettes import Cassette
+from runner.claude.probe import cutoffs_of
 from runner.replay.asleep import kept_out_moments
 from runner.replay.cap import Cap
 from runner.replay.effort import Effort
@@ -25,9 +27,6 @@ from runner.replay.reuse import afterwards, beforehand, reuses
 from runner.replay.runs import ReplayRuns
 from runner.replay.stop import GO_ON
 from runner.replay.tally import Tally
-
-if TYPE_CHECKING:
-    from runner.claude.cassette.cassettes import Cassette
 
 Step = Literal["wake", "pilots", "runs"]
 
@@ -42,7 +41,7 @@ class Course:
     request: ReplayRequest
     journal: Journal
     runs: ReplayRuns
-    cassette: "Cassette"
+    cassette: Cassette
     environment: Mapping[str, str]
     tell: Callable[[ReplayProgress], None]
     _tally: Tally = field(default_factory=lambda: Tally({}, ()))
@@ -59,8 +58,8 @@ class Course:
             BadInput: a model may know what came after a moment.
             TraderError: the tool server or the journal cannot be used now.
         """
-        self.runs.tell, self.runs.news = self._ended, self._news
-        self.runs.pace.on_wait = lambda until: self._news(f"Claude's API asks to wait until {until:%H:%M:%S} UTC.")
+        self.runs.tell, self.runs.news = self._ended, self._tell
+        self.runs.pace.on_wait = lambda until: self._tell(f"Claude's API asks to wait until {until:%H:%M:%S} UTC.")
         await self._read()
         await self._put_asleep()
         todo = self._left()
@@ -128,10 +127,7 @@ class Course:
 
     async def _cutoffs(self) -> Mapping[str, str | None]:
         if not self.request.rerun:
-            from runner.claude.probe import cutoffs_of
-
-            proxy = self.runs.recorder.proxy
-            return await cutoffs_of(self.request.strategy, self.environment, proxy)
+            return await cutoffs_of(self.request.strategy, self.environment, self.runs.recorder.proxy)
         recorded = await anyio.to_thread.run_sync(lambda: map(self.cassette.at, self.request.moments))
         replies = next(filter(None, recorded), [])
         return {reply.model: reply.cutoff for reply in replies}
@@ -192,9 +188,6 @@ class Course:
         if ended.outcome.signal is not None:
             self._signals[ended.outcome.signal.signal] += 1
         self._tell()
-
-    def _news(self, note: str) -> None:
-        self._tell(note)
 
     def _tell(self, note: str = "") -> None:
         cap = self.runs.cap

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from runner.claude.cassette.cassettes import Recorded
-    from runner.claude.recording import ReplyUse, Session
+from runner.claude.cassette.cassettes import Recorded, TokenCounts
+from runner.claude.proxy.reply_cost import ReplyUse, plain_model, weighted
+from runner.claude.proxy.session import Session
 
 
 @dataclass(slots=True)
@@ -20,9 +20,6 @@ class TokenPrices:
 
     def learn(self, trace: Mapping[str, Any] | None) -> None:
         """Learn from the account in a run's trace."""
-        from runner.claude.cassette.cassettes import TokenCounts
-        from runner.claude.recording import plain_model, weighted
-
         for model, account in (trace or {}).get("model_usage", {}).items():
             if not isinstance(account, Mapping):
                 continue
@@ -30,13 +27,11 @@ class TokenPrices:
             if account.get("costUSD") and weighted(tokens):
                 self.by_model[plain_model(model)] = Decimal(str(account["costUSD"])) / weighted(tokens)
 
-    def learn_stated(self, session: "Session") -> None:
+    def learn_stated(self, session: Session) -> None:
         """Learn from what the CLI has stated of a run under way, where no run has told the price of its model yet.
 
         It states what it had counted when it made a request, so the price is at least what follows from that.
         """
-        from runner.claude.recording import plain_model, weighted
-
         models = {plain_model(reply.model) for reply in session.usages}
         if len(models) == 1 and not models & self.by_model.keys():
             (model,) = models
@@ -44,17 +39,15 @@ class TokenPrices:
             if tokens:
                 self.stated[model] = max(self.stated.get(model, Decimal(0)), session.stated_usd / tokens)
 
-    def cost(self, replies: Iterable["ReplyUse"]) -> Decimal:
+    def cost(self, replies: Iterable[ReplyUse]) -> Decimal:
         """Return what the replies that a run has paid cost; those of a model of unknown price count nothing."""
         return sum((self._price(reply) * reply.times for reply in replies if reply.own), Decimal(0))
 
-    def worth(self, replies: Iterable["Recorded"]) -> Decimal:
+    def worth(self, replies: Iterable[Recorded]) -> Decimal:
         """Return what the agent CLI takes replies from the cassette to cost."""
         return sum(map(self._price, replies), Decimal(0))
 
-    def _price(self, reply: "ReplyUse | Recorded") -> Decimal:
-        from runner.claude.recording import plain_model, weighted
-
+    def _price(self, reply: ReplyUse | Recorded) -> Decimal:
         model = plain_model(reply.model)
         return weighted(reply.usage) * self.by_model.get(model, self.stated.get(model, Decimal(0)))
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
@@ -13,6 +12,11 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.runs import Journal
+from runner.claude.cassette.ablation import Ablation
+from runner.claude.cassette.cassettes import Cassette
+from runner.claude.preflight import require_no_cloud, without_claude
+from runner.claude.recorder import ModelRecorder
+from runner.claude.session import bundled_cli, require_claude
 from runner.clock import Clock, SystemClock
 from runner.execute import Runner
 from runner.replay.cap import Cap
@@ -24,9 +28,6 @@ from runner.replay.stop import Stop
 from runner.replay.tally import Tally
 from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings
-
-if TYPE_CHECKING:
-    from runner.claude.cassette.cassettes import Cassette
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,6 @@ def _environment(request: ReplayRequest, settings: RunnerSettings) -> dict[str, 
     Raises:
         Misconfigured, NotSupported: a run could not even begin.
     """
-    from runner.claude.preflight import require_no_cloud, without_claude
-    from runner.claude.session import bundled_cli, require_claude
-
     instead = without_claude(request.strategy)
     if request.rerun:
         bundled_cli(instead)
@@ -103,9 +101,6 @@ def _course(
     tell: Callable[[ReplayProgress], None],
 ) -> Course:
     """Put a replay together."""
-    from runner.claude.cassette.ablation import Ablation
-    from runner.claude.recorder import ModelRecorder
-
     settings, clock, journal = parts.settings, parts.clock, parts.journal
     cassette, base = _cassette(request.strategy, parts), _cassette(request.whole, parts) if request.whole else None
     recorder = ModelRecorder(
@@ -133,8 +128,6 @@ def _course(
     return Course(request, journal, runs, cassette, environment, tell)
 
 
-def _cassette(strategy: Strategy, parts: ReplayParts) -> "Cassette":
-    from runner.claude.cassette.cassettes import Cassette
-
+def _cassette(strategy: Strategy, parts: ReplayParts) -> Cassette:
     version = strategy.decision_version(parts.settings.exchange, "claude")
     return Cassette(parts.home.cassettes, strategy.name, version)

@@ -99,4 +99,4 @@ class Replayed:
     @property
     def drift(self) -> int:
         """How many moments asked what is not on their cassette."""
-        return self.by_status.get(Status("drift"), 0)
+        return self.by_status.get(Status.DRIFT, 0)

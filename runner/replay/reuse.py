@@ -3,24 +3,20 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from mcp_server.domain.text import counted
+from runner.claude.cassette.ablation import Ablation, MomentReuse
+from runner.claude.cassette.cassettes import Cassette
+from runner.claude.prompt import sub_agent_prompt
 from runner.replay.estimate import usd
 from runner.replay.known_spending import TokenPrices
 from runner.replay.replayed import ReplayRequest
 
-if TYPE_CHECKING:
-    from runner.claude.cassette.ablation import Ablation, MomentReuse
-    from runner.claude.cassette.cassettes import Cassette
-
 
 def reuses(
-    ablation: "Ablation", own: "Cassette", request: ReplayRequest, moments: Sequence[datetime], default_exchange: str
-) -> Mapping[datetime, "MomentReuse"]:
+    ablation: Ablation, own: Cassette, request: ReplayRequest, moments: Sequence[datetime], default_exchange: str
+) -> Mapping[datetime, MomentReuse]:
     """Return for each moment what need not be asked; reads all that is recorded of it."""
-    from runner.claude.prompt import sub_agent_prompt
-
     strategy = request.strategy
     exchange = strategy.config.exchange or default_exchange
     return {
@@ -31,7 +27,7 @@ def reuses(
     }
 
 
-def beforehand(request: ReplayRequest, reuse: Mapping[datetime, "MomentReuse"], prices: TokenPrices) -> str:
+def beforehand(request: ReplayRequest, reuse: Mapping[datetime, MomentReuse], prices: TokenPrices) -> str:
     """Say it in a few sentences, before anything is paid."""
     names = " and ".join(request.without)
     partly = [one for one in reuse.values() if one.to_ask is not None]

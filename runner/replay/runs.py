@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -16,15 +16,13 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.journal.rows import OPEN_ENDED, Claimed, Run
+from runner.claude.proxy.session import Session
+from runner.claude.recorder import ModelRecorder
 from runner.execute import Runner, carry_out
 from runner.replay.cap import STOPPED, Cap, ReplayAllowance
 from runner.replay.known_spending import TokenPrices
 from runner.replay.pace import ReplayPace
 from runner.replay.stop import GO_ON, Stop
-
-if TYPE_CHECKING:
-    from runner.claude.recorder import ModelRecorder
-    from runner.claude.recording import Session
 
 MOST_TRIES = 3
 """How often a moment is taken up while the replay goes on; after that it waits until the replay is started again."""
@@ -78,12 +76,12 @@ class ReplayRuns:
     """Why moments could not be run to an end that is their own."""
     _queue: deque[datetime] = field(default_factory=deque)
     _tries: Counter[datetime] = field(default_factory=Counter)
-    _sessions: dict[datetime, "Session"] = field(default_factory=dict)
+    _sessions: dict[datetime, Session] = field(default_factory=dict)
     _under_way: int = 0
     _ended: anyio.Event = field(default_factory=anyio.Event)
 
     @property
-    def recorder(self) -> "ModelRecorder":
+    def recorder(self) -> ModelRecorder:
         """How runs go through the proxy."""
         assert self.runner.recorder is not None  # noqa: S101 (a replay always has one)
         return self.runner.recorder
@@ -182,7 +180,7 @@ class ReplayRuns:
     async def _decided(self, claimed: Claimed, allowance: ReplayAllowance | None) -> Outcome:
         """Let Claude decide; an end that only the cap has brought about is none of the strategy's."""
 
-        def prepare(session: "Session") -> None:
+        def prepare(session: Session) -> None:
             self._sessions[claimed.run.as_of] = session
             session.answered = self._answered
             if allowance is not None:
@@ -226,7 +224,7 @@ class ReplayRuns:
         if not self.stop.refused(status) and (status is None or status in _LIMITS or status >= _OUTAGE):
             self.pace.slow_down(retry_after_s)
 
-    def _note(self, moment: datetime, ended: Ended, session: "Session | None", began_at: datetime) -> None:
+    def _note(self, moment: datetime, ended: Ended, session: Session | None, began_at: datetime) -> None:
         """Note how a run has ended; one that is to be taken up again waits for another turn."""
         outcome = ended.outcome
         if session is not None:

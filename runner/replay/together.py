@@ -5,20 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
 from pydantic import SecretStr
 
 from mcp_server.errors import TraderError, root
+from runner.claude.recording import Proxy, recording_proxy
 from runner.settings import RunnerSettings
 from runner.tool_server.client import Connecting
 from runner.tool_server.connection import Connection
 from runner.tool_server.server import Serving, tool_server
 from runner.tool_server.supervisor import WatchedServer
-
-if TYPE_CHECKING:
-    from runner.claude.recording import Proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class Shared:
 
     serving: Serving
     connect: Connecting
-    proxy: "Proxy"
+    proxy: Proxy
 
 
 @asynccontextmanager
@@ -41,8 +38,6 @@ async def shared(settings: RunnerSettings, environment: dict[str, str]) -> Async
     Raises:
         TraderError: as what happens in the block; or no tool server could be started.
     """
-    from runner.claude.recording import recording_proxy
-
     server = None
     serving: Serving = partial(tool_server, settings)
     if settings.server_url is None:

@@ -16,7 +16,8 @@ import pytest
 from mcp_server.domain.outcome import Outcome, Status
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
-from runner.claude.recording import Session, recording_proxy
+from runner.claude.proxy.session import Session
+from runner.claude.recording import recording_proxy
 from tests.benchmarks.programs import say
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, ScriptedMessagesApi
 from tests.rigs.tool_server import ToolServer

@@ -17,8 +17,9 @@ from mcp_server.domain.timeframes import to_ms
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
 from runner.claude.cassette.cassettes import Cassette
+from runner.claude.proxy.session import Mode
 from runner.claude.recorder import ModelRecorder
-from runner.claude.recording import Mode, recording_proxy
+from runner.claude.recording import recording_proxy
 from runner.execute import Runner
 from runner.tool_server.server import Address, local_server
 from tests.rigs.replays import FIRST, MODEL, parts_of

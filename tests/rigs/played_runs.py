@@ -18,7 +18,8 @@ from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.storage.journal.rows import Claimed
 from runner.claude.cassette.cassettes import TokenCounts
-from runner.claude.recording import ReplyUse, Session
+from runner.claude.proxy.reply_cost import ReplyUse
+from runner.claude.proxy.session import Session
 from runner.execute import Runner
 
 MODEL = "claude-sonnet-4-5"
@@ -160,7 +161,7 @@ class _PlayedRun:
             cost = tokens * USD_A_TOKEN
             self.api.paid[self.moment, number] = cost
             self.cost, self.tokens = self.cost + cost, self.tokens + tokens
-            use = ReplyUse(MODEL, TokenCounts(input=tokens), hit=False, own=True, paid_by=self.session.run_key)
+            use = ReplyUse(MODEL, TokenCounts(input=tokens), own=True)
             self.session.usages.append(use)
         await anyio.lowlevel.checkpoint()
 

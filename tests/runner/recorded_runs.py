@@ -10,8 +10,9 @@ from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.ablation import Ablation
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
+from runner.claude.proxy.session import Mode, Session
 from runner.claude.recorder import ModelRecorder
-from runner.claude.recording import Mode, Session, recording_proxy
+from runner.claude.recording import recording_proxy
 from tests.runner.claude_runs import AS_OF, KEY, strategy, task
 
 NOWHERE = "http://127.0.0.1:9"

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from runner.claude.cassette.cassettes import TokenCounts
-from runner.claude.recording import ReplyUse, live_share
+from runner.claude.proxy.reply_cost import ReplyUse, live_share
 
 PRICES = {"claude-opus-5-5": (4, "0.05"), "claude-sonnet-4-5": (3, "0.1"), "claude-fable-5-1": (10, "0.025")}
 """US dollars for a million tokens of input, and the share of it for one that is read from the cache. Output costs five
@@ -31,7 +31,7 @@ def drawn(chance: random.Random) -> TokenCounts:
 
 
 def reply(model: str, tokens: TokenCounts, *, own: bool, times: int = 1) -> ReplyUse:
-    return ReplyUse(model, tokens, hit=not own, own=own, paid_by="1" if own else "2", times=times)
+    return ReplyUse(model, tokens, own=own, times=times)
 
 
 @pytest.mark.parametrize("seed", range(40))

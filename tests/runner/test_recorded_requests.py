@@ -16,7 +16,8 @@ import pytest
 
 from mcp_server.domain.outcome import Status
 from runner.claude.cassette.cassettes import Cassette
-from runner.claude.recording import NO_CREDENTIAL, live_share
+from runner.claude.proxy.reply_cost import live_share
+from runner.claude.recording import NO_CREDENTIAL
 from tests.rigs.processes import command_line
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Request, ScriptedMessagesApi, Step
 from tests.rigs.tool_server import ToolServer

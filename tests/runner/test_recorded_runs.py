@@ -18,8 +18,9 @@ from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
 from runner.claude.probe import cutoffs_of
 from runner.claude.proxy import answering
+from runner.claude.proxy.session import Session
 from runner.claude.recorder import ModelRecorder
-from runner.claude.recording import Session, recording_proxy
+from runner.claude.recording import recording_proxy
 from tests.rigs.scripted_messages_api import (
     Fail,
     Hang,

@@ -10,8 +10,9 @@ import pytest
 from cryptography import x509
 
 from mcp_server.errors import Misconfigured
+from runner.claude.proxy.session import Session
 from runner.claude.proxy.upstream import Upstream
-from runner.claude.recording import Session, recording_proxy
+from runner.claude.recording import recording_proxy
 from tests.rigs.hand_fed_api import Fed, HandFedApi, hand_fed_api, stream
 from tests.rigs.recording_proxy import recording_proxy as forward_proxy
 from tests.rigs.tls_proxy import behind_tls

@@ -23,8 +23,9 @@ from runner.claude.proxy.model_request import (
     rewritten_bytes,
 )
 from runner.claude.proxy.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
+from runner.claude.proxy.reply_cost import ReplyUse
+from runner.claude.proxy.session import Session
 from runner.claude.proxy.upstream import TIMEOUTS_S, Header, Upstream, passed_on
-from runner.claude.recording import ReplyUse, Session
 
 if TYPE_CHECKING:
     import httpx2
@@ -140,8 +141,6 @@ class Answering:
                 cassette.not_paid(session.as_of, question.key)
             if reply is None:
                 return await _unreachable(begin)
-            if reply.status_code == 429:
-                session.rate_limited = waits_s or 0.0
             await self._pass_on(reply, question, times, begin)
         return None
 
@@ -229,7 +228,7 @@ class Answering:
         session = self.session
         own = not hit or (recorded.paid_by == session.run_key and recorded.key not in session.counted)
         session.counted.add(recorded.key)
-        use = ReplyUse(recorded.model, recorded.usage, hit=hit, own=own, paid_by=recorded.paid_by, times=recorded.times)
+        use = ReplyUse(recorded.model, recorded.usage, own=own, times=recorded.times)
         session.usages.append(use)
 
     async def _elsewhere(self, request: CliRequest, begin: Begin) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope
     from starlette.types import Send as AsgiSend
 
-    from runner.claude.recording import Session
+    from runner.claude.proxy.session import Session
 
 IDLE_S = 3600
 """How long a connection of the CLI may be silent: one that is closed while it asks again would be an error to it."""
