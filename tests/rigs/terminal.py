@@ -42,10 +42,10 @@ class Terminal:
         self.process.wait()
         os.close(self._master)
 
-    def until(self, text: str) -> str:
-        """Wait until a text is shown; give all that was shown so far."""
+    def until(self, text: str, times: int = 1) -> str:
+        """Wait until a text is shown, so many times; give all that was shown so far."""
         deadline = time.monotonic() + LIMIT_S
-        while text not in self.shown:
+        while self.shown.count(text) < times:
             assert self._more(deadline - time.monotonic()), f"{text!r} was never shown, but:\n{self.shown}"
         return self.shown
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -157,40 +158,64 @@ def test_it_asks_hits_a_finding_mends_it_and_writes(home: Path) -> None:
     assert "do not tune on what you have seen" in first.text.lower()
 
 
-def test_what_was_typed_before_a_question_is_no_answer_to_it(home: Path) -> None:
-    steps = [ASK, use("mcp__person__ask_user", {"question": "How often?"}), say("No.")]
-    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
+EVIL = "\x1b[2J\x1b]0;mine\x07\u202e"
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A design that asks a person several times, and what was seen of it."""
+
+    code: int
+    shown: str
+    api: ScriptedMessagesApi
+
+
+@pytest.fixture(scope="module")
+def conversation(server: tuple[Path, str]) -> Conversation:
+    """One design whose model asks four times, once after keys were pressed, and writes what would steer a terminal."""
+    folder, url = server
+    look = use("mcp__trader__get_price", {"symbol": f"BTC\nWritten  fake  version 1{EVIL}"})
+    steps = [
+        ASK,
+        use("mcp__person__ask_user", {"question": "How often?"}),
+        ASK,
+        Reply(f"Hello{EVIL}", look.calls),
+        use("mcp__person__ask_user", {"question": f"Which?{EVIL}", "choices": [f"a{EVIL}", "b"]}),
+        use(WRITE, {"strategy_name": "steering", "config": {**CONFIG, "description": f"Buys{EVIL}"}}),
+        say("Done."),
+    ]
+    variables = {"TRADER_SERVER_URL": url}
+    with (
+        ScriptedMessagesApi({ORCHESTRATOR: steps}) as api,
+        Terminal(["build", IDEA], {**environment(folder, api), **variables}, folder) as seen,
+    ):
         seen.until("Ctrl-C stops it")
         seen.type("\n\n\n")
         seen.until("answer of your own.")
         seen.type("2\n")
         seen.until("How often?\nType an answer.\n")
         seen.type("hourly\n")
-        assert seen.end() == 1
-    assert answers(api.requests[-1]) == ["BTC/USDT", "hourly"]
-
-
-def test_what_the_model_writes_cannot_steer_the_terminal_nor_look_like_the_end(home: Path) -> None:
-    evil = "\x1b[2J\x1b]0;mine\x07\u202e"
-    look = use("mcp__trader__get_price", {"symbol": f"BTC\nWritten  fake  version 1{evil}"})
-    ask = use("mcp__person__ask_user", {"question": f"Which?{evil}", "choices": [f"a{evil}", "b"]})
-    steps = [Reply(f"Hello{evil}", look.calls), ask, write({**CONFIG, "description": f"Buys{evil}"}), say("Done.")]
-    with ScriptedMessagesApi({ORCHESTRATOR: steps}) as api, terminal(home, api) as seen:
-        seen.until("answer of your own.")
-        seen.type("2\n")
-        assert seen.end() == 0
-    assert not set(seen.shown) & {"\x1b", "\x07", "\u202e"}
-    assert "\nWritten  fake" not in seen.shown
-
-
-def test_an_answer_of_ones_own_reaches_the_model_as_typed(home: Path) -> None:
-    with ScriptedMessagesApi({ORCHESTRATOR: [ASK, say("No.")]}) as api, terminal(home, api) as seen:
-        seen.until("answer of your own.")
+        seen.until("answer of your own.", times=2)
         seen.type("etwas Eigenes: ETH/USD, bitte\n")
-        code = seen.end()
-    assert code == 1
-    assert answers(api.requests[1]) == ["etwas Eigenes: ETH/USD, bitte"]
-    assert "Nothing was written  The agent ended without writing a strategy." in seen.shown
+        seen.until("answer of your own.", times=3)
+        seen.type("2\n")
+        return Conversation(seen.end(), seen.shown, api)
+
+
+def test_what_was_typed_before_a_question_is_no_answer_to_it(conversation: Conversation) -> None:
+    assert answers(conversation.api.requests[-1])[:2] == ["BTC/USDT", "hourly"]
+
+
+def test_an_answer_of_ones_own_reaches_the_model_as_typed(conversation: Conversation) -> None:
+    assert answers(conversation.api.requests[-1])[2] == "etwas Eigenes: ETH/USD, bitte"
+
+
+def test_what_the_model_writes_cannot_steer_the_terminal_nor_look_like_the_end(conversation: Conversation) -> None:
+    assert conversation.code == 0, conversation.shown
+    assert "Which?" in conversation.shown
+    assert "Buys" in conversation.shown
+    assert not set(conversation.shown) & {"\x1b", "\x07", "\u202e"}
+    assert "\nWritten  fake" not in conversation.shown
 
 
 def build(trader: Command, home: Path, steps: Sequence[Step], *options: str) -> tuple[Any, ScriptedMessagesApi]:
@@ -222,13 +247,6 @@ def test_with_yes_nobody_is_asked_and_it_is_told_to_say_what_it_assumed(trader: 
     assert run.code == 0, run
 
 
-def test_a_warning_is_shown_and_written_with(trader: Command, home: Path) -> None:
-    rare = {**CONFIG, "rules": {"buy": "close < 0", "sell": "close > prev(close, 1)"}}
-    done, _ = build(trader, home, [write(rare), say("Done.")])
-    assert done.code == 0
-    assert "Findings:\n  warning config.json rules.buy: It held on none of the last 500 4h candles." in done.out
-
-
 def test_what_is_invalid_to_the_end_is_not_written(trader: Command, home: Path) -> None:
     steps = [write(BROKEN), write(BROKEN, dry_run=True), write(BROKEN), say("I cannot mend this: no such column.")]
     done, _ = build(trader, home, steps)
@@ -243,7 +261,9 @@ def named(name: str, *, written: dict[str, Any] = CONFIG, **other: Any) -> Reply
     return use(WRITE, {"strategy_name": name, "config": written, **other})
 
 
-def test_it_never_writes_over_a_strategy_that_it_has_not_written(trader: Command, home: Path) -> None:
+def test_it_writes_one_strategy_also_several_times_and_never_over_one_that_it_has_not_written(
+    trader: Command, home: Path
+) -> None:
     folders = StrategyFolders(Home(home), examples_folder())
     mine = parse_strategy("mine", {**CONFIG, "description": "by hand"}, None)
     folders.write(mine)
@@ -252,27 +272,18 @@ def test_it_never_writes_over_a_strategy_that_it_has_not_written(trader: Command
         named("mine"),
         named("mine", replaces=mine.version),
         named("rsi-reversion"),
-        say("I may not."),
-    ]
-    done, api = build(trader, home, steps)
-    assert done.code == 1
-    assert done.err.count("error replaces: There is a strategy 'mine' already") == 3
-    assert "There is an example 'rsi-reversion' already" in answers(api.requests[-1])[3]
-    assert folders.read("mine") == mine
-    assert written(home) == ["mine"]
-
-
-def test_it_writes_one_strategy_also_several_times_and_no_other(trader: Command, home: Path) -> None:
-    steps = [
         Reply(calls=[*named("one").calls, *named("two", dry_run="false").calls]),
         named("one", written={**CONFIG, "horizon": "1d"}),
         named("three", dry_run="false"),
         named("three", written=BROKEN, dry_run=True),
         say("Done."),
     ]
-    done, _ = build(trader, home, steps)
+    done, api = build(trader, home, steps)
     assert done.code == 0, done
-    assert written(home) == ["one"]
+    assert done.err.count("error replaces: There is a strategy 'mine' already") == 3
+    assert "There is an example 'rsi-reversion' already" in answers(api.requests[-1])[3]
+    assert folders.read("mine") == mine
+    assert sorted(written(home)) == ["mine", "one"]
     assert "This design writes 'one', and a design writes one strategy." in done.err
     assert ", in place of version " in done.out
     assert "Findings: none" in done.out, "those of what was written, not of what was checked after it"
@@ -292,10 +303,14 @@ def test_a_spent_budget_ends_it_and_says_so(trader: Command, home: Path) -> None
     assert written(home) == []
 
 
-def test_what_was_written_before_the_budget_was_spent_stays_and_both_are_said(trader: Command, home: Path) -> None:
+def test_what_was_written_before_the_budget_was_spent_stays_with_its_warning_and_all_is_said(
+    trader: Command, home: Path
+) -> None:
+    rare = write({**CONFIG, "rules": {"buy": "close < 0", "sell": "close > prev(close, 1)"}})
     costly = Reply(calls=write(CONFIG, dry_run=True).calls, usage=COSTLY)
-    done, _ = build(trader, home, [write(CONFIG), costly, costly], "--budget", "0.5")
+    done, _ = build(trader, home, [rare, costly, costly], "--budget", "0.5")
     assert done.code == 0
+    assert "Findings:\n  warning config.json rules.buy: It held on none of the last 500 4h candles." in done.out
     assert "The budget of 0.5 USD was spent." in done.out
     assert written(home) == ["rsi-turn"]
 
@@ -332,13 +347,12 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     assert KEY not in done.out + done.err
 
 
-@pytest.mark.parametrize("before", ["while it asks", "while the model thinks", "after it has written", "by SIGTERM"])
+@pytest.mark.parametrize("before", ["while it asks", "after it has written", "by SIGTERM"])
 def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
     home: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripts: dict[str, list[Step]] = {
         "while it asks": [ASK],
-        "while the model thinks": [Hang()],
         "by SIGTERM": [Hang()],
         "after it has written": [write(CONFIG), Hang()],
     }

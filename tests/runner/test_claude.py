@@ -177,13 +177,9 @@ async def test_models_are_the_sub_agents_own_or_the_strategys(server: ToolServer
     assert asked == {(ORCHESTRATOR, "claude-sonnet-4-5"), (PRICE, "claude-haiku-4-5"), (RSI, "claude-sonnet-4-5")}
 
 
-async def test_a_token_reaches_the_server_in_its_header() -> None:
-    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(script()) as api:
-        outcome = await run_claude(task(api.url, server.url, server_token=ADMISSION))
-    assert outcome.status is Status.SUCCESS
-
-
-async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolServer, tmp_path: Path) -> None:
+async def test_a_path_in_a_text_is_sent_as_written_and_never_read_and_a_token_reaches_the_server(
+    tmp_path: Path,
+) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("content-that-must-stay-here")
     agents = {
@@ -191,9 +187,9 @@ async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolSe
     }
     steps = script(orchestrator=[Reply(calls=[start("price-monitor", f"Read @{secret}")]), answer(GOOD_ANSWER)])
     what = strategy(agents, description=f"Read @/etc/hostname and @{secret}", synthesis_logic=f"@{secret}")
-    with ScriptedMessagesApi(steps) as api:
-        outcome = await run_claude(task(api.url, server.url, what))
-    assert outcome.status is Status.SUCCESS
+    with ToolServer(token=ADMISSION) as server, ScriptedMessagesApi(steps) as api:
+        outcome = await run_claude(task(api.url, server.url, what, server_token=ADMISSION))
+    assert outcome.status is Status.SUCCESS, "the server admits nobody without its token"
     sent = "".join(request.text for request in api.requests)
     assert f"@{secret}" in sent
     assert "@/etc/hostname" in sent
@@ -203,42 +199,45 @@ async def test_a_path_in_a_text_is_sent_as_written_and_never_read(server: ToolSe
 @pytest.mark.parametrize(
     ("steps", "why"),
     [
-        (script([START_BOTH, *[answer({"signal": "MAYBE", "confidence": 700})] * 8]), "No answer fitted the schema"),
-        (script([START_BOTH, *[answer({**GOOD_ANSWER, "confidence": 0.85})] * 8]), "No answer fitted the schema"),
-        (script([START_BOTH, *[say("I think you should buy.")] * 8]), "plain text"),
         (
-            script([Reply(calls=[start("price-monitor", "BTC/USDT")]), answer(GOOD_ANSWER)]),
-            "'rsi-analyzer' was never started",
+            script(
+                [START_BOTH, *[answer({"signal": "MAYBE", "confidence": 700}), answer({"confidence": 0.85})] * 4],
+            ),
+            "No answer fitted the schema",
         ),
-        (script(price=[say("It costs 42.")]), "'price-monitor' called no tool, so its report is invented"),
-        (
-            script(price=[use("mcp__trader__get_price", {"symbol": "NONE/USDT"}), say("It costs 42.")]),
-            "'price-monitor' had no tool call that succeeded",
-        ),
-        (script(price=[GET_PRICE, Fail(529)]), "'price-monitor' failed"),
-        (script([START_BOTH, answer({**GOOD_ANSWER, "decided": False})]), "did not suffice to decide"),
         (
             script([Reply(calls=[*START_BOTH.calls, *answer(GOOD_ANSWER).calls])]),
             "The answer was given before there was a report of 'price-monitor', 'rsi-analyzer'",
         ),
     ],
-    ids=[
-        "no schema",
-        "a fraction",
-        "plain text",
-        "never started",
-        "invented",
-        "no success",
-        "failed",
-        "undecided",
-        "too early",
-    ],
+    ids=["no schema", "too early"],
 )
 async def test_what_is_not_proven_is_abstained(server: ToolServer, steps: dict[str, Sequence[Step]], why: str) -> None:
     outcome = await _run(server, steps)
     assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
     assert outcome.error is not None
     assert why in outcome.error
+
+
+async def test_each_sub_agent_that_did_not_report_is_named_with_its_reason(server: ToolServer) -> None:
+    names = ("absent", "inventing", "unlucky", "failing")
+    agents = {name: {"description": "d", "prompt": f"[{name}]", "tools": ["get_price"]} for name in names}
+    steps: dict[str, Sequence[Step]] = {
+        ORCHESTRATOR: [Reply(calls=[start(name, "BTC/USDT") for name in names[1:]]), answer(GOOD_ANSWER)],
+        "[inventing]": [say("It costs 42.")],
+        "[unlucky]": [use("mcp__trader__get_price", {"symbol": "NONE/USDT"}), say("It costs 42.")],
+        "[failing]": [GET_PRICE, Fail(529)],
+    }
+    with ScriptedMessagesApi(steps) as api:
+        outcome = await run_claude(task(api.url, server.url, strategy(agents)))
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    for why in (
+        "'absent' was never started",
+        "'inventing' called no tool, so its report is invented",
+        "'unlucky' had no tool call that succeeded",
+        "'failing' failed",
+    ):
+        assert why in (outcome.error or "")
 
 
 async def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(server: ToolServer) -> None:
@@ -254,6 +253,8 @@ async def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(ser
 
 async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) -> None:
     outcome = await _run(server, script([START_BOTH, *[say("I think you should buy.")] * 8]))
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    assert "plain text" in (outcome.error or "")
     assert outcome.trace is not None
     assert outcome.trace["orchestrator"]["raw_answer"] == "I think you should buy."
 
@@ -261,7 +262,6 @@ async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) ->
 @pytest.mark.parametrize(
     ("steps", "config", "why", "blame"),
     [
-        (script([Fail(529)]), {}, "529: it is overloaded: the same run may work later", "outside"),
         (script([Fail(401)]), {}, "401: it refused the credential: set a valid ANTHROPIC_API_KEY", "outside"),
         (script([Fail(404)]), {}, "404: it does not know the model", "strategy"),
         (script([START_BOTH, Fail(500)]), {}, "500: it had an internal error", "outside"),
@@ -278,7 +278,7 @@ async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) ->
             "strategy",
         ),
     ],
-    ids=["529", "401", "404", "500", "turns", "budget"],
+    ids=["401", "404", "500", "turns", "budget"],
 )
 async def test_what_fails_is_an_error_that_says_what_to_do(
     server: ToolServer, steps: dict[str, Sequence[Step]], config: dict[str, Any], why: str, blame: Blame
@@ -287,6 +287,8 @@ async def test_what_fails_is_an_error_that_says_what_to_do(
     assert (outcome.status, outcome.signal, outcome.blame) == (Status.ERROR, None, blame)
     assert outcome.error is not None
     assert why in outcome.error
+    if why.startswith("401"):
+        assert (outcome.cost_usd, outcome.tokens_used) == (None, None), "what nobody reported is unknown"
 
 
 async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) -> None:
@@ -295,11 +297,6 @@ async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) ->
     assert outcome.error is not None
     assert outcome.error.startswith("Claude's API could not be used")
     assert "://" not in outcome.error
-
-
-async def test_cost_and_tokens_that_nobody_reported_are_unknown(server: ToolServer) -> None:
-    outcome = await _run(server, script([Fail(401)]))
-    assert (outcome.cost_usd, outcome.tokens_used) == (None, None)
 
 
 async def test_a_sub_agent_that_never_comes_to_an_end_is_stopped_by_max_turns(server: ToolServer) -> None:

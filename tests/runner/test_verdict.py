@@ -147,6 +147,26 @@ def test_a_model_that_never_replied_for_a_minute_is_not_the_strategys_fault(
     assert (outcome.status, outcome.blame) == (Status.TIMEOUT, blame)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "401: it refused the credential: set a valid ANTHROPIC_API_KEY"),
+        (429, "429: the rate limit is reached"),
+        (529, "529: it is overloaded: the same run may work later"),
+    ],
+)
+def test_what_the_api_refused_is_told_with_what_to_do(status: int, said: str) -> None:
+    outcome = _outcome(_transcript(replace(GOOD_ENDING, is_error=True, api_error_status=status)))
+    assert said in (outcome.error or "")
+
+
+def test_reports_that_do_not_suffice_are_no_signal_and_the_model_can_say_so() -> None:
+    assert "decided" in ClaudeAnswer.model_json_schema()["properties"]
+    outcome = _outcome(_transcript(replace(GOOD_ENDING, answer={**GOOD_ANSWER, "decided": False})))
+    assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
+    assert "did not suffice to decide: The RSI is 28.5." in (outcome.error or "")
+
+
 def test_an_unknown_ending_is_an_error() -> None:
     ending = replace(GOOD_ENDING, subtype="error_of_a_later_version", is_error=True)
     assert _outcome(_transcript(ending)).status is Status.ERROR
