@@ -38,8 +38,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=int, default=8000, help="port to listen on, 0 for a free one (default %(default)s)"
     )
+    parser.add_argument(
+        "--tools",
+        type=_families,
+        metavar="FAMILY,…",
+        help="offer only the tools of these families: market, indicators, blockchain, strategies, journal",
+    )
     parser.add_argument("--with-parent", action="store_true", help="with --http: end when standard input closes")
     return parser
+
+
+def _families(text: str) -> frozenset[str]:
+    from mcp_server.domain.families import parse_families
+
+    try:
+        return parse_families(text)
+    except TraderError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _log_plainly() -> None:
@@ -81,8 +96,9 @@ def _serve(arguments: argparse.Namespace) -> None:
     settings = ServerSettings.load()
     become_owner(settings.home)
     if not arguments.http:
-        build_server(settings).run("stdio")
+        build_server(settings, families=arguments.tools).run("stdio")
         return
+    from mcp_server.domain.families import whole
     from mcp_server.http.health import Health
     from mcp_server.http.serve import serve
     from mcp_server.storage.database import Database
@@ -91,8 +107,9 @@ def _serve(arguments: argparse.Namespace) -> None:
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
     health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
-    server = build_server(settings, database=database)
-    serve(server, health, settings, arguments.host, arguments.port, parent=parent)
+    server = build_server(settings, database=database, families=arguments.tools)
+    page = arguments.tools is None or whole(arguments.tools)
+    serve(server, health, settings, arguments.host, arguments.port, parent=parent, page=page)
 
 
 if __name__ == "__main__":

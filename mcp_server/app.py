@@ -5,6 +5,7 @@ import os
 import pkgutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from mcp.server import MCPServer
 import mcp_server.tools
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
+from mcp_server.domain.families import FAMILIES, offered_about, whole
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.prompts.apps import apps
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     from mcp_server.scoring.record_sentences import RecordSentences
 
 INSTRUCTIONS = (
-    "Market data, indicators, chains and trading strategies that give signals; it places no orders. Candles are always "
-    "closed ones. as_of answers as of a past moment. Symbols are like BTC/USD. age_s is the age of the data in "
-    "seconds; simulated marks an invented market; note says what else to know of an answer."
+    "{about} Candles are always closed ones. as_of answers as of a past moment. Symbols are like BTC/USD. "
+    "age_s is the age of the data in seconds; simulated marks an invented market; note says what else to know of an "
+    "answer."
 )
 
 
@@ -44,7 +46,11 @@ def _now() -> datetime:
 
 
 def build_server(
-    settings: ServerSettings, *, clock: Callable[[], datetime] = _now, database: Database | None = None
+    settings: ServerSettings,
+    *,
+    clock: Callable[[], datetime] = _now,
+    database: Database | None = None,
+    families: frozenset[str] | None = None,
 ) -> MCPServer[Any]:
     """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
@@ -52,6 +58,7 @@ def build_server(
         settings: what the operator decided.
         clock: gives the present as an aware datetime; the only clock that any tool uses.
         database: the home's, where another part of this process uses it too.
+        families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
     """
     from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.candles.fundings import FundingStore
@@ -94,18 +101,22 @@ def build_server(
             await market.close()
             await chains.close()
 
+    families = frozenset(FAMILIES) if families is None else families
+    offered = {name: file for name, file in files.items() if family_of(file) in families}
+    if not whole(families):
+        offered = {name: replace(file, page=None) for name, file in offered.items()}
     server: MCPServer[Any] = MCPServer(
         "claude-trader",
         title="Claude Trader",
         version=version("claude-trader"),
-        instructions=INSTRUCTIONS,
-        tools=[StrictTool.of(file, kit) for file in files.values()],
-        extensions=[apps()],
+        instructions=INSTRUCTIONS.format(about=offered_about(families)),
+        tools=[StrictTool.of(file, kit) for file in offered.values()],
+        extensions=[apps()] if whole(families) else [],
         lifespan=lifespan,
         log_level="WARNING",
         subscriptions=False,  # what is listed never changes while it runs
     )
-    offer(server, kit, files)
+    offer(server, kit, offered, families)
     return server
 
 
@@ -126,6 +137,11 @@ def tool_files() -> dict[str, ToolFile]:
             raise ImportError(f"{module.name} holds no @tool named {name}")
         files[name] = file
     return dict(sorted(files.items()))
+
+
+def family_of(file: ToolFile) -> str:
+    """Return the family of a tool: the folder of `tools/` that its file is in."""
+    return file.function.__module__.split(".")[-2]
 
 
 def _exchange(exchange_id: str, settings: ServerSettings, clock: Callable[[], datetime]) -> "Exchange":

@@ -42,7 +42,7 @@ class Gate:
 
     The page's files hold no secrets, and need no token. Without tokens, everyone who reaches the server may call, with
     all rights but for pages. `app` serves `/mcp`; a body may take `body_s` to arrive, and a request `request_s` in all.
-    `now` times attempts to sign in.
+    `now` times attempts to sign in. Without `page` there is nothing for browsers.
     """
 
     def __init__(
@@ -53,11 +53,13 @@ class Gate:
         tokens: "Tokens",
         limits: "RateLimits",
         health: "Health",
+        page: bool = True,
         body_s: float = BODY_S,
         request_s: float = REQUEST_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pages = Pages()
+        self._has_page = page
         self._app = BrowserAnswers(app, self._pages)
         self._allowed_hosts = allowed_hosts
         sessions = Sessions(tokens)
@@ -89,9 +91,10 @@ class Gate:
             raise Refused(431, f"The headers of a request may have at most {MOST_HEAD_BYTES:,} bytes.")
         headers = Headers(scope=scope)
         self._allowed_hosts.check(headers.get("host", ""), headers.get("origin"))
-        if scope["path"] != PATH and (file := await self._pages.answer(scope, headers)) is not None:
+        beside = self._has_page and scope["path"] != PATH
+        if beside and (file := await self._pages.answer(scope, headers)) is not None:
             await file(scope, receive, sent)
-        elif scope["path"] in (LOGIN, LOGOUT):
+        elif beside and scope["path"] in (LOGIN, LOGOUT):
             await self._sign_in.answer(scope, receive, sent, body_s=self._body_s)
         else:
             await self._call(scope, headers, receive, sent)

@@ -9,6 +9,7 @@ import anyio
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
+from mcp_server.domain.families import WHAT_THE_PAGE_NEEDS
 from mcp_server.domain.loopback import is_loopback
 from mcp_server.errors import Misconfigured
 from mcp_server.http.allowed_hosts import AllowedHosts
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from mcp_server.settings import ServerSettings
 
 
+NO_PAGE = f"There is no page: it needs {WHAT_THE_PAGE_NEEDS}."
+
+
 def check_exposure(host: str, tokens: Tokens) -> None:
     """Raise `Misconfigured` for listening beyond this machine without a token."""
     if not tokens and not is_loopback(host):
@@ -45,11 +49,12 @@ def serve(
     port: int,
     *,
     parent: "Parent | None",
+    page: bool = True,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until the parent process ends, if there is one.
 
     Port 0 takes a free one. The first line on standard output is the address, for programs; the second tells a person
-    where the page is.
+    where the page is, or that it is left out.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.
@@ -64,12 +69,14 @@ def serve(
         tokens=tokens,
         limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=health,
+        page=page,
     )
     running = uvicorn.Server(configured(gate))
     if parent is not None:
         parent.then(lambda: setattr(running, "should_exit", True))
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
-    sys.stdout.write(f"{address}\n{where_the_page_is(host, port, settings.public_hosts)}\n")
+    where = where_the_page_is(host, port, settings.public_hosts) if page else NO_PAGE
+    sys.stdout.write(f"{address}\n{where}\n")
     sys.stdout.flush()
     anyio.run(running.serve, [listener])
 

@@ -21,6 +21,7 @@ from mcp_types import (
 )
 from pydantic import Field
 
+from mcp_server.domain.families import whole
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, TraderError
 from mcp_server.prompts import material
@@ -39,12 +40,17 @@ MOST_COMPLETIONS = 100
 MOST_ERROR = 8_000
 
 
-def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
-    """Add the prompts, the resources and the completions of their arguments to a server."""
-    server.middleware.append(PromptArguments(server))
-    _offer_prompts(server, kit, files)
-    _offer_resources(server, kit)
-    _offer_completions(server, kit)
+def offer(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile], families: frozenset[str]) -> None:
+    """Add the prompts, the resources and the completions of their arguments to a server.
+
+    Prompts lead through tools of most families, and resources are about strategies: without these they are left out.
+    """
+    if whole(families):
+        server.middleware.append(PromptArguments(server))
+        _offer_prompts(server, kit, files)
+    if "strategies" in families:
+        _offer_resources(server, kit)
+        _offer_completions(server, kit)
 
 
 def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFile]) -> None:
