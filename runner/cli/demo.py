@@ -66,7 +66,7 @@ async def run_demo(settings: RunnerSettings, days: int, console: Console | None 
         _show_journal(console, journal.entries(limit=10_000, outcomes="all"))
         _show_score(console, scored)
         _show_backtest(console, backtested)
-        _show_next(console, home)
+        show_next(console, home)
 
 
 @contextmanager
@@ -176,7 +176,8 @@ def _show_journal(console: Console, entries: list[Entry]) -> None:
     console.print(f"{len(entries)} runs: {', '.join(f'{count} {name}' for name, count in counts.most_common())}.")
 
 
-def _show_next(console: Console, home: Home) -> None:
+def show_next(console: Console, home: Home) -> None:
+    """Show what can be typed after the demo, and where its journal lies."""
     console.print(Text("What to try next", "bold"))
     for command, purpose in _next_commands():
         console.print(Text.assemble("  ", show.plain(command, "cyan")), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 A new database begins as a copy of one that was migrated; the DuckDB of one that is gone serves the next. A schema that
 was found to be valid is not checked again, and in an answer no value that may be anything is looked at. The agent CLI
-compiles and collects nothing in its second of life. The tests of the storage itself migrate each database
+compiles and collects nothing in its second of life. The tests of databases themselves migrate each
 (`migrating_each`).
 """
 
@@ -11,7 +11,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -53,6 +53,11 @@ def migrating_each() -> Iterator[None]:
     """Make new databases as the program does."""
     with _connecting_by(_connect_by_another):
         yield
+
+
+def starting_each() -> AbstractContextManager[None]:
+    """Start DuckDB, and make new databases, as the program does."""
+    return _connecting_by(_connect)
 
 
 @contextmanager

@@ -33,7 +33,9 @@ PRELOADED = (
     *("mcp_server.scoring.performance", "tests.rigs.preloaded"),
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
-"""Variables that Python itself reads when it starts: a program that sets one cannot be forked."""
+"""Variables that Python itself reads when it starts: a program that sets one cannot be forked, but for this one."""
+
+ENCODING = "PYTHONIOENCODING"
 
 
 class Warm:
@@ -113,7 +115,7 @@ class Warm:
 def can_run(environment: Mapping[str, str]) -> bool:
     """Say whether a program with these variables behaves the same when it is forked."""
     changed = environment.items() ^ os.environ.items()
-    return not any(name.startswith(READ_AT_START) for name, _ in changed)
+    return not any(name.startswith(READ_AT_START) and name != ENCODING for name, _ in changed)
 
 
 def run(
@@ -183,8 +185,9 @@ def _be(
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
         stream.close()
+    encoding = environment.get(ENCODING, "utf-8")
     sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(number, mode, buffering=1, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")
+        os.fdopen(number, mode, buffering=1, encoding=encoding, closefd=False) for number, mode in enumerate("rww")
     )
     if forks_servers:
         from tests.rigs.forked_server import fork_servers

@@ -1,5 +1,6 @@
 """`claude-trader demo`: what a person sees first."""
 
+import io
 import re
 import sys
 from dataclasses import dataclass
@@ -7,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from rich.console import Console
 
+from mcp_server.storage.home import Home
+from runner.cli.demo import show_next
 from tests.runner.conftest import Command, Done, trader_in
 
 PROGRAMS = Path(sys.executable).parent
@@ -20,10 +24,6 @@ class Shown:
 
     home: Path
     done: Done
-
-    def again(self, **environment: str) -> Done:
-        """Run it once more, in the same home."""
-        return trader_in(self.home)("demo", "--days", "1", **{"PATH": ELSEWHERE, **environment})
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,13 @@ def of_the_user(home: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def second(shown: Shown) -> Done:
-    """A second demo in the same home, after the user put files there and a demo was killed."""
+    """A second demo in the same home, after the user put files there, set a moment, and a demo was killed."""
     for file in of_the_user(shown.home):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")
     (shown.home / ".demo" / "outbox" / f"{'a' * 32}.json").write_text("left by a demo that was killed")
-    return shown.again()
+    (shown.home / ".env").write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
+    return trader_in(shown.home)("demo", "--days", "1", PATH=ELSEWHERE, TRADER_AS_OF="2019-01-01T00:00Z")
 
 
 def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(trader: Command, home: Path) -> None:
@@ -69,8 +70,11 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(tr
     assert not (home / "claude_trader.duckdb").exists(), "the demo leaves the user's own journal alone"
 
 
-def test_the_demo_can_be_run_again_and_says_the_same(shown: Shown, second: Done) -> None:
+def test_the_demo_can_be_run_again_and_says_the_same_of_its_own_days_whatever_moment_is_set(
+    shown: Shown, second: Done
+) -> None:
     assert second == shown.done
+    assert len(re.findall(r"^2026-0\d-\d\d \d\d:00  (?:BUY|SELL|HOLD)", second.out, re.MULTILINE)) == 6
     assert "6 runs: " in second.out
 
 
@@ -125,35 +129,29 @@ def test_a_second_demo_at_the_same_time_says_that_one_is_running(trader: Command
     assert not (home / ".demo").exists()
 
 
-def test_the_demo_asks_of_its_own_days_whatever_moment_is_set(shown: Shown) -> None:
-    own = shown.home / ".env"
-    own.write_text("TRADER_AS_OF=2020-01-01T00:00Z\n")
-    done = shown.again(TRADER_AS_OF="2019-01-01T00:00Z")
-    own.unlink()
-    assert done == shown.done
-    assert len(re.findall(r"^2026-0\d-\d\d \d\d:00  (?:BUY|SELL|HOLD)", done.out, re.MULTILINE)) == 6
-
-
 def test_what_to_try_next_can_be_typed_as_it_stands(shown: Shown) -> None:
     bare = shown.done.out
     assert f"  {PROGRAMS}/claude-trader run rsi-reversion\n" in bare
     assert f"  claude mcp add claude-trader -- {PROGRAMS}/claude-trader-mcp\n" in bare
     assert "[claude]'`" in bare
-    named = shown.again(PATH=f"{PROGRAMS}:{ELSEWHERE}").out
+
+
+def test_what_to_try_next_is_a_name_alone_where_that_starts_it(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("PATH", f"{PROGRAMS}:{ELSEWHERE}")
+    shown = io.StringIO()
+    show_next(Console(file=shown), Home(home))
+    named = shown.getvalue()
     assert "  claude-trader run rsi-reversion\n" in named
     assert "  claude mcp add claude-trader -- claude-trader-mcp\n" in named
 
 
-def test_below_the_current_folder_a_program_is_named_by_its_relative_path(home: Path) -> None:
+def test_below_the_current_folder_a_program_is_named_by_its_relative_path_also_where_only_ascii_can_be_shown(
+    home: Path,
+) -> None:
     below = trader_in(home, PROGRAMS.parents[1])
-    done = below("demo", "--days", "1", PATH=ELSEWHERE, COLUMNS="80")
+    done = below("demo", "--days", "1", PATH=ELSEWHERE, COLUMNS="80", PYTHONIOENCODING="ascii")
     relative = f"{PROGRAMS.parent.name}/{PROGRAMS.name}"
-    assert done.code == 0
+    assert (done.code, done.err) == (0, "")
     assert f"  {relative}/claude-trader run btc-two-analysts\n" in done.out
     assert f"`{relative}/claude-trader signals`" in done.out
-
-
-def test_a_terminal_that_knows_only_ascii_sees_the_demo_to_its_end(trader: Command) -> None:
-    done = trader("demo", "--days", "2", PYTHONIOENCODING="ascii", COLUMNS="70")
-    assert (done.code, done.err) == (0, "")
     assert "This demo's journal: " in done.out

@@ -21,9 +21,9 @@ PARTS = st.tuples(st.integers(0, 30), st.integers(1, 8))
 """Ranges as (start, length), in hours."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _migrating_each() -> Iterator[None]:
-    """What is tested here are real new databases."""
+@pytest.fixture
+def each_migrated() -> Iterator[None]:
+    """Let each new database be made by the program, and not be a copy of one that it made."""
     with migrating_each():
         yield
 

@@ -221,6 +221,7 @@ def test_a_held_file_is_named_with_its_holder_and_nothing_is_recorded(backtests:
     assert len(backtests.trials(FAMILY)) == 1
 
 
+@pytest.mark.usefixtures("each_migrated")
 def test_a_journal_from_before_there_were_backtests_takes_them(
     database: Database, backtests: Backtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,10 @@ from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.schema import migrations
+from tests.rigs.done_once import starting_each
 from tests.rigs.forked_script import ForkedScript
+
+pytestmark = pytest.mark.usefixtures("each_migrated")
 
 HOLD = """
 import sys, time, duckdb
@@ -263,7 +266,8 @@ def test_duckdb_is_started_once_for_many_transactions(database: Database, monkey
         return connect(*arguments, **options)
 
     monkeypatch.setattr(duckdb, "connect", counted)
-    for name in "abc":
-        database.write(lambda c, name=name: c.execute(_add(name)))  # type: ignore[misc]
-    assert _count(database) == 3
+    with starting_each():
+        for name in "abc":
+            database.write(lambda c, name=name: c.execute(_add(name)))  # type: ignore[misc]
+        assert _count(database) == 3
     assert len(starts) == 1

@@ -14,6 +14,8 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
 from mcp_server.storage.home import Home
 
+pytestmark = pytest.mark.usefixtures("each_migrated")
+
 WRITER = """
 import sys
 from pathlib import Path
