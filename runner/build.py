@@ -37,7 +37,7 @@ async def build(
         Misconfigured: there is no agent or no credential.
         Retryable: the tool server does not answer; nothing was spent.
     """
-    environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
+    environment = settings.claude_environment
     require_claude(environment, INSTEAD)
     tell("did", f"designing, for {budget_usd:.2f} USD at most; Ctrl-C stops it")
     async with tool_server(settings) as address:

@@ -181,7 +181,7 @@ class Runner:
         from runner.claude.session import bundled_cli, require_claude
 
         strategy = claimed.run.strategy
-        environment = {name: value.get_secret_value() for name, value in self.settings.credentials.items()}
+        environment = self.settings.claude_environment
         if self.recorder is not None and self.recorder.mode == "rerun":
             bundled_cli(without_claude(strategy))
         else:

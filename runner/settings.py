@@ -20,6 +20,11 @@ class RunnerSettings(HomeSettings):
     claude_code_oauth_token: SecretStr | None = credential("CLAUDE_CODE_OAUTH_TOKEN")
     anthropic_base_url: SecretStr | None = credential("ANTHROPIC_BASE_URL")
 
+    @property
+    def claude_environment(self) -> dict[str, str]:
+        """The variables by which the agent CLI reaches Claude: the credentials, and the address where one is set."""
+        return {name: value.get_secret_value() for name, value in self.credentials.items()}
+
     def secrets(self) -> list[str]:
         """Return what must never be shown."""
         keys = (value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL")

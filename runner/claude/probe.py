@@ -3,7 +3,6 @@
 The agent CLI states a model's cutoff in its first request. Here no request goes further than the recording proxy.
 """
 
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +14,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import Misconfigured
 from runner.claude.cli_folder import LAUNCHER, CliFolder, cli_folder
-from runner.claude.preflight import require_no_cloud, without_claude
+from runner.claude.preflight import without_claude
 from runner.claude.session import CLI_SETTINGS, SEALED, bundled_cli, converse, require_claude
 from runner.no_proxy import no_proxy
 
@@ -37,12 +36,10 @@ async def cutoffs_of(strategy: Strategy, environment: Mapping[str, str], proxy: 
         proxy: where the requests end.
 
     Raises:
-        NotSupported: Claude is to be asked through a cloud.
         Misconfigured: there is no agent or no credential, or the agent CLI made no request.
     """
     from runner.claude.proxy.session import Session
 
-    require_no_cloud(os.environ)
     require_claude(environment, without_claude(strategy))
     own = strategy.config.model
     models = {own, *(own if agent.model in (None, "inherit") else agent.model for agent in strategy.agents.values())}

@@ -151,14 +151,20 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         reason = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
         meant = 402 if ending.api_error_status == 400 and OF_THE_ACCOUNT.search(reason) else ending.api_error_status
         blame: Blame = "strategy" if meant in _THE_STRATEGYS else "outside"
-        raise _NoSignal(Status.ERROR, _api_failure(ending.api_error_status, meant, reason), blame)
+        raise _NoSignal(Status.ERROR, api_failure(ending.api_error_status, meant, reason), blame)
 
 
-def _api_failure(status: int | None, meant: int | None, reason: str) -> str:
-    """Say how the API failed: its status, and the remedy for what that status means here."""
-    if status is None or meant is None:
+def api_failure(status: int | None, meant: int | None = None, reason: str = "") -> str:
+    """Say how the API failed: its status, and the remedy for what that status means here.
+
+    Args:
+        status: what it answered; None where it did not.
+        meant: the status that fits what it said, where that is another one.
+        reason: what it said, for a status that is not known here.
+    """
+    if status is None:
         return f"Claude's API could not be used: {_short(reason)}"
-    return f"Claude's API answered {status}: {_API_FAILURES.get(meant, _short(reason))}."
+    return f"Claude's API answered {status}: {_API_FAILURES.get(meant or status, _short(reason))}."
 
 
 def _check_reports(transcript: Transcript, strategy: Strategy) -> None:

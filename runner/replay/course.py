@@ -177,7 +177,7 @@ class Course:
         effort = Effort()
         await self.runs.run(todo)
         if self.runs.began:
-            self._notes.append(effort.told(self.runs.began, self.runs.pace.most_running))
+            self._notes.append(effort.sentence(self.runs.began, self.runs.pace.most_running))
 
     def _looked(self, done: int, of: int) -> None:
         self.tell(ReplayProgress("wake", done, of))

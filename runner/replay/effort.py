@@ -18,7 +18,7 @@ class Effort:
     own_s: float = field(default_factory=lambda: _processor_s(resource.RUSAGE_SELF))
     children_s: float = field(default_factory=lambda: _processor_s(resource.RUSAGE_CHILDREN))
 
-    def told(self, moments: int, at_once: int) -> str:
+    def sentence(self, moments: int, at_once: int) -> str:
         """Say how long it took, and who took the processors' time."""
         took_s = time.monotonic() - self.began_s
         cli_s = (_processor_s(resource.RUSAGE_CHILDREN) - self.children_s) / moments

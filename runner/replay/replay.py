@@ -24,9 +24,9 @@ from runner.replay.course import Course
 from runner.replay.pace import ReplayPace
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 from runner.replay.runs import ReplayRuns
+from runner.replay.shared import Shared, shared
 from runner.replay.stop import Stop
 from runner.replay.tally import Tally
-from runner.replay.together import Shared, shared
 from runner.settings import RunnerSettings
 
 
@@ -87,7 +87,7 @@ def _environment(request: ReplayRequest, settings: RunnerSettings) -> dict[str, 
         bundled_cli(instead)
         return {}
     require_no_cloud(os.environ)
-    environment = {name: value.get_secret_value() for name, value in settings.credentials.items()}
+    environment = settings.claude_environment
     require_claude(environment, instead)
     return environment
 

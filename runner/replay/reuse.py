@@ -9,8 +9,8 @@ from runner.claude.cassette.ablation import Ablation, MomentReuse
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.prompt import sub_agent_prompt
 from runner.replay.estimate import usd
-from runner.replay.known_spending import TokenPrices
 from runner.replay.replayed import ReplayRequest
+from runner.replay.token_prices import TokenPrices
 
 
 def reuses(

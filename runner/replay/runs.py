@@ -15,14 +15,14 @@ from anyio.abc import TaskGroup
 from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable, TraderError
-from mcp_server.storage.journal.rows import OPEN_ENDED, Claimed, Run
+from mcp_server.storage.journal.rows import Claimed, Run, is_final
 from runner.claude.proxy.session import Session
 from runner.claude.recorder import ModelRecorder
 from runner.execute import Runner, carry_out
 from runner.replay.cap import STOPPED, Cap, ReplayAllowance
-from runner.replay.known_spending import TokenPrices
 from runner.replay.pace import ReplayPace
 from runner.replay.stop import GO_ON, Stop
+from runner.replay.token_prices import TokenPrices
 
 MOST_TRIES = 3
 """How often a moment is taken up while the replay goes on; after that it waits until the replay is started again."""
@@ -236,15 +236,14 @@ class ReplayRuns:
                 self.stop.set("journal", f"{session.unkept} What it has cost would have to be paid again. {GO_ON}")
         if ended.waiting is not None:
             self.news(f"An outcome waits in the outbox: {ended.waiting}")
-        is_final = outcome.status not in OPEN_ENDED or outcome.blame == "strategy"
-        if is_final:
+        if final := is_final(outcome):
             self.open_rows.pop(moment, None)
             self.left_open.pop(moment, None)
             self.pace.went_well()
         else:
             self.open_rows[moment] = ended.execution_id
             self._again(moment, outcome, began_at)
-        self.tell(moment, ended, is_final=is_final)
+        self.tell(moment, ended, is_final=final)
 
     def _again(self, moment: datetime, outcome: Outcome, began_at: datetime) -> None:
         self.left_open[moment] = outcome.error or ""

@@ -4,15 +4,14 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from runner.claude.verdict import api_failure
 from runner.replay.replayed import StoppedBy
 
 GO_ON = "Run the same command again then: it goes on from here, and asks nothing twice."
 
-_REFUSED = {
-    401: "Claude's API refuses the credential: set a valid ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN.",
-    402: "The account at Claude's API has no credit: add some.",
-    403: "The credential may not use Claude's API: use one that may.",
-}
+_OF_THE_ACCOUNT = (401, 402, 403)
+"""What the API answers where it refuses the account: then it refuses every run."""
+
 _AT_ONCE: tuple[StoppedBy, ...] = ("credential", "contamination", "cap")
 
 
@@ -37,7 +36,7 @@ class Stop:
 
     def refused(self, status: int | None) -> bool:
         """Stop if this answer of the API refuses the account, and return whether it does."""
-        if status not in _REFUSED:
+        if status not in _OF_THE_ACCOUNT:
             return False
-        self.set("credential", f"{_REFUSED[status]} {GO_ON}")
+        self.set("credential", f"{api_failure(status)} {GO_ON}")
         return True

@@ -13,9 +13,11 @@ from mcp import Client
 
 from mcp_server.app import build_server
 from mcp_server.domain.outcome import Status
-from mcp_server.errors import BadInput
+from mcp_server.domain.timeframes import naive
+from mcp_server.errors import BadInput, NotSupported
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal.replay_rows import ReplayRow
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.replay.replay import replay
 from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
@@ -28,6 +30,7 @@ from tests.rigs.replays import (
     flat,
     moments,
     parts_of,
+    repeated,
     replay_of,
     varied,
     watching,
@@ -61,7 +64,7 @@ async def rerun(home: Path, address: Address, request: ReplayRequest) -> Replaye
     return await replay(replace(request, rerun=True, max_usd=Decimal(0)), parts, lambda _: None)
 
 
-def rows_of(home: Path, done: Replayed) -> dict[datetime, Any]:
+def rows_of(home: Path, done: Replayed) -> dict[datetime, ReplayRow]:
     return {**parts_of(home).journal.replays.rows(done.replay_id)}
 
 
@@ -92,16 +95,13 @@ async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_not
     assert {row.cost_usd for row in after.values()} == {Decimal(0)}
     assert after.pop(lost).status == Status.DRIFT
     del before[lost]
-    assert [*map(_said, after.values())] == [*map(_said, before.values())]
-    assert again.recorded_usd == sum(row.recorded_usd for row in before.values())
-
-
-def _said(row: Any) -> tuple[Any, ...]:
-    """What a rerun has to repeat."""
-    return (
-        *(row.as_of, row.status, row.signal, row.confidence, row.price, row.reasoning, row.error, row.tokens_used),
-        *(json.loads(row.data), row.model, row.knowledge_cutoff, row.contaminated, row.recorded_usd),
-    )
+    assert [(row.tokens_used, row.recorded_usd) for row in after.values()] == [
+        (row.tokens_used, row.recorded_usd) for row in before.values()
+    ]
+    whole = [row for row in repeated(home, done.replay_id) if row[0] != naive(lost)]
+    assert [row for row in repeated(home, again.replay_id) if row[0] != naive(lost)] == whole
+    assert all(row[6] for row in whole), "the evidence is among what is repeated"
+    assert again.recorded_usd == sum(row.recorded_usd or 0 for row in before.values())
 
 
 async def test_the_same_command_goes_on_where_it_was_and_a_final_moment_is_never_run_again(
@@ -113,6 +113,12 @@ async def test_the_same_command_goes_on_where_it_was_and_a_final_moment_is_never
     again = await replayed(home, address, replay_of(2), prices)
     assert (first.runs, again.runs, sum(prices.asked.values())) == (2, 0, asked)
     assert replace(again, runs=2, requests_asked=asked) == first
+
+
+async def test_a_replay_through_a_cloud_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDE_CODE_USE_BEDROCK", "1")
+    with pytest.raises(NotSupported, match="CLAUDE_CODE_USE_BEDROCK is set"):
+        await replay(replay_of(1), parts_of(home, ANTHROPIC_API_KEY=KEY), lambda _: None)
 
 
 async def test_a_price_above_the_cap_is_refused_after_the_pilots(home: Path, address: Address) -> None:
@@ -181,7 +187,7 @@ async def test_what_ran_is_the_version_that_was_read_at_the_start_and_so_is_its_
     versions = "SELECT DISTINCT strategy_version FROM executions"
     database = parts_of(home).database
     assert database.read(lambda connection: connection.execute(versions).fetchall()) == [(before.version,)]
-    assert {json.loads(row.data)["twin"]["signal"] for row in rows_of(home, done).values()} == {"BUY"}
+    assert {json.loads(row[6])["twin"]["signal"] for row in repeated(home, done.replay_id)} == {"BUY"}
 
 
 async def test_a_moment_that_wake_keeps_out_has_its_row_and_asks_nobody(home: Path) -> None:

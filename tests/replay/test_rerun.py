@@ -10,9 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mcp_server.storage.database import Database
-from mcp_server.storage.home import Home
-from tests.rigs.replays import FIRST, MODEL, moment_of
+from tests.rigs.replay_command import write
+from tests.rigs.replays import FIRST, MODEL, asking, looking, moment_of, read, repeated
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Reply,
@@ -22,7 +21,6 @@ from tests.rigs.scripted_messages_api import (
     answer,
     say,
     start,
-    use,
 )
 from tests.runner.claude_runs import KEY, strategy
 
@@ -37,19 +35,7 @@ ENDS = {UNDECIDED: "abstained", OVERLONG: "error", UNFIT: "abstained"}
 FAR_EAST, FAR_WEST = "Pacific/Kiritimati", "Etc/GMT+12"
 """Between their clocks lie 26 hours: it is never the same day there."""
 
-ROWS = """
-SELECT e.as_of, e.status, a.signal, CAST(a.confidence AS VARCHAR), a.reasoning, a.price, a.data, e.error_message,
-    e.model, e.knowledge_cutoff, e.contaminated
-FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE e.replay_id = ? ORDER BY e.as_of
-"""
 COSTS = "SELECT cost_usd, recorded_usd FROM executions WHERE replay_id = ? ORDER BY as_of"
-
-
-def agents() -> dict[str, Any]:
-    return {
-        name: {"description": f"Asks {tool}.", "prompt": f"You look. [{name}]", "tools": [tool]}
-        for name, tool in TOOLS.items()
-    }
 
 
 def number_of(request: Request) -> int:
@@ -79,23 +65,7 @@ def decided(request: Request, step: Step) -> Step:
 
 def script() -> Mapping[str, list[Step]]:
     starts = Reply(calls=[start(name, f"Look at BTC/USDT for {name}.") for name in TOOLS])
-    looking: dict[str, list[Step]] = {
-        f"[{name}]": [use(f"mcp__trader__{tool}", {"symbol": "BTC/USDT"}), say(f"Seen by {name}.")]
-        for name, tool in TOOLS.items()
-    }
-    return {ORCHESTRATOR: [starts, *[say("") for _ in range(12)]], **looking}
-
-
-def write(home: Path) -> None:
-    what = strategy(agents(), exchange="simulated", model=MODEL, max_turns=MOST_TURNS)
-    folder = home / "strategies" / what.name
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(what.config_json()))
-    (folder / "agents.json").write_text(json.dumps(what.agents_json()))
-
-
-def read(home: Path, sql: str, replay_id: str) -> list[tuple[Any, ...]]:
-    return Database(Home(home).database).read(lambda connection: connection.execute(sql, [replay_id]).fetchall())
+    return {ORCHESTRATOR: [starts, *[say("") for _ in range(12)]], **looking(TOOLS)}
 
 
 def replayed(home: Path, folder: Path, *options: str, **environment: str) -> dict[str, Any]:
@@ -111,13 +81,13 @@ def replayed(home: Path, folder: Path, *options: str, **environment: str) -> dic
     )  # fmt: skip
     assert done.returncode == 0, done
     assert KEY not in done.stdout + done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def test_twenty_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(tmp_path: Path) -> None:
     home, moved = tmp_path / "home", tmp_path / "elsewhere" / "another home"
-    write(home)
+    write(home, strategy(asking(TOOLS), exchange="simulated", model=MODEL, max_turns=MOST_TURNS))
     with ScriptedMessagesApi(script(), decided) as api:
         then = replayed(
             home, tmp_path / "here", "--max-usd=50", TZ=FAR_EAST, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY
@@ -128,7 +98,7 @@ def test_twenty_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_rec
     assert (now["runs"], now["requests_asked"], now["requests_from_cassette"]) == (MOMENTS, 0, len(api.requests))
     assert now["by_status"] == then["by_status"] == {"success": MOMENTS - 3, "abstained": 2, "error": 1}
 
-    before, after = read(home, ROWS, then["replay_id"]), read(moved, ROWS, now["replay_id"])
+    before, after = repeated(home, then["replay_id"]), repeated(moved, now["replay_id"])
     assert len(after) == MOMENTS
     assert after == before
     assert [row[1] for row in after] == [ENDS.get(number, "success") for number in range(MOMENTS)]

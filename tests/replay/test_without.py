@@ -13,12 +13,12 @@ from mcp_server.storage.home import examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.claude.cassette.ablation import MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Recorded, TokenCounts
-from runner.replay.known_spending import TokenPrices
 from runner.replay.replay import replay
 from runner.replay.replayed import ReplayProgress, ReplayRequest
 from runner.replay.reuse import afterwards, beforehand
+from runner.replay.token_prices import TokenPrices
 from runner.tool_server.server import Address
-from tests.rigs.replays import FIRST, MODEL, moments, parts_of, replay_of
+from tests.rigs.replays import FIRST, MODEL, asking, looking, moments, parts_of, replay_of
 from tests.rigs.scripted_messages_api import (
     ORCHESTRATOR,
     Reply,
@@ -28,7 +28,6 @@ from tests.rigs.scripted_messages_api import (
     answer,
     say,
     start,
-    use,
 )
 from tests.runner.claude_runs import KEY, strategy
 
@@ -36,19 +35,12 @@ LEFT_OUT, KEPT = "rsi-analyzer", "price-monitor"
 TOOLS = {KEPT: "get_price", LEFT_OUT: "calculate_rsi"}
 SCRIPT: dict[str, Sequence[Step]] = {
     ORCHESTRATOR: [Reply(calls=[start(name, f"Look for {name}.") for name in TOOLS]), say("in the place of an answer")],
-    **{
-        f"[{name}]": [use(f"mcp__trader__{tool}", {"symbol": "BTC/USDT"}), say(f"Seen by {name}.")]
-        for name, tool in TOOLS.items()
-    },
+    **looking(TOOLS),
 }
 
 
 def two(**config: Any) -> Strategy:
-    agents = {
-        name: {"description": f"Asks {tool}.", "prompt": f"You look. [{name}]", "tools": [tool]}
-        for name, tool in TOOLS.items()
-    }
-    return strategy(agents, exchange="simulated", model=MODEL, **config)
+    return strategy(asking(TOOLS), exchange="simulated", model=MODEL, **config)
 
 
 def weighed(request: Request, step: Step) -> Step:

@@ -37,6 +37,12 @@ SCRIPT: Script = {
 }
 REQUESTS_A_RUN = 4
 
+_REPEATED = """
+SELECT e.as_of, e.status, a.signal, CAST(a.confidence AS VARCHAR), a.reasoning, a.price, CAST(a.data AS VARCHAR),
+    e.error_message, e.model, e.knowledge_cutoff, e.contaminated
+FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id WHERE e.replay_id = ? ORDER BY e.as_of
+"""
+
 _AS_OF = re.compile(r"As-of time: (\S+?)[\\\s\"]")
 
 
@@ -71,6 +77,32 @@ def parts_of(home: Path, clock: Clock | None = None, **settings: Any) -> ReplayP
     journal = Journal(database, place)
     own = RunnerSettings(home=home, exchange="simulated", **settings)
     return ReplayParts(own, place, database, journal, clock or SystemClock())
+
+
+def read(home: Path, sql: str, replay_id: str) -> list[tuple[Any, ...]]:
+    """Return what a query tells of a replay."""
+    return Database(Home(home).database).read(lambda connection: connection.execute(sql, [replay_id]).fetchall())
+
+
+def repeated(home: Path, replay_id: str) -> list[tuple[Any, ...]]:
+    """Return what a rerun has to repeat: moment, status, signal, and all that the model said, moment by moment."""
+    return read(home, _REPEATED, replay_id)
+
+
+def asking(tools: Mapping[str, str]) -> dict[str, Any]:
+    """Return sub-agents that ask one tool each, by their names."""
+    return {
+        name: {"description": f"Asks {tool}.", "prompt": f"You look. [{name}]", "tools": [tool]}
+        for name, tool in tools.items()
+    }
+
+
+def looking(tools: Mapping[str, str]) -> dict[str, list[Step]]:
+    """Return what these sub-agents do: each calls its tool, and reports that it has seen something."""
+    return {
+        f"[{name}]": [use(f"mcp__trader__{tool}", {"symbol": "BTC/USDT"}), say(f"Seen by {name}.")]
+        for name, tool in tools.items()
+    }
 
 
 def moment_of(request: Request) -> datetime:

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _ROWS = (
-    "SELECT e.as_of, e.id, e.status, e.own_failure, a.signal, a.confidence, a.price, a.reasoning, "
-    "CAST(a.data AS VARCHAR), e.error_message, e.cost_usd, e.recorded_usd, e.tokens_used, e.model, "
-    "e.knowledge_cutoff, e.contaminated, e.started_at, e.completed_at "
+    "SELECT e.as_of, e.id, e.status, e.own_failure, a.signal, e.error_message, e.cost_usd, e.recorded_usd, "
+    "e.tokens_used, e.contaminated, e.started_at, e.completed_at "
     "FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id "
     "WHERE e.replay_id = ? ORDER BY e.as_of"
 )
@@ -33,23 +32,17 @@ _SPENT = (
 
 @dataclass(frozen=True, slots=True)
 class ReplayRow:
-    """One moment of a replay, as its row stands. `data` is JSON, word for word as it was kept."""
+    """One moment of a replay, as its row stands, without what the model said."""
 
     as_of: datetime
     execution_id: int
     status: str
     own_failure: bool | None
     signal: str | None
-    confidence: Decimal | None
-    price: float | None
-    reasoning: str | None
-    data: str | None
     error: str | None
     cost_usd: Decimal | None
     recorded_usd: Decimal | None
     tokens_used: int | None
-    model: str | None
-    knowledge_cutoff: str | None
     contaminated: bool | None
     started_at: datetime
     completed_at: datetime | None

@@ -175,13 +175,18 @@ def _own_failure(outcome: Outcome) -> bool | None:
     return False if outcome.decided else None
 
 
-OPEN_ENDED = (Status.ERROR, Status.TIMEOUT, Status.MISSED, Status.SKIPPED_BUDGET)
+_OPEN_ENDED = (Status.ERROR, Status.TIMEOUT, Status.MISSED, Status.SKIPPED_BUDGET)
 """How a run ends that something else than its strategy may have ended; where it failed itself, its row says so."""
 
 
 def open_ended(status: str, own_failure: bool | None) -> bool:
     """Return whether a run ended for a reason outside of its strategy, by a stop, or by a kill."""
-    return own_failure is None and status in OPEN_ENDED
+    return own_failure is None and status in _OPEN_ENDED
+
+
+def is_final(outcome: Outcome) -> bool:
+    """Return whether a run with this outcome has ended for good, so that a replay never takes it up again."""
+    return not open_ended(outcome.status, _own_failure(outcome))
 
 
 def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:

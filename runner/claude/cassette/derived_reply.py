@@ -1,32 +1,16 @@
 """A recorded first reply of an orchestrator, and the same without the starts of some sub-agents."""
 
 import json
-import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from runner.claude.cassette.cassettes import Recorded
+from runner.claude.cassette.reply_events import ReplyEvent, reply_events
 from runner.claude.session import START_TOOL
 
-_BETWEEN_EVENTS = re.compile(r"(?<=\n\n)|(?<=\n\r\n)")
 _STREAM = "text/event-stream"
 
 Block = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What is sent at once: an event of a stream as its text, and as its values where it has some."""
-
-    text: str
-    event: Mapping[str, Any]
-
-    @property
-    def index(self) -> int | None:
-        """The number of the block of content that it is part of."""
-        kind = str(self.event.get("type"))
-        return int(self.event["index"]) if kind.startswith("content_block") else None
 
 
 def started(recorded: Recorded) -> list[str] | None:
@@ -47,14 +31,14 @@ def without_starts(recorded: Recorded, names: Collection[str]) -> str:
     if not recorded.content_type.startswith(_STREAM):
         message = json.loads(recorded.reply)
         return json.dumps({**message, "content": [blocks[index] for index in numbers]}, ensure_ascii=False)
-    return "".join(_numbered(part, numbers) for part in _parts(recorded.reply) if part.index not in gone)
+    return "".join(_numbered(event, numbers) for event in reply_events(recorded.reply) if event.index not in gone)
 
 
-def _numbered(part: _Part, numbers: Mapping[int, int]) -> str:
-    if part.index is None or numbers[part.index] == part.index:
-        return part.text
-    event = {**part.event, "index": numbers[part.index]}
-    return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n"
+def _numbered(event: ReplyEvent, numbers: Mapping[int, int]) -> str:
+    if event.index is None or numbers[event.index] == event.index:
+        return event.text
+    values = {**event.values, "index": numbers[event.index]}
+    return f"event: {values['type']}\ndata: {json.dumps(values, ensure_ascii=False)}\n\n"
 
 
 def _name_of(block: Block) -> str | None:
@@ -68,21 +52,14 @@ def _blocks(recorded: Recorded) -> Mapping[int, Block]:
         return dict(enumerate(json.loads(recorded.reply).get("content", [])))
     blocks: dict[int, dict[str, Any]] = {}
     inputs: dict[int, str] = {}
-    for part in _parts(recorded.reply):
-        if part.index is None:
+    for event in reply_events(recorded.reply):
+        if event.index is None:
             continue
-        if part.event["type"] == "content_block_start":
-            blocks[part.index] = dict(part.event["content_block"])
-        delta = part.event.get("delta") or {}
-        inputs[part.index] = inputs.get(part.index, "") + str(delta.get("partial_json", ""))
+        if event.values["type"] == "content_block_start":
+            blocks[event.index] = dict(event.values["content_block"])
+        delta = event.values.get("delta") or {}
+        inputs[event.index] = inputs.get(event.index, "") + str(delta.get("partial_json", ""))
     for index, text in inputs.items():
         if text:
             blocks[index]["input"] = json.loads(text)
     return blocks
-
-
-def _parts(reply: str) -> Iterator[_Part]:
-    for text in _BETWEEN_EVENTS.split(reply):
-        data = "\n".join(line[5:].strip() for line in text.splitlines() if line.startswith("data:"))
-        if text:
-            yield _Part(text, json.loads(data) if data else {})

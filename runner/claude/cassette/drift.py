@@ -103,7 +103,7 @@ def _agents(
     """Yield how the sub-agents differ from those that another version of the strategy has started."""
     declared = next((one.declared for one in recorded if one.declared), {})
     yield from changed_agents(declared, {name: agent.description for name, agent in strategy.agents.items()})
-    starts = {name: told for one in recorded for name, told in one.starts.items()}
+    starts = {name: task for one in recorded for name, task in one.starts.items()}
     first = [one for one in recorded if not one.by_orchestrator and one.turn == 0]
     for name, agent in strategy.agents.items():
         if name not in declared or not first:
@@ -119,6 +119,6 @@ def _agents(
         yield from changed_tools(before, agent.tools, who)
 
 
-def _likeness(one: AskedRequest, prompt: str, told: str | None, tools: Sequence[str]) -> tuple[bool, bool, float]:
+def _likeness(one: AskedRequest, prompt: str, task: str | None, tools: Sequence[str]) -> tuple[bool, bool, float]:
     begins = one.instructions[: len(prompt)]
-    return told == one.task, {*tools} == one.tools.keys(), SequenceMatcher(None, prompt, begins).ratio()
+    return task == one.task, {*tools} == one.tools.keys(), SequenceMatcher(None, prompt, begins).ratio()

@@ -91,7 +91,7 @@ def cutoff_of(body: Mapping[str, Any]) -> str | None:
 
 def stated_usd(body: Mapping[str, Any]) -> Decimal:
     """Return what the CLI states to have spent in its run so far, in US dollars; 0 where it states nothing."""
-    stated = [found[1] for text in _own_words(body) for found in _BUDGET.finditer(text)]
+    stated = [budget[1] for text in _own_words(body) for budget in _BUDGET.finditer(text)]
     try:
         return max(map(Decimal, stated), default=Decimal(0))
     except InvalidOperation:  # in a way that is not known here
@@ -228,8 +228,8 @@ def _without_budget(words: str) -> str:
 
 def _starts(messages: Iterable[Body]) -> set[str]:
     """Return the ids of the calls that start sub-agents."""
-    said = (message["content"] for message in messages if message["role"] == "assistant")
-    blocks = (block for content in said if isinstance(content, list) for block in content)
+    replies = (message["content"] for message in messages if message["role"] == "assistant")
+    blocks = (block for content in replies if isinstance(content, list) for block in content)
     return {block["id"] for block in blocks if block.get("type") == "tool_use" and block["name"] in START_TOOLS}
 
 

@@ -1,13 +1,13 @@
 """A reply of the Messages API: whether it is whole, and what it used."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from runner.claude.cassette.cassettes import KEPT_STATUSES, TokenCounts
+from runner.claude.cassette.reply_events import reply_events
 from runner.claude.verdict import OF_THE_ACCOUNT
 
 LAST_EVENT = b"message_stop"
@@ -60,8 +60,10 @@ def retry_after_s(header: str | None) -> float | None:
 def _tokens_of_stream(reply: str) -> TokenCounts | None:
     usage: dict[str, Any] = {}
     began, ended = False, False
-    for event in _events(reply):
+    for event in (event.values for event in reply_events(reply)):
         kind = event.get("type")
+        if kind in (None, "ping"):
+            continue
         if kind == "error" or ended:
             return None
         if kind == "message_start":
@@ -71,14 +73,6 @@ def _tokens_of_stream(reply: str) -> TokenCounts | None:
             usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
         ended = kind == "message_stop"
     return _tokens(usage) if began and ended else None
-
-
-def _events(reply: str) -> Iterator[dict[str, Any]]:
-    """Yield the events of a stream that are whole: an empty line ends each."""
-    for part in re.split(r"\r?\n\r?\n", reply)[:-1]:
-        data = "\n".join(line[5:].strip() for line in part.splitlines() if line.startswith("data:"))
-        if isinstance(event := _parsed(data), dict) and event.get("type") != "ping":
-            yield event
 
 
 def _parsed(text: str) -> Any:
