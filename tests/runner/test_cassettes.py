@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,10 +103,45 @@ def _a_folder(file: Path) -> None:
     file.mkdir()
 
 
-@pytest.mark.parametrize("harm", [_cut, _linked, _of_another_shape, _of_another_request, _emptied, _a_folder])
+def _spoilt(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[12:31] = bytes(byte ^ 0xFF for byte in content[12:31])
+    file.write_bytes(content)
+
+
+def _nested_too_deep(file: Path) -> None:
+    file.write_bytes(gzip.compress(b"[" * 100_000))
+
+
+MOST_BYTES = 1_000_000
+
+
+def _unpacks_to_too_much(file: Path) -> None:
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()) + b" " * MOST_BYTES))
+
+
+def _with(**changes: Any) -> Callable[[Path], None]:
+    def harm(file: Path) -> None:
+        value: dict[str, Any] = json.loads(gzip.decompress(file.read_bytes()))
+        file.write_bytes(gzip.compress(json.dumps({**value, **changes}).encode()))
+
+    return harm
+
+
+HARM = [
+    *(_cut, _linked, _of_another_shape, _of_another_request, _emptied, _a_folder),
+    *(_spoilt, _nested_too_deep, _unpacks_to_too_much),
+    *(_with(status=429), _with(status=99_999), _with(content_type="a\r\nb: c"), _with(content_type="\u6f22")),
+    *(_with(reply="\ud800"), _with(asked_at="2026-11-30T05:01:02"), _with(credential="PATH"), _with(cutoff="9999-12")),
+    *(_with(times=-5), _with(times=10**30), _with(usage={"input": -1}), _with(usage={"input": 10**40})),
+]
+
+
+@pytest.mark.parametrize("harm", HARM)
 def test_what_cannot_be_read_counts_as_missing_and_is_told(
-    cassette: Cassette, harm: Any, caplog: pytest.LogCaptureFixture
+    cassette: Cassette, harm: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("runner.claude.cassette.cassettes.MOST_BYTES", MOST_BYTES)
     for recorded in (SHORT, LONG):
         cassette.keep(AS_OF, recorded)
     harm(cassette.place(AS_OF) / "4567.json.gz")
@@ -117,6 +153,20 @@ def test_what_cannot_be_read_counts_as_missing_and_is_told(
     if harm is not _a_folder:
         cassette.keep(AS_OF, LONG)
         assert cassette.find(AS_OF, "4567") == LONG
+
+
+def test_what_could_not_be_read_again_is_not_kept(cassette: Cassette, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.claude.cassette.cassettes.MOST_BYTES", 9_000)
+    with pytest.raises(OSError, match="too large"):
+        cassette.keep(AS_OF, LONG)
+    assert cassette.at(AS_OF) == []
+
+
+def test_a_pipe_where_it_is_noted_what_is_asked_holds_nobody_up(cassette: Cassette) -> None:
+    cassette.place(AS_OF).mkdir(parents=True)
+    os.mkfifo(cassette.place(AS_OF) / ".0123.asked")
+    assert cassette.asking(AS_OF, "0123") == 1
+    assert not cassette.was_asked(AS_OF, "0123")
 
 
 def test_a_half_written_file_is_none(cassette: Cassette) -> None:

@@ -19,7 +19,7 @@ import anyio.to_thread
 import httpx2
 import pytest
 
-from runner.claude.cassette.cassettes import Cassette
+from runner.claude.cassette.cassettes import Cassette, TokenCounts
 from runner.claude.proxy.session import Mode, Session
 from runner.claude.recording import Proxy, recording_proxy
 from tests.rigs.hand_fed_api import BREAK, EVENT_STREAM, Fed, HandFedApi, event, hand_fed_api, refusal, stream
@@ -188,6 +188,62 @@ async def test_a_reply_that_is_not_whole_is_never_kept_and_is_asked_for_again(
             assert (await one.ask()).content == b"".join(stream())
         assert one.session.asked == 2
     assert [recorded.times for recorded in cassette.at(AS_OF)] == [2]
+
+
+def _bytes_of(*events: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in b"".join(events)]
+
+
+ODD = {
+    "byte by byte": _bytes_of(*stream()),
+    "with the line ends of Windows": [part.replace(b"\n", b"\r\n") for part in stream()],
+    "with comments, also behind the end": [b": hello\n\n", *stream()[:-1], stream()[-1] + b": bye\n\n" * 2_000],
+    "with a long last event": [
+        *stream()[:-1],
+        b'data: {"type":"message_stop","more":"',
+        *[b"x" * 1_000] * 9,
+        b'"}\n\n',
+    ],
+    "with NUL and half a character, escaped": stream("\x00 \ud800 it costs 42.5"),
+    "with the word of the end in the model's text": stream("message_stop", *["It costs 42.5."] * 50),
+    "all at once": [b"".join(stream())],
+}
+
+
+@pytest.mark.parametrize("parts", ODD.values(), ids=ODD)
+async def test_a_whole_reply_is_kept_however_it_is_written(parts: list[bytes], cassette: Cassette) -> None:
+    with hand_fed_api(Fed(parts)) as api:
+        async with alone(api, cassette) as one:
+            replies = [(await one.ask()).content for _ in range(2)]
+    assert replies == [b"".join(parts)] * 2
+    assert (one.session.asked, one.session.hits) == (1, 1)
+    (kept,) = cassette.at(AS_OF)
+    assert kept.usage == TokenCounts(100, 20, 7, 3, 2)
+
+
+NO_COUNTS = [
+    *("none", 5, [7], {"input_tokens": -100, "output_tokens": "20", "cache_read_input_tokens": 10**30}),
+    {"cache_creation": 5, "cache_creation_input_tokens": [1], "input_tokens": None, "output_tokens": {}},
+]
+
+
+@pytest.mark.parametrize("usage", NO_COUNTS, ids=str)
+async def test_tokens_that_are_no_numbers_are_none_and_the_reply_is_kept(usage: Any, cassette: Cassette) -> None:
+    start = event({"type": "message_start", "message": {"usage": usage}})
+    parts = [start, event({"type": "message_delta", "usage": usage}), stream()[-1]]
+    with hand_fed_api(Fed(parts)) as api:
+        async with alone(api, cassette) as one:
+            assert [(await one.ask()).content for _ in range(2)] == [b"".join(parts)] * 2
+    assert [kept.usage for kept in cassette.at(AS_OF)] == [TokenCounts()]
+
+
+async def test_a_reply_without_end_is_broken_off(cassette: Cassette, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.claude.proxy.answering.MOST_BYTES", 5_000)
+    with hand_fed_api(Fed([*stream()[:1], *[b": on and on\n\n"] * 1_000])) as api:
+        async with alone(api, cassette) as one:
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await one.ask()
+    assert files(cassette) == []
 
 
 async def test_a_client_that_hangs_up_leaves_no_half_reply_and_the_api_need_not_go_on(cassette: Cassette) -> None:

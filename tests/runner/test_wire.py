@@ -147,6 +147,14 @@ def test_a_cutoff_that_is_not_stated_or_that_others_state_is_none(asked: dict[st
     assert cutoff_of(without) is None
 
 
+def test_who_copies_the_clis_words_makes_no_model_look_cleaner(asked: dict[str, list[Request]], model: str) -> None:
+    body = last(asked[model])
+    for month, expected in [("March 2024", CUTOFFS[model]), ("May 2028", "2028-05"), ("March 0024", CUTOFFS[model])]:
+        words = f"<system-reminder>\nAssistant knowledge cutoff is {month}.\n</system-reminder>"
+        told = {**body, "messages": [{"role": "user", "content": words}, *body["messages"]]}
+        assert cutoff_of(told) == expected
+
+
 def varied(body: Body) -> Iterator[tuple[str, Body]]:
     """Give what may differ between two equal runs, each with another of it."""
     text = json.dumps(body)

@@ -4,40 +4,61 @@ A file holds one reply. It is written whole or not at all, so a kill leaves no h
 not there, and the log says so. No header of a request is kept, and so no credential.
 """
 
+import errno
 import gzip
 import json
 import logging
+import os
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 
 from mcp_server.storage.files import Unreadable, read_regular, write_whole
+from runner.claude.preflight import CREDENTIALS
 
 KEPT_STATUSES = frozenset((200, 400, 404, 413))
 """Whole replies, and the refusals that a request itself is to blame for; an outage or a credential says nothing."""
 
 MOST_BYTES = 100_000_000
+"""What a file may hold, also once it is unpacked; what is longer is not kept."""
+
+MOST_TOKENS = 10**12
 _PACKED, _PLAIN = ".json.gz", ".json"
 _WORTH_PACKING = 2_000
 
 logger = logging.getLogger(__name__)
+
+_Count = Annotated[int, Field(ge=0, lt=MOST_TOKENS)]
+
+
+def _kept_status(status: int) -> int:
+    if status not in KEPT_STATUSES:
+        raise ValueError(f"a reply of status {status} is never kept")
+    return status
+
+
+def _as_text(reply: str) -> str:
+    reply.encode()  # half a character is a ValueError
+    return reply
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
     """The tokens of one reply."""
 
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_creation: int = 0
-    cache_creation_1h: int = 0
+    input: _Count = 0
+    output: _Count = 0
+    cache_read: _Count = 0
+    cache_creation: _Count = 0
+    cache_creation_1h: _Count = 0
     """The part of `cache_creation` that is kept for an hour, which costs more."""
 
 
@@ -54,15 +75,15 @@ class Recorded:
     key: str
     model: str
     request: Mapping[str, Any]
-    status: int
-    content_type: str
-    reply: str
+    status: Annotated[int, AfterValidator(_kept_status)]
+    content_type: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
+    reply: Annotated[str, AfterValidator(_as_text)]
     usage: TokenCounts
-    cutoff: str | None
-    asked_at: datetime
+    cutoff: Annotated[str, Field(pattern=r"^20\d\d-(0[1-9]|1[0-2])$")] | None
+    asked_at: AwareDatetime
     paid_by: str
-    credential: str
-    times: int = 1
+    credential: Annotated[str, Field(pattern=f"^({'|'.join(CREDENTIALS)})$")]
+    times: Annotated[int, Field(ge=1, lt=10**6)] = 1
     derived_from: str | None = None
 
 
@@ -92,9 +113,10 @@ class Cassette:
         Raises:
             OSError: it cannot be written; what was there is unchanged.
         """
-        if recorded.status not in KEPT_STATUSES:
-            raise ValueError(f"a reply of status {recorded.status} is never kept")
+        _kept_status(recorded.status)
         content, ending = json.dumps(_as_json(recorded)).encode(), _PLAIN
+        if len(content) > MOST_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         if len(content) > _WORTH_PACKING:
             content, ending = gzip.compress(content, 3, mtime=0), _PACKED
         folder = self.place(as_of)
@@ -107,7 +129,7 @@ class Cassette:
         note = _under_way(self.place(as_of), key)
         try:
             note.parent.mkdir(parents=True, exist_ok=True)
-            with note.open("ab") as stream:
+            with open(note, "ab", opener=_without_waiting) as stream:
                 stream.write(b".")
                 return stream.tell()
         except OSError:
@@ -173,17 +195,30 @@ def _read(file: Path) -> Recorded | None:
     try:
         content = read_regular(file, MOST_BYTES)
         if file.name.endswith(_PACKED):
-            content = gzip.decompress(content)
+            content = _unpacked(content)
         recorded = _shape().validate_python(json.loads(content))
     except FileNotFoundError:
         return None
-    except (Unreadable, OSError, EOFError, ValueError, ValidationError) as error:
+    except (Unreadable, OSError, EOFError, zlib.error, ValueError, RecursionError, ValidationError) as error:
         logger.warning("a reply on the cassette cannot be read, so it counts as missing: %s (%s)", file, _why(error))
         return None
     if not file.name.startswith(f"{recorded.key}."):
         logger.warning("a reply on the cassette is under another's name, so it counts as missing: %s", file)
         return None
     return recorded
+
+
+def _unpacked(content: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=BytesIO(content)) as stream:
+        unpacked = stream.read(MOST_BYTES + 1)
+    if len(unpacked) > MOST_BYTES:
+        raise ValueError("it is too long")
+    return unpacked
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file to write; a pipe or a link in its place is an error."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _why(error: Exception) -> str:

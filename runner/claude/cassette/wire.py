@@ -40,7 +40,7 @@ _OS_VERSION = re.compile(r"^( *- OS Version: ).*$", re.MULTILINE)
 _BUDGET = re.compile(r"USD budget: \$([\d.e+-]+)/\$[\d.e+-]+; \$[\d.e+-]+ remaining")
 _DIGIT = re.compile(r"\d")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_CUTOFF = re.compile(rf"Assistant knowledge cutoff is (?:\w+ )?({'|'.join(_MONTHS)}) (\d{{4}})\b")
+_CUTOFF = re.compile(rf"Assistant knowledge cutoff is (?:\w+ )?({'|'.join(_MONTHS)}) (20\d\d)\b")
 _AGENT_FOOTER = re.compile(r"\nagentId: [^\n]*\n<usage>((?:[a-z_]+: \d+\n)*)duration_ms: \d+</usage>\s*\Z")
 
 
@@ -82,11 +82,12 @@ def key_of(body: Mapping[str, Any]) -> str:
 
 
 def cutoff_of(body: Mapping[str, Any]) -> str | None:
-    """Return the month of the model's knowledge cutoff as the CLI states it, `2026-06`; None where it does not."""
-    for text in _own_words(body):
-        if stated := _CUTOFF.search(text):
-            return f"{stated[2]}-{_MONTHS.index(stated[1]) + 1:02d}"
-    return None
+    """Return the month of the model's knowledge cutoff as the CLI states it, `2026-06`; None where it does not.
+
+    Of several the latest counts: whoever copies the CLI's words into a prompt can make no model look cleaner.
+    """
+    stated = (found for text in _own_words(body) for found in _CUTOFF.finditer(text))
+    return max((f"{found[2]}-{_MONTHS.index(found[1]) + 1:02d}" for found in stated), default=None)
 
 
 def stated_usd(body: Mapping[str, Any]) -> Decimal:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import anyio
 import anyio.to_thread
 
-from runner.claude.cassette.cassettes import Recorded
+from runner.claude.cassette.cassettes import MOST_BYTES, Recorded
 from runner.claude.cassette.wire import stated_usd, without_user
 from runner.claude.proxy.model_request import (
     CliRequest,
@@ -22,7 +22,7 @@ from runner.claude.proxy.model_request import (
     read_request,
     rewritten_bytes,
 )
-from runner.claude.proxy.replies import LAST_EVENT, retry_after_s, tokens_of_whole, unknown_packing
+from runner.claude.proxy.replies import LAST_EVENT, LAST_EVENT_BYTES, retry_after_s, tokens_of_whole, unknown_packing
 from runner.claude.proxy.reply_cost import ReplyUse
 from runner.claude.proxy.session import Session
 from runner.claude.proxy.upstream import TIMEOUTS_S, Header, Upstream, passed_on
@@ -176,16 +176,18 @@ class Answering:
             return await _pass_packed(reply, packing, begin)
         streamed = reply.status_code == 200 and reply.headers.get("content-type", "").startswith(EVENTS)
         send = await begin(reply.status_code, passed_on(reply.headers.raw)) if streamed else None
-        received, ending, counted = bytearray(), False, False
+        received, counted = bytearray(), False
         async for part in reply.aiter_bytes():
             received += part
-            ending = ending or LAST_EVENT in received[-len(part) - len(LAST_EVENT) :]
-            if ending and not counted and streamed:
+            if len(received) > MOST_BYTES:
+                raise BrokenOff("it is too long")
+            if streamed and not counted and LAST_EVENT in received[-len(part) - LAST_EVENT_BYTES :]:
                 counted = self._keep(reply, question, bytes(received), times)
             if send is not None:
                 await send(part)
-        if send is None:
+        if not counted:
             self._keep(reply, question, bytes(received), times)
+        if send is None:
             send = await begin(reply.status_code, passed_on(reply.headers.raw))
             await send(bytes(received))
         return None
@@ -201,7 +203,7 @@ class Answering:
             model=question.model,
             request=without_user(question.body),
             status=reply.status_code,
-            content_type=content_type,
+            content_type=content_type.encode("ascii", "replace").decode(),
             reply=received.decode(),
             usage=tokens,
             cutoff=question.cutoff,

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from runner.claude.cassette.cassettes import KEPT_STATUSES, TokenCounts
+from runner.claude.cassette.cassettes import KEPT_STATUSES, MOST_TOKENS, TokenCounts
 from runner.claude.cassette.reply_events import reply_events
 from runner.claude.verdict import OF_THE_ACCOUNT
 
-LAST_EVENT = b"message_stop"
+LAST_EVENT, LAST_EVENT_BYTES = b"message_stop", 4_000
+"""What names the last event of a stream, and how long that event is at most. A model may write the word, too."""
 
 _USAGE = {
     "input": "input_tokens",
@@ -33,7 +34,7 @@ def tokens_of_whole(status: int, content_type: str, received: bytes) -> TokenCou
     if not content_type.startswith("text/event-stream"):
         message = _parsed(reply)
         whole = isinstance(message, dict) and message.get("type") == "message"
-        return _tokens(message.get("usage") or {}) if whole else None
+        return _tokens(_object(message.get("usage"))) if whole else None
     return _tokens_of_stream(reply)
 
 
@@ -68,9 +69,9 @@ def _tokens_of_stream(reply: str) -> TokenCounts | None:
             return None
         if kind == "message_start":
             began = True
-            usage |= (event.get("message") or {}).get("usage") or {}
+            usage |= _object(_object(event.get("message")).get("usage"))
         elif kind == "message_delta":
-            usage |= {name: value for name, value in (event.get("usage") or {}).items() if value is not None}
+            usage |= {name: value for name, value in _object(event.get("usage")).items() if value is not None}
         ended = kind == "message_stop"
     return _tokens(usage) if began and ended else None
 
@@ -78,11 +79,20 @@ def _tokens_of_stream(reply: str) -> TokenCounts | None:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    """Return a number of tokens; what is none counts nothing, as no gateway may make a reply cost less than nothing."""
+    return value if isinstance(value, int) and 0 <= value < MOST_TOKENS else 0
+
+
 def _tokens(usage: Mapping[str, Any]) -> TokenCounts:
-    for_an_hour = (usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
-    counts = {name: int(usage.get(key) or 0) for name, key in _USAGE.items()}
-    return TokenCounts(**counts, cache_creation_1h=int(for_an_hour or 0))
+    for_an_hour = _count(_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    counts = {name: _count(usage.get(key)) for name, key in _USAGE.items()}
+    return TokenCounts(**counts, cache_creation_1h=min(for_an_hour, counts["cache_creation"]))
