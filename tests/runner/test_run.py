@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,16 +109,9 @@ def test_a_tool_server_that_is_not_there_is_an_error_with_a_row(trader: Command,
 
 
 def test_a_run_uses_the_server_that_is_named_with_its_token(trader: Command, home: Path) -> None:
-    environment = {**os.environ, "TRADER_HOME": str(home), "TRADER_TOKEN": "s3cret-token"}
-    command = [sys.executable, "-m", "mcp_server", "--http", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            right = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL=url, TRADER_TOKEN="s3cret-token")
-            wrong = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL=url, TRADER_TOKEN="guess")
-        finally:
-            server.send_signal(signal.SIGTERM)
+    with serving(home, TRADER_TOKEN="s3cret-token") as server:
+        right = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL=server.url, TRADER_TOKEN="s3cret-token")
+        wrong = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL=server.url, TRADER_TOKEN="guess")
     assert (right.code, right.json["status"]) == (0, "success")
     assert (wrong.code, wrong.json["status"]) == (1, "error")
     assert "TRADER_TOKEN" in wrong.json["error"]
@@ -255,12 +247,13 @@ def test_settings_that_are_empty_are_as_if_not_there(trader: Command) -> None:
 def test_a_home_of_nobody_and_an_unreadable_env_file_are_told(trader: Command, home: Path) -> None:
     assert "names no user of this machine" in trader("signals", TRADER_HOME="~nosuchuser/x").err
     (home / ".env").write_bytes(b"\xff\xfe\x00")
-    for command in (["runner", "signals"], ["mcp_server"]):
-        done = subprocess.run(
-            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
-        assert done.returncode == 1
-        assert ".env' cannot be read" in done.stderr
+    server = subprocess.run(
+        [sys.executable, "-m", "mcp_server"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    command = trader("signals")
+    for code, err in ((server.returncode, server.stderr), (command.code, command.err)):
+        assert code == 1
+        assert ".env' cannot be read" in err
 
 
 def test_sigterm_ends_a_run_also_where_a_shell_had_sigint_ignored(home: Path) -> None:
