@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mcp_server.domain.text import cleaned
+from mcp_server.errors import BadInput
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home, examples_folder
@@ -18,6 +19,7 @@ from runner.settings import RunnerSettings
 MOST_SHOWN = 20_000
 """Longer texts are cut in a terminal; no reasoning is that long."""
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to go on.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -40,6 +42,21 @@ class Context:
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object on standard output."""
     typer.echo(json.dumps(value))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask the person at the terminal for a yes, unless `yes` was given; end the program where there is none.
+
+    Raises:
+        BadInput: nobody is there to be asked.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise BadInput("Nothing was changed: nobody is there to confirm it.", "Confirm with --yes.")
+    if not typer.confirm(question, err=True):
+        typer.echo("Nothing was changed.", err=True)
+        raise typer.Exit(1)
 
 
 def fail(error: object, code: int) -> NoReturn:

@@ -1,17 +1,19 @@
-"""`claude-trader strategies`: list, add an example, check, pause and resume."""
+"""`claude-trader strategies`: list, add an example, check, pause, resume, remove and restore."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import anyio
 import typer
 
 from mcp_server.domain.strategy.format import StatusName
-from mcp_server.errors import BadInput
-from runner.cli.context import Context, fail, print_json
+from mcp_server.errors import BadInput, Retryable
+from mcp_server.storage.strategies.removed import RemovedStrategies
+from runner.cli.context import Context, Yes, confirm, fail, print_json
 from runner.cli.help import Helpful
 
 app = Helpful(
-    help="List your strategies and the examples; add, check, pause or resume one.",
+    help="List your strategies and the examples; add, check, pause, resume, remove or restore one.",
     epilog="A strategy is a folder `strategies/NAME/` in your home (TRADER_HOME) with one or two JSON files. "
     "`claude-trader build` writes one for you. Example: `claude-trader strategies add rsi-reversion`",
     invoke_without_command=True,
@@ -34,7 +36,7 @@ Json = Annotated[
 
 @app.callback()
 def strategies(context: typer.Context, as_json: Json = False) -> None:
-    """List your strategies and the examples; add, check, pause or resume one."""
+    """List your strategies and the examples; add, check, pause, resume, remove or restore one."""
     if context.invoked_subcommand is not None:
         return
     from runner.cli import show
@@ -112,6 +114,51 @@ def pause(name: Name, as_json: Json = False) -> None:
 def resume(name: Name, as_json: Json = False) -> None:
     """Schedule a paused or stopped strategy again."""
     _set_status(name, "active", as_json)
+
+
+@app.command()
+def remove(name: Name, yes: Yes = False, as_json: Json = False) -> None:
+    """Remove a strategy from your home. What it has recorded stays: signals, costs, reports and earlier versions.
+
+    Its folder is moved aside whole, and `claude-trader strategies restore NAME` brings it back. `claude-trader up`
+    stops scheduling it within seconds. While a run of it is under way, nothing is removed.
+    """
+    context = Context()
+    removed = RemovedStrategies(context.home.strategies, context.strategies)
+    removed.check(name)
+    _check_idle(context, name)
+    confirm(f"Remove {name}? Its record stays, and it can be restored.", yes=yes)
+    removed.remove(name, datetime.now(UTC))
+    if as_json:
+        print_json({"name": name, "status": "removed"})
+    else:
+        example = f" The example {name} is listed again." if context.strategies.names().get(name) else ""
+        back = f"`claude-trader strategies restore {name}` brings it back."
+        typer.echo(f"{name} is removed. Its record stays: `claude-trader signals {name}`. {back}{example}")
+
+
+@app.command()
+def restore(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A strategy that you have removed.")],
+    as_json: Json = False,
+) -> None:
+    """Bring back a removed strategy as it was when it was removed, the last one of its name."""
+    context = Context()
+    strategy = RemovedStrategies(context.home.strategies, context.strategies).restore(name)
+    if as_json:
+        print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
+    else:
+        typer.echo(f"{name} is back, {strategy.config.status}.")
+
+
+def _check_idle(context: Context, name: str) -> None:
+    """Raise `Retryable` while a run of a strategy is under way; what was killed is none."""
+    if not context.database.path.exists():
+        return
+    context.journal.settle()
+    context.journal.end_orphans()
+    if runs := context.journal.under_way(name):
+        raise Retryable(f"{name!r} is running now: run {runs[0]}.", "Remove it when that has ended.")
 
 
 def _set_status(name: str, status: StatusName, as_json: bool) -> None:

@@ -82,7 +82,7 @@ def test_a_check_without_a_name_looks_at_every_strategy_of_the_home(trader: Comm
         (["strategies", "add", "../etc"], "Unknown strategy '../etc'"),
         (["strategies", "pause", "rsi-reversion"], "is an example"),
         (["strategies", "resume", "nothing-like-it"], "Unknown strategy 'nothing-like-it'"),
-        (["strategies", "remove"], "No such command"),
+        (["strategies", "remove"], "Missing argument"),
     ],
 )
 def test_wrong_use_ends_with_two_and_says_what_was_expected(trader: Command, arguments: list[str], said: str) -> None:
@@ -96,7 +96,7 @@ def test_each_command_teaches_how_it_is_used(trader: Command) -> None:
     for arguments in (
         ["build"],
         ["strategies"],
-        *(["strategies", name] for name in ("add", "check", "pause", "resume")),
+        *(["strategies", name] for name in ("add", "check", "pause", "resume", "remove", "restore")),
     ):
         done = trader(*arguments, "--help")
         assert done.code == 0

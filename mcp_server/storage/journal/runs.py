@@ -204,6 +204,14 @@ class Journal:
         """
         self._database.write(self._interrupted.end_orphans)
 
+    def under_way(self, strategy: str) -> list[int]:
+        """Return the ids of a strategy's runs that have not ended."""
+        query = (
+            "SELECT e.id FROM executions e JOIN strategies s ON s.id = e.strategy_id "
+            "WHERE s.name = ? AND e.status = 'running' ORDER BY e.id"
+        )
+        return self._database.read(lambda c: [row[0] for row in c.execute(query, [strategy]).fetchall()])
+
     def entries(
         self,
         strategy: str | None = None,

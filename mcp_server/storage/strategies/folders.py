@@ -140,7 +140,7 @@ class StrategyFolders:
                 raise InvalidStrategy(strategy.name, [conflict])
             return self._write(strategy)
 
-        return self._locked(strategy.name, replace)
+        return self.locked(strategy.name, replace)
 
     def other_than(self, name: str, replaces: str | None) -> Finding | None:
         """Return a finding where a name, of the home or an example, lacks the version that is to be replaced."""
@@ -173,7 +173,7 @@ class StrategyFolders:
             self._write(strategy)
             return strategy
 
-        return self._locked(name, copy)
+        return self.locked(name, copy)
 
     def set_status(self, name: str, status: StatusName) -> tuple[Strategy, str]:
         """Set the status of a strategy of the home, as a new version unless it has it; return it and its old status.
@@ -194,9 +194,9 @@ class StrategyFolders:
             self._write(changed)
             return changed, strategy.config.status
 
-        return self._locked(name, change)
+        return self.locked(name, change)
 
-    def _locked(self, name: str, work: Callable[[], Done]) -> Done:
+    def locked(self, name: str, work: Callable[[], Done]) -> Done:
         """Work while no other process writes strategies: a version between two writes would get lost."""
         self._home.make(self._own)
         self.versions.check(name)
