@@ -13,7 +13,7 @@ import anyio.to_thread
 from mcp_server.domain.contamination import refusal
 from mcp_server.domain.outcome import Ended, Outcome, SignalName
 from mcp_server.domain.text import counted
-from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.rows import Run, is_final
 from mcp_server.storage.journal.runs import Journal
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.probe import cutoffs_of
@@ -182,8 +182,8 @@ class Course:
     def _looked(self, done: int, of: int) -> None:
         self.tell(ReplayProgress("wake", done, of))
 
-    def _ended(self, moment: datetime, ended: Ended, *, is_final: bool) -> None:
-        if is_final:
+    def _ended(self, moment: datetime, ended: Ended) -> None:
+        if is_final(ended.outcome):
             self._done.add(moment)
         if ended.outcome.signal is not None:
             self._signals[ended.outcome.signal.signal] += 1

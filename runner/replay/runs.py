@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -35,13 +34,6 @@ _OUTAGE = 500
 _OVER_BUDGET = "error_max_budget_usd"
 
 
-class Tell(Protocol):
-    """Hears how a run has ended."""
-
-    def __call__(self, moment: datetime, ended: Ended, *, is_final: bool) -> None:
-        """Hear it."""
-
-
 @dataclass(slots=True)
 class ReplayRuns:
     """Runs moments of a replay by Claude.
@@ -53,7 +45,7 @@ class ReplayRuns:
         pace: how many go on at once.
         cap: what they may spend; None: they spend nothing.
         stop: set where the replay has to end.
-        tell: called with how each run has ended, and whether that is final.
+        tell: called with how the run of a moment has ended.
         news: called with a sentence for a person.
     """
 
@@ -63,7 +55,7 @@ class ReplayRuns:
     pace: ReplayPace
     cap: Cap | None
     stop: Stop
-    tell: Tell = lambda moment, ended, *, is_final: None
+    tell: Callable[[datetime, Ended], None] = lambda moment, ended: None
     news: Callable[[str], None] = lambda _: None
     open_rows: dict[datetime, int] = field(default_factory=dict)
     """The rows of moments that are to be taken up again."""
@@ -236,14 +228,14 @@ class ReplayRuns:
                 self.stop.set("journal", f"{session.unkept} What it has cost would have to be paid again. {GO_ON}")
         if ended.waiting is not None:
             self.news(f"An outcome waits in the outbox: {ended.waiting}")
-        if final := is_final(outcome):
+        if is_final(outcome):
             self.open_rows.pop(moment, None)
             self.left_open.pop(moment, None)
             self.pace.went_well()
         else:
             self.open_rows[moment] = ended.execution_id
             self._again(moment, outcome, began_at)
-        self.tell(moment, ended, is_final=final)
+        self.tell(moment, ended)
 
     def _again(self, moment: datetime, outcome: Outcome, began_at: datetime) -> None:
         self.left_open[moment] = outcome.error or ""

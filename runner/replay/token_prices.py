@@ -9,6 +9,9 @@ from runner.claude.cassette.cassettes import Recorded, TokenCounts
 from runner.claude.proxy.reply_cost import ReplyUse, plain_model, weighted
 from runner.claude.proxy.session import Session
 
+_COUNTED = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+"""What the CLI counts of a model, in the order of `TokenCounts`."""
+
 
 @dataclass(slots=True)
 class TokenPrices:
@@ -50,6 +53,3 @@ class TokenPrices:
     def _price(self, reply: ReplyUse | Recorded) -> Decimal:
         model = plain_model(reply.model)
         return weighted(reply.usage) * self.by_model.get(model, self.stated.get(model, Decimal(0)))
-
-
-_COUNTED = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")

@@ -1,13 +1,12 @@
 """Runs of the real CLI through the recording proxy, on a cassette of one's own: recorded, and repeated from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from mcp_server.domain.outcome import Outcome
 from mcp_server.domain.strategy.strategy import Strategy
-from runner.claude.cassette.ablation import Ablation
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.engine import run_claude
 from runner.claude.proxy.session import Mode, Session
@@ -28,30 +27,40 @@ class RecordedRun:
 
 
 async def run_on(
-    cassette: Cassette,
+    cassette: Cassette | None,
     server_url: str,
     api_url: str = NOWHERE,
     what: Strategy | None = None,
     *,
     as_of: datetime = AS_OF,
     mode: Mode = "record",
-    ablation: Ablation | None = None,
     key: str = "a run",
-    **other: Any,
+    environment: Mapping[str, str] | None = None,
+    on_event: Callable[[str], None] = lambda _: None,
+    prepare: Callable[[Session], None] = lambda _: None,
+    **recorder: Any,
 ) -> RecordedRun:
-    """Let a strategy run once through a proxy, with a cassette."""
+    """Let a strategy run once through a proxy, with a cassette; a rerun has neither a credential nor an API."""
     sessions: list[Session] = []
-    environment: Mapping[str, str] = {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY}
-    if mode == "rerun":
-        environment = {}
+    if environment is None:
+        environment = {} if mode == "rerun" else {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY}
     async with recording_proxy(environment) as proxy:
-        recorder = ModelRecorder(proxy, cassette, mode, ablation=ablation, prepare=sessions.append)
+
+        def noted(session: Session) -> None:
+            sessions.append(session)
+            prepare(session)
+
+        own = ModelRecorder(proxy, cassette, mode, prepare=noted, **recorder)
         outcome = await run_claude(
             task(
                 api_url,
                 server_url,
                 what or strategy(),
-                **{"as_of": as_of, "environment": environment, "recorder": recorder, "run_key": key, **other},
+                as_of=as_of,
+                environment=environment,
+                recorder=own,
+                run_key=key,
+                on_event=on_event,
             )
         )
     return RecordedRun(outcome, *sessions)

@@ -19,7 +19,6 @@ from runner.claude.engine import run_claude
 from runner.claude.probe import cutoffs_of
 from runner.claude.proxy import answering
 from runner.claude.proxy.session import Session
-from runner.claude.recorder import ModelRecorder
 from runner.claude.recording import recording_proxy
 from tests.rigs.scripted_messages_api import (
     Fail,
@@ -33,9 +32,7 @@ from tests.rigs.scripted_messages_api import (
 )
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, GET_PRICE, GOOD_ANSWER, KEY, START_BOTH, script, strategy, task
-
-NOWHERE = "http://127.0.0.1:9"
-"""Where nobody answers."""
+from tests.runner.recorded_runs import NOWHERE, run_on
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +54,9 @@ async def through_proxy(
     on_event: Callable[[str], None] = lambda _: None,
     **recorder: Any,
 ) -> Outcome:
-    """Let a run go through a proxy of its own; a rerun has neither a credential nor an API."""
-    environment = {"ANTHROPIC_BASE_URL": api_url, "ANTHROPIC_API_KEY": KEY}
-    if recorder.get("mode") == "rerun":
-        environment = {"ANTHROPIC_BASE_URL": NOWHERE}
-    async with recording_proxy(environment) as proxy:
-        own = ModelRecorder(proxy, cassette, **recorder)
-        run = task(api_url, server.url, what, environment=environment, recorder=own, on_event=on_event)
-        return await run_claude(replace(run, run_key="first"))
+    """Let a run go through a proxy of its own."""
+    run = await run_on(cassette, server.url, api_url, what, key="first", on_event=on_event, **recorder)
+    return run.outcome
 
 
 async def rerun(server: ToolServer, cassette: Cassette, what: Strategy | None = None) -> Outcome:
