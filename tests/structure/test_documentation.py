@@ -129,7 +129,12 @@ def test_a_page_of_tools_shows_an_answer_of_each(page: Path) -> None:
 
 
 def test_every_link_inside_of_the_documentation_leads_to_a_file_and_its_heading() -> None:
-    for page in [*ROOT.glob("*.md"), ROOT / "strategies" / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [
+        *ROOT.glob("*.md"),
+        ROOT / "llms.txt",
+        ROOT / "strategies" / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+    ]:
         for target, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
             if target.startswith("https://"):
                 continue
