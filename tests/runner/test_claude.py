@@ -240,17 +240,6 @@ async def test_each_sub_agent_that_did_not_report_is_named_with_its_reason(serve
         assert why in (outcome.error or "")
 
 
-async def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(server: ToolServer) -> None:
-    fraction, whole = answer({**GOOD_ANSWER, "confidence": 0.85}), answer({**GOOD_ANSWER, "confidence": 85})
-    with ScriptedMessagesApi(script([START_BOTH, fraction, whole])) as api:
-        outcome = await run_claude(task(api.url, server.url))
-    assert outcome.signal is not None, outcome.error
-    assert outcome.signal.confidence == 85
-    *_, refusal = [message for message in api.of(ORCHESTRATOR)[-1].body["messages"] if message["role"] == "user"]
-    assert "/confidence" in json.dumps(refusal)
-    assert "integer" in json.dumps(refusal)
-
-
 async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) -> None:
     outcome = await _run(server, script([START_BOTH, *[say("I think you should buy.")] * 8]))
     assert (outcome.status, outcome.signal) == (Status.ABSTAINED, None)
@@ -321,13 +310,29 @@ async def test_a_tool_that_is_not_declared_can_not_be_called(server: ToolServer)
     assert [name for name, _ in server.calls] == ["calculate_rsi"], "the one call of the sub-agent that declares it"
 
 
-async def test_an_agent_that_is_not_declared_can_not_be_started(server: ToolServer) -> None:
+@pytest.fixture(scope="module")
+def corrected() -> _GoodRun:
+    """A run whose orchestrator first starts agents that are not declared, and then says 0.85 where 85 is meant."""
     others = Reply(calls=[start(name, "x") for name in ("Explore", "general-purpose", "claude", "_orchestrator")])
-    steps = script([others, START_BOTH, answer(GOOD_ANSWER)])
-    with ScriptedMessagesApi(steps) as api:
-        outcome = await run_claude(task(api.url, server.url))
-    assert outcome.status is Status.SUCCESS
-    assert len(api.of(ORCHESTRATOR)) == 3, "nobody else asked in the orchestrator's place"
+    answers = [answer({**GOOD_ANSWER, "confidence": confidence}) for confidence in (0.85, 85)]
+    with ToolServer() as server, ScriptedMessagesApi(script([others, START_BOTH, *answers])) as api:
+        outcome = anyio.run(run_claude, task(api.url, server.url))
+    return _GoodRun(outcome, api, server, [])
+
+
+def test_an_agent_that_is_not_declared_can_not_be_started(corrected: _GoodRun) -> None:
+    assert corrected.outcome.status is Status.SUCCESS
+    assert len(corrected.api.of(ORCHESTRATOR)) == 4, "nobody else asked in the orchestrator's place"
+
+
+def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(corrected: _GoodRun) -> None:
+    outcome = corrected.outcome
+    assert outcome.signal is not None, outcome.error
+    assert outcome.signal.confidence == 85
+    requests = corrected.api.of(ORCHESTRATOR)
+    *_, refusal = [message for message in requests[-1].body["messages"] if message["role"] == "user"]
+    assert "/confidence" in json.dumps(refusal)
+    assert "integer" in json.dumps(refusal)
 
 
 @pytest.mark.parametrize("broken", ["down", "wrong token"])

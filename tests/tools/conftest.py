@@ -19,6 +19,7 @@ from mcp_server.child_process import ChildEnding
 from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.queries import child as answering
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 
@@ -86,3 +87,13 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(computing, "run_child", run)
     monkeypatch.setattr(child, "run_backtest", proven_by_two_cuts)
+
+
+@pytest.fixture
+def queries_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process that answers a query be this one; the tests of queries themselves start real ones."""
+
+    async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> ChildEnding:
+        return ChildEnding(json.dumps(answering.reply(question.decode())).encode(), b"", 0)
+
+    monkeypatch.setattr("mcp_server.storage.queries.ask.run_child", run)

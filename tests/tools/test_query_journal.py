@@ -32,11 +32,13 @@ async def test_a_query_is_answered_as_a_table(recorded: Path) -> None:
     assert said == {"columns": ["signal", "n"], "rows": [["SELL", 10], ["BUY", 17]]}
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 async def test_the_one_clock_holds_for_sql_too(recorded: Path) -> None:
     said = await query(recorded, sql="SELECT count(*), now() FROM executions", as_of=NOW - timedelta(days=9))
     assert said["rows"] == [[3, "2026-05-02T00:00:00Z"]]
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 async def test_a_run_that_had_not_answered_by_the_moment_says_nothing_of_its_end(recorded: Path) -> None:
     """It began five seconds after its slot, and took seven."""
     last = (
@@ -50,6 +52,7 @@ async def test_a_run_that_had_not_answered_by_the_moment_says_nothing_of_its_end
     assert told[2] == [4, "success", "BUY", False, 0.05, False]
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 @pytest.mark.parametrize("detail", ["short", "full"])
 async def test_an_answer_is_bounded_in_bytes_and_says_what_is_missing(recorded: Path, detail: str) -> None:
     arguments = {
@@ -67,6 +70,7 @@ async def test_an_answer_is_bounded_in_bytes_and_says_what_is_missing(recorded: 
     assert f"Only the first {len(said['rows'])} of more than 500 rows fit" in said["note"]
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 async def test_one_very_wide_row_is_shown_with_its_texts_cut(recorded: Path) -> None:
     wide = ", ".join(f"lpad('', 9000, 'ü')::VARCHAR AS c{i}" for i in range(40))
     said = await query(recorded, sql=f"SELECT {wide}")
@@ -75,6 +79,7 @@ async def test_one_very_wide_row_is_shown_with_its_texts_cut(recorded: Path) -> 
     assert "Long cells are cut" in said["note"]
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 async def test_more_rows_than_the_limit_are_told(recorded: Path) -> None:
     said = await query(recorded, sql="SELECT id FROM executions ORDER BY id", limit=2)
     assert (said["rows"], said["note"]) == (
@@ -98,6 +103,7 @@ WRONG = {
 }
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 @pytest.mark.parametrize(("sql", "said"), WRONG.items(), ids=WRONG.keys())
 async def test_a_wrong_query_says_how_to_mend_it(recorded: Path, sql: str, said: str) -> None:
     with pytest.raises(Told, match=said):
@@ -108,6 +114,7 @@ async def test_a_home_without_a_journal_has_empty_tables(home: Path) -> None:
     assert (await query(home, sql="SELECT count(*) FROM executions"))["rows"] == [[0]]
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 async def test_both_forms_carry_the_same_facts(recorded: Path) -> None:
     async with Client(build_server(ServerSettings(home=recorded), clock=lambda: NOW)) as client:
         result = await client.call_tool("query_journal", {"sql": "SELECT agents FROM strategies ORDER BY id DESC"})

@@ -56,6 +56,7 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+@pytest.mark.usefixtures("queries_in_this_process")
 @pytest.mark.parametrize("moment", MOMENTS, ids=["now", "yesterday", "two weeks ago"])
 @pytest.mark.parametrize("name", [strategies.TREND, strategies.ANALYSTS])
 async def test_every_figure_of_a_strategy_follows_from_the_journal(

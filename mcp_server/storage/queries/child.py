@@ -164,15 +164,19 @@ def _say_that_it_begins() -> None:
     sys.stdout.flush()
 
 
+def reply(text: str, begun: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Answer a question that is written as JSON; return the answer, or its error in parts."""
+    try:
+        return answer(Question.of(text), begun)
+    except TraderError as error:
+        kind = next(name for name, kind in KINDS.items() if isinstance(error, kind))
+        return {"error": kind, "problem": error.problem, "remedy": error.remedy}
+
+
 def main() -> None:
     """Answer the question on standard input."""
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
-    try:
-        result = answer(Question.of(sys.stdin.read()), _say_that_it_begins)
-    except TraderError as error:
-        kind = next(name for name, kind in KINDS.items() if isinstance(error, kind))
-        result = {"error": kind, "problem": error.problem, "remedy": error.remedy}
-    sys.stdout.write(json.dumps(result))
+    sys.stdout.write(json.dumps(reply(sys.stdin.read(), _say_that_it_begins)))
 
 
 if __name__ == "__main__":
