@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.rigs.done_once import CLI_OF_TESTS
 from tests.rigs.replay_command import write
 from tests.rigs.replays import FIRST, MODEL, asking, looking, moment_of, read, repeated
 from tests.rigs.scripted_messages_api import (
@@ -31,7 +32,19 @@ UNDECIDED, OVERLONG, UNFIT = 3, 8, 13
 
 MOST_TURNS = 6
 LIMIT_S = 400
+UNHURRIED = f"""
+import runpy
+from runner.claude import session
+from runner.claude.proxy import answering
+answering.ENDS_BY_ITSELF_S = 60
+session.CLI_SETTINGS.update({CLI_OF_TESTS!r})
+runpy.run_module("runner", run_name="__main__")
+"""
+"""The command, which gives a CLI that is about to end as long as it takes on a busy machine."""
 ENDS = {UNDECIDED: "abstained", OVERLONG: "error", UNFIT: "abstained"}
+AT_ONCE = {"TRADER_MAX_CLAUDE_RUNS": "3"}
+"""More would take the machine from the tests beside this one, and be no sooner done."""
+
 FAR_EAST, FAR_WEST = "Pacific/Kiritimati", "Etc/GMT+12"
 """Between their clocks lie 26 hours: it is never the same day there."""
 
@@ -75,8 +88,8 @@ def replayed(home: Path, folder: Path, *options: str, **environment: str) -> dic
     scratch = folder / "tmp"
     scratch.mkdir(parents=True)
     done = subprocess.run(
-        [sys.executable, "-m", "runner", "replay", "dip", *times, "--contaminated", "--json", *options],
-        env={**os.environ, **environment, "TRADER_HOME": str(home), "TMPDIR": str(scratch)},
+        [sys.executable, "-c", UNHURRIED, "replay", "dip", *times, "--contaminated", "--json", *options],
+        env={**os.environ, **environment, **AT_ONCE, "TRADER_HOME": str(home), "TMPDIR": str(scratch)},
         cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done

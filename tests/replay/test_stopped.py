@@ -50,7 +50,7 @@ def test_a_stop_ends_every_agent_and_its_rows_are_taken_up_again(
             second = trader_in(home)(*arguments(2), **variables(home, api.url, address))
             program.send_signal(number)
             code = program.wait(LIMIT_S)
-        assert (code, len(agents), left(agents, within_s=5)) == (130, 2, [])
+        assert (code, len(agents), left(agents, within_s=60)) == (130, 2, [])
         assert (second.code, second.json["status"]) == (1, "error")
         assert f"{ID} is under way in process {program.pid}" in second.json["error"]
         assert "To go on: " in output_of(home)["error"]
