@@ -1,14 +1,22 @@
-"""One tool server for all replays of a module: the project's own, on the simulated market."""
+"""Tool servers of replays, forked: the project's own, on the simulated market; one for all replays of a module."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from pydantic import SecretStr
 
 from runner.tool_server.server import Address
+from tests.rigs.forked_server import forking
 from tests.rigs.warm import Warm
+
+
+@pytest.fixture(autouse=True)
+def _servers_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers that a replay of this process starts for itself need not import everything first."""
+    monkeypatch.setattr(anyio, "open_process", forking(anyio.open_process))
 
 
 @pytest.fixture(scope="module")

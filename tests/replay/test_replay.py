@@ -82,6 +82,10 @@ async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_not
     assert told[-1].signals == {"BUY": 6}
     assert (told[-1].done, told[-1].spent_usd, told[-1].left_usd) == (6, done.spent_usd, 100 - done.spent_usd)
 
+    same_command = await replayed(home, address, request, prices)
+    assert (same_command.runs, sum(prices.asked.values())) == (0, done.requests_asked), "no moment is run again"
+    assert replace(same_command, runs=6, requests_asked=done.requests_asked, estimated_usd=done.estimated_usd) == done
+
     lost = moments(6)[3]
     version = request.strategy.decision_version("simulated", "claude")
     for file in (Home(home).cassettes / "dip" / version / f"{lost:%Y%m%dT%H%M%SZ}").iterdir():
@@ -104,28 +108,10 @@ async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_not
     assert again.recorded_usd == sum(row.recorded_usd or 0 for row in before.values())
 
 
-async def test_the_same_command_goes_on_where_it_was_and_a_final_moment_is_never_run_again(
-    home: Path, address: Address
-) -> None:
-    prices = Prices(flat)
-    first = await replayed(home, address, replay_of(2), prices)
-    asked = sum(prices.asked.values())
-    again = await replayed(home, address, replay_of(2), prices)
-    assert (first.runs, again.runs, sum(prices.asked.values())) == (2, 0, asked)
-    assert replace(again, runs=2, requests_asked=asked) == first
-
-
 async def test_a_replay_through_a_cloud_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_CODE_USE_BEDROCK", "1")
     with pytest.raises(NotSupported, match="CLAUDE_CODE_USE_BEDROCK is set"):
         await replay(replay_of(1), parts_of(home, ANTHROPIC_API_KEY=KEY), lambda _: None)
-
-
-async def test_a_price_above_the_cap_is_refused_after_the_pilots(home: Path, address: Address) -> None:
-    prices = Prices(flat)
-    done = await replayed(home, address, replay_of(6, "0.1"), prices)
-    assert (done.stopped_by, done.runs, done.spent_usd) == ("price", 5, Decimal("0.09"))
-    assert "--max-usd of 0.10" in done.stopped_because
 
 
 async def test_the_cap_holds_with_the_real_agent(home: Path, address: Address) -> None:

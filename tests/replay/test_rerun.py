@@ -116,6 +116,8 @@ def test_twenty_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_rec
     assert after == before
     assert [row[1] for row in after] == [ENDS.get(number, "success") for number in range(MOMENTS)]
     assert {row[2] for row in after} == {"BUY", "SELL", "HOLD", None}
+    assert "'max_turns' is 6" in after[OVERLONG][7]
+    assert "schema" in after[UNFIT][7]
 
     paid, free = read(home, COSTS, then["replay_id"]), read(moved, COSTS, now["replay_id"])
     assert now["spent_usd"] == sum(cost for cost, _ in free) == 0

@@ -68,11 +68,15 @@ def fork_servers() -> None:
     """Let this process, which was forked, fork its tool servers from where it comes from."""
     multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
-    start = anyio.open_process
+    anyio.open_process = forking(anyio.open_process)
+
+
+def forking(start: Any) -> Any:
+    """Return what opens processes as `start` does, and forks those that are tool servers."""
 
     async def open_process(command: Sequence[str], **options: Any) -> Any:
         if list(command[1:4]) == SERVER and can_run(options["env"]):
             return ForkedServer(command[4:], options["env"], options["stderr"])
         return await start(command, **options)
 
-    anyio.open_process = open_process  # type: ignore[assignment]
+    return open_process

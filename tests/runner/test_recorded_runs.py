@@ -99,18 +99,12 @@ START_ONE = Reply(calls=[start("price-monitor", "BTC/USDT")])
 COSTLY = replace(say("It costs 42.5."), usage={"input_tokens": 90_000, "output_tokens": 9})
 ONLY_PRICE = {"price-monitor": strategy().agents_json()["price-monitor"]}
 ENDINGS: dict[str, tuple[dict[str, Sequence[Step]], dict[str, Any], str]] = {
-    "its turns are used up": (
-        script([START_BOTH] * 4, price=[say("42")], rsi=[say("28")]),
-        {"max_turns": 2},
-        "'max_turns' is 2",
-    ),
     "its budget is spent": (
         script([START_ONE, answer(GOOD_ANSWER)], price=[GET_PRICE, COSTLY]),
         {"budget": {"usd_per_run": 0.01}, "agents": ONLY_PRICE},
         "0.01 USD was spent",
     ),
     "a request that is refused": (script([Fail(400)]), {}, "answered 400"),
-    "answers that fit no schema": (script([START_BOTH, *[answer({"signal": "MAYBE"})] * 9]), {}, "schema"),
 }
 
 
@@ -123,7 +117,10 @@ async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
     config: dict[str, Any],
     words: str,
 ) -> None:
-    """A CLI that is about to end may ask once more before it does: it is waited for, however busy this machine is."""
+    """A CLI that is about to end may ask once more before it does: it is waited for, however busy this machine is.
+
+    A run whose turns are used up, and one whose answers fit no schema, are among those of `tests/replay/test_rerun.py`.
+    """
     monkeypatch.setattr(answering, "ENDS_BY_ITSELF_S", 60)
     what = strategy(**config)
     with ScriptedMessagesApi(steps) as api:
@@ -161,6 +158,7 @@ async def test_a_rerun_of_what_was_never_recorded_is_drift_and_blames_neither_mo
     again = await rerun(server, cassette)
     assert (again.status, again.blame, again.cost_usd, again.recorded_usd) == (Status.DRIFT, None, Decimal(0), None)
     assert "Nothing is recorded for that moment" in (again.error or "")
+    assert "Without --rerun" in (again.error or "")
     assert "account" not in (again.error or "")
 
 
