@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcp_server.domain.scoring.keys import Score
     from mcp_server.domain.scoring.record import Record
     from mcp_server.scoring.controls import MarketControl
-    from mcp_server.scoring.performance import PerformanceQuestion
+    from mcp_server.scoring.question import PerformanceQuestion
     from mcp_server.scoring.settle import Settlement
     from mcp_server.storage.journal.replays import Replay
 

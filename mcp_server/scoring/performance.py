@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mcp_server.domain.rules.series import Codes
-    from mcp_server.domain.scoring.keys import Kind, Score
+    from mcp_server.domain.scoring.keys import Score
     from mcp_server.domain.strategy.strategy import Strategy
     from mcp_server.market.market import Market
     from mcp_server.scoring.controls import MarketControl
+    from mcp_server.scoring.question import PerformanceQuestion
     from mcp_server.scoring.settle import Settlement
     from mcp_server.storage.journal.replays import Replay
     from mcp_server.storage.journal.runs import Journal
@@ -42,24 +43,6 @@ SETTLE_S, GATHER_S = 16.0, 7.0
 
 SHORT_SETTLE_S, SHORT_GATHER_S = 3.0, 2.0
 """The same where a curve is asked for: somebody looks at a page, and what is due is settled on schedule too."""
-
-
-@dataclass(frozen=True, slots=True)
-class PerformanceQuestion:
-    """What is asked: of one strategy or all, of one kind of runs or each by itself, as of a moment.
-
-    `now` is the present: under an earlier `until` nothing is written. `since`: only runs decided from then on. `curve`
-    is of one strategy and kind. `replay`: only the runs of this replay, by its id, `beside` another one.
-    """
-
-    until: datetime
-    now: datetime
-    strategy_name: str | None = None
-    kind: Kind | None = "live"
-    since: datetime | None = None
-    curve: bool = False
-    replay: str | None = None
-    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from mcp_server.domain.scoring.signals import JudgedSignals
 from mcp_server.domain.thinned import thinned
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.scoring import performance
-from mcp_server.scoring.performance import PerformanceQuestion, Scoring
+from mcp_server.scoring.performance import Scoring
+from mcp_server.scoring.question import PerformanceQuestion
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders

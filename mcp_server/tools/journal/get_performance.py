@@ -43,7 +43,8 @@ async def get_performance(
     hit_rate beside base_rate. e_value 20 proves skill at 5 %.
     """
     from mcp_server.scoring.answer_form import invented, note, object_of, table_of
-    from mcp_server.scoring.performance import PerformanceQuestion, Scoring
+    from mcp_server.scoring.performance import Scoring
+    from mcp_server.scoring.question import PerformanceQuestion
 
     kit, now = call.kit, call.kit.clock()
     until = call.moment(as_of)
