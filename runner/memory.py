@@ -34,7 +34,7 @@ def free_mb(root: Path = Path("/")) -> float | None:
 
 def _machine_mb(root: Path) -> float | None:
     try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text("ascii").splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError, IndexError):
         return None
@@ -52,8 +52,8 @@ def _container_mb(root: Path) -> float | None:
     """Return what a control group leaves of its limit; memory that it holds as file cache can be reclaimed."""
     group = root / "sys/fs/cgroup"
     try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        counters = [line.split() for line in (group / "memory.stat").read_text().splitlines()]
+        limit, used = (int((group / name).read_text("ascii")) for name in ("memory.max", "memory.current"))
+        counters = [line.split() for line in (group / "memory.stat").read_text("ascii").splitlines()]
         cached = sum(int(size) for name, size in counters if name == "inactive_file")
         return max(limit - used + cached, 0) / MB
     except (OSError, ValueError):  # no limit ("max"), or no control group

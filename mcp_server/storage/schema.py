@@ -78,7 +78,7 @@ def copy_file(connection: "duckdb.DuckDBPyConnection", path: Path, target: Path)
     fresh = target.with_name(f"{target.name}.copying")
     program = "import os, shutil, sys; shutil.copyfile(*sys.argv[1:3]); os.replace(*sys.argv[2:4])"
     command = [sys.executable, "-I", "-c", program, str(path), str(fresh), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (this very Python)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)  # noqa: S603 (this very Python)
     if done.returncode:
         fresh.unlink(missing_ok=True)
         why = done.stderr.strip().rpartition("\n")[2]

@@ -67,7 +67,7 @@ class CliFolder:
         with contextlib.suppress(OSError):
             (self.path / STOP_FILE).touch()
         with contextlib.suppress(OSError, ValueError):
-            pid = int((self.path / PID_FILE).read_text())
+            pid = int((self.path / PID_FILE).read_text("ascii"))
             if _is_running_child(pid):
                 os.kill(pid, signal.SIGKILL)
 
@@ -75,7 +75,7 @@ class CliFolder:
         """Yield the lines of JSON that the CLI keeps of the session and its sub-agents."""
         for file in sorted(self.path.glob("config/projects/**/*.jsonl")):
             with contextlib.suppress(OSError):
-                yield from file.read_text(errors="replace").splitlines()
+                yield from file.read_text("utf-8", errors="replace").splitlines()
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ def main() -> None:
     if os.getpgrp() != os.getpid():
         os.setsid()  # Ctrl-C is for the runner alone: it decides when the run ends
     kept = {name: os.environ[name] for name in names.split(",") if name in os.environ}
-    Path(folder, PID_FILE).write_text(str(os.getpid()))
+    Path(folder, PID_FILE).write_text(str(os.getpid()), "ascii")
     if Path(folder, STOP_FILE).exists():  # each side writes before it looks, so one of them sees the other's file
         sys.exit("the run was ended before the agent CLI started")
     os.execve(cli, [cli, *arguments], kept)  # noqa: S606 (no shell is wanted)

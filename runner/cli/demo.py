@@ -104,7 +104,7 @@ def _take(home: Home) -> None:
         if (home.strategies / EXAMPLE).exists():
             raise _foreign(home.strategies / EXAMPLE)
         home.root.mkdir(exist_ok=True)
-        marker.write_text("The next `claude-trader demo` removes the journal of this one, and nothing else.\n")
+        marker.write_text("The next `claude-trader demo` removes the journal of this one, and nothing else.\n", "utf-8")
         for file in (home.database, log, *_records(home)):
             file.unlink(missing_ok=True)
     except OSError as error:

@@ -1,6 +1,8 @@
 """`claude-trader up`: the tool server and the scheduler, until told to stop."""
 
+import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -10,6 +12,8 @@ from runner.cli.context import Context
 
 if TYPE_CHECKING:
     from runner.up import Up
+
+LOOP_TAKES_SIGNALS = sys.platform != "win32"
 
 
 def up(
@@ -60,8 +64,15 @@ async def until_stopped(everything: "Up") -> None:
 
 
 async def _listen(stop: anyio.Event, everything: "Up") -> None:
+    def end() -> None:
+        if stop.is_set():
+            everything.hurry()
+        stop.set()
+
+    if not LOOP_TAKES_SIGNALS:
+        loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(end))
+        return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
-            if stop.is_set():
-                everything.hurry()
-            stop.set()
+            end()

@@ -127,7 +127,13 @@ def agent(claude: Sequence[str]) -> list[Diagnosis]:
         with cli_folder() as folder:
             environment = {**os.environ, **folder.environment, **folder.launch(cli, folder.environment)}
             done = subprocess.run(  # noqa: S603 (our own program)
-                [LAUNCHER, "--version"], env=environment, capture_output=True, text=True, check=False, timeout=AGENT_S
+                [LAUNCHER, "--version"],
+                env=environment,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=AGENT_S,
             )
     except subprocess.TimeoutExpired:
         return findings.agent(f"it did not answer within {AGENT_S:g} s.", "", claude)

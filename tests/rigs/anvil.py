@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mcp_server.domain.chains.evm_address import keccak256
+from mcp_server.domain.chains.keccak import keccak256
 from tests.rigs.loopback import plain_client
 
 INSTALLED = Path(__file__).parents[2] / ".venv" / "chain"

@@ -2,6 +2,7 @@
 
 import re
 
+from mcp_server.domain.chains.keccak import keccak256
 from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
 
@@ -17,14 +18,6 @@ def is_meant(text: str) -> bool:
     """Return whether a text is meant as an address of an EVM chain, right or wrong."""
     text = text.strip()
     return text[:2].lower() == "0x" or bool(_BARE.fullmatch(text) or _NAME.fullmatch(text))
-
-
-def keccak256(data: bytes) -> bytes:
-    """Hash as Ethereum does: Keccak before it became SHA-3."""
-    from sha3 import keccak_256
-
-    digest: bytes = keccak_256(data).digest()
-    return digest
 
 
 def checksummed(address: str) -> str:
