@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.rigs import warm
+from tests.rigs.forked_server import forking
 
 LIMIT_S = 120
 
@@ -58,3 +60,9 @@ def trader_in(home: Path, folder: Path | None = None) -> Command:
 def trader(home: Path) -> Command:
     """Run `claude-trader` on this test's home; keywords are environment variables."""
     return trader_in(home)
+
+
+@pytest.fixture
+def forked_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tool servers that the test itself starts be forked from a process that has imported everything."""
+    monkeypatch.setattr(anyio, "open_process", forking(anyio.open_process))

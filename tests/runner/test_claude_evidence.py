@@ -96,6 +96,7 @@ def test_a_report_that_the_cli_did_not_pass_on_was_not_heard(doubted: Outcome) -
     assert "'wordy' wrote a report too long to be passed on" in abstained(doubted)
 
 
+@pytest.mark.usefixtures("forked_servers")
 async def test_with_the_real_server_evidence_is_of_the_market_and_the_moment_and_large_answers_arrive_whole() -> None:
     specs = ["rsi(14)", "ema(50)", "sma(20)", "atr(14)"]
     table = {"symbol": "BTC/USDT", "indicators": specs, "last": 1000}

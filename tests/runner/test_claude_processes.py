@@ -111,16 +111,6 @@ async def test_a_run_over_its_time_is_a_timeout_and_leaves_nothing(
     assert _left(own_folder) == []
 
 
-async def test_a_cancelled_run_leaves_nothing_and_is_quick(
-    api: ScriptedMessagesApi, server: ToolServer, own_folder: Path
-) -> None:
-    async with _hanging(task(api.url, server.url), api) as cli:
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
-    assert not cli.is_running()
-    assert _left(own_folder) == []
-
-
 async def test_a_second_cancel_during_the_first_leaves_nothing(
     api: ScriptedMessagesApi, server: ToolServer, own_folder: Path
 ) -> None:
@@ -168,14 +158,18 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-async def test_the_cli_sees_nothing_of_the_runners_environment_but_the_way_to_the_network(
-    api: ScriptedMessagesApi, server: ToolServer, monkeypatch: pytest.MonkeyPatch
+async def test_the_cli_sees_nothing_of_the_runners_environment_and_a_cancelled_run_leaves_nothing_and_is_quick(
+    api: ScriptedMessagesApi, server: ToolServer, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXCHANGE_SECRET", "a-secret-of-the-parent")
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "a-secret-of-the-parent")
     monkeypatch.setenv("CLAUDE_CODE_USE_BEDROCK", "1")
     async with _hanging(task(api.url, server.url, server_token=ADMISSION), api) as cli:
         seen, shown = cli.environ(), " ".join(cli.cmdline())
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+    assert not cli.is_running()
+    assert _left(own_folder) == []
     assert "a-secret-of-the-parent" not in seen.values()
     assert (seen["ANTHROPIC_API_KEY"], seen["TRADER_TOKEN"]) == (KEY, ADMISSION)
     own = {name for name in seen if name.startswith(("CLAUDE_", "ANTHROPIC_", "TRADER_", "ENABLE_TOOL_SEARCH"))}

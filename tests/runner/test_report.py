@@ -55,6 +55,7 @@ async def ran(home: Path, what: Strategy, **settings: Any) -> tuple[Ended, Path]
         return done, await report(at, what, done, "simulated", address)
 
 
+@pytest.mark.usefixtures("forked_servers")
 async def test_the_report_of_a_run_by_rules_has_all_that_decided_and_the_chart(home: Path) -> None:
     what = StrategyFolders(Home(home), examples_folder()).read("rsi-reversion")
     done, path = await ran(home, what)
@@ -73,6 +74,7 @@ async def test_the_report_of_a_run_by_rules_has_all_that_decided_and_the_chart(h
     assert html.count("<img") == 1
 
 
+@pytest.mark.usefixtures("forked_servers")
 async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_it_cost(home: Path) -> None:
     folder = home / "strategies" / "dip"
     folder.mkdir(parents=True)
@@ -97,6 +99,7 @@ async def test_the_report_of_a_claude_run_has_each_sub_agents_findings_and_what_
     assert path.with_suffix(".png").exists()
 
 
+@pytest.mark.usefixtures("forked_servers")
 async def test_a_chart_that_cannot_be_drawn_loses_no_report(home: Path) -> None:
     at = Home(home)
     lost = parse_strategy("lost", {"trading_pair": "NO/SUCH", "interval": "1h", "rules": {"buy": "close > 1"}}, None)

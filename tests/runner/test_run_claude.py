@@ -103,6 +103,7 @@ def test_a_signal_of_two_sub_agents_is_in_the_journal_with_all_that_it_rests_on(
     assert row[3] > 0
 
 
+@pytest.mark.usefixtures("forked_servers")
 async def test_a_run_by_claude_starts_one_tool_server_which_evaluates_its_twin_too(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_run_through_a_cloud_is_refused_where_it_needs_the_proxy(trader: Comma
     assert api.requests == []
 
 
+@pytest.mark.usefixtures("forked_servers")
 async def test_a_run_as_of_now_goes_through_no_proxy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("recording", "cassettes", "answering"):
         monkeypatch.setitem(sys.modules, f"runner.claude.{name}", None)  # an import of it fails
