@@ -1,5 +1,6 @@
 """Why a rerun drifted, told by what a request of the real CLI differs in from the one that was recorded."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -270,6 +271,17 @@ def test_the_newest_version_that_is_recorded_for_the_moment_is_compared(
 ) -> None:
     cassettes = (record([], "b"), record([], "c"), record(asked.values(), "d"), record(asked.values(), "e"))
     assert "(d)" in explain(asked[ORCHESTRATOR, 0], *cassettes)[0]
+
+
+def test_beside_a_replay_without_a_sub_agent_the_version_with_the_same_sub_agents_is_compared(
+    asked: Mapping[Any, Body], record: Record
+) -> None:
+    start = asked[ORCHESTRATOR, 0]
+    other = deepcopy(start)
+    other["messages"] = json.loads(json.dumps(start["messages"]).replace("rsi-analyzer", "another"))
+    whole, ablation = record([start], "b" * 12), record([other], "c" * 12)
+    assert explain(start, record([]), ablation, whole)[0].count("b" * 12) == 1
+    assert explain(start, record([]), ablation)[0].count("c" * 12) == 1, "where there is no other, it is the one"
 
 
 def test_sub_agents_that_were_told_the_same_are_compared_with_their_own_request(

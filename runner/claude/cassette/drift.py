@@ -47,10 +47,8 @@ def explained(
     asked = _known(AskedRequest(canonical(request)), prompts)
     remedy = NOT_RECORDED
     lines = [f"No reply to turn {asked.turn + 1} of {asked.who} is on the cassette."]
-    for cassette in cassettes:
-        recorded = [AskedRequest(canonical(one.request)) for one in cassette.at(as_of)]
-        if not recorded:
-            continue
+    if (nearest := _nearest(cassettes, strategy, as_of)) is not None:
+        cassette, recorded = nearest
         changes = list(_compared(asked, recorded))
         if cassette is cassettes[0]:
             remedy = RECORDED_OTHERWISE
@@ -61,11 +59,28 @@ def explained(
         lines += changes[:MOST_LINES]
         if len(changes) > MOST_LINES:
             lines.append(f"And {counted(len(changes) - MOST_LINES, 'more difference')}.")
-        break
     else:
         lines.append("Nothing is recorded for that moment, in this version of the strategy or another.")
     secrets = tuple(secrets)
     return "\n".join(cleaned(without(line, secrets), MOST_CHARACTERS) for line in (*lines, remedy))
+
+
+def _nearest(
+    cassettes: Sequence[Cassette], strategy: Strategy, as_of: datetime
+) -> tuple[Cassette, list[AskedRequest]] | None:
+    """Return the run's own cassette, else the newest one of a version with the same sub-agents, else the newest one.
+
+    A replay without a sub-agent is a version, too: beside it nothing that was edited would stand out.
+    """
+    newest = None
+    for cassette in cassettes:
+        recorded = [AskedRequest(canonical(one.request)) for one in cassette.at(as_of)]
+        declared = next((one.declared.keys() for one in recorded if one.declared), None)
+        if recorded and (cassette is cassettes[0] or declared == strategy.agents.keys()):
+            return cassette, recorded
+        if recorded and newest is None:
+            newest = cassette, recorded
+    return newest
 
 
 def _known(asked: AskedRequest, prompts: Mapping[str, str]) -> AskedRequest:
