@@ -126,9 +126,15 @@ class Cap:
 
     def reached(self, left: Decimal = Decimal(0)) -> str:
         """Say that the cap is reached, or that what is left of it is too little for one more run; and what to do."""
-        spent = f"{usd(self.max_usd - left)} of the {usd(self.max_usd)} USD of --max-usd are spent"
         rest = f", and a run has cost up to {usd(self.dearest_usd)}" if left > 0 else ""
-        return f"The cap is reached: {spent}{rest}. Run the same command with a higher --max-usd: it goes on from here."
+        return self._raise_it(f"{usd(self.max_usd - left)} of the {usd(self.max_usd)} USD of --max-usd are spent{rest}")
+
+    def too_small(self) -> str:
+        """Say that a run was to cost more than the cap left it, whether its replies had to be paid or not."""
+        return self._raise_it(f"what is left of --max-usd, {usd(self.max_usd)} USD, is too little for a run")
+
+    def _raise_it(self, why: str) -> str:
+        return f"The cap is reached: {why}. Run the same command with a higher --max-usd: it goes on from here."
 
     def _look_again(self) -> None:
         self._changed.set()

@@ -52,9 +52,8 @@ def moments(
     chosen = tuple(islice(begun, MOST_MOMENTS + 1))
     schedule = f"candle closes every {every}" if every else f"slots of its schedule ({config.interval or config.cron})"
     if not chosen:
-        raise BadInput(
-            f"There are no {schedule} from {_text(since)} to {_text(until)}.", "Give a longer range, or an --every."
-        )
+        remedy = "Give a longer range, or a shorter --every." if every else "Give a longer range, or an --every."
+        raise BadInput(f"There are no {schedule} from {_text(since)} to {_text(until)}.", remedy)
     if len(chosen) > MOST_MOMENTS:
         raise BadInput(
             f"There are more than {MOST_MOMENTS:,} {schedule} from {_text(since)} to {_text(until)}.",

@@ -14,7 +14,7 @@ from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.runs import Journal
 from runner.claude.cassette.ablation import Ablation
 from runner.claude.cassette.cassettes import Cassette
-from runner.claude.preflight import require_no_cloud, without_claude
+from runner.claude.preflight import require_no_cloud
 from runner.claude.recorder import ModelRecorder
 from runner.claude.session import bundled_cli, require_claude
 from runner.clock import Clock, SystemClock
@@ -82,7 +82,9 @@ def _environment(request: ReplayRequest, settings: RunnerSettings) -> dict[str, 
     Raises:
         Misconfigured, NotSupported: a run could not even begin.
     """
-    instead = without_claude(request.strategy)
+    has_rules = request.strategy.config.rules is not None
+    instead = "" if has_rules else "give the strategy 'rules', and "
+    instead += f"try its rules for nothing: claude-trader backtest {request.strategy.name}"
     if request.rerun:
         bundled_cli(instead)
         return {}

@@ -185,8 +185,8 @@ class ReplayRuns:
         if self.cap is None or limit is None or limit >= self.cap.a_run_usd:
             return outcome
         if outcome.blame == "strategy" and (outcome.trace or {}).get("ended") == _OVER_BUDGET:
-            self.stop.set("cap", self.cap.reached())
-            return replace(outcome, error=self.cap.reached(), blame="runner")
+            self.stop.set("cap", self.cap.too_small())
+            return replace(outcome, error=self.cap.too_small(), blame="runner")
         return outcome
 
     async def _limit(self, claimed: Claimed, allowance: ReplayAllowance | None) -> Decimal | None:

@@ -44,7 +44,7 @@ async def test_a_run_that_ends_by_the_limit_that_was_left_for_it_is_none_of_the_
     (row,) = played.tally.rows.values()
     assert (played.stop.by, len(api.asked), row.cost_usd) == ("cap", 1, Decimal("0.03"))
     assert (row.is_open, row.own_failure) == (True, None)
-    assert "--max-usd" in (row.error or "")
+    assert "what is left of --max-usd, 0.02 USD, is too little for a run" in (row.error or "")
 
 
 async def test_what_the_cap_has_cut_off_is_taken_up_again_in_its_row_once_it_is_higher(home: Path) -> None:

@@ -172,6 +172,7 @@ def test_the_line_names_the_whole_price_and_the_time() -> None:
     assert line == "120 moments, 14 on cassette: 4.10 to 6.30 USD (0.20 of it spent), about 25 minutes"
     assert price_line(1, 0, sure("0.0412", 0.2), Decimal(0)).startswith("1 moment, 0 on cassette")
     assert ": 0.041 USD, about a minute" in price_line(2, 0, sure("0.0412", 0.2), Decimal(0))
+    assert price_line(2, 0, sure("0.0412", 1.4), Decimal(0)).endswith("about a minute"), "never about 1 minutes"
     assert price_line(2, 0, sure("3", 180), Decimal(0)).endswith("about 3.0 hours")
     assert "unknown" in price_line(120, 14, None, Decimal("0.2"))
 

@@ -62,7 +62,8 @@ def window_shows(signals: int, independent: float, base_rate: float | None = Non
         begin += f" {only}an edge of {points} or more above the base rate (in 4 of 5 cases)"
     if edge is not None and edge <= _POINTS * EDGE:
         return f"{begin}."
-    return f"{begin}; 5 points take {'more than 100,000' if needed is None else f'about {_rounded(needed)}'}."
+    enough = "more than 100,000" if needed is None else f"about {_rounded(needed)}"
+    return f"{begin}; for one of 5 points it takes {enough} of them."
 
 
 def _rounded(count: int) -> str:
