@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -113,7 +114,7 @@ def replay(
         fail(f"stopped; what was asked is recorded and is not asked again. To go on: {_same_command()}", 130)
     except NotSupported as error:
         fail(error, 2)
-    _show(request, replayed, as_json=as_json)
+    _show(context, request, replayed, as_json=as_json)
     raise typer.Exit(_code(replayed))
 
 
@@ -172,7 +173,7 @@ async def _replayed(context: Context, request: ReplayRequest, shown: Progress) -
     return await replay(request, parts, shown)
 
 
-def _show(request: ReplayRequest, replayed: Replayed, *, as_json: bool) -> None:
+def _show(context: Context, request: ReplayRequest, replayed: Replayed, *, as_json: bool) -> None:
     from runner.cli import show
     from runner.cli.show_replay import as_object, summary
 
@@ -181,8 +182,10 @@ def _show(request: ReplayRequest, replayed: Replayed, *, as_json: bool) -> None:
         return
     if replayed.stopped_by in REFUSED:
         fail(replayed.stopped_because, 2)
-    go_on = _same_command() if replayed.stopped_by else None
-    summary(show.console(), request, replayed, go_on)
+    more = "MORE" if replayed.stopped_by == "cap" else None
+    go_on = _same_command(more) if replayed.stopped_by else None
+    version = request.terms(context.settings.exchange).decision_version
+    summary(show.console(), request, replayed, go_on, context.home.cassettes / request.strategy.name / version)
 
 
 def _code(replayed: Replayed) -> int:
@@ -193,5 +196,11 @@ def _code(replayed: Replayed) -> int:
     return 1 if replayed.stopped_by or replayed.drift else 0
 
 
-def _same_command() -> str:
-    return shlex.join(("claude-trader", *sys.argv[1:]))
+def _same_command(max_usd: str | None = None) -> str:
+    """Return what was typed; with another `--max-usd` where given."""
+    typed = ["claude-trader", *sys.argv[1:]]
+    if max_usd is not None:
+        pairs = pairwise(typed)
+        typed = typed[:1] + [max_usd if before == "--max-usd" else argument for before, argument in pairs]
+        typed = [f"--max-usd={max_usd}" if argument.startswith("--max-usd=") else argument for argument in typed]
+    return shlex.join(typed)

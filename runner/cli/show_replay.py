@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from mcp_server.domain.scoring.terms import terms_of
@@ -17,24 +17,32 @@ from runner.cli.show import COLOURS, plain
 from runner.replay.estimate import usd
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mcp_server.domain.outcome import SignalName
     from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
 
     Progress = Callable[[ReplayProgress], None]
 
-LABEL, VALUE = 21, 12
+LABEL, VALUE, QUESTION = 21, 12, 15
 MOST_KINDS = 5
 """So many kinds of drift are shown; `--json` has them all."""
 
-STEPS = {"wake": "Looking which are worth asking", "pilots": "Asking a few for the price", "runs": "Replaying"}
+STEPS = {
+    "wake": "Looking which moments are worth asking",
+    "models": "Asking what the models may know",
+    "pilots": "Running a few for the price",
+    "runs": "Running the rest",
+    "rerun": "Running again",
+}
 
 SIGNALS: tuple[SignalName, ...] = ("BUY", "SELL", "HOLD")
 MEANINGS = {
     "success": "a signal",
-    "abstained": "it could not decide",
-    "error": "it failed; `claude-trader signals --all --replayed` says why",
+    "abstained": "it could not decide: see run by run",
+    "error": "it failed: see run by run, below",
     "timeout": "it took too long",
-    "drift": "it would have asked what is not on the cassette",
+    "drift": "a request is not on its cassette",
     "skipped_budget": "the budget had no room",
 }
 
@@ -54,10 +62,17 @@ def progress(console: Console) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    class TwoLines(Bars):
+        """The money and the signals have a line of their own: beside the bar they would be cut off."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            yield from (plain(task.fields["about"], "dim") for task in self.tasks if task.fields["about"])
+
     columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
-    about, silent = TextColumn("{task.fields[about]}"), console.quiet or not console.is_terminal
-    with Bars(*columns, about, console=console, transient=True, expand=True, disable=silent) as shown:
-        task, step = shown.add_task("Starting", total=None, about=""), ""
+    silent = console.quiet or not console.is_terminal
+    with TwoLines(*columns, console=console, transient=True, expand=True, disable=silent) as shown:
+        task, step = shown.add_task("Starting the tools", total=None, about=""), ""
 
         def tell(news: ReplayProgress) -> None:
             nonlocal step
@@ -78,11 +93,13 @@ def _about(news: ReplayProgress) -> str:
     return " · ".join(filter(None, (money, signals)))
 
 
-def summary(console: Console, request: ReplayRequest, replayed: Replayed, go_on: str | None) -> None:
+def summary(console: Console, request: ReplayRequest, replayed: Replayed, go_on: str | None, cassette: Path) -> None:
     """Show what came of a replay; `go_on` is the command that goes on with one that stopped."""
     title = f"  {request.strategy.config.trading_pair}  {minute(request.since)} to {minute(request.until)} UTC"
-    about = f"  replay {replayed.replay_id}" + (f", without {', '.join(request.without)}" if request.without else "")
-    console.print(plain(request.strategy.name, "bold") + plain(title) + plain(about, "dim"))
+    about = ("rerun " if request.rerun else "replay ") + replayed.replay_id
+    about += f", without {', '.join(request.without)}" if request.without else ""
+    console.print(plain(request.strategy.name, "bold") + plain(title))
+    console.print(plain(about))
     if replayed.stopped_because:
         console.print(plain(replayed.stopped_because, "yellow"))
     console.print()
@@ -95,14 +112,18 @@ def summary(console: Console, request: ReplayRequest, replayed: Replayed, go_on:
     _drift(console, replayed)
     for note in replayed.notes:
         console.print(plain(f"\n{note}"))
-    following = go_on or f"claude-trader score --replay {replayed.replay_id}"
-    console.print(plain("\nTo go on: " if go_on else "\nWas it right? ", "bold") + plain(following))
+    lines = {
+        "Run by run": f"claude-trader signals {request.strategy.name} --all --replayed",
+        "Word for word": str(cassette),
+        **({"To go on": go_on} if go_on else {"Was it right?": f"claude-trader score --replay {replayed.replay_id}"}),
+    }
+    console.print()
+    for question, reply in lines.items():
+        console.print(plain(f"{question:<{QUESTION}}", "bold") + plain(reply), soft_wrap=True)
 
 
 def _figures(request: ReplayRequest, replayed: Replayed) -> Iterator[tuple[str, str, str]]:
-    ended = sum(replayed.by_status.values()) + replayed.asleep
-    left = replayed.moments - ended
-    yield "moments", f"{replayed.moments:,}", f"{left:,} are still to be run" if left else ""
+    yield "moments", f"{replayed.moments:,}", f"{replayed.left:,} are still to be run" if replayed.left else ""
     for name in SIGNALS:
         yield f"  {name}", f"{replayed.signals.get(name, 0):,}", ""
     for status, count in replayed.by_status.items():
@@ -114,13 +135,13 @@ def _figures(request: ReplayRequest, replayed: Replayed) -> Iterator[tuple[str, 
         yield (
             "contaminated",
             f"{replayed.contaminated:,}",
-            "the model may know the sequel: no figure of skill counts them",
+            "may be remembered: no evidence of skill",
         )
     asked, recorded = replayed.requests_asked, replayed.requests_from_cassette
-    yield "requests", f"{asked:,}", f"this time, and {recorded:,} answered from the cassette"
+    yield "requests", f"{asked:,}", f"this time; {recorded:,} more from the cassette"
     limit = "" if request.rerun else f"of the {usd(request.max_usd)} USD that it may cost"
     yield "spent", f"${usd(replayed.spent_usd)}", limit
-    yield "recorded", f"${usd(replayed.recorded_usd)}", "what all replies that were used cost once"
+    yield "recorded", f"${usd(replayed.recorded_usd)}", "what all replies cost when they were asked"
 
 
 def _drift(console: Console, replayed: Replayed) -> None:
@@ -150,6 +171,7 @@ def as_object(request: ReplayRequest, replayed: Replayed, *, refused: bool) -> d
         "without": list(request.without),
         "rerun": request.rerun,
         "moments": replayed.moments,
+        "left": replayed.left,
         "signals": {name: replayed.signals.get(name, 0) for name in SIGNALS},
         "by_status": {str(status): count for status, count in replayed.by_status.items()},
         "asleep": replayed.asleep,

@@ -66,10 +66,13 @@ def signals(
     elif entries:
         title = "Journal" if every else "Signals"
         show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
+    elif not replayed and context.journal.entries(name, limit=1, outcomes="all", replayed=True):
+        typer.echo("Nothing is recorded yet but runs of replays: --replayed lists them.")
     else:
         _check_name(context, name, replayed=replayed)
+        command, effect = ("replay", "runs one at past moments") if replayed else ("run", "runs a strategy once")
         more = "" if every else " --all also lists runs without a signal."
-        typer.echo(f"Nothing is recorded yet. `claude-trader run NAME` runs a strategy and records the result.{more}")
+        typer.echo(f"Nothing is recorded yet. `claude-trader {command} NAME` {effect}, and records the result.{more}")
 
 
 def _check_name(context: Context, name: str | None, *, replayed: bool) -> None:

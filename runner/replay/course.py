@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -22,13 +21,11 @@ from runner.replay.cap import Cap
 from runner.replay.effort import Effort
 from runner.replay.estimate import above_cap, price_line, price_of_rest
 from runner.replay.moments import pilots
-from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest
+from runner.replay.replayed import Replayed, ReplayProgress, ReplayRequest, Step
 from runner.replay.reuse import afterwards, beforehand, reuses
 from runner.replay.runs import ReplayRuns
 from runner.replay.stop import GO_ON
 from runner.replay.tally import Tally
-
-Step = Literal["wake", "pilots", "runs"]
 
 ROWS_AT_ONCE = 16
 """How many moments that are asleep are entered at a time: those that wait together share a transaction."""
@@ -68,7 +65,7 @@ class Course:
         if self.runs.cap is None:
             await self._rerun(todo)
         elif await self._price_is_right(self.runs.cap):
-            self._step = "runs"
+            self._begin("runs")
             await self.runs.run(self._left())
         await self._read()
         return self._replayed()
@@ -127,6 +124,7 @@ class Course:
 
     async def _cutoffs(self) -> Mapping[str, str | None]:
         if not self.request.rerun:
+            self._begin("models")
             return await cutoffs_of(self.request.strategy, self.environment, self.runs.recorder.proxy)
         recorded = await anyio.to_thread.run_sync(lambda: map(self.cassette.at, self.request.moments))
         replies = next(filter(None, recorded), [])
@@ -134,8 +132,9 @@ class Course:
 
     async def _price_is_right(self, cap: Cap) -> bool:
         """Run the pilots, tell the price of the rest, and return whether the rest is to run."""
-        self._step, stop = "pilots", self.runs.stop
+        stop = self.runs.stop
         on_cassette = set(self.cassette.moments()) - self._tally.rows.keys()
+        self._begin("pilots")
         await self._tell_reuse()
         first = pilots([moment for moment in self.request.moments if moment not in self._tally.kept_out])
         await self.runs.run([moment for moment in first if moment not in self._tally.final])
@@ -173,11 +172,16 @@ class Course:
         self._tell(await anyio.to_thread.run_sync(note))
 
     async def _rerun(self, todo: Sequence[datetime]) -> None:
-        self._step = "runs"
+        self._begin("rerun")
         effort = Effort()
         await self.runs.run(todo)
         if self.runs.began:
             self._notes.append(effort.sentence(self.runs.began, self.runs.pace.most_running))
+
+    def _begin(self, step: Step) -> None:
+        """Say what it does now: the first run of a step may take minutes to end."""
+        self._step = step
+        self._tell()
 
     def _looked(self, done: int, of: int) -> None:
         self.tell(ReplayProgress("wake", done, of))
@@ -205,6 +209,7 @@ class Course:
         return Replayed(
             replay_id=runs.replay_id,
             moments=len(self.request.moments),
+            left=len(self._left()),
             asleep=len(tally.asleep),
             by_status=tally.by_status,
             signals=tally.signals,

@@ -16,6 +16,11 @@ next; the cap is reached; Claude's API cannot be used now, or refuses the accoun
 written; the user stopped it."""
 
 
+Step = Literal["wake", "models", "pilots", "runs", "rerun"]
+"""What a replay does: it looks which moments are worth asking, asks what the models may know, runs a few for the price
+and then the rest; or it runs all of them again."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
     """What is to be replayed: one version of a strategy, as it was read at the start, at these moments.
@@ -59,7 +64,7 @@ class ReplayProgress:
     leaves. `note` is a sentence for a person, where there is news: a wait for the API, say.
     """
 
-    step: Literal["wake", "pilots", "runs"]
+    step: Step
     done: int
     of: int
     spent_usd: Decimal = Decimal(0)
@@ -72,15 +77,16 @@ class ReplayProgress:
 class Replayed:
     """What came of a replay, over all times that it was started.
 
-    Of `moments`, `by_status` counts how those ended that have; `asleep` were not worth asking (`wake`), and are not in
-    it. `runs` began this time, and `requests_asked` and `requests_from_cassette` count their requests. `recorded_usd`
-    is what the replies that were used once cost, `spent_usd` what was paid for this replay. `drifts` has what was not
-    on the cassette, and at how many moments it was just that. `stopped_by` is None where it went to its end; else
-    `stopped_because` says why and what to do.
+    Of `moments`, `left` are still to be run, and `by_status` counts how those ended for good that have; `asleep` were
+    not worth asking (`wake`), and are not in it. `runs` began this time, and `requests_asked` and
+    `requests_from_cassette` count their requests. `recorded_usd` is what the replies that were used once cost,
+    `spent_usd` what was paid for this replay. `drifts` has what was not on the cassette, and at how many moments it was
+    just that. `stopped_by` is None where it went to its end; else `stopped_because` says why and what to do.
     """
 
     replay_id: str
     moments: int
+    left: int
     asleep: int
     by_status: Mapping[Status, int]
     signals: Mapping[SignalName, int]

@@ -40,8 +40,9 @@ class Tally:
 
     @property
     def by_status(self) -> dict[Status, int]:
-        """How many moments ended how, but for those asleep."""
-        return Counter(Status(row.status) for row in self._rows() if row.status != Status.SKIPPED_GATE)
+        """How many moments ended for good and how, but for those asleep."""
+        final = (Status(row.status) for row in self._rows() if row.is_final)
+        return Counter(status for status in final if status != Status.SKIPPED_GATE)
 
     @property
     def signals(self) -> dict[SignalName, int]:

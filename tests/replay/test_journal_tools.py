@@ -11,6 +11,7 @@ from tests.replay.test_replay import rows_of
 from tests.rigs.replays import AGENT, ANSWER, MODEL, WATCHER, Prices, flat, parts_of, replay_of
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Call, Reply, ScriptedMessagesApi, answer, say, start
 from tests.runner.claude_runs import KEY, strategy
+from tests.runner.conftest import trader_in
 
 QUERY = "SELECT count(*) AS n, count(replay_id) AS replayed, sum(cost_usd) AS usd FROM executions"
 READS: list[tuple[str, dict[str, object]]] = [
@@ -39,5 +40,6 @@ async def test_a_rerun_is_told_what_the_first_was_however_many_rows_that_left(ho
     assert first.replay_id != again.replay_id
     for done in (first, again):
         assert len(rows_of(home, done)) == 2
+    assert "--replayed lists them" in trader_in(home)("signals").out, "nothing else is recorded"
     assert not Home(home).analysis.exists(), "no report of each run"
     assert not Home(home).notices.exists(), "and no notice"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_not
     assert done.requests_asked == 6 * REQUESTS_A_RUN == sum(prices.asked.values())
     assert done.spent_usd == prices.spent_usd == done.recorded_usd
     assert [step.step for step in told if step.note] == ["pilots"], "the price is told once"
+    steps = [step for step, _ in groupby(told, key=lambda news: news.step)]
+    assert steps == ["wake", "models", "pilots", "runs"]
+    begun = {step: next(news for news in told if news.step == step) for step in steps}
+    assert [begun[step].done for step in steps] == [1, 0, 0, 5], "each step is told as it begins"
     assert done.estimated_usd is not None
     assert done.estimated_usd[0] <= done.spent_usd <= done.estimated_usd[1]
     assert told[-1].signals == {"BUY": 6}

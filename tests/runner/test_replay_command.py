@@ -10,6 +10,7 @@ import pytest
 
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.cli.replay import _same_command
 from tests.rigs.processes import left
 from tests.rigs.replays import watching
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Hang, ScriptedMessagesApi
@@ -49,6 +50,31 @@ def test_what_cannot_be_replayed_is_refused_with_what_to_do(
     assert (done.code, done.out) == (2, "")
     assert problem in refusal
     assert remedy in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        (TWO, f"or try its rules for nothing: claude-trader backtest {TWO}"),
+        ("dip", "or give the strategy 'rules', and"),
+    ],
+)
+def test_without_a_credential_it_names_no_option_that_a_replay_does_not_have(
+    home: Path, trader: Command, name: str, remedy: str
+) -> None:
+    StrategyFolders(Home(home), examples_folder()).write(watching())
+    done = trader("replay", name, *RANGE, "--max-usd", "5", ANTHROPIC_API_KEY="")
+    assert done.code == 1
+    assert remedy in done.err
+    assert "--engine" not in done.err
+
+
+def test_the_command_that_goes_on_after_the_cap_asks_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    for typed in (["--max-usd", "0.1", "--json"], ["--max-usd=0.1", "--json"]):
+        monkeypatch.setattr("sys.argv", ["claude-trader", "replay", "dip", *typed])
+        assert _same_command() == f"claude-trader replay dip {' '.join(typed)}"
+        more = " ".join(typed).replace("0.1", "MORE")
+        assert _same_command("MORE") == f"claude-trader replay dip {more}"
 
 
 def test_the_present_is_the_as_of_that_everything_is_held_to(trader: Command) -> None:

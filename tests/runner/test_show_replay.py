@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ REQUEST = ReplayRequest(
 REPLAYED = Replayed(
     replay_id="1a2b3c4d",
     moments=121,
+    left=0,
     asleep=20,
     by_status={Status.SUCCESS: 97, Status.ABSTAINED: 3, Status.ERROR: 1},
     signals={"BUY": 14, "SELL": 3, "HOLD": 80},
@@ -51,7 +53,7 @@ def text(printed: Console) -> str:
 
 def shown(replayed: Replayed, request: ReplayRequest = REQUEST, go_on: str | None = None, width: int = 100) -> str:
     printed = console(width)
-    summary(printed, request, replayed, go_on)
+    summary(printed, request, replayed, go_on, Path("/home/cassettes/dip/0123456789ab"))
     return text(printed)
 
 
@@ -76,7 +78,7 @@ def test_a_whole_replay_shows_every_count_and_the_command_that_judges_it() -> No
     assert figure("skipped_gate", REPLAYED).startswith("20 ")
     assert figure("spent", REPLAYED) == "$4.93 of the 10.00 USD that it may cost"
     assert figure("recorded", REPLAYED).startswith("$5.07 ")
-    assert figure("requests", REPLAYED) == "590 this time, and 16 answered from the cassette"
+    assert figure("requests", REPLAYED) == "590 this time; 16 more from the cassette"
     whole = shown(REPLAYED)
     assert whole.rstrip().endswith("claude-trader score --replay 1a2b3c4d")
     assert "contaminated" not in whole
@@ -85,17 +87,21 @@ def test_a_whole_replay_shows_every_count_and_the_command_that_judges_it() -> No
 
 def test_what_stopped_it_what_is_left_and_how_to_go_on_are_told() -> None:
     stopped = replace(
-        REPLAYED, by_status={Status.SUCCESS: 40}, stopped_by="cap", stopped_because="The cap is reached. Raise it."
+        REPLAYED,
+        left=61,
+        by_status={Status.SUCCESS: 40},
+        stopped_by="cap",
+        stopped_because="The cap is reached. Raise it.",
     )
     assert figure("moments", stopped) == "121 61 are still to be run"
     told = shown(stopped, go_on="claude-trader replay dip --max-usd 20")
     assert "The cap is reached. Raise it." in told
-    assert told.rstrip().endswith("To go on: claude-trader replay dip --max-usd 20")
+    assert told.rstrip().endswith("To go on       claude-trader replay dip --max-usd 20")
     assert "score --replay" not in told
 
 
 def test_contaminated_moments_are_called_so() -> None:
-    assert figure("contaminated", replace(REPLAYED, contaminated=101)).startswith("101 the model may know")
+    assert figure("contaminated", replace(REPLAYED, contaminated=101)).startswith("101 may be remembered")
 
 
 def test_moments_that_drifted_alike_are_told_once_the_most_frequent_first() -> None:
@@ -118,20 +124,40 @@ def test_a_model_s_text_steers_no_terminal() -> None:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_it_can_be_read_in_any_terminal(width: int) -> None:
     told = shown(replace(REPLAYED, contaminated=101, drifts={"x" * 300: 1}, notes=("note " * 50,)), width=width)
-    assert all(len(line) <= width for line in told.splitlines())
+    commands, text = told.splitlines()[-3:], told.splitlines()[:-3]
+    assert all(len(line) <= width for line in text)
+    assert [line[15:] for line in commands] == [  # whole, to be copied: the terminal itself wraps them
+        "claude-trader signals dip --all --replayed",
+        "/home/cassettes/dip/0123456789ab",
+        "claude-trader score --replay 1a2b3c4d",
+    ]
+
+
+def test_a_rerun_and_what_was_left_out_are_named_beside_the_id_in_a_line_of_its_own() -> None:
+    assert shown(REPLAYED, width=80).splitlines()[1] == "replay 1a2b3c4d"
+    request = replace(REQUEST, rerun=True, without=("price-monitor",))
+    assert shown(REPLAYED, request, width=80).splitlines()[1] == "rerun 1a2b3c4d, without price-monitor"
+
+
+def test_no_meaning_of_a_figure_is_broken_into_two_lines_in_80_columns() -> None:
+    every = dict.fromkeys((Status.ABSTAINED, Status.ERROR, Status.TIMEOUT, Status.DRIFT, Status.SKIPPED_BUDGET), 1)
+    figures = shown(replace(REPLAYED, contaminated=9, by_status=every), width=80).partition("\n\n")[2]
+    assert all(line.startswith("  ") for line in figures.partition("\n\n")[0].splitlines())
 
 
 def test_progress_tells_what_is_spent_what_is_left_and_the_signals_so_far_in_80_columns() -> None:
     printed = console(80, force_terminal=True)
     price = "121 moments, 0 on cassette: 4.10 to 6.30 USD"
+    signals: dict[Any, int] = {"HOLD": 51, "BUY": 39, "SELL": 10}
     with progress(printed) as tell:
         tell(ReplayProgress("wake", 50, 121))
         tell(ReplayProgress("pilots", 5, 5, Decimal("0.21"), Decimal("9.79"), {"BUY": 1}, price))
-        tell(ReplayProgress("runs", 60, 121, Decimal("2.5"), Decimal("7.5"), {"HOLD": 51, "BUY": 9, "SELL": 0}))
+        tell(ReplayProgress("runs", 100, 121, Decimal("2.5"), Decimal("7.5"), signals))
     assert price in text(printed)
     frames = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "\n", text(printed)).replace("\r", "\n")
-    assert "$2.50 spent, $7.50 left · 9 BUY, 51 HOLD" in frames
-    assert "60/121" in frames
+    assert "$2.50 spent, $7.50 left · 39 BUY, 10 SELL, 51 HOLD" in frames
+    assert "100/121" in frames
+    assert "…" not in frames
     assert "$0.00" not in frames, "nothing is said of money where none is spent"
 
 
