@@ -17,7 +17,21 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.owner import become_owner
 from mcp_server.storage.setting_types import home_folder
-from runner.cli import backtest, backup, build, doctor, mcp, notify, replay, score, signals, status, strategies, up
+from runner.cli import (
+    backtest,
+    backup,
+    build,
+    doctor,
+    journal,
+    mcp,
+    notify,
+    replay,
+    score,
+    signals,
+    status,
+    strategies,
+    up,
+)
 from runner.cli.context import Context, Json, fail, print_json
 from runner.cli.help import Helpful
 from runner.settings import RunnerSettings
@@ -140,6 +154,7 @@ app.command(rich_help_panel=SCHEDULE)(status.status)
 app.command(rich_help_panel=SCHEDULE, epilog="Example: `claude-trader notify signal`")(notify.notify)
 app.command(rich_help_panel=CARE)(doctor.doctor)
 app.command(rich_help_panel=CARE, epilog="Example: `claude-trader backup home.tar.gz`")(backup.backup)
+app.add_typer(journal.app, name="journal", rich_help_panel=CARE)
 app.command(rich_help_panel=CARE)(mcp.mcp)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from mcp_server.errors import Retryable
 from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
+from mcp_server.storage.rewritten import Columns, rewrite_file
 from mcp_server.storage.schema import OldSchema, copy_file, migrate
 from mcp_server.storage.transactions import Job, T, Work, run_batch, translated
 
@@ -87,6 +88,19 @@ class Database:
             connection = self._open(read_only=False)
             try:
                 translated(connection, self.path, lambda c: copy_file(c, self.path, target))
+            finally:
+                self._file.close(connection)
+
+    def rewrite(self, columns: Columns) -> None:
+        """Replace the file by a fresh one that takes no room for what has gone; everybody else waits meanwhile.
+
+        Args:
+            columns: what takes the place of columns, as `rewrite_file`.
+        """
+        with self._opening:
+            connection = self._open(read_only=False)
+            try:
+                translated(connection, self.path, lambda c: rewrite_file(c, self.path, columns))
             finally:
                 self._file.close(connection)
 
