@@ -32,7 +32,7 @@ from runner.cli import (
     strategies,
     up,
 )
-from runner.cli.context import Context, Json, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json, strategy_names
 from runner.cli.help import Helpful
 from runner.settings import RunnerSettings
 
@@ -41,7 +41,6 @@ app = Helpful(
     epilog="New here? Start with `claude-trader demo`: it needs no key and no network. "
     "`claude-trader COMMAND --help` explains a command.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -96,7 +95,12 @@ def demo(
 )
 def run(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Your strategy or an example; `claude-trader strategies` lists them.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Your strategy or an example; `claude-trader strategies` lists them.",
+            autocompletion=strategy_names,
+        ),
     ],
     as_of: Moment = None,
     engine: Annotated[

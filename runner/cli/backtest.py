@@ -12,7 +12,7 @@ import typer
 from mcp_server.domain.strategy.format import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, TraderError
-from runner.cli.context import Context, Json, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json, strategy_names
 
 EXAMPLES = (
     "Examples: `claude-trader backtest rsi-reversion --from 2025-01-01 --report rsi.html`; a grid of variants: "
@@ -103,7 +103,12 @@ Prove = Annotated[
 
 def backtest(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Your strategy or an example; `claude-trader strategies` lists them.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Your strategy or an example; `claude-trader strategies` lists them.",
+            autocompletion=strategy_names,
+        ),
     ],
     start: From = None,
     end: To = None,

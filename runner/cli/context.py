@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mcp_server.domain.text import cleaned
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
 from mcp_server.storage.home import Home, examples_folder
@@ -42,6 +42,15 @@ class Context:
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object on standard output."""
     typer.echo(json.dumps(value))
+
+
+def strategy_names(incomplete: str) -> list[str]:
+    """Return the names of strategies and examples that begin so, for a shell that completes a word."""
+    try:
+        names = StrategyFolders(Home(RunnerSettings.load().home), examples_folder()).names()
+    except TraderError:  # a shell that completes has nowhere to show what is wrong
+        return []
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -16,7 +16,7 @@ import typer
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, NotSupported
-from runner.cli.context import Context, Json, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json, strategy_names
 
 if TYPE_CHECKING:
     from runner.cli.show_replay import Progress
@@ -45,7 +45,9 @@ def replay(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A strategy by Claude: yours, or an example of `claude-trader strategies`."
+            metavar="NAME",
+            help="A strategy by Claude: yours, or an example of `claude-trader strategies`.",
+            autocompletion=strategy_names,
         ),
     ],
     since: Annotated[

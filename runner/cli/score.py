@@ -14,7 +14,7 @@ from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import BadInput, NotFound, TraderError
-from runner.cli.context import Context, Json, fail, print_json
+from runner.cli.context import Context, Json, fail, print_json, strategy_names
 from runner.settings import RunnerSettings
 
 EXAMPLE = "Example: `claude-trader score rsi-reversion --runs replay --since 2026-01-01`"
@@ -26,7 +26,12 @@ MOST_COMPARED = 2
 
 def score(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A strategy, with every figure. Default: all, in a table.")
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="A strategy, with every figure. Default: all, in a table.",
+            autocompletion=strategy_names,
+        ),
     ] = None,
     runs: Annotated[
         Runs,

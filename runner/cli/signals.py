@@ -11,7 +11,7 @@ from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.storage.journal.entries import Entry
-from runner.cli.context import MOST_SHOWN, Context, Json, print_json
+from runner.cli.context import MOST_SHOWN, Context, Json, print_json, strategy_names
 
 EXAMPLES = "Example: `claude-trader signals rsi-reversion --all` · `claude-trader signals --csv > signals.csv`"
 
@@ -24,7 +24,9 @@ FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # noqa: RUF001 - spr
 
 
 def signals(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A strategy. Default: all.", autocompletion=strategy_names)
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(

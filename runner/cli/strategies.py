@@ -9,7 +9,7 @@ import typer
 from mcp_server.domain.strategy.format import StatusName
 from mcp_server.errors import BadInput, Retryable
 from mcp_server.storage.strategies.removed import RemovedStrategies
-from runner.cli.context import Context, Yes, confirm, fail, print_json
+from runner.cli.context import Context, Yes, confirm, fail, print_json, strategy_names
 from runner.cli.help import Helpful
 
 app = Helpful(
@@ -20,7 +20,12 @@ app = Helpful(
     rich_markup_mode="markdown",
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="One of your strategies, for example my-strategy.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="One of your strategies, for example my-strategy.", autocompletion=strategy_names
+    ),
+]
 
 
 def _also_before(context: typer.Context, value: bool) -> bool:
@@ -51,7 +56,10 @@ def strategies(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An example, for instance rsi-reversion.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="An example, for instance rsi-reversion.", autocompletion=strategy_names),
+    ],
     as_json: Json = False,
 ) -> None:
     """Copy an example into your home. There you can change it, and `claude-trader up` runs it on schedule."""
@@ -67,7 +75,10 @@ def add(
 @app.command()
 def check(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Your strategy or an example. Default: all of yours.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Your strategy or an example. Default: all of yours.", autocompletion=strategy_names
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
