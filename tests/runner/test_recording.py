@@ -20,6 +20,7 @@ import httpx2
 import pytest
 
 from runner.claude.cassette.cassettes import Cassette, TokenCounts
+from runner.claude.proxy.replies import MOST_WAIT_S, retry_after_s
 from runner.claude.proxy.session import Mode, Session
 from runner.claude.recording import Proxy, recording_proxy
 from tests.rigs.hand_fed_api import BREAK, EVENT_STREAM, Fed, HandFedApi, event, hand_fed_api, refusal, stream
@@ -347,7 +348,14 @@ async def test_a_rate_limit_may_name_a_time(cassette: Cassette) -> None:
     with hand_fed_api(Fed(refusal("rate_limit_error"), 429, headers)) as api:
         async with alone(api, cassette, answered=lambda _, wait_s: waits_s.append(wait_s)) as one:
             await one.ask()
-    assert [wait_s is not None and wait_s > 86400 for wait_s in waits_s] == [True]
+    assert waits_s == [MOST_WAIT_S]
+
+
+@pytest.mark.parametrize(
+    ("header", "waits"), [("inf", MOST_WAIT_S), ("-inf", 0), ("nan", None), ("1e400", MOST_WAIT_S)]
+)
+def test_an_absurd_wait_is_a_day_or_none(header: str, waits: float | None) -> None:
+    assert retry_after_s(header) == waits
 
 
 async def test_an_api_that_cannot_be_reached_is_an_outage_of_its_own(cassette: Cassette) -> None:

@@ -26,6 +26,9 @@ LOCKS = (
 )
 """In this order: without external access the folder cannot be set any more, and after the lock nothing can."""
 
+OF_A_VERSION = ("description", "status", "interval", "config", "agents", "version", "updated_at")
+"""The columns of a strategy that say how it was when it last ran."""
+
 _TOLD = f"(NOT $2 OR {AT_ITS_TIME})"
 _RUNS = f"FROM file.main.executions e WHERE {_TOLD} AND"
 _UNTIL = {
@@ -69,7 +72,15 @@ def lock(connection: "duckdb.DuckDBPyConnection") -> None:
 
 
 def _by_then(table: str, column: str) -> str:
-    """Return a column as it stood at the moment: of a run that had not answered, its end is not known."""
+    """Return a column as it stood at the moment.
+
+    Of a run that had not answered, its end is not known; of a strategy that has run otherwise since then, what it was;
+    and of an outcome that was settled later, when that was.
+    """
+    if table == "strategies" and column in OF_A_VERSION:
+        return f'CASE WHEN updated_at <= $1 THEN "{column}" END AS "{column}"'
+    if column == "settled_at":
+        return "CASE WHEN settled_at <= $1 THEN settled_at END AS settled_at"
     if table != "executions" or column not in (*KNOWN_AT_THE_END, "status"):
         return f'"{column}"'
     otherwise = " ELSE 'running'" if column == "status" else ""

@@ -67,6 +67,8 @@ async def read_strategy(
     """Read a strategy's config and sub-agents. Do so before a change: write_strategy replaces both files."""
     moment = call.moment(None)
     then = moment if call.kit.clock() - moment >= JUST_NOW else None
+    if then is not None and call.in_a_run:
+        await anyio.to_thread.run_sync(_require_then, call.kit, strategy_name, version, then)
     files = await anyio.to_thread.run_sync(_read, call.kit, strategy_name, version, then)
     if backtests:
         made = await anyio.to_thread.run_sync(call.kit.journal.backtests.latest, strategy_name, moment, MOST_BACKTESTS)
@@ -74,6 +76,21 @@ async def read_strategy(
         known = {files.version, *(one.version for one in written if then is None or one.written_at <= then)}
         files = files.model_copy(update={"backtests": [_backtest(*one, known) for one in made]})
     return files
+
+
+def _require_then(kit: Kit, name: str, version: str | None, then: datetime) -> None:
+    """Check that a strategy was there at a past moment, in the version that is asked for.
+
+    Raises:
+        NotFound: it was not, or that is not known: a sub-agent is told nothing that was written later.
+    """
+    past, _ = _past(kit, name, then)
+    if kit.strategies.is_example(name):
+        return
+    known = {past.strategy.version, *(one.version for one in past.earlier)} if past else set()
+    if past is None or version not in (None, *known):
+        what = f"version {version!r} of {name!r}" if version else f"{name!r}"
+        raise NotFound(f"No {what} was there as of {iso_second(then)}.", "Decide without it.")
 
 
 def _read(kit: Kit, name: str, version: str | None, then: datetime | None) -> StrategyFiles:

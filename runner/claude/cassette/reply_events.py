@@ -28,6 +28,6 @@ def reply_events(reply: str) -> Iterator[ReplyEvent]:
         data = "\n".join(line[5:].strip() for line in text.splitlines() if line.startswith("data:"))
         try:
             values = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         yield ReplyEvent(text, values if isinstance(values, dict) else {})

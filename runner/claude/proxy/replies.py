@@ -1,6 +1,7 @@
 """A reply of the Messages API: whether it is whole, and what it used."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,6 +13,9 @@ from runner.claude.verdict import OF_THE_ACCOUNT
 
 LAST_EVENT, LAST_EVENT_BYTES = b"message_stop", 4_000
 """What names the last event of a stream, and how long that event is at most. A model may write the word, too."""
+
+MOST_WAIT_S = 86_400.0
+"""Who asks to wait for longer means no time at all."""
 
 _USAGE = {
     "input": "input_tokens",
@@ -49,13 +53,13 @@ def retry_after_s(header: str | None) -> float | None:
     if header is None:
         return None
     try:
-        return max(float(header), 0.0)
+        seconds = float(header)
     except ValueError:
-        pass
-    try:
-        return max((parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return None
+        try:
+            seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MOST_WAIT_S)
 
 
 def _tokens_of_stream(reply: str) -> TokenCounts | None:
