@@ -67,6 +67,7 @@ def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
         assert f"replay {ID} contaminated" in " ".join(contaminated.split())
         assert f"replay {ID}" in " ".join(clean.split())
         assert "contaminated" not in clean
+        assert f"{ID}0" not in clean, "a table has 0 where it is false"
         assert ("$0.00" in contaminated, "$0.25" in clean) == (True, True)
         rows.first.get_by_role("button").click()
         detail = opened.page.locator("tr.detail")

@@ -75,7 +75,7 @@ function outcomeCell({ outcome, net_pct, exit_time }) {
 
 /** Return who started a run, and whether its model may have known what came after its moment. */
 const startedCell = ({ trigger, replay_id, contaminated }) => [
-  TRIGGERS[trigger] ?? trigger, replay_id && [" ", el("code", replay_id)], contaminated && [" ", mark("warn", "contaminated")],
+  TRIGGERS[trigger] ?? trigger, replay_id && [" ", el("code", replay_id)], contaminated ? [el("br"), mark("warn", "contaminated")] : null,
 ];
 
 function runRow(run, state, { choose, look }) {
@@ -119,7 +119,7 @@ function wholeRun(run) {
     run.twin && [title("Its rules at the same moment"), el("p", run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
     run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
     run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${price(run.cost_bps / 100)} %.`),
-    run.contaminated && el("p", mark("warn", "contaminated"), " The model may have known what came after this moment, so this run shows no skill."),
+    !!run.contaminated && el("p", mark("warn", "contaminated"), " The model may have known what came after this moment, so this run shows no skill."),
     el("p", { class: "muted small" }, joinedBy([run.replay_id && `Replay ${run.replay_id}`, `Run ${run.execution_id}`, run.model, `version ${run.version}`, tokens, took,
       run.knowledge_cutoff && `the model knows the world up to ${run.knowledge_cutoff}`, run.recorded_usd !== null && `its replies once cost ${usd(run.recorded_usd)}`, run.cut])),
   ];
