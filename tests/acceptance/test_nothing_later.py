@@ -29,12 +29,12 @@ IDEAS, WRITTEN = (
         *strategies.analyst_versions(),
     ),
 )
-TABLES = ("executions", "strategies", "outcomes", "backtests")
+TABLES = ("executions", "strategies", "outcomes")
 SQL = [*(f"SELECT * FROM {name}" for name in TABLES), "SELECT now(), current_date, current_timestamp, today()"]
 OWN: dict[str, list[dict[str, Any]]] = {
-    "backtest_strategy": [{"strategy_name": strategies.TREND}],
+    "backtest_strategy": [{"strategy_name": strategies.TREND, "start": "2026-04-10"}],
     "calculate_indicators": [{"symbol": "BTC/USDT", "indicators": ["rsi(14)", "sma(20)"]}],
-    "draw_chart": [{"symbol": "BTC/USDT", "strategy_name": strategies.TREND}],
+    "draw_chart": [{"symbol": "BTC/USDT", "strategy_name": strategies.TREND, "limit": 60}],
     "find_markets": [{"query": "BTC"}],
     "get_performance": [{"strategy_name": name} for name in IDEAS] + [{"runs": "all"}, {"runs": "replay"}],
     "list_signals": [
