@@ -44,13 +44,12 @@ def print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value))
 
 
-def strategy_names(incomplete: str) -> list[str]:
-    """Return the names of strategies and examples that begin so, for a shell that completes a word."""
+def strategy_names() -> list[str]:
+    """Return the names of strategies and examples, for a shell that completes one of them."""
     try:
-        names = StrategyFolders(Home(RunnerSettings.load().home), examples_folder()).names()
+        return list(StrategyFolders(Home(RunnerSettings.load().home), examples_folder()).names())
     except TraderError:  # a shell that completes has nowhere to show what is wrong
         return []
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def confirm(question: str, *, yes: bool) -> None:
