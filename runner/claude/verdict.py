@@ -19,7 +19,7 @@ from runner.claude.transcript import Ending, Transcript
 
 CONNECTED = "connected"
 
-_API_FAILURES: Mapping[int, str] = {
+API_FAILURES: Mapping[int, str] = {
     400: "it refused the request: check the strategy's 'model'",
     401: "it refused the credential: set a valid ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN",
     402: "the account has no credit, or has reached its limit: add credit, or raise the limit",
@@ -36,8 +36,7 @@ _API_FAILURES: Mapping[int, str] = {
 _THE_STRATEGYS = frozenset((400, 404, 413))
 """The refusals of the API that a strategy is to blame for; it is not for an outage, a limit or a credential."""
 
-OF_THE_ACCOUNT = re.compile("credit balance|usage limit|billing", re.IGNORECASE)
-"""What the API says where it refuses an account with status 400: nothing that the request is to blame for."""
+_OF_THE_ACCOUNT = re.compile("credit balance|usage limit|billing", re.IGNORECASE)
 
 SILENT_S = 60
 """A model that has not replied once for so long is not reachable, whatever the strategy asks of it."""
@@ -149,9 +148,14 @@ def _check_ending(ending: Ending, strategy: Strategy) -> None:
         raise _NoSignal(Status.ABSTAINED, why)
     if ending.is_error or ending.api_error_status is not None or ending.subtype != "success":
         reason = " ".join((*ending.errors, ending.text or "")).strip() or ending.subtype
-        meant = 402 if ending.api_error_status == 400 and OF_THE_ACCOUNT.search(reason) else ending.api_error_status
+        meant = meaning(ending.api_error_status, reason)
         blame: Blame = "strategy" if meant in _THE_STRATEGYS else "outside"
         raise _NoSignal(Status.ERROR, api_failure(ending.api_error_status, meant, reason), blame)
+
+
+def meaning(status: int | None, reason: str) -> int | None:
+    """Return what a status of the API means: one of 400 is 402 where it refuses an account, and not the request."""
+    return 402 if status == 400 and _OF_THE_ACCOUNT.search(reason) else status
 
 
 def api_failure(status: int | None, meant: int | None = None, reason: str = "") -> str:
@@ -164,7 +168,7 @@ def api_failure(status: int | None, meant: int | None = None, reason: str = "") 
     """
     if status is None:
         return f"Claude's API could not be used: {_short(reason)}"
-    return f"Claude's API answered {status}: {_API_FAILURES.get(meant or status, _short(reason))}."
+    return f"Claude's API answered {status}: {API_FAILURES.get(meant or status, _short(reason))}."
 
 
 def _check_reports(transcript: Transcript, strategy: Strategy) -> None:

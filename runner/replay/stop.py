@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from runner.claude.verdict import api_failure
+from runner.claude.verdict import API_FAILURES
 from runner.replay.replayed import StoppedBy
 
 GO_ON = "Run the same command again then: it goes on from here, and asks nothing twice."
@@ -36,7 +36,7 @@ class Stop:
 
     def refused(self, status: int | None) -> bool:
         """Stop if this answer of the API refuses the account, and return whether it does."""
-        if status not in _OF_THE_ACCOUNT:
+        if status is None or status not in _OF_THE_ACCOUNT:
             return False
-        self.set("credential", f"{api_failure(status)} {GO_ON}")
+        self.set("credential", f"Claude's API refuses every run: {API_FAILURES[status]}. {GO_ON}")
         return True

@@ -326,8 +326,10 @@ async def test_only_what_a_request_itself_is_to_blame_for_is_kept(status: int, k
 @pytest.mark.parametrize("message", ["Your credit balance is too low.", "You have reached your usage limits."])
 async def test_a_refusal_of_the_account_is_not_the_requests_fault(message: str, cassette: Cassette) -> None:
     with hand_fed_api(Fed(refusal("invalid_request_error", message), 400, JSON)) as api:
-        async with alone(api, cassette) as one:
+        statuses = list[int | None]()
+        async with alone(api, cassette, answered=lambda status, _: statuses.append(status)) as one:
             assert (await one.ask()).status_code == 400
+    assert statuses == [400, 402], "a replay is to stop at once, as at any refusal of the account"
     assert files(cassette) == []
 
 

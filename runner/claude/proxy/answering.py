@@ -26,6 +26,7 @@ from runner.claude.proxy.replies import LAST_EVENT, LAST_EVENT_BYTES, retry_afte
 from runner.claude.proxy.reply_cost import ReplyUse
 from runner.claude.proxy.session import Session
 from runner.claude.proxy.upstream import TIMEOUTS_S, Header, Upstream, passed_on
+from runner.claude.verdict import meaning
 
 if TYPE_CHECKING:
     import httpx2
@@ -185,8 +186,10 @@ class Answering:
                 counted = self._keep(reply, question, bytes(received), times)
             if send is not None:
                 await send(part)
-        if not counted:
-            self._keep(reply, question, bytes(received), times)
+        if not counted and not self._keep(reply, question, bytes(received), times):
+            meant = meaning(reply.status_code, received.decode(errors="replace"))
+            if meant != reply.status_code:  # which only its text tells, and so only now
+                self.session.answered(meant, None)
         if send is None:
             send = await begin(reply.status_code, passed_on(reply.headers.raw))
             await send(bytes(received))

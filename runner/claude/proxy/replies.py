@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.claude.cassette.cassettes import KEPT_STATUSES, MOST_TOKENS, TokenCounts
 from runner.claude.cassette.reply_events import reply_events
-from runner.claude.verdict import OF_THE_ACCOUNT
+from runner.claude.verdict import meaning
 
 LAST_EVENT, LAST_EVENT_BYTES = b"message_stop", 4_000
 """What names the last event of a stream, and how long that event is at most. A model may write the word, too."""
@@ -34,7 +34,7 @@ def tokens_of_whole(status: int, content_type: str, received: bytes) -> TokenCou
     if status not in KEPT_STATUSES:
         return None
     if status != 200:
-        return None if OF_THE_ACCOUNT.search(reply) or not isinstance(_parsed(reply), dict) else TokenCounts()
+        return TokenCounts() if meaning(status, reply) == status and isinstance(_parsed(reply), dict) else None
     if not content_type.startswith("text/event-stream"):
         message = _parsed(reply)
         whole = isinstance(message, dict) and message.get("type") == "message"

@@ -30,7 +30,8 @@ class Session:
         stop: ends the CLI at once; called with the reason.
         one_at_a_time: forward a request only when the reply to the one before it has ended, and is in `usages`.
         answered: called with the status of each answer of the API as soon as it is known, and with how many seconds
-            it asks to wait (None: it does not say); the status is None where the API could not be reached.
+            it asks to wait (None: it does not say); the status is None where the API could not be reached. A 400 that
+            turns out to refuse the account is told again as what it means, 402.
     """
 
     as_of: datetime
