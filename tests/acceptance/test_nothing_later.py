@@ -135,19 +135,24 @@ async def test_no_time_in_any_answer_is_later_than_the_moment(server: Serving, b
     assert len(answered) >= 15, answered
 
 
-async def test_a_sub_agent_reads_no_strategy_that_was_written_later(server: Serving) -> None:
-    first, *_, last = strategies.trend_versions()
-    moments = {"before all": NOW - timedelta(days=70), "among the versions": NOW - timedelta(days=58)}
-    told: dict[str, list[bool]] = {}
-    for name, moment in moments.items():
+async def test_a_sub_agent_reads_each_version_of_a_strategy_from_when_it_was_written(server: Serving) -> None:
+    versions = [strategy.version for strategy in strategies.trend_versions()]  # of 60, 55 and 50 days before
+    readable: dict[int, list[bool]] = {}
+    for days in (70, 58, 53, 45):
+        moment = NOW - timedelta(days=days)
         async with calling(server.url, X_Trader_As_Of=moment.isoformat(), X_Trader_Exchange="simulated") as client:
-            questions = [{}, {"version": first.version}, {"version": last.version}]
-            results = [
-                await client.call_tool("read_strategy", {"strategy_name": first.name, **question})
-                for question in questions
+            asked = [{}, *({"version": version} for version in versions)]
+            answers = [
+                await client.call_tool("read_strategy", {"strategy_name": strategies.TREND, **question})
+                for question in asked
             ]
-            told[name] = [not result.is_error for result in results]
-    assert told == {"before all": [False, False, False], "among the versions": [True, True, False]}
-    async with calling(server.url, X_Trader_As_Of=moments["before all"].isoformat()) as client:
-        anybody = await client.call_tool("read_strategy", {"strategy_name": first.name})
+        readable[days] = [not answer.is_error for answer in answers]
+    assert readable == {
+        70: [False, False, False, False],
+        58: [True, True, False, False],
+        53: [True, True, True, False],
+        45: [True, True, True, True],
+    }
+    async with calling(server.url, X_Trader_As_Of=(NOW - timedelta(days=70)).isoformat()) as client:
+        anybody = await client.call_tool("read_strategy", {"strategy_name": strategies.TREND})
     assert not anybody.is_error, "who is no sub-agent is told, with a note"
