@@ -66,7 +66,9 @@ def figure(label: str, replayed: Replayed, request: ReplayRequest = REQUEST) -> 
 def test_before_it_asks_it_says_what_so_many_moments_can_show() -> None:
     line = beforehand(REQUEST, "simulated")
     assert line.startswith("121 moments from 2026-10-01 00:00 to 2026-10-06 00:00 UTC. ")
-    assert "6 signals whose horizons do not overlap can show" in line  # a signal is judged after a day
+    assert (
+        "6 signals whose horizons do not overlap are too few to show any skill" in line
+    )  # a signal is judged after a day
     assert beforehand(replace(REQUEST, moments=(SINCE,)), "simulated").startswith("1 moment from ")
 
 

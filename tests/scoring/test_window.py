@@ -84,13 +84,16 @@ def test_more_signals_never_show_less() -> None:
 def test_the_sentence_says_the_smallest_edge_and_what_five_points_take() -> None:
     text = window_shows(30, 400.0)
     assert text.startswith("30 signals whose horizons do not overlap can show only an edge of 38 points or more")
-    assert "for one of 5 points it takes about 5,500 of them" in text
-    assert "no edge at all; for one of 5 points it takes about" in window_shows(5, 400.0)
+    assert "being right 5 points more often than by chance shows after about 5,500 of them" in text
+    assert (
+        "too few to show any skill; being right 5 points more often than by chance shows after about"
+        in window_shows(5, 400.0)
+    )
     assert window_shows(1, 400.0).startswith("1 signal ")
     enough = window_shows(8_000, 400.0, 0.476)
     assert "can show an edge of 5 points or more" in enough
-    assert "take" not in enough
-    assert "takes more than 100,000" in window_shows(30, 400.0, 0.97)
+    assert "shows after" not in enough
+    assert "shows after more than 100,000 of them" in window_shows(30, 400.0, 0.97)
 
 
 def test_moments_whose_horizons_overlap_count_once() -> None:

@@ -53,17 +53,17 @@ def window_shows(signals: int, independent: float, base_rate: float | None = Non
     """Say in one sentence what so many signals can show. Arguments as of `smallest_edge`."""
     rate = TYPICAL if base_rate is None else base_rate
     edge, needed = smallest_edge(signals, rate, independent), outcomes_to_show(EDGE, rate, independent)
-    begin = f"{signals:,} signal{'' if signals == 1 else 's'} whose horizons do not overlap can show"
+    begin = f"{signals:,} signal{'' if signals == 1 else 's'} whose horizons do not overlap"
     if edge is None:
-        begin += " no edge at all"
+        begin += f" {'is' if signals == 1 else 'are'} too few to show any skill"
     else:
         only = "only " if edge > _POINTS * EDGE else ""
         points = f"{edge} point{'' if edge == 1 else 's'}"
-        begin += f" {only}an edge of {points} or more above the base rate (in 4 of 5 cases)"
+        begin += f" can show {only}an edge of {points} or more above the base rate (in 4 of 5 cases)"
     if edge is not None and edge <= _POINTS * EDGE:
         return f"{begin}."
     enough = "more than 100,000" if needed is None else f"about {_rounded(needed)}"
-    return f"{begin}; for one of 5 points it takes {enough} of them."
+    return f"{begin}; being right 5 points more often than by chance shows after {enough} of them."
 
 
 def _rounded(count: int) -> str:
