@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from mcp_server.errors import Misconfigured
 from runner.claude.cli_folder import LAUNCHER, CliFolder
 from runner.claude.preflight import require_credential
+from runner.installed import install
 from runner.no_proxy import no_proxy
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def bundled_cli(instead: str) -> Path:
     try:
         import claude_agent_sdk
     except ImportError:
-        remedy = f"Run `pip install 'claude-trader[claude]'`, or {instead}"
+        remedy = f"Run `{install('[claude]')}`, or {instead}"
         raise Misconfigured("The claude engine is not installed.", remedy) from None
     cli = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
     if not cli.is_file():

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,6 +25,7 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.backtest.demo import DAYS, demo_backtest
 from runner.cli import show
 from runner.execute import Runner
+from runner.installed import install, typed, unnamed
 from runner.settings import RunnerSettings
 from runner.tool_server.client import connected
 from runner.tool_server.server import tool_server
@@ -187,14 +186,9 @@ def show_next(console: Console, home: Home) -> None:
 
 def _next_commands() -> list[tuple[str, str]]:
     """Return commands as they can be typed here, each with what it does."""
-    trader = _typed("claude-trader")
-    server = shlex.quote(_unnamed("claude-trader-mcp") or "claude-trader-mcp")
-    checkout = Path(__file__).parents[2]
-    extra = "'claude-trader[claude]'"
-    if (checkout / "pyproject.toml").is_file():
-        place = "." if checkout == Path.cwd() else str(checkout)
-        extra = "-e " + shlex.quote(f"{place}[claude]")
-    needs = f"needs ANTHROPIC_API_KEY, and the extra of `{_typed('pip')} install {extra}`"
+    trader = typed("claude-trader")
+    server = shlex.quote(unnamed("claude-trader-mcp") or "claude-trader-mcp")
+    needs = f"needs ANTHROPIC_API_KEY, and the extra of `{install('[claude]')}`"
     return [
         (f"{trader} backtest {EXAMPLE}", "every figure of the backtest, each with its control, into your own journal"),
         (f"{trader} run {EXAMPLE}", f"the same strategy now, into your own journal; `{trader} signals` shows it"),
@@ -202,20 +196,3 @@ def _next_commands() -> list[tuple[str, str]]:
         (f"claude mcp add claude-trader -- {server}", "then tell Claude your idea and let it write a strategy"),
         (f"{trader} run btc-two-analysts", f"two Claude sub-agents on real bitcoin prices; {needs}"),
     ]
-
-
-def _typed(program: str) -> str:
-    """Return a program of this environment as it can be typed here: its name, or its path where PATH lacks it."""
-    path = _unnamed(program)
-    if path is None:
-        return program
-    here = Path.cwd()
-    below = here in Path(path).parents[1:]
-    return shlex.quote(str(Path(path).relative_to(here)) if below else path)
-
-
-def _unnamed(program: str) -> str | None:
-    """Return the path of a program of this environment, or None where its name alone starts it."""
-    own = shutil.which(program, path=str(Path(sys.executable).parent))
-    named = shutil.which(program)
-    return None if own is None or (named is not None and Path(named).samefile(own)) else own

@@ -11,6 +11,7 @@ from packaging.specifiers import SpecifierSet
 from mcp_server.domain.text import cleaned, counted
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.strategies.folders import ListedStrategy
+from runner.installed import install
 
 Status = Literal["ok", "warning", "error", "skipped"]
 
@@ -54,10 +55,10 @@ def versions(
         if package == "claude-agent-sdk" and installed is None:
             if claude:
                 problem = f"claude-agent-sdk is not installed, and {claude[0]!r} needs it."
-                problems.append(Diagnosis("versions", "error", problem, "pip install 'claude-trader[claude]'"))
+                problems.append(Diagnosis("versions", "error", problem, install("[claude]")))
         elif installed is None or not SpecifierSet(specifier).contains(installed, prereleases=True):
             problem = f"{package} is {installed or 'not installed'}, {specifier} is needed."
-            problems.append(Diagnosis("versions", "error", problem, "pip install --upgrade claude-trader"))
+            problems.append(Diagnosis("versions", "error", problem, install()))
     agent = have.get("claude-agent-sdk") or "not installed: strategies run by rules"
     fine = f"claude-trader {have.get('claude-trader')}, Python {running}, claude-agent-sdk {agent}."
     return problems or [Diagnosis("versions", "ok", fine)]

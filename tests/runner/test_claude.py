@@ -416,7 +416,7 @@ async def test_a_cli_that_does_not_start_has_spent_nothing_and_the_strategy_is_n
 
 def test_a_missing_extra_is_said_with_both_ways_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "claude_agent_sdk", None)
-    with pytest.raises(Misconfigured, match=r"pip install 'claude-trader\[claude\]'.* with --engine rules"):
+    with pytest.raises(Misconfigured, match=r"pip install -e '\S*\[claude\]'.* with --engine rules"):
         require_claude({"ANTHROPIC_API_KEY": KEY}, without_claude(strategy(rules={"buy": "close > 1"})))
 
 
