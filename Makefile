@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help chromium demo test long durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,11 +73,14 @@ FEW := 3
 ALONE := [ "$$(grep -c true .pytest_cache/v/cache/lastfailed)" -le $(FEW) ] && \
   $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --exitfirst
 TEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test
-	$(TEST) || { echo "If at most $(FEW) failed, they are tried once more, alone: a machine under load must not decide." && $(ALONE); }
+test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run the tests: each guarantee, in a small form where there is one
+long: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run the tests marked `long`: more repetitions, more data, all combinations
+long: MARKED := -m long
+test long:
+	$(TEST) $(MARKED) || { echo "If at most $(FEW) failed, they are tried once more, alone: a machine under load must not decide." && $(ALONE) $(MARKED); }
 
-durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test, and record how long each file takes
-	$(TEST) --write-durations
+durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test, the long ones too, and record how long each file takes
+	$(TEST) -m 'long or not live' --write-durations
 
 lint: $(VENV)/dev.stamp workflows  ## check the style, and what `make workflows` checks
 	$(BIN)/ruff check .
@@ -97,7 +100,7 @@ workflows: $(VENV)/hosts.stamp  ## check the workflows, the forms of issues and 
 types: $(VENV)/dev.stamp  ## check the types
 	$(BIN)/mypy
 
-check: test lint types  ## run everything that CI runs: tests, style, types
+check: test long lint types  ## run everything that CI runs: tests, style, types
 
 benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s

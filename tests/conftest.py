@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durations import LEAST_S, TESTS, Stopwatch, measured
+from tests.durations import LEAST_S, TESTS, Stopwatch, left_out, measured, target
 from tests.rigs.network_guard import NetworkGuard
 
 sys.dont_write_bytecode = False  # pytest would rewrite each test's asserts anew in each worker and each run
@@ -52,13 +53,19 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the slowest files first, so that none is left to one worker at the end.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that `make long` runs, and put those of the slowest files first.
 
-    Within a file they stay as they are.
+    So no slow file is left to one worker at the end. Within a file the tests stay as they are.
     """
-    seconds = {TESTS / file: total for file, total in measured().items()}
-    items.sort(key=lambda item: -seconds.get(item.path, LEAST_S))
+    if left_out(config) and (long := [item for item in items if target(item.keywords) == "long"]):
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if target(item.keywords) != "long"]
+    seconds = measured()
+    totals: dict[Path, float] = defaultdict(float)
+    for name, file in {(target(item.keywords), item.path) for item in items}:
+        totals[file] += seconds[name].get(file.relative_to(TESTS).as_posix(), LEAST_S)
+    items.sort(key=lambda item: -totals[item.path])
 
 
 @pytest.fixture(scope="session")

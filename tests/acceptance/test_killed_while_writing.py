@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
 
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home
@@ -85,7 +84,6 @@ def one_whole_version(home: Path) -> str | None:
     return strategy.version
 
 
-@pytest.mark.slow
 def test_a_strategy_is_one_whole_valid_version_through_kills_and_none_that_was_told_is_lost(home: Path) -> None:
     writers = [Writer(home, who, seed) for seed, who in enumerate(("one", "two", "three"))]
     for writer in writers:

@@ -318,7 +318,6 @@ CHECKS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 def test_whatever_is_asked_is_answered_in_full_or_taught(desk: Desk, secrets: list[str], tool: str) -> None:
     seen: Counter[str] = Counter()

@@ -130,7 +130,6 @@ async def fill(server: Serving, symbol: str) -> tuple[float, float]:
         return began, datetime.now(UTC).timestamp()
 
 
-@pytest.mark.slow
 async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_nothing_is_lost(home: Path) -> None:
     database = Database(Home(home).database, prepare=Home(home).prepare)
     database.read(lambda c: c.execute("SELECT 1"))

@@ -14,8 +14,6 @@ from tests.rigs.anvil import Anvil, call
 from tests.rigs.chain_server import asking
 from tests.rigs.rpc_proxy import RpcProxy
 
-pytestmark = pytest.mark.slow
-
 BLOCKS, TRANSFERS, CONFIRMATIONS = 5_000, 2_000, 12
 THRESHOLD_USD = 1_000_000
 

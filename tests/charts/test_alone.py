@@ -36,7 +36,6 @@ def _different_charts() -> list[Chart]:
     return charts
 
 
-@pytest.mark.slow
 def test_charts_drawn_in_parallel_are_those_drawn_alone() -> None:
     charts = _different_charts()
     alone = [draw(each) for each in charts]

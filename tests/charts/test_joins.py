@@ -49,7 +49,6 @@ def test_the_caption_counts_them() -> None:
     assert "divergences" not in caption(chart(CANDLES, ["rsi(14)"]))
 
 
-@pytest.mark.slow
 def test_on_recorded_candles_divergences_make_a_picture(tmp_path: Path) -> None:
     """`python -m tests.structure.pictures --real FOLDER` draws them to be looked at."""
     if not RECORDED.is_file():

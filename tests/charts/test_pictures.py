@@ -12,7 +12,6 @@ PAGES = {**dict.fromkeys(PICTURES, "charts.md"), OUTCOME: "performance.md"}
 """Picture → the page that shows it."""
 
 
-@pytest.mark.slow
 def test_the_command_draws_every_picture(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -1,8 +1,8 @@
 """Break the code in one place at a time, and tell which breaks no test notices.
 
 `make mutants` applies each entry of the `.toml` files beside this one to a copy of the checkout and runs the tests that
-the entry names. Without the change all of them must pass, with it at least one must fail. The checkout itself is never
-changed. `make mutants ONLY=rules,http` takes some files alone, and `ONLY=rules:3` one entry.
+the entry names, the long ones too. Without the change all of them must pass, with it at least one must fail. The
+checkout itself is never changed. `make mutants ONLY=rules,http` takes some files alone, and `ONLY=rules:3` one entry.
 """
 
 import argparse

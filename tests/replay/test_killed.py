@@ -8,8 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.home import Home
 from runner.claude.cassette.cassettes import Cassette
@@ -82,7 +80,6 @@ class KillingApi:
         return Held(reply, self.killed)
 
 
-@pytest.mark.slow
 def test_a_replay_that_is_killed_ten_times_asks_nothing_twice_and_counts_every_cent(
     home: Path, address: Address
 ) -> None:

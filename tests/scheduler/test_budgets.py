@@ -323,7 +323,6 @@ def dip(home: Path) -> Strategy:
     return what
 
 
-@pytest.mark.slow
 async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_finds_the_day_spent(
     dip: Strategy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,7 +368,6 @@ async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_find
     assert spent(parts.database, midnight - DAY, midnight + DAY) == Spent(2 * costs[0], Decimal(0))
 
 
-@pytest.mark.slow
 def test_a_manual_run_obeys_the_budget_of_the_day(dip: Strategy, trader: Command, home: Path) -> None:
     with ScriptedMessagesApi({}) as api:
         names = {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": KEY, "TRADER_BUDGET_USD_PER_DAY": "0.49"}

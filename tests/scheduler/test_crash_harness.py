@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.scheduler.crash_harness import crash
 
 
-@pytest.mark.slow
 def test_after_kills_at_random_moments_no_slot_is_lost_or_doubled_and_no_process_is_left(tmp_path: Path) -> None:
     table = crash(5, 1, tmp_path, warm=True)
     assert table.good, [*table.wrong, *table.orphans]
