@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test long durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures dist bundle sizes clean
+.PHONY: help chromium demo test long durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -150,6 +150,11 @@ schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ again
 
 pictures: $(VENV)/dev.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## draw the pictures in docs/charts and docs/page again
 	$(BIN)/python -m tests.structure.pictures
+
+docs: $(VENV)/dev.stamp  ## build the documentation as a site in build/site; a broken link or anchor is an error
+	$(BIN)/python -m tests.structure.site_pages
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python -m tests.structure.site_check
 
 dist: $(VENV)/dev.stamp  ## build the wheel and the sdist into dist/
 	rm -rf dist && $(BIN)/hatchling build -d dist

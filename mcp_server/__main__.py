@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="claude-trader-mcp",
         description="Serve Claude Trader's tools (market, indicators, chains, strategies, journal) to an MCP host.",
         epilog="Example: claude mcp add claude-trader -- claude-trader-mcp. "
-        "Settings are environment variables such as TRADER_HOME and TRADER_EXCHANGE; the README lists them.",
+        "Settings are environment variables such as TRADER_HOME and TRADER_EXCHANGE: docs/reference/settings.md.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     parser.add_argument("--http", action="store_true", help="serve streamable HTTP at /mcp instead of stdio")

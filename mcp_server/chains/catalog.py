@@ -43,7 +43,9 @@ class Catalog:
             return {name: _chain(name, _merged(known.get(name, {}), own.get(name, {}))) for name in {**known, **own}}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput) as error:
             why = f"{error}" if isinstance(error, BadInput) else f"{type(error).__name__}: {error}."
-            raise Misconfigured(f"{CHAINS_FILE} of the home is invalid: {why}", "See docs/blockchain.md.") from None
+            raise Misconfigured(
+                f"{CHAINS_FILE} of the home is invalid: {why}", "See docs/reference/blockchain.md."
+            ) from None
 
     @cached_property
     def labels(self) -> Labels:

@@ -227,7 +227,7 @@ def test_numbers_that_a_library_compares_with_a_fixed_one_do_not_depend_on_the_u
 
 
 def test_every_entry_has_its_page_in_the_documentation() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "indicators.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "indicators.md").read_text()
 
     for name in catalog.names():
         assert f"`{name}" in page, name

@@ -25,7 +25,7 @@ from tests.http.conftest import TOKENS, WRITES, guarded
 
 ROOT = Path(__file__).parents[2]
 HOSTS = ROOT / "hosts"
-DOCUMENT = (ROOT / "docs" / "hosts.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs" / "guides" / "hosts.md").read_text("utf-8")
 VERSION = metadata.version("claude-trader")
 MCPB = ("@anthropic-ai/mcpb", "dist/cli/cli.js")
 

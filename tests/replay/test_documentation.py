@@ -25,7 +25,7 @@ from tests.rigs.scripted_messages_api import Reply, Request, ScriptedMessagesApi
 from tests.runner.claude_runs import GOOD_ANSWER, KEY, PRICE, RSI, script
 from tests.runner.conftest import Done, trader_in
 
-PAGE = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "replay.md").read_text()
 NAME = "btc-two-analysts"
 LONG, SEVEN, TWO = "2026-08-21", "2026-08-02T00:00Z", "2026-08-01T04:00Z"
 """The end of the range on the page, and those that are tried in its place: with seven moments and two, not 121."""

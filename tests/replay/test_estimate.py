@@ -121,7 +121,7 @@ def test_five_pilots_tell_the_price_within_a_fifth(price: Price) -> None:
 def test_the_page_says_how_often_the_expected_price_is_within_a_fifth(
     draw: Callable[[random.Random], float], percent: int
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "replay.md").read_text()
     promise = re.search(r"within 20 % in (\d+) of 100 replays; where they differ by 40 %, in (\d+)", page)
     assert promise is not None
     assert str(percent) in promise.groups()
@@ -133,7 +133,7 @@ def test_the_page_says_how_often_the_expected_price_is_within_a_fifth(
 
 
 def test_the_page_says_how_seldom_the_interval_holds_where_few_runs_cost_much_more() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "replay.md").read_text()
     assert "if one in ten costs three times as much, the price lies in the interval in only 40 of 100 replays" in page
     dice, tries, within = random.Random(3), 2_000, 0  # noqa: S311 (a simulation)
     for _ in range(tries):

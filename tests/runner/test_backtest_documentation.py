@@ -9,7 +9,7 @@ import pytest
 from tests.runner.conftest import Command
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "backtesting.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guides" / "backtesting.md"]
 DOCUMENTED = dict.fromkeys(
     line
     for document in DOCUMENTS

@@ -19,9 +19,9 @@ from tests.scoring.test_pace import standing
 from tests.structure.outcome_picture import COST, DECIDED, judged
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "performance.md").read_text()
+PAGE = (ROOT / "docs" / "guides" / "performance.md").read_text()
 README = (ROOT / "README.md").read_text()
-RUNNING = (ROOT / "docs" / "running.md").read_text()
+RUNNING = (ROOT / "docs" / "guides" / "running.md").read_text()
 LAST = ("score", "rsi-reversion", "--runs", "manual")
 
 

@@ -27,11 +27,11 @@ from tests.rigs.esplora import StandInEsplora
 from tests.structure.catalogue import MARK, with_catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
-MARKET, BLOCKCHAIN = DOCS / "market.md", DOCS / "blockchain.md"
+MARKET, BLOCKCHAIN = DOCS / "reference" / "market.md", DOCS / "reference" / "blockchain.md"
 TOOL_PAGES = (MARKET, BLOCKCHAIN)
 """Each shows every tool of the folder of its name."""
 
-PAGES = (*TOOL_PAGES, DOCS / "indicators.md", DOCS / "divergence.md")
+PAGES = (*TOOL_PAGES, DOCS / "reference" / "indicators.md", DOCS / "explanation" / "divergence.md")
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 EXCHANGE_ADDRESS = "bc1qgdjqv0av3q56jvd82tkdjpy7gdp9ut8tlqmgrpmv24sq90ecnvqqjwvw97"
 ADDRESS = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"

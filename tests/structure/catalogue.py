@@ -1,4 +1,4 @@
-"""The catalogue of indicators as tables, for docs/indicators.md."""
+"""The catalogue of indicators as tables, for docs/reference/indicators.md."""
 
 from mcp_server.domain.indicators.catalog import find, names
 from mcp_server.domain.indicators.indicator import Indicator

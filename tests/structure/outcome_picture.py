@@ -1,4 +1,4 @@
-"""The picture in docs/performance.md: one BUY of the example, from its entry to its exit, with its costs."""
+"""The picture in docs/guides/performance.md: one BUY of the example, from its entry to its exit, with its costs."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple

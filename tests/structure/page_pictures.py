@@ -42,7 +42,7 @@ PICTURES: dict[str, dict[str, Any]] = {
     "costs-light.png": {"place": "costs"},
     "past-dark.png": {"place": f"strategy/btc-trend?as_of={PAST}", "dark": True, "chart": True, "press": "#clock"},
 }
-"""Of docs/page.md: name → the place on the page, and how it is looked at."""
+"""Of docs/guides/page.md: name → the place on the page, and how it is looked at."""
 
 IN_A_HOST = "in-a-host-dark.png"
 CALL = {"symbol": "BTC/USDT", "timeframe": "4h", "strategy_name": "btc-trend", "limit": 90}

@@ -79,10 +79,10 @@ PICTURES: dict[str, dict[str, Any]] = {
     },
     "backtest-dark.png": {"backtest_id": 1},
 }
-"""Of docs/charts.md: name → what `draw_chart` is asked for."""
+"""Of docs/guides/charts.md: name → what `draw_chart` is asked for."""
 
 OUTCOME = "outcome-dark.png"
-"""Of docs/performance.md."""
+"""Of docs/guides/performance.md."""
 
 
 async def draw_all(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """`make surface`: writes everything that repeats what the tools say of themselves, so that nobody types it twice.
 
-That is the snapshot of the tool list, the tools of the bundle's manifest, the rows of the README's table, and, for a
-tool whose folder has a page in docs/, a section there with its example.
+That is the snapshot of the tool list, the tools of the bundle's manifest, the tables of the page of tools, for a tool
+whose folder has a page in docs/reference/ a section there with its example, and the page of the command line.
 """
 
 import json
@@ -15,11 +15,13 @@ from mcp import Client
 from mcp_server.app import build_server, tool_files
 from mcp_server.settings import ServerSettings
 from tests.structure.answers import TOOL_PAGES, tools_shown, with_answers
+from tests.structure.commands import PAGE as COMMANDS_PAGE
+from tests.structure.commands import commands_page
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("surface.json")
 MANIFEST = ROOT / "hosts" / "bundle" / "manifest.json"
-README = ROOT / "README.md"
+TOOLS_PAGE = ROOT / "docs" / "reference" / "tools.md"
 
 BEGIN, END = "<!-- tools: written by `make surface` -->\n\n", "\n<!-- /tools -->\n"
 
@@ -44,13 +46,19 @@ def manifest() -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def readme() -> str:
-    """Return the README with a row for each tool, by the folder that it is in."""
-    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+def tools_page() -> str:
+    """Return the page of tools with a row for each, by the folder that it is in."""
+    before, _, rest = TOOLS_PAGE.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    files = sorted(tool_files().items(), key=lambda item: item[1].function.__module__)
-    rows = "".join(f"| `{name}` | {file.summary.rstrip('.')} |\n" for name, file in files)
-    return f"{before}{BEGIN}| tool | what it does |\n| --- | --- |\n{rows}{END}{after}"
+    families: dict[str, list[str]] = {}
+    for name, file in sorted(tool_files().items()):
+        folder = file.function.__module__.split(".")[-2]
+        families.setdefault(folder, []).append(f"| `{name}` | {file.summary.rstrip('.')} |\n")
+    tables = (
+        f"## {folder.capitalize()}\n\n| tool | what it does |\n| --- | --- |\n{''.join(rows)}\n"
+        for folder, rows in sorted(families.items())
+    )
+    return f"{before}{BEGIN}{''.join(tables)}{END.lstrip()}{after}"
 
 
 def pages() -> dict[Path, str]:
@@ -84,7 +92,8 @@ def main() -> None:
     """Write each file anew."""
     SNAPSHOT.write_text(snapshot(anyio.run(listed)), "utf-8")
     MANIFEST.write_text(manifest(), "utf-8")
-    README.write_text(readme(), "utf-8")
+    TOOLS_PAGE.write_text(tools_page(), "utf-8")
+    COMMANDS_PAGE.write_text(commands_page(), "utf-8")
     for page, text in pages().items():
         if text != page.read_text("utf-8"):
             page.write_text(anyio.run(with_answers, page, text), "utf-8")

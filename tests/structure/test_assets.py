@@ -25,5 +25,7 @@ def test_its_licence_and_its_notice_lie_beside_it() -> None:
     assert "fancy-canvas" in notice
 
 
-def test_the_readme_names_it_among_the_dependencies() -> None:
-    assert "| `lightweight-charts` (JavaScript) |" in (ROOT / "README.md").read_text("utf-8")
+def test_it_is_named_among_the_dependencies() -> None:
+    assert "| `lightweight-charts` (JavaScript) |" in (ROOT / "docs" / "reference" / "dependencies.md").read_text(
+        "utf-8"
+    )

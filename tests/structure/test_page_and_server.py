@@ -89,7 +89,7 @@ def test_the_page_explains_words_as_the_documentation_does() -> None:
         re.sub(r",\n$", "\n}", "{" + source("words.js").partition("const WORDS = {")[2].partition("};")[0])
     )
     documented = re.findall(
-        r"^\| (.+?) \| (.+) \|$", (Path(__file__).parents[2] / "docs" / "words.md").read_text("utf-8"), re.MULTILINE
+        r"^\| (.+?) \| (.+) \|$", (Path(__file__).parents[2] / "docs" / "glossary.md").read_text("utf-8"), re.MULTILINE
     )
     assert len(shown) > 15
     assert shown.items() <= {*documented}

@@ -14,7 +14,9 @@ from mcp_server.app import build_server, tool_files
 from mcp_server.settings import ServerSettings
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
-from tests.structure.surface import MANIFEST, README, SNAPSHOT, listed, manifest, pages, readme, snapshot
+from tests.structure.commands import PAGE as COMMANDS_PAGE
+from tests.structure.commands import commands_page
+from tests.structure.surface import MANIFEST, SNAPSHOT, TOOLS_PAGE, listed, manifest, pages, snapshot, tools_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +54,13 @@ def _bytes(value: Any) -> int:
 
 
 async def test_what_repeats_the_list_of_tools_is_written_anew_with_it() -> None:
-    written = {SNAPSHOT: snapshot(await listed()), MANIFEST: manifest(), README: readme(), **pages()}
+    written = {
+        SNAPSHOT: snapshot(await listed()),
+        MANIFEST: manifest(),
+        TOOLS_PAGE: tools_page(),
+        COMMANDS_PAGE: commands_page(),
+        **pages(),
+    }
     stale = [path.name for path, text in written.items() if path.read_text("utf-8") != text]
     assert stale == [], "run `make surface`"
 

@@ -22,7 +22,7 @@ from mcp_server.storage.home import Home
 from tests.rigs.hourly_candles import candle_file, hourly_candles
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "divergence.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "divergence.md"
 HOUR_MS = 3_600_000
 BTC = {"symbol": "BTC/USDT"}
 

@@ -1,4 +1,4 @@
-// What words of a view mean. A test holds this and docs/words.md to the same sentences.
+// What words of a view mean. A test holds this and docs/glossary.md to the same sentences.
 import { el } from "./dom.js";
 
 const WORDS = {
