@@ -13,7 +13,7 @@ from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Answered, Guarded, guarded, read_answer
 from tests.http.sign_in_rows import MINE, OWN, SIGN_IN_ROWS, Row, by_cookie, try_to_sign_in
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "http.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "hostile-requests.md"
 MODERN = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/list"}
 DEEP = b"[" * 200_000 + b"]" * 200_000
 NESTED = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_price","arguments":' + (
@@ -171,7 +171,7 @@ def test_a_hostile_request_gets_what_it_should(
     assert server.post().status == 200
 
 
-def test_the_page_about_http_has_the_table_of_hostile_requests() -> None:
+def test_the_page_has_the_table_of_hostile_requests() -> None:
     page = DOCUMENT.read_text("utf-8")
     missing = [row for row in table() if row not in page]
     assert not missing, "\n".join(missing)

@@ -21,6 +21,7 @@ from tests.structure.outcome_picture import COST, DECIDED, judged
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guides" / "performance.md").read_text()
 README = (ROOT / "README.md").read_text()
+EVIDENCE = (ROOT / "docs" / "explanation" / "evidence.md").read_text()
 RUNNING = (ROOT / "docs" / "guides" / "running.md").read_text()
 LAST = ("score", "rsi-reversion", "--runs", "manual")
 
@@ -60,7 +61,7 @@ def test_the_picture_shows_the_signal_that_the_page_runs(said: dict[tuple[str, .
 
 
 def test_the_page_says_after_how_many_signals_skill_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = re.findall(r"^\| (\d+) points \| ([\d,]+) \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) points \| ([\d,]+) \|$", EVIDENCE, re.MULTILINE)
     assert len(rows) == 4
     for points, signals in rows:
         monkeypatch.setattr(pace, "EDGE", int(points) / 100)
@@ -69,7 +70,7 @@ def test_the_page_says_after_how_many_signals_skill_shows(monkeypatch: pytest.Mo
 
 
 def test_the_page_says_which_edge_a_window_shows() -> None:
-    rows = re.findall(r"^\| ([\d,]+) \| (?:(\d+) points|none.*) \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| ([\d,]+) \| (?:(\d+) points|none.*) \|$", EVIDENCE, re.MULTILINE)
     assert len(rows) == 7
     for signals, points in rows:
         shown = smallest_edge(int(signals.replace(",", "")), 0.476, HORIZONS)
