@@ -9,6 +9,7 @@ import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
+from mcp_server.http.attempts import Attempts
 from mcp_server.http.body import BODY_S, read_body
 from mcp_server.http.callers import Callers
 from mcp_server.http.pages.answers import BrowserAnswers
@@ -64,7 +65,8 @@ class Gate:
         self._allowed_hosts = allowed_hosts
         sessions = Sessions(tokens)
         self._callers = Callers(tokens, sessions, time.time)
-        self._sign_in = SignIn(tokens, sessions, clock=time.time, now=now)
+        attempts = Attempts(sessions, clock=time.time, now=now)
+        self._sign_in = SignIn(tokens, sessions, attempts, time.time)
         self._limits = limits
         self._health = health
         self._body_s = body_s

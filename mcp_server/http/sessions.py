@@ -67,5 +67,11 @@ def values_of(name: str, cookies: Iterable[str]) -> list[str]:
     return [value for sent, _, value in pairs if sent == name]
 
 
+def set_cookie(name: str, value: str, for_s: int, *, secure: bool, path: str = "/", hidden: bool = True) -> str:
+    """Return a header `Set-Cookie`: for this site's own pages, and unless it is not `hidden` for no script."""
+    marks = ["HttpOnly"] * hidden + ["Secure"] * secure
+    return "; ".join([f"{name}={value}", f"Max-Age={for_s}", f"Path={path}", "SameSite=Strict", *marks])
+
+
 def _mac(key: bytes, written: str) -> str:
     return hmac.new(key, written.encode(), "sha256").hexdigest()

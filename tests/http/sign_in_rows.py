@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
+from mcp_server.http.forms import FORM
 from mcp_server.http.sessions import COOKIE, SESSION_S, Sessions
-from mcp_server.http.sign_in import FORM
 from mcp_server.http.tokens import Tokens
 from mcp_server.storage.setting_types import TokenEntry
 from tests.http.conftest import LIST, TOKENS, WRITES, Answered, Guarded

@@ -6,9 +6,11 @@ from pathlib import Path
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 
+from mcp_server.http.attempts import ALL_PER_MINUTE, EACH_PER_MINUTE, Attempts
+from mcp_server.http.forms import FORM
 from mcp_server.http.limits import MOST_CLIENTS
 from mcp_server.http.sessions import COOKIE, KNOWN_COOKIE, KNOWN_S, Sessions
-from mcp_server.http.sign_in import ALL_PER_MINUTE, EACH_PER_MINUTE, FORM, SignIn
+from mcp_server.http.sign_in import SignIn
 from mcp_server.http.tokens import Tokens
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.setting_types import TokenEntry
@@ -50,7 +52,8 @@ class Tries:
         self.now = 1_800_000_000.0
         tokens = Tokens({"mine": TokenEntry(token=SecretStr("right")), "other": TokenEntry(token=SecretStr("also"))})
         self.sessions = Sessions(tokens)
-        self._sign_in = SignIn(tokens, self.sessions, clock=lambda: self.now, now=lambda: self.now)
+        self.attempts = Attempts(self.sessions, clock=lambda: self.now, now=lambda: self.now)
+        self._sign_in = SignIn(tokens, self.sessions, self.attempts, lambda: self.now)
 
     async def of(self, address: str, token: str = "", **headers: str) -> str:
         """Return where an attempt leads to."""
@@ -144,4 +147,4 @@ async def test_addresses_without_number_take_no_memory_without_number() -> None:
     tries = Tries()
     for number in range(3 * MOST_CLIENTS):
         await tries.of(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(tries._sign_in._of_each._left) <= MOST_CLIENTS
+    assert len(tries.attempts._of_each._left) <= MOST_CLIENTS

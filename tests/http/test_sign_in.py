@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from mcp_server.http.allowed_hosts import from_browser, from_own_page
+from mcp_server.http.forms import FORM
 from mcp_server.http.sessions import COOKIE, KNOWN_COOKIE, SECURE_COOKIE
-from mcp_server.http.sign_in import FORM, MARK_COOKIE
+from mcp_server.http.sign_in import MARK_COOKIE
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import LIST, PUBLIC, READS, TOKENS, WRITES, Answered, Guarded, guarded
 

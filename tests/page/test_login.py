@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from mcp_server.http.attempts import EACH_PER_MINUTE
 from mcp_server.http.sessions import COOKIE, KNOWN_COOKIE, SECURE_COOKIE
-from mcp_server.http.sign_in import EACH_PER_MINUTE, MARK_COOKIE
+from mcp_server.http.sign_in import MARK_COOKIE
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Guarded, guarded
 from tests.http.sign_in_rows import NOW, OWN, signed_cookie, try_to_sign_in
