@@ -12,10 +12,12 @@ from starlette.responses import JSONResponse
 from mcp_server.http.attempts import Attempts
 from mcp_server.http.body import BODY_S, read_body
 from mcp_server.http.callers import Callers
+from mcp_server.http.oauth.metadata import PATH
+from mcp_server.http.oauth.oauth import OAuth
 from mcp_server.http.pages.answers import BrowserAnswers
 from mcp_server.http.pages.pages import Pages
 from mcp_server.http.refusal import Refused
-from mcp_server.http.rights import SCOPE_KEY
+from mcp_server.http.rights import MORE_SCOPE_KEY, SAW_KEY, SCOPE_KEY
 from mcp_server.http.sessions import Sessions
 from mcp_server.http.sign_in import LOGIN, LOGOUT, SignIn
 from mcp_server.toolkit import CLIENT_KEY
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from mcp_server.http.allowed_hosts import AllowedHosts
     from mcp_server.http.health import Health
     from mcp_server.http.limits import RateLimits
-    from mcp_server.http.tokens import Tokens
+    from mcp_server.http.oauth.parts import OAuthParts
+    from mcp_server.http.tokens import Grant, Tokens
 
-PATH = "/mcp"
 HEALTH = "/health"
 
 MOST_HEAD_BYTES = 16 * 1024
@@ -43,7 +45,8 @@ class Gate:
 
     The page's files hold no secrets, and need no token. Without tokens, everyone who reaches the server may call, with
     all rights but for pages. `app` serves `/mcp`; a body may take `body_s` to arrive, and a request `request_s` in all.
-    `now` times attempts to sign in. Without `page` there is nothing for browsers.
+    `now` times attempts to sign in, `clock` is the time of day. Without `page` there is nothing for browsers, but where
+    there is `oauth` its form of consent.
     """
 
     def __init__(
@@ -55,18 +58,21 @@ class Gate:
         limits: "RateLimits",
         health: "Health",
         page: bool = True,
+        oauth: "OAuthParts | None" = None,
         body_s: float = BODY_S,
         request_s: float = REQUEST_S,
         now: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._pages = Pages()
         self._has_page = page
         self._app = BrowserAnswers(app, self._pages)
         self._allowed_hosts = allowed_hosts
         sessions = Sessions(tokens)
-        self._callers = Callers(tokens, sessions, time.time)
-        attempts = Attempts(sessions, clock=time.time, now=now)
-        self._sign_in = SignIn(tokens, sessions, attempts, time.time)
+        self._callers = Callers(tokens, sessions, clock)
+        attempts = Attempts(sessions, clock=clock, now=now)
+        self._sign_in = SignIn(tokens, sessions, attempts, clock)
+        self._oauth = None if oauth is None else OAuth(oauth, sessions, attempts)
         self._limits = limits
         self._health = health
         self._body_s = body_s
@@ -98,21 +104,21 @@ class Gate:
             await file(scope, receive, sent)
         elif beside and scope["path"] in (LOGIN, LOGOUT):
             await self._sign_in.answer(scope, receive, sent, body_s=self._body_s)
+        elif self._oauth is not None and self._oauth.answers(scope["path"]):
+            await self._oauth.answer(scope, receive, sent, body_s=self._body_s)
         else:
             await self._call(scope, headers, receive, sent)
 
     async def _call(self, scope: "Scope", headers: Headers, receive: "Receive", sent: "_Sent") -> None:
         """Check what only a call of `/mcp` has to fulfil, and pass it on."""
-        grant = self._callers.grant(scope)
-        if grant is None:
-            raise Refused(
-                401, "Send a token of this server: 'Authorization: Bearer …' (TRADER_TOKEN).",
-                {"WWW-Authenticate": "Bearer"},
-            )  # fmt: skip
+        nothing = Refused(
+            404, f"There is nothing here. The MCP endpoint is {PATH}, the state of the server is at {HEALTH}."
+        )
+        if self._oauth is not None and scope["path"] != PATH:  # clients of OAuth look for paths that others have
+            raise nothing
+        grant, keys = await self._granted(scope)
         if scope["path"] != PATH:
-            raise Refused(
-                404, f"There is nothing here. The MCP endpoint is {PATH}, the state of the server is at {HEALTH}."
-            )
+            raise nothing
         if scope["method"] != "POST":  # a server without sessions has nothing to stream and nothing to end
             raise Refused(405, f"{PATH} takes POST only: this server keeps no sessions.", {"Allow": "POST"})
         if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
@@ -122,10 +128,25 @@ class Gate:
         with self._limits.call(grant.client) if grant.bounded else nullcontext():
             whole = await read_body(scope, receive, within_s=self._body_s)
             with anyio.move_on_after(self._request_s) as limit:
-                call = {**_accepting(scope, headers), SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client}
+                call = {**_accepting(scope, headers), SCOPE_KEY: grant.scope, CLIENT_KEY: grant.client, **keys}
                 await self._app(call, whole, _kept_by_nobody(sent))
             if limit.cancelled_caught and not sent.begun:
                 raise Refused(503, f"The answer took longer than {self._request_s:g} s. Ask for less.")
+
+    async def _granted(self, scope: "Scope") -> "tuple[Grant, dict[str, object]]":
+        """Return what a request may do, and for one by OAuth what more its call needs to know."""
+        grant = self._callers.grant(scope)
+        if grant is not None:
+            return grant, {}
+        if self._oauth is not None and (grant := await self._oauth.grant(scope)) is not None:
+            self._oauth.saw(grant.client, "request")
+            return grant, {SAW_KEY: self._oauth.saw, MORE_SCOPE_KEY: self._oauth.more_scope}
+        challenge = "Bearer" if self._oauth is None else self._oauth.challenge(scope)
+        raise Refused(
+            401,
+            "Send a token of this server: 'Authorization: Bearer …' (TRADER_TOKEN).",
+            {"WWW-Authenticate": challenge},
+        )
 
     async def _answer_health(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["method"] not in ("GET", "HEAD"):

@@ -14,10 +14,12 @@ from mcp_server.domain.loopback import is_loopback
 from mcp_server.errors import Misconfigured
 from mcp_server.http.allowed_hosts import AllowedHosts
 from mcp_server.http.connections import BoundedConnection, connection_limits
-from mcp_server.http.gate import PATH, Gate
+from mcp_server.http.gate import Gate
 from mcp_server.http.limits import RateLimits
+from mcp_server.http.oauth.metadata import PATH
+from mcp_server.http.oauth.oauth import log_steps, oauth_parts, public_name
 from mcp_server.http.pages.where import where_the_page_is
-from mcp_server.http.rights import OnlyWhatIsAllowed
+from mcp_server.http.rights import AsksForMore, OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
 
 if TYPE_CHECKING:
@@ -61,21 +63,28 @@ def serve(
     """
     tokens = tokens_of(settings)
     check_exposure(host, tokens)
+    oauth = oauth_parts(settings, tokens, time.time)
+    if oauth is not None:
+        log_steps()
+    public = (*settings.public_hosts, *public_name(settings))
     listener = _listen(host, port)
     port = listener.getsockname()[1]
     gate = Gate(
         mcp_app(server),
-        allowed_hosts=AllowedHosts(host, port, settings.public_hosts),
+        allowed_hosts=AllowedHosts(host, port, public),
         tokens=tokens,
         limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=health,
         page=page,
+        oauth=oauth,
     )
     running = uvicorn.Server(configured(gate))
     if parent is not None:
         parent.then(lambda: setattr(running, "should_exit", True))
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
-    where = where_the_page_is(host, port, settings.public_hosts) if page else NO_PAGE
+    where = where_the_page_is(host, port, public) if page else NO_PAGE
+    if oauth is not None:
+        where += f" Connect claude.ai to {oauth.address.resource}."
     sys.stdout.write(f"{address}\n{where}\n")
     sys.stdout.flush()
     anyio.run(running.serve, [listener])
@@ -85,9 +94,10 @@ def mcp_app(server: "MCPServer[Any]") -> "ASGIApp":
     """Make the application that speaks MCP. It keeps no sessions, so that any replica may answer any request."""
     server.middleware.append(OnlyWhatIsAllowed(server))
     checked_by_the_gate = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    return server.streamable_http_app(
+    app = server.streamable_http_app(
         streamable_http_path=PATH, stateless_http=True, transport_security=checked_by_the_gate
     )
+    return AsksForMore(app, server)
 
 
 def configured(app: "ASGIApp", connection: type[BoundedConnection] = BoundedConnection) -> uvicorn.Config:

@@ -71,6 +71,10 @@ class Tokens:
                 name = own
         return name
 
+    def scope_of(self, name: str) -> Scope:
+        """Return what the token of a name allows."""
+        return self._scopes[name]
+
     def keys(self, label: str) -> dict[str, bytes]:
         """Return name → a key that only the token gives; another label gives other keys."""
         return {name: hmac.digest(secret, label.encode(), "sha256") for name, secret in self._secrets.items()}

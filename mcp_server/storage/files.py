@@ -49,20 +49,21 @@ def put_new(target: Path, content: bytes) -> bool:
         fresh.unlink(missing_ok=True)
 
 
-def write_whole(target: Path, content: bytes, *, durable: bool = True) -> None:
+def write_whole(target: Path, content: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
     """Write a file, or replace it, so that a reader sees the old content or the new one and never a part.
 
     Args:
         target: the file. Only one thread of a process may write it at a time.
         content: all that it is to hold.
         durable: wait until the disk has it; False for what the next write makes worthless.
+        mode: who may read it, as far as the umask allows.
 
     Raises:
         OSError: it cannot be written; what was there is unchanged.
     """
     fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        _fill(fresh, content, durable=durable)
+        _fill(fresh, content, durable=durable, mode=mode)
         fresh.replace(target)
     except OSError:
         if fresh.is_file():
@@ -156,8 +157,11 @@ def remove_leftovers(folder: Path, now: datetime) -> None:
                 file.unlink()
 
 
-def _fill(fresh: Path, content: bytes, *, durable: bool) -> None:
-    with open(fresh, "wb", opener=_without_following) as stream:  # the name can be guessed by who shares the folder
+def _fill(fresh: Path, content: bytes, *, durable: bool, mode: int = 0o666) -> None:
+    def without_following(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), mode)
+
+    with open(fresh, "wb", opener=without_following) as stream:  # the name can be guessed by who shares the folder
         stream.write(content)
         if durable:
             stream.flush()
@@ -176,10 +180,6 @@ def _linked(fresh: Path, target: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
     return True
-
-
-def _without_following(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _without_waiting(path: str, flags: int) -> int:

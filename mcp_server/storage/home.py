@@ -61,6 +61,11 @@ class Home:
         """Where the runner says that it is alive."""
         return self.root / "heartbeat.json"
 
+    @property
+    def oauth(self) -> Path:
+        """Which grants of access are alive, and the secret that their tickets are sealed with."""
+        return self.root / "oauth.json"
+
     def prepare(self) -> None:
         """Create the folders that are missing.
 

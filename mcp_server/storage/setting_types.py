@@ -47,7 +47,8 @@ def _names(value: object) -> object:
     return [name for part in value.split(",") if (name := part.strip())] if isinstance(value, str) else value
 
 
-def _json(value: object) -> object:
+def json_value(value: object) -> object:
+    """Read a setting that is written as JSON."""
     if not isinstance(value, str):
         return value
     try:
@@ -89,11 +90,11 @@ PublicHosts = Annotated[tuple[PublicHost, ...], NoDecode, BeforeValidator(_names
 """Names without scheme and port, separated by commas."""
 Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_addresses)]
 """Addresses of apprise; they contain tokens and passwords."""
-ChainUrls = Annotated[dict[str, list[SecretStr]], NoDecode, BeforeValidator(_urls), BeforeValidator(_json)]
+ChainUrls = Annotated[dict[str, list[SecretStr]], NoDecode, BeforeValidator(_urls), BeforeValidator(json_value)]
 """Chain → its endpoints, in order of preference; many providers put the key into the URL."""
 
 
-ExchangeUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(_json)]
+ExchangeUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(json_value)]
 
 
 class TokenEntry(BaseModel):
@@ -105,4 +106,4 @@ class TokenEntry(BaseModel):
     scope: Scope = "read"
 
 
-Tokens = Annotated[Mapping[str, TokenEntry], NoDecode, BeforeValidator(_json)]
+Tokens = Annotated[Mapping[str, TokenEntry], NoDecode, BeforeValidator(json_value)]

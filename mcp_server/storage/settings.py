@@ -12,6 +12,7 @@ from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.home import default_home
+from mcp_server.storage.oauth_setting_types import PublicUrl
 from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
 
 
@@ -29,6 +30,7 @@ class HomeSettings(BaseSettings):
     exchange: str = DEFAULT_EXCHANGE
     as_of: AsOf = None
     token: Token | None = None
+    public_url: PublicUrl = None
     chain_urls: ChainUrls = Field(default_factory=dict)
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
 
