@@ -11,9 +11,9 @@ from mcp_server.storage.home import FULL
 from runner.cli.context import Context
 from runner.restore import BEFORE
 
-LEFT_OUT = (".env", "running", "heartbeat.json")
-"""Left out: secrets, and what only running programs need; also names that begin with a dot, what a restore put aside,
-and archives in the home itself, which are backups: each would hold all before it."""
+LEFT_OUT = (".env", "running", "heartbeat.json", "oauth.json")
+"""Left out: secrets; what only running programs need; grants of access, as one that has ended would be alive again;
+names that begin with a dot, what a restore put aside, and archives in the home: each would hold all before it."""
 
 
 def default_name(now: datetime) -> str:

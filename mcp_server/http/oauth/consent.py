@@ -21,7 +21,14 @@ from mcp_server.http.allowed_hosts import from_own_page
 from mcp_server.http.body import BODY_S
 from mcp_server.http.forms import read_form
 from mcp_server.http.oauth.clients import called
-from mcp_server.http.oauth.consent_page import READS_ONLY, WRONG_TOKEN, Problem, consent_page, refusal_page, too_many
+from mcp_server.http.oauth.consent_page import (
+    READS_ONLY,
+    WRONG_TOKEN,
+    AnswerRefused,
+    consent_page,
+    refusal_page,
+    too_many,
+)
 from mcp_server.http.oauth.metadata import AUTHORIZE, SCOPES
 from mcp_server.http.oauth.requests import AccessRequest, AskedWrongly, Destination, NoClient, access_request
 from mcp_server.http.oauth.tickets import Ticket
@@ -126,7 +133,7 @@ class Consent:
         response.headers.append("Set-Cookie", set_cookie(KNOWN_COOKIE, known, KNOWN_S, secure=secure, path=AUTHORIZE))
         return response
 
-    def _again(self, asked: AccessRequest, form: dict[bytes, bytes], problem: Problem) -> Response:
+    def _again(self, asked: AccessRequest, form: dict[bytes, bytes], problem: AnswerRefused) -> Response:
         self._parts.log("The owner's answer for %s did not count: %s", called(asked.client), problem.problem)
         return consent_page(asked, self._host, form[b"request"].decode("ascii"), problem)
 

@@ -18,7 +18,7 @@ from mcp_server.storage.oauth_setting_types import origin_of
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class AnswerRefused:
     """Why the owner's answer did not count: shown above the form."""
 
     status: int
@@ -27,16 +27,16 @@ class Problem:
     wait_s: int = 0
 
 
-WRONG_TOKEN = Problem(403, "The server does not know this token.", "Check that you copied all of it.")
-READS_ONLY = Problem(403, "This token may only read.", "Choose to let it read, or use a token that may write.")
+WRONG_TOKEN = AnswerRefused(403, "The server does not know this token.", "Check that you copied all of it.")
+READS_ONLY = AnswerRefused(403, "This token may only read.", "Choose to let it read, or use a token that may write.")
 
 
-def too_many(wait_s: int) -> Problem:
+def too_many(wait_s: int) -> AnswerRefused:
     """Make the problem of somebody who has tried too often."""
-    return Problem(429, "There were too many attempts.", f"Try again in {wait_s} s.", wait_s)
+    return AnswerRefused(429, "There were too many attempts.", f"Try again in {wait_s} s.", wait_s)
 
 
-def consent_page(asked: AccessRequest, host: str, sealed: str, problem: Problem | None = None) -> Response:
+def consent_page(asked: AccessRequest, host: str, sealed: str, problem: AnswerRefused | None = None) -> Response:
     """Return the page that shows who asks and for what, and takes the owner's answer.
 
     Args:
@@ -78,7 +78,7 @@ nothing is asked for 30 days.</p>
 
 def refusal_page(status: int, problem: str, remedy: str) -> Response:
     """Return a page for a person who was sent here by a request that cannot be granted."""
-    page = _page("This cannot be allowed", _notice(Problem(status, problem, remedy)))
+    page = _page("This cannot be allowed", _notice(AnswerRefused(status, problem, remedy)))
     page.status_code = status
     return page
 
@@ -88,7 +88,7 @@ _WRITING = """<label class="choice"><input type="radio" name="scope" value="writ
 """
 
 
-def _notice(problem: Problem | None) -> str:
+def _notice(problem: AnswerRefused | None) -> str:
     if problem is None:
         return ""
     kind = "warn" if problem.wait_s else "bad"
