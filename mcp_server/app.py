@@ -3,7 +3,7 @@
 import importlib
 import os
 import pkgutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,12 +22,14 @@ from mcp_server.chains.chains import Chains
 from mcp_server.domain.families import FAMILIES, offered_about, whole
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
+from mcp_server.moment import DEADLINE_S
 from mcp_server.prompts.apps import apps
 from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.toolkit import Kit, StrictTool, ToolFile
+from mcp_server.strict_tool import StrictTool
+from mcp_server.toolkit import Kit, ToolFile
 
 if TYPE_CHECKING:
     from mcp_server.chains.catalog import Catalog
@@ -60,46 +62,15 @@ def build_server(
         database: the home's, where another part of this process uses it too.
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
     """
-    from mcp_server.overview_cache import OverviewCache
-    from mcp_server.storage.candles.fundings import FundingStore
-    from mcp_server.storage.candles.store import CandleStore
-    from mcp_server.storage.journal.runs import Journal
-    from mcp_server.storage.strategies.folders import StrategyFolders
-
-    home = Home(settings.home)
-    database = database or Database(home.database, prepare=home.prepare)
-    make_exchange = partial(_exchange, settings=settings, clock=clock)
-    candles, fundings = CandleCache(CandleStore(database)), FundingStore(database)
-    market = Market(make_exchange, candles, clock, _exchange_infos, fundings=fundings)
-    chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
-    files, strategies, journal = tool_files(), StrategyFolders(home, examples_folder()), Journal(database, home)
-
-    def sentences() -> "RecordSentences":
-        from mcp_server.scoring.record_sentences import RecordSentences
-
-        stored = Market(partial(_stored, clock=clock), candles, clock, tuple, fundings=fundings)
-        return RecordSentences(stored, candles, journal.outcomes(strategies, settings.exchange))
-
-    kit = Kit(
-        market=market,
-        chains=chains,
-        strategies=strategies,
-        journal=journal,
-        clock=clock,
-        default_exchange=settings.exchange,
-        as_of=settings.as_of,
-        tool_names={name: file.looks for name, file in files.items()},
-        home=home,
-        overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
-    )
+    files = tool_files()
+    kit = make_kit(settings, files, clock=clock, database=database)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await market.close()
-            await chains.close()
+            await kit.close()
 
     families = frozenset(FAMILIES) if families is None else families
     offered = {name: file for name, file in files.items() if family_of(file) in families}
@@ -118,6 +89,57 @@ def build_server(
     )
     offer(server, kit, offered, families)
     return server
+
+
+def make_kit(
+    settings: ServerSettings,
+    files: Mapping[str, ToolFile],
+    *,
+    clock: Callable[[], datetime] = _now,
+    database: Database | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> Kit:
+    """Make the parts that tools work with. Nothing is opened or fetched until one needs it; `Kit.close` ends them.
+
+    Args:
+        settings: what the operator decided.
+        files: all tools, as `tool_files` returns them.
+        clock: gives the present as an aware datetime.
+        database: the home's, where another part of this process uses it too.
+        deadline_s: how long any question to an exchange may take.
+    """
+    from mcp_server.overview_cache import OverviewCache
+    from mcp_server.storage.candles.fundings import FundingStore
+    from mcp_server.storage.candles.store import CandleStore
+    from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.strategies.folders import StrategyFolders
+
+    home = Home(settings.home)
+    database = database or Database(home.database, prepare=home.prepare)
+    make_exchange = partial(_exchange, settings=settings, clock=clock)
+    candles, fundings = CandleCache(CandleStore(database)), FundingStore(database)
+    market = Market(make_exchange, candles, clock, _exchange_infos, fundings=fundings, deadline_s=deadline_s)
+    chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
+    strategies, journal = StrategyFolders(home, examples_folder()), Journal(database, home)
+
+    def sentences() -> "RecordSentences":
+        from mcp_server.scoring.record_sentences import RecordSentences
+
+        stored = Market(partial(_stored, clock=clock), candles, clock, tuple, fundings=fundings)
+        return RecordSentences(stored, candles, journal.outcomes(strategies, settings.exchange))
+
+    return Kit(
+        market=market,
+        chains=chains,
+        strategies=strategies,
+        journal=journal,
+        clock=clock,
+        default_exchange=settings.exchange,
+        as_of=settings.as_of,
+        tool_names={name: file.looks for name, file in files.items()},
+        home=home,
+        overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
+    )
 
 
 def tool_files() -> dict[str, ToolFile]:

@@ -6,35 +6,27 @@ are checked before it runs. It returns an `Answer` (see `answers`), or raises a 
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
-from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
 from mcp_types import ToolAnnotations
-from pydantic import Field, PrivateAttr, ValidationError, create_model
+from pydantic import Field
 
-from mcp_server.answers import MOST_BYTES, Answer, Picture, error_result
-from mcp_server.domain.error_hints import invalid_keys
-from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
+from mcp_server.answers import Answer
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import BadInput, Retryable, TraderError
+from mcp_server.errors import BadInput
 from mcp_server.moment import WORK_S
 from mcp_server.progress import Tell, unheard
-from mcp_server.slim_schema import slim_input, slim_output
 from mcp_server.turns import Turns
 
 if TYPE_CHECKING:
@@ -82,6 +74,11 @@ class Kit:
     tool_names: dict[str, bool]
     home: Home
     overviews: OverviewCache
+
+    async def close(self) -> None:
+        """Write what is not stored yet, and close the exchanges and chains."""
+        await self.market.close()
+        await self.chains.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,96 +201,3 @@ def tool(
     """
     hints = ToolAnnotations(read_only_hint=read_only, destructive_hint=destructive, open_world_hint=open_world)
     return lambda function: ToolFile(function, title, hints, at_a_time, example, for_agents, page)
-
-
-MOST_MISTAKES = 3
-"""So many wrong arguments are listed by an error."""
-
-
-class StrictTool(Tool):
-    """A tool that refuses arguments it does not know, says how to mend them, and sends each fact once per form."""
-
-    _kit: Kit = PrivateAttr()
-    _turns: Turns = PrivateAttr()
-
-    @classmethod
-    def of(cls, file: ToolFile, kit: Kit) -> StrictTool:
-        """Make the tool of a tool file, bound to the parts it works with."""
-        made = cls._unbound(file).model_copy()
-        made._kit = kit
-        made._turns = Turns(made.name, file.at_a_time)
-        return made
-
-    @classmethod
-    @cache  # schemas take most of a server's composing, and a process may compose several
-    def _unbound(cls, file: ToolFile) -> StrictTool:
-        """Make it as `Tool.from_function` would, but each model and each schema once."""
-        name, signature = file.function.__name__, inspect.signature(file.function, eval_str=True)
-        _, *parameters = signature.parameters.values()
-        fields: dict[str, Any] = {
-            parameter.name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
-            for parameter in parameters
-        }
-        strict = {"extra": "forbid"}
-        arguments = create_model(f"{name}Arguments", __base__=ArgModelBase, __cls_kwargs__=strict, **fields)
-        answer = signature.return_annotation
-        meta: dict[str, Any] = {} if file.for_agents else {NOT_FOR_AGENTS: True}
-        if file.page:  # the second key is that of older hosts
-            uri = f"ui://claude-trader/{file.page}.html"
-            meta |= {"ui": {"resourceUri": uri}, "ui/resourceUri": uri}
-        if answer.large:
-            meta["anthropic/maxResultSizeChars"] = 2 * MOST_BYTES  # hosts may write characters as longer ones
-        schema = None if issubclass(answer, Picture) else slim_output(answer.model_json_schema())
-        checks = FuncMetadata(arg_model=arguments, output_schema=schema, output_model=schema and answer)
-        return cls(
-            fn=file.function, name=name, title=file.title, description=file.description, annotations=file.annotations,
-            parameters=slim_input(arguments.model_json_schema()), fn_metadata=checks, is_async=True,
-            context_kwarg="call", meta=meta or None,
-        )  # fmt: skip
-
-    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        """Check the arguments, call the function, and put its answer into both forms that hosts read.
-
-        Raises:
-            ToolError: the arguments are wrong, or the function raised a `TraderError`; the text says what to do.
-        """
-        try:
-            checked = self.fn_metadata.validate_arguments(given := self._given(arguments))
-        except ValidationError as error:
-            lines = [str(key) for key in invalid_keys(error, self.fn_metadata.arg_model, noun="argument")]
-            more = [f"And {len(lines) - MOST_MISTAKES} more like these."] if len(lines) > MOST_MISTAKES else []
-            raise ToolError(f"{self.name}: " + "\n".join(lines[:MOST_MISTAKES] + more)) from error
-        caller = (context.headers or {}, self._turns, _client(context), frozenset(given))
-        call = Call(self._kit, *caller, tell=context.report_progress)
-        try:
-            with anyio.CancelScope(deadline=call.until + CUT_S) as scope:
-                answer = await self.fn(call=call, **checked)
-            if scope.cancelled_caught:
-                raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds.", "Try again, or ask for less.")
-            return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
-        except TraderError as error:
-            if convert_result:
-                return error_result(error)
-            raise ToolError(str(error)) from error
-        except Exception as error:
-            raise UnexpectedToolError(f"{self.name} failed unexpectedly; the server's log says more") from error
-
-    def _given(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Leave out optional arguments that are null or blank: many hosts send these for what was not given."""
-        fields = self.fn_metadata.arg_model.model_fields
-        return {
-            name: value
-            for name, value in self.fn_metadata.pre_parse_json(arguments).items()
-            if name not in fields or fields[name].is_required() or not _blank(value)
-        }
-
-
-def _blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _client(context: Context[Any, Any]) -> str:
-    """Tell clients apart: by the token or the address that the gate let in, and by the name of the program."""
-    scope = getattr(context.request_context.request, "scope", None) or {}
-    client = context.session.client_params
-    return f"{scope.get(CLIENT_KEY, '')} {client.client_info.name if client else ''}"

@@ -18,6 +18,7 @@ from mcp_server.domain.thinned import thinned
 from mcp_server.domain.timeframes import iso, timeframe_ms, to_ms
 
 if TYPE_CHECKING:
+    from mcp_server.domain.candles import Floats, Times
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
     from mcp_server.storage.journal.backtests import BacktestRow
@@ -57,14 +58,19 @@ class BacktestAgain:
         )
 
 
+def curves(simulated: Simulated) -> tuple[Times, Floats, Floats, Floats]:
+    """Return for each candle its close (Unix ms), and equity, holding and drawdown by then, in per cent."""
+    candles, timeframe, equity = simulated.candles, simulated.task.timeframe, simulated.simulation.equity
+    holding = 100 * (candles.close / candles.close[0] - 1)
+    return candles.open_time_ms + timeframe_ms(timeframe), 100 * (equity - 1), holding, 100 * depths(equity)
+
+
 def curve_rows(simulated: Simulated) -> list[list[Any]]:
     """Return rows of time (a close), equity, holding and drawdown, in per cent of the beginning; extremes stay."""
-    candles, timeframe, equity = simulated.candles, simulated.task.timeframe, simulated.simulation.equity
-    curves = [100 * (equity - 1), 100 * (candles.close / candles.close[0] - 1), 100 * depths(equity)]
-    kept = thinned(curves)
-    times = (candles.open_time_ms + timeframe_ms(timeframe))[kept].tolist()
-    values = zip(*(curve[kept].tolist() for curve in curves), strict=True)
-    return [[iso(at), *map(significant, row)] for at, row in zip(times, values, strict=True)]
+    times, *values = curves(simulated)
+    kept = thinned(values)
+    rows = zip(*(curve[kept].tolist() for curve in values), strict=True)
+    return [[iso(at), *map(significant, row)] for at, row in zip(times[kept].tolist(), rows, strict=True)]
 
 
 async def again(market: Market, row: BacktestRow) -> BacktestAgain:

@@ -35,13 +35,16 @@ class HomeSettings(BaseSettings):
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls, home: Path | None = None) -> Self:
         """Read the environment, then the `.env` of the home for what the environment does not say.
+
+        Args:
+            home: the home; None: the one that TRADER_HOME names.
 
         Raises:
             Misconfigured: a setting is not valid. The error names it and what was expected, never its value.
         """
-        home = home_folder(os.environ.get("TRADER_HOME"))
+        home = home_folder(os.environ.get("TRADER_HOME")) if home is None else home.expanduser().absolute()
         file = home / ".env"
         try:
             return cls(home=home, _env_file=file)

@@ -36,7 +36,8 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
-from mcp_server.toolkit import Kit, StrictTool
+from mcp_server.strict_tool import StrictTool
+from mcp_server.toolkit import Kit
 from tests.rigs.stand_in_exchange import StandInExchange
 
 EXCHANGES = ("binance", "kraken", "coinbase")

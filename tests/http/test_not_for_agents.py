@@ -9,7 +9,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from mcp_server.app import tool_files
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
-from mcp_server.toolkit import StrictTool
+from mcp_server.strict_tool import StrictTool
 from runner.tool_server.client import Tools
 from tests.http.conftest import LIMIT_S, READS, WRITES, Guarded
 from tests.tools.conftest import answer_of

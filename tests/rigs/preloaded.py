@@ -6,7 +6,7 @@ import apprise
 
 from mcp_server.app import tool_files
 from mcp_server.domain.indicators.parse import parse_specs
-from mcp_server.toolkit import StrictTool
+from mcp_server.strict_tool import StrictTool
 from tests.rigs.done_once import do_once
 
 do_once()

@@ -12,7 +12,8 @@ from mcp.server import MCPServer
 from mcp_server.answers import Answer
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.toolkit import Call, StrictTool, tool
+from mcp_server.strict_tool import StrictTool
+from mcp_server.toolkit import Call, tool
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
 from tests.tools.conftest import NOW, Ask, Told, answer_of

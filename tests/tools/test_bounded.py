@@ -12,7 +12,8 @@ from mcp_types import Implementation
 
 from mcp_server.answers import Answer
 from mcp_server.errors import BadInput, Retryable
-from mcp_server.toolkit import Call, StrictTool, check_patience, tool
+from mcp_server.strict_tool import StrictTool
+from mcp_server.toolkit import Call, check_patience, tool
 from mcp_server.turns import LEFT_S, Turns
 
 ENOUGH_S = 20
@@ -118,7 +119,7 @@ async def test_a_third_client_waits_and_a_call_that_is_given_up_lets_it_work() -
 @pytest.mark.parametrize(("holder", "reason"), [("same", "Your earlier calls"), ("other", "Other clients")])
 async def test_a_call_whose_turn_never_comes_says_that_it_has_not_begun(holder: str, reason: str) -> None:
     turns, until = Turns("slow", at_a_time=1), anyio.current_time() + LEFT_S + 0.05
-    async with turns.turn(holder, until):
+    async with turns.turn(holder, until + ENOUGH_S):
         with pytest.raises(Retryable, match=f"{reason} kept slow busy, so this call has not begun"):
             async with turns.turn("same", until):
                 pass

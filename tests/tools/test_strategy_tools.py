@@ -6,7 +6,8 @@ from mcp.server import MCPServer
 
 from mcp_server.answers import Answer
 from mcp_server.storage.home import Home
-from mcp_server.toolkit import Call, StrictTool, tool
+from mcp_server.strict_tool import StrictTool
+from mcp_server.toolkit import Call, tool
 from tests.tools.conftest import Ask, Told, answer_of
 
 RULES = {"indicators": ["rsi(14)"], "buy": "rsi_14 < 100", "sell": "rsi_14 > 100", "confidence": 60}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcp_server.domain.outcome import Engine, Status, Trigger
 from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
-from mcp_server.domain.timeframes import KNOWN_AFTER_MS, naive
+from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, naive, to_ms
 from mcp_server.storage.journal.by_then import AT_ITS_TIME, RAN, answered_by, there_by
 
 if TYPE_CHECKING:
@@ -101,6 +101,21 @@ class Entry:
     def net_pct(self) -> float | None:
         """What its BUY or SELL brought after costs, in per cent; None where that is not known."""
         return None if self.outcome is None else self.outcome.net_pct(self.signal)
+
+    @property
+    def exit_time(self) -> datetime | None:
+        """When its signal was left or, while it is pending, will be; None elsewhere, or where its terms are unknown."""
+        if self.outcome is not None:
+            return self.outcome.exit_time
+        if self.verdict != "pending" or not self.horizon_s or self.timeframe not in TIMEFRAMES:
+            return None
+        import numpy as np
+
+        from mcp_server.domain.scoring.outcomes import entry_open_ms, exit_close_ms
+
+        decided, answered = (np.array([to_ms(moment)]) for moment in (self.as_of, self.answered_at))
+        opened = entry_open_ms(decided, answered, self.timeframe)
+        return from_ms(int(exit_close_ms(opened, self.timeframe, self.horizon_s * 1000)[0]))
 
     @property
     def why(self) -> str | None:

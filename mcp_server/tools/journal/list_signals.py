@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, Table, size_of
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned, shortened, significant
-from mcp_server.domain.timeframes import TIMEFRAMES, iso, iso_second, to_ms
+from mcp_server.domain.timeframes import iso_second
 from mcp_server.errors import BadInput
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import no_space
@@ -135,27 +135,13 @@ def _reason(entry: Entry, *, full: bool) -> str:
 def _slot(entry: Entry) -> list[int | float | str | None]:
     until = entry.scheduled_until if entry.slots > 1 else None
     net_pct = None if entry.net_pct is None else significant(entry.net_pct)
-    exit_time = _exit_time(entry) if entry.outcome is None else _time(entry.outcome.exit_time)
     slots = [_time(entry.scheduled_at), entry.slots, _time(until)]
-    return [*slots, entry.trigger, entry.verdict, net_pct, exit_time]
+    return [*slots, entry.trigger, entry.verdict, net_pct, _time(entry.exit_time)]
 
 
 def _replayed(entry: Entry) -> list[int | float | str | None]:
     recorded = None if entry.recorded_usd is None else float(entry.recorded_usd)
     return [entry.replay_id, entry.contaminated, entry.knowledge_cutoff, recorded]
-
-
-def _exit_time(entry: Entry) -> str | None:
-    """Return when a signal that is pending will be left; None for any other run, and where its terms are not noted."""
-    if entry.verdict != "pending" or not entry.horizon_s or entry.timeframe not in TIMEFRAMES:
-        return None
-    import numpy as np
-
-    from mcp_server.domain.scoring.outcomes import entry_open_ms, exit_close_ms
-
-    decided, answered = (np.array([to_ms(moment)]) for moment in (entry.as_of, entry.answered_at))
-    opened = entry_open_ms(decided, answered, entry.timeframe)
-    return iso(int(exit_close_ms(opened, entry.timeframe, entry.horizon_s * 1000)[0]))
 
 
 def _whole(run: "WholeRun") -> dict[str, Any]:
