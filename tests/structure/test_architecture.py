@@ -24,7 +24,7 @@ from tests.scheduler.slot_homes import Machine, at, hourly, write
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text("utf-8")
-HOPS = re.findall(r"^\| \d+ \| `([\w./]+)` \|", PAGE, re.MULTILINE)
+HOPS = re.findall(r"^\d+\. `([\w./]+)`:", PAGE, re.MULTILINE)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ WRITES = {
     "build": set[str](),
     "pypi": {"id-token"},
     "files": {"contents", "id-token", "attestations"},
+    "site": {"pages", "id-token"},
     "image": {"packages", "id-token", "attestations"},
     "registry": {"id-token"},
 }
@@ -94,7 +95,7 @@ def test_nothing_is_published_before_every_test_has_passed() -> None:
     jobs = RELEASE["jobs"]
     assert ".ci/run" in [step.get("run") for step in jobs["build"]["steps"]]
     assert {name: job.get("needs") for name, job in jobs.items()} == {
-        "build": None, "pypi": "build", "files": "build", "image": "build", "registry": "pypi",
+        "build": None, "pypi": "build", "files": "build", "site": "build", "image": "build", "registry": "pypi",
     }  # fmt: skip
 
 
@@ -105,6 +106,13 @@ def test_a_tag_that_is_not_the_packages_version_publishes_nothing(tag: str, code
     environment = {"PATH": path, "GITHUB_REF_NAME": tag}
     done = subprocess.run(["bash", "-c", check["run"]], cwd=ROOT, env=environment, check=False)
     assert done.returncode == code
+
+
+def test_the_site_that_is_published_is_the_one_that_was_checked() -> None:
+    (upload,) = [step for step in RELEASE["jobs"]["build"]["steps"] if "upload-pages-artifact@" in step.get("uses", "")]
+    site = tomllib.loads((ROOT / "zensical.toml").read_text("utf-8"))["project"]["site_dir"]
+    assert upload["with"]["path"] == site
+    assert "make docs\n" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 def test_the_published_files_are_attested() -> None:
