@@ -22,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 
 from mcp_server.storage.files import Unreadable, read_regular, write_whole
+from runner.claude.cassette.packed_request import PackedRequest
 from runner.claude.preflight import CREDENTIALS
 
 KEPT_STATUSES = frozenset((200, 400, 404, 413))
@@ -102,38 +103,45 @@ class Cassette:
 
     def find(self, as_of: datetime, key: str) -> Recorded | None:
         """Return the reply to a request; None where there is none that can be read."""
+        folder = self.place(as_of)
         for ending in (_PACKED, _PLAIN):
-            if (recorded := _read(self.place(as_of) / f"{key}{ending}")) is not None:
+            file = folder / f"{key}{ending}"
+            if os.path.lexists(file) and (recorded := _read(file)) is not None:
                 return recorded
         return None
 
-    def keep(self, as_of: datetime, recorded: Recorded) -> None:
-        """Keep a reply.
+    def keep(self, as_of: datetime, recorded: Recorded, packed: PackedRequest | None = None) -> None:
+        """Keep a reply; `packed` is its request, where that was packed before.
 
         Raises:
             OSError: it cannot be written; what was there is unchanged.
         """
         _kept_status(recorded.status)
-        content, ending = json.dumps(_as_json(recorded)).encode(), _PLAIN
+        begin = packed or PackedRequest(recorded.request)
+        content, ending = begin.plain(_all_but_the_request(recorded)), _PLAIN
         if len(content) > MOST_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         if len(content) > _WORTH_PACKING:
-            content, ending = gzip.compress(content, 3, mtime=0), _PACKED
+            content, ending = begin.packed(content), _PACKED
         folder = self.place(as_of)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{recorded.key}{ending}", content, durable=False)  # what a crash takes is asked for again
+        file = folder / f"{recorded.key}{ending}"
+        try:
+            write_whole(file, content, durable=False)  # what a crash takes is asked for again
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(file, content, durable=False)
         _under_way(folder, recorded.key).unlink(missing_ok=True)
 
     def asking(self, as_of: datetime, key: str) -> int:
         """Note that a reply is asked for now; return how often it was, with those that were never whole."""
         note = _under_way(self.place(as_of), key)
-        try:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            with open(note, "ab", opener=_without_waiting) as stream:
-                stream.write(b".")
-                return stream.tell()
-        except OSError:
-            return 1
+        with suppress(OSError):
+            try:
+                return _one_more(note)
+            except FileNotFoundError:
+                note.parent.mkdir(parents=True, exist_ok=True)
+                return _one_more(note)
+        return 1
 
     def was_asked(self, as_of: datetime, key: str) -> bool:
         """Return whether a reply was asked for that never became whole: its run ended first."""
@@ -167,16 +175,22 @@ class Cassette:
 
     def place(self, as_of: datetime) -> Path:
         """Return the folder of a moment's replies."""
-        return self.folder / _as_name(as_of)
+        return Path(self.root, self.strategy, self.decision_version, _as_name(as_of))
 
 
-def _as_json(recorded: Recorded) -> dict[str, Any]:
-    value = {field.name: getattr(recorded, field.name) for field in fields(recorded)}
+def _all_but_the_request(recorded: Recorded) -> dict[str, Any]:
+    value = {field.name: getattr(recorded, field.name) for field in fields(recorded) if field.name != "request"}
     return {**value, "usage": asdict(recorded.usage), "asked_at": recorded.asked_at.astimezone(UTC).isoformat()}
 
 
 def _under_way(folder: Path, key: str) -> Path:
     return folder / f".{key}.asked"
+
+
+def _one_more(note: Path) -> int:
+    with open(note, "ab", buffering=0, opener=_without_waiting) as stream:
+        stream.write(b".")
+        return stream.tell()
 
 
 def _times(note: Path) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_BETWEEN = re.compile(r"(?<=\n\n)|(?<=\n\r\n)")
+_END = re.compile(r"\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,9 @@ class ReplyEvent:
 
 def reply_events(reply: str) -> Iterator[ReplyEvent]:
     """Yield the events that are whole: an empty line ends each."""
-    for text in _BETWEEN.split(reply)[:-1]:
+    begins = 0
+    for end in _END.finditer(reply):
+        text, begins = reply[begins : end.end()], end.end()
         data = "\n".join(line[5:].strip() for line in text.splitlines() if line.startswith("data:"))
         try:
             values = json.loads(data)

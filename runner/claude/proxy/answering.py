@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
+import httpx2
 
 from runner.claude.cassette.cassettes import MOST_BYTES, Recorded
-from runner.claude.cassette.wire import stated_usd, without_user
+from runner.claude.cassette.packed_request import PackedRequest
+from runner.claude.cassette.wire import stated_usd
 from runner.claude.proxy.model_request import (
     CliRequest,
     ModelRequest,
@@ -28,14 +31,18 @@ from runner.claude.proxy.session import Session
 from runner.claude.proxy.upstream import TIMEOUTS_S, Header, Upstream, passed_on
 from runner.claude.verdict import meaning
 
-if TYPE_CHECKING:
-    import httpx2
-
 ENDS_BY_ITSELF_S = 5
 """How long a CLI that lacks a reply is left to end by itself, where it may be about to, in seconds."""
 
 EVENTS, JSON = "text/event-stream", b"application/json"
-Send = Callable[[bytes], Awaitable[None]]
+
+
+class Send(Protocol):
+    """Sends a part of an answer's body. An answer is whole with its last part."""
+
+    async def __call__(self, content: bytes, *, last: bool = False) -> None: ...  # noqa: D102
+
+
 Begin = Callable[[int, list[Header]], Awaitable[Send]]
 """Begins an answer with its status and headers; returns what sends a part of its body."""
 
@@ -52,7 +59,7 @@ class Answering:
 
     session: Session
     upstream: Upstream
-    transport: "httpx2.AsyncHTTPTransport"
+    transport: httpx2.AsyncHTTPTransport
     locks: WeakValueDictionary[object, anyio.Lock]
 
     async def answer(self, request: CliRequest, begin: Begin) -> None:
@@ -101,7 +108,7 @@ class Answering:
         await self._hold("a request is not on the cassette")
 
     def _lock(self, name: object) -> anyio.Lock:
-        return self.locks.setdefault(name, anyio.Lock())
+        return self.locks.setdefault(name, anyio.Lock(fast_acquire=True))
 
     def _judge(self, question: ModelRequest) -> None:
         """Note a model's cutoff, and whether the model may be asked at all; each is judged once."""
@@ -117,13 +124,13 @@ class Answering:
         self.session.derived += recorded.derived_from is not None
         self._count(recorded, hit=True)
         send = await begin(recorded.status, [(b"content-type", recorded.content_type.encode("latin-1"))])
-        await send(recorded.reply.encode())
+        await send(recorded.reply.encode(), last=True)
 
     async def _reused(self, question: ModelRequest) -> Recorded | None:
         """Return a reply that was recorded elsewhere, and keep it here too: a rerun has this cassette alone."""
         if self.session.mode == "rerun" or self.session.reused is None:
             return None
-        recorded = await anyio.to_thread.run_sync(self.session.reused, question.key, without_user(question.body))
+        recorded = await anyio.to_thread.run_sync(self.session.reused, question.key, question.kept)
         if recorded is not None:
             self._store(recorded)
         return recorded
@@ -134,7 +141,7 @@ class Answering:
         times = 1
         if cassette is not None:
             times = cassette.asking(session.as_of, question.key)
-        content = json.dumps(question.body).encode()
+        content = _Content(json.dumps(question.body).encode(), question.prepare_to_keep if cassette else None)
         async with self._reply(question.request, content) as reply:
             waits_s = None if reply is None else retry_after_s(reply.headers.get("retry-after"))
             session.answered(None if reply is None else reply.status_code, waits_s)
@@ -146,17 +153,16 @@ class Answering:
         return None
 
     @asynccontextmanager
-    async def _reply(self, request: CliRequest, content: bytes) -> "AsyncIterator[httpx2.Response | None]":
+    async def _reply(self, request: CliRequest, content: "_Content") -> AsyncIterator[httpx2.Response | None]:
         """Ask the API; None where it cannot be reached."""
-        import httpx2
-
         asked = httpx2.Request(
             request.method,
-            f"{self.upstream.base}{request.target}",
+            _address(self.upstream.base, request.target),
             headers=self.upstream.headers(request.headers),
-            content=content,
+            content=content.content,
             extensions={"timeout": TIMEOUTS_S},
         )
+        asked.stream = content
         try:
             reply = await self.transport.handle_async_request(asked)
         except httpx2.RequestError as error:
@@ -171,14 +177,14 @@ class Answering:
             with anyio.CancelScope(shield=True):
                 await reply.aclose()
 
-    async def _pass_on(self, reply: "httpx2.Response", question: ModelRequest, times: int, begin: Begin) -> None:
+    async def _pass_on(self, reply: httpx2.Response, question: ModelRequest, times: int, begin: Begin) -> None:
         """Pass a reply on: the part that makes it whole once it is kept, and one that is no stream at its end."""
         if (packing := unknown_packing(reply.headers.get("content-encoding"))) is not None:
             return await _pass_packed(reply, packing, begin)
         streamed = reply.status_code == 200 and reply.headers.get("content-type", "").startswith(EVENTS)
         send = await begin(reply.status_code, passed_on(reply.headers.raw)) if streamed else None
         received, counted = bytearray(), False
-        async for part in reply.aiter_bytes():
+        async for part in _parts(reply):
             received += part
             if len(received) > MOST_BYTES:
                 raise BrokenOff("it is too long")
@@ -190,12 +196,12 @@ class Answering:
             meant = meaning(reply.status_code, received.decode(errors="replace"))
             if meant != reply.status_code:  # which only its text tells, and so only now
                 self.session.answered(meant, None)
-        if send is None:
-            send = await begin(reply.status_code, passed_on(reply.headers.raw))
-            await send(bytes(received))
-        return None
+        if send is not None:
+            return await send(b"", last=True)
+        send = await begin(reply.status_code, passed_on(reply.headers.raw))
+        return await send(bytes(received), last=True)
 
-    def _keep(self, reply: "httpx2.Response", question: ModelRequest, received: bytes, times: int) -> bool:
+    def _keep(self, reply: httpx2.Response, question: ModelRequest, received: bytes, times: int) -> bool:
         """Keep a reply if it is whole, and say whether it is."""
         session, content_type = self.session, reply.headers.get("content-type", "")
         tokens = tokens_of_whole(reply.status_code, content_type, received)
@@ -204,7 +210,7 @@ class Answering:
         recorded = Recorded(
             key=question.key,
             model=question.model,
-            request=without_user(question.body),
+            request=question.kept,
             status=reply.status_code,
             content_type=content_type.encode("ascii", "replace").decode(),
             reply=received.decode(),
@@ -216,15 +222,15 @@ class Answering:
             times=times,
         )
         self._count(recorded, hit=False)
-        self._store(recorded)
+        self._store(recorded, question.packed)
         return True
 
-    def _store(self, recorded: Recorded) -> None:
+    def _store(self, recorded: Recorded, packed: PackedRequest | None = None) -> None:
         session = self.session
         if session.cassette is None:
             return
         try:
-            session.cassette.keep(session.as_of, recorded)
+            session.cassette.keep(session.as_of, recorded, packed)
         except OSError as error:
             session.unkept = f"A reply could not be kept: {error.strerror or type(error).__name__}."
             logger.warning("a reply could not be kept on its cassette: %s", error)
@@ -241,12 +247,12 @@ class Answering:
         if self.session.mode == "rerun":
             return await failure(begin, 404, "not_found_error", "a rerun asks nothing")
         content = rewritten_bytes(request.body, self.session.as_of, self.session.folder)
-        async with self._reply(request, content) as reply:
+        async with self._reply(request, _Content(content)) as reply:
             if reply is None:
                 return await _unreachable(begin)
             received = await reply.aread()
             send = await begin(reply.status_code, passed_on(reply.headers.raw))
-            await send(received)
+            await send(received, last=True)
         return None
 
     async def _hold(self, why: str) -> None:
@@ -255,16 +261,42 @@ class Answering:
         await anyio.sleep_forever()
 
 
+class _Content(httpx2.AsyncByteStream):
+    """The body of a request. `once_sent` is called when the API has it, and so costs nothing while the API works."""
+
+    def __init__(self, content: bytes, once_sent: Callable[[], object] | None = None) -> None:
+        self.content = content
+        self._once_sent = once_sent
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.content
+        if self._once_sent is not None:
+            self._once_sent()
+
+
+@lru_cache(maxsize=16)
+def _address(base: str, target: str) -> httpx2.URL:
+    return httpx2.URL(f"{base}{target}")
+
+
+def _parts(reply: httpx2.Response) -> AsyncIterator[bytes]:
+    """Return the parts of a body, unpacked; one that is not packed as it comes, which takes less time."""
+    if "content-encoding" not in reply.headers and isinstance(reply.stream, httpx2.AsyncByteStream):
+        return aiter(reply.stream)
+    return reply.aiter_bytes()
+
+
 async def failure(begin: Begin, status: int, kind: str, message: str) -> None:
     """Answer as the API does where it fails."""
     send = await begin(status, [(b"content-type", JSON)])
-    await send(json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode())
+    await send(json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode(), last=True)
 
 
-async def _pass_packed(reply: "httpx2.Response", packing: bytes, begin: Begin) -> None:
+async def _pass_packed(reply: httpx2.Response, packing: bytes, begin: Begin) -> None:
     send = await begin(reply.status_code, [*passed_on(reply.headers.raw), (b"content-encoding", packing)])
     async for part in reply.aiter_raw():
         await send(part)
+    await send(b"", last=True)
 
 
 async def _unreachable(begin: Begin) -> None:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from os.path import realpath
 from pathlib import Path
 from typing import Any
 
-from runner.claude.cassette.wire import cutoff_of, key_of, rewritten, shows_date
+from runner.claude.cassette.packed_request import PackedRequest
+from runner.claude.cassette.wire import cutoff_of, key_of, rewritten, shows_date, without_user
 from runner.claude.proxy.upstream import Header
 from runner.claude.transcript import ANSWER_TOOL
 
@@ -44,7 +46,7 @@ class CliRequest:
         return self.method == "POST" and self.target.partition("?")[0] == MESSAGES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRequest:
     """A request to a model as it is forwarded, and what is known of it."""
 
@@ -53,6 +55,20 @@ class ModelRequest:
     key: str
     model: str
     cutoff: str | None
+
+    @cached_property
+    def kept(self) -> Mapping[str, Any]:
+        """What of it a cassette holds."""
+        return without_user(self.body)
+
+    @cached_property
+    def packed(self) -> PackedRequest:
+        """The same, packed: worth to be done before there is a reply, while the API works."""
+        return PackedRequest(self.kept)
+
+    def prepare_to_keep(self) -> None:
+        """Do now what can be done before there is a reply."""
+        _ = self.packed
 
     @property
     def may_be_the_last(self) -> bool:
@@ -101,5 +117,6 @@ def credential_of(headers: list[Header]) -> str:
 def _shows_today(body: Mapping[str, Any], as_of: datetime) -> bool:
     """Return whether a request of a moment long past still tells the day on which it is sent, in any time zone."""
     today = datetime.now(UTC)
-    days = [(today + timedelta(days=days)).date() for days in (-1, 0, 1)]
-    return as_of < today - timedelta(days=3) and shows_date(body, *days)
+    if as_of >= today - timedelta(days=3):
+        return False
+    return shows_date(body, *((today + timedelta(days=days)).date() for days in (-1, 0, 1)))

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 IDLE_S = 3600
 """How long a connection of the CLI may be silent: one that is closed while it asks again would be an error to it."""
 
+_ANSWERS = "answers"
+"""The task that answers a request, in the state of its scope."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -46,7 +49,7 @@ async def serve(sessions: Mapping[str, "Session"], upstream: Upstream, listener:
     )
 
     def connection() -> H11Protocol:
-        return H11Protocol(config=config, server_state=state, app_state={})
+        return _Connection(config=config, server_state=state, app_state={})
 
     server = await asyncio.get_running_loop().create_server(connection, sock=listener)
     try:
@@ -59,6 +62,17 @@ async def serve(sessions: Mapping[str, "Session"], upstream: Upstream, listener:
         for one in list(state.connections):
             one.transport.close()
         await transport.aclose()
+
+
+class _Connection(H11Protocol):
+    """A connection that ends the answer to a CLI that has hung up. A task that waits for this would cost more."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what answers its last request, if it still does."""
+        super().connection_lost(exc)
+        task = self.scope["state"].get(_ANSWERS) if self.scope is not None else None
+        if task is not None:
+            task.cancel()
 
 
 class _App:
@@ -85,40 +99,31 @@ class _App:
             if body is None:
                 return
             request = CliRequest(scope["method"], target, list(scope["headers"]), body)
-            answering = Answering(session, self._upstream, self._transport, self._locks)
-            if not await _answered(answering, request, begin, receive):
-                return  # the connection is closed without the end of an answer, so that the CLI takes it for none
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            scope["state"][_ANSWERS] = asyncio.current_task()
+            await _answer(Answering(session, self._upstream, self._transport, self._locks), request, begin)
 
 
-async def _answered(answering: Answering, request: CliRequest, begin: Begin, receive: "Receive") -> bool:
-    """Answer a request as long as its CLI is there, and return whether it has an answer to the end."""
-    is_whole = False
-    async with anyio.create_task_group() as group:
+async def _answer(answering: Answering, request: CliRequest, begin: Begin) -> None:
+    """Answer a request as long as its CLI is there.
 
-        async def hung_up() -> None:
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            group.cancel_scope.cancel()
-
-        group.start_soon(hung_up)
-        try:
-            await answering.answer(request, begin)
-            is_whole = True
-        except BrokenOff as error:
-            logger.warning("Claude's API broke off its answer: %s", error)
-        except Exception:
-            logger.exception("the recording proxy")
-        group.cancel_scope.cancel()
-    return is_whole
+    An answer that has no end closes the connection without one, so that the CLI takes it for none.
+    """
+    try:
+        await answering.answer(request, begin)
+    except asyncio.CancelledError:
+        pass  # the CLI has hung up, or the proxy ends: nothing follows
+    except BrokenOff as error:
+        logger.warning("Claude's API broke off its answer: %s", error)
+    except Exception:
+        logger.exception("the recording proxy")
 
 
 def _begin(send: "AsgiSend") -> Begin:
     async def begin(status: int, headers: list[Header]) -> Send:
         await send({"type": "http.response.start", "status": status, "headers": headers})
 
-        async def part(content: bytes) -> None:
-            await send({"type": "http.response.body", "body": content, "more_body": True})
+        async def part(content: bytes, *, last: bool = False) -> None:
+            await send({"type": "http.response.body", "body": content, "more_body": not last})
 
         return part
 
