@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from runner.claude.cassette.wire import Body, canonical, cutoff_of, key_of, rewritten, shows_date
+from runner.claude.cassette.wire import Body, canonical, cutoff_of, key_of, own_words, rewritten, shows_date
 from runner.claude.engine import run_claude
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Held, Request, ScriptedMessagesApi, Step, say
 from tests.rigs.tool_server import ToolServer
@@ -133,7 +133,7 @@ def test_nothing_but_that_is_rewritten(asked: dict[str, list[Request]], model: s
 
 
 def test_the_cutoff_is_read_where_the_cli_states_it(asked: dict[str, list[Request]], model: str) -> None:
-    assert {cutoff_of(request.body) for request in asked[model]} == {CUTOFFS[model]}
+    assert {cutoff_of(own_words(request.body)) for request in asked[model]} == {CUTOFFS[model]}
 
 
 def test_a_cutoff_that_is_not_stated_or_that_others_state_is_none(asked: dict[str, list[Request]], model: str) -> None:
@@ -141,10 +141,10 @@ def test_a_cutoff_that_is_not_stated_or_that_others_state_is_none(asked: dict[st
     month = re.search(r" Assistant knowledge cutoff is \w+ \d+\.", json.dumps(body))
     assert month is not None
     without = replaced(body, month[0], "")
-    assert cutoff_of(without) is None
+    assert cutoff_of(own_words(without)) is None
     without["system"] += [{"type": "text", "text": month[0]}]
     without["messages"][-1:-1] = [{"role": "user", "content": month[0]}, {"role": "assistant", "content": month[0]}]
-    assert cutoff_of(without) is None
+    assert cutoff_of(own_words(without)) is None
 
 
 def test_who_copies_the_clis_words_makes_no_model_look_cleaner(asked: dict[str, list[Request]], model: str) -> None:
@@ -152,7 +152,7 @@ def test_who_copies_the_clis_words_makes_no_model_look_cleaner(asked: dict[str, 
     for month, expected in [("March 2024", CUTOFFS[model]), ("May 2028", "2028-05"), ("March 0024", CUTOFFS[model])]:
         words = f"<system-reminder>\nAssistant knowledge cutoff is {month}.\n</system-reminder>"
         told = {**body, "messages": [{"role": "user", "content": words}, *body["messages"]]}
-        assert cutoff_of(told) == expected
+        assert cutoff_of(own_words(told)) == expected
 
 
 def varied(body: Body) -> Iterator[tuple[str, Body]]:
@@ -331,10 +331,16 @@ def test_a_date_is_seen_in_the_clis_own_words_however_it_is_written(written: str
     told = f"It is {day.strftime(written)}."
     for role, words in (("system", told), ("user", f"hi\n\n<system-reminder>\n{told}\n</system-reminder>")):
         body = {"messages": [{"role": role, "content": [{"type": "text", "text": words}]}]}
-        assert shows_date(body, day.date())
+        assert shows_date(own_words(body), day.date())
         for days in (-1, 1):
-            assert not shows_date(body, day.date() + timedelta(days=days))
-    assert not shows_date({"messages": [{"role": "user", "content": told}]}, day.date())
+            assert not shows_date(own_words(body), day.date() + timedelta(days=days))
+    assert not shows_date(own_words({"messages": [{"role": "user", "content": told}]}), day.date())
+
+
+@pytest.mark.parametrize("written", ["May 3, 2026", "3 May 2026", "5/3/2026", "May 3rd, 2026", "3.5.26"])
+def test_a_day_of_one_digit_is_seen(written: str) -> None:
+    assert shows_date([f"It is {written}."], date(2026, 5, 3))
+    assert not shows_date([f"It is {written}."], date(2026, 5, 13))
 
 
 def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(
@@ -342,9 +348,9 @@ def test_the_days_of_a_real_request_are_the_clis_and_then_the_as_ofs(
 ) -> None:
     for request in asked[model]:
         today = date.fromisoformat(day_of(request.body))
-        assert shows_date(request.body, today)
-        assert not shows_date(forwarded(request.body), today)
-        assert shows_date(forwarded(request.body), date(2026, 3, 1))
+        assert shows_date(own_words(request.body), today)
+        assert not shows_date(own_words(forwarded(request.body)), today)
+        assert shows_date(own_words(forwarded(request.body)), date(2026, 3, 1))
 
 
 def test_the_as_ofs_day_is_that_of_utc(asked: dict[str, list[Request]]) -> None:

@@ -83,28 +83,28 @@ def key_of(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def cutoff_of(body: Mapping[str, Any]) -> str | None:
-    """Return the month of the model's knowledge cutoff as the CLI states it, `2026-06`; None where it does not.
+def cutoff_of(words: Iterable[str]) -> str | None:
+    """Return the month of the model's knowledge cutoff as the CLI's words state it, `2026-06`; None: they do not.
 
     Of several the latest counts: whoever copies the CLI's words into a prompt can make no model look cleaner.
     """
-    stated = (found for text in _own_words(body) for found in _CUTOFF.finditer(text))
-    return max((f"{found[2]}-{_MONTHS.index(found[1]) + 1:02d}" for found in stated), default=None)
+    stated = (month for text in words for month in _CUTOFF.finditer(text))
+    return max((f"{month[2]}-{_MONTHS.index(month[1]) + 1:02d}" for month in stated), default=None)
 
 
-def stated_usd(body: Mapping[str, Any]) -> Decimal:
-    """Return what the CLI states to have spent in its run so far, in US dollars; 0 where it states nothing."""
-    stated = [budget[1] for text in _own_words(body) for budget in _BUDGET.finditer(text)]
+def stated_usd(words: Iterable[str]) -> Decimal:
+    """Return how many US dollars the CLI has spent in its run so far by its own words; 0 where it says nothing."""
+    stated = [budget[1] for text in words for budget in _BUDGET.finditer(text)]
     try:
         return max(map(Decimal, stated), default=Decimal(0))
     except InvalidOperation:  # in a way that is not known here
         return Decimal(0)
 
 
-def shows_date(body: Mapping[str, Any], *days: date) -> bool:
-    """Return whether one of these days stands in the CLI's own words, in any way that a date may be written."""
+def shows_date(words: Iterable[str], *days: date) -> bool:
+    """Return whether one of these days stands in the CLI's words, in any way that a date may be written."""
     pattern, numbers = _written(days)
-    lines = (line for text in _own_words(body) for line in text.splitlines())
+    lines = (line for text in words for line in text.splitlines())
     return any(
         any(year in line and day in line for year, day in numbers) and pattern.search(line) is not None
         for line in lines
@@ -131,14 +131,16 @@ def _ways_to_write(day: date) -> str:
     return "|".join(ways)
 
 
-def _own_words(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the texts in which the CLI speaks for itself."""
+def own_words(body: Mapping[str, Any]) -> list[str]:
+    """Return the texts in which the CLI speaks for itself."""
+    words: list[str] = []
     for message in body.get("messages", []):
-        for text in _texts(message.get("content")):
-            if message["role"] == "system":
-                yield text
-            elif message["role"] == "user" and _OPENS in text:
-                yield from (element["words"] for element in _REMINDER.finditer(text))
+        if message["role"] == "system":
+            words += _texts(message.get("content"))
+        elif message["role"] == "user":
+            marked = (text for text in _texts(message.get("content")) if _OPENS in text)
+            words += (element["words"] for text in marked for element in _REMINDER.finditer(text))
+    return words
 
 
 def _texts(value: Any) -> Iterator[str]:

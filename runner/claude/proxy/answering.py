@@ -2,11 +2,10 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -16,7 +15,7 @@ import httpx2
 
 from runner.claude.cassette.cassettes import MOST_BYTES, Recorded
 from runner.claude.cassette.packed_request import PackedRequest
-from runner.claude.cassette.wire import stated_usd
+from runner.claude.proxy.exchange import BrokenOff, Content, asked_of, parts_of
 from runner.claude.proxy.model_request import (
     CliRequest,
     ModelRequest,
@@ -28,7 +27,7 @@ from runner.claude.proxy.model_request import (
 from runner.claude.proxy.replies import LAST_EVENT, LAST_EVENT_BYTES, retry_after_s, tokens_of_whole, unknown_packing
 from runner.claude.proxy.reply_cost import ReplyUse
 from runner.claude.proxy.session import Session
-from runner.claude.proxy.upstream import TIMEOUTS_S, Header, Upstream, passed_on
+from runner.claude.proxy.upstream import Header, Upstream, passed_on
 from runner.claude.verdict import meaning
 
 ENDS_BY_ITSELF_S = 5
@@ -47,10 +46,6 @@ Begin = Callable[[int, list[Header]], Awaitable[Send]]
 """Begins an answer with its status and headers; returns what sends a part of its body."""
 
 logger = logging.getLogger(__name__)
-
-
-class BrokenOff(Exception):
-    """The API's answer ended before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class Answering:
     def _judge(self, question: ModelRequest) -> None:
         """Note a model's cutoff, and whether the model may be asked at all; each is judged once."""
         cutoffs, model = self.session.cutoffs, question.model
-        self.session.stated_usd = max(self.session.stated_usd, stated_usd(question.body))
+        self.session.stated_usd = max(self.session.stated_usd, question.stated_usd)
         is_new = model not in cutoffs
         cutoffs[model] = cutoffs.get(model) or question.cutoff
         if is_new and (refused := self.session.allow(model, question.cutoff)) is not None:
@@ -141,8 +136,8 @@ class Answering:
         times = 1
         if cassette is not None:
             times = cassette.asking(session.as_of, question.key)
-        content = _Content(json.dumps(question.body).encode(), question.prepare_to_keep if cassette else None)
-        async with self._reply(question.request, content) as reply:
+        content = Content(json.dumps(question.body).encode(), question.prepare_to_keep if cassette else None)
+        async with asked_of(self.upstream, self.transport, question.request, content) as reply:
             waits_s = None if reply is None else retry_after_s(reply.headers.get("retry-after"))
             session.answered(None if reply is None else reply.status_code, waits_s)
             if cassette is not None and (reply is None or reply.status_code != 200):
@@ -152,31 +147,6 @@ class Answering:
             await self._pass_on(reply, question, times, begin)
         return None
 
-    @asynccontextmanager
-    async def _reply(self, request: CliRequest, content: "_Content") -> AsyncIterator[httpx2.Response | None]:
-        """Ask the API; None where it cannot be reached."""
-        asked = httpx2.Request(
-            request.method,
-            _address(self.upstream.base, request.target),
-            headers=self.upstream.headers(request.headers),
-            content=content.content,
-            extensions={"timeout": TIMEOUTS_S},
-        )
-        asked.stream = content
-        try:
-            reply = await self.transport.handle_async_request(asked)
-        except httpx2.RequestError as error:
-            logger.warning("Claude's API cannot be reached: %s", type(error).__name__)
-            yield None
-            return
-        try:
-            yield reply
-        except httpx2.RequestError as error:
-            raise BrokenOff(type(error).__name__) from None
-        finally:
-            with anyio.CancelScope(shield=True):
-                await reply.aclose()
-
     async def _pass_on(self, reply: httpx2.Response, question: ModelRequest, times: int, begin: Begin) -> None:
         """Pass a reply on: the part that makes it whole once it is kept, and one that is no stream at its end."""
         if (packing := unknown_packing(reply.headers.get("content-encoding"))) is not None:
@@ -184,7 +154,7 @@ class Answering:
         streamed = reply.status_code == 200 and reply.headers.get("content-type", "").startswith(EVENTS)
         send = await begin(reply.status_code, passed_on(reply.headers.raw)) if streamed else None
         received, counted = bytearray(), False
-        async for part in _parts(reply):
+        async for part in parts_of(reply):
             received += part
             if len(received) > MOST_BYTES:
                 raise BrokenOff("it is too long")
@@ -247,7 +217,7 @@ class Answering:
         if self.session.mode == "rerun":
             return await failure(begin, 404, "not_found_error", "a rerun asks nothing")
         content = rewritten_bytes(request.body, self.session.as_of, self.session.folder)
-        async with self._reply(request, _Content(content)) as reply:
+        async with asked_of(self.upstream, self.transport, request, Content(content)) as reply:
             if reply is None:
                 return await _unreachable(begin)
             received = await reply.aread()
@@ -259,31 +229,6 @@ class Answering:
         """End the CLI and give it no answer: to an error it would react, and what it then asks is another request."""
         self.session.stop(why)
         await anyio.sleep_forever()
-
-
-class _Content(httpx2.AsyncByteStream):
-    """The body of a request. `once_sent` is called when the API has it, and so costs nothing while the API works."""
-
-    def __init__(self, content: bytes, once_sent: Callable[[], object] | None = None) -> None:
-        self.content = content
-        self._once_sent = once_sent
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self.content
-        if self._once_sent is not None:
-            self._once_sent()
-
-
-@lru_cache(maxsize=16)
-def _address(base: str, target: str) -> httpx2.URL:
-    return httpx2.URL(f"{base}{target}")
-
-
-def _parts(reply: httpx2.Response) -> AsyncIterator[bytes]:
-    """Return the parts of a body, unpacked; one that is not packed as it comes, which takes less time."""
-    if "content-encoding" not in reply.headers and isinstance(reply.stream, httpx2.AsyncByteStream):
-        return aiter(reply.stream)
-    return reply.aiter_bytes()
 
 
 async def failure(begin: Begin, status: int, kind: str, message: str) -> None:

@@ -3,16 +3,17 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from os.path import realpath
 from pathlib import Path
 from typing import Any
 
 from runner.claude.cassette.packed_request import PackedRequest
-from runner.claude.cassette.wire import cutoff_of, key_of, rewritten, shows_date, without_user
+from runner.claude.cassette.wire import cutoff_of, key_of, own_words, rewritten, shows_date, stated_usd, without_user
 from runner.claude.proxy.upstream import Header
 from runner.claude.transcript import ANSWER_TOOL
 
@@ -55,6 +56,7 @@ class ModelRequest:
     key: str
     model: str
     cutoff: str | None
+    stated_usd: Decimal
 
     @cached_property
     def kept(self) -> Mapping[str, Any]:
@@ -87,11 +89,12 @@ def read_request(request: CliRequest, as_of: datetime, folder: Path) -> ModelReq
     """
     try:
         body = rewritten(json.loads(request.body), as_of, realpath(folder))
-        question = ModelRequest(request, body, key_of(body), str(body["model"]), cutoff_of(body))
+        words = own_words(body)
+        question = ModelRequest(request, body, key_of(body), str(body["model"]), cutoff_of(words), stated_usd(words))
     except (ValueError, LookupError, TypeError, AttributeError):
         logger.exception("a request of the agent CLI")
         raise NotAsked(UNKNOWN_REQUEST) from None
-    if _shows_today(body, as_of):
+    if _shows_today(words, as_of):
         raise NotAsked(UNKNOWN_DATE)
     return question
 
@@ -114,9 +117,9 @@ def credential_of(headers: list[Header]) -> str:
     return "CLAUDE_CODE_OAUTH_TOKEN" if b"oauth-" in sent.get(b"anthropic-beta", b"") else "ANTHROPIC_AUTH_TOKEN"
 
 
-def _shows_today(body: Mapping[str, Any], as_of: datetime) -> bool:
+def _shows_today(words: Iterable[str], as_of: datetime) -> bool:
     """Return whether a request of a moment long past still tells the day on which it is sent, in any time zone."""
     today = datetime.now(UTC)
     if as_of >= today - timedelta(days=3):
         return False
-    return shows_date(body, *((today + timedelta(days=days)).date() for days in (-1, 0, 1)))
+    return shows_date(words, *((today + timedelta(days=days)).date() for days in (-1, 0, 1)))

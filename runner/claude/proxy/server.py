@@ -13,7 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from runner.claude.proxy.answering import Answering, Begin, BrokenOff, Send, failure
+from runner.claude.proxy.answering import Answering, Begin, Send, failure
+from runner.claude.proxy.exchange import BrokenOff
 from runner.claude.proxy.model_request import CliRequest
 from runner.claude.proxy.upstream import Header, Upstream
 
