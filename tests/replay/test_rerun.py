@@ -34,6 +34,7 @@ MOST_TURNS = 6
 LIMIT_S = 400
 UNHURRIED = f"""
 import runpy
+__file__ = "unhurried"  # else DuckDB takes it for a person at a prompt, and shows on stdout how far a query is
 from runner.claude import session
 from runner.claude.proxy import answering
 answering.ENDS_BY_ITSELF_S = 60
