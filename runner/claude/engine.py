@@ -19,13 +19,15 @@ from pydantic import SecretStr
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
 from mcp_server.domain.strategy.evidence import Subject
 from mcp_server.domain.strategy.format import MAX_TIMEOUT_S
+from mcp_server.domain.strategy.run_prompts import orchestrator_prompt, sub_agent_prompt
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
 from runner.claude.cli_folder import INHERITED, LAUNCHER, CliFolder, cli_folder
 from runner.claude.preflight import CREDENTIALS, require_tools, without_claude
-from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
+from runner.claude.prompt import INSTRUCTIONS
 from runner.claude.recorder import ModelRecorder
 from runner.claude.session import (
     BUILT_IN_AGENTS,

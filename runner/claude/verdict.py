@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.outcome import Blame, Outcome, Signal, Status
 from mcp_server.domain.strategy.checks.budget import usd_per_run
+from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
 from mcp_server.domain.strategy.evidence import unheard, unreported
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned
-from runner.claude.prompt import ClaudeAnswer
 from runner.claude.trace import tokens_used, trace_of, without
 from runner.claude.transcript import Ending, Transcript
 
@@ -193,12 +193,7 @@ def _answered(ending: Ending) -> Signal:
         raise _NoSignal(Status.ABSTAINED, f"The answer does not fit the schema: {_short(findings)}") from None
     if not answer.decided:
         raise _NoSignal(Status.ABSTAINED, f"The reports did not suffice to decide: {_short(answer.reasoning)}")
-    return Signal(
-        signal=answer.signal,
-        confidence=Decimal(answer.confidence),
-        reasoning=answer.reasoning,
-        data={"sub_agent_results": answer.sub_agent_results},
-    )
+    return answer.as_signal()
 
 
 def _short(text: str) -> str:

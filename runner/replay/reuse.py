@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
 from mcp_server.domain.text import counted
 from runner.claude.cassette.ablation import Ablation, MomentReuse
 from runner.claude.cassette.cassettes import Cassette
-from runner.claude.prompt import sub_agent_prompt
 from runner.replay.estimate import usd
 from runner.replay.replayed import ReplayRequest
 from runner.replay.token_prices import TokenPrices

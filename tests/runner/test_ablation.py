@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.strategy.run_prompts import SUB_AGENTS
 from mcp_server.errors import BadInput
 from runner.claude.cassette.ablation import without_agents
 from runner.claude.cassette.asked_request import AskedRequest, differences
 from runner.claude.cassette.cassettes import Recorded, TokenCounts
 from runner.claude.cassette.derived_reply import started, without_starts
-from runner.claude.prompt import SUB_AGENTS
 from tests.runner.claude_runs import strategy
 
 Blocks = list[dict[str, Any]]

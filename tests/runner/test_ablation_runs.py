@@ -13,10 +13,10 @@ import anyio
 import pytest
 
 from mcp_server.domain.outcome import Status
+from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
 from mcp_server.domain.strategy.strategy import Strategy
 from runner.claude.cassette.ablation import Ablation, MomentReuse, without_agents
 from runner.claude.cassette.cassettes import Cassette
-from runner.claude.prompt import sub_agent_prompt
 from tests.rigs.scripted_messages_api import ORCHESTRATOR, Reply, ScriptedMessagesApi, Step, answer, say, start, use
 from tests.rigs.tool_server import ToolServer
 from tests.runner.claude_runs import AS_OF, PRICE, RSI, strategy

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.scoring.terms import terms_of
-from runner.claude.prompt import INSTRUCTIONS, ClaudeAnswer, orchestrator_prompt, sub_agent_prompt
+from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
+from mcp_server.domain.strategy.run_prompts import orchestrator_prompt, sub_agent_prompt
+from runner.claude.prompt import INSTRUCTIONS
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, strategy
 
 

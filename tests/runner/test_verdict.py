@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.outcome import Outcome, Status
-from runner.claude.prompt import ClaudeAnswer
+from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
 from runner.claude.trace import HIDDEN, MAX_CHARACTERS, trace_of
 from runner.claude.transcript import Ending, Transcript
 from runner.claude.verdict import conclude

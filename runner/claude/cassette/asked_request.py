@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mcp_server.domain.strategy.run_prompts import SUB_AGENTS
 from runner.claude.cassette.differences import in_text, in_values, parsed, text_of
-from runner.claude.prompt import SUB_AGENTS
 from runner.claude.session import SERVER, START_TOOL
 from runner.claude.transcript import ANSWER_TOOL
 

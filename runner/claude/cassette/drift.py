@@ -7,13 +7,13 @@ from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any
 
+from mcp_server.domain.strategy.run_prompts import sub_agent_prompt
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, counted
 from runner.claude.cassette.asked_request import AskedRequest, changed_agents, changed_tools, differences
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.cassette.differences import in_text
 from runner.claude.cassette.wire import canonical
-from runner.claude.prompt import sub_agent_prompt
 from runner.claude.trace import without
 
 MOST_LINES, MOST_CHARACTERS = 6, 300

@@ -1,0 +1,76 @@
+"""What the agents of a run by Claude are told: the same words, whoever asks the model."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from mcp_server.domain.scoring.terms import horizon_s, terms_of
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.text import duration
+from mcp_server.domain.timeframes import timeframe_ms
+
+CONFIDENCE = """\
+`confidence` is the probability, in per cent, that the signal is right as it will be judged, and nothing else: not how
+strong a pattern looks, nor how well the reports agree. The synthesis logic may say how to arrive at it, never what it
+means. It is scored as that: of 100 signals with 60, 60 should turn out right; too high and too low both lose. By chance
+fewer than half are right, as costs have to be earned first. A HOLD is neither right nor wrong, and its confidence is
+not scored: it is the probability that neither BUY nor SELL would be right."""
+
+LEANS = """\
+A sub-agent may report a direction that it leans to. Copy it into its findings as `leans`: BUY, SELL or HOLD. Where it
+reports none, leave `leans` out: never choose one for it."""
+
+SUB_AGENTS = "Sub-agents to start, name and task:\n"
+"""What stands before the list of sub-agents in the first message, JSON with name → task."""
+
+_DEFAULT_SYNTHESIS = "Weigh the reports against each other; say BUY or SELL only where they agree."
+
+
+def orchestrator_prompt(strategy: Strategy, exchange: str, as_of: datetime) -> str:
+    """Return the first message of a run: the strategy, the moment, the sub-agents, how to combine their reports."""
+    agents = {name: agent.description for name, agent in strategy.agents.items()}
+    parts = [
+        f"Strategy: {strategy.name}",
+        f"Description: {strategy.config.description or 'none given'}",
+        _moment(strategy, exchange, as_of),
+        _judged(strategy, exchange),
+        SUB_AGENTS + json.dumps(agents, indent=2, ensure_ascii=False),
+        "Synthesis logic:\n" + (strategy.config.synthesis_logic or _DEFAULT_SYNTHESIS),
+    ]
+    return "\n\n".join(parts)
+
+
+def sub_agent_prompt(strategy: Strategy, name: str, exchange: str, as_of: datetime) -> str:
+    """Return a sub-agent's own prompt, followed by what holds for all of them."""
+    agent = strategy.agents[name]
+    markets = f"Markets that you are to look at: {', '.join(agent.markets)}\n" if agent.markets else ""
+    return (
+        f"{agent.prompt}\n\n{_moment(strategy, exchange, as_of)}\n{markets}"
+        "Whatever today's date is said to be, that time is now for this run: your tools answer as of it, and nothing "
+        "you may know of what came after it counts. Get every figure from a tool call of your own and report only "
+        "such figures. When a tool fails or does not have what you need, report that instead.\n"
+        f"If your figures speak for a direction of {strategy.config.trading_pair} in the next {_horizon(strategy)}, "
+        "you may add it to your report as `leans`: BUY, SELL, or HOLD for a move too small to pay either way. It is "
+        "your own view, from your figures alone; without one leave it out."
+    )
+
+
+def _judged(strategy: Strategy, exchange: str) -> str:
+    """Say how the signal will be judged: its confidence is the probability of just that."""
+    costs_pct = terms_of(strategy, "claude", exchange).cost_bps / 100
+    fundings = ", fundings included" if ":" in strategy.config.trading_pair else ""
+    return (
+        f"How the signal will be judged: by the price from the open of the next {strategy.timeframe} candle to the "
+        f"close {_horizon(strategy)} later. BUY is right if it rises, and SELL if it falls, by more than the "
+        f"{costs_pct:g} % that a round trip costs{fundings}."
+    )
+
+
+def _horizon(strategy: Strategy) -> str:
+    """Return how long after the signal it is judged: whole candles."""
+    candle_s = timeframe_ms(strategy.timeframe) // 1000
+    return duration(timedelta(seconds=horizon_s(strategy.config) // candle_s * candle_s))
+
+
+def _moment(strategy: Strategy, exchange: str, as_of: datetime) -> str:
+    when = as_of.astimezone(UTC).isoformat()
+    return f"Symbol: {strategy.config.trading_pair}\nExchange: {exchange}\nAs-of time: {when}"
