@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
+from mcp_server.domain.strategy.rules_outcome import rules_outcome
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from runner.tool_server.client import Tools
 
 CLOCKS_DIFFER_S = 60
 """A tool server on another machine may be so much behind; its now is then the earlier one."""
-
-KEPT = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
-"""What the journal keeps of an evaluation, beside its signal."""
 
 
 async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome:
@@ -27,17 +24,7 @@ async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome
     answer = await tools.call("evaluate_strategy", arguments)
     if mismatch := _mismatch(answer, strategy, as_of):
         return Outcome(Status.ERROR, error=mismatch, **NOTHING_SPENT)
-    evidence = {key: answer[key] for key in KEPT if key in answer}
-    if answer["signal"] is None:
-        return Outcome(Status.ABSTAINED, error=answer["reasoning"], trace=evidence, **NOTHING_SPENT)
-    signal = Signal(
-        signal=answer["signal"],
-        confidence=None if answer["confidence"] is None else Decimal(str(answer["confidence"])),
-        reasoning=answer["reasoning"],
-        price=answer["price"],
-        data={"sub_agent_results": {}, "evidence": evidence},
-    )
-    return Outcome(Status.SUCCESS, signal, trace=evidence, **NOTHING_SPENT)
+    return rules_outcome(answer)
 
 
 def _mismatch(answer: Mapping[str, Any], strategy: Strategy, as_of: datetime) -> str | None:
