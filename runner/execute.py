@@ -1,6 +1,5 @@
 """One run: claim a row, let the engine decide, record how it ended. Whatever happens, its row says so."""
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from mcp_server.domain.outcome import NOTHING_SPENT, Blame, Ended, Engine, Outcome, Status, Trigger
+from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Engine, Outcome, Status, Trigger
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, to_ms
-from mcp_server.errors import Retryable, TraderError, root
+from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Admission, SpendingLimits, admit
+from mcp_server.storage.journal.carry_out import carry_out, failed_early
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
@@ -29,63 +29,11 @@ from runner.tool_server.server import Address, Serving
 if TYPE_CHECKING:
     from runner.claude.recorder import ModelRecorder
 
-Begin = Callable[[], None]
-Decide = Callable[[Begin], Awaitable[Outcome | None]]
-Finish = Callable[[Outcome, datetime | None], Awaitable[Ended]]
-
 PREPARE_S = 60
 """How long the tool server may take before a Claude run begins, in seconds."""
 
 ADMISSION_S = 600
 """How long a run waits for others to end, where a budget has room for it only then, in seconds."""
-
-NOT_BEGUN = "The runner was stopped before the run could begin."
-STOPPED = "interrupted: the runner was stopped before the run could end"
-
-logger = logging.getLogger(__name__)
-
-
-async def carry_out(
-    claimed: Claimed, decide: Decide, finish: Finish, clock: Clock, *, began_at: datetime | None = None
-) -> Ended:
-    """Let a claimed run be decided, and finish it whatever happens, even when this task is cancelled.
-
-    Args:
-        claimed: the run, which has its row.
-        decide: returns the outcome, or None where the run was stopped. It must call its argument when the run begins;
-            a run that is stopped before that is recorded as missed.
-        finish: records the outcome and when the run began.
-        clock: the clock that the run goes by.
-        began_at: when the run began, if it need not wait for its turn.
-    """
-    outcome = _stopped(claimed) if began_at else Outcome(Status.MISSED, error=NOT_BEGUN, **NOTHING_SPENT)
-
-    def begin() -> None:
-        nonlocal began_at, outcome
-        began_at, outcome = clock.now(), _stopped(claimed)
-
-    try:
-        outcome = await decide(begin) or outcome
-    except Exception as error:  # one run's failure is never another's
-        logger.exception("run of %s", claimed.run.strategy.name)
-        why = f"unexpected {type(root(error)).__name__}; the log on standard error says more"
-        outcome = Outcome(Status.ERROR, error=why)
-    finally:
-        with anyio.CancelScope(shield=True):
-            ended = await finish(outcome, began_at)
-    return ended
-
-
-def failed_early(error: TraderError, why: str) -> Outcome:
-    """Return the outcome of a run that failed before a model was asked anything."""
-    blame: Blame = "outside" if isinstance(error, Retryable) else "strategy"
-    return Outcome(Status.ERROR, error=why, blame=blame, **NOTHING_SPENT)
-
-
-def _stopped(claimed: Claimed) -> Outcome:
-    """Return the outcome of a run that a stop ends; what an agent has spent by then is unknown."""
-    outcome = Outcome(Status.ERROR, error=STOPPED, blame="runner")
-    return replace(outcome, **NOTHING_SPENT) if claimed.run.engine == "rules" else outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +90,7 @@ class Runner:
             entering = partial(self.journal.finish, claimed, outcome, self.clock.now(), began_at=began_at)
             return await anyio.to_thread.run_sync(entering)
 
-        return await carry_out(claimed, lambda _: self.decide(claimed), finish, self.clock, began_at=started_at)
+        return await carry_out(claimed, lambda _: self.decide(claimed), finish, self.clock.now, began_at=started_at)
 
     async def decide(self, claimed: Claimed) -> Outcome:
         """Let the engine decide; a failure that we can explain becomes an outcome."""

@@ -9,6 +9,9 @@ from typing import Any, Literal, TypedDict
 
 SignalName = Literal["BUY", "SELL", "HOLD"]
 Engine = Literal["claude", "rules"]
+RunEngine = Literal["claude", "rules", "host"]
+"""What decided a run. `host`: the model of the program that a person talks to, which no strategy can name."""
+
 Trigger = Literal["schedule", "manual", "replay"]
 Blame = Literal["strategy", "outside", "runner"]
 """Who failed where a run fails: the strategy; Claude's API, an exchange or the tool server; or the runner itself."""
@@ -122,7 +125,7 @@ class Ended:
     """
 
     execution_id: int
-    engine: Engine
+    engine: RunEngine
     as_of: datetime
     outcome: Outcome
     began_at: datetime | None

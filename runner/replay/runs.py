@@ -14,10 +14,11 @@ from anyio.abc import TaskGroup
 from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Retryable, TraderError
+from mcp_server.storage.journal.carry_out import carry_out
 from mcp_server.storage.journal.rows import Claimed, Run, is_final
 from runner.claude.proxy.session import Session
 from runner.claude.recorder import ModelRecorder
-from runner.execute import Runner, carry_out
+from runner.execute import Runner
 from runner.replay.cap import STOPPED, Cap, ReplayAllowance
 from runner.replay.pace import ReplayPace
 from runner.replay.stop import GO_ON, Stop
@@ -140,7 +141,7 @@ class ReplayRuns:
                 return await anyio.to_thread.run_sync(entering)
 
         try:
-            ended = await carry_out(claimed, decide, finish, self.runner.clock)
+            ended = await carry_out(claimed, decide, finish, self.runner.clock.now)
         finally:  # right after the journal's sum was read, so that no reply is missing in what is spent, or in it twice
             session = self._sessions.pop(moment, None)
         self._note(moment, ended, session, began_at)

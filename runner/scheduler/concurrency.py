@@ -8,8 +8,8 @@ import anyio
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.schedule.slots import due_at
+from mcp_server.storage.journal.carry_out import NOT_BEGUN
 from mcp_server.storage.journal.rows import Claimed, Run
-from runner.execute import NOT_BEGUN
 from runner.memory import claude_runs
 
 RULES_AT_ONCE = 32

@@ -63,10 +63,11 @@ class Recorder:
                 logger.debug("execution %d: %s", execution_id, error)
                 continue
             self._unwritten.pop(execution_id, None)
-        await anyio.to_thread.run_sync(self.journal.settle)
+        now = self.clock.now()
+        await anyio.to_thread.run_sync(self.journal.settle, now)
         self.problem = await anyio.to_thread.run_sync(self.journal.problem)
         if not self._orphans_ended:
-            await anyio.to_thread.run_sync(self.journal.end_orphans)
+            await anyio.to_thread.run_sync(self.journal.end_orphans, now)
             self._orphans_ended = True
 
     async def catch_up_at_the_end(self) -> None:

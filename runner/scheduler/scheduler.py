@@ -19,10 +19,10 @@ from anyio.abc import TaskGroup
 from mcp_server.domain.outcome import Outcome
 from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
+from mcp_server.storage.journal.carry_out import Begin, carry_out
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slots import SlotStore
 from runner.clock import Clock
-from runner.execute import Begin, carry_out
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.missed_because import MissedBecause
@@ -189,7 +189,7 @@ class Scheduler:
 
     async def _one(self, claimed: Claimed) -> None:
         decide, record = partial(self._decide, claimed), partial(self.recorder.record, claimed)
-        ended = await carry_out(claimed, decide, record, self.clock)
+        ended = await carry_out(claimed, decide, record, self.clock.now)
         try:
             with anyio.move_on_after(AFTER_S):
                 await self.after_run.follow(claimed.run.strategy, ended)

@@ -6,9 +6,10 @@ import anyio
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.errors import TraderError
+from mcp_server.storage.journal.carry_out import failed_early
 from mcp_server.storage.journal.rows import Claimed, Run
 from runner.clock import Clock
-from runner.execute import PREPARE_S, Runner, failed_early
+from runner.execute import PREPARE_S, Runner
 from runner.gate import CandlePatience, kept_out
 from runner.scheduler.concurrency import Concurrency
 from runner.scheduler.outage import Outage

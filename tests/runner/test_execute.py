@@ -18,13 +18,14 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import SpendingLimits, admit
+from mcp_server.storage.journal.carry_out import Begin, Decide, carry_out
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from runner import execute
 from runner.claude.twin import with_twin
 from runner.cli.context import Context
 from runner.clock import SystemClock
-from runner.execute import Begin, Decide, Runner, carry_out
+from runner.execute import Runner
 from runner.tool_server.client import Tools
 from runner.tool_server.server import Address
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
@@ -123,7 +124,7 @@ async def test_a_claimed_run_is_finished_whatever_happens(
         return finished[-1]
 
     with anyio.move_on_after(0.2):
-        await carry_out(claimed, decide, finish, SystemClock())
+        await carry_out(claimed, decide, finish, SystemClock().now)
     (ended,) = finished
     assert (ended.outcome.status, ended.outcome.blame, ended.began_at is not None) == (status, blame, begun)
     (entry,) = journal.entries(outcomes="all")

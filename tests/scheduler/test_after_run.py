@@ -13,9 +13,9 @@ import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, BudgetReached, Ended, Outcome, Signal, SignalName, Status
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.storage.journal.carry_out import STOPPED
 from mcp_server.storage.journal.rows import Claimed
 from mcp_server.storage.journal.slots import Claim
-from runner.execute import STOPPED
 from runner.notify.events import Event
 from runner.scheduler.after_run import AfterRun
 from runner.scheduler.outage import Outage

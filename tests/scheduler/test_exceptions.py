@@ -13,11 +13,11 @@ import pytest
 
 from mcp_server.errors import BadInput
 from mcp_server.overview import overview
+from mcp_server.storage.journal.carry_out import NOT_BEGUN
 from mcp_server.storage.journal.interrupted import KILLED
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Change, Claim, Claims, SlotStore
 from mcp_server.storage.strategies.versions import KeptVersions
-from runner.execute import NOT_BEGUN
 from tests.rigs.hand_clock import HandClock
 from tests.scheduler.hand_driven import Driven, Engine, driven, make_scheduler
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from mcp_server.domain.outcome import Engine
+from mcp_server.domain.outcome import RunEngine
 from mcp_server.domain.strategy.format import HORIZON_PATTERN, Config
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import TIMEFRAMES, timeframe_ms
@@ -34,7 +34,7 @@ class Terms:
     decision_version: str
 
 
-def terms_of(strategy: Strategy, engine: Engine, default_exchange: str) -> Terms:
+def terms_of(strategy: Strategy, engine: RunEngine, default_exchange: str) -> Terms:
     """Return the terms of a run of a strategy.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mcp_server.domain.outcome import Engine
+from mcp_server.domain.outcome import Engine, RunEngine
 from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config, Strict
 
 _DECIDES_NOTHING = {
@@ -44,7 +44,7 @@ class Strategy(Strict):
         """Twelve hex digits of its content: two strategies of one version decide alike."""
         return _digest({"config": self.config_json(), "agents": self.agents_json()})
 
-    def decision_version(self, default_exchange: str, engine: Engine | None = None) -> str:
+    def decision_version(self, default_exchange: str, engine: RunEngine | None = None) -> str:
         """Return twelve hex digits of what decides: two strategies that differ only in other keys have the same.
 
         Defaults are filled in, so that spelling one out changes nothing.

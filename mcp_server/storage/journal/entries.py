@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp_server.domain.outcome import Engine, Status, Trigger
+from mcp_server.domain.outcome import RunEngine, Status, Trigger
 from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, naive, to_ms
@@ -63,7 +63,7 @@ class Entry:
 
     execution_id: int
     strategy: str
-    engine: Engine
+    engine: RunEngine
     trigger: Trigger
     status: str
     as_of: datetime

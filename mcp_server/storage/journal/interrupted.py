@@ -66,13 +66,18 @@ class Interrupted:
         return dead
 
     def end_orphans(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        """End the rows that say `running`, but for which no process here has ever shown itself."""
+        """End the rows that say `running`, but for which no process here has ever shown itself.
+
+        Not those that a host's own model is to end: no process stands for these, and they end by themselves.
+        """
         try:
             here = {file.name for file in self.running.iterdir()}
         except OSError:  # nobody can say who is alive
             return
         waiting = self.outbox.run_keys()
-        rows = connection.execute("SELECT run_key FROM executions WHERE status = ?", [Status.RUNNING]).fetchall()
+        rows = connection.execute(
+            "SELECT run_key FROM executions WHERE status = ? AND answer_by IS NULL", [Status.RUNNING]
+        ).fetchall()
         # A process shows itself before its rows are written, and until each has ended or waits in the outbox.
         orphans = [key for (key,) in rows if key.partition(".")[0] not in here and key not in waiting]
         if orphans:

@@ -58,7 +58,7 @@ def journal_state(database: Database, now: datetime, *, then: bool = False) -> J
         since = None if since is not None and since > now else since
         if not then:
             costs = day_costs(connection, begin, day + ONE_DAY)
-            return JournalState(day, last_runs(connection), costs, since, run_marks(connection))
+            return JournalState(day, last_runs(connection, None, now), costs, since, run_marks(connection))
         last, costs = last_runs(connection, now), day_costs(connection, begin, now)
         return JournalState(day, last, costs, since, ran=ran_versions(connection, now))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_server.domain.outcome import Engine
+from mcp_server.domain.outcome import RunEngine
 from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.strategy.parse import parse_files
@@ -55,7 +55,7 @@ def older_terms(run: OlderRun, strategies: StrategyFolders, default_exchange: st
     as it is now; else those that the journal has.
     """
     strategy = next(_candidates(run, strategies))
-    return terms_of(strategy, cast(Engine, run.engine), default_exchange)
+    return terms_of(strategy, cast(RunEngine, run.engine), default_exchange)
 
 
 def _candidates(run: OlderRun, strategies: StrategyFolders) -> Iterator[Strategy]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
-from mcp_server.domain.outcome import Ended, Engine, Outcome, SignalName, Status, Trigger
+from mcp_server.domain.outcome import Ended, Outcome, RunEngine, SignalName, Status, Trigger
 from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
@@ -27,15 +27,17 @@ class Run:
     """What is known of a run before it starts. `as_of` and `started_at` are aware.
 
     `default_exchange` is the one that a strategy without `exchange` asks. `replay_id`: it is one moment of a replay.
+    `answer_by` (aware): a host's own model is to answer by then.
     """
 
     strategy: Strategy
     trigger: Trigger
     as_of: datetime
-    engine: Engine
+    engine: RunEngine
     started_at: datetime
     default_exchange: str = DEFAULT_EXCHANGE
     replay_id: str | None = None
+    answer_by: datetime | None = None
 
     @property
     def terms(self) -> Terms:
@@ -91,10 +93,13 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
     strategy_id = mirror(connection, run.strategy, run.started_at, update=run.replay_id is None)
     row = connection.execute(
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", as_of, engine, started_at, status, '  # noqa: S608 - ours
-        f"run_key, replay_id, payer, {', '.join(TERMS)}) VALUES ({', '.join('?' * (10 + len(TERMS)))}) RETURNING id",
+        f"run_key, replay_id, payer, answer_by, {', '.join(TERMS)}) VALUES ({', '.join('?' * (11 + len(TERMS)))}) "
+        "RETURNING id",
         [
             *(strategy_id, run.strategy.version, run.trigger, naive(run.as_of)),
-            *(run.engine, naive(run.started_at), Status.RUNNING, key, run.replay_id, payer, *astuple(run.terms)),
+            *(run.engine, naive(run.started_at), Status.RUNNING, key, run.replay_id, payer),
+            run.answer_by and naive(run.answer_by),
+            *astuple(run.terms),
         ],
     ).fetchone()
     assert row is not None  # noqa: S101 (RETURNING gives the row that was inserted)
@@ -166,6 +171,29 @@ def ended_run(claimed: Claimed, outcome: Outcome, began_at: datetime | None, com
         "execution_time_ms": round((completed_at - started_at).total_seconds() * 1000),
         "signal": signal,
     }
+
+
+MOST_COST_USD = 10**9
+"""A cost beyond this is a mistake, and its column could not hold much more."""
+
+
+def unkept(outcome: Outcome, error: Exception) -> Outcome:
+    """Return what is entered for an outcome that the database refuses: an error, and what it cost if that is known."""
+    cost = outcome.cost_usd
+    known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
+    return Outcome(
+        Status.ERROR,
+        error=refusal(error),
+        tokens_used=outcome.tokens_used,
+        cost_usd=cost if known else None,
+        contaminated=outcome.contaminated,
+    )
+
+
+def refusal(error: Exception) -> str:
+    """Say why an outcome cannot be kept."""
+    first_line = next(iter(str(error).splitlines()), "")
+    return f"its outcome cannot be kept ({type(error).__name__}: {first_line[:200]!r})"
 
 
 def _own_failure(outcome: Outcome) -> bool | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -18,7 +18,7 @@ from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import Liveness, forget
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.replay_rows import take_up
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run
+from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run, refusal, unkept
 from mcp_server.storage.journal.slot_history import ran_versions
 
 if TYPE_CHECKING:
@@ -26,15 +26,13 @@ if TYPE_CHECKING:
 
     from mcp_server.storage.journal.backtests import Backtests
     from mcp_server.storage.journal.costs import DayCost
+    from mcp_server.storage.journal.host_runs import HostRuns
     from mcp_server.storage.journal.outcomes import Outcomes
     from mcp_server.storage.journal.replays import Replays
     from mcp_server.storage.journal.statements import Statements
     from mcp_server.storage.journal.whole_run import WholeRun
     from mcp_server.storage.strategies.folders import StrategyFolders
     from mcp_server.storage.strategies.versions import Kept
-
-MOST_COST_USD = 10**9
-"""A cost beyond this is a mistake, and its column could not hold much more."""
 
 COSTS_PATIENCE_S = 2.0
 """How long a check of a strategy waits to learn what its runs cost; it can do without."""
@@ -60,6 +58,13 @@ class Journal:
 
         return Backtests(self._database)
 
+    @property
+    def host_runs(self) -> "HostRuns":
+        """The runs of this home that a host's own model decides."""
+        from mcp_server.storage.journal.host_runs import HostRuns
+
+        return HostRuns(self._database, self._home.running, self._prepared)
+
     def outcomes(self, strategies: "StrategyFolders", default_exchange: str) -> "Outcomes":
         """Return the outcomes of this home's signals; the arguments are those of `Outcomes`."""
         from mcp_server.storage.journal.outcomes import Outcomes
@@ -84,7 +89,7 @@ class Journal:
 
         Whoever claims a run must `finish` it. If its process ends before that, the next `settle` of any process does.
         """
-        with self._claiming() as (key, liveness):
+        with self._claiming(run.started_at) as (key, liveness):
             execution_id = self._database.write(lambda connection: insert_run(connection, run, key))
             return Claimed(execution_id, run, key, liveness)
 
@@ -96,15 +101,18 @@ class Journal:
         Raises:
             Retryable: the row is not of this replay and moment, or has ended for good.
         """
-        with self._claiming() as (key, liveness):
+        with self._claiming(run.started_at) as (key, liveness):
             payer = self._database.write(lambda connection: take_up(connection, execution_id, run, key))
             return Claimed(execution_id, run, key, liveness, earlier_payer=payer)
 
-    @contextmanager
-    def _claiming(self) -> Iterator[tuple[str, Liveness]]:
-        """Give a new key, and what shows that its run is under way; it is closed again where the run gets no row."""
+    def _prepared(self, now: datetime) -> None:
         self._home.prepare()
-        self.settle()
+        self.settle(now)
+
+    @contextmanager
+    def _claiming(self, now: datetime) -> Iterator[tuple[str, Liveness]]:
+        """Give a new key, and what shows that its run is under way; it is closed again where the run gets no row."""
+        self._prepared(now)
         key = uuid4().hex
         liveness = Liveness(self._home.running / key)
         try:
@@ -150,12 +158,7 @@ class Journal:
             document = ended_run(claimed, outcome, began_at, ended_at)
             return document, *self._try_to_enter(document)
         except (ValueError, duckdb.Error) as error:
-            cost = outcome.cost_usd
-            known = cost is not None and cost.is_finite() and 0 <= cost < MOST_COST_USD
-            tokens, label = outcome.tokens_used, outcome.contaminated
-            cost, why = cost if known else None, _refusal(error)
-            refused = Outcome(Status.ERROR, error=why, tokens_used=tokens, cost_usd=cost, contaminated=label)
-            document = ended_run(claimed, refused, began_at, ended_at)
+            document = ended_run(claimed, unkept(outcome, error), began_at, ended_at)
             return document, *self._try_to_enter(document)
 
     def _try_to_enter(self, document: dict[str, Any]) -> tuple[SignalName | None, str | None]:
@@ -164,8 +167,8 @@ class Journal:
         except TraderError as error:
             return None, str(error)
 
-    def settle(self) -> None:
-        """Enter what waits in the outbox, and end the rows of runs that were killed.
+    def settle(self, now: datetime | None = None) -> None:
+        """Enter what waits in the outbox, and end the rows of runs that were killed, or not answered in time by `now`.
 
         What cannot be read goes to `outbox/broken/`, its row ends as an error, and all else is entered.
         """
@@ -180,6 +183,7 @@ class Journal:
         if any(True for _ in self._interrupted.dead()):
             for key in self._database.write(self._interrupted.end_dead):
                 forget(self._home.running / key)
+        self.host_runs.end_if_due(now or datetime.now(UTC))
 
     def problem(self) -> str | None:
         """Return what could not be read in the outbox lately, in a sentence for people."""
@@ -192,17 +196,18 @@ class Journal:
         try:
             return self._database.write(partial(_enter_waiting, document))
         except (ValueError, duckdb.Error) as error:
-            lost = {"status": Status.ERROR, "error": _refusal(error), "signal": None, "trace": None, "model": None}
+            lost = {"status": Status.ERROR, "error": refusal(error), "signal": None, "trace": None, "model": None}
             # An unknown cost counts as the most that it may be.
             spent = {"tokens_used": None, "cost_usd": None, "recorded_usd": None, "own_failure": True}
             return self._database.write(partial(_enter_waiting, {**document, **lost, **spent}))
 
-    def end_orphans(self) -> None:
+    def end_orphans(self, now: datetime | None = None) -> None:
         """End the rows that say `running`, but for which no process here has ever shown itself.
 
         A home that was restored from a backup has them: what ran when it was made, and `running/` is not in it.
         """
         self._database.write(self._interrupted.end_orphans)
+        self.host_runs.end_unanswered(now or datetime.now(UTC))
 
     def under_way(self, strategy: str) -> list[int]:
         """Return the ids of a strategy's runs that have not ended."""
@@ -271,11 +276,6 @@ class Journal:
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
         """Return what happened on the way of one run; None where there is no such run or nothing was kept."""
         return self._database.read(lambda connection: entries.trace(connection, execution_id))
-
-
-def _refusal(error: Exception) -> str:
-    first_line = next(iter(str(error).splitlines()), "")
-    return f"its outcome cannot be kept ({type(error).__name__}: {first_line[:200]!r})"
 
 
 def _enter_waiting(document: Mapping[str, Any], connection: "duckdb.DuckDBPyConnection") -> bool:

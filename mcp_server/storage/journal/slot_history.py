@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
+from mcp_server.storage.journal.host_runs import UNANSWERED
 from mcp_server.storage.strategies.versions import Kept
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ class LastRuns(NamedTuple):
 
 
 _LAST = (
-    "SELECT s.name, m.scheduled, m.at, e.slots, e.status, r.signal, e.error_message, e.completed_at "
+    "SELECT s.name, m.scheduled, m.at, e.slots, "
+    "CASE WHEN e.status = 'running' AND e.answer_by <= $2 THEN 'timeout' ELSE e.status END, r.signal, "
+    "CASE WHEN e.status = 'running' AND e.answer_by <= $2 THEN $3 ELSE e.error_message END, "
+    "coalesce(e.completed_at, CASE WHEN e.answer_by <= $2 THEN e.answer_by END) "
     "FROM (SELECT strategy_id, \"trigger\" = 'schedule' AS scheduled, max(coalesce(scheduled_until, as_of)) AS at "
     "FROM executions WHERE \"trigger\" <> 'replay' AND ($1 IS NULL OR (started_at <= $1 AND as_of <= $1)) "
     "GROUP BY 1, 2) m JOIN executions e ON e.strategy_id = m.strategy_id AND e.\"trigger\" <> 'replay' "
@@ -117,11 +121,17 @@ _LAST = (
 )
 
 
-def last_runs(connection: "duckdb.DuckDBPyConnection", until: datetime | None = None) -> dict[str, LastRuns]:
-    """Return the latest rows of each strategy, by name. With `until`: as the journal was at that moment."""
+def last_runs(
+    connection: "duckdb.DuckDBPyConnection", until: datetime | None = None, now: datetime | None = None
+) -> dict[str, LastRuns]:
+    """Return the latest rows of each strategy, by name. With `until`: as the journal was at that moment.
+
+    A run that no host has answered by `now` in time is over, whether or not anybody has entered that.
+    """
     then = None if until is None else naive(until)
+    asked = [then, then if now is None else naive(now), UNANSWERED]
     last: dict[str, LastRuns] = {}
-    for name, scheduled, at, slots, *ended, completed_at in connection.execute(_LAST, [then]).fetchall():
+    for name, scheduled, at, slots, *ended, completed_at in connection.execute(_LAST, asked).fetchall():
         running = then is not None and (completed_at is None or completed_at > then)
         row = LastSlot(at.replace(tzinfo=UTC), slots, *((Status.RUNNING, None, None) if running else ended))
         slot = row if scheduled else (last[name].slot if name in last else None)

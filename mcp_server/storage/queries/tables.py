@@ -47,7 +47,7 @@ TABLES: Mapping[str, Described] = {
             "scheduled_until": "the last slot that this row stands for",
             "slots": "slots that this row stands for; more than 1 where missed ones were counted in one",
             "as_of": "the moment it was asked for",
-            "engine": "claude or rules",
+            "engine": "claude, rules or host (a host's own model)",
             "model": "the model asked; null where none was",
             "started_at": "when it began",
             "completed_at": "when it ended; null while it runs",
@@ -60,6 +60,7 @@ TABLES: Mapping[str, Described] = {
             "reserved_usd": "the most it might cost; counts as spent where cost_usd is null",
             "reserved_at": "when that was allowed: its cost counts on that day",
             "own_failure": "true: a failure that counts against the strategy",
+            "answer_by": "until when a host's own model may answer",
             "replay_id": "the replay that it is a moment of",
             "contaminated": "true: the model may know what came after as_of; null where nobody judged it",
             "knowledge_cutoff": "the month up to which the model knows the world, like 2026-06",
@@ -77,7 +78,7 @@ TABLES: Mapping[str, Described] = {
         frozenset(
             (
                 *("strategy_version", "scheduled_until", "reserved_usd", "reserved_at", "own_failure"),
-                *("recorded_usd", "replay_id", "contaminated", "knowledge_cutoff"),
+                *("recorded_usd", "answer_by", "replay_id", "contaminated", "knowledge_cutoff"),
                 *("decision_version", "horizon_s", "cost_bps", "definition", "exchange", "symbol", "timeframe"),
             )
         ),
