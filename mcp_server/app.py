@@ -63,7 +63,9 @@ def build_server(
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
     """
     files = tool_files()
-    kit = make_kit(settings, files, clock=clock, database=database)
+    families = frozenset(FAMILIES) if families is None else families
+    offered = {name: file for name, file in files.items() if family_of(file) in families}
+    kit = replace(make_kit(settings, files, clock=clock, database=database), offered=frozenset(offered))
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
@@ -72,8 +74,6 @@ def build_server(
         finally:
             await kit.close()
 
-    families = frozenset(FAMILIES) if families is None else families
-    offered = {name: file for name, file in files.items() if family_of(file) in families}
     if not whole(families):
         offered = {name: replace(file, page=None) for name, file in offered.items()}
     server: MCPServer[Any] = MCPServer(
@@ -81,7 +81,7 @@ def build_server(
         title="Claude Trader",
         version=version("claude-trader"),
         instructions=INSTRUCTIONS.format(about=offered_about(families)),
-        tools=[StrictTool.of(file, kit) for file in offered.values()],
+        tools=[StrictTool.of(file, kit, kit.seen_calls) for file in offered.values()],
         extensions=[apps()] if whole(families) else [],
         lifespan=lifespan,
         log_level="WARNING",
@@ -139,6 +139,7 @@ def make_kit(
         tool_names={name: file.looks for name, file in files.items()},
         home=home,
         overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
+        market_tools=frozenset(name for name, file in files.items() if file.looks_at_a_market),
     )
 
 

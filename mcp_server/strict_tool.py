@@ -19,6 +19,7 @@ from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.moment import WORK_S
+from mcp_server.seen_calls import SeenCalls, succeeded
 from mcp_server.slim_schema import slim_input, slim_output
 from mcp_server.toolkit import CLIENT_KEY, CUT_S, Call, Kit, ToolFile
 from mcp_server.turns import Turns
@@ -35,13 +36,15 @@ class StrictTool(Tool):
 
     _kit: Kit = PrivateAttr()
     _turns: Turns = PrivateAttr()
+    _seen_calls: SeenCalls | None = PrivateAttr()
 
     @classmethod
-    def of(cls, file: ToolFile, kit: Kit) -> StrictTool:
-        """Make the tool of a tool file, bound to the parts it works with."""
+    def of(cls, file: ToolFile, kit: Kit, seen_calls: SeenCalls | None = None) -> StrictTool:
+        """Make the tool of a tool file, bound to the parts it works with and, if it only looks, to what was seen."""
         made = cls._unbound(file).model_copy()
         made._kit = kit
         made._turns = Turns(made.name, file.at_a_time)
+        made._seen_calls = seen_calls if file.looks else None
         return made
 
     @classmethod
@@ -82,13 +85,17 @@ class StrictTool(Tool):
             checked = self._checked(given)
         except BadInput as error:
             raise ToolError(str(error)) from error
-        caller = (context.headers or {}, self._turns, _client(context), frozenset(given))
-        call = Call(self._kit, *caller, tell=context.report_progress)
+        caller = _caller(context)
+        sent = (context.headers or {}, self._turns, f"{caller} {_program(context)}", caller, frozenset(given))
+        call = Call(self._kit, *sent, tell=context.report_progress)
+        runs = self._seen_calls.watched() if self._seen_calls else ()
         try:
             with anyio.CancelScope(deadline=call.until + CUT_S) as scope:
                 answer = await self.fn(call=call, **checked)
             if scope.cancelled_caught:
                 raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds.", "Try again, or ask for less.")
+            if self._seen_calls and runs and not call.in_a_run:
+                self._seen_calls.note(runs, caller, succeeded(self.name, given, answer.structured()))
             return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
         except TraderError as error:
             if convert_result:
@@ -142,8 +149,13 @@ def _blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _client(context: Context[Any, Any]) -> str:
-    """Tell clients apart: by the token or the address that the gate let in, and by the name of the program."""
+def _caller(context: Context[Any, Any]) -> str:
+    """Return whose call it is: the token or the address that the gate let in; "" over standard input."""
     scope = getattr(context.request_context.request, "scope", None) or {}
+    return str(scope.get(CLIENT_KEY, ""))
+
+
+def _program(context: Context[Any, Any]) -> str:
+    """Return the name of the program that calls."""
     client = context.session.client_params
-    return f"{scope.get(CLIENT_KEY, '')} {client.client_info.name if client else ''}"
+    return client.client_info.name if client else ""

@@ -6,6 +6,7 @@ are checked before it runs. It returns an `Answer` (see `answers`), or raises a 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +28,7 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
 from mcp_server.moment import WORK_S
 from mcp_server.progress import Tell, unheard
+from mcp_server.seen_calls import SeenCalls
 from mcp_server.turns import Turns
 
 if TYPE_CHECKING:
@@ -62,7 +64,11 @@ NewStrategyName = Annotated[StrategyName, Field(description="Of a-z, 0-9 and -")
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The parts of the program that tools work with, put together by `app.build_server`."""
+    """The parts of the program that tools work with, put together by `app.make_kit`.
+
+    `tool_names` is every tool of the program, name → whether it only looks; `offered` are those of this server, and
+    `market_tools` those that look at the market that they are given.
+    """
 
     market: Market
     chains: Chains
@@ -74,6 +80,9 @@ class Kit:
     tool_names: dict[str, bool]
     home: Home
     overviews: OverviewCache
+    offered: frozenset[str] = frozenset()
+    market_tools: frozenset[str] = frozenset()
+    seen_calls: SeenCalls = field(default_factory=SeenCalls)
 
     async def close(self) -> None:
         """Write what is not stored yet, and close the exchanges and chains."""
@@ -83,12 +92,16 @@ class Kit:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool: the kit, what the caller sent beside the arguments, and which of these were given at all."""
+    """One call of a tool: the kit, what the caller sent beside the arguments, and which of these were given at all.
+
+    `caller` is whose call it is: of a token or an address, or "" of the process at the other end of standard input.
+    """
 
     kit: Kit
     headers: Mapping[str, str] = field(default_factory=dict)
     turns: Turns = field(default_factory=partial(Turns, ""))
     client: str = ""
+    caller: str = ""
     given: frozenset[str] = frozenset()
     until: float = field(default_factory=lambda: anyio.current_time() + WORK_S)
     tell: Tell = unheard
@@ -164,6 +177,11 @@ class ToolFile:
     def looks(self) -> bool:
         """Whether it only looks, so that a scheduled agent may have it."""
         return bool(self.annotations.read_only_hint) and self.for_agents
+
+    @property
+    def looks_at_a_market(self) -> bool:
+        """Whether it looks at the market that it is given."""
+        return "symbol" in inspect.signature(self.function).parameters
 
     @property
     def description(self) -> str:

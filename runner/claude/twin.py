@@ -7,13 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import anyio
 
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.domain.text import cleaned
+from mcp_server.domain.strategy.twin import Twin, twin_of, undecided_twin
 from mcp_server.errors import TraderError, UpstreamRejected
 from runner.claude.trace import without
 from runner.rules import by_rules
@@ -23,13 +22,7 @@ AFTER_S, AFTER_REPLAY_S = 5, 60
 """How long the twin may still take once Claude has answered, in seconds; a replay waits longer, as nobody waits for it
 and its rerun has to say the same on a machine that is busy."""
 
-MOST_TEXT = 400
-
 logger = logging.getLogger(__name__)
-
-Twin = dict[str, Any]
-"""Its `signal`, `confidence`, `price` and `open_time`. Where it has no signal, `reasoning` says why the rules could not
-decide, or `error` why they were not evaluated."""
 
 
 async def with_twin(
@@ -104,13 +97,8 @@ def _twin(outcome: Outcome, exchange: str, secrets: Collection[str]) -> Twin:
     if (signal := outcome.signal) is None:
         key = "reasoning" if outcome.status is Status.ABSTAINED else "error"
         return _undecided(key, outcome.error or "", secrets)
-    return {
-        "signal": signal.signal,
-        "confidence": None if signal.confidence is None else float(signal.confidence),
-        "price": signal.price,
-        "open_time": evidence.get("open_time"),
-    }
+    return twin_of(signal, outcome)
 
 
 def _undecided(key: str, why: str, secrets: Collection[str] = ()) -> Twin:
-    return {"signal": None, "confidence": None, key: cleaned(without(why, secrets), MOST_TEXT, addresses=False)}
+    return undecided_twin(key, without(why, secrets))
