@@ -41,8 +41,9 @@ def object_of(score: Score, note: str | None) -> dict[str, Any]:
 
 
 def table_of(scores: Sequence[Score], runs: str) -> dict[str, Any]:
-    """Return a table with a row for each record; with runs of all kinds, each kind has its own row."""
-    columns = ["strategy_name", "kind", *COLUMNS[1:]] if runs == "all" else [*COLUMNS]
+    """Return a table with a row for each record; with runs of several kinds, each kind has its own row."""
+    several = runs == "all" or any(score["kind"] != runs for score in scores)
+    columns = ["strategy_name", "kind", *COLUMNS[1:]] if several else [*COLUMNS]
     return {"kind": runs, "columns": columns, "rows": [[_cell(score, name) for name in columns] for score in scores]}
 
 

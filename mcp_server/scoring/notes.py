@@ -40,12 +40,12 @@ def hints(question: PerformanceQuestion, asked: Sequence[Record], others: Sequen
         yield _nothing_recorded(question)
         if question.kind and not question.strategy_name:
             yield f"Runs of other kinds are kept apart: {_shown_by('all')}."
-    of_others = [record for record in others if record.kind != question.kind] if question.kind else []
+    of_others = [record for record in others if all(record is not one for one in asked)] if question.kind else []
     if question.strategy_name and of_others:
         runs = [(record.runs + record.left_out.runs, record.kind) for record in of_others]
         counts = ", ".join(counted(number, f"{kind} run") for number, kind in runs)
-        alone = len(of_others) == 1 and of_others[0].kind != "host"  # the others can be asked for by their kind
-        yield f"Kept apart: {counts}; {_shown_by(of_others[0].kind if alone else 'all')}."
+        kinds = {"manual" if record.kind == "host" else record.kind for record in of_others} - {question.kind}
+        yield f"Kept apart: {counts}; {_shown_by(kinds.pop() if len(kinds) == len(of_others) == 1 else 'all')}."
 
 
 def _shown_by(runs: str) -> str:

@@ -91,7 +91,9 @@ class Scoring:
         )
         await tell(1, 3, "Reading the records")
         records = await anyio.to_thread.run_sync(self._records, question, settlement)
-        asked = [record for record in records if question.kind in (None, record.kind)]
+        asked = [record for record in records if question.wants(record.kind)]
+        if question.strategy_name is not None and question.kind is not None:
+            asked = asked[:1]  # by hand: those of a host's own model where there are no others
         if question.strategy_name is not None and not asked:
             asked = [await anyio.to_thread.run_sync(self._without_runs, question, records)]
         controls = await market_controls(self._market, asked, to_ms(until), Allowance.of(gather_s))
@@ -127,7 +129,7 @@ class Scoring:
         kept = self._outcomes.records(
             question.until,
             strategy=name,
-            kind=None if name else question.kind,
+            kind=None if name or question.kind == "manual" else question.kind,
             since=question.since,
             replay=question.replay,
             computed=settlement.outcomes,

@@ -27,3 +27,7 @@ class PerformanceQuestion:
     curve: bool = False
     replay: str | None = None
     beside: str | None = None
+
+    def wants(self, kind: Kind) -> bool:
+        """Return whether records of a kind are asked for: those that a host's own model decided were run by hand."""
+        return self.kind in (None, kind) or (self.kind == "manual" and kind == "host")

@@ -56,7 +56,7 @@ def scores(console: Console, answer: Mapping[str, Any]) -> None:
 
 def _every_figure(rows: Sequence[Row]) -> str:
     """Say how to see more; runs that are not on schedule are only shown if their kind is named."""
-    kinds = list(dict.fromkeys(row["kind"] for row in rows if row["kind"] != "host"))
+    kinds = list(dict.fromkeys("manual" if row["kind"] == "host" else row["kind"] for row in rows))
     runs = "" if kinds in ([], ["live"]) else f" --runs {kinds[0] if len(kinds) == 1 else 'KIND'}"
     return f"`claude-trader score NAME{runs}` shows every figure of a strategy."
 

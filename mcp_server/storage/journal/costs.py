@@ -19,7 +19,8 @@ class DayCost:
 
     Of `runs`, `unknown` have no known cost, of these `running` are under way; `cost_usd` is what the others cost, None
     where there are none. What runs of unknown cost may have cost at most is reserved: `reserved_usd` of those that are
-    over, `running_usd` of those under way. Of `unpriced` runs not even that is known.
+    over, `running_usd` of those under way. Of `unpriced` runs not even that is known. `by_hosts` ran on a host's own
+    model, which is paid for elsewhere: no budget counts them, and what they cost is not known.
 
     Runs of replays are not among these: `replay_usd` is the most that they cost.
     """
@@ -34,21 +35,24 @@ class DayCost:
     reserved_usd: Decimal
     running_usd: Decimal
     replay_usd: Decimal = Decimal(0)
+    by_hosts: int = 0
 
     @property
     def at_most_usd(self) -> Decimal | None:
         """The most that the runs of unknown cost may have cost, or cost yet; None where that is not known."""
-        return None if self.unpriced else self.reserved_usd + self.running_usd
+        return None if self.unpriced or self.by_hosts else self.reserved_usd + self.running_usd
 
 
 _DAYS = """
 SELECT CAST(moment AS DATE) AS day, s.name,
     count(live), count(live) - count(live * cost), count(live) - count(live * ended),
-    count(CASE WHEN ended = 1 AND cost IS NULL AND reserved_usd IS NULL AND engine <> 'rules' THEN live END),
+    count(CASE WHEN ended = 1 AND cost IS NULL AND reserved_usd IS NULL AND engine NOT IN ('rules', 'host')
+        THEN live END),
     CASE WHEN count(live) = 0 THEN 0 ELSE sum(live * cost) END,
     coalesce(sum(CASE WHEN ended = 1 AND cost IS NULL THEN live * reserved_usd END), 0),
     coalesce(sum(CASE WHEN ended IS NULL THEN live * reserved_usd END), 0),
-    coalesce(sum(CASE WHEN live IS NULL THEN coalesce(cost, earlier + coalesce(reserved_usd, 0)) END), 0)
+    coalesce(sum(CASE WHEN live IS NULL THEN coalesce(cost, earlier + coalesce(reserved_usd, 0)) END), 0),
+    count(CASE WHEN engine = 'host' THEN live END)
 FROM (
     SELECT strategy_id, engine, coalesce(earlier_usd, 0) AS earlier, CASE WHEN "trigger" <> 'replay' THEN 1 END AS live,
         CASE WHEN reserved_at > $2 THEN NULL ELSE reserved_usd END AS reserved_usd,

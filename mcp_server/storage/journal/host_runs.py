@@ -66,7 +66,7 @@ class HostRun:
     def result(self) -> str:
         """How it ended, in a few words."""
         if self.signal is None:
-            return f"{self.status}: {self.error}"
+            return f"{self.status}: {(self.error or '').rstrip('.')}"
         return f"{self.signal}, confidence {self.confidence:g}"
 
     def claimed(self, strategy: Strategy) -> Claimed:

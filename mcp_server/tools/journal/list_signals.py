@@ -1,15 +1,18 @@
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, Table, size_of
+from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.format import NAME_PATTERN
 from mcp_server.domain.text import cleaned, shortened, significant
 from mcp_server.domain.timeframes import iso_second
-from mcp_server.errors import BadInput
+from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import no_space
 from mcp_server.storage.journal.entries import Entry
@@ -17,6 +20,8 @@ from mcp_server.toolkit import Call, tool
 
 if TYPE_CHECKING:
     from mcp_server.storage.journal.whole_run import WholeRun
+
+T = TypeVar("T")
 
 SHORT, FULL = 200, 20_000
 
@@ -83,12 +88,11 @@ async def list_signals(
             raise BadInput(f"A run is told whole, without {', '.join(ignored)}.", "Give execution_id alone.")
         whole, at_its_time = call.kit.journal.whole_run, call.in_a_run
         asked = partial(whole, execution_id, strategy_name, moment, at_its_time=at_its_time)
-        run = await anyio.to_thread.run_sync(asked)
+        run = await anyio.to_thread.run_sync(_as_it_stands, call, asked, lambda run: [run.entry])
         return Signals(run=_whole(run))
     some = partial(call.kit.journal.entries, at_their_time=call.in_a_run, replayed=bool(replayed))
-    entries = await anyio.to_thread.run_sync(
-        lambda: some(strategy_name, limit=limit, outcomes=outcomes, until=moment, before=before)
-    )
+    rows_of = partial(some, strategy_name, limit=limit, outcomes=outcomes, until=moment, before=before)
+    entries = await anyio.to_thread.run_sync(_as_it_stands, call, rows_of, lambda entries: entries)
     of = f" of {strategy_name!r}" if strategy_name else ""
     older = "" if before is None else f" before {before}"
     notes = (
@@ -110,6 +114,16 @@ async def list_signals(
         columns += REPLAYED
         rows = [[*row, *_replayed(entry)] for row, entry in zip(rows, entries, strict=True)]
     return Signals(columns=columns, rows=rows, note=" ".join(notes) or None)
+
+
+def _as_it_stands(call: Call, read: Callable[[], T], entries: Callable[[T], Sequence[Entry]]) -> T:
+    """Read the journal, and again where a host's run is still open there whose time for an answer is over."""
+    rows = read()
+    if any(entry.engine == "host" and entry.status == Status.RUNNING for entry in entries(rows)):
+        with suppress(TraderError):  # it is told as it was read
+            if call.kit.journal.host_runs.end_unanswered(call.kit.clock()):
+                return read()
+    return rows
 
 
 def _no_scheduler(beat: Beat | None, now: datetime) -> list[str]:
