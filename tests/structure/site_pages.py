@@ -74,13 +74,18 @@ def _examples() -> str:
     return head + "".join(sections)
 
 
-def main() -> None:
-    """Write the pages, and copy the pictures."""
-    shutil.rmtree(GATHERED, ignore_errors=True)
-    shutil.copytree(ROOT / "docs", GATHERED, ignore=shutil.ignore_patterns("*.md"))
+def gather(folder: Path) -> None:
+    """Write the pages into an empty folder, with the pictures."""
+    shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("*.md"))
     for path, text in site_pages().items():
-        (GATHERED / path).parent.mkdir(parents=True, exist_ok=True)
-        (GATHERED / path).write_text(text, "utf-8")
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+
+
+def main() -> None:
+    """Gather the pages anew."""
+    shutil.rmtree(GATHERED, ignore_errors=True)
+    gather(GATHERED)
 
 
 if __name__ == "__main__":

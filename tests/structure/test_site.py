@@ -85,10 +85,11 @@ GOOD = {
 
 
 def _site(folder: Path, **changed: str) -> Path:
+    (folder / "beside.txt").write_text("outside of the site", "utf-8")
     for name, text in {**GOOD, **changed}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
-    return folder
+        (folder / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "site" / name).write_text(text, "utf-8")
+    return folder / "site"
 
 
 def test_a_site_without_a_fault_has_none(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_site_without_a_fault_has_none(tmp_path: Path) -> None:
     ("html", "fault"),
     [
         ('<a href="b/">x</a>', "b/ leads nowhere"),
-        ('<a href="../../etc/">x</a>', "../../etc/ leads nowhere"),
+        ('<a href="../../beside.txt">x</a>', "../../beside.txt leads nowhere"),
         ('<img src="gone.png">', "gone.png leads nowhere"),
         ('<a href="#c">x</a>', "#c leads to no heading"),
         ('<a href="../#b">x</a>', "../#b leads to no heading"),
