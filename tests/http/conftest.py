@@ -19,6 +19,7 @@ from mcp_server.http.connections import BoundedConnection
 from mcp_server.http.gate import Gate
 from mcp_server.http.health import Health
 from mcp_server.http.limits import RateLimits
+from mcp_server.http.oauth.oauth import oauth_parts, public_name
 from mcp_server.http.serve import configured, mcp_app
 from mcp_server.http.tokens import tokens_of
 from mcp_server.settings import ServerSettings
@@ -125,6 +126,7 @@ def guarded(
     body_s: float = LIMIT_S,
     request_s: float = LIMIT_S,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    listener: socket.socket | None = None,
 ) -> Iterator[Guarded]:
     """Serve a home as `claude-trader-mcp --http` does, until the block ends."""
 
@@ -136,10 +138,11 @@ def guarded(
     database = Database(home.database, prepare=home.prepare)
     gate = Gate(
         mcp_app(build_server(settings, clock=clock, database=database)),
-        allowed_hosts=_AnyPort(settings.public_hosts),
+        allowed_hosts=_AnyPort((*settings.public_hosts, *public_name(settings))),
         tokens=tokens_of(settings),
         limits=RateLimits(settings.concurrent_calls, settings.calls_per_minute, time.monotonic),
         health=Health(home, examples_folder(), database, clock),
+        oauth=oauth_parts(settings, tokens_of(settings), time.time),
         body_s=body_s,
         request_s=request_s,
         now=lambda: 0.0,  # attempts to sign in come back never, so that no test depends on how fast it is
@@ -147,7 +150,7 @@ def guarded(
     config = configured(gate, Timed)
     config.timeout_graceful_shutdown = 0
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    with served(config) as url:
+    with served(config, listener=listener) as url:
         yield Guarded(int(url.rpartition(":")[2]), settings.home)
 
 

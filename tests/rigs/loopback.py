@@ -14,15 +14,18 @@ START_LIMIT_S = 10
 
 
 @contextlib.contextmanager
-def served(app: ASGIApp | uvicorn.Config, *, date_header: bool = True) -> Iterator[str]:
+def served(
+    app: ASGIApp | uvicorn.Config, *, date_header: bool = True, listener: socket.socket | None = None
+) -> Iterator[str]:
     """Give the app's base URL, like `http://127.0.0.1:40123`; requests that are open at the end are dropped.
 
     Args:
         app: what answers, or how it is to be served.
         date_header: each answer says this machine's time; without it the app may say another.
+        listener: what it listens at, where its port had to be known before; it is closed at the end.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of an answer waits 40 ms
+    with listener or socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the end of an answer waits 40 ms
         ready = threading.Event()
         config = (
             app
@@ -32,12 +35,12 @@ def served(app: ASGIApp | uvicorn.Config, *, date_header: bool = True) -> Iterat
             )
         )
         server = _Server(config, ready)
-        thread = threading.Thread(target=server.run, args=([listener],), name="loopback-server", daemon=True)
+        thread = threading.Thread(target=server.run, args=([listening],), name="loopback-server", daemon=True)
         thread.start()
         if not ready.wait(START_LIMIT_S):
             raise RuntimeError("the loopback server did not start")
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.leave()
             thread.join(START_LIMIT_S)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 @contextlib.contextmanager
 def behind_tls(port: int, name: str, folder: Path) -> Iterator[int]:
-    """Return the port at which a server has TLS, under a certificate that is signed by itself."""
+    """Return the port at which a server, which may start later, has TLS, under a certificate signed by itself."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_certificate(name, folder))
 
