@@ -28,6 +28,7 @@ from mcp_server.prompts import material
 from mcp_server.prompts.arguments import PromptArguments
 from mcp_server.prompts.design_strategy import MOST_IDEA, design_strategy
 from mcp_server.prompts.review_strategy import review_strategy
+from mcp_server.prompts.run_strategy import run_strategy
 from mcp_server.storage.home import examples_folder
 
 if TYPE_CHECKING:
@@ -71,8 +72,17 @@ def _offer_prompts(server: MCPServer[Any], kit: Kit, files: Mapping[str, ToolFil
             raise MCPError(code=INVALID_PARAMS, message=cleaned(str(error), MOST_ERROR, lines=True)) from None
         return await anyio.to_thread.run_sync(review_strategy, strategy, files)
 
+    async def run(
+        strategy_name: Annotated[
+            str, Field(description="A strategy of the home, or an example; or say it after this")
+        ] = "",
+    ) -> str:
+        names = await anyio.to_thread.run_sync(kit.strategies.names)
+        return run_strategy(strategy_name, names)
+
     server.prompt("design_strategy", "Design a strategy", "From an idea to a strategy, checked and tried")(design)
     server.prompt("review_strategy", "Review a strategy", "What it says, what it did, what to change")(review)
+    server.prompt("run_strategy", "Run a strategy", "Once, now, decided by its rules or by Claude here; recorded")(run)
 
 
 def _offer_resources(server: MCPServer[Any], kit: Kit) -> None:
@@ -109,6 +119,7 @@ def _offer_completions(server: MCPServer[Any], kit: Kit) -> None:
         known = {
             ("design_strategy", "idea"): _ideas,
             ("review_strategy", "strategy_name"): _names,
+            ("run_strategy", "strategy_name"): _names,
             (STRATEGY, "name"): _names,
         }
         source = known.get((ref.name if isinstance(ref, PromptReference) else ref.uri, argument.name))

@@ -137,6 +137,7 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
     console.print(Text("─" * min(console.width, sum(widths.values()) + len(GAP) * len(widths) + 20), "dim"))
     for entry, row in zip(entries, rows, strict=True):
         why = (entry.why or "").removeprefix(f"{entry.signal} because ")
+        why = f"decided in a chat: {why}" if entry.engine == "host" else why
         line = _line(row, widths)
         if beside:
             console.print(line + Text(GAP + cleaned(why, room)), no_wrap=True, overflow="ellipsis")

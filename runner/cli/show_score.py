@@ -19,7 +19,7 @@ UNDEFINED = "-"
 KINDS = {
     "live": "runs on schedule",
     "manual": "runs by hand",
-    "host": "runs decided by a host's own model",
+    "host": "runs by hand, decided by the model in a chat",
     "replay": "replayed runs",
 }
 STYLES = {"skill": "bold green", "no_skill": "bold red"}

@@ -47,7 +47,12 @@ def ticked(page: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "given"), [("design_strategy", {"idea": IDEA}), ("review_strategy", {"strategy_name": "rsi-reversion"})]
+    ("prompt", "given"),
+    [
+        ("design_strategy", {"idea": IDEA}),
+        ("review_strategy", {"strategy_name": "rsi-reversion"}),
+        ("run_strategy", {"strategy_name": "rsi-reversion"}),
+    ],
 )
 async def test_a_prompt_names_only_tools_keys_indicators_and_functions_that_exist(
     client: Client, prompt: str, given: dict[str, str]
@@ -128,7 +133,7 @@ async def test_a_prompt_that_cannot_be_given_says_why(
 async def test_the_design_prompt_needs_no_argument_and_asks_for_the_idea(home: Any, mode: Any, given: Any) -> None:
     async with Client(build_server(ServerSettings(home=home)), mode=mode) as client:
         (message,) = (await client.get_prompt("design_strategy", given)).messages
-        (listed, _) = (await client.list_prompts()).prompts
+        (listed, *_) = (await client.list_prompts()).prompts
     assert isinstance(message.content, TextContent)
     assert "You don't know it yet. Ask for the idea first" in message.content.text
     assert "<idea>" not in message.content.text
@@ -144,6 +149,26 @@ def test_null_counts_as_not_given_for_an_argument_of_a_prompt(home: Any) -> None
             params = {"name": prompt, "arguments": {argument: None}}
             asked = {"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": params}
             assert answer in server.post(json.dumps(asked).encode()).text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "Ask which one, and wait for the answer. There are: btc-"),
+        ({"strategy_name": ""}, "Ask which one"),
+        ({"strategy_name": "rsi-reversion"}, "It is 'rsi-reversion'."),
+        ({"strategy_name": "the rsi\u202e one"}, "'the rsi one' is none of them. Ask which one"),
+    ],
+    ids=["none", "empty", "known", "unknown"],
+)
+async def test_the_run_prompt_leads_through_a_run_of_the_strategy_or_asks_which_one(
+    client: Client, given: dict[str, str] | None, said: str
+) -> None:
+    page = await text(client, "run_strategy", **(given or {}))
+    assert said in page
+    for asked in ("`execution_id`", "no second", "word for word", "That is not HOLD", "no order or advice"):
+        assert asked in page
+    assert len(page) < 3_000
 
 
 async def test_one_word_is_no_idea_as_a_host_may_pass_on_the_first_word_alone(client: Client) -> None:

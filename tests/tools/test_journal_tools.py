@@ -134,7 +134,7 @@ async def test_a_strategy_without_signals_is_named(ask: Ask) -> None:
     said = await ask("list_signals", strategy_name="other")
     assert (said["rows"], said["note"]) == (
         [],
-        "No signal of 'other' is recorded by then. `claude-trader run NAME` records one.",
+        "No signal of 'other' is recorded by then. run_strategy or `claude-trader run NAME` records one.",
     )
 
 

@@ -43,7 +43,10 @@ async def test_a_dry_run_checks_and_writes_nothing(ask: Ask, home: Path) -> None
     assert _strategies(home) == []
     written = await ask("write_strategy", strategy_name="mine", config=CONFIG)
     assert written["written"]
-    assert written["note"] == "Try it: `claude-trader run mine`. Is it any good? `claude-trader backtest mine`."
+    assert (
+        written["note"]
+        == "Try it: run_strategy, or `claude-trader run mine`. Is it any good? `claude-trader backtest mine`."
+    )
     assert "mine" in _strategies(home)
 
 

@@ -74,8 +74,8 @@ function outcomeCell({ outcome, net_pct, exit_time }) {
 }
 
 /** Return who started a run, and whether its model may have known what came after its moment. */
-const startedCell = ({ trigger, replay_id, contaminated }) => [
-  TRIGGERS[trigger] ?? trigger, replay_id && [" ", el("code", replay_id)], contaminated ? [el("br"), mark("warn", "contaminated")] : null,
+const startedCell = ({ trigger, engine, replay_id, contaminated }) => [
+  TRIGGERS[trigger] ?? trigger, engine === "host" && ", decided in a chat", replay_id && [" ", el("code", replay_id)], contaminated ? [el("br"), mark("warn", "contaminated")] : null,
 ];
 
 function runRow(run, state, { choose, look }) {

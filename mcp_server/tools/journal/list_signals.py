@@ -100,7 +100,7 @@ async def list_signals(
         if entries
         else [
             f"No {'run' if every else 'signal'}{of}{older} is recorded by then. "
-            f"`claude-trader {'replay' if replayed else 'run'} NAME` records one."
+            f"{'`claude-trader replay' if replayed else 'run_strategy or `claude-trader run'} NAME` records one."
         ]
     )
     if any(entry.why and len(entry.why) > SHORT for entry in entries) and detail == "short":

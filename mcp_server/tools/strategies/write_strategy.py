@@ -80,7 +80,9 @@ async def write_strategy(
         return _answer(strategy_name, strategy, report, f"Only checked. Without dry_run it is written.{first}")
     replaced = await anyio.to_thread.run_sync(call.kit.strategies.write, strategy, replaces)
     proof = f" Is it any good? `claude-trader backtest {strategy.name}`." if strategy.config.rules else ""
-    answer = _answer(strategy_name, strategy, report, f"Try it: `claude-trader run {strategy.name}`.{proof}")
+    answer = _answer(
+        strategy_name, strategy, report, f"Try it: run_strategy, or `claude-trader run {strategy.name}`.{proof}"
+    )
     return answer.model_copy(update={"written": True, "replaced": replaced})
 
 
