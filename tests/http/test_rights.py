@@ -32,7 +32,7 @@ async def calling(server: Guarded, token: str, mode: Era) -> AsyncIterator[Clien
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_a_token_that_reads_is_offered_what_reads(server: Guarded, mode: Era) -> None:
-    assert {"set_strategy_status", "write_strategy"} == WRITING
+    assert {"run_strategy", "set_strategy_status", "write_strategy"} == WRITING
     async with calling(server, READS, mode) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == tool_files().keys() - WRITING
     async with calling(server, WRITES, mode) as client:
