@@ -1,5 +1,6 @@
 """The runner's settings."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -11,6 +12,9 @@ from mcp_server.storage.settings import HomeSettings, credential
 class RunnerSettings(HomeSettings):
     """What the operator decides for the runner. Read once, at start."""
 
+    tokens: SecretStr | None = None
+    tokens_file: Path | None = None
+    """These two are the server's; the runner only needs to know whether they are set."""
     server_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
     max_claude_runs: int | None = Field(default=None, ge=1, le=100)
     notify: Addresses = ()

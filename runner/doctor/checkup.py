@@ -44,7 +44,7 @@ class Checkup:
     async def run(self) -> list[Diagnosis]:
         """Return every finding, in the order in which checks are shown."""
         order = ["versions", "agent", "home", "database", "strategies", "credentials"]
-        order += ["notifications", "memory", "server"]
+        order += ["public address", "notifications", "memory", "server"]
         folders = StrategyFolders(self._home, examples_folder())
         strategies: list[ListedStrategy] = []
         try:
@@ -65,6 +65,7 @@ class Checkup:
                 "home": partial(facts.home, self._home),
                 "database": partial(facts.database, self._home),
                 "credentials": partial(self._credentials, claude),
+                "public address": self._public_address,
                 "notifications": self._notifications,
                 "memory": partial(facts.memory, claude=bool(claude)),
                 "runner": partial(self._runner, strategies),
@@ -123,6 +124,11 @@ class Checkup:
         settings = self._settings
         names = [*settings.credentials, *(["TRADER_TOKEN"] if settings.token else [])]
         return findings.credentials(names, claude, server_url=settings.server_url, has_token=settings.token is not None)
+
+    def _public_address(self) -> list[Diagnosis]:
+        settings = self._settings
+        has_token = bool(settings.token or settings.tokens or settings.tokens_file)
+        return findings.public_address(settings.public_url, has_token=has_token)
 
     def _notifications(self) -> list[Diagnosis]:
         return findings.notifications(len(self._settings.notify), weekly=self._settings.summary == "weekly")

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 
+from mcp_server.domain.loopback import is_private
 from mcp_server.domain.text import cleaned, counted
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.strategies.folders import ListedStrategy
@@ -162,6 +164,21 @@ def credentials(
         problems.append(Diagnosis("credentials", "warning", problem, "Set TRADER_TOKEN to a token of that server."))
     names = ", ".join(present) or "none; strategies by rules need none"
     return problems or [Diagnosis("credentials", "ok", f"Set: {names}.")]
+
+
+def public_address(url: str | None, *, has_token: bool) -> list[Diagnosis]:
+    """Judge the address under which others connect by OAuth, as far as that is possible without calling it."""
+    if url is None:
+        return []
+    if not has_token:
+        problem = "TRADER_PUBLIC_URL offers this server to other programs, and there is no token to allow that with."
+        return [Diagnosis("public address", "error", problem, "Set TRADER_TOKEN, or unset TRADER_PUBLIC_URL.")]
+    host = urlsplit(url).hostname or ""
+    if is_private(host):
+        problem = f"TRADER_PUBLIC_URL names {host}, which claude.ai cannot reach."
+        remedy = "Use a public https address, unless only programs in your own network connect."
+        return [Diagnosis("public address", "warning", problem, remedy)]
+    return [Diagnosis("public address", "ok", f"claude.ai connects to {url}/mcp; whether it is reached was not tried.")]
 
 
 def notifications(addresses: int, *, weekly: bool) -> list[Diagnosis]:

@@ -181,6 +181,34 @@ async def test_only_who_sends_the_token_is_answered(home: Path) -> None:
             assert (await client.list_tools()).tools
 
 
+def test_with_a_public_address_it_tells_where_to_connect_and_logs_who_tries_to(home: Path) -> None:
+    with serving(home, TRADER_PUBLIC_URL="https://trader.example", TRADER_TOKEN="s3cret") as server:
+        assert server.for_people.endswith(" Connect claude.ai to https://trader.example/mcp.")
+
+        def ask(path: str) -> httpx2.Response:
+            return httpx2.get(
+                f"{server.base}{path}", headers={"Host": "trader.example"}, timeout=LIMIT_S, trust_env=False
+            )
+
+        assert ask("/.well-known/oauth-authorization-server").json()["issuer"] == "https://trader.example"
+        refused = _post(server, Host="trader.example")
+        where = "https://trader.example/.well-known/oauth-protected-resource/mcp"
+        assert f'resource_metadata="{where}"' in refused.headers["WWW-Authenticate"]
+        assert ask("/authorize?client_id=stranger").status_code == 400
+        assert "INFO mcp_server.oauth: A request to connect was refused" in server.said()
+
+
+async def test_without_a_public_address_nobody_can_authorize(home: Path) -> None:
+    with serving(home, TRADER_TOKEN="s3cret") as server:
+        headers = {"Authorization": "Bearer s3cret"}
+        for path in ("/authorize", "/token", "/revoke", "/.well-known/oauth-protected-resource/mcp"):
+            for method in ("GET", "POST"):
+                answer = httpx2.request(
+                    method, f"{server.base}{path}", headers=headers, timeout=LIMIT_S, trust_env=False
+                )
+                assert answer.status_code == 404
+
+
 async def test_the_earliest_of_header_and_argument_wins(server: Serving) -> None:
     async with calling(server.url, X_Trader_As_Of="2026-05-01T10:30Z") as client:
 

@@ -124,7 +124,10 @@ def test_a_server_that_is_not_there_hides_nothing_else(trader: Command) -> None:
     assert done.code == 1
 
 
-@pytest.mark.parametrize(("name", "value"), [("TRADER_AS_OF", "noon"), ("TRADER_CHAIN_URLS", "{")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TRADER_AS_OF", "noon"), ("TRADER_CHAIN_URLS", "{"), ("TRADER_PUBLIC_URL", "http://trader.example")],
+)
 def test_settings_that_are_wrong_are_a_finding_too(trader: Command, name: str, value: str) -> None:
     done = trader("doctor", "--json", **{name: value})
     (check,) = done.json["checks"]

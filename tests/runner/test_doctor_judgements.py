@@ -16,6 +16,7 @@ from runner.doctor.findings import (
     heartbeat,
     home,
     memory,
+    public_address,
     strategies,
     versions,
 )
@@ -112,6 +113,27 @@ def test_credentials_are_judged_by_their_names(
 ) -> None:
     told = _one(credentials(present, claude, server_url=server_url, has_token=False))
     assert (told[0], said in told[1], bool(told[2])) == (status, True, status != "ok"), told
+
+
+@pytest.mark.parametrize(
+    ("url", "has_token", "status", "said"),
+    [
+        ("https://trader.example", True, "ok", "claude.ai connects to https://trader.example/mcp"),
+        ("https://trader.example", False, "error", "there is no token"),
+        ("http://127.0.0.1:8000", True, "warning", "claude.ai cannot reach"),
+        ("https://192.168.1.5", True, "warning", "claude.ai cannot reach"),
+        ("https://trader.local", True, "warning", "claude.ai cannot reach"),
+        ("https://trader", True, "warning", "claude.ai cannot reach"),
+        ("https://1.1.1.1:8443", True, "ok", "whether it is reached was not tried"),
+    ],
+)
+def test_the_public_address_is_judged_without_calling_it(url: str, has_token: bool, status: str, said: str) -> None:
+    told = _one(public_address(url, has_token=has_token))
+    assert (told[0], said in told[1], bool(told[2])) == (status, True, status != "ok"), told
+
+
+def test_without_a_public_address_there_is_nothing_to_judge() -> None:
+    assert public_address(None, has_token=False) == []
 
 
 @pytest.mark.parametrize(
