@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test long durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs dist bundle sizes clean
+.PHONY: help chromium demo test long durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -150,6 +150,16 @@ schemas: $(VENV)/dev.stamp  ## write the JSON Schemas in strategies/ again
 
 pictures: $(VENV)/dev.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## draw the pictures in docs/charts and docs/page again
 	$(BIN)/python -m tests.structure.pictures
+
+$(VENV)/notebook.stamp: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group notebook
+	@touch $@
+
+notebook: $(VENV)/notebook.stamp  ## run the example notebook, and check that its export for Jupyter is up to date
+	$(BIN)/python -m tests.structure.notebook
+
+ipynb: $(VENV)/notebook.stamp  ## export the example notebook for Jupyter
+	$(BIN)/python -m tests.structure.notebook --write
 
 docs: $(VENV)/dev.stamp  ## build the documentation as a site in build/site; a broken link or anchor is an error
 	$(BIN)/python -m tests.structure.site_pages

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mcp_server.backtest.redo import BacktestAgain, curves
 from mcp_server.domain.backtest.answer import listed_trades
 from mcp_server.trader.frame import Frame, Kind
+from mcp_server.trader.score_report import ScoreReport
 
 if TYPE_CHECKING:
     from mcp_server.domain.backtest.run import Simulated
@@ -19,20 +20,16 @@ TRADE: dict[str, Kind] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BacktestReport:
-    """One backtest.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BacktestReport(ScoreReport):
+    """One backtest: its figures, and what they are made of.
 
     Attributes:
-        figures: what `backtest_strategy` answers, by the same names (docs/backtesting.md explains them). Per cent is
-            `_pct`; None is undefined. `summary` has the sentences to read first, `backtest_id` is its row in the
-            journal, `note` says what else to know of it.
         trades: all trades. `fees` and `funding` are parts of the first equity: 0.05 is 5 %.
         equity: a row for each candle: `time` is its close; `equity_pct` and `holding_pct` are the gain since the
             beginning in per cent, of the rules and of holding; `drawdown_pct` is positive.
     """
 
-    figures: Mapping[str, Any]
     trades: Frame
     equity: Frame
 

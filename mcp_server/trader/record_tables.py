@@ -8,6 +8,7 @@ from typing import Any, Literal
 from mcp_server.errors import BadInput
 from mcp_server.trader.frame import Frame, Kind
 from mcp_server.trader.recorded import RecordedRuns
+from mcp_server.trader.score_report import ScoreReport
 from mcp_server.trader.session import Moment, TraderSession, text_of
 
 Runs = Literal["live", "manual", "replay", "all"]
@@ -97,7 +98,7 @@ class RecordTables(TraderSession):
         runs: Runs | None = None,
         replay: str | None = None,
         as_of: Moment = None,
-    ) -> dict[str, Any]:
+    ) -> ScoreReport:
         """Return whether the recorded signals of one strategy were right after costs, against their controls.
 
         Args:
@@ -108,8 +109,7 @@ class RecordTables(TraderSession):
             as_of: what was not known by then is pending.
 
         Returns:
-            What `get_performance` answers, by the same names (docs/performance.md explains them): rates are 0 to 1,
-            `_pct` is per cent, None is undefined or not known yet. Read `summary` and `evidence` first; `twin` compares
+            The figures of `get_performance`, by the same names. Read `summary` and `evidence` first; `twin` compares
             with the strategy's own rules.
 
         Raises:
@@ -118,7 +118,8 @@ class RecordTables(TraderSession):
         """
         if (strategy_name is None and replay is None) or runs == "all":
             raise BadInput("A score is of one strategy and one kind of runs.", "Name them, or ask for scores().")
-        return self._performance(as_of, strategy_name=strategy_name, since=text_of(since), runs=runs, replay=replay)
+        asked = {"strategy_name": strategy_name, "since": text_of(since), "runs": runs, "replay": replay}
+        return ScoreReport(self._performance(as_of, **asked))
 
     def scores(self, *, since: Moment = None, runs: Runs = "live", as_of: Moment = None) -> Frame:
         """Return the scores of all strategies: a row for each, or with `runs="all"` for each kind of its runs.
@@ -134,7 +135,7 @@ class RecordTables(TraderSession):
     def score_curve(self, strategy_name: str, *, runs: Runs = "live", as_of: Moment = None) -> Frame:
         """Return the equity of a strategy's record beside holding: a row for each exit of a judged signal, up to 400.
 
-        `record_pct` and `holding_pct` are the gain since the first entry, in per cent (docs/performance.md).
+        `record_pct` and `holding_pct` are the gain since the first entry, in per cent.
         """
         told = self._performance(as_of, strategy_name=strategy_name, runs=runs, curve=True)
         about = {"strategy_name": strategy_name, "kind": runs, "parts": told.get("parts"), "note": told.get("note")}

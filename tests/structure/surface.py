@@ -17,6 +17,8 @@ from mcp_server.settings import ServerSettings
 from tests.structure.answers import TOOL_PAGES, tools_shown, with_answers
 from tests.structure.commands import PAGE as COMMANDS_PAGE
 from tests.structure.commands import commands_page
+from tests.structure.python_page import PAGE as PYTHON_PAGE
+from tests.structure.python_page import python_page
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = Path(__file__).with_name("surface.json")
@@ -94,6 +96,7 @@ def main() -> None:
     MANIFEST.write_text(manifest(), "utf-8")
     TOOLS_PAGE.write_text(tools_page(), "utf-8")
     COMMANDS_PAGE.write_text(commands_page(), "utf-8")
+    PYTHON_PAGE.write_text(python_page(), "utf-8")
     for page, text in pages().items():
         if text != page.read_text("utf-8"):
             page.write_text(anyio.run(with_answers, page, text), "utf-8")

@@ -16,6 +16,8 @@ from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
 from tests.structure.commands import PAGE as COMMANDS_PAGE
 from tests.structure.commands import commands_page
+from tests.structure.python_page import PAGE as PYTHON_PAGE
+from tests.structure.python_page import python_page
 from tests.structure.surface import MANIFEST, SNAPSHOT, TOOLS_PAGE, listed, manifest, pages, snapshot, tools_page
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,7 @@ async def test_what_repeats_the_list_of_tools_is_written_anew_with_it() -> None:
         MANIFEST: manifest(),
         TOOLS_PAGE: tools_page(),
         COMMANDS_PAGE: commands_page(),
+        PYTHON_PAGE: python_page(),
         **pages(),
     }
     stale = [path.name for path, text in written.items() if path.read_text("utf-8") != text]

@@ -17,7 +17,7 @@ UNTIL = datetime(2026, 5, 20, 12, tzinfo=UTC)
 def test_it_is_a_scored_record_of_claude_beside_its_twin_that_says_it_is_invented(tmp_path: Path) -> None:
     name = invented_home(tmp_path / "home", until=UNTIL)
     with Trader(tmp_path / "home", as_of=UNTIL) as trader:
-        signals, outcomes, score = trader.signals(), trader.outcomes(), trader.score(name)
+        signals, outcomes, score = trader.signals(), trader.outcomes(), trader.score(name).figures
     assert len(signals) == score["runs"] == 180
     assert max(signals["as_of"]) < np.datetime64(UNTIL.replace(tzinfo=None)), "each had answered by then"
     assert set(signals["engine"]) == {"claude"}

@@ -187,7 +187,7 @@ async def test_records_are_those_of_list_signals_and_get_performance(
     with Trader(tmp_path, exchange="simulated", clock=lambda: PAST_NOW) as trader:
         signals, all_runs = trader.signals(), trader.signals(outcomes="all")
         outcomes, names = trader.outcomes(), sorted({strategy.name for _, strategy in made.versions})
-        scores, alone = trader.scores(runs="all"), {name: trader.score(name) for name in names}
+        scores, alone = trader.scores(runs="all"), {name: trader.score(name).figures for name in names}
         curves = {name: trader.score_curve(name) for name in names}
         async with Client(build_server(settings, clock=lambda: PAST_NOW)) as client:
 

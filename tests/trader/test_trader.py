@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from mcp_server.errors import BadInput, Misconfigured, NotFound
 from mcp_server.storage.home import Home
-from mcp_server.trader import Frame, Trader
+from mcp_server.trader import Frame, ScoreReport, Trader
 from mcp_server.trader.background_loop import BackgroundLoop
 from tests.scoring.journal import database_of
 from tests.tools.conftest import in_this_process  # noqa: F401 - a fixture
@@ -68,10 +69,10 @@ def test_as_of_a_moment_the_record_is_as_it_was_then_and_nothing_is_written(tmp_
         moment = NOW - timedelta(days=1, minutes=7)
         cut_off(made, tmp_path / "was", moment)
         with Trader(tmp_path / "was", exchange="simulated", clock=lambda: moment) as then:
-            was, scores = _records(then, names), [then.score(name) for name in names]
+            was, scores = _records(then, names), [then.score(name).figures for name in names]
         before = _journal(tmp_path)
         assert all(map(same, _records(trader, names, as_of=moment), was))
-        assert [trader.score(name, as_of=moment) for name in names] == scores
+        assert [trader.score(name, as_of=moment).figures for name in names] == scores
         assert [len(frame) > 5 for frame in was[:3]] == [True, True, True]
         markets_only = trader.candles("BTC/USDT"), trader.indicators("BTC/USDT", SPECS)
     assert all(len(frame) == 500 for frame in markets_only)
@@ -275,3 +276,25 @@ def test_without_pyarrow_all_but_arrow_works(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(Misconfigured, match="pip install pyarrow"):
         Frame(KINDS).to_arrow()
     assert len(Frame(KINDS).to_pandas()) == 3
+
+
+def test_a_report_is_shown_as_its_sentences_and_never_as_markup() -> None:
+    report = ScoreReport({"summary": ["It gained 1 %.", "<b> is no markup."], "note": "Built from 1h candles."})
+    assert repr(report).splitlines() == ["It gained 1 %.", "<b> is no markup.", "Built from 1h candles."]
+    assert report._repr_html_().count("<p>") == 3
+    assert "<b>" not in report._repr_html_()
+    assert repr(ScoreReport({"summary": ["One."], "note": None})) == "One."
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_examples_of_the_guide_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADER_EXCHANGE", "simulated")
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "notebook.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, str(guide), "exec"), names)  # noqa: S102 - it is ours
+    names["trader"].close()
+    assert len(names["candles"]) == 10_000
+    assert "rsi_14" in names["rsi"]
