@@ -29,6 +29,7 @@ from tests.http.oauth_rig import (
 )  # fmt: skip
 
 Attack = Callable[[OAuthRig], Awaitable[httpx2.Response]]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "hostile-requests.md"
 EVIL = "https://evil.example/callback"
 
 
@@ -148,7 +149,9 @@ async def _withdrawn_client(rig: OAuthRig) -> httpx2.Response:
 async def _lowered_token(rig: OAuthRig) -> httpx2.Response:
     tokens = await rig.connect(token=WRITES, chosen="write")
     lowered = {"laptop": TokenEntry(token=SecretStr(WRITES), scope="read")}
-    answer = await OAuthRig(rig.home, tokens=lowered).call(tokens["access_token"])
+    later = OAuthRig(rig.home, tokens=lowered)
+    assert (await later.refresh(tokens["refresh_token"])).json()["scope"] == "read"
+    answer = await later.call(tokens["access_token"])
     assert answer.json()["scope"] == "read"
     return answer
 
@@ -220,6 +223,12 @@ async def _tampered(rig: OAuthRig) -> httpx2.Response:
     return await rig.exchange(code)
 
 
+async def _issuers_mixed_up(rig: OAuthRig) -> httpx2.Response:
+    answer = await rig.decide(await rig.authorize(iss="https://evil.example"))
+    assert answer.headers["location"].count("iss=") == 1
+    return answer
+
+
 async def _framed(rig: OAuthRig) -> httpx2.Response:
     page = await rig.authorize()
     assert page.headers["x-frame-options"] == "DENY"
@@ -276,6 +285,7 @@ ATTACKS: list[tuple[str, Attack, str]] = [
     ("two resources", asking(resource=[RESOURCE, "https://evil.example/mcp"]), "303 invalid_target"),
     ("10,000 characters of state", asking(state="x" * 10_000), "400 page"),
     ("100 parameters", asking(x=["1"] * 100), "400 page"),
+    ("an issuer of one's own", _issuers_mixed_up, "303 code"),
     ("framing", _framed, "200 page"),
     ("consent from another site", consenting({"Sec-Fetch-Site": "cross-site", "Origin": ISSUER}), "403 page"),
     ("consent from a sibling site", consenting({"Sec-Fetch-Site": "same-site"}), "403 page"),
@@ -356,3 +366,10 @@ async def test_an_attack_comes_to_nothing(home: Path, attack: Attack, expected: 
     rig.browser.cookies.clear()
     tokens = await rig.connect()
     assert (await rig.call(tokens["access_token"])).json()["scope"] == "read"
+
+
+def test_the_page_about_hostile_requests_has_the_table_of_attacks() -> None:
+    page = DOCUMENT.read_text("utf-8")
+    missing = [row for row in (f"| {what} | {told} |" for what, _, told in ATTACKS) if row not in page]
+    assert not missing, "\n".join(missing)
+    assert f"Each of these {len(ATTACKS)} attacks" in page

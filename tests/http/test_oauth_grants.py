@@ -84,7 +84,7 @@ async def test_a_file_that_cannot_be_read_refuses_everybody_and_stays_as_it_is(
         await rig.authorize(),
         await rig.decide(page),
     ):
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+        assert answer.status_code == 503
         assert str(home) not in answer.text
     assert file.read_text() == broken(whole)
     file.write_text(whole)

@@ -84,7 +84,7 @@ def refusal_page(status: int, problem: str, remedy: str) -> Response:
 
 
 _WRITING = """<label class="choice"><input type="radio" name="scope" value="write">
-<span>Read and write: also write strategies, and start, pause or stop them. Needs a token that may write.</span></label>
+<span>Read and write: also write, run, start, pause and stop strategies. Needs a token that may write.</span></label>
 """
 
 

@@ -16,6 +16,7 @@ from mcp_server.errors import Misconfigured, TraderError
 from mcp_server.http.body import BODY_S
 from mcp_server.http.oauth.clients import Clients, called
 from mcp_server.http.oauth.consent import Consent
+from mcp_server.http.oauth.consent_page import refusal_page
 from mcp_server.http.oauth.live_grants import LiveGrants
 from mcp_server.http.oauth.metadata import AUTHORIZE, PATH, REVOKE, TOKEN, PublicAddress
 from mcp_server.http.oauth.parts import LOGGER, OAuthParts
@@ -65,7 +66,11 @@ class OAuth:
         try:
             await endpoint.answer(scope, receive, send, body_s)
         except TraderError as error:
-            raise _unavailable(error) from None
+            refused = _unavailable(error)
+            if path != AUTHORIZE:
+                raise refused from None
+            page = refusal_page(503, str(refused), "Try again later.")
+            await page(scope, receive, send)
 
     async def grant(self, scope: "Scope") -> Grant | None:
         """Return what the access token of a request to `/mcp` allows, or None; each grant is a client of its own.

@@ -113,7 +113,8 @@ class TokenEndpoint:
         following = replace(ticket, number=secrets.token_hex(16))
         if not self._parts.grants.renew(ticket.grant, ticket.number, following.number):
             raise TokenRefused("invalid_grant", f"this is not the latest refresh token, so grant {ticket.grant} ended")
-        return self._issued(following, token, "write" if "write" in wanted else "read", "renewed its access")
+        may_write = "write" in wanted and self._parts.tokens.scope_of(token) == "write"  # it may be lowered since
+        return self._issued(following, token, "write" if may_write else "read", "renewed its access")
 
     def _opened(self, kind: Kind, text: str, client: str) -> tuple[Ticket, str]:
         parts = self._parts
