@@ -161,6 +161,24 @@ async def test_an_answer_that_rests_on_calls_ends_the_run_with_its_signal_twin_a
     assert list(Home(desk.home).running.iterdir()) == []
 
 
+async def test_the_price_and_the_twin_are_of_the_runs_moment_however_late_the_answer(desk: Desk) -> None:
+    desk.clock.set(NOW.replace(minute=59, second=30))
+    desk.write()
+    run = await desk.begin()
+    await desk.look(run["as_of"])
+    desk.clock.pass_by(45)  # a candle closes meanwhile
+    ended = await desk.answer(run)
+    candles = await desk.ask("get_ohlcv", symbol="BTC/USDT", timeframe="1h", limit=2)
+    closes = [row[candles["columns"].index("close")] for row in candles["rows"]]
+    whole = (await desk.ask("list_signals", execution_id=run["execution_id"]))["run"]
+    assert closes[0] != closes[1]
+    assert (ended["price"], whole["twin"]["price"], whole["twin"]["open_time"]) == (
+        closes[0],
+        closes[0],
+        "2026-05-20T11:00Z",
+    )
+
+
 async def test_a_second_answer_is_refused_and_told_what_is_recorded(desk: Desk) -> None:
     desk.write()
     run = await desk.begin()
@@ -329,8 +347,8 @@ async def test_a_list_of_runs_shows_that_the_time_of_one_is_over_though_nobody_c
     assert [row["status"] for row in await desk.rows()] == ["timeout"]
     await desk.begin()
     desk.clock.pass_by(61)
-    (last, _) = (await desk.ask("list_signals", execution_id=run["execution_id"] + 1))["run"], None
-    assert last["status"] == "timeout"
+    last = await desk.ask("list_signals", execution_id=run["execution_id"] + 1)
+    assert last["run"]["status"] == "timeout"
 
 
 async def test_a_server_that_was_restarted_knows_the_run_but_no_earlier_call(desk: Desk) -> None:
