@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_TEXT, MOST_BYTES = 20_000, 200_000
 """Characters of each text in an answer, and bytes of all of it."""
+
+JUST_NOW = timedelta(minutes=1)
 
 LOOK_S = 10.0
 """What a look at the market, and one at the rules, may take: an answer counts without them."""
@@ -59,6 +62,8 @@ async def concluded(call: Call, run: HostRun, strategy: Strategy, answer: Claude
     (price, symbol), twin = await together(lambda: _last_close(call, run, strategy), lambda: _twin(call, run, strategy))
     symbols = frozenset((strategy.config.trading_pair, symbol))
     outcome = host_outcome(strategy, Subject(symbols, run.exchange, run.as_of, call.kit.market_tools), answer, calls)
+    if run.started_at - run.as_of > JUST_NOW:  # held in the past, and a host's model can look at the present
+        outcome = replace(outcome, contaminated=True)
     if outcome.signal is None:
         return outcome
     beside = {} if twin is None else {"twin": twin}

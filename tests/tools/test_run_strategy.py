@@ -431,6 +431,23 @@ async def test_what_cannot_be_run_says_why(desk: Desk) -> None:
     assert not desk.journal.entries(outcomes="all")
 
 
+async def test_a_run_that_is_held_in_the_past_counts_in_no_figure_as_its_model_can_look_at_the_present(
+    desk: Desk,
+) -> None:
+    desk.write()
+    settings = ServerSettings(home=desk.home, exchange="simulated", as_of=NOW - timedelta(hours=30))
+    async with Client(build_server(settings, clock=desk.clock.now), raise_exceptions=True) as client:
+        desk.ask = asking(client)
+        run = await desk.begin()
+        await desk.look(run["as_of"])
+        assert (await desk.answer(run))["status"] == "success"
+    (entry,) = desk.journal.entries()
+    assert (entry.as_of, entry.contaminated) == (NOW - timedelta(hours=30), True)
+    async with desk.server() as client:
+        record = await asking(client)("get_performance", strategy_name="asked", runs="manual")
+    assert (record["runs"], record["judged"], record["evidence"]) == (0, 0, "contaminated")
+
+
 async def test_no_config_and_no_agent_can_name_it(desk: Desk) -> None:
     checked = await desk.ask("write_strategy", strategy_name="x", config={**ASKED, "engine": "host"}, dry_run=True)
     assert any(row[1] == "config.json engine" for row in checked["findings"])
