@@ -94,6 +94,9 @@ LEAST_FREE_BYTES = 1_000_000
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 """What the system answers when the disk, or this user's share of it, is full."""
 
+_IN_USE = frozenset((5, 32))
+"""What Windows answers when a file is open, or one in a folder; the first also where a user has no access."""
+
 
 def no_space(path: Path) -> NoSpace | None:
     """Look whether the disk of a folder is full; None: there is room, or nobody can say."""
@@ -121,6 +124,11 @@ def unwritable(path: Path, error: OSError) -> NoSpace | Misconfigured:
         return Misconfigured(
             f"The home cannot be written: {there!r} is in the way{blocked} ({error.strerror}).",
             "Look what it is and move it aside, or set TRADER_HOME to another folder.",
+        )
+    if getattr(error, "winerror", None) in _IN_USE:
+        return Misconfigured(
+            f"The home cannot be written: {str(path)!r} ({error.strerror}).",
+            "Close whatever has it open, or a file in it: Windows moves and removes nothing that is open.",
         )
     return Misconfigured(
         f"The home cannot be written: {str(path)!r} ({error.strerror or error}).",

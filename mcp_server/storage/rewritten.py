@@ -34,9 +34,9 @@ def rewrite_file(connection: "duckdb.DuckDBPyConnection", path: Path, columns: C
         connection.execute("CHECKPOINT")
         _attached(connection, fresh, lambda: _fill(connection, columns))
         shutil.copymode(path, fresh)
-        _sync(fresh)
-        fresh.replace(path)  # while DuckDB still locks the other: no shell can have written to it
-        _sync(path.parent)
+        _sync(fresh, os.O_RDWR)
+        _put_in_place(connection, fresh, path)
+        _sync(path.parent, os.O_RDONLY)
     except OSError as error:
         raise unwritable(fresh, error) from None
     finally:
@@ -74,10 +74,23 @@ def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _sync(path: Path) -> None:
+def _put_in_place(connection: "duckdb.DuckDBPyConnection", fresh: Path, path: Path) -> None:
+    """Give the fresh file the other's name while DuckDB still locks that one: no shell can have written to it.
+
+    Windows replaces no file that is open, so it is closed there first; programs of this project still wait their turn.
+    """
+    try:
+        fresh.replace(path)
+    except PermissionError:
+        connection.execute("USE memory")
+        connection.execute("DETACH file")
+        fresh.replace(path)
+
+
+def _sync(path: Path, access: int) -> None:
     """Have the disk keep a file, or what a folder lists; where a folder cannot be opened, the system does that."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, access)
     except PermissionError:
         return
     try:

@@ -1,7 +1,8 @@
 """`claude-trader journal`: care for the journal's file."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
 from runner.cli.context import Context, Json, Yes, confirm, print_json
 from runner.cli.help import Helpful
+
+if TYPE_CHECKING:
+    from mcp_server.storage.journal.prune import Prunable
 
 app = Helpful(
     help="Care for the journal: make its file smaller.",
@@ -41,38 +45,60 @@ def prune(
 ) -> None:
     """Remove what old runs leave behind them, and give its room back to the disk. It says what goes, and asks.
 
-    What goes: how each run came to its end (sub-agents, tool calls, conditions), and its report. What stays: every run,
-    slot, signal, outcome and cost, replays, cassettes, candles. So scores, budgets and schedules do not change.
-    Nothing has to be stopped; other programs wait while the file is copied.
+    What goes: how each run came to its end (sub-agents, tool calls, conditions), and its report; copies of the journal
+    from before an upgrade; notifications that ended more than 90 days ago. What stays: every run, slot, signal, outcome
+    and cost, replays, cassettes, candles. So scores, budgets and schedules do not change. Nothing has to be stopped;
+    other programs wait while the file is copied, for which the disk needs room.
     """
     from mcp_server.storage.journal.prune import prunable, prune
+    from runner.notify.notice_store import NoticeStore
 
     if before > datetime.now(UTC):
         raise BadInput(f"--before {before.isoformat()} is in the future.", "Give a time in the past.")
     context = Context()
     goes, size = prunable(context.database, context.home, before), _size(context)
+    notices, now = NoticeStore(context.home), datetime.now(UTC)
+    old = len(notices.old(now))
     result: dict[str, Any] = {
         "before": before.isoformat(),
         "traces": goes.traces,
         "trace_bytes": goes.trace_bytes,
         "reports": goes.reports,
         "report_bytes": goes.report_bytes,
+        "copies": goes.copies,
+        "copy_bytes": goes.copy_bytes,
+        "notices": old,
         "bytes_before": size,
     }
-    if goes.traces or goes.reports:
-        traces = f"{counted(goes.traces, 'trace')} of runs ({goes.trace_bytes / 1e6:.1f} MB)"
-        reports = f"{counted(goes.reports, 'file')} of reports ({goes.report_bytes / 1e6:.1f} MB)"
+    something, left = bool(goes.traces or goes.reports or goes.copies or old), list[Path]()
+    if something:
         typer.echo(
-            f"Of before {before:%Y-%m-%d %H:%M} UTC these go: {traces}, {reports}. Every record stays.", err=True
+            f"Of before {before:%Y-%m-%d %H:%M} UTC these go: {_listed(goes, old)}. Every record stays.", err=True
         )
         confirm("Remove them? This cannot be undone.", yes=yes)
-        prune(context.database, context.home, before)
+        left = prune(context.database, context.home, before)
+        notices.forget(now)
+    if left:
+        shown = ", ".join(repr(str(file)) for file in left[:3])
+        typer.echo(f"{counted(len(left), 'file')} could not be removed, and may be open elsewhere: {shown}.", err=True)
     if as_json:
-        print_json({**result, "bytes_after": _size(context)})
-    elif goes.traces or goes.reports:
+        print_json({**result, "bytes_after": _size(context), "left": [str(file) for file in left]})
+    elif something:
         typer.echo(f"Done. The journal had {size / 1e6:.1f} MB and has {_size(context) / 1e6:.1f} MB now.")
     else:
         typer.echo("Nothing is to be removed: no run before that has a trace or a report.")
+
+
+def _listed(goes: "Prunable", notices: int) -> str:
+    parts = [
+        f"{counted(goes.traces, 'trace')} of runs ({goes.trace_bytes / 1e6:.1f} MB)",
+        f"{counted(goes.reports, 'file')} of reports ({goes.report_bytes / 1e6:.1f} MB)",
+    ]
+    if goes.copies:
+        parts.append(f"{counted(goes.copies, 'file')} from before an upgrade ({goes.copy_bytes / 1e6:.1f} MB)")
+    if notices:
+        parts.append(f"{counted(notices, 'notification')} that ended more than 90 days ago")
+    return ", ".join(parts)
 
 
 def _size(context: Context) -> int:

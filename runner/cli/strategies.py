@@ -139,6 +139,7 @@ def remove(name: Name, yes: Yes = False, as_json: Json = False) -> None:
     removed.check(name)
     _check_idle(context, name)
     confirm(f"Remove {name}? Its record stays, and it can be restored.", yes=yes)
+    _check_idle(context, name)  # a run may have begun while somebody thought about it
     removed.remove(name, datetime.now(UTC))
     if as_json:
         print_json({"name": name, "status": "removed"})

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -157,11 +158,15 @@ class NoticeStore:
 
     def forget(self, now: datetime) -> None:
         """Remove what was put away more than 90 days ago, and what was left half written."""
-        for folder in (self._sent, self._lost):
-            for file in folder.glob("*.json"):
-                if file.stat().st_mtime < (now - KEPT).timestamp():
-                    file.unlink(missing_ok=True)
+        for file in self.old(now):
+            with suppress(OSError):  # it goes another time
+                file.unlink()
         remove_leftovers(self._folder, now)
+
+    def old(self, now: datetime) -> list[Path]:
+        """List the files of what was put away more than 90 days ago."""
+        files = [file for folder in (self._sent, self._lost) for file in folder.glob("*.json")]
+        return [file for file in files if file.lstat().st_mtime < (now - KEPT).timestamp()]
 
     def _usable(self, file: Path) -> Notice | None:
         """Read a notice; one that cannot be used is put aside, and None."""

@@ -178,3 +178,27 @@ def test_the_fresh_file_is_as_private_as_the_old_one(trader: Command, stored: Ou
     stored.database.path.chmod(0o600)
     trader("journal", "prune", "--before", BEFORE, "--yes")
     assert stored.database.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_copies_from_before_an_upgrade_and_notices_long_ended_go_too(trader: Command, home: Path) -> None:
+    at = Home(home)
+    at.prepare()
+    lately = datetime.now(UTC) - timedelta(days=80)
+    for folder, name, moment in (
+        (home, f"{at.database.name}.schema-3", OLD),
+        (home, f"{at.database.name}.schema-4.copying", OLD),
+        (home, f"{at.database.name}.schema-12", NEW),
+        (home, f"{at.database.name}.schema-mine", OLD),
+        (at.notices / "sent", "long-ago.json", lately - timedelta(days=20)),
+        (at.notices / "lost", "long-ago.json", lately - timedelta(days=20)),
+        (at.notices / "sent", "lately.json", lately),
+        (at.notices, "waiting.json", lately - timedelta(days=20)),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("12345")
+        os.utime(folder / name, (moment.timestamp(),) * 2)
+    done = trader("journal", "prune", "--before", BEFORE, "--yes", "--json")
+    assert (done.json["copies"], done.json["copy_bytes"], done.json["notices"], done.json["left"]) == (2, 10, 2, [])
+    assert "2 files from before an upgrade (0.0 MB), 2 notifications that ended more than 90 days ago" in done.err
+    left = {path.name for folder in (home, *at.notices.rglob("")) for path in folder.iterdir() if path.is_file()}
+    assert left == {f"{at.database.name}.schema-12", f"{at.database.name}.schema-mine", "lately.json", "waiting.json"}

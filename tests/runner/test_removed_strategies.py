@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.strategies.folders import StrategyFolders
+from mcp_server.storage.strategies.removed import RemovedStrategies
 from tests.runner.conftest import LIMIT_S, Command
 from tests.storage.outcome_homes import OutcomeHome, signalled
 
@@ -136,3 +138,76 @@ def test_no_tool_and_no_write_meets_what_was_removed(trader: Command, home: Path
     folders = StrategyFolders(Home(home), home / "no-examples")
     assert folders.names() == {}
     assert folders.all() == []
+
+
+def test_a_run_that_begins_while_somebody_thinks_about_it_keeps_the_strategy(home: Path, mine: Path) -> None:
+    stored = OutcomeHome(home)
+    strategy = stored.folders.read("rsi-reversion")
+    stored.run(strategy, NOW, signalled("BUY"))
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "runner", "strategies", "remove", "rsi-reversion"]
+    variables = {**os.environ, "TRADER_HOME": str(home)}
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=variables) as process:
+        asked = b""
+        while b"[y/N]" not in asked:
+            asked += os.read(ours, 1_000)
+        claimed = stored.journal.claim(Run(strategy, "manual", NOW, "rules", NOW, "kraken"))
+        os.write(ours, b"y\n")
+        assert process.wait(LIMIT_S) == 1
+    os.close(theirs)
+    os.close(ours)
+    assert mine.exists()
+    stored.journal.finish(claimed, signalled("HOLD"), NOW)
+
+
+def test_a_run_that_is_under_way_when_its_strategy_goes_is_recorded(home: Path, mine: Path) -> None:
+    stored = OutcomeHome(home)
+    strategy = stored.folders.read("rsi-reversion")
+    claimed = stored.journal.claim(Run(strategy, "manual", NOW, "rules", NOW, "kraken"))
+    RemovedStrategies(Home(home).strategies, stored.folders).remove("rsi-reversion", NOW)
+    stored.journal.finish(claimed, signalled("HOLD"), NOW)
+    assert stored.rows("SELECT status, strategy_version FROM executions") == [("success", strategy.version)]
+    assert stored.folders.read_version("rsi-reversion", strategy.version) == strategy
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.strategies.folders import StrategyFolders
+from mcp_server.storage.strategies.removed import RemovedStrategies
+real = Path.rename
+def killed(path, target):
+    if path.name == sys.argv[2] or Path(target).name == sys.argv[2] and ".removed" in str(path):
+        if sys.argv[4] == "after":
+            real(path, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(path, target)
+Path.rename = killed
+home = Home(Path(sys.argv[1]))
+removed = RemovedStrategies(home.strategies, StrategyFolders(home, examples_folder()))
+removed.restore(sys.argv[2]) if sys.argv[3] == "restore" else removed.remove(sys.argv[2], datetime.now(UTC))
+"""
+
+
+@pytest.mark.parametrize("act", ["remove", "restore"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_any_moment_a_strategy_is_there_or_removed_and_whole(
+    home: Path, mine: Path, act: str, when: str
+) -> None:
+    folders = StrategyFolders(Home(home), home / "no-examples")
+    strategy = folders.read("rsi-reversion")
+    removed = RemovedStrategies(Home(home).strategies, folders)
+    if act == "restore":
+        removed.remove(strategy.name, NOW)
+    command = [sys.executable, "-c", KILLED, str(home), strategy.name, act, when]
+    assert subprocess.run(command, timeout=LIMIT_S, check=False).returncode == -signal.SIGKILL
+    is_there = (act == "remove") == (when == "before")
+    assert mine.exists() is is_there
+    if not is_there:
+        assert removed.restore(strategy.name) == strategy
+    assert (mine / "notes.txt").read_text() == "mine"
+    assert folders.names() == {strategy.name: False}
+    removed.remove(strategy.name, NOW)
+    assert folders.names() == {}

@@ -23,8 +23,10 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import examples_folder, no_space, unwritable
 from mcp_server.storage.journal.outbox import Outbox
+from mcp_server.storage.journal.prune import prune
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.strategies.folders import StrategyFolders
+from mcp_server.storage.strategies.removed import RemovedStrategies
 from runner.backup import back_up
 from runner.cli.context import Context
 from runner.cli.show_status import rendered
@@ -82,6 +84,10 @@ async def test_on_a_full_disk_all_that_writes_says_so_and_leaves_nothing_half_wr
     says(lambda: full.database.copy(full.root / "copy.duckdb"))
     says(lambda: back_up(Context(), tmp_path / "archive.tar.gz"))
     assert [file.name for file in full.root.rglob("*") if file.suffix in (".new", ".copying", ".partial")] == []
+    says(lambda: prune(full.database, full.home, NOW + timedelta(days=1)))
+    says(lambda: RemovedStrategies(full.home.strategies, folders).remove("s", NOW))
+    assert list(full.root.glob("*.rewriting*")) == []
+    assert full.database.read(lambda c: c.execute("SELECT count(*) FROM executions").fetchall()) == [(1,)]
     assert folders.read("s").config.status == "active"
 
 

@@ -28,8 +28,12 @@ class Liveness:
     def close(self, *, forget: bool = True) -> None:
         """Release the lock and remove the file; without `forget` it stays, as the sign of a run that has no end yet."""
         if forget:
-            self.path.unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows removes no file that is open: then it goes once it is not
+                self.path.unlink(missing_ok=True)
         self._lock.release()
+        if forget:
+            with suppress(PermissionError):  # another process looks whether it is held, and then removes it
+                self.path.unlink(missing_ok=True)
 
 
 def is_alive(path: Path) -> bool:

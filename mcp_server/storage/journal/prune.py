@@ -1,4 +1,4 @@
-"""What of the journal's past can go: how old runs came to their ends, and their reports. Every row stays.
+"""What of the journal's past can go: how old runs came to their ends, their reports, old copies. Every row stays.
 
 A row is what others rest on: a slot that has one is never run or recorded again; signals, outcomes, costs and what is
 pending are read from it. Its trace, most of the file, is only ever looked at. The runs of a replay keep theirs:
@@ -6,6 +6,7 @@ a replay that goes on estimates by them.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,12 +26,14 @@ _OLD = "trace IS NOT NULL AND completed_at < {before} AND status <> 'running' AN
 
 @dataclass(frozen=True, slots=True)
 class Prunable:
-    """What can go: traces of runs, and files of reports, each with their bytes."""
+    """What can go, with its bytes: traces of runs, files of reports, and copies from before an upgrade."""
 
     traces: int
     trace_bytes: int
     reports: int
     report_bytes: int
+    copies: int
+    copy_bytes: int
 
 
 def prunable(database: Database, home: Home, before: datetime) -> Prunable:
@@ -38,12 +41,14 @@ def prunable(database: Database, home: Home, before: datetime) -> Prunable:
     traces, size = 0, 0
     if database.path.exists():
         traces, size = database.read(lambda connection: _traces(connection, before))
-    sizes = [file.lstat().st_size for file in _reports(home, before)]
-    return Prunable(traces, size, len(sizes), sum(sizes))
+    reports, copies = ([_size(file) for file in files(home, before)] for files in (_reports, _copies))
+    return Prunable(traces, size, len(reports), sum(reports), len(copies), sum(copies))
 
 
-def prune(database: Database, home: Home, before: datetime) -> None:
-    """Remove it. The journal is replaced in one step; then the reports go, one after the other.
+def prune(database: Database, home: Home, before: datetime) -> list[Path]:
+    """Remove it, and return the files that could not be removed.
+
+    The journal is replaced in one step; then the files go, one after the other.
 
     Raises:
         Retryable, Misconfigured: as `Database.rewrite`; then nothing was changed.
@@ -51,8 +56,13 @@ def prune(database: Database, home: Home, before: datetime) -> None:
     if database.path.exists():
         old = _OLD.format(before=f"TIMESTAMP '{naive(before).isoformat(sep=' ')}'")
         database.rewrite({"executions.trace": f"CASE WHEN {old} THEN NULL ELSE trace END"})
-    for file in list(_reports(home, before)):
-        file.unlink(missing_ok=True)
+    left = []
+    for file in [*_reports(home, before), *_copies(home, before)]:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError:  # Windows removes no file that is open
+            left.append(file)
+    return left
 
 
 def _traces(connection: "duckdb.DuckDBPyConnection", before: datetime) -> tuple[int, int]:
@@ -71,6 +81,22 @@ def _reports(home: Home, before: datetime) -> Iterator[Path]:
                 ours = file.name.endswith((".md", ".png")) and stat.S_ISREG(status.st_mode)
                 if ours and status.st_mtime < before.timestamp():
                     yield Path(file.path)
+
+
+def _copies(home: Home, before: datetime) -> Iterator[Path]:
+    """Yield the copies of the journal that upgrades have left, whole or not, before a moment."""
+    kept = re.compile(re.escape(home.database.name) + r"\.schema-\d+(\.copying)?")
+    for entry in _entries(home.root):
+        status = entry.stat(follow_symlinks=False)
+        if kept.fullmatch(entry.name) and stat.S_ISREG(status.st_mode) and status.st_mtime < before.timestamp():
+            yield Path(entry.path)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

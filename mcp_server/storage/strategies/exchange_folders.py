@@ -4,14 +4,21 @@ import os
 import sys
 from pathlib import Path
 
+ASIDE = ".old"
+"""What the name of a folder ends in that has made room for another, and has not got its name yet."""
+
 
 def exchange(fresh: Path, target: Path) -> None:
     """Exchange two folders: in one step on Linux; elsewhere in two, with a moment in which `target` is missing."""
     if sys.platform == "linux" and _renameat2(fresh, target):
         return
-    aside = fresh.with_name(fresh.name + ".old")
+    aside = fresh.with_name(fresh.name + ASIDE)
     target.rename(aside)
-    fresh.rename(target)
+    try:
+        fresh.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
     aside.rename(fresh)
 
 

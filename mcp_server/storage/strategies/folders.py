@@ -7,6 +7,7 @@ A write makes a whole new folder and exchanges it for the present one in one ste
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, Misconfigured, NotFound, Retryable
 from mcp_server.storage.home import Home, unwritable
-from mcp_server.storage.strategies.exchange_folders import exchange
+from mcp_server.storage.strategies.exchange_folders import ASIDE, exchange
 from mcp_server.storage.strategies.files import AGENTS, CONFIG, bring_back, read_both, write_both
 from mcp_server.storage.strategies.versions import Kept, KeptVersions, written_at
 
@@ -34,6 +35,9 @@ Done = TypeVar("Done")
 
 NOTHING = "none"
 """The value of `replaces` for a strategy that must be new."""
+
+ON_WINDOWS = sys.platform == "win32"
+_DEVICE = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")
 
 _NEW, _OLD = ".writing-", ".replacing-"
 """Prefixes of a write's own folders: one that is not whole yet, and one that is about to change places."""
@@ -212,6 +216,9 @@ class StrategyFolders:
 
     def _write(self, strategy: Strategy) -> str | None:
         target = self._own / strategy.name
+        if ON_WINDOWS and _DEVICE.fullmatch(strategy.name):
+            problem = f"Windows keeps the name {strategy.name!r} for a device."
+            raise InvalidStrategy(strategy.name, [error("strategy_name", problem, "Choose another name.")])
         if target.is_symlink():
             problem = f"{str(target)!r} is a symbolic link, and a write would replace it."
             remedy = "Remove the link, or put the folder itself in its place."
@@ -243,12 +250,15 @@ class StrategyFolders:
 
     def _sweep(self) -> None:
         """Remove what a killed write left; keep the version that it may have replaced. What is not ours stays."""
-        for left in self._own.iterdir():
+        for left in sorted(self._own.iterdir(), reverse=True):  # what had made room before what it made room for
             if left.is_symlink() or not left.is_dir():
                 continue
-            name = left.name.removeprefix(_OLD)
-            if name != left.name and re.fullmatch(NAME_PATTERN, name) and self.versions.usable(name):
-                self._keep(left, name, _version(left, name))
+            name = left.name.removeprefix(_OLD).removesuffix(ASIDE)
+            if left.name.startswith(_OLD) and re.fullmatch(NAME_PATTERN, name):
+                if left.name.endswith(ASIDE) and not os.path.lexists(self._own / name):
+                    left.rename(self._own / name)
+                elif self.versions.usable(name):
+                    self._keep(left, name, _version(left, name))
             elif left.name.startswith(_NEW) and _half_written(left):
                 shutil.rmtree(left, ignore_errors=True)
 
