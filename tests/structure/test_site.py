@@ -128,3 +128,16 @@ def test_a_style_that_loads_from_elsewhere_is_named(tmp_path: Path, style: str) 
 def test_a_page_that_is_not_in_the_navigation_once_is_named(tmp_path: Path, places: list[str], times: int) -> None:
     start = NAVIGATION.format("./") + "".join(NAVIGATION.format(place) for place in places)
     assert faults(_site(tmp_path, **{"index.html": start})) == [f"a/index.html: is {times} times in the navigation"]
+
+
+def test_each_page_that_the_code_or_a_message_names_is_there() -> None:
+    folders = ("mcp_server", "runner", "tests", "hosts", "strategies", ".github", "monitoring")
+    files = [*ROOT.glob("*.*"), *(file for name in folders for file in (ROOT / name).rglob("*.*"))]
+    texts = [
+        file
+        for file in files
+        if file.is_file() and file.suffix in (".py", ".js", ".md", ".toml", ".yml", ".yaml", ".json")
+    ]
+    named = {page: file for file in texts for page in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text("utf-8"))}
+    assert {page: file.name for page, file in named.items() if not (ROOT / page).exists()} == {}
+    assert "docs/reference/settings.md" in named
