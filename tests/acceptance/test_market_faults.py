@@ -28,6 +28,7 @@ from tests.acceptance.market_rig import (
     server_on,
     text_of,
 )
+from tests.rigs.combined import combined
 from tests.rigs.stand_in_exchange import Faults, StandInExchange
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import answer_of
@@ -98,27 +99,29 @@ GONE = "cannot be reached or is not available at the moment"
 ELSEWHERE = "refuses requests from this location. Use exchange={other!r} instead, or 'krakenfutures' for swaps."
 LATE = "did not answer everything within 0.3 seconds. What has arrived is kept: ask again"
 
-TABLE: list[tuple[str, tuple[str, ...], type[TraderError], str]] = [
-    # fault           tools  whose turn it is  what the caller reads after the exchange's name
-    ("429",           TOOLS, Retryable,        "is asked too often"),
-    ("451",           TOOLS, UpstreamRejected, ELSEWHERE),
-    ("503",           TOOLS, Retryable,        GONE + " (it said '503"),
-    ("504",           TOOLS, Retryable,        "did not answer in time"),
-    ("broken off",    TOOLS, UpstreamRejected, "sent an answer that cannot be read"),
-    ("closed socket", TOOLS, Retryable,        GONE),
-    ("too late",      TOOLS, Retryable,        LATE),
-]  # fmt: skip
+TABLE: dict[str, tuple[type[TraderError], str]] = {
+    # fault          whose turn it is  what the caller reads after the exchange's name
+    "429":           (Retryable,        "is asked too often"),
+    "451":           (UpstreamRejected, ELSEWHERE),
+    "503":           (Retryable,        GONE + " (it said '503"),
+    "504":           (Retryable,        "did not answer in time"),
+    "broken off":    (UpstreamRejected, "sent an answer that cannot be read"),
+    "closed socket": (Retryable,        GONE),
+    "too late":      (Retryable,        LATE),
+}  # fmt: skip
+AT_ONCE = [fault for fault in TABLE if fault != "too late"]
 
 
-def _cases(late: bool) -> list[Any]:
-    """Multiply the table by the exchanges; only binance's stand-in has swaps."""
+def _named(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _cases(*faults: str) -> list[Any]:
+    """Multiply faults by the tools and the exchanges; only binance's stand-in has swaps."""
+    everywhere = [tool for tool in TOOLS if tool != "get_derivatives"]
     return [
-        pytest.param(fault, tool, name, kind, text, id=f"{fault}-{tool}-{name}")
-        for fault, tools, kind, text in TABLE
-        if (fault == "too late") is late
-        for tool in tools
-        for name in EXCHANGES
-        if tool != "get_derivatives" or name == "binance"
+        *combined(_named(*faults), _named(*everywhere), _named(*EXCHANGES)),
+        *combined(_named(*faults), _named("get_derivatives"), _named("binance")),
     ]
 
 
@@ -133,10 +136,11 @@ def check_refused(text: str, name: str, expected: str, *rigs: StandInExchange) -
     check_told(text, *ports_of(*rigs), ".example", "s3cret", "www.", "<")
 
 
-@pytest.mark.parametrize(("fault", "tool", "name", "kind", "expected"), _cases(late=False))
+@pytest.mark.parametrize(("fault", "tool", "name"), _cases(*AT_ONCE))
 async def test_a_fault_is_told_in_words_and_the_next_call_is_answered(
-    home: Path, rig: StandInExchange, fault: str, tool: str, name: str, kind: type[TraderError], expected: str
+    home: Path, rig: StandInExchange, fault: str, tool: str, name: str
 ) -> None:
+    kind, expected = TABLE[fault]
     server = server_on(home, rig)
     async with Client(server) as client:
         await prepared(client, tool, name)
@@ -150,10 +154,11 @@ async def test_a_fault_is_told_in_words_and_the_next_call_is_answered(
         assert (await ask(client, tool, name))["exchange"] == name
 
 
-@pytest.mark.parametrize(("fault", "tool", "name", "kind", "expected"), _cases(late=True))
+@pytest.mark.parametrize(("fault", "tool", "name"), _cases("too late"))
 async def test_an_answer_that_does_not_come_costs_no_more_than_the_deadline(
-    home: Path, rig: StandInExchange, fault: str, tool: str, name: str, kind: type[TraderError], expected: str
+    home: Path, rig: StandInExchange, fault: str, tool: str, name: str
 ) -> None:
+    kind, expected = TABLE[fault]
     async with of_two_minds(home, rig, HURRY_S) as (patient, hurried), Client(patient) as client:
         await prepared(client, tool, name)
         rig.faults = SWITCHES[fault]()
@@ -269,8 +274,9 @@ def candles(rig: StandInExchange, hours: str) -> list[list[Any]]:
     return [candle(rig, at(f"{hour}:00")) for hour in hours.split()]
 
 
-@pytest.mark.parametrize("name", EXCHANGES)
-@pytest.mark.parametrize("disorder", DISORDER, ids=[disorder.name for disorder in DISORDER])
+@pytest.mark.parametrize(
+    ("disorder", "name"), combined({disorder.name: disorder for disorder in DISORDER}, _named(*EXCHANGES))
+)
 async def test_exactly_the_closed_candles_are_given_in_order_and_what_is_missing_is_said(
     home: Path, rig: StandInExchange, disorder: Disorder, name: str
 ) -> None:
@@ -316,11 +322,11 @@ PAST: list[tuple[str, dict[str, Any], str, float]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EXCHANGES)
-@pytest.mark.parametrize(("fault", "world", "minute", "age_s"), PAST, ids=[row[0] for row in PAST])
+@pytest.mark.parametrize(("past", "name"), combined({row[0]: row[1:] for row in PAST}, _named(*EXCHANGES)))
 async def test_a_price_of_the_past_is_the_last_close_that_the_exchange_has(
-    home: Path, rig: StandInExchange, fault: str, world: dict[str, Any], minute: str, age_s: float, name: str
+    home: Path, rig: StandInExchange, past: tuple[dict[str, Any], str, float], name: str
 ) -> None:
+    world, minute, age_s = past
     disturb(rig, "10:20:30", world)
     async with calling(home, rig) as client:
         said = await ask(client, "get_price", name, as_of="2026-01-15T10:00:30Z")
