@@ -105,13 +105,24 @@ def settings(stored: Path) -> ServerSettings:
     return chain_settings(stored, {chain: ["http://127.0.0.1:9"] for chain in CHAINS})
 
 
-@pytest.mark.parametrize("name", tool_files())
-async def test_no_tool_gives_back_what_hides_in_an_argument(settings: ServerSettings, name: str) -> None:
+ALL_TEXTS = [*TEXTS, *HALVES]
+A_PART = 6
+"""Of the tools in `make test` each is sent one text in so many, and one tool others than the next."""
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [pytest.param(name, ALL_TEXTS[place % A_PART :: A_PART], id=name) for place, name in enumerate(tool_files())]
+    + [pytest.param(name, ALL_TEXTS, id=f"{name} all", marks=pytest.mark.long) for name in tool_files()],
+)
+async def test_no_tool_gives_back_what_hides_in_an_argument(
+    settings: ServerSettings, name: str, texts: list[str]
+) -> None:
     file = tool_files()[name]
     async with Client(build_server(settings, clock=lambda: NOW)) as client:
         (schema,) = [tool.input_schema for tool in (await client.list_tools()).tools if tool.name == name]
         arguments = [argument for argument in schema["properties"] if argument != "dry_run"]
-        for number, text in enumerate([*TEXTS, *HALVES]):
+        for number, text in enumerate(texts):
             argument = arguments[number % len(arguments)]
             if argument == "sql" and number % A_PROCESS_EACH:
                 continue

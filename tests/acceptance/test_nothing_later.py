@@ -113,7 +113,7 @@ def _moment(time: str) -> datetime:
     return datetime.fromisoformat(time.replace(" ", "T")).replace(tzinfo=UTC)
 
 
-@pytest.mark.parametrize("back", BACK, ids=str)
+@pytest.mark.parametrize("back", [BACK[0], pytest.param(BACK[1], marks=pytest.mark.long)], ids=str)
 async def test_no_time_in_any_answer_is_later_than_the_moment(server: Serving, back: timedelta) -> None:
     moment, leaks, answered = NOW - back, list[Any](), set[str]()
     async with calling(server.url, X_Trader_As_Of=moment.isoformat(), X_Trader_Exchange="simulated") as client:

@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,9 +158,14 @@ def import_file(trader: Command, home: Path) -> None:
     assert f"The store has {len(raw().close)} now." in done.out
 
 
-async def test_fifty_runs_say_what_talib_says_of_the_file_cut_off_at_their_moment(trader: Command, home: Path) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+async def test_runs_say_what_talib_says_of_the_file_cut_off_at_their_moment(
+    trader: Command, home: Path, every: int
+) -> None:
+    """There are fifty moments, of which every fourth does in a small form."""
     import_file(trader, home)
-    by_command, in_process = moments()[::10], [moment for moment in moments() if moment not in moments()[::10]]
+    chosen = moments()[::every]
+    by_command, in_process = chosen[::10], [moment for moment in chosen if moment not in chosen[::10]]
     with serving_offline(home) as server, anyio.fail_after(LIMIT_S * 3):
         write_strategy(home)
         runs = Runs.on(home, server)
@@ -179,7 +184,7 @@ async def test_fifty_runs_say_what_talib_says_of_the_file_cut_off_at_their_momen
                 tasks.start_soon(inside, in_process[first::3])
             for moment in by_command:
                 await command(moment)
-    check_journal(home)
+    check_journal(home, chosen)
 
 
 def check_run(executed: Ended, moment: datetime) -> None:
@@ -197,7 +202,7 @@ def check_command(done: Done, moment: datetime) -> None:
     assert (done.json["price"], parse_moment(done.json["as_of"])) == (raw().price(moment), moment)
 
 
-def check_journal(home: Path) -> None:
+def check_journal(home: Path, chosen: Sequence[datetime]) -> None:
     """The journal has one run and one signal for each moment, with what TA-Lib says."""
     rows = database(home).read(
         lambda c: c.execute(
@@ -205,8 +210,8 @@ def check_journal(home: Path) -> None:
             "FROM executions e LEFT JOIN analysis_results a ON a.execution_id = e.id ORDER BY e.as_of"
         ).fetchall()
     )
-    assert [from_ms(row[0]) for row in rows] == list(moments())
-    for (_, status, engine, tokens, signal, price, data), moment in zip(rows, moments(), strict=True):
+    assert [from_ms(row[0]) for row in rows] == list(chosen)
+    for (_, status, engine, tokens, signal, price, data), moment in zip(rows, chosen, strict=True):
         rsi = raw().rsi(moment)
         assert (status, engine, tokens) == (Status.SUCCESS, "rules", 0)
         assert (signal, price) == (expected_signal(rsi), raw().price(moment))
@@ -215,17 +220,18 @@ def check_journal(home: Path) -> None:
         assert json.loads(data)["evidence"]["open_time"] == iso(opened)
     said = Counter(row[4] for row in rows)
     assert set(said) == {"BUY", "SELL", "HOLD"}
-    assert min(said.values()) >= 6
+    assert min(said.values()) >= len(chosen) // 8
 
 
+@pytest.mark.parametrize("every", [17, pytest.param(5, marks=pytest.mark.long)])
 async def test_a_store_that_ends_at_the_moment_gives_the_same_answer(
-    trader: Command, home: Path, tmp_path: Path
+    trader: Command, home: Path, tmp_path: Path, every: int
 ) -> None:
     import_file(trader, home)
     cut_home, cut_file = tmp_path / "cut", tmp_path / "cut.csv"
     lines = candle_lines()
-    chosen = moments()[::5]
-    assert len(chosen) >= 10
+    chosen = moments()[::every]
+    assert len(chosen) == -(-50 // every)
     with serving_offline(home) as server, serving_offline(cut_home) as cut_server:
         write_strategy(home)
         write_strategy(cut_home)

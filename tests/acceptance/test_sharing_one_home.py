@@ -1,8 +1,6 @@
 """One home in the hands of several processes at once: nothing is lost, and nobody's work fails for it."""
 
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,12 +23,12 @@ from runner.execute import Runner
 from runner.settings import RunnerSettings
 from runner.tool_server.server import Address
 from tests.acceptance.test_http import Serving, calling, serving
+from tests.rigs.forked_script import ForkedScript
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.runner.conftest import Command
 from tests.storage.test_database import held_by_a_shell
 from tests.tools.conftest import Told, answer_of
 
-WRITES = 100
 LIMIT_S = 150
 CANDLES = 5
 HOUR_MS = 3_600_000
@@ -91,35 +89,21 @@ It takes a breath between writes: on a machine busy with other things, one that 
 the file for longer than they are patient."""
 
 
-class Script:
-    """A Python program in a process of its own, which begins when it is told to."""
-
-    def __init__(self, source: str, *arguments: str) -> None:
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", source, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-
-    def go(self) -> tuple[float, float]:
-        """Let it begin and wait for its end; give when it began and ended (Unix s)."""
-        try:
-            out, errors = self._process.communicate("\n", LIMIT_S)
-        finally:
-            self._process.kill()
-        assert (self._process.returncode, errors) == (0, "")
-        began, ended = map(float, out.split())
-        return began, ended
+def go(script: ForkedScript) -> tuple[float, float]:
+    """Let a script begin and wait for its end; give when it began and ended (Unix s)."""
+    out = script.communicate("\n")
+    assert script.returncode == 0
+    began, ended = map(float, out.split())
+    return began, ended
 
 
-async def fill(server: Serving, symbol: str) -> tuple[float, float]:
-    """Let a server fetch and keep one hundred ranges of candles that don't touch, four at a time."""
+async def fill(server: Serving, symbol: str, writes: int) -> tuple[float, float]:
+    """Let a server fetch and keep so many ranges of candles that don't touch, four at a time."""
     async with calling(server.url) as client:
         began = datetime.now(UTC).timestamp()
 
         async def work(first: int) -> None:
-            for number in range(first, WRITES, 4):
+            for number in range(first, writes, 4):
                 moment = START + timedelta(hours=10 * number)
                 arguments = {"symbol": symbol, "exchange": "binance", "limit": CANDLES, "as_of": moment.isoformat()}
                 assert len(answer_of(await client.call_tool("get_ohlcv", arguments))["rows"]) == CANDLES
@@ -130,36 +114,41 @@ async def fill(server: Serving, symbol: str) -> tuple[float, float]:
         return began, datetime.now(UTC).timestamp()
 
 
-async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_nothing_is_lost(home: Path) -> None:
+@pytest.mark.parametrize("writes", [20, pytest.param(100, marks=pytest.mark.long)])
+async def test_two_servers_the_journal_and_a_plain_connection_write_at_once_and_nothing_is_lost(
+    home: Path, writes: int
+) -> None:
     database = Database(Home(home).database, prepare=Home(home).prepare)
     database.read(lambda c: c.execute("SELECT 1"))
     spans: list[tuple[float, float]] = []
 
     async def server_part(server: Serving, symbol: str) -> None:
-        spans.append(await fill(server, symbol))
+        spans.append(await fill(server, symbol, writes))
 
-    async def script_part(script: Script) -> None:
-        spans.append(await anyio.to_thread.run_sync(script.go))
+    async def script_part(source: str, *arguments: str) -> None:
+        with ForkedScript(source, *arguments, str(writes)) as script:
+            assert await anyio.to_thread.run_sync(script.stdout.readline) == "ready\n"
+            spans.append(await anyio.to_thread.run_sync(go, script))
 
     with StandInExchange() as exchange:
         urls = json.dumps({"binance": exchange.url})
         with serving(home, TRADER_EXCHANGE_URLS=urls) as one, serving(home, TRADER_EXCHANGE_URLS=urls) as other:
-            scripts = [Script(JOURNAL, str(home), str(WRITES)), Script(NOTES, str(database.path), str(WRITES))]
             with anyio.fail_after(LIMIT_S):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(server_part, one, "BTC/USDT")
                     tasks.start_soon(server_part, other, "ETH/USDT")
-                    for script in scripts:
-                        tasks.start_soon(script_part, script)
+                    tasks.start_soon(script_part, JOURNAL, str(home))
+                    tasks.start_soon(script_part, NOTES, str(database.path))
             assert (one.said(), other.said()) == ("", "")
-        assert max(began for began, _ in spans) < min(ended for _, ended in spans)
-        check_candles(database, exchange)
-    check_runs(database, home)
+        if writes == 100:  # fewer may be done before the last of the four has begun
+            assert max(began for began, _ in spans) < min(ended for _, ended in spans)
+        check_candles(database, exchange, writes)
+    check_runs(database, home, writes // 2)
     numbers = database.read(lambda c: c.execute("SELECT number FROM notes ORDER BY 1").fetchall())
-    assert [number for (number,) in numbers] == list(range(WRITES))
+    assert [number for (number,) in numbers] == list(range(writes))
 
 
-def check_candles(database: Database, exchange: StandInExchange) -> None:
+def check_candles(database: Database, exchange: StandInExchange, writes: int) -> None:
     """Every candle that a server kept is there, once, as the exchange gave it; and so is every range."""
     for base in ("BTC", "ETH"):
         sql = (
@@ -167,18 +156,18 @@ def check_candles(database: Database, exchange: StandInExchange) -> None:
             "WHERE symbol = ? ORDER BY 1"
         )
         found = database.read(lambda c, sql=sql, base=base: c.execute(sql, [f"{base}/USDT"]).fetchall())  # type: ignore[misc]
-        ends = [to_ms(START) + number * 10 * HOUR_MS for number in range(WRITES)]
+        ends = [to_ms(START) + number * 10 * HOUR_MS for number in range(writes)]
         opens = [end - (CANDLES - position) * HOUR_MS for end in ends for position in range(CANDLES)]
         assert [list(row) for row in found] == [exchange.candle(base, "USDT", opened, HOUR_MS) for opened in opens]
     sql = "SELECT symbol, count(*) FROM coverage JOIN series ON id = series_id GROUP BY 1 ORDER BY 1"
     ranges = database.read(lambda c: c.execute(sql).fetchall())
-    assert ranges == [("BTC/USDT", WRITES), ("ETH/USDT", WRITES)]
+    assert ranges == [("BTC/USDT", writes), ("ETH/USDT", writes)]
 
 
-def check_runs(database: Database, home: Path) -> None:
+def check_runs(database: Database, home: Path, runs: int) -> None:
     """Every run has one row and one signal, and nothing waits to be entered."""
     entries = Journal(database, Home(home)).entries(outcomes="all", limit=1000)
-    assert [entry.reasoning for entry in reversed(entries)] == [f"run {number}" for number in range(WRITES // 2)]
+    assert [entry.reasoning for entry in reversed(entries)] == [f"run {number}" for number in range(runs)]
     assert {entry.status for entry in entries} == {Status.SUCCESS}
     assert list(Home(home).outbox.iterdir()) == list(Home(home).running.iterdir()) == []
 
@@ -191,11 +180,12 @@ CONFIG: dict[str, Any] = {
 }
 
 
-async def test_two_servers_write_one_strategy_at_once_and_every_version_is_kept(home: Path) -> None:
+@pytest.mark.parametrize("writes", [8, pytest.param(25, marks=pytest.mark.long)])
+async def test_two_servers_write_one_strategy_at_once_and_every_version_is_kept(home: Path, writes: int) -> None:
     written: set[str] = set()
 
     async def write(client: Client, who: str) -> None:
-        for number in range(WRITES // 4):
+        for number in range(writes):
             config = {**CONFIG, "description": f"{who} {number}"}
             said = answer_of(await client.call_tool("write_strategy", {"strategy_name": "both", "config": config}))
             written.add(said["version"])
@@ -213,7 +203,7 @@ async def test_two_servers_write_one_strategy_at_once_and_every_version_is_kept(
     assert {name: parse_strategy("both", config, None).version for name, config in kept.items()} == {
         name: name for name in kept
     }
-    assert len(written) == WRITES // 2
+    assert len(written) == 2 * writes
     assert {*kept, StrategyFolders(Home(home), examples_folder()).read("both").version} == written
     assert {folder.name for folder in folders.iterdir()} == {"both", ".versions", ".lock"}
 

@@ -1,4 +1,4 @@
-"""A replay that is killed ten times and started again asks nothing twice, loses nothing and counts every cent."""
+"""A replay that is killed again and again and started again asks nothing twice, loses nothing and counts every cent."""
 
 import signal
 import threading
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from mcp_server.domain.outcome import Status
 from mcp_server.storage.home import Home
@@ -80,14 +82,15 @@ class KillingApi:
         return Held(reply, self.killed)
 
 
-def test_a_replay_that_is_killed_ten_times_asks_nothing_twice_and_counts_every_cent(
-    home: Path, address: Address
+@pytest.mark.parametrize("kills", [KILLS[:2], pytest.param(KILLS, marks=pytest.mark.long)], ids=["twice", "ten times"])
+def test_a_replay_that_is_killed_asks_nothing_twice_and_counts_every_cent(
+    home: Path, address: Address, kills: tuple[tuple[int, bool], ...]
 ) -> None:
     strategy = write(home, watching())
     cassette = Cassette(Home(home).cassettes, strategy.name, strategy.decision_version("simulated", "claude"))
     prices = KillingApi()
     with ScriptedMessagesApi(SCRIPT, prices) as api:
-        for kill_at, in_flight in KILLS:
+        for kill_at, in_flight in kills:
             prices.live(kill_at, in_flight=in_flight)
             with replaying(home, api.url, address, COUNT) as program:
                 assert prices.now.wait(LIMIT_S), errors_of(home)

@@ -69,14 +69,8 @@ def rows_of(home: Path, done: Replayed) -> dict[datetime, ReplayRow]:
     return {**parts_of(home).journal.replays.rows(done.replay_id)}
 
 
-async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_nothing(
-    home: Path, address: Address
-) -> None:
-    prices, request, told = Prices(varied(7, 2_000)), replay_of(6), list[ReplayProgress]()
-    done = await replayed(home, address, request, prices, told.append)
-    assert (done.by_status, done.signals, done.stopped_by) == ({Status.SUCCESS: 6}, {"BUY": 6}, None)
-    assert done.requests_asked == 6 * REQUESTS_A_RUN == sum(prices.asked.values())
-    assert done.spent_usd == prices.spent_usd == done.recorded_usd
+def check_told(told: list[ReplayProgress], done: Replayed) -> None:
+    """Check what was told of six moments: the price after five of them, and each step as it began."""
     assert [step.step for step in told if step.note] == ["pilots"], "the price is told once"
     steps = [step for step, _ in groupby(told, key=lambda news: news.step)]
     assert steps == ["wake", "models", "pilots", "runs"]
@@ -84,21 +78,37 @@ async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_not
     assert [begun[step].done for step in steps] == [1, 0, 0, 5], "each step is told as it begins"
     assert done.estimated_usd is not None
     assert done.estimated_usd[0] <= done.spent_usd <= done.estimated_usd[1]
-    assert told[-1].signals == {"BUY": 6}
-    assert (told[-1].done, told[-1].spent_usd, told[-1].left_usd) == (6, done.spent_usd, 100 - done.spent_usd)
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(6, marks=pytest.mark.long)])
+async def test_a_replay_is_priced_beforehand_recorded_whole_and_repeated_for_nothing(
+    home: Path, address: Address, count: int
+) -> None:
+    """The price beforehand is told of six moments; `test_documentation.py` has one of seven."""
+    prices, request, told = Prices(varied(7, 2_000)), replay_of(count), list[ReplayProgress]()
+    done = await replayed(home, address, request, prices, told.append)
+    assert (done.by_status, done.signals, done.stopped_by) == ({Status.SUCCESS: count}, {"BUY": count}, None)
+    assert done.requests_asked == count * REQUESTS_A_RUN == sum(prices.asked.values())
+    assert done.spent_usd == prices.spent_usd == done.recorded_usd
+    if count == 6:
+        check_told(told, done)
+    assert told[-1].signals == {"BUY": count}
+    assert (told[-1].done, told[-1].spent_usd, told[-1].left_usd) == (count, done.spent_usd, 100 - done.spent_usd)
 
     same_command = await replayed(home, address, request, prices)
     assert (same_command.runs, sum(prices.asked.values())) == (0, done.requests_asked), "no moment is run again"
-    assert replace(same_command, runs=6, requests_asked=done.requests_asked, estimated_usd=done.estimated_usd) == done
+    assert (
+        replace(same_command, runs=count, requests_asked=done.requests_asked, estimated_usd=done.estimated_usd) == done
+    )
 
-    lost = moments(6)[3]
+    lost = moments(count)[count // 2]
     version = request.strategy.decision_version("simulated", "claude")
     for file in (Home(home).cassettes / "dip" / version / f"{lost:%Y%m%dT%H%M%SZ}").iterdir():
         file.unlink()
     again = await rerun(home, address, request)
     assert again.replay_id != done.replay_id
-    assert (again.by_status, again.drift, again.stopped_by) == ({Status.SUCCESS: 5, Status.DRIFT: 1}, 1, None)
-    assert (again.requests_asked, again.requests_from_cassette) == (0, 5 * REQUESTS_A_RUN)
+    assert (again.by_status, again.drift, again.stopped_by) == ({Status.SUCCESS: count - 1, Status.DRIFT: 1}, 1, None)
+    assert (again.requests_asked, again.requests_from_cassette) == (0, (count - 1) * REQUESTS_A_RUN)
     assert "the agent CLI took" in again.notes[0]
     before, after = rows_of(home, done), rows_of(home, again)
     assert {row.cost_usd for row in after.values()} == {Decimal(0)}
@@ -119,6 +129,7 @@ async def test_a_replay_through_a_cloud_is_refused(home: Path, monkeypatch: pyte
         await replay(replay_of(1), parts_of(home, ANTHROPIC_API_KEY=KEY), lambda _: None)
 
 
+@pytest.mark.long
 async def test_the_cap_holds_with_the_real_agent(home: Path, address: Address) -> None:
     prices = Prices(varied(3, 12_000))
     request = replay_of(5, "0.20", strategy=watching(budget={"usd_per_run": "0.09"}))

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pytest
 
 from tests.rigs.done_once import CLI_OF_TESTS
 from tests.rigs.replay_command import write
@@ -25,10 +28,27 @@ from tests.rigs.scripted_messages_api import (
 )
 from tests.runner.claude_runs import KEY, strategy
 
-MOMENTS = 20
 TOOLS = {"price-monitor": "get_price", "rsi-analyzer": "calculate_rsi"}
-UNDECIDED, OVERLONG, UNFIT = 3, 8, 13
-"""At these moments the orchestrator cannot decide, uses up its turns, and gives no answer that fits the schema."""
+
+
+class Plan(NamedTuple):
+    """How many moments there are, and when the orchestrator does what."""
+
+    moments: int
+    undecided: int
+    """At this moment it cannot decide."""
+    overlong: int
+    """At this one it uses up its turns."""
+    unfit: int
+    """And at this one it gives no answer that fits the schema."""
+
+    def ends(self) -> list[str]:
+        """Return the status of each moment."""
+        odd = {self.undecided: "abstained", self.overlong: "error", self.unfit: "abstained"}
+        return [odd.get(number, "success") for number in range(self.moments)]
+
+
+TWENTY, SIX = Plan(20, undecided=3, overlong=8, unfit=13), Plan(6, undecided=3, overlong=4, unfit=5)
 
 MOST_TURNS = 6
 LIMIT_S = 400
@@ -42,7 +62,6 @@ session.CLI_SETTINGS.update({CLI_OF_TESTS!r})
 runpy.run_module("runner", run_name="__main__")
 """
 """The command, which gives a CLI that is about to end as long as it takes on a busy machine."""
-ENDS = {UNDECIDED: "abstained", OVERLONG: "error", UNFIT: "abstained"}
 AT_ONCE = {"TRADER_MAX_CLAUDE_RUNS": "3"}
 """More would take the machine from the tests beside this one, and be no sooner done."""
 
@@ -56,14 +75,14 @@ def number_of(request: Request) -> int:
     return round((moment_of(request) - FIRST) / timedelta(hours=1))
 
 
-def decided(request: Request, step: Step) -> Step:
+def decided(plan: Plan, request: Request, step: Step) -> Step:
     """Let what the orchestrator says depend on the moment, and on what was reported."""
     number = number_of(request)
     if request.role != ORCHESTRATOR or request.turn == 0:
         return step
-    if number == OVERLONG:
+    if number == plan.overlong:
         return Reply(calls=[start("price-monitor", f"Look again, {request.turn}.")])
-    if number == UNFIT:
+    if number == plan.unfit:
         return answer({"signal": "PERHAPS"})
     findings = {name: {"report": name in request.text, "number": number} for name in TOOLS}
     return answer(
@@ -72,7 +91,7 @@ def decided(request: Request, step: Step) -> Step:
             "confidence": 50 + number,
             "reasoning": f"At {moment_of(request):%H:%M} “{number}” decided.\n\tSo it is.",
             "sub_agent_results": findings,
-            "decided": number != UNDECIDED,
+            "decided": number != plan.undecided,
         }
     )
 
@@ -82,9 +101,9 @@ def script() -> Mapping[str, list[Step]]:
     return {ORCHESTRATOR: [starts, *[say("") for _ in range(12)]], **looking(TOOLS)}
 
 
-def replayed(home: Path, folder: Path, *options: str, **environment: str) -> dict[str, Any]:
+def replayed(plan: Plan, home: Path, folder: Path, *options: str, **environment: str) -> dict[str, Any]:
     """Run the command in a folder of its own, to its end; return its JSON."""
-    until = FIRST + timedelta(hours=MOMENTS - 1)
+    until = FIRST + timedelta(hours=plan.moments - 1)
     times = (f"--from={FIRST.isoformat()}", f"--to={until.isoformat()}", "--every=1h")
     scratch = folder / "tmp"
     scratch.mkdir(parents=True)
@@ -99,29 +118,43 @@ def replayed(home: Path, folder: Path, *options: str, **environment: str) -> dic
     return report
 
 
-def test_twenty_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", [SIX, pytest.param(TWENTY, marks=pytest.mark.long)], ids=["six", "twenty"])
+def test_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(tmp_path: Path, plan: Plan) -> None:
     home, moved = tmp_path / "home", tmp_path / "elsewhere" / "another home"
     write(home, strategy(asking(TOOLS), exchange="simulated", model=MODEL, max_turns=MOST_TURNS))
-    with ScriptedMessagesApi(script(), decided) as api:
+    with ScriptedMessagesApi(script(), partial(decided, plan)) as api:
         then = replayed(
-            home, tmp_path / "here", "--max-usd=50", TZ=FAR_EAST, ANTHROPIC_BASE_URL=api.url, ANTHROPIC_API_KEY=KEY
+            plan,
+            home,
+            tmp_path / "here",
+            "--max-usd=50",
+            TZ=FAR_EAST,
+            ANTHROPIC_BASE_URL=api.url,
+            ANTHROPIC_API_KEY=KEY,
         )
     shutil.copytree(home, moved)
-    now = replayed(moved, tmp_path / "there", "--rerun", TZ=FAR_WEST)
-    assert (then["runs"], then["requests_asked"], then["requests_from_cassette"]) == (MOMENTS, len(api.requests), 0)
-    assert (now["runs"], now["requests_asked"], now["requests_from_cassette"]) == (MOMENTS, 0, len(api.requests))
-    assert now["by_status"] == then["by_status"] == {"success": MOMENTS - 3, "abstained": 2, "error": 1}
+    now = replayed(plan, moved, tmp_path / "there", "--rerun", TZ=FAR_WEST)
+    assert (then["runs"], then["requests_asked"], then["requests_from_cassette"]) == (
+        plan.moments,
+        len(api.requests),
+        0,
+    )
+    assert (now["runs"], now["requests_asked"], now["requests_from_cassette"]) == (plan.moments, 0, len(api.requests))
+    assert now["by_status"] == then["by_status"] == {"success": plan.moments - 3, "abstained": 2, "error": 1}
 
     before, after = repeated(home, then["replay_id"]), repeated(moved, now["replay_id"])
-    assert len(after) == MOMENTS
+    assert len(after) == plan.moments
     assert after == before
-    assert [row[1] for row in after] == [ENDS.get(number, "success") for number in range(MOMENTS)]
+    assert [row[1] for row in after] == plan.ends()
     assert {row[2] for row in after} == {"BUY", "SELL", "HOLD", None}
-    assert "'max_turns' is 6" in after[OVERLONG][7]
-    assert "schema" in after[UNFIT][7]
+    assert "'max_turns' is 6" in after[plan.overlong][7]
+    assert "schema" in after[plan.unfit][7]
 
     paid, free = read(home, COSTS, then["replay_id"]), read(moved, COSTS, now["replay_id"])
     assert now["spent_usd"] == sum(cost for cost, _ in free) == 0
     assert all(recorded == cost > 0 for cost, recorded in paid)
-    del paid[UNFIT], free[UNFIT]  # the agent CLI gives up in the midst of the last reply, and may count a part of it
+    del (
+        paid[plan.unfit],
+        free[plan.unfit],
+    )  # the agent CLI gives up in the midst of the last reply, and may count a part of it
     assert [recorded for _, recorded in free] == [cost for cost, _ in paid]

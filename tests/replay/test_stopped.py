@@ -37,7 +37,7 @@ def clis_of(pid: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(pid).children(recursive=True) if Path(child.exe()).name == "claude"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_stop_ends_every_agent_and_its_rows_are_taken_up_again(
     home: Path, address: Address, number: signal.Signals
 ) -> None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.home import examples_folder
@@ -58,6 +60,7 @@ def weighed(request: Request, step: Step) -> Step:
     )
 
 
+@pytest.mark.long
 async def test_it_asks_one_turn_a_moment_says_so_and_is_a_replay_of_its_own(home: Path, address: Address) -> None:
     whole = replay_of(2, strategy=two(), contaminated=True)
     less = replace(whole, strategy=without_agents(two(), [LEFT_OUT]), without=(LEFT_OUT,), whole=two())

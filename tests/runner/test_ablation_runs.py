@@ -87,7 +87,9 @@ def prompts_of(what: Strategy) -> list[str]:
     return [sub_agent_prompt(what, name, "simulated", AS_OF) for name in what.agents]
 
 
-@pytest.mark.parametrize("left_out", [(RSI_AGENT,), (PRICE_AGENT, EMA_AGENT)], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "left_out", [(RSI_AGENT,), pytest.param((PRICE_AGENT, EMA_AGENT), marks=pytest.mark.long)], ids=["one", "two"]
+)
 async def test_without_a_sub_agent_one_turn_is_asked_a_moment_and_a_rerun_asks_none(
     with_all: WithAll, tmp_path: Path, left_out: tuple[str, ...]
 ) -> None:

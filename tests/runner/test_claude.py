@@ -80,8 +80,11 @@ class _GoodRun:
 def good() -> _GoodRun:
     """One run in which all goes well, for every test that only looks at it."""
     told: list[str] = []
+    agents = strategy().agents_json()
+    agents["price-monitor"]["model"] = "claude-haiku-4-5"
+    what = strategy(agents, model="claude-sonnet-4-5")
     with ToolServer() as server, ScriptedMessagesApi(script()) as api:
-        outcome = anyio.run(run_claude, task(api.url, server.url, on_event=told.append))
+        outcome = anyio.run(run_claude, task(api.url, server.url, what, on_event=told.append))
     return _GoodRun(outcome, api, server, told)
 
 
@@ -165,15 +168,9 @@ async def test_every_alias_that_the_check_accepts_is_one_that_the_cli_knows(serv
     assert len(asked) >= 4, "they are resolved, each to its own"
 
 
-async def test_models_are_the_sub_agents_own_or_the_strategys(server: ToolServer) -> None:
-    agents = {
-        "price-monitor": {"description": "d", "prompt": PRICE, "tools": ["get_price"], "model": "claude-haiku-4-5"},
-        "rsi-analyzer": {"description": "d", "prompt": RSI, "tools": ["calculate_rsi"]},
-    }
-    with ScriptedMessagesApi(script()) as api:
-        outcome = await run_claude(task(api.url, server.url, strategy(agents, model="claude-sonnet-4-5")))
-    assert outcome.model == "claude-sonnet-4-5"
-    asked = {(request.role, request.body["model"]) for request in api.requests}
+def test_models_are_the_sub_agents_own_or_the_strategys(good: _GoodRun) -> None:
+    assert good.outcome.model == "claude-sonnet-4-5"
+    asked = {(request.role, request.body["model"]) for request in good.api.requests}
     assert asked == {(ORCHESTRATOR, "claude-sonnet-4-5"), (PRICE, "claude-haiku-4-5"), (RSI, "claude-sonnet-4-5")}
 
 
@@ -199,11 +196,12 @@ async def test_a_path_in_a_text_is_sent_as_written_and_never_read_and_a_token_re
 @pytest.mark.parametrize(
     ("steps", "why"),
     [
-        (
+        pytest.param(
             script(
                 [START_BOTH, *[answer({"signal": "MAYBE", "confidence": 700}), answer({"confidence": 0.85})] * 4],
             ),
             "No answer fitted the schema",
+            marks=pytest.mark.long,
         ),
         (
             script([Reply(calls=[*START_BOTH.calls, *answer(GOOD_ANSWER).calls])]),
@@ -252,13 +250,16 @@ async def test_the_raw_answer_of_an_abstained_run_is_kept(server: ToolServer) ->
     ("steps", "config", "why", "blame"),
     [
         (script([Fail(401)]), {}, "401: it refused the credential: set a valid ANTHROPIC_API_KEY", "outside"),
-        (script([Fail(404)]), {}, "404: it does not know the model", "strategy"),
-        (script([START_BOTH, Fail(500)]), {}, "500: it had an internal error", "outside"),
-        (
+        pytest.param(script([Fail(404)]), {}, "404: it does not know the model", "strategy", marks=pytest.mark.long),
+        pytest.param(
+            script([START_BOTH, Fail(500)]), {}, "500: it had an internal error", "outside", marks=pytest.mark.long
+        ),
+        pytest.param(
             script([START_BOTH] * 9, price=[say("42")], rsi=[say("28")]),
             {"max_turns": 2},
             "'max_turns' is 2",
             "strategy",
+            marks=pytest.mark.long,
         ),
         (
             script(price=[Reply(calls=GET_PRICE.calls, usage={"input_tokens": 10**6, "output_tokens": 9})] * 3),
@@ -280,6 +281,7 @@ async def test_what_fails_is_an_error_that_says_what_to_do(
         assert (outcome.cost_usd, outcome.tokens_used) == (None, None), "what nobody reported is unknown"
 
 
+@pytest.mark.long
 async def test_an_api_that_can_not_be_reached_is_an_error(server: ToolServer) -> None:
     outcome = await run_claude(task("http://127.0.0.1:9", server.url))
     assert outcome.status is Status.ERROR
@@ -335,7 +337,7 @@ def test_a_confidence_of_0_85_is_sent_back_to_the_model_within_the_run(corrected
     assert "integer" in json.dumps(refusal)
 
 
-@pytest.mark.parametrize("broken", ["down", "wrong token"])
+@pytest.mark.parametrize("broken", [pytest.param("down", marks=pytest.mark.long), "wrong token"])
 async def test_a_tool_server_that_can_not_be_reached_is_an_error(broken: str) -> None:
     ended = threading.Event()
     steps = script(orchestrator=[Held(START_BOTH, ended)])  # a reply that came first would be followed by a request

@@ -46,6 +46,7 @@ def test_a_run_by_claude_needs_no_temporary_folder_that_allows_execution(scratch
     assert (ended["status"], ended["signal"]) == ("success", "BUY"), ended
 
 
+@pytest.mark.long
 def test_doctor_starts_the_agent_cli_as_a_run_does(scratch: Path, home: Path) -> None:
     checks = _trader(scratch, home, "doctor", TRADER_EXCHANGE="simulated", TRADER_CHAIN_URLS=NO_CHAIN)["checks"]
     (agent,) = [check for check in checks if check["check"] == "agent"]

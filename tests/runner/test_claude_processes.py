@@ -89,6 +89,7 @@ async def _hanging(what: ClaudeTask, api: ScriptedMessagesApi) -> AsyncIterator[
         group.cancel_scope.cancel()
 
 
+@pytest.mark.long
 async def test_a_run_over_its_time_is_a_timeout_and_leaves_nothing(
     api: ScriptedMessagesApi, server: ToolServer, own_folder: Path
 ) -> None:
@@ -138,6 +139,7 @@ async def test_a_run_cancelled_while_the_cli_starts_leaves_nothing(
     assert _left(own_folder) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_no_cli_outlives_a_killed_runner(api: ScriptedMessagesApi, server: ToolServer, own_folder: Path) -> None:
     command = [sys.executable, "-m", "tests.runner.hanging_runner", api.url, server.url]

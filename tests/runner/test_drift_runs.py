@@ -74,8 +74,13 @@ CHANGES: list[tuple[str, Callable[[], ToolServer], Strategy, str]] = [
 ]  # fmt: skip
 
 
+IN_SHORT = {"prompt", "answer of a tool"}
+"""The others go through the CLI in the long tests; `test_drift.py` has all of them, and more, without one."""
+
+
 @pytest.mark.parametrize(
-    ("server", "what", "named"), [change[1:] for change in CHANGES], ids=[one[0] for one in CHANGES]
+    ("server", "what", "named"),
+    [pytest.param(*rest, id=name, marks=[] if name in IN_SHORT else pytest.mark.long) for name, *rest in CHANGES],
 )
 async def test_what_has_changed_since_is_drift_that_names_it(
     cassettes: Path, server: Callable[[], ToolServer], what: Strategy, named: str
@@ -125,7 +130,11 @@ class InOrder:
                 self._turns[following].set()
 
 
-async def test_sub_agents_that_report_in_any_order_are_no_drift(tmp_path: Path) -> None:
+ORDERS = [*permutations(THREE)]
+
+
+@pytest.mark.parametrize("orders", [[ORDERS[0], ORDERS[-1]], pytest.param(ORDERS, marks=pytest.mark.long)], ids=len)
+async def test_sub_agents_that_report_in_any_order_are_no_drift(tmp_path: Path, orders: list[tuple[str, ...]]) -> None:
     what, padded = three(), use("mcp__trader__get_price", {"symbol": "BTC/USDT", "padding": 3})
     findings = {name: {"seen": 1} for name in THREE}
     decision = {"signal": "SELL", "confidence": 51, "reasoning": "All reported.", "sub_agent_results": findings}
@@ -137,7 +146,7 @@ async def test_sub_agents_that_report_in_any_order_are_no_drift(tmp_path: Path) 
         "[third]": [padded, say("It costs 42.5, I see.")],
     }
     signals = []
-    for number, order in enumerate(permutations(THREE)):
+    for number, order in enumerate(orders):
         gate = InOrder(order)
         with ToolServer(before=gate.wait) as server:
             if number:
@@ -149,4 +158,4 @@ async def test_sub_agents_that_report_in_any_order_are_no_drift(tmp_path: Path) 
         assert run.outcome.status is Status.SUCCESS, (order, run.outcome.error)
         assert gate.reported == [*order]
         signals.append(run.outcome.signal)
-    assert signals == signals[:1] * 6
+    assert signals == signals[:1] * len(orders)

@@ -108,7 +108,11 @@ ENDINGS: dict[str, tuple[dict[str, Sequence[Step]], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("steps", "config", "words"), ENDINGS.values(), ids=ENDINGS.keys())
+@pytest.mark.parametrize(
+    ("steps", "config", "words"),
+    [ENDINGS["its budget is spent"], pytest.param(*ENDINGS["a request that is refused"], marks=pytest.mark.long)],
+    ids=ENDINGS.keys(),
+)
 async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
     server: ToolServer,
     cassette: Cassette,
@@ -206,6 +210,7 @@ async def test_each_sub_agents_model_is_judged_by_its_own_cutoff_and_the_latest_
     assert (outcome.status, outcome.contaminated, outcome.knowledge_cutoff) == (Status.SUCCESS, True, "2026-06")
 
 
+@pytest.mark.long
 async def test_an_unknown_cutoff_of_a_sub_agents_model_counts_as_contaminated(server: ToolServer) -> None:
     with ScriptedMessagesApi(script()) as api:
         outcome = await through_proxy(api.url, server, None, with_another_model(UNKNOWN), contamination="refuse")

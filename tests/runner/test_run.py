@@ -193,6 +193,7 @@ def test_a_claude_strategy_without_credentials_says_both_ways_on_and_leaves_a_ro
     assert [entry.status for entry in journal(home)] == [Status.ERROR]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: Command, home: Path) -> None:
     slow = {"trading_pair": "BTC/USD", "exchange": "simulated", "interval": "1h", "rules": {"buy": "close > 0"}}
     put(home, "slow", slow)

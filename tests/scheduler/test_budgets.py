@@ -323,6 +323,7 @@ def dip(home: Path) -> Strategy:
     return what
 
 
+@pytest.mark.long
 async def test_of_three_runs_by_the_real_cli_the_second_waits_and_the_third_finds_the_day_spent(
     dip: Strategy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

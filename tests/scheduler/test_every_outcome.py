@@ -1,6 +1,7 @@
 """Every outcome of a slot comes about through the real program: up, tool server, exchange, agent CLI.
 
-One program runs a home in which each strategy is made for one end; the tests read the journal that it left.
+One program runs a home in which each strategy is made for one end; the tests read the journal that it left. Each end
+by itself is shown by the tests of its own subject beside this file.
 """
 
 import itertools
@@ -22,6 +23,8 @@ from tests.rigs.running_up import RunningUp, edit, write_strategy
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi, say
 from tests.runner.claude_runs import KEY, script, strategy
 from tests.scheduler.ticking_exchange import TickingExchange
+
+pytestmark = pytest.mark.long
 
 SPEED = 30.0
 MINUTE = timedelta(minutes=1)

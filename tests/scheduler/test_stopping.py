@@ -20,6 +20,7 @@ from tests.rigs.stand_in_exchange import StandInExchange
 from tests.runner.claude_runs import KEY, script, strategy
 from tests.storage.test_database import held_by_a_shell
 
+LONG = pytest.mark.long
 SPEED = 60.0
 CLOSING_S = 10.0
 """So long after the grace, at most, everything has ended."""
@@ -122,7 +123,7 @@ def test_a_second_ctrl_c_ends_at_once_and_still_records(home: Path, exchange: St
     assert "running" not in statuses(rows)
 
 
-@pytest.mark.parametrize("after_s", [0.4, 0.9, 1.4])
+@pytest.mark.parametrize("after_s", [pytest.param(0.4, marks=LONG), 0.9, pytest.param(1.4, marks=LONG)])
 def test_a_stop_while_it_starts_leaves_nothing(home: Path, exchange: StandInExchange, after_s: float) -> None:
     write_strategy(home, "minute")
     with starting(home, exchange, grace_s=1, warm_server=False) as up:

@@ -218,7 +218,14 @@ def child_with(bound: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-c", code)
 
 
-@pytest.mark.parametrize(("reason", "sql"), [(reason, sql) for reason, bombs in BOMBS.items() for sql in bombs])
+@pytest.mark.parametrize(
+    ("reason", "sql"),
+    [
+        pytest.param(reason, sql, marks=pytest.mark.long if place else [])
+        for reason, bombs in BOMBS.items()
+        for place, sql in enumerate(bombs)
+    ],
+)
 async def test_what_would_take_too_much_is_stopped_for_its_own_reason(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, reason: str, sql: str
 ) -> None:
