@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.durations import LEAST_S, TESTS, Stopwatch, left_out, measured, targe
 from tests.rigs.network_guard import NetworkGuard
 
 sys.dont_write_bytecode = False  # pytest would rewrite each test's asserts anew in each worker and each run
+_NUMBERS = count()
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
 
 
@@ -97,6 +99,14 @@ def _no_way_out(network_guard: NetworkGuard) -> Iterator[None]:
     yield
     if attempts := network_guard.take_attempts():
         pytest.fail(f"this test tried to leave loopback: {attempts}")
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """An empty folder of this test's own; pytest's takes three times as long, ten thousand times."""
+    folder = tmp_path_factory.getbasetemp() / f"{request.node.originalname[:60]}-{next(_NUMBERS)}"
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 @pytest.fixture(autouse=True)

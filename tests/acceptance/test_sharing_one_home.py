@@ -46,7 +46,8 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.rows import Run
 
 home = Home(Path(sys.argv[1]))
-journal = Journal(Database(home.database, prepare=home.prepare), home)
+database = Database(home.database, prepare=home.prepare, patience_s=60)
+journal = Journal(database, home)
 strategy = parse_strategy("s", {"trading_pair": "BTC/USD", "interval": "1h", "rules": {"buy": "close > 1"}}, None)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -59,7 +60,7 @@ for number in range(int(sys.argv[2]) // 2):
     assert waits is None, waits
 print(began, time.time())
 """
-"""The runner's part: each run is two writes, its claim and its end."""
+"""The runner's part: each run is two writes, its claim and its end. On a busy machine its turn may be long in coming."""
 
 NOTES = """
 import random, sys, time

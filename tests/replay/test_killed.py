@@ -19,7 +19,6 @@ from tests.rigs.replay_command import LIMIT_S, errors_of, output_of, replaying, 
 from tests.rigs.replays import SCRIPT, USD_A_TOKEN, moment_of, moments, parts_of, replay_of, varied, watching
 from tests.rigs.scripted_messages_api import Held, Reply, Request, ScriptedMessagesApi, Step
 
-COUNT = 6
 KILLS = (
     (1, True),
     (2, False),
@@ -82,9 +81,11 @@ class KillingApi:
         return Held(reply, self.killed)
 
 
-@pytest.mark.parametrize("kills", [KILLS[:2], pytest.param(KILLS, marks=pytest.mark.long)], ids=["twice", "ten times"])
+@pytest.mark.parametrize(
+    ("kills", "count"), [(KILLS[:2], 3), pytest.param(KILLS, 6, marks=pytest.mark.long)], ids=["twice", "ten times"]
+)
 def test_a_replay_that_is_killed_asks_nothing_twice_and_counts_every_cent(
-    home: Path, address: Address, kills: tuple[tuple[int, bool], ...]
+    home: Path, address: Address, kills: tuple[tuple[int, bool], ...], count: int
 ) -> None:
     strategy = write(home, watching())
     cassette = Cassette(Home(home).cassettes, strategy.name, strategy.decision_version("simulated", "claude"))
@@ -92,21 +93,21 @@ def test_a_replay_that_is_killed_asks_nothing_twice_and_counts_every_cent(
     with ScriptedMessagesApi(SCRIPT, prices) as api:
         for kill_at, in_flight in kills:
             prices.live(kill_at, in_flight=in_flight)
-            with replaying(home, api.url, address, COUNT) as program:
+            with replaying(home, api.url, address, count) as program:
                 assert prices.now.wait(LIMIT_S), errors_of(home)
                 program.send_signal(signal.SIGKILL)
                 program.wait(LIMIT_S)
             prices.killed.set()
             prices.kept = {one.key for moment in cassette.moments() for one in cassette.at(moment)}
         prices.live(0, in_flight=False)
-        with replaying(home, api.url, address, COUNT) as program:
+        with replaying(home, api.url, address, count) as program:
             code = program.wait(LIMIT_S)
     done = output_of(home)
-    assert (code, done["by_status"]) == (0, {"success": COUNT}), (done, errors_of(home))
+    assert (code, done["by_status"]) == (0, {"success": count}), (done, errors_of(home))
     assert prices.twice == []
     parts = parts_of(home)
-    rows = parts.journal.replays.rows(replay_of(COUNT, contaminated=True).terms("simulated").id)
-    assert [row.status for row in rows.values()] == [Status.SUCCESS] * COUNT
-    assert [*rows] == [*moments(COUNT)]
+    rows = parts.journal.replays.rows(replay_of(count, contaminated=True).terms("simulated").id)
+    assert [row.status for row in rows.values()] == [Status.SUCCESS] * count
+    assert [*rows] == [*moments(count)]
     assert sum(row.cost_usd or 0 for row in rows.values()) == prices.spent_usd
     assert Decimal(str(done["spent_usd"])) == prices.spent_usd

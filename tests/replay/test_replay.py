@@ -155,6 +155,7 @@ async def test_a_moment_that_a_model_may_know_the_sequel_of_is_refused_before_an
     assert (score["runs"], score["signals"]["buy"], score["left_out"]["runs"]) == (1, 1, 1)
 
 
+@pytest.mark.long
 async def test_an_overloaded_api_slows_a_replay_down_and_what_it_had_replied_is_not_asked_again(
     home: Path, address: Address
 ) -> None:

@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         return [odd.get(number, "success") for number in range(self.moments)]
 
 
-TWENTY, SIX = Plan(20, undecided=3, overlong=8, unfit=13), Plan(6, undecided=3, overlong=4, unfit=5)
+TWENTY, FOUR = Plan(20, undecided=3, overlong=8, unfit=13), Plan(4, undecided=1, overlong=2, unfit=3)
 
 MOST_TURNS = 6
 LIMIT_S = 400
@@ -118,7 +118,7 @@ def replayed(plan: Plan, home: Path, folder: Path, *options: str, **environment:
     return report
 
 
-@pytest.mark.parametrize("plan", [SIX, pytest.param(TWENTY, marks=pytest.mark.long)], ids=["six", "twenty"])
+@pytest.mark.parametrize("plan", [FOUR, pytest.param(TWENTY, marks=pytest.mark.long)], ids=["four", "twenty"])
 def test_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(tmp_path: Path, plan: Plan) -> None:
     home, moved = tmp_path / "home", tmp_path / "elsewhere" / "another home"
     write(home, strategy(asking(TOOLS), exchange="simulated", model=MODEL, max_turns=MOST_TURNS))
@@ -146,7 +146,7 @@ def test_moments_of_two_sub_agents_run_again_for_nothing_as_they_were_recorded(t
     assert len(after) == plan.moments
     assert after == before
     assert [row[1] for row in after] == plan.ends()
-    assert {row[2] for row in after} == {"BUY", "SELL", "HOLD", None}
+    assert {row[2] for row in after} == ({"BUY", None} if plan is FOUR else {"BUY", "SELL", "HOLD", None})
     assert "'max_turns' is 6" in after[plan.overlong][7]
     assert "schema" in after[plan.unfit][7]
 

@@ -45,7 +45,7 @@ class ForkedServer:
         finally:
             os.close(given)
             os.close(written)
-        self.pid = self._program.pid
+        self.pid, self._closed = self._program.pid, False
         self.terminate, self.kill = self._program.terminate, self._program.kill
 
     @property
@@ -59,8 +59,10 @@ class ForkedServer:
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
-            os.close(self._input)
-            await self.stdout.aclose()
+            if not self._closed:
+                self._closed = True
+                os.close(self._input)
+                await self.stdout.aclose()
             await self.wait()
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,16 +71,26 @@ def test_there_are_sixty_of_them_or_more_each_with_a_reason_of_its_own() -> None
     assert len({row.why for row in BROKEN}) >= len(BROKEN) - 5
 
 
+@pytest.fixture(scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Client, Path]]:
+    """A tool server for all rows, whose home has no strategy."""
+    own = tmp_path_factory.mktemp("server")
+    settings = ServerSettings(home=own, exchange="simulated")
+    async with Client(build_server(settings, clock=lambda: NOW)) as client:
+        yield client, own
+
+
 @pytest.mark.parametrize("row", BROKEN, ids=[row.why for row in BROKEN])
-async def test_a_broken_folder_is_found_out_and_stays_as_it_is(row: Broken, home: Path, tmp_path: Path) -> None:
+async def test_a_broken_folder_is_found_out_and_stays_as_it_is(
+    row: Broken, home: Path, tmp_path: Path, server: tuple[Client, Path]
+) -> None:
     outside = tmp_path / "outside.json"
     outside.write_text(json.dumps({**GOOD, "rules": RULES}))
     put(home, row, outside)
     before = everything(home)
     folders = StrategyFolders(Home(home), tmp_path / "none")
-    async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
-        with opened() as files:
-            done = await check_folder(folders, NAME, Tools(client))
+    with opened() as files:
+        done = await check_folder(folders, NAME, Tools(server[0]))
     findings = [(finding.severity, finding.place) for finding in done.findings]
     assert sorted(findings) == sorted((severity, place) for severity, place, _ in row.findings)
     for severity, place, words in row.findings:
@@ -96,16 +106,16 @@ SENDABLE = [row for row in WITH_ERRORS if isinstance(row.files.get("config.json"
 
 
 @pytest.mark.parametrize("row", SENDABLE, ids=[row.why for row in SENDABLE])
-async def test_what_a_tool_is_given_with_an_error_is_not_written(row: Broken, home: Path) -> None:
+async def test_what_a_tool_is_given_with_an_error_is_not_written(row: Broken, server: tuple[Client, Path]) -> None:
+    client, home = server
     agents = row.files.get("agents.json")
     asked = {"strategy_name": NAME, "config": row.files["config.json"]}
     asked |= {"agents": agents} if isinstance(agents, dict | list) else {}
     if agents == OUTSIDE or isinstance(agents, bytes):
         asked["config"] = {**GOOD}  # then it is a strategy without rules and sub-agents
-    async with Client(build_server(ServerSettings(home=home, exchange="simulated"), clock=lambda: NOW)) as client:
-        if row.why == "half of a character":
-            asked["config"] = {**GOOD, "description": "half: �"}
-        answer = await client.call_tool("write_strategy", asked)
+    if row.why == "half of a character":
+        asked["config"] = {**GOOD, "description": "half: �"}
+    answer = await client.call_tool("write_strategy", asked)
     assert answer.is_error
     assert not (home / "strategies" / NAME).exists()
 

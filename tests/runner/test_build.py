@@ -292,6 +292,7 @@ def test_it_writes_one_strategy_also_several_times_and_never_over_one_that_it_ha
 COSTLY = {"input_tokens": 400_000, "output_tokens": 50_000}
 
 
+@pytest.mark.long
 def test_a_spent_budget_ends_it_and_says_so(trader: Command, home: Path) -> None:
     look = use("mcp__trader__get_price", {"symbol": "BTC/USDT"})
     costly = Reply(calls=look.calls, usage=COSTLY)
@@ -347,7 +348,14 @@ def test_an_api_that_refuses_is_told(trader: Command, home: Path) -> None:
     assert KEY not in done.out + done.err
 
 
-@pytest.mark.parametrize("before", ["while it asks", "after it has written", "by SIGTERM"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "after it has written",
+        pytest.param("while it asks", marks=pytest.mark.long),
+        pytest.param("by SIGTERM", marks=pytest.mark.long),
+    ],
+)
 def test_ctrl_c_ends_it_at_once_and_leaves_no_process_and_nothing_half_written(
     home: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

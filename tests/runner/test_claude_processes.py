@@ -112,6 +112,7 @@ async def test_a_run_over_its_time_is_a_timeout_and_leaves_nothing(
     assert _left(own_folder) == []
 
 
+@pytest.mark.long
 async def test_a_second_cancel_during_the_first_leaves_nothing(
     api: ScriptedMessagesApi, server: ToolServer, own_folder: Path
 ) -> None:

@@ -4,8 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +15,8 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.prune import prune
 from mcp_server.storage.journal.rows import Run
-from tests.runner.conftest import LIMIT_S, Command
+from tests.rigs.forked_script import ForkedScript
+from tests.runner.conftest import Command
 from tests.storage.outcome_homes import FAILED, OutcomeHome, signalled
 
 OLD, NEW, BEFORE = datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), "2025-06-01"
@@ -153,9 +152,9 @@ def test_killed_at_any_moment_it_has_lost_nothing_and_can_be_done_again(
     home: Path, stored: OutcomeHome, place: str, when: str
 ) -> None:
     before = rows_of(stored)
-    command = [sys.executable, "-c", KILLED, str(home), place, when]
-    done = subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False)
-    assert done.returncode == -signal.SIGKILL
+    with ForkedScript(KILLED, str(home), place, when) as killed:
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
     assert list(home.glob("*.rewriting*"))
     assert len(with_traces(stored)) == 10
     assert rows_of(stored) == before

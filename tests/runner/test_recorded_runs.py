@@ -219,6 +219,7 @@ async def test_an_unknown_cutoff_of_a_sub_agents_model_counts_as_contaminated(se
     assert {request.body["model"] for request in api.requests} == {HAIKU}
 
 
+@pytest.mark.long
 async def test_a_moment_after_the_cutoff_of_all_models_is_clean(server: ToolServer) -> None:
     with ScriptedMessagesApi(script()) as api:
         outcome = await through_proxy(api.url, server, None, strategy(model=HAIKU), contamination="refuse")

@@ -211,10 +211,13 @@ def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: C
     assert entry.status == Status.ERROR
 
 
-def test_a_run_says_and_records_the_moment_that_it_was_really_asked_for(trader: Command, home: Path) -> None:
-    done = trader("run", "rsi-reversion", "--json", TRADER_AS_OF="2026-04-28T20:00Z")
+def test_a_run_says_and_records_the_moment_that_it_was_really_asked_for(
+    trader: Command, home: Path, server: dict[str, str]
+) -> None:
+    done = trader("run", "rsi-reversion", "--json", TRADER_AS_OF="2026-04-28T20:00Z", **server)
     assert (done.json["signal"], done.json["as_of"]) == ("BUY", "2026-04-28T20:00:00+00:00")
-    done = trader("run", "rsi-reversion", "--as-of", "2026-04-28T16:00Z", "--json", TRADER_AS_OF="2026-04-28T20:00Z")
+    options = ("--as-of", "2026-04-28T16:00Z", "--json")
+    done = trader("run", "rsi-reversion", *options, TRADER_AS_OF="2026-04-28T20:00Z", **server)
     assert done.json["as_of"] == "2026-04-28T16:00:00+00:00"
     assert [entry.as_of.hour for entry in journal(home)] == [16, 20]
 
@@ -226,7 +229,9 @@ def test_a_moment_of_the_future_is_refused(trader: Command, home: Path) -> None:
     assert not Home(home).database.exists()
 
 
-@pytest.mark.parametrize("token", ["sekret ", "sekrët", "sek\tret"])
+@pytest.mark.parametrize(
+    "token", ["sekrët", *(pytest.param(token, marks=pytest.mark.long) for token in ("sekret ", "sek\tret"))]
+)
 def test_a_token_that_cannot_be_sent_is_refused_and_never_told_back(trader: Command, token: str) -> None:
     done = trader("run", "rsi-reversion", "--json", TRADER_SERVER_URL="http://127.0.0.1:9/mcp", TRADER_TOKEN=token)
     assert done.code == 1

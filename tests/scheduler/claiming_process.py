@@ -1,4 +1,4 @@
-"""Claims every minute of a stretch, as one of several processes: `python -m … HOME COUNT`; prints what it was given."""
+"""Claims every minute of a stretch, as one of several processes with the arguments HOME COUNT; prints what it got."""
 
 import sys
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ def claim_minutes(machine: Machine, count: int) -> list[datetime]:
     return mine
 
 
-if __name__ == "__main__":
+def main() -> None:
     machine = Machine(Path(sys.argv[1]))
     machine.slot_store.open()
     sys.stdout.write("ready\n")

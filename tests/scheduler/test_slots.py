@@ -1,7 +1,5 @@
 """Claims: whoever asks, whatever the clock says and whenever a runner dies, each slot has one row and runs once."""
 
-import subprocess
-import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,6 +15,7 @@ from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot, failures, last_runs
 from mcp_server.storage.journal.slots import OVERLAP
 from mcp_server.storage.schema import migrations
+from tests.rigs.forked_script import ForkedScript
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed, spent
 from tests.storage.test_database import held_by_a_shell
 
@@ -111,14 +110,14 @@ def test_a_claim_of_what_is_accounted_for_already_runs_nothing(one: Machine, oth
 
 def test_two_processes_claim_each_slot_once(one: Machine, home: Path) -> None:
     one.ask("SELECT 1")  # the schema is there before they start
-    command = [sys.executable, "-m", "tests.scheduler.claiming_process", str(home), "12"]
-    both = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in ("one", "other")
-    ]
-    for process in both:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    said = [process.communicate("go\n", timeout=60)[0].splitlines() for process in both]
+    program = "from tests.scheduler.claiming_process import main; main()"
+    with ForkedScript(program, str(home), "12") as first, ForkedScript(program, str(home), "12") as second:
+        for process in (first, second):
+            assert process.stdout.readline() == "ready\n"
+        for process in (first, second):
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate().splitlines() for process in (first, second)]
     mine = Counter(datetime.fromisoformat(line) for lines in said for line in lines)
     minutes = [f"12:{number:02}" for number in range(1, 13)]
     rows = one.slots()
@@ -206,17 +205,10 @@ sys.stdin.read()
 def test_a_runner_that_is_killed_outright_is_accounted_for_by_the_next_and_its_slot_is_not_run_again(
     one: Machine,
 ) -> None:
-    command = [sys.executable, "-c", CLAIMS_AND_WAITS, str(one.root)]
-    runner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert runner.stdin is not None
-    assert runner.stdout is not None
-    assert runner.stdout.readline() == b"claimed\n"
-    one.journal.settle()
-    assert one.slots() == [("running", "12:00", "12:00", 1)], "it is alive"
-    runner.kill()
-    runner.wait(10)
-    runner.stdin.close()
-    runner.stdout.close()
+    with ForkedScript(CLAIMS_AND_WAITS, str(one.root)) as runner:
+        assert runner.stdout.readline() == "claimed\n"
+        one.journal.settle()
+        assert one.slots() == [("running", "12:00", "12:00", 1)], "it is alive"
     assert one.slot_store.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == [], "nobody has looked yet"
     one.journal.settle()
     assert [row[:2] for row in one.slots()] == [("error", "12:00"), ("skipped_overlap", "13:00")]

@@ -27,6 +27,12 @@ from runner.tool_server.connection import Connection
 from runner.tool_server.server import Address, local_server
 from runner.tool_server.supervisor import WatchedServer
 from tests.rigs.tool_server import ToolServer
+from tests.rigs.warm import forked_by
+from tests.runner.conftest import forked_servers
+
+__all__ = ["forked_servers"]
+
+pytestmark = pytest.mark.usefixtures("forked_servers")
 
 LIMIT_S = 60
 RULES = {"buy": "close > open"}
@@ -53,7 +59,7 @@ async def until(found: Callable[[], object]) -> None:
 
 
 def pids_of_servers() -> list[int]:
-    return [each.pid for each in psutil.Process().children() if "--with-parent" in each.cmdline()]
+    return [each.pid for each in forked_by(os.getpid())]
 
 
 def pid_of_server() -> int:

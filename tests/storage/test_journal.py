@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +12,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.forked_script import ForkedScript
 from tests.storage.test_database import held_by_a_shell
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -171,7 +170,8 @@ os.kill(os.getpid(), 9)
 
 def test_a_run_that_was_killed_ends_as_an_error_and_one_that_lives_does_not(journal: Journal, home: Path) -> None:
     alive = claim(journal)
-    subprocess.run([sys.executable, "-c", KILLED, str(home)], check=False)
+    with ForkedScript(KILLED, str(home)) as killed_program:
+        killed_program.communicate()
     assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.RUNNING, Status.RUNNING]
     journal.settle()
     killed, running = journal.entries(outcomes="all")

@@ -1,8 +1,6 @@
 """What came of each signal is entered once, by whoever settles it first, and never changes."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.strategy.strategy import Strategy
+from tests.rigs.forked_script import ForkedScript
 from tests.scheduler.slot_homes import at, hourly
 from tests.storage.outcome_homes import FAILED, OutcomeHome, ids, judged, signalled, void
 
@@ -118,21 +117,22 @@ home.outcomes.add([judged(run, who / 1000) for run in due], WEEK + timedelta(day
 """
 
 
-def settler(home: Path, who: int, how: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SETTLES, str(home), str(who), how]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def settler(home: Path, who: int, how: str) -> ForkedScript:
+    return ForkedScript(SETTLES, str(home), str(who), how)
 
 
 def test_two_processes_that_settle_at_once_add_one_row_a_signal(one: OutcomeHome, home: Path) -> None:
     for minute in range(12):
         one.run(hourly(), at(f"12:{minute:02}"), signalled("BUY"))
-    both = [settler(home, who, "ends") for who in (1, 2)]
-    for process in both:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "12\n", "both see all of them as due"
-    for process in both:
-        process.communicate("\n")
-    assert [process.returncode for process in both] == [0, 0]
+    with settler(home, 1, "ends") as first, settler(home, 2, "ends") as second:
+        for process in (first, second):
+            assert process.stdout.readline() == "12\n", "both see all of them as due"
+        for process in (first, second):
+            process.stdin.write("\n")
+            process.stdin.flush()
+        for process in (first, second):
+            process.communicate()
+            assert process.returncode == 0
     rows = settled(one)
     assert [row[0] for row in rows] == [*range(1, 13)]
     assert len({(row[4], row[-1]) for row in rows}) == 1, "the rows of one of them, whole"
@@ -141,9 +141,9 @@ def test_two_processes_that_settle_at_once_add_one_row_a_signal(one: OutcomeHome
 def test_a_process_that_is_killed_before_it_commits_leaves_all_of_it_due(one: OutcomeHome, home: Path) -> None:
     for minute in range(3):
         one.run(hourly(), at(f"12:{minute:02}"), signalled("BUY"))
-    killed = settler(home, 1, "kills")
-    killed.communicate("\n")
-    assert killed.returncode == 9
+    with settler(home, 1, "kills") as killed:
+        killed.communicate("\n")
+        assert killed.returncode == 9
     assert settled(one) == []
     runs = one.outcomes.due(WEEK)
     assert len(runs) == 3

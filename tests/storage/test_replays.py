@@ -1,8 +1,6 @@
 """Replays in the journal: one row for each moment, taken up again where it was stopped, within what was allowed."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +17,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.forked_script import ForkedScript
 from tests.runner.conftest import trader_in
 from tests.storage.test_database import held_by_a_shell
 
@@ -215,11 +214,7 @@ def test_one_process_at_a_time_works_on_a_replay_and_another_is_told_which(journ
         "opened = journal.replays.open(TERMS, ASKED, Decimal(2), NOW); opened.__enter__(); "
         "print('open', flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with other:
-        assert other.stdout is not None
+    with ForkedScript(program, str(home)) as other:
         assert other.stdout.readline() == "open\n"
         with (
             pytest.raises(Retryable, match=f"process {other.pid}"),
@@ -228,8 +223,6 @@ def test_one_process_at_a_time_works_on_a_replay_and_another_is_told_which(journ
             pass
         with journal.replays.open(replace(TERMS, rerun=True), ASKED, Decimal(2), NOW):
             pass  # another replay is not held up
-        other.kill()
-        other.communicate()
     with journal.replays.open(TERMS, ASKED, Decimal(2), NOW) as replay:
         assert replay.pid != other.pid
 

@@ -353,6 +353,7 @@ async def test_a_process_killed_while_it_sends_has_perhaps_delivered_it_and_it_i
     assert (lost["state"], lost["why"]) == ("unknown", "the process that sent it was ended meanwhile")
 
 
+@pytest.mark.long
 async def test_kills_at_any_moment_tell_nothing_twice_and_lose_nothing_that_was_not_being_sent(
     home: Path, service: Receiver
 ) -> None:
