@@ -104,7 +104,7 @@ def _no_way_out(network_guard: NetworkGuard) -> Iterator[None]:
 @pytest.fixture
 def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """An empty folder of this test's own; pytest's takes three times as long, ten thousand times."""
-    folder = tmp_path_factory.getbasetemp() / f"{request.node.originalname[:60]}-{next(_NUMBERS)}"
+    folder = tmp_path_factory.getbasetemp() / f"{request.node.originalname[:30]}-{next(_NUMBERS)}"
     folder.mkdir(mode=0o700)
     return folder
 

@@ -60,7 +60,7 @@ for number in range(int(sys.argv[2]) // 2):
     assert waits is None, waits
 print(began, time.time())
 """
-"""The runner's part: each run is two writes, its claim and its end. On a busy machine its turn may be long in coming."""
+"""The runner's part: each run is two writes, its claim and its end. On a busy machine its turn may come late."""
 
 NOTES = """
 import random, sys, time

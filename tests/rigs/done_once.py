@@ -1,22 +1,24 @@
 """What would be done again for each test with the same result is done once in each process.
 
 A new database begins as a copy of one that was migrated; the DuckDB of one that is gone serves the next. A schema that
-was found to be valid is not checked again, and in an answer no value that may be anything is looked at. The agent CLI
-compiles and collects nothing in its second of life. The tests of databases themselves migrate each
-(`migrating_each`).
+was found to be valid is not checked again, and in an answer no value that may be anything is looked at. The trusted
+certificates are read once, and not for each client of HTTP, which takes 25 ms of a core. The agent CLI compiles and
+collects nothing in its second of life. The tests of databases themselves migrate each (`migrating_each`).
 """
 
 import json
 import os
+import ssl
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import duckdb
+import httpx2._transports.default as http_transports
 from jsonschema import Draft202012Validator, ValidationError
 
 from mcp_server.storage.database import Database
@@ -24,6 +26,7 @@ from mcp_server.storage.database_file import DatabaseFile
 from runner.claude import session
 
 _connect, _check_schema = DatabaseFile.connect, Draft202012Validator.check_schema
+_create_ssl_context: Callable[..., ssl.SSLContext] = http_transports.create_ssl_context  # type: ignore[attr-defined]
 _check_items = Draft202012Validator.VALIDATORS["items"]
 _ANYTHING: tuple[Any, ...] = ({}, {"minLength": 0})
 _valid: set[str] = set()
@@ -44,6 +47,7 @@ def do_once() -> None:
     _migrated()
     DatabaseFile.connect = _connect_to_copy  # type: ignore[method-assign]
     Draft202012Validator.check_schema = _check_once
+    http_transports.create_ssl_context = _trust_once  # type: ignore[attr-defined]
     Draft202012Validator.VALIDATORS["items"] = _check_items_unless_any
     cast(dict[str, str], session.CLI_SETTINGS).update(CLI_OF_TESTS)
 
@@ -75,6 +79,17 @@ def _check_once(schema: Any, *arguments: Any, **options: Any) -> None:
     if text not in _valid:
         _check_schema(schema, *arguments, **options)
         _valid.add(text)
+
+
+def _trust_once(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    others = trust_env and os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+    return _create_ssl_context(verify, cert, trust_env) if verify is not True or cert or others else trusted()
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return what clients of HTTP trust that are told nothing else."""
+    return _create_ssl_context()
 
 
 def _check_items_unless_any(validator: Any, kind: Any, rows: Any, schema: Any) -> Iterator[ValidationError]:
