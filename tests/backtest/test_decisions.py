@@ -24,6 +24,7 @@ from mcp_server.domain.timeframes import (
     timeframe_ms,
     to_ms,
 )
+from tests.rigs.sampled import sampled
 from tests.tools.conftest import Ask, ask, client, settings
 
 __all__ = ["ask", "client", "settings"]
@@ -161,7 +162,7 @@ LIVE = {
 }
 
 
-@pytest.mark.parametrize("name", LIVE)
+@pytest.mark.parametrize("name", sampled([*LIVE], 2))
 async def test_each_slot_decides_as_the_same_strategy_does_live(
     ask: Ask, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def test_skill_is_not_deflated_away() -> None:
     assert result.sharpe_deflated > 0.95
 
 
-@pytest.mark.parametrize(("dependence", "at_least"), [(0.0, 0.90), (0.4, 0.88)])
+@pytest.mark.parametrize(("dependence", "at_least"), [pytest.param(0.0, 0.90, marks=pytest.mark.long), (0.4, 0.88)])
 def test_the_interval_covers_the_true_sharpe_ratio_about_as_often_as_it_says(
     dependence: float, at_least: float
 ) -> None:

@@ -24,6 +24,7 @@ from tests.chains.people import BINANCE, KRAKEN, MILLION, Town
 from tests.rigs.anvil import Anvil
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.rpc_proxy import RpcProxy
+from tests.rigs.sampled import sampled
 from tests.tools.conftest import Told
 
 SOON_S = 30
@@ -104,7 +105,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", sampled([*FAULTS], 3))
 async def test_another_endpoint_answers_where_one_fails(
     home: Path, chain: Anvil, bad: RpcProxy, good: RpcProxy, fault: str
 ) -> None:
@@ -192,7 +193,7 @@ async def test_too_many_results_are_split_until_there_are_few_enough(home: Path,
     assert good.methods["eth_getLogs"] <= 8
 
 
-@pytest.mark.parametrize("most", [1, 3, 10])
+@pytest.mark.parametrize("most", sampled([3, 1, 10], 3))
 async def test_an_endpoint_that_takes_few_calls_at_once_is_given_few(
     home: Path, chain: Anvil, good: RpcProxy, most: int
 ) -> None:

@@ -158,14 +158,15 @@ def test_hostile_and_unknown_letters_are_letters() -> None:
         assert drawn(dataclasses.replace(plain, symbol=symbol)).shape == (800, 1200, 3)
 
 
-def test_one_indicator_of_each_shape_is_drawn() -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_one_indicator_of_each_shape_is_drawn(every: int) -> None:
     candles, last = waves(400), slice(-120, None)
     bare = draw(dataclasses.replace(chart(candles), candles=candles.slice(-120)))
     one_of_each_shape = {
         tuple(drawing.shape for drawing in study_of(parse_spec(name)).drawings): name for name in names()
     }
     assert len(one_of_each_shape) > 10
-    for name in one_of_each_shape.values():
+    for name in [*one_of_each_shape.values()][::every]:
         subject = chart(candles, [name])
         columns = {column: values[last] for column, values in subject.columns.items()}
         shown = dataclasses.replace(subject, candles=candles.slice(-120), columns=columns)

@@ -21,6 +21,7 @@ from runner.container import USER_ID
 from runner.restore import restore
 from tests.deploy.test_backup import CONFIG, rows
 from tests.deploy.test_container import STARTED
+from tests.rigs.sampled import sampled
 from tests.storage.test_backtests import ROW
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -83,7 +84,7 @@ def test_a_restore_that_was_stopped_half_way_is_done_again(home: Path, backup: P
     assert not (home / ".restoring").exists()
 
 
-@pytest.mark.parametrize("content", ["cut", "other", "outside", "text"])
+@pytest.mark.parametrize("content", sampled(["outside", "cut", "other", "text"], 4))
 def test_an_archive_that_is_no_backup_changes_nothing(home: Path, backup: Path, tmp_path: Path, content: str) -> None:
     archive = home / "restore.tar.gz"
     if content == "cut":

@@ -21,6 +21,7 @@ from mcp_server.domain.timeframes import DAY_MS
 from mcp_server.errors import BadInput, NotFound
 from tests.domain.test_indicator_values import made_candles
 from tests.rigs.hourly_candles import ROWS, hourly_candles
+from tests.rigs.sampled import sampled
 
 GROUPS = {
     *("Cycle Indicators", "Math Operators", "Math Transform", "Momentum Indicators", "Overlap Studies"),
@@ -89,7 +90,7 @@ def test_no_meaning_is_of_nothing_and_none_is_told_twice() -> None:
     assert len(set(MEANINGS.values())) == len(MEANINGS)
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", sampled(catalog.names(), 6))
 def test_on_500_real_candles_the_first_value_stands_right_after_the_warm_up(name: str, real_candles: Candles) -> None:
     spec = spec_of(name)
     midnight = int(np.argmax(real_candles.open_time_ms % DAY_MS == 0))
@@ -100,7 +101,7 @@ def test_on_500_real_candles_the_first_value_stands_right_after_the_warm_up(name
         assert np.isfinite(values[-1])
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", sampled(catalog.names(), 6))
 def test_future_candles_change_no_past_value(name: str, real_candles: Candles) -> None:
     spec = spec_of(name)
     whole = compute([spec], real_candles.slice(0, 500))
@@ -121,7 +122,7 @@ def some(parameter: Parameter, share: float) -> float:
     return low + share * (high - low)
 
 
-@pytest.mark.parametrize("name", sorted(EXTRAS))
+@pytest.mark.parametrize("name", sampled(sorted(EXTRAS), 4))
 @settings(max_examples=15, deadline=None, database=None)
 @given(shares=st.lists(st.floats(0, 1), min_size=9, max_size=9), seed=st.integers(0, 100))
 def test_a_warm_up_that_is_ours_to_say_holds_for_any_parameters(name: str, shares: list[float], seed: int) -> None:
@@ -139,7 +140,7 @@ def test_a_warm_up_that_is_ours_to_say_holds_for_any_parameters(name: str, share
         assert np.isfinite(values[warm_up:]).all() or name in (*BREAKOUT, "cdl_z", "zscore")
 
 
-@pytest.mark.parametrize("name", sorted(EXTRAS))
+@pytest.mark.parametrize("name", sampled(sorted(EXTRAS), 4))
 def test_its_ranges_are_accepted_and_its_parameters_are_the_librarys(name: str) -> None:
     entry = catalog.find(name)
     for parameter in entry.parameters:
@@ -149,7 +150,7 @@ def test_its_ranges_are_accepted_and_its_parameters_are_the_librarys(name: str) 
                 assert parse_spec(written).columns
 
 
-@pytest.mark.parametrize("name", sorted(EXTRAS))
+@pytest.mark.parametrize("name", sampled(sorted(EXTRAS), 4))
 def test_the_history_wanted_gives_the_last_value_of_the_whole_past(name: str, real_candles: Candles) -> None:
     spec = spec_of(name)
     whole = compute([spec], real_candles)
@@ -234,7 +235,7 @@ def test_every_entry_has_its_page_in_the_documentation() -> None:
     assert pandas_ta_functions.library_names() - talib_functions.names() - set(EXTRAS) <= set(LEFT_OUT)
 
 
-@pytest.mark.parametrize("name", [n for n in catalog.names() if n not in BOUNDED])
+@pytest.mark.parametrize("name", sampled([n for n in catalog.names() if n not in BOUNDED], 6))
 def test_a_flat_stretch_is_forgotten(name: str) -> None:
     """Prices that stand still for a while leave nothing undefined behind for good."""
     moving, flat = made_candles(400), np.full(20, 50.0)

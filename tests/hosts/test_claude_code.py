@@ -69,7 +69,7 @@ def test_it_connects_over_stdio_and_http_and_is_refused_with_a_wrong_token(claud
     assert "Connected" not in said["without"]
 
 
-@pytest.mark.parametrize("way", ["stdio", "http", "http, reading"])
+@pytest.mark.parametrize("way", ["stdio", pytest.param("http", marks=pytest.mark.long), "http, reading"])
 def test_its_model_is_offered_the_tools(claude: ClaudeCode, server: Guarded, way: str, tmp_path: Path) -> None:
     token = READS if way.endswith("reading") else WRITES
     over_http = {"type": "http", "url": server.url, "headers": {"Authorization": f"Bearer {token}"}}
@@ -85,7 +85,13 @@ def test_its_model_is_offered_the_tools(claude: ClaudeCode, server: Guarded, way
     assert offered == tool_files().keys() - hidden
 
 
-@pytest.mark.parametrize("typed", ["", " buy BTC when its RSI turns up"], ids=["without an idea", "with an idea"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pytest.param("", id="without an idea", marks=pytest.mark.long),
+        pytest.param(" buy BTC when its RSI turns up", id="with an idea"),
+    ],
+)
 def test_what_the_person_types_for_a_prompt_reaches_its_model(claude: ClaudeCode, typed: str, tmp_path: Path) -> None:
     config = tmp_path / "mcp.json"
     config.write_text(json.dumps({"mcpServers": {"claude-trader": {"command": str(SERVER)}}}))

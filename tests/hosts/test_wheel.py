@@ -107,7 +107,9 @@ def test_the_server_gives_the_page_from_there(environment: Environment, tmp_path
         assert {browser.get(path).status_code for path in paths} == {200}
 
 
-@pytest.mark.parametrize("program", [("claude-trader-mcp",), ("claude-trader", "mcp")], ids=" ".join)
+@pytest.mark.parametrize(
+    "program", [("claude-trader-mcp",), pytest.param(("claude-trader", "mcp"), marks=pytest.mark.long)], ids=" ".join
+)
 def test_the_server_answers_from_there_and_has_the_examples(
     environment: Environment, program: tuple[str, ...], tmp_path: Path
 ) -> None:

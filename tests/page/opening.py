@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from tests.page.conftest import Site
-from tests.rigs.browser import DESKTOP, Browser, OpenPage
+from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 
 VIEWS = {
     "home": "",
@@ -15,6 +17,16 @@ VIEWS = {
     "nothing": "nonsense",
 }
 """Places of each view, as they stand behind `#/`."""
+
+SIZES = pytest.mark.parametrize(
+    "size", [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone", marks=pytest.mark.long)]
+)
+"""Of screens. Whether each view fits a phone, test_access.py asks in `make test`, too."""
+
+THEMES = pytest.mark.parametrize(
+    "dark", [pytest.param(False, id="light"), pytest.param(True, id="dark", marks=pytest.mark.long)]
+)
+"""What each view looks like in both themes, test_access.py asks in `make test`, too."""
 
 FOCUSED = "node => node === document.activeElement"
 

@@ -11,8 +11,9 @@ from playwright.sync_api import expect
 
 from tests.acceptance.hostile_texts import FORMS, TEXTS
 from tests.page.conftest import Site
+from tests.page.opening import SIZES
 from tests.rigs.app_hosts import AppHost, app_host
-from tests.rigs.browser import AXE, DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.browser import AXE, DESKTOP, Browser, OpenPage
 
 CHART = {"symbol": "BTC/USDT", "timeframe": "4h", "strategy_name": "btc-trend", "divergence_of": "mfi(14)"}
 
@@ -40,7 +41,7 @@ def in_app(page: OpenPage, script: str) -> Any:
     return page.page.frames[2].evaluate(script)
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_a_host_shows_a_chart_that_can_be_read_by_keyboard(
     host: AppHost, chromium: Browser, size: tuple[int, int]
 ) -> None:
@@ -126,7 +127,7 @@ def test_the_page_is_as_high_as_what_it_shows(host: AppHost, chromium: Browser) 
         assert in_app(page, "document.documentElement.scrollHeight - innerHeight") <= 1
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=pytest.mark.long)])
 def test_it_follows_the_hosts_theme_and_axe_finds_nothing(host: AppHost, chromium: Browser, theme: str) -> None:
     with conversation(host, chromium) as page:
         inset = {"top": 7, "right": 0, "bottom": 0, "left": 0}

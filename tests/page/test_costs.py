@@ -9,7 +9,7 @@ from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import guarded
 from tests.page.conftest import NOW, Site
-from tests.page.opening import heading, opened_at
+from tests.page.opening import SIZES, THEMES, heading, opened_at
 from tests.page.strategy_facts import answer_of
 from tests.rigs import sample_strategies as names
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
@@ -30,7 +30,7 @@ def table(opened: OpenPage, caption: str) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_costs_stand_by_strategy_and_by_day_as_the_tool_tells_them(
     site: Site, chromium: Browser, size: tuple[int, int]
 ) -> None:
@@ -95,7 +95,7 @@ def dear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{up.port}/#/costs"
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@THEMES
 def test_a_budget_is_a_line_and_unknown_costs_stand_beside_known_ones(dear: str, chromium: Browser, dark: bool) -> None:
     with chromium.open(dear, dark=dark, now=NOW) as opened:
         by_day = table(opened, "Costs by day (UTC)")

@@ -15,10 +15,10 @@ from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from tests.http.conftest import guarded
 from tests.page.conftest import NOW, Site
-from tests.page.opening import heading, opened_at
+from tests.page.opening import SIZES, THEMES, heading, opened_at
 from tests.page.strategy_facts import row_of
 from tests.rigs import sample_strategies as names
-from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.browser import PHONE, Browser, OpenPage
 from tests.rigs.forked_script import ForkedScript
 from tests.scoring.journal import MadeRun, enter_runs, write_strategy
 from tests.storage.test_database import held_by_a_shell
@@ -49,7 +49,7 @@ def fact(opened: OpenPage, name: str, label: str) -> str:
     return str(card(opened, name).locator("dl > div").filter(has_text=label).locator("dd").inner_text())
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_each_strategy_has_a_card_that_says_how_it_stands(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
     with opened_at(site, chromium, size=size) as opened:
         heading(opened, "Strategies")
@@ -138,7 +138,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{up.port}/"
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@THEMES
 def test_an_empty_home_says_what_to_do_first(empty: str, chromium: Browser, dark: bool) -> None:
     with chromium.open(empty, PHONE, dark=dark, now=NOW) as opened:
         steps = opened.page.locator(".empty")
@@ -174,7 +174,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{up.port}/"
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_what_strangers_wrote_stays_text(hostile: str, chromium: Browser, size: tuple[int, int]) -> None:
     with chromium.open(hostile, size, dark=size == PHONE, now=NOW) as opened:
         opened.page.on("dialog", lambda dialog: opened.complaints.append(dialog.message))

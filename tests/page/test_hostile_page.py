@@ -144,7 +144,10 @@ def test_the_texts_are_shown_as_they_are(site: Site, chromium: Browser) -> None:
         assert sum(text in shown for text in ALL) >= 50
 
 
-@pytest.mark.parametrize("place", ["", "strategy/btc-trend", "market?symbol=BTC/USDT", "costs"])
+@pytest.mark.parametrize(
+    "place",
+    ["", "market?symbol=BTC/USDT", *(pytest.param(name, marks=pytest.mark.long) for name in (PLACES[1], "costs"))],
+)
 def test_nor_does_an_error(site: Site, chromium: Browser, place: str) -> None:
     parts = {"claude-trader/problem": " ".join(ALL), "claude-trader/remedy": MARKUP[0], "claude-trader/kind": MARKUP[1]}
     result = {"content": [{"type": "text", "text": "no"}], "isError": True, "_meta": parts}

@@ -1,16 +1,14 @@
 """The page stays true by itself: what changes appears, and a connection that is lost is told of and comes back."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from tests.page.conftest import Site
 from tests.page.opening import heading, opened_at
+from tests.rigs import warm
 from tests.rigs.browser import Browser, OpenPage
 
 MARKET = "market?symbol=BTC/USDT"
@@ -30,9 +28,9 @@ def unreachable(opened: OpenPage) -> Iterator[None]:
 
 def other_process(site: Site, *arguments: str) -> None:
     """Run the command line on the same home."""
-    program = Path(sys.executable).with_name("claude-trader")
-    environment = {"PATH": os.environ["PATH"], "TRADER_HOME": str(site.server.home), "TRADER_EXCHANGE": "simulated"}
-    subprocess.run([program, *arguments], env=environment, check=True, capture_output=True, timeout=60)
+    environment = {**os.environ, "TRADER_HOME": str(site.server.home), "TRADER_EXCHANGE": "simulated"}
+    code, _, error = warm.run(arguments, environment, site.server.home, 60)
+    assert code == 0, error
 
 
 def status(opened: OpenPage, text: str) -> Any:

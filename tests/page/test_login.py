@@ -13,7 +13,7 @@ from mcp_server.http.sign_in import MARK_COOKIE
 from mcp_server.settings import ServerSettings
 from tests.http.conftest import PUBLIC, READS, TOKENS, WRITES, Guarded, guarded
 from tests.http.sign_in_rows import NOW, OWN, signed_cookie, try_to_sign_in
-from tests.page.opening import FOCUSED
+from tests.page.opening import FOCUSED, SIZES
 from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
 from tests.rigs.tls_proxy import behind_tls
 
@@ -67,7 +67,7 @@ def refusal(opened: OpenPage) -> str:
     return str(alert.inner_text())
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_who_signs_in_by_the_keyboard_comes_to_the_place_that_was_asked_for(
     server: Guarded, chromium: Browser, size: tuple[int, int]
 ) -> None:

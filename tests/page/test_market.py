@@ -267,7 +267,7 @@ def test_all_is_chosen_by_keyboard_and_shared_by_the_address(trader: Trader, chr
         assert opened.complaints == []
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP])
+@pytest.mark.parametrize("size", [PHONE, pytest.param(DESKTOP, marks=pytest.mark.long)])
 def test_it_fits_its_screen_and_everyone_can_use_it(trader: Trader, chromium: Browser, size: tuple[int, int]) -> None:
     place = "market?symbol=BTC/USDT:USDT&indicators=bbands(20,2);rsi(14);macd"
     with chromium.open(trader.at(place), size) as opened:

@@ -18,8 +18,9 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.http.conftest import guarded
 from tests.page.conftest import NOW
+from tests.page.opening import SIZES
 from tests.page.test_costs import NO_LIMIT, table
-from tests.rigs.browser import DESKTOP, PHONE, Browser
+from tests.rigs.browser import PHONE, Browser
 from tests.scoring.journal import database_of
 
 ID = "1a2b3c4d"
@@ -54,7 +55,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{up.port}/#/"
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
     url: str, chromium: Browser, size: tuple[int, int]
 ) -> None:
@@ -80,7 +81,7 @@ def test_the_runs_of_a_replay_stand_apart_and_say_which_of_them_show_no_skill(
         assert not opened.is_wider_than_the_screen()
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_what_replays_cost_stands_beside_the_rest_and_in_no_budget(
     url: str, chromium: Browser, size: tuple[int, int]
 ) -> None:

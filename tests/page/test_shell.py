@@ -2,16 +2,14 @@
 
 import json
 
-import pytest
-
 from tests.page.conftest import Site
-from tests.page.opening import FOCUSED, goes, heading, opened_at
-from tests.rigs.browser import DESKTOP, PHONE, Browser
+from tests.page.opening import FOCUSED, SIZES, goes, heading, opened_at
+from tests.rigs.browser import Browser
 
 PAST = "2026-05-18T09:30:00Z"
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_each_view_is_a_link_away_and_the_back_button_returns(
     site: Site, chromium: Browser, size: tuple[int, int]
 ) -> None:

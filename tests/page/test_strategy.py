@@ -8,15 +8,14 @@ import pytest
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, SlotRow, Status
 from tests.page.conftest import Site
-from tests.page.opening import FOCUSED, heading, opened_at
+from tests.page.opening import FOCUSED, SIZES, heading, opened_at
 from tests.page.strategy_facts import answer_of, kinds_of_slots, row_of, selected
-from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.browser import PHONE, Browser, OpenPage
 from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.rigs.sample_strategies import ANALYSTS, TREND, analyst_versions
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
-SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 MARKERS = """(() => {
   let library;
   Object.defineProperty(window, "LightweightCharts", { get: () => library, set: (value) => {

@@ -13,9 +13,9 @@ from mcp_server.settings import ServerSettings
 from tests.acceptance.hostile_texts import TEXTS
 from tests.http.conftest import guarded
 from tests.page.conftest import Site
-from tests.page.opening import heading, opened_at
+from tests.page.opening import SIZES, heading, opened_at
 from tests.page.strategy_facts import answer_of, kinds_of_slots, nets_of, row_of, selected
-from tests.rigs.browser import DESKTOP, PHONE, Browser, OpenPage
+from tests.rigs.browser import PHONE, Browser, OpenPage
 from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.rigs.sample_strategies import ANALYSTS, BROKEN, NEW, PAUSED, TREND
 
@@ -30,7 +30,7 @@ def _percent(value: float) -> str:
     return f"{value:+.2f} %".replace("-", "\N{MINUS SIGN}")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@SIZES
 def test_a_record_is_shown_beside_its_controls(site: Site, chromium: Browser, size: tuple[int, int]) -> None:
     score = answer_of(site, "get_performance", strategy_name=TREND, curve=True)
     nets = nets_of(site, TREND)
@@ -167,13 +167,15 @@ def test_what_is_out_of_order_says_what_to_do_and_leaves_the_rest(site: Site, ch
         assert not kinds_of_slots(site, NEW)
 
 
-def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser) -> None:
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
+def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser, every: int) -> None:
     rules = {"timeframe": "15m", "indicators": ["rsi(14)"], "buy": "crosses_above(rsi_14, 30)"}
     config = {"trading_pair": "DOGE/USDT", "exchange": "simulated", "interval": "15m", "rules": rules}
-    strategy = parse_strategy("hostile", {"description": "<img src=x onerror=alert(1)>", **config}, None)
+    name = f"hostile-{every}"
+    strategy = parse_strategy(name, {"description": "<img src=x onerror=alert(1)>", **config}, None)
     site.sample.folders.write(strategy)
     runs, then = [], site.now - timedelta(minutes=5)
-    for text in [*TEXTS[3:47], *TEXTS[-6:]]:
+    for text in [*TEXTS[3:47:every], *TEXTS[-6:]]:
         data = {"sub_agent_results": {text: {"leans": text, "note": text}}, "twin": {"signal": text, "reasoning": text}}
         calls = [{"tool": text, "arguments": {text: text}, "result": text, "is_error": False}]
         trace = {"sub_agents": [{"name": text, "started": True, "reported": False, "missing": text, "calls": calls}]}
@@ -182,13 +184,13 @@ def test_texts_of_strangers_are_shown_as_texts(site: Site, chromium: Browser) ->
         )
         slot = SlotRow(Status.RUNNING, then, then)
         runs.append(SampleRun(strategy, slot, outcome, trigger="manual", began_at=then))
-    enter_runs(site.sample.database, "hostile", runs)
-    with opened_at(site, chromium, "strategy/hostile", PHONE) as opened:
+    enter_runs(site.sample.database, name, runs)
+    with opened_at(site, chromium, f"strategy/{name}", PHONE) as opened:
         expect(opened.page.get_by_text("<img src=x onerror=alert(1)>")).to_be_visible()
         opened.page.get_by_role("button", name="Show older runs").click()
-        expect(opened.page.locator("table.runs tbody tr")).to_have_count(50)
+        expect(opened.page.locator("table.runs tbody tr")).to_have_count(len(runs))
         opened.run("document.querySelectorAll('table.runs tbody button').forEach((button) => button.click())")
-        expect(opened.page.locator("tr.detail h3", has_text="Sub-agents")).to_have_count(50)
+        expect(opened.page.locator("tr.detail h3", has_text="Sub-agents")).to_have_count(len(runs))
         opened.run("document.querySelectorAll('tr.detail details').forEach((part) => (part.open = true))")
         expect(opened.page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
         assert opened.page.locator("main script, main img, main iframe, main a[href^=javascript]").count() == 0

@@ -8,6 +8,7 @@ from mcp_server.domain.scoring.compare import against_holding
 from mcp_server.domain.scoring.hac import bandwidth_ms, critical_value, mean_interval, mean_spread, weighted_products
 from mcp_server.domain.scoring.hit_rate import Flags, hit_rate_interval
 from mcp_server.domain.scoring.signals import JudgedSignals
+from tests.rigs.sampled import sampled
 from tests.scoring.coverage import COST, HORIZON, SCENARIOS, Scenario, coverage, returns, signals
 
 HOUR_MS = 3_600_000
@@ -19,7 +20,7 @@ def hours(count: int, step: int = 1) -> Times:
     return BEGIN_MS + np.arange(count) * step * HOUR_MS
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", sampled(SCENARIOS, 4), ids=lambda scenario: scenario.name)
 def test_a_95_percent_interval_covers_the_truth_in_93_to_97_percent_of_records(scenario: Scenario) -> None:
     shares, having = coverage(scenario, draws=1000)
     assert having > 0.99

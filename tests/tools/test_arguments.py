@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("in_this_process")
-async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every_tool(home: Path) -> None:
+@pytest.mark.parametrize("each", [1, pytest.param(2, marks=pytest.mark.long)])
+async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every_tool(home: Path, each: int) -> None:
+    """Each tool is sent null or blanks, in turn; or both."""
+    turns = cycle((None, ""))
     now_s = int(time.time())
     now = datetime.fromtimestamp(now_s, UTC)
     with StandInEsplora(now_s=now_s - 600) as bitcoin:
@@ -53,7 +57,7 @@ async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every
             for name in ["write_strategy", *tool_files()]:  # others' examples are about the strategy of its example
                 example = dict(tool_files()[name].example)
                 plain = answer_of(await client.call_tool(name, example))
-                for nothing in (None, ""):
+                for nothing in islice(turns, each):
                     blank = dict.fromkeys(optional[name] - example.keys(), nothing)
                     answer = answer_of(await client.call_tool(name, {**example, **blank}))
                     assert _facts(answer) == _facts(plain), (name, nothing)

@@ -27,6 +27,7 @@ from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from tests.rigs import sample_strategies as names
 from tests.rigs.sample_home import SampleHome, sample_home
+from tests.rigs.sampled import sampled
 from tests.scoring.journal import CONFIG, MadeRun, database_of, enter_runs, store_candles, write_strategy
 from tests.scoring.many_signals import walk
 from tests.storage.test_database import held_by_a_shell
@@ -336,7 +337,7 @@ def _no_records() -> RecordSentences:
     raise AssertionError("no record is asked for")
 
 
-@pytest.mark.parametrize("count", [3, 50])
+@pytest.mark.parametrize("count", sampled([3, 50], 2))
 async def test_the_answer_stays_small_for_a_model_that_pays(home: Path, count: int) -> None:
     for number in range(count):
         strategy = write_strategy(home, f"strategy-{number:02}", {"description": "Buys a dip of a calm market."})

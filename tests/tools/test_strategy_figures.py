@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from mcp_server.app import build_server
 from mcp_server.settings import ServerSettings
 from tests.rigs import sample_strategies as strategies
 from tests.rigs.sample_home import SampleHome, sample_home
+from tests.rigs.sampled import sampled
 from tests.tools.conftest import answer_of
 
 NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
@@ -57,8 +59,7 @@ def _moment(text: str) -> datetime:
 
 
 @pytest.mark.usefixtures("queries_in_this_process")
-@pytest.mark.parametrize("moment", MOMENTS, ids=["now", "yesterday", "two weeks ago"])
-@pytest.mark.parametrize("name", [strategies.TREND, strategies.ANALYSTS])
+@pytest.mark.parametrize(("name", "moment"), sampled([*product((strategies.TREND, strategies.ANALYSTS), MOMENTS)], 4))
 async def test_every_figure_of_a_strategy_follows_from_the_journal(
     sample: SampleHome, name: str, moment: datetime
 ) -> None:

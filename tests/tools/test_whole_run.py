@@ -18,7 +18,7 @@ from mcp_server.domain.outcome import Outcome, Signal, SlotRow, Status
 from mcp_server.domain.run_trace import trace_facts
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.journal.rows import Run
-from tests.acceptance.hostile_texts import TEXTS, hidden
+from tests.acceptance.hostile_texts import LONG, TEXTS, hidden
 from tests.rigs import sample_strategies as strategies
 from tests.rigs.sample_home import SampleHome, sample_home
 from tests.rigs.sample_runs import SampleRun, enter_runs
@@ -217,16 +217,18 @@ def _hostile(number: int, text: str) -> Outcome:
     return Outcome(Status.SUCCESS, Signal("BUY", Decimal(number % 100), text, 1.0, data), model="m", trace=trace)
 
 
-async def test_texts_of_strangers_in_a_run_come_out_cleaned_and_short(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [8, pytest.param(2, marks=pytest.mark.long)])
+async def test_texts_of_strangers_in_a_run_come_out_cleaned_and_short(home: Path, every: int) -> None:
+    texts = [*TEXTS[: -len(LONG) : every], *LONG]
     sample = SampleHome(home, NOW)
     strategy, slot = strategies.new(), SlotRow(Status.RUNNING, NOW, NOW)
     runs = [
         SampleRun(strategy, slot, _hostile(number, text), timedelta(0), "manual", NOW)
-        for number, text in enumerate(TEXTS[::2])
+        for number, text in enumerate(texts)
     ]
     enter_runs(sample.database, "hostile", runs)
     async with Client(build_server(ServerSettings(home=home), clock=lambda: NOW)) as client:
-        for id_ in range(1, len(TEXTS[::2]) + 1):
+        for id_ in range(1, len(texts) + 1):
             result = await client.call_tool("list_signals", {"execution_id": id_})
             assert not result.is_error
             (block,) = result.content
