@@ -27,6 +27,7 @@ from tests.backtest.plain_loop import PlainLoop
 from tests.parity import fixtures
 from tests.parity.rules import RULES, ParityRule
 from tests.parity.series import COLUMNS, HOUR_MS, SERIES, HourlySeries
+from tests.rigs.sampled import sampled
 
 BY_NAME = {rule.name: rule for rule in RULES}
 CASES = [(series, rule.name) for series in SERIES for rule in RULES]
@@ -82,7 +83,7 @@ def test_the_candles_are_those_that_the_peers_saw(series_name: str) -> None:
 
 
 @pytest.mark.parametrize("peer", ["vectorbt", "backtesting"])
-@pytest.mark.parametrize(("series_name", "rule_name"), CASES)
+@pytest.mark.parametrize(("series_name", "rule_name"), sampled(CASES, 3))
 def test_every_trade_and_the_final_equity_are_those_of_the_peer(series_name: str, rule_name: str, peer: str) -> None:
     rule = BY_NAME[rule_name] if peer == "vectorbt" else replace(BY_NAME[rule_name], slippage_bps=0.0)
     simulated = ours(series_name, rule)
@@ -102,7 +103,7 @@ def test_every_trade_and_the_final_equity_are_those_of_the_peer(series_name: str
     assert simulation.equity[-1] == pytest.approx(theirs["final_equity"], rel=1e-9)
 
 
-@pytest.mark.parametrize(("series_name", "rule_name"), CASES)
+@pytest.mark.parametrize(("series_name", "rule_name"), sampled(CASES, 3))
 def test_figures_that_both_define_alike_are_those_of_vectorbt(series_name: str, rule_name: str) -> None:
     rule = BY_NAME[rule_name]
     simulated = ours(series_name, rule)
@@ -129,7 +130,7 @@ def test_figures_that_both_define_alike_are_those_of_vectorbt(series_name: str, 
     assert mine == pytest.approx(fixture_named(series_name)["rules"][rule_name]["vectorbt"]["figures"], rel=1e-9)
 
 
-@pytest.mark.parametrize(("series_name", "rule_name"), CASES)
+@pytest.mark.parametrize(("series_name", "rule_name"), sampled(CASES, 3))
 def test_figures_that_both_define_alike_are_those_of_backtesting_py(series_name: str, rule_name: str) -> None:
     simulated = ours(series_name, replace(BY_NAME[rule_name], slippage_bps=0.0))
     figures = figures_of(simulated.simulation, simulated.candles, "1h", simulated.task.assumptions)
@@ -147,7 +148,7 @@ def unless_none(figure: float | None) -> float:
     return figure
 
 
-@pytest.mark.parametrize(("series_name", "rule_name"), CASES)
+@pytest.mark.parametrize(("series_name", "rule_name"), sampled(CASES, 3))
 def test_a_plain_loop_gives_the_same_trades_and_the_same_equity_at_every_close(
     series_name: str, rule_name: str
 ) -> None:
