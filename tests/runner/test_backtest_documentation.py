@@ -1,4 +1,4 @@
-"""The commands of the documentation on backtesting, as a reader types them."""
+"""The commands of the page on backtesting, as a reader types them."""
 
 import re
 import shlex
@@ -9,11 +9,10 @@ import pytest
 from tests.runner.conftest import Command
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guides" / "backtesting.md"]
+PAGE = ROOT / "docs" / "guides" / "backtesting.md"
 DOCUMENTED = dict.fromkeys(
     line
-    for document in DOCUMENTS
-    for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL)
+    for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     for line in block.splitlines()
     if line.startswith("claude-trader backtest ")
 )

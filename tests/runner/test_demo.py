@@ -12,8 +12,10 @@ from rich.console import Console
 
 from mcp_server.storage.home import Home
 from runner.cli.demo import show_next
+from tests.rigs.typed_page import blocks, missing
 from tests.runner.conftest import Command, Done, trader_in
 
+TUTORIAL = blocks((Path(__file__).parents[2] / "docs" / "tutorial.md").read_text("utf-8"))
 PROGRAMS = Path(sys.executable).parent
 ELSEWHERE = "/usr/bin:/bin"
 
@@ -67,6 +69,7 @@ def test_the_demo_shows_signals_with_reasons_the_journal_and_what_to_try_next(tr
     assert "\nOnly 6 judged signals are too few to say." in done.out[score:backtest]
     assert "After fees and slippage it " in done.out[backtest:]
     assert "The market is invented, so that says nothing about a real one" in done.out[backtest:]
+    assert missing(TUTORIAL[0].shown, done.out) == []
     assert not (home / "claude_trader.duckdb").exists(), "the demo leaves the user's own journal alone"
 
 

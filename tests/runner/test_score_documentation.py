@@ -1,4 +1,4 @@
-"""The commands of the page on performance and of the README, as a reader types them one after the other."""
+"""The commands of the page on performance, as a reader types them one after the other."""
 
 import re
 import shlex
@@ -20,7 +20,6 @@ from tests.structure.outcome_picture import COST, DECIDED, judged
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guides" / "performance.md").read_text()
-README = (ROOT / "README.md").read_text()
 EVIDENCE = (ROOT / "docs" / "explanation" / "evidence.md").read_text()
 RUNNING = (ROOT / "docs" / "guides" / "running.md").read_text()
 LAST = ("score", "rsi-reversion", "--runs", "manual")
@@ -38,7 +37,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, .
     home = tmp_path_factory.mktemp("reader")
     run = trader_in(home)
     as_of = ("--as-of", "2026-04-30", "--since", "2026-04-28")
-    typed = [*commands(README), *commands(PAGE), [*LAST, "--json"], [*LAST, *as_of, "--json"]]
+    typed = [*commands(PAGE), [*LAST, "--json"], [*LAST, *as_of, "--json"]]
     with served(mcp_app(build_server(ServerSettings(home=home)))) as url:
         yield {tuple(arguments): run(*arguments, TRADER_SERVER_URL=f"{url}/mcp") for arguments in typed}
 
