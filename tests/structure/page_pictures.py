@@ -25,6 +25,7 @@ STILL_MS = 400
 
 PICTURES: dict[str, dict[str, Any]] = {
     "home-dark.png": {"place": "", "dark": True},
+    "home-light.png": {"place": "", "size": (1200, 632)},
     "home-phone.png": {"place": "", "size": PHONE},
     "strategy-light.png": {"place": "strategy/btc-trend", "chart": True, "top": ".tabs"},
     "run-dark.png": {
@@ -42,7 +43,7 @@ PICTURES: dict[str, dict[str, Any]] = {
     "costs-light.png": {"place": "costs"},
     "past-dark.png": {"place": f"strategy/btc-trend?as_of={PAST}", "dark": True, "chart": True, "press": "#clock"},
 }
-"""Of docs/guides/page.md: name → the place on the page, and how it is looked at."""
+"""Of docs/guides/page.md and the README: name → the place on the page, and how it is looked at."""
 
 IN_A_HOST = "in-a-host-dark.png"
 CALL = {"symbol": "BTC/USDT", "timeframe": "4h", "strategy_name": "btc-trend", "limit": 90}
