@@ -74,7 +74,7 @@ def test_the_sdist_builds_the_same_wheel(packages: Built, tmp_path: Path) -> Non
     with zipfile.ZipFile(again) as one, zipfile.ZipFile(packages.wheel) as other:
         assert one.namelist() == other.namelist()
         assert all(one.read(name) == other.read(name) for name in one.namelist())
-    assert packages.sdist.stat().st_size < 3_000_000
+    assert packages.sdist.stat().st_size < 2_500_000
 
 
 def test_what_starts_the_agent_cli_is_executable_once_it_is_installed(environment: Environment) -> None:
