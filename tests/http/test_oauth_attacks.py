@@ -120,6 +120,7 @@ def _as_another_kind(kind: str) -> Attack:
         sends = {"access_token": rig.call, "refresh_token": rig.refresh, "code": rig.exchange}
         answers = [await sends[kind](ticket) for ticket in wrong]
         assert len({outcome(answer) for answer in answers}) == 1
+        assert (await rig.call(tickets["access_token"])).status_code == 200
         return answers[-1]
 
     return attack
@@ -301,6 +302,7 @@ ATTACKS: list[tuple[str, Attack, str]] = [
     ("consent after ten minutes", _form_later, "400 page"),
     ("consent to a changed request", _changed_form, "400 page"),
     ("consent with two answers", consenting(answer=["deny", "allow"]), "400 page"),
+    ("consent with two answers and one field less", consenting(answer=["deny", "allow"], scope=None), "400 page"),
     ("consent with one more field", consenting(redirect_uri=EVIL), "400 page"),
     ("consent without a request", consenting(request=None), "400 page"),
     ("consent with 20 KB", consenting(token="x" * 20_000), "413"),

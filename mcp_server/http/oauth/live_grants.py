@@ -67,13 +67,13 @@ class LiveGrants:
             with self._changing() as file:
                 return bytes.fromhex(file.secret)
 
-    def knows(self, grant: str) -> bool:
-        """Return whether a grant is alive."""
+    def alive(self) -> tuple[bytes, set[str]]:
+        """Return the secret of the home, and the grants that are alive; a home without the file has neither."""
         try:
-            state = self._read().grants.get(grant)
+            file = self._read()
         except FileNotFoundError:
-            return False
-        return state is not None and state.refresh is not None
+            return b"", set()
+        return bytes.fromhex(file.secret), {grant for grant, state in file.grants.items() if state.refresh is not None}
 
     def begin(self, grant: str, refresh: str) -> bool:
         """Begin a grant with its first refresh token; False, and it has ended, where it was begun before.

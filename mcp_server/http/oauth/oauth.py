@@ -91,12 +91,13 @@ class OAuth:
         parts = self._parts
         if not text.startswith("trader-access."):
             return None
-        opened = parts.seals.open("access", text, parts.grants.secret(), parts.clock())
+        secret, alive = parts.grants.alive()
+        opened = parts.seals.open("access", text, secret, parts.clock())
         if opened is None:
             return None
         ticket, token = opened
         mine = ticket.resource == parts.address.resource and parts.clients.knows(ticket.client)
-        if not mine or not parts.grants.knows(ticket.grant):
+        if not mine or ticket.grant not in alive:
             return None
         scope: Rights = "write" if ticket.scope == parts.tokens.scope_of(token) == "write" else "read"
         return Grant(f"grant {ticket.grant} of {called(ticket.client)}", scope)
