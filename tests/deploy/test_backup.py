@@ -31,6 +31,7 @@ def test_a_backup_made_while_others_write_opens_and_has_what_was_there(home: Pat
     parts = Context()
     parts.strategies.write(parse_strategy("mine", CONFIG, None))
     (home / ".env").write_text("ANTHROPIC_API_KEY=secret")
+    (home / "oauth.json").write_text("{}")
     command = [sys.executable, "-m", "tests.deploy.writer"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         try:
@@ -47,6 +48,7 @@ def test_a_backup_made_while_others_write_opens_and_has_what_was_there(home: Pat
     assert size == (tmp_path / "copy.tar.gz").stat().st_size
     assert before <= rows(restored / "claude_trader.duckdb") <= after
     assert "strategies/mine/config.json" in names
+    assert "oauth.json" not in names
     assert not [name for name in names if ".env" in name or name.startswith("running") or name.endswith(".lock")]
     assert [entry.name for entry in home.iterdir() if entry.name.startswith(".backup")] == []
 

@@ -106,7 +106,9 @@ async def _of_another_server(rig: OAuthRig) -> httpx2.Response:
 async def _of_another_home(rig: OAuthRig) -> httpx2.Response:
     other = rig.home / "other"
     other.mkdir()
-    return await rig.call((await OAuthRig(other).connect())["access_token"])
+    there = OAuthRig(other)
+    assert outcome(await rig.exchange(await there.code())) == "400 invalid_grant"
+    return await rig.call((await there.connect())["access_token"])
 
 
 def _as_another_kind(kind: str) -> Attack:
