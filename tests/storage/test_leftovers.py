@@ -61,7 +61,7 @@ def _changed(file: Path, **values: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
-@pytest.mark.parametrize("kinds", [KINDS[:7], KINDS[7:]], ids=", ".join)
+@pytest.mark.parametrize("kinds", [KINDS[first : first + 3] for first in range(0, len(KINDS), 3)], ids=", ".join)
 def test_outcomes_that_cannot_be_read_are_put_aside_and_told_their_rows_end_and_the_others_are_entered(
     journal: Journal, database: Database, home: Path, kinds: list[str]
 ) -> None:
