@@ -2,11 +2,16 @@
 
 import re
 from datetime import UTC, timedelta
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
-from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, SlotRow, Status
+from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, SlotRow, Status
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal.rows import Run
+from mcp_server.storage.journal.runs import Journal
 from tests.page.conftest import Site
 from tests.page.opening import FOCUSED, SIZES, heading, opened_at
 from tests.page.strategy_facts import answer_of, kinds_of_slots, row_of, selected
@@ -209,3 +214,23 @@ def test_a_new_slot_appears_and_nothing_that_is_open_closes(site: Site, chromium
         assert button.bounding_box()["y"] == pytest.approx(place, abs=150)
     # other tests find the home as it was, in whatever order they run
     site.sample.database.write(lambda journal: journal.execute("DELETE FROM executions WHERE id = ?", [added]))
+
+
+def test_a_run_that_was_decided_in_a_chat_says_so_and_its_cost_is_not_known(site: Site, chromium: Browser) -> None:
+    journal, strategy = Journal(site.sample.database, Home(site.sample.root)), analyst_versions()[-1]
+    ends = site.now + timedelta(minutes=5)
+    host_run = journal.host_runs.claim(Run(strategy, "manual", site.now, "host", site.now, answer_by=ends))
+    signal = Signal("SELL", Decimal(58), "The analysts agree.", 1.5)
+    journal.host_runs.end(host_run, strategy, Outcome(Status.SUCCESS, signal), site.now)
+    with opened_at(site, chromium, f"strategy/{ANALYSTS}") as opened:
+        opened.page.get_by_role("button", name="By hand").click()
+        row = opened.page.locator(f"#run-{host_run.execution_id}")
+        for text in ("SELL", "58 %", "by hand, decided in a chat", "unknown"):
+            expect(row).to_contain_text(text)
+    for table, column in (("analysis_results", "execution_id"), ("executions", "id")):
+        forget = partial(_forget, f"DELETE FROM {table} WHERE {column} = ?", host_run.execution_id)
+        site.sample.database.write(forget)
+
+
+def _forget(statement: str, execution_id: int, journal: Any) -> None:
+    journal.execute(statement, [execution_id])
