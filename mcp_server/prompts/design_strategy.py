@@ -81,9 +81,8 @@ Rules are conditions like "rsi_14 < 30 AND close > ema_200" over open, high, low
 3. `write_strategy` without `dry_run`, once the person agrees.{names}
 4. If it has rules, `evaluate_strategy` now and at a few past times: at least one that should have been a BUY and one a
    SELL. Show signals and reasons. If they are not what was meant, go back to step 4.
-5. End with what it does in two sentences, what would prove it wrong, and how to run it: the command
-   claude-trader run NAME, or in a conversation `run_strategy`. Once it has signals, `get_performance` tells whether
-   they were right.
+5. End with what it does in two sentences, what would prove it wrong, and what runs it: `run_strategy`,
+   or claude-trader run NAME. Once it has signals, `get_performance` tells whether they were right.
    For the claude engine, after any backtest, name what asks it at past moments: claude-trader replay NAME --from T
    --to T --max-usd 5. Moments before the model's knowledge ends are contaminated and prove nothing.
 """

@@ -68,7 +68,7 @@ async def design(client: Client, ask: Ask) -> None:
     for step in ("write_strategy", "dry_run", "backtest_strategy", "evaluate_strategy", "run_strategy"):
         assert f"`{step}`" in page
     assert (await ask("write_strategy", strategy_name="by-rules", config=BY_RULES, dry_run=True))["valid"]
-    tried = await ask("backtest_strategy", config=BY_RULES, start="2026-03-01", end="2026-04-01")
+    tried = await ask("backtest_strategy", config=BY_RULES, start="2026-03-25", end="2026-04-01")
     assert tried["open_trade"]["side"] == "long"
     assert tried["trials"] >= 1
     assert (await ask("write_strategy", strategy_name="by-rules", config=BY_RULES))["written"]

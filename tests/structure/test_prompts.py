@@ -273,4 +273,5 @@ async def test_prompts_are_offered_with_a_home_that_has_nothing(home: Any) -> No
         assert [(prompt.name, bool(prompt.title), bool(prompt.description)) for prompt in listed] == [
             ("design_strategy", True, True),
             ("review_strategy", True, True),
+            ("run_strategy", True, True),
         ]

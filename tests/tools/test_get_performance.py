@@ -193,7 +193,7 @@ async def test_kinds_of_runs_are_never_added_up(home: Path, ask: Ask) -> None:
     late = await performance(ask, strategy_name="mine", since=since, runs="replay")
     assert late["note"] == (
         f"No replay run of 'mine' as of {since} or later is recorded. "
-        "Kept apart: 1 host run; runs='all' (`--runs all`) shows them."
+        "Kept apart: 1 host run; runs='manual' (`--runs manual`) shows them."
     )
     of_one = await performance(ask, strategy_name="mine", runs="all")
     assert [row[:2] for row in of_one["rows"]] == [["mine", kind] for kind in ("live", "manual", "host", "replay")]
