@@ -31,6 +31,7 @@ MAY_DIFFER = (
     "note",
     "findings",
     "backtest_id",
+    "execution_id",
 )
 """Between two calls with the same arguments."""
 
