@@ -18,6 +18,11 @@ from tests.tools.conftest import answer_of
 
 FILES = tool_files()
 AGENTS = {"looks": {"description": "Looks", "prompt": "Look.", "tools": ["get_wallet"]}}
+ARGUMENTS = {
+    "design_strategy": {"idea": "buy the dip"},
+    "review_strategy": {"strategy_name": "rsi-reversion"},
+    "run_strategy": {"strategy_name": "rsi-reversion"},
+}
 CONFIG = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h", "engine": "claude"}
 
 
@@ -61,10 +66,13 @@ async def test_a_host_over_stdio_is_offered_its_families_alone_and_can_call_no_o
 
 async def test_prompts_and_pages_are_there_only_with_every_tool_that_they_call(home: Path) -> None:
     async with limited(home, "market", "indicators", "strategies", "journal") as client:
-        assert len((await client.list_prompts()).prompts) == 2
-        (text,) = (await client.get_prompt("design_strategy", {"idea": "buy the dip"})).messages
+        offered = {tool.name for tool in (await client.list_tools()).tools}
+        prompts = [prompt.name for prompt in (await client.list_prompts()).prompts]
+        texts = [(await client.get_prompt(name, ARGUMENTS[name])).messages[0].content for name in prompts]
         pages = [str(one.uri) for one in (await client.list_resources()).resources]
-    assert not [name for name in named("blockchain") if name in text.content.model_dump_json()]
+    assert prompts == list(ARGUMENTS)
+    for text in texts:
+        assert not [name for name in FILES.keys() - offered if name in text.model_dump_json()]
     assert "ui://claude-trader/chart.html" in pages
     async with limited(home, "strategies", "journal") as client:
         assert (await client.list_prompts()).prompts == []
