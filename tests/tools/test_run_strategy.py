@@ -179,6 +179,23 @@ async def test_the_price_and_the_twin_are_of_the_runs_moment_however_late_the_an
     )
 
 
+async def test_who_waits_and_sees_the_price_move_is_judged_from_the_candle_after_the_answer(desk: Desk) -> None:
+    desk.clock.set(NOW.replace(minute=29, second=30))
+    desk.write(interval="15m", horizon="15m", timeout_s=900)
+    run = await desk.begin()
+    await desk.look(run["as_of"])
+    desk.clock.pass_by(840)  # it is 12:43:30, and the candle of 12:30 is known but for its last minutes
+    await desk.answer(run)
+    (row,) = await desk.rows()
+    assert (row["outcome"], row["exit_time"]) == ("pending", "2026-05-20T13:00Z")
+    desk.clock.pass_by(3_600)
+    await desk.ask("get_performance", strategy_name="asked", runs="manual")
+    (row,) = await desk.rows()
+    outcome = desk.journal.entries()[0].outcome
+    assert outcome is not None
+    assert (row["exit_time"], f"{outcome.entry_time:%H:%M}") == ("2026-05-20T13:00Z", "12:45")
+
+
 async def test_a_second_answer_is_refused_and_told_what_is_recorded(desk: Desk) -> None:
     desk.write()
     run = await desk.begin()

@@ -13,6 +13,9 @@ def _answered(ended: str) -> str:
 ANSWERED = _answered("e.completed_at")
 """When a run's answer was there: by hand and in a replay, its as-of and as long as it took; NULL while it runs."""
 
+DECIDED = f"CASE WHEN e.engine = 'host' THEN {ANSWERED} ELSE e.as_of END"
+"""The moment after which a run's signal is entered: a host's own model can see how the price moves until it answers."""
+
 _ANSWERED_OR_BEGAN = _answered("coalesce(e.completed_at, e.started_at)")
 _BEGUN = "CASE WHEN e.\"trigger\" = 'schedule' THEN e.started_at ELSE e.as_of END"
 

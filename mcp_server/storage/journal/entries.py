@@ -113,7 +113,8 @@ class Entry:
 
         from mcp_server.domain.scoring.outcomes import entry_open_ms, exit_close_ms
 
-        decided, answered = (np.array([to_ms(moment)]) for moment in (self.as_of, self.answered_at))
+        moments = (self.answered_at if self.engine == "host" else self.as_of, self.answered_at)  # as in `DECIDED`
+        decided, answered = (np.array([to_ms(moment)]) for moment in moments)
         opened = entry_open_ms(decided, answered, self.timeframe)
         return from_ms(int(exit_close_ms(opened, self.timeframe, self.horizon_s * 1000)[0]))
 

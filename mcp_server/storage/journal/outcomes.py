@@ -12,7 +12,7 @@ from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.by_then import ANSWERED
+from mcp_server.storage.journal.by_then import ANSWERED, DECIDED
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
 from mcp_server.storage.journal.records import JournalRecord, make_records, read_rows, unix_ms
 from mcp_server.storage.journal.rows import TERMS
@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 
 _DUE = (
-    f"SELECT e.id, e.as_of, {ANSWERED} AS answered, e.strategy_id, e.strategy_version, e.engine, "  # noqa: S608 - ours
+    f"SELECT e.id, {DECIDED} AS decided, {ANSWERED} AS answered, e.strategy_id, e.strategy_version, e.engine, "  # noqa: S608 - ours
     f"{', '.join(f'e.{column}' for column in TERMS)} "
     "FROM executions e LEFT JOIN outcomes o ON o.execution_id = e.id "
     f"WHERE e.status = 'success' AND o.execution_id IS NULL AND {ANSWERED} <= $1 "
@@ -40,7 +40,10 @@ _AT_A_TIME = 100
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run with a signal and without an outcome. `decided_ms` is its as-of, `answered_ms` when its answer came."""
+    """A run with a signal and without an outcome. `decided_ms` is its as-of, `answered_ms` when its answer came.
+
+    A run that a host's own model decides is decided when its answer comes.
+    """
 
     execution_id: int
     decided_ms: int
@@ -176,7 +179,7 @@ class Outcomes:
 
 def _due(columns: Mapping[str, Any], derived: Mapping[tuple[int, str, str], Terms]) -> list[DueRun]:
     """Read the columns of `_DUE`: after years they may have 100,000 rows, of few different terms."""
-    times = (unix_ms(columns[name]).tolist() for name in ("as_of", "answered"))
+    times = (unix_ms(columns[name]).tolist() for name in ("decided", "answered"))
     by = zip(*(columns[name].tolist() for name in ("strategy_id", "strategy_version", "engine", *TERMS)), strict=True)
     known: dict[tuple[Any, ...], Terms] = {}
     runs = []
