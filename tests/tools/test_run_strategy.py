@@ -1,6 +1,7 @@
 """The tool run_strategy: it decides by rules, and lets the caller's own model decide the rest, once and in time."""
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -332,6 +333,21 @@ async def test_an_open_run_is_handed_out_again_and_no_second_row_is_made(desk: D
     assert (await desk.answer(first))["status"] == "success"
     assert (await desk.begin())["execution_id"] != first["execution_id"]
     assert len(await desk.rows()) == 2
+
+
+@pytest.mark.parametrize("edited", ["removed", json.dumps({**BASE, "synthesis_logic": "Sell.", "timeout_s": 60})])
+async def test_a_run_is_answered_as_it_began_whatever_becomes_of_its_files_meanwhile(desk: Desk, edited: str) -> None:
+    desk.write()
+    run = await desk.begin()
+    config = desk.home / "strategies" / "asked" / "config.json"
+    if edited == "removed":
+        shutil.rmtree(config.parent)
+    else:
+        config.write_text(edited)
+    await desk.look(run["as_of"])
+    ended = await desk.answer(run)
+    assert (ended["status"], ended["signal"]) == ("success", "BUY")
+    assert [row["status"] for row in await desk.rows()] == ["success"]
 
 
 async def test_only_so_many_runs_are_open_at_once(desk: Desk) -> None:

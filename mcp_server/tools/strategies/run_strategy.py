@@ -128,6 +128,8 @@ async def _begun(call: Call, strategy: Strategy) -> StrategyRun:
     if (size := sum(len(agent.prompt.encode()) for agent in strategy.agents.values())) > MOST_TASKS_BYTES:
         problem = f"The prompts of {strategy.name!r} have {size:,} bytes; an answer holds {MOST_TASKS_BYTES:,}."
         raise BadInput(problem, "Shorten them, or run it with `claude-trader run`.")
+    if not kit.strategies.is_example(strategy.name):  # whatever becomes of its files, it can be answered
+        await anyio.to_thread.run_sync(kit.strategies.versions.copy, strategy)
     claimed = await anyio.to_thread.run_sync(kit.journal.host_runs.claim, run)
     if claimed.version != strategy.version:  # it was edited since that run began
         strategy = await anyio.to_thread.run_sync(kit.strategies.read_version, strategy.name, claimed.version)
