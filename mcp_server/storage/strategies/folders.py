@@ -250,7 +250,7 @@ class StrategyFolders:
 
     def _sweep(self) -> None:
         """Remove what a killed write left; keep the version that it may have replaced. What is not ours stays."""
-        for left in sorted(self._own.iterdir(), reverse=True):  # what had made room before what it made room for
+        for left in list(self._own.iterdir()):
             if left.is_symlink() or not left.is_dir():
                 continue
             name = left.name.removeprefix(_OLD).removesuffix(ASIDE)
