@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -32,6 +33,7 @@ class BackgroundLoop:
         self._at_end = at_end
         self._lock = threading.Lock()
         self._open = True
+        self._process = os.getpid()
         self._ended: Future[None] = Future()
         begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         # A daemon: it must not keep a program alive whose last line has run. `atexit` closes it then.
@@ -43,8 +45,10 @@ class BackgroundLoop:
         """Run a coroutine and return its result; where the caller is interrupted, it is cancelled.
 
         Raises:
-            BadInput: this is closed, or was closed meanwhile.
+            BadInput: this is closed, or was closed meanwhile; or this process was forked from the one that made it.
         """
+        if self._forked:
+            raise BadInput("This Trader was made before this process was forked.", "Make one in this process.")
         with self._lock:
             if not self._open:
                 raise _closed()
@@ -59,8 +63,15 @@ class BackgroundLoop:
             future.cancel()  # after a KeyboardInterrupt; what has ended stays as it is
             raise
 
+    @property
+    def _forked(self) -> bool:
+        """Whether this is a copy in a forked process: no thread came along, so nobody would ever answer."""
+        return os.getpid() != self._process
+
     def stop(self) -> None:
         """Let it end, without waiting: the garbage collector may call this in any thread."""
+        if self._forked:
+            return
         with self._lock:
             if self._open:
                 self._open = False
@@ -73,7 +84,8 @@ class BackgroundLoop:
             TraderError: what `at_end` raises.
         """
         self.stop()
-        self._ended.result()
+        if not self._forked:
+            self._ended.result()
 
     def _run(self, begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
         try:

@@ -49,6 +49,8 @@ class RecordTables(TraderSession):
         Raises:
             NotFound: there is no such strategy, and none was ever run.
         """
+        if outcomes not in ("signals", "all"):
+            raise BadInput(f"outcomes={outcomes!r} is unknown.", "Give 'signals' or 'all'.")
 
         async def work() -> Frame:
             import anyio.to_thread

@@ -205,6 +205,7 @@ def test_limits_and_starts_that_cannot_be_say_so(trader: Trader) -> None:
         lambda: trader.candles("BTC/USDT", start="soon"),
         lambda: trader.candles("BTC/USDT", "7h"),
         lambda: trader.indicators("BTC/USDT", []),
+        lambda: trader.signals(outcomes="none"),  # type: ignore[arg-type]
         trader.score,
         lambda: trader.score("rsi-reversion", runs="all"),
         lambda: trader.candles("BTC/USDT", limit=3)["closed"],
