@@ -119,7 +119,7 @@ def can_run(environment: Mapping[str, str]) -> bool:
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout_s: float, module: str = "runner"
 ) -> tuple[int, str, str]:
     """Run `claude-trader` to its end; return its exit code and what it wrote to standard output and error.
 
@@ -128,7 +128,7 @@ def run(
     """
     with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         streams = (nothing.fileno(), out.fileno(), err.fileno())
-        program = Warm("runner", arguments, environment, folder, streams, forks_servers=True)
+        program = Warm(module, arguments, environment, folder, streams, forks_servers=True)
         try:
             code = program.wait(timeout_s)
         finally:

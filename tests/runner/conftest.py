@@ -35,15 +35,15 @@ class Done:
 Command = Callable[..., Done]
 
 
-def trader_in(home: Path, folder: Path | None = None) -> Command:
-    """Give what runs `claude-trader` on a home, in a folder: the home, unless said."""
+def trader_in(home: Path, folder: Path | None = None, program: str = "runner") -> Command:
+    """Return what runs `claude-trader` on a home, in a folder: the home, unless said; `program` is its module."""
 
     def run(*arguments: str, **environment: str) -> Done:
         variables = {**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment}
         if warm.can_run(variables):
-            return Done(*warm.run(arguments, variables, folder or home, LIMIT_S))
+            return Done(*warm.run(arguments, variables, folder or home, LIMIT_S, program))
         done = subprocess.run(
-            [sys.executable, "-m", "runner", *arguments],
+            [sys.executable, "-m", program, *arguments],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

@@ -3,6 +3,7 @@
 Some are tried in another form. `make demo` installs, and then runs the demo of `tests/runner/test_demo.py`, where what
 the page shows of it is compared. `. .venv/bin/activate` is a PATH here. `claude-trader up` runs an hour behind, at ten
 times the speed, so that signals can be judged at once; when the reader comes back it runs by the machine's clock.
+Backtests prove over few candles that nothing looks ahead, of which the page shows nothing.
 """
 
 import json
@@ -36,7 +37,7 @@ class Reader:
 
     def __init__(self, checkout: Path, stack: ExitStack) -> None:
         self._home, self._checkout, self._stack = checkout / "data", checkout, stack
-        self._trader = trader_in(self._home, checkout)
+        self._trader = trader_in(self._home, checkout, "tests.rigs.quick_backtests")
         programs = checkout / ".venv" / "bin"
         programs.mkdir(parents=True)
         (programs / "claude").symlink_to(CLAUDE)
@@ -54,8 +55,7 @@ class Reader:
         if command == LAST:
             self._stops_up()
         if command.startswith("claude-trader "):
-            alone = ["--workers", "1"] if "--vary" in command else []  # the same figures, in a process that is there
-            return self._trader(*shlex.split(command)[1:], *alone, COLUMNS="80")
+            return self._trader(*shlex.split(command)[1:], COLUMNS="80")
         done = subprocess.run(
             ["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False,
             cwd=self._checkout, env=self._environment, stdin=subprocess.DEVNULL,
