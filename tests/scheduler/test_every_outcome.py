@@ -1,7 +1,7 @@
 """Every outcome of a slot comes about through the real program: up, tool server, exchange, agent CLI.
 
 One program runs a home in which each strategy is made for one end; the tests read the journal that it left. Each end
-by itself is shown by the tests of its own subject beside this file.
+by itself is shown by the quick tests of its own subject: `test_slot_run` has those that are nowhere else.
 """
 
 import itertools
