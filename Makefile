@@ -68,7 +68,8 @@ demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulat
 # The slowest files first (tests/durations.json), which xdist would change to files of many tests first.
 # One worker more than there are cores: many tests wait for another process or a clock.
 WORKERS ?= 3
-# Of what failed, so few tests may have met a busy machine; more are a fault of ours.
+# Of what failed, so few tests may have met a busy machine; more are a fault of ours. Only 1 says that tests ran and failed:
+# after any other exit code, as when a file cannot be imported, the rest has not run at all.
 FEW := 3
 ALONE := [ "$$(grep -c true .pytest_cache/v/cache/lastfailed)" -le $(FEW) ] && \
   $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --exitfirst
@@ -77,7 +78,8 @@ test: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chro
 long: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run the tests marked `long`: more repetitions, more data, all combinations
 long: MARKED := -m long
 test long:
-	$(TEST) $(MARKED) || { echo "If at most $(FEW) failed, they are tried once more, alone: a machine under load must not decide." && $(ALONE) $(MARKED); }
+	$(TEST) $(MARKED) || { [ $$? -eq 1 ] && \
+	  echo "If at most $(FEW) failed, they are tried once more, alone: a machine under load must not decide." && $(ALONE) $(MARKED); }
 
 durations: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## run every test, the long ones too, and record how long each file takes
 	$(TEST) -m 'long or not live' --write-durations
@@ -100,7 +102,7 @@ workflows: $(VENV)/hosts.stamp  ## check the workflows, the forms of issues and 
 types: $(VENV)/dev.stamp  ## check the types
 	$(BIN)/mypy
 
-check: test long lint types  ## run everything that CI runs: tests, style, types
+check: test long lint types steps docs notebook  ## run everything that CI runs
 
 benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
@@ -121,7 +123,7 @@ soak: $(VENV)/dev.stamp  ## run 50 strategies with faults for 20 minutes; check 
 intervals: $(VENV)/dev.stamp  ## print how often the 95 % intervals of a score cover the truth, in 17 simulated situations; takes two minutes
 	$(BIN)/python -m tests.scoring.coverage
 
-mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## break the code in 100 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
+mutants: $(VENV)/chain.stamp $(VENV)/hosts.stamp $(VENV)/browser.stamp $(VENV)/chromium.stamp  ## break the code in more than 1,000 places, one at a time, and tell which breaks no test notices; ONLY=area[:number]
 	$(BIN)/python -m tests.mutants.run $(ONLY)
 
 memory: $(VENV)/dev.stamp  ## measure the memory of the container's processes, at rest and with Claude runs

@@ -142,7 +142,7 @@ class MarketTables(TraderSession):
             from mcp_server.backtest.redo import again
             from mcp_server.trader.backtest_report import BacktestReport
 
-            figures = await self._told("backtest_strategy", arguments, as_of)
+            figures = await self._ask("backtest_strategy", arguments, as_of)
             read, until = self._kit.journal.backtests.read, self._call(as_of).moment(None)
             backtest = await again(
                 self._kit.market, await anyio.to_thread.run_sync(read, figures["backtest_id"], until)

@@ -128,10 +128,10 @@ class RecordTables(TraderSession):
 
         The columns are those of `get_performance` without a name, to four digits; an interval has two.
         """
-        told = self._performance(as_of, since=text_of(since), runs=runs)
-        records = [_with_bounds(dict(zip(told["columns"], row, strict=True))) for row in told["rows"]]
+        answer = self._performance(as_of, since=text_of(since), runs=runs)
+        records = [_with_bounds(dict(zip(answer["columns"], row, strict=True))) for row in answer["rows"]]
         kinds = {name: kind for name, kind in SCORES.items() if name != "kind" or runs == "all"}
-        about = {"kind": runs, "note": told.get("note")}
+        about = {"kind": runs, "note": answer.get("note")}
         return Frame.of_rows(kinds, [[record[name] for name in kinds] for record in records], about)
 
     def score_curve(self, strategy_name: str, *, runs: Runs = "live", as_of: Moment = None) -> Frame:
@@ -139,12 +139,12 @@ class RecordTables(TraderSession):
 
         `record_pct` and `holding_pct` are the gain since the first entry, in per cent.
         """
-        told = self._performance(as_of, strategy_name=strategy_name, runs=runs, curve=True)
-        about = {"strategy_name": strategy_name, "kind": runs, "parts": told.get("parts"), "note": told.get("note")}
-        return Frame.of_rows(CURVE, told["rows"], about)
+        answer = self._performance(as_of, strategy_name=strategy_name, runs=runs, curve=True)
+        about = {"strategy_name": strategy_name, "kind": runs, "parts": answer.get("parts"), "note": answer.get("note")}
+        return Frame.of_rows(CURVE, answer["rows"], about)
 
     def _performance(self, as_of: Moment, **arguments: Any) -> dict[str, Any]:
-        return self._do(partial(self._told, "get_performance", arguments, as_of))
+        return self._do(partial(self._ask, "get_performance", arguments, as_of))
 
 
 def _with_bounds(record: dict[str, Any]) -> dict[str, Any]:

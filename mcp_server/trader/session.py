@@ -69,7 +69,7 @@ class TraderSession:
     def _do(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return self._loop.call(work)
 
-    async def _told(self, tool: str, arguments: dict[str, Any], as_of: Moment) -> dict[str, Any]:
+    async def _ask(self, tool: str, arguments: dict[str, Any], as_of: Moment) -> dict[str, Any]:
         answer = await self._tools[tool].answer(arguments, _headers(as_of), self._timeout_s)
         return answer.structured()
 

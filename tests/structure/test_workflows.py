@@ -51,6 +51,21 @@ def test_ci_runs_every_target_that_a_change_must_pass() -> None:
     assert must
     runs = {target for line in re.findall(r"make ([\w ]+)", _commands(CI)) for target in line.split()}
     assert must <= runs
+    (check,) = re.findall(r"^check: ([\w ]+?) *##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert set(check.split()) == must
+
+
+@pytest.mark.parametrize("target", ["test", "long"])
+@pytest.mark.parametrize(("code", "tried_again"), [(0, False), (1, True), (2, False), (3, False), (5, False)])
+def test_only_tests_that_ran_and_failed_are_tried_again(target: str, code: int, tried_again: bool) -> None:
+    """A file that cannot be imported stops the run (2): to try that file alone would leave out all others."""
+    there = [f"--old-file=.venv/{stamp}.stamp" for stamp in ("chain", "hosts", "browser", "chromium")]
+    ours = ["VENV=.venv", f"TEST=sh -c 'exit {code}' all", "ALONE=echo alone"]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", *there, target, *ours]
+    done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=False)
+    assert ("alone\n" in done.stdout.replace(" -m long", "").splitlines(keepends=True)) == tried_again
+    assert (done.returncode == 0) == (code == 0 or tried_again)
 
 
 def test_ci_tries_three_systems_and_every_python_that_the_package_accepts() -> None:
