@@ -1,8 +1,8 @@
 """Enforces what a token allows: one that may only read neither sees nor can call the tools that write."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
+import pydantic_core
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST
 from starlette.responses import JSONResponse
@@ -34,14 +34,14 @@ class OnlyWhatIsAllowed:
             scope[SAW_KEY](scope[CLIENT_KEY], "call of a tool")
         if scope is None or scope.get(SCOPE_KEY) == "write":
             return await call_next(ctx)
-        reading = await reading_tools(self._server)
+        writing = await writing_tools(self._server)
         if ctx.method == "tools/call":
             name = (ctx.params or {}).get("name")
-            if name not in reading:
+            if name in writing:
                 raise MCPError(code=INVALID_REQUEST, message=_not_allowed(name))
         result = await call_next(ctx)
         if ctx.method == "tools/list" and isinstance(result, dict):
-            return {**result, "tools": [tool for tool in result["tools"] if tool["name"] in reading]}
+            return {**result, "tools": [tool for tool in result["tools"] if tool["name"] not in writing]}
         return result
 
 
@@ -62,7 +62,7 @@ class AsksForMore:
             return
         first: list[Message] = [await receive()]
         call = _tool_call(first[0].get("body", b""))
-        if call is not None and call[1] not in await reading_tools(self._server):
+        if call is not None and call[1] in await writing_tools(self._server):
             error = {"code": INVALID_REQUEST, "message": _not_allowed(call[1])}
             answer = {"jsonrpc": "2.0", "id": call[0], "error": error}
             await JSONResponse(answer, 403, {"WWW-Authenticate": scope[MORE_SCOPE_KEY]})(scope, receive, send)
@@ -74,25 +74,26 @@ class AsksForMore:
         await self._app(scope, again, send)
 
 
-async def reading_tools(server: "MCPServer[Any]") -> set[str]:
-    """Return the names of the tools that declare themselves read-only."""
+async def writing_tools(server: "MCPServer[Any]") -> list[str]:
+    """Return the names of the tools that don't declare themselves read-only."""
     tools = await server.list_tools()
-    return {tool.name for tool in tools if tool.annotations and tool.annotations.read_only_hint}
+    return [tool.name for tool in tools if not (tool.annotations and tool.annotations.read_only_hint)]
 
 
-def _tool_call(body: bytes) -> tuple[Any, Any] | None:
-    """Return id and tool of a call, None for what is none."""
+def _tool_call(body: bytes) -> tuple[str | int, Any] | None:
+    """Return id and tool of a call, read as the SDK reads it; None for what is no call that can be answered."""
     if b"tools/call" not in body:
         return None
     try:
-        message = json.loads(body)
-        return (message.get("id"), message["params"].get("name")) if message["method"] == "tools/call" else None
-    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        message = pydantic_core.from_json(body)
+        sent, name = message["id"], message["params"]["name"]
+        return (sent, name) if message["method"] == "tools/call" and isinstance(sent, str | int) else None
+    except (ValueError, KeyError, TypeError):
         return None
 
 
-def _not_allowed(name: object) -> str:
+def _not_allowed(name: str) -> str:
     return (
-        f"This token may only read, so it cannot call {str(name)[:80]!r}. Connect with a token of scope write "
+        f"This token may only read, so it cannot call {name!r}. Connect with a token of scope write "
         "(TRADER_TOKEN, or one of TRADER_TOKENS)."
     )
