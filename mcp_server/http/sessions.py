@@ -20,7 +20,8 @@ SECURE_COOKIE = f"__Host-{COOKIE}"
 """Its name behind TLS: a browser lets no other host, and no page without TLS, set a cookie of such a name."""
 
 KNOWN_COOKIE = "trader_browser"
-"""Tells that somebody has signed in with this browser before, so that strangers cannot use up their attempts."""
+"""Tells that a token was right in this browser before, at `/login` or in the form of consent: strangers cannot use up
+the attempts of either there."""
 
 KNOWN_S = 400 * 24 * 3600
 
@@ -67,10 +68,10 @@ def values_of(name: str, cookies: Iterable[str]) -> list[str]:
     return [value for sent, _, value in pairs if sent == name]
 
 
-def set_cookie(name: str, value: str, for_s: int, *, secure: bool, path: str = "/", hidden: bool = True) -> str:
+def set_cookie(name: str, value: str, for_s: int, *, secure: bool, hidden: bool = True) -> str:
     """Return a header `Set-Cookie`: for this site's own pages, and unless it is not `hidden` for no script."""
     marks = ["HttpOnly"] * hidden + ["Secure"] * secure
-    return "; ".join([f"{name}={value}", f"Max-Age={for_s}", f"Path={path}", "SameSite=Strict", *marks])
+    return "; ".join([f"{name}={value}", f"Max-Age={for_s}", "Path=/", "SameSite=Strict", *marks])
 
 
 def _mac(key: bytes, written: str) -> str:

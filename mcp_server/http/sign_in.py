@@ -76,7 +76,7 @@ class SignIn:
         return _page(
             cookies=[
                 set_cookie(SECURE_COOKIE if secure else COOKIE, session, SESSION_S, secure=secure),
-                set_cookie(KNOWN_COOKIE, known, KNOWN_S, secure=secure, path=LOGIN),
+                set_cookie(KNOWN_COOKIE, known, KNOWN_S, secure=secure),
                 set_cookie(MARK_COOKIE, "1", SESSION_S, secure=secure, hidden=False),
             ]
         )

@@ -1,8 +1,9 @@
 """OAuth as it should go: what clients are told, how one connects, what it may then do, how that ends; and the log."""
 
+import json
 import logging
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -60,7 +61,7 @@ async def test_the_metadata_is_what_claude_ai_is_known_to_need(rig: OAuthRig) ->
             "bearer_methods_supported": ["header"],
             "resource_name": "Claude Trader",
         }
-    assert BUILT_IN == {CLAUDE: (CALLBACK,)}
+    assert {CLAUDE: (CALLBACK, CALLBACK.replace("claude.ai", "claude.com"))} == BUILT_IN
 
 
 async def test_who_has_no_token_is_told_where_the_metadata_is(rig: OAuthRig) -> None:
@@ -189,7 +190,9 @@ async def test_the_page_says_who_asks_and_runs_nothing(rig: OAuthRig) -> None:
         assert text in page.text
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert "form-action 'self' https://claude.ai; base-uri 'none'; frame-ancestors 'none'" in policy
+    assert "; base-uri 'none'; frame-ancestors 'none'" in policy
+    assert "form-action" not in policy, "Chrome would hold the program's own redirects to it, such as to claude://"
+    assert page.text.count("<form ") == page.text.count('<form method="post" action="/authorize">') == 1
     assert page.headers["cache-control"] == "no-store"
     cookie = page.headers["set-cookie"]
     assert cookie.startswith("__Host-trader_consent=")
@@ -201,18 +204,43 @@ async def test_a_redirect_to_this_computer_is_said_to_be_one(home: Path) -> None
     rig = OAuthRig(home, clients={CLIENT: (redirect,)})
     page = await rig.authorize(redirect_uri=redirect)
     assert "a program on this computer (127.0.0.1)" in page.text
-    assert "form-action 'self' http://127.0.0.1:3000;" in page.headers["content-security-policy"]
 
 
 async def test_a_browser_in_which_the_token_was_right_has_attempts_of_its_own(rig: OAuthRig) -> None:
     first = await rig.decide(await rig.authorize())
     known = first.headers.get_list("set-cookie")[-1]
     assert known.startswith("trader_browser=")
-    assert "; Path=/authorize; SameSite=Strict; HttpOnly; Secure" in known
+    assert "; Path=/; SameSite=Strict; HttpOnly; Secure" in known, "it counts where one signs in, too"
     stranger = OAuthRig(rig.home, at=rig)
     page = await stranger.authorize()
     assert (await stranger.guesses(page, 11))[-1] == 429
     assert outcome(await rig.decide(await rig.authorize())) == "303 code"
+
+
+async def test_a_person_is_told_what_to_do_about_a_request_that_leads_nowhere(rig: OAuthRig) -> None:
+    for changed, remedy in (
+        ({"client_id": "https://evil.example/client"}, "TRADER_OAUTH_CLIENTS"),
+        ({"redirect_uri": "https://evil.example/"}, "TRADER_OAUTH_CLIENTS"),
+        ({"client_id": [CLIENT, CLIENT]}, "Connect again from the program."),
+        ({"state": "s" * 10_000}, "Connect again from the program."),
+        ({"x": ["1"] * 60}, "Connect again from the program."),
+    ):
+        page = await rig.authorize(**changed)
+        assert (outcome(page), remedy in page.text, page.text.count("TRADER_OAUTH_CLIENTS") < 2) == (
+            "400 page", True, True
+        )  # fmt: skip
+        assert ("TRADER_OAUTH_CLIENTS" in page.text) == (remedy == "TRADER_OAUTH_CLIENTS")
+
+
+@pytest.mark.parametrize("letter", ["s", '"', "\0"], ids=["plain", "quotes", "zeros"])
+async def test_a_state_that_is_taken_comes_back_and_a_longer_one_is_refused_before_anybody_is_asked(
+    rig: OAuthRig, letter: str
+) -> None:
+    as_json = len(json.dumps(letter)) - 2
+    state = letter * min(7_000 // len(quote(letter)), 7_998 // as_json)
+    answer = await rig.decide(await rig.authorize(state=state))
+    assert landed(answer)["state"] == state
+    assert outcome(await rig.authorize(state=letter * (8_000 // as_json + 1))) == "400 page"
 
 
 async def test_every_step_is_one_line_of_the_log_without_a_secret(
@@ -234,7 +262,7 @@ async def test_every_step_is_one_line_of_the_log_without_a_secret(
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
         "A request to connect was refused: This server does not know the client 'https://evil.example/\\nclient'.",
-        f"A client was sent back with invalid_target: resource must be {RESOURCE}.",
+        f"app.example was sent back with invalid_target: resource must be {RESOURCE}.",
         "app.example asks for the scope read write; the owner is asked.",
         "The owner lets app.example have no access.",
         "app.example asks for the scope read write; the owner is asked.",
@@ -252,6 +280,18 @@ async def test_every_step_is_one_line_of_the_log_without_a_secret(
 async def test_it_is_off_without_a_public_address(home: Path) -> None:
     settings = ServerSettings(home=home, tokens=TOKENS, oauth_clients=CLIENTS)
     assert oauth_parts(settings, tokens_of(settings), lambda: 0) is None
+
+
+async def test_what_was_granted_while_the_clock_was_years_ahead_is_not_good_for_years(rig: OAuthRig) -> None:
+    ahead_s = 10 * 365 * 24 * 3600
+    tokens = await rig.connect()
+    rig.now -= 3600
+    assert (await rig.call(tokens["access_token"])).status_code == 200, "a clock that is set back a little ends nothing"
+    rig.now += ahead_s
+    early = await rig.connect()
+    rig.now -= ahead_s
+    assert (await rig.call(early["access_token"])).status_code == 401
+    assert outcome(await rig.refresh(early["refresh_token"])) == "400 invalid_grant"
 
 
 def test_it_needs_a_token(home: Path) -> None:

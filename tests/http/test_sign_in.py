@@ -58,7 +58,7 @@ def test_who_signs_in_is_sent_to_the_page_with_a_cookie_that_no_script_and_no_ot
     value, _, attributes = given[COOKIE].partition("; ")
     assert attributes == f"Max-Age={SESSION_DAYS_S}; Path=/; SameSite=Strict; HttpOnly"
     assert given[MARK_COOKIE] == f"1; Max-Age={SESSION_DAYS_S}; Path=/; SameSite=Strict"
-    assert given[KNOWN_COOKIE].endswith("; Path=/login; SameSite=Strict; HttpOnly")
+    assert given[KNOWN_COOKIE].endswith("; Path=/; SameSite=Strict; HttpOnly")
     assert read(fresh, f"{COOKIE}={value}").status == 200
 
 

@@ -92,7 +92,7 @@ def test_no_script_and_no_address_has_the_token_or_the_session(server: Guarded, 
         }  # fmt: skip
         assert 29.9 * 86_400 < session["expires"] - float(opened.run("Date.now() / 1000")) < 30.1 * 86_400
         assert cookies["trader_browser"]["httpOnly"]
-        assert cookies["trader_browser"]["path"] == "/login"
+        assert cookies["trader_browser"]["path"] == "/"
         assert opened.run("document.cookie") == "trader_signed_in=1"
         kept = opened.run("JSON.stringify([localStorage, sessionStorage, history.state, document.referrer])")
         written = f"{kept} {opened.requests} {opened.page.content()} {opened.complaints}"

@@ -21,7 +21,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 from pydantic import AnyUrl
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
 
 from mcp_server.app import tool_files
@@ -50,11 +50,15 @@ class Landing:
         self.queries.append(parse_qs(request.url.query))
         return PlainTextResponse("You can close this page.")
 
+    async def pass_on(self, request: Request) -> RedirectResponse:
+        """Send the browser to another origin at once, as claude.ai does to open its app."""
+        return RedirectResponse(f"{self.url.replace('127.0.0.1', 'localhost')}?{request.url.query}", 307)
+
 
 @pytest.fixture(scope="module")
 def landing() -> Iterator[Landing]:
     landing = Landing()
-    with served(Starlette(routes=[Route("/callback", landing.answer)])) as url:
+    with served(Starlette(routes=[Route("/callback", landing.answer), Route("/passes-on", landing.pass_on)])) as url:
         landing.url = f"{url}/callback"
         yield landing
 
@@ -67,7 +71,7 @@ def server(landing: Landing, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         exchange="simulated",
         tokens=TOKENS,
         public_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
-        oauth_clients={CLIENT: (landing.url,)},
+        oauth_clients={CLIENT: (landing.url, passing_on(landing))},
     )
     with guarded(settings, listener=listener) as up:
         yield up
@@ -249,8 +253,22 @@ def test_behind_tls_the_cookies_are_those_that_no_other_host_can_set(
                 opened.page.wait_for_url(f"{landing.url}?**")
                 left = {cookie["name"]: cookie for cookie in opened.page.context.cookies()}
                 assert left.keys() == {"trader_browser"}
-                assert left["trader_browser"]["path"] == "/authorize"
+                assert left["trader_browser"]["path"] == "/"
     assert landing.queries[-1]["iss"] == [url]
+
+
+def test_a_program_may_send_the_browser_on_to_another_of_its_addresses(
+    server: Guarded, landing: Landing, chromium: Browser
+) -> None:
+    with chromium.open(consent_url(server, landing, redirect_uri=passing_on(landing))) as opened:
+        opened.page.get_by_label("Token of this server").fill(READS)
+        opened.page.get_by_role("button", name="Allow").click()
+        opened.page.wait_for_url("http://localhost:*/callback?**")
+    assert landing.queries[-1]["code"]
+
+
+def passing_on(landing: Landing) -> str:
+    return landing.url.replace("/callback", "/passes-on")
 
 
 def consent_url(server: Guarded, landing: Landing, **changed: str) -> str:

@@ -8,8 +8,13 @@ from urllib.parse import urlsplit
 
 from mcp_server.domain.loopback import is_loopback
 
-BUILT_IN = {"https://claude.ai/oauth/mcp-oauth-client-metadata": ("https://claude.ai/api/mcp/auth_callback",)}
-"""Claude in the browser, in its desktop and its mobile apps."""
+BUILT_IN = {
+    "https://claude.ai/oauth/mcp-oauth-client-metadata": (
+        "https://claude.ai/api/mcp/auth_callback",
+        "https://claude.com/api/mcp/auth_callback",
+    )
+}
+"""Claude in the browser, in its desktop and its mobile apps. Anthropic asks servers to know both addresses."""
 
 
 class Clients:

@@ -75,8 +75,7 @@ class Consent:
                 raise Refused(405, f"{AUTHORIZE} takes GET and POST only.", {"Allow": "GET, POST"})
         except NoClient as error:
             self._parts.log("A request to connect was refused: %s", error)
-            remedy = "Whoever runs this server adds clients, with their redirects, to TRADER_OAUTH_CLIENTS."
-            response = refusal_page(400, str(error), remedy)
+            response = refusal_page(400, str(error), error.remedy)
         await response(scope, receive, send)
 
     async def _ask(self, query: bytes) -> Response:
@@ -84,7 +83,7 @@ class Consent:
         try:
             asked = access_request(query, parts.clients, parts.address)
         except AskedWrongly as error:
-            parts.log("A client was sent back with %s: %s.", error.error, error)
+            parts.log("%s was sent back with %s: %s.", called(error.client), error.error, error)
             return _redirect(error.url)
         secret = await anyio.to_thread.run_sync(parts.grants.secret)
         nonce = secrets.token_urlsafe(24)
@@ -130,7 +129,7 @@ class Consent:
         response = self._sent_back(asked, code=code)
         known = self._sessions.sign(KNOWN_COOKIE, token, parts.clock(), KNOWN_S)
         secure = parts.address.secure
-        response.headers.append("Set-Cookie", set_cookie(KNOWN_COOKIE, known, KNOWN_S, secure=secure, path=AUTHORIZE))
+        response.headers.append("Set-Cookie", set_cookie(KNOWN_COOKIE, known, KNOWN_S, secure=secure))
         return response
 
     def _again(self, asked: AccessRequest, form: dict[bytes, bytes], problem: AnswerRefused) -> Response:

@@ -6,7 +6,7 @@ from functools import cache
 from hashlib import sha256
 from html import escape
 from string import Template
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -14,7 +14,6 @@ from mcp_server.http.oauth.clients import called, lands_at
 from mcp_server.http.oauth.metadata import AUTHORIZE
 from mcp_server.http.oauth.requests import AccessRequest
 from mcp_server.storage.assets import asset, page_style
-from mcp_server.storage.oauth_setting_types import origin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ nothing is asked for 30 days.</p>
 <button name="answer" value="deny" formnovalidate>Deny</button></p>
 </form>"""
     headers = {"Retry-After": str(problem.wait_s)} if problem and problem.wait_s else {}
-    page = _page(f"Let {name} use this server?", content, origin_of(urlsplit(asked.redirect)))
+    page = _page(f"Let {name} use this server?", content, forms="")
     page.status_code = problem.status if problem else 200
     page.headers.update(headers)
     return page
@@ -98,16 +97,19 @@ def _notice(problem: AnswerRefused | None) -> str:
     )
 
 
-def _page(title: str, content: str, answered_at: str = "") -> Response:
-    """Return a page; `title` and `content` are HTML. Browsers hold a form to where its redirect leads, too."""
+def _page(title: str, content: str, forms: str = "form-action 'none'; ") -> Response:
+    """Return a page; `title` and `content` are HTML.
+
+    Chrome holds a form to its policy at every redirect that follows, and the program's own last one may open an app
+    (`claude://`). So the page with the form has no policy for it: its only form is this server's own.
+    """
     style, digest, icon = _looks()
-    leads_to = f"'self' {answered_at}" if answered_at else "'none'"
     page = Template(asset("consent.html")).substitute(title=title, content=content, style=style, icon=icon)
     return Response(
         page.encode("utf-8", "replace"),
         headers={
             "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
-            f"form-action {leads_to}; base-uri 'none'; frame-ancestors 'none'",
+            f"{forms}base-uri 'none'; frame-ancestors 'none'",
             "X-Frame-Options": "DENY",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "same-origin",  # with no-referrer, browsers send `Origin: null` with the form

@@ -4,6 +4,7 @@ A redirect goes only to an address that the allow-list has for that client. Wher
 is told, and sent nowhere.
 """
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from mcp_server.storage.setting_types import Scope
 
 MOST_QUERY_BYTES = 8_000
 MOST_PARAMETERS = 50
+MOST_STATE = 8_000
+"""Of a state as the form of consent hands it back, in JSON: the rest of a form must have room beside it."""
+
+ADD_CLIENT = "Whoever runs this server adds clients, with their redirects, to TRADER_OAUTH_CLIENTS."
+WRONG_PROGRAM = "Connect again from the program. If this page comes again, the program is at fault: tell its makers."
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 """A SHA-256 in base64url (RFC 7636)."""
@@ -22,6 +28,10 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 class NoClient(Exception):
     """Who asks is not known, or not by that address, so nobody can be redirected: a person is told instead."""
+
+    def __init__(self, problem: str, remedy: str = WRONG_PROGRAM) -> None:
+        super().__init__(problem)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,9 @@ class Destination:
 class AskedWrongly(Exception):
     """A known client asks for what it cannot have; the redirect says so (RFC 6749 4.1.2.1)."""
 
-    def __init__(self, destination: Destination, error: str, description: str) -> None:
+    def __init__(self, client: str, destination: Destination, error: str, description: str) -> None:
         super().__init__(description)
+        self.client = client
         self.url = destination.url(error=error, error_description=description)
         self.error = error
 
@@ -71,13 +82,15 @@ def access_request(query: bytes, clients: Clients, address: PublicAddress) -> Ac
     if {"client_id", "redirect_uri"} & repeated:
         raise NoClient("It names its client or its redirect twice.")
     if not clients.knows(client):
-        raise NoClient(f"This server does not know the client {client[:500]!a}.")
+        raise NoClient(f"This server does not know the client {client[:500]!a}.", ADD_CLIENT)
     if not clients.allows(client, redirect):
-        raise NoClient(f"The client {client[:500]!a} may not be answered at {redirect[:500]!a}.")
+        raise NoClient(f"The client {client[:500]!a} may not be answered at {redirect[:500]!a}.", ADD_CLIENT)
     state = None if "state" in repeated else sent.get("state")
+    if len(json.dumps(state)) > MOST_STATE:
+        raise NoClient("Its state is too long.")
     refused = _refusal(sent, repeated, address)
     if refused is not None:
-        raise AskedWrongly(Destination(redirect, state, address.issuer), *refused)
+        raise AskedWrongly(client, Destination(redirect, state, address.issuer), *refused)
     scopes = sent.get("scope", "read write").split()  # names of other servers' scopes are no error
     return AccessRequest(client, redirect, state, sent["code_challenge"], "write" if "write" in scopes else "read")
 

@@ -20,6 +20,9 @@ Kind = Literal["code", "access", "refresh"]
 LIFE_S: dict[Kind, int] = {"code": 60, "access": 3600, "refresh": 30 * 24 * 3600}
 """How long each is good for."""
 
+SET_BACK_S = 3600
+"""So far the clock may be set back. Tickets of a later time were made while it was wrong: they could last for years."""
+
 MOST_CHARACTERS = 8_000
 _WRITTEN = re.compile(
     r"(?P<sealed>trader-(?P<kind>code|access|refresh)\.(?P<fields>[A-Za-z0-9_-]+))\.(?P<mac>[0-9a-f]{64})"
@@ -79,7 +82,8 @@ class TicketSeals:
         if token is None:
             return None
         ticket = _read(written["fields"])
-        return (ticket, token) if ticket is not None and now < ticket.until else None
+        lasts = ticket is not None and now < ticket.until <= now + LIFE_S[kind] + SET_BACK_S
+        return (ticket, token) if ticket is not None and lasts else None
 
 
 def _read(fields: str) -> Ticket | None:
