@@ -53,6 +53,8 @@ def invalid_keys(
             problem, remedy = f"not a known {noun}.", nearest(path[-1], _keys_at(model, item["loc"][:-1]))
         elif item["type"] == "missing":
             problem, remedy = "missing.", f"This {noun} is required."
+        elif item["type"] in ("model_type", "dict_type"):  # pydantic speaks of a dictionary, and names our class
+            remedy = "Write a JSON object: {…}."
         invalid.append(InvalidKey(".".join(path), problem, remedy))
     return invalid
 

@@ -137,7 +137,8 @@ def journal(console: Console, entries: Sequence[Entry], title: str) -> None:
     console.print(Text("─" * min(console.width, sum(widths.values()) + len(GAP) * len(widths) + 20), "dim"))
     for entry, row in zip(entries, rows, strict=True):
         why = (entry.why or "").removeprefix(f"{entry.signal} because ")
-        why = f"decided in a chat: {why}" if entry.engine == "host" else why
+        if entry.engine == "host":
+            why = f"decided in a chat: {why}" if why else "waits for its answer from a chat"
         line = _line(row, widths)
         if beside:
             console.print(line + Text(GAP + cleaned(why, room)), no_wrap=True, overflow="ellipsis")

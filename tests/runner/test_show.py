@@ -62,9 +62,11 @@ def test_the_journals_words_are_shown_as_they_are(signal: str | None) -> None:
 def test_a_run_that_was_decided_in_a_chat_says_so() -> None:
     entry = Entry(1, "s", "host", "manual", Status.SUCCESS, NOW, NOW, NOW, "BUY", None, 1.0, "It rises.", None, None)
     console = Console(file=StringIO(), width=200, force_terminal=False)
-    show.journal(console, [entry, replace(entry, engine="claude")], "Journal")
+    waits = replace(entry, status=Status.RUNNING, completed_at=None, signal=None, reasoning=None)
+    show.journal(console, [entry, replace(entry, engine="claude"), waits], "Journal")
     assert isinstance(console.file, StringIO)
-    assert console.file.getvalue().count("decided in a chat: It rises.") == 1
+    for text in ("decided in a chat: It rises.", "decided in a chat", "waits for its answer from a chat"):
+        assert console.file.getvalue().count(text) == 1
 
 
 def test_a_terminal_that_lacks_a_character_shows_a_question_mark() -> None:

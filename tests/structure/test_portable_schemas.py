@@ -116,7 +116,7 @@ async def test_a_strategy_is_written_from_json_in_a_text_or_from_the_object(ask:
     assert as_object["valid"]
     with pytest.raises(Told, match=r"config: .* Write JSON: Expecting ',' delimiter in line 2, column 1\."):
         await ask("write_strategy", strategy_name="mine", config='{"trading_pair": "BTC/USDT"\n"x": 1}')
-    with pytest.raises(Told, match=r"config: .* does not fit\. Input should be a valid dictionary"):
+    with pytest.raises(Told, match=r"config: .* does not fit\. Write a JSON object"):
         await ask("write_strategy", strategy_name="mine", config="[1]")
     listed = '[{"name": "one", "description": "d", "prompt": "p", "tools": ["get_price"]}]'
     config = {"trading_pair": "BTC/USDT", "interval": "1h", "engine": "claude", "synthesis_logic": "s"}

@@ -310,6 +310,8 @@ async def test_an_answer_may_be_a_text_whose_numbers_have_to_be_numbers(desk: De
     for wrong in (json.dumps(ANSWER).replace("28.1", "Infinity"), json.dumps(ANSWER).replace("61", "NaN"), "{", "7"):
         with pytest.raises(Told, match="answer"):
             await desk.ask("run_strategy", **asked, answer=wrong)
+    with pytest.raises(Told, match=r"Write a JSON object: \{…\}\.$"):
+        await desk.ask("run_strategy", **asked, answer=json.dumps(json.dumps(ANSWER)))
     assert (await desk.ask("run_strategy", **asked, answer=json.dumps(ANSWER)))["signal"] == "BUY"
 
 
