@@ -232,6 +232,18 @@ async def test_a_person_is_told_what_to_do_about_a_request_that_leads_nowhere(ri
         assert ("TRADER_OAUTH_CLIENTS" in page.text) == (remedy == "TRADER_OAUTH_CLIENTS")
 
 
+async def test_the_page_and_the_log_have_all_that_an_owner_needs_to_add_a_program(
+    rig: OAuthRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mcp_server.oauth")
+    client, redirect = (f"https://chatgpt.com/{kind}/oauth/{'x' * 200}" for kind in ("id", "connector"))
+    page = await rig.authorize(client_id=client, redirect_uri=redirect)
+    assert outcome(page) == "400 page"
+    for text in (page.text, caplog.text):
+        assert client in text
+        assert redirect in text
+
+
 @pytest.mark.parametrize("letter", ["s", '"', "\0"], ids=["plain", "quotes", "zeros"])
 async def test_a_state_that_is_taken_comes_back_and_a_longer_one_is_refused_before_anybody_is_asked(
     rig: OAuthRig, letter: str
@@ -261,7 +273,8 @@ async def test_every_step_is_one_line_of_the_log_without_a_secret(
     (grant,) = rig.grants()
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
-        "A request to connect was refused: This server does not know the client 'https://evil.example/\\nclient'.",
+        "A request to connect was refused: This server does not know the client 'https://evil.example/\\nclient', "
+        f"which wants to be answered at {REDIRECT!r}.",
         f"app.example was sent back with invalid_target: resource must be {RESOURCE}.",
         "app.example asks for the scope read write; the owner is asked.",
         "The owner lets app.example have no access.",

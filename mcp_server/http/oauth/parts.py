@@ -12,8 +12,8 @@ from mcp_server.http.oauth.tickets import TicketSeals
 from mcp_server.http.tokens import Tokens
 
 LOGGER = "mcp_server.oauth"
-MOST_LOGGED = 300
-"""The longest text of a stranger in a line of the log."""
+MOST_LOGGED = 600
+"""The longest text in a line of the log: a stranger's id and redirect, as they are shown, have room in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ MOST_PARAMETERS = 50
 MOST_STATE = 8_000
 """Of a state as the form of consent hands it back, in JSON: the rest of a form must have room beside it."""
 
+MOST_SHOWN = 250
+"""Of what a stranger sends: so much of the id and of the redirect is shown, from where an owner copies them."""
+
 ADD_CLIENT = "Whoever runs this server adds clients, with their redirects, to TRADER_OAUTH_CLIENTS."
 WRONG_PROGRAM = "Connect again from the program. If this page comes again, the program is at fault: tell its makers."
 
@@ -82,9 +85,11 @@ def access_request(query: bytes, clients: Clients, address: PublicAddress) -> Ac
     if {"client_id", "redirect_uri"} & repeated:
         raise NoClient("It names its client or its redirect twice.")
     if not clients.knows(client):
-        raise NoClient(f"This server does not know the client {client[:500]!a}.", ADD_CLIENT)
+        wants = f", which wants to be answered at {redirect[:MOST_SHOWN]!a}" if redirect else ""
+        raise NoClient(f"This server does not know the client {client[:MOST_SHOWN]!a}{wants}.", ADD_CLIENT)
     if not clients.allows(client, redirect):
-        raise NoClient(f"The client {client[:500]!a} may not be answered at {redirect[:500]!a}.", ADD_CLIENT)
+        shown, there = client[:MOST_SHOWN], redirect[:MOST_SHOWN]
+        raise NoClient(f"The client {shown!a} may not be answered at {there!a}.", ADD_CLIENT)
     state = None if "state" in repeated else sent.get("state")
     if len(json.dumps(state)) > MOST_STATE:
         raise NoClient("Its state is too long.")
