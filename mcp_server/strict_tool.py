@@ -94,9 +94,10 @@ class StrictTool(Tool):
                 answer = await self.fn(call=call, **checked)
             if scope.cancelled_caught:
                 raise Retryable(f"{self.name} did not end within {WORK_S:g} seconds.", "Try again, or ask for less.")
+            result = await anyio.to_thread.run_sync(answer.result) if convert_result else answer
             if self._seen_calls and runs and not call.in_a_run:
                 self._seen_calls.note(runs, caller, succeeded(self.name, given, answer.structured()))
-            return await anyio.to_thread.run_sync(answer.result) if convert_result else answer
+            return result
         except TraderError as error:
             if convert_result:
                 return error_result(error)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from mcp_server import answers
 from mcp_server.app import build_server
 from mcp_server.domain.strategy.claude_answer import MAX_DEPTH
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -251,6 +252,20 @@ async def test_calls_before_the_claim_and_of_tools_that_an_agent_has_not_are_no_
     assert ended["status"] == "abstained"
     assert "'rsi'" in ended["error"]
     assert "'price'" not in ended["error"]
+
+
+async def test_a_call_whose_answer_was_too_large_to_be_sent_is_no_evidence(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.write()
+    run = await desk.begin()
+    await desk.look(run["as_of"], ("calculate_rsi",))
+    with monkeypatch.context() as patch:
+        patch.setattr(answers, "MOST_BYTES", 100)
+        with pytest.raises(Told, match="an answer holds"):
+            await desk.look(run["as_of"], ("get_price",))
+    ended = await desk.answer(run)
+    assert (ended["status"], "'price' called no tool" in ended["error"]) == ("abstained", True)
 
 
 async def test_an_agent_that_the_answer_leaves_out_has_not_reported(desk: Desk) -> None:
