@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 from pydantic import ValidationError
 
-from mcp_server.domain.error_hints import invalid_keys
+from mcp_server.domain.error_hints import invalid_keys, nearest
 from mcp_server.domain.outcome import Outcome, Status
 from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
 from mcp_server.domain.strategy.evidence import Subject
@@ -57,7 +57,17 @@ def readable(answer: ClaudeAnswer) -> ClaudeAnswer:
 
 
 async def concluded(call: Call, run: HostRun, strategy: Strategy, answer: ClaudeAnswer) -> Outcome:
-    """Return the outcome of an answer: a signal only where each sub-agent's part rests on a call."""
+    """Return the outcome of an answer: a signal only where each sub-agent's part rests on a call.
+
+    Raises:
+        BadInput: a part of it is of a sub-agent that there is not, and another one has none: a name was misspelt.
+    """
+    others = [name for name in answer.sub_agent_results if name not in strategy.agents]
+    if others and any(name not in answer.sub_agent_results for name in strategy.agents):
+        raise BadInput(
+            f"answer: sub_agent_results has {others[0][:60]!r}, which is no sub-agent.",
+            nearest(others[0][:60], strategy.agents),
+        )
     calls = call.kit.seen_calls.of(run.execution_id, call.caller)
     (price, symbol), twin = await together(lambda: _last_close(call, run, strategy), lambda: _twin(call, run, strategy))
     symbols = frozenset((strategy.config.trading_pair, symbol))

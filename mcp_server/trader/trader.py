@@ -14,8 +14,8 @@ class Trader(MarketTables, RecordTables):
     home.
 
     Calls are plain ones, and wait for their answer: in a script, in a thread, and in a notebook, whose own event loop
-    they do not use. Several threads may share one. Close it, or use it in a `with`; else it closes when the program
-    ends.
+    they do not use. Several threads may share one; a forked process makes its own. Close it, or use it in a `with`;
+    else it closes when the program ends.
 
     Args:
         home: the folder with your strategies and journal; None: that of TRADER_HOME, else the default one.

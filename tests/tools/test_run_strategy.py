@@ -276,6 +276,18 @@ async def test_an_agent_that_the_answer_leaves_out_has_not_reported(desk: Desk) 
     assert (ended["status"], "'price' has nothing" in ended["error"]) == ("abstained", True)
 
 
+async def test_a_misspelt_sub_agent_is_sent_back_and_the_run_stays_open(desk: Desk) -> None:
+    desk.write()
+    run = await desk.begin()
+    await desk.look(run["as_of"])
+    misspelt = {"RSI": {"rsi": 28}, "price": {"price": 9}}
+    assert await desk.refused(run, sub_agent_results=misspelt) == (
+        "answer: sub_agent_results has 'RSI', which is no sub-agent. Known: price, rsi."
+    )
+    more = {**ANSWER["sub_agent_results"], "summary": {"text": "fine"}}  # type: ignore[dict-item]
+    assert (await desk.answer(run, sub_agent_results=more))["status"] == "success"
+
+
 async def test_reports_that_do_not_suffice_abstain_and_a_hold_is_a_signal(desk: Desk) -> None:
     desk.write()
     run = await desk.begin()
