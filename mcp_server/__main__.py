@@ -26,7 +26,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="claude-trader-mcp",
-        description="Serve Claude Trader's tools (market, indicators, chains, strategies, journal) to an MCP host.",
+        description="Serve Claude Trader's tools to an MCP host, such as Claude Desktop.",
         epilog="Example: claude mcp add claude-trader -- claude-trader-mcp. "
         "Settings are environment variables such as TRADER_HOME and TRADER_EXCHANGE: docs/reference/settings.md.",
     )

@@ -52,7 +52,10 @@ def test_a_strategy_is_removed_and_restored_with_all_of_its_files_and_its_record
     assert back == {"name": "rsi-reversion", "version": strategy.version, "status": "active"}
     assert (mine / "notes.txt").read_text() == "mine"
     again = trader("strategies", "restore", "rsi-reversion")
-    assert (again.code, "No strategy 'rsi-reversion' was removed. None was removed." in again.err) == (2, True)
+    assert (
+        again.code,
+        "No strategy 'rsi-reversion' was removed. Nothing that was removed is left to restore." in again.err,
+    ) == (2, True)
 
 
 def test_the_one_that_was_removed_last_is_restored_and_never_over_another(

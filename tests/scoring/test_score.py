@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.rules.series import BUY, SELL
 from mcp_server.domain.scoring.compare import agent_scores, correlation, twin_score
+from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.record import RecordControls
 from mcp_server.domain.scoring.score import score
 from mcp_server.domain.scoring.signals import JudgedSignals
@@ -90,6 +91,15 @@ def test_skill_is_proven_and_its_absence_is_not() -> None:
     assert blind["evidence"] == "none_yet"
     assert blind["e_value"] is not None
     assert blind["e_value"] < 20
+
+
+@pytest.mark.parametrize(("kind", "paced"), [("live", True), ("replay", True), ("manual", False), ("host", False)])
+def test_runs_that_somebody_starts_have_no_pace_and_only_their_signals_are_counted(kind: Kind, paced: bool) -> None:
+    candles = walk(2)
+    by_kind = replace(record(on(candles, share_right=0.5)), kind=kind)
+    waiting = score(by_kind, RecordControls(candles))
+    assert waiting["signals_needed"] is not None
+    assert (waiting["days_needed"] is not None) is paced
 
 
 def test_skill_that_was_proven_once_stays_proven() -> None:

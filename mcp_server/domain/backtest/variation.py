@@ -8,13 +8,17 @@ from math import prod
 
 from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.domain.indicators.spec import Spec
-from mcp_server.errors import BadInput
+from mcp_server.domain.rules.tree import FUNCTIONS
+from mcp_server.errors import BadInput, TraderError
 
 MOST_VARIANTS = 2_000
 UNSIGNED = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
 
 _EXAMPLE = "'rsi(14)=rsi(7),rsi(21)' or '30=25,35'"
 _FORM = f"Write {_EXAMPLE}: what is in the rules, then what to try in its place."
+_RULE = re.compile(rf"[<>=]|\b(?:{'|'.join([*FUNCTIONS, 'and', 'or', 'not'])})\b|^\w+_[0-9]+$", re.IGNORECASE)
+"""What a condition has, or a column, and no indicator."""
+
 _NUMBER = re.compile(rf"[+-]?{UNSIGNED}", re.IGNORECASE | re.ASCII)
 
 
@@ -84,9 +88,9 @@ def _numbers(own: str, values: Sequence[str]) -> Variation:
 
 
 def _specs(own: str, values: Sequence[str]) -> Variation:
+    own_spec = _spec(own)
     read = _parsed(values)
     _check_once(own, [spec for _, spec in read], [text for text, _ in read])
-    own_spec = parse_spec(own)
     return Variation(own, tuple(text for text, spec in read if spec != own_spec), is_number=False)
 
 
@@ -96,13 +100,23 @@ def _parsed(values: Sequence[str]) -> list[tuple[str, Spec]]:
     while rest:
         text = rest.pop(0)
         try:
-            read.append((text, parse_spec(text)))
+            read.append((text, _spec(text)))
         except BadInput:
             if not rest or " of " not in text.lower():
                 raise
             text = f"{text}, {rest.pop(0)}"
-            read.append((text, parse_spec(text)))
+            read.append((text, _spec(text)))
     return read
+
+
+def _spec(text: str) -> Spec:
+    try:
+        return parse_spec(text)
+    except TraderError:
+        if not _RULE.search(text):
+            raise
+        problem = f"{text!r} is neither an indicator nor a number, and only these can be varied."
+        raise BadInput(problem, f"Write {_EXAMPLE}.") from None
 
 
 def _check_once(own: str, values: Sequence[Decimal | Spec], texts: Sequence[str]) -> None:

@@ -128,8 +128,8 @@ class Score(TypedDict):
 
     `hold_pct` is the mean return of having held at the same moments, without costs, and the difference is the mean net
     return less that. `signals_needed` (whose horizons do not overlap) and `days_needed` at this pace are what it takes
-    until an edge of five points above the base rate would show. `window_shows` says what the signals of a replay that
-    do not overlap can show at all. Runs that are `left_out` count for no other figure.
+    until an edge of five points above the base rate would show; runs by hand have no pace. `window_shows` says what the
+    signals of a replay that do not overlap can show at all. Runs that are `left_out` count for no other figure.
     """
 
     strategy_name: str

@@ -204,7 +204,8 @@ def _pace(record: Record, base: BaseRate, evidence: SkillEvidence | None) -> dic
     # Runs by hand or at past moments stop when somebody stops: what passed since then is no part of their pace.
     until_ms = record.until_ms if record.kind == "live" else int(record.judged.exit_ms.max(initial=0))
     time = time_to_show(evidence, base.weighted, outcomes_per_day(record.judged, until_ms))
-    return {"signals_needed": time.outcomes, "days_needed": time.days}
+    days = time.days if record.kind in {"live", "replay"} else None  # by hand, the next one comes when somebody likes
+    return {"signals_needed": time.outcomes, "days_needed": days}
 
 
 def _window(record: Record, base: BaseRate) -> str | None:

@@ -65,7 +65,7 @@ class RemovedStrategies:
             folders = self._of(name)
             if not folders:
                 removed = [entry.name for entry in self._entries(self._aside) if self._of(entry.name)]
-                remedy = nearest(name, removed) if removed else "None was removed."
+                remedy = nearest(name, removed) if removed else "Nothing that was removed is left to restore."
                 raise NotFound(f"No strategy {name!r} was removed.", remedy)
             if self._folders.names().get(name) is False:
                 raise BadInput(f"The home has a strategy {name!r} already.", "Remove that one first.")
