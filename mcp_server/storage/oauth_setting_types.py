@@ -32,6 +32,14 @@ def _public_url(value: str | None) -> str | None:
     return origin_of(parts)
 
 
+def _lists(value: object) -> object:
+    """Read the JSON; a client may have one address instead of a list of them."""
+    clients = json_value(value)
+    if not isinstance(clients, Mapping):
+        return clients
+    return {client: (to,) if isinstance(to, str) else to for client, to in clients.items()}
+
+
 def _clients(value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     for client, redirects in value.items():
         _check_client(client)
@@ -82,5 +90,5 @@ def origin_of(parts: SplitResult) -> str:
 
 
 PublicUrl = Annotated[str | None, AfterValidator(_public_url)]
-OAuthClients = Annotated[Mapping[str, tuple[str, ...]], NoDecode, AfterValidator(_clients), BeforeValidator(json_value)]
+OAuthClients = Annotated[Mapping[str, tuple[str, ...]], NoDecode, AfterValidator(_clients), BeforeValidator(_lists)]
 """Client id → its redirects. They are compared with what a client sends, letter by letter."""

@@ -342,7 +342,9 @@ def test_the_public_address_is_a_scheme_and_a_host(monkeypatch: pytest.MonkeyPat
         ("OAUTH_CLIENTS", '{"http://app.example/client": ["https://app.example/"]}', "https address of its document"),
         ("OAUTH_CLIENTS", '{"https://app.example": ["https://app.example/"]}', "https address of its document"),
         ("OAUTH_CLIENTS", '{"my app": ["https://app.example/"]}', "without spaces"),
-        ("OAUTH_CLIENTS", '{"app": "https://app.example/"}', "Input should be a valid tuple"),
+        ("OAUTH_CLIENTS", '{"app": "http://app.example/"}', "[Uu]se https"),
+        ("OAUTH_CLIENTS", '{"app": 1}', "does not fit"),
+        ("OAUTH_CLIENTS", "[]", "does not fit"),
         ("OAUTH_CLIENTS", '{"app": ["http://app.example/"]}', "[Uu]se https"),
         ("OAUTH_CLIENTS", '{"app": ["javascript:alert(1)"]}', "not an address"),
         ("OAUTH_CLIENTS", '{"app": ["https://app.example/#a"]}', "without '#'"),
@@ -357,6 +359,11 @@ def test_a_wrong_setting_says_what_it_should_be(
     monkeypatch.setenv(f"TRADER_{variable}", value)
     with pytest.raises(Misconfigured, match=rf"TRADER_{variable}.*{words}"):
         ServerSettings.load()
+
+
+def test_a_client_with_one_address_needs_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADER_OAUTH_CLIENTS", json.dumps({CLIENT: REDIRECT, "app": [REDIRECT]}))
+    assert ServerSettings.load().oauth_clients == {CLIENT: (REDIRECT,), "app": (REDIRECT,)}
 
 
 async def test_an_empty_list_withdraws_a_client_and_a_name_is_one_too(home: Path) -> None:
