@@ -54,7 +54,7 @@ def test_of_two_processes_that_use_one_code_one_gets_in_and_then_neither(home: P
             assert f"code-{number}" not in grants.alive()[1]
     finally:
         for racer in racers:
-            racer.communicate(timeout=30)
+            racer.communicate(timeout=120)
 
 
 @pytest.mark.parametrize(
