@@ -143,7 +143,7 @@ def _(report):
 def _(mo):
     mo.md(r"""
     Now change a rule, and backtest that. Each variant counts as a trial, here as everywhere: the more you try, the better the best one looks by luck
-    alone. `sharpe_deflated` takes that into account: it is the probability that the Sharpe ratio is truly above zero, after all your trials.
+    alone. `sharpe_deflated` takes that into account: it is the probability that the Sharpe ratio is above what the best of so many shows by luck.
     """)
     return
 
