@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_server import toolkit
+from mcp_server import strict_tool, toolkit
 from mcp_server.market.market import Market
 from tests.chains.people import BINANCE, MILLION, Town
 from tests.rigs.anvil import Text
@@ -24,7 +24,12 @@ LATE_S = 4.0
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let a call take so many seconds in place of 29."""
-    return lambda seconds: monkeypatch.setattr(toolkit, "WORK_S", seconds)
+
+    def take(seconds: float) -> None:
+        for module in (toolkit, strict_tool):  # one ends the call, the other says after how long
+            monkeypatch.setattr(module, "WORK_S", seconds)
+
+    return take
 
 
 @pytest.fixture

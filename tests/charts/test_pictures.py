@@ -8,7 +8,7 @@ import pytest
 from tests.charts.sample import pixels
 from tests.structure.pictures import FOLDER, OUTCOME, PICTURES, draw_all
 
-PAGES = {**dict.fromkeys(PICTURES, "charts.md"), OUTCOME: "performance.md"}
+PAGES = {**dict.fromkeys(PICTURES, "guides/charts.md"), OUTCOME: "guides/performance.md"}
 """Picture → the page that shows it."""
 
 
@@ -24,7 +24,7 @@ def test_the_command_draws_every_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "page"), PAGES.items(), ids=PAGES)
 def test_every_picture_is_there_and_on_its_page(name: str, page: str) -> None:
     _is_a_chart(FOLDER / name)
-    assert f"(charts/{name})" in (FOLDER.parent / page).read_text("utf-8")
+    assert f"(../charts/{name})" in (FOLDER.parent / page).read_text("utf-8")
 
 
 def test_no_other_picture_lies_there() -> None:
