@@ -176,8 +176,9 @@ def test_one_that_nobody_holds_any_more_ends_its_thread(home: Path) -> None:
 
 def test_a_script_ends_without_closing_it_and_ctrl_c_ends_a_call(home: Path) -> None:
     script = """
-import _thread, asyncio
+import _thread, asyncio, signal
 from mcp_server.trader import Trader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
 trader = Trader(exchange="simulated")
 print(len(trader.candles("BTC/USDT", limit=3)))
 async def long():
