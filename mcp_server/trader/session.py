@@ -45,7 +45,8 @@ class TraderSession:
 
         settings = ServerSettings.load(None if home is None else Path(home))
         at_ms = ms_of(as_of, "as_of")
-        limits = [limit for limit in (settings.as_of, at_ms and from_ms(at_ms)) if limit is not None]
+        held = None if at_ms is None else from_ms(at_ms)
+        limits = [limit for limit in (settings.as_of, held) if limit is not None]
         changed = {"as_of": min(limits, default=None), **({} if exchange is None else {"exchange": exchange})}
         files = tool_files()
         self._kit = make_kit(settings.model_copy(update=changed), files, clock=clock, deadline_s=timeout_s)

@@ -138,6 +138,7 @@ async def test_a_strategy_by_claude_is_handed_to_the_caller_with_the_moment_the_
     }
     for told in ("Symbol: BTC/USDT", "Exchange: simulated", "As-of time: 2026-05-20T12:17:33", "Buy below 30."):
         assert told in run["task"]
+    assert "candle after your answer" in run["task"]
     assert len(json.dumps(run)) < 4_000
     (row,) = await desk.rows()
     assert (row["trigger"], row["engine"], row["status"]) == ("manual", "host", "running")

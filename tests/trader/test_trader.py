@@ -300,3 +300,8 @@ def test_the_examples_of_the_guide_run(monkeypatch: pytest.MonkeyPatch) -> None:
     names["trader"].close()
     assert len(names["candles"]) == 10_000
     assert "rsi_14" in names["rsi"]
+
+
+def test_held_at_the_first_moment_of_all_it_has_no_candles(home: Path) -> None:
+    with Trader(exchange="simulated", as_of="1970-01-01") as trader:
+        assert len(trader.candles("BTC/USDT", limit=3)) == 0

@@ -70,7 +70,7 @@ def host_task(strategy: Strategy, exchange: str, as_of: datetime) -> str:
         f"{UNDECIDED}\n\n{CONFIDENCE}",
         f"Strategy: {strategy.name}",
         _moment(strategy, exchange, as_of),
-        _judged(strategy, exchange),
+        _judged(strategy, exchange, " after your answer"),
         "Synthesis logic:\n" + (strategy.config.synthesis_logic or _DEFAULT_SYNTHESIS),
     ]
     return "\n\n".join(parts)
@@ -96,13 +96,13 @@ def _of_every_agent(strategy: Strategy) -> str:
     )
 
 
-def _judged(strategy: Strategy, exchange: str) -> str:
-    """Say how the signal will be judged: its confidence is the probability of just that."""
+def _judged(strategy: Strategy, exchange: str, since: str = "") -> str:
+    """Say how the signal will be judged, and from when: its confidence is the probability of just that."""
     costs_pct = terms_of(strategy, "claude", exchange).cost_bps / 100
     fundings = ", fundings included" if ":" in strategy.config.trading_pair else ""
     return (
-        f"How the signal will be judged: by the price from the open of the next {strategy.timeframe} candle to the "
-        f"close {_horizon(strategy)} later. BUY is right if it rises, and SELL if it falls, by more than the "
+        f"How the signal will be judged: by the price from the open of the next {strategy.timeframe} candle{since} "
+        f"to the close {_horizon(strategy)} later. BUY is right if it rises, and SELL if it falls, by more than the "
         f"{costs_pct:g} % that a round trip costs{fundings}."
     )
 
