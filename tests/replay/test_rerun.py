@@ -112,7 +112,7 @@ def replayed(plan: Plan, home: Path, folder: Path, *options: str, **environment:
         env={**os.environ, **environment, **AT_ONCE, "TRADER_HOME": str(home), "TMPDIR": str(scratch)},
         cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done
+    assert done.returncode == 0, done.stdout + done.stderr
     assert KEY not in done.stdout + done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
