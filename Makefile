@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test long durations lint workflows types check benchmark parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
+.PHONY: help chromium demo test long durations lint workflows types check benchmark figures parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -106,6 +106,9 @@ check: test long lint types steps docs notebook  ## run everything that CI runs
 
 benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+figures: $(VENV)/dev.stamp  ## write what `make benchmark load memory sizes` measured last into docs/explanation/speed.md
+	$(BIN)/python -m tests.benchmarks.touches --write
 
 parity: $(VENV)/parity.stamp  ## run vectorbt, backtesting.py and the statistics' oracles, and write what the tests compare with; takes 1.1 GB
 	$(PARITY)/bin/python -m tests.parity.write
