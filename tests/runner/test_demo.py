@@ -11,7 +11,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from mcp_server.storage.home import Home
-from runner.cli.demo import show_next
+from runner.cli.run_demo import show_next
 from tests.rigs.typed_page import blocks, missing
 from tests.runner.conftest import Command, Done, trader_in
 
