@@ -90,13 +90,14 @@ def _serve(arguments: argparse.Namespace) -> None:
     _log_plainly()
     parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
+    from mcp_server.once_listed import prepare
     from mcp_server.settings import ServerSettings
     from mcp_server.storage.owner import become_owner
 
     settings = ServerSettings.load()
     become_owner(settings.home)
     if not arguments.http:
-        build_server(settings, families=arguments.tools).run("stdio")
+        build_server(settings, families=arguments.tools, once_listed=prepare).run("stdio")
         return
     from mcp_server.domain.families import whole
     from mcp_server.http.health import Health
@@ -107,7 +108,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
     health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
-    server = build_server(settings, database=database, families=arguments.tools)
+    server = build_server(settings, database=database, families=arguments.tools, once_listed=prepare)
     page = arguments.tools is None or whole(arguments.tools)
     serve(server, health, settings, arguments.host, arguments.port, parent=parent, page=page)
 

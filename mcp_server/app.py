@@ -23,6 +23,7 @@ from mcp_server.domain.families import FAMILIES, offered_about, whole
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
+from mcp_server.once_listed import OnceListed
 from mcp_server.prompts.apps import apps
 from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
@@ -53,6 +54,7 @@ def build_server(
     clock: Callable[[], datetime] = _now,
     database: Database | None = None,
     families: frozenset[str] | None = None,
+    once_listed: Callable[[], None] | None = None,
 ) -> MCPServer[Any]:
     """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
@@ -61,6 +63,7 @@ def build_server(
         clock: gives the present as an aware datetime; the only clock that any tool uses.
         database: the home's, where another part of this process uses it too.
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
+        once_listed: what to begin in a thread when the list of tools or a first call was answered; see `once_listed`.
     """
     files = tool_files()
     families = frozenset(FAMILIES) if families is None else families
@@ -88,6 +91,8 @@ def build_server(
         subscriptions=False,  # what is listed never changes while it runs
     )
     offer(server, kit, offered, families)
+    if once_listed is not None:
+        server.middleware.append(OnceListed(once_listed))
     return server
 
 
