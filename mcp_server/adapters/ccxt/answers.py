@@ -5,8 +5,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ccxt.base import errors as theirs
-
+from mcp_server.adapters.ccxt.package import errors as theirs
 from mcp_server.domain.timeframes import to_ms
 
 CLOCK_MS: ContextVar[int | None] = ContextVar("clock_ms", default=None)

@@ -39,8 +39,8 @@ def check_exchange(exchange_id: str) -> None:
 
 
 def make_client(exchange_id: str, base_url: str | None) -> Any:
-    """Import ccxt and make its client of an exchange: it takes a second the first time, so not in the event loop."""
-    ccxt = importlib.import_module("ccxt.async_support")
+    """Import ccxt's module of an exchange and make its client: a third of a second the first time, so in a thread."""
+    ccxt = importlib.import_module("mcp_server.adapters.ccxt.package").async_support
     answers = importlib.import_module("mcp_server.adapters.ccxt.answers")
     client = type(exchange_id, (answers.WholeAnswers, getattr(ccxt, exchange_id)), {})(
         {"enableRateLimit": True, "rateLimiterAlgorithm": "rollingWindow", "timeout": REQUEST_TIMEOUT_MS}
@@ -89,7 +89,7 @@ def exchange_infos() -> tuple[ExchangeInfo, ...]:
 
     ccxt's clients are dropped again; the descriptions take a few kB.
     """
-    ccxt = importlib.import_module("ccxt.async_support")
+    ccxt = importlib.import_module("mcp_server.adapters.ccxt.package").async_support
     invented = ExchangeInfo("simulated", "an invented market", (), tuple(TIMEFRAMES), None, True, True, True)
     return (invented, *(_info(getattr(ccxt, name)()) for name in known_exchanges()))
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import aiohttp
-from ccxt.base import errors as theirs
 
+from mcp_server.adapters.ccxt.package import errors as theirs
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import NotFound, NotSupported, Retryable, TraderError, UpstreamRejected
 

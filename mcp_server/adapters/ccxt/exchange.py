@@ -12,7 +12,6 @@ from mcp_server.adapters.ccxt.pages import candles_a_request, fetch_pages, serve
 from mcp_server.adapters.ccxt.perpetuals import fetch_fundings, fetch_fundings_between, fetch_perpetual_state, number
 from mcp_server.adapters.ccxt.symbols import resolve, resolve_swap
 from mcp_server.adapters.ccxt.volumes import base_volume_of, base_volumes, has_known_unit
-from mcp_server.domain.candles import Candles
 from mcp_server.domain.exchange import (
     MOST_SYMBOL,
     Fetched,
@@ -89,6 +88,7 @@ class CcxtExchange:
         A volume whose unit is not known is NaN.
         """
         from mcp_server.adapters.ccxt.answers import CLOCK_MS
+        from mcp_server.domain.candles import Candles
 
         with self._deadline():
             client = await self._connection.listed(symbol)
