@@ -117,6 +117,7 @@ def make_kit(
     from mcp_server.storage.candles.fundings import FundingStore
     from mcp_server.storage.candles.store import CandleStore
     from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.queries.ask import Queries
     from mcp_server.storage.strategies.folders import StrategyFolders
 
     home = Home(settings.home)
@@ -144,6 +145,7 @@ def make_kit(
         tool_names={name: file.looks for name, file in files.items()},
         home=home,
         overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
+        queries=Queries(),
         market_tools=frozenset(name for name, file in files.items() if file.looks_at_a_market),
     )
 

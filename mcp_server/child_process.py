@@ -9,7 +9,7 @@ from subprocess import PIPE
 from typing import cast
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 
 OUT_OF_TIME = getattr(signal, "SIGXCPU", 24)  # Windows has no such signal, and no such bound
 
@@ -55,16 +55,69 @@ async def run_child(command: tuple[str, ...], question: bytes, within_s: float) 
         question: what it reads from standard input.
         within_s: how long it may take, its start included.
     """
+    until = anyio.current_time() + within_s
+    return await _answered(await _started(command), question, until)
+
+
+class WaitingChild:
+    """Runs a program as `run_child` does, and then starts the next process, which waits for the next question.
+
+    So each question has a process of its own, and only the first waits until it has started. The program ends when it
+    has waited for long, or when this process ends: then its standard input closes.
+    """
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
+        self._waiting: Process | None = None
+        self._starting = False
+
+    async def run(self, question: bytes, within_s: float) -> ChildEnding:
+        """Run the program, as `run_child` does."""
+        until = anyio.current_time() + within_s
+        process, self._waiting = self._waiting, None
+        if process is None:
+            ending = await _answered(await _started(self._command), question, until)
+        else:
+            ending = await _answered(process, question, until)
+            if ending.code is not None and not ending.out:  # it had waited for too long, and has read nothing
+                ending = await _answered(await _started(self._command), question, until)
+        await self._start_next()
+        return ending
+
+    async def close(self) -> None:
+        """End the process that waits."""
+        process, self._waiting = self._waiting, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.aclose()
+
+    async def _start_next(self) -> None:
+        if self._waiting is not None or self._starting:
+            return
+        self._starting = True
+        try:
+            self._waiting = await _started(self._command)
+        finally:
+            self._starting = False
+
+
+async def _started(command: tuple[str, ...]) -> Process:
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    with anyio.CancelScope(shield=True):  # a start that is cancelled half-way leaves a process to nobody
+        process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
+    return process  # noqa: RET504 - in the scope it would not be seen that something is always returned
+
+
+async def _answered(process: Process, question: bytes, until: float) -> ChildEnding:
+    """Ask a process that has started, and wait for its end; kill it at `until`, or when the caller is cancelled."""
     out, err = bytearray(), bytearray()
 
     async def collect(stream: ByteReceiveStream, into: bytearray) -> None:
         async for part in stream:
             into += part
 
-    with anyio.move_on_after(within_s):
-        with anyio.CancelScope(shield=True):  # a start that is cancelled half-way leaves a process to nobody
-            process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
+    with anyio.CancelScope(deadline=until):
         async with process:
             async with anyio.create_task_group() as reading:
                 reading.start_soon(collect, cast(ByteReceiveStream, process.stdout), out)

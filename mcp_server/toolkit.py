@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.home import Home
     from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.queries.ask import Queries
     from mcp_server.storage.strategies.folders import StrategyFolders
 
 T = TypeVar("T")
@@ -80,12 +81,14 @@ class Kit:
     tool_names: dict[str, bool]
     home: Home
     overviews: OverviewCache
+    queries: Queries
     offered: frozenset[str] = frozenset()
     market_tools: frozenset[str] = frozenset()
     seen_calls: SeenCalls = field(default_factory=SeenCalls)
 
     async def close(self) -> None:
-        """Write what is not stored yet, and close the exchanges and chains."""
+        """Write what is not stored yet, and close the exchanges, chains and processes."""
+        await self.queries.close()
         await self.market.close()
         await self.chains.close()
 

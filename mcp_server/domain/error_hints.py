@@ -1,14 +1,17 @@
 """Remedies for what was mistyped: the nearest name that exists, and what each wrong key should have been."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_args
-
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from typing import TYPE_CHECKING, Any, get_args
 
 from mcp_server.domain.text import escaped
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic.fields import FieldInfo
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -83,5 +86,7 @@ def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
 
 def nested_model(field: FieldInfo) -> type[BaseModel] | None:
     """Return the model that a key holds, by itself, as an alternative to null or in a mapping; None for other keys."""
+    from pydantic import BaseModel
+
     types = (field.annotation, *get_args(field.annotation))
     return next((kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcp_server.errors import Retryable
-from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile
+from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile, Start
 from mcp_server.storage.rewritten import Columns, rewrite_file
 from mcp_server.storage.schema import OldSchema, copy_file, migrate
 from mcp_server.storage.transactions import Job, T, Work, run_batch, translated
@@ -28,6 +28,7 @@ class Database:
         path: the file.
         prepare: makes its folder; called before the file is first opened.
         patience_s: how long a transaction waits for another process before it gives up, in seconds.
+        start: starts the DuckDB in memory that the file is attached to, if not as usual.
 
     Every method that opens the file raises:
         Retryable: another process held the file for too long, or it could not be written; nothing was changed.
@@ -35,9 +36,14 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, prepare: Callable[[], None] | None = None, patience_s: float = PATIENCE_S
+        self,
+        path: Path,
+        *,
+        prepare: Callable[[], None] | None = None,
+        patience_s: float = PATIENCE_S,
+        start: Start | None = None,
     ) -> None:
-        self._file = DatabaseFile(path, prepare, patience_s)
+        self._file = DatabaseFile(path, prepare, patience_s, start)
         self._opening = threading.Lock()
         self._queueing = threading.Lock()
         self._waiting: list[Job] = []
@@ -103,25 +109,6 @@ class Database:
                 translated(connection, self.path, lambda c: rewrite_file(c, self.path, columns))
             finally:
                 self._file.close(connection)
-
-    def copied(self, fill: Work[T]) -> tuple["duckdb.DuckDBPyConnection", T]:
-        """Return a database in memory that `fill` has filled from this one, and what `fill` returned.
-
-        In `fill` the tables of this one are `file.main.…`. The file is free again before this returns. Close what you
-        get.
-        """
-        self.read(_nothing)  # which migrates it where that is needed
-        with self._opening:
-            connection = self._file.attach()
-            try:
-                filled = translated(connection, self.path, fill)
-                connection.execute("DETACH file")
-            except BaseException:
-                connection.close()
-                raise
-            finally:
-                self._file.leave()
-            return connection, filled
 
     def _look(self, work: Work[T], most_s: float | None) -> T:
         if not self._opening.acquire(timeout=-1 if most_s is None else most_s):

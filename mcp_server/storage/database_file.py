@@ -27,20 +27,33 @@ HELD_S = 60.0
 NAME = "file"
 """Of the attached file, in SQL."""
 
+Start = Callable[[], "duckdb.DuckDBPyConnection"]
+"""Starts the DuckDB in memory that the file is attached to."""
+
+
+def in_memory(**config: str) -> "duckdb.DuckDBPyConnection":
+    """Start a DuckDB in memory."""
+    import duckdb
+
+    return duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **config})
+
 
 class DatabaseFile:
     """The file as this program opens it, once at a time; who has opened it calls `close`.
 
-    To open and to attach raise what the methods of `Database` raise.
+    To open raises what the methods of `Database` raise.
     """
 
-    def __init__(self, path: Path, prepare: Callable[[], None] | None, patience_s: float) -> None:
+    def __init__(
+        self, path: Path, prepare: Callable[[], None] | None, patience_s: float, start: Start | None = None
+    ) -> None:
         self.path = path
         self._prepare = prepare
         self._patience_s = patience_s
         self._gave_up_at = -HELD_S
         self._hurried = False
         self._turn = FileTurn(path)
+        self._start = start
         self._duckdb: duckdb.DuckDBPyConnection | None = None
 
     def hurry(self) -> None:
@@ -54,17 +67,31 @@ class DatabaseFile:
         finally:
             self._turn.leave()
 
-    def leave(self) -> None:
-        """Let other programs have their turn, after `attach`."""
-        self._turn.leave()
-
     def open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         """Wait for the file, at most `most_s` seconds if that is less than usual, and connect to it."""
-        return self._patiently(lambda: self.connect(read_only=read_only), most_s, read_only=read_only)
+        import stamina
 
-    def attach(self) -> "duckdb.DuckDBPyConnection":
-        """Wait for the file, and attach it to a database in memory, as `file` and to be read only."""
-        return self._patiently(self._attached, None, read_only=True)
+        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
+        stamina.instrumentation.set_on_retry_hooks(())
+
+        in_vain = self._hurried or time.monotonic() - self._gave_up_at < HELD_S
+        patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
+
+        def worth_waiting(error: Exception) -> bool:
+            return isinstance(error, Held) and (in_vain or not self._hurried)
+
+        try:
+            for attempt in stamina.retry_context(
+                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.1, wait_jitter=0.05
+            ):
+                with attempt:
+                    connection = self._in_turn(read_only=read_only)
+        except Held:
+            if most_s is None:  # who waits less than usual cannot say that it was in vain
+                self._gave_up_at = time.monotonic()
+            raise
+        self._gave_up_at = -HELD_S
+        return connection
 
     def connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         """Connect to the file at once."""
@@ -72,8 +99,7 @@ class DatabaseFile:
 
         check_regular(self.path)
         if self._duckdb is None:
-            spill = {"temp_directory": f"{self.path}.tmp"}
-            self._duckdb = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **spill})
+            self._duckdb = self._start() if self._start else in_memory(temp_directory=f"{self.path}.tmp")
         connection = self._duckdb.cursor()
         try:
             mode = "READ_ONLY" if read_only else "READ_WRITE"
@@ -101,21 +127,7 @@ class DatabaseFile:
             self._duckdb.close()
             self._duckdb = None
 
-    def _attached(self) -> "duckdb.DuckDBPyConnection":
-        import duckdb
-
-        check_regular(self.path)
-        connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "threads": "1"})
-        try:
-            connection.execute(f"ATTACH {_quoted(str(self.path))} AS {NAME} (READ_ONLY)")
-        except duckdb.Error as error:
-            connection.close()
-            raise why_not_opened(self.path, str(error)) from None
-        return connection
-
-    def _in_turn(
-        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], *, read_only: bool
-    ) -> "duckdb.DuckDBPyConnection":
+    def _in_turn(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         """Connect in this program's turn, which ends with `leave`."""
         if self._prepare is not None:
             self._prepare()
@@ -128,41 +140,13 @@ class DatabaseFile:
                 raise unwritable(self.path, error) from None
         try:
             before = self._turn.written()
-            connection = connect()
+            connection = self.connect(read_only=read_only)
             if before is not None and self._turn.written() != before:
                 self._disconnect(connection)
                 raise Held(self.path, "another process wrote it at this very moment")
         except BaseException:
             self._turn.leave()
             raise
-        return connection
-
-    def _patiently(
-        self, connect: Callable[[], "duckdb.DuckDBPyConnection"], most_s: float | None, *, read_only: bool
-    ) -> "duckdb.DuckDBPyConnection":
-        """Wait for the file where another process holds it."""
-        import stamina
-
-        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
-        stamina.instrumentation.set_on_retry_hooks(())
-
-        in_vain = self._hurried or time.monotonic() - self._gave_up_at < HELD_S
-        patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
-
-        def worth_waiting(error: Exception) -> bool:
-            return isinstance(error, Held) and (in_vain or not self._hurried)
-
-        try:
-            for attempt in stamina.retry_context(
-                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.1, wait_jitter=0.05
-            ):
-                with attempt:
-                    connection = self._in_turn(connect, read_only=read_only)
-        except Held:
-            if most_s is None:  # who waits less than usual cannot say that it was in vain
-                self._gave_up_at = time.monotonic()
-            raise
-        self._gave_up_at = -HELD_S
         return connection
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +30,9 @@ def schema_version(connection: "duckdb.DuckDBPyConnection") -> int:
     return int(row[0] or 0) if row else 0
 
 
+@cache
 def migrations() -> dict[int, str]:
-    """Return every migration of this program, number → SQL."""
+    """Return every migration of this program, number → SQL: read once, and looked at whenever the file is opened."""
     folder = resources.files("mcp_server.storage") / "migrations"
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     return {int(file.name.split("_")[0]): file.read_text("utf-8") for file in files}

@@ -35,6 +35,7 @@ from mcp_server.storage.candles.store import CandleStore
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.queries.ask import Queries
 from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.strict_tool import StrictTool
 from mcp_server.toolkit import Kit
@@ -99,6 +100,7 @@ async def of_two_minds(
             tool_names={},
             home=at,
             overviews=OverviewCache(at, database, folders, Decimal(5), _not_listed),
+            queries=Queries(),
         )
         files = tool_files()
         return MCPServer("two minds", tools=[StrictTool.of(files[name], kit) for name in TOOLS], log_level="WARNING")

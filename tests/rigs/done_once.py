@@ -108,11 +108,11 @@ def _connect_to_copy(self: DatabaseFile, *, read_only: bool) -> Any:
 
 
 def _connect_by_another(self: DatabaseFile, *, read_only: bool) -> Any:
-    before = self._duckdb
-    if before is None:
+    usual = self._duckdb is None and self._start is None
+    if usual:
         self._duckdb = _another(f"{self.path}.tmp")
     connection = _connect(self, read_only=read_only)
-    if before is None and self._duckdb is not None:
+    if usual and self._duckdb is not None:
         weakref.finalize(self, _left.append, (os.getpid(), self._duckdb)).atexit = False
     return connection
 

@@ -14,7 +14,8 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.backtests import BacktestRow, Backtests, Family, TriedVariant
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.queries.child import Question, answer
+from mcp_server.storage.queries.child import answer
+from mcp_server.storage.queries.question import Question
 from tests.storage.test_database import held_by_a_shell
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

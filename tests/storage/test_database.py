@@ -216,11 +216,7 @@ def test_what_is_no_file_in_the_place_of_the_database_is_named_without_waiting_a
         database.path.mkdir()
     else:
         database.path.symlink_to("/nowhere/at/all")
-    for work in (
-        lambda: _count(database),
-        lambda: database.write(lambda _: None),
-        lambda: database.copied(lambda _: 1),
-    ):
+    for work in (lambda: _count(database), lambda: database.write(lambda _: None)):
         with pytest.raises(Misconfigured, match=r"claude_trader\.duckdb' is no regular file.*move it aside"):
             work()
 

@@ -15,7 +15,7 @@ from mcp_types import CallToolResult, ImageContent, TextContent
 from mcp_server.app import build_server
 from mcp_server.backtest import child
 from mcp_server.backtest import compute as computing
-from mcp_server.child_process import ChildEnding
+from mcp_server.child_process import ChildEnding, WaitingChild
 from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.settings import ServerSettings
@@ -93,7 +93,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def queries_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the process that answers a query be this one; the tests of queries themselves start real ones."""
 
-    async def run(_: tuple[str, ...], question: bytes, _within_s: float) -> ChildEnding:
+    async def run(_: WaitingChild, question: bytes, _within_s: float) -> ChildEnding:
         return ChildEnding(json.dumps(answering.reply(question.decode())).encode(), b"", 0)
 
-    monkeypatch.setattr("mcp_server.storage.queries.ask.run_child", run)
+    monkeypatch.setattr(WaitingChild, "run", run)

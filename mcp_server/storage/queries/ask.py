@@ -1,11 +1,11 @@
-"""Runs a query in a process of its own, and returns its answer or raises its error."""
+"""Runs each query in a process of its own, and returns its answer or raises its error."""
 
 import json
 from typing import Any
 
-from mcp_server.child_process import ChildEnding, command_of, run_child
+from mcp_server.child_process import ChildEnding, WaitingChild, command_of
 from mcp_server.errors import Retryable, UpstreamRejected
-from mcp_server.storage.queries.child import KINDS, MOST_PROCESSOR_S, Question, not_begun, too_large, too_slow
+from mcp_server.storage.queries.question import KINDS, MOST_PROCESSOR_S, Question, not_begun, too_large, too_slow
 
 TIME_LIMIT_S = 5.0
 """How long the query itself may take."""
@@ -16,17 +16,27 @@ PROCESS_S = 20.0
 CHILD = command_of("mcp_server.storage.queries.child")
 
 
-async def ask(question: Question, within_s: float = PROCESS_S) -> dict[str, Any]:
-    """Return the `columns` and `rows` of an answer, and whether there are `more`.
+class Queries:
+    """Answers queries. After each one the process of the next gets ready, and waits for it for a minute."""
 
-    Raises:
-        BadInput: the query is not allowed, wrong, or took too much.
-        Retryable, Misconfigured: the journal cannot be read, or the query had not begun after `within_s`.
-    """
-    ending = await run_child(CHILD, question.as_json().encode(), min(within_s, PROCESS_S))
-    if ending.code is None:
-        raise too_slow(question.time_limit_s) if ending.out else not_begun()  # it writes as soon as the query begins
-    return _read(ending)
+    def __init__(self) -> None:
+        self._child = WaitingChild(CHILD)
+
+    async def ask(self, question: Question, within_s: float = PROCESS_S) -> dict[str, Any]:
+        """Return the `columns` and `rows` of an answer, and whether there are `more`.
+
+        Raises:
+            BadInput: the query is not allowed, wrong, or took too much.
+            Retryable, Misconfigured: the journal cannot be read, or the query had not begun after `within_s`.
+        """
+        ending = await self._child.run(question.as_json().encode(), min(within_s, PROCESS_S))
+        if ending.code is None:  # the process writes as soon as the query begins
+            raise too_slow(question.time_limit_s) if ending.out else not_begun()
+        return _read(ending)
+
+    async def close(self) -> None:
+        """End the process that waits, if one does."""
+        await self._child.close()
 
 
 def _read(ending: ChildEnding) -> dict[str, Any]:

@@ -16,12 +16,10 @@ from mcp_server.storage.queries.functions import (
     PRESENT_COLUMNS,
     TABLE_FUNCTIONS,
 )
-from mcp_server.storage.queries.tables import TABLES, listed
+from mcp_server.storage.queries.tables import COLUMNS_TABLE, TABLES, listed
 
 if TYPE_CHECKING:
     import duckdb
-
-COLUMNS_TABLE = "journal_columns"
 
 _CLASSES = """
 BETWEEN CASE CAST COLLATE COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA LAMBDA_REF OPERATOR
@@ -37,14 +35,14 @@ _EXPRESSIONS, _NODES = frozenset(_CLASSES.split()), frozenset(_TYPES.split())
 
 @dataclass(frozen=True, slots=True)
 class CheckedQuery:
-    """A query that may run: its SQL, the tables of the journal that it reads, and the names that it mentions.
+    """A query that may run: its SQL, the tables of the journal that it reads, and the columns that it mentions.
 
-    `names` is None where it may mention every column, as with `*`.
+    `columns` is None where it may read every column, as with `*`.
     """
 
     sql: str
     tables: frozenset[str]
-    names: frozenset[str] | None
+    columns: frozenset[str] | None
 
 
 def check(connection: "duckdb.DuckDBPyConnection", text: str, moment: datetime) -> CheckedQuery:
@@ -65,7 +63,7 @@ def check(connection: "duckdb.DuckDBPyConnection", text: str, moment: datetime) 
         rows = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
     except RecursionError:
         raise BadInput("The query nests too deeply.", "Flatten it.") from None
-    return CheckedQuery(str(rows[0][0]), frozenset(seen.tables), None if seen.star else frozenset(seen.names))
+    return CheckedQuery(str(rows[0][0]), frozenset(seen.tables), seen.columns)
 
 
 def _parsed(connection: "duckdb.DuckDBPyConnection", text: str) -> dict[str, Any]:
@@ -102,8 +100,16 @@ class _Seen:
         self._named = named
         self._present = {kind: _literal(connection, kind, naive(moment)) for kind in {*MOMENT.values()}}
         self.tables: set[str] = set()
-        self.names: set[str] = set()
-        self.star = False
+        self._names: set[str] = set()
+        self._unqualified: set[str] = set()
+        self._table_names: set[str] = set()
+        self._all_columns = False
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The names of columns that are mentioned, or None where every column may be read."""
+        whole_rows = self._unqualified & self._table_names  # as in `SELECT e FROM executions e`
+        return None if self._all_columns or whole_rows else frozenset(self._names)
 
     def rewritten(self, raw: Any) -> Any:
         """Return a part of the tree as it may run."""
@@ -132,22 +138,23 @@ class _Seen:
                 self._check_table(raw)
             elif kind == "TABLE_FUNCTION":
                 self._check_function(raw["function"], TABLE_FUNCTIONS)
-            elif kind == "JOIN":
-                self.star |= raw.get("ref_type") == "NATURAL"
-        self.names.update(str(name).lower() for name in raw.get("using_columns") or ())
+            elif kind == "PIVOT" or raw.get("ref_type") == "NATURAL":  # by columns that it does not mention
+                self._all_columns = True
+        self._names.update(str(name).lower() for name in raw.get("using_columns") or ())
 
     def _check_expression(self, raw: dict[str, Any], kind: str) -> None:
         if kind in ("FUNCTION", "WINDOW"):
             self._check_function(raw, ALLOWED)
-        elif kind == "STAR":
-            self.star = True
+        elif kind in ("STAR", "POSITIONAL_REFERENCE"):
+            self._all_columns = True
         elif kind == "COLUMN_REF":
             names = [str(name).lower() for name in raw["column_names"]]
             if len(names) == 1 and names[0] in NO_COLUMNS:
                 raise BadInput(
                     f"{names[0]} is not allowed: it is not in the journal.", "now() is the moment asked for."
                 )
-            self.names.update(names)
+            self._names.update(names)
+            self._unqualified.update(names[1:] or names)
         elif kind == "TYPE" and (raw["schema"] or raw["catalog"]):
             raise BadInput("A type has a schema before it.", "Write the type alone.")
 
@@ -159,9 +166,11 @@ class _Seen:
             )
         if raw["at_clause"]:
             raise BadInput("AT is not allowed: the journal keeps no earlier versions of itself.", "Leave AT out.")
-        if name in TABLES:
+        self._table_names |= {name, str(raw["alias"]).lower()}
+        self._all_columns |= bool(raw["column_name_alias"])  # new names, by their places
+        if name in TABLES or name == COLUMNS_TABLE:
             self.tables.add(name)
-        elif name != COLUMNS_TABLE and name not in self._named:
+        elif name not in self._named:
             raise NotFound(
                 f"Unknown table {name!r}.", f"{nearest(name, [*TABLES, *self._named])} They are:\n{listed()}"
             )

@@ -2,71 +2,62 @@
 
 DuckDB's own limits do not hold everywhere: one call of one function can take gigabytes or minutes. So the operating
 system sets bounds too, where it can. It reads one JSON object from standard input and writes one to standard output.
+
+It may start before its question comes. Until then it has opened no file, and each process answers one question only.
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.error_hints import nearest
-from mcp_server.errors import BadInput, Misconfigured, NotFound, NotSupported, Retryable, TraderError
+from mcp_server.errors import BadInput, NotFound, TraderError
 from mcp_server.process_bounds import bound
 from mcp_server.storage.database import Database
-from mcp_server.storage.database_file import PATIENCE_S
+from mcp_server.storage.database_file import in_memory
 from mcp_server.storage.home import Home
 from mcp_server.storage.queries.answer import answer_of
 from mcp_server.storage.queries.check import CheckedQuery, check
+from mcp_server.storage.queries.question import KINDS, MOST_PROCESSOR_S, Question, not_begun, too_large, too_slow
 from mcp_server.storage.queries.snapshot import fill, lock
 from mcp_server.storage.queries.tables import TABLES, listed
+from mcp_server.storage.schema import migrations
 
 if TYPE_CHECKING:
     import duckdb
 
-MOST_MEMORY_BYTES = 1_500_000_000
-MOST_PROCESSOR_S = 12
+MOST_MEMORY_BYTES = 600_000_000
+"""Of addresses: Python, DuckDB and its two threads take 190 MB, and DuckDB's own limit lets a query take 400 MB."""
 
-KINDS: dict[str, type[TraderError]] = {
-    kind.__name__: kind for kind in (NotFound, BadInput, NotSupported, Retryable, Misconfigured)
-}
-"""The errors that the process can answer with; of two that fit, the first counts."""
+MOST_WAIT_S = 60.0
+"""A process that is asked nothing for so long ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One query, as it goes to the process. `moment` is aware. `in_a_run`: a sub-agent asks.
+def started() -> "duckdb.DuckDBPyConnection":
+    """Start the database in memory that a query runs on, with all that the first query would wait for."""
+    import stamina  # noqa: F401 - the wait for the file needs it
 
-    `time_limit_s` is what the query itself may take, `patience_s` how long it waits for the file.
-    """
-
-    home: Path
-    sql: str
-    moment: datetime
-    limit: int
-    characters: int
-    time_limit_s: float
-    patience_s: float = PATIENCE_S
-    in_a_run: bool = False
-
-    def as_json(self) -> str:
-        """Return it as one line."""
-        return json.dumps({**asdict(self), "home": str(self.home), "moment": self.moment.isoformat()})
-
-    @classmethod
-    def of(cls, text: str) -> "Question":
-        """Read it back."""
-        values = json.loads(text)
-        return cls(**{**values, "home": Path(values["home"]), "moment": datetime.fromisoformat(values["moment"])})
+    migrations()
+    connection = in_memory(threads="1", async_threads="1")
+    check(connection, "SELECT count(*) FROM executions", datetime(2000, 1, 1, tzinfo=UTC))
+    return connection
 
 
-def answer(question: Question, begun: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Answer a question; call `begun` when the query itself begins.
+def answer(
+    question: Question, begun: Callable[[], None] = lambda: None, ready: "duckdb.DuckDBPyConnection | None" = None
+) -> dict[str, Any]:
+    """Answer a question in a database that ends with it.
+
+    Args:
+        question: the question.
+        begun: called when the query itself begins.
+        ready: a database from `started` that has seen no other question, if there is one.
 
     Raises:
         BadInput: the query is not allowed, wrong, or took too much.
@@ -74,20 +65,14 @@ def answer(question: Question, begun: Callable[[], None] = lambda: None) -> dict
     """
     import duckdb
 
-    home = Home(question.home)
-    checked = _checked(question)
-    database = Database(home.database, prepare=home.prepare, patience_s=question.patience_s)
-
-    def copy(connection: "duckdb.DuckDBPyConnection") -> None:
-        with _stopped_after(question.time_limit_s, connection):
-            fill(connection, checked, question.moment, in_a_run=question.in_a_run)
-
+    connection = ready or started()
     try:
+        checked = _checked(connection, question)
         try:
-            connection, _ = database.copied(copy)
+            connection = _copied(question, checked, connection)
         except duckdb.InterruptException:
             raise not_begun() from None
-        with connection, _stopped_after(question.time_limit_s, connection):
+        with _stopped_after(question.time_limit_s, connection):
             lock(connection)
             begun()
             return answer_of(connection, checked.sql, question.limit, question.characters)
@@ -97,20 +82,40 @@ def answer(question: Question, begun: Callable[[], None] = lambda: None) -> dict
         raise too_large() from None
     except duckdb.Error as error:
         raise _explained(str(error)) from None
+    finally:
+        connection.close()
 
 
-def _checked(question: Question) -> CheckedQuery:
-    import duckdb
-
+def _checked(connection: "duckdb.DuckDBPyConnection", question: Question) -> CheckedQuery:
     try:
-        with duckdb.connect(":memory:") as parser:
-            return check(parser, question.sql, question.moment)
+        return check(connection, question.sql, question.moment)
     except UnicodeEncodeError:
         raise BadInput(
             "The query contains half of a character (a lone surrogate).", "Write the whole character."
         ) from None
-    except duckdb.Error as error:
-        raise _explained(str(error)) from None
+
+
+def _copied(
+    question: Question, checked: CheckedQuery, ready: "duckdb.DuckDBPyConnection"
+) -> "duckdb.DuckDBPyConnection":
+    """Copy what a query needs into memory, and return where it is: in `ready`, or in another where the file was held.
+
+    The file is free again then.
+    """
+    databases: list[duckdb.DuckDBPyConnection] = []
+
+    def start() -> "duckdb.DuckDBPyConnection":
+        databases.append(started() if databases else ready)
+        return databases[-1]
+
+    def copy(connection: "duckdb.DuckDBPyConnection") -> None:
+        connection.execute("USE memory")
+        with _stopped_after(question.time_limit_s, connection):
+            fill(connection, checked, question.moment, in_a_run=question.in_a_run)
+
+    home = Home(question.home)
+    Database(home.database, prepare=home.prepare, patience_s=question.patience_s, start=start).read(copy)
+    return databases[-1]
 
 
 @contextmanager
@@ -122,27 +127,6 @@ def _stopped_after(limit_s: float, connection: "duckdb.DuckDBPyConnection") -> I
         yield
     finally:
         timer.cancel()
-
-
-def not_begun() -> Retryable:
-    """Make the error of a query that was not even begun: the time went into starting, or into copying its tables."""
-    return Retryable(
-        "The query has not begun: this machine was too busy to copy what it reads.",
-        "Try again later, or read fewer tables.",
-    )
-
-
-def too_slow(limit_s: float, of: str = "") -> BadInput:
-    """Make the error of a query that was stopped."""
-    return BadInput(
-        f"The query took longer than {limit_s:g} s{of} and was stopped.",
-        "Filter by time or strategy, or join fewer rows.",
-    )
-
-
-def too_large() -> BadInput:
-    """Make the error of a query that needs too much memory."""
-    return BadInput("The query needs too much memory.", "Filter or aggregate before you join, and build no long texts.")
 
 
 def _explained(text: str) -> TraderError:
@@ -164,19 +148,29 @@ def _say_that_it_begins() -> None:
     sys.stdout.flush()
 
 
-def reply(text: str, begun: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def reply(
+    text: str, begun: Callable[[], None] = lambda: None, ready: "duckdb.DuckDBPyConnection | None" = None
+) -> dict[str, Any]:
     """Answer a question that is written as JSON; return the answer, or its error in parts."""
     try:
-        return answer(Question.of(text), begun)
+        return answer(Question.of(text), begun, ready)
     except TraderError as error:
         kind = next(name for name, kind in KINDS.items() if isinstance(error, kind))
         return {"error": kind, "problem": error.problem, "remedy": error.remedy}
 
 
 def main() -> None:
-    """Answer the question on standard input."""
+    """Get ready, wait for the question on standard input, and answer it."""
+    end = Timer(MOST_WAIT_S, os._exit, (0,))
+    end.daemon = True
+    end.start()
+    ready = started()
+    text = sys.stdin.read()
+    end.cancel()
+    if not text:  # whoever might have asked has ended
+        return
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
-    sys.stdout.write(json.dumps(reply(sys.stdin.read(), _say_that_it_begins)))
+    sys.stdout.write(json.dumps(reply(text, _say_that_it_begins, ready)))
 
 
 if __name__ == "__main__":

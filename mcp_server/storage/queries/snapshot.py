@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, iso, last_closed_open_ms, naive, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.storage.journal.by_then import AT_ITS_TIME, KNOWN_AT_THE_END, answered_by, there_by
-from mcp_server.storage.queries.check import COLUMNS_TABLE, CheckedQuery
-from mcp_server.storage.queries.tables import TABLES, explained
+from mcp_server.storage.queries.check import CheckedQuery
+from mcp_server.storage.queries.tables import COLUMNS_TABLE, TABLES, explained
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +28,8 @@ LOCKS = (
 
 OF_A_VERSION = ("description", "status", "interval", "config", "agents", "version", "updated_at")
 """The columns of a strategy that say how it was when it last ran."""
+
+_OF_SERIES = ("exchange", "symbol", "timeframe")
 
 _TOLD = f"(NOT $2 OR {AT_ITS_TIME})"
 _RUNS = f"FROM file.main.executions e WHERE {_TOLD} AND"
@@ -53,16 +55,16 @@ def fill(
         BadInput: the store holds more candles than are copied.
     """
     for name in checked.tables:
-        if name == "candles":
-            _fill_candles(connection, moment)
-            continue
-        columns = ", ".join(_by_then(name, column) for column in _needed(name, checked))
-        connection.execute(
-            f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} e WHERE {_UNTIL[name]}",  # noqa: S608 - ours
-            [naive(moment), in_a_run],
-        )
-    connection.execute(f'CREATE TABLE {COLUMNS_TABLE} ("table" VARCHAR, "column" VARCHAR, meaning VARCHAR)')
-    connection.executemany(f"INSERT INTO {COLUMNS_TABLE} VALUES (?, ?, ?)", explained())  # noqa: S608 - ours
+        if name == COLUMNS_TABLE:
+            _fill_columns(connection)
+        elif name == "candles":
+            _fill_candles(connection, moment, _needed(name, checked))
+        else:
+            columns = ", ".join(_by_then(name, column) for column in _needed(name, checked))
+            connection.execute(
+                f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} e WHERE {_UNTIL[name]}",  # noqa: S608 - ours
+                [naive(moment), in_a_run],
+            )
 
 
 def lock(connection: "duckdb.DuckDBPyConnection") -> None:
@@ -88,12 +90,22 @@ def _by_then(table: str, column: str) -> str:
 
 
 def _needed(name: str, checked: CheckedQuery) -> list[str]:
-    table = TABLES[name]
-    names = table.large if checked.names is None else checked.names
-    return [column for column in table.columns if column not in table.large or column in names]
+    """Return the columns of a table that the query may read; its first, where it only counts rows."""
+    columns = list(TABLES[name].columns)
+    if checked.columns is None:
+        return columns
+    return [column for column in columns if column in checked.columns] or columns[:1]
 
 
-def _fill_candles(connection: "duckdb.DuckDBPyConnection", moment: datetime) -> None:
+def _fill_columns(connection: "duckdb.DuckDBPyConnection") -> None:
+    tables, columns, meanings = (list(texts) for texts in zip(*explained(), strict=True))
+    connection.execute(
+        f'CREATE TABLE {COLUMNS_TABLE} AS SELECT unnest($1) AS "table", unnest($2) AS "column", unnest($3) AS meaning',
+        [tables, columns, meanings],
+    )
+
+
+def _fill_candles(connection: "duckdb.DuckDBPyConnection", moment: datetime, columns: list[str]) -> None:
     """Copy the candles that had closed by then; each timeframe has its own last one."""
     connection.execute("CREATE TABLE _last (timeframe VARCHAR, last_open TIMESTAMP)")
     last = [(name, naive(from_ms(last_closed_open_ms(to_ms(moment), name)))) for name in TIMEFRAMES]
@@ -109,8 +121,9 @@ def _fill_candles(connection: "duckdb.DuckDBPyConnection", moment: datetime) -> 
             f"The store holds {count[0]:,} candles by {iso(to_ms(moment))}; a query sees {MOST_CANDLES:,} at most.",
             "Leave `candles` out, and ask get_ohlcv for those that you need.",
         )
-    connection.execute(f"CREATE TABLE _candles AS SELECT c.* {closed}")
+    kept = ["series_id", *(column for column in columns if column not in _OF_SERIES)]
+    connection.execute(f"CREATE TABLE _candles AS SELECT {', '.join(f'c.{column}' for column in kept)} {closed}")
+    shown = ", ".join(f"{'s' if column in _OF_SERIES else 'c'}.{column}" for column in columns)
     connection.execute(
-        "CREATE VIEW candles AS SELECT s.exchange, s.symbol, s.timeframe, c.open_time, c.open, c.high, c.low, c.close, "
-        "c.volume FROM _candles c JOIN _series s ON s.id = c.series_id"
+        f"CREATE VIEW candles AS SELECT {shown} FROM _candles c JOIN _series s ON s.id = c.series_id"  # noqa: S608 - ours
     )

@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 class Described:
     """A table: what one row is, and what each column means.
 
-    `large` columns are copied only when needed; `rare` ones are named by `journal_columns` alone, as a model pays for
-    each word of the tool.
+    `rare` columns are named by `journal_columns` alone, as a model pays for each word of the tool.
     """
 
     row: str
     columns: Mapping[str, str]
-    large: frozenset[str] = field(default_factory=frozenset)
     rare: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -33,7 +31,6 @@ TABLES: Mapping[str, Described] = {
             "created_at": "when it first ran",
             "updated_at": "when it first ran as it is now",
         },
-        frozenset(("config", "agents")),
         frozenset(("description", "created_at", "updated_at")),
     ),
     "executions": Described(
@@ -74,7 +71,6 @@ TABLES: Mapping[str, Described] = {
             "timeframe": "of the candles by which its signal is judged",
             "trace": "JSON: sub-agents with their tool calls and results, or the rules' conditions",
         },
-        frozenset(("trace",)),
         frozenset(
             (
                 *("strategy_version", "scheduled_until", "reserved_usd", "reserved_at", "own_failure"),
@@ -97,7 +93,6 @@ TABLES: Mapping[str, Described] = {
             "data": "JSON: sub_agent_results, evidence; twin: what the rules of a claude strategy said",
             "execution_time_ms": "milliseconds from start to end",
         },
-        frozenset(("data",)),
         frozenset(("execution_time_ms",)),
     ),
     "outcomes": Described(
@@ -117,7 +112,7 @@ TABLES: Mapping[str, Described] = {
             "state": "judged, or void where candles are missing",
             "settled_at": "when it was looked up",
         },
-        rare=frozenset(
+        frozenset(
             (
                 *("entry_time", "entry_price", "exit_time", "exit_price", "funding_bps", "horizon_s", "definition"),
                 "settled_at",
@@ -142,7 +137,6 @@ TABLES: Mapping[str, Described] = {
             "figures": "JSON: all figures",
             "created_at": "when it was computed",
         },
-        frozenset(("config", "figures")),
         frozenset(("config", "start", "end", "fee_bps", "slippage_bps", "stake_pct")),
     ),
     "candles": Described(
@@ -160,6 +154,9 @@ TABLES: Mapping[str, Described] = {
         },
     ),
 }
+
+COLUMNS_TABLE = "journal_columns"
+"""The table that explains the columns of the others."""
 
 HIDDEN: Mapping[str, str] = {
     "executions.run_key": "it only ties a row to its process",
@@ -191,5 +188,5 @@ def common() -> str:
 
 
 def explained() -> list[tuple[str, str, str]]:
-    """Return every column as (table, column, meaning): the rows of the table `journal_columns`."""
+    """Return every column as (table, column, meaning): the rows of `COLUMNS_TABLE`."""
     return [(name, column, meaning) for name, table in TABLES.items() for column, meaning in table.columns.items()]

@@ -9,8 +9,8 @@ from pydantic import Field
 from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import shortened
 from mcp_server.errors import BadInput
-from mcp_server.storage.queries.ask import TIME_LIMIT_S, ask
-from mcp_server.storage.queries.child import Question
+from mcp_server.storage.queries.ask import TIME_LIMIT_S
+from mcp_server.storage.queries.question import Question
 from mcp_server.storage.queries.tables import common
 from mcp_server.toolkit import Call, tool
 
@@ -48,7 +48,7 @@ async def query_journal(
     async with call.turn():
         asked = (call.kit.home.root, sql, call.moment(None), limit, characters, TIME_LIMIT_S)
         question = Question(*asked, in_a_run=call.in_a_run)
-        reply = await ask(question, call.left_s())
+        reply = await call.kit.queries.ask(question, call.left_s())
     columns: list[str] = reply["columns"]
     if (of_names := _size(columns)) > MOST_NAMES_BYTES:
         raise BadInput("The columns' names alone are too long.", "Select fewer, or shorten them with AS.")

@@ -19,7 +19,8 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.queries.child import Question, answer
+from mcp_server.storage.queries.child import answer
+from mcp_server.storage.queries.question import Question
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.storage.outcome_homes import judged
 

@@ -14,8 +14,9 @@ from mcp_server import child_process
 from mcp_server.errors import BadInput, Retryable, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.queries.ask import CHILD, ask
-from mcp_server.storage.queries.child import Question, answer
+from mcp_server.storage.queries.ask import CHILD, PROCESS_S, Queries
+from mcp_server.storage.queries.child import answer
+from mcp_server.storage.queries.question import Question
 from tests.storage.queries.conftest import NOW, Asked
 from tests.storage.test_database import held_by_a_shell
 
@@ -189,6 +190,16 @@ def test_deep_nesting_is_refused_and_many_parts_are_answered(asked: Asked) -> No
     assert asked("SELECT 1" + " UNION SELECT 1" * 600)["rows"] == [[1]]
 
 
+async def ask(question: Question, within_s: float = PROCESS_S) -> dict[str, Any]:
+    """Ask a process that has waited for its question."""
+    queries = Queries()
+    await queries._child._start_next()
+    try:
+        return await queries.ask(question, within_s)
+    finally:
+        await queries.close()
+
+
 BOMBS = {
     "The query took longer than 0.5 s and was stopped": (
         "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a) SELECT max(x) FROM a",
@@ -230,7 +241,7 @@ async def test_what_would_take_too_much_is_stopped_for_its_own_reason(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, reason: str, sql: str
 ) -> None:
     if "lpad" in sql:  # it takes memory byte by byte, for many seconds up to the usual bound
-        less = child_with("MOST_MEMORY_BYTES = 1_350_000_000")
+        less = child_with("MOST_MEMORY_BYTES = 300_000_000")
         monkeypatch.setattr("mcp_server.storage.queries.ask.CHILD", less)
     began = time.monotonic()
     with pytest.raises(BadInput) as stopped:
