@@ -33,7 +33,3 @@ class RunnerSettings(HomeSettings):
         """Return what must never be shown."""
         keys = (value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL")
         return [value.get_secret_value() for value in (self.token, *self.notify, *keys) if value is not None]
-
-
-CREDENTIALS = tuple(RunnerSettings.credential_names().values())
-"""What no program but Claude's own is to see."""

@@ -1,16 +1,24 @@
 """`claude-trader run`: one strategy, once."""
 
-import sys
+import os
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio
+import anyio.to_thread
 import typer
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
-from runner.cli.context import Context, Json, fail, print_json, strategy_names
+from mcp_server.storage.setting_types import home_folder
+from runner.cli.context import Json, fail, strategy_names
+from runner.tool_server.server_process import early_server
+
+if TYPE_CHECKING:
+    from mcp_server.domain.outcome import Ended, Engine
+    from runner.cli.ready_run import ReadyRun
+    from runner.tool_server.server_process import ServerProcess
 
 EXAMPLE = "Example: `claude-trader run rsi-reversion --as-of 2026-04-28T20:00Z --json`"
 
@@ -45,35 +53,26 @@ def run(
 
     Exit codes: 0: there is a signal (BUY, SELL or HOLD). 1: the run ended without a signal. 2: invalid usage.
     """
-    from runner.cli import show
-    from runner.execute import Runner
-    from runner.tool_server.server import tool_server
-
-    context = Context()
     if as_of is not None and as_of > datetime.now(UTC):
         raise BadInput(f"--as-of {as_of.isoformat()} is in the future.", "Give a time in the past, or leave it out.")
-    strategy = context.strategies.read(name)
-    chosen = engine or strategy.engine
-    if chosen == "rules" and strategy.config.rules is None:
-        raise BadInput(
-            f"Strategy {name!r} has no rules, so --engine rules cannot run it.", "Add 'rules' to config.json."
-        )
-    if chosen == "claude" and not strategy.agents:
-        raise BadInput(f"Strategy {name!r} has no sub-agents, so --engine claude cannot run it.", "Add agents.json.")
-    progress = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
-    runner = Runner(
-        context.settings,
-        context.journal,
-        context.database,
-        serving=lambda: tool_server(context.settings),
-        progress=lambda line: progress.print(show.plain(line, "dim")),
-    )
+    ended: Ended | None = None
+
+    async def run_and_show() -> None:
+        nonlocal ended
+        async with early_server(home_folder(os.environ.get("TRADER_HOME"))) as server:
+            ready = await anyio.to_thread.run_sync(partial(_ready, name, engine, server, as_json=as_json))
+            ended = await ready.run(as_of)
+            ready.show(ended)
+
     try:
-        ended = anyio.run(partial(runner.run, strategy, engine=chosen, as_of=as_of))
+        anyio.run(run_and_show)
     except KeyboardInterrupt:
-        fail("interrupted: the run was stopped; if it had begun, it is recorded as interrupted", 130)
-    if as_json:
-        print_json(show.as_json(ended))
-    else:
-        show.executed(show.console(), strategy, ended)
-    raise typer.Exit(0 if ended.outcome.signal else 1)
+        if ended is None:
+            fail("interrupted: the run was stopped; if it had begun, it is recorded as interrupted", 130)
+    raise typer.Exit(0 if ended is not None and ended.outcome.signal else 1)
+
+
+def _ready(name: str, engine: "Engine | None", server: "ServerProcess | None", *, as_json: bool) -> "ReadyRun":
+    from runner.cli.ready_run import ready_run
+
+    return ready_run(name, engine, server, as_json=as_json)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import anyio
 from pydantic import SecretStr
 
+from runner.credentials import CREDENTIALS
 from runner.no_proxy import no_proxy
 from runner.notify.send import Result
-from runner.settings import CREDENTIALS
 
 TIME_LIMIT_S = 30.0
 """How long one notification may take, the start of its process included."""

@@ -10,7 +10,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolResult, ImageContent, TextContent, Tool
+from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult, ImageContent, TextContent, Tool
 
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected, root
@@ -76,7 +76,10 @@ class Tools:
                 tell(message)
 
         stated = {key: value for key, value in arguments.items() if value is not None}
-        result = await self._client.call_tool(name, stated, progress_callback=heard if tell else None)
+        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=stated))
+        # `Client.call_tool` would list all tools first, to hold the answer against a schema that its own server gave.
+        progress = heard if tell else None
+        result = await self._client.session.send_request(request, CallToolResult, progress_callback=progress)
         if result.is_error:
             raise _tool_error(name, result)
         return result

@@ -199,10 +199,10 @@ def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: C
     put(home, "slow", slow)
     environment = {**os.environ, "TRADER_HOME": str(home)}
     run = psutil.Popen([sys.executable, "-m", "runner", "run", "slow"], env=environment, stdout=subprocess.DEVNULL)
-    children: list[psutil.Process] = []
-    while not children:
+    while not (Home(home).database.exists() and journal(home)):  # it has no row yet
         assert run.poll() is None, "it ended before it could be killed"
-        children = run.children(recursive=True)
+    children = run.children(recursive=True)
+    assert children
     run.kill()
     run.wait(10)
     assert left(children, within_s=10) == []

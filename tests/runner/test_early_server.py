@@ -1,0 +1,163 @@
+"""`claude-trader run` starts its tool server before all else, and leaves none behind, however it ends."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+import typer
+
+from mcp_server.domain.outcome import Status
+from mcp_server.errors import BadInput, Misconfigured, NotFound
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
+from mcp_server.storage.journal.entries import Entry
+from mcp_server.storage.journal.runs import Journal
+from runner.cli.run import run
+from runner.credentials import CREDENTIALS
+from runner.settings import RunnerSettings
+from runner.tool_server import server_process
+from tests.acceptance.test_http import serving
+from tests.rigs.processes import left
+from tests.rigs.warm import Warm, forked_by
+
+MOMENT = "2026-04-28T20:00Z"
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch, forked_servers: None) -> list[str]:
+    """What happens, in order: `server` when one is started, `settings`, `claimed`, `finished`, `gone`."""
+    happened: list[str] = []
+
+    def noted(what: str, do: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any, **named: Any) -> Any:
+            happened.append(what)
+            return do(*arguments, **named)
+
+        return noting
+
+    start = anyio.open_process
+
+    async def open_process(*arguments: Any, **options: Any) -> Any:
+        process = await start(*arguments, **options)
+        happened.append("server")
+        close = process.aclose
+
+        async def aclose() -> None:
+            await close()
+            happened.append("gone" if process.returncode is not None else "left")
+
+        process.aclose = aclose  # type: ignore[method-assign]
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", open_process)
+    monkeypatch.setattr(RunnerSettings, "load", noted("settings", RunnerSettings.load))
+    monkeypatch.setattr(Journal, "claim", noted("claimed", Journal.claim))
+    monkeypatch.setattr(Journal, "finish", noted("finished", Journal.finish))
+    return happened
+
+
+def journal(home: Path) -> list[Entry]:
+    return Journal(Database(Home(home).database, prepare=Home(home).prepare), Home(home)).entries(outcomes="all")
+
+
+def test_the_one_server_of_a_run_is_started_before_all_else_and_is_gone_when_the_run_has_been_shown(
+    events: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as exit_:
+        run("rsi-reversion", as_json=True)
+    assert exit_.value.exit_code == 0, capsys.readouterr()
+    assert events == ["server", "settings", "claimed", "finished", "gone"]
+
+
+def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
+    events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADER_CALLS_PER_MINUTE", "none")
+    with pytest.raises(typer.Exit) as exit_:
+        run("rsi-reversion", as_json=True)
+    assert exit_.value.exit_code == 1
+    assert [event for event in events if event != "gone"] == ["server", "settings", "claimed", "finished"]
+    assert events[-1] == "gone"
+    (entry,) = journal(home)
+    assert entry.status == Status.ERROR
+    assert entry.why is not None
+    assert "did not start" in entry.why
+    assert "TRADER_CALLS_PER_MINUTE" in entry.why
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "expected"),
+    [
+        ({}, ("rsi-revertion",), NotFound),
+        ({}, ("rsi-reversion", None, "claude"), BadInput),
+        ({"TRADER_BUDGET_USD_PER_DAY": "much"}, ("rsi-reversion",), Misconfigured),
+    ],
+)
+def test_what_cannot_be_run_leaves_neither_a_server_nor_a_row(
+    events: list[str],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    arguments: tuple[Any, ...],
+    expected: type[Exception],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(expected):
+        run(*arguments)
+    assert events == ["server", "settings", "gone"]
+    assert not Home(home).database.exists()
+
+
+@pytest.mark.parametrize("where", ["environment", "lower case", "file"])
+def test_no_server_is_started_where_there_is_one(
+    events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with serving(home) as server:
+        if where == "file":
+            (home / ".env").write_text(f"trader_server_url={server.url}\n")
+        else:
+            monkeypatch.setenv("TRADER_SERVER_URL" if where == "environment" else "trader_server_url", server.url)
+        with pytest.raises(typer.Exit) as exit_:
+            run("rsi-reversion", as_json=True)
+    assert exit_.value.exit_code == 0
+    assert "server" not in events
+
+
+def test_where_a_file_only_mentions_a_server_one_is_started_once_the_run_is_claimed(
+    events: list[str], home: Path
+) -> None:
+    (home / ".env").write_text("# TRADER_SERVER_URL=http://127.0.0.1:9/mcp\n")
+    with pytest.raises(typer.Exit) as exit_:
+        run("rsi-reversion", as_json=True)
+    assert exit_.value.exit_code == 0
+    assert events == ["settings", "claimed", "server", "gone", "finished"]
+
+
+def test_sigterm_ends_a_run_and_the_server_that_it_has_just_started(home: Path) -> None:
+    with open(os.devnull, "r+") as nothing:
+        streams = (nothing.fileno(),) * 3
+        program = Warm("runner", ["run", "rsi-reversion"], {**os.environ}, home, streams, forks_servers=True)
+    servers: list[psutil.Process] = []
+    while not servers:
+        assert program.poll() is None, "it ended before it could be stopped"
+        servers = forked_by(program.pid)
+    program.terminate()
+    assert program.wait(30) == 130
+    assert left(servers, within_s=10) == []
+
+
+async def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:
+    """It imports for a second, in a real process, and is not waited for."""
+    async with server_process.early_server(home) as server:
+        assert server is not None
+        process = server.process
+    assert process.returncode == -15
+
+
+def test_the_variables_that_only_claude_may_see_are_those_of_the_settings() -> None:
+    assert set(CREDENTIALS) == set(RunnerSettings.credential_names().values())
