@@ -1,8 +1,6 @@
 """The composition root: puts settings, storage, exchanges, tools and prompts together into one MCP server."""
 
-import importlib
 import os
-import pkgutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +14,6 @@ os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp impor
 
 from mcp.server import MCPServer
 
-import mcp_server.tools
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.families import FAMILIES, offered_about, whole
@@ -30,6 +27,7 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.strict_tool import StrictTool
+from mcp_server.tool_files import ToolFiles, ToolsOnDemand
 from mcp_server.toolkit import Kit, ToolFile
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def build_server(
     """
     files = tool_files()
     families = frozenset(FAMILIES) if families is None else families
-    offered = {name: file for name, file in files.items() if family_of(file) in families}
+    offered = files.of(families)
     kit = replace(make_kit(settings, files, clock=clock, database=database), offered=frozenset(offered))
 
     @asynccontextmanager
@@ -77,19 +75,20 @@ def build_server(
         finally:
             await kit.close()
 
-    if not whole(families):
-        offered = {name: replace(file, page=None) for name, file in offered.items()}
+    def tool(file: ToolFile) -> StrictTool:
+        return StrictTool.of(file if whole(families) else replace(file, page=None), kit, kit.seen_calls)
+
     server: MCPServer[Any] = MCPServer(
         "claude-trader",
         title="Claude Trader",
         version=version("claude-trader"),
         instructions=INSTRUCTIONS.format(about=offered_about(families)),
-        tools=[StrictTool.of(file, kit, kit.seen_calls) for file in offered.values()],
         extensions=[apps()] if whole(families) else [],
         lifespan=lifespan,
         log_level="WARNING",
         subscriptions=False,  # what is listed never changes while it runs
     )
+    server._tool_manager = ToolsOnDemand(offered, tool)
     offer(server, kit, offered, families)
     if once_listed is not None:
         server.middleware.append(OnceListed(once_listed))
@@ -108,7 +107,7 @@ def make_kit(
 
     Args:
         settings: what the operator decided.
-        files: all tools, as `tool_files` returns them.
+        files: all tools of the program.
         clock: gives the present as an aware datetime.
         database: the home's, where another part of this process uses it too.
         deadline_s: how long any question to an exchange may take.
@@ -142,36 +141,16 @@ def make_kit(
         clock=clock,
         default_exchange=settings.exchange,
         as_of=settings.as_of,
-        tool_names={name: file.looks for name, file in files.items()},
+        files=files,
         home=home,
         overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
         queries=Queries(),
-        market_tools=frozenset(name for name, file in files.items() if file.looks_at_a_market),
     )
 
 
-def tool_files() -> dict[str, ToolFile]:
-    """Import every tool file, in order of name: each holds one tool of its own name, or this raises and nothing starts.
-
-    Raises:
-        ImportError: a tool file cannot be imported, or holds no tool of its own name.
-    """
-    files = {}
-    folder = Path(mcp_server.tools.__file__).parent
-    for module in pkgutil.walk_packages([str(folder)], "mcp_server.tools."):
-        if module.ispkg:
-            continue
-        name = module.name.rpartition(".")[2]
-        file = getattr(importlib.import_module(module.name), name, None)
-        if not isinstance(file, ToolFile):
-            raise ImportError(f"{module.name} holds no @tool named {name}")
-        files[name] = file
-    return dict(sorted(files.items()))
-
-
-def family_of(file: ToolFile) -> str:
-    """Return the family of a tool: the folder of `tools/` that its file is in."""
-    return file.function.__module__.split(".")[-2]
+def tool_files() -> ToolFiles:
+    """Return the tool files, each of which is imported when it is first asked for."""
+    return ToolFiles.all()
 
 
 def _exchange(exchange_id: str, settings: ServerSettings, clock: Callable[[], datetime]) -> "Exchange":

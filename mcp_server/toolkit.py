@@ -67,8 +67,7 @@ NewStrategyName = Annotated[StrategyName, Field(description="Of a-z, 0-9 and -")
 class Kit:
     """The parts of the program that tools work with, put together by `app.make_kit`.
 
-    `tool_names` is every tool of the program, name → whether it only looks; `offered` are those of this server, and
-    `market_tools` those that look at the market that they are given.
+    `files` has every tool of the program, `offered` are those of this server.
     """
 
     market: Market
@@ -78,13 +77,22 @@ class Kit:
     clock: Callable[[], datetime]
     default_exchange: str
     as_of: datetime | None
-    tool_names: dict[str, bool]
+    files: Mapping[str, ToolFile]
     home: Home
     overviews: OverviewCache
     queries: Queries
     offered: frozenset[str] = frozenset()
-    market_tools: frozenset[str] = frozenset()
     seen_calls: SeenCalls = field(default_factory=SeenCalls)
+
+    @property
+    def tool_names(self) -> dict[str, bool]:
+        """Every tool of the program, name → whether it only looks. Their files are imported for this."""
+        return {name: file.looks for name, file in self.files.items()}
+
+    @property
+    def market_tools(self) -> frozenset[str]:
+        """The tools that look at the market that they are given."""
+        return frozenset(name for name, file in self.files.items() if file.looks_at_a_market)
 
     async def close(self) -> None:
         """Write what is not stored yet, and close the exchanges, chains and processes."""

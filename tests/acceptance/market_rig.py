@@ -97,7 +97,7 @@ async def of_two_minds(
             clock=clock,
             default_exchange="coinbase",
             as_of=None,
-            tool_names={},
+            files={},
             home=at,
             overviews=OverviewCache(at, database, folders, Decimal(5), _not_listed),
             queries=Queries(),

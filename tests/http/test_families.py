@@ -9,7 +9,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 import mcp_server.tools
-from mcp_server.app import build_server, family_of, tool_files
+from mcp_server.app import build_server, tool_files
 from mcp_server.domain.families import FAMILIES, offered_about, whole
 from mcp_server.settings import ServerSettings
 from tests.acceptance import test_http
@@ -27,7 +27,7 @@ CONFIG = {"trading_pair": "BTC/USDT", "exchange": "simulated", "interval": "1h",
 
 
 def named(*families: str) -> set[str]:
-    return {name for name, file in FILES.items() if family_of(file) in families}
+    return {name for name, family in FILES.families.items() if family in families}
 
 
 def limited(home: Path, *families: str) -> Client:

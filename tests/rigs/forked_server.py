@@ -15,7 +15,7 @@ from tests.rigs.warm import Warm, can_run
 
 SERVER = ["-P", "-m", "mcp_server"]
 
-tool_files()  # they are imported where this is, before anything is forked
+list(tool_files().values())  # they are imported where this is, before anything is forked
 
 
 class _Output(ByteReceiveStream):

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mcp_server.app import tool_files
+
 ROOT = Path(__file__).parents[2]
 
 HEAVY = ("PIL", "ccxt", "duckdb", "matplotlib", "numpy", "pandas", "pandas_ta_classic", "stamina", "talib", "typer")
@@ -15,14 +17,36 @@ def test_imports_point_one_way() -> None:
     assert done.returncode == 0, done.stdout
 
 
+STAGES = f"""
+import sys
+import anyio
+from mcp import Client
+from mcp_server.app import build_server
+from mcp_server.settings import ServerSettings
+
+def imported():
+    tools = [name for name in sys.modules if name.startswith("mcp_server.tools.") and name.count(".") > 2]
+    print(len(tools), *sorted(set({HEAVY!r}) & set(sys.modules)))
+
+async def main():
+    async with Client(build_server(ServerSettings.load())) as client:
+        imported()
+        await client.call_tool("get_price", {{}})
+        imported()
+        await client.list_tools()
+        imported()
+
+anyio.run(main)
+"""
+
+
 def test_what_is_slow_to_import_waits_until_it_is_used() -> None:
-    """A host that starts the server waits for its first answer."""
-    script = (
-        "import sys; from mcp_server.app import build_server; from mcp_server.settings import ServerSettings\n"
-        f"build_server(ServerSettings.load()); print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split() == []
+    """A host that starts the server waits for its first answer, then for the list of tools.
+
+    No tool is imported before `initialize` is answered, one for a call of it, all of them for the list.
+    """
+    done = subprocess.run([sys.executable, "-c", STAGES], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["0", "1", str(len(tool_files()))]
 
 
 def test_the_page_costs_nothing_until_it_is_asked_for() -> None:
