@@ -51,9 +51,10 @@ def test_no_garbage_is_looked_for_until_the_server_is_composed(monkeypatch: pyte
 
     monkeypatch.setattr(program, "_composed", composed)
     monkeypatch.setattr(sys, "argv", ["claude-trader-mcp"])
+    frozen = gc.get_freeze_count()
     try:
         program.main()
         assert looked_for == [False, True]
-        assert gc.get_freeze_count() > 0
+        assert gc.get_freeze_count() > frozen
     finally:
         gc.unfreeze()
