@@ -42,6 +42,13 @@ $(VENV)/parity.stamp: tests/parity/requirements.txt
 	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+# The quickest other server of exchanges' prices, installed by npm: ours is timed beside it.
+PEER := $(VENV)/peer
+$(VENV)/peer.stamp: $(VENV)/dev.stamp tests/rigs/peer/package.json
+	@mkdir -p $(PEER) && cp tests/rigs/peer/package.json $(PEER)/
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm install --prefix $(PEER) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 # The tests open pages in a real browser: Debian's Chromium, the one without windows, installed where this runs as root;
 # without a browser these tests are skipped. A judge of pages and a host of MCP Apps come by npm.
 BROWSER := $(VENV)/browser
@@ -104,7 +111,7 @@ types: $(VENV)/dev.stamp  ## check the types
 
 check: test long lint types steps docs notebook  ## run everything that CI runs
 
-benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp  ## measure speed, as ratios to a baseline in the same run
+benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp $(VENV)/peer.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
 
 figures: $(VENV)/dev.stamp  ## write what `make benchmark load memory sizes` measured last into docs/explanation/speed.md
