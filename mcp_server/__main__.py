@@ -115,14 +115,15 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     """Return what serves, with all that it needs."""
     parent = Parent() if arguments.http and arguments.with_parent else None
     from mcp_server.app import build_server
-    from mcp_server.once_listed import prepare
+    from mcp_server.once_listed import first_imports
     from mcp_server.settings import ServerSettings
     from mcp_server.storage.owner import become_owner
 
     settings = ServerSettings.load()
     become_owner(settings.home)
+    ahead = () if arguments.with_parent else first_imports(settings.exchange)  # runs import what they need, and no more
     if not arguments.http:
-        return build_server(settings, families=arguments.tools, once_listed=prepare).run
+        return build_server(settings, families=arguments.tools, once_listed=ahead).run
     from mcp_server.domain.families import whole
     from mcp_server.http.health import Health
     from mcp_server.http.serve import serve
@@ -132,7 +133,7 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
     health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
-    server = build_server(settings, database=database, families=arguments.tools, once_listed=prepare)
+    server = build_server(settings, database=database, families=arguments.tools, once_listed=ahead)
     page = arguments.tools is None or whole(arguments.tools)
     return partial(serve, server, health, settings, arguments.host, arguments.port, parent=parent, page=page)
 

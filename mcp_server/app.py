@@ -1,7 +1,7 @@
 """The composition root: puts settings, storage, exchanges, tools and prompts together into one MCP server."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ def build_server(
     clock: Callable[[], datetime] = _now,
     database: Database | None = None,
     families: frozenset[str] | None = None,
-    once_listed: Callable[[], None] | None = None,
+    once_listed: Iterable[object] = (),
 ) -> MCPServer[Any]:
     """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
@@ -61,18 +61,20 @@ def build_server(
         clock: gives the present as an aware datetime; the only clock that any tool uses.
         database: the home's, where another part of this process uses it too.
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
-        once_listed: what to begin in a thread when the list of tools or a first call was answered; see `once_listed`.
+        once_listed: work to do, step by step, once the list of tools or a first call was answered; see `OnceListed`.
     """
     files = tool_files()
     families = frozenset(FAMILIES) if families is None else families
     offered = files.of(families)
     kit = replace(make_kit(settings, files, clock=clock, database=database), offered=frozenset(offered))
+    ahead = OnceListed(once_listed)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            ahead.end()
             await kit.close()
 
     def tool(file: ToolFile) -> StrictTool:
@@ -90,8 +92,7 @@ def build_server(
     )
     server._tool_manager = ToolsOnDemand(offered, tool)
     offer(server, kit, offered, families)
-    if once_listed is not None:
-        server.middleware.append(OnceListed(once_listed))
+    server.middleware.append(ahead)
     return server
 
 

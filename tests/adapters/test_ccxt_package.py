@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from mcp_server.adapters.ccxt import package
+from mcp_server.adapters.ccxt.client import import_exchange
 
 ONE = """
 import sys
-from mcp_server.adapters.ccxt.client import make_client, known_exchanges
-import mcp_server.adapters.ccxt.errors, mcp_server.adapters.ccxt.exchange
+from mcp_server.adapters.ccxt.client import import_exchange, known_exchanges, make_client
+from mcp_server.adapters.ccxt.exchange import CcxtExchange
+steps, before = list(import_exchange("krakenfutures")), set(sys.modules)
 mine = type(make_client("krakenfutures", None)).__mro__[2]
 print(*(name for name in known_exchanges() if {f"ccxt.{name}", f"ccxt.async_support.{name}"} & set(sys.modules)))
-print("numpy" in sys.modules)
+print("numpy" in sys.modules, len(steps) > 3, *sorted(set(sys.modules) - before))
 
 import ccxt.async_support
 print(ccxt.async_support.krakenfutures is mine, isinstance(ccxt.async_support.kraken, type))
@@ -111,7 +113,11 @@ def python(script: str, *arguments: str) -> list[str]:
 
 
 def test_a_client_takes_only_its_own_exchange_and_others_find_all_of_ccxt() -> None:
-    assert python(ONE) == ["krakenfutures", "False", *["True"] * 3, "kraken", *["True"] * 5]
+    assert python(ONE) == ["krakenfutures", "False", "True", *["True"] * 3, "kraken", *["True"] * 5]
+
+
+def test_an_unknown_exchange_is_not_imported_ahead() -> None:
+    assert list(import_exchange("krakn")) == []
 
 
 @pytest.mark.parametrize("how", ["in turn", pytest.param("forked", marks=pytest.mark.long)])

@@ -1,47 +1,178 @@
 """What the server begins in the background once its list of tools is out."""
 
+import json
+import subprocess
+import sys
 import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import pytest
 from mcp import Client
 
 from mcp_server.app import build_server
+from mcp_server.once_listed import OnceListed
 from mcp_server.settings import ServerSettings
 
 ENOUGH_S = 60.0
+LEAVING_S = 0.5
+
+IN_THE_MIDDLE = """
+import atexit, sys
+
+class Told:
+    def find_spec(self, name, *_):
+        if name == "aiohttp":
+            print("begun", file=sys.stderr, flush=True)
+
+sys.meta_path.insert(0, Told())
+atexit.register(lambda: print("numpy" in sys.modules, file=sys.stderr))
+from mcp_server.__main__ import main
+sys.argv = ["claude-trader-mcp"]
+main()
+"""
 
 
-class Work:
-    """Notes the threads that it runs in, and says when it is done for the first time."""
+class Steps:
+    """Notes the thread of each step, and holds it until `go` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held: bool = False) -> None:
         self.threads: list[threading.Thread] = []
-        self.done = threading.Event()
+        self.begun, self.go, self.all_done = threading.Event(), threading.Event(), threading.Event()
+        if not held:
+            self.go.set()
 
-    def __call__(self) -> None:
-        self.threads.append(threading.current_thread())
-        self.done.set()
+    def __iter__(self) -> Iterator[None]:
+        for _ in range(2):
+            self.threads.append(threading.current_thread())
+            self.begun.set()
+            assert self.go.wait(ENOUGH_S)
+            yield
+        self.all_done.set()
+
+
+async def happened(event: threading.Event) -> bool:
+    return await anyio.to_thread.run_sync(event.wait, ENOUGH_S)
+
+
+async def answer(ahead: OnceListed, method: str = "tools/call", call_next: Any = None) -> None:
+    """Have a request pass the middleware."""
+
+    async def at_once(_: object) -> dict[str, object]:
+        return {}
+
+    ctx: Any = SimpleNamespace(method=method)
+    await ahead(ctx, call_next or at_once)
 
 
 @pytest.mark.parametrize("first", ["list_tools", "call_tool"])
 async def test_work_begins_in_a_thread_of_its_own_when_the_tools_are_listed_or_called(
     settings: ServerSettings, first: str
 ) -> None:
-    work = Work()
-    async with Client(build_server(settings, once_listed=work)) as client:
-        asking: Any = {"list_tools": client.list_tools, "call_tool": lambda: client.call_tool("find_markets")}[first]
-        await asking()
-        assert await anyio.to_thread.run_sync(work.done.wait, ENOUGH_S)
-        await asking()
-    (thread,) = work.threads
-    assert thread.daemon, "it must not hold up the end of the process"
+    steps = Steps()
+    async with Client(build_server(settings, once_listed=steps)) as client:
+        asking: dict[str, Callable[[], Awaitable[object]]] = {
+            "list_tools": client.list_tools,
+            "call_tool": lambda: client.call_tool("find_markets"),
+        }
+        await asking[first]()
+        assert await happened(steps.all_done)
+        await asking[first]()
+    assert len(steps.threads) == 2
+    assert len(set(steps.threads)) == 1
+    assert steps.threads[0].daemon, "it must not hold up the end of the process"
 
 
 async def test_nothing_begins_before_the_host_has_asked_for_a_tool(settings: ServerSettings) -> None:
-    work = Work()
-    async with Client(build_server(settings, once_listed=work)) as client:
+    steps = Steps()
+    async with Client(build_server(settings, once_listed=steps)) as client:
         await client.list_prompts()
-        assert not any(getattr(thread, "function", None) is work for thread in threading.enumerate())
-    assert work.threads == []
+    assert steps.threads == []
+
+
+async def test_no_step_begins_while_a_request_is_being_answered() -> None:
+    steps, waits, answers = Steps(held=True), threading.Event(), anyio.Event()
+    ahead = OnceListed(steps)
+
+    async def slow(_: object) -> dict[str, object]:
+        await answers.wait()
+        return {}
+
+    await answer(ahead, "tools/list")
+    assert await happened(steps.begun)
+    idle_wait = ahead._idle.wait
+
+    def wait(timeout: float | None = None) -> bool:
+        waits.set()
+        return idle_wait(timeout)
+
+    ahead._idle.wait = wait  # type: ignore[method-assign]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer, ahead, "tools/call", slow)
+        await anyio.wait_all_tasks_blocked()
+        await answer(ahead)  # another request is over, this one is not
+        steps.go.set()
+        assert await happened(waits)
+        assert len(steps.threads) == 1
+        answers.set()
+        assert await happened(steps.all_done)
+
+
+async def test_the_end_waits_for_the_step_that_is_being_done_and_begins_no_other() -> None:
+    steps = Steps(held=True)
+    ahead = OnceListed(steps)
+    await answer(ahead)
+    assert await happened(steps.begun)
+    ending = threading.Thread(target=ahead.end)
+    ending.start()
+    assert await happened(ahead._ended)
+    assert ending.is_alive()
+    steps.go.set()
+    await anyio.to_thread.run_sync(ending.join, ENOUGH_S)
+    assert len(steps.threads) == 1
+    assert not steps.threads[0].is_alive()
+    await answer(ahead)
+    ahead.end()
+    assert len(steps.threads) == 1
+
+
+async def test_a_server_ends_after_the_step_that_is_being_done(settings: ServerSettings) -> None:
+    steps = Steps(held=True)
+    async with Client(build_server(settings, once_listed=steps)) as client:
+        await client.list_tools()
+        assert await happened(steps.begun)
+        threading.Timer(LEAVING_S, steps.go.set).start()
+    assert not steps.threads[0].is_alive()
+
+
+async def test_nothing_begins_after_the_end() -> None:
+    steps = Steps()
+    ahead = OnceListed(steps)
+    ahead.end()
+    await answer(ahead)
+    ahead.end()
+    assert steps.threads == []
+
+
+def test_a_host_that_leaves_in_the_middle_of_an_import_is_left_in_good_order(home: Path) -> None:
+    """It takes a second: a real server has to start."""
+    pipe, env = subprocess.PIPE, {"TRADER_HOME": str(home), "TRADER_EXCHANGE": "kraken"}
+    command = [sys.executable, "-c", IN_THE_MIDDLE]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env) as server:
+        assert server.stdin is not None
+        assert server.stderr is not None
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+        for message in (
+            {"id": 1, "method": "initialize", "params": hello},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/list"},
+        ):
+            server.stdin.write(json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n")
+        server.stdin.flush()
+        assert server.stderr.readline() == b"begun\n"
+        _, errors = server.communicate(timeout=ENOUGH_S)
+    assert (server.returncode, errors) == (0, b"False\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import ssl
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,22 @@ def check_exchange(exchange_id: str) -> None:
     near = get_close_matches(exchange_id.lower(), [*known_exchanges(), "simulated"], n=3)
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Use a ccxt id, like 'kraken' or 'coinbase'."
     raise UnknownExchange(f"Unknown exchange {exchange_id[:40]!r}.", hint)
+
+
+def import_exchange(exchange_id: str) -> Iterator[None]:
+    """Import what the first client of an exchange takes, in steps of at most a tenth of a second each."""
+    if exchange_id not in known_exchanges():
+        return
+    for name in (
+        "aiohttp",
+        "requests",
+        "stamina",
+        *(f"mcp_server.adapters.ccxt.{name}" for name in ("errors", "answers")),
+    ):
+        importlib.import_module(name)
+        yield
+    make_client(exchange_id, None)
+    yield
 
 
 def make_client(exchange_id: str, base_url: str | None) -> Any:
