@@ -113,6 +113,7 @@ def make_kit(
         database: the home's, where another part of this process uses it too.
         deadline_s: how long any question to an exchange may take.
     """
+    from mcp_server.charts.artist import Artist
     from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.candles.fundings import FundingStore
     from mcp_server.storage.candles.store import CandleStore
@@ -146,6 +147,7 @@ def make_kit(
         home=home,
         overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
         queries=Queries(),
+        artist=Artist(),
     )
 
 

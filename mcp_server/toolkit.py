@@ -33,6 +33,7 @@ from mcp_server.turns import Turns
 
 if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
+    from mcp_server.charts.artist import Artist
     from mcp_server.market.market import Market
     from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.home import Home
@@ -81,6 +82,7 @@ class Kit:
     home: Home
     overviews: OverviewCache
     queries: Queries
+    artist: Artist
     offered: frozenset[str] = frozenset()
     seen_calls: SeenCalls = field(default_factory=SeenCalls)
 
@@ -97,6 +99,7 @@ class Kit:
     async def close(self) -> None:
         """Write what is not stored yet, and close the exchanges, chains and processes."""
         await self.queries.close()
+        self.artist.close()
         await self.market.close()
         await self.chains.close()
 

@@ -23,6 +23,7 @@ from mcp_server.app import build_server, tool_files
 from mcp_server.chains.access import Access
 from mcp_server.chains.catalog import Catalog
 from mcp_server.chains.chains import Chains
+from mcp_server.charts.artist import Artist
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.errors import KIND, RETRYABLE, Retryable, TraderError
 from mcp_server.market.candle_cache import CandleCache
@@ -101,6 +102,7 @@ async def of_two_minds(
             home=at,
             overviews=OverviewCache(at, database, folders, Decimal(5), _not_listed),
             queries=Queries(),
+            artist=Artist(),
         )
         files = tool_files()
         return MCPServer("two minds", tools=[StrictTool.of(files[name], kit) for name in TOOLS], log_level="WARNING")

@@ -15,6 +15,8 @@ from mcp_types import CallToolResult, ImageContent, TextContent
 from mcp_server.app import build_server
 from mcp_server.backtest import child
 from mcp_server.backtest import compute as computing
+from mcp_server.charts.artist import Artist
+from mcp_server.charts.child import picture
 from mcp_server.child_process import ChildEnding, WaitingChild
 from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
@@ -70,6 +72,13 @@ def ask(client: Client) -> Ask:
         return answer_of(await client.call_tool(name, arguments))
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def drawn_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pictures be drawn here: to start their process takes half a second, and `tests/charts` does."""
+    monkeypatch.setattr(Artist, "prepare", lambda _: None)
+    monkeypatch.setattr(Artist, "draw", lambda _, chart: picture(chart))
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ async def draw_chart(
     if oscillator and not any(oscillator.columns[0] in spec.columns for spec in specs):
         specs = (*specs, oscillator)
     await anyio.to_thread.run_sync(layout, specs)  # refuse what does not fit before anything is fetched
+    await anyio.to_thread.run_sync(call.kit.artist.prepare)
     moment, count = call.moment(as_of), limit + max([spec.candles_wanted(timeframe) for spec in specs], default=0)
     history = await call.kit.market.candles(call.exchange(exchange), symbol, timeframe, count, moment)
     first = _first_drawn(history, limit)
@@ -101,11 +102,10 @@ async def draw_chart(
 
     def draw() -> DrawnChart:
         from mcp_server.charts.caption import caption
-        from mcp_server.charts.draw import draw
 
         marks = _marks(strategy_name, entries, history, first)
         chart = _chart(history, first, specs, marks, oscillator, theme)
-        return _answer(history, _notes(history, specs, entries), chart, caption(chart), draw(chart))
+        return _answer(history, _notes(history, specs, entries), chart, caption(chart), call.kit.artist.draw(chart))
 
     async with call.turn():
         return await call.bounded(draw)
@@ -122,17 +122,17 @@ async def _backtest(
     moment = call.moment(as_of)
     row = await anyio.to_thread.run_sync(call.kit.journal.backtests.read, backtest_id, moment)
     _check_same(row, {name: value for name, value in asked.items() if name in call.given})
+    await anyio.to_thread.run_sync(call.kit.artist.prepare)
     backtest = await again(call.kit.market, row)
 
     def draw() -> DrawnBacktest:
         from mcp_server.charts.backtest_chart import BacktestChart, backtest_caption, backtest_facts
-        from mcp_server.charts.draw_backtest import draw_backtest
 
         chart = BacktestChart(backtest.simulated(), backtest.history.simulated, theme)
         facts = {**backtest_facts(chart), "backtest_id": backtest_id, "as_of": iso(to_ms(moment))}
         lacking = backtest.history.note if chart.simulated.simulation.missing else built_from(backtest.history)
         facts["note"] = " ".join(filter(None, [backtest.difference(chart.simulated), lacking])) or None
-        return DrawnBacktest(**facts, png=draw_backtest(chart), drawn=backtest_caption(chart))
+        return DrawnBacktest(**facts, png=call.kit.artist.draw(chart), drawn=backtest_caption(chart))
 
     async with call.turn():
         return await call.bounded(draw)

@@ -1,0 +1,62 @@
+"""The process that draws pictures for the server, one after the other.
+
+It reads charts from standard input and writes pictures, or the errors in their place, to standard output, both pickled:
+both ends are this program's own. It ends when standard input closes, or a minute after its last picture.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+
+from mcp_server.charts.backtest_chart import BacktestChart
+from mcp_server.charts.chart import Chart
+from mcp_server.errors import TraderError
+from mcp_server.process_bounds import bound
+
+IDLE_S = 60.0
+MOST_MEMORY_BYTES = 2_500_000_000
+MOST_PROCESSOR_S = 600
+"""Of all its pictures. Who asks for one more gets it from the next process."""
+
+
+def picture(chart: Chart | BacktestChart) -> bytes:
+    """Return the PNG of a chart or of a backtest.
+
+    Raises:
+        Misconfigured: there is no folder for temporary files.
+    """
+    from mcp_server.charts.draw import draw
+    from mcp_server.charts.draw_backtest import draw_backtest
+
+    return draw(chart) if isinstance(chart, Chart) else draw_backtest(chart)
+
+
+def main() -> None:
+    """Draw until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the server ends it
+    bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    import mcp_server.charts.draw_backtest  # noqa: F401 (the first chart is still on its way)
+
+    while True:
+        idle = threading.Timer(IDLE_S, os._exit, [0])
+        idle.daemon = True
+        idle.start()
+        try:
+            chart = pickle.load(sys.stdin.buffer)  # noqa: S301 (the server has written it)
+        except EOFError:
+            return
+        finally:
+            idle.cancel()
+        try:
+            answer: bytes | TraderError = picture(chart)
+        except TraderError as error:
+            answer = error
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Pictures come from a process of their own. Each test starts one, which takes half a second; they share it in turn."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from mcp_server.charts import artist as artists
+from mcp_server.charts.artist import Artist
+from mcp_server.charts.draw import draw
+from mcp_server.errors import Misconfigured, Retryable
+from tests.charts.sample import chart, waves
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Artist]:
+    artist = Artist()
+    yield artist
+    artist.close()
+
+
+def process_of(artist: Artist) -> subprocess.Popen[bytes]:
+    assert artist._process is not None
+    return artist._process
+
+
+def test_the_picture_is_the_same_as_in_this_process_and_the_process_stays_for_the_next(shared: Artist) -> None:
+    what = chart(waves(30), ["rsi(14)"])
+    first = shared.draw(what)
+    process = process_of(shared)
+    assert first == draw(what)
+    assert shared.draw(chart(waves(40))) == draw(chart(waves(40)))
+    assert process_of(shared) is process
+
+
+def test_pictures_that_are_asked_for_at_once_come_each_to_its_own(shared: Artist) -> None:
+    counts = (20, 30, 40, 50)
+    drawn: dict[int, bytes] = {}
+
+    def ask(count: int) -> None:
+        drawn[count] = shared.draw(chart(waves(count)))
+
+    threads = [threading.Thread(target=ask, args=(count,)) for count in counts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert drawn == {count: draw(chart(waves(count))) for count in counts}
+
+
+def test_a_process_that_was_killed_costs_no_picture_and_ctrl_c_does_not_reach_it(shared: Artist) -> None:
+    what = chart(waves(20))
+    shared.draw(what)
+    process = process_of(shared)
+    process.send_signal(signal.SIGINT)
+    shared.draw(what)
+    assert process_of(shared) is process
+    process.kill()
+    assert shared.draw(what) == draw(what)
+    assert process_of(shared) is not process
+
+
+def test_a_process_that_has_ended_by_itself_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", ""))
+    artist = Artist()
+    artist.prepare()
+    while psutil.pid_exists(process_of(artist).pid):  # as a zombie does, too
+        time.sleep(0.01)
+    artist.close()
+
+
+def test_the_process_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADER_TOKEN", "a secret of the operator")
+    artist = Artist()
+    artist.prepare()
+    try:
+        assert "TRADER_TOKEN" not in psutil.Process(process_of(artist).pid).environ()
+    finally:
+        artist.close()
+
+
+def test_an_error_comes_in_the_place_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = "from mcp_server.errors import Misconfigured; error = Misconfigured('No folder.', 'Set TMPDIR.')"
+    answers = f"import pickle, sys; {error}; sys.stdout.buffer.write(pickle.dumps(error))"
+    monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", answers))
+    artist = Artist()
+    with pytest.raises(Misconfigured, match="No folder") as raised:
+        artist.draw(chart(waves(20)))
+    assert raised.value.remedy == "Set TMPDIR."
+    artist.close()
+
+
+def test_a_process_that_always_ends_is_an_error_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", ""))
+    artist = Artist()
+    with pytest.raises(Retryable, match="the process that draws ended"):
+        artist.draw(chart(waves(20)))
+    artist.close()
+
+
+def test_close_ends_a_picture_that_is_being_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never comes, as of a process that hangs: who waits for it is let go."""
+    monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", "import time; time.sleep(600)"))
+    artist = Artist()
+    artist.prepare()
+    process = process_of(artist)
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            artist.draw(chart(waves(20)))
+        except Retryable as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    while not artist._drawing.locked():
+        pass
+    artist.close()
+    waiting.join()
+    assert process.returncode == -signal.SIGKILL
+    assert failed
+    assert artist._process is None
