@@ -1,7 +1,10 @@
 """Tools are made when they are first called or listed; what is wrong with a tool's file is said then."""
 
 import gc
+import os
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -9,11 +12,38 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from mcp_server import __main__ as program
-from mcp_server.app import build_server
+from mcp_server.app import build_server, tool_files
 from mcp_server.settings import ServerSettings
 from tests.tools.conftest import Told, answer_of
 
 FILE = "mcp_server.tools.market.get_price"
+
+AT_ONCE = """
+import anyio
+import anyio.to_thread
+from mcp import Client
+from mcp_server.app import build_server, tool_files
+from mcp_server.settings import ServerSettings
+
+def backwards():
+    for name in reversed([*tool_files()]):
+        tool_files()[name]
+
+async def main():
+    texts = []
+
+    async def call(name):
+        texts.append((await client.call_tool(name, {"nonsense": 1})).content[0].text)
+
+    async with Client(build_server(ServerSettings.load())) as client, anyio.create_task_group() as calls:
+        calls.start_soon(anyio.to_thread.run_sync, backwards)
+        calls.start_soon(client.get_prompt, "design_strategy", {"idea": "Buy the dip."})
+        for name in tool_files():
+            calls.start_soon(call, name)
+    print(len(texts), [text for text in texts if "nonsense: not a known argument" not in text])
+
+anyio.run(main)
+"""
 
 
 @pytest.mark.parametrize(
@@ -32,6 +62,14 @@ async def test_a_broken_tool_file_is_named_by_its_call_and_by_the_list_and_the_o
             answer_of(await client.call_tool("get_ohlcv", {}))
         with pytest.raises(MCPError, match=wrong):
             await client.list_tools()
+
+
+def test_all_tools_may_be_called_at_once_in_a_new_process_while_threads_import_them(home: Path) -> None:
+    """A process of its own, as here all of them are imported already."""
+    environment = {**os.environ, "TRADER_HOME": str(home)}
+    command = [sys.executable, "-c", AT_ONCE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == f"{len(tool_files())} []\n"
 
 
 async def test_a_tool_is_made_once_however_often_it_is_called_and_listed(settings: ServerSettings) -> None:
