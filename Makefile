@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help chromium demo test long durations lint workflows types check benchmark figures parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
+.PHONY: help chromium demo test long durations lint workflows types check benchmark guard figures parity crash load soak intervals mutants hosts memory image steps live surface answers schemas pictures docs notebook ipynb dist bundle sizes clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,8 +73,8 @@ demo: $(VENV)/base.stamp  ## install, then show an example strategy over simulat
 	@$(BIN)/claude-trader demo
 
 # The slowest files first (tests/durations.json), which xdist would change to files of many tests first.
-# One worker more than there are cores: many tests wait for another process or a clock.
-WORKERS ?= 3
+# More workers than cores: most tests wait for another process or a clock, and three keep little more than one core busy.
+WORKERS ?= 5
 # Of what failed, so few tests may have met a busy machine; more are a fault of ours. Only 1 says that tests ran and failed:
 # after any other exit code, as when a file cannot be imported, the rest has not run at all.
 FEW := 3
@@ -113,6 +113,9 @@ check: test long lint types steps docs notebook  ## run everything that CI runs
 
 benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp $(VENV)/peer.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
+
+guard: $(VENV)/dev.stamp  ## fail if a start, a command or a known answer takes half as long again as wanted, in processor time
+	$(BIN)/python -m pytest tests/benchmarks/test_guard.py -q -s
 
 figures: $(VENV)/dev.stamp  ## write what `make benchmark load memory sizes` measured last into docs/explanation/speed.md
 	$(BIN)/python -m tests.benchmarks.touches --write
