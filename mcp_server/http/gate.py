@@ -13,7 +13,6 @@ from mcp_server.http.attempts import Attempts
 from mcp_server.http.body import BODY_S, read_body
 from mcp_server.http.callers import Callers
 from mcp_server.http.oauth.metadata import PATH
-from mcp_server.http.oauth.oauth import OAuth
 from mcp_server.http.pages.answers import BrowserAnswers
 from mcp_server.http.pages.pages import Pages
 from mcp_server.http.refusal import Refused
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mcp_server.http.allowed_hosts import AllowedHosts
     from mcp_server.http.health import Health
     from mcp_server.http.limits import RateLimits
+    from mcp_server.http.oauth.oauth import OAuth
     from mcp_server.http.oauth.parts import OAuthParts
     from mcp_server.http.tokens import Grant, Tokens
 
@@ -72,7 +72,7 @@ class Gate:
         self._callers = Callers(tokens, sessions, clock)
         attempts = Attempts(sessions, clock=clock, now=now)
         self._sign_in = SignIn(tokens, sessions, attempts, clock)
-        self._oauth = None if oauth is None else OAuth(oauth, sessions, attempts)
+        self._oauth = None if oauth is None else _oauth(oauth, sessions, attempts)
         self._limits = limits
         self._health = health
         self._body_s = body_s
@@ -162,6 +162,12 @@ class Gate:
             return
         report = await self._health.report()
         await JSONResponse(report, 200 if report["ready"] else 503)(scope, receive, send)
+
+
+def _oauth(parts: "OAuthParts", sessions: Sessions, attempts: Attempts) -> "OAuth":
+    from mcp_server.http.oauth.oauth import OAuth  # only a server with a public address needs it
+
+    return OAuth(parts, sessions, attempts)
 
 
 def _accepting(scope: "Scope", headers: Headers) -> "Scope":

@@ -11,7 +11,6 @@ from mcp_server.domain.text import cleaned_values
 from mcp_server.errors import TraderError
 from mcp_server.market.live import LiveCache
 from mcp_server.moment import Clock
-from mcp_server.overview import own_strategies, runner_state
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.strategies.folders import StrategyFolders
@@ -66,6 +65,8 @@ class Health:
 
     def _look_at_strategies(self) -> Check:
         """Count the strategies; name the broken ones, which are no reason not to be ready."""
+        from mcp_server.overview import own_strategies
+
         own = own_strategies(self._folders)
         valid = sum(listed.strategy is not None for listed in own)
         broken = [listed.name for listed in own if listed.strategy is None]
@@ -73,6 +74,8 @@ class Health:
 
     def _look_at_runner(self) -> Check:
         """See whether a runner that was started is still alive; a home that never had one is ready too."""
+        from mcp_server.overview import runner_state
+
         runner = runner_state(self._home, self._clock())
         if runner.no_space is not None:  # a runner that is alive cannot report
             return {"ok": False, "why": str(runner.no_space)}

@@ -17,8 +17,8 @@ from mcp_server.http.connections import BoundedConnection, connection_limits
 from mcp_server.http.gate import Gate
 from mcp_server.http.limits import RateLimits
 from mcp_server.http.oauth.metadata import PATH
-from mcp_server.http.oauth.oauth import log_steps, oauth_parts, public_name
 from mcp_server.http.pages.where import where_the_page_is
+from mcp_server.http.prompt_server import PromptServer
 from mcp_server.http.rights import AsksForMore, OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
 
@@ -63,10 +63,12 @@ def serve(
     """
     tokens = tokens_of(settings)
     check_exposure(host, tokens)
-    oauth = oauth_parts(settings, tokens, time.time)
-    if oauth is not None:
+    oauth, public = None, settings.public_hosts
+    if settings.public_url is not None:
+        from mcp_server.http.oauth.oauth import log_steps, oauth_parts, public_name
+
+        oauth, public = oauth_parts(settings, tokens, time.time), (*public, *public_name(settings))
         log_steps()
-    public = (*settings.public_hosts, *public_name(settings))
     listener = _listen(host, port)
     port = listener.getsockname()[1]
     gate = Gate(
@@ -78,9 +80,9 @@ def serve(
         page=page,
         oauth=oauth,
     )
-    running = uvicorn.Server(configured(gate))
+    running = PromptServer(configured(gate))
     if parent is not None:
-        parent.then(lambda: setattr(running, "should_exit", True))
+        parent.then(running.end)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
     where = where_the_page_is(host, port, public) if page else NO_PAGE
     if oauth is not None:
