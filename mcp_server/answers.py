@@ -94,6 +94,9 @@ class Table(Answer):
     keeps_last: ClassVar[bool] = False
     """If not all rows fit: the last ones stay, not the first."""
 
+    unwritten: SkipJsonSchema[int] = Field(default=0, exclude=True, repr=False)
+    """How many rows more there are, which were not even written, as the others fill an answer already."""
+
     def structured(self) -> dict[str, Any]:
         """Return the answer as JSON values, the table last."""
         values = super().structured()
@@ -122,7 +125,9 @@ class Table(Answer):
             return super().shortened(values, size)
         kept = rows[-count:] if self.keeps_last else rows[:count]
         which = "last" if self.keeps_last else "first"
-        left_out = f"Only the {which} {count:,} of {len(rows):,} rows fit into an answer. {self.rest(kept)}"
+        left_out = (
+            f"Only the {which} {count:,} of {len(rows) + self.unwritten:,} rows fit into an answer. {self.rest(kept)}"
+        )
         return {**values, "rows": kept, "note": " ".join(filter(None, [values.get("note"), left_out]))}
 
     def rest(self, kept: list[Any]) -> str:

@@ -32,7 +32,7 @@ AGAIN_S = 5.0
 """After a failure, the index is read again this much later."""
 
 WRITING_S = 2.0
-"""A question waits this long for what this process is writing; then it reads the store as it is."""
+"""A question waits this long for what this process is writing of its series; then it reads the store as it is."""
 
 GATHER_S = 0.25
 """A write waits this long for others, to share a transaction with them, and for the answer to be sent."""
@@ -125,6 +125,10 @@ class CandleCache:
                 await anyio.to_thread.run_sync(writer.shutdown)
         self._hurry.clear()
 
+    def _on_its_way(self) -> list[tuple[Series, Candles, Range]]:
+        """List what is not in the database yet; the writer moves it from the first to the second meanwhile."""
+        return [*self._unwritten, *self._being_written]
+
     def _may_have(self, series: Series, missing: list[Range]) -> bool:
         known = (self._index or {}).get(series)
         ranges = known.ranges if known else ()
@@ -136,7 +140,7 @@ class CandleCache:
         from mcp_server.storage.candles.store import Stored
 
         forgotten = self._forgotten
-        if self._writing:  # what is known may be on its way into the database
+        if any(kept == series for kept, _, _ in self._on_its_way()):  # then the store may not have it all yet
             with anyio.move_on_after(WRITING_S):
                 await self.flush()
         hull = (hot.missing[0][0], hot.missing[-1][1])
@@ -179,7 +183,7 @@ class CandleCache:
             if known.revision != (before.revision if before else 0):
                 self._forget(series)
         self._index = index
-        for series, _, unwritten in [*self._being_written, *self._unwritten]:
+        for series, _, unwritten in self._on_its_way():
             index[series] = _with(index.get(series), unwritten)
 
     def _forget(self, series: Series) -> None:

@@ -1,13 +1,16 @@
 """Hot series stay in memory within a bound, and are exactly what was kept."""
 
+import anyio
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.timeframes import TIMEFRAMES
+from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.memory import MOST_PER_SERIES, MemoryCache
-from mcp_server.storage.candles.store import Series
+from mcp_server.storage.candles.store import CandleStore, Series
 
 HOUR = TIMEFRAMES["1h"]
 SERIES = Series("scripted", "BTC/USD", "1h")
@@ -78,3 +81,19 @@ def test_what_it_gives_and_what_it_misses_make_up_what_was_wanted(
     start, length = ranges[-1]
     last = hot.load(SERIES, (start * HOUR, (start + length) * HOUR))
     assert (hours(last.candles), last.missing) == (list(range(start, start + length)), []), "what was kept last"
+
+
+async def test_what_is_being_written_holds_up_only_questions_about_its_own_series(
+    candle_cache: CandleCache, store: CandleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp_server.market.candle_cache.GATHER_S", 60)
+    stored, written = Series("a", "A/B", "1h"), Series("a", "C/D", "1h")
+    store.save(stored, candles(0, 3), (0, 3 * HOUR))
+    await candle_cache.load(stored, (0, HOUR))
+    candle_cache.keep(written, candles(5, 7), (5 * HOUR, 7 * HOUR))
+    with anyio.fail_after(30):
+        assert hours((await candle_cache.load(stored, (0, 3 * HOUR))).candles) == [0, 1, 2]
+        assert candle_cache._on_its_way(), "it is still gathered"
+        candle_cache._forget(written)
+        assert hours((await candle_cache.load(written, (5 * HOUR, 7 * HOUR))).candles) == [5, 6]
+    assert candle_cache._on_its_way() == []

@@ -12,6 +12,7 @@ from mcp_types import CallToolResult, TextContent
 
 from mcp_server.answers import MOST_BYTES
 from mcp_server.app import build_server
+from mcp_server.domain.candles import Candles
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.settings import ServerSettings
@@ -19,6 +20,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.tools.market.get_ohlcv import COLUMNS, MOST_ROWS, Ohlcv, rows_of
 from tests.tools.conftest import NOW, answer_of
 
 STRATEGIES, RUNS = 1_000, 8
@@ -114,3 +116,29 @@ async def test_a_strategy_that_is_too_long_is_read_with_its_texts_cut(settings: 
         answer = await bounded(client, "read_strategy", strategy_name="long")
     assert {len(agent["prompt"]) for agent in answer["agents"].values()} == {10_000}
     assert "do not write this back" in answer["note"]
+
+
+async def test_of_ten_thousand_candles_no_more_are_written_than_might_fit(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+
+    def counted(candles: Candles) -> list[Any]:
+        counts.append(len(candles))
+        return rows_of(candles)
+
+    monkeypatch.setattr("mcp_server.tools.market.get_ohlcv.rows_of", counted)
+    answer = await bounded(client, "get_ohlcv", symbol="BTC/USD", limit=10_000)
+    assert counts == [MOST_ROWS]
+    kept = len(answer["rows"])
+    assert f"Only the last {kept:,} of 10,000 rows fit into an answer. Those before it: as_of=" in answer["note"]
+    assert (await bounded(client, "get_ohlcv", symbol="BTC/USD", limit=kept))["rows"] == answer["rows"]
+
+
+def test_an_answer_is_filled_by_the_rows_that_are_written_however_short_they_are() -> None:
+    shortest = ("2026-01-01T00:00Z", 1.0, 1.0, 1.0, 1.0, 1)
+    facts = {"symbol": "A/B", "exchange": "e", "timeframe": "1h", "as_of": shortest[0], "age_s": None}
+    answer = Ohlcv(**facts, columns=COLUMNS, rows=[shortest] * MOST_ROWS, unwritten=7).result().structured_content
+    assert answer is not None
+    assert f"of {MOST_ROWS + 7:,} rows fit" in answer["note"]
+    assert "unwritten" not in answer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from mcp_server.answers import NUMBERS, ROW, ROWS, HistoryAnswer, Table, about
+from mcp_server.answers import MOST_BYTES, NUMBERS, ROW, ROWS, HistoryAnswer, Table, about
 from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
 from mcp_server.domain.timeframes import iso
@@ -23,6 +23,9 @@ Row = tuple[str, float, float, float, float, float | int | None]
 COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
 MOST_GAPS = 50
 LAST_CLOSES = 10
+
+MOST_ROWS = MOST_BYTES // len('["2026-01-01T00:00Z",1.0,1.0,1.0,1.0,1],')
+"""So many rows fill an answer, however short they are: to write 10,000 takes four times as long."""
 
 
 class Summary(BaseModel):
@@ -99,14 +102,16 @@ async def get_ohlcv(
     else:
         history = await closed()
     missing = gaps(history.candles, timeframe)
+    rows = rows_of(history.candles.slice(max(0, len(history.candles) - MOST_ROWS))) if detail == "rows" else None
     changing = rows_of(forming.candle) if forming else []
     facts = about(history)
     if include_forming and not changing:
         facts["note"] = " ".join(filter(None, [history.note, "Nothing was traded yet in the candle that is forming."]))
     return Ohlcv(
         **facts,
-        rows=rows_of(history.candles) if detail == "rows" else None,
-        columns=COLUMNS if detail == "rows" else None,
+        rows=rows,
+        columns=None if rows is None else COLUMNS,
+        unwritten=0 if rows is None else len(history.candles) - len(rows),
         summary=_summary(history) if detail == "summary" else None,
         gaps=[(iso(at), count) for at, count in missing[:MOST_GAPS]] or None,
         missing=sum(count for _, count in missing) or None,

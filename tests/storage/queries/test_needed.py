@@ -42,6 +42,7 @@ ALL = [
     "SELECT b FROM strategies AS s(a, b)",
     "SELECT count(*) FROM executions NATURAL JOIN analysis_results",
     "SELECT count(*) FROM (PIVOT executions ON status IN ('success') USING count(*))",
+    "SELECT count(*) FROM executions PIVOT (count(*) FOR status IN ('success'))",
     "SELECT name FROM (UNPIVOT (SELECT id, name, version FROM strategies) ON name, version)",
     "SELECT (SELECT e) FROM executions e",
 ]
