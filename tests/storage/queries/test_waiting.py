@@ -1,5 +1,6 @@
 """The process that waits for the next query: fresh for each, and gone when nobody asks, or nobody is left to ask."""
 
+import json
 import os
 import subprocess
 import sys
@@ -159,3 +160,11 @@ def test_processor_time_counts_from_the_question_on(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("time.process_time", lambda: 100.2)
     process_bounds.bound(memory_bytes=5, processor_s=12)
     assert limits == {resource.RLIMIT_AS: (5, 5), resource.RLIMIT_CPU: (113, 114)}
+
+
+async def test_a_process_ends_with_its_answer(recorded: Path) -> None:
+    """Its caller waits for its end: that is not the time to tidy up."""
+    code = "import atexit; from mcp_server.storage.queries import child; atexit.register(print, 'tidied'); child.main()"
+    question = Question(recorded, "SELECT 1 AS one", NOW, 10, 200, 5.0)
+    ending = await run_child((sys.executable, "-c", code), question.as_json().encode(), ENOUGH_S)
+    assert (ending.code, json.loads(ending.out)["rows"]) == (0, [[1]])
