@@ -20,7 +20,8 @@ from mcp_server.domain.timeframes import from_ms, last_closed_open_ms, parse_mom
 from mcp_server.errors import BadInput
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, mirror
+from mcp_server.storage.journal.ends import enter_all
+from mcp_server.storage.journal.rows import Claimed, Run, ended_run, mirror
 from mcp_server.storage.journal.slot_rows import NewRow, insert_slots
 from mcp_server.storage.strategies.folders import StrategyFolders
 
@@ -114,7 +115,9 @@ def _enter(
         for number, slot in enumerate(slots)
     ]
     ids = insert_slots(connection, rows, slots[-1])
+    ends = []
     for row, slot, outcome in zip(rows, slots, outcomes, strict=True):
         began = slot + LATE
         run = Run(strategy, "schedule", slot, strategy.engine, began, EXCHANGE)
-        enter(connection, ended_run(Claimed(ids[row.key], run, row.key, None), outcome, began, began + TOOK))
+        ends.append(ended_run(Claimed(ids[row.key], run, row.key, None), outcome, began, began + TOOK))
+    enter_all(connection, ends)

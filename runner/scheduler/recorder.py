@@ -1,17 +1,16 @@
 """Records how slots ended. What cannot be written yet is kept, and written as soon as the journal can be used again."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 
 import anyio
 import anyio.to_thread
 
 from mcp_server.domain.outcome import Ended, Outcome
 from mcp_server.errors import Misconfigured, Retryable, TraderError
-from mcp_server.storage.journal.rows import Claimed
+from mcp_server.storage.journal.rows import Claimed, RunEnd
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock
 
@@ -23,9 +22,20 @@ ENTER_S = 1.5
 RETRY_S = 0.25
 
 
+@dataclass(slots=True, eq=False)
+class _Recording:
+    """The end of one slot, which waits for its turn to be entered; then, whether it was."""
+
+    end: RunEnd
+    ended: Ended | None = None
+
+
 @dataclass(slots=True)
 class Recorder:
-    """Enters the outcomes of one runner's slots in the journal."""
+    """Enters the outcomes of one runner's slots in the journal: those that end meanwhile wait, and share the next turn.
+
+    One transaction costs about as much for a hundred ends as for one.
+    """
 
     journal: Journal
     clock: Clock
@@ -33,20 +43,43 @@ class Recorder:
     """What of the outbox could not be read lately, in a sentence for people."""
     _unwritten: dict[int, Callable[[], Ended]] = field(default_factory=dict)
     _orphans_ended: bool = False
+    _waiting: list[_Recording] = field(default_factory=list)
+    _turn: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def record(self, claimed: Claimed, outcome: Outcome, began_at: datetime | None) -> Ended:
-        """Record how a slot ended; whatever happens, the outcome is not lost while this program lives."""
-        ended_at = self.clock.now()
-        finish = partial(self.journal.finish, claimed, outcome, ended_at, began_at=began_at)
+        """Record how a slot ended; whatever happens, the outcome is not lost while this program lives.
+
+        The caller shields this from being cancelled: others may wait for what it enters.
+        """
+        own = _Recording(RunEnd(claimed, outcome, self.clock.now(), began_at))
+        self._waiting.append(own)
+        async with self._turn:
+            if own.ended is None:
+                together, self._waiting = self._waiting, []
+                await self._enter(together)
+        assert own.ended is not None  # noqa: S101 (whoever had the turn has told)
+        return own.ended
+
+    async def _enter(self, together: Sequence[_Recording]) -> None:
+        ends = [recording.end for recording in together]
         try:
-            return await anyio.to_thread.run_sync(finish)
+            all_ended = await anyio.to_thread.run_sync(self.journal.finish_all, ends)
         except TraderError as error:
-            waiting = str(error)
-        except Exception as error:  # memory ran out, say: the outcome is still here, and tried again
-            logger.exception("the outcome of a slot of %s", claimed.run.strategy.name)
-            waiting = f"unexpected {type(error).__name__}; the log says more"
-        self._unwritten[claimed.execution_id] = finish
-        return claimed.ended(outcome, began_at, ended_at, waiting)
+            all_ended = [self._keep(end, str(error)) for end in ends]
+        except Exception as error:  # memory ran out, say: the outcomes are still here, and tried again
+            if len(together) > 1:  # one that cannot be entered is no reason to leave out the others
+                for recording in together:
+                    await self._enter([recording])
+                return
+            logger.exception("the outcome of a slot of %s", ends[0].claimed.run.strategy.name)
+            all_ended = [self._keep(ends[0], f"unexpected {type(error).__name__}; the log says more")]
+        for recording, ended in zip(together, all_ended, strict=True):
+            recording.ended = ended
+
+    def _keep(self, end: RunEnd, waiting: str) -> Ended:
+        claimed = end.claimed
+        self._unwritten[claimed.execution_id] = lambda: self.journal.finish_all([end])[0]
+        return claimed.ended(end.outcome, end.began_at, end.ended_at, waiting)
 
     async def catch_up(self) -> None:
         """Enter what waits, here and in the outbox, and end the rows of runs that were killed.

@@ -1,5 +1,6 @@
 """A journal or a disk that cannot be written ends a replay, which says so; what was paid is not lost."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,11 @@ class Waiting(Journal):
 
     waited = False
 
-    def _try_to_enter(self, document: dict[str, Any]) -> tuple[Any, str | None]:
+    def _try_to_enter(self, documents: Sequence[dict[str, Any]]) -> tuple[Any, str | None]:
         if not self.waited:
             self.waited = True
-            return None, str(BUSY)
-        return super()._try_to_enter(document)
+            return [None], str(BUSY)
+        return super()._try_to_enter(documents)
 
 
 async def test_a_journal_that_another_program_holds_ends_the_replay_and_what_ran_is_kept(home: Path) -> None:

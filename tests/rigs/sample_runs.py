@@ -12,7 +12,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal import slot_rows
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, insert_run, mirror
+from mcp_server.storage.journal.ends import enter
+from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run, mirror
 
 if TYPE_CHECKING:
     import duckdb

@@ -4,8 +4,9 @@ import json
 import os
 import tarfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from mcp_server.domain.outcome import NOTHING_SPENT, Ended, Outcome, Signal, Status
 from mcp_server.errors import Retryable
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.rows import Claimed
+from mcp_server.storage.journal.rows import RunEnd
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Claims
 from mcp_server.storage.transactions import T, Work
@@ -142,13 +143,11 @@ class LosingJournal(Journal):
 
     failures = 0
 
-    def finish(
-        self, claimed: Claimed, outcome: Outcome, ended_at: datetime, *, began_at: datetime | None = None
-    ) -> Ended:
+    def finish_all(self, ends: Sequence[RunEnd]) -> list[Ended]:
         if self.failures:
             self.failures -= 1
             raise MemoryError
-        return super().finish(claimed, outcome, ended_at, began_at=began_at)
+        return super().finish_all(ends)
 
 
 async def test_an_outcome_that_could_not_be_entered_for_whatever_reason_is_entered_later(home: Path) -> None:

@@ -19,7 +19,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.storage.database import Database
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, insert_run, unkept
+from mcp_server.storage.journal.ends import enter
+from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run, unkept
 
 if TYPE_CHECKING:
     import duckdb

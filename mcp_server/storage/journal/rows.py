@@ -1,7 +1,6 @@
 """The journal's rows of a run: what is known of it before it starts, and the SQL that writes it and how it ended."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -173,6 +172,20 @@ def ended_run(claimed: Claimed, outcome: Outcome, began_at: datetime | None, com
     }
 
 
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a claimed run ended and when; `began_at` is when it began, where it waited for its turn."""
+
+    claimed: Claimed
+    outcome: Outcome
+    ended_at: datetime
+    began_at: datetime | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that ends it, as JSON values."""
+        return ended_run(self.claimed, self.outcome, self.began_at, self.ended_at)
+
+
 MOST_COST_USD = 10**9
 """A cost beyond this is a mistake, and its column could not hold much more."""
 
@@ -220,55 +233,6 @@ def is_final(outcome: Outcome) -> bool:
 def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
     """Return whether the run of this key has its row here."""
     return connection.execute("SELECT 1 FROM executions WHERE run_key = ?", [key]).fetchone() is not None
-
-
-def enter(connection: "duckdb.DuckDBPyConnection", document: Mapping[str, Any]) -> SignalName | None:
-    """End the run's row, once: a second entering of the same end changes nothing.
-
-    The row of a replay that was taken up again has cost what all attempts did. Where one was killed that is unknown
-    until an attempt comes to its end: only that has met all of the replies that were paid.
-
-    Return the signal of the strategy's last slot before this run that had one; None: there was none.
-    """
-    row = connection.execute(
-        "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, model = ?, tokens_used = ?, "
-        "cost_usd = CASE WHEN payer <> run_key AND ? THEN NULL ELSE CAST(? AS DECIMAL(18, 6)) + "
-        "coalesce(earlier_usd, 0) END, recorded_usd = ?, knowledge_cutoff = ?, contaminated = ?, trace = ?, "
-        "own_failure = ?, started_at = coalesce(?, started_at) "
-        "WHERE id = ? AND run_key = ? AND status = ? RETURNING strategy_id",
-        [
-            *(document["status"], document["error"], naive(_moment(document["completed_at"]))),
-            *(document["model"], document["tokens_used"]),
-            *(open_ended(document["status"], document.get("own_failure")), document["cost_usd"]),
-            # an outbox of an older version has none of these
-            *(document.get(name) for name in ("recorded_usd", "knowledge_cutoff", "contaminated")),
-            *(document["trace"], document.get("own_failure")),
-            naive(_moment(started_at)) if (started_at := document.get("started_at")) is not None else None,
-            *(document["execution_id"], document["run_key"], Status.RUNNING),
-        ],
-    ).fetchone()
-    if row is None or document["signal"] is None:
-        return None
-    signal = document["signal"]
-    connection.execute(
-        "INSERT INTO analysis_results (execution_id, strategy_id, timestamp, signal, confidence, reasoning, price, "
-        "data, execution_time_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            *(document["execution_id"], row[0], naive(_moment(document["as_of"]))),
-            *(signal[key] for key in ("signal", "confidence", "reasoning", "price", "data")),
-            document["execution_time_ms"],
-        ],
-    )
-    before = connection.execute(
-        "SELECT signal FROM analysis_results WHERE execution_id = (SELECT max(id) FROM executions "
-        "WHERE strategy_id = ? AND \"trigger\" = 'schedule' AND status = ? AND id < ?)",
-        [row[0], Status.SUCCESS, document["execution_id"]],
-    ).fetchone()
-    return before[0] if before else None
-
-
-def _moment(value: str | datetime) -> datetime:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _json(value: Any) -> str:

@@ -1,7 +1,8 @@
 """The journal: one row for each run, one more for its signal; nothing is lost while others hold the database."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,12 +14,13 @@ from mcp_server.errors import NotFound, TraderError
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
+from mcp_server.storage.journal.ends import enter, enter_all
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import Liveness, forget
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.replay_rows import take_up
-from mcp_server.storage.journal.rows import Claimed, Run, ended_run, enter, has_run, insert_run, refusal, unkept
+from mcp_server.storage.journal.rows import Claimed, Run, RunEnd, has_run, insert_run, refusal, unkept
 from mcp_server.storage.journal.slot_history import ran_versions
 
 if TYPE_CHECKING:
@@ -124,48 +126,55 @@ class Journal:
     def finish(
         self, claimed: Claimed, outcome: Outcome, ended_at: datetime, *, began_at: datetime | None = None
     ) -> Ended:
-        """Enter how a run ended; where the database cannot be written, leave it in the outbox to be entered later.
+        """Enter how one run ended, as `finish_all` does; the arguments are those of `RunEnd`."""
+        return self.finish_all([RunEnd(claimed, outcome, ended_at, began_at)])[0]
 
-        An outcome that the database refuses, because it holds NaN for example, is entered as an error.
+    def finish_all(self, ends: Sequence[RunEnd]) -> list[Ended]:
+        """Enter how runs ended, in one transaction; where the database cannot be written, leave it in the outbox.
 
-        Args:
-            claimed: the run.
-            outcome: how it ended.
-            ended_at: when it ended.
-            began_at: when it began, where it had to wait for its turn after it was claimed.
+        What waits there is entered later. An outcome that the database refuses, because it holds NaN for example, is
+        entered as an error, and each of the others by itself.
 
         Raises:
-            Misconfigured: neither the database nor the outbox can be written; `settle` will end the row as interrupted.
+            Misconfigured: neither the database nor the outbox can be written; `settle` will end rows as interrupted.
         """
         kept = False
         try:
-            document, before, waiting = self._entered(claimed, outcome, began_at, ended_at)
+            documents, before, waiting = self._entered(ends)
             if waiting is not None:
-                self._outbox.put(claimed.key, document)
+                for end, document in zip(ends, documents, strict=True):
+                    self._outbox.put(end.claimed.key, document)
             kept = True
-            return claimed.ended(outcome, began_at, ended_at, waiting, before)
+            return [
+                end.claimed.ended(end.outcome, end.began_at, end.ended_at, waiting, signal)
+                for end, signal in zip(ends, before, strict=True)
+            ]
         finally:
-            if claimed.liveness is not None:
-                claimed.liveness.close(forget=kept)
+            for end in ends:
+                if end.claimed.liveness is not None:
+                    end.claimed.liveness.close(forget=kept)
 
-    def _entered(
-        self, claimed: Claimed, outcome: Outcome, began_at: datetime | None, ended_at: datetime
-    ) -> tuple[dict[str, Any], SignalName | None, str | None]:
-        """Enter an outcome, or an error in its place; return what was entered, the signal before, why it waits."""
+    def _entered(self, ends: Sequence[RunEnd]) -> tuple[list[dict[str, Any]], Sequence[SignalName | None], str | None]:
+        """Enter outcomes, or errors in their place; return what was entered, the signals before, why they wait."""
         import duckdb
 
         try:
-            document = ended_run(claimed, outcome, began_at, ended_at)
-            return document, *self._try_to_enter(document)
+            documents = [end.document() for end in ends]
+            return documents, *self._try_to_enter(documents)
         except (ValueError, duckdb.Error) as error:
-            document = ended_run(claimed, unkept(outcome, error), began_at, ended_at)
-            return document, *self._try_to_enter(document)
+            if len(ends) == 1:
+                documents = [replace(end, outcome=unkept(end.outcome, error)).document() for end in ends]
+                return documents, *self._try_to_enter(documents)
+        alone = [self._entered([end]) for end in ends]
+        before = [signal for _, signals, _ in alone for signal in signals]
+        waiting = next((why for _, _, why in alone if why is not None), None)
+        return [document for documents, _, _ in alone for document in documents], before, waiting
 
-    def _try_to_enter(self, document: dict[str, Any]) -> tuple[SignalName | None, str | None]:
+    def _try_to_enter(self, documents: Sequence[dict[str, Any]]) -> tuple[Sequence[SignalName | None], str | None]:
         try:
-            return self._database.write(lambda connection: enter(connection, document)), None
+            return self._database.write(lambda connection: enter_all(connection, documents)), None
         except TraderError as error:
-            return None, str(error)
+            return [None for _ in documents], str(error)
 
     def settle(self, now: datetime | None = None) -> None:
         """Enter what waits in the outbox, and end the rows of runs that were killed, or not answered in time by `now`.

@@ -1,0 +1,115 @@
+"""The SQL that ends the rows of runs: of one, or of many that ended together."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.outcome import SignalName
+from mcp_server.domain.timeframes import naive
+from mcp_server.storage.journal.rows import open_ended
+
+if TYPE_CHECKING:
+    import duckdb
+
+End = Mapping[str, Any]
+"""How a run ended, as `ended_run` writes it."""
+
+_ENDS = {
+    "id": "BIGINT", "run_key": "VARCHAR", "started_at": "TIMESTAMP", "completed_at": "TIMESTAMP", "status": "VARCHAR",
+    "error": "VARCHAR", "model": "VARCHAR", "tokens_used": "BIGINT", "cost_usd": "DECIMAL(18, 6)",
+    "recorded_usd": "DECIMAL(18, 6)", "knowledge_cutoff": "VARCHAR", "contaminated": "BOOLEAN", "trace": "JSON",
+    "own_failure": "BOOLEAN", "open_ended": "BOOLEAN",
+}  # fmt: skip
+
+_SIGNALS = {
+    "execution_id": "BIGINT", "strategy_id": "INTEGER", "timestamp": "TIMESTAMP", "signal": "VARCHAR",
+    "confidence": "DECIMAL(5, 2)", "reasoning": "VARCHAR", "price": "DOUBLE", "data": "JSON",
+    "execution_time_ms": "BIGINT",
+}  # fmt: skip
+
+
+def _table(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"unnest(CAST(? AS {kind}[])) AS {name}" for name, kind in columns.items())
+
+
+_END = (
+    "UPDATE executions SET status = done.status, error_message = done.error, completed_at = done.completed_at, "  # noqa: S608 - ours
+    "model = done.model, tokens_used = done.tokens_used, "
+    "cost_usd = CASE WHEN payer <> executions.run_key AND done.open_ended THEN NULL "
+    "ELSE done.cost_usd + coalesce(earlier_usd, 0) END, recorded_usd = done.recorded_usd, "
+    "knowledge_cutoff = done.knowledge_cutoff, contaminated = done.contaminated, trace = done.trace, "
+    "own_failure = done.own_failure, started_at = coalesce(done.started_at, executions.started_at) "
+    f"FROM (SELECT {_table(_ENDS)}) AS done WHERE executions.id = done.id AND executions.run_key = done.run_key "
+    "AND executions.status = 'running' RETURNING executions.id, executions.strategy_id"
+)
+
+_SIGNAL = f"INSERT INTO analysis_results ({', '.join(_SIGNALS)}) SELECT {_table(_SIGNALS)}"
+
+_BEFORE = (
+    "SELECT latest.id, a.signal FROM (SELECT own.id AS id, max(e.id) AS before FROM executions e JOIN "
+    "(SELECT unnest(CAST(? AS BIGINT[])) AS id, unnest(CAST(? AS INTEGER[])) AS strategy_id) AS own "
+    "ON e.strategy_id = own.strategy_id WHERE e.\"trigger\" = 'schedule' AND e.status = 'success' AND e.id < own.id "
+    "GROUP BY own.id) AS latest JOIN analysis_results a ON a.execution_id = latest.before"
+)
+
+
+def enter(connection: "duckdb.DuckDBPyConnection", end: End) -> SignalName | None:
+    """End the row of one run, as `enter_all` does, and return the signal before it."""
+    return enter_all(connection, [end])[0]
+
+
+def enter_all(connection: "duckdb.DuckDBPyConnection", ends: Sequence[End]) -> list[SignalName | None]:
+    """End the rows of different runs, each once: a second entering of the same end changes nothing.
+
+    The row of a replay that was taken up again has cost what all attempts did. Where one was killed that is unknown
+    until an attempt comes to its end: only that has met all of the replies that were paid.
+
+    Return, for each run that has a signal, that of the strategy's last slot before it that had one; None: none had.
+    """
+    rows = [_row(end) for end in ends]
+    columns = [[row[name] for row in rows] for name in _ENDS]
+    strategies: dict[int, int] = dict(connection.execute(_END, columns).fetchall())
+    signals = [
+        _signal(end, strategies[end["execution_id"]])
+        for end in ends
+        if end["signal"] is not None and end["execution_id"] in strategies
+    ]
+    if not signals:
+        return [None for _ in ends]
+    connection.execute(_SIGNAL, [[signal[name] for signal in signals] for name in _SIGNALS])
+    asked = [[signal[name] for signal in signals] for name in ("execution_id", "strategy_id")]
+    before: dict[int, SignalName] = dict(connection.execute(_BEFORE, asked).fetchall())
+    return [before.get(end["execution_id"]) for end in ends]
+
+
+def _row(end: End) -> dict[str, Any]:
+    """Return the values of `_ENDS`; an outbox of an older version lacks some of them."""
+    values: dict[str, Any] = {name: end.get(name) for name in _ENDS}
+    return values | {
+        "id": end["execution_id"],
+        "status": str(end["status"]),
+        "completed_at": _time(end["completed_at"]),
+        "started_at": None if end.get("started_at") is None else _time(end["started_at"]),
+        "cost_usd": _text(end["cost_usd"]),
+        "recorded_usd": _text(end.get("recorded_usd")),
+        "open_ended": open_ended(end["status"], end.get("own_failure")),
+    }
+
+
+def _signal(end: End, strategy_id: int) -> dict[str, Any]:
+    return {
+        **end["signal"],
+        "execution_id": end["execution_id"],
+        "strategy_id": strategy_id,
+        "timestamp": _time(end["as_of"]),
+        "confidence": _text(end["signal"]["confidence"]),
+        "execution_time_ms": end["execution_time_ms"],
+    }
+
+
+def _time(value: str | datetime) -> datetime:
+    return naive(datetime.fromisoformat(value) if isinstance(value, str) else value)
+
+
+def _text(number: Any) -> str | None:
+    return None if number is None else str(number)
