@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from mcp_server.errors import TraderError
+from mcp_server.storage.strategies.unchanged import NEVER, Stamp, UnchangedFolders, kept_under, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
-    from pathlib import Path
 
     from mcp_server.domain.strategy.format import StopRule
     from mcp_server.overview import Overview
@@ -26,17 +25,8 @@ if TYPE_CHECKING:
     from mcp_server.storage.journal.journal_state import JournalState
     from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 
-SETTLED_S = 0.05
-"""A file that was written less than this ago may be written once more without a new time: its content is not kept."""
-
-Stamp = tuple[tuple[int, int, int], ...]
-"""When each file was changed, how large it is, and which one it is."""
-
 UNREAD = "It could not be read."
 """Stands for the sentence of a record: none would say that there is no record."""
-
-NEVER: Stamp = ((-1, -1, -1),)
-"""The stamp of what is to be read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +67,7 @@ class OverviewCache:
         self._sentences: RecordSentences | None = None
         self._wall_s = wall_s
         self._journal: tuple[Stamp, JournalState] | None = None
-        self._listed: dict[str, tuple[Stamp, ListedStrategy]] = {}
+        self._listed = UnchangedFolders(folders, lambda name, example: folders.one(name, example=example), wall_s)
 
     async def now(self, now: datetime) -> HomeView:
         """Return how everything stands at present."""
@@ -113,45 +103,20 @@ class OverviewCache:
         return stands, listed, journal
 
     def _strategies(self) -> list[ListedStrategy]:
-        """Return every strategy; one whose files have not changed is not read again."""
-        listed: dict[str, tuple[Stamp, ListedStrategy]] = {}
-        for name, example in self._folders.names().items():
-            stamp, known = _stamp(*self._folders.files(name)), self._listed.get(name)
-            if known is None or known[0] != stamp or known[1].example != example:
-                known = (self._kept(stamp), self._folders.one(name, example=example))
-            listed[name] = known
-        self._listed = listed
-        return [strategy for _, strategy in listed.values()]
+        return [*self._listed.all().values()]
 
     def _journal_state(self, now: datetime) -> JournalState:
         from mcp_server.storage.journal.journal_state import journal_state
 
         file = self._database.path
         log = file.with_name(f"{file.name}.wal")  # in it is what somebody committed who then was killed, or goes on
-        stamp, known = _stamp(file, log), self._journal
+        stamp, known = stamp_of(file, log), self._journal
         if known is None or known[0] != stamp or known[1].day.date() != now.date():
-            kept = self._kept(stamp)
+            kept = kept_under(stamp, self._wall_s())
             state = journal_state(self._database, now)
             known = self._journal = (NEVER if state.error else kept, state)
         return known[1]
 
-    def _kept(self, stamp: Stamp) -> Stamp:
-        """Return the stamp under which a content may be kept: none that is met again where it is too fresh."""
-        fresh = any(changed / 1e9 > self._wall_s() - SETTLED_S for changed, _, _ in stamp)
-        return NEVER if fresh else stamp
-
 
 def _stops(listed: Sequence[ListedStrategy]) -> dict[str, StopRule | None]:
     return {one.name: one.strategy.config.stop if one.strategy else None for one in listed}
-
-
-def _stamp(*files: Path) -> Stamp:
-    """Return the stamps of the files that are there."""
-    stamps = []
-    for file in files:
-        try:
-            status = os.lstat(file)
-        except OSError:
-            continue
-        stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
-    return tuple(stamps)

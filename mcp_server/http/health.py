@@ -1,6 +1,7 @@
 """Health of the server: whether it is alive, and whether what it works with is ready, with the reason if not."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mcp_server.moment import Clock
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.strategies.folders import StrategyFolders
+from mcp_server.storage.strategies.unchanged import UnchangedFolders
 
 PATIENCE_S = 0.5
 """How long it waits for a database that another process holds."""
@@ -33,7 +35,8 @@ class Health:
     """Looks at the database (as the tools use it), the strategies and the runner's heartbeat of one home."""
 
     def __init__(self, home: Home, examples: Path, database: Database, clock: Clock) -> None:
-        self._folders = StrategyFolders(home, examples)
+        folders = StrategyFolders(home, examples)
+        self._valid = UnchangedFolders(folders, partial(_is_valid, folders))
         self._home = home
         self._database = database
         self._clock = clock
@@ -65,12 +68,9 @@ class Health:
 
     def _look_at_strategies(self) -> Check:
         """Count the strategies; name the broken ones, which are no reason not to be ready."""
-        from mcp_server.overview import own_strategies
-
-        own = own_strategies(self._folders)
-        valid = sum(listed.strategy is not None for listed in own)
-        broken = [listed.name for listed in own if listed.strategy is None]
-        return {"ok": True, "valid": valid, **({"broken": broken} if broken else {})}
+        valid = self._valid.all()
+        broken = [name for name, is_valid in valid.items() if is_valid is False]
+        return {"ok": True, "valid": sum(map(bool, valid.values())), **({"broken": broken} if broken else {})}
 
     def _look_at_runner(self) -> Check:
         """See whether a runner that was started is still alive; a home that never had one is ready too."""
@@ -88,6 +88,11 @@ class Health:
         if runner.alive.problems:
             return {"ok": False, "why": " ".join(runner.alive.problems)}
         return {"ok": True, "running": True, "runs": runner.alive.running, "age_s": age_s}
+
+
+def _is_valid(folders: StrategyFolders, name: str, example: bool) -> bool | None:
+    """Return whether a strategy of the home is valid; None for an example."""
+    return None if example else folders.one(name, example=False).strategy is not None
 
 
 async def _bounded(checks: dict[str, Check], name: str, look: Callable[[], Check]) -> None:
