@@ -66,11 +66,14 @@ class Answer(BaseModel):
         """Return the same facts as text, for hosts that show only text; `values` are the structured ones."""
         return _lines(values)
 
+    def cleaned(self) -> dict[str, Any]:
+        """Return the answer as JSON values, in which nothing is left that a stranger could deceive with."""
+        values = self.structured()
+        return values if _is_plain(values) else cleaned_values(values, MOST_BYTES)
+
     def result(self) -> CallToolResult:
         """Return both forms, as they are sent."""
-        values = self.structured()
-        if not _is_plain(values):
-            values = cleaned_values(values, MOST_BYTES)
+        values = self.cleaned()
         text = self.text(values)
         if (size := size_of(values, text)) > MOST_BYTES:
             values = self.shortened(values, size)

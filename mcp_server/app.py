@@ -31,6 +31,8 @@ from mcp_server.tool_files import ToolFiles, ToolsOnDemand
 from mcp_server.toolkit import Kit, ToolFile
 
 if TYPE_CHECKING:
+    from mcp.server.extension import Extension
+
     from mcp_server.chains.catalog import Catalog
     from mcp_server.domain.exchange import Exchange, ExchangeInfo
     from mcp_server.scoring.record_sentences import RecordSentences
@@ -85,7 +87,7 @@ def build_server(
         title="Claude Trader",
         version=version("claude-trader"),
         instructions=INSTRUCTIONS.format(about=offered_about(families)),
-        extensions=[apps()] if whole(families) else [],
+        extensions=[*([apps()] if whole(families) else []), *_for_the_runner(settings, kit)],
         lifespan=lifespan,
         log_level="WARNING",
         subscriptions=False,  # what is listed never changes while it runs
@@ -94,6 +96,15 @@ def build_server(
     offer(server, kit, offered, families)
     server.middleware.append(ahead)
     return server
+
+
+def _for_the_runner(settings: ServerSettings, kit: Kit) -> "list[Extension]":
+    """Return what a server offers in addition to the runner that started it."""
+    if settings.runner_token is None:
+        return []
+    from mcp_server.evaluations import Evaluations
+
+    return [Evaluations(kit)]
 
 
 def make_kit(

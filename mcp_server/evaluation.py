@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
@@ -13,8 +14,10 @@ from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
     from mcp_server.domain.candles import Candles
+    from mcp_server.domain.rules.compiled import CompiledRules
     from mcp_server.domain.rules.verdict import Verdict
     from mcp_server.domain.strategy.format import Rules
     from mcp_server.domain.strategy.strategy import Strategy
@@ -50,6 +53,68 @@ class Evaluation(HistoryAnswer):
     candles_used: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyRules:
+    """The rules of a strategy, compiled: what is to be evaluated, and over which candles."""
+
+    strategy: Strategy
+    compiled: CompiledRules
+    confidence: Decimal | float | None
+    rule: Literal["signal", "wake"]
+
+    @property
+    def history(self) -> int:
+        """How many candles it needs."""
+        return self.compiled.history
+
+    async def candles(self, call: Call, moment: datetime, count: int) -> History:
+        """Ask its market for the last candles that were closed at a moment."""
+        config = self.strategy.config
+        exchange = call.exchange(config.exchange)
+        return await call.kit.market.candles(exchange, config.trading_pair, self.strategy.timeframe, count, moment)
+
+    def lacks(self, history: History) -> str | None:
+        """Return why the candle to decide on is not there; None: it is."""
+        awaited, candles = last_closed_open_ms(history.as_of_ms, self.strategy.timeframe), history.candles
+        if len(candles) and int(candles.open_time_ms[-1]) == awaited:
+            return None
+        timeframe = self.strategy.timeframe
+        return f"{history.exchange} has no {timeframe} candle of {iso(awaited)}, the last one closed by then."
+
+    def decided(self, history: History, candles: Candles) -> Evaluation:
+        """Decide on the last of these candles, which a history has or would have without its gaps."""
+        strategy = self.strategy
+        facts = {**about(history), "strategy_name": strategy.name, "version": strategy.version}
+        facts |= {"candles_used": len(candles), "signal": None, "confidence": None}
+        if (why := self.lacks(history)) is not None:
+            return Evaluation(**facts, reasoning=f"Cannot decide: {why}", conditions=[], price=None, open_time=None)
+        verdict = self.compiled.decide(candles)
+        facts |= {"price": verdict.close, "open_time": iso(verdict.open_time_ms), "reasoning": verdict.reasoning}
+        wakes = self.rule == "wake"
+        facts["conditions"] = [
+            SeenCondition(rule="wake" if wakes else c.rule, text=c.text, value=c.value, values=dict(c.values))
+            for c in verdict.conditions
+        ]
+        if wakes:  # it was evaluated as if it were a buy
+            return Evaluation(**{**facts, "wakes": verdict.buy, "reasoning": _wake_reasoning(verdict)})
+        facts["signal"] = verdict.signal
+        if self.confidence is not None and verdict.signal is not None:
+            facts["confidence"] = float(self.confidence)
+        return Evaluation(**facts)
+
+
+def ready_rules(strategy: Strategy, rule: Literal["signal", "wake"] = "signal") -> ReadyRules:
+    """Compile a strategy's rules, or its `wake` alone.
+
+    Raises:
+        BadInput: it has no such rules.
+    """
+    from mcp_server.domain.rules.compiled import compile_rules
+
+    rules = _rules(strategy, rule)
+    return ReadyRules(strategy, compile_rules(rules, strategy.timeframe), rules.confidence, rule)
+
+
 async def evaluate(
     call: Call, strategy: Strategy, moment: datetime, rule: Literal["signal", "wake"] = "signal"
 ) -> Evaluation:
@@ -59,49 +124,20 @@ async def evaluate(
         BadInput: it has no such rules, or they take too long.
         TraderError: what the exchange answers.
     """
-    from mcp_server.domain.rules.compiled import compile_rules
-
-    rules = _rules(strategy, rule)
-    compiled = await call.bounded(compile_rules, rules, strategy.timeframe)
-    exchange, pair = call.exchange(strategy.config.exchange), strategy.config.trading_pair
-    history = await call.kit.market.candles(exchange, pair, strategy.timeframe, compiled.history, moment)
-    candles = history.candles
-    facts = {**about(history), "strategy_name": strategy.name, "version": strategy.version}
-    facts |= {"candles_used": len(candles), "signal": None, "confidence": None}
-    awaited = last_closed_open_ms(history.as_of_ms, strategy.timeframe)
-    if not len(candles) or int(candles.open_time_ms[-1]) != awaited:
-        why = f"{history.exchange} has no {strategy.timeframe} candle of {iso(awaited)}, the last one closed by then."
-        return Evaluation(**facts, reasoning=f"Cannot decide: {why}", conditions=[], price=None, open_time=None)
-    candles = await _with_earlier(call, history, compiled.history, moment)
-    facts |= {"candles_used": len(candles)}
-
-    def decide() -> Verdict:
-        compiled.check_prefixes(candles, [len(candles) - 1])
-        return compiled.evaluate(candles)
-
-    verdict = await call.bounded(decide)
-    facts |= {"price": verdict.close, "open_time": iso(verdict.open_time_ms), "reasoning": verdict.reasoning}
-    facts["conditions"] = [
-        SeenCondition(rule="wake" if rule == "wake" else c.rule, text=c.text, value=c.value, values=dict(c.values))
-        for c in verdict.conditions
-    ]
-    if rule == "wake":  # it was evaluated as if it were a buy
-        return Evaluation(**{**facts, "wakes": verdict.buy, "reasoning": _wake_reasoning(verdict)})
-    facts["signal"] = verdict.signal
-    if rules.confidence is not None and verdict.signal is not None:
-        facts["confidence"] = float(rules.confidence)
-    return Evaluation(**facts)
+    ready = await call.bounded(ready_rules, strategy, rule)
+    history = await ready.candles(call, moment, ready.history)
+    return await call.bounded(ready.decided, history, await whole(call, ready, history, moment))
 
 
-async def _with_earlier(call: Call, history: History, count: int, moment: datetime) -> Candles:
-    """Return `count` candles; earlier ones take the place of those that are missing, as rules count candles.
+async def whole(call: Call, ready: ReadyRules, history: History, moment: datetime) -> Candles:
+    """Return as many candles as the rules need; earlier ones take the place of those that are missing.
 
-    A backtest, which has all earlier candles, decides the same.
+    Rules count candles: a backtest, which has all earlier candles, decides the same.
     """
-    if len(history.candles) >= count:
+    count = ready.history
+    if len(history.candles) >= count or ready.lacks(history):
         return history.candles
-    wider = count + _ROOM_FOR_GAPS
-    more = await call.kit.market.candles(history.exchange, history.symbol, history.timeframe, wider, moment)
+    more = await ready.candles(call, moment, count + _ROOM_FOR_GAPS)
     return more.candles.slice(-count)
 
 

@@ -51,6 +51,9 @@ EXCHANGE_HEADER = "x-trader-exchange"
 CLIENT_KEY = "trader.client"
 """The key in the ASGI scope where the gate puts who is calling; a caller cannot send it as a header."""
 
+RUNNER = "the runner"
+"""Who calls, where that is the runner that started this server."""
+
 CUT_S = 0.5
 """What is to be computed by then and is not may say so itself first."""
 

@@ -21,6 +21,7 @@ from mcp_server.storage.journal.carry_out import carry_out, failed_early
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from runner.clock import Clock, SystemClock
+from runner.evaluations import SharedEvaluations
 from runner.rules import by_rules
 from runner.settings import RunnerSettings
 from runner.tool_server.client import Connecting, Tools, connected
@@ -54,6 +55,7 @@ class Runner:
         admit: reserves what a run by Claude may cost, and returns None, or the outcome of one that there is no room
             for; None: the budgets of the day decide.
         rules_of: the strategy whose rules are the twin of a run by Claude, as the tool server has it; None: the run's.
+        shared: asks for what rules decide together with other runs; None: each run asks alone.
     """
 
     settings: RunnerSettings
@@ -66,6 +68,7 @@ class Runner:
     recorder: "ModelRecorder | None" = None
     admit: Callable[[Claimed], Awaitable[Outcome | None]] | None = None
     rules_of: Strategy | None = None
+    shared: SharedEvaluations | None = None
 
     async def run(
         self,
@@ -115,7 +118,7 @@ class Runner:
             with anyio.fail_after(limit_s):
                 async with self.tools() as tools:
                     reached = True
-                    return await by_rules(tools, run.strategy, run.as_of)
+                    return await by_rules(tools, run.strategy, run.as_of, self.shared)
         except TimeoutError:
             if not reached:
                 why = f"The tool server could not be reached within {limit_s} s."

@@ -8,20 +8,28 @@ from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Status
 from mcp_server.domain.strategy.rules_outcome import rules_outcome
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
+from runner.evaluations import TOOL, SharedEvaluations
 from runner.tool_server.client import Tools
 
 CLOCKS_DIFFER_S = 60
 """A tool server on another machine may be so much behind; its now is then the earlier one."""
 
 
-async def by_rules(tools: Tools, strategy: Strategy, as_of: datetime) -> Outcome:
-    """Let a strategy's rules decide, through the tool server.
+async def by_rules(
+    tools: Tools, strategy: Strategy, as_of: datetime, shared: SharedEvaluations | None = None
+) -> Outcome:
+    """Let a strategy's rules decide, through the tool server; with others of its market, where requests are `shared`.
 
     Raises:
         UpstreamRejected: the tool server answered with an error.
     """
     arguments = {"strategy_name": strategy.name, "as_of": as_of.isoformat(), "version": strategy.version}
-    answer = await tools.call("evaluate_strategy", arguments)
+    if shared is None:
+        answer: Mapping[str, Any] = await tools.call(TOOL, dict(arguments))
+    else:
+        config = strategy.config
+        market = f"{config.exchange or ''} {config.trading_pair} {strategy.timeframe}"
+        answer = await shared.ask(tools, market, arguments)
     if mismatch := _mismatch(answer, strategy, as_of):
         return Outcome(Status.ERROR, error=mismatch, **NOTHING_SPENT)
     return rules_outcome(answer)

@@ -13,6 +13,7 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
 from runner.cli.context import Context
 from runner.clock import Clock, SystemClock
+from runner.evaluations import SharedEvaluations
 from runner.execute import Runner
 from runner.metrics import Metrics, served
 from runner.notify.notices import Notices
@@ -93,7 +94,9 @@ class Up:
             tell=notices.tell,
             follow=self._following(notices),
         )
-        runner = Runner(settings, context.journal, context.database, serving, connection.tools, clock=self.clock)
+        shared = SharedEvaluations()
+        connecting = (serving, connection.tools)
+        runner = Runner(settings, context.journal, context.database, *connecting, clock=self.clock, shared=shared)
 
         def server_problem() -> str | None:
             return (server or connection).problem
@@ -138,6 +141,7 @@ class Up:
             if server is not None:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
+            tasks.start_soon(shared.keep)
             tasks.start_soon(watch, troubles, self.clock, server_problem, notices.tell)
             async with anyio.create_task_group() as telling:
                 done = anyio.Event()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,11 @@ class Candles:
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
+
+    def digest(self) -> bytes:
+        """Return 16 bytes that only the same candles have."""
+        columns = (getattr(self, name) for name in ("open_time_ms", *CANDLE_COLUMNS))
+        return blake2b(b"".join(column.tobytes() for column in columns), digest_size=16).digest()
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[float]]) -> "Candles":

@@ -12,6 +12,7 @@ from pydantic import RootModel, SecretStr, ValidationError
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.errors import Misconfigured
 from mcp_server.storage.setting_types import Scope, TokenEntry
+from mcp_server.toolkit import RUNNER
 
 if TYPE_CHECKING:
     from mcp_server.settings import ServerSettings
@@ -60,7 +61,7 @@ class Tokens:
         name = self.name_of(token)
         grant = None if name is None else Grant(f"token {name}", self._scopes[name])
         if self._runner is not None and hmac.compare_digest(self._runner, _digest(token)):
-            grant = Grant("the runner", "write", bounded=False)
+            grant = Grant(RUNNER, "write", bounded=False)
         return grant if scheme.lower() == b"bearer" else None
 
     def name_of(self, token: bytes) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,12 @@ class History:
         if not len(self.candles):
             return None
         return (self.as_of_ms - int(self.candles.open_time_ms[-1]) - timeframe_ms(self.timeframe)) / 1000
+
+    def last(self, count: int) -> History | None:
+        """Return the answer to the same question for fewer candles; None where there is more to say of them."""
+        if self.note is not None or len(self.candles) < count:
+            return None
+        return replace(self, candles=self.candles.slice(len(self.candles) - count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Connects to a tool server and calls its tools over MCP; each failure is an error of ours."""
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -10,9 +10,19 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult, ImageContent, TextContent, Tool
+from mcp_types import (
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    ImageContent,
+    Request,
+    Result,
+    TextContent,
+    Tool,
+)
 
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
+from mcp_server.domain.strategy.rules_outcome import TOGETHER
 from mcp_server.errors import PROBLEM, REMEDY, RETRYABLE, Retryable, TraderError, UpstreamRejected, root
 from runner.tool_server.server import Address
 
@@ -25,6 +35,8 @@ class Tools:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.evaluates_together = TOGETHER in (client.server_capabilities.extensions or {})
+        """Whether the server evaluates rules of several strategies in one request: one that this runner has started."""
 
     async def offered(self) -> dict[str, bool]:
         """Return every tool's name, and whether it only looks: a scheduled agent may have no other."""
@@ -57,6 +69,20 @@ class Tools:
             raise UpstreamRejected(f"The tool {name} gave no answer.")
         answer: dict[str, Any] = result.structured_content
         return answer
+
+    async def evaluate_together(self, asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | TraderError | None]:
+        """Have rules of strategies of one market evaluated, given the arguments of `evaluate_strategy` for each.
+
+        Return what that tool answers for each, an error too; None for one that is to be asked for alone. Where the
+        server refuses it, that is so for each, and it is not asked again.
+        """
+        request = _Evaluations(method=TOGETHER, params={"asked": [*asked]})
+        try:
+            answers = (await self._client.session.send_request(request, _EvaluationsResult)).answers
+        except MCPError:  # it was started by another runner, say
+            self.evaluates_together = False
+            return [None for _ in asked]
+        return [_error_of(one["error"]) if "error" in one else one.get("answer") for one in answers]
 
     async def picture(self, name: str, arguments: dict[str, Any]) -> bytes:
         """Call a tool that draws and return its picture, a PNG.
@@ -92,11 +118,23 @@ def _only_looks(tool: Tool) -> bool:
 
 def _tool_error(name: str, result: CallToolResult) -> TraderError:
     """Return the error that a tool answered with, in its parts; arguments that are wrong come as text alone."""
-    meta = result.meta or {}
     text = "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-    problem = str(meta.get(PROBLEM) or text or f"The tool {name} gave no answer.")
-    remedy = str(meta.get(REMEDY, ""))
-    return Retryable(problem, remedy) if meta.get(RETRYABLE) else UpstreamRejected(problem, remedy)
+    return _error_of(result.meta or {}, text or f"The tool {name} gave no answer.")
+
+
+def _error_of(parts: Mapping[str, Any], text: str = "") -> TraderError:
+    problem, remedy = str(parts.get(PROBLEM) or text), str(parts.get(REMEDY, ""))
+    return Retryable(problem, remedy) if parts.get(RETRYABLE) else UpstreamRejected(problem, remedy)
+
+
+class _Evaluations(Request[dict[str, Any], str]):
+    """The method of the extension `TOGETHER`."""
+
+
+class _EvaluationsResult(Result):
+    """For each strategy that was asked for `answer`, `error` or nothing."""
+
+    answers: list[dict[str, Any]]
 
 
 Connecting = Callable[[], AbstractAsyncContextManager[Tools]]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
+from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_spec
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.rules import compiled as rules_module
@@ -372,6 +373,7 @@ def test_later_candles_change_nothing_and_the_verdict_is_the_series_last_row(
     assert len(series) == length
     assert decided(verdict) == series.at(end - 1)
     assert SIGNALS[int(series.signals()[end - 1])] == verdict.signal
+    assert rules.decide(candles.slice(0, end)) == verdict
     rules.check_prefixes(candles, [1, end, length])
 
 
@@ -400,6 +402,24 @@ def test_an_indicator_that_repaints_is_caught(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(BadInput, match=r"look ahead: .*1970-01-01T01:00Z"):
         rules.check_prefixes(candles_of(1, 2, 3, 4), [2])
+    with pytest.raises(BadInput, match=r"look ahead: .*1970-01-01T02:00Z"):
+        rules.decide(candles_of(1, 2, 3, 4))
+
+
+def test_the_same_rules_over_the_same_candles_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+
+    def counted(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
+        computed.append(len(candles))
+        return compute(specs, candles)
+
+    rules, candles = compiled("sma_2 > 3", indicators=["sma(2)"]), candles_of(1, 2, 3, 4)
+    monkeypatch.setattr(rules_module, "compute", counted)
+    first = rules.decide(candles)
+    assert rules.decide(candles_of(1, 2, 3, 4)) is first
+    assert computed == [4, 3], "with the last candle and without it"
+    assert rules.decide(candles_of(1, 2, 3, 5)) != first
+    assert rules.decide(candles_of(1, 2, 3)) != first
 
 
 def test_prefixes_outside_of_the_series_are_passed_over() -> None:

@@ -256,16 +256,16 @@ async def test_an_outcome_that_could_be_written_nowhere_ends_as_interrupted_at_t
     machine = Machine(home)
     write(home, hourly(), at("10:30"))
     with monkeypatch.context() as patched:
-        finish = Journal.finish
+        finish_all = Journal.finish_all
 
         def fail(self: Journal, *arguments: Any, **more: Any) -> Any:
             raise OSError(5, "Input/output error")
 
-        patched.setattr(Journal, "finish", fail)
+        patched.setattr(Journal, "finish_all", fail)
         async with driven(machine, at("11:30")) as up:
             await up.set(at("12:00:10"))
             assert "1 outcomes could not be written." in problems(up)
-    assert Journal.finish is finish
+    assert Journal.finish_all is finish_all
     assert machine.slots() == [("running", "12:00", "12:00", 1)]
     assert len([*machine.home.running.iterdir()]) == 1, "the sign that nobody ended it"
     async with driven(machine, at("12:01:00")):

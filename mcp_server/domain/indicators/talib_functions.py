@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +74,11 @@ def _is_total(name: str, flags: Sequence[str]) -> bool:
 
 def lookback(name: str, parameters: Mapping[str, Number]) -> int:
     """Count the leading rows without a value; -1 when TA-Lib refuses these parameters."""
+    return _lookback(name, tuple(parameters.items()))
+
+
+@lru_cache(maxsize=4_096)
+def _lookback(name: str, parameters: tuple[tuple[str, Number], ...]) -> int:
     function = _function(name)
     function.parameters = dict(parameters)
     return int(function.lookback)

@@ -5,7 +5,7 @@ sees the candle that it decides on and earlier ones, never a later one: the past
 crosses_above and crosses_below, and `check_prefixes` proves it by taking the later candles away.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -17,13 +17,14 @@ from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.indicators.totals import moves
+from mcp_server.domain.rules import queries
 from mcp_server.domain.rules.beginnings import depending
 from mcp_server.domain.rules.engine import Engine, Table
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.series import Codes, RuleSeries
-from mcp_server.domain.rules.sql import ROW, Stages
-from mcp_server.domain.rules.tree import Node, columns_reached
-from mcp_server.domain.rules.verdict import Condition, EvaluatedRule, Rule, RuleName, Verdict, decide, explain
+from mcp_server.domain.rules.sql import ROW
+from mcp_server.domain.rules.tree import columns_reached, computed
+from mcp_server.domain.rules.verdict import Rule, RuleName, Verdict, decide, evaluated_rule, explain
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
@@ -32,6 +33,12 @@ UNSOUND = "depends on where a running total begins, which is another candle at e
 
 MOST_AT_ONCE = 100_000
 """So many candles are decided in one query."""
+
+MOST_DECIDED = 8
+"""So many verdicts of the same rules are kept, over other candles each."""
+
+MOST_COMPILED = 2_048
+"""So many different rules are kept compiled: to compile takes longer than to decide."""
 
 _ANY_TIMEFRAME = "1m"
 
@@ -45,9 +52,11 @@ class CompiledRules:
         self._rules = rules
         self._wanted = {column: spec.candles_wanted(timeframe) for spec in specs for column in spec.columns}
         self._unsound = {rule.name: texts for rule in rules if (texts := unsound_conditions(rule, specs))}
-        self._explaining = self._explaining_query()
-        self._deciding = self._deciding_query()
-        self._parts = {rule.text_of(node): node for rule in rules for node in _computed(rule.tree)}
+        self._explaining = queries.explaining(rules)
+        self._deciding = queries.deciding(rules)
+        self._proving = queries.proving(rules)
+        self._decided: dict[bytes, Verdict] = {}
+        self._parts = {rule.text_of(node): node for rule in rules for node in computed(rule.tree)}
 
     @property
     def history(self) -> int:
@@ -62,6 +71,35 @@ class CompiledRules:
         """How many candles before the one decided on its conditions look back to, besides what an indicator needs."""
         return max((reach for rule in self._rules for _, reach in columns_reached(rule.tree)), default=0)
 
+    def decide(self, candles: Candles) -> Verdict:
+        """Decide on the last candle as `evaluate` does, proven by `check_prefixes` without that candle.
+
+        Strategies of the same rules share this: over the same candles all is computed once.
+        """
+        key = candles.digest()
+        if (verdict := self._decided.get(key)) is None:
+            verdict = self._proven(candles)
+            if len(self._decided) >= MOST_DECIDED:
+                self._decided.clear()
+            self._decided[key] = verdict
+        return verdict
+
+    def _proven(self, candles: Candles) -> Verdict:
+        """Decide as `evaluate` does, and check the prefix as `check_prefixes` does: in one query of the last rows."""
+        if len(candles) < 2:
+            return self.evaluate(candles)
+        earlier, rules, rows = candles.slice(0, -1), len(self._rules), self.reach + 2
+        table = {name: column[-rows:] for name, column in self._table(candles).items()}
+        for name, column in self._table(earlier).items():
+            if name != ROW:
+                table[queries.EARLIER + name] = np.append(column[1 - rows :], np.nan)
+        last, before = self._engine.query(self._proving, table)
+        codes = before[-2 * rules :]
+        for rule, code, without in zip(self._rules, codes[:rules], codes[rules:], strict=True):
+            if code != without and rule.name not in self._unsound:
+                raise _looks_ahead(earlier)
+        return self._verdict(last, candles)
+
     def evaluate(self, candles: Candles) -> Verdict:
         """Decide on the last candle, and say why.
 
@@ -75,8 +113,12 @@ class CompiledRules:
         if not len(candles):
             raise BadInput("There are no candles to decide on.", f"Give {self.history} closed candles.")
         (row,) = self._engine.query(self._explaining, self._table(candles))
+        return self._verdict(row, candles)
+
+    def _verdict(self, row: Sequence[Any], candles: Candles) -> Verdict:
+        """Take the verdict from what `explaining` selects."""
         values = iter(row)
-        evaluated = [_evaluated(rule, values) for rule in self._rules]
+        evaluated = [evaluated_rule(rule, values) for rule in self._rules]
         held = {rule.rule.name: None if rule.rule.name in self._unsound else rule.value() for rule in evaluated}
         buy, sell = held.get("buy", False), held.get("sell", False)
         unsound = [f"{text!r} {UNSOUND}" for texts in self._unsound.values() for text in texts]
@@ -157,11 +199,7 @@ class CompiledRules:
             if not 0 < end <= len(candles):
                 continue
             if self.series(candles.slice(0, end)).at(-1) != whole.at(end - 1):
-                raise BadInput(
-                    "These rules look ahead: their decision changes when the candles after "
-                    f"{iso(int(candles.open_time_ms[end - 1]))} are taken away.",
-                    "Replace the indicator that changes.",
-                )
+                raise _looks_ahead(candles.slice(0, end))
 
     def bind(self) -> None:
         """Evaluate over no candles, so that what the engine refuses is found now, and not at a slot.
@@ -173,28 +211,9 @@ class CompiledRules:
         self._engine.query(self._explaining, empty)
         self._engine.columns(self._deciding, empty)
 
-    def _explaining_query(self) -> str:
-        """Select, for each rule, each of its parts and after it what that looks at; of the last candle only."""
-        stages, wanted = Stages(), list[str]()
-        for rule in self._rules:
-            for part in rule.parts():
-                wanted += [stages.want(node) for node in (part, *rule.terms(part).values())]
-        return stages.query(wanted, f' ORDER BY "{ROW}" DESC LIMIT 1')
-
-    def _deciding_query(self) -> str:
-        """Select each rule's value at every candle, in any order: 1, 0, or -1 where it has none."""
-        stages = Stages()
-        wanted = [f"{_filled(stages.want(rule.tree), rule.tree)} AS {rule.name}" for rule in self._rules]
-        return stages.query([f'"{ROW}"', *wanted])
-
     @cached_property
     def _stepping(self) -> str:
-        """Select what `_deciding` does, and each part that is computed on the way; NaN where a number has no value."""
-        stages = Stages()
-        values = {f"part_{position}": node for position, node in enumerate(self._parts.values())}
-        values |= {rule.name: rule.tree for rule in self._rules}
-        wanted = [f"{_filled(stages.want(node), node)} AS {name}" for name, node in values.items()]
-        return stages.query([f'"{ROW}"', *wanted])
+        return queries.stepping(self._rules, [*self._parts.values()])
 
     def _table(self, candles: Candles) -> Table:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
@@ -205,7 +224,7 @@ class CompiledRules:
         return {**table, ROW: np.arange(len(candles), dtype=np.int64)}
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=MOST_COMPILED)
 def compile_rules(rules: Rules, timeframe: str) -> CompiledRules:
     """Check a strategy's rules and make them ready for candles of a timeframe. Nothing of their text is ever run.
 
@@ -259,30 +278,9 @@ def _engine() -> Engine:
     return Engine()
 
 
-def _computed(node: Node) -> Iterator[Node]:
-    """Return a node and all under it, but for columns and literals."""
-    if node.arguments:
-        yield node
-        for argument in node.arguments:
-            yield from _computed(argument)
-
-
-def _filled(sql: str, node: Node) -> str:
-    """Write a value that is never NULL: of a condition 1, 0, or -1 where it has none, of a number NaN there."""
-    if node.kind == "condition":
-        return f"ifnull(CAST({sql} AS TINYINT), -1)"
-    return f"ifnull(CAST({sql} AS DOUBLE), CAST('nan' AS DOUBLE))"
-
-
-def _evaluated(rule: Rule, values: Iterator[bool | float | None]) -> EvaluatedRule:
-    """Take a rule's values out of a row, in the order in which they were selected."""
-    conditions = []
-    for part in rule.parts():
-        value = next(values)
-        terms = {text: _as_number(next(values)) for text in rule.terms(part)}
-        conditions.append(Condition(rule.name, rule.text_of(part), None if value is None else bool(value), terms))
-    return EvaluatedRule(rule, tuple(conditions))
-
-
-def _as_number(value: bool | float | None) -> float | None:
-    return None if value is None else float(value)
+def _looks_ahead(earlier: Candles) -> BadInput:
+    return BadInput(
+        "These rules look ahead: their decision changes when the candles after "
+        f"{iso(int(earlier.open_time_ms[-1]))} are taken away.",
+        "Replace the indicator that changes.",
+    )

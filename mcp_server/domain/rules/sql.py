@@ -113,6 +113,13 @@ class Stages:
         return self._column(_Sql(text, _highest_stage(parts)))
 
 
+def filled(sql: str, node: Node) -> str:
+    """Write a value that is never NULL: of a condition 1, 0, or -1 where it has none, of a number NaN there."""
+    if node.kind == "condition":
+        return f"ifnull(CAST({sql} AS TINYINT), -1)"
+    return f"ifnull(CAST({sql} AS DOUBLE), CAST('nan' AS DOUBLE))"
+
+
 def _lag(text: str, n: int) -> str:
     return f"lag({text}, {n}) OVER ({_ORDER})"
 

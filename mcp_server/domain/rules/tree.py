@@ -75,3 +75,11 @@ def own_reach(node: Node) -> int:
     if node.op in ("highest", "lowest"):
         return int(node.value or 0) - 1
     return 1 if node.op in CROSSINGS else 0
+
+
+def computed(node: Node) -> Iterator[Node]:
+    """Return a node and all under it, but for columns and literals."""
+    if node.arguments:
+        yield node
+        for argument in node.arguments:
+            yield from computed(argument)

@@ -97,6 +97,20 @@ class EvaluatedRule:
         return _outcome(self.rule.tree, iter(self.conditions))[1]
 
 
+def evaluated_rule(rule: Rule, values: Iterator[bool | float | None]) -> EvaluatedRule:
+    """Take a rule's values out of a row, in the order in which they were selected."""
+    conditions = []
+    for part in rule.parts():
+        value = next(values)
+        terms = {text: _as_number(next(values)) for text in rule.terms(part)}
+        conditions.append(Condition(rule.name, rule.text_of(part), None if value is None else bool(value), terms))
+    return EvaluatedRule(rule, tuple(conditions))
+
+
+def _as_number(value: bool | float | None) -> float | None:
+    return None if value is None else float(value)
+
+
 def decide(buy: bool | None, sell: bool | None) -> SignalName | None:
     """Turn the two rules' values into a signal; None (abstain) when both hold or one has no value."""
     if buy is None or sell is None or (buy and sell):

@@ -6,6 +6,9 @@ from typing import Any
 
 from mcp_server.domain.outcome import NOTHING_SPENT, Outcome, Signal, Status
 
+TOGETHER = "claude-trader/evaluations"
+"""The extension of MCP, and its only method, by which a runner has rules of several strategies evaluated at once."""
+
 KEPT = ("conditions", "open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
 """What the journal keeps of an evaluation, beside its signal."""
 

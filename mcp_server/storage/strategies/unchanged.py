@@ -11,10 +11,10 @@ from mcp_server.storage.strategies.folders import StrategyFolders
 SETTLED_S = 0.05
 """A file that was written less than this ago may be written once more without a new time: its content is not kept."""
 
-Stamp = tuple[tuple[int, int, int, int], ...]
-"""When each file was written, how large it is, which one it is, and when who may read it was changed."""
+Stamp = tuple[tuple[int, int, int], ...]
+"""When each file was changed, how large it is, and which one it is."""
 
-NEVER: Stamp = ((-1, -1, -1, -1),)
+NEVER: Stamp = ((-1, -1, -1),)
 """The stamp of what is to be read again."""
 
 T = TypeVar("T")
@@ -28,13 +28,13 @@ def stamp_of(*files: Path) -> Stamp:
             status = os.lstat(file)
         except OSError:
             continue
-        stamps.append((status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns))
+        stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
     return tuple(stamps)
 
 
 def kept_under(stamp: Stamp, now_s: float) -> Stamp:
     """Return the stamp under which a content may be kept: none that is met again where it is too fresh."""
-    fresh = any(changed / 1e9 > now_s - SETTLED_S for changed, *_ in stamp)
+    fresh = any(changed / 1e9 > now_s - SETTLED_S for changed, _, _ in stamp)
     return NEVER if fresh else stamp
 
 
