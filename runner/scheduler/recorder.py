@@ -21,6 +21,9 @@ ENTER_S = 1.5
 
 RETRY_S = 0.25
 
+GATHER_S = 0.1
+"""Where several ends came together, the next transaction waits so long for others."""
+
 
 @dataclass(slots=True, eq=False)
 class _Recording:
@@ -45,6 +48,7 @@ class Recorder:
     _orphans_ended: bool = False
     _waiting: list[_Recording] = field(default_factory=list)
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
+    _crowded: bool = False
 
     async def record(self, claimed: Claimed, outcome: Outcome, began_at: datetime | None) -> Ended:
         """Record how a slot ended; whatever happens, the outcome is not lost while this program lives.
@@ -55,7 +59,10 @@ class Recorder:
         self._waiting.append(own)
         async with self._turn:
             if own.ended is None:
+                if self._crowded:
+                    await anyio.sleep(GATHER_S)
                 together, self._waiting = self._waiting, []
+                self._crowded = len(together) > 1
                 await self._enter(together)
         assert own.ended is not None  # noqa: S101 (whoever had the turn has told)
         return own.ended
