@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         help="offer only the tools of these families: market, indicators, blockchain, strategies, journal",
     )
     parser.add_argument("--with-parent", action="store_true", help="with --http: end when standard input closes")
+    parser.add_argument("--for-a-run", action="store_true", help="with --http: import at once what a run needs")
     return parser
 
 
@@ -133,7 +134,9 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
     health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
-    server = build_server(settings, database=database, families=arguments.tools, once_listed=ahead)
+    server = build_server(
+        settings, database=database, families=arguments.tools, once_listed=ahead, for_a_run=arguments.for_a_run
+    )
     page = arguments.tools is None or whole(arguments.tools)
     return partial(serve, server, health, settings, arguments.host, arguments.port, parent=parent, page=page)
 

@@ -20,7 +20,7 @@ from mcp_server.domain.families import FAMILIES, offered_about, whole
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
-from mcp_server.once_listed import OnceListed
+from mcp_server.once_listed import OnceListed, run_imports
 from mcp_server.prompts.apps import apps
 from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
@@ -55,6 +55,7 @@ def build_server(
     database: Database | None = None,
     families: frozenset[str] | None = None,
     once_listed: Iterable[object] = (),
+    for_a_run: bool = False,
 ) -> MCPServer[Any]:
     """Make the server with all of its tools and prompts. Nothing is opened or fetched until a tool needs it.
 
@@ -64,15 +65,17 @@ def build_server(
         database: the home's, where another part of this process uses it too.
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
         once_listed: work to do, step by step, once the list of tools or a first call was answered; see `OnceListed`.
+        for_a_run: in its place, begin at the start what a run needs, as that is what it is started for.
     """
     files = tool_files()
     families = frozenset(FAMILIES) if families is None else families
     offered = files.of(families)
     kit = replace(make_kit(settings, files, clock=clock, database=database), offered=frozenset(offered))
-    ahead = OnceListed(once_listed)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
+        if for_a_run:
+            ahead.begin()
         try:
             yield
         finally:
@@ -82,6 +85,8 @@ def build_server(
     def tool(file: ToolFile) -> StrictTool:
         return StrictTool.of(file if whole(families) else replace(file, page=None), kit, kit.seen_calls)
 
+    tools = ToolsOnDemand(offered, tool)
+    ahead = OnceListed(run_imports(tools, offered) if for_a_run else once_listed)
     server: MCPServer[Any] = MCPServer(
         "claude-trader",
         title="Claude Trader",
@@ -92,7 +97,7 @@ def build_server(
         log_level="WARNING",
         subscriptions=False,  # what is listed never changes while it runs
     )
-    server._tool_manager = ToolsOnDemand(offered, tool)
+    server._tool_manager = tools
     offer(server, kit, offered, families)
     server.middleware.append(ahead)
     return server

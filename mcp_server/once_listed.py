@@ -1,14 +1,16 @@
-"""What a server begins once its list of tools is out: imports that calls will need, while the host reads the list."""
+"""What a server begins ahead, once its list of tools is out, or for a run at its start: imports that calls need."""
 
 from __future__ import annotations
 
 import threading
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from mcp.server.mcpserver.tools import ToolManager
 
 ANSWERED_S = 0.05
 """The answer is on its way by then: what begins takes no time from it."""
@@ -25,6 +27,29 @@ def first_imports(exchange_id: str) -> Iterator[None]:
     yield
 
 
+RULES = (
+    *("numpy", "numpy.ma", "duckdb", "mcp_server.domain.rules.compiled", "mcp_server.domain.shortfall"),
+    "mcp_server.adapters.simulated.exchange",
+)
+"""Modules by which rules decide a run on the simulated market; others need more."""
+
+
+def run_imports(tools: ToolManager, names: Iterable[str]) -> Iterator[None]:
+    """Import what a run by rules needs, then make all tools, which a run by Claude lists; a step at a time."""
+    tools.get_tool("evaluate_strategy")
+    yield
+    for module in RULES:
+        import_module(module)
+        yield
+    from mcp_server.domain.indicators import talib_functions
+
+    talib_functions.names()  # which imports TA-Lib
+    yield
+    for name in names:
+        tools.get_tool(name)
+        yield
+
+
 class OnceListed:
     """A middleware that begins some work, once, when the list of tools or a first call was answered.
 
@@ -35,6 +60,7 @@ class OnceListed:
     def __init__(self, steps: Iterable[object]) -> None:
         self._steps = steps
         self._requests = 0
+        self._pause_s = ANSWERED_S
         self._idle = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="imports ahead", daemon=True)
@@ -52,6 +78,12 @@ class OnceListed:
             if ctx.method in ("tools/list", "tools/call") and self._thread.ident is None and not self._ended.is_set():
                 self._thread.start()
 
+    def begin(self) -> None:
+        """Begin now, before any request."""
+        self._pause_s = 0.0
+        self._idle.set()
+        self._thread.start()
+
     def end(self) -> None:
         """Wait for the step that is being done, if any, and do no more: Python must not end in the middle of one."""
         self._ended.set()
@@ -60,7 +92,7 @@ class OnceListed:
             self._thread.join()
 
     def _work(self) -> None:
-        self._ended.wait(ANSWERED_S)
+        self._ended.wait(self._pause_s)
         steps = iter(self._steps)
         while True:
             self._idle.wait()

@@ -64,6 +64,8 @@ async def server_process(
     host: str = "127.0.0.1",
     port: int = 0,
     tell: Callable[[str], None] = lambda _: None,
+    *,
+    for_a_run: bool = False,
 ) -> AsyncIterator[ServerProcess]:
     """Start a tool server that ends with this block or with this process, and do not wait for it.
 
@@ -72,12 +74,14 @@ async def server_process(
         host: the address to listen on.
         port: the port to listen on; 0 takes a free one.
         tell: called with each line that the server writes to standard error, in a thread.
+        for_a_run: it imports at once what a run needs.
     """
     own = secrets.token_urlsafe(24)
     left_out = {*KEPT_BACK, *variables}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in left_out}
     environment |= {**variables, "TRADER_RUNNER_TOKEN": own, **no_proxy()}
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
+    command += ["--for-a-run"] if for_a_run else []
     with read_stderr(tell) as child_stderr:
         process = await anyio.open_process(
             command,
@@ -104,7 +108,7 @@ async def early_server(home: Path) -> AsyncIterator[ServerProcess | None]:
         yield None
         return
     variables = {"TRADER_HOME": str(home), "TRADER_TOKEN": secrets.token_urlsafe(24)}
-    async with server_process(variables) as server:
+    async with server_process(variables, for_a_run=True) as server:
         yield server
 
 

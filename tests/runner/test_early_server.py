@@ -1,5 +1,6 @@
 """`claude-trader run` starts its tool server before all else, and leaves none behind, however it ends."""
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,10 @@ MOMENT = "2026-04-28T20:00Z"
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch, forked_servers: None) -> list[str]:
-    """What happens, in order: `server` when one is started, `settings`, `claimed`, `finished`, `gone`."""
+    """What happens, in order: `server` when one is started for a run, `settings`, `claimed`, `finished`, `gone`.
+
+    A server that does not import ahead is a `plain server`; `told` is when one is asked to end.
+    """
     happened: list[str] = []
 
     def noted(what: str, do: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,9 +45,10 @@ def events(monkeypatch: pytest.MonkeyPatch, forked_servers: None) -> list[str]:
 
     start = anyio.open_process
 
-    async def open_process(*arguments: Any, **options: Any) -> Any:
-        process = await start(*arguments, **options)
-        happened.append("server")
+    async def open_process(command: list[str], **options: Any) -> Any:
+        process = await start(command, **options)
+        happened.append("server" if "--for-a-run" in command else "plain server")
+        process.terminate = noted("told", process.terminate)  # type: ignore[method-assign]
         close = process.aclose
 
         async def aclose() -> None:
@@ -70,7 +75,8 @@ def test_the_one_server_of_a_run_is_started_before_all_else_and_is_gone_when_the
     with pytest.raises(typer.Exit) as exit_:
         run("rsi-reversion", as_json=True)
     assert exit_.value.exit_code == 0, capsys.readouterr()
-    assert events == ["server", "settings", "claimed", "finished", "gone"]
+    assert list(dict.fromkeys(events)) == ["server", "settings", "claimed", "told", "finished", "gone"]
+    assert gc.isenabled()
 
 
 def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
@@ -80,7 +86,7 @@ def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
     with pytest.raises(typer.Exit) as exit_:
         run("rsi-reversion", as_json=True)
     assert exit_.value.exit_code == 1
-    assert [event for event in events if event != "gone"] == ["server", "settings", "claimed", "finished"]
+    assert [e for e in events if e not in ("told", "gone")] == ["server", "settings", "claimed", "finished"]
     assert events[-1] == "gone"
     (entry,) = journal(home)
     assert entry.status == Status.ERROR
@@ -109,7 +115,7 @@ def test_what_cannot_be_run_leaves_neither_a_server_nor_a_row(
         monkeypatch.setenv(name, value)
     with pytest.raises(expected):
         run(*arguments)
-    assert events == ["server", "settings", "gone"]
+    assert events == ["server", "settings", "told", "gone"]
     assert not Home(home).database.exists()
 
 
@@ -125,7 +131,7 @@ def test_no_server_is_started_where_there_is_one(
         with pytest.raises(typer.Exit) as exit_:
             run("rsi-reversion", as_json=True)
     assert exit_.value.exit_code == 0
-    assert "server" not in events
+    assert events == ["settings", "claimed", "finished"]
 
 
 def test_where_a_file_only_mentions_a_server_one_is_started_once_the_run_is_claimed(
@@ -135,7 +141,7 @@ def test_where_a_file_only_mentions_a_server_one_is_started_once_the_run_is_clai
     with pytest.raises(typer.Exit) as exit_:
         run("rsi-reversion", as_json=True)
     assert exit_.value.exit_code == 0
-    assert events == ["settings", "claimed", "server", "gone", "finished"]
+    assert events == ["settings", "claimed", "plain server", "told", "gone", "finished"]
 
 
 def test_sigterm_ends_a_run_and_the_server_that_it_has_just_started(home: Path) -> None:

@@ -14,6 +14,7 @@ import anyio.to_thread
 import pytest
 from mcp import Client
 
+from mcp_server import app
 from mcp_server.app import build_server
 from mcp_server.once_listed import OnceListed
 from mcp_server.settings import ServerSettings
@@ -34,6 +35,30 @@ atexit.register(lambda: print("numpy" in sys.modules, file=sys.stderr))
 from mcp_server.__main__ import main
 sys.argv = ["claude-trader-mcp"]
 main()
+"""
+
+
+IMPORTED_AHEAD = """
+import sys
+import anyio
+from mcp import Client
+from mcp_server.app import build_server, tool_files
+from mcp_server.once_listed import run_imports
+from mcp_server.settings import ServerSettings
+
+async def main():
+    server = build_server(ServerSettings.load())
+    list(run_imports(server._tool_manager, tool_files()))
+    async with Client(server) as client:
+        before = set(sys.modules)
+        await client.list_tools()
+        await client.call_tool("get_price", {"symbol": "BTC/USDT"})
+        result = await client.call_tool("evaluate_strategy", {"strategy_name": "rsi-reversion"})
+        assert not result.is_error
+        ours = ("mcp_server.", "numpy", "duckdb", "talib")
+        print(*sorted(name for name in set(sys.modules) - before if name.startswith(ours)))
+
+anyio.run(main)
 """
 
 
@@ -92,6 +117,25 @@ async def test_nothing_begins_before_the_host_has_asked_for_a_tool(settings: Ser
     async with Client(build_server(settings, once_listed=steps)) as client:
         await client.list_prompts()
     assert steps.threads == []
+
+
+async def test_a_server_for_a_run_begins_before_any_request_and_only_it(
+    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, others = Steps(), Steps()
+    monkeypatch.setattr(app, "run_imports", lambda *_: steps)
+    async with Client(build_server(settings, once_listed=others, for_a_run=True)) as client:
+        assert await happened(steps.all_done)
+        await client.list_tools()
+    assert others.threads == []
+
+
+def test_what_a_run_needs_is_all_imported_ahead(home: Path) -> None:
+    """It takes a second: in this process all is imported already."""
+    env = {"TRADER_HOME": str(home), "TRADER_EXCHANGE": "simulated"}
+    command = [sys.executable, "-c", IMPORTED_AHEAD]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
 async def test_no_step_begins_while_a_request_is_being_answered() -> None:
