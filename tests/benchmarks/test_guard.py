@@ -45,9 +45,9 @@ def spent(pid: int) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in [process, *process.children(recursive=True)])
 
 
-def of_start(command: list[str], env: dict[str, str]) -> float:
+def of_start(command: list[str], env: dict[str, str], *, listing: bool) -> float:
     with host_of(command, env) as host:
-        assert len(host.ask(LIST)["tools"]) == len(tool_files())
+        assert not listing or len(host.ask(LIST)["tools"]) == len(tool_files())
         return spent(host.process.pid)
 
 
@@ -66,11 +66,15 @@ def of_calls(host: Host, name: str, arguments: Arguments) -> float:
     return spent(host.process.pid) - before
 
 
-def test_the_server_starts_and_lists_its_tools_nearly_as_soon_as_a_bare_one(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("listing", [False, True])
+def test_the_server_starts_and_lists_its_tools_nearly_as_soon_as_a_bare_one(
+    home: Path, tmp_path: Path, *, listing: bool
+) -> None:
     script = tmp_path / "bare.py"
     script.write_text(BARE)
     bare, env = [sys.executable, str(script), str(len(tool_files()))], environment(home)
-    holds("start and list", 1.1, lambda: of_start(OURS, env), lambda: of_start(bare, {}))
+    what = "start and list" if listing else "start"
+    holds(what, 1.1, lambda: of_start(OURS, env, listing=listing), lambda: of_start(bare, {}, listing=listing))
 
 
 @pytest.mark.parametrize("command", ["--help", "signals"])
