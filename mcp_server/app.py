@@ -17,6 +17,7 @@ from mcp.server import MCPServer
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.families import FAMILIES, offered_about, whole
+from mcp_server.domain.hidden_module import hidden
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
@@ -87,16 +88,17 @@ def build_server(
 
     tools = ToolsOnDemand(offered, tool)
     ahead = OnceListed(run_imports(tools, offered) if for_a_run else once_listed)
-    server: MCPServer[Any] = MCPServer(
-        "claude-trader",
-        title="Claude Trader",
-        version=version("claude-trader"),
-        instructions=INSTRUCTIONS.format(about=offered_about(families)),
-        extensions=[*([apps()] if whole(families) else []), *_for_the_runner(settings, kit)],
-        lifespan=lifespan,
-        log_level="WARNING",
-        subscriptions=False,  # what is listed never changes while it runs
-    )
+    with hidden("rich"):  # it would set up logs with it; ours have their handler
+        server: MCPServer[Any] = MCPServer(
+            "claude-trader",
+            title="Claude Trader",
+            version=version("claude-trader"),
+            instructions=INSTRUCTIONS.format(about=offered_about(families)),
+            extensions=[*([apps()] if whole(families) else []), *_for_the_runner(settings, kit)],
+            lifespan=lifespan,
+            log_level="WARNING",
+            subscriptions=False,  # what is listed never changes while it runs
+        )
     server._tool_manager = tools
     offer(server, kit, offered, families)
     server.middleware.append(ahead)

@@ -9,7 +9,10 @@ import logging
 import sys
 from collections.abc import Iterable
 
-import structlog
+from mcp_server.domain.hidden_module import hidden
+
+with hidden("rich"):  # it would only draw tracebacks, and takes 4 MB of a program that stays; ours are text already
+    import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from mcp_server.domain.text import cleaned

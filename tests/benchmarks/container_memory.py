@@ -10,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -46,36 +47,54 @@ def wait(until: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+def taken_mb(runner: psutil.Process) -> dict[str, float]:
+    """Return what each process takes now, in MB, by its name and number."""
+    return {f"{each.name()[:20]} {each.pid}": each.memory_full_info().pss / 1e6 for each in tree(runner)}
+
+
 def taken(runner: psutil.Process) -> str:
     time.sleep(5)  # what has just started is not yet what stays
-    parts = {f"{each.name()[:20]} {each.pid}": each.memory_full_info().pss / 1e6 for each in tree(runner)}
+    parts = taken_mb(runner)
     listed = ", ".join(f"{name.split()[0]} {mb:.0f}" for name, mb in parts.items())
     return f"{sum(parts.values()):5.0f} MB  ({listed})"
 
 
+@contextmanager
+def up_after_a_run(home: Home, settings: Mapping[str, str]) -> Iterator[psutil.Process]:
+    """Start `up` with one strategy by rules, and give its runner once a first signal was told."""
+    home.prepare()
+    write(home, "rules", {"rules": {"timeframe": "1m", "indicators": ["rsi(14)"], "buy": "rsi_14 < 30"}})
+    command = [sys.executable, "-m", "runner", "up", "--port", "0", "--grace", "1"]
+    environment = {**os.environ, "TRADER_HOME": str(home.root), **settings}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "HOLD" in line or "BUY" in line:
+                    break
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def rest(runner: psutil.Process) -> None:
+    """Wait until the process that drew the chart of the first signal has ended: a minute after it."""
+    wait(lambda: len(tree(runner)) > 2)  # runner and server
+    wait(lambda: len(tree(runner)) == 2)
+
+
 def main() -> None:
-    rules = {"timeframe": "1m", "indicators": ["rsi(14)"], "buy": "rsi_14 < 30"}
     watcher = {"watcher": {"description": "Watches.", "prompt": "You watch.", "tools": ["get_price"]}}
     with tempfile.TemporaryDirectory() as folder, ScriptedMessagesApi({ORCHESTRATOR: [Hang()]}) as api:
         home = Home(Path(folder))
-        home.prepare()
-        write(home, "rules", {"rules": rules})
-        settings = {"TRADER_HOME": folder, "ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}
-        command = [sys.executable, "-m", "runner", "up", "--port", "0", "--grace", "1"]
-        with subprocess.Popen(command, env={**os.environ, **settings}, stderr=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stderr is not None
-                for line in process.stderr:
-                    if "HOLD" in line or "BUY" in line:
-                        break
-                runner = psutil.Process(process.pid)
-                sys.stdout.write(f"at rest, after a run by rules   {taken(runner)}\n")
-                for number in (1, 2):
-                    write(home, f"agent-{number}", {"timeout_s": 600}, watcher)
-                    wait(lambda number=number: agents(runner) == number)  # type: ignore[misc]
-                    sys.stdout.write(f"with {number} Claude run(s) under way  {taken(runner)}\n")
-            finally:
-                process.terminate()
+        with up_after_a_run(home, {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "dummy"}) as runner:
+            sys.stdout.write(f"after a run by rules, its chart just drawn   {taken(runner)}\n")
+            rest(runner)
+            sys.stdout.write(f"at rest, a minute later   {taken(runner)}\n")
+            for number in (1, 2):
+                write(home, f"agent-{number}", {"timeout_s": 600}, watcher)
+                wait(lambda number=number: agents(runner) == number)  # type: ignore[misc]
+                sys.stdout.write(f"with {number} Claude run(s) under way  {taken(runner)}\n")
 
 
 if __name__ == "__main__":

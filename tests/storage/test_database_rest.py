@@ -29,6 +29,12 @@ def test_it_ends_by_itself_after_a_while_without_use_and_the_next_read_starts_it
     assert database.read(count) == 0
 
 
+def test_a_look_ends_it(database: Database) -> None:
+    database.read(count)
+    database._file._rest()
+    assert database._file._duckdb is None
+
+
 def test_it_does_not_end_under_a_transaction_or_soon_after_one(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """TA-Lib's functions, described by its own metadata. The only file that calls TA-Lib."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcp_server.domain.candles import Floats
+from mcp_server.domain.hidden_module import hidden
 from mcp_server.domain.indicators.flat_windows import Mask
 from mcp_server.domain.indicators.indicator import IMPORTING, MAX_PERIOD, Indicator, Number, Parameter
 from mcp_server.domain.indicators.meanings import MEANINGS
@@ -144,15 +144,8 @@ def _talib() -> Any:
 
     It would bring pandas along to be given its frames, which costs half a second and 75 MB; we give it arrays.
     """
-    with IMPORTING:
-        unknown = "pandas" not in sys.modules
-        if unknown:
-            sys.modules["pandas"] = None  # type: ignore[assignment]  # Python's own way to say that it is not there
-        try:
-            import talib.abstract
-        finally:
-            if unknown:
-                del sys.modules["pandas"]
+    with IMPORTING, hidden("pandas"):
+        import talib.abstract
     return talib
 
 
