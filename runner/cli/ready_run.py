@@ -59,6 +59,7 @@ def ready_run(name: str, engine: Engine | None, server: ServerProcess | None, *,
         Misconfigured: a setting is not valid.
     """
     context = Context()
+    settings = context.settings  # one that is not valid is told first
     strategy = context.strategies.read(name)
     chosen = engine or strategy.engine
     if chosen == "rules" and strategy.config.rules is None:
@@ -69,10 +70,10 @@ def ready_run(name: str, engine: Engine | None, server: ServerProcess | None, *,
         raise BadInput(f"Strategy {name!r} has no sub-agents, so --engine claude cannot run it.", "Add agents.json.")
     progress = show.console(stderr=True, quiet=as_json or not sys.stderr.isatty())
     runner = Runner(
-        context.settings,
+        settings,
         context.journal,
         context.database,
-        serving=begun(server, context.settings),
+        serving=begun(server, settings),
         progress=lambda line: progress.print(show.plain(line, "dim")),
     )
     _import_the_rest(chosen)

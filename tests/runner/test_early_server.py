@@ -1,6 +1,7 @@
 """`claude-trader run` starts its tool server before all else, and leaves none behind, however it ends."""
 
 import gc
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,10 @@ from runner.settings import RunnerSettings
 from runner.tool_server import server_process
 from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
+from tests.rigs.stand_in_exchange import StandInExchange
 from tests.rigs.warm import Warm, forked_by
+from tests.runner.conftest import Command
+from tests.runner.test_run import put
 
 MOMENT = "2026-04-28T20:00Z"
 
@@ -155,6 +159,16 @@ def test_sigterm_ends_a_run_and_the_server_that_it_has_just_started(home: Path) 
     program.terminate()
     assert program.wait(30) == 130
     assert left(servers, within_s=10) == []
+
+
+def test_candles_that_a_run_fetched_are_stored_when_it_has_ended(trader: Command, home: Path) -> None:
+    put(home, "far", {"trading_pair": "BTC/USD", "exchange": "kraken", "interval": "1h", "rules": {"buy": "close > 0"}})
+    with StandInExchange() as rig:
+        done = trader("run", "far", "--json", TRADER_EXCHANGE_URLS=json.dumps({"kraken": rig.url}))
+    assert (done.code, done.json["signal"]) == (0, "BUY"), done
+    stored = Database(Home(home).database).read(lambda c: c.execute("SELECT count(*) FROM candles").fetchone())
+    assert stored is not None
+    assert stored[0] > 0
 
 
 async def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:

@@ -194,21 +194,26 @@ def test_a_claude_strategy_without_credentials_says_both_ways_on_and_leaves_a_ro
 
 
 @pytest.mark.long
-def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(trader: Command, home: Path) -> None:
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_run_that_is_killed_leaves_no_server_and_ends_as_interrupted(
+    trader: Command, home: Path, *, claimed: bool
+) -> None:
     slow = {"trading_pair": "BTC/USD", "exchange": "simulated", "interval": "1h", "rules": {"buy": "close > 0"}}
     put(home, "slow", slow)
     environment = {**os.environ, "TRADER_HOME": str(home)}
     run = psutil.Popen([sys.executable, "-m", "runner", "run", "slow"], env=environment, stdout=subprocess.DEVNULL)
-    while not (Home(home).database.exists() and journal(home)):  # it has no row yet
+    while not (children := run.children(recursive=True)) or (claimed and not _has_row(home)):
         assert run.poll() is None, "it ended before it could be killed"
-    children = run.children(recursive=True)
-    assert children
     run.kill()
     run.wait(10)
     assert left(children, within_s=10) == []
-    assert "interrupted" in trader("signals", "--all").out
-    (entry,) = journal(home)
-    assert entry.status == Status.ERROR
+    if claimed:
+        assert "interrupted" in trader("signals", "--all").out
+    assert [entry.status for entry in journal(home)] == [Status.ERROR] * claimed
+
+
+def _has_row(home: Path) -> bool:
+    return Home(home).database.exists() and bool(journal(home))
 
 
 def test_a_run_says_and_records_the_moment_that_it_was_really_asked_for(
