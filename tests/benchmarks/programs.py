@@ -148,9 +148,14 @@ async def timed(turns: range, **asks: Ask) -> dict[str, list[float]]:
     return took
 
 
+def ratios(took: dict[str, list[float]], one: str, other: str) -> list[float]:
+    """Give the ratio of what two took, for each turn."""
+    return [a / b for a, b in zip(took[one], took[other], strict=True)]
+
+
 def ratio(took: dict[str, list[float]], one: str, other: str) -> float:
     """Give the median ratio of what two took in the same turn."""
-    return statistics.median(a / b for a, b in zip(took[one], took[other], strict=True))
+    return statistics.median(ratios(took, one, other))
 
 
 def medians(took: dict[str, list[float]]) -> str:

@@ -29,19 +29,19 @@ from tests.benchmarks.programs import (
     host_of,
     medians,
     ratio,
+    ratios,
     say,
     timed,
     told,
 )
 from tests.benchmarks.test_start import LIST, Host
+from tests.benchmarks.touches import report
 from tests.rigs.hourly_candles import RECORDED
 
 CANDLES = 500
 HOUR_MS = 3_600_000
 LATENCY_S = 0.05
 
-MOST_COLD = 1.3
-MOST_WARM = 3.0
 MOST_BYTES = 32_000
 MOST_MB = 600
 MOST_GROWTH = 1.05
@@ -90,10 +90,10 @@ async def test_new_candles_take_little_longer_than_the_requests_for_them(
 ) -> None:
     """In bare lines of JSON: a client's own work is not the server's, and ccxt alone has no client."""
     with host_of(OURS, environment(home, exchange)) as host:
-        await _new_candles(exchange, host, exchange_id, page, requests)
+        report(f"new candles of {exchange_id}", await _new_candles(exchange, host, exchange_id, page, requests))
 
 
-async def _new_candles(exchange: Exchange, host: Host, exchange_id: str, page: int, requests: int) -> None:
+async def _new_candles(exchange: Exchange, host: Host, exchange_id: str, page: int, requests: int) -> list[float]:
     async with bare_ccxt(exchange_id, exchange.url) as bare:
 
         async def ours(turn: int) -> None:
@@ -106,9 +106,8 @@ async def _new_candles(exchange: Exchange, host: Host, exchange_id: str, page: i
         exchange.requests()
         await ours(len(COLD))
         assert exchange.requests() == requests
-    found = ratio(took, "ours", "ccxt")
-    say(f"{CANDLES} new candles of {exchange_id}: {medians(took)}, ratio of pairs {found:.2f} (at most {MOST_COLD})")
-    assert found <= MOST_COLD
+    say(f"{CANDLES} new candles of {exchange_id}: {medians(took)}")
+    return ratios(took, "ours", "ccxt")
 
 
 async def test_the_same_candles_again_take_little_longer_than_sending_them(
@@ -137,8 +136,8 @@ async def test_the_same_candles_again_take_little_longer_than_sending_them(
             clients = {"ours": server, "bare": declaring, "bare without a schema": silent}
             exchange.requests()
             took = await timed(WARM, **{name: partial(same, asked) for name, asked in clients.items()})
-    say(f"the same {CANDLES} again, Python client: {medians(took)}, ratio {ratio(took, 'ours', 'bare'):.2f} "
-        f"(at most {MOST_WARM}), without a schema {ratio(took, 'ours', 'bare without a schema'):.2f}")  # fmt: skip
+    say(f"the same {CANDLES} again, Python client: {medians(took)}, "
+        f"without a schema {ratio(took, 'ours', 'bare without a schema'):.2f}")  # fmt: skip
     with host_of(OURS, env) as ours, host_of(commands["bare"]) as bare:
         first = told(ours, "get_ohlcv", question)
 
@@ -148,7 +147,7 @@ async def test_the_same_candles_again_take_little_longer_than_sending_them(
         raw = await timed(WARM, ours=partial(line, ours), bare=partial(line, bare))
     say(f"the same {CANDLES} again, raw lines: {medians(raw)}, ratio {ratio(raw, 'ours', 'bare'):.2f}")
     assert exchange.requests() == 0
-    assert ratio(took, "ours", "bare") <= MOST_WARM
+    report("known candles", ratios(took, "ours", "bare"))
 
 
 async def test_a_price_is_asked_for_once(exchange: Exchange, home: Path) -> None:

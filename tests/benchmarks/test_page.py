@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.programs import OURS, environment, say
+from tests.benchmarks.touches import report
 from tests.rigs.browser import Browser, browser
 from tests.rigs.sample_home import many
 
 STRATEGIES, SIGNALS = 50, 100_000
 VISITS = 9
-FIRST_CONTENT_S, DRAWN_S, WIRE_BYTES = 0.5, 1.5, 120_000
+WIRE_BYTES = 120_000
 LIMIT_S = 60
 
 WATCH = """
@@ -133,6 +134,6 @@ def test_the_home_page_of_many_strategies_is_soon_there(full: Path, tmp_path: Pa
             f"{name}: first content {spread(visits, lambda one: one.first_content)}, all drawn "
             f"{spread(visits, lambda one: one.drawn)}, {max(one.wire for one in visits) / 1000:.0f} kB over the wire"
         )
-    assert statistics.median(one.first_content for one in pages) <= FIRST_CONTENT_S
-    assert statistics.median(one.drawn for one in pages) <= DRAWN_S
     assert wire <= WIRE_BYTES
+    report("first content", [one.first_content for one in pages])
+    report("whole page", [one.drawn for one in pages])

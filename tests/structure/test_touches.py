@@ -22,7 +22,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_line_is_kept_and_holds_up_to_what_is_wanted(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report("status", [4.0, 3.0, 5.5])
-    assert json.loads(kept.read_text())["status"].items() >= {"median": 4.0, "least": 3.0, "most": 5.5}.items()
+    assert json.loads(kept.read_text())["status"].items() >= {"median": 4.0, "low": 3.0, "high": 5.5}.items()
     assert "`status`, to `import typer, rich`: 4.00 x (3.00 to 5.50), wanted ≤ 4 x" in capsys.readouterr().out
     assert [line for line in table() if "`status`" in line and "| yes |" in line]
 
