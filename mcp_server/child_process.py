@@ -14,7 +14,10 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 OUT_OF_TIME = getattr(signal, "SIGXCPU", 24)  # Windows has no such signal, and no such bound
 
 _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH")
-"""The only variables that the process gets; none is secret."""
+"""The only variables of ours that the process gets; none is secret."""
+
+_ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""Else glibc sets 64 MB of addresses aside for each thread, which count against the bound of a process's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class WaitingChild:
 
 
 async def _started(command: tuple[str, ...]) -> Process:
-    environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    environment = {name: os.environ[name] for name in _NEEDED if name in os.environ} | _ONE_ARENA
     with anyio.CancelScope(shield=True):  # a start that is cancelled half-way leaves a process to nobody
         process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
     return process  # noqa: RET504 - in the scope it would not be seen that something is always returned

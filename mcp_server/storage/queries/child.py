@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST_MEMORY_BYTES = 600_000_000
-"""Of addresses: Python, DuckDB and its two threads take 190 MB, and DuckDB's own limit lets a query take 400 MB."""
+"""Of addresses: Python and DuckDB take 150 MB, and DuckDB's own limit lets a query have 400 MB."""
 
 MOST_WAIT_S = 60.0
 """A process that is asked nothing for so long ends."""
