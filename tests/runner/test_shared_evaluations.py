@@ -56,9 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         folders.write(parse_strategy(name, config(rules), None))
     folders.write(parse_strategy("nowhere", config(KINDS["holds"], trading_pair="BTC/BTC"), None))
     folders.write(parse_strategy("no-rules", config(None), AGENTS))
-    settings = ServerSettings(
-        home=home.root, exchange="simulated", tokens=TOKENS, runner_token=SecretStr("runs"), calls_per_minute=1
-    )
+    settings = ServerSettings(home=home.root, exchange="simulated", tokens=TOKENS, runner_token=SecretStr("runs"))
     with guarded(settings, clock=lambda: NOW) as guard:
         yield guard
 
