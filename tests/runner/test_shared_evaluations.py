@@ -14,13 +14,18 @@ from pydantic import SecretStr
 
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import Retryable, TraderError, UpstreamRejected
+from mcp_server.evaluation_batch import Batch
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
+from runner.cli.context import Context
 from runner.evaluations import MOST_TOGETHER, SharedEvaluations
 from runner.tool_server.client import Tools, connected
 from runner.tool_server.server import Address
+from runner.up import Up
 from tests.http.conftest import TOKENS, WRITES, Guarded, guarded
+from tests.rigs.fast_clock import FastClock
+from tests.scheduler.slot_homes import Machine
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
 AS_OF = "2026-05-20T12:00:00+00:00"
@@ -266,3 +271,32 @@ async def test_hosts_are_listed_nothing_of_it(server: Guarded) -> None:
     async with tools_of(server) as tools:
         assert "evaluate_strategy" in await tools.offered()
         assert not any("evaluations" in json.dumps(name) for name in await tools.offered())
+
+
+DONE = "SELECT id FROM executions WHERE status = 'success'"
+
+
+async def test_what_is_due_at_once_is_asked_for_together_by_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine, names = FastClock(30.0, NOW.replace(minute=59, second=30)), Machine(home), numbered("a", 12)
+    folders, sizes, stop = StrategyFolders(machine.home, examples_folder()), list[int](), anyio.Event()
+    for name in names:
+        folders.write(parse_strategy(name, config(KINDS["holds"], offset_s=0), None))
+    evaluate = Batch.evaluate
+
+    async def counted(batch: Batch) -> None:
+        sizes.append(len(batch._asked))
+        await evaluate(batch)
+
+    monkeypatch.setattr(Batch, "evaluate", counted)
+    settings = ServerSettings(home=home, exchange="simulated", runner_token=SecretStr("runs"))
+    with guarded(settings, clock=clock.now) as guard:
+        where = {"HOME": str(home), "SERVER_URL": guard.url, "TOKEN": "runs", "EXCHANGE": "simulated"}
+        for name, value in where.items():
+            monkeypatch.setenv(f"TRADER_{name}", value)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Up(Context(), clock=clock, grace_s=0.0).serve, stop)
+            with anyio.fail_after(30):
+                while len(machine.ask(DONE)) < len(names):  # noqa: ASYNC110 (nothing tells of the last row)
+                    await anyio.sleep(0.05)
+            stop.set()
+    assert max(sizes) > len(names) / 2, sizes
