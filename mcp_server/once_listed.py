@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
     from mcp.server.mcpserver.tools import ToolManager
 
-ANSWERED_S = 0.05
-"""The answer is on its way by then: what begins takes no time from it."""
+QUIET_S = 0.05
+"""The last answer is on its way by then, and it is no series of calls: what begins takes no time from them."""
 
 
 def first_imports(exchange_id: str) -> Iterator[None]:
@@ -53,20 +53,21 @@ def run_imports(tools: ToolManager, names: Iterable[str]) -> Iterator[None]:
 class OnceListed:
     """A middleware that begins some work, once, when the list of tools or a first call was answered.
 
-    The work runs in a thread of its own. Each of its steps begins only while no request is being answered, and none
-    begins after `end`.
+    The work runs in a thread of its own. Each of its steps begins only when no request was being answered for
+    `QUIET_S`, and none begins after `end`.
     """
 
     def __init__(self, steps: Iterable[object]) -> None:
         self._steps = steps
-        self._requests = 0
-        self._pause_s = ANSWERED_S
+        self._begun = self._requests = 0
+        self._quiet_s = QUIET_S
         self._idle = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="imports ahead", daemon=True)
 
     async def __call__(self, ctx: ServerRequestContext[object, object], call_next: CallNext) -> HandlerResult:
         """Handle one request, and begin the work after it."""
+        self._begun += 1
         self._requests += 1
         self._idle.clear()
         try:
@@ -80,7 +81,7 @@ class OnceListed:
 
     def begin(self) -> None:
         """Begin now, before any request."""
-        self._pause_s = 0.0
+        self._quiet_s = 0.0
         self._idle.set()
         self._thread.start()
 
@@ -92,9 +93,15 @@ class OnceListed:
             self._thread.join()
 
     def _work(self) -> None:
-        self._ended.wait(self._pause_s)
         steps = iter(self._steps)
-        while True:
+        while self._quiet() and next(steps, self) is not self:
+            pass
+
+    def _quiet(self) -> bool:
+        """Wait until nobody has asked for a while; return False at the end."""
+        begun = None
+        while begun != self._begun and not self._ended.is_set():
+            begun = self._begun
             self._idle.wait()
-            if self._ended.is_set() or next(steps, self) is self:
-                return
+            self._ended.wait(self._quiet_s)
+        return not self._ended.is_set()

@@ -1,5 +1,6 @@
 """What the server begins in the background once its list of tools is out."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -164,6 +165,24 @@ async def test_no_step_begins_while_a_request_is_being_answered() -> None:
         assert len(steps.threads) == 1
         answers.set()
         assert await happened(steps.all_done)
+
+
+async def test_no_step_begins_within_a_series_of_calls() -> None:
+    steps, loop, waits = Steps(), asyncio.get_running_loop(), 0
+    ahead = OnceListed(steps)
+
+    def wait(timeout: float | None = None) -> bool:
+        nonlocal waits
+        waits += 1
+        if waits <= 3:
+            asyncio.run_coroutine_threadsafe(answer(ahead), loop).result(ENOUGH_S)
+            assert steps.threads == []
+        return False
+
+    ahead._ended.wait = wait  # type: ignore[method-assign]
+    await answer(ahead)
+    assert await happened(steps.all_done)
+    assert waits == 3 + len(steps.threads) + 1
 
 
 async def test_the_end_waits_for_the_step_that_is_being_done_and_begins_no_other() -> None:
