@@ -1,13 +1,16 @@
 """`claude-trader-mcp`: the server alone, over stdio for an MCP host that starts it, or over HTTP."""
 
 import argparse  # typer takes too long to import: a host that starts this waits for its first answer
+import atexit
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import NoReturn
 
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
@@ -24,7 +27,20 @@ def main() -> None:
     except TraderError as error:
         sys.exit(f"claude-trader-mcp: {error}")
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave(130)
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once, when everything is written and closed.
+
+    Python would wait until modules are taken apart, and must not end while a thread imports one.
+    """
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):  # nobody reads, or it is closed
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:

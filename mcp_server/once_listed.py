@@ -86,11 +86,9 @@ class OnceListed:
         self._thread.start()
 
     def end(self) -> None:
-        """Wait for the step that is being done, if any, and do no more: Python must not end in the middle of one."""
+        """Begin no other step. The process need not wait for the one that is being done; see `__main__`."""
         self._ended.set()
         self._idle.set()
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def _work(self) -> None:
         steps = iter(self._steps)
