@@ -30,7 +30,9 @@ PRELOADED = (
     *("anyio._backends._asyncio", "httpcore2", "jsonschema", "truststore", "stamina", "croniter"),
     *("runner.check_folder", "runner.notify.notices", "runner.backtest.backtest", "runner.backtest.fetch"),
     *("mcp_server.domain.backtest.run", "rich.progress", "runner.cli.show_backtest", "runner.cli.show_scores"),
-    *("mcp_server.scoring.performance", "tests.rigs.preloaded"),
+    *("claude_agent_sdk", "runner.claude.recording", "runner.claude.twin", "mcp_server.evaluations"),
+    *("mcp_server.overview_cache", "mcp_server.charts.artist", "mcp_server.scoring.performance"),
+    "tests.rigs.preloaded",
 )
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked, but for this one."""
