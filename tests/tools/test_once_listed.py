@@ -162,6 +162,7 @@ async def test_no_step_begins_while_a_request_is_being_answered() -> None:
         await answer(ahead)  # another request is over, this one is not
         steps.go.set()
         assert await happened(waits)
+        assert not ahead._idle.is_set(), "it waits for this"
         assert len(steps.threads) == 1
         answers.set()
         assert await happened(steps.all_done)
