@@ -241,7 +241,7 @@ async def test_what_would_take_too_much_is_stopped_for_its_own_reason(
     recorded: Path, monkeypatch: pytest.MonkeyPatch, reason: str, sql: str
 ) -> None:
     if "lpad" in sql:  # it takes memory byte by byte, for many seconds up to the usual bound
-        less = child_with("MOST_MEMORY_BYTES = 300_000_000")
+        less = child_with("MOST_MEMORY_BYTES = 190_000_000")
         monkeypatch.setattr("mcp_server.storage.queries.ask.CHILD", less)
     began = time.monotonic()
     with pytest.raises(BadInput) as stopped:
