@@ -25,6 +25,7 @@ from mcp_server.errors import Misconfigured
 from mcp_server.http.serve import check_exposure
 from mcp_server.http.tokens import Tokens
 from mcp_server.storage.setting_types import TokenEntry
+from tests.rigs import warm
 from tests.rigs.warm import Warm
 from tests.tools.conftest import Told, answer_of
 
@@ -229,12 +230,10 @@ async def test_a_header_that_is_no_moment_is_told(server: Serving) -> None:
 
 def _refused(home: Path, *arguments: str) -> tuple[int, str]:
     """Start a server that must not serve; give its exit code and what it said."""
-    command = [*COMMAND, "--http", *arguments]
-    with tempfile.TemporaryFile() as errors, _started(command, home, errors, {}) as process:
-        assert process.stdout is not None
-        assert process.stdout.read() == b""
-        code = process.wait(LIMIT_S)
-        return code, Serving("", process, errors).said()
+    variables = {**os.environ, "TRADER_HOME": str(home)}
+    code, output, errors = warm.run(["--http", *arguments], variables, home, LIMIT_S, "mcp_server")
+    assert output == ""
+    return code, errors
 
 
 def test_others_are_not_served_without_a_token(home: Path) -> None:
