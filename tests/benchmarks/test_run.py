@@ -89,7 +89,6 @@ async def test_a_run_by_claude_takes_hardly_longer_than_the_agent_cli_alone(
                 before = len(api.requests)
                 seconds, out = ran(command, reaching)
                 assert len(api.requests) - before == 6
+                assert json.loads(out)["signal"] == GOOD_ANSWER["signal"]
                 took.append(seconds)
-                assert '"BUY"' in out
-    assert GOOD_ANSWER["signal"] == "BUY"
     report("run by Claude", ratios(whole[1:], bare[1:], "the agent CLI alone"))

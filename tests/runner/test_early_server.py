@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,27 @@ from tests.runner.conftest import Command
 from tests.runner.test_run import put
 
 MOMENT = "2026-04-28T20:00Z"
+
+
+LATE_IMPORTS = """
+import sys
+import typer
+from runner.cli.run import run
+from runner.tool_server.server_process import ServerProcess
+
+where, before = ServerProcess.where, set()
+
+async def noted(self):
+    before.update(sys.modules)
+    return await where(self)
+
+ServerProcess.where = noted
+try:
+    run("rsi-reversion")
+except typer.Exit:
+    late = {name.partition(".")[0] for name in set(sys.modules) - before} - {"importlib"}
+    print("late:", *sorted(late))
+"""
 
 
 @pytest.fixture
@@ -169,6 +192,13 @@ def test_candles_that_a_run_fetched_are_stored_when_it_has_ended(trader: Command
     stored = Database(Home(home).database).read(lambda c: c.execute("SELECT count(*) FROM candles").fetchone())
     assert stored is not None
     assert stored[0] > 0
+
+
+def test_a_run_imports_nothing_once_it_waits_for_its_server(home: Path) -> None:
+    """It takes two seconds: in this process all is imported already."""
+    command = [sys.executable, "-c", LATE_IMPORTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "late:", done
 
 
 async def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:
