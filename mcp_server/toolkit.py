@@ -23,7 +23,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from mcp_server.answers import Answer
-from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
 from mcp_server.moment import WORK_S

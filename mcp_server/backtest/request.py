@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.backtest.assumptions import Assumptions, Side
 from mcp_server.domain.strategy.checks.check import findings_in
-from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.strategy.parse import InvalidStrategy, parse_files
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso

@@ -1,8 +1,11 @@
 """Timeframes: the lengths a candle can have, and where candles of that length begin."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from mcp_server.errors import BadInput
+
+Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

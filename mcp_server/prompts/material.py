@@ -7,9 +7,10 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from mcp_server.domain.strategy.checks.agents import MODEL_ALIASES
-from mcp_server.domain.strategy.format import PROMPT_LIMIT, Agent, Config, Interval, Timeframe, nested_keys
+from mcp_server.domain.strategy.format import PROMPT_LIMIT, Agent, Config, Interval, nested_keys
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned_values
+from mcp_server.domain.timeframes import Timeframe
 from mcp_server.toolkit import ToolFile
 
 MOST_FILES_BYTES = 80_000

@@ -145,6 +145,18 @@ def default_home() -> Path:
     return user_data_path("claude-trader", appauthor=False)
 
 
+def home_folder(text: str | None) -> Path:
+    """Return the home that TRADER_HOME names, or the default one.
+
+    Raises:
+        Misconfigured: it names the home folder of a user who does not exist.
+    """
+    try:
+        return Path(text or default_home()).expanduser().absolute()
+    except RuntimeError:
+        raise Misconfigured(f"TRADER_HOME {text!r} names no user of this machine.", "Write the path itself.") from None
+
+
 def examples_folder() -> Path:
     """Return the folder of the example strategies: read-only data of the package, or the checkout's `strategies/`."""
     packaged = Path(__file__).parents[1] / "examples"

@@ -4,27 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from mcp_server.domain.timeframes import parse_moment
-from mcp_server.errors import BadInput, Misconfigured
-from mcp_server.storage.home import default_home
-
-
-def home_folder(text: str | None) -> Path:
-    """Return the home that TRADER_HOME names, or the default one.
-
-    Raises:
-        Misconfigured: it names the home folder of a user who does not exist.
-    """
-    try:
-        return Path(text or default_home()).expanduser().absolute()
-    except RuntimeError:
-        raise Misconfigured(f"TRADER_HOME {text!r} names no user of this machine.", "Write the path itself.") from None
+from mcp_server.errors import BadInput
 
 
 def _moment(value: object) -> object:

@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.errors import Misconfigured
-from mcp_server.storage.home import default_home
+from mcp_server.storage.home import default_home, home_folder
 from mcp_server.storage.oauth_setting_types import PublicUrl
-from mcp_server.storage.setting_types import AsOf, ChainUrls, Token, home_folder
+from mcp_server.storage.setting_types import AsOf, ChainUrls, Token
 
 
 def credential(name: str) -> Any:

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from mcp_server.domain.strategy.format import MOST_COST_BPS
+from mcp_server.domain.strategy.limits import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, TraderError
 from runner.cli.context import Context, Json, fail, print_json, strategy_names
 
-EXAMPLES = (
+EPILOG = (
     "Examples: `claude-trader backtest rsi-reversion --from 2025-01-01 --report rsi.html`; a grid of variants: "
     '`claude-trader backtest rsi-reversion --vary "rsi(14)=rsi(7),rsi(21)" --vary "35=30,25"`'
 )

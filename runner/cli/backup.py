@@ -8,6 +8,8 @@ import typer
 
 from runner.cli.context import Context, Json, print_json
 
+EPILOG = "Example: `claude-trader backup home.tar.gz`"
+
 
 def backup(
     file: Annotated[

@@ -1,20 +1,23 @@
 """What the commands share: the home and what is in it, and how to print JSON and to fail."""
 
 import json
+import os
 import sys
-from typing import Annotated, Any, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import BadInput, TraderError
-from mcp_server.storage.database import Database
-from mcp_server.storage.database_file import PATIENCE_S
-from mcp_server.storage.home import Home, examples_folder
-from mcp_server.storage.journal.runs import Journal
-from mcp_server.storage.journal.slots import SlotStore
-from mcp_server.storage.strategies.folders import StrategyFolders
-from runner.settings import RunnerSettings
+from mcp_server.storage.home import Home, examples_folder, home_folder
+
+if TYPE_CHECKING:
+    from mcp_server.storage.database import Database
+    from mcp_server.storage.journal.runs import Journal
+    from mcp_server.storage.journal.slots import SlotStore
+    from mcp_server.storage.strategies.folders import StrategyFolders
+    from runner.settings import RunnerSettings
 
 MOST_SHOWN = 20_000
 """Longer texts are cut in a terminal; no reasoning is that long."""
@@ -24,19 +27,52 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 
 class Context:
-    """The settings, the home, and the stores of the home, made when a command needs them.
+    """The settings, the home, and the stores of the home; each is imported and made when a command first needs it.
 
     Args:
-        patience_s: how long to wait for a journal that another process holds.
+        patience_s: how long to wait for a journal that another process holds; None: as long as usual.
     """
 
-    def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
-        self.settings: RunnerSettings = RunnerSettings.load()
-        self.home = Home(self.settings.home)
-        self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
-        self.strategies = StrategyFolders(self.home, examples_folder())
-        self.journal = Journal(self.database, self.home)
-        self.slot_store = SlotStore(self.database, self.home, self.settings.exchange)
+    def __init__(self, *, patience_s: float | None = None) -> None:
+        self.home = Home(home_folder(os.environ.get("TRADER_HOME")))
+        self._patience_s = patience_s
+
+    @cached_property
+    def settings(self) -> "RunnerSettings":
+        """The settings; `Misconfigured` where one is not valid."""
+        from runner.settings import RunnerSettings
+
+        return RunnerSettings.load()
+
+    @cached_property
+    def database(self) -> "Database":
+        """The file of journal and candles."""
+        from mcp_server.storage.database import Database
+        from mcp_server.storage.database_file import PATIENCE_S
+
+        patience_s = PATIENCE_S if self._patience_s is None else self._patience_s
+        return Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
+
+    @cached_property
+    def strategies(self) -> "StrategyFolders":
+        """The strategies of the home, and the examples."""
+        from mcp_server.storage.strategies.folders import StrategyFolders
+
+        return StrategyFolders(self.home, examples_folder())
+
+    @cached_property
+    def journal(self) -> "Journal":
+        """The record of runs."""
+        from mcp_server.storage.journal.runs import Journal
+
+        return Journal(self.database, self.home)
+
+    @cached_property
+    def slot_store(self) -> "SlotStore":
+        """The record of what came due."""
+        from mcp_server.storage.journal.slots import SlotStore
+
+        return SlotStore(self.database, self.home, self.settings.exchange)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -47,7 +83,7 @@ def print_json(value: dict[str, Any]) -> None:
 def strategy_names() -> list[str]:
     """Return the names of strategies and examples, for a shell that completes one of them."""
     try:
-        return list(StrategyFolders(Home(RunnerSettings.load().home), examples_folder()).names())
+        return list(Context().strategies.names())
     except TraderError:  # a shell that completes has nowhere to show what is wrong
         return []
 

@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-import anyio
 import typer
 
 from runner.cli.context import fail
-from runner.settings import RunnerSettings
 
 
 def demo(
@@ -16,7 +14,10 @@ def demo(
 
     The demo keeps its own journal, so your own signals are not affected.
     """
+    import anyio
+
     from runner.cli.run_demo import run_demo
+    from runner.settings import RunnerSettings
 
     try:
         anyio.run(run_demo, RunnerSettings.load(), days)

@@ -1,11 +1,9 @@
 """`claude-trader doctor`."""
 
-import anyio
 import typer
 
 from mcp_server.errors import Misconfigured
 from runner.cli.context import Json, fail, print_json
-from runner.settings import RunnerSettings
 
 
 def doctor(as_json: Json = False) -> None:
@@ -13,11 +11,14 @@ def doctor(as_json: Json = False) -> None:
 
     Exit codes: 0: no error (there may be warnings). 1: at least one error. 2: invalid usage.
     """
+    import anyio
+
     from runner.cli import show
     from runner.cli.show_doctor import as_json as json_of
     from runner.cli.show_doctor import checkup
     from runner.doctor.checkup import Checkup
     from runner.doctor.findings import Diagnosis
+    from runner.settings import RunnerSettings
 
     try:
         findings = anyio.run(Checkup(RunnerSettings.load()).run)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from mcp_server.domain.strategy.format import Timeframe
+from mcp_server.domain.timeframes import Timeframe
 from mcp_server.errors import BadInput
 from runner.cli.context import Context
 
-EXAMPLE = "Example: `claude-trader import-candles btc.csv --exchange coinbase --symbol BTC/USD --timeframe 1h`"
+EPILOG = "Example: `claude-trader import-candles btc.csv --exchange coinbase --symbol BTC/USD --timeframe 1h`"
 
 
 def _decimal_mark(text: str) -> str:

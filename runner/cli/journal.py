@@ -19,7 +19,6 @@ app = Helpful(
     help="Care for the journal: make its file smaller.",
     epilog="Example: `claude-trader journal prune --before 2026-01-01`",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 

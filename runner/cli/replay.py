@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from mcp_server.domain.strategy.format import Timeframe
-from mcp_server.domain.timeframes import parse_moment
+from mcp_server.domain.timeframes import Timeframe, parse_moment
 from mcp_server.errors import BadInput, NotSupported
 from runner.cli.context import Context, Json, fail, print_json, strategy_names
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from runner.cli.show_replay import Progress
     from runner.replay.replayed import Replayed, ReplayRequest
 
-EXAMPLE = (
+EPILOG = (
     "Example: `claude-trader replay btc-two-analysts --from 2026-08-01 --to 2026-08-21 --every 4h --max-usd 5`; "
     "`--rerun` in place of `--max-usd 5` repeats it for nothing"
 )

@@ -12,7 +12,7 @@ import typer
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
-from mcp_server.storage.setting_types import home_folder
+from mcp_server.storage.home import home_folder
 from runner.cli.context import Json, fail, strategy_names
 from runner.tool_server.server_process import early_server
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runner.cli.ready_run import ReadyRun
     from runner.tool_server.server_process import ServerProcess
 
-EXAMPLE = "Example: `claude-trader run rsi-reversion --as-of 2026-04-28T20:00Z --json`"
+EPILOG = "Example: `claude-trader run rsi-reversion --as-of 2026-04-28T20:00Z --json`"
 
 Moment = Annotated[
     datetime | None,

@@ -5,19 +5,19 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import anyio
 import typer
 
-from mcp_server.domain.error_hints import nearest
-from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.timeframes import iso, parse_moment, to_ms
 from mcp_server.errors import BadInput, NotFound, TraderError
 from runner.cli.context import Context, Json, fail, print_json, strategy_names
-from runner.settings import RunnerSettings
 
-EXAMPLE = "Example: `claude-trader score rsi-reversion --runs replay --since 2026-01-01`"
+if TYPE_CHECKING:
+    from runner.settings import RunnerSettings
+
+EPILOG = "Example: `claude-trader score rsi-reversion --runs replay --since 2026-01-01`"
 
 Runs = Literal["live", "manual", "replay", "all"]
 
@@ -71,6 +71,9 @@ def score(
     Exit codes: 0: done. 2: invalid usage, or it cannot be told.
     """
     try:
+        import anyio
+
+        from mcp_server.domain.error_hints import nearest
         from runner.cli import show
 
         context = Context()
@@ -109,7 +112,7 @@ def _which(runs: Runs, replays: Sequence[str]) -> dict[str, str]:
     return {"runs": "replay", "replay": ",".join(replays)}
 
 
-def _checked(since: datetime | None, as_of: datetime | None, settings: RunnerSettings) -> datetime | None:
+def _checked(since: datetime | None, as_of: datetime | None, settings: "RunnerSettings") -> datetime | None:
     """Return the moment to answer for, None for now.
 
     Raises:
@@ -130,7 +133,7 @@ def _text(moment: datetime | None) -> str | None:
     return None if moment is None else iso(to_ms(moment))
 
 
-async def _asked(settings: RunnerSettings, arguments: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+async def _asked(settings: "RunnerSettings", arguments: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     from runner.tool_server.client import connected
     from runner.tool_server.server import tool_server
 

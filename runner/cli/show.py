@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from mcp_server.domain.contamination import first_clean, may_know
-from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cleaned, cost, minute, number, percent
-from mcp_server.storage.journal.entries import Entry
 from runner.cli.context import MOST_SHOWN
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from mcp_server.domain.outcome import Ended, Outcome
+    from mcp_server.domain.strategy.strategy import Strategy
+    from mcp_server.storage.journal.entries import Entry
 
 GAP, BELOW = "  ", "       "
 RIGHT = ("run", "price", "conf.")

@@ -1,23 +1,25 @@
 """Show strategies in a terminal: the list, and what a check found."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mcp_server.domain.strategy.finding import Finding
 from mcp_server.domain.text import counted
-from mcp_server.storage.strategies.folders import ListedStrategy
-from runner.check_folder import CheckedFolder
 from runner.cli.show import plain
+
+if TYPE_CHECKING:
+    from mcp_server.domain.strategy.finding import Finding
+    from mcp_server.storage.strategies.folders import ListedStrategy
+    from runner.check_folder import CheckedFolder
 
 _COLOURS = {"error": "bold red", "warning": "yellow"}
 
 
-def listed(console: Console, strategies: Sequence[ListedStrategy]) -> None:
+def listed(console: Console, strategies: Sequence["ListedStrategy"]) -> None:
     """Show every strategy on a line of its own."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in ("name", "where", "engine", "market", "schedule", "status"):  # the short ones are never cut
@@ -38,7 +40,7 @@ def listed(console: Console, strategies: Sequence[ListedStrategy]) -> None:
     console.print(plain("`claude-trader up` schedules what is active there.", "dim"))
 
 
-def row_json(entry: ListedStrategy) -> dict[str, Any]:
+def row_json(entry: "ListedStrategy") -> dict[str, Any]:
     """Return one row of the list as JSON values."""
     row: dict[str, Any] = {"name": entry.name, "origin": "example" if entry.example else "home"}
     if entry.strategy is None:
@@ -55,7 +57,7 @@ def row_json(entry: ListedStrategy) -> dict[str, Any]:
     }
 
 
-def checked(console: Console, folder: CheckedFolder) -> None:
+def checked(console: Console, folder: "CheckedFolder") -> None:
     """Show what a check found, and what the strategy will cost."""
     errors = sum(finding.severity == "error" for finding in folder.findings)
     warnings = len(folder.findings) - errors
@@ -68,7 +70,7 @@ def checked(console: Console, folder: CheckedFolder) -> None:
         console.print(plain(f"  cost: {_cost(folder.answer)}{basis}", "dim"), soft_wrap=True)
 
 
-def findings(console: Console, results: Sequence[Finding]) -> None:
+def findings(console: Console, results: Sequence["Finding"]) -> None:
     """Show each finding on a line of its own."""
     for finding in results:
         console.print(Text(f"  {finding.severity}  ", _COLOURS[finding.severity]) + plain(str(finding)), soft_wrap=True)

@@ -3,17 +3,18 @@
 import csv
 import io
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import BadInput, NotFound
-from mcp_server.storage.journal.entries import Entry
 from runner.cli.context import MOST_SHOWN, Context, Json, print_json, strategy_names
 
-EXAMPLES = "Example: `claude-trader signals rsi-reversion --all` · `claude-trader signals --csv > signals.csv`"
+if TYPE_CHECKING:
+    from mcp_server.storage.journal.entries import Entry
+
+EPILOG = "Example: `claude-trader signals rsi-reversion --all` · `claude-trader signals --csv > signals.csv`"
 
 SHOWN = 20
 AT_ONCE = 1_000
@@ -79,14 +80,18 @@ def signals(
 
 def _check_name(context: Context, name: str | None, *, replayed: bool) -> None:
     """Raise `NotFound` where a name is neither a strategy's nor in the journal, in which removed strategies stay."""
+    if name is None:
+        return
     known = context.strategies.names()
-    if name and name not in known and not context.journal.entries(name, limit=1, outcomes="all", replayed=replayed):
+    if name not in known and not context.journal.entries(name, limit=1, outcomes="all", replayed=replayed):
+        from mcp_server.domain.error_hints import nearest
+
         raise NotFound(f"Unknown strategy {name!r}.", nearest(name, known))
 
 
 def _pages(
     context: Context, name: str | None, limit: int | None, outcomes: Literal["signals", "all"], replayed: bool
-) -> Iterator[list[Entry]]:
+) -> Iterator[list["Entry"]]:
     """Yield the newest runs, `limit` or all of them, some at a time."""
     left, before = limit, None
     while left is None or left > 0:

@@ -1,23 +1,23 @@
 """`claude-trader strategies`: list, add an example, check, pause, resume, remove and restore."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
 import typer
 
-from mcp_server.domain.strategy.format import StatusName
 from mcp_server.errors import BadInput, Retryable
-from mcp_server.storage.strategies.removed import RemovedStrategies
 from runner.cli.context import Context, Yes, confirm, fail, print_json, strategy_names
 from runner.cli.help import Helpful
+
+if TYPE_CHECKING:
+    from mcp_server.domain.strategy.format import StatusName
+    from mcp_server.storage.strategies.removed import RemovedStrategies
 
 app = Helpful(
     help="List your strategies and the examples; add, check, pause, resume, remove or restore one.",
     epilog="A strategy is a folder `strategies/NAME/` in your home (TRADER_HOME) with one or two JSON files. "
     "`claude-trader build` writes one for you. Example: `claude-trader strategies add rsi-reversion`",
     invoke_without_command=True,
-    rich_markup_mode="markdown",
 )
 
 Name = Annotated[
@@ -86,6 +86,8 @@ def check(
 
     It changes nothing. Exit codes: 0: no error (there may be warnings). 1: at least one error. 2: invalid usage.
     """
+    import anyio
+
     from runner.check_folder import CheckedFolder, check_folder
     from runner.cli import show
     from runner.cli.show_strategies import checked
@@ -135,7 +137,7 @@ def remove(name: Name, yes: Yes = False, as_json: Json = False) -> None:
     stops scheduling it within seconds. While a run of it is under way, nothing is removed.
     """
     context = Context()
-    removed = RemovedStrategies(context.home.strategies, context.strategies)
+    removed = _removed(context)
     removed.check(name)
     _check_idle(context, name)
     confirm(f"Remove {name}? Its record stays, and it can be restored.", yes=yes)
@@ -155,12 +157,17 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Bring back a removed strategy as it was when it was removed, the last one of its name."""
-    context = Context()
-    strategy = RemovedStrategies(context.home.strategies, context.strategies).restore(name)
+    strategy = _removed(Context()).restore(name)
     if as_json:
         print_json({"name": name, "version": strategy.version, "status": strategy.config.status})
     else:
         typer.echo(f"{name} is back, {strategy.config.status}.")
+
+
+def _removed(context: Context) -> "RemovedStrategies":
+    from mcp_server.storage.strategies.removed import RemovedStrategies
+
+    return RemovedStrategies(context.home.strategies, context.strategies)
 
 
 def _check_idle(context: Context, name: str) -> None:
@@ -173,7 +180,7 @@ def _check_idle(context: Context, name: str) -> None:
         raise Retryable(f"{name!r} is running now: run {runs[0]}.", "Remove it when that has ended.")
 
 
-def _set_status(name: str, status: StatusName, as_json: bool) -> None:
+def _set_status(name: str, status: "StatusName", as_json: bool) -> None:
     context = Context()
     if context.strategies.is_example(name):
         remedy = f"`claude-trader strategies add {name}` copies it into your home."

@@ -22,7 +22,8 @@ for file in tool_files().values():
         Draft202012Validator.check_schema(schema)  # as a client does when it is first answered by a tool
 commands: Any = typer.main
 commands.get_params_from_function = cache(commands.get_params_from_function)
-commands.get_command(app)  # so what the functions of the commands take is looked up
+for line in commands.get_command(app).commands.values():
+    line.whole()  # so what the functions of the commands take is looked up
 parse_specs(["rsi(14)", "ema(20)", "sma(20)"])  # which makes up the candles that each is measured on
 gc.collect()
 gc.freeze()  # else each forked program looks through all of this for garbage, and copies it by that

@@ -6,6 +6,7 @@ from typing import Any
 import typer.main
 
 from runner.__main__ import app
+from runner.cli.commands import CommandLine
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 MARK = "<!-- the commands: written by `make surface` -->\n"
@@ -23,7 +24,8 @@ def commands_page() -> str:
 def _below(group: Any, above: str) -> list[tuple[str, Any]]:
     """Return the commands of a group in their order; a group that does something by itself comes before its own."""
     named: list[tuple[str, Any]] = []
-    for name, command in group.commands.items():
+    for name, line in group.commands.items():
+        command = line.whole() if isinstance(line, CommandLine) else line
         below = _below(command, f"{above} {name}") if hasattr(command, "commands") else []
         alone = not below or command.invoke_without_command
         named += [(f"{above} {name}", command)] * alone + below

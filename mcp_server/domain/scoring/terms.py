@@ -1,12 +1,18 @@
 """The terms by which a signal is judged. They are frozen when its run is claimed, so that no later edit moves them."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mcp_server.domain.outcome import RunEngine
-from mcp_server.domain.strategy.format import HORIZON_PATTERN, Config
-from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.domain.strategy.limits import HORIZON_PATTERN
 from mcp_server.domain.timeframes import TIMEFRAMES, timeframe_ms
+
+if TYPE_CHECKING:
+    from mcp_server.domain.outcome import RunEngine
+    from mcp_server.domain.strategy.format import Config
+    from mcp_server.domain.strategy.strategy import Strategy
 
 DEFINITION = "1"
 """How outcomes are defined: another number for another definition, so that no two are ever mixed."""

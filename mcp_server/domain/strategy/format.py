@@ -10,19 +10,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mcp_server.domain.error_hints import nested_model
 from mcp_server.domain.outcome import Engine
+from mcp_server.domain.strategy.limits import HORIZON_PATTERN, MOST_COST_BPS, NAME_PATTERN
+from mcp_server.domain.timeframes import Timeframe
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
-HORIZON_PATTERN = r"^[1-9][0-9]{0,4}[mhdw]$"
 PROMPT_LIMIT = 20_000
 MAX_TIMEOUT_S = 900
 """The longest that a run may take: live data, like an order book, is given for an as-of up to this long ago."""
 
 Interval = Literal["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
 StatusName = Literal["active", "paused", "stopped"]
-Timeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"]
-
-MOST_COST_BPS = 1000
-"""A tenth of the price, a side: more is a mistake of units."""
 
 Bps = Annotated[float, Field(strict=True, ge=0, le=MOST_COST_BPS)]
 """Strict: a text and `true` are no numbers."""

@@ -12,7 +12,8 @@ from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.scoring.terms import too_short
 from mcp_server.domain.strategy.agents import named_agents
 from mcp_server.domain.strategy.finding import Finding, error
-from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config
+from mcp_server.domain.strategy.format import Agent, Config
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from mcp_server.domain.outcome import Engine, RunEngine
-from mcp_server.domain.strategy.format import NAME_PATTERN, Agent, Config, Strict
+from mcp_server.domain.strategy.format import Agent, Config, Strict
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 
 _DECIDES_NOTHING = {
     "name", "description", "status", "budget", "misfire", "offset_s", "max_failures", "horizon", "costs",

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mcp_server.domain.outcome import Ended, Outcome, Status
-from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import BadInput, NotFound
 from mcp_server.storage.database import Database
@@ -24,6 +23,8 @@ from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run,
 
 if TYPE_CHECKING:
     import duckdb
+
+    from mcp_server.domain.strategy.strategy import Strategy
 
 SIGN = ".host"
 """How the files end that show these runs, beside those of processes."""
@@ -70,7 +71,7 @@ class HostRun:
             return f"{self.status}: {(self.error or '').rstrip('.')}"
         return f"{self.signal}, confidence {self.confidence:g}"
 
-    def claimed(self, strategy: Strategy) -> Claimed:
+    def claimed(self, strategy: "Strategy") -> Claimed:
         """Return it as any run that has its row; `strategy` is the version that it was claimed for."""
         run = Run(
             strategy, "manual", self.as_of, "host", self.started_at, self.exchange, answer_by=self.answer_by
@@ -142,7 +143,7 @@ class HostRuns:
             )
         return runs[0]
 
-    def end(self, run: HostRun, strategy: Strategy, outcome: Outcome, now: datetime) -> Ended | None:
+    def end(self, run: HostRun, strategy: "Strategy", outcome: Outcome, now: datetime) -> Ended | None:
         """End an open run, once; None: it was over already, or its time was.
 
         An outcome that the database refuses is entered as an error.

@@ -3,13 +3,9 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, InstanceOf, TypeAdapter
-
-from mcp_server.domain.outcome import SignalName, Status
 from mcp_server.storage.files import (
     BROKEN,
     Denied,
@@ -23,46 +19,6 @@ from mcp_server.storage.files import (
 from mcp_server.storage.home import unwritable
 
 MOST_BYTES = 100_000_000
-
-
-Text = InstanceOf[str]
-"""Any text: what the database refuses of it is known only there."""
-
-
-class WaitingSignal(BaseModel):
-    """The signal of an outcome that waits."""
-
-    model_config = ConfigDict(defer_build=True)  # few programs ever read one
-
-    signal: SignalName
-    confidence: Decimal | None
-    reasoning: Text
-    price: float | None
-    data: Text
-
-
-class WaitingOutcome(BaseModel):
-    """How a run ended, as `ended_run` writes it. What an older version leaves out has a default."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    execution_id: int
-    run_key: str
-    started_at: AwareDatetime | None = None
-    completed_at: AwareDatetime
-    status: Status
-    error: Text | None
-    model: Text | None
-    tokens_used: int | None
-    cost_usd: Decimal | None
-    recorded_usd: Decimal | None = None
-    knowledge_cutoff: Text | None = None
-    contaminated: bool | None = None
-    trace: Text | None
-    own_failure: bool | None = None
-    as_of: AwareDatetime
-    execution_time_ms: int
-    signal: WaitingSignal | None
 
 
 class Outbox:
@@ -97,6 +53,10 @@ class Outbox:
         """Return what waits, by the key of its run, and why files cannot be used, by what is before `.json` there."""
         documents, broken, denied = dict[str, dict[str, Any]](), dict[str, str](), dict[str, str]()
         for file in sorted(self._folder.glob("*.json")):
+            from pydantic import TypeAdapter
+
+            from mcp_server.storage.journal.waiting_outcome import WaitingOutcome
+
             try:
                 document = read_state(file, TypeAdapter(WaitingOutcome), MOST_BYTES)
                 if document.run_key != file.stem:

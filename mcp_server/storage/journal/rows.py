@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import Ended, Outcome, RunEngine, SignalName, Status, Trigger
 from mcp_server.domain.scoring.terms import Terms, terms_of
-from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.liveness import Liveness
 
 if TYPE_CHECKING:
     import duckdb
+
+    from mcp_server.domain.strategy.strategy import Strategy
 
 
 TERMS = tuple(field.name for field in fields(Terms))
@@ -29,7 +30,7 @@ class Run:
     `answer_by` (aware): a host's own model is to answer by then.
     """
 
-    strategy: Strategy
+    strategy: "Strategy"
     trigger: Trigger
     as_of: datetime
     engine: RunEngine
@@ -114,7 +115,7 @@ def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of
         )
 
 
-def mirror(connection: "duckdb.DuckDBPyConnection", strategy: Strategy, now: datetime, *, update: bool = True) -> int:
+def mirror(connection: "duckdb.DuckDBPyConnection", strategy: "Strategy", now: datetime, *, update: bool = True) -> int:
     """Bring the row that mirrors a strategy's folder up to date, and return its id.
 
     Without `update` a row that is there stays as it is: a replay may leave sub-agents out, which no folder says.

@@ -12,10 +12,11 @@ from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.journal.host_runs import UNANSWERED
-from mcp_server.storage.strategies.versions import Kept
 
 if TYPE_CHECKING:
     import duckdb
+
+    from mcp_server.storage.strategies.versions import Kept
 
 PATIENCE_S = 1.0
 """How long what is asked beside the slots waits for another process: it can be asked again later."""
@@ -155,7 +156,7 @@ def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
     return {name: tuple(mark) for name, *mark in rows}
 
 
-def ran_versions(connection: "duckdb.DuckDBPyConnection", until: datetime) -> dict[str, Kept]:
+def ran_versions(connection: "duckdb.DuckDBPyConnection", until: datetime) -> dict[str, "Kept"]:
     """Return the version of each strategy's last run or slot that had begun by a moment, and when, by name.
 
     Not of a replay: it may have run without some of the sub-agents, in a version that no folder ever had.
@@ -166,4 +167,6 @@ def ran_versions(connection: "duckdb.DuckDBPyConnection", until: datetime) -> di
         "JOIN strategies s ON s.id = e.strategy_id",
         [naive(until)],
     ).fetchall()
+    from mcp_server.storage.strategies.versions import Kept
+
     return {name: Kept(version, at.replace(tzinfo=UTC)) for name, version, at in rows}

@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.strategy.finding import Finding, error
-from mcp_server.domain.strategy.format import NAME_PATTERN, StatusName
+from mcp_server.domain.strategy.format import StatusName
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.strategy.parse import InvalidStrategy, parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, Misconfigured, NotFound, Retryable

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcp_server.domain.error_hints import nearest
-from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import BadInput, Misconfigured, NotFound
 from mcp_server.storage.strategies.folders import StrategyFolders

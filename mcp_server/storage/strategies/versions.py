@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_server.domain.error_hints import nearest
-from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, NotFound

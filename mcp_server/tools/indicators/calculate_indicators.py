@@ -9,9 +9,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mcp_server.answers import NUMBERS, ROWS, Answer, Table, caveats
 from mcp_server.domain.chart_lines import ChartLine, chart_lines
-from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
-from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.domain.timeframes import Timeframe, iso, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.together import together
 from mcp_server.toolkit import AsOf, Call, ExchangeId, check_patience, tool

@@ -4,8 +4,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from mcp_server.answers import HistoryAnswer, about, last_value
-from mcp_server.domain.strategy.format import Timeframe
-from mcp_server.domain.timeframes import iso
+from mcp_server.domain.timeframes import Timeframe, iso
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 

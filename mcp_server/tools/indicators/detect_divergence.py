@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mcp_server.answers import ROWS, HistoryAnswer, Table, about
-from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
-from mcp_server.domain.timeframes import iso, timeframe_ms
+from mcp_server.domain.timeframes import Timeframe, iso, timeframe_ms
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import anyio.to_thread
 from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import HistoryAnswer, Picture, about, caveats, last_value
-from mcp_server.domain.strategy.format import Timeframe
-from mcp_server.domain.timeframes import from_ms, iso, last_closed_open_ms, timeframe_ms, to_ms
+from mcp_server.domain.timeframes import Timeframe, from_ms, iso, last_closed_open_ms, timeframe_ms, to_ms
 from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, check_patience, tool
 

@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 
 from mcp_server.answers import MOST_BYTES, NOTE_BYTES, ROWS, Table, size_of
 from mcp_server.domain.outcome import Status
-from mcp_server.domain.strategy.format import NAME_PATTERN
+from mcp_server.domain.strategy.limits import NAME_PATTERN
 from mcp_server.domain.text import cleaned, shortened, significant
 from mcp_server.domain.timeframes import iso_second
 from mcp_server.errors import BadInput, TraderError

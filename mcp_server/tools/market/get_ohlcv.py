@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from mcp_server.answers import MOST_BYTES, NUMBERS, ROW, ROWS, HistoryAnswer, Table, about
-from mcp_server.domain.strategy.format import Timeframe
 from mcp_server.domain.text import significant
-from mcp_server.domain.timeframes import iso
+from mcp_server.domain.timeframes import Timeframe, iso
 from mcp_server.together import together
 from mcp_server.toolkit import AsOf, Call, ExchangeId, Symbol, tool
 

@@ -5,7 +5,7 @@ import anyio.to_thread
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from mcp_server.answers import ROWS, TEXTS, Table
-from mcp_server.domain.strategy.format import MOST_COST_BPS
+from mcp_server.domain.strategy.limits import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment, to_ms
 from mcp_server.errors import BadInput, Retryable
 from mcp_server.json_argument import READ_JSON, TEXT

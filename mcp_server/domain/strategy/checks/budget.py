@@ -1,10 +1,15 @@
 """The check of a budget: what the schedule will cost, and whether the budget suffices."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from mcp_server.domain.strategy.finding import Finding, error, warning
-from mcp_server.domain.strategy.strategy import Strategy
+
+if TYPE_CHECKING:
+    from mcp_server.domain.strategy.strategy import Strategy
 
 DEFAULT_USD_PER_RUN = Decimal("0.50")
 """The most that one run may cost unless its strategy sets `usd_per_run`."""

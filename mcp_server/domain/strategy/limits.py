@@ -1,0 +1,7 @@
+"""Limits of a strategy's keys that commands and tools check, too, without the format's models."""
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"
+HORIZON_PATTERN = r"^[1-9][0-9]{0,4}[mhdw]$"
+
+MOST_COST_BPS = 1000
+"""A tenth of the price, a side: more is a mistake of units."""

@@ -1,0 +1,153 @@
+"""What commands import: a command that only lists or explains starts about as fast as Python and typer do."""
+
+import inspect
+import io
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from rich.console import Console
+from rich.markdown import Markdown
+
+from runner.__main__ import app
+from runner.cli.commands import COMMANDS, CommandLine
+from runner.cli.light_help import HelpText
+
+HEAVY = {"mcp", "ccxt", "pandas", "matplotlib", "talib", "claude_agent_sdk", "numpy", "apprise"}
+READS_A_JOURNAL = {"duckdb"}
+CHECKS_SETTINGS = {"pydantic", "pydantic_settings"}
+ASYNCHRONOUS = {"anyio", "asyncio"}
+ALL = HEAVY | READS_A_JOURNAL | CHECKS_SETTINGS | ASYNCHRONOUS
+
+COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
+    (["--help"], ALL | {"rich.markdown", "rich.traceback", "importlib.metadata"}),
+    (["--version"], ALL | {"rich.console"}),
+    (["no-such-command"], ALL | {"rich.markdown", "rich.traceback"}),
+    (["signals", "--no-such-option"], ALL | {"rich.markdown", "rich.traceback"}),
+    (["strategies"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
+    (["strategies", "--json"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
+    (["strategies", "pause", "no-such-strategy"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
+    (["signals"], ALL - READS_A_JOURNAL),
+    (["signals", "--json"], ALL - READS_A_JOURNAL),
+    (["status"], HEAVY),
+    (["notify"], HEAVY | READS_A_JOURNAL),
+    (["journal", "prune", "--before", "2020-01-01"], HEAVY | {"pydantic_settings"}),
+    *(([name, "--help"], ALL) for name in COMMANDS if name not in ("run", "up", "build", "replay")),
+    *(([name, "--help"], ALL - ASYNCHRONOUS) for name in ("run", "up", "build", "replay")),
+    (["COMPLETE", "strategies pause ", "3"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
+    (["COMPLETE", "sig", "1"], ALL),
+    (["COMPLETE", "strategies ", "2"], ALL),
+]
+
+FORKING = """
+import json, os, sys, tempfile
+import runner.__main__ as program
+for arguments in json.loads(sys.argv.pop()):
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        sys.argv = ["claude-trader", *arguments]
+        if arguments[0] == "COMPLETE":
+            words = {"COMP_WORDS": f"claude-trader {arguments[1]}", "COMP_CWORD": arguments[2]}
+            os.environ.update(_CLAUDE_TRADER_COMPLETE="complete_bash", **words)
+            sys.argv = ["claude-trader"]
+        try:
+            program.main()
+        except SystemExit:
+            pass
+        finally:
+            os.write(writing, json.dumps([*sys.modules]).encode())
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        print(stream.read())
+    os.waitpid(child, 0)
+"""
+"""One program imports what all commands share, and is forked for each: it prints which modules that has at its end."""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Return the modules that each command imports, by its words."""
+    home = tmp_path_factory.mktemp("home")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("TRADER_")}
+    typed = [arguments for arguments, _ in COMMANDS_AND_WHAT_THEY_LEAVE_OUT]
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, json.dumps(typed)], env={**variables, "TRADER_HOME": str(home)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    return {" ".join(words): set(json.loads(line)) for words, line in zip(typed, lines, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left_out"),
+    [pytest.param(*case, id=" ".join(case[0])) for case in COMMANDS_AND_WHAT_THEY_LEAVE_OUT],
+)
+def test_a_command_imports_nothing_heavy_that_it_does_not_need(
+    imported: dict[str, set[str]], arguments: list[str], left_out: set[str]
+) -> None:
+    assert sorted(imported[" ".join(arguments)] & left_out) == []
+
+
+def test_a_command_imports_no_other_command(imported: dict[str, set[str]]) -> None:
+    def files(words: str) -> set[str]:
+        names = {f"runner.cli.{name.replace('-', '_')}" for name in COMMANDS}
+        return imported[words] & names
+
+    assert files("--help") == set()
+    assert files("signals") == {"runner.cli.signals"}
+    assert files("COMPLETE sig 1") == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_of_a_command_is_the_first_paragraph_of_its_own_help(name: str) -> None:
+    module = import_module(f"runner.cli.{name.replace('-', '_')}")
+    function = getattr(module, name.replace("-", "_"))
+    assert COMMANDS[name][1] == _first_paragraph(inspect.getdoc(function) or "")
+    whole = CommandLine(name).whole()
+    assert (whole.name, COMMANDS[name][1]) == (name, _first_paragraph(whole.help))
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.split("\n\n", maxsplit=1)[0].split())
+
+
+def test_help_texts_look_as_markdown_shows_them() -> None:
+    texts = [*_texts(typer.main.get_command(app))]
+    assert len(texts) > 100
+    for text in texts:
+        assert _shown(HelpText(text, style="dim")) == _shown(Markdown(text, style="dim")), text
+
+
+def _texts(command: Any) -> list[str]:
+    whole = command.whole() if isinstance(command, CommandLine) else command
+    own = [whole.help, whole.epilog, *(getattr(parameter, "help", None) for parameter in whole.params)]
+    below = [text for line in getattr(whole, "commands", {}).values() for text in _texts(line)]
+    return [inspect.cleandoc(text) for text in own if text] + below
+
+
+def _shown(text: Any) -> str:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=60, legacy_windows=False)
+    console.print(text)
+    written = console.file
+    assert isinstance(written, io.StringIO)
+    return written.getvalue()
+
+
+def test_a_listing_does_not_need_settings_that_are_right(home: Path) -> None:
+    (home / ".env").write_text("TRADER_BUDGET_USD_PER_DAY=much\n")
+    for arguments in (["strategies"], ["signals"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *arguments], env={**os.environ, "TRADER_HOME": str(home)},
+            capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
