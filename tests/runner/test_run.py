@@ -261,7 +261,7 @@ def test_a_home_of_nobody_and_an_unreadable_env_file_are_told(trader: Command, h
     server = subprocess.run(
         [sys.executable, "-m", "mcp_server"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
-    command = trader("signals")
+    command = trader("status")
     for code, err in ((server.returncode, server.stderr), (command.code, command.err)):
         assert code == 1
         assert ".env' cannot be read" in err
