@@ -24,7 +24,7 @@ from runner.tool_server.client import Tools, connected
 from runner.tool_server.server import Address
 from runner.up import Up
 from tests.http.conftest import TOKENS, WRITES, Guarded, guarded
-from tests.rigs.fast_clock import FastClock
+from tests.rigs.hand_clock import HandClock
 from tests.scheduler.slot_homes import Machine
 
 NOW = datetime(2026, 5, 20, 12, 17, 33, tzinfo=UTC)
@@ -277,7 +277,7 @@ DONE = "SELECT id FROM executions WHERE status = 'abstained'"
 
 
 async def test_what_is_due_at_once_is_asked_for_together_by_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, machine, names = FastClock(30.0, NOW.replace(minute=59, second=30)), Machine(home), numbered("a", 12)
+    clock, machine, names = HandClock(NOW.replace(minute=59)), Machine(home), numbered("a", 12)
     folders, sizes, stop = StrategyFolders(machine.home, examples_folder()), list[int](), anyio.Event()
     for name in names:
         folders.write(parse_strategy(name, config(KINDS["undefined"], offset_s=0), None))  # nothing is reported
@@ -294,9 +294,14 @@ async def test_what_is_due_at_once_is_asked_for_together_by_up(home: Path, monke
         for name, value in where.items():
             monkeypatch.setenv(f"TRADER_{name}", value)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Up(Context(), clock=clock, grace_s=0.0).serve, stop)
-            with anyio.fail_after(30):
-                while len(machine.ask(DONE)) < len(names):  # noqa: ASYNC110 (nothing tells of the last row)
+            up = Up(Context(), clock=clock, grace_s=0.0)
+            tasks.start_soon(up.serve, stop)
+            with anyio.fail_after(60):
+                while up._scheduler is None or len(up._scheduler.schedules.by_name) < len(names):  # noqa: ASYNC110 (nor of a start)
+                    await anyio.sleep(0.05)
+                clock.set(NOW.replace(hour=13, minute=0, second=0))
+                while len(machine.ask(DONE)) < len(names):
+                    clock.pass_by(1)
                     await anyio.sleep(0.05)
             stop.set()
     assert max(sizes, default=1) > len(names) / 2, sizes
