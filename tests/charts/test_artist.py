@@ -69,7 +69,9 @@ def test_a_process_that_has_ended_by_itself_leaves_nothing_behind(monkeypatch: p
     monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", ""))
     artist = Artist()
     artist.prepare()
+    deadline = time.monotonic() + 60
     while psutil.pid_exists(process_of(artist).pid):  # as a zombie does, too
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     artist.close()
 
