@@ -1,21 +1,31 @@
 """The process that draws pictures for the server, one after the other.
 
 It reads charts from standard input and writes pictures, or the errors in their place, to standard output, both pickled:
-both ends are this program's own. It ends when standard input closes, or a minute after its last picture.
+both ends are this program's own. It ends when standard input closes, a minute after its last picture, and in the middle
+of anything when the server is gone.
 """
+
+from __future__ import annotations
 
 import os
 import pickle
 import signal
 import sys
 import threading
+import time
+from typing import TYPE_CHECKING
 
-from mcp_server.charts.backtest_chart import BacktestChart
-from mcp_server.charts.chart import Chart
 from mcp_server.errors import TraderError
 from mcp_server.process_bounds import bound
 
+if TYPE_CHECKING:
+    from mcp_server.charts.backtest_chart import BacktestChart
+    from mcp_server.charts.chart import Chart
+
 IDLE_S = 60.0
+LOOK_S = 0.2
+"""How often it looks whether the server is there."""
+
 MOST_MEMORY_BYTES = 2_500_000_000
 MOST_PROCESSOR_S = 600
 """Of all its pictures. Who asks for one more gets it from the next process."""
@@ -27,14 +37,22 @@ def picture(chart: Chart | BacktestChart) -> bytes:
     Raises:
         Misconfigured: there is no folder for temporary files.
     """
+    from mcp_server.charts.chart import Chart
     from mcp_server.charts.draw import draw
     from mcp_server.charts.draw_backtest import draw_backtest
 
     return draw(chart) if isinstance(chart, Chart) else draw_backtest(chart)
 
 
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(0)
+
+
 def main() -> None:
-    """Draw until nobody asks any more."""
+    """Draw until nobody asks any more. The argument is the server's process id."""
+    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the server ends it
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
     answers, sys.stdout = sys.stdout.buffer, sys.stderr

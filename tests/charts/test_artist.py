@@ -15,6 +15,7 @@ from mcp_server.charts.artist import Artist
 from mcp_server.charts.draw import draw
 from mcp_server.errors import Misconfigured, Retryable
 from tests.charts.sample import chart, waves
+from tests.rigs.processes import left
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,21 @@ def test_a_process_that_has_ended_by_itself_leaves_nothing_behind(monkeypatch: p
         assert time.monotonic() < deadline
         time.sleep(0.01)
     artist.close()
+
+
+def test_the_process_ends_with_the_server_also_while_it_is_busy() -> None:
+    """Its standard input, which this test holds open, tells it nothing."""
+    starts = (
+        "import os, subprocess; from mcp_server.charts.artist import CHILD; "
+        "print(subprocess.Popen((*CHILD, str(os.getpid())), stdout=subprocess.DEVNULL).pid)"
+    )
+    command = [sys.executable, "-c", starts]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        drawing = int(server.stdout.readline())
+        server.wait()
+        running = [process for process in psutil.process_iter() if process.pid == drawing]
+        assert left(running, within_s=60) == []
 
 
 def test_the_process_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -106,7 +107,8 @@ class RunningUp:
             self.process.kill()
         self.process.wait(10)
         for child in self.children():
-            child.kill()
+            with suppress(psutil.NoSuchProcess):  # it ends by itself, too
+                child.kill()
 
     @property
     def log(self) -> str:
@@ -125,7 +127,7 @@ class RunningUp:
     def server(self) -> psutil.Process:
         """Give its tool server."""
         forked = forked_by(self.process.pid)
-        (server,) = forked or [each for each in self.children() if "mcp_server" in command_line(each)]
+        (server,) = forked or [each for each in self.children() if "-m mcp_server " in command_line(each)]
         return server
 
     def until(self, found: Callable[[], T], *, within_s: float = LIMIT_S) -> T:

@@ -50,6 +50,5 @@ def test_neither_process_keeps_what_only_charts_exchanges_or_people_need(home: P
             up.until(file.exists)
             return {name.partition(".")[0] for name in file.read_text().split()}
 
-        (server,) = [each for each in up.children() if "mcp_server" in each.cmdline()]
-        assert imported(server) & IN_NEITHER == set()
+        assert imported(up.server()) & IN_NEITHER == set()
         assert imported(psutil.Process(up.process.pid)) & (IN_NEITHER | NOT_IN_THE_RUNNER) == set()
