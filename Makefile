@@ -109,7 +109,7 @@ workflows: $(VENV)/hosts.stamp  ## check the workflows, the forms of issues and 
 types: $(VENV)/dev.stamp  ## check the types
 	$(BIN)/mypy
 
-check: test long lint types steps docs notebook  ## run everything that CI runs
+check: test guard long lint types steps docs notebook  ## run everything that CI runs
 
 benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp $(VENV)/peer.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
