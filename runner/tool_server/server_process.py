@@ -1,7 +1,6 @@
 """A local tool server as a process. It imports little, so that a server can be started before anything else is."""
 
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,7 +11,6 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 from anyio.abc import Process
-from anyio.streams.text import TextReceiveStream
 
 from mcp_server.errors import Retryable
 from runner.credentials import CREDENTIALS
@@ -76,7 +74,7 @@ async def server_process(
         tell: called with each line that the server writes to standard error, in a thread.
         for_a_run: it imports at once what a run needs.
     """
-    own = secrets.token_urlsafe(24)
+    own = _token()
     left_out = {*KEPT_BACK, *variables}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in left_out}
     environment |= {**variables, "TRADER_RUNNER_TOKEN": own, **no_proxy()}
@@ -107,7 +105,7 @@ async def early_server(home: Path) -> AsyncIterator[ServerProcess | None]:
     if _may_be_elsewhere(home):
         yield None
         return
-    variables = {"TRADER_HOME": str(home), "TRADER_TOKEN": secrets.token_urlsafe(24)}
+    variables = {"TRADER_HOME": str(home), "TRADER_TOKEN": _token()}
     async with server_process(variables, for_a_run=True) as server:
         yield server
 
@@ -126,13 +124,17 @@ def _may_be_elsewhere(home: Path) -> bool:
 async def _first_lines(process: Process) -> str:
     """Return what a server writes at its start, all at once: where it answers, and where its page is."""
     assert process.stdout is not None  # noqa: S101 (it was opened with a pipe)
-    lines = ""
+    written = b""
     with anyio.move_on_after(START_S):
-        async for part in TextReceiveStream(process.stdout):
-            lines += part
-            if "\n" in lines:
+        async for part in process.stdout:
+            written += part
+            if b"\n" in written:
                 break
-    return lines
+    return written.decode("utf-8", errors="replace")
+
+
+def _token() -> str:
+    return os.urandom(24).hex()  # `secrets` takes longer to import than to do without
 
 
 async def end(process: Process) -> None:
