@@ -21,7 +21,7 @@ ENTER_S = 1.5
 
 RETRY_S = 0.25
 
-GATHER_S = 0.1
+GATHER_S = 0.25
 """Where several ends came together, the next transaction waits so long for others."""
 
 
