@@ -3,7 +3,6 @@
 Processor time, of a program and its floor in turn: nothing here waits for another process or a network.
 """
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from tests.benchmarks.test_guard import CLI, PRINTING, of_program
 from tests.benchmarks.touches import report
 from tests.rigs.sample_home import sample_home
-from tests.rigs.sample_strategies import BROKEN
 
 TURNS = 15
 
@@ -22,7 +20,6 @@ TURNS = 15
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with strategies and two months of signals."""
     sample = sample_home(tmp_path_factory.mktemp("full"), datetime.now(UTC))
-    shutil.rmtree(sample.home.strategies / BROKEN)  # of which `status` would complain
     yield sample.root
     sample.close()
 

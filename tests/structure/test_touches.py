@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks import touches
 from tests.benchmarks.touches import TOUCHES, report, table
 
-NUMBERED = {"new candles of binance", "new candles of coinbase", "2,000 strategies", "100 strategies", "install"}
+NUMBERED = {"new candles of binance", "new candles of coinbase", "2,000 strategies", "100 strategies"}
 """Lines whose name a benchmark puts together."""
 
 BENCHMARKS = Path(touches.__file__).parent
