@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 QUIET_S = 0.05
 """The last answer is on its way by then, and it is no series of calls: what begins takes no time from them."""
+
+SWITCH_S = 0.0005
+"""So soon does a step hand the interpreter over to a request that comes in the middle of it."""
 
 
 def first_imports(exchange_id: str) -> Iterator[None]:
@@ -91,9 +95,13 @@ class OnceListed:
         self._idle.set()
 
     def _work(self) -> None:
-        steps = iter(self._steps)
-        while self._quiet() and next(steps, self) is not self:
-            pass
+        steps, before_s = iter(self._steps), sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
+        try:
+            while self._quiet() and next(steps, self) is not self:
+                pass
+        finally:
+            sys.setswitchinterval(before_s)
 
     def _quiet(self) -> bool:
         """Wait until nobody has asked for a while; return False at the end."""

@@ -28,7 +28,8 @@ AHEAD_S = 0.06
 """The imports have begun by then."""
 IMPORTED_S = 3.0
 """They are over by then."""
-MOST_DELAYED = 2.0
+MOST_BESIDE_S = 0.02
+"""So much longer may a call take that comes in the middle of a step; any other, and the end, twice as long."""
 
 NOT_AHEAD = [
     sys.executable, "-c", "import mcp_server.once_listed as ahead; ahead.first_imports = lambda _: ()\n"
@@ -89,7 +90,8 @@ def test_neither_an_answer_nor_the_end_waits_for_what_is_imported_ahead(tmp_path
     for what, words in (("series", "a light call in a series"), ("single", "a single one"), ("end", "the end")):
         ahead, bare = took[f"{what} ahead"], took[f"{what} not ahead"]
         say(f"{words}, beside imports ahead and without: {_figures(ahead)}, {_figures(bare)}")
-        assert statistics.median(ahead) <= MOST_DELAYED * statistics.median(bare)
+        most = MOST_BESIDE_S if what == "single" else statistics.median(bare)
+        assert statistics.median(ahead) <= statistics.median(bare) + most
 
 
 def _figures(took: list[float]) -> str:

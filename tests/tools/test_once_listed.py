@@ -17,10 +17,12 @@ from mcp import Client
 
 from mcp_server import app
 from mcp_server.app import build_server
-from mcp_server.once_listed import OnceListed
+from mcp_server.once_listed import SWITCH_S, OnceListed
 from mcp_server.settings import ServerSettings
 
 ENOUGH_S = 60.0
+PYTHON_S = 0.005
+"""How long Python lets a thread have the interpreter where others want it."""
 
 IN_THE_MIDDLE = """
 import atexit, sys, threading
@@ -206,6 +208,17 @@ async def test_the_end_of_a_server_ends_its_steps(settings: ServerSettings) -> N
     steps.go.set()
     await anyio.to_thread.run_sync(steps.threads[0].join, ENOUGH_S)
     assert len(steps.threads) == 1
+
+
+async def test_a_step_gives_way_to_a_request_that_comes_meanwhile() -> None:
+    steps = Steps(held=True)
+    sys.setswitchinterval(PYTHON_S)
+    await answer(OnceListed(steps))
+    assert await happened(steps.begun)
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    steps.go.set()
+    await anyio.to_thread.run_sync(steps.threads[0].join, ENOUGH_S)
+    assert sys.getswitchinterval() == pytest.approx(PYTHON_S)
 
 
 async def test_nothing_begins_after_the_end() -> None:
