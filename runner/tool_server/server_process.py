@@ -77,6 +77,7 @@ async def server_process(
     own = _token()
     left_out = {*KEPT_BACK, *variables}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in left_out}
+    environment.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # to look for some takes 30 ms of its start
     environment |= {**variables, "TRADER_RUNNER_TOKEN": own, **no_proxy()}
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
     command += ["--for-a-run"] if for_a_run else []
