@@ -89,8 +89,9 @@ def test_a_command_takes_little_longer_than_the_libraries_it_needs(command: str,
 PRICE = {"symbol": "BTC/USDT", "exchange": "binance"}
 
 
-@pytest.fixture
-def host(home: Path) -> Iterator[Host]:
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    home = tmp_path_factory.mktemp("home")
     with exchange_program() as exchange, host_of(OURS, environment(home, exchange)) as host:
         yield host
 
