@@ -38,7 +38,7 @@ Start = Callable[[], "duckdb.DuckDBPyConnection"]
 
 def in_memory(**config: str) -> "duckdb.DuckDBPyConnection":
     """Start a DuckDB in memory."""
-    import duckdb
+    from mcp_server.storage.duckdb_core import duckdb
 
     return duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **config})
 
@@ -78,11 +78,6 @@ class DatabaseFile:
 
     def open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         """Wait for the file, at most `most_s` seconds if that is less than usual, and connect to it."""
-        import stamina
-
-        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
-        stamina.instrumentation.set_on_retry_hooks(())
-
         in_vain = self._hurried or time.monotonic() - self._gave_up_at < HELD_S
         patience_s = min(SHORT_PATIENCE_S if in_vain else self._patience_s, most_s or self._patience_s)
 
@@ -90,11 +85,12 @@ class DatabaseFile:
             return isinstance(error, Held) and (in_vain or not self._hurried)
 
         try:
-            for attempt in stamina.retry_context(
-                on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.1, wait_jitter=0.05
-            ):
-                with attempt:
-                    connection = self._in_turn(read_only=read_only)
+            try:
+                connection = self._in_turn(read_only=read_only)
+            except Held as held:
+                if not worth_waiting(held):
+                    raise
+                connection = self._in_a_later_turn(worth_waiting, patience_s, read_only=read_only)
         except Held:
             if most_s is None:  # who waits less than usual cannot say that it was in vain
                 self._gave_up_at = time.monotonic()
@@ -102,9 +98,23 @@ class DatabaseFile:
         self._gave_up_at = -HELD_S
         return connection
 
+    def _in_a_later_turn(
+        self, worth_waiting: Callable[[Exception], bool], patience_s: float, *, read_only: bool
+    ) -> "duckdb.DuckDBPyConnection":
+        import stamina
+
+        # That it waits for its turn is no news, and would be told on standard output, where an MCP host listens.
+        stamina.instrumentation.set_on_retry_hooks(())
+        for attempt in stamina.retry_context(
+            on=worth_waiting, attempts=None, timeout=patience_s, wait_initial=0.005, wait_max=0.1, wait_jitter=0.05
+        ):
+            with attempt:
+                connection = self._in_turn(read_only=read_only)
+        return connection
+
     def connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         """Connect to the file at once."""
-        import duckdb
+        from mcp_server.storage.duckdb_core import duckdb
 
         check_regular(self.path)
         with self._changing:
@@ -123,7 +133,7 @@ class DatabaseFile:
         return connection
 
     def _disconnect(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        import duckdb
+        from mcp_server.storage.duckdb_core import duckdb
 
         connection.close()
         try:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ class OldSchema(Exception):
 
 def schema_version(connection: "duckdb.DuckDBPyConnection") -> int:
     """Return the number of the last migration that the database has seen; 0 for an empty one."""
-    import duckdb
+    from mcp_server.storage.duckdb_core import duckdb
 
     try:
         row = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
@@ -33,7 +32,7 @@ def schema_version(connection: "duckdb.DuckDBPyConnection") -> int:
 @cache
 def migrations() -> dict[int, str]:
     """Return every migration of this program, number → SQL: read once, and looked at whenever the file is opened."""
-    folder = resources.files("mcp_server.storage") / "migrations"
+    folder = Path(__file__).with_name("migrations")
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     return {int(file.name.split("_")[0]): file.read_text("utf-8") for file in files}
 

@@ -41,7 +41,7 @@ def transaction(connection: "duckdb.DuckDBPyConnection", path: Path, work: Work[
 
 def translated(connection: "duckdb.DuckDBPyConnection", path: Path, work: Work[T]) -> T:
     """Run work; what DuckDB raises because of the machine becomes `Retryable`."""
-    import duckdb
+    from mcp_server.storage.duckdb_core import duckdb
 
     try:
         return work(connection)
@@ -67,7 +67,7 @@ def _alone(connection: "duckdb.DuckDBPyConnection", path: Path, work: Work[Any],
 
 
 def _roll_back(connection: "duckdb.DuckDBPyConnection") -> None:
-    import duckdb
+    from mcp_server.storage.duckdb_core import duckdb
 
     try:
         connection.execute("ROLLBACK")

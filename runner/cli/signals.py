@@ -13,6 +13,7 @@ from runner.cli.context import MOST_SHOWN, Context, Json, print_json, strategy_n
 
 if TYPE_CHECKING:
     from mcp_server.storage.journal.entries import Entry
+    from mcp_server.storage.journal.runs import Journal
 
 EPILOG = "Example: `claude-trader signals rsi-reversion --all` · `claude-trader signals --csv > signals.csv`"
 
@@ -49,54 +50,79 @@ def signals(
 
     The table shortens long reasons to fit the terminal; `--json` and `--csv` show them whole.
     """
-    from runner.cli import show
-
     if as_json and as_csv:
         raise BadInput("--json and --csv were both given.", "Give one of them.")
     context = Context()
-    context.journal.settle()
+    journal = _journal(context)
+    journal.settle()
     outcomes: Literal["signals", "all"] = "all" if every else "signals"
     if as_csv:
-        _check_name(context, name, replayed=replayed)
+        from runner.cli import show
+
+        _check_name(context, journal, name, replayed=replayed)
         typer.echo(_line(show.entry_keys(replayed=replayed)), nl=False)
-        for page in _pages(context, name, limit, outcomes, replayed):
+        for page in _pages(journal, name, limit, outcomes, replayed):
             rows = [show.entry_json(entry, replayed=replayed) for entry in page]
             typer.echo(b"".join(_line([_cell(value) for value in row.values()]) for row in rows), nl=False)
         return
-    entries = context.journal.entries(name, limit=limit or SHOWN, outcomes=outcomes, replayed=replayed)
-    if as_json:
-        print_json({"signals": [show.entry_json(entry, replayed=replayed) for entry in entries]})
-    elif entries:
-        title = "Journal" if every else "Signals"
-        show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
-    elif not replayed and context.journal.entries(name, limit=1, outcomes="all", replayed=True):
-        typer.echo("Nothing is recorded yet but runs of replays: --replayed lists them.")
-    else:
-        _check_name(context, name, replayed=replayed)
+    entries = journal.entries(name, limit=limit or SHOWN, outcomes=outcomes, replayed=replayed)
+    if not entries and not as_json:
+        if not replayed and journal.entries(name, limit=1, outcomes="all", replayed=True):
+            typer.echo("Nothing is recorded yet but runs of replays: --replayed lists them.")
+            return
+        _check_name(context, journal, name, replayed=replayed)
         command, effect = ("replay", "runs one at past moments") if replayed else ("run", "runs a strategy once")
         more = "" if every else " --all also lists runs without a signal."
         typer.echo(f"Nothing is recorded yet. `claude-trader {command} NAME` {effect}, and records the result.{more}")
+        return
+    from runner.cli import show
+
+    if as_json:
+        print_json({"signals": [show.entry_json(entry, replayed=replayed) for entry in entries]})
+    else:
+        title = "Journal" if every else "Signals"
+        show.journal(show.console(), entries, f"{title} of replays" if replayed else title)
 
 
-def _check_name(context: Context, name: str | None, *, replayed: bool) -> None:
+class EmptyJournal:
+    """The record of a home in which nothing has run yet: it has no file, and a listing makes none."""
+
+    def settle(self) -> None:
+        """Enter nothing."""
+
+    def entries(self, *_: Any, **__: Any) -> list["Entry"]:
+        """Return no runs."""
+        return []
+
+
+def _journal(context: Context) -> "Journal | EmptyJournal":
+    there = context.home.database.exists() or any(context.home.outbox.glob("*.json"))
+    return context.journal if there else EmptyJournal()
+
+
+def _check_name(context: Context, journal: "Journal | EmptyJournal", name: str | None, *, replayed: bool) -> None:
     """Raise `NotFound` where a name is neither a strategy's nor in the journal, in which removed strategies stay."""
     if name is None:
         return
     known = context.strategies.names()
-    if name not in known and not context.journal.entries(name, limit=1, outcomes="all", replayed=replayed):
+    if name not in known and not journal.entries(name, limit=1, outcomes="all", replayed=replayed):
         from mcp_server.domain.error_hints import nearest
 
         raise NotFound(f"Unknown strategy {name!r}.", nearest(name, known))
 
 
 def _pages(
-    context: Context, name: str | None, limit: int | None, outcomes: Literal["signals", "all"], replayed: bool
+    journal: "Journal | EmptyJournal",
+    name: str | None,
+    limit: int | None,
+    outcomes: Literal["signals", "all"],
+    replayed: bool,
 ) -> Iterator[list["Entry"]]:
     """Yield the newest runs, `limit` or all of them, some at a time."""
     left, before = limit, None
     while left is None or left > 0:
         size = AT_ONCE if left is None else min(AT_ONCE, left)
-        page = context.journal.entries(name, limit=size, outcomes=outcomes, before=before, replayed=replayed)
+        page = journal.entries(name, limit=size, outcomes=outcomes, before=before, replayed=replayed)
         yield page
         if len(page) < size:
             return

@@ -15,6 +15,7 @@ import typer.main
 from rich.console import Console
 from rich.markdown import Markdown
 
+from mcp_server.storage.database import Database
 from runner.__main__ import app
 from runner.cli.commands import COMMANDS, CommandLine
 from runner.cli.light_help import HelpText
@@ -33,8 +34,8 @@ COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
     (["strategies"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
     (["strategies", "--json"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
     (["strategies", "pause", "no-such-strategy"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
-    (["signals"], ALL - READS_A_JOURNAL),
-    (["signals", "--json"], ALL - READS_A_JOURNAL),
+    (["signals"], ALL | {"rich.console"}),
+    (["signals", "--json"], ALL),
     (["status"], HEAVY),
     (["notify"], HEAVY | READS_A_JOURNAL),
     (["journal", "prune", "--before", "2020-01-01"], HEAVY | {"pydantic_settings"}),
@@ -141,6 +142,27 @@ def _shown(text: Any) -> str:
     written = console.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()
+
+
+def test_a_home_without_a_record_is_listed_without_making_one(home: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "runner", "signals"], env={**os.environ, "TRADER_HOME": str(home)},
+        stdout=subprocess.DEVNULL, timeout=100, check=True,
+    )  # fmt: skip
+    assert not [*home.glob("claude_trader*")]
+
+
+def test_recorded_signals_are_listed_with_neither_pydantic_nor_duckdbs_package(home: Path) -> None:
+    database = Database(home / "claude_trader.duckdb")
+    database.write(lambda connection: None)
+    code = "import sys, runner.__main__ as program\ntry: program.main()\nexcept SystemExit: print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "signals"], env={**os.environ, "TRADER_HOME": str(home)},
+        stdout=subprocess.PIPE, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    modules = set(done.stdout.split())
+    assert "_duckdb" in modules
+    assert sorted(modules & (ALL | {"stamina", "tenacity"})) == []
 
 
 def test_a_listing_does_not_need_settings_that_are_right(home: Path) -> None:

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage import duckdb_core
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.schema import migrations
@@ -261,7 +262,7 @@ def test_duckdb_is_started_once_for_many_transactions(database: Database, monkey
         starts.append(arguments)
         return connect(*arguments, **options)
 
-    monkeypatch.setattr(duckdb, "connect", counted)
+    monkeypatch.setattr(duckdb_core.duckdb, "connect", counted)
     with starting_each():
         for name in "abc":
             database.write(lambda c, name=name: c.execute(_add(name)))  # type: ignore[misc]

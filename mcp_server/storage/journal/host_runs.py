@@ -148,7 +148,7 @@ class HostRuns:
 
         An outcome that the database refuses is entered as an error.
         """
-        import duckdb
+        from mcp_server.storage.duckdb_core import duckdb
 
         claimed = run.claimed(strategy)
 

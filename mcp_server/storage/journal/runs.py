@@ -156,7 +156,7 @@ class Journal:
 
     def _entered(self, ends: Sequence[RunEnd]) -> tuple[list[dict[str, Any]], Sequence[SignalName | None], str | None]:
         """Enter outcomes, or errors in their place; return what was entered, the signals before, why they wait."""
-        import duckdb
+        from mcp_server.storage.duckdb_core import duckdb
 
         try:
             documents = [end.document() for end in ends]
@@ -200,7 +200,7 @@ class Journal:
 
     def _entered_late(self, document: Mapping[str, Any]) -> bool:
         """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
-        import duckdb
+        from mcp_server.storage.duckdb_core import duckdb
 
         try:
             return self._database.write(partial(_enter_waiting, document))
