@@ -140,7 +140,9 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     become_owner(settings.home)
     ahead = () if arguments.with_parent else first_imports(settings.exchange)  # runs import what they need, and no more
     if not arguments.http:
-        return build_server(settings, families=arguments.tools, once_listed=ahead).run
+        from mcp_server.over_stdio import serve as serve_stdio
+
+        return partial(serve_stdio, build_server(settings, families=arguments.tools, once_listed=ahead), _leave)
     from mcp_server.domain.families import whole
     from mcp_server.http.health import Health
     from mcp_server.http.serve import serve

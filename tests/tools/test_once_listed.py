@@ -1,7 +1,6 @@
 """What the server begins in the background once its list of tools is out."""
 
 import asyncio
-import json
 import subprocess
 import sys
 import threading
@@ -23,23 +22,6 @@ from mcp_server.settings import ServerSettings
 ENOUGH_S = 60.0
 PYTHON_S = 0.005
 """How long Python lets a thread have the interpreter where others want it."""
-
-IN_THE_MIDDLE = """
-import atexit, sys, threading
-
-class Told:
-    def find_spec(self, name, *_):
-        if name == "aiohttp":
-            print("begun", file=sys.stderr, flush=True)
-            threading.Event().wait()
-
-sys.meta_path.insert(0, Told())
-atexit.register(lambda: print("done", file=sys.stderr))
-from mcp_server.__main__ import main
-sys.argv = ["claude-trader-mcp"]
-main()
-"""
-
 
 IMPORTED_AHEAD = """
 import sys
@@ -228,23 +210,3 @@ async def test_nothing_begins_after_the_end() -> None:
     await answer(ahead)
     ahead.end()
     assert steps.threads == []
-
-
-def test_a_host_that_leaves_does_not_wait_for_an_import(home: Path) -> None:
-    """The import never ends here. It takes a second: a real server has to start."""
-    pipe, env = subprocess.PIPE, {"TRADER_HOME": str(home), "TRADER_EXCHANGE": "kraken"}
-    command = [sys.executable, "-c", IN_THE_MIDDLE]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env) as server:
-        assert server.stdin is not None
-        assert server.stderr is not None
-        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-        for message in (
-            {"id": 1, "method": "initialize", "params": hello},
-            {"method": "notifications/initialized"},
-            {"id": 2, "method": "tools/list"},
-        ):
-            server.stdin.write(json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n")
-        server.stdin.flush()
-        assert server.stderr.readline() == b"begun\n"
-        _, errors = server.communicate(timeout=ENOUGH_S)
-    assert (server.returncode, errors) == (0, b"done\n")
