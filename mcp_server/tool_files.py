@@ -26,9 +26,9 @@ class ToolFiles(Mapping[str, ToolFile]):
 
     @classmethod
     def all(cls) -> ToolFiles:
-        """Return those of the program."""
+        """Return those of the program; what editors and macOS put beside them, like `._name.py`, is none."""
         files = Path(mcp_server.tools.__file__).parent.glob("*/[!_]*.py")
-        return cls(dict(sorted((file.stem, file.parent.name) for file in files)))
+        return cls(dict(sorted((file.stem, file.parent.name) for file in files if file.stem.isidentifier())))
 
     def of(self, families: frozenset[str]) -> ToolFiles:
         """Return those of some families."""
@@ -65,13 +65,13 @@ class ToolsOnDemand(ToolManager):
         self._make = make
 
     def get_tool(self, name: str) -> Tool | None:
-        """Return the tool, or None if there is none of this name.
+        """Return the tool, or None if there is none of this name; always the same one, in whichever thread.
 
         Raises:
             ImportError: its file is broken.
         """
         if name not in self._tools and name in self._files:
-            self._tools[name] = self._make(self._files[name])
+            self._tools.setdefault(name, self._make(self._files[name]))
         return self._tools.get(name)
 
     def list_tools(self) -> list[Tool]:

@@ -9,11 +9,14 @@ from types import ModuleType
 
 import pytest
 from mcp import Client
+from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
 
 from mcp_server import __main__ as program
 from mcp_server.app import build_server, tool_files
 from mcp_server.settings import ServerSettings
+from mcp_server.tool_files import ToolsOnDemand
+from mcp_server.toolkit import ToolFile
 from tests.tools.conftest import Told, answer_of
 
 FILE = "mcp_server.tools.market.get_price"
@@ -78,6 +81,31 @@ async def test_a_tool_is_made_once_however_often_it_is_called_and_listed(setting
     assert manager.get_tool("get_price") is manager.get_tool("get_price")
     assert manager.list_tools()[:1] == [manager.get_tool("backtest_strategy")]
     assert manager.get_tool("sell_everything") is None
+
+
+async def test_a_tool_that_another_thread_makes_meanwhile_is_the_one_that_stays(settings: ServerSettings) -> None:
+    """Else two would each let as many calls work at once as one may."""
+    manager = build_server(settings)._tool_manager
+    assert isinstance(manager, ToolsOnDemand)
+    make, made = manager._make, []
+
+    def slowly(file: ToolFile) -> Tool:
+        tool = make(file)
+        manager._make = make
+        made.append(manager.get_tool("get_price"))  # as if in another thread, in the middle of this
+        return tool
+
+    manager._make = slowly
+    assert manager.get_tool("get_price") is manager.get_tool("get_price") is made[0]
+
+
+@pytest.mark.parametrize("name", ["._get_price.py", ".#get_price.py", "get_price (copy).py"])
+def test_what_is_no_module_is_no_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "market").mkdir()
+    for file in ("__init__.py", "market/__init__.py", "market/get_price.py", f"market/{name}"):
+        (tmp_path / file).touch()
+    monkeypatch.setattr("mcp_server.tools.__file__", str(tmp_path / "__init__.py"))
+    assert [*tool_files()] == ["get_price"]
 
 
 def test_no_garbage_is_looked_for_until_the_server_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
