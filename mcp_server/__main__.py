@@ -37,9 +37,9 @@ def _leave(code: int) -> NoReturn:
     Python would wait until modules are taken apart, and must not end while a thread imports one.
     """
     atexit._run_exitfuncs()
-    with suppress(OSError, ValueError):  # nobody reads, or it is closed
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # there is none, nobody reads, or it is closed
+            stream.flush()
     os._exit(code)
 
 

@@ -34,9 +34,9 @@ async def _serve(server: "MCPServer[Any]", leave: Callable[[int], NoReturn]) -> 
         async with stdio_server() as (reads, writes):
             try:
                 await lowlevel.run(reads, writes, lowlevel.create_initialization_options())
-            except asyncio.CancelledError:
-                # All is closed. Only the thread is left that waits for the host's next line; it cannot be ended.
-                leave(128 + (told[0] if told else signal.SIGINT))  # asyncio's own handler notes nothing
+            finally:
+                if told:  # all is closed, and only the thread is left that waits for the host's next line
+                    leave(128 + told[0])
 
 
 @contextmanager
@@ -52,6 +52,8 @@ def _ended_by_signals(told: list[int], leave: Callable[[int], NoReturn]) -> Iter
         loop.call_soon_threadsafe(loop.call_later, GRACE_S, leave, 128 + number)
 
     before = {number: signal.signal(number, end) for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
+    if task.cancelling():  # asyncio has had a handler of its own until now
+        leave(128 + signal.SIGINT)
     try:
         yield
     finally:

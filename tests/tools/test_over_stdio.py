@@ -81,3 +81,10 @@ def test_a_signal_ends_the_server_while_standard_input_is_open(
         server.wait(timeout=ENOUGH_S)
         assert server.stderr is not None
         assert (server.returncode, server.stderr.read()) == (128 + numbers[0], b"done\n")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_server_without_a_stream_ends_as_any_other(stream: str) -> None:
+    """Programs without a window have none, and whoever starts one may have closed it."""
+    code = f"import sys; sys.{stream} = None; from mcp_server.__main__ import _leave; _leave(3)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 3
