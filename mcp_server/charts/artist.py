@@ -97,8 +97,7 @@ class Artist:
         if self._process is None:
             environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
             pipe = subprocess.PIPE
-            command = (*CHILD, str(os.getpid()))
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)  # noqa: S603 (fixed words)
+            self._process = subprocess.Popen(CHILD, stdin=pipe, stdout=pipe, env=environment)  # noqa: S603 (fixed words)
             # Where it ends by itself, its place in the system's table of processes is free again.
             threading.Thread(target=self._process.wait, daemon=True).start()
         return self._process

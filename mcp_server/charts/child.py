@@ -44,15 +44,17 @@ def picture(chart: Chart | BacktestChart) -> bytes:
     return draw(chart) if isinstance(chart, Chart) else draw_backtest(chart)
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
+    """End when what started this process is gone: the server, or on Windows the launcher of its virtual environment."""
+    parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(LOOK_S)
     os._exit(0)
 
 
 def main() -> None:
-    """Draw until nobody asks any more. The argument is the server's process id."""
-    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+    """Draw until nobody asks any more."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the server ends it
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
     answers, sys.stdout = sys.stdout.buffer, sys.stderr

@@ -1,5 +1,6 @@
 """Pictures come from a process of their own. Each test starts one, which takes half a second; they share it in turn."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -80,16 +81,31 @@ def test_a_process_that_has_ended_by_itself_leaves_nothing_behind(monkeypatch: p
 def test_the_process_ends_with_the_server_also_while_it_is_busy() -> None:
     """Its standard input, which this test holds open, tells it nothing."""
     starts = (
-        "import os, subprocess; from mcp_server.charts.artist import CHILD; "
-        "print(subprocess.Popen((*CHILD, str(os.getpid())), stdout=subprocess.DEVNULL).pid)"
+        "import subprocess; from mcp_server.charts.artist import CHILD; "
+        "drawing = subprocess.Popen(CHILD, stdout=subprocess.PIPE); drawing.stdout.read(1); print(drawing.pid)"
     )
     command = [sys.executable, "-c", starts]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdin is not None
         assert server.stdout is not None
+        pickle.dump(chart(waves(20)), server.stdin)
+        server.stdin.flush()
         drawing = int(server.stdout.readline())
         server.wait()
         running = [process for process in psutil.process_iter() if process.pid == drawing]
         assert left(running, within_s=60) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there every virtual environment has such a launcher")
+def test_a_launcher_between_the_server_and_the_process_costs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `python.exe` of a virtual environment is on Windows: it starts Python as a process of its own, and waits."""
+    monkeypatch.setattr(artists, "CHILD", ("/bin/sh", "-c", '"$@"; exit $?', "sh", *artists.CHILD))
+    artist, what = Artist(), chart(waves(20))
+    assert artist.draw(what) == draw(what)
+    python = psutil.Process(process_of(artist).pid).children()
+    assert python
+    artist.close()
+    assert left(python, within_s=60) == []
 
 
 def test_the_process_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
