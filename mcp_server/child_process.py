@@ -100,7 +100,8 @@ class WaitingChild:
             return
         self._starting = True
         try:
-            self._waiting = await _started(self._command)
+            with suppress(OSError):  # the system lets nothing start now; the question just answered is no less so
+                self._waiting = await _started(self._command)
         finally:
             self._starting = False
 

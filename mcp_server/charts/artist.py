@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, cast
 
 from mcp_server.child_process import command_of
-from mcp_server.errors import Retryable, TraderError
+from mcp_server.errors import Retryable
 
 if TYPE_CHECKING:
     from mcp_server.charts.backtest_chart import BacktestChart
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 CHILD = command_of("mcp_server.charts.child")
 
 _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH", "TMPDIR", "TEMP", "TMP")
-"""The only variables that the process gets; none is secret."""
+"""The only variables of ours that the process gets; none is secret."""
+
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""Else numpy starts one for each core, for nothing; those of 64 cores take more addresses than the process may have."""
 
 
 class Artist:
@@ -48,6 +51,7 @@ class Artist:
         Raises:
             Retryable: the process ended before the picture was drawn.
             Misconfigured: there is no folder for temporary files.
+            RuntimeError: there is a fault in our drawing.
         """
         question = pickle.dumps(chart)
         with self._drawing:
@@ -56,7 +60,7 @@ class Artist:
                 answer = self._answer(question)
         if answer is None:
             raise Retryable("The picture was not drawn: the process that draws ended.", "Try again.")
-        if isinstance(answer, TraderError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -69,13 +73,13 @@ class Artist:
             self._end()
             self._closing = False
 
-    def _answer(self, question: bytes) -> bytes | TraderError | None:
+    def _answer(self, question: bytes) -> bytes | Exception | None:
         """Return a picture, or the error in its place; None where the process ends instead."""
         process = self._started()
         try:
             cast("IO[bytes]", process.stdin).write(question)
             cast("IO[bytes]", process.stdin).flush()
-            answer: bytes | TraderError = pickle.load(cast("IO[bytes]", process.stdout))  # noqa: S301 (our own process)
+            answer: bytes | Exception = pickle.load(cast("IO[bytes]", process.stdout))  # noqa: S301 (our own process)
         except (OSError, EOFError, pickle.UnpicklingError):
             self._end()
             return None
@@ -95,7 +99,7 @@ class Artist:
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
-            environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+            environment = {name: os.environ[name] for name in _NEEDED if name in os.environ} | _ONE_THREAD
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(CHILD, stdin=pipe, stdout=pipe, env=environment)  # noqa: S603 (fixed words)
             # Where it ends by itself, its place in the system's table of processes is free again.

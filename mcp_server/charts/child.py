@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from mcp_server.errors import TraderError
@@ -71,9 +72,11 @@ def main() -> None:
         finally:
             idle.cancel()
         try:
-            answer: bytes | TraderError = picture(chart)
+            answer: bytes | Exception = picture(chart)
         except TraderError as error:
             answer = error
+        except Exception:  # a fault of ours: the server tells it as it tells its own
+            answer = RuntimeError(traceback.format_exc())
         pickle.dump(answer, answers)
         answers.flush()
 

@@ -129,6 +129,23 @@ def test_an_error_comes_in_the_place_of_the_picture(monkeypatch: pytest.MonkeyPa
     artist.close()
 
 
+def test_a_fault_in_drawing_is_told_as_such_and_the_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks again would meet it again."""
+    faulty = "from mcp_server.charts import child; child.picture = lambda chart: 1 / 0; child.main()"
+    monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", faulty))
+    artist = Artist()
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: division by zero"):
+        artist.draw(chart(waves(20)))
+    assert process_of(artist).poll() is None
+    artist.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere numpy computes with other threads, and none is bounded")
+def test_the_process_takes_no_thread_for_each_core(shared: Artist) -> None:
+    shared.draw(chart(waves(20)))
+    assert psutil.Process(process_of(shared).pid).num_threads() <= 3, "one draws, one looks for the server, one waits"
+
+
 def test_a_process_that_always_ends_is_an_error_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artists, "CHILD", (sys.executable, "-c", ""))
     artist = Artist()

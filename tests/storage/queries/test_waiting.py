@@ -71,6 +71,21 @@ async def test_a_question_to_a_process_that_has_ended_is_asked_again(waiting: Wa
     assert (pid != ended, said) == (True, "still answered")
 
 
+async def test_an_answer_is_not_lost_where_no_other_process_can_start(
+    waiting: WaitingChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("no process is left")
+
+    await asked(waiting)
+    ready = waits(waiting)
+    with monkeypatch.context() as full:
+        full.setattr("anyio.open_process", refuse)
+        assert await asked(waiting, "answered") == (ready, "answered")
+        assert waiting._waiting is None
+    assert (await asked(waiting, "again"))[1] == "again"
+
+
 async def test_what_answers_nothing_twice_is_told_as_it_is() -> None:
     child = WaitingChild(ENDS_UNASKED)
     ending = [await child.run(b"?", ENOUGH_S) for _ in range(2)][1]
