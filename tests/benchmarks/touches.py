@@ -35,7 +35,7 @@ class Touch:
 
 TOUCHES = {
     "start": Touch("start of the server until `initialize` is answered", "a bare server with as many tools", 1.1),
-    "first price": Touch("the first price of a new process", "the quickest other server, in JavaScript", 1.0),
+    "first price": Touch("the first price, once the tools are listed", "the quickest other server, in JavaScript", 1.0),
     "run by rules": Touch("`run` by rules, cold", "a run where a server is there", 1.2),
     "run by Claude": Touch("`run` by Claude", "the agent CLI alone", 1.3),
     "--help": Touch("`--help`", "`import typer, rich`", 2.0),
