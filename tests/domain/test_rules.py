@@ -393,6 +393,22 @@ def test_candles_that_are_decided_in_several_queries_are_decided_as_in_one(
         assert np.array_equal(column, steps[name], equal_nan=True)
 
 
+@pytest.mark.parametrize("buy", ["close > prev(2, 5)", "close > highest(2, 4)", "prev(prev(2, 3) < close, 4)"])
+def test_a_literal_that_is_looked_back_to_is_there_however_many_candles_one_query_sees(
+    buy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules, candles = compiled(buy, "rsi_14 < 45", INDICATORS), walk_of(60, 5)
+    assert rules.decide(candles) == rules.evaluate(candles)
+    assert rules.decide(candles).buy is True
+    whole = rules.series(candles)
+    monkeypatch.setattr(rules_module, "MOST_AT_ONCE", 16)
+    assert np.array_equal(rules.series(candles).buy, whole.buy)
+
+
+def test_rules_ask_for_all_candles_that_they_look_back_to() -> None:
+    assert compiled("close > prev(2, 400)").history == 401
+
+
 def test_an_indicator_that_repaints_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def knows_the_end(specs: Sequence[Spec], candles: Candles) -> dict[str, Floats]:
         return {specs[0].columns[0]: np.full(len(candles), candles.close[-1] if len(candles) else 0.0)}

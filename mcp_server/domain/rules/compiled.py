@@ -23,7 +23,7 @@ from mcp_server.domain.rules.engine import Engine, Table
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.series import Codes, RuleSeries
 from mcp_server.domain.rules.sql import ROW
-from mcp_server.domain.rules.tree import columns_reached, computed
+from mcp_server.domain.rules.tree import columns_reached, computed, reach_of
 from mcp_server.domain.rules.verdict import Rule, RuleName, Verdict, decide, evaluated_rule, explain
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
@@ -64,12 +64,12 @@ class CompiledRules:
         needs = [
             self._wanted.get(column, 1) + reach for rule in self._rules for column, reach in columns_reached(rule.tree)
         ]
-        return max([*self._wanted.values(), *needs, 1])
+        return max([*self._wanted.values(), *needs, self.reach + 1])
 
     @property
     def reach(self) -> int:
         """How many candles before the one decided on its conditions look back to, besides what an indicator needs."""
-        return max((reach for rule in self._rules for _, reach in columns_reached(rule.tree)), default=0)
+        return max((reach_of(rule.tree) for rule in self._rules), default=0)
 
     def decide(self, candles: Candles) -> Verdict:
         """Decide on the last candle as `evaluate` does, proven by `check_prefixes` without that candle.

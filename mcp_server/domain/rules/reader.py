@@ -19,7 +19,7 @@ from mcp_server.domain.rules.tree import (
     WINDOWS,
     Kind,
     Node,
-    columns_reached,
+    reach_of,
 )
 from mcp_server.errors import BadInput
 
@@ -68,7 +68,7 @@ def read_expression(engine: Engine, text: str, columns: Iterable[str]) -> Node:
     """Check the parse tree of any text, without the check of its characters that `read_rule` makes first."""
     expression = only_expression(engine, text)
     node = _TreeReader(text, frozenset(columns)).read(expression, 0)
-    deepest = max((reach for _, reach in columns_reached(node)), default=0)
+    deepest = reach_of(node)
     if deepest > MAX_REACH:
         problem = f"it reaches back {deepest} candles in all; at most {MAX_REACH} are allowed."
         raise BadInput(problem, "Look back fewer candles.")

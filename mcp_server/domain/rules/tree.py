@@ -68,6 +68,11 @@ def columns_reached(node: Node, reach: int = 0) -> Iterator[tuple[str, int]]:
         yield from columns_reached(argument, reach + own_reach(node))
 
 
+def reach_of(node: Node) -> int:
+    """Return how many candles before the deciding one it looks back to; in literals too: all have a beginning."""
+    return own_reach(node) + max(map(reach_of, node.arguments), default=0)
+
+
 def own_reach(node: Node) -> int:
     """Count the candles that this operation alone reaches back."""
     if node.op == "prev":
