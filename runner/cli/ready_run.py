@@ -40,7 +40,8 @@ class ReadyRun:
             print_json(show.as_json(ended))
         else:
             show.executed(show.console(), self.strategy, ended)
-        sys.stdout.flush()  # the end of the tool server is yet to be awaited
+        if sys.stdout is not None:  # a service may start it without one
+            sys.stdout.flush()  # the end of the tool server is yet to be awaited
 
 
 def ready_run(name: str, engine: Engine | None, server: ServerProcess | None, *, as_json: bool) -> ReadyRun:
