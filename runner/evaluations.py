@@ -1,7 +1,8 @@
 """What rules decide, asked for together: strategies that wait for the same market share a request to the tool server.
 
-Each run still waits for its own answer only as long as it may, and whatever a shared request leaves open is asked for
-alone. Requests for one market follow each other; those for different markets do not wait for each other.
+Whatever a shared request leaves open, or does not answer soon, is asked for alone: where an exchange hangs, each run
+takes hardly longer than alone. Requests for one market follow each other; those for different markets do not wait for
+each other.
 """
 
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ TOOL = "evaluate_strategy"
 MOST_TOGETHER = 32
 """The strategies of one request: each waits for the answers of all."""
 
-TOGETHER_S = 30.0
-"""How long a shared request may take; after that each is asked for alone."""
+TOGETHER_S = 5.0
+"""How long one waits for its turn and its shared answer; after that it is asked for alone."""
 
 Arguments = Mapping[str, str]
 Answer = Mapping[str, Any]
@@ -75,7 +76,8 @@ class SharedEvaluations:
             self._waiting[key] = [own]
             tasks.start_soon(self._ask_for_all, key)
         try:
-            await own.done.wait()
+            with anyio.move_on_after(TOGETHER_S):
+                await own.done.wait()
         finally:
             if not own.done.is_set() and own in self._waiting.get(key, ()):
                 self._waiting[key].remove(own)

@@ -11,6 +11,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    METHOD_NOT_FOUND,
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
@@ -74,13 +75,14 @@ class Tools:
         """Have rules of strategies of one market evaluated, given the arguments of `evaluate_strategy` for each.
 
         Return what that tool answers for each, an error too; None for one that is to be asked for alone. Where the
-        server refuses it, that is so for each, and it is not asked again.
+        request fails that is so for each, and where the server refuses it, it is not asked again.
         """
         request = _Evaluations(method=TOGETHER, params={"asked": [*asked]})
         try:
             answers = (await self._client.session.send_request(request, _EvaluationsResult)).answers
-        except MCPError:  # it was started by another runner, say
-            self.evaluates_together = False
+        except MCPError as error:
+            if error.code == METHOD_NOT_FOUND:  # it was started by another runner, say
+                self.evaluates_together = False
             return [None for _ in asked]
         return [_error_of(one["error"]) if "error" in one else one.get("answer") for one in answers]
 

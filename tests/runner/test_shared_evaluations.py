@@ -267,6 +267,32 @@ async def test_a_request_that_takes_too_long_is_given_up_and_each_is_asked_for_a
     assert (sorted(tools.single), crowd.answers) == (["a0", "a1"], {"a0": "a0", "a1": "a1"})
 
 
+async def test_who_waits_behind_a_request_that_hangs_waits_for_no_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.evaluations.TOGETHER_S", 0.01)
+    tools, names = CountedTools(), numbered("a", MOST_TOGETHER + 8)
+    async with crowd_of(tools, *names) as crowd:
+        while len(tools.single) < len(names):
+            await anyio.lowlevel.checkpoint()
+        assert tools.shared == [names[:MOST_TOGETHER]]
+    assert crowd.answers == {name: name for name in names}
+
+
+async def test_a_request_that_fails_once_leaves_each_to_be_asked_for_alone_and_is_sent_again(
+    server: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = asked("buys", folders_of(server).read("buys").version)
+
+    async def fails(_: Batch) -> None:
+        raise Retryable("It took too long.", "Try again.")
+
+    async with tools_of(server) as tools:
+        with monkeypatch.context() as once:
+            once.setattr(Batch, "evaluate", fails)
+            assert await tools.evaluate_together([question] * 2) == [None, None]
+        assert tools.evaluates_together
+        assert await tools.evaluate_together([question] * 2) == [await alone(tools, question)] * 2
+
+
 async def test_hosts_are_listed_nothing_of_it(server: Guarded) -> None:
     async with tools_of(server) as tools:
         assert "evaluate_strategy" in await tools.offered()
