@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp imports pydantic: no links in error texts
 
+from mcp_server.domain.late_models import built_when_used
+
+with built_when_used():
+    import mcp_types.methods  # noqa: F401 (mcp imports it)
+
 from mcp.server import MCPServer
 
 from mcp_server.chains.access import Access

@@ -7,6 +7,12 @@ from typing import Any
 
 import anyio
 import httpx2
+
+from mcp_server.domain.late_models import built_when_used
+
+with built_when_used():
+    import mcp_types.methods  # noqa: F401 (mcp imports it)
+
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
