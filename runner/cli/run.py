@@ -1,7 +1,6 @@
 """`claude-trader run`: one strategy, once."""
 
 import gc
-import os
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,9 +11,7 @@ import typer
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
-from mcp_server.storage.home import home_folder
 from runner.cli.context import Json, fail, strategy_names
-from runner.tool_server.server_process import early_server
 
 if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended, Engine
@@ -49,6 +46,8 @@ def run(
         typer.Option(help="Decide with Claude or by the strategy's rules. Default: what the strategy says."),
     ] = None,
     as_json: Json = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Run a strategy once and record the result.
 
@@ -60,10 +59,9 @@ def run(
 
     async def run_and_show() -> None:
         nonlocal ended
-        async with early_server(home_folder(os.environ.get("TRADER_HOME"))) as server:
-            ready = await anyio.to_thread.run_sync(partial(_ready, name, engine, server, as_json=as_json))
-            ended = await ready.run(as_of)
-            ready.show(ended)
+        ready = await anyio.to_thread.run_sync(partial(_ready, name, engine, context.obj, as_json=as_json))
+        ended = await ready.run(as_of)
+        ready.show(ended)
 
     try:
         anyio.run(run_and_show)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from anyio.abc import Process
 from pydantic import SecretStr
 
 from runner.settings import RunnerSettings
@@ -65,7 +64,7 @@ async def local_server(
     port: int,
     token: SecretStr | None,
     tell: Callable[[str], None] = lambda _: None,
-) -> AsyncIterator[tuple[Address, Process]]:
+) -> AsyncIterator[tuple[Address, ServerProcess]]:
     """Start a tool server that ends with this block or with this process; give its address and its process.
 
     Args:
@@ -83,7 +82,7 @@ async def local_server(
     if token is not None:
         variables["TRADER_TOKEN"] = token.get_secret_value()
     async with server_process(variables, host, port, tell) as server:
-        yield await address_of(server), server.process
+        yield await address_of(server), server
 
 
 async def address_of(server: ServerProcess) -> Address:

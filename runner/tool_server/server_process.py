@@ -1,26 +1,28 @@
 """A local tool server as a process. It imports little, so that a server can be started before anything else is."""
 
 import os
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import anyio
-import anyio.to_thread
-from anyio.abc import Process
+from subprocess import PIPE, Popen
+from typing import TypeVar
 
 from mcp_server.errors import Retryable
 from runner.credentials import CREDENTIALS
 from runner.no_proxy import no_proxy
 from runner.tool_server.child_stderr import ChildStderr, read_stderr
 
+T = TypeVar("T")
+
 KEPT_BACK = frozenset((*CREDENTIALS, "TRADER_NOTIFY"))
 """Variables of the environment that a local server does not need."""
 
 SERVER_URL = "TRADER_SERVER_URL"
+
+HELP = frozenset(("--help", "-h"))
 
 START_S = 30.0
 """How long a local server may take to say where it listens."""
@@ -29,13 +31,14 @@ END_S = 5.0
 """How long it may take to end before it is killed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServerProcess:
     """A local server that has been started. `runner_token` lets its runner in, and is counted apart from others."""
 
-    process: Process
     runner_token: str
+    _program: "Popen[bytes]"
     _stderr: ChildStderr
+    _told: bool = False
 
     async def where(self) -> tuple[str, str]:
         """Wait until it listens; return the URL by which this machine reaches it, and where a person finds its page.
@@ -43,29 +46,64 @@ class ServerProcess:
         Raises:
             Retryable: it did not start; the problem has what it wrote.
         """
-        url, _, page = (await _first_lines(self.process)).partition("\n")
+        import anyio
+
+        lines = ""
+        with anyio.move_on_after(START_S):
+            lines = await _in_thread(self._first_lines)
+        url, _, page = lines.partition("\n")
         if not url.startswith("http"):
-            await end(self.process)
-            why = (await anyio.to_thread.run_sync(self._stderr.last_lines)) or "it wrote nothing."
+            await _in_thread(self.end)
+            why = (await _in_thread(self._stderr.last_lines)) or "it wrote nothing."
             raise Retryable(f"The local tool server did not start: {why}")
         return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:"), page.strip()
 
+    async def wait(self) -> int:
+        """Wait for its end; return its exit code."""
+        return await _in_thread(self._program.wait)
+
     def begin_to_end(self) -> None:
         """Ask it to end, and do not wait for that."""
-        if self.process.returncode is None:
-            self.process.terminate()
+        if not self._told:  # told again, it would drop what it is about to store
+            self._told = True
+            self._program.terminate()
+
+    def kill(self) -> None:
+        """End it outright."""
+        self._program.kill()
+
+    def end(self) -> None:
+        """End it in good order, or else outright, and wait until it has ended."""
+        outright = threading.Timer(END_S, self.kill)
+        try:
+            self.begin_to_end()
+            outright.start()
+            self._program.wait()
+        finally:
+            outright.cancel()
+            self.kill()  # which does nothing to one that has ended
+            for pipe in (self._program.stdin, self._program.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def _first_lines(self) -> str:
+        """Return what it writes at its start, all at once: where it answers, and where its page is."""
+        assert self._program.stdout is not None  # noqa: S101 (it was opened with a pipe)
+        written = b""
+        while b"\n" not in written and (part := self._program.stdout.read(4096)):
+            written += part
+        return written.decode("utf-8", errors="replace")
 
 
-@asynccontextmanager
-async def server_process(
+def start_server(
     variables: Mapping[str, str],
     host: str = "127.0.0.1",
     port: int = 0,
     tell: Callable[[str], None] = lambda _: None,
     *,
     for_a_run: bool = False,
-) -> AsyncIterator[ServerProcess]:
-    """Start a tool server that ends with this block or with this process, and do not wait for it.
+) -> ServerProcess:
+    """Start a tool server that ends with this process, and do not wait for it.
 
     Args:
         variables: settings of the server that take the place of those in the environment.
@@ -82,33 +120,41 @@ async def server_process(
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
     command += ["--for-a-run"] if for_a_run else []
     with read_stderr(tell) as child_stderr:
-        process = await anyio.open_process(
+        program = Popen(  # noqa: S603 (all of it is ours)
             command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            bufsize=0,
+            stdin=PIPE,
+            stdout=PIPE,
             stderr=child_stderr.writing_end,
             env=environment,
             start_new_session=True,  # Ctrl-C is for this program alone: it lets runs end, and they need the server
         )
-        child_stderr.hand_over()
-        try:
-            yield ServerProcess(process, own, child_stderr)
-        finally:
-            await end(process)
+    return ServerProcess(own, program, child_stderr)
 
 
 @asynccontextmanager
-async def early_server(home: Path) -> AsyncIterator[ServerProcess | None]:
-    """Start a local server for the runner of a home, before any setting but the home has been read.
+async def server_process(
+    variables: Mapping[str, str], host: str, port: int, tell: Callable[[str], None]
+) -> AsyncIterator[ServerProcess]:
+    """Start a tool server that ends with this block or with this process; see `start_server`."""
+    import anyio
 
-    Give None where the settings may name a server elsewhere: who has read them knows.
-    """
-    if _may_be_elsewhere(home):
-        yield None
-        return
-    variables = {"TRADER_HOME": str(home), "TRADER_TOKEN": _token()}
-    async with server_process(variables, for_a_run=True) as server:
+    server = start_server(variables, host, port, tell)
+    try:
         yield server
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _in_thread(server.end)
+
+
+def early_server(arguments: Sequence[str], home: Path) -> ServerProcess | None:
+    """Start a local server where a command line is that of a run, before any setting but the home has been read.
+
+    Return None for any other command line, and where the settings may name a server elsewhere: who has read them knows.
+    """
+    if arguments[:1] != ["run"] or not HELP.isdisjoint(arguments) or _may_be_elsewhere(home):
+        return None
+    return start_server({"TRADER_HOME": str(home), "TRADER_TOKEN": _token()}, for_a_run=True)
 
 
 def _may_be_elsewhere(home: Path) -> bool:
@@ -122,29 +168,13 @@ def _may_be_elsewhere(home: Path) -> bool:
         return True
 
 
-async def _first_lines(process: Process) -> str:
-    """Return what a server writes at its start, all at once: where it answers, and where its page is."""
-    assert process.stdout is not None  # noqa: S101 (it was opened with a pipe)
-    written = b""
-    with anyio.move_on_after(START_S):
-        async for part in process.stdout:
-            written += part
-            if b"\n" in written:
-                break
-    return written.decode("utf-8", errors="replace")
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Work in a thread that nobody else waits for: it may last as long as the server."""
+    import anyio
+    import anyio.to_thread
+
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
 
 
 def _token() -> str:
     return os.urandom(24).hex()  # `secrets` takes longer to import than to do without
-
-
-async def end(process: Process) -> None:
-    """End a server in good order, or else outright."""
-    with anyio.CancelScope(shield=True):
-        if process.returncode is None:
-            process.terminate()
-            with anyio.move_on_after(END_S):
-                await process.wait()
-        if process.returncode is None:
-            process.kill()
-        await process.aclose()

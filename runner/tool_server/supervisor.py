@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx2
-from anyio.abc import Process
 from pydantic import SecretStr
 
 from mcp_server.errors import Retryable, TraderError
 from runner.settings import RunnerSettings
 from runner.tool_server.server import Address, local_server
+from runner.tool_server.server_process import ServerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class WatchedServer:
                 self._address, self._up = None, anyio.Event()
                 self.on_change()  # who asks from now on waits for the next one
 
-    async def _end_when_silent(self, address: Address, process: Process) -> None:
+    async def _end_when_silent(self, address: Address, process: ServerProcess) -> None:
         silences = 0
         parts = urlsplit(address.url)
         async with httpx2.AsyncClient(timeout=self.look_s, trust_env=False) as client:

@@ -1,10 +1,10 @@
 """Tool servers of replays, forked: the project's own, on the simulated market; one for all replays of a module."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import anyio
 import pytest
 from pydantic import SecretStr
 
@@ -16,7 +16,7 @@ from tests.rigs.warm import Warm
 @pytest.fixture(autouse=True)
 def _servers_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The servers that a replay of this process starts for itself need not import everything first."""
-    monkeypatch.setattr(anyio, "open_process", forking(anyio.open_process))
+    monkeypatch.setattr("runner.tool_server.server_process.Popen", forking(subprocess.Popen))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from mcp_server.app import tool_files
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.strict_tool import StrictTool
-from runner.__main__ import app
+from runner.cli.app import app
 from tests.rigs.done_once import do_once, trusted
 
 do_once()

@@ -23,7 +23,14 @@ from pathlib import Path
 import psutil
 
 PRELOADED = (
-    *("runner.__main__", "runner.execute", "runner.cli.run_demo", "runner.doctor.checkup", "runner.claude.engine"),
+    *(
+        "runner.__main__",
+        "runner.cli.app",
+        "runner.execute",
+        "runner.cli.run_demo",
+        "runner.doctor.checkup",
+        "runner.claude.engine",
+    ),
     *("mcp", "mcp_server.app", "duckdb", "pytz", "structlog", "tests.rigs.fast_runner", "tests.rigs.warm"),
     *("mcp_server.http.serve", "mcp_server.http.health", "mcp_server.adapters.simulated.exchange"),
     *("mcp_server.domain.indicators.talib_functions", "tests.rigs.forked_server"),

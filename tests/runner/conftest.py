@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from tests.rigs import warm
@@ -65,4 +64,4 @@ def trader(home: Path) -> Command:
 @pytest.fixture
 def forked_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the tool servers that the test itself starts be forked from a process that has imported everything."""
-    monkeypatch.setattr(anyio, "open_process", forking(anyio.open_process))
+    monkeypatch.setattr("runner.tool_server.server_process.Popen", forking(subprocess.Popen))

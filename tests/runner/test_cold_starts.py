@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from runner.__main__ import app
+from runner.cli.app import app
 from tests.rigs import sample_strategies as samples
 from tests.rigs.hourly_candles import candle_lines
 from tests.rigs.sample_home import sample_home

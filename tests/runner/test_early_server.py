@@ -3,24 +3,22 @@
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import psutil
 import pytest
-import typer
 
 from mcp_server.domain.outcome import Status
-from mcp_server.errors import BadInput, Misconfigured, NotFound
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.runs import Journal
-from runner.cli.run import run
+from runner.__main__ import main
 from runner.credentials import CREDENTIALS
 from runner.settings import RunnerSettings
 from runner.tool_server import server_process
@@ -36,8 +34,7 @@ MOMENT = "2026-04-28T20:00Z"
 
 LATE_IMPORTS = """
 import sys
-import typer
-from runner.cli.run import run
+from runner.__main__ import main
 from runner.tool_server.server_process import ServerProcess
 
 where, before = ServerProcess.where, set()
@@ -47,11 +44,26 @@ async def noted(self):
     return await where(self)
 
 ServerProcess.where = noted
+sys.argv[1:] = ["run", "rsi-reversion"]
 try:
-    run("rsi-reversion")
-except typer.Exit:
+    main()
+except SystemExit:
     late = {name.partition(".")[0] for name in set(sys.modules) - before} - {"importlib"}
     print("late:", *sorted(late))
+"""
+
+
+IMPORTED_BEFORE = """
+import sys
+from runner.__main__ import main
+from runner.tool_server import server_process
+
+def popen(*_, **__):
+    print("before:", *sorted({"typer", "asyncio", "anyio", "pydantic"} & sys.modules.keys()))
+    raise SystemExit
+
+server_process.Popen = popen
+main()
 """
 
 
@@ -70,26 +82,38 @@ def events(monkeypatch: pytest.MonkeyPatch, forked_servers: None) -> list[str]:
 
         return noting
 
-    start = anyio.open_process
+    start = vars(server_process)["Popen"]
 
-    async def open_process(command: list[str], **options: Any) -> Any:
-        process = await start(command, **options)
+    def popen(command: list[str], **options: Any) -> Any:
+        program = start(command, **options)
         happened.append("server" if "--for-a-run" in command else "plain server")
-        process.terminate = noted("told", process.terminate)  # type: ignore[method-assign]
-        close = process.aclose
+        wait = program.wait
 
-        async def aclose() -> None:
-            await close()
-            happened.append("gone" if process.returncode is not None else "left")
+        def waited() -> int:
+            code: int = wait()
+            happened.append("gone")
+            return code
 
-        process.aclose = aclose  # type: ignore[method-assign]
-        return process
+        vars(program).update(terminate=noted("told", program.terminate), wait=waited)
+        return program
 
-    monkeypatch.setattr(anyio, "open_process", open_process)
+    monkeypatch.setattr(server_process, "Popen", popen)
     monkeypatch.setattr(RunnerSettings, "load", noted("settings", RunnerSettings.load))
     monkeypatch.setattr(Journal, "claim", noted("claimed", Journal.claim))
     monkeypatch.setattr(Journal, "finish", noted("finished", Journal.finish))
     return happened
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str | int | None:
+    """Run `claude-trader` in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["claude-trader", *arguments])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return ended.value.code
 
 
 def journal(home: Path) -> list[Entry]:
@@ -97,11 +121,9 @@ def journal(home: Path) -> list[Entry]:
 
 
 def test_the_one_server_of_a_run_is_started_before_all_else_and_is_gone_when_the_run_has_been_shown(
-    events: list[str], capsys: pytest.CaptureFixture[str]
+    events: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(typer.Exit) as exit_:
-        run("rsi-reversion", as_json=True)
-    assert exit_.value.exit_code == 0, capsys.readouterr()
+    assert typed(monkeypatch, "run", "rsi-reversion", "--json") == 0, capsys.readouterr()
     assert list(dict.fromkeys(events)) == ["server", "settings", "claimed", "told", "finished", "gone"]
     assert gc.isenabled()
 
@@ -110,9 +132,7 @@ def test_a_run_whose_output_nobody_reads_ends_as_any_other(
     events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)  # as a service starts it, or a shell with `>&-`
-    with pytest.raises(typer.Exit) as exit_:
-        run("rsi-reversion")
-    assert (exit_.value.exit_code, events[-1]) == (0, "gone")
+    assert (typed(monkeypatch, "run", "rsi-reversion"), events[-1]) == (0, "gone")
     assert [entry.status for entry in journal(home)] == [Status.SUCCESS]
 
 
@@ -120,9 +140,7 @@ def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
     events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRADER_CALLS_PER_MINUTE", "none")
-    with pytest.raises(typer.Exit) as exit_:
-        run("rsi-reversion", as_json=True)
-    assert exit_.value.exit_code == 1
+    assert typed(monkeypatch, "run", "rsi-reversion", "--json") == 1
     assert [e for e in events if e not in ("told", "gone")] == ["server", "settings", "claimed", "finished"]
     assert events[-1] == "gone"
     (entry,) = journal(home)
@@ -135,9 +153,9 @@ def test_a_server_that_does_not_start_is_an_outcome_with_what_it_wrote(
 @pytest.mark.parametrize(
     ("variables", "arguments", "expected"),
     [
-        ({}, ("rsi-revertion",), NotFound),
-        ({}, ("rsi-reversion", None, "claude"), BadInput),
-        ({"TRADER_BUDGET_USD_PER_DAY": "much"}, ("rsi-reversion",), Misconfigured),
+        ({}, ("rsi-revertion",), (2, "Unknown strategy 'rsi-revertion'")),
+        ({}, ("rsi-reversion", "--engine", "claude"), (2, "has no sub-agents")),
+        ({"TRADER_BUDGET_USD_PER_DAY": "much"}, ("rsi-reversion",), (1, "TRADER_BUDGET_USD_PER_DAY")),
     ],
 )
 def test_what_cannot_be_run_leaves_neither_a_server_nor_a_row(
@@ -145,15 +163,40 @@ def test_what_cannot_be_run_leaves_neither_a_server_nor_a_row(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     variables: dict[str, str],
-    arguments: tuple[Any, ...],
-    expected: type[Exception],
+    arguments: tuple[str, ...],
+    expected: tuple[int, str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(expected):
-        run(*arguments)
+    code, problem = expected
+    assert typed(monkeypatch, "run", *arguments) == code
+    assert problem in capsys.readouterr().err
     assert events == ["server", "settings", "told", "gone"]
     assert not Home(home).database.exists()
+
+
+def test_a_command_line_that_is_wrong_ends_the_server_that_it_has_started(
+    events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed(monkeypatch, "run", "rsi-reversion", "--engin", "rules") == 2
+    assert events == ["server", "told", "gone"]
+    assert not Home(home).database.exists()
+
+
+@pytest.mark.parametrize("arguments", [("run", "--help"), ("run", "rsi-reversion", "-h"), ("strategies",)])
+def test_no_server_is_started_for_what_is_no_run(
+    events: list[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    assert typed(monkeypatch, *arguments) == 0
+    assert "server" not in events
+
+
+def test_a_server_is_started_before_typer_and_asyncio_are_imported(home: Path) -> None:
+    """In a process of its own: in this one both are imported already."""
+    command = [sys.executable, "-c", IMPORTED_BEFORE, "run", "rsi-reversion"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "before:\n", done
 
 
 @pytest.mark.parametrize("where", ["environment", "lower case", "file"])
@@ -165,19 +208,15 @@ def test_no_server_is_started_where_there_is_one(
             (home / ".env").write_text(f"trader_server_url={server.url}\n")
         else:
             monkeypatch.setenv("TRADER_SERVER_URL" if where == "environment" else "trader_server_url", server.url)
-        with pytest.raises(typer.Exit) as exit_:
-            run("rsi-reversion", as_json=True)
-    assert exit_.value.exit_code == 0
+        assert typed(monkeypatch, "run", "rsi-reversion", "--json") == 0
     assert events == ["settings", "claimed", "finished"]
 
 
 def test_where_a_file_only_mentions_a_server_one_is_started_once_the_run_is_claimed(
-    events: list[str], home: Path
+    events: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / ".env").write_text("# TRADER_SERVER_URL=http://127.0.0.1:9/mcp\n")
-    with pytest.raises(typer.Exit) as exit_:
-        run("rsi-reversion", as_json=True)
-    assert exit_.value.exit_code == 0
+    assert typed(monkeypatch, "run", "rsi-reversion", "--json") == 0
     assert events == ["settings", "claimed", "plain server", "told", "gone", "finished"]
 
 
@@ -212,12 +251,21 @@ def test_a_run_imports_nothing_once_it_waits_for_its_server(home: Path) -> None:
     assert done.stdout.splitlines()[-1] == "late:", done
 
 
-async def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:
+def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:
     """It imports for a second, in a real process, and is not waited for."""
-    async with server_process.early_server(home) as server:
-        assert server is not None
-        process = server.process
-    assert process.returncode == -15
+    server = server_process.early_server(["run"], home)
+    assert server is not None
+    server.end()
+    assert server._program.returncode == -15
+
+
+def test_a_server_that_hangs_is_ended_outright(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_process, "END_S", 0.05)
+    server = server_process.early_server(["run"], home)
+    assert server is not None
+    server._told = True  # and does not end
+    server.end()
+    assert server._program.returncode == -9
 
 
 def test_the_variables_that_only_claude_may_see_are_those_of_the_settings() -> None:

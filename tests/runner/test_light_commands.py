@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from mcp_server.storage.database import Database
-from runner.__main__ import app
+from runner.cli.app import app
 from runner.cli.commands import COMMANDS, CommandLine
 from runner.cli.light_help import HelpText
 
@@ -48,7 +48,7 @@ COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
 
 FORKING = """
 import json, os, sys, tempfile
-import runner.__main__ as program
+import runner.cli.app, runner.__main__ as program
 for arguments in json.loads(sys.argv.pop()):
     reading, writing = os.pipe()
     if not (child := os.fork()):

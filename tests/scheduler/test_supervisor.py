@@ -23,6 +23,7 @@ from mcp_server.storage.journal.runs import Journal
 from runner.execute import Runner
 from runner.notify.service import services
 from runner.settings import RunnerSettings
+from runner.tool_server import server_process
 from runner.tool_server.connection import Connection
 from runner.tool_server.server import Address, local_server
 from runner.tool_server.supervisor import WatchedServer
@@ -173,12 +174,15 @@ async def test_no_other_program_sees_a_secret_that_is_not_for_it_however_its_nam
 ) -> None:
     seen: list[object] = []
 
-    async def note(*_: object, env: dict[str, str], **__: object) -> None:
+    def popen(*_: object, env: dict[str, str], **__: object) -> None:
         seen.extend(env.values())
         raise Retryable("It is not to be started.")
 
+    async def note(*_: object, env: dict[str, str], **__: object) -> None:
+        popen(env=env)
+
     monkeypatch.setenv(name, "json://a-secret")
-    monkeypatch.setattr(anyio, "open_process", note)
+    monkeypatch.setattr(server_process, "Popen", popen)
     monkeypatch.setattr(anyio, "run_process", note)
     settings = RunnerSettings.load()
     assert "json://a-secret" in settings.secrets()

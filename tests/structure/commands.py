@@ -5,7 +5,7 @@ from typing import Any
 
 import typer.main
 
-from runner.__main__ import app
+from runner.cli.app import app
 from runner.cli.commands import CommandLine
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"

@@ -43,5 +43,5 @@ def test_a_model_is_built_when_it_is_first_used_and_any_other_at_once() -> None:
 
     assert not Late.__pydantic_complete__
     assert Early.__pydantic_complete__
-    assert Late(price="1.5").price == 1.5  # type: ignore[arg-type]
+    assert Late(price=1.5).price == 1.5
     assert Late.__pydantic_complete__
