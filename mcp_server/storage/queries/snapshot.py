@@ -29,6 +29,9 @@ LOCKS = (
 OF_A_VERSION = ("description", "status", "interval", "config", "agents", "version", "updated_at")
 """The columns of a strategy that say how it was when it last ran."""
 
+_SWAPS_SIDES = "build_side_probe_side"
+"""The step of DuckDB's that may turn the rows of a table around, by how many others there are: later ones, too."""
+
 _OF_SERIES = ("exchange", "symbol", "timeframe")
 
 _TOLD = f"(NOT $2 OR {AT_ITS_TIME})"
@@ -51,9 +54,12 @@ def fill(
 ) -> None:
     """Copy what a query needs into memory; the file is attached as `file`. `in_a_run`: a sub-agent asks.
 
+    Rows keep the order that they have in the file, so nothing that is recorded later changes what `LIMIT` leaves.
+
     Raises:
         BadInput: the store holds more candles than are copied.
     """
+    connection.execute(f"SET disabled_optimizers = '{_SWAPS_SIDES}'")
     for name in checked.tables:
         if name == COLUMNS_TABLE:
             _fill_columns(connection)
@@ -65,6 +71,7 @@ def fill(
                 f"CREATE TABLE {name} AS SELECT {columns} FROM file.main.{name} e WHERE {_UNTIL[name]}",  # noqa: S608 - ours
                 [naive(moment), in_a_run],
             )
+    connection.execute("RESET disabled_optimizers")
 
 
 def lock(connection: "duckdb.DuckDBPyConnection") -> None:
