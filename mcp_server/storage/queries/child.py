@@ -41,6 +41,8 @@ MOST_WAIT_S = 60.0
 
 def started() -> "duckdb.DuckDBPyConnection":
     """Start the database in memory that a query runs on, with all that the first query would wait for."""
+    import uuid  # noqa: F401 - DuckDB needs it to take a value
+
     import stamina  # noqa: F401 - the wait for the file needs it
 
     migrations()
@@ -63,7 +65,7 @@ def answer(
         BadInput: the query is not allowed, wrong, or took too much.
         Retryable, Misconfigured: the journal cannot be read.
     """
-    import duckdb
+    from mcp_server.storage.duckdb_core import duckdb
 
     connection = ready or started()
     try:
