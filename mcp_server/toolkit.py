@@ -180,7 +180,7 @@ def check_patience() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToolFile:
-    """What `@tool` leaves in a tool file for `app` to find."""
+    """What `@tool` leaves in a tool file for `tool_files` to find."""
 
     function: ToolFunction
     title: str
