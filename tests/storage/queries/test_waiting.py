@@ -185,3 +185,17 @@ async def test_a_process_ends_with_its_answer(recorded: Path) -> None:
     question = Question(recorded, "SELECT 1 AS one", NOW, 10, 200, 5.0)
     ending = await run_child((sys.executable, "-c", code), question.as_json().encode(), ENOUGH_S)
     assert (ending.code, json.loads(ending.out)["rows"]) == (0, [[1]])
+
+
+async def test_a_system_that_gives_threads_large_stacks_takes_no_memory_from_a_query(recorded: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_STACK)
+    if sys.platform != "linux" or -1 < before[1] < 250_000_000:
+        pytest.skip("this system gives no such stacks")
+    question = Question(recorded, "SELECT 1 AS one", NOW, 10, 200, 5.0)
+    resource.setrlimit(resource.RLIMIT_STACK, (250_000_000, before[1]))
+    try:
+        ending = await run_child(CHILD, question.as_json().encode(), ENOUGH_S)
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, before)
+    assert json.loads(ending.out)["rows"] == [[1]]
