@@ -22,7 +22,7 @@ ENTER_S = 1.5
 RETRY_S = 0.25
 
 GATHER_S = 0.25
-"""Where several ends came together, the next transaction waits so long for others."""
+"""Where several ends came together, the next transaction waits so long for others, unless a model was paid for one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +49,8 @@ class Recorder:
     _waiting: list[_Recording] = field(default_factory=list)
     _turn: anyio.Lock = field(default_factory=anyio.Lock)
     _crowded: bool = False
+    _paid: anyio.Event = field(default_factory=anyio.Event)
+    """Set where a model was asked in one of those that wait: a kill would lose what was paid for."""
 
     async def record(self, claimed: Claimed, outcome: Outcome, began_at: datetime | None) -> Ended:
         """Record how a slot ended; whatever happens, the outcome is not lost while this program lives.
@@ -57,11 +59,15 @@ class Recorder:
         """
         own = _Recording(RunEnd(claimed, outcome, self.clock.now(), began_at))
         self._waiting.append(own)
+        if claimed.run.engine != "rules":
+            self._paid.set()
         async with self._turn:
             if own.ended is None:
                 if self._crowded:
-                    await anyio.sleep(GATHER_S)
+                    with anyio.move_on_after(GATHER_S):
+                        await self._paid.wait()
                 together, self._waiting = self._waiting, []
+                self._paid = anyio.Event()
                 self._crowded = len(together) > 1
                 await self._enter(together)
         assert own.ended is not None  # noqa: S101 (whoever had the turn has told)

@@ -136,6 +136,24 @@ async def test_slots_that_end_meanwhile_share_a_transaction_and_each_learns_of_i
     assert [machine.slots(name)[0][0] for name in NAMES] == ["success"] * 5
 
 
+async def test_what_a_model_was_paid_for_is_entered_at_once_with_all_that_wait(
+    counted: tuple[Machine, CountedJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, journal = counted
+    recorder = Recorder(journal, HandClock(at("12:00:03")))
+    await record_all(recorder, claimed(machine, "11:00", "12:00"))
+    monkeypatch.setattr("runner.scheduler.recorder.GATHER_S", 600)
+    free, paid = claimed(machine, "12:00", "13:00")[:2]
+    paid = replace(paid, run=replace(paid.run, engine="claude"))
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(recorder.record, free, FIRST[0], at("13:00:01"))
+            await anyio.wait_all_tasks_blocked()
+            assert machine.slots("a")[-1][0] == "running"
+            tasks.start_soon(recorder.record, paid, FIRST[1], at("13:00:01"))
+    assert (journal.sizes[-1], machine.slots("a")[-1][0], machine.slots("b")[-1][0]) == (2, "success", "success")
+
+
 async def test_one_end_that_fails_for_whatever_reason_holds_up_none_that_came_with_it(
     counted: tuple[Machine, CountedJournal],
 ) -> None:
