@@ -67,7 +67,12 @@ class OverviewCache:
         self._sentences: RecordSentences | None = None
         self._wall_s = wall_s
         self._journal: tuple[Stamp, JournalState] | None = None
-        self._listed = UnchangedFolders(folders, lambda name, example: folders.one(name, example=example), wall_s)
+        self._listed = UnchangedFolders(
+            folders,
+            lambda name, example: folders.one(name, example=example),
+            wall_s,
+            lasts=lambda listed: listed.strategy is not None,
+        )
 
     async def now(self, now: datetime) -> HomeView:
         """Return how everything stands at present."""

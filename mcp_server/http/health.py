@@ -36,7 +36,7 @@ class Health:
 
     def __init__(self, home: Home, examples: Path, database: Database, clock: Clock) -> None:
         folders = StrategyFolders(home, examples)
-        self._valid = UnchangedFolders(folders, partial(_is_valid, folders))
+        self._valid = UnchangedFolders(folders, partial(_is_valid, folders), lasts=lambda valid: valid is not False)
         self._home = home
         self._database = database
         self._clock = clock

@@ -30,7 +30,7 @@ def test_a_folder_is_read_again_only_where_its_files_changed(folders: StrategyFo
         read.append(name)
         return folders.read(name).version
 
-    unchanged = UnchangedFolders(folders, note, lambda: LATER_S)
+    unchanged = UnchangedFolders(folders, note, lambda: LATER_S, lasts=bool)
     first = unchanged.all()
     assert (unchanged.all(), read) == (first, ["a", "b"])
     folders.write(hourly("b", description="another"))
@@ -42,7 +42,17 @@ def test_a_folder_is_read_again_only_where_its_files_changed(folders: StrategyFo
 
 def test_a_file_that_was_written_a_moment_ago_is_read_again(folders: StrategyFolders) -> None:
     read: list[str] = []
-    unchanged = UnchangedFolders(folders, lambda name, _: read.append(name), lambda: 0.0)
+    unchanged = UnchangedFolders(folders, lambda name, _: read.append(name), lambda: 0.0, lasts=lambda _: True)
     unchanged.all()
     unchanged.all()
     assert read == ["a", "b", "a", "b"]
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again_though_it_has_not_changed(
+    folders: StrategyFolders,
+) -> None:
+    held = [False, True]
+    unchanged = UnchangedFolders(folders, lambda name, _: name == "b" or held.pop(0), lambda: LATER_S, lasts=bool)
+    assert unchanged.all() == {"a": False, "b": True}
+    assert unchanged.all() == {"a": True, "b": True}
+    assert unchanged.all() == {"a": True, "b": True}

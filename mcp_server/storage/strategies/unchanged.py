@@ -45,14 +45,22 @@ class UnchangedFolders(Generic[T]):
         folders: the strategies of one home.
         read: reads one of them.
         wall_s: the clock of the file system, in seconds.
+        lasts: whether what was read may be kept. What failed may not: a file that another program holds for a moment,
+            say, can be read soon, though nothing about it has changed.
     """
 
     def __init__(
-        self, folders: StrategyFolders, read: Callable[[str, bool], T], wall_s: Callable[[], float] = time.time
+        self,
+        folders: StrategyFolders,
+        read: Callable[[str, bool], T],
+        wall_s: Callable[[], float] = time.time,
+        *,
+        lasts: Callable[[T], bool],
     ) -> None:
         self._folders = folders
         self._read = read
         self._wall_s = wall_s
+        self._lasts = lasts
         self._known: dict[str, tuple[Stamp, bool, T]] = {}
 
     def all(self) -> dict[str, T]:
@@ -61,7 +69,8 @@ class UnchangedFolders(Generic[T]):
         for name, example in self._folders.names().items():
             stamp, before = stamp_of(*self._folders.files(name)), self._known.get(name)
             if before is None or before[:2] != (stamp, example):
-                before = (kept_under(stamp, self._wall_s()), example, self._read(name, example))
+                kept, content = kept_under(stamp, self._wall_s()), self._read(name, example)
+                before = (kept if self._lasts(content) else NEVER, example, content)
             known[name] = before
         self._known = known
         return {name: content for name, (_, _, content) in known.items()}
