@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -45,9 +46,17 @@ def picture(chart: Chart | BacktestChart) -> bytes:
     return draw(chart) if isinstance(chart, Chart) else draw_backtest(chart)
 
 
-def _end_with_parent() -> None:
+def _nobody_asks() -> bool:
+    """Return whether standard input was closed: the server was gone before this process looked who its parent is."""
+    if sys.platform == "win32":
+        return False
+    closed = select.poll()
+    closed.register(sys.stdin, 0)  # whether there is something to read is not asked
+    return bool(closed.poll(0))
+
+
+def _end_with(parent: int) -> None:
     """End when what started this process is gone: the server, or on Windows the launcher of its virtual environment."""
-    parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(LOOK_S)
     os._exit(0)
@@ -55,7 +64,10 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Draw until nobody asks any more."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    parent = os.getppid()
+    if _nobody_asks():  # what follows is imported for longer than a process may stay
+        return
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches it too; the server ends it
     bound(memory_bytes=MOST_MEMORY_BYTES, processor_s=MOST_PROCESSOR_S)
     answers, sys.stdout = sys.stdout.buffer, sys.stderr

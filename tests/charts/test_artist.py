@@ -96,6 +96,14 @@ def test_the_process_ends_with_the_server_also_while_it_is_busy() -> None:
         assert left(running, within_s=30) == [], "of itself, without a picture to draw, it would stay for 60 s"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there it ends once it has imported all, and reads")
+def test_a_process_whose_server_was_killed_while_it_started_imports_nothing_more() -> None:
+    command = [sys.executable, "-X", "importtime", *artists.CHILD[1:]]
+    done = subprocess.run(command, input=b"", capture_output=True, check=True)
+    assert b"mcp_server.process_bounds" in done.stderr
+    assert b"matplotlib" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there every virtual environment has such a launcher")
 def test_a_launcher_between_the_server_and_the_process_costs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `python.exe` of a virtual environment is on Windows: it starts Python as a process of its own, and waits."""
