@@ -70,7 +70,10 @@ class OnceListed:
         self._thread = threading.Thread(target=self._work, name="imports ahead", daemon=True)
 
     async def __call__(self, ctx: ServerRequestContext[object, object], call_next: CallNext) -> HandlerResult:
-        """Handle one request, and begin the work after it."""
+        """Handle one request, and begin the work after it; what was begun before any request ends with the first."""
+        asks = ctx.method in ("tools/list", "tools/call")
+        if asks and self._thread.ident is not None and not self._quiet_s:
+            self.end()  # the request imports what it needs; what is left would take the time of the next
         self._begun += 1
         self._requests += 1
         self._idle.clear()
@@ -80,11 +83,11 @@ class OnceListed:
             self._requests -= 1
             if not self._requests:
                 self._idle.set()
-            if ctx.method in ("tools/list", "tools/call") and self._thread.ident is None and not self._ended.is_set():
+            if asks and self._thread.ident is None and not self._ended.is_set():
                 self._thread.start()
 
     def begin(self) -> None:
-        """Begin now, before any request."""
+        """Begin now, before any request, and begin no other step once the first asks for tools."""
         self._quiet_s = 0.0
         self._idle.set()
         self._thread.start()

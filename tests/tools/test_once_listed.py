@@ -170,6 +170,18 @@ async def test_no_step_begins_within_a_series_of_calls() -> None:
     assert waits == 3 + len(steps.threads) + 1
 
 
+@pytest.mark.parametrize("method", ["tools/call", "tools/list"])
+async def test_what_was_begun_for_a_run_goes_no_further_once_the_run_asks(method: str) -> None:
+    steps = Steps(held=True)
+    ahead = OnceListed(steps)
+    ahead.begin()
+    assert await happened(steps.begun)
+    await answer(ahead, method)
+    steps.go.set()
+    await anyio.to_thread.run_sync(ahead._thread.join, ENOUGH_S)
+    assert len(steps.threads) == 1
+
+
 async def test_no_step_begins_after_the_end() -> None:
     steps = Steps(held=True)
     ahead = OnceListed(steps)
