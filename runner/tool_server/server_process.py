@@ -1,6 +1,7 @@
 """A local tool server as a process. It imports little, so that a server can be started before anything else is."""
 
 import os
+import stat
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -160,8 +161,11 @@ def early_server(arguments: Sequence[str], home: Path) -> ServerProcess | None:
 def _may_be_elsewhere(home: Path) -> bool:
     if any(value for name, value in os.environ.items() if name.upper() == SERVER_URL):
         return True
+    file = home / ".env"
     try:
-        return SERVER_URL in (home / ".env").read_text("utf-8", errors="replace").upper()
+        if not stat.S_ISREG(file.stat().st_mode):  # a pipe may give its content once, or never
+            return True
+        return SERVER_URL in file.read_text("utf-8", errors="replace").upper()
     except FileNotFoundError:
         return False
     except OSError:

@@ -220,6 +220,12 @@ def test_where_a_file_only_mentions_a_server_one_is_started_once_the_run_is_clai
     assert events == ["settings", "claimed", "plain server", "told", "gone", "finished"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no named pipes among files")
+def test_a_pipe_in_place_of_the_file_is_not_read_before_the_settings(home: Path) -> None:
+    os.mkfifo(home / ".env")
+    assert server_process.early_server(["run", "rsi-reversion"], home) is None
+
+
 def test_sigterm_ends_a_run_and_the_server_that_it_has_just_started(home: Path) -> None:
     with open(os.devnull, "r+") as nothing:
         streams = (nothing.fileno(),) * 3
