@@ -22,7 +22,7 @@ from mcp.server import MCPServer
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains
 from mcp_server.domain.families import FAMILIES, offered_about, whole
-from mcp_server.domain.hidden_module import hidden
+from mcp_server.domain.hidden_module import without
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
@@ -93,8 +93,9 @@ def build_server(
 
     tools = ToolsOnDemand(offered, tool)
     ahead = OnceListed(run_imports(tools, offered) if for_a_run else once_listed)
-    with hidden("rich"):  # it would set up logs with it; ours have their handler
-        server: MCPServer[Any] = MCPServer(
+
+    def bare() -> MCPServer[Any]:
+        return MCPServer(
             "claude-trader",
             title="Claude Trader",
             version=version("claude-trader"),
@@ -104,6 +105,8 @@ def build_server(
             log_level="WARNING",
             subscriptions=False,  # what is listed never changes while it runs
         )
+
+    server = without("rich", bare)  # it would set up logs with it; ours have their handler
     server._tool_manager = tools
     offer(server, kit, offered, families)
     server.middleware.append(ahead)

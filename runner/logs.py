@@ -8,14 +8,15 @@ whoever logs it.
 import logging
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 
-from mcp_server.domain.hidden_module import hidden
-
-with hidden("rich"):  # it would only draw tracebacks, and takes 4 MB of a program that stays; ours are text already
-    import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
-
+from mcp_server.domain.hidden_module import without
 from mcp_server.domain.text import cleaned
+
+# rich would only draw tracebacks, and takes 4 MB of a program that stays; ours are text already
+without("rich", lambda: import_module("structlog"))
+import structlog  # noqa: E402
+from structlog.typing import EventDict, Processor, WrappedLogger  # noqa: E402
 
 MOST_SHOWN, MOST_TRACE = 4_000, 100_000
 """Characters of a line's text, and of a traceback."""

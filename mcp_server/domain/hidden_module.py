@@ -1,21 +1,26 @@
 """Imports a library without one that it would take along if it is installed, and that we do not need from it."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-@contextmanager
-def hidden(name: str) -> Iterator[None]:
-    """Let a module look as if it were not installed, unless it is imported already.
+def without(name: str, importing: Callable[[], T]) -> T:
+    """Return what a call returns to which a module looks as if it were not installed, unless it is imported already.
 
-    Whoever imports it must not do so in another thread meanwhile.
+    A version of the library that cannot do without it is given it: the call is made again.
+    Whoever imports the module must not do so in another thread meanwhile.
     """
-    unknown = name not in sys.modules
-    if unknown:
-        sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that it is not there
+    if name in sys.modules:
+        return importing()
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's own way to say that it is not there
     try:
-        yield
+        return importing()
+    except ImportError:
+        del sys.modules[name]
+        return importing()
     finally:
-        if unknown:
+        if sys.modules.get(name, ...) is None:
             del sys.modules[name]

@@ -6,7 +6,11 @@ from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
-from typer.exceptions import TyperException
+
+try:
+    from typer.exceptions import TyperException
+except ImportError:  # typer before it had its own copy of click
+    from click import ClickException as TyperException  # type: ignore[assignment]
 
 
 class _AsGiven:
@@ -17,22 +21,27 @@ class _AsGiven:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return the value of a parameter; what is to be read from a text or checked is typer's."""
-        kind = param.type_descriptor
-        right = type(value) is kind.annotation and not kind.parameter_info.parser
-        if right and (not kind.is_ranged or value == param.default):
-            return value
         if value is None:
-            return () if param.multiple else None
-        if kind.is_choice and not param.multiple and value in kind.choices:
-            return value
-        return self._typers().coerce(value, param=param, ctx=ctx)
+            return () if param.multiple or param.nargs == -1 else None
+        return value if _is_right(value, param) else self._typers().coerce(value, param=param, ctx=ctx)
+
+
+def _is_right(value: Any, param: Any) -> bool:
+    """Return whether a value needs no reading and no check; False also where typer describes parameters otherwise."""
+    try:
+        kind = param.type_descriptor
+        if type(value) is kind.annotation and not kind.parameter_info.parser:
+            return not kind.is_ranged or value == param.default
+        return kind.is_choice and not param.multiple and value in kind.choices
+    except AttributeError:
+        return False
 
 
 def _light(params: list[Any]) -> list[Any]:
     for param in params:
         if isinstance(param, TyperArgument) or getattr(param, "is_flag", False):
             vars(param)["display_type_rich"] = lambda ctx: None
-        if "get_runtime_param" not in vars(param):
+        if hasattr(param, "get_runtime_param") and "get_runtime_param" not in vars(param):  # since typer 0.29
             as_given = _AsGiven(param)
             vars(param)["get_runtime_param"] = lambda as_given=as_given: as_given
     return params

@@ -41,7 +41,8 @@ def import_help() -> None:
     """Import `typer.rich_utils`, unless that is done.
 
     While it is imported, `HelpText` stands for rich's `Markdown`, and nothing for `Traceback`: typer is never asked to
-    show an error of Python's here. A test compares what both show.
+    show an error of Python's here. A test compares what both show. A version of typer that needs more of the two is
+    left to import itself, with rich's own.
     """
     if "typer.rich_utils" in sys.modules:
         return
@@ -52,6 +53,8 @@ def import_help() -> None:
         vars(sys.modules[name]).update(parts)
     try:
         import typer.rich_utils  # noqa: F401
+    except ImportError:
+        pass
     finally:
         for name in missing:
             del sys.modules[name]

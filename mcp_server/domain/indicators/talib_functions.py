@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from mcp_server.domain.candles import Floats
-from mcp_server.domain.hidden_module import hidden
+from mcp_server.domain.hidden_module import without
 from mcp_server.domain.indicators.flat_windows import Mask
 from mcp_server.domain.indicators.indicator import IMPORTING, MAX_PERIOD, Indicator, Number, Parameter
 from mcp_server.domain.indicators.meanings import MEANINGS
@@ -144,9 +145,9 @@ def _talib() -> Any:
 
     It would bring pandas along to be given its frames, which costs half a second and 75 MB; we give it arrays.
     """
-    with IMPORTING, hidden("pandas"):
-        import talib.abstract
-    return talib
+    with IMPORTING:
+        without("pandas", lambda: import_module("talib.abstract"))
+    return import_module("talib")
 
 
 def _function(name: str) -> Any:
