@@ -96,8 +96,15 @@ class EmptyJournal:
 
 
 def _journal(context: Context) -> "Journal | EmptyJournal":
-    there = context.home.database.exists() or any(context.home.outbox.glob("*.json"))
-    return context.journal if there else EmptyJournal()
+    """Return the record; of a home that cannot be looked into it is opened too, which tells what is wrong."""
+    try:
+        context.home.database.lstat()
+    except FileNotFoundError:
+        if not any(context.home.outbox.glob("*.json")):
+            return EmptyJournal()
+    except OSError:
+        pass
+    return context.journal
 
 
 def _check_name(context: Context, journal: "Journal | EmptyJournal", name: str | None, *, replayed: bool) -> None:

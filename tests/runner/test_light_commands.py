@@ -152,6 +152,16 @@ def test_a_home_without_a_record_is_listed_without_making_one(home: Path) -> Non
     assert not [*home.glob("claude_trader*")]
 
 
+def test_a_home_that_is_a_file_is_told_and_is_not_taken_for_one_without_a_record(home: Path) -> None:
+    (home / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", "signals"], env={**os.environ, "TRADER_HOME": str(home / "file")},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is in the way" in done.stderr
+
+
 def test_recorded_signals_are_listed_with_neither_pydantic_nor_duckdbs_package(home: Path) -> None:
     database = Database(home / "claude_trader.duckdb")
     database.write(lambda connection: None)
