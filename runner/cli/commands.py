@@ -1,5 +1,7 @@
 """The commands: each has its line of the help here, and its file is imported only when it is asked for."""
 
+import gc
+import os
 from importlib import import_module
 from typing import Any
 
@@ -48,6 +50,10 @@ COMMANDS = {
 """Each command: its panel of the help, and its line there, which is the first paragraph of its own help."""
 
 
+LISTINGS = {"signals", "status", "strategies"}
+"""Commands that are over in a moment."""
+
+
 class CommandLine(HelpfulCommand):
     """A command as the list of all shows it; `whole` is the command itself."""
 
@@ -77,4 +83,12 @@ class Commands(HelpfulGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments begin with as a whole, its name and the other arguments."""
         name, command, rest = super().resolve_command(ctx, args)
+        if name in LISTINGS:
+            _spare_the_time()
         return name, command.whole() if isinstance(command, CommandLine) else command, rest
+
+
+def _spare_the_time() -> None:
+    """Import without a look for garbage, of which imports leave little, and for plugins of pydantic."""
+    gc.set_threshold(100_000)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
