@@ -114,7 +114,7 @@ check: test guard long lint types steps docs notebook  ## run everything that CI
 benchmark: $(VENV)/dev.stamp $(VENV)/parity.stamp $(VENV)/peer.stamp  ## measure speed, as ratios to a baseline in the same run
 	$(BIN)/python -m pytest tests/benchmarks --override-ini=addopts= -q -s
 
-guard: $(VENV)/dev.stamp  ## fail if a start, a command or a known answer takes half as long again as wanted, in processor time
+guard: $(VENV)/dev.stamp  ## fail if a start, a command or a known answer takes much longer than wanted, in processor time
 	$(BIN)/python -m pytest tests/benchmarks/test_guard.py -q -s
 
 figures: $(VENV)/dev.stamp  ## write what `make benchmark load memory sizes` measured last into docs/explanation/speed.md

@@ -1,7 +1,7 @@
 """A small form of the benchmarks that fails when something has become slow: `make guard`, which takes seconds.
 
 Processor time of programs and their floors in turn, which a busy machine changes little. Each has three tries to stay
-below one and a half times what is wanted.
+below one and a half times what is wanted; a start, of which nearly all is its floor, below one and a quarter.
 """
 
 import json
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from mcp_server.app import tool_files
+from mcp_server.storage.database import Database
 from tests.benchmarks.programs import FLOOR, OURS, Arguments, environment, exchange_program, host_of, say, told
 from tests.benchmarks.test_indicators import TEN
 from tests.benchmarks.test_market import this_hour
@@ -28,18 +30,21 @@ PRINTING = [sys.executable, "-c", "import typer, rich"]
 READING = [sys.executable, "-c", "import typer, rich, duckdb; duckdb.connect()"]
 TRIES, PAIRS, CALLS = 3, 3, 150
 SLACK = 1.5
+OF_A_START = 1.25
+"""To import pandas, too, would make a start 1.45 times as long as its floor, and be missed with the usual slack."""
 
 Measured = Callable[[], float]
 
 
-def holds(what: str, wanted: float, ours: Measured, floor: Measured) -> None:
+def holds(what: str, wanted: float, ours: Measured, floor: Measured, *, slack: float = SLACK) -> None:
     """Raise AssertionError if the ratio of ours to its floor, in processor seconds, is too high each time."""
     ratios: list[float] = []
-    while len(ratios) < TRIES and (not ratios or ratios[-1] > SLACK * wanted):
+    most = slack * wanted
+    while len(ratios) < TRIES and (not ratios or ratios[-1] > most):
         ratios.append(statistics.median(ours() / floor() for _ in range(PAIRS)))
     figures = " ".join(f"{ratio:.2f}" for ratio in ratios)
-    say(f"{what}: {figures} times its floor (wanted {wanted:g}, fails above {SLACK * wanted:g})")
-    assert ratios[-1] <= SLACK * wanted, f"{what}: {figures}"
+    say(f"{what}: {figures} times its floor (wanted {wanted:g}, fails above {most:g})")
+    assert ratios[-1] <= most, f"{what}: {figures}"
 
 
 def spent(pid: int) -> float:
@@ -70,20 +75,24 @@ def of_calls(host: Host, name: str, arguments: Arguments) -> float:
     return spent(host.process.pid) - before
 
 
-@pytest.mark.parametrize("listing", [False, True])
+@pytest.mark.parametrize(("listing", "wanted"), [(False, 1.1), (True, 1.15)])
 def test_the_server_starts_and_lists_its_tools_nearly_as_soon_as_a_bare_one(
-    home: Path, tmp_path: Path, *, listing: bool
+    home: Path, tmp_path: Path, wanted: float, *, listing: bool
 ) -> None:
     script = tmp_path / "bare.py"
     script.write_text(BARE)
     bare, env = [sys.executable, str(script), str(len(tool_files()))], environment(home)
     what = "start and list" if listing else "start"
-    holds(what, 1.1, lambda: of_start(OURS, env, listing=listing), lambda: of_start(bare, {}, listing=listing))
+    ours, floor = (partial(of_start, *program, listing=listing) for program in [(OURS, env), (bare, {})])
+    holds(what, wanted, ours, floor, slack=OF_A_START)
 
 
-@pytest.mark.parametrize(("command", "floor"), [("--help", PRINTING), ("signals", READING)])
-def test_a_command_takes_little_longer_than_the_libraries_it_needs(command: str, floor: list[str]) -> None:
-    holds(command, 2.0, lambda: of_program([CLI, command]), lambda: of_program(floor))
+@pytest.mark.parametrize(("command", "floor", "wanted"), [("--help", PRINTING, 2.0), ("signals", READING, 1.2)])
+def test_a_command_takes_little_longer_than_the_libraries_it_needs(
+    home: Path, command: str, floor: list[str], wanted: float
+) -> None:
+    Database(home / "claude_trader.duckdb").write(lambda connection: None)
+    holds(command, wanted, lambda: of_program([CLI, command]), lambda: of_program(floor))
 
 
 PRICE = {"symbol": "BTC/USDT", "exchange": "binance"}
