@@ -110,7 +110,7 @@ def owners(home: Path) -> set[int]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_what_root_does_in_the_home_of_another_user_is_done_as_that_user(volume: Path) -> None:
     environment = {**os.environ, "TRADER_HOME": str(volume)}
-    for command in (["strategies", "add", "rsi-reversion"], ["signals"], ["strategies", "pause", "rsi-reversion"]):
+    for command in (["strategies", "add", "rsi-reversion"], ["score"], ["strategies", "pause", "rsi-reversion"]):
         program = [*KEEPS_CAPABILITIES, sys.executable, "-m", "runner", *command]
         done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr

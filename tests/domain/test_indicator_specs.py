@@ -191,7 +191,11 @@ def test_one_file_each_calls_the_two_libraries() -> None:
     folder = Path(catalog.__file__).parent.parent
 
     users = {
-        library: [path.name for path in folder.rglob("*.py") if re.search(rf"import {library}\b", path.read_text())]
+        library: [
+            path.name
+            for path in folder.rglob("*.py")
+            if re.search(rf"(import |import_module\(\"){library}\b", path.read_text())
+        ]
         for library in ("talib", "pandas_ta_classic", "pandas")
     }
 

@@ -116,11 +116,12 @@ def test_no_garbage_is_looked_for_until_the_server_is_composed(monkeypatch: pyte
         return lambda: looked_for.append(gc.isenabled())
 
     monkeypatch.setattr(program, "_composed", composed)
+    monkeypatch.setattr(program, "_leave", lambda code: looked_for.append(code == 0))  # which ends the process
     monkeypatch.setattr(sys, "argv", ["claude-trader-mcp"])
     frozen = gc.get_freeze_count()
     try:
         program.main()
-        assert looked_for == [False, True]
+        assert looked_for == [False, True, True]
         assert gc.get_freeze_count() > frozen
     finally:
         gc.unfreeze()
