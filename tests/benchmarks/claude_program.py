@@ -41,7 +41,8 @@ async def main(url: str, token: str) -> None:
     )
     async for message in query(prompt="Start both, and answer.", options=options):
         if isinstance(message, ResultMessage):
-            sys.stdout.write(json.dumps(message.structured_output))
+            sys.stdout.write(json.dumps(message.structured_output) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ async def test_nothing_begins_before_the_host_has_asked_for_a_tool(settings: Ser
     steps = Steps()
     async with Client(build_server(settings, once_listed=steps)) as client:
         await client.list_prompts()
+        assert "imports ahead" not in {thread.name for thread in threading.enumerate()}
     assert steps.threads == []
 
 
