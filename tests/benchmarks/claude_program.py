@@ -4,7 +4,9 @@ Its arguments are the address of the tool server and its token. It prints the st
 """
 
 import json
+import os
 import sys
+import tempfile
 
 import anyio
 from claude_agent_sdk import AgentDefinition, ClaudeAgentOptions, ResultMessage, query
@@ -23,6 +25,7 @@ QUIETLY = {
 
 
 async def main(url: str, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}", "X-Trader-Exchange": "simulated"}
     options = ClaudeAgentOptions(
         system_prompt="You start your agents, and answer.",
         agents={
@@ -31,13 +34,16 @@ async def main(url: str, token: str) -> None:
         },
         tools=["Agent"],
         allowed_tools=[tool for _, tool in AGENTS.values()],
-        mcp_servers={"trader": {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {token}"}}},
+        mcp_servers={"trader": {"type": "http", "url": url, "headers": headers}},
         strict_mcp_config=True,
         permission_mode="dontAsk",
         setting_sources=[],
+        skills=[],
+        verbatim_prompts=True,
         output_format={"type": "json_schema", "schema": {"type": "object"}},
         model="claude-sonnet-4-5",
         env=QUIETLY,
+        cwd=tempfile.mkdtemp(dir=os.environ["HOME"]),  # the CLI looks through the folder that it works in
     )
     async for message in query(prompt="Start both, and answer.", options=options):
         if isinstance(message, ResultMessage):
