@@ -4,6 +4,7 @@ It is attached to a DuckDB in memory that stays: to start one takes 14 ms of a c
 One that nobody has used for a while ends, and gives back 7 MB or more.
 """
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -29,8 +30,15 @@ HELD_S = 60.0
 REST_S = 10.0
 """After how long without use the DuckDB in memory ends."""
 
+LAST_REST_S = 1.0
+"""For how long the end of the program waits for a DuckDB that is just ending."""
+
 NAME = "file"
 """Of the attached file, in SQL."""
+
+_RESTING = threading.Lock()
+"""Held while a DuckDB ends in a thread of its own, and from the program's end on: were Python to stop such a thread in
+the middle of DuckDB, the whole process would abort."""
 
 Start = Callable[[], "duckdb.DuckDBPyConnection"]
 """Starts the DuckDB in memory that the file is attached to."""
@@ -153,7 +161,7 @@ class DatabaseFile:
 
     def _rest(self) -> None:
         """End the DuckDB in memory where nobody has used it for long enough, else look again later."""
-        with self._changing:
+        with _RESTING, self._changing:
             left = self._used_at + REST_S - time.monotonic()
             self._resting = self._connected or left > 0
             if not self._resting:
@@ -188,6 +196,14 @@ class DatabaseFile:
             self._turn.leave()
             raise
         return connection
+
+
+def let_none_rest() -> None:
+    """Wait for a DuckDB that is just ending, and let no other end by itself from now on."""
+    _RESTING.acquire(timeout=LAST_REST_S)
+
+
+atexit.register(let_none_rest)
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from mcp_server.domain.strategy.limits import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, TraderError
-from runner.cli.context import Context, Json, fail, print_json, strategy_names
+from runner.cli.context import AnyStrategy, Context, Json, fail, print_json
 
 EPILOG = (
     "Examples: `claude-trader backtest rsi-reversion --from 2025-01-01 --report rsi.html`; a grid of variants: "
@@ -102,14 +102,7 @@ Prove = Annotated[
 
 
 def backtest(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="Your strategy or an example; `claude-trader strategies` lists them.",
-            autocompletion=strategy_names,
-        ),
-    ],
+    name: AnyStrategy,
     start: From = None,
     end: To = None,
     side: Side = "long",

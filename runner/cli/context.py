@@ -88,6 +88,16 @@ def strategy_names() -> list[str]:
         return []
 
 
+AnyStrategy = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Your strategy or an example; `claude-trader strategies` lists them.",
+        autocompletion=strategy_names,
+    ),
+]
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask the person at the terminal for a yes, unless `yes` was given; end the program where there is none.
 

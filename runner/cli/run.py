@@ -11,7 +11,7 @@ import typer
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
-from runner.cli.context import Json, fail, strategy_names
+from runner.cli.context import AnyStrategy, Json, fail
 
 if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended, Engine
@@ -32,14 +32,7 @@ Moment = Annotated[
 
 
 def run(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="Your strategy or an example; `claude-trader strategies` lists them.",
-            autocompletion=strategy_names,
-        ),
-    ],
+    name: AnyStrategy,
     as_of: Moment = None,
     engine: Annotated[
         Literal["claude", "rules"] | None,
