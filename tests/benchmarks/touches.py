@@ -98,7 +98,7 @@ def table() -> Iterator[str]:
     yield "| --- | --- | ---: | --- | ---: | --- | --- |"
     lines = kept()
     for name, touch in TOUCHES.items():
-        start = f"| {touch.what} | {touch.against or '–'} |"
+        start = f"| {touch.what} | {touch.against or '-'} |"
         if line := lines.get(name):
             holds = "yes" if line["median"] <= touch.wanted else "**no**"
             figures = f"{_figure(line['median'], touch)} | {_spread(line, touch)} | {_wanted(touch)}"
