@@ -81,6 +81,7 @@ def network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that is started would compile all anew
     for name in [*CREDENTIALS, *(name for name in os.environ if name.startswith("TRADER_"))]:
         os.environ.pop(name, None)
+    os.environ["TRADER_NEWS"] = "off"  # a test that collects says so
     with NetworkGuard(armed=request.config.getoption("-m") != "live") as guard:
         yield guard
 

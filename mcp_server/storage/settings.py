@@ -3,7 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +33,7 @@ class HomeSettings(BaseSettings):
     public_url: PublicUrl = None
     chain_urls: ChainUrls = Field(default_factory=dict)
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
+    news: Literal["on", "off"] = "on"
 
     @classmethod
     def load(cls, home: Path | None = None) -> Self:
