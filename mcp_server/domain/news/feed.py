@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 NewsKind = Literal["announcement", "press", "regulator", "news", "index"]
-"""An exchange's announcement, a press office's, a regulator's, a newsroom's; or a number of the day (Fear & Greed)."""
+"""From an exchange, the crypto press, a regulator, or any other newsroom; or a number of the day (Fear & Greed)."""
+
+ABOUT_CRYPTO: frozenset[NewsKind] = frozenset({"announcement", "press"})
+"""Kinds of sources that write about crypto alone: there a name like Ripple, or a ticker like SOL, means the coin."""
 
 FeedForm = Literal["feed", "binance", "okx", "gdelt", "fear_greed"]
 """How it is written: RSS or Atom, or the JSON of one service."""
