@@ -32,6 +32,8 @@ class HomeSettings(BaseSettings):
     token: Token | None = None
     public_url: PublicUrl = None
     chain_urls: ChainUrls = Field(default_factory=dict)
+    database_url: SecretStr | None = None
+    """Where a journal that several machines share is to be; no part of the program uses it yet."""
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     news: Literal["on", "off"] = "on"
 
@@ -43,17 +45,27 @@ class HomeSettings(BaseSettings):
             home: the home; None: the one that TRADER_HOME names.
 
         Raises:
-            Misconfigured: a setting is not valid. The error names it and what was expected, never its value.
+            Misconfigured: a setting is not valid, or not supported yet. The error names it and what was expected, never
+                its value.
         """
         home = home_folder(os.environ.get("TRADER_HOME")) if home is None else home.expanduser().absolute()
         file = home / ".env"
         try:
-            return cls(home=home, _env_file=file)
+            return cls(home=home, _env_file=file)._supported()
         except ValidationError as error:
             lines = "\n".join(f"- {cls._variable(str(key))}" for key in invalid_keys(error, cls, secret=True))
             raise Misconfigured(f"These settings are not valid:\n{lines}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(f"{str(file)!r} cannot be read: {error}.", "Mend it or remove it.") from None
+
+    def _supported(self) -> Self:
+        """Refuse to start where somebody relies on what is not there: runs would be recorded elsewhere."""
+        if self.database_url is not None:
+            raise Misconfigured(
+                "TRADER_DATABASE_URL is set, and a journal in Postgres is not supported yet.",
+                "Unset it: the journal is a file of the home.",
+            )
+        return self
 
     @classmethod
     def credential_names(cls) -> dict[str, str]:
