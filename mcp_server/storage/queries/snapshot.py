@@ -43,6 +43,8 @@ _UNTIL = {
     "outcomes": f"(NOT $2 OR execution_id IN (SELECT e.id {_RUNS} true)) "
     f"AND exit_time <= $1 - INTERVAL '{KNOWN_AFTER_MS} milliseconds'",
     "backtests": "$2 IS NOT NULL AND created_at <= $1",
+    "news": "$2 IS NOT NULL AND first_seen_at <= $1",
+    "news_fetches": "$2 IS NOT NULL AND fetched_at <= $1",
 }
 """Which rows exist at a moment. The journal's time is a run's as-of: what a replay of the past said counts as said
 then, after as long as it took. So does a backtest of a server in the past. An outcome exists once its exit was known,

@@ -1,0 +1,120 @@
+"""How a fetch is entered: its stamp, what of it is new, and which stories that tells. All of it in one transaction.
+
+It rests on rows of earlier stamps alone, so that a home which ends there would come to the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.news.feed import Feed
+from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
+from mcp_server.domain.news.same_story import HEADLINE_MS, SAME_PAGE_MS, KnownStories, shared_addresses
+from mcp_server.domain.timeframes import DAY_MS
+from mcp_server.storage.news.rows import COLUMNS, address_hash, item_of, milliseconds, moment_of, repetition_hash
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST_NEW = 500
+"""So many new items of one fetch are entered; the others follow with the next one, if the feed still has them."""
+
+MOST_BEHIND_MS = DAY_MS
+"""A clock that was set back by no more than this goes on from the latest stamp; if by more, that one was wrong."""
+
+MOST_COMPARED_WITH = 5_000
+"""So many items of the last two days a new one is compared with, the latest."""
+
+_WRITTEN = f"{COLUMNS}, language, hash, address"
+_AT_A_TIME = 50
+
+
+def entered(
+    connection: "duckdb.DuckDBPyConnection", fetch: NewsFetch, feed: Feed, told: Sequence[Told], now_ms: int
+) -> int:
+    """Enter a fetch and what is new in it; return how many items that are."""
+    stamp_ms = _stamp(connection, now_ms)
+    connection.execute(
+        "INSERT INTO news_fetches (source, fetched_at, status, count) VALUES (?, ?, ?, ?)",
+        [feed.source, moment_of(stamp_ms), fetch.status, fetch.count],
+    )
+    if not (new := _new(connection, feed, told, stamp_ms)):
+        return 0
+    known = KnownStories(_compared(connection, feed, new, stamp_ms), shared_addresses(told))
+    rows = []
+    for id_, one in zip(_ids(connection, len(new)), new, strict=True):
+        item = _item(id_, feed, one, stamp_ms)
+        if not known.repeats(item):
+            story = known.story_of(item)
+            rows.append(item if story is None else replace(item, story=story))
+            known.add(rows[-1])
+    for at in range(0, len(rows), _AT_A_TIME):
+        _insert(connection, rows[at : at + _AT_A_TIME], feed.language)
+    return len(rows)
+
+
+def _stamp(connection: "duckdb.DuckDBPyConnection", now_ms: int) -> int:
+    """Return a moment later than now, to the ms, and than every other stamp: no answer was given as of it."""
+    query = "SELECT max(fetched_at) FROM news_fetches WHERE fetched_at > ? AND fetched_at <= ?"
+    (latest,) = _first(connection, query, [moment_of(now_ms), moment_of(now_ms + MOST_BEHIND_MS)])
+    return (now_ms if latest is None else milliseconds(latest)) + 1
+
+
+def _new(connection: "duckdb.DuckDBPyConnection", feed: Feed, told: Sequence[Told], stamp_ms: int) -> list[Told]:
+    """Return the items whose text was never told under their guid; each once."""
+    by_hash = {repetition_hash(feed.source, one.guid, one.headline): one for one in reversed(told)}
+    query = "SELECT hash FROM news WHERE first_seen_at <= ? AND hash = ANY(?)"
+    known = {row[0] for row in connection.execute(query, [moment_of(stamp_ms), list(by_hash)]).fetchall()}
+    return [one for hash_, one in reversed(by_hash.items()) if hash_ not in known][:MOST_NEW]
+
+
+def _compared(
+    connection: "duckdb.DuckDBPyConnection", feed: Feed, new: Sequence[Told], stamp_ms: int
+) -> list[NewsItem]:
+    """Return the rows that new items are compared with, in the order in which they were first seen."""
+    stamp = moment_of(stamp_ms)
+    recent = connection.execute(
+        f"SELECT {COLUMNS} FROM news WHERE first_seen_at > ? AND first_seen_at <= ? "  # noqa: S608 - ours
+        "ORDER BY first_seen_at DESC, id DESC LIMIT ?",
+        [moment_of(stamp_ms - HEADLINE_MS), stamp, MOST_COMPARED_WITH],
+    ).fetchall()
+    addresses = [address for one in new if (address := address_hash(one.url)) is not None]
+    same_page = connection.execute(
+        f"SELECT {COLUMNS} FROM news WHERE first_seen_at > ? AND first_seen_at <= ? "  # noqa: S608 - ours
+        "AND (source = ? AND guid = ANY(?) OR address = ANY(?))",
+        [moment_of(stamp_ms - SAME_PAGE_MS), stamp, feed.source, [one.guid for one in new], addresses],
+    ).fetchall()
+    items = {row[0]: item_of(row) for row in [*recent, *same_page]}
+    return sorted(items.values(), key=lambda item: (item.first_seen_ms, item.id))
+
+
+def _ids(connection: "duckdb.DuckDBPyConnection", count: int) -> list[int]:
+    rows = connection.execute("SELECT nextval('news_ids') FROM generate_series(1, ?)", [count]).fetchall()
+    return sorted(int(id_) for (id_,) in rows)
+
+
+def _item(id_: int, feed: Feed, one: Told, stamp_ms: int) -> NewsItem:
+    published_ms = None if moment_of(one.published_ms) is None else one.published_ms
+    values = (feed.source, one.guid, one.url, one.headline, feed.kind, published_ms, stamp_ms, id_, one.value)
+    return NewsItem(id_, *values)
+
+
+def _insert(connection: "duckdb.DuckDBPyConnection", items: Sequence[NewsItem], language: str) -> None:
+    """Insert rows by one statement: one by one they would hold the file for long."""
+    values = [
+        value
+        for item in items
+        for value in (
+            *(item.id, item.source, item.guid, item.url, item.headline, item.kind),
+            *(moment_of(item.published_ms), moment_of(item.first_seen_ms), item.story, item.value),
+            *(language, repetition_hash(item.source, item.guid, item.headline), address_hash(item.url)),
+        )
+    ]
+    places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(items))
+    connection.execute(f"INSERT INTO news ({_WRITTEN}) VALUES {places}", values)  # noqa: S608 - ours
+
+
+def _first(connection: "duckdb.DuckDBPyConnection", query: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    row = connection.execute(query, list(values)).fetchone()
+    assert row is not None  # noqa: S101 (an aggregate always gives a row)
+    return row

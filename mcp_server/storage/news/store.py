@@ -1,0 +1,129 @@
+"""The store of news: headlines as they were first seen, and each request to a feed. A row never changes.
+
+What an answer as of a moment told is what every later answer as of that moment tells. For that, an entry is stamped
+with our clock within its transaction, while nobody else has the file open (`file_turn`): whoever read it before has
+an earlier as-of, and whoever reads it later sees the entry. In a database that is read while it is written, readers
+would have to take a shared lock before they look, and an entry the exclusive one before it is stamped, until its end.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.news.collection import GAP_MS, READ, Collection, SourceState
+from mcp_server.domain.news.feed import Feed
+from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
+from mcp_server.domain.timeframes import from_ms, naive
+from mcp_server.storage.database import Database
+from mcp_server.storage.news.entry import entered
+from mcp_server.storage.news.rows import COLUMNS, item_of, milliseconds
+
+if TYPE_CHECKING:
+    import duckdb
+
+_READ = f"(status IN {READ})"
+
+_SOURCES = f"""
+SELECT f.source, max(fetched_at), max(status) FILTER (WHERE fetched_at = latest),
+    min(fetched_at) FILTER (WHERE {_READ}), max(fetched_at) FILTER (WHERE {_READ}),
+    count(*) FILTER (WHERE latest_read IS NULL OR fetched_at > latest_read)
+FROM news_fetches f JOIN (
+    SELECT source, max(fetched_at) AS latest, max(fetched_at) FILTER (WHERE {_READ}) AS latest_read
+    FROM news_fetches WHERE fetched_at <= ? GROUP BY source
+) l ON l.source = f.source
+WHERE fetched_at <= ? GROUP BY f.source ORDER BY f.source
+"""  # noqa: S608 - ours
+
+_READ_BETWEEN = f"""
+SELECT earlier, fetched_at FROM (
+    SELECT fetched_at, lag(fetched_at) OVER (ORDER BY fetched_at) AS earlier FROM news_fetches
+    WHERE {_READ} AND fetched_at <= ? AND fetched_at >= coalesce(
+        (SELECT max(fetched_at) FROM news_fetches WHERE {_READ} AND fetched_at <= ?), ?
+    )
+) r WHERE fetched_at - earlier > INTERVAL '{GAP_MS // 1000}' SECOND ORDER BY fetched_at
+"""  # noqa: S608 - ours
+
+
+def wall_clock_ms() -> int:
+    """Return what time it is, as Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+class NewsStore:
+    """The news of one home. Times are Unix ms, and `until_ms` is the moment as of which an answer is given.
+
+    Every method raises what `Database.read` and `Database.write` raise; then nothing has changed.
+
+    Args:
+        database: the home's.
+        clock: says what time it is.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self._database = database
+        self._clock = clock
+
+    def enter(self, fetch: NewsFetch, feed: Feed, told: Sequence[Told] = ()) -> int:
+        """Enter a request to a feed, and what of its items is new, in one transaction; return how many those are.
+
+        Both are entered as of now, not as of `fetch.at_ms`: until now no answer knew of them.
+        """
+        return self._database.write(lambda connection: entered(connection, fetch, feed, told, self._clock()))
+
+    def seen(self, after_ms: int, until_ms: int, *, index: bool = False) -> list[NewsItem]:
+        """Return what was first seen after `after_ms` and by `until_ms`, oldest first.
+
+        Args:
+            after_ms: of an earlier answer, the latest `first_seen_ms` in it: what is new since.
+            until_ms: as of when.
+            index: return the numbers of indexes instead, which are left out otherwise.
+        """
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
+            query = (
+                f"SELECT {COLUMNS} FROM news WHERE first_seen_at > ? AND first_seen_at <= ? "  # noqa: S608 - ours
+                f"AND kind {'=' if index else '<>'} 'index' ORDER BY first_seen_at, id"
+            )
+            return connection.execute(query, [_moment(after_ms), _moment(until_ms)]).fetchall()
+
+        return [item_of(row) for row in self._database.read(work)]
+
+    def index(self, until_ms: int) -> NewsItem | None:
+        """Return the number of an index that was seen last."""
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[Any, ...] | None:
+            query = (
+                f"SELECT {COLUMNS} FROM news WHERE kind = 'index' AND first_seen_at <= ? "  # noqa: S608 - ours
+                "ORDER BY first_seen_at DESC, id DESC LIMIT 1"
+            )
+            return connection.execute(query, [_moment(until_ms)]).fetchone()
+
+        row = self._database.read(work)
+        return item_of(row) if row else None
+
+    def collection(self, until_ms: int, *, after_ms: int = 0) -> Collection:
+        """Return what was known of collecting; of its gaps, those that end after `after_ms`."""
+        after, until = _moment(after_ms), _moment(until_ms)
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[list[Any], list[Any]]:
+            sources = connection.execute(_SOURCES, [until, until]).fetchall()
+            return sources, connection.execute(_READ_BETWEEN, [until, after, after]).fetchall()
+
+        rows, between = self._database.read(work)
+        sources = tuple(_source_state(row) for row in rows)
+        gaps = [(milliseconds(start), milliseconds(end)) for start, end in between]
+        last = max((source.read_ms for source in sources if source.read_ms is not None), default=None)
+        if last is not None and until_ms - last > GAP_MS:
+            gaps.append((last, until_ms))
+        since = min((source.since_ms for source in sources if source.since_ms is not None), default=None)
+        return Collection(until_ms, since, sources, tuple(gaps))
+
+
+def _source_state(row: tuple[Any, ...]) -> SourceState:
+    source, fetched, status, since, read, failures = row
+    first, last = (None if at is None else milliseconds(at) for at in (since, read))
+    return SourceState(source, milliseconds(fetched), status, first, last, int(failures))
+
+
+def _moment(at_ms: int) -> Any:
+    return naive(from_ms(at_ms))
