@@ -31,7 +31,7 @@ TABLES: Mapping[str, Described] = {
             "created_at": "when it first ran",
             "updated_at": "when it first ran as it is now",
         },
-        frozenset(("description", "created_at", "updated_at")),
+        frozenset(("description", "agents", "created_at", "updated_at")),
     ),
     "executions": Described(
         "a run, or a slot that was not run",
@@ -137,7 +137,12 @@ TABLES: Mapping[str, Described] = {
             "figures": "JSON: all figures",
             "created_at": "when it was computed",
         },
-        frozenset(("config", "start", "end", "fee_bps", "slippage_bps", "stake_pct")),
+        frozenset(
+            (
+                *("decision_version", "config", "start", "end", "fee_bps", "slippage_bps", "stake_pct"),
+                "sharpe_per_period",
+            )
+        ),
     ),
     "news": Described(
         "a headline as it was first seen; an edited one is a row of its own",
@@ -154,7 +159,7 @@ TABLES: Mapping[str, Described] = {
             "first_seen_at": "when it was first seen, by our clock",
             "story": "news.id of the earliest row that tells the same",
         },
-        frozenset(("id", "guid", "url", "language", "value")),
+        frozenset(("id", "guid", "url", "kind", "language", "value", "published_at", "story")),
     ),
     "news_fetches": Described(
         "a request to a feed",
@@ -164,6 +169,7 @@ TABLES: Mapping[str, Described] = {
             "status": "ok, unchanged, or what was wrong, like http_429",
             "count": "items in the feed; null where it was not read",
         },
+        frozenset(("source", "fetched_at", "status", "count")),
     ),
     "candles": Described(
         "a closed candle of the store",
@@ -210,9 +216,9 @@ def listed() -> str:
 
 
 def common() -> str:
-    """Return every table with the columns that most queries need."""
+    """Return the tables with the columns that most queries need; one of rare columns alone is not among them."""
     named = {name: [column for column in table.columns if column not in table.rare] for name, table in TABLES.items()}
-    return "; ".join(f"{name}({','.join(columns)})" for name, columns in named.items())
+    return "; ".join(f"{name}({','.join(columns)})" for name, columns in named.items() if columns)
 
 
 def explained() -> list[tuple[str, str, str]]:
