@@ -1,0 +1,127 @@
+"""Which coins a headline is about. Names are never guessed: only what is curated counts, or a cashtag, or a pair."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from mcp_server.domain.news.aliases import Aliases, words_of
+from mcp_server.domain.news.feed import ABOUT_CRYPTO
+from mcp_server.domain.news.headline import Headline
+from mcp_server.domain.news.item import NewsItem
+from mcp_server.domain.news.pairs import QUOTES, STABLE_QUOTES, base_of, joined_base, of_one
+from mcp_server.domain.news.signs import is_ticker, means_coin
+
+__all__ = ["Subjects", "base_of"]
+
+_Match = tuple[str | None, int]
+"""What stands at a word: the coin, None for no coin, and how many words it takes."""
+
+
+class Subjects:
+    """Finds the coins that headlines name, by curated aliases."""
+
+    def __init__(self, aliases: Aliases) -> None:
+        self._aliases = aliases
+        self._firsts = frozenset((*aliases.names, *map(str.lower, aliases.tickers)))
+
+    def of(self, headline: str, *, crypto_source: bool) -> dict[str, str]:
+        """Return the coins that a headline names: base → the alias that matched, as it is written there.
+
+        The longest name wins and takes its words: Bitcoin Cash is no bitcoin. In a source that is not about crypto
+        alone, only names and tickers count that mean nothing else.
+        """
+        coins: dict[str, str] = {}
+        for base, alias in self._named(headline, crypto_source):
+            coins.setdefault(base, alias)
+        return coins
+
+    def matcher(self, base: str) -> Callable[[NewsItem], str | None]:
+        """Return what tells the alias by which an item names a coin, None where it does not.
+
+        A coin that is not curated is named only by a cashtag or a pair of its ticker.
+        """
+        coin = self.coin(base)
+        if coin not in self._aliases.bases:
+            return _uncurated(coin)
+        names, tickers = self._needles(coin)
+
+        def alias(item: NewsItem) -> str | None:
+            headline = item.headline
+            folded = headline.lower()
+            if any(name in folded for name in names) or any(ticker in headline for ticker in tickers):
+                for named, alias in self._named(headline, item.kind in ABOUT_CRYPTO):
+                    if named == coin:
+                        return alias
+            return None
+
+        return alias
+
+    def coin(self, text: str) -> str:
+        """Return the coin for a base, a former ticker or a name: POL for `MATIC`, BTC for `bitcoin`.
+
+        One that is not curated comes back in capitals.
+        """
+        words = words_of(text)
+        names = self._aliases.names.get(words[0], ()) if words else ()
+        ticker = self._aliases.tickers.get(text) or self._aliases.tickers.get(text.upper())
+        named = ticker.base if ticker else next((name.base for name in names if name.words == words), None)
+        return named or text.upper()
+
+    def is_curated(self, base: str) -> bool:
+        """Return whether the names of a coin are known; if not, only cashtags and pairs name it."""
+        return self.coin(base) in self._aliases.bases
+
+    def _needles(self, coin: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return texts of which a headline has one at least if it names a coin: in small letters; as written."""
+        names = (first for first, some in self._aliases.names.items() if any(name.base == coin for name in some))
+        tickers = [ticker for ticker, meant in self._aliases.tickers.items() if meant.base == coin]
+        single = (f for ticker in tickers if len(ticker) == 1 for f in (f"${ticker}", f"{ticker}/"))
+        return tuple(names), (*single, *(ticker for ticker in tickers if len(ticker) > 1))
+
+    def _named(self, headline: str, crypto: bool) -> Iterator[tuple[str, str]]:
+        line, after = Headline(headline), 0
+        for at, first in enumerate(line.folded):
+            if at < after or not (first in self._firsts or "USD" in line.words[at] or line.gaps[at + 1] == "/"):
+                continue
+            base, count = self._at(line, at, crypto)
+            after = at + count
+            if base is not None:
+                yield base, ("$" if line.is_cashtag(at) else "") + line.text(at, count)
+
+    def _at(self, line: Headline, at: int, crypto: bool) -> _Match:
+        aliases, word = self._aliases, line.words[at]
+        if match := self._pair(line, at, crypto):
+            return match
+        ticker = aliases.tickers.get(word)
+        if ticker and line.is_cashtag(at):
+            return ticker.base if crypto or not ticker.share else None, 1
+        for name in aliases.names.get(line.folded[at], ()):
+            if line.has(name.words, at) and means_coin(name, line, at, crypto=crypto, tickers=aliases.tickers):
+                return name.base, len(name.words)
+        means = ticker is not None and is_ticker(ticker, line, at, crypto=crypto, tickers=aliases.tickers)
+        return ticker.base if ticker and means else None, 1
+
+    def _pair(self, line: Headline, at: int, crypto: bool) -> _Match | None:
+        """Return the base of a pair: its quote is no subject. A row of three, `BTC/ETH/SOL`, is no pair."""
+        word, quote = line.words[at], line.words[at + 1] if at + 1 < len(line.words) else ""
+        joins = ("/",) if len(word) == 1 else ("/", "-", "_")
+        if quote in QUOTES and line.gaps[at + 1] in joins and "/" not in (line.gaps[at], line.gaps[at + 2]):
+            ticker = self._aliases.tickers.get(of_one(word))
+            if ticker and (crypto or quote in STABLE_QUOTES or ticker.sureness == "clear"):
+                return ticker.base, 2
+            return (None, 2) if line.gaps[at + 1] == "/" and word.isupper() else None
+        base = joined_base(word) if word not in self._aliases.tickers else None
+        ticker = self._aliases.tickers.get(base) if base else None
+        return (ticker.base, 1) if ticker else None
+
+
+def _uncurated(ticker: str) -> Callable[[NewsItem], str | None]:
+    coin, quotes = re.escape(ticker), "|".join(sorted(QUOTES))
+    stable = "|".join(sorted(STABLE_QUOTES))
+    pair = rf"(?<![\w/])(?:1000+)?{coin}(?:[/_-](?:{quotes})(?![\w/])|(?:{stable})(?!\w))"
+    found = re.compile(rf"(?<![\w$])\${coin}(?!\w)|{pair}")
+
+    def alias(item: NewsItem) -> str | None:
+        match = found.search(item.headline) if ticker and ticker in item.headline else None
+        return match[0] if match else None
+
+    return alias
