@@ -1,7 +1,7 @@
 """Candles: the one shape in which market history travels between the outside world, the store and the indicators."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
@@ -19,12 +19,21 @@ _NO_CANDLE = "A row is no candle.", "Give six numbers: time in ms, open, high, l
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GivenColumn:
+    """A value for each candle that is known at its close and no part of it; NaN is undefined, and `why` says why."""
+
+    values: Floats
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Candles:
     """Candles of one series, oldest first, as parallel arrays of one length.
 
     Times are open times in Unix ms, strictly increasing; a candle covers [open_time, open_time + timeframe).
     Prices are in quote per base, volume in base; a volume that is not known is NaN. Prices are finite and above 0, open
-    and close between low and high.
+    and close between low and high. What else is `given` with them, by name, is there as long as nobody merges or
+    resamples them.
 
     Raises:
         BadInput: when the arrays break one of these rules; the message names the first bad candle.
@@ -36,10 +45,12 @@ class Candles:
     low: Floats
     close: Floats
     volume: Floats
+    given: Mapping[str, GivenColumn] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         columns = (self.open, self.high, self.low, self.close, self.volume)
-        if any(len(column) != len(self.open_time_ms) for column in columns):
+        every = (*columns, *(column.values for column in self.given.values()))
+        if any(len(column) != len(self.open_time_ms) for column in every):
             raise BadInput("Candle columns differ in length.", "Give each column one value per candle.")
         if not len(self):
             return
@@ -56,9 +67,23 @@ class Candles:
         return len(self.open_time_ms)
 
     def digest(self) -> bytes:
-        """Return 16 bytes that only the same candles have."""
-        columns = (getattr(self, name) for name in ("open_time_ms", *CANDLE_COLUMNS))
-        return blake2b(b"".join(column.tobytes() for column in columns), digest_size=16).digest()
+        """Return 16 bytes that only the same candles have, with the same given columns."""
+        columns = [getattr(self, name).tobytes() for name in ("open_time_ms", *CANDLE_COLUMNS)]
+        for name, given in sorted(self.given.items()):
+            columns += [f"{name}\0{given.why}\0".encode(), given.values.tobytes()]
+        return blake2b(b"".join(columns), digest_size=16).digest()
+
+    def given_column(self, name: str) -> Floats:
+        """Return the values of a given column.
+
+        Raises:
+            BadInput: it is not given.
+        """
+        if name in self.given:
+            return self.given[name].values
+        if not len(self):
+            return np.empty(0)
+        raise BadInput(f"{name!r} is made of news, which are not looked up here.", "Use it in a strategy's rules.")
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[float]]) -> "Candles":
@@ -84,7 +109,8 @@ class Candles:
         """Return the candles at the positions [start, stop), as Python slices count."""
         part = slice(start, stop)
         values = (getattr(self, name)[part] for name in CANDLE_COLUMNS)
-        return Candles(self.open_time_ms[part], *values)
+        given = {name: GivenColumn(column.values[part], column.why) for name, column in self.given.items()}
+        return Candles(self.open_time_ms[part], *values, given=given)
 
     def between(self, start_ms: int, end_ms: int) -> "Candles":
         """Return the candles whose open time is in [start_ms, end_ms) (Unix ms)."""

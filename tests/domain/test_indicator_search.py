@@ -32,6 +32,8 @@ from mcp_server.domain.indicators.search import search
         ("macd", ["macd"]),
         ("bolinger", ["bbands"]),
         ("the VWAP indicator", ["vwap"]),
+        ("news", ["news_per_hour", "fear_greed"]),
+        ("headlines in the press", ["news_per_hour"]),
     ],
 )
 def test_what_is_meant_is_among_the_first_four(query: str, among_the_first: list[str]) -> None:
@@ -39,14 +41,14 @@ def test_what_is_meant_is_among_the_first_four(query: str, among_the_first: list
 
 
 def test_every_entry_is_found_first_by_its_own_name() -> None:
-    for name in catalog.names():
+    for name in catalog.all_names():
         assert search(name)[0].name == name
 
 
 def test_an_empty_query_gives_all_the_well_known_first_and_idle_words_give_none() -> None:
     everything = [entry.name for entry in search("  ")]
 
-    assert sorted(everything) == list(catalog.names())
+    assert sorted(everything) == sorted(catalog.all_names())
     assert everything[:2] == ["rsi", "macd"]
     assert search("what is the indicator") == []
     assert search("§$%") == []

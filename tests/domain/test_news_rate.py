@@ -39,7 +39,7 @@ def spans_as_of(readings: list[int], until_ms: int) -> Spans:
     known = [reading for reading in sorted(readings) if reading <= until_ms]
     gaps = [(before, after) for before, after in pairwise(known) if after - before > LONGEST_GAP_MS]
     if known and until_ms - known[-1] > LONGEST_GAP_MS:
-        return spans_of(known[0], gaps, known[-1])
+        gaps.append((known[-1], until_ms))
     return spans_of(known[0] if known else None, gaps, until_ms)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mcp_server.domain.candles import Candles, Floats, Times
+from mcp_server.domain.candles import Candles, Floats, GivenColumn, Times
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """Name → one value for each candle: indicators, stages of rules, decisions."""
@@ -25,6 +25,8 @@ CUTS = 200
 TAIL = 500
 LIMIT_S = 8.0
 _EXTREMES = 10
+_UNDEFINED = 0.1
+"""This share of the values that are made up of a given column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def another_future(candles: Candles, cut: int) -> Candles:
     """Return the candles up to position `cut`, and after them a random walk at the same times, all columns changed.
 
     It is the same for the same cut. How far it goes differs from cut to cut: some stay near, some leave every price
-    and volume of the series behind.
+    and volume of the series behind. Given columns go on with any values.
     """
     times = candles.open_time_ms[: cut + 1 + TAIL]
     count = len(times) - cut - 1
@@ -138,7 +140,11 @@ def another_future(candles: Candles, cut: int) -> Candles:
         "volume": volume,
     }
     joined = {name: np.concatenate([getattr(candles, name)[: cut + 1], values]) for name, values in added.items()}
-    return Candles(times, **joined)
+    given = {}
+    for name, column in candles.given.items():
+        other = np.where(random.random(count) < _UNDEFINED, np.nan, random.uniform(0, 100, count))
+        given[name] = GivenColumn(np.concatenate([column.values[: cut + 1], other]))
+    return Candles(times, **joined, given=given)
 
 
 def _leaks(whole: Columns, changed: Columns, count: int, cut: int) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""The one catalogue of indicators: all of TA-Lib, and what pandas-ta-classic has beyond it.
+"""The one catalogue of indicators: all of TA-Lib, what pandas-ta-classic has beyond it, and what news give.
 
 Where both have one, TA-Lib computes it: it is a thousand times faster, and its warm-up is part of its metadata.
 """
@@ -13,6 +13,7 @@ import numpy as np
 from mcp_server.domain.candles import CANDLE_COLUMNS, Floats
 from mcp_server.domain.indicators import pandas_ta_functions, talib_functions
 from mcp_server.domain.indicators.extras import EXTRAS, LEFT_OUT
+from mcp_server.domain.indicators.from_news import FROM_NEWS
 from mcp_server.domain.indicators.indicator import Indicator, Number
 from mcp_server.domain.indicators.meanings import KEYWORDS
 from mcp_server.errors import NotFound
@@ -30,8 +31,14 @@ _ALIKE = 0.6
 
 @cache
 def names() -> tuple[str, ...]:
-    """List every entry's name, sorted."""
+    """List the names of all that is computed of candles, sorted."""
     return tuple(sorted(talib_functions.names() | set(EXTRAS)))
+
+
+@cache
+def all_names() -> tuple[str, ...]:
+    """List every entry's name: what is computed of candles, then what news give."""
+    return (*names(), *FROM_NEWS)
 
 
 @cache
@@ -45,6 +52,8 @@ def find(name: str) -> Indicator:
         return talib_functions.describe(name)
     if name in EXTRAS:
         return pandas_ta_functions.describe(name)
+    if name in FROM_NEWS:
+        return FROM_NEWS[name]
     if name in CANDLE_COLUMNS:
         remedy = f"Write 'sma(20) of {name}'; rules have the column itself."
         raise NotFound(f"{name!r} is a candle's own column.", remedy)
@@ -59,14 +68,16 @@ def _nearest(name: str) -> list[str]:
     """Return up to three entries that people call by this name, else those spelt alike, TA-Lib's first on a tie."""
     words = {word for keywords in KEYWORDS.values() for word in keywords.split()}
     meant = name if name in words else next(iter(get_close_matches(name[:40], words, n=1, cutoff=0.85)), None)
-    by_keyword = [entry for entry in names() if meant in KEYWORDS.get(entry, "").split()]
-    likeness = [(SequenceMatcher(None, name, entry).ratio(), entry not in EXTRAS, entry) for entry in names()]
+    by_keyword = [entry for entry in all_names() if meant in KEYWORDS.get(entry, "").split()]
+    likeness = [(SequenceMatcher(None, name, entry).ratio(), entry not in EXTRAS, entry) for entry in all_names()]
     by_spelling = [entry for ratio, _, entry in sorted(likeness, reverse=True) if ratio >= _ALIKE]
     return (by_keyword if meant == name else by_spelling or by_keyword)[:3]
 
 
 def lookback(indicator: Indicator, parameters: Mapping[str, Number]) -> int:
     """Count the leading rows without a value, with these parameters; -1 when the library refuses them together."""
+    if indicator.name in FROM_NEWS:
+        return 0
     library: _Library = talib_functions if indicator.library == "TA-Lib" else pandas_ta_functions
     return library.lookback(indicator.name, parameters)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators.catalog import call, find
+from mcp_server.domain.indicators.from_news import given_as
 from mcp_server.domain.indicators.spec import Spec
 
 Change = Callable[[Spec, tuple[Floats, ...]], tuple[Floats, ...]]
@@ -16,7 +17,7 @@ def compute(specs: Sequence[Spec], candles: Candles, check: Callable[[], None] |
 
     Args:
         specs: what to compute.
-        candles: n candles.
+        candles: n candles, with what is to be given of news (`from_news.news_wanted`).
         check: called before each of them; what it raises ends the work.
 
     Returns:
@@ -24,7 +25,7 @@ def compute(specs: Sequence[Spec], candles: Candles, check: Callable[[], None] |
         (`spec.warm_up` rows) and where the indicator is undefined. Candlestick patterns are -100, 0 or 100.
 
     Raises:
-        BadInput: when the library refuses the parameters.
+        BadInput: when the library refuses the parameters, or news are not given.
     """
     columns: dict[str, Floats] = {}
     for spec in specs:
@@ -42,6 +43,8 @@ def outputs_of(spec: Spec, candles: Candles, change: Change | None = None) -> tu
         candles: of these.
         change: replaces the outputs of each indicator that it is computed of, and its own, all before one is picked.
     """
+    if (given := given_as(spec)) is not None:
+        return (candles.given_column(given.key),)
     inputs = [
         getattr(candles, source) if isinstance(source, str) else outputs_of(source, candles, change)[0]
         for source in spec.inputs

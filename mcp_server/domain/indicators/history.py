@@ -7,6 +7,7 @@ import numpy as np
 from mcp_server.domain.candles import Floats
 from mcp_server.domain.indicators.catalog import call, find, lookback
 from mcp_server.domain.indicators.extras import EXTRAS
+from mcp_server.domain.indicators.from_news import FROM_NEWS
 from mcp_server.domain.indicators.indicator import MOST_HISTORY, Number
 
 LEAST_HISTORY = 250
@@ -40,8 +41,11 @@ def wanted_history(
     Returns:
         At least 250 and ten times the longest period, at most 10,000: with some periods even those are not enough. A
         running total (OBV, AD) depends on where it starts however long the history: it gets the least, and only its
-        changes mean something. So does what begins anew each day: `Spec.candles_wanted` adds the day.
+        changes mean something. So does what begins anew each day: `Spec.candles_wanted` adds the day. What is given
+        needs the one candle.
     """
+    if name in FROM_NEWS:
+        return 1, True
     warm_up = lookback(find(name), dict(parameters))
     least = min(max(LEAST_HISTORY, 10 * longest_period, warm_up + 1), MOST_HISTORY)
     if find(name).by_session:

@@ -10,7 +10,7 @@ Number = int | float
 TotalKind = Literal["sum", "product"]
 """How a running total adds up: another first candle adds a constant to all of a sum, or multiplies all of a product."""
 
-Library = Literal["TA-Lib", "pandas-ta-classic"]
+Library = Literal["TA-Lib", "pandas-ta-classic", "collected news"]
 
 MAX_PERIOD = 1000
 """The longest period in candles: it bounds the work, and ten times it is the longest history asked for."""
@@ -46,7 +46,7 @@ class Indicator:
         name: how a spec calls it, in lower case.
         title: its full name, as its library has it.
         group: what it belongs to, in TA-Lib's words.
-        library: which library computes it.
+        library: which library computes it; `collected news` are given (see `from_news`).
         inputs: candle columns in calling order; `periods` is a series of periods.
         sources: how many of them, from the first, `of` may replace.
         parameters: in the order in which a spec gives them.

@@ -484,4 +484,7 @@ KEYWORDS: dict[str, str] = {
     "ui": "ulcer index martin downside risk volatility",
     "vwmacd": "volume weighted macd moving average convergence divergence crossover",
     "zscore": "z score standardized normalized mean reversion statistical overbought oversold pairs",
+    # News
+    "fear_greed": "news sentiment mood crowd psychology index",
+    "news_per_hour": "news headlines stories articles press media attention buzz",
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mcp_server.domain.candles import CANDLE_COLUMNS
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.indicators.arguments import read_arguments, takes
-from mcp_server.domain.indicators.catalog import find, lookback, names
+from mcp_server.domain.indicators.catalog import all_names, find, lookback
 from mcp_server.domain.indicators.history import wanted_history
 from mcp_server.domain.indicators.indicator import MAX_PERIOD, MOST_HISTORY, Indicator, Number
 from mcp_server.domain.indicators.spec import Spec, column_names, distinct
@@ -133,7 +133,7 @@ def _source(text: str, indicator: Indicator, rest: str, depth: int) -> tuple[str
     if match is None:
         raise _unreadable(text)
     word, bare = match["name"].lower(), match["arguments"] is None and match["output"] is None
-    if bare and word not in CANDLE_COLUMNS and word not in names():
+    if bare and word not in CANDLE_COLUMNS and word not in all_names():
         raise BadInput(f"{text!r}: there is no candle column {word!r}.", nearest(word, CANDLE_COLUMNS))
     if not indicator.sources:
         fixed = ", ".join(indicator.inputs)

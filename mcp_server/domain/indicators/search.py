@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from functools import cache
 from math import log
 
-from mcp_server.domain.indicators.catalog import find, names
+from mcp_server.domain.indicators.catalog import all_names, find
 from mcp_server.domain.indicators.indicator import Indicator
 from mcp_server.domain.indicators.meanings import KEYWORDS
 
@@ -40,11 +40,11 @@ def search(query: str) -> list[Indicator]:
     """
     words = [word for word in _words(query.split("(", maxsplit=1)[0]) if word not in _IDLE]
     if not words:
-        return [] if query.strip() else [find(name) for name in dict.fromkeys((*_WELL_KNOWN, *names()))]
+        return [] if query.strip() else [find(name) for name in dict.fromkeys((*_WELL_KNOWN, *all_names()))]
     vocabulary = {word for entry in _entries().values() for word in entry}
-    weighed = [[_weigh(word, name) for name in names()] for word in (_known(word, vocabulary) for word in words)]
+    weighed = [[_weigh(word, name) for name in all_names()] for word in (_known(word, vocabulary) for word in words)]
     scores = []
-    for position, name in enumerate(names()):
+    for position, name in enumerate(all_names()):
         parts = [weights[position] * _rarity(weights) for weights in weighed]
         if any(parts):
             better = _KNOWN_BETTER if name in _WELL_KNOWN else 1.0
@@ -68,7 +68,7 @@ def _known(word: str, vocabulary: set[str]) -> str:
 def _entries() -> Mapping[str, Mapping[str, float]]:
     """Return each entry's words, with the weight of the weightiest place they stand in."""
     entries: dict[str, dict[str, float]] = {}
-    for name in names():
+    for name in all_names():
         entry = find(name)
         places = {
             "name": name,

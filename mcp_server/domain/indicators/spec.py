@@ -17,7 +17,7 @@ class Spec:
         text: as it was written.
         function: the catalogue's entry.
         parameters: all of its parameters.
-        inputs: what it is computed of, in calling order: candle columns, or other specs (their first column).
+        inputs: what it is computed of, in calling order: candle columns, other specs (their first column), or `news`.
         source: what was named with `of`, as part of a column's name, if anything was.
         columns: the names of its outputs.
         warm_up: counts the leading rows without a value.

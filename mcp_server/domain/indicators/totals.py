@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mcp_server.domain.candles import Candles, Floats
+from mcp_server.domain.candles import Candles, Floats, GivenColumn
 from mcp_server.domain.indicators.catalog import find
 from mcp_server.domain.indicators.compute import outputs_of
+from mcp_server.domain.indicators.from_news import news_wanted
 from mcp_server.domain.indicators.history import made_up_candles
 from mcp_server.domain.indicators.indicator import TotalKind
 from mcp_server.domain.indicators.spec import Spec
@@ -35,7 +36,8 @@ def moves(spec: Spec) -> tuple[Moves | None, ...]:
         made_up = made_up_candles()
         times = np.arange(len(made_up["close"])) * 3_600_000
         columns = (made_up[name] for name in ("open", "high", "low", "close", "volume"))
-        candles = Candles(times, *columns).slice(0, spec.history + spec.sessions * 24 + _ROWS)
+        given = {one.key: GivenColumn(made_up["volume"]) for one in news_wanted([spec])}
+        candles = Candles(times, *columns, given=given).slice(0, spec.history + spec.sessions * 24 + _ROWS)
         plain = outputs_of(spec, candles)
         for name, kind in totals.items():
             changed = [(by, outputs_of(spec, candles, _Beginning(name, kind, by))) for by in _CHANGES[kind]]

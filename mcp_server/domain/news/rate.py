@@ -36,13 +36,17 @@ def spans_of(since_ms: int | None, gaps: Sequence[tuple[int, int]], until_ms: in
 
     Args:
         since_ms: the first time at which a feed was read (Unix ms); None: there was none.
-        gaps: from the last reading before a gap to the first one after it (Unix ms), oldest first.
+        gaps: from the last reading before a gap to the first one after it (Unix ms), oldest first; one that goes on
+            ends at `until_ms`.
         until_ms: nothing later is known.
     """
     if since_ms is None:
         return np.empty((0, 2), dtype=np.int64)
     starts = [since_ms, *(end for _, end in gaps)]
     ends = [*(start for start, _ in gaps), until_ms]
+    if gaps and gaps[-1][1] >= until_ms:
+        starts.pop()
+        ends.pop()
     return np.array([*zip(starts, ends, strict=True)], dtype=np.int64)
 
 

@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
 from mcp_server.domain.indicators.compute import compute
+from mcp_server.domain.indicators.from_news import GivenNews, news_wanted
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.indicators.totals import moves
 from mcp_server.domain.rules import queries
 from mcp_server.domain.rules.beginnings import depending
 from mcp_server.domain.rules.engine import Engine, Table
+from mcp_server.domain.rules.missing_news import why_undefined
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.series import Codes, RuleSeries
 from mcp_server.domain.rules.sql import ROW
@@ -56,6 +58,8 @@ class CompiledRules:
         self._deciding = queries.deciding(rules)
         self._proving = queries.proving(rules)
         self._decided: dict[bytes, Verdict] = {}
+        self._columns = {column for rule in rules for column, _ in columns_reached(rule.tree)}
+        self._used = [spec for spec in specs if self._columns & set(spec.columns)]
         self._parts = {rule.text_of(node): node for rule in rules for node in computed(rule.tree)}
 
     @property
@@ -70,6 +74,11 @@ class CompiledRules:
     def reach(self) -> int:
         """How many candles before the one decided on its conditions look back to, besides what an indicator needs."""
         return max((reach_of(rule.tree) for rule in self._rules), default=0)
+
+    @property
+    def news(self) -> tuple[GivenNews, ...]:
+        """What is to be given of news with the candles (`Candles.given`, by its `key`)."""
+        return news_wanted(self._used)
 
     def decide(self, candles: Candles) -> Verdict:
         """Decide on the last candle as `evaluate` does, proven by `check_prefixes` without that candle.
@@ -122,13 +131,15 @@ class CompiledRules:
         held = {rule.rule.name: None if rule.rule.name in self._unsound else rule.value() for rule in evaluated}
         buy, sell = held.get("buy", False), held.get("sell", False)
         unsound = [f"{text!r} {UNSOUND}" for texts in self._unsound.values() for text in texts]
+        lacking = () if unsound else why_undefined(evaluated, self._used, candles, self.reach)
         return Verdict(
             signal=decide(buy, sell),
             buy=buy,
             sell=sell,
             reasoning=f"Cannot decide: {'; '.join(unsound)}."
             if unsound
-            else explain(evaluated, len(candles), self.history),
+            else " ".join([explain(evaluated, len(candles), self.history), *lacking]),
+            lacking=lacking,
             unsound=bool(unsound),
             conditions=tuple(condition for rule in evaluated for condition in rule.conditions),
             open_time_ms=int(candles.open_time_ms[-1]),
@@ -217,10 +228,8 @@ class CompiledRules:
 
     def _table(self, candles: Candles) -> Table:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
-        used = {column for rule in self._rules for column, _ in columns_reached(rule.tree)}
-        columns = {name: getattr(candles, name) for name in CANDLE_COLUMNS}
-        columns |= compute([spec for spec in self._specs if used & set(spec.columns)], candles)
-        table: Table = {name: column for name, column in columns.items() if name in used}
+        columns = {name: getattr(candles, name) for name in CANDLE_COLUMNS} | compute(self._used, candles)
+        table: Table = {name: column for name, column in columns.items() if name in self._columns}
         return {**table, ROW: np.arange(len(candles), dtype=np.int64)}
 
 

@@ -32,8 +32,9 @@ class Verdict:
     """The decision of rules at the last candle.
 
     `signal` is None when they abstain. `buy` and `sell` are None when they have no value; a rule that the strategy
-    doesn't have is False. `unsound`: a condition depends on where a running total begins. `open_time_ms` (Unix ms) and
-    `close` (in quote) are those of the candle they decided on.
+    doesn't have is False. `unsound`: a condition depends on where a running total begins. `lacking` says, in sentences
+    that are part of the reasoning, which news are lacking. `open_time_ms` (Unix ms) and `close` (in quote) are those of
+    the candle they decided on.
     """
 
     signal: SignalName | None
@@ -43,6 +44,7 @@ class Verdict:
     conditions: tuple[Condition, ...]
     open_time_ms: int
     close: float
+    lacking: tuple[str, ...] = ()
     unsound: bool = False
 
 
