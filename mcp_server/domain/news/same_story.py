@@ -18,7 +18,7 @@ SAME_PAGE_MS = 30 * DAY_MS
 MOST_COMPARED = 200
 """The latest headlines of the same first or last word that one is compared with."""
 
-_OWN_NEWS = frozenset(("announcement", "press", "regulator"))
+_OWN_NEWS = frozenset(("announcement", "regulator"))
 """Sources that tell of themselves: two of them that say the same speak of two things."""
 
 _TRACKING = re.compile(
