@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 from mcp_server.domain.news.feed import Feed
 from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
 from mcp_server.domain.news.same_story import HEADLINE_MS, SAME_PAGE_MS, KnownStories, shared_addresses
-from mcp_server.domain.timeframes import DAY_MS
 from mcp_server.storage.news.rows import COLUMNS, address_hash, item_of, milliseconds, moment_of, repetition_hash
+from mcp_server.storage.news.steady_clock import MOST_BACK_MS
 
 if TYPE_CHECKING:
     import duckdb
 
 MOST_NEW = 500
 """So many new items of one fetch are entered; the others follow with the next one, if the feed still has them."""
-
-MOST_BEHIND_MS = DAY_MS
-"""A clock that was set back by no more than this goes on from the latest stamp; if by more, that one was wrong."""
 
 MOST_COMPARED_WITH = 5_000
 """So many items of the last two days a new one is compared with, the latest."""
@@ -54,9 +51,12 @@ def entered(
 
 
 def _stamp(connection: "duckdb.DuckDBPyConnection", now_ms: int) -> int:
-    """Return a moment later than now, to the ms, and than every other stamp: no answer was given as of it."""
+    """Return a moment later than now, to the ms, and than every other stamp: no answer was given as of it.
+
+    Stamps of a clock that was wrong by more than `MOST_BACK_MS` do not count.
+    """
     query = "SELECT max(fetched_at) FROM news_fetches WHERE fetched_at > ? AND fetched_at <= ?"
-    (latest,) = _first(connection, query, [moment_of(now_ms), moment_of(now_ms + MOST_BEHIND_MS)])
+    (latest,) = _first(connection, query, [moment_of(now_ms), moment_of(now_ms + MOST_BACK_MS)])
     return (now_ms if latest is None else milliseconds(latest)) + 1
 
 

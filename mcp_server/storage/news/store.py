@@ -6,7 +6,6 @@ an earlier as-of, and whoever reads it later sees the entry. In a database that 
 would have to take a shared lock before they look, and an entry the exclusive one before it is stamped, until its end.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.news.entry import entered
 from mcp_server.storage.news.rows import COLUMNS, item_of, milliseconds
+from mcp_server.storage.news.steady_clock import SteadyClock
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,11 +44,6 @@ SELECT earlier, fetched_at FROM (
 """  # noqa: S608 - ours
 
 
-def wall_clock_ms() -> int:
-    """Return what time it is, as Unix ms."""
-    return time.time_ns() // 1_000_000
-
-
 class NewsStore:
     """The news of one home. Times are Unix ms, and `until_ms` is the moment as of which an answer is given.
 
@@ -56,12 +51,12 @@ class NewsStore:
 
     Args:
         database: the home's.
-        clock: says what time it is.
+        clock: says what time it is, in Unix ms; by default a `SteadyClock`.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int] | None = None) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = clock or SteadyClock()
 
     def enter(self, fetch: NewsFetch, feed: Feed, told: Sequence[Told] = ()) -> int:
         """Enter a request to a feed, and what of its items is new, in one transaction; return how many those are.
