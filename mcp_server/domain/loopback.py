@@ -2,6 +2,12 @@
 
 import ipaddress
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""Of this network, the last four bytes are an IPv4 address, which a translator connects to."""
+
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")
+"""Networks of one's own, of an older standard."""
+
 
 def is_loopback(host: str) -> bool:
     """Return whether a name or an address can be reached from this machine alone."""
@@ -17,3 +23,25 @@ def is_private(host: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal", ".lan"))
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is one of the public internet, whatever form of IPv6 an IPv4 address hides in."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return all(each.is_global and not each.is_multicast and each not in _SITE_LOCAL for each in _meant(ip))
+
+
+def _meant(
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    if isinstance(ip, ipaddress.IPv4Address):
+        return [ip]
+    if ip.ipv4_mapped is not None:
+        return [ip.ipv4_mapped]
+    hidden = [ip.sixtofour, *(ip.teredo or ())]
+    if ip in _NAT64:
+        hidden.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+    return [ip, *(inner for inner in hidden if inner is not None)]
