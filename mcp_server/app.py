@@ -26,6 +26,7 @@ from mcp_server.domain.hidden_module import without
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
+from mcp_server.news.news import News
 from mcp_server.once_listed import OnceListed, run_imports
 from mcp_server.prompts.apps import apps
 from mcp_server.prompts.offer import offer
@@ -164,6 +165,7 @@ def make_kit(
     return Kit(
         market=market,
         chains=chains,
+        news=News(database, settings.home, clock),
         strategies=strategies,
         journal=journal,
         clock=clock,

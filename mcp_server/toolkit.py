@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mcp_server.chains.chains import Chains
     from mcp_server.charts.artist import Artist
     from mcp_server.market.market import Market
+    from mcp_server.news.news import News
     from mcp_server.overview_cache import OverviewCache
     from mcp_server.storage.home import Home
     from mcp_server.storage.journal.runs import Journal
@@ -76,6 +77,7 @@ class Kit:
 
     market: Market
     chains: Chains
+    news: News
     strategies: StrategyFolders
     journal: Journal
     clock: Callable[[], datetime]

@@ -1,0 +1,1 @@
+"""News as of any moment: what is collected, and what had been seen by then."""

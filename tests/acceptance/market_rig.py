@@ -29,6 +29,7 @@ from mcp_server.errors import KIND, RETRYABLE, Retryable, TraderError
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
 from mcp_server.moment import DEADLINE_S
+from mcp_server.news.news import News
 from mcp_server.overview_cache import OverviewCache
 from mcp_server.scoring.record_sentences import RecordSentences
 from mcp_server.settings import ServerSettings
@@ -93,6 +94,7 @@ async def of_two_minds(
         kit = Kit(
             market=Market(exchange, candle_cache, clock, tuple, deadline_s=deadline_s),
             chains=Chains(lambda: Catalog(home), Access({}, {}, keys={}, clock=clock), clock),
+            news=News(database, home, clock),
             strategies=folders,
             journal=Journal(database, at),
             clock=clock,

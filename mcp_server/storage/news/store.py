@@ -96,6 +96,19 @@ class NewsStore:
         row = self._database.read(work)
         return item_of(row) if row else None
 
+    def fetches(self, after_ms: int, until_ms: int) -> list[NewsFetch]:
+        """Return the requests that were entered after `after_ms` and by `until_ms`, oldest first."""
+
+        def work(connection: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
+            query = (
+                "SELECT source, fetched_at, status, count FROM news_fetches WHERE fetched_at > ? AND fetched_at <= ? "
+                "ORDER BY fetched_at, source"
+            )
+            return connection.execute(query, [_moment(after_ms), _moment(until_ms)]).fetchall()
+
+        rows = self._database.read(work)
+        return [NewsFetch(source, milliseconds(at), status, count) for source, at, status, count in rows]
+
     def collection(self, until_ms: int, *, after_ms: int = 0) -> Collection:
         """Return what was known of collecting; of its gaps, those that end after `after_ms`."""
         after, until = _moment(after_ms), _moment(until_ms)

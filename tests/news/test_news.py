@@ -1,0 +1,141 @@
+"""News as of any moment: the same whatever was asked before, and never with what was first seen later."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcp_server.domain.news.item import NewsItem, Told
+from mcp_server.domain.news.stories import FRESH_MS, SAME_STORY_MS, counted, stories, trouble_of
+from mcp_server.domain.timeframes import from_ms
+from mcp_server.news.news import News
+from mcp_server.news.recent import KEPT_DAYS, RecentItems
+from mcp_server.storage.database import Database
+from tests.storage.news.conftest import DAY, HOUR, MINUTE, NOON, NewsDesk, told
+
+SEEDS = [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))]
+
+WORDS = ("Bitcoin rises", "Bitcoin falls below", "Ether gains", "Fed holds rates at", "Solana and bitcoin gain")
+SOURCES = ("coindesk", "decrypt", "okx")
+
+
+@pytest.fixture
+def desk(home: Path) -> NewsDesk:
+    return NewsDesk(Database(home / "claude_trader.duckdb"))
+
+
+def news_at(desk: NewsDesk, at_ms: int | None = None) -> News:
+    """Return a facade of its own whose clock is the desk's, or stands at a moment."""
+    return News(desk.database, desk.database.path.parent, lambda: from_ms(desk.now_ms if at_ms is None else at_ms))
+
+
+def random_days(desk: NewsDesk, chance: random.Random, fetches: int) -> list[int]:
+    """Enter feeds at random for some days, with doubles, edits, gaps and impossible times; return the moments."""
+    moments = []
+    for _ in range(fetches):
+        desk.now_ms += chance.choice([MINUTE, *[10 * MINUTE] * 20, HOUR, 3 * HOUR, DAY])
+        if chance.random() < 0.15:
+            desk.enter(source=chance.choice(SOURCES), status="http_503")
+        elif chance.random() < 0.1:
+            index = Told(
+                str(desk.now_ms // DAY), None, "Fear & Greed Index 5: Fear", desk.now_ms, chance.random() * 100
+            )
+            desk.enter(index, source="fear_greed", kind="index")
+        else:
+            items = [random_item(chance, desk.now_ms) for _ in range(chance.randrange(4))]
+            desk.enter(*items, source=chance.choice(SOURCES), kind="press")
+        moments += [desk.now_ms, desk.now_ms + 1, desk.now_ms + chance.randrange(HOUR)]
+    return moments
+
+
+def random_item(chance: random.Random, now_ms: int) -> Told:
+    published = chance.choice([None, now_ms + DAY, now_ms - FRESH_MS - HOUR, *[now_ms - MINUTE] * 5])
+    text = f"{chance.choice(WORDS)} {chance.randrange(20)}"
+    return told(str(chance.randrange(60)), text, published)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rate_at_a_time_is_what_a_home_that_ends_there_says(desk: NewsDesk, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a test
+    moments = random_days(desk, chance, 60)
+    desk.now_ms += HOUR
+    times = np.array(chance.sample(moments, len(moments)), dtype=np.int64)
+    news = news_at(desk)
+    for hours in (1, 24):
+        rates, index = news.per_hour("BTC", times, hours), news.fear_greed(times)
+        for place in range(0, len(times), 25):
+            cut = news_at(desk, int(times[place]))
+            alone = times[place : place + 1]
+            np.testing.assert_array_equal(cut.per_hour("BTC", alone, hours), rates[place : place + 1])
+            np.testing.assert_array_equal(cut.fear_greed(alone), index[place : place + 1])
+        assert hours == 24 or (rates[np.isfinite(rates)] > 0).any(), "gaps may leave no whole day"
+    assert np.isfinite(index).any()
+    assert (news.per_hour("BTC", times[:0], 1).shape, news.fear_greed(times[:0]).shape) == ((0,), (0,))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_kept_in_memory_is_what_the_database_says(desk: NewsDesk, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a test
+    news = news_at(desk)
+    for _ in range(6):
+        random_days(desk, chance, 5)
+        desk.now_ms += chance.choice([HOUR, DAY, 20 * DAY, 50 * DAY])
+        for _ in range(4):
+            until_ms = desk.now_ms - chance.choice([0, 1, HOUR, 3 * DAY, 40 * DAY])
+            after_ms = until_ms - chance.choice([HOUR, 33 * DAY, 60 * DAY])
+            assert list(news.seen(after_ms, until_ms)) == desk.store.seen(after_ms, until_ms)
+            assert news.collection(until_ms) == desk.store.collection(until_ms)
+
+
+def test_a_question_reads_only_what_is_new_and_nothing_that_is_to_come(desk: NewsDesk) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def read(after_ms: int, until_ms: int) -> list[NewsItem]:
+        asked.append((after_ms, until_ms))
+        return desk.store.seen(after_ms, until_ms)
+
+    desk.enter(told("a"))
+    recent, now = RecentItems(read), desk.now_ms + HOUR
+    assert [item.guid for item in recent.between(0, now)] == ["a"], "further back than is kept"
+    assert asked == [(now - KEPT_DAYS * DAY, now), (0, now)]
+    for until in (now, now - 30 * MINUTE, now + HOUR):
+        assert [item.guid for item in recent.between(now - DAY, until)] == ["a"]
+    assert asked[2:] == [(desk.now_ms, now + HOUR)]
+    news = news_at(desk)
+    later = desk.now_ms + DAY
+    assert list(news.seen(0, later)) == [], "it was entered a moment after the present"
+    desk.now_ms += 1
+    assert [item.guid for item in news.seen(0, later)] == ["a"]
+
+
+def item(id_: int, at_ms: int, story: int, headline: str = "x", source: str = "a") -> NewsItem:
+    return NewsItem(id_, source, str(id_), None, headline, "press", at_ms, at_ms, story)
+
+
+def test_a_story_begins_with_the_first_headline_about_the_subject_and_anew_after_two_days() -> None:
+    rows = [
+        (item(1, NOON, 1, "first"), None),
+        (item(2, NOON + HOUR, 1, "second"), "x"),
+        (item(3, NOON + 2 * HOUR, 1, "other's", "b"), None),
+        (item(4, NOON + 3 * HOUR, 1, "edited"), "x"),
+        (item(5, NOON + 4 * HOUR, 5), None),
+        (item(6, NOON + 3 * HOUR + SAME_STORY_MS, 1), "x"),
+        (item(7, NOON + 4 * HOUR + 2 * SAME_STORY_MS, 1), "x"),
+    ]
+    found = stories([row[0] for row in rows], [row[1] for row in rows], 0)
+    assert [(story.first.id, [later.id for later in story.later]) for story in found] == [(2, [3, 4, 6]), (7, [])]
+    assert stories([rows[1][0], rows[2][0], rows[3][0]], ["x", None, "x"], 0)[0].headline == "edited"
+    later = stories([row[0] for row in rows[3:]], [row[1] for row in rows[3:]], NOON + 3 * HOUR)
+    assert [story.first.id for story in later] == [7], "it had begun before, however far back that is not known"
+
+
+def test_only_what_was_new_when_it_was_seen_is_counted() -> None:
+    def dated(published_ms: int | None) -> NewsItem:
+        return NewsItem(1, "a", "1", None, "x", "press", published_ms, NOON, 1)
+
+    cases = {NOON: 1, NOON - FRESH_MS: 1, NOON - FRESH_MS - 1: 0, NOON + 1: 0, None: 0}
+    for published, expected in cases.items():
+        found = stories([dated(published)], ["x"], 0)
+        assert len(counted(found)) == expected, published
+        assert len(found) == (trouble_of(dated(published)) is None)
