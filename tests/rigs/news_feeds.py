@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from starlette.requests import Request
@@ -202,7 +203,7 @@ TEN: Sequence[tuple[str, NewsKind, FeedForm, str]] = (
 
 @dataclass
 class NewsFeeds:
-    """The ten feeds, by their source. `url` is where they are served; `robots` is their robots.txt, None for 404."""
+    """Feeds, by their source. `url` is where they are served; `robots` is their robots.txt, None for 404."""
 
     feeds: dict[str, StandInFeed] = field(default_factory=dict)
     url: str = ""
@@ -221,17 +222,19 @@ class NewsFeeds:
         if path == "/robots.txt":
             self.robots_requests += 1
             return Response(status_code=404) if self.robots is None else Response(self.robots, media_type="text/plain")
-        feed = self.feeds.get(path.removeprefix("/").partition("/")[0])
-        return Response(status_code=404) if feed is None else feed.answer(request)
+        feeds = [feed for feed in self.feeds.values() if urlsplit(feed.feed.url).path == path]
+        return feeds[0].answer(request) if feeds else Response(status_code=404)
 
 
 @contextlib.contextmanager
-def news_feeds() -> Iterator[NewsFeeds]:
-    """Serve the ten feeds. Each has the address `https://SOURCE.example/SOURCE`; the stand-in goes by its path."""
+def news_feeds(feeds: Sequence[Feed] | None = None) -> Iterator[NewsFeeds]:
+    """Serve feeds at the paths of their addresses: the ten, each `https://SOURCE.example/SOURCE`, or those given."""
     rig = NewsFeeds()
-    for source, kind, form, written in TEN:
+    for source, kind, form, written in TEN if feeds is None else ():
         feed = Feed(source, f"https://{source}.example/{source}", kind, form)
         rig.feeds[source] = StandInFeed(feed, form=written)
+    for feed in feeds or ():
+        rig.feeds[feed.source] = StandInFeed(feed, form="rss" if feed.form == "feed" else feed.form)
     with served(rig) as url:
         rig.url = url
         yield rig
