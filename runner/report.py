@@ -1,6 +1,7 @@
 """The report of a run: one Markdown file that a person reads, with the chart beside it, drawn by the tool server."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from mcp_server.domain.news.in_trace import Links, news_seen
 from mcp_server.domain.outcome import Ended
 from mcp_server.domain.report.page import NO_CHART, markdown
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
+from mcp_server.storage.database import Database
 from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.news.links import links_of
 from runner.tool_server.client import Tools, connected
 from runner.tool_server.server import Serving
 
@@ -24,7 +28,13 @@ MOST_INDICATORS = 10
 
 
 def write_report(
-    home: Home, strategy: Strategy, ended: Ended, picture: bytes | None, why_no_chart: str = NO_CHART, record: str = ""
+    home: Home,
+    strategy: Strategy,
+    ended: Ended,
+    picture: bytes | None,
+    why_no_chart: str = NO_CHART,
+    record: str = "",
+    links: Links | None = None,
 ) -> Path:
     """Write the report of a run to `analysis/NAME/TIME.md` of the home, the chart beside it; return the report's path.
 
@@ -42,7 +52,7 @@ def write_report(
             chart = f"{stem}.png" if picture is not None else None
             if chart and not put_new(folder / chart, picture or b""):
                 continue
-            text = markdown(strategy, ended, chart, why_no_chart, record)
+            text = markdown(strategy, ended, chart, why_no_chart, record, links)
             if put_new(folder / f"{stem}.md", text.encode()):
                 return folder / f"{stem}.md"
             if chart:
@@ -53,11 +63,18 @@ def write_report(
 
 
 async def report(
-    home: Home, strategy: Strategy, ended: Ended, exchange: str, serving: Serving, record: str = ""
+    home: Home,
+    strategy: Strategy,
+    ended: Ended,
+    exchange: str,
+    serving: Serving,
+    record: str = "",
+    database: Database | None = None,
 ) -> Path:
     """Draw and write the report of a run; a tool server that cannot be reached costs the chart, not the report.
 
-    `record` is the strategy's record so far in a few words, if it is known.
+    `record` is the strategy's record so far in a few words, if it is known. `database` has the addresses of the news
+    that sub-agents saw; while it cannot be read, the report lists them without.
 
     Raises:
         Misconfigured: as `write_report`.
@@ -67,7 +84,8 @@ async def report(
             picture, why = await chart(tools, strategy, ended, exchange)
     except TraderError as error:
         picture, why = None, str(error).rstrip(".")
-    return await anyio.to_thread.run_sync(write_report, home, strategy, ended, picture, why, record)
+    links = await anyio.to_thread.run_sync(_links, database, ended) if database else None
+    return await anyio.to_thread.run_sync(write_report, home, strategy, ended, picture, why, record, links)
 
 
 async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -> tuple[bytes | None, str]:
@@ -92,6 +110,15 @@ async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -
     except TraderError as error:
         why = str(error)
     return None, why.rstrip(".")
+
+
+def _links(database: Database, ended: Ended) -> Links | None:
+    trace = ended.outcome.trace
+    if not news_seen(trace):
+        return None
+    with suppress(TraderError):
+        return database.read(lambda connection: links_of(connection, trace))
+    return None
 
 
 def _stems(ended: Ended) -> Iterator[str]:

@@ -171,11 +171,12 @@ class Up:
         return [tell_weekly, stop] if settings.summary == "weekly" else [stop]
 
     def _reporting(self, serving: Serving, records: Records) -> Report:
-        home, default, drawing = self.context.home, self.context.settings.exchange, anyio.CapacityLimiter(1)
+        context, drawing = self.context, anyio.CapacityLimiter(1)
+        home, default, database = context.home, context.settings.exchange, context.database
 
         async def write(strategy: Strategy, ended: Ended) -> None:
             async with drawing:
                 exchange = strategy.config.exchange or default
-                await report(home, strategy, ended, exchange, serving, records.sentence(strategy))
+                await report(home, strategy, ended, exchange, serving, records.sentence(strategy), database)
 
         return write

@@ -1,13 +1,15 @@
-"""What happened on the way of a run, read from what the journal keeps of it: conditions, twin, sub-agents' calls.
+"""What happened on the way of a run, read from what the journal keeps of it: conditions, twin, sub-agents' calls, news.
 
 A trace may be of an earlier version, or of a person's own program: whatever shape it has, what can be read is told.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from mcp_server.domain.news.in_trace import Links, news_seen
 from mcp_server.domain.text import cleaned
 
 SIGNALS = ("BUY", "SELL", "HOLD")
@@ -18,12 +20,13 @@ MOST_TEXT, MOST_RESULT, MOST_REPORT = 400, 1_000, 8_000
 _CANDLE = ("open_time", "candles_used", "exchange", "symbol", "timeframe", "note", "simulated")
 
 
-def trace_facts(trace: Any, data: Any) -> dict[str, Any]:
+def trace_facts(trace: Any, data: Any, links: Links | None = None) -> dict[str, Any]:
     """Return what a trace and the data of a signal tell, as JSON values; None where they say nothing of it.
 
     Args:
         trace: `executions.trace`, as JSON values.
         data: `analysis_results.data`, as JSON values.
+        links: addresses of the news that its sub-agents saw.
     """
     evidence = _object(trace) if "conditions" in _object(trace) else _object(_object(data).get("evidence"))
     return {
@@ -31,6 +34,7 @@ def trace_facts(trace: Any, data: Any) -> dict[str, Any]:
         "candle": {name: _plain(evidence[name]) for name in _CANDLE if name in evidence} or None,
         "twin": _twin(_object(data).get("twin")),
         "sub_agents": [*_sub_agents(trace, _object(_object(data).get("sub_agent_results")))] or None,
+        "news": [asdict(seen) for seen in news_seen(trace, links)] or None,
         "cut": _text(_object(trace).get("cut")),
     }
 

@@ -2,6 +2,7 @@
 import { rowsOf } from "./client.js";
 import { el, notice } from "./dom.js";
 import { number, percent, plural, price, signalOf, timeOf, usd } from "./format.js";
+import { newsSeen } from "./news.js";
 import { kindText } from "./slots.js";
 
 const PAGE = 120, LONG = 60_000; // an answer this long may have left out some
@@ -117,6 +118,7 @@ function wholeRun(run) {
     run.reasoning && el("p", { class: "prose" }, run.reasoning),
     run.conditions && [title("Conditions, and what they saw"), el("ul", run.conditions.map(conditionItem))],
     run.twin && [title("Its rules at the same moment"), el("p", run.twin.signal ? signalOf(run.twin.signal) : run.twin.why ?? "no signal")],
+    run.news && [title("News that its sub-agents saw"), run.news.map(newsSeen)],
     run.sub_agents && [title("Sub-agents"), run.sub_agents.map(subAgent)],
     run.entry_price !== null && el("p", `Judged from ${price(run.entry_price)} to ${price(run.exit_price)}, costs ${price(run.cost_bps / 100)} %.`),
     !!run.contaminated && el("p", mark("warn", "contaminated"), " The model may have known what came after this moment, so this run shows no skill."),

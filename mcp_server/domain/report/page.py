@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
+from mcp_server.domain.news.in_trace import Links
 from mcp_server.domain.outcome import Ended, Outcome
+from mcp_server.domain.report.news import news_section
 from mcp_server.domain.report.text import code, findings, inline, quoted
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import cost, minute, number, percent
@@ -15,7 +17,12 @@ NO_CHART = "it could not be drawn"
 
 
 def markdown(
-    strategy: Strategy, ended: Ended, chart: str | None, why_no_chart: str = NO_CHART, record: str = ""
+    strategy: Strategy,
+    ended: Ended,
+    chart: str | None,
+    why_no_chart: str = NO_CHART,
+    record: str = "",
+    links: Links | None = None,
 ) -> str:
     """Write the report of a run.
 
@@ -25,6 +32,7 @@ def markdown(
         chart: name of the picture beside the report; None where there is none.
         why_no_chart: the reason to give where there is none.
         record: the strategy's record so far in a few words, if it is known.
+        links: addresses of the news that sub-agents saw.
     """
     picture = f"![{_about(strategy, ended)}]({chart})" if chart else f"*No chart: {inline(why_no_chart)}.*"
     parts = [
@@ -33,6 +41,7 @@ def markdown(
         f"## Why\n\n{quoted(_why(ended))}",
         picture,
         *_conditions(ended),
+        *news_section(ended.outcome.trace, links or {}),
         *_agents(strategy, ended),
         "---\n\n*Quotations are a model's or a tool's own words. Claude Trader gives signals; it places no orders.*",
     ]

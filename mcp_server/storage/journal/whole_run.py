@@ -1,14 +1,16 @@
 """One run whole, as the journal has it: its row, its signal, what became of that, and what happened on the way."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mcp_server.domain.news.in_trace import Links
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.by_then import AT_ITS_TIME
 from mcp_server.storage.journal.entries import BY_THEN, OF_ONE, Entry, read
+from mcp_server.storage.news.links import links_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +27,8 @@ _WHOLE = (
 class WholeRun:
     """One run. `trace` and `data` are JSON values of any shape; None where there are none, or they cannot be read.
 
-    What is null of `decision_version` and the names after it was not noted by the version that ran it.
+    `links` are the addresses of the news that its sub-agents saw. What is null of `decision_version` and the names
+    after it was not noted by the version that ran it.
     """
 
     entry: Entry
@@ -37,6 +40,7 @@ class WholeRun:
     symbol: str | None
     trace: Any
     data: Any
+    links: Links = field(default_factory=dict)
 
 
 def whole_run(
@@ -57,7 +61,7 @@ def whole_run(
     (entry,) = read(connection, [execution_id], until)
     run = WholeRun(entry, *row[:-2], *map(_json, row[-2:]))
     if entry.status != Status.RUNNING:
-        return run
+        return replace(run, links=links_of(connection, run.trace))
     return replace(run, model=None, tokens_used=None, trace=None, data=None)  # what it came to is not known yet
 
 

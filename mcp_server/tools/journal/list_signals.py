@@ -173,7 +173,7 @@ def _whole(run: "WholeRun") -> dict[str, Any]:
         "entry_time": _time(known.entry_time) if known else None,
         **{name: getattr(known, name, None) for name in ("entry_price", "exit_price", "cost_bps", "funding_bps")},
     }
-    return {**facts, **trace_facts(run.trace, run.data)}
+    return {**facts, **trace_facts(run.trace, run.data, run.links)}
 
 
 def _cut(value: Any, text: int, items: int) -> Any:

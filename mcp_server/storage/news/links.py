@@ -1,0 +1,18 @@
+"""The addresses of the headlines that a run's sub-agents saw: answers to models leave them out."""
+
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.domain.news.in_trace import Links, news_seen
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def links_of(connection: "duckdb.DuckDBPyConnection", trace: Any) -> Links:
+    """Return the addresses of the news that a trace tells of, by id and source."""
+    ids = sorted({item.id for seen in news_seen(trace) for item in seen.headlines if item.id is not None})
+    if not ids:
+        return {}
+    marks = ", ".join("?" * len(ids))
+    query = f"SELECT id, source, url FROM news WHERE url IS NOT NULL AND id IN ({marks})"  # noqa: S608 - marks alone
+    return {(int(id_), source): url for id_, source, url in connection.execute(query, ids).fetchall()}
