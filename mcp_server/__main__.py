@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
 from mcp_server.parent import Parent
+
+if TYPE_CHECKING:
+    from mcp_server.adapters.news.reader import NewsReader
+    from mcp_server.moment import Clock
+    from mcp_server.settings import ServerSettings
 
 MOST_LOGGED = 20_000
 
@@ -65,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         help="offer only the tools of these families: market, indicators, blockchain, strategies, journal",
     )
     parser.add_argument("--with-parent", action="store_true", help="with --http: end when standard input closes")
+    parser.add_argument(
+        "--collect-news", action="store_true", help="with --http: collect news, unless TRADER_NEWS is off"
+    )
     parser.add_argument("--for-a-run", action="store_true", help="with --http: import at once what a run needs")
     return parser
 
@@ -149,14 +157,26 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     from mcp_server.storage.database import Database
     from mcp_server.storage.home import Home, examples_folder
 
-    home = Home(settings.home)
+    home, now = Home(settings.home), partial(datetime.now, UTC)
     database = Database(home.database, prepare=home.prepare)
-    health = Health(home, examples_folder(), database, lambda: datetime.now(UTC))
+    collecting = None
+    if arguments.collect_news and settings.news == "on" and settings.as_of is None:
+        from mcp_server.news.collecting import Collecting
+
+        collecting = Collecting(home, database, now, partial(_news_reader, settings, now))
+    health = Health(home, examples_folder(), database, now, collecting.check if collecting else None)
     server = build_server(
         settings, database=database, families=arguments.tools, once_listed=ahead, for_a_run=arguments.for_a_run
     )
     page = arguments.tools is None or whole(arguments.tools)
-    return partial(serve, server, health, settings, arguments.host, arguments.port, parent=parent, page=page)
+    where, once_up = (arguments.host, arguments.port), collecting.begin if collecting else None
+    return partial(serve, server, health, settings, *where, parent=parent, page=page, once_up=once_up)
+
+
+def _news_reader(settings: "ServerSettings", now: "Clock") -> "NewsReader":
+    from mcp_server.adapters.news.reader import NewsReader
+
+    return NewsReader(now, contact=settings.news_contact)
 
 
 if __name__ == "__main__":

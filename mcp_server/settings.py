@@ -21,5 +21,6 @@ class ServerSettings(HomeSettings):
     oauth_clients: OAuthClients = Field(default_factory=dict)
     calls_per_minute: int = Field(default=3000, ge=1, le=1_000_000)
     concurrent_calls: int = Field(default=64, ge=1, le=10_000)
+    news_contact: str | None = Field(default=None, pattern=r"^[!-~]{1,100}$")
     etherscan_api_key: SecretStr | None = credential("ETHERSCAN_API_KEY")
     blockscout_api_key: SecretStr | None = credential("BLOCKSCOUT_API_KEY")

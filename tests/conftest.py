@@ -111,9 +111,11 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home of this test's own."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty home of this test's own. Only tests of news may collect any there: others would go out for it."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("TRADER_HOME", str(folder))
-    return folder
+    yield folder
+    if (folder / "news.lock").exists() and not request.path.is_relative_to(TESTS / "news"):
+        pytest.fail("a program of this test collected news: start it with TRADER_NEWS=off")

@@ -32,14 +32,25 @@ Check = dict[str, Any]
 
 
 class Health:
-    """Looks at the database (as the tools use it), the strategies and the runner's heartbeat of one home."""
+    """Looks at the database (as the tools use it), the strategies and the runner's heartbeat of one home.
 
-    def __init__(self, home: Home, examples: Path, database: Database, clock: Clock) -> None:
+    `news` tells how collecting stands, where this server does so.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        examples: Path,
+        database: Database,
+        clock: Clock,
+        news: Callable[[], Check] | None = None,
+    ) -> None:
         folders = StrategyFolders(home, examples)
         self._valid = UnchangedFolders(folders, partial(_is_valid, folders), lasts=lambda valid: valid is not False)
         self._home = home
         self._database = database
         self._clock = clock
+        self._news = news
         self._reports = LiveCache()
 
     async def report(self) -> dict[str, Any]:
@@ -52,6 +63,8 @@ class Health:
             "strategies": self._look_at_strategies,
             "runner": self._look_at_runner,
         }
+        if self._news is not None:
+            looks["news"] = self._news
         checks: dict[str, Check] = {name: {"ok": False, "why": f"No answer within {LOOK_S:g} s."} for name in looks}
         async with anyio.create_task_group() as group:
             for name, look in looks.items():

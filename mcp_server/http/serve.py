@@ -23,6 +23,8 @@ from mcp_server.http.rights import AsksForMore, OnlyWhatIsAllowed
 from mcp_server.http.tokens import Tokens, tokens_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcp.server import MCPServer
     from starlette.types import ASGIApp
 
@@ -52,11 +54,12 @@ def serve(
     *,
     parent: "Parent | None",
     page: bool = True,
+    once_up: "Callable[[], None] | None" = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until the parent process ends, if there is one.
 
     Port 0 takes a free one. The first line on standard output is the address, for programs; the second tells a person
-    where the page is, or that it is left out.
+    where the page is, or that it is left out. Then `once_up` begins what goes on beside it.
 
     Raises:
         Misconfigured: the address cannot be listened on, or must not be without a token.
@@ -89,6 +92,8 @@ def serve(
         where += f" Connect claude.ai to {oauth.address.resource}."
     sys.stdout.write(f"{address}\n{where}\n")
     sys.stdout.flush()
+    if once_up is not None:
+        once_up()
     anyio.run(running.serve, [listener])
 
 

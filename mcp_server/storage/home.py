@@ -66,6 +66,11 @@ class Home:
         """Which grants of access are alive, and the secret that their tickets are sealed with."""
         return self.root / "oauth.json"
 
+    @property
+    def news_lock(self) -> Path:
+        """Locked by the program that collects news."""
+        return self.root / "news.lock"
+
     def prepare(self) -> None:
         """Create the folders that are missing.
 

@@ -64,6 +64,8 @@ async def local_server(
     port: int,
     token: SecretStr | None,
     tell: Callable[[str], None] = lambda _: None,
+    *,
+    collect_news: bool = False,
 ) -> AsyncIterator[tuple[Address, ServerProcess]]:
     """Start a tool server that ends with this block or with this process; give its address and its process.
 
@@ -73,6 +75,7 @@ async def local_server(
         port: the port to listen on; 0 takes a free one.
         token: what other clients must send, or None.
         tell: called with each line that the server writes to standard error, in a thread.
+        collect_news: it collects the news of its home, too.
 
     Raises:
         Retryable: it did not start; the problem has what it wrote.
@@ -81,7 +84,7 @@ async def local_server(
     variables["TRADER_AS_OF"] = settings.as_of.isoformat() if settings.as_of else ""
     if token is not None:
         variables["TRADER_TOKEN"] = token.get_secret_value()
-    async with server_process(variables, host, port, tell) as server:
+    async with server_process(variables, host, port, tell, collect_news=collect_news) as server:
         yield await address_of(server), server
 
 

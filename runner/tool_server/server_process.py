@@ -103,6 +103,7 @@ def start_server(
     tell: Callable[[str], None] = lambda _: None,
     *,
     for_a_run: bool = False,
+    collect_news: bool = False,
 ) -> ServerProcess:
     """Start a tool server that ends with this process, and do not wait for it.
 
@@ -112,6 +113,7 @@ def start_server(
         port: the port to listen on; 0 takes a free one.
         tell: called with each line that the server writes to standard error, in a thread.
         for_a_run: it imports at once what a run needs.
+        collect_news: it collects the news of its home.
     """
     own = _token()
     left_out = {*KEPT_BACK, *variables}
@@ -119,7 +121,7 @@ def start_server(
     environment.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # to look for some takes 30 ms of its start
     environment |= {**variables, "TRADER_RUNNER_TOKEN": own, **no_proxy()}
     command = [sys.executable, "-P", "-m", "mcp_server", "--http", "--host", host, "--port", str(port), "--with-parent"]
-    command += ["--for-a-run"] if for_a_run else []
+    command += [*(["--for-a-run"] if for_a_run else []), *(["--collect-news"] if collect_news else [])]
     with read_stderr(tell) as child_stderr:
         program = Popen(  # noqa: S603 (all of it is ours)
             command,
@@ -135,12 +137,12 @@ def start_server(
 
 @asynccontextmanager
 async def server_process(
-    variables: Mapping[str, str], host: str, port: int, tell: Callable[[str], None]
+    variables: Mapping[str, str], host: str, port: int, tell: Callable[[str], None], *, collect_news: bool = False
 ) -> AsyncIterator[ServerProcess]:
     """Start a tool server that ends with this block or with this process; see `start_server`."""
     import anyio
 
-    server = start_server(variables, host, port, tell)
+    server = start_server(variables, host, port, tell, collect_news=collect_news)
     try:
         yield server
     finally:

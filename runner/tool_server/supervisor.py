@@ -110,7 +110,7 @@ class WatchedServer:
             pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
     async def _one(self) -> None:
-        started = local_server(self.settings, self.host, self.port, self.token, _tell)
+        started = local_server(self.settings, self.host, self.port, self.token, _tell, collect_news=True)
         async with started as (address, process):
             self._address, self.problem = address, None
             self.starts += 1

@@ -8,6 +8,9 @@ from mcp_server.domain.news.item import NewsFetch
 READ = ("ok", "unchanged")
 """The statuses of a fetch by which we know what the feed holds; any other is a failure."""
 
+FAILS_FROM = 2
+"""From so many failures in a row on a source is said to fail: one alone mends itself."""
+
 GAP_MS = 3_600_000
 """Where nothing was read for longer than this, collection has a gap."""
 
