@@ -5,8 +5,9 @@ private network.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import anyio
@@ -14,15 +15,22 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio import from_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, disable_created_metrics, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.errors import Misconfigured
+from mcp_server.errors import Misconfigured, TraderError
+from mcp_server.storage.news.standing import NewsCounts
 
 logger = logging.getLogger(__name__)
 
 ANSWER_S = 5.0
 """How long a client may take to send its request: each holds a thread until then."""
+
+EVERY_S = 60.0
+"""How old counts of the database may be: one that is not in use takes no memory."""
 
 
 class Metrics:
@@ -60,6 +68,40 @@ class Metrics:
         loop = anyio.lowlevel.current_token()
         gauge = Gauge(f"claude_trader_{name}", meaning, registry=self.registry)
         gauge.set_function(lambda: from_thread.run_sync(read, token=loop))
+
+
+class StoredNews(Collector):
+    """Counts of the news that is stored, by the server that collects it. They are read at most once in `EVERY_S`.
+
+    Args:
+        read: reads them; where it cannot, the last ones stay.
+        monotonic_s: a clock, in seconds.
+    """
+
+    def __init__(self, read: Callable[[], NewsCounts], monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._monotonic_s = monotonic_s
+        self._read_at = -EVERY_S
+        self._counts = NewsCounts()
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: else it would be read before anybody looks."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the counts."""
+        if self._monotonic_s() - self._read_at >= EVERY_S:
+            self._read_at = self._monotonic_s()
+            with suppress(TraderError):
+                self._counts = self._read()
+        items = CounterMetricFamily("claude_trader_news_items", "Headlines that are stored.", labels=["source"])
+        for source, count in self._counts.items.items():
+            items.add_metric([source], count)
+        meaning = "Requests to feeds of news, by how they ended."
+        fetches = CounterMetricFamily("claude_trader_news_fetches", meaning, labels=["source", "status"])
+        for labels, count in self._counts.fetches.items():
+            fetches.add_metric(labels, count)
+        return (items, fetches)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -11,11 +12,12 @@ import anyio.to_thread
 from mcp_server.domain.outcome import Ended
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.heartbeat import Heartbeat
+from mcp_server.storage.news.standing import news_counts
 from runner.cli.context import Context
 from runner.clock import Clock, SystemClock
 from runner.evaluations import SharedEvaluations
 from runner.execute import Runner
-from runner.metrics import Metrics, served
+from runner.metrics import Metrics, StoredNews, served
 from runner.notify.notices import Notices
 from runner.notify.weekly import weekly_summary
 from runner.report import report
@@ -135,6 +137,8 @@ class Up:
         metrics.gauge("running", "Runs under way.", lambda: scheduler.running)
         metrics.gauge("scheduled", "Strategies on the schedule.", lambda: len(scheduler.schedules.by_name))
         metrics.gauge("problems", "What is wrong now, as `status` lists it.", lambda: len(scheduler.problems()))
+        if settings.news == "on":
+            metrics.registry.register(StoredNews(partial(news_counts, context.database)))
         port = self.metrics_port
         metrics_server = nullcontext() if port is None else served(metrics, self.host, port)
         async with metrics_server, anyio.create_task_group() as tasks:

@@ -9,6 +9,7 @@ from mcp_server.domain.text import cleaned, counted, duration, minute
 from mcp_server.overview import Overview, RunnerState, StrategyState
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
+from mcp_server.storage.news.standing import NewsStanding
 from runner.cli.show import COLOURS, plain
 
 QUIET = {"skipped_gate", "success", "running"}
@@ -22,11 +23,13 @@ SPACES = 14
 MOST_NAME, MOST_SCHEDULE, LEAST_WHY, LEAST_NAMES = 28, 24, 12, 16
 
 
-def rendered(overview: Overview, width: int) -> RenderableType:
-    """Return it as what rich can show, once or again and again."""
+def rendered(overview: Overview, width: int, news: NewsStanding | None = None) -> RenderableType:
+    """Return it as what rich can show, once or again and again; without `news` nothing is said of it."""
     parts: list[RenderableType] = [_head(overview.runner), plain(_money(overview), "dim")]
     if (alive := overview.runner.alive) is not None and alive.page:
         parts.append(plain(alive.page, "dim"))
+    if news is not None and (line := _news(news, overview)):
+        parts.append(plain(line, "dim"))
     parts += [Text("! ", "bold yellow") + plain(problem) for problem in overview.problems]
     if overview.strategies:
         parts.append(_table(overview, width))
@@ -56,6 +59,15 @@ def _money(overview: Overview) -> str:
     budget = f"of {overview.budget_usd_per_day:.2f} a day"
     today, month = _usd(overview.today), _usd(overview.month)
     return f"spent today {today} {budget} · this month {month} · {minute(overview.now)} UTC"
+
+
+def _news(news: NewsStanding, overview: Overview) -> str:
+    """Return a line on what collects news; empty where nothing does, and nothing ever did."""
+    last = f"last at {minute(news.read_at)} UTC" if news.read_at else "none yet"
+    if not news.collecting:
+        return f"news: not being collected, {last}" if news.since or overview.runner.alive else ""
+    failing = [f"{source} ({status})" for source, status in news.failing.items()]
+    return f"news: {last}" + (f" · not answering: {', '.join(failing)}" if failing else "")
 
 
 def _usd(spent: Spent | None) -> str:

@@ -25,6 +25,7 @@ def status(
     from rich.live import Live
 
     from mcp_server.overview import Overview, overview
+    from mcp_server.storage.news.standing import NewsStanding, news_standing
     from runner.cli import show
     from runner.cli.show_status import rendered
 
@@ -36,19 +37,24 @@ def status(
         budget = context.settings.budget_usd_per_day
         return overview(context.home, context.database, context.strategies, budget, datetime.now(UTC))
 
+    def news(now: Overview) -> NewsStanding | None:
+        return None if context.settings.news == "off" else news_standing(context.home, context.database, now.now)
+
     if not watch:
         now = look()
         if as_json:
-            print_json(now.as_json())
+            collected = news(now)
+            print_json({**now.as_json(), "news": collected and collected.as_json()})
         else:
             console = show.console()
-            console.print(rendered(now, console.width))
+            console.print(rendered(now, console.width, news(now)))
         raise typer.Exit(0 if now.well else 1)
     console = show.console()
     try:
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             while True:
-                live.update(rendered(look(), console.width), refresh=True)
+                now = look()
+                live.update(rendered(now, console.width, news(now)), refresh=True)
                 time.sleep(EVERY_S)
     except KeyboardInterrupt:
         fail("stopped", 130)

@@ -57,7 +57,13 @@ class Checkup:
         exchanges = probes.wanted_exchanges(self._settings.exchange, strategies)
         chains = list(self._settings.chain_urls) or list(probes.CHAINS)
         claude = facts.claude_strategies(strategies)
-        order += [*(f"exchange {name}" for name in exchanges), "clock", *(f"chain {name}" for name in chains), "runner"]
+        order += [
+            *(f"exchange {name}" for name in exchanges),
+            "clock",
+            *(f"chain {name}" for name in chains),
+            "news",
+            "runner",
+        ]
         async with anyio.create_task_group() as group:
             local: dict[str, Callable[[], list[Diagnosis]]] = {
                 "versions": partial(facts.versions, claude),
@@ -68,6 +74,7 @@ class Checkup:
                 "public address": self._public_address,
                 "notifications": self._notifications,
                 "memory": partial(facts.memory, claude=bool(claude)),
+                "news": partial(facts.news, self._home, self._settings),
                 "runner": partial(self._runner, strategies),
             }
             for name, check in local.items():

@@ -5,20 +5,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from urllib.request import getproxies
 
 from packaging.requirements import Requirement
 
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
 from mcp_server.storage.database import Database
+from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
+from mcp_server.storage.news.standing import news_standing
 from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.doctor import findings
 from runner.doctor.findings import MIB, Diagnosis, HomeFacts
 from runner.memory import free_mb
+from runner.settings import RunnerSettings
 
 PATIENCE_S = 1.0
 """How long the check of the database waits for another process."""
@@ -113,6 +118,19 @@ def _read_everything(connection: object) -> dict[str, int]:
         row = execute(f'SELECT count(*), bit_xor(hash(t)) FROM "{name}" AS t').fetchone()  # noqa: S608 (our own names)
         counts[name] = int(row[0])
     return counts
+
+
+def news(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
+    """Look how news is collected, as the database tells it; no feed is asked for that."""
+    standing = news_standing(home, Database(home.database, patience_s=PATIENCE_S), datetime.now(UTC))
+    beat = Heartbeat(home.heartbeat).read()
+    return findings.news(
+        standing,
+        on=settings.news == "on",
+        up=beat is not None and beat.is_fresh(datetime.now(UTC)),
+        elsewhere=settings.server_url is not None,
+        proxy="https" in getproxies(),
+    )
 
 
 def agent(claude: Sequence[str]) -> list[Diagnosis]:

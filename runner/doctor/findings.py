@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 
 from mcp_server.domain.loopback import is_private
-from mcp_server.domain.text import cleaned, counted
+from mcp_server.domain.text import cleaned, counted, minute
 from mcp_server.storage.heartbeat import Beat
+from mcp_server.storage.news.standing import NewsStanding
 from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.installed import install
 
@@ -208,6 +209,39 @@ def memory(free_mb: int | None, *, claude: bool) -> list[Diagnosis]:
         problem = f"{free_mb} MB are free; a run {'of Claude ' if claude else ''}takes about {needed} MB."
         return [Diagnosis("memory", "warning", problem, "Close other programs, or use a machine with more memory.")]
     return [Diagnosis("memory", "ok", f"{free_mb} MB free.")]
+
+
+def news(standing: NewsStanding, *, on: bool, up: bool, elsewhere: bool, proxy: bool) -> list[Diagnosis]:
+    """Judge how news is collected.
+
+    Args:
+        standing: how it stands.
+        on: whether it is to be collected.
+        up: whether `claude-trader up` is running.
+        elsewhere: whether the tool server is one that others start, and so collects where they say.
+        proxy: whether programs are to use a proxy for https.
+    """
+    if not on:
+        return [Diagnosis("news", "skipped", "Not collected: TRADER_NEWS is off.")]
+    if standing.unknown is not None:
+        return [Diagnosis("news", "skipped", "Not known: the database cannot be read.")]
+    last = f"The last feed was read at {minute(standing.read_at)} UTC." if standing.read_at else "No feed was read yet."
+    if not standing.collecting and up and not elsewhere:
+        remedy = "Wait a few seconds and look again; then look for 'news:' in the log of `claude-trader up`."
+        return [Diagnosis("news", "warning", f"`claude-trader up` is running, and collects no news. {last}", remedy)]
+    if not standing.collecting:
+        return [Diagnosis("news", "skipped", f"Not collected now: `claude-trader up` does so. {last}")]
+    if not standing.failing:
+        return [Diagnosis("news", "ok", f"{counted(standing.sources, 'source')} of news. {last}")]
+    failing = ", ".join(f"{source} ({status})" for source, status in standing.failing.items())
+    problem = f"Of {counted(standing.sources, 'source')} of news these do not answer: {failing}. {last}"
+    if len(standing.failing) < standing.sources:
+        remedy = "They are asked again by themselves. Turn off in feeds.json what stays away: docs/guides/news.md."
+    elif proxy:
+        remedy = "This machine uses a proxy, and feeds are read without one. Let it reach them, or set TRADER_NEWS=off."
+    else:
+        remedy = "Look whether this machine reaches the internet, or set TRADER_NEWS=off."
+    return [Diagnosis("news", "warning", problem, remedy)]
 
 
 def clock(ahead_s: float | None, exchange: str) -> list[Diagnosis]:

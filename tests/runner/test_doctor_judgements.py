@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mcp_server.errors import Retryable
 from mcp_server.storage.heartbeat import Beat
 from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.news.standing import NewsStanding
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from runner.doctor.findings import (
     Diagnosis,
@@ -16,6 +18,7 @@ from runner.doctor.findings import (
     heartbeat,
     home,
     memory,
+    news,
     public_address,
     strategies,
     versions,
@@ -157,6 +160,32 @@ def test_memory_is_judged_by_what_a_run_takes(available: int | None, claude: boo
 def test_the_clock_is_judged_by_a_price(ahead_s: float | None, status: str, said: str) -> None:
     told = _one(clock(ahead_s, "kraken"))
     assert (told[0], said in told[1], bool(told[2])) == (status, True, status in ("error", "warning"))
+
+
+FAILING = NewsStanding(True, 2, {"gdelt": "http_429"}, NOW, NOW)
+DEAF = NewsStanding(True, 1, {"gdelt": "unreachable"}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("standing", "facts", "status", "said", "remedy"),
+    [
+        (NewsStanding(True, 10, {}, NOW, NOW), {}, "ok", "10 sources of news. The last feed was read at", ""),
+        (NewsStanding(False), {"on": False}, "skipped", "TRADER_NEWS is off", ""),
+        (NewsStanding(False), {"up": False}, "skipped", "No feed was read yet", ""),
+        (NewsStanding(False), {}, "warning", "is running, and collects no news", "'news:' in the log"),
+        (NewsStanding(False), {"elsewhere": True}, "skipped", "Not collected now", ""),
+        (NewsStanding(True, unknown=Retryable("It is held.")), {}, "skipped", "cannot be read", ""),
+        (FAILING, {}, "warning", "Of 2 sources of news these do not answer: gdelt (http_429)", "feeds.json"),
+        (DEAF, {}, "warning", "gdelt (unreachable)", "reaches the internet"),
+        (DEAF, {"proxy": True}, "warning", "gdelt (unreachable)", "read without one"),
+    ],
+)
+def test_news_is_judged_by_what_the_database_tells(
+    standing: NewsStanding, facts: dict[str, bool], status: str, said: str, remedy: str
+) -> None:
+    told = _one(news(standing, **{"on": True, "up": True, "elsewhere": False, "proxy": False, **facts}))
+    assert (told[0], said in told[1], remedy in told[2]) == (status, True, True)
+    assert bool(told[2]) == (status == "warning")
 
 
 def _beat(ago_s: float, *problems: str) -> Beat:
