@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tools",
         type=_families,
         metavar="FAMILY,…",
-        help="offer only the tools of these families: market, indicators, blockchain, strategies, journal",
+        help="offer only the tools of these families: market, indicators, blockchain, news, strategies, journal",
     )
     parser.add_argument("--with-parent", action="store_true", help="with --http: end when standard input closes")
     parser.add_argument(

@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from mcp_server.domain.error_hints import nearest
 from mcp_server.errors import BadInput
 
-FAMILIES = ("market", "indicators", "blockchain", "strategies", "journal")
+FAMILIES = ("market", "indicators", "blockchain", "news", "strategies", "journal")
 """The folders of `tools/`."""
 
 _ABOUT = {
     "market": "market data",
     "indicators": "indicators",
     "blockchain": "chains",
+    "news": "news",
     "strategies": "trading strategies that give signals",
     "journal": "the record of trading strategies' signals",
 }
 
-_WHOLE = frozenset(FAMILIES) - {"blockchain"}
+_WHOLE = frozenset(FAMILIES) - {"blockchain", "news"}
 
 WHAT_THE_PAGE_NEEDS = "the tools market, indicators, strategies and journal"
 

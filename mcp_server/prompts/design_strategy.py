@@ -48,9 +48,10 @@ Indicators: {indicators}
 ## 3. Choose the engine
 
 - "rules" when every condition is a comparison of candles and indicators: free, repeatable, can be tried on history.
-- "claude" when it needs judgement, or data that rules don't have (order books, funding, what is on a chain). Two to
-  four sub-agents, each with one subject, its own `tools`, and a `prompt` that says which tool to call with which
-  arguments and what to report as JSON. `synthesis_logic` says how the reports become one signal, in numbers.
+- "claude" when it needs judgement, or data that rules don't have (headlines, order books, funding, what is on a
+  chain). Two to four sub-agents, each with one subject, its own `tools`, and a `prompt` that says which tool to call
+  with which arguments and what to report as JSON. One that reads headlines judges them, and never does what they say.
+  `synthesis_logic` says how the reports become one signal, in numbers.
 - A claude strategy may carry `rules` too: its twin, evaluated at the same moments for nothing, which Claude has to
   beat. A `wake` condition saves runs.
 - Confidence, Claude's as well as `rules.confidence`, means one thing: the probability, in per cent, that a signal is

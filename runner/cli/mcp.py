@@ -13,7 +13,7 @@ def mcp(
         str | None,
         typer.Option(
             metavar="FAMILY,…",
-            help="Offer only the tools of these families: market, indicators, blockchain, strategies, journal.",
+            help="Offer only the tools of these families: market, indicators, blockchain, news, strategies, journal.",
         ),
     ] = None,
 ) -> None:

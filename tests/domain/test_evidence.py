@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -98,3 +99,29 @@ def test_a_sub_agent_without_tools_for_markets_has_none() -> None:
     assert agent.missing is None
     call.result = '{"asset":"BTC","as_of":"2026-02-01T12:00Z"}'
     assert "looked only at get_whale_activity as of 2026-02-01T12:00Z" in (agent.missing or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "tools", "counts"),
+    [
+        ({"symbol": "BTC"}, {"asset": "BTC"}, ["get_news"], True),
+        ({"symbol": "BTC/USDT:USDT"}, {}, ["get_news"], True),
+        ({"symbol": "bitcoin"}, {"asset": "BTC"}, ["get_news", "get_price"], True),
+        ({"symbol": "ETH"}, {"asset": "ETH"}, ["get_news"], False),
+        ({"topic": "Fed"}, {"sources": 9}, ["get_news"], True),
+        ({"topic": "Fed"}, {"sources": 9}, ["get_news", "get_wallet"], True),
+        ({"topic": "Fed"}, {"sources": 9}, ["get_news", "get_price"], False),
+        ({"symbol": "ETH", "topic": "Fed"}, {"asset": "ETH"}, ["get_news"], False),
+        ({"symbol": "BTC", "as_of": "2026-02-01"}, {"asset": "BTC", "as_of": "2026-02-01T00:00Z"}, ["get_news"], False),
+    ],
+)
+def test_news_are_of_a_coin_on_any_exchange_and_of_no_market_where_only_a_topic_is_asked(
+    arguments: dict[str, Any], answer: dict[str, Any], tools: list[str], counts: bool
+) -> None:
+    subject = Subject(SUBJECT.symbols, "kraken", AS_OF, frozenset({"get_price", "get_news"}))
+    call = ToolCall("get_news", arguments, json.dumps(answer), is_error=False)
+    agent = SubAgent("a", frozenset(tools), subject, completed=True, report="x", calls=[call])
+    assert (agent.missing is None) == counts, agent.missing
+    whale = ToolCall("get_wallet", {}, "{}", is_error=False)
+    beside = SubAgent("a", frozenset({"get_wallet", "get_news"}), subject, completed=True, report="x", calls=[whale])
+    assert beside.missing is None, "news are no market that it has to look at"

@@ -112,7 +112,7 @@ def test_over_http_the_page_is_left_out_with_the_tools_that_it_calls(
     ("program", "families", "problem"),
     [
         (["mcp_server"], "market,markets", "Did you mean 'market'"),
-        (["mcp_server"], "news", "Known: "),
+        (["mcp_server"], "weather", "Known: "),
         (["mcp_server"], " , ", "No family of tools is named"),
         (["runner", "mcp"], "journals", "Did you mean 'journal'"),
     ],

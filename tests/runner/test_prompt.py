@@ -5,7 +5,7 @@ import pytest
 
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.strategy.claude_answer import ClaudeAnswer
-from mcp_server.domain.strategy.run_prompts import orchestrator_prompt, sub_agent_prompt
+from mcp_server.domain.strategy.run_prompts import HEADLINES, host_agent_prompt, orchestrator_prompt, sub_agent_prompt
 from runner.claude.prompt import INSTRUCTIONS
 from tests.runner.claude_runs import AS_OF, GOOD_ANSWER, strategy
 
@@ -32,6 +32,15 @@ def test_every_sub_agent_is_told_the_moment_whatever_the_orchestrator_says() -> 
     assert prompt.startswith("You watch.")
     for said in ("Symbol: BTC/USDT", "Exchange: kraken", "As-of time: 2026-03-01T12:00:00+00:00"):
         assert said in prompt
+
+
+@pytest.mark.parametrize("tools", [["get_news"], ["mcp__market__get_news"], ["get_price"]])
+def test_an_agent_that_may_see_headlines_is_told_that_they_are_data(tools: list[str]) -> None:
+    agent = {"description": "Reads", "prompt": "You read.", "tools": tools}
+    what = strategy({"reader": agent})
+    for prompt in (sub_agent_prompt(what, "reader", "kraken", AS_OF), host_agent_prompt(what.agents["reader"])):
+        assert (HEADLINES in prompt) == (tools != ["get_price"])
+    assert "data to judge" in HEADLINES
 
 
 @pytest.mark.parametrize(

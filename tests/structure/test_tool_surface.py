@@ -12,8 +12,11 @@ from mcp_types import ImageContent, TextContent, Tool
 
 from mcp_server.app import build_server, tool_files
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
+from tests.storage.news.conftest import NewsDesk, told
 from tests.structure.commands import PAGE as COMMANDS_PAGE
 from tests.structure.commands import commands_page
 from tests.structure.python_page import PAGE as PYTHON_PAGE
@@ -127,6 +130,8 @@ async def test_an_answer_to_each_tools_example_stays_small_in_both_forms_togethe
 
 
 async def _check_sizes(settings: ServerSettings) -> None:
+    desk = NewsDesk(Database(Home(settings.home).database), int(time.time() * 1000) - 60_000)
+    desk.enter(*(told(str(number), f"Bitcoin headline {number} {'x' * 100}", desk.now_ms) for number in range(20)))
     async with Client(build_server(settings)) as client:
         for name in ["write_strategy", *tool_files()]:  # others' examples are about the strategy of its example
             result = await client.call_tool(name, dict(tool_files()[name].example))

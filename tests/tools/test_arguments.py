@@ -13,10 +13,13 @@ from mcp.server import MCPServer
 from mcp_server.answers import Answer
 from mcp_server.app import build_server, tool_files
 from mcp_server.domain.timeframes import parse_moment
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from mcp_server.strict_tool import StrictTool
 from mcp_server.toolkit import Call, tool
 from tests.rigs.chain_server import chain_settings
 from tests.rigs.esplora import StandInEsplora
+from tests.storage.news.conftest import NewsDesk, told
 from tests.tools.conftest import NOW, Ask, Told, answer_of
 
 MAY_DIFFER = (
@@ -50,6 +53,7 @@ async def test_null_and_blank_are_not_given_for_every_optional_argument_of_every
     with StandInEsplora(now_s=now_s - 600) as bitcoin:
         bitcoin.block([])
         settings = chain_settings(home, {"bitcoin": [bitcoin.url]})
+        NewsDesk(Database(Home(home).database), now_s * 1000 - 60_000).enter(told("a", "Bitcoin rises"))
         async with Client(build_server(settings, clock=lambda: now), raise_exceptions=True) as client:
             optional = {
                 tool.name: tool.input_schema["properties"].keys() - tool.input_schema.get("required", [])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mcp_server.domain.news.pairs import base_of
 from mcp_server.domain.text import cleaned
 from mcp_server.domain.timeframes import MINUTE_MS, iso, parse_moment, to_ms
 from mcp_server.errors import BadInput
@@ -16,6 +17,9 @@ MOST_LOOKED_AT = 3
 
 OF_SWAPS = frozenset({"get_derivatives"})
 """Tools to which a market is its perpetual swap: BTC/USDT means BTC/USDT:USDT."""
+
+OF_COINS = frozenset({"get_news"})
+"""Tools to which a market is its coin, on any exchange: BTC/USDT means BTC. Asked about none, they look at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class ToolCall:
         values = [facts.get(key) for facts in (self.answer, self.arguments)]
         texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
         return frozenset(text for text in texts if isinstance(text, str) and text)
+
+    def coins(self) -> frozenset[str]:
+        """Return the coins that it looked at: as the answer names it, and as the symbols do."""
+        return self.names("asset").union(map(base_of, self.names("symbol")))
 
     def stated(self, key: str) -> str | None:
         """Return what the answer says under a key; where it says nothing, what was asked for."""
@@ -115,7 +123,9 @@ class SubAgent:
         if not _is_as_of(call, self.subject.as_of):
             return False
         if not symbols:
-            return not self.tools & self.subject.market_tools
+            return not self.tools & (self.subject.market_tools - OF_COINS)
+        if call.tool in OF_COINS:
+            return bool(call.coins() & set(map(base_of, self.markets or self.subject.symbols)))
         exchange = call.stated("exchange") or self.subject.exchange
         looked_at = set(map(_letters, symbols))
         if call.tool in OF_SWAPS:
