@@ -1,6 +1,7 @@
 """A run whose sub-agents saw news shows the headlines: links to https alone, and no markup of strangers."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,9 @@ from tests.rigs.sample_runs import SampleRun, enter_runs
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 MARKUP = "<img src=x onerror=alert(1)> ![x](https://evil.example/x.png)"
+SWAPPED = "https://swapped.example/a"
+"""The server's answer has a script in place of this address: the page looks for itself."""
+
 SEEN = "2026-05-20T08:40:30Z"
 
 
@@ -32,7 +36,7 @@ def test_a_run_shows_the_news_that_its_sub_agents_saw(site: Site, chromium: Brow
     strategy, then = parse_strategy(name, config, None), site.now - timedelta(minutes=5)
     site.sample.folders.write(strategy)
     brief = [[news_id, None, SEEN, "wire", "Bitcoin falls", 0], [10**9, None, None, "unknown", MARKUP, 0]]
-    links = ["javascript:alert(1)", "http://plain.example", "https://safe.example/a", "//evil.example"]
+    links = ["javascript:alert(1)", "http://plain.example", "https://safe.example/a", "//evil.example", SWAPPED]
     full = [
         [0, SEEN, "wire", f"Headline {place}", url, "undated" if place == 1 else None]
         for place, url in enumerate(links)
@@ -45,14 +49,20 @@ def test_a_run_shows_the_news_that_its_sub_agents_saw(site: Site, chromium: Brow
     outcome = Outcome(Status.SUCCESS, Signal("BUY", None, "why", 0.1, {}), trace=news_trace(*calls), **NOTHING_SPENT)
     run = SampleRun(strategy, SlotRow(Status.RUNNING, then, then), outcome, trigger="manual", began_at=then)
     (run_id,) = enter_runs(database, name, [run])
+
+    def swap(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace(SWAPPED, "javascript:alert(2)"))
+
     with opened_at(site, chromium, f"strategy/{name}", PHONE) as opened:
+        opened.page.route("**/mcp", swap)
         opened.page.locator(f"#run-{run_id}").get_by_role("button").click()
         detail = opened.page.locator("tr.detail")
         expect(detail.get_by_role("heading", name="News that its sub-agents saw")).to_be_visible()
         expect(detail).to_contain_text("news-agent saw 2 headlines about BTC, as of 20 May")
         expect(detail).to_contain_text("withheld: 2 undated, 1 dated in the future")
         items = detail.locator("ul.news > li")
-        expect(items).to_have_count(6)
+        expect(items).to_have_count(7)
         expect(items.first).to_contain_text("wire, first seen 20 May")
         expect(items.nth(1)).to_contain_text(f"{MARKUP} unknown, first seen at an unknown time")
         expect(items.nth(3)).to_contain_text(", withheld: undated")
@@ -66,3 +76,4 @@ def test_a_run_shows_the_news_that_its_sub_agents_saw(site: Site, chromium: Brow
         assert detail.locator("img, script, iframe").count() == 0
         assert not opened.is_wider_than_the_screen()
         assert opened.violations() == []
+        opened.page.unroute_all(behavior="ignoreErrors")
