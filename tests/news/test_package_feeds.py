@@ -1,6 +1,7 @@
 """The package's list of feeds is of the form that a home's is, says what publishers allow, and can be read."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from mcp_server.domain.news.feed import Feed, FeedForm, NewsKind
 from mcp_server.news.feed_list import feeds_of, package_feeds
 from tests.rigs.news_feeds import Story, news_feeds
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "news.md"
 SOURCES = ["binance", "okx", "coindesk", "theblock", "cointelegraph", "decrypt", "sec", "fed", "fear_greed", "gdelt"]
 DATES = {"binance": "1772452800000", "okx": "1772452800000", "gdelt": "20260302T120000Z", "fear_greed": "1772409600"}
 
@@ -18,6 +20,12 @@ DATES = {"binance": "1772452800000", "okx": "1772452800000", "gdelt": "20260302T
 def test_the_package_collects_ten_sources_without_a_key() -> None:
     assert [feed.source for feed in package_feeds()] == SOURCES
     assert not any(word in feed.url.lower() for feed in package_feeds() for word in ("key=", "token=", "apikey", "@"))
+
+
+def test_the_guide_lists_them() -> None:
+    rows = [row.split(" | ") for row in GUIDE.read_text("utf-8").splitlines() if row.endswith(" min |")]
+    told = [(row[0].strip("| `"), row[2].strip("`"), row[3].removesuffix(" min |")) for row in rows]
+    assert told == [(feed.source, feed.kind, f"{feed.every_s / 60:g}") for feed in package_feeds()]
 
 
 @pytest.mark.parametrize("feed", package_feeds(), ids=lambda feed: feed.source)

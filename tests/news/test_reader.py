@@ -136,11 +136,9 @@ async def test_who_asks_is_said_with_a_contact_where_there_is_one(rig: NewsFeeds
     async with reading(rig, contact="trader@example.org") as reader:
         await reader.read(rig["sec"].feed)
     (request,) = rig["sec"].requests
-    assert (
-        request["user-agent"]
-        == f"claude-trader/{version('claude-trader')} (+trader@example.org; reads headlines of feeds)"
-    )
-    assert "+no contact given" in user_agent(None)
+    program = f"claude-trader/{version('claude-trader')}"
+    assert request["user-agent"] == f"{program} (+trader@example.org; reads headlines)"
+    assert user_agent(None) == f"{program} (no contact given; reads headlines)"
     assert request["accept-language"].startswith("en-US")
 
 

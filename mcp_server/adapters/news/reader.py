@@ -178,7 +178,7 @@ class NewsReader:
 
 def user_agent(contact: str | None) -> str:
     """Return who we say that we are. Without a contact it says so, because publishers ask for one."""
-    return f"{OUR_NAME}/{version(OUR_NAME)} (+{contact or 'no contact given'}; reads headlines of feeds)"
+    return f"{OUR_NAME}/{version(OUR_NAME)} ({f'+{contact}' if contact else 'no contact given'}; reads headlines)"
 
 
 def _told(feed: Feed, answer: WebAnswer) -> tuple[list[Told], bool]:
