@@ -22,6 +22,9 @@ Moment = str | datetime | None
 
 TIMEOUT_S = 300.0
 
+ASKED = ("backtest_strategy", "get_news", "get_performance")
+"""The tools whose answers a `Trader` makes its tables of."""
+
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -50,7 +53,7 @@ class TraderSession:
         changed = {"as_of": min(limits, default=None), **({} if exchange is None else {"exchange": exchange})}
         files = tool_files()
         self._kit = make_kit(settings.model_copy(update=changed), files, clock=clock, deadline_s=timeout_s)
-        self._tools = {name: StrictTool.of(files[name], self._kit) for name in ("backtest_strategy", "get_performance")}
+        self._tools = {name: StrictTool.of(files[name], self._kit) for name in ASKED}
         self._timeout_s = timeout_s
         self._loop = BackgroundLoop(self._kit.close)
         weakref.finalize(self, self._loop.stop).atexit = False  # at exit, the loop closes itself

@@ -1,11 +1,12 @@
-"""`Trader`: candles, indicators, backtests and records in Python, by the parts and in the discipline of the tools."""
+"""`Trader`: candles, indicators, backtests, news and records in Python, by the parts and discipline of the tools."""
 
 from mcp_server.trader.market_tables import MarketTables
+from mcp_server.trader.news_table import NewsTable
 from mcp_server.trader.record_tables import RecordTables
 
 
-class Trader(MarketTables, RecordTables):
-    """The market and your record, as of any moment, as tables for notebooks and scripts.
+class Trader(MarketTables, NewsTable, RecordTables):
+    """The market, news and your record, as of any moment, as tables for notebooks and scripts.
 
     It is the tools without a server: the same home and settings, the same numbers, the same errors. Every question
     takes `as_of`, and nothing later than that is ever in an answer; only closed candles are. It writes no run, no

@@ -191,6 +191,7 @@ async def test_hours_in_which_nothing_was_read_are_an_error_and_a_gap_in_them_is
         desk.now_ms += TEN_MINUTES
         desk.enter(source="theblock", status="http_503")
         desk.enter(source="okx", status="timeout")
+    desk.now_ms += 1000
     with pytest.raises(
         Refused, match=r"No source .* last at 2026-05-28T08:00Z\. All requests failed \(okx: timeout; theb"
     ):

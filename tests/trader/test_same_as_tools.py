@@ -20,10 +20,13 @@ from mcp_server.domain.timeframes import from_ms, iso, to_ms
 from mcp_server.errors import KIND, PROBLEM, REMEDY, TraderError
 from mcp_server.scoring import performance
 from mcp_server.settings import ServerSettings
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from mcp_server.trader import Frame, Trader
 from tests.rigs.hourly_candles import FIRST_MS, HOUR_MS, hourly_candles
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.scoring.journal import store_candles
+from tests.storage.news.conftest import NewsDesk, told
 from tests.tools.conftest import in_this_process  # noqa: F401 - a fixture
 from tests.tools.made_past import NOW as PAST_NOW
 from tests.tools.made_past import made_past
@@ -225,3 +228,22 @@ def _compare(frame: Frame, told: dict[str, Any]) -> None:
         if kind == "time":
             ours = [at and iso(to_ms(datetime.fromisoformat(at)) // 1000 * 1000) for at in ours]
         assert ours == column, name
+
+
+async def test_news_are_those_of_get_news_in_full_oldest_first(place: Place) -> None:
+    now_ms = to_ms(place.now) - HOUR_MS
+    desk = NewsDesk(Database(Home(place.home).database), now_ms)
+    items = [told(str(n), f"Bitcoin {text}", at) for n, (text, at) in enumerate([("up", now_ms), ("down\u202e", None)])]
+    desk.enter(*items, kind="press")
+    desk.enter(told("x", "Bitcoin UP", now_ms), source="decrypt")
+    desk.now_ms += 10_000
+    desk.enter(told("y", "Bitcoin later", now_ms))
+    for arguments in ({"symbol": "BTC/USD"}, {"topic": "bitcoin", "hours": 2, "as_of": iso(now_ms + 5_000)}):
+        full = await place.ask("get_news", detail="full", **arguments)
+        frame = place.trader.news(**arguments)
+        sources = full["columns"].index("also_sources")
+        rows = [[*row[:sources], ", ".join(row[sources]) or None, *row[sources + 1 :]] for row in full["rows"]]
+        assert (frame.columns, cells(frame)) == (full["columns"], rows[::-1])
+        assert {**frame.about, "columns": 0, "rows": 0} == {"note": None, **full, "columns": 0, "rows": 0}
+    with pytest.raises(TraderError, match="No news had been collected by"):
+        place.trader.news(as_of=iso(now_ms - 1))

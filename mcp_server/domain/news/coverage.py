@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from mcp_server.domain.news.collection import READ, Collection, SourceState
+from mcp_server.domain.news.collection import FAILS_FROM, Collection, SourceState
 from mcp_server.domain.news.rate import HOUR_MS, SETTLING_MS, Spans
 from mcp_server.domain.timeframes import DAY_MS, MINUTE_MS, iso
 
@@ -24,8 +24,10 @@ def second_of(at_ms: int) -> str:
 
 
 def failed(sources: Iterable[SourceState]) -> dict[str, str]:
-    """Return the sources whose last request failed: how, and since when."""
-    return {source.source: _since(source) for source in sources if source.status not in READ}
+    """Return the sources that fail, several times in a row or ever since they were first asked: how, and since when."""
+    return {
+        source.source: _since(source) for source in sources if source.failures >= FAILS_FROM or source.read_ms is None
+    }
 
 
 def _since(source: SourceState) -> str:
