@@ -5,6 +5,7 @@ An exchange that cannot be asked, or a journal that another program holds, never
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import anyio
 import anyio.to_thread
 
 from mcp_server.domain.strategy.checks.check import Facts
-from mcp_server.domain.strategy.checks.rules import history, wake_rules
+from mcp_server.domain.strategy.checks.rules import history, looked_at, wake_rules
 from mcp_server.domain.strategy.finding import Finding, error, warning
 from mcp_server.errors import NotFound, TraderError, UnknownExchange
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from mcp_server.domain.candles import Candles
     from mcp_server.domain.strategy.checks.budget import Costs
     from mcp_server.domain.strategy.strategy import Strategy
+    from mcp_server.market.history import History
     from mcp_server.market.market import Market
+    from mcp_server.news.news import News
     from mcp_server.storage.journal.runs import Journal
 
 LIMIT_S = 12.0
@@ -35,12 +38,15 @@ _CANDLES_WITHOUT_RULES = 10
 _LATER = "Check it again when the exchange answers; a run needs it too."
 
 
-async def gather(strategy: Strategy, market: Market, journal: Journal, exchange: str, now: datetime) -> Facts:
+async def gather(
+    strategy: Strategy, market: Market, news: News, journal: Journal, exchange: str, now: datetime
+) -> Facts:
     """Gather the facts around a strategy whose files have no error, from both sources at once.
 
     Args:
         strategy: the strategy to check.
         market: where its candles come from.
+        news: those that its rules may look at.
         journal: where its runs are recorded.
         exchange: the exchange that it will run on.
         now: the latest moment to use.
@@ -52,7 +58,9 @@ async def gather(strategy: Strategy, market: Market, journal: Journal, exchange:
     async def ask_exchange() -> None:
         try:
             with anyio.fail_after(LIMIT_S):
-                candles.append(await _candles(strategy, market, exchange, now))
+                recent = await _candles(strategy, market, news, exchange, now)
+            candles.append(recent.candles)
+            findings.extend(_news_findings(recent))
         except NotFound as failure:
             place = "config.json exchange" if isinstance(failure, UnknownExchange) else "config.json trading_pair"
             findings.append(error(place, failure.problem, failure.remedy or "find_markets lists them."))
@@ -106,13 +114,29 @@ async def _look_up(
             return
 
 
-async def _candles(strategy: Strategy, market: Market, exchange: str, now: datetime) -> Candles:
-    """Return recent candles: as many as the rules need, or a few without rules."""
+async def _candles(strategy: Strategy, market: Market, news: News, exchange: str, now: datetime) -> History:
+    """Return recent candles with the news that the rules look at: as many as these need, or a few without rules."""
+    from mcp_server.news.for_rules import with_news
+
     rules, wake, timeframe = strategy.config.rules, strategy.config.wake, strategy.timeframe
     needed = [rules] if rules else []
     needed += [wake_rules(rules, wake)] if wake else []
     count = await anyio.to_thread.run_sync(
         lambda: max([history(one, timeframe, _MOST_CANDLES) for one in needed], default=_CANDLES_WITHOUT_RULES)
     )
+    wanted = await anyio.to_thread.run_sync(lambda: {given for one in needed for given in looked_at(one, timeframe)})
     recent = await market.candles(exchange, strategy.config.trading_pair, timeframe, count, now)
-    return recent.candles
+    given = (news, recent.candles, timeframe, recent.symbol, [*wanted])
+    return replace(recent, candles=await anyio.to_thread.run_sync(with_news, *given))
+
+
+def _news_findings(recent: History) -> list[Finding]:
+    """Warn of news that are there no more than a market that is invented, and of those that have no value now."""
+    given, place = recent.candles.given, "config.json rules.indicators"
+    missing = {column.why for column in given.values() if column.why and column.values[-1] != column.values[-1]}
+    remedy = "`claude-trader up` collects news, unless TRADER_NEWS is off; without them the rules cannot decide."
+    findings = [warning(place, why, remedy) for why in sorted(missing)]
+    if given and recent.simulated:
+        problem = "The news that it looks at are real, while this market is invented."
+        findings.append(warning(place, problem, "Learn from it how the rules work, not what they earn."))
+    return findings

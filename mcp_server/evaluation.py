@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
@@ -13,10 +13,12 @@ from mcp_server.domain.timeframes import iso, last_closed_open_ms
 from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from decimal import Decimal
 
     from mcp_server.domain.candles import Candles
+    from mcp_server.domain.indicators.from_news import GivenNews
     from mcp_server.domain.rules.compiled import CompiledRules
     from mcp_server.domain.rules.verdict import Verdict
     from mcp_server.domain.strategy.format import Rules
@@ -67,11 +69,20 @@ class ReadyRules:
         """How many candles it needs."""
         return self.compiled.history
 
-    async def candles(self, call: Call, moment: datetime, count: int) -> History:
-        """Ask its market for the last candles that were closed at a moment."""
-        config = self.strategy.config
-        exchange = call.exchange(config.exchange)
-        return await call.kit.market.candles(exchange, config.trading_pair, self.strategy.timeframe, count, moment)
+    async def candles(self, call: Call, moment: datetime, count: int, others: Sequence[GivenNews] = ()) -> History:
+        """Ask its market for the last candles that were closed at a moment, with the news that its rules look at.
+
+        `others` are news that the rules of other strategies look at.
+        """
+        config, timeframe = self.strategy.config, self.strategy.timeframe
+        exchange, kit = call.exchange(config.exchange), call.kit
+        history = await kit.market.candles(exchange, config.trading_pair, timeframe, count, moment)
+        if not (wanted := {*self.compiled.news, *others}):
+            return history
+        from mcp_server.news.for_rules import with_news
+
+        given = await call.bounded(with_news, kit.news, history.candles, timeframe, history.symbol, [*wanted])
+        return replace(history, candles=given)
 
     def lacks(self, history: History) -> str | None:
         """Return why the candle to decide on is not there; None: it is."""
@@ -158,4 +169,4 @@ def _wake_reasoning(verdict: Verdict) -> str:
         return f"{state}. {verdict.reasoning}"
     pairs = [pair for condition in verdict.conditions for pair in condition.values.items()]
     values = ", ".join(f"{name} is {'undefined' if value is None else f'{value:.12g}'}" for name, value in pairs)
-    return f"{state}: {values}" if values else state
+    return ". ".join([f"{state}: {values}" if values else state, *verdict.lacking])

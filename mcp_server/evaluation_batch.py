@@ -75,7 +75,8 @@ class Batch:
         longest = max(usual, key=lambda place: usual[place].history)
         shared: History | None = None
         with self._noted(longest):
-            shared = await usual[longest].candles(self._call, moment, usual[longest].history)
+            news = [one for ready in usual.values() for one in ready.compiled.news]
+            shared = await usual[longest].candles(self._call, moment, usual[longest].history, news)
         if shared is None:
             return
         decisions = []

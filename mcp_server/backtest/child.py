@@ -1,7 +1,7 @@
 """The process that computes one backtest for the tool: what takes long in it takes nothing from the server.
 
-It reads one line of JSON from standard input, and after it the candles as the bytes of their arrays. It writes one JSON
-object to standard output.
+It reads one line of JSON from standard input, and after it the candles, with what is given with them, as the bytes of
+their arrays. It writes one JSON object to standard output.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
-from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, GivenColumn
 from mcp_server.domain.exchange import Funding
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
@@ -39,9 +39,11 @@ def as_bytes(task: BacktestTask, proof_limit_s: float) -> bytes:
         "assumptions": asdict(task.assumptions),
         "fundings": [[funding.time_ms, funding.rate] for funding in task.fundings],
         "candles": len(candles),
+        "given": [[name, column.why] for name, column in candles.given.items()],
         "proof_limit_s": proof_limit_s,
     }
     columns = [candles.open_time_ms, *(getattr(candles, name) for name in CANDLE_COLUMNS)]
+    columns += [column.values for column in candles.given.values()]
     return b"".join([json.dumps(head).encode(), b"\n", *(column.tobytes() for column in columns)])
 
 
@@ -51,11 +53,12 @@ def read(source: IO[bytes]) -> tuple[BacktestTask, float]:
     count = head["candles"]
     times = np.frombuffer(source.read(8 * count), np.int64)
     values = [np.frombuffer(source.read(8 * count), np.float64) for _ in CANDLE_COLUMNS]
+    given = {name: GivenColumn(np.frombuffer(source.read(8 * count), np.float64), why) for name, why in head["given"]}
     task = BacktestTask(
         strategy=Strategy.model_validate(head["strategy"]),
         exchange=head["exchange"],
         symbol=head["symbol"],
-        candles=Candles(times, *values),
+        candles=Candles(times, *values, given=given),
         start_ms=head["start_ms"],
         end_ms=head["end_ms"],
         assumptions=Assumptions(**head["assumptions"]),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
+
 from mcp_server.backtest.material import settled_fundings
 from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.drawdowns import depths
@@ -16,11 +18,13 @@ from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.domain.text import significant
 from mcp_server.domain.thinned import thinned
 from mcp_server.domain.timeframes import iso, timeframe_ms, to_ms
+from mcp_server.news.for_rules import with_news
 
 if TYPE_CHECKING:
     from mcp_server.domain.candles import Floats, Times
     from mcp_server.market.history import History
     from mcp_server.market.market import Market
+    from mcp_server.news.news import News
     from mcp_server.storage.journal.backtests import BacktestRow
 
 SAME = 1e-6
@@ -73,8 +77,8 @@ def curve_rows(simulated: Simulated) -> list[list[Any]]:
     return [[iso(at), *map(significant, row)] for at, row in zip(times[kept].tolist(), rows, strict=True)]
 
 
-async def again(market: Market, row: BacktestRow) -> BacktestAgain:
-    """Gather the candles of a recorded backtest, stored ones first, and on a swap its settled fundings.
+async def again(market: Market, news: News, row: BacktestRow) -> BacktestAgain:
+    """Gather the candles of a recorded backtest, stored ones first, its news, and on a swap its settled fundings.
 
     Raises:
         BadInput: its config is not valid any more.
@@ -82,13 +86,15 @@ async def again(market: Market, row: BacktestRow) -> BacktestAgain:
     """
     config = {**row.config, "engine": "rules"}  # a claude strategy was backtested by its rules
     strategy = parse_strategy(row.family.name, config, None)
-    warm_up = compiled_rules(strategy).history
+    compiled = compiled_rules(strategy)
     exchange, symbol, start_ms, end_ms = row.family.exchange, row.family.symbol, to_ms(row.start), to_ms(row.end)
-    count = -(-(end_ms - start_ms) // timeframe_ms(strategy.timeframe)) + warm_up
+    count = -(-(end_ms - start_ms) // timeframe_ms(strategy.timeframe)) + compiled.history
     history = await market.candles(exchange, symbol, strategy.timeframe, count, row.end)
+    given = (news, history.candles, strategy.timeframe, history.symbol, compiled.news)
+    candles = await anyio.to_thread.run_sync(with_news, *given)
     fundings = await settled_fundings(market, history, start_ms, end_ms)
     assumed = Assumptions(row.side, row.fee_bps, row.slippage_bps, row.stake_pct)
     task = BacktestTask(
-        strategy, history.exchange, history.symbol, history.candles, start_ms, end_ms, assumed, fundings=fundings
+        strategy, history.exchange, history.symbol, candles, start_ms, end_ms, assumed, fundings=fundings
     )
     return BacktestAgain(row, task, history)

@@ -83,7 +83,9 @@ class MarketTables(TraderSession):
         """
         from mcp_server.answers import caveats
         from mcp_server.domain.indicators.compute import compute
+        from mcp_server.domain.indicators.from_news import news_wanted
         from mcp_server.domain.indicators.parse import parse_specs
+        from mcp_server.news.for_rules import with_news
 
         texts = [indicators] if isinstance(indicators, str) else [*indicators]
         if not texts:
@@ -91,8 +93,9 @@ class MarketTables(TraderSession):
         span, specs = CandleSpan(limit, ms_of(start, "start")), parse_specs(texts)
         wanted = max(spec.candles_wanted(timeframe) for spec in specs)
         history = self._history(symbol, timeframe, span, exchange, as_of, before=wanted - 1)
+        candles = with_news(self._kit.news, history.candles, timeframe, history.symbol, news_wanted(specs))
         note = " ".join(filter(None, [history.note, *caveats(specs)])) or None
-        return candle_frame(history, span, compute(specs, history.candles), note)
+        return candle_frame(history, span, compute(specs, candles), note)
 
     def backtest(
         self,
@@ -145,7 +148,7 @@ class MarketTables(TraderSession):
             figures = await self._ask("backtest_strategy", arguments, as_of)
             read, until = self._kit.journal.backtests.read, self._call(as_of).moment(None)
             backtest = await again(
-                self._kit.market, await anyio.to_thread.run_sync(read, figures["backtest_id"], until)
+                self._kit.market, self._kit.news, await anyio.to_thread.run_sync(read, figures["backtest_id"], until)
             )
             simulated = await anyio.to_thread.run_sync(backtest.simulated)
             return BacktestReport.of(figures, backtest, simulated)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.backtest.run import BacktestTask, run_backtest
+from mcp_server.domain.backtest.run import BacktestTask, compiled_rules, run_backtest
+from mcp_server.news.for_rules import with_news
+from mcp_server.news.news import News
 from mcp_server.storage.journal.backtests import Backtests
 from runner.backtest.files import trades_csv, write
 from runner.backtest.gather import gathered
@@ -37,7 +40,7 @@ def run(context: Context, options: Options, console: Console) -> dict[str, Any]:
     request = requested(context, options, datetime.now(UTC))
     with bars(console) as shown:
         material = gathered(context, request, shown)
-        task = _task(request, material)
+        task = _with_news(context, request, _task(request, material))
         if len(request.variants) > 1:
             one, answer = run_grid(context, options, request, task, shown)
         else:
@@ -72,6 +75,14 @@ def _task(request: Request, material: Material) -> BacktestTask:
         request.assumptions,
         material.fundings,
     )
+
+
+def _with_news(context: Context, request: Request, task: BacktestTask) -> BacktestTask:
+    """Return the task with the news that the rules of any variant look at."""
+    rules = (compiled_rules(variant.strategy) for variant in request.variants)
+    wanted = list({one for compiled in rules for one in compiled.news})
+    news = News(context.database, context.home.root, lambda: datetime.now(UTC))
+    return replace(task, candles=with_news(news, task.candles, task.timeframe, task.symbol, wanted))
 
 
 def _write_files(options: Options, done: Backtest, answer: dict[str, Any]) -> None:

@@ -87,9 +87,9 @@ def test_why_there_is_no_rate_is_told_from_what_was_known_by_then(hours: float, 
 
 
 def test_why_there_is_no_index_is_told() -> None:
-    assert why_no_index(times(1), at(0)) == "The Fear & Greed index had not been collected by 2025-10-09T09:00Z."
-    last = "The Fear & Greed index was last collected at 2025-10-09T10:00Z, more than 48 h before."
-    assert why_no_index(times(1, 90), at(60)) == last
+    assert why_no_index(None, at(0)) == "The Fear & Greed index had not been collected by 2025-10-09T09:00Z."
+    last = "The Fear & Greed index was last collected at 2025-10-09T10:00Z, more than 48 h before 2025-10-11T21:00Z."
+    assert why_no_index(at(1), at(60)) == last
 
 
 STEP_MS = 5 * MINUTE_MS

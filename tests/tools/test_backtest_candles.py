@@ -17,6 +17,7 @@ from mcp_server.domain.timeframes import from_ms, to_ms
 from mcp_server.errors import NotSupported
 from mcp_server.market.candle_cache import CandleCache
 from mcp_server.market.market import Market
+from mcp_server.news.news import News
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
@@ -144,7 +145,7 @@ async def test_an_exchange_that_is_slower_than_thought_is_cut_off_and_what_it_se
 
 
 async def test_a_backtest_of_a_swap_is_drawn_where_the_exchange_has_no_history_of_fundings(
-    market: tuple[Market, ScriptedExchange], monkeypatch: pytest.MonkeyPatch
+    market: tuple[Market, ScriptedExchange], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def none(*_: Any) -> Any:
         raise NotSupported("It has no history of fundings.", "Ask another exchange.")
@@ -156,7 +157,9 @@ async def test_a_backtest_of_a_swap_is_drawn_where_the_exchange_has_no_history_o
         start=end - timedelta(days=5), end=end, side="long", fee_bps=10.0, slippage_bps=5.0, stake_pct=None,
         sharpe_per_period=None, figures={}, created_at=end,
     )  # fmt: skip
-    assert len((await again(market[0], row)).simulated().candles) == 5 * 24
+    database = Database(tmp_path / "none.duckdb")
+    news = News(database, tmp_path, lambda: datetime.now(UTC))
+    assert len((await again(market[0], news, row)).simulated().candles) == 5 * 24
 
 
 @pytest.mark.usefixtures("in_this_process")

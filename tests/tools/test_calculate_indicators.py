@@ -121,7 +121,7 @@ async def test_indicators_are_found_by_meaning_with_all_one_needs_to_write_a_spe
 async def test_all_indicators_can_be_listed(ask: Ask) -> None:
     said = await ask("find_indicators", limit=300)
 
-    assert said["found"] == len(said["rows"]) == 263
+    assert said["found"] == len(said["rows"]) == 265
     assert "note" not in said
 
 

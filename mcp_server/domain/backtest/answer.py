@@ -84,6 +84,7 @@ class Backtest:
             "years": _periods(self.figures.years),
             "controls": rounded(asdict(self.controls)),
             "look_ahead": self._look_ahead(),
+            **({"without_news": self.simulated.without_news} if self.simulated.without_news else {}),
             "summary": self.summary(),
         }
 
@@ -121,6 +122,8 @@ class Backtest:
             "ruined_at": None if simulation.ruined_ms is None else iso(simulation.ruined_ms),
             "decisions": sum(simulation.signals.values()),
             "undecided": simulation.signals["undecided"],
+            "without_news": self.simulated.without_news,
+            "news": self.simulated.why_without,
             "missing": simulation.missing,
             "unfilled": simulation.unfilled,
             "missing_fundings": self._missing_fundings() or 0,

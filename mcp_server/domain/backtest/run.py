@@ -25,6 +25,8 @@ from mcp_server.domain.backtest.track import track_of
 from mcp_server.domain.backtest.walk_forward import walk_forward
 from mcp_server.domain.backtest.worth import Trial, worth
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
+from mcp_server.domain.rules.missing_news import check_news, undecided_without_news
+from mcp_server.domain.rules.series import BUY
 from mcp_server.domain.timeframes import iso, timeframe_ms
 from mcp_server.errors import BadInput
 
@@ -78,6 +80,10 @@ class Simulated:
     end_ms: int
     decisions: Decisions
     simulation: Simulation
+    without_news: int = 0
+    """At so many of the slots without a decision, news that the rules look at were missing."""
+    why_without: tuple[str, ...] = ()
+    """Why, in sentences."""
 
 
 def run_simulation(task: BacktestTask) -> Simulated:
@@ -87,7 +93,8 @@ def run_simulation(task: BacktestTask) -> Simulated:
     counted so.
 
     Raises:
-        BadInput: the strategy has no rules, or there are fewer than two candles in the range.
+        BadInput: the strategy has no rules, there are fewer than two candles in the range, or none of them has the news
+            that the rules look at.
         Retryable: the rules took too long.
     """
     compiled = compiled_rules(task.strategy)
@@ -98,12 +105,17 @@ def run_simulation(task: BacktestTask) -> Simulated:
             f"{iso(task.start_ms)} and {iso(task.end_ms)}; a backtest needs at least two.",
             "Choose another start and end.",
         )
+    check_news(compiled.news, traded)
     start_ms = max(task.start_ms, int(traded.open_time_ms[0]))
     end_ms = min(task.end_ms, int(traded.open_time_ms[-1]) + timeframe_ms(task.timeframe))
     signals = compiled.series(task.candles).signals()
     decisions = decide_slots(task.strategy.config, task.timeframe, task.candles, signals, start_ms, end_ms)
     simulation = simulate(traded, task.timeframe, decisions, task.assumptions, task.fundings)
-    return Simulated(task, traded, start_ms, end_ms, decisions, simulation)
+    lacking = undecided_without_news(compiled.news, task.candles, signals)
+    without = decide_slots(task.strategy.config, task.timeframe, task.candles, lacking, start_ms, end_ms)
+    missing = int(np.count_nonzero(without.signal == BUY))
+    why = tuple(why for one in compiled.news if missing and (why := traded.given[one.key].why))
+    return Simulated(task, traded, start_ms, end_ms, decisions, simulation, missing, why)
 
 
 def compiled_rules(strategy: Strategy) -> CompiledRules:

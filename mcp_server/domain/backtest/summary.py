@@ -1,7 +1,7 @@
 """A backtest in a few sentences for a beginner: no figure without its control, and no advice."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mcp_server.domain.backtest.returns import FEWEST_DAYS
@@ -21,7 +21,8 @@ class BacktestFacts:
         buy_and_hold_drawdown_pct: the deepest fall of the market itself over the same time.
         costs: whether a fee or slippage was assumed.
         random_percentile: 0 to 100, the share of `random_sets` sets of random entries that did not end better.
-        decisions: the moments at which the rule was asked, of which it left `undecided` without an answer.
+        decisions: the moments at which the rule was asked, of which it left `undecided` without an answer; at
+            `without_news` of these, news that it looks at were missing; `news` says why, in sentences.
         missing: candles that the series lacks.
         unfilled: orders whose candle is missing.
         missing_fundings: settlements of a swap that are not known, and so were not paid.
@@ -59,14 +60,16 @@ class BacktestFacts:
     checked: int
     changed: int
     missing_fundings: int = 0
+    without_news: int = 0
+    news: Sequence[str] = ()
     random_sets: int | None = 1000
     buy_and_hold_sharpe: float | None = None
 
 
 def summary(facts: BacktestFacts) -> list[str]:
-    """Return three to seven sentences; of a rule that never traded, two."""
+    """Return three to seven sentences, of a rule that never traded two; then why news are missing that it looks at."""
     traded = bool(facts.trades or facts.open_trade)
-    sentences = [*(_results(facts) if traded else [_no_trade(facts)]), _reservations(facts)]
+    sentences = [*(_results(facts) if traded else [_no_trade(facts)]), _reservations(facts), *facts.news]
     if facts.changed:
         sentences = [_looks_ahead(facts), *(sentence for sentence in sentences if sentence != _sharpe(facts))]
     return [sentence for sentence in sentences if sentence]
@@ -228,7 +231,8 @@ def _reservations(facts: BacktestFacts) -> str:
     if facts.missing_fundings:
         parts.append(f"{_count(facts.missing_fundings, 'funding')} not known, and so not paid")
     if facts.undecided:
-        parts.append(f"no decision at {facts.undecided:,} of {facts.decisions:,} moments")
+        news = f", {facts.without_news:,} of them for lack of news" if facts.without_news else ""
+        parts.append(f"no decision at {facts.undecided:,} of {facts.decisions:,} moments{news}")
     if facts.open_trade:
         parts.append("one trade still open, valued at the last close")
     mind = f"eep in mind: {'; '.join(parts)}." if parts else ""

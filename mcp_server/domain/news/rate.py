@@ -99,12 +99,11 @@ def why_no_rate(collected: Spans, at_ms: int, hours: int) -> str:
     return f"No news were collected from {iso(int(begun[-2, 1]))} to {iso(start_ms)}, {ready}"
 
 
-def why_no_index(seen_ms: Times, at_ms: int) -> str:
-    """Say in a sentence why `latest` has no value at a time, from what was known by then."""
-    place = int(np.searchsorted(seen_ms, at_ms, side="right")) - 1
-    if place < 0:
+def why_no_index(seen_ms: int | None, at_ms: int) -> str:
+    """Say in a sentence why `latest` has no value at a time at which the last one had been seen at `seen_ms`."""
+    if seen_ms is None:
         return f"The Fear & Greed index had not been collected by {iso(at_ms)}."
-    return f"The Fear & Greed index was last collected at {iso(int(seen_ms[place]))}, more than 48 h before."
+    return f"The Fear & Greed index was last collected at {iso(seen_ms)}, more than 48 h before {iso(at_ms)}."
 
 
 def _watched(collected: Spans, begin_ms: Times, end_ms: Times) -> Mask:

@@ -1,4 +1,4 @@
-"""Where rules lack news: why a condition has no value at a candle."""
+"""Where rules lack news: why a condition has no value at a candle, and at how many that is so."""
 
 import re
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ import numpy as np
 
 from mcp_server.domain.candles import Candles
 from mcp_server.domain.indicators.compute import compute
-from mcp_server.domain.indicators.from_news import news_wanted
+from mcp_server.domain.indicators.from_news import GivenNews, news_wanted
 from mcp_server.domain.indicators.spec import Spec
+from mcp_server.domain.rules.series import BUY, HOLD, UNDECIDED, Codes
 from mcp_server.domain.rules.verdict import EvaluatedRule
+from mcp_server.errors import BadInput
 
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -32,3 +34,31 @@ def why_undefined(
     missing = {name for name, values in columns.items() if np.isnan(values[-reach - 1 :]).any()}
     news = news_wanted([spec for spec in looked_at if missing & set(spec.columns)])
     return tuple(dict.fromkeys(why for one in news if (why := candles.given[one.key].why)))
+
+
+def undecided_without_news(news: Sequence[GivenNews], candles: Candles, signals: Codes) -> Codes:
+    """Return BUY for each candle without a decision at which one of these news is undefined, and HOLD for the others.
+
+    Args:
+        news: what the rules look at.
+        candles: n candles, with these news.
+        signals: n codes, what the rules decided.
+    """
+    missing = np.zeros(len(candles), dtype=np.bool_)
+    for one in news:
+        missing |= np.isnan(candles.given_column(one.key))
+    return np.where(missing & (signals == UNDECIDED), np.int8(BUY), np.int8(HOLD))
+
+
+def check_news(news: Sequence[GivenNews], candles: Candles) -> None:
+    """Refuse candles of which none has the news that rules look at.
+
+    Raises:
+        BadInput: one of these news is undefined at each candle.
+    """
+    for one in news:
+        if np.isnan(candles.given_column(one.key)).all():
+            raise BadInput(
+                f"{one.spec!r} has no value in all of this time. {candles.given[one.key].why}".rstrip(),
+                "Choose a time in which news were collected, or leave it out of the rules.",
+            )

@@ -18,6 +18,7 @@ from mcp_server.toolkit import AsOf, Call, ExchangeId, check_patience, tool
 if TYPE_CHECKING:
     from mcp_server.domain.indicators.spec import Spec
     from mcp_server.market.history import History
+    from mcp_server.news.news import News
 
 MOST_VALUES = 20_000
 MOST_CANDLES = 10_000
@@ -95,7 +96,7 @@ async def calculate_indicators(
     count = min(wanted + last - 1, MOST_CANDLES)
     candles = call.kit.market.candles
     histories = await together(*(partial(candles, exchange_id, name, timeframe, count, moment) for name in symbols))
-    rows = await call.bounded(_rows, specs, histories, last)
+    rows = await call.bounded(_rows, call.kit.news, specs, histories, last)
     return IndicatorTable(
         symbol=histories[0].symbol if isinstance(symbol, str) else [history.symbol for history in histories],
         exchange=exchange_id,
@@ -119,14 +120,16 @@ def _specs(texts: list[str]) -> tuple[Spec, ...]:
     return parse_specs(texts, check_patience)
 
 
-def _rows(specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:
+def _rows(news: News, specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:
     """Compute the table: of each symbol its last rows, which begin with symbol, open time and close."""
     from mcp_server.domain.candles import iso_times
     from mcp_server.domain.indicators.compute import compute
+    from mcp_server.domain.indicators.from_news import news_wanted
+    from mcp_server.news.for_rules import with_news
 
     rows: list[list[Cell]] = []
     for history in histories:
-        candles = history.candles
+        candles = with_news(news, history.candles, history.timeframe, history.symbol, news_wanted(specs))
         start = max(len(candles) - last, 0)
         values = [column[start:].tolist() for column in compute(specs, candles, check_patience).values()]
         shown = candles.slice(start, len(candles))

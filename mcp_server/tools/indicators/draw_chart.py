@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio.to_thread
@@ -101,9 +102,12 @@ async def draw_chart(
 
     def draw() -> DrawnChart:
         from mcp_server.charts.caption import caption
+        from mcp_server.domain.indicators.from_news import news_wanted
+        from mcp_server.news.for_rules import with_news
 
         marks = _marks(strategy_name, entries, history, first)
-        chart = _chart(history, first, specs, marks, oscillator, theme)
+        news = (call.kit.news, history.candles, history.timeframe, history.symbol, news_wanted(specs))
+        chart = _chart(replace(history, candles=with_news(*news)), first, specs, marks, oscillator, theme)
         return _answer(history, _notes(history, specs, entries), chart, caption(chart), call.kit.artist.draw(chart))
 
     async with call.turn():
@@ -122,7 +126,7 @@ async def _backtest(
     row = await anyio.to_thread.run_sync(call.kit.journal.backtests.read, backtest_id, moment)
     _check_same(row, {name: value for name, value in asked.items() if name in call.given})
     await anyio.to_thread.run_sync(call.kit.artist.prepare)
-    backtest = await again(call.kit.market, row)
+    backtest = await again(call.kit.market, call.kit.news, row)
 
     def draw() -> DrawnBacktest:
         from mcp_server.charts.backtest_chart import BacktestChart, backtest_caption, backtest_facts

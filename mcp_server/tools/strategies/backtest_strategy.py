@@ -134,7 +134,7 @@ async def _recorded(call: Call, backtest_id: int, trades: int | None) -> Backtes
         raise BadInput(f"A recorded backtest is told without {', '.join(ignored)}.", "Leave it out, or backtest anew.")
     moment = call.moment(None)
     row = await anyio.to_thread.run_sync(call.kit.journal.backtests.read, backtest_id, moment)
-    backtest = await again(call.kit.market, row)
+    backtest = await again(call.kit.market, call.kit.news, row)
 
     def simulate() -> Backtested:
         simulated = backtest.simulated()
@@ -158,6 +158,7 @@ async def _gathered(call: Call, asked: "Asked", strategy: "Strategy") -> "tuple[
     """Gather what it is computed from, as of the moment of the call."""
     from mcp_server.backtest.material import Wanted, gather
     from mcp_server.domain.backtest.run import BacktestTask, compiled_rules
+    from mcp_server.news.for_rules import with_news
 
     compiled = await call.bounded(compiled_rules, strategy)
     wanted = Wanted(
@@ -171,12 +172,13 @@ async def _gathered(call: Call, asked: "Asked", strategy: "Strategy") -> "tuple[
         command=asked.command(),
     )
     material = await gather(call.kit.market, wanted, call.left_s() - COMPUTE_S)
-    history = material.history
+    history, news = material.history, call.kit.news
+    candles = await call.bounded(with_news, news, history.candles, strategy.timeframe, history.symbol, compiled.news)
     return material, BacktestTask(
         strategy=strategy,
         exchange=history.exchange,
         symbol=history.symbol,
-        candles=history.candles,
+        candles=candles,
         start_ms=material.start_ms,
         end_ms=material.end_ms,
         assumptions=asked.assumptions(strategy),

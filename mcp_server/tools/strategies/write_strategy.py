@@ -94,7 +94,7 @@ async def _check(call: Call, name: str, config: Any, agents: Any) -> tuple[Parse
     if sound is None:
         return parts, Report(tuple(findings))
     exchange = call.exchange(sound.strategy.config.exchange)
-    facts = await gather(sound.strategy, call.kit.market, call.kit.journal, exchange, call.moment(None))
+    facts = await gather(sound.strategy, call.kit.market, call.kit.news, call.kit.journal, exchange, call.moment(None))
     report = await anyio.to_thread.run_sync(check, sound, facts)
     return parts, replace(report, findings=(*findings, *report.findings))
 

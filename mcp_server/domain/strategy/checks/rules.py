@@ -8,7 +8,10 @@ from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcp_server.domain.candles import Candles
+    from mcp_server.domain.indicators.from_news import GivenNews
     from mcp_server.domain.indicators.spec import Spec
 
 _COMPARE = "Compare the total with its own past or average, as in 'obv > prev(obv, 20)'."
@@ -92,6 +95,13 @@ def history(rules: Rules, timeframe: str, most: int) -> int:
 
     compiled = compile_rules(rules, timeframe)
     return LATELY + min(compiled.history, max(most - LATELY, compiled.reach + 1))
+
+
+def looked_at(rules: Rules, timeframe: str) -> "Sequence[GivenNews]":
+    """Return the news that valid rules look at: they are to be given with the candles."""
+    from mcp_server.domain.rules.compiled import compile_rules
+
+    return compile_rules(rules, timeframe).news
 
 
 def held_lately(rules: Rules, timeframe: str, candles: "Candles") -> HeldCounts:
