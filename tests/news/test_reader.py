@@ -158,3 +158,6 @@ async def test_a_robots_txt_that_is_missing_or_broken_forbids_nothing(rig: NewsF
     for robots in (None, "\x00\xff nonsense", "x" * 3_000_000):
         rig.robots = robots
         assert (await read(rig)).status == "ok"
+    rig.robots_trickles = True
+    async with reading(rig, most_s=3.0) as reader:
+        assert (await reader.read(rig["coindesk"].feed)).status == "ok"

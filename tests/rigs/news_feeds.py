@@ -208,6 +208,7 @@ class NewsFeeds:
     feeds: dict[str, StandInFeed] = field(default_factory=dict)
     url: str = ""
     robots: str | None = None
+    robots_trickles: bool = False
     robots_requests: int = 0
 
     def __getitem__(self, source: str) -> StandInFeed:
@@ -221,6 +222,8 @@ class NewsFeeds:
         path = request.url.path
         if path == "/robots.txt":
             self.robots_requests += 1
+            if self.robots_trickles:
+                return StreamingResponse(_trickle())
             return Response(status_code=404) if self.robots is None else Response(self.robots, media_type="text/plain")
         feeds = [feed for feed in self.feeds.values() if urlsplit(feed.feed.url).path == path]
         return feeds[0].answer(request) if feeds else Response(status_code=404)
