@@ -29,29 +29,43 @@ _TRACKING = re.compile(
 
 
 class KnownStories:
-    """The items that a new one is compared with: those of the last `HEADLINE_MS`, and those of its guid or address.
+    """The items that a new one is compared with. Each list must be sorted by when its items were first seen.
 
     Args:
-        earlier: them, sorted by when they were first seen.
+        recent: those of the last `HEADLINE_MS`; only their headlines are compared.
+        same_page: those of the last `SAME_PAGE_MS` that may have its guid or address.
         shared: canonical addresses that name no single story.
     """
 
-    def __init__(self, earlier: Iterable[NewsItem] = (), shared: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        recent: Iterable[NewsItem] = (),
+        same_page: Iterable[NewsItem] = (),
+        shared: frozenset[str] = frozenset(),
+    ) -> None:
         self._shared = shared
         self._by_guid: dict[tuple[str, str], int] = {}
         self._by_address: dict[str, int] = {}
         self._by_end: dict[tuple[int, str], list[NewsItem]] = defaultdict(list)
-        for item in earlier:
-            self.add(item)
+        for item in recent:
+            self._add_headline(item)
+        for item in same_page:
+            self._add_page(item)
 
     def add(self, item: NewsItem) -> None:
         """Compare later items with this one, too."""
+        self._add_headline(item)
+        self._add_page(item)
+
+    def _add_headline(self, item: NewsItem) -> None:
+        for end in enumerate(ends_of(item.headline)):
+            self._by_end[end].append(item)
+
+    def _add_page(self, item: NewsItem) -> None:
         guid, address = (item.source, item.guid), self._address(item)
         self._by_guid[guid] = min(item.story, self._by_guid.get(guid, item.story))
         if address is not None:
             self._by_address[address] = min(item.story, self._by_address.get(address, item.story))
-        for end in enumerate(ends_of(item.headline)):
-            self._by_end[end].append(item)
 
     def story_of(self, item: NewsItem) -> int | None:
         """Return the earliest story that an item tells, None where it is a new one.

@@ -37,7 +37,8 @@ def entered(
     )
     if not (new := _new(connection, feed, told, stamp_ms)):
         return 0
-    known = KnownStories(_compared(connection, feed, new, stamp_ms), shared_addresses(told))
+    same_page = _same_page(connection, feed.source, new, stamp_ms)
+    known = KnownStories(_recent(connection, stamp_ms), same_page, shared_addresses(told))
     rows = []
     for id_, one in zip(_ids(connection, len(new)), new, strict=True):
         item = _item(id_, feed, one, stamp_ms)
@@ -68,24 +69,27 @@ def _new(connection: "duckdb.DuckDBPyConnection", feed: Feed, told: Sequence[Tol
     return [one for hash_, one in reversed(by_hash.items()) if hash_ not in known][:MOST_NEW]
 
 
-def _compared(
-    connection: "duckdb.DuckDBPyConnection", feed: Feed, new: Sequence[Told], stamp_ms: int
-) -> list[NewsItem]:
-    """Return the rows that new items are compared with, in the order in which they were first seen."""
-    stamp = moment_of(stamp_ms)
-    recent = connection.execute(
+def _recent(connection: "duckdb.DuckDBPyConnection", stamp_ms: int) -> list[NewsItem]:
+    """Return the latest rows with whose headlines new items are compared, in the order of being seen."""
+    rows = connection.execute(
         f"SELECT {COLUMNS} FROM news WHERE first_seen_at > ? AND first_seen_at <= ? "  # noqa: S608 - ours
         "ORDER BY first_seen_at DESC, id DESC LIMIT ?",
-        [moment_of(stamp_ms - HEADLINE_MS), stamp, MOST_COMPARED_WITH],
+        [moment_of(stamp_ms - HEADLINE_MS), moment_of(stamp_ms), MOST_COMPARED_WITH],
     ).fetchall()
+    return [item_of(row) for row in reversed(rows)]
+
+
+def _same_page(
+    connection: "duckdb.DuckDBPyConnection", source: str, new: Sequence[Told], stamp_ms: int
+) -> list[NewsItem]:
+    """Return the rows that have the guid or the address of a new item, in the order of being seen."""
     addresses = [address for one in new if (address := address_hash(one.url)) is not None]
-    same_page = connection.execute(
+    rows = connection.execute(
         f"SELECT {COLUMNS} FROM news WHERE first_seen_at > ? AND first_seen_at <= ? "  # noqa: S608 - ours
-        "AND (source = ? AND guid = ANY(?) OR address = ANY(?))",
-        [moment_of(stamp_ms - SAME_PAGE_MS), stamp, feed.source, [one.guid for one in new], addresses],
+        "AND (source = ? AND guid = ANY(?) OR address = ANY(?)) ORDER BY first_seen_at, id",
+        [moment_of(stamp_ms - SAME_PAGE_MS), moment_of(stamp_ms), source, [one.guid for one in new], addresses],
     ).fetchall()
-    items = {row[0]: item_of(row) for row in [*recent, *same_page]}
-    return sorted(items.values(), key=lambda item: (item.first_seen_ms, item.id))
+    return [item_of(row) for row in rows]
 
 
 def _ids(connection: "duckdb.DuckDBPyConnection", count: int) -> list[int]:

@@ -9,39 +9,18 @@ would have to take a shared lock before they look, and an entry the exclusive on
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mcp_server.domain.news.collection import GAP_MS, READ, Collection, SourceState
+from mcp_server.domain.news.collection import Collection
 from mcp_server.domain.news.feed import Feed
 from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
 from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
+from mcp_server.storage.news.collected import collected
 from mcp_server.storage.news.entry import entered
 from mcp_server.storage.news.rows import COLUMNS, item_of, milliseconds
 from mcp_server.storage.news.steady_clock import SteadyClock
 
 if TYPE_CHECKING:
     import duckdb
-
-_READ = f"(status IN {READ})"
-
-_SOURCES = f"""
-SELECT f.source, max(fetched_at), max(status) FILTER (WHERE fetched_at = latest),
-    min(fetched_at) FILTER (WHERE {_READ}), max(fetched_at) FILTER (WHERE {_READ}),
-    count(*) FILTER (WHERE latest_read IS NULL OR fetched_at > latest_read)
-FROM news_fetches f JOIN (
-    SELECT source, max(fetched_at) AS latest, max(fetched_at) FILTER (WHERE {_READ}) AS latest_read
-    FROM news_fetches WHERE fetched_at <= ? GROUP BY source
-) l ON l.source = f.source
-WHERE fetched_at <= ? GROUP BY f.source ORDER BY f.source
-"""  # noqa: S608 - ours
-
-_READ_BETWEEN = f"""
-SELECT earlier, fetched_at FROM (
-    SELECT fetched_at, lag(fetched_at) OVER (ORDER BY fetched_at) AS earlier FROM news_fetches
-    WHERE {_READ} AND fetched_at <= ? AND fetched_at >= coalesce(
-        (SELECT max(fetched_at) FROM news_fetches WHERE {_READ} AND fetched_at <= ?), ?
-    )
-) r WHERE fetched_at - earlier > INTERVAL '{GAP_MS // 1000}' SECOND ORDER BY fetched_at
-"""  # noqa: S608 - ours
 
 
 class NewsStore:
@@ -109,28 +88,9 @@ class NewsStore:
         rows = self._database.read(work)
         return [NewsFetch(source, milliseconds(at), status, count) for source, at, status, count in rows]
 
-    def collection(self, until_ms: int, *, after_ms: int = 0) -> Collection:
-        """Return what was known of collecting; of its gaps, those that end after `after_ms`."""
-        after, until = _moment(after_ms), _moment(until_ms)
-
-        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[list[Any], list[Any]]:
-            sources = connection.execute(_SOURCES, [until, until]).fetchall()
-            return sources, connection.execute(_READ_BETWEEN, [until, after, after]).fetchall()
-
-        rows, between = self._database.read(work)
-        sources = tuple(_source_state(row) for row in rows)
-        gaps = [(milliseconds(start), milliseconds(end)) for start, end in between]
-        last = max((source.read_ms for source in sources if source.read_ms is not None), default=None)
-        if last is not None and until_ms - last > GAP_MS:
-            gaps.append((last, until_ms))
-        since = min((source.since_ms for source in sources if source.since_ms is not None), default=None)
-        return Collection(until_ms, since, sources, tuple(gaps))
-
-
-def _source_state(row: tuple[Any, ...]) -> SourceState:
-    source, fetched, status, since, read, failures = row
-    first, last = (None if at is None else milliseconds(at) for at in (since, read))
-    return SourceState(source, milliseconds(fetched), status, first, last, int(failures))
+    def collection(self, until_ms: int) -> Collection:
+        """Return what was known of collecting."""
+        return self._database.read(lambda connection: collected(connection, until_ms))
 
 
 def _moment(at_ms: int) -> Any:

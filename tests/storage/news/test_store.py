@@ -62,8 +62,18 @@ def test_how_collecting_went_is_told_as_of_each_moment(desk: NewsDesk) -> None:
         (began, NOON + 100 * MINUTE + 1),
         (NOON + 100 * MINUTE + 1, NOON + DAY),
     )
-    assert desk.store.collection(NOON + 101 * MINUTE, after_ms=NOON + 100 * MINUTE + 1).gaps == ()
-    assert desk.store.collection(NOON + 101 * MINUTE, after_ms=NOON + 50 * MINUTE).gaps == (
-        (began, NOON + 100 * MINUTE + 1),
-    )
-    assert late.sources[0].failures == 2
+    assert desk.store.collection(NOON + 101 * MINUTE).gaps == ((began, NOON + 100 * MINUTE + 1),)
+
+
+def test_a_gap_is_longer_than_an_hour_whatever_the_hours_of_the_clock(desk: NewsDesk) -> None:
+    times = [1, 60, 120, 181, 300, 359, 419]  # minutes after noon; each entry is a millisecond later
+    for minutes in times:
+        desk.now_ms = NOON + minutes * MINUTE
+        desk.enter()
+        desk.enter(source="okx", kind="announcement", status="http_503")
+    gaps = desk.store.collection(NOON + 480 * MINUTE).gaps
+    expected = [(120, 181), (181, 300)]
+    assert gaps[:-1] == tuple((NOON + start * MINUTE + 1, NOON + end * MINUTE + 1) for start, end in expected)
+    assert gaps[-1] == (NOON + 419 * MINUTE + 1, NOON + 480 * MINUTE)
+    (_, okx) = desk.store.collection(NOON + 200 * MINUTE).sources
+    assert (okx.since_ms, okx.read_ms, okx.failures) == (None, None, 4)
