@@ -5,20 +5,25 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
 
+from mcp_server.domain.news.feed import Feed, NewsKind
+from mcp_server.domain.news.item import NewsFetch, Told
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.tree import FUNCTIONS
 from mcp_server.domain.strategy.format import Config, Rules
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.news.store import NewsStore
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
 from runner.notify.events import FIELDS
@@ -47,6 +52,16 @@ def database(home: Path) -> Database:
     claimed = journal.claim(Run(parse_strategy("s", config, None), "manual", now, "claude", now))
     trace = {"sub_agents": [{"name": "a", "calls": [{"tool": "get_price"}, {"tool": "get_ohlcv"}]}]}
     journal.finish(claimed, Outcome(Status.SUCCESS, Signal("BUY", Decimal(70), "why"), trace=trace), now)
+    news = NewsStore(database, lambda: to_ms(LATER) - 60_000)
+    for source, kind, headline in [
+        ("coindesk", "press", "Bitcoin falls"),
+        ("coindesk", "press", "Why bitcoin fell"),
+        ("decrypt", "press", "Bitcoin falls"),
+        ("fear_greed", "index", "Fear & Greed Index 25: Fear"),
+    ]:
+        feed = Feed(source, "https://a.example/feed", cast(NewsKind, kind))
+        number = 25.0 if kind == "index" else None
+        news.enter(NewsFetch(source, 0, "ok", 1), feed, [Told("1", None, headline, None, number)])
     return database
 
 
@@ -55,7 +70,7 @@ QUERIES = [query for query in "".join(_blocks(JOURNAL, "sql")).split(";") if que
 
 def test_every_query_of_the_journals_page_runs(home: Path, database: Database) -> None:
     found = [answer(Question(home, query, LATER, 500, 200, 5)) for query in QUERIES]
-    assert [len(said["rows"]) for said in found] == [1, 0, 2, 1, 1, 0]
+    assert [len(said["rows"]) for said in found] == [1, 0, 2, 1, 1, 0, 1, 1, 1, 3, 1]
     for query in QUERIES:
         columns = database.read(lambda c, query=query: c.execute(query).description)  # type: ignore[misc]
         assert columns
