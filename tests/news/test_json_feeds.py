@@ -73,6 +73,20 @@ def test_what_is_not_of_the_services_form_is_malformed(form: FeedForm) -> None:
         assert refused.value.status == "malformed"
 
 
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        ("binance", b'{"code": "000002", "message": "illegal parameter", "data": {"catalogs": []}, "success": false}'),
+        ("okx", b'{"code": "50011", "msg": "Too Many Requests", "data": []}'),
+        ("fear_greed", b'{"name": "Fear and Greed Index", "data": [], "metadata": {"error": "Too many requests"}}'),
+    ],
+)
+def test_an_error_of_the_service_is_no_list_without_items(form: FeedForm, body: bytes) -> None:
+    with pytest.raises(NotRead) as refused:
+        told(form, body)
+    assert refused.value.status == "refused"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_anything_in_any_place_is_items_or_malformed(form: FeedForm) -> None:
     chance = random.Random(1)  # noqa: S311 (a plan that is the same each time)

@@ -20,7 +20,7 @@ def read_json(form: FeedForm, body: bytes) -> list[WrittenItem]:
     """Return the items of an answer; what is no item is left out.
 
     Raises:
-        NotRead: it is no JSON, or not of the service's form (`malformed`).
+        NotRead: it is no JSON, or not of the service's form (`malformed`), or an error of the service's (`refused`).
     """
     try:
         answer = json.loads(body, strict=False)
@@ -30,6 +30,7 @@ def read_json(form: FeedForm, body: bytes) -> list[WrittenItem]:
 
 
 def _binance(answer: Any) -> Iterator[WrittenItem]:
+    _check(answer["code"] == "000000")
     for catalog in answer["data"]["catalogs"]:
         for article in catalog["articles"]:
             code = article.get("code")
@@ -41,6 +42,7 @@ def _binance(answer: Any) -> Iterator[WrittenItem]:
 
 def _okx(answer: Any) -> Iterator[WrittenItem]:
     """Read `pTime`, when an announcement appeared; `businessPTime` is what its page shows."""
+    _check(answer["code"] == "0")
     for page in answer["data"]:
         for detail in page["details"]:
             url = _text(detail.get("url")) or None
@@ -55,6 +57,7 @@ def _gdelt(answer: Any) -> Iterator[WrittenItem]:
 
 
 def _fear_greed(answer: Any) -> Iterator[WrittenItem]:
+    _check((answer.get("metadata") or {}).get("error") is None)
     for day in answer["data"]:
         started_ms, value = number_ms(day.get("timestamp"), unit_ms=1000), _text(day.get("value"))
         if started_ms is None or not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > 100:
@@ -67,6 +70,12 @@ def _fear_greed(answer: Any) -> Iterator[WrittenItem]:
             started_ms,
             float(value),
         )
+
+
+def _check(well: bool) -> None:
+    """Tell an error from an answer without items: a service sends both with status 200."""
+    if not well:
+        raise NotRead("refused")
 
 
 def _text(value: Any) -> str:

@@ -54,6 +54,7 @@ class Reading:
     - `ok`, with `told`: the items, in the feed's order;
     - `unchanged`: the feed says so; `told` is None;
     - `malformed`: no feed of its form. Of an XML feed that breaks off, `told` has the items before that;
+    - `refused`: an error of the service's own, in JSON;
     - `doctype`, `too_large`, `unknown_compression`: refused unread;
     - `timeout`, `unreachable`, `broken_off`: no whole answer;
     - `not_https`, `invalid_address`, `private_address`, `too_many_redirects`: its address, or one it redirects to;
