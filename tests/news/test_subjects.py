@@ -10,6 +10,7 @@ from mcp_server.domain.news.feed import NewsKind
 from mcp_server.domain.news.item import NewsItem
 from mcp_server.domain.news.subjects import Subjects, base_of
 from mcp_server.news.aliases import package_subjects
+from tests.acceptance.hostile_texts import TEXTS
 
 FOLDER = Path(__file__).parent
 SUBJECTS = package_subjects()
@@ -191,7 +192,8 @@ def test_the_coin_of_a_symbol(symbol: str, base: str) -> None:
     ("text", "coin"),
     [
         ("BTC", "BTC"), ("XBT", "BTC"), ("bitcoin", "BTC"), ("bitcoin cash", "BCH"), ("MATIC", "POL"), ("FTM", "S"),
-        ("steth", "STETH"), ("WBTC", "WBTC"), ("qzx", "QZX"), ("Ripple effect", "RIPPLE EFFECT"), ("", ""),
+        ("steth", "STETH"), ("WBTC", "WBTC"), ("qzx", "QZX"), ("ethereum-classic", "ETC"), ("Ripple effect", "RIPPLE EFFECT"),
+        ("MATIC/USDT", "POL"), ("1000PEPE/USDT:USDT", "PEPE"), ("BTC-USD", "BTC"), ("QZX/USDT", "QZX"), ("", ""),
     ],
 )  # fmt: skip
 def test_a_coin_is_meant_by_its_name_and_its_former_ticker_too(text: str, coin: str) -> None:
@@ -216,3 +218,7 @@ def test_an_alias_of_two_coins_is_refused() -> None:
 def test_hostile_headlines_are_read_in_bounded_steps() -> None:
     for headline in ("$" * 300, "BTC/" * 75, "BTC, " * 60, "a/" * 150, "USD" * 100, "\u200b" * 300, "", "/", "$"):
         assert set(coins(headline)) <= {"BTC"}
+    for text in TEXTS:
+        assert {
+            matched for matched in SUBJECTS.of(text[:300], crypto_source=True).values() if matched not in text
+        } == set()

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from mcp_server.domain.news.feed import Feed
+from mcp_server.domain.news.item import NewsFetch, Told
 from mcp_server.domain.outcome import Ended, Outcome, Signal, Status
 from mcp_server.domain.report.page import markdown
 from mcp_server.domain.strategy.parse import parse_strategy
@@ -20,6 +22,7 @@ from mcp_server.errors import Misconfigured
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.news.store import NewsStore
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.execute import Runner
 from runner.report import chart, report, write_report
@@ -27,6 +30,7 @@ from runner.settings import RunnerSettings
 from runner.tool_server.client import connected
 from runner.tool_server.server import Address, tool_server
 from tests.domain.test_report_text import HOSTILE, rendered
+from tests.rigs.news_trace import news_answer, news_call, news_trace
 from tests.rigs.scripted_messages_api import ScriptedMessagesApi
 from tests.runner.claude_runs import AS_OF, KEY, script, strategy
 
@@ -123,6 +127,23 @@ async def test_a_tool_server_that_is_gone_costs_the_chart_and_not_the_report(hom
 
     path = await report(Home(home), RULES, executed(), "simulated", gone)
     assert "*No chart: The tool server cannot be reached" in path.read_text()
+
+
+async def test_headlines_that_sub_agents_saw_have_their_links_unless_the_database_is_gone(home: Path) -> None:
+    @asynccontextmanager
+    async def gone() -> AsyncIterator[Address]:
+        yield Address("http://127.0.0.1:9/mcp", None)
+
+    at = Home(home)
+    database = Database(at.database, prepare=at.prepare)
+    told = [Told("g", "https://wire.example/7", "Bitcoin falls", None)]
+    NewsStore(database).enter(NewsFetch("wire", 0, "ok", 1), Feed("wire", "https://wire.example/feed", "press"), told)
+    row = [1, None, "2026-05-20T11:40:30Z", "wire", "Bitcoin falls", 0]
+    outcome = replace(BOUGHT, trace=news_trace(news_call(news_answer([row]))))
+    for known, links in ((database, 1), (Database(home / "not" / "there.duckdb"), 0), (None, 0)):
+        path = await report(at, RULES, executed(outcome), "simulated", gone, database=known)
+        assert path.read_text().count("“Bitcoin falls”, wire, first seen 2026-05-20T11:40:30Z") == 1
+        assert path.read_text().count("`https://wire.example/7`") == links
 
 
 def test_a_report_names_the_record_so_far_and_nothing_where_it_is_not_known(home: Path) -> None:

@@ -221,6 +221,15 @@ async def test_a_coin_whose_names_are_not_known_is_looked_for_by_its_sign_alone(
     assert "No names of QWERTZ are known" in answer["note"]
 
 
+@pytest.mark.parametrize("symbol", ["BTC/USDT:USDT", "btc", "XBT/USD", "Bitcoin", "BINANCE:BTCUSDT.P"])
+async def test_a_coin_may_be_given_as_any_of_its_markets_or_by_name(ask: Ask, desk: NewsDesk, symbol: str) -> None:
+    collect(desk, NOON - HOUR)
+    desk.enter(dated(desk, "a", "Bitcoin rises"), dated(desk, "b", "Bitcoin Cash falls"), kind="press")
+    collect(desk, NOON)
+    answer = await ask("get_news", symbol=symbol)
+    assert (answer["asset"], column(answer, "headline")) == ("BTC", ["Bitcoin rises"])
+
+
 async def test_arguments_that_make_no_sense_are_refused_and_empty_ones_are_not_given(ask: Ask, desk: NewsDesk) -> None:
     collect(desk, NOON)
     for wrong in (
@@ -230,6 +239,7 @@ async def test_arguments_that_make_no_sense_are_refused_and_empty_ones_are_not_g
         {"limit": 201},
         {"detail": "all"},
         {"exchange": "kraken"},
+        {"symbol": "/"},
     ):
         with pytest.raises(Refused):
             await ask("get_news", **wrong)

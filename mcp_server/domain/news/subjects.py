@@ -55,19 +55,22 @@ class Subjects:
         return alias
 
     def coin(self, text: str) -> str:
-        """Return the coin for a base, a former ticker or a name: POL for `MATIC`, BTC for `bitcoin`.
+        """Return the coin for a symbol, a base, a former ticker or a name: POL for `MATIC/USDT`, BTC for `bitcoin`.
 
-        One that is not curated comes back in capitals.
+        One that is not curated comes back as `base_of` tells it.
         """
-        words = words_of(text)
-        names = self._aliases.names.get(words[0], ()) if words else ()
-        ticker = self._aliases.tickers.get(text) or self._aliases.tickers.get(text.upper())
-        named = ticker.base if ticker else next((name.base for name in names if name.words == words), None)
-        return named or text.upper()
+        return self._curated(text) or self._curated(base_of(text)) or base_of(text)
 
     def is_curated(self, base: str) -> bool:
         """Return whether the names of a coin are known; if not, only cashtags and pairs name it."""
         return self.coin(base) in self._aliases.bases
+
+    def _curated(self, text: str) -> str | None:
+        if ticker := self._aliases.tickers.get(text) or self._aliases.tickers.get(text.upper()):
+            return ticker.base
+        words = words_of(text)
+        names = self._aliases.names.get(words[0], ()) if words else ()
+        return next((name.base for name in names if name.words == words), None)
 
     def _needles(self, coin: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return texts of which a headline has one at least if it names a coin: in small letters; as written."""

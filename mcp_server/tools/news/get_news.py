@@ -8,6 +8,7 @@ from pydantic import Field, WithJsonSchema
 from mcp_server.answers import ROWS, Table
 from mcp_server.domain.text import cleaned, significant
 from mcp_server.domain.timeframes import iso, to_ms
+from mcp_server.errors import BadInput
 from mcp_server.toolkit import AsOf, Call, tool
 
 if TYPE_CHECKING:
@@ -61,13 +62,15 @@ async def get_news(
 
     No rows: nothing came. What was not collected is an error or in note.
     """
-    from mcp_server.domain.news.pairs import base_of
     from mcp_server.news.question import NewsQuestion
 
     until_ms = to_ms(call.moment(as_of)) // 1000 * 1000
-    coin = base_of(symbol) if symbol and symbol.strip() else None
+    asked = symbol.strip() if symbol else ""
+    coin = call.kit.news.subjects.coin(asked) if asked else None
+    if coin == "":
+        raise BadInput(f"{asked!r} names no coin.", "Give a market or a coin, such as BTC/USDT or BTC.")
     words, named = (text.strip() or None if text else None for text in (topic, source))
-    question = NewsQuestion(coin and call.kit.news.subjects.coin(coin), words, named, hours, until_ms)
+    question = NewsQuestion(coin, words, named, hours, until_ms)
     return await anyio.to_thread.run_sync(_answer, call.kit.news, question, limit, detail == "full")
 
 
