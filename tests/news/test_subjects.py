@@ -192,7 +192,8 @@ def test_the_coin_of_a_symbol(symbol: str, base: str) -> None:
     ("text", "coin"),
     [
         ("BTC", "BTC"), ("XBT", "BTC"), ("bitcoin", "BTC"), ("bitcoin cash", "BCH"), ("MATIC", "POL"), ("FTM", "S"),
-        ("steth", "STETH"), ("WBTC", "WBTC"), ("qzx", "QZX"), ("ethereum-classic", "ETC"), ("Ripple effect", "RIPPLE EFFECT"),
+        ("steth", "STETH"),
+        ("WBTC", "WBTC"), ("qzx", "QZX"), ("ethereum-classic", "ETC"), ("Ripple effect", "RIPPLE EFFECT"),
         ("MATIC/USDT", "POL"), ("1000PEPE/USDT:USDT", "PEPE"), ("BTC-USD", "BTC"), ("QZX/USDT", "QZX"), ("", ""),
     ],
 )  # fmt: skip
