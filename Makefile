@@ -151,7 +151,7 @@ steps: $(VENV)/dev.stamp  ## run the build steps of the Dockerfile in a virtual 
 hosts: $(VENV)/chain.stamp  ## install seven other hosts, have each use the server, and print a table; takes 1.2 GB and 3 minutes
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.hosts.tried $(ONLY)
 
-live: $(VENV)/dev.stamp  ## test the market and chain tools against the real services; needs internet, no key
+live: $(VENV)/dev.stamp  ## test the market and chain tools, and the feeds of news, against the real services; needs internet, no key
 	$(BIN)/python -m pytest tests/live -m live
 
 surface: $(VENV)/chain.stamp  ## after you add or change a tool: write everything that repeats its name and description
