@@ -122,6 +122,7 @@ class Collecting:
             store = NewsStore(self._database, lambda: to_ms(self._now()))
             self._collector = Collector(FeedList(self._home.root), store, self._make_reader(), self._now)
             self._waits = ""
+            logger.info("news: This server collects them.")
             await self._collector.collect()
 
         try:

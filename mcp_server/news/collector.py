@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 5.0
 """How often it looks which feeds are due, and whether `feeds.json` has changed."""
 
+AWAY_S = 30.0
+"""How often it tries a database that cannot be used: whoever is answered waits for each try."""
+
 DATABASE = "the database"
 """What a trouble with it is about; other troubles are about `feeds.json` or a source."""
 
@@ -95,7 +98,7 @@ class Collector:
             while True:
                 self._one_ended = anyio.Event()
                 await self.look(tasks)
-                with anyio.move_on_after(LOOK_EVERY_S):
+                with anyio.move_on_after(LOOK_EVERY_S if self._resumed else AWAY_S):
                     await self._one_ended.wait()
 
     async def look(self, tasks: "TaskGroup") -> None:
@@ -126,7 +129,7 @@ class Collector:
         is asked once more as soon as it can.
         """
         try:
-            known = await _in_thread(partial(self._store.collection, self._now_ms()))
+            known = await _in_thread(partial(self._store.collection, self._now_ms(), after_ms=self._now_ms()))
         except TraderError as error:
             self._note(DATABASE, str(error))
             return False
