@@ -65,7 +65,7 @@ def up_after_a_run(home: Home, settings: Mapping[str, str]) -> Iterator[psutil.P
     home.prepare()
     write(home, "rules", {"rules": {"timeframe": "1m", "indicators": ["rsi(14)"], "buy": "rsi_14 < 30"}})
     command = [sys.executable, "-m", "runner", "up", "--port", "0", "--grace", "1"]
-    environment = {**os.environ, "TRADER_HOME": str(home.root), **settings}
+    environment = {**os.environ, "TRADER_HOME": str(home.root), "TRADER_NEWS": "off", **settings}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None

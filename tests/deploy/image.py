@@ -143,7 +143,7 @@ def _answers(scratch: Path) -> str:
     home = scratch / "home"
     home.mkdir()
     command = [str(scratch / "app/bin/claude-trader"), "up", "--port", "0"]
-    environment = {**os.environ, "TRADER_HOME": str(home)}
+    environment = {**os.environ, "TRADER_HOME": str(home), "TRADER_NEWS": "off"}
     process = subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         url = ""

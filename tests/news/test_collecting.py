@@ -4,20 +4,26 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import pytest
 from filelock import FileLock
 
 from mcp_server.__main__ import _composed, _parser
+from mcp_server.adapters.news.reader import NewsReader
+from mcp_server.http.health import Health
+from mcp_server.news.collecting import Collecting
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
-from mcp_server.storage.home import Home
+from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.liveness import is_alive
 from tests.rigs.news_feeds import NewsFeeds, Story, news_feeds
 from tests.rigs.running_up import RunningUp
@@ -185,3 +191,25 @@ def test_what_collecting_needs_is_imported_when_it_begins() -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=CHECKOUT, env=environment)
     assert done.stdout.split() == ["True"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_answers_go_on_while_the_thread_of_news_is_busy(home: Path) -> None:
+    where, busy, free = Home(home), threading.Event(), threading.Event()
+
+    def make_reader() -> NewsReader:
+        busy.set()
+        free.wait(LIMIT_S)
+        raise SystemExit  # which ends the thread
+
+    database, now = Database(where.database), partial(datetime.now, UTC)
+    collecting = Collecting(where, database, now, make_reader, begin_after_s=0)
+    collecting.begin()
+    try:
+        assert await anyio.to_thread.run_sync(busy.wait, LIMIT_S)
+        assert is_alive(where.news_lock)
+        report = await Health(where, examples_folder(), database, now, collecting.check).report()
+        assert report["ready"]
+    finally:
+        free.set()
+    until(lambda: not is_alive(where.news_lock))

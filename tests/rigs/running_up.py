@@ -70,7 +70,8 @@ class RunningUp:
         # What it starts is told by its scratch folder, also where it sees nothing else of this environment.
         self.mark = str(home.parent / "scratch")
         Path(self.mark).mkdir(exist_ok=True)
-        self._environment = {**os.environ, "TRADER_HOME": str(home), "TMPDIR": self.mark, **(environment or {})}
+        own = {"TRADER_HOME": str(home), "TMPDIR": self.mark, "TRADER_NEWS": "off"}
+        self._environment = {**os.environ, **own, **(environment or {})}
         self._log = home.parent / f"up-{time.monotonic_ns()}.log"
         self._database = Database(Home(home).database)
 

@@ -106,6 +106,7 @@ def running(home: Home, exchange: str, api: str) -> Iterator[subprocess.Popen[by
         "TRADER_HOME": str(home.root),
         "TRADER_EXCHANGE_URLS": json.dumps({"kraken": exchange}),
         "TRADER_BUDGET_USD_PER_DAY": "1000",
+        "TRADER_NEWS": "off",
         "ANTHROPIC_BASE_URL": api,
         "ANTHROPIC_API_KEY": "dummy",
     }
