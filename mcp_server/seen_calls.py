@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from mcp_server.domain.news.in_trace import TOOL as NEWS
 from mcp_server.domain.strategy.evidence import ToolCall
 from mcp_server.domain.text import cleaned_values, shortened
 
@@ -20,6 +21,9 @@ MOST_CALLS = 200
 
 MOST_TEXT, MOST_PART = 400, 1_000
 """Characters of a text in a call, and of what else stands under one name of its arguments or of its answer."""
+
+MOST_NEWS = 6_000
+"""Characters of the headlines of one answer: a run shows which its model saw."""
 
 
 @dataclass(slots=True)
@@ -71,15 +75,31 @@ class SeenCalls:
 
 def succeeded(tool: str, arguments: Mapping[str, Any], answer: Mapping[str, Any]) -> ToolCall:
     """Return a call that succeeded, as it is remembered: its facts, without the long tables."""
-    return ToolCall(tool, _brief(arguments), to_json(_brief(answer)).decode(), is_error=False)
+    brief = _brief(answer)
+    if tool == NEWS and isinstance(rows := answer.get("rows"), list):
+        brief["rows"] = _first(cleaned_values(rows, MOST_TEXT))
+    return ToolCall(tool, _brief(arguments), to_json(brief).decode(), is_error=False)
 
 
 def _brief(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _part(value) for name, value in cleaned_values(dict(values), MOST_PART).items()}
 
 
+def _first(rows: list[Any]) -> list[Any]:
+    """Return the rows that there is room for; if some are left out, a text comes last that says so."""
+    room = MOST_NEWS
+    for count, row in enumerate(rows):
+        if (room := room - _size(row)) < 0:
+            return [*rows[:count], f"… {len(rows)} rows in all"]
+    return rows
+
+
+def _size(value: Any) -> int:
+    return len(to_json(value, inf_nan_mode="constants", fallback=str))
+
+
 def _part(value: Any) -> Any:
     if isinstance(value, str):
         return shortened(value, MOST_TEXT)
-    size = len(to_json(value, inf_nan_mode="constants", fallback=str))
+    size = _size(value)
     return value if size <= MOST_PART else f"… {size:,} bytes"

@@ -1,8 +1,12 @@
 """What is remembered of calls while a host decides: only what counts, and never much."""
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from mcp_server.seen_calls import MOST_CALLERS, MOST_CALLS, MOST_RUNS, SeenCalls, succeeded
+from mcp_server.domain.news.in_trace import ShownNews, news_seen
+from mcp_server.seen_calls import MOST_CALLERS, MOST_CALLS, MOST_NEWS, MOST_RUNS, SeenCalls, succeeded
+from tests.rigs.news_trace import news_answer, news_trace
 
 NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
@@ -55,3 +59,15 @@ def test_of_a_long_answer_its_facts_are_kept() -> None:
     assert call.answer["symbol"] == "BTC/USDT"
     assert len(call.result or "") < 2_000
     assert "\u202e" not in str(call.arguments)
+
+
+def test_of_news_the_headlines_stay_so_that_a_run_can_show_what_its_model_saw() -> None:
+    def shown(count: int) -> ShownNews:
+        rows = [[number, None, "2026-05-20T11:40:30Z", "wire", f"Headline {number} " * 7, 0] for number in range(count)]
+        call = succeeded("get_news", {"symbol": "BTC/USDT"}, json.loads(news_answer(rows)))
+        assert len(call.result or "") < MOST_NEWS + 500
+        (news,) = news_seen(news_trace(asdict(call)))
+        return news
+
+    assert (len(shown(15).headlines), shown(15).cut) == (15, False)
+    assert (10 < len(shown(200).headlines) < 50, shown(200).cut) == (True, True)

@@ -98,7 +98,7 @@ def _shown(agent: Any, call: Mapping[str, Any], links: Links) -> ShownNews | Non
         as_of=_moment(facts.get("as_of")),
         withheld={cleaned(str(why), 40): n for why, n in counts if isinstance(n, int) and abs(n) < 2**31},
         headlines=[_headline(row, links) for row in found[:MOST_HEADLINES]],
-        cut=not whole or call.get("whole") is False or len(found) > MOST_HEADLINES,
+        cut=not whole or call.get("whole") is False or len(found) > MOST_HEADLINES or len(found) < len(rows),
     )
 
 
