@@ -129,7 +129,7 @@ class Collector:
         is asked once more as soon as it can.
         """
         try:
-            known = await _in_thread(partial(self._store.collection, self._now_ms(), after_ms=self._now_ms()))
+            known = await _in_thread(partial(self._store.collection, self._now_ms()))
         except TraderError as error:
             self._note(DATABASE, str(error))
             return False
