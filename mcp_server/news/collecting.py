@@ -16,6 +16,7 @@ from mcp_server.storage.home import Home, unwritable
 if TYPE_CHECKING:
     from mcp_server.adapters.news.reader import NewsReader
     from mcp_server.news.collector import Collector
+    from mcp_server.storage.news.store import NewsStore
 
 logger = logging.getLogger(__name__)
 
@@ -113,13 +114,11 @@ class Collecting:
     def _collect(self) -> None:
         import anyio
 
-        from mcp_server.domain.timeframes import to_ms
         from mcp_server.news.collector import Collector
         from mcp_server.news.feed_list import FeedList
-        from mcp_server.storage.news.store import NewsStore
 
         async def collect() -> None:
-            store = NewsStore(self._database, lambda: to_ms(self._now()))
+            store = steady_store(self._database, self._now)
             self._collector = Collector(FeedList(self._home.root), store, self._make_reader(), self._now)
             self._waits = ""
             logger.info("news: This server collects them.")
@@ -129,3 +128,12 @@ class Collecting:
             anyio.run(collect)
         finally:
             self._collector = None
+
+
+def steady_store(database: Database, now: Callable[[], datetime]) -> "NewsStore":
+    """Return the store, by our clock; where that is set back, what it enters is not seen earlier for it."""
+    from mcp_server.domain.timeframes import to_ms
+    from mcp_server.storage.news.steady_clock import SteadyClock
+    from mcp_server.storage.news.store import NewsStore
+
+    return NewsStore(database, SteadyClock(lambda: 1_000_000 * to_ms(now())))

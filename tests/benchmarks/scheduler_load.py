@@ -81,8 +81,9 @@ def _write(home: Home, number: int) -> None:
 def _run(home: Home, minutes: int) -> Load:
     command = [sys.executable, "-m", "tests.rigs.fast_runner", "1", START, str(time.time())]
     runner_mb, server_mb, cpu_s = list[float](), list[float](), list[tuple[float, float]]()
+    environment = {**os.environ, "TRADER_HOME": str(home.root), "TRADER_NEWS": "off"}
     with tempfile.TemporaryFile() as said:
-        runner = subprocess.Popen(command, env={**os.environ, "TRADER_HOME": str(home.root)}, stdout=said, stderr=said)
+        runner = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
         try:
             process = psutil.Process(runner.pid)
             for _ in range(minutes):

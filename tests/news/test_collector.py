@@ -14,7 +14,9 @@ from filelock import FileLock
 from mcp_server.adapters.news.reader import Reading
 from mcp_server.domain.news.collection import Collection
 from mcp_server.domain.news.feed import Feed
+from mcp_server.domain.news.item import NewsFetch
 from mcp_server.domain.timeframes import to_ms
+from mcp_server.news.collecting import steady_store
 from mcp_server.news.collector import Collector
 from mcp_server.news.feed_list import FeedList
 from mcp_server.storage.database import Database
@@ -228,6 +230,16 @@ async def test_a_clock_that_is_set_back_neither_stops_it_nor_lets_it_see_earlier
     first, second = rig.store.seen(0, to_ms(START + YEAR))
     assert (first.headline, second.headline) == ("Headline 1", "Headline 2")
     assert second.first_seen_ms > first.first_seen_ms > to_ms(START)
+
+
+def test_a_clock_that_is_set_back_before_anything_is_stored_changes_no_answer_either(home: Path) -> None:
+    clock = HandClock(START)
+    store = steady_store(Database(Home(home).database), clock.now)
+    assert store.seen(0, to_ms(START)) == []
+    clock.set(START - timedelta(hours=1))
+    store.enter(NewsFetch("desk", 0, "ok", 1), feed("desk"), [told("1")])
+    assert store.seen(0, to_ms(START)) == []
+    assert len(store.seen(0, to_ms(START + MINUTE))) == 1
 
 
 async def test_what_was_answered_as_of_a_moment_stays_so_while_it_collects(home: Path) -> None:

@@ -24,6 +24,9 @@ from mcp_server.storage.news.store import NewsStore
 from runner.cli.show_status import rendered
 from runner.metrics import EVERY_S, StoredNews
 from tests.news.scripted_reader import told
+from tests.runner.conftest import Command, trader
+
+__all__ = ["trader"]
 
 NOW = datetime(2026, 8, 2, 12, 0, tzinfo=UTC)
 
@@ -79,6 +82,13 @@ def test_status_has_a_line_on_news(home: Path, database: Database) -> None:
     assert line in _shown(standing)
     assert "news" not in _shown(None)
     assert standing.as_json()["failing"] == {"wire": "http_429", "gone": "http_410"}
+
+
+def test_the_command_tells_of_news_unless_it_is_off(home: Path, database: Database, trader: Command) -> None:
+    told = trader("status", "--json", TRADER_NEWS="on").json["news"]
+    assert (told["collecting"], told["since"][:10]) == (False, "2026-07-26")
+    assert "news: not being collected" in trader("status", TRADER_NEWS="on").out
+    assert trader("status", "--json").json["news"] is None
 
 
 def _shown(news: NewsStanding | None) -> str:
