@@ -35,6 +35,7 @@ _MOST_CANDLES = 2_000
 _CANDLES_WITHOUT_RULES = 10
 """Without rules, this many candles show that a market is alive."""
 
+INDEX_KEY = "fear_greed"
 _LATER = "Check it again when the exchange answers; a run needs it too."
 
 
@@ -60,7 +61,7 @@ async def gather(
             with anyio.fail_after(LIMIT_S):
                 recent = await _candles(strategy, market, news, exchange, now)
             candles.append(recent.candles)
-            findings.extend(_news_findings(recent))
+            findings.extend(await anyio.to_thread.run_sync(_news_findings, news, recent))
         except NotFound as failure:
             place = "config.json exchange" if isinstance(failure, UnknownExchange) else "config.json trading_pair"
             findings.append(error(place, failure.problem, failure.remedy or "find_markets lists them."))
@@ -130,12 +131,17 @@ async def _candles(strategy: Strategy, market: Market, news: News, exchange: str
     return replace(recent, candles=await anyio.to_thread.run_sync(with_news, *given))
 
 
-def _news_findings(recent: History) -> list[Finding]:
-    """Warn of news that are there no more than a market that is invented, and of those that have no value now."""
-    given, place = recent.candles.given, "config.json rules.indicators"
+def _news_findings(news: News, recent: History) -> list[Finding]:
+    """Warn of news that have no value now, that belong to no real market, or whose coin has no names that are known."""
+    from mcp_server.domain.news.pairs import base_of
+
+    given, place, base = recent.candles.given, "config.json rules.indicators", base_of(recent.symbol)
     missing = {column.why for column in given.values() if column.why and column.values[-1] != column.values[-1]}
     remedy = "`claude-trader up` collects news, unless TRADER_NEWS is off; without them the rules cannot decide."
     findings = [warning(place, why, remedy) for why in sorted(missing)]
+    if given.keys() - {INDEX_KEY} and not news.subjects.is_curated(base):
+        problem = f"No names of {base} are known, so only headlines with ${base} or a pair of it count."
+        findings.append(warning(place, problem, "Expect few stories, or look at fear_greed alone."))
     if given and recent.simulated:
         problem = "The news that it looks at are real, while this market is invented."
         findings.append(warning(place, problem, "Learn from it how the rules work, not what they earn."))

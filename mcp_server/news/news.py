@@ -138,7 +138,7 @@ class News:
             return np.empty(0)
         first_ms, last_ms = int(times_ms.min()) - hours * HOUR_MS, int(times_ms.max())
         collected = self.collected(last_ms)
-        return per_hour(self._counted(base, first_ms, last_ms), collected, times_ms, hours)
+        return per_hour(self.story_times(base, first_ms, last_ms), collected, times_ms, hours)
 
     def fear_greed(self, times_ms: Times) -> Floats:
         """Return the Fear & Greed index as it was last seen by each time.
@@ -166,8 +166,8 @@ class News:
         collection = self.collection(until_ms)
         return spans_of(collection.since_ms, collection.gaps, collection.until_ms)
 
-    def _counted(self, base: str, after_ms: int, until_ms: int) -> Times:
-        """Return when each story that counts began, for as long a time as is asked, a part of it at once."""
+    def story_times(self, base: str, after_ms: int, until_ms: int) -> Times:
+        """Return when each story about a coin that counts began, after one moment and until another (Unix ms)."""
         import numpy as np
 
         begun: list[int] = []

@@ -161,6 +161,15 @@ async def test_a_check_warns_of_an_invented_market_and_of_news_that_are_not_ther
     assert not warnings(await ask("write_strategy", strategy_name="mine", config=plain, dry_run=True))
 
 
+async def test_a_check_warns_of_a_coin_whose_names_are_not_known(ask: Ask) -> None:
+    pair = {**CONFIG, "trading_pair": "QQZX/USDT"}
+    checked = warnings(await ask("write_strategy", strategy_name="mine", config=pair, dry_run=True))
+    assert "No names of QQZX are known, so only headlines with $QQZX or a pair of it count." in checked
+    index = {**pair, "rules": {"indicators": ["fear_greed"], "buy": "fear_greed < 20"}}
+    checked = warnings(await ask("write_strategy", strategy_name="mine", config=index, dry_run=True))
+    assert "No names" not in checked
+
+
 async def test_a_check_counts_how_often_rules_of_news_held_and_warns_of_what_is_missing_alone(
     home: Path, ask: Ask
 ) -> None:
@@ -170,4 +179,5 @@ async def test_a_check_counts_how_often_rules_of_news_held_and_warns_of_what_is_
     checked = await ask("write_strategy", strategy_name="mine", config=config, dry_run=True)
     assert "The Fear & Greed index had not been collected by 2026-05-20T12:00Z." in warnings(checked)
     assert "No news" not in warnings(checked)
+    assert "No names of" not in warnings(checked)
     assert checked["held"] == "buy 6, sell 0, undecided 0 of 33 1h candles"
