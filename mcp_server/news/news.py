@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.news.stories import SAME_STORY_MS, counted, stories
+from mcp_server.domain.news.stories import SAME_STORY_MS, beginnings, counted
 from mcp_server.domain.timeframes import DAY_MS, to_ms
 from mcp_server.moment import Clock
 from mcp_server.news.recent import RecentItems
@@ -173,7 +173,7 @@ class News:
         begun: list[int] = []
         for start_ms in range(after_ms, until_ms, AT_ONCE_MS):
             items = self.seen(start_ms - SAME_STORY_MS, min(start_ms + AT_ONCE_MS, until_ms))
-            begun += counted(stories(items, self.aliases(base, items), start_ms))
+            begun += counted(items, beginnings(items, self.aliases(base, items), start_ms))
         return np.array(begun, dtype=np.int64)
 
     def _read(self, after_ms: int, until_ms: int) -> Sequence[NewsItem]:

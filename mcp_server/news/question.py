@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.error_hints import nearest
 from mcp_server.domain.news.coverage import USUAL_DAYS, missing, second_of, unread, usual
-from mcp_server.domain.news.stories import SAME_STORY_MS, Story, counted, stories, trouble_of
+from mcp_server.domain.news.stories import SAME_STORY_MS, Story, beginnings, counted, stories, trouble_of
 from mcp_server.domain.news.topic import topic_matcher
 from mcp_server.domain.timeframes import DAY_MS, from_ms, iso
 from mcp_server.errors import NotFound, NotSupported, Retryable
@@ -28,12 +29,13 @@ COLLECTING = "`claude-trader up` collects news while it runs, unless TRADER_NEWS
 
 @dataclass(frozen=True, slots=True)
 class NewsQuestion:
-    """What is asked: about which coin, with which words, of which source; None: any. `until_ms` is its moment."""
+    """What is asked: about which coin, with which words, of which source; None: any. Its moment is in Unix ms."""
 
     base: str | None
     topic: str | None
     source: str | None
     hours: int
+    limit: int
     until_ms: int
 
     @property
@@ -85,21 +87,31 @@ def ask_news(news: News, question: NewsQuestion) -> SeenNews:
     after_ms = question.after_ms
     items = news.seen(min(since_ms, after_ms) - SAME_STORY_MS, question.until_ms)
     aliases = _aliases(news, question, items)
-    begun = stories(items, aliases, min(since_ms, after_ms))
+    begun = beginnings(items, aliases, min(since_ms, after_ms))
     return SeenNews(
-        stories=sorted(
-            (story for story in begun if story.first.first_seen_ms > after_ms), key=_latest_first, reverse=True
-        ),
+        stories=_latest(items, aliases, begun, question),
         withheld=[
             item
             for item, alias in zip(items, aliases, strict=True)
             if alias is not None and item.first_seen_ms > after_ms and trouble_of(item)
         ],
-        rate=_rate(begun, collection, question),
+        rate=_rate(counted(items, begun), collection, question),
         collected_since_ms=collection.since_ms,
         sources=sources,
         missing=missing(collection, after_ms),
     )
+
+
+def _latest(
+    items: Sequence[NewsItem], aliases: Aliases, begun: Sequence[int], question: NewsQuestion
+) -> Sequence[Story]:
+    """Return the latest stories that are asked for; of those seen at once, the one comes first that is dated latest."""
+    seen_ms = [items[place].first_seen_ms for place in begun]
+    first = bisect_right(seen_ms, question.after_ms)
+    if len(begun) - first > question.limit:
+        first = max(first, bisect_left(seen_ms, seen_ms[-question.limit]))
+    found = stories(items, aliases, begun[first:])
+    return sorted(found, key=_latest_first, reverse=True)[: question.limit]
 
 
 def _latest_first(story: Story) -> tuple[int, int, int]:
@@ -132,12 +144,11 @@ def _sources(news: News, question: NewsQuestion, collection: Collection) -> list
     return [state for state in sources if state.source == question.source]
 
 
-def _rate(begun: Sequence[Story], collection: Collection, question: NewsQuestion) -> NewsRate:
+def _rate(seen_ms: Sequence[int], collection: Collection, question: NewsQuestion) -> NewsRate:
     import numpy as np
 
     from mcp_server.domain.news.rate import per_hour, spans_of
 
-    seen_ms = counted(begun)
     collected = spans_of(collection.since_ms, collection.gaps, question.until_ms)
     times = np.array([question.until_ms], dtype=np.int64)
     now = float(per_hour(np.array(seen_ms, dtype=np.int64), collected, times, question.hours)[0])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.news.item import NewsItem
-from mcp_server.domain.news.stories import FRESH_MS, SAME_STORY_MS, counted, stories, trouble_of
+from mcp_server.domain.news.stories import FRESH_MS, SAME_STORY_MS, beginnings, counted, stories, trouble_of
 from mcp_server.domain.timeframes import from_ms
 from mcp_server.news.news import News
 from mcp_server.news.recent import KEPT_DAYS, RecentItems
@@ -96,11 +96,18 @@ def test_a_story_begins_with_the_first_headline_about_the_subject_and_anew_after
         (item(6, NOON + 3 * HOUR + SAME_STORY_MS, 1), "x"),
         (item(7, NOON + 4 * HOUR + 2 * SAME_STORY_MS, 1), "x"),
     ]
-    found = stories([row[0] for row in rows], [row[1] for row in rows], 0)
+    items, aliases = [row[0] for row in rows], [row[1] for row in rows]
+    begun = beginnings(items, aliases, 0)
+    found = stories(items, aliases, begun)
     assert [(story.first.id, [later.id for later in story.later]) for story in found] == [(2, [3, 4, 6]), (7, [])]
-    assert stories([rows[1][0], rows[2][0], rows[3][0]], ["x", None, "x"], 0)[0].headline == "edited"
-    later = stories([row[0] for row in rows[3:]], [row[1] for row in rows[3:]], NOON + 3 * HOUR)
-    assert [story.first.id for story in later] == [7], "it had begun before, however far back that is not known"
+    assert stories(items[1:4], aliases[1:4], [0])[0].headline == "edited"
+    assert stories(items, aliases, begun[1:]) == found[1:]
+    assert (stories(items, aliases, []), counted(items, begun)) == (
+        [],
+        [items[1].first_seen_ms, items[6].first_seen_ms],
+    )
+    later = beginnings(items[3:], aliases[3:], NOON + 3 * HOUR)
+    assert [items[3:][place].id for place in later] == [7], "it had begun before, however far back that is not known"
 
 
 def test_only_what_was_new_when_it_was_seen_is_counted() -> None:
@@ -109,6 +116,6 @@ def test_only_what_was_new_when_it_was_seen_is_counted() -> None:
 
     cases = {NOON: 1, NOON - FRESH_MS: 1, NOON - FRESH_MS - 1: 0, NOON + 1: 0, None: 0}
     for published, expected in cases.items():
-        found = stories([dated(published)], ["x"], 0)
-        assert len(counted(found)) == expected, published
-        assert len(found) == (trouble_of(dated(published)) is None)
+        begun = beginnings([dated(published)], ["x"], 0)
+        assert len(counted([dated(published)], begun)) == expected, published
+        assert len(begun) == (trouble_of(dated(published)) is None)

@@ -47,42 +47,55 @@ def trouble_of(item: NewsItem) -> Trouble | None:
     return "dated in the future" if item.published_ms > item.first_seen_ms else None
 
 
-def is_fresh(item: NewsItem) -> bool:
-    """Return whether a headline was new when it was first seen, as its publisher says: only these are counted."""
-    return item.published_ms is not None and 0 <= item.first_seen_ms - item.published_ms <= FRESH_MS
-
-
-def stories(items: Sequence[NewsItem], aliases: Aliases, after_ms: int) -> list[Story]:
-    """Return the stories about a subject that begin after a moment, oldest first; what is withheld is in none.
+def beginnings(items: Sequence[NewsItem], aliases: Aliases, after_ms: int) -> list[int]:
+    """Return the places of the headlines with which stories about a subject begin after a moment, oldest first.
 
     A story begins with a headline about the subject, unless another of it did within `SAME_STORY_MS` before. So what
     it is at a moment rests on the headlines of that time alone, whatever comes later, and however far back they go.
+    What is withheld begins none.
 
     Args:
         items: headlines in the order in which they were first seen, from `after_ms - SAME_STORY_MS` on.
         aliases: of each of them.
         after_ms: a story that begins later counts (Unix ms).
     """
-    asked = {item.story for item, alias in zip(items, aliases, strict=True) if alias is not None}
-    begun: list[Story] = []
-    open_: dict[int, Story] = {}
+    begun: list[int] = []
     last_ms: dict[int, int] = {}
-    for item, alias in zip(items, aliases, strict=True):
-        if item.story not in asked or trouble_of(item) is not None:
+    for place, (item, alias) in enumerate(zip(items, aliases, strict=True)):
+        seen_ms = item.first_seen_ms
+        if alias is None or item.published_ms is None or item.published_ms > seen_ms:  # withheld, as `trouble_of` says
             continue
         before_ms = last_ms.get(item.story)
-        is_over = before_ms is None or item.first_seen_ms - before_ms > SAME_STORY_MS
-        if alias is not None:
-            last_ms[item.story] = item.first_seen_ms
-        if is_over:
-            open_.pop(item.story, None)
-            if alias is not None and item.first_seen_ms > after_ms:
-                begun.append(open_.setdefault(item.story, Story(item, alias)))
-        elif item.story in open_:
-            open_[item.story].later.append(item)
+        last_ms[item.story] = seen_ms
+        if seen_ms > after_ms and (before_ms is None or seen_ms - before_ms > SAME_STORY_MS):
+            begun.append(place)
     return begun
 
 
-def counted(items: Iterable[Story]) -> list[int]:
-    """Return when each story that counts began (Unix ms), in rising order."""
-    return [story.first.first_seen_ms for story in items if is_fresh(story.first)]
+def stories(items: Sequence[NewsItem], aliases: Aliases, begun: Sequence[int]) -> list[Story]:
+    """Return the stories that begin at some of the `beginnings`: at the last ones, from any of them on."""
+    found = {place: Story(items[place], aliases[place] or "") for place in begun}
+    asked = {story.first.story for story in found.values()}
+    open_: dict[int, Story] = {}
+    last_ms: dict[int, int] = {}
+    for place in range(begun[0] if begun else len(items), len(items)):
+        item = items[place]
+        if item.story not in asked or trouble_of(item) is not None:
+            continue
+        if place in found:
+            open_[item.story] = found[place]
+        elif item.story in open_ and item.first_seen_ms - last_ms[item.story] <= SAME_STORY_MS:
+            open_[item.story].later.append(item)
+        if aliases[place] is not None:
+            last_ms[item.story] = item.first_seen_ms
+    return list(found.values())
+
+
+def counted(items: Sequence[NewsItem], begun: Iterable[int]) -> list[int]:
+    """Return when each story that counts began (Unix ms), in rising order: those that were new when they were seen."""
+    first = (items[place] for place in begun)
+    return [
+        item.first_seen_ms
+        for item in first
+        if item.published_ms is not None and item.first_seen_ms - item.published_ms <= FRESH_MS
+    ]

@@ -9,8 +9,13 @@ _UNSPACED = 0x2E80
 
 def topic_matcher(topic: str) -> Callable[[str], bool]:
     """Return whether a headline holds every word of a topic, as a whole word, in capitals or small letters."""
-    words = [re.compile(_pattern(word), re.IGNORECASE) for word in topic.split()]
-    return lambda headline: all(word.search(headline) for word in words)
+    words = [(word, re.compile(_pattern(word))) for word in topic.lower().split()]
+
+    def holds(headline: str) -> bool:
+        text = headline.lower()
+        return all(word in text and pattern.search(text) for word, pattern in words)
+
+    return holds
 
 
 def _pattern(word: str) -> str:

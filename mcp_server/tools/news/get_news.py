@@ -70,16 +70,15 @@ async def get_news(
     if coin == "":
         raise BadInput(f"{asked!r} names no coin.", "Give a market or a coin, such as BTC/USDT or BTC.")
     words, named = (text.strip() or None if text else None for text in (topic, source))
-    question = NewsQuestion(coin, words, named, hours, until_ms)
-    return await anyio.to_thread.run_sync(_answer, call.kit.news, question, limit, detail == "full")
+    question = NewsQuestion(coin, words, named, hours, limit, until_ms)
+    return await anyio.to_thread.run_sync(_answer, call.kit.news, question, detail == "full")
 
 
-def _answer(news: News, question: NewsQuestion, limit: int, full: bool) -> Headlines:
+def _answer(news: News, question: NewsQuestion, full: bool) -> Headlines:
     from mcp_server.domain.news.coverage import failed, second_of
     from mcp_server.news.question import ask_news
 
     seen = ask_news(news, question)
-    shown = seen.stories[:limit]
     names = [state.source for state in seen.sources]
     return Headlines(
         asset=question.base,
@@ -93,7 +92,7 @@ def _answer(news: News, question: NewsQuestion, limit: int, full: bool) -> Headl
         note=" ".join(_notes(news, question, seen)) or None,
         untrusted="headline",
         columns=FULL if full else COLUMNS,
-        rows=[*_full_rows(news, seen, limit)] if full else [_row(story) for story in shown],
+        rows=[*_full_rows(news, seen, question.limit)] if full else [_row(story) for story in seen.stories],
     )
 
 
