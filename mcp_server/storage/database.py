@@ -53,6 +53,17 @@ class Database:
         """The file."""
         return self._file.path
 
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What is raised where a value cannot be kept, such as NaN, or half a character."""
+        from mcp_server.storage.duckdb_core import duckdb
+
+        return ValueError, duckdb.Error
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self.path.exists()
+
     def hurry(self) -> None:
         """Wait no longer than `SHORT_PATIENCE_S` from now on, also where a wait has begun: this program is ending."""
         self._file.hurry()
@@ -80,7 +91,7 @@ class Database:
             work: what to do.
             patience_s: how long it waits for another process, where that is less than usual.
         """
-        if not self.path.exists():
+        if not self.exists():
             self.write(_nothing)
         try:
             return self._look(work, patience_s)

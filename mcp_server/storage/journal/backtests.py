@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from mcp_server.domain.backtest.worth import Trial
 from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.errors import NotFound
-from mcp_server.storage.database import Database
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 if TYPE_CHECKING:
-    import duckdb
-
     from mcp_server.domain.backtest.run import BacktestTask
 
 DRAFT = "draft"
@@ -27,7 +25,7 @@ _COLUMNS = (
 
 _TRIED = (  # not the configs themselves: a family may have thousands
     "SELECT decision_version, side, fee_bps, slippage_bps, sharpe_per_period, "
-    "coalesce(config->>'$.rules.timeframe', config->>'$.interval'), start, \"end\", created_at "
+    "coalesce(config->'rules'->>'timeframe', config->>'interval'), start, \"end\", created_at "
     "FROM backtests WHERE family = ? ORDER BY id"
 )
 
@@ -147,7 +145,7 @@ FiguresOf = Callable[[BacktestRow, Sequence[TriedVariant]], Mapping[str, Any]]
 class Backtests:
     """The backtests of one home. Every method raises what `Database` raises; then nothing has changed."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: JournalDatabase) -> None:
         self._database = database
 
     def record(self, rows: Sequence[BacktestRow], figures: FiguresOf | None = None) -> list[RecordedBacktest]:
@@ -159,7 +157,7 @@ class Backtests:
                 may be called twice, and touches nothing but what it is given.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> list[RecordedBacktest]:
+        def work(connection: SqlConnection) -> list[RecordedBacktest]:
             trials = {family: _trials(connection, family, rows) for family in {row.family for row in rows}}
             whole = [row if figures is None else replace(row, figures=figures(row, trials[row.family])) for row in rows]
             ids = [
@@ -176,7 +174,7 @@ class Backtests:
             NotFound: there is none of this id, or none was made by `until`.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[Any, ...] | None:
+        def work(connection: SqlConnection) -> tuple[Any, ...] | None:
             query = f"SELECT {_COLUMNS} FROM backtests WHERE id = ? AND created_at <= ?"  # noqa: S608 - ours
             return connection.execute(query, [backtest_id, naive(until)]).fetchone()
 
@@ -190,7 +188,7 @@ class Backtests:
     def latest(self, name: str, until: datetime, limit: int) -> list[tuple[int, BacktestRow]]:
         """Return the latest backtests of a strategy of this name, on any market, each with its id; the latest first."""
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
+        def work(connection: SqlConnection) -> list[tuple[Any, ...]]:
             query = (
                 f"SELECT id, {_COLUMNS} FROM backtests WHERE family LIKE ? AND created_at <= ? "  # noqa: S608 - ours
                 "ORDER BY created_at DESC, id DESC LIMIT ?"
@@ -204,7 +202,7 @@ class Backtests:
         return self._database.read(lambda connection: _trials(connection, family))
 
 
-def _insert(connection: "duckdb.DuckDBPyConnection", rows: Sequence[BacktestRow]) -> list[int]:
+def _insert(connection: SqlConnection, rows: Sequence[BacktestRow]) -> list[int]:
     """Insert rows by one statement; return their ids, which count up in the order of the rows."""
     places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(rows))
     values = [
@@ -220,9 +218,7 @@ def _insert(connection: "duckdb.DuckDBPyConnection", rows: Sequence[BacktestRow]
     return sorted(int(row[0]) for row in added.fetchall())
 
 
-def _trials(
-    connection: "duckdb.DuckDBPyConnection", family: Family, new: Iterable[BacktestRow] = ()
-) -> tuple[TriedVariant, ...]:
+def _trials(connection: SqlConnection, family: Family, new: Iterable[BacktestRow] = ()) -> tuple[TriedVariant, ...]:
     """Return the trials of a family, with rows that are about to be added; of each its longest and latest backtest."""
     tried = connection.execute(_TRIED, [str(family)]).fetchall()
     tried += [_as_tried(row) for row in new if row.family == family]

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mcp_server.domain.outcome import BudgetReached
 from mcp_server.domain.timeframes import naive
-from mcp_server.storage.database import Database
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 ONE_DAY = timedelta(days=1)
 
@@ -52,7 +49,7 @@ class Spent:
         return None if self.unpriced else float(self.ended + self.reserved)
 
 
-def admit(database: Database, execution_id: int, name: str, limits: SpendingLimits, now: datetime) -> Admission:
+def admit(database: JournalDatabase, execution_id: int, name: str, limits: SpendingLimits, now: datetime) -> Admission:
     """Reserve what a run of the strategy `name` may cost, if the budgets of the day (UTC) have room for it.
 
     A run stops one turn after its limit. All runs together may exceed a budget by no more than one such turn. So each
@@ -64,7 +61,7 @@ def admit(database: Database, execution_id: int, name: str, limits: SpendingLimi
     day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     scopes: list[tuple[Scope, Decimal | None]] = [("strategy", limits.strategy), ("everyone", limits.everyone)]
 
-    def work(connection: "duckdb.DuckDBPyConnection") -> Admission:
+    def work(connection: SqlConnection) -> Admission:
         waits: Admission | None = None
         for scope, most in scopes:
             if most is None:
@@ -82,26 +79,27 @@ def admit(database: Database, execution_id: int, name: str, limits: SpendingLimi
     return database.write(work)
 
 
-def spent(connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, name: str | None = None) -> Spent:
+def spent(connection: SqlConnection, since: datetime, until: datetime, name: str | None = None) -> Spent:
     """Add up what one strategy or all have spent in [since, until): as recorded, or the run's limit if unknown.
 
     Replays do not count: each has a budget of its own.
     """
     row = connection.execute(
-        "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (e.status <> 'running'), 0), "
-        "coalesce(sum(e.reserved_usd) FILTER (e.status = 'running'), 0) "
+        "SELECT coalesce(sum(coalesce(e.cost_usd, e.reserved_usd)) FILTER (WHERE e.status <> 'running'), 0), "
+        "coalesce(sum(e.reserved_usd) FILTER (WHERE e.status = 'running'), 0) "
         "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
         # The first condition is for speed alone: it spares reading all other days.
-        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL 1 DAY AND CAST($2 AS TIMESTAMP) + INTERVAL 1 DAY "
+        "WHERE e.started_at BETWEEN CAST($1 AS TIMESTAMP) - INTERVAL '1' DAY "
+        "AND CAST($2 AS TIMESTAMP) + INTERVAL '1' DAY "
         "AND coalesce(e.reserved_at, e.started_at) >= $1 AND coalesce(e.reserved_at, e.started_at) < $2 "
-        "AND ($3 IS NULL OR s.name = $3) AND e.\"trigger\" <> 'replay'",
+        "AND (CAST($3 AS VARCHAR) IS NULL OR s.name = $3) AND e.\"trigger\" <> 'replay'",
         [naive(since), naive(until), name],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Spent(*row)
 
 
-def _reserve(connection: "duckdb.DuckDBPyConnection", execution_id: int, usd: Decimal, now: datetime) -> None:
+def _reserve(connection: SqlConnection, execution_id: int, usd: Decimal, now: datetime) -> None:
     """Note the most that a run may cost; from now on it counts as spent, on the day of this moment."""
     connection.execute(
         "UPDATE executions SET reserved_usd = ?, reserved_at = ? WHERE id = ?", [usd, naive(now), execution_id]

@@ -4,13 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.budget import Spent
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +63,7 @@ WHERE moment BETWEEN $1 AND $2 GROUP BY 1, 2 ORDER BY 1 DESC, 2
 """
 
 
-def day_costs(
-    connection: "duckdb.DuckDBPyConnection", since: datetime, until: datetime, *, replays: bool = True
-) -> list[DayCost]:
+def day_costs(connection: SqlConnection, since: datetime, until: datetime, *, replays: bool = True) -> list[DayCost]:
     """Return what runs cost that were allowed from one moment to another, the latest day first.
 
     A run counts on the day on which it was allowed to spend, as for the budgets of a day; what ended after `until` was

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_server.domain.outcome import SignalName
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.rows import open_ended
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection, unnested
 
 End = Mapping[str, Any]
 """How a run ended, as `ended_run` writes it."""
@@ -23,13 +21,9 @@ _ENDS = {
 
 _SIGNALS = {
     "execution_id": "BIGINT", "strategy_id": "INTEGER", "timestamp": "TIMESTAMP", "signal": "VARCHAR",
-    "confidence": "DECIMAL(5, 2)", "reasoning": "VARCHAR", "price": "DOUBLE", "data": "JSON",
+    "confidence": "DECIMAL(5, 2)", "reasoning": "VARCHAR", "price": "DOUBLE PRECISION", "data": "JSON",
     "execution_time_ms": "BIGINT",
 }  # fmt: skip
-
-
-def _table(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"unnest(CAST(? AS {kind}[])) AS {name}" for name, kind in columns.items())
 
 
 _END = (
@@ -39,26 +33,26 @@ _END = (
     "ELSE done.cost_usd + coalesce(earlier_usd, 0) END, recorded_usd = done.recorded_usd, "
     "knowledge_cutoff = done.knowledge_cutoff, contaminated = done.contaminated, trace = done.trace, "
     "own_failure = done.own_failure, started_at = coalesce(done.started_at, executions.started_at) "
-    f"FROM (SELECT {_table(_ENDS)}) AS done WHERE executions.id = done.id AND executions.run_key = done.run_key "
+    f"FROM (SELECT {unnested(_ENDS)}) AS done WHERE executions.id = done.id AND executions.run_key = done.run_key "
     "AND executions.status = 'running' RETURNING executions.id, executions.strategy_id"
 )
 
-_SIGNAL = f"INSERT INTO analysis_results ({', '.join(_SIGNALS)}) SELECT {_table(_SIGNALS)}"
+_SIGNAL = f"INSERT INTO analysis_results ({', '.join(_SIGNALS)}) SELECT {unnested(_SIGNALS)}"
 
 _BEFORE = (
-    "SELECT latest.id, a.signal FROM (SELECT own.id AS id, max(e.id) AS before FROM executions e JOIN "
-    "(SELECT unnest(CAST(? AS BIGINT[])) AS id, unnest(CAST(? AS INTEGER[])) AS strategy_id) AS own "
+    "SELECT latest.id, a.signal FROM (SELECT own.id AS id, max(e.id) AS before FROM executions e JOIN "  # noqa: S608 - ours
+    f"(SELECT {unnested({'id': 'BIGINT', 'strategy_id': 'INTEGER'})}) AS own "
     "ON e.strategy_id = own.strategy_id WHERE e.\"trigger\" = 'schedule' AND e.status = 'success' AND e.id < own.id "
     "GROUP BY own.id) AS latest JOIN analysis_results a ON a.execution_id = latest.before"
 )
 
 
-def enter(connection: "duckdb.DuckDBPyConnection", end: End) -> SignalName | None:
+def enter(connection: SqlConnection, end: End) -> SignalName | None:
     """End the row of one run, as `enter_all` does, and return the signal before it."""
     return enter_all(connection, [end])[0]
 
 
-def enter_all(connection: "duckdb.DuckDBPyConnection", ends: Sequence[End]) -> list[SignalName | None]:
+def enter_all(connection: SqlConnection, ends: Sequence[End]) -> list[SignalName | None]:
     """End the rows of different runs, each once: a second entering of the same end changes nothing.
 
     The row of a replay that was taken up again has cost what all attempts did. Where one was killed that is unknown

@@ -5,16 +5,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mcp_server.domain.outcome import RunEngine, Status, Trigger
 from mcp_server.domain.scoring.known_outcome import KnownOutcome, SignalVerdict, verdict
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS, TIMEFRAMES, from_ms, naive, to_ms
 from mcp_server.storage.journal.by_then import AT_ITS_TIME, RAN, answered_by, there_by
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 _OWN = 23
 """So many columns of `_ENTRIES` are of the run and its signal; the others are of its outcome."""
@@ -22,16 +20,17 @@ _OWN = 23
 RECENT_RUNS = 100
 """What runs cost is estimated from so many of the latest."""
 
-OF_ONE = "($1 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $1))"
+OF_ONE = "(CAST($1 AS VARCHAR) IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $1))"
 
 BY_THEN = {
-    "signals": f"e.status = 'success' AND ($2 IS NULL OR {answered_by('$2')})",
-    "all": f"($2 IS NULL OR {there_by('$2')})",
+    "signals": f"e.status = 'success' AND (CAST($2 AS TIMESTAMP) IS NULL OR {answered_by('$2')})",
+    "all": f"(CAST($2 AS TIMESTAMP) IS NULL OR {there_by('$2')})",
 }
 """Which rows there were at a moment."""
 
 _LATEST = {
-    outcomes: f"SELECT e.id FROM executions e WHERE {OF_ONE} AND {by_then} AND ($3 IS NULL OR e.id < $3) "  # noqa: S608
+    outcomes: f"SELECT e.id FROM executions e WHERE {OF_ONE} AND {by_then} "  # noqa: S608
+    f"AND (CAST($3 AS BIGINT) IS NULL OR e.id < $3) "
     f"AND (NOT $5 OR {AT_ITS_TIME}) AND (e.replay_id IS NOT NULL) = $6 ORDER BY e.id DESC LIMIT $4"
     for outcomes, by_then in BY_THEN.items()
 }
@@ -42,11 +41,12 @@ _ENTRIES = (
     "a.confidence, a.price, a.reasoning, e.error_message, e.cost_usd, e.scheduled_at, e.slots, e.scheduled_until, "
     "e.timeframe, e.horizon_s, e.replay_id, e.contaminated, e.knowledge_cutoff, e.recorded_usd, "
     "o.state, o.r, o.cost_bps, o.funding_bps, o.entry_time, o.entry_price, o.exit_time, o.exit_price, "
-    f"$4 IS NULL OR {answered_by('$4')} "
+    f"CAST($4 AS TIMESTAMP) IS NULL OR {answered_by('$4')} "
     "FROM executions e JOIN strategies s ON s.id = e.strategy_id "
     "LEFT JOIN (SELECT * FROM analysis_results WHERE execution_id BETWEEN $2 AND $3) a ON a.execution_id = e.id "
-    "LEFT JOIN (SELECT * FROM outcomes WHERE execution_id BETWEEN $2 AND $3 AND ($5 IS NULL OR exit_time <= $5)) o "
-    "ON o.execution_id = e.id WHERE e.id BETWEEN $2 AND $3 AND list_contains($1, e.id) ORDER BY e.id DESC"
+    "LEFT JOIN (SELECT * FROM outcomes WHERE execution_id BETWEEN $2 AND $3 "
+    "AND (CAST($5 AS TIMESTAMP) IS NULL OR exit_time <= $5)) o "
+    "ON o.execution_id = e.id WHERE e.id BETWEEN $2 AND $3 AND e.id = ANY(CAST($1 AS BIGINT[])) ORDER BY e.id DESC"
 )
 """The bounds are there for speed alone: by them, years of other rows need not be read."""
 
@@ -125,7 +125,7 @@ class Entry:
 
 
 def latest(
-    connection: "duckdb.DuckDBPyConnection",
+    connection: SqlConnection,
     strategy: str | None,
     limit: int,
     outcomes: Literal["signals", "all"],
@@ -151,7 +151,7 @@ def latest(
     return read(connection, ids, until)
 
 
-def read(connection: "duckdb.DuckDBPyConnection", ids: Sequence[int], until: datetime | None) -> list[Entry]:
+def read(connection: SqlConnection, ids: Sequence[int], until: datetime | None) -> list[Entry]:
     """Return runs by their ids, newest first, as they stood at `until`; they are known to have begun by then."""
     if not ids:
         return []
@@ -159,7 +159,7 @@ def read(connection: "duckdb.DuckDBPyConnection", ids: Sequence[int], until: dat
     return [_entry(row) for row in connection.execute(_ENTRIES, [ids, min(ids), max(ids), *moments]).fetchall()]
 
 
-def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
+def costs(connection: SqlConnection, strategy: str) -> Costs:
     """Return what the latest runs of a strategy by claude have cost, up to `RECENT_RUNS` that asked a model.
 
     Replies that a cassette gave for nothing count as what they once cost. Runs of replays are left out.
@@ -168,24 +168,24 @@ def costs(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Costs:
         "SELECT count(*), count(usd), CAST(avg(usd) AS DECIMAL(18, 6)) FROM ("
         "SELECT coalesce(e.recorded_usd, e.cost_usd) AS usd FROM executions e JOIN strategies s "
         "ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' AND e.\"trigger\" <> 'replay' "
-        "AND list_contains($2, e.status) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
+        "AND e.status = ANY(CAST($2 AS VARCHAR[])) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
         [strategy, [*RAN], RECENT_RUNS],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Costs(*row)
 
 
-def traces_of_payers(connection: "duckdb.DuckDBPyConnection", keys: Collection[str]) -> list[Mapping[str, Any]]:
+def traces_of_payers(connection: SqlConnection, keys: Collection[str]) -> list[Mapping[str, Any]]:
     """Return what happened in the runs of these keys that kept it, the last three."""
     rows = connection.execute(
-        "SELECT trace FROM executions WHERE trace IS NOT NULL AND list_contains($1, coalesce(payer, run_key)) "
-        "ORDER BY id DESC LIMIT 3",
+        "SELECT trace FROM executions WHERE trace IS NOT NULL "
+        "AND coalesce(payer, run_key) = ANY(CAST($1 AS VARCHAR[])) ORDER BY id DESC LIMIT 3",
         [[*keys]],
     ).fetchall()
     return [json.loads(row[0]) for row in rows]
 
 
-def trace(connection: "duckdb.DuckDBPyConnection", execution_id: int) -> Mapping[str, Any] | None:
+def trace(connection: SqlConnection, execution_id: int) -> Mapping[str, Any] | None:
     """Return what happened on the way of one run; None where there is no such run or nothing was kept."""
     row = connection.execute("SELECT trace FROM executions WHERE id = ?", [execution_id]).fetchone()
     kept: Mapping[str, Any] | None = json.loads(row[0]) if row and row[0] else None

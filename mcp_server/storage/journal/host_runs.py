@@ -17,13 +17,11 @@ from uuid import uuid4
 from mcp_server.domain.outcome import Ended, Outcome, Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import BadInput, NotFound
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.ends import enter
 from mcp_server.storage.journal.rows import Claimed, Run, ended_run, insert_run, unkept
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 if TYPE_CHECKING:
-    import duckdb
-
     from mcp_server.domain.strategy.strategy import Strategy
 
 SIGN = ".host"
@@ -90,14 +88,14 @@ class HostRuns:
         prepare: makes the home, and ends what other processes had under way by a moment.
     """
 
-    def __init__(self, database: Database, running: Path, prepare: Callable[[datetime], None]) -> None:
+    def __init__(self, database: JournalDatabase, running: Path, prepare: Callable[[datetime], None]) -> None:
         self._database = database
         self._running = running
         self._prepare = prepare
 
     def open_run(self, strategy: str, now: datetime) -> HostRun | None:
         """Return the run of a strategy that waits for its answer; None: there is none."""
-        if not self._database.path.exists():
+        if not self._database.exists():
             return None
         runs = self._database.read(partial(_select, "e.status = 'running' AND s.name = ?", [strategy]))
         return next((run for run in runs if run.answer_by > now), None)
@@ -111,7 +109,7 @@ class HostRuns:
         self._prepare(run.started_at)
         key = uuid4().hex
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> HostRun:
+        def work(connection: SqlConnection) -> HostRun:
             end_unanswered(connection, run.started_at)
             open_runs = _select("e.status = 'running'", [], connection)
             if same := [one for one in open_runs if one.strategy == run.strategy.name]:
@@ -134,7 +132,7 @@ class HostRuns:
             NotFound: the strategy has no such run.
         """
         runs: Sequence[HostRun] = ()
-        if self._database.path.exists():
+        if self._database.exists():
             runs = self._database.read(partial(_select, "e.id = ? AND s.name = ?", [execution_id, strategy]))
         if not runs:
             raise NotFound(
@@ -148,11 +146,9 @@ class HostRuns:
 
         An outcome that the database refuses is entered as an error.
         """
-        from mcp_server.storage.duckdb_core import duckdb
-
         claimed = run.claimed(strategy)
 
-        def enter_in_time(document: dict[str, Any], connection: "duckdb.DuckDBPyConnection") -> bool:
+        def enter_in_time(document: dict[str, Any], connection: SqlConnection) -> bool:
             end_unanswered(connection, now)
             if not _select("e.id = ?", [run.execution_id], connection)[0].open:
                 return False
@@ -167,7 +163,7 @@ class HostRuns:
 
         try:
             return entered(outcome)
-        except (ValueError, duckdb.Error) as error:
+        except self._database.refusals as error:
             return entered(unkept(outcome, error))
 
     def end_unanswered(self, now: datetime) -> bool:
@@ -199,7 +195,7 @@ class HostRuns:
         return due
 
 
-def end_unanswered(connection: "duckdb.DuckDBPyConnection", now: datetime) -> bool:
+def end_unanswered(connection: SqlConnection, now: datetime) -> bool:
     """End the rows whose time for an answer is over, as of that time; return whether there were any."""
     over = "engine = 'host' AND status = 'running' AND answer_by <= ?"
     ended = connection.execute(
@@ -209,7 +205,7 @@ def end_unanswered(connection: "duckdb.DuckDBPyConnection", now: datetime) -> bo
     return bool(ended)
 
 
-def _select(condition: str, values: Sequence[Any], connection: "duckdb.DuckDBPyConnection") -> list[HostRun]:
+def _select(condition: str, values: Sequence[Any], connection: SqlConnection) -> list[HostRun]:
     rows = connection.execute(f"{_RUNS}{condition} ORDER BY e.id", [*values]).fetchall()
     return [HostRun(*[_aware(value) for value in row]) for row in rows]
 

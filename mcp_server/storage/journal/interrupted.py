@@ -5,15 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.liveness import is_alive
 from mcp_server.storage.journal.outbox import Outbox
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 KEY = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?", re.ASCII)
 """The key of a run or a runner. Files of other names are not ours, and are left alone."""
@@ -46,13 +43,14 @@ class Interrupted:
             if KEY.fullmatch(file.name) and not is_alive(file) and file.name not in self.outbox.run_keys():
                 yield file.name
 
-    def end_dead(self, connection: "duckdb.DuckDBPyConnection") -> list[str]:
+    def end_dead(self, connection: SqlConnection) -> list[str]:
         """End the rows of dead runs; return their keys. Their files may go only when this is committed."""
         dead = list(self.dead())
         for key in dead:
             connection.execute(
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
-                "WHERE (run_key = ? OR starts_with(run_key, ?)) AND NOT list_contains(?, run_key) AND status = ?",
+                "WHERE (run_key = ? OR starts_with(run_key, ?)) AND NOT run_key = ANY(CAST(? AS VARCHAR[])) "
+                "AND status = ?",
                 [
                     Status.ERROR,
                     KILLED,
@@ -65,7 +63,7 @@ class Interrupted:
             )
         return dead
 
-    def end_orphans(self, connection: "duckdb.DuckDBPyConnection") -> None:
+    def end_orphans(self, connection: SqlConnection) -> None:
         """End the rows that say `running`, but for which no process here has ever shown itself.
 
         Not those that a host's own model is to end: no process stands for these, and they end by themselves.
@@ -82,15 +80,16 @@ class Interrupted:
         orphans = [key for (key,) in rows if key.partition(".")[0] not in here and key not in waiting]
         if orphans:
             connection.execute(
-                "UPDATE executions SET status = ?, error_message = ?, completed_at = ? WHERE list_contains(?, run_key)",
+                "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
+                "WHERE run_key = ANY(CAST(? AS VARCHAR[]))",
                 [Status.ERROR, ORPHANED, naive(datetime.now(UTC)), orphans],
             )
 
 
-def end_broken(connection: "duckdb.DuckDBPyConnection", keys: Iterable[str]) -> None:
+def end_broken(connection: SqlConnection, keys: Iterable[str]) -> None:
     """End the rows of runs whose outcome cannot be read; what they cost is unknown."""
     connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
-        "WHERE list_contains(?, run_key) AND status = ?",
+        "WHERE run_key = ANY(CAST(? AS VARCHAR[])) AND status = ?",
         [Status.ERROR, BROKEN, naive(datetime.now(UTC)), [*filter(KEY.fullmatch, keys)], Status.RUNNING],
     )

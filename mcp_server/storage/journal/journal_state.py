@@ -3,17 +3,13 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from mcp_server.errors import TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import ONE_DAY, Spent
 from mcp_server.storage.journal.costs import DayCost, day_costs, total
 from mcp_server.storage.journal.slot_history import PATIENCE_S, LastRuns, first_run, last_runs, ran_versions, run_marks
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 from mcp_server.storage.strategies.versions import Kept
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class JournalState:
         return total(cost for cost in self.costs if cost.day >= first and strategy in (None, cost.strategy))
 
 
-def journal_state(database: Database, now: datetime, *, then: bool = False) -> JournalState:
+def journal_state(database: JournalDatabase, now: datetime, *, then: bool = False) -> JournalState:
     """Read the journal once. That another program holds it is no error here.
 
     Args:
@@ -49,11 +45,11 @@ def journal_state(database: Database, now: datetime, *, then: bool = False) -> J
         then: whether that moment is past.
     """
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if not database.path.exists():
+    if not database.exists():
         return JournalState(day)
     begin = min(day.replace(day=1), day - timedelta(days=1))  # a run under way may have begun the day before
 
-    def work(connection: "duckdb.DuckDBPyConnection") -> JournalState:
+    def work(connection: SqlConnection) -> JournalState:
         since = first_run(connection)
         since = None if since is not None and since > now else since
         if not then:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from mcp_server.domain.outcome import RunEngine
 from mcp_server.domain.scoring.terms import Terms, terms_of
@@ -11,10 +11,8 @@ from mcp_server.domain.strategy.format import Config
 from mcp_server.domain.strategy.parse import parse_files
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
+from mcp_server.storage.sql import SqlConnection
 from mcp_server.storage.strategies.folders import StrategyFolders
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class OlderRun:
         return self.strategy_id, self.version, self.engine
 
 
-def older_runs(connection: "duckdb.DuckDBPyConnection") -> list[OlderRun]:
+def older_runs(connection: SqlConnection) -> list[OlderRun]:
     """Return what there is of runs without terms; none once they are frozen."""
     rows = connection.execute(
         "SELECT DISTINCT e.strategy_id, e.strategy_version, e.engine, s.name, CAST(s.config AS VARCHAR), "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,15 +11,12 @@ from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.scoring.keys import Kind
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.timeframes import from_ms, naive
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.by_then import ANSWERED, DECIDED
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs, older_terms
 from mcp_server.storage.journal.records import JournalRecord, make_records, read_rows, unix_ms
 from mcp_server.storage.journal.rows import TERMS
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 from mcp_server.storage.strategies.folders import StrategyFolders
-
-if TYPE_CHECKING:
-    import duckdb
 
 _COLUMNS = (
     "execution_id, entry_time, entry_price, exit_time, exit_price, r, cost_bps, funding_bps, horizon_s, definition, "
@@ -31,7 +28,7 @@ _DUE = (
     f"{', '.join(f'e.{column}' for column in TERMS)} "
     "FROM executions e LEFT JOIN outcomes o ON o.execution_id = e.id "
     f"WHERE e.status = 'success' AND o.execution_id IS NULL AND {ANSWERED} <= $1 "
-    "AND ($2 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) ORDER BY e.id"
+    "AND (CAST($2 AS VARCHAR) IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) ORDER BY e.id"
 )
 
 _AT_A_TIME = 100
@@ -78,7 +75,7 @@ class Outcomes:
         default_exchange: the one that a strategy without `exchange` asks.
     """
 
-    def __init__(self, database: Database, strategies: StrategyFolders, default_exchange: str) -> None:
+    def __init__(self, database: JournalDatabase, strategies: StrategyFolders, default_exchange: str) -> None:
         self._database = database
         self._strategies = strategies
         self._default_exchange = default_exchange
@@ -89,7 +86,7 @@ class Outcomes:
         Nothing is written: what runs of earlier versions lack is derived. With a `strategy`, only its own.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> tuple[dict[str, Any], list[OlderRun]]:
+        def work(connection: SqlConnection) -> tuple[Mapping[str, Any], list[OlderRun]]:
             return connection.execute(_DUE, [naive(until), strategy]).fetchnumpy(), older_runs(connection)
 
         columns, older = self._database.read(work)
@@ -117,7 +114,7 @@ class Outcomes:
         """
         rows = [_row(outcome, now) for outcome in {outcome.execution_id: outcome for outcome in settled}.values()]
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> None:
+        def work(connection: SqlConnection) -> None:
             for at in range(0, len(rows), _AT_A_TIME):
                 _insert(connection, rows[at : at + _AT_A_TIME])
 
@@ -191,7 +188,7 @@ def _due(columns: Mapping[str, Any], derived: Mapping[tuple[int, str, str], Term
     return runs
 
 
-def _freeze(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:
+def _freeze(connection: SqlConnection, rows: Sequence[tuple[Any, ...]]) -> None:
     places = ", ".join(["(?, ?, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS DOUBLE PRECISION), ?, ?)"] * len(rows))
     columns = ", ".join(f"{column} = derived.{column}" for column in TERMS)
     connection.execute(
@@ -213,7 +210,7 @@ def _row(outcome: SettledOutcome, now: datetime) -> tuple[Any, ...]:
     )
 
 
-def _insert(connection: "duckdb.DuckDBPyConnection", rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert(connection: SqlConnection, rows: Sequence[tuple[Any, ...]]) -> None:
     ids = [row[0] for row in rows]
     known = f"SELECT execution_id FROM outcomes WHERE execution_id IN ({', '.join('?' * len(ids))})"  # noqa: S608
     settled = {execution_id for (execution_id,) in connection.execute(known, ids).fetchall()}

@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 _OLD = "trace IS NOT NULL AND completed_at < {before} AND status <> 'running' AND \"trigger\" <> 'replay'"
 
@@ -39,7 +36,7 @@ class Prunable:
 def prunable(database: Database, home: Home, before: datetime) -> Prunable:
     """Count what can go of runs that ended before a moment; nothing is changed."""
     traces, size = 0, 0
-    if database.path.exists():
+    if database.exists():
         traces, size = database.read(lambda connection: _traces(connection, before))
     reports, copies = ([_size(file) for file in files(home, before)] for files in (_reports, _copies))
     return Prunable(traces, size, len(reports), sum(reports), len(copies), sum(copies))
@@ -53,7 +50,7 @@ def prune(database: Database, home: Home, before: datetime) -> list[Path]:
     Raises:
         Retryable, Misconfigured: as `Database.rewrite`; then nothing was changed.
     """
-    if database.path.exists():
+    if database.exists():
         old = _OLD.format(before=f"TIMESTAMP '{naive(before).isoformat(sep=' ')}'")
         database.rewrite({"executions.trace": f"CASE WHEN {old} THEN NULL ELSE trace END"})
     left = []
@@ -65,8 +62,8 @@ def prune(database: Database, home: Home, before: datetime) -> list[Path]:
     return left
 
 
-def _traces(connection: "duckdb.DuckDBPyConnection", before: datetime) -> tuple[int, int]:
-    query = f"SELECT count(*), coalesce(sum(strlen(CAST(trace AS VARCHAR))), 0) FROM executions WHERE {_OLD}"  # noqa: S608
+def _traces(connection: SqlConnection, before: datetime) -> tuple[int, int]:
+    query = f"SELECT count(*), coalesce(sum(bit_length(CAST(trace AS VARCHAR))), 0) / 8 FROM executions WHERE {_OLD}"  # noqa: S608
     row = connection.execute(query.format(before="?"), [naive(before)]).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return int(row[0]), int(row[1])

@@ -18,10 +18,9 @@ from mcp_server.storage.journal.by_then import ANSWERED, RAN
 from mcp_server.storage.journal.older_terms import OlderRun, older_runs
 from mcp_server.storage.journal.rows import TERMS
 from mcp_server.storage.journal.skill_rows import COUNTED, DECIDES, LEFT_OUT
+from mcp_server.storage.sql import SqlConnection
 
 if TYPE_CHECKING:
-    import duckdb
-
     from mcp_server.storage.journal.outcomes import SettledOutcome
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -37,8 +36,9 @@ _KIND = (
 """Positions in `KINDS`."""
 
 _ASKED = (
-    "($2 IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) "  # noqa: S608 - ours
-    f"AND ($3 IS NULL OR {_KIND} = $3) AND ($4 IS NULL OR e.as_of >= $4) AND {COUNTED}"
+    "(CAST($2 AS VARCHAR) IS NULL OR e.strategy_id = (SELECT id FROM strategies WHERE name = $2)) "  # noqa: S608 - ours
+    f"AND (CAST($3 AS INTEGER) IS NULL OR {_KIND} = $3) "
+    f"AND (CAST($4 AS TIMESTAMP) IS NULL OR e.as_of >= $4) AND {COUNTED}"
 )
 
 _RUNS = (
@@ -112,7 +112,7 @@ class JournalRows(NamedTuple):
 
 
 def read_rows(
-    connection: "duckdb.DuckDBPyConnection",
+    connection: SqlConnection,
     until: datetime,
     strategy: str | None,
     kind: Kind | None,

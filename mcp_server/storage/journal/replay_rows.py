@@ -3,16 +3,13 @@
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.rows import TERMS, Run, open_ended
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 _ROWS = (
     "SELECT e.as_of, e.id, e.status, e.own_failure, a.signal, e.error_message, e.cost_usd, e.recorded_usd, "
@@ -68,20 +65,20 @@ class ReplayRow:
         return open_ended(self.status, self.own_failure)
 
 
-def replay_rows(connection: "duckdb.DuckDBPyConnection", replay_id: str) -> dict[datetime, ReplayRow]:
+def replay_rows(connection: SqlConnection, replay_id: str) -> dict[datetime, ReplayRow]:
     """Return the rows of a replay by their moments, in order of time."""
     rows = connection.execute(_ROWS, [replay_id]).fetchall()
     return {row.as_of: row for row in (ReplayRow(as_of.replace(tzinfo=UTC), *rest) for as_of, *rest in rows)}
 
 
-def spent_by(connection: "duckdb.DuckDBPyConnection", replay_id: str, beside: int = 0) -> Spent:
+def spent_by(connection: SqlConnection, replay_id: str, beside: int = 0) -> Spent:
     """Return what a replay has spent, and what its runs under way may spend, `beside` one of them."""
     row = connection.execute(_SPENT, [replay_id, beside]).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return Spent(*row)
 
 
-def take_up(connection: "duckdb.DuckDBPyConnection", execution_id: int, run: Run, key: str) -> str:
+def take_up(connection: SqlConnection, execution_id: int, run: Run, key: str) -> str:
     """Set the row of an interrupted run of a replay back to running; return the payer of this attempt.
 
     What its earlier attempts cost is kept. Where that is unknown their limit stays reserved, and this attempt goes on

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -17,14 +17,11 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import escaped
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import NotFound, Retryable
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, unwritable
 from mcp_server.storage.journal.budget import Admission, Spent
 from mcp_server.storage.journal.replay_rows import ReplayRow, replay_rows, spent_by
 from mcp_server.storage.journal.rows import mirror
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 _COLUMNS = (
     "r.id, s.name, r.decision_version, r.since, r.until, r.every, CAST(r.without AS VARCHAR), r.contaminated, r.rerun, "
@@ -91,7 +88,7 @@ class Replay:
 class Replays:
     """The replays of one home. Every method raises `Retryable` and `Misconfigured`, as `Database` does."""
 
-    database: Database
+    database: JournalDatabase
     home: Home
 
     @contextmanager
@@ -153,7 +150,7 @@ class Replays:
         and a last turn of up to as much.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> Admission:
+        def work(connection: SqlConnection) -> Admission:
             ((most,),) = connection.execute("SELECT max_usd FROM replays WHERE id = ?", [replay_id]).fetchall()
             spent = spent_by(connection, replay_id, beside=execution_id)
             if spent.ended + limit > most:
@@ -169,7 +166,7 @@ class Replays:
         return self.database.write(work)
 
     def _select(self, condition: str, values: Sequence[Any]) -> list[Replay]:
-        if not self.database.path.exists():
+        if not self.database.exists():
             return []
         rows = self.database.read(lambda connection: connection.execute(f"{_READ} {condition}", values).fetchall())
         return [_replay(*row) for row in rows]
@@ -182,9 +179,7 @@ class Replays:
         )
 
 
-def _open(
-    connection: "duckdb.DuckDBPyConnection", terms: ReplayTerms, strategy: Strategy, max_usd: Decimal, now: datetime
-) -> Replay:
+def _open(connection: SqlConnection, terms: ReplayTerms, strategy: Strategy, max_usd: Decimal, now: datetime) -> Replay:
     strategy_id = mirror(connection, strategy, now, update=False)
     present = [strategy.version, max_usd, naive(now), os.getpid()]
     known = connection.execute(

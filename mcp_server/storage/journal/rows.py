@@ -11,10 +11,9 @@ from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
 from mcp_server.storage.journal.liveness import Liveness
+from mcp_server.storage.sql import SqlConnection
 
 if TYPE_CHECKING:
-    import duckdb
-
     from mcp_server.domain.strategy.strategy import Strategy
 
 
@@ -80,7 +79,7 @@ class Claimed:
         return Ended(self.execution_id, run.engine, run.as_of, outcome, began_at, ended_at, waiting, before)
 
 
-def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> int:
+def insert_run(connection: SqlConnection, run: Run, key: str) -> int:
     """Give a run its row, and its strategy the row that mirrors its folder; return the id of the run's row.
 
     Raises:
@@ -106,7 +105,7 @@ def insert_run(connection: "duckdb.DuckDBPyConnection", run: Run, key: str) -> i
     return int(row[0])
 
 
-def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of: datetime) -> None:
+def _require_free(connection: SqlConnection, replay_id: str, as_of: datetime) -> None:
     same = "SELECT id FROM executions WHERE replay_id = ? AND as_of = ?"
     if taken := connection.execute(same, [replay_id, naive(as_of)]).fetchall():
         raise Retryable(
@@ -115,7 +114,7 @@ def _require_free(connection: "duckdb.DuckDBPyConnection", replay_id: str, as_of
         )
 
 
-def mirror(connection: "duckdb.DuckDBPyConnection", strategy: "Strategy", now: datetime, *, update: bool = True) -> int:
+def mirror(connection: SqlConnection, strategy: "Strategy", now: datetime, *, update: bool = True) -> int:
     """Bring the row that mirrors a strategy's folder up to date, and return its id.
 
     Without `update` a row that is there stays as it is: a replay may leave sub-agents out, which no folder says.
@@ -231,7 +230,7 @@ def is_final(outcome: Outcome) -> bool:
     return not open_ended(outcome.status, _own_failure(outcome))
 
 
-def has_run(connection: "duckdb.DuckDBPyConnection", key: str) -> bool:
+def has_run(connection: SqlConnection, key: str) -> bool:
     """Return whether the run of this key has its row here."""
     return connection.execute("SELECT 1 FROM executions WHERE run_key = ?", [key]).fetchone() is not None
 

@@ -11,7 +11,6 @@ from uuid import uuid4
 from mcp_server.domain.outcome import Ended, Outcome, SignalName, Status
 from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.errors import NotFound, TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
 from mcp_server.storage.journal.ends import enter, enter_all
@@ -22,10 +21,9 @@ from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.replay_rows import take_up
 from mcp_server.storage.journal.rows import Claimed, Run, RunEnd, has_run, insert_run, refusal, unkept
 from mcp_server.storage.journal.slot_history import ran_versions
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 if TYPE_CHECKING:
-    import duckdb
-
     from mcp_server.storage.journal.backtests import Backtests
     from mcp_server.storage.journal.costs import DayCost
     from mcp_server.storage.journal.host_runs import HostRuns
@@ -47,7 +45,7 @@ class Journal:
     the same call may work later; a run that could not be claimed must not start.
     """
 
-    def __init__(self, database: Database, home: Home) -> None:
+    def __init__(self, database: JournalDatabase, home: Home) -> None:
         self._database = database
         self._home = home
         self._outbox = Outbox(home.outbox)
@@ -156,12 +154,10 @@ class Journal:
 
     def _entered(self, ends: Sequence[RunEnd]) -> tuple[list[dict[str, Any]], Sequence[SignalName | None], str | None]:
         """Enter outcomes, or errors in their place; return what was entered, the signals before, why they wait."""
-        from mcp_server.storage.duckdb_core import duckdb
-
         try:
             documents = [end.document() for end in ends]
             return documents, *self._try_to_enter(documents)
-        except (ValueError, duckdb.Error) as error:
+        except self._database.refusals as error:
             if len(ends) == 1:
                 documents = [replace(end, outcome=unkept(end.outcome, error)).document() for end in ends]
                 return documents, *self._try_to_enter(documents)
@@ -200,11 +196,9 @@ class Journal:
 
     def _entered_late(self, document: Mapping[str, Any]) -> bool:
         """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
-        from mcp_server.storage.duckdb_core import duckdb
-
         try:
             return self._database.write(partial(_enter_waiting, document))
-        except (ValueError, duckdb.Error) as error:
+        except self._database.refusals as error:
             lost = {"status": Status.ERROR, "error": refusal(error), "signal": None, "trace": None, "model": None}
             # An unknown cost counts as the most that it may be.
             spent = {"tokens_used": None, "cost_usd": None, "recorded_usd": None, "own_failure": True}
@@ -243,7 +237,7 @@ class Journal:
 
     def ran_version(self, strategy: str, until: datetime) -> "Kept | None":
         """Return the version of a strategy's last run or slot that had begun by a moment, and when; None: none had."""
-        if not self._database.path.exists():
+        if not self._database.exists():
             return None
         return self._database.read(lambda connection: ran_versions(connection, until)).get(strategy)
 
@@ -268,7 +262,7 @@ class Journal:
 
     def costs(self, strategy: str) -> Costs:
         """Return what the latest runs of a strategy by claude have cost; wait no longer than `COSTS_PATIENCE_S`."""
-        if not self._database.path.exists():
+        if not self._database.exists():
             return Costs(0, 0, None)
         return self._database.read(lambda connection: entries.costs(connection, strategy), patience_s=COSTS_PATIENCE_S)
 
@@ -287,7 +281,7 @@ class Journal:
         return self._database.read(lambda connection: entries.trace(connection, execution_id))
 
 
-def _enter_waiting(document: Mapping[str, Any], connection: "duckdb.DuckDBPyConnection") -> bool:
+def _enter_waiting(document: Mapping[str, Any], connection: SqlConnection) -> bool:
     """Enter what waits, unless this is not the database that has its row: then it goes on waiting."""
     if not has_run(connection, document["run_key"]):
         return False

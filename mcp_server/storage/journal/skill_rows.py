@@ -6,7 +6,7 @@ DECIDES = "coalesce(e.decision_version, e.strategy_version || ' ' || e.engine)"
 """What the runs of a record have in common; those of earlier versions have no decision_version until it is frozen."""
 
 _UNKNOWN = (
-    "e.contaminated IS NULL AND e.\"trigger\" <> 'schedule' AND e.started_at - e.as_of > INTERVAL 1 DAY "
+    "e.contaminated IS NULL AND e.\"trigger\" <> 'schedule' AND e.started_at - e.as_of > INTERVAL '1' DAY "
     "AND (e.replay_id IS NULL OR e.status = 'success')"
 )
 """A run at a past moment that nobody judged, as earlier versions made them, is not taken for a clean one.
@@ -30,5 +30,8 @@ _REPLAYED = (
 Reruns repeat what is there, and a strategy without some of its sub-agents is another one: neither is among them.
 """
 
-COUNTED = f"(CASE WHEN $5 IS NULL THEN e.\"trigger\" <> 'replay' OR e.id IN ({_REPLAYED}) ELSE e.replay_id = $5 END)"
+COUNTED = (
+    f"(CASE WHEN CAST($5 AS VARCHAR) IS NULL THEN e.\"trigger\" <> 'replay' OR e.id IN ({_REPLAYED}) "
+    "ELSE e.replay_id = $5 END)"
+)
 """The runs that are asked for: those of one replay ($5) as they are, or of all of them each moment once."""

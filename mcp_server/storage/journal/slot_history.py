@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.host_runs import UNANSWERED
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 if TYPE_CHECKING:
-    import duckdb
-
     from mcp_server.storage.strategies.versions import Kept
 
 PATIENCE_S = 1.0
@@ -33,7 +31,7 @@ class LastSlot:
     error: str | None
 
 
-def failures(database: Database, name: str, most: int) -> int:
+def failures(database: JournalDatabase, name: str, most: int) -> int:
     """Count how often a strategy has failed in a row since it was last made active, up to `most`.
 
     Slots that did not run, and failures that are not the strategy's own, neither count nor end the series.
@@ -49,7 +47,7 @@ def failures(database: Database, name: str, most: int) -> int:
     return next((count for count, (own,) in enumerate(rows) if not own), len(rows))
 
 
-def next_horizon(database: Database, after: datetime) -> datetime | None:
+def next_horizon(database: JournalDatabase, after: datetime) -> datetime | None:
     """Return when the next horizon of a slot's signal is over, after a moment; None: there is none yet."""
     (first,) = database.read(
         lambda connection: connection.execute(
@@ -62,7 +60,7 @@ def next_horizon(database: Database, after: datetime) -> datetime | None:
     return None if first is None else first.replace(tzinfo=UTC)
 
 
-def overdue(database: Database, until: datetime) -> int:
+def overdue(database: JournalDatabase, until: datetime) -> int:
     """Count the signals whose horizon was over by a moment, and which are neither judged nor void."""
     rows = database.read(
         lambda connection: connection.execute(
@@ -76,7 +74,7 @@ def overdue(database: Database, until: datetime) -> int:
     return int(rows[0][0])
 
 
-def last_decided_by(database: Database) -> dict[str, str]:
+def last_decided_by(database: JournalDatabase) -> dict[str, str]:
     """Return the decision_version of each strategy's latest run on schedule, by name, where it is noted."""
     rows = database.read(
         lambda connection: connection.execute(
@@ -89,7 +87,7 @@ def last_decided_by(database: Database) -> dict[str, str]:
     return dict(rows)
 
 
-def made_active(database: Database, name: str) -> datetime | None:
+def made_active(database: JournalDatabase, name: str) -> datetime | None:
     """Return when a strategy was last made active; None: it never was."""
     rows = database.read(
         lambda connection: connection.execute(
@@ -113,7 +111,8 @@ _LAST = (
     "CASE WHEN e.status = 'running' AND e.answer_by <= $2 THEN $3 ELSE e.error_message END, "
     "coalesce(e.completed_at, CASE WHEN e.answer_by <= $2 THEN e.answer_by END) "
     "FROM (SELECT strategy_id, \"trigger\" = 'schedule' AS scheduled, max(coalesce(scheduled_until, as_of)) AS at "
-    "FROM executions WHERE \"trigger\" <> 'replay' AND ($1 IS NULL OR (started_at <= $1 AND as_of <= $1)) "
+    "FROM executions WHERE \"trigger\" <> 'replay' "
+    "AND (CAST($1 AS TIMESTAMP) IS NULL OR (started_at <= $1 AND as_of <= $1)) "
     "GROUP BY 1, 2) m JOIN executions e ON e.strategy_id = m.strategy_id AND e.\"trigger\" <> 'replay' "
     "AND (e.\"trigger\" = 'schedule') = m.scheduled "
     "AND coalesce(e.scheduled_until, e.as_of) = m.at AND ($1 IS NULL OR e.started_at <= $1) "
@@ -123,7 +122,7 @@ _LAST = (
 
 
 def last_runs(
-    connection: "duckdb.DuckDBPyConnection", until: datetime | None = None, now: datetime | None = None
+    connection: SqlConnection, until: datetime | None = None, now: datetime | None = None
 ) -> dict[str, LastRuns]:
     """Return the latest rows of each strategy, by name. With `until`: as the journal was at that moment.
 
@@ -140,13 +139,13 @@ def last_runs(
     return last
 
 
-def first_run(connection: "duckdb.DuckDBPyConnection") -> datetime | None:
+def first_run(connection: SqlConnection) -> datetime | None:
     """Return when the first run of the home began: nothing was known before. None: there is none yet."""
     rows = connection.execute("SELECT min(started_at) FROM executions").fetchall()
     return None if rows[0][0] is None else rows[0][0].replace(tzinfo=UTC)
 
 
-def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
+def run_marks(connection: SqlConnection) -> dict[str, Hashable]:
     """Return for each strategy a mark that changes whenever a run of it begins, ends, or is judged, but for replays."""
     rows = connection.execute(
         "SELECT s.name, max(e.id), count(e.id), count(e.completed_at), count(o.execution_id) FROM executions e "
@@ -156,7 +155,7 @@ def run_marks(connection: "duckdb.DuckDBPyConnection") -> dict[str, Hashable]:
     return {name: tuple(mark) for name, *mark in rows}
 
 
-def ran_versions(connection: "duckdb.DuckDBPyConnection", until: datetime) -> dict[str, "Kept"]:
+def ran_versions(connection: SqlConnection, until: datetime) -> dict[str, "Kept"]:
     """Return the version of each strategy's last run or slot that had begun by a moment, and when, by name.
 
     Not of a replay: it may have run without some of the sub-agents, in a version that no folder ever had.

@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.scoring.terms import Terms
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.rows import TERMS
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection, unnested
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class StoredSchedule:
     version: str
 
 
-def stored_schedules(connection: "duckdb.DuckDBPyConnection") -> dict[str, StoredSchedule]:
+def stored_schedules(connection: SqlConnection) -> dict[str, StoredSchedule]:
     """Return what is known of every strategy that was ever scheduled, by name."""
     rows = connection.execute(
         "SELECT name, scheduled_config, scheduled_since, accounted_until, version FROM strategies "
@@ -43,7 +41,7 @@ def stored_schedules(connection: "duckdb.DuckDBPyConnection") -> dict[str, Store
     }
 
 
-def store_schedule(connection: "duckdb.DuckDBPyConnection", strategy_id: int, schedule: StoredSchedule) -> None:
+def store_schedule(connection: SqlConnection, strategy_id: int, schedule: StoredSchedule) -> None:
     """Note what the scheduler knows of a strategy."""
     connection.execute(
         "UPDATE strategies SET scheduled_config = ?, scheduled_since = ?, accounted_until = ? WHERE id = ?",
@@ -56,7 +54,7 @@ def store_schedule(connection: "duckdb.DuckDBPyConnection", strategy_id: int, sc
     )
 
 
-def forget_schedule(connection: "duckdb.DuckDBPyConnection", name: str) -> None:
+def forget_schedule(connection: SqlConnection, name: str) -> None:
     """Note that a strategy whose folder is gone is not scheduled any more."""
     connection.execute("UPDATE strategies SET scheduled_config = NULL, status = 'stopped' WHERE name = ?", [name])
 
@@ -68,7 +66,7 @@ class TakenSlots(NamedTuple):
     last: datetime
 
 
-def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: datetime) -> dict[int, list[TakenSlots]]:
+def taken(connection: SqlConnection, first: datetime, last: datetime) -> dict[int, list[TakenSlots]]:
     """Return which slots from `first` to `last` have a row already, by strategy id."""
     rows = connection.execute(
         "SELECT strategy_id, scheduled_at, scheduled_until FROM executions "
@@ -81,7 +79,7 @@ def taken(connection: "duckdb.DuckDBPyConnection", first: datetime, last: dateti
     return rows_of
 
 
-def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
+def running(connection: SqlConnection) -> frozenset[int]:
     """Return the ids of the strategies of which a slot is running."""
     rows = connection.execute(
         "SELECT DISTINCT strategy_id FROM executions WHERE status = 'running' AND \"trigger\" = 'schedule'"
@@ -89,7 +87,7 @@ def running(connection: "duckdb.DuckDBPyConnection") -> frozenset[int]:
     return frozenset(row[0] for row in rows)
 
 
-def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: datetime) -> dict[str, datetime]:
+def take_back(connection: SqlConnection, now: datetime, astray: datetime) -> dict[str, datetime]:
     """Remove what a clock beyond `astray` said of slots later than `now`: that they had not run.
 
     Runs stay. So does everything of a strategy that was made after `now`: then it is the present clock that is wrong.
@@ -99,8 +97,9 @@ def take_back(connection: "duckdb.DuckDBPyConnection", now: datetime, astray: da
         "SELECT id, name FROM strategies WHERE accounted_until > ? AND created_at <= ?", [naive(astray), naive(now)]
     ).fetchall()
     gone = connection.execute(
-        "DELETE FROM executions WHERE \"trigger\" = 'schedule' AND list_contains(?, status) AND scheduled_until > ? "
-        "AND completed_at > ? AND list_contains(?, strategy_id) RETURNING strategy_id, scheduled_at",
+        "DELETE FROM executions WHERE \"trigger\" = 'schedule' AND status = ANY(CAST(? AS VARCHAR[])) "
+        "AND scheduled_until > ? AND completed_at > ? "
+        "AND strategy_id = ANY(CAST(? AS INTEGER[])) RETURNING strategy_id, scheduled_at",
         [[*_NOT_RUN], naive(now), naive(astray), [strategy_id for strategy_id, _ in rows]],
     ).fetchall()
     until = {strategy_id: now for strategy_id, _ in rows}
@@ -125,7 +124,7 @@ class NewRow:
     key: str
 
 
-def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow], now: datetime) -> dict[str, int]:
+def insert_slots(connection: SqlConnection, new: Sequence[NewRow], now: datetime) -> dict[str, int]:
     """Write the rows of slots in one statement; return the id of each row by its key.
 
     One that runs is left open; each other has ended, and cost nothing.
@@ -149,39 +148,45 @@ def insert_slots(connection: "duckdb.DuckDBPyConnection", new: Sequence[NewRow],
         "run_key": [slot.key for slot in new],
         **{name: [getattr(slot.terms, name) for slot in new] for name in TERMS},
     }
-    values = ", ".join(f"unnest({'CAST(? AS TIMESTAMP[])' if name in _TIMES else '?'})" for name in columns)
-    rows = connection.execute(
-        f'INSERT INTO executions ({", ".join(columns)}, "trigger", started_at) '
-        f"SELECT {values}, 'schedule', CAST(? AS TIMESTAMP) RETURNING run_key, id",
-        [*columns.values(), naive(now)],
-    ).fetchall()
+    rows = connection.execute(_INSERT, [*(columns[name] for name in _COLUMNS), naive(now)]).fetchall()
     return dict(rows)
 
 
-def end_unclaimed(connection: "duckdb.DuckDBPyConnection", keys: Sequence[str], now: datetime) -> None:
+def end_unclaimed(connection: SqlConnection, keys: Sequence[str], now: datetime) -> None:
     """End the rows of a claim that was written and yet failed: they never ran."""
     connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ?, tokens_used = 0, cost_usd = 0 "
-        "WHERE list_contains(?, run_key) AND status = ?",
+        "WHERE run_key = ANY(CAST(? AS VARCHAR[])) AND status = ?",
         [Status.MISSED, UNCLAIMED, naive(now), [*keys], Status.RUNNING],
     )
 
 
 UNCLAIMED = "The journal failed as this slot was claimed, and it did not run. Look whether the disk is full."
 
-_TIMES = ("scheduled_at", "scheduled_until", "as_of", "completed_at")
+_COLUMNS = {
+    "strategy_id": "INTEGER", "strategy_version": "VARCHAR", "scheduled_at": "TIMESTAMP",
+    "scheduled_until": "TIMESTAMP", "slots": "INTEGER", "as_of": "TIMESTAMP", "engine": "VARCHAR",
+    "completed_at": "TIMESTAMP", "status": "VARCHAR", "error_message": "VARCHAR", "tokens_used": "BIGINT",
+    "cost_usd": "DECIMAL(18, 6)", "run_key": "VARCHAR",
+    **dict.fromkeys(TERMS, "VARCHAR"), "horizon_s": "BIGINT", "cost_bps": "DOUBLE PRECISION",
+}  # fmt: skip
+
+_INSERT = (
+    f'INSERT INTO executions ({", ".join(_COLUMNS)}, "trigger", started_at) '
+    f"SELECT {unnested(_COLUMNS)}, 'schedule', CAST(? AS TIMESTAMP) RETURNING run_key, id"
+)
 
 
-def set_accounted(connection: "duckdb.DuckDBPyConnection", until: Mapping[int, datetime]) -> None:
+def set_accounted(connection: SqlConnection, until: Mapping[int, datetime]) -> None:
     """Note up to when each of these strategies, by id, has a row for every slot."""
     connection.execute(
-        "UPDATE strategies SET accounted_until = done.until "
-        "FROM (SELECT unnest(?) AS id, unnest(CAST(? AS TIMESTAMP[])) AS until) AS done WHERE strategies.id = done.id",
+        "UPDATE strategies SET accounted_until = done.until "  # noqa: S608 - ours
+        f"FROM (SELECT {unnested({'id': 'INTEGER', 'until': 'TIMESTAMP'})}) AS done WHERE strategies.id = done.id",
         [[*until], [naive(moment) for moment in until.values()]],
     )
 
 
-def known_strategies(connection: "duckdb.DuckDBPyConnection") -> dict[str, tuple[int, str, datetime | None]]:
+def known_strategies(connection: SqlConnection) -> dict[str, tuple[int, str, datetime | None]]:
     """Return the id, the version and up to when it is accounted for, of every strategy in the journal, by name."""
     rows = connection.execute("SELECT name, id, version, accounted_until FROM strategies").fetchall()
     return {name: (strategy_id, version, until and _aware(until)) for name, strategy_id, version, until in rows}

@@ -9,23 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import Liveness
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
 from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule, TakenSlots
-
-if TYPE_CHECKING:
-    import duckdb
-
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 OVERLAP = "The run of an earlier slot of this strategy was still going on."
 ASTRAY = timedelta(days=1)
@@ -88,7 +83,7 @@ class SlotStore:
     What reads or writes raises `Retryable` or `Misconfigured` as `Database` does; then nothing was written.
     """
 
-    database: Database
+    database: JournalDatabase
     home: Home
     default_exchange: str = DEFAULT_EXCHANGE
     _liveness: Liveness | None = None
@@ -119,7 +114,7 @@ class SlotStore:
     def change(self, changes: Sequence[Change], now: datetime) -> None:
         """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had."""
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> None:
+        def work(connection: SqlConnection) -> None:
             for change in changes:
                 if change.strategy is None or change.schedule is None:
                     slot_rows.forget_schedule(connection, change.name)
@@ -147,7 +142,7 @@ class SlotStore:
         A slot that has a row already is left as it is. One whose strategy is still running ends as `skipped_overlap`.
         """
 
-        def work(connection: "duckdb.DuckDBPyConnection") -> Claims:
+        def work(connection: SqlConnection) -> Claims:
             if self._doubtful:
                 slot_rows.end_unclaimed(connection, self._doubtful, now)
             return self._claim(connection, claims, now)
@@ -156,7 +151,7 @@ class SlotStore:
         self._doubtful.clear()
         return done
 
-    def _claim(self, connection: "duckdb.DuckDBPyConnection", claims: Sequence[Claim], now: datetime) -> Claims:
+    def _claim(self, connection: SqlConnection, claims: Sequence[Claim], now: datetime) -> Claims:
         first, last = min(claim.first for claim in claims), max(claim.last for claim in claims)
         taken, running = slot_rows.taken(connection, first, last), slot_rows.running(connection)
         strategies = slot_rows.known_strategies(connection)

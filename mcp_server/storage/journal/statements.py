@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_server.domain.run_trace import signal_of
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class Statements:
     leans: dict[str, dict[int, str]] = field(default_factory=dict)
 
 
-def statements(connection: "duckdb.DuckDBPyConnection", strategy: str) -> Statements:
+def statements(connection: SqlConnection, strategy: str) -> Statements:
     """Return what stood beside the signals of one strategy.
 
     Only signals that have a twin or a leaning are read whole: the evidence of a year of runs is large.

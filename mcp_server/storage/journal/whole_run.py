@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_server.domain.news.in_trace import Links
 from mcp_server.domain.outcome import Status
@@ -11,9 +11,7 @@ from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.by_then import AT_ITS_TIME
 from mcp_server.storage.journal.entries import BY_THEN, OF_ONE, Entry, read
 from mcp_server.storage.news.links import links_of
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 _WHOLE = (
     "SELECT e.strategy_version, e.decision_version, e.model, e.tokens_used, e.exchange, e.symbol, "  # noqa: S608 - ours
@@ -44,7 +42,7 @@ class WholeRun:
 
 
 def whole_run(
-    connection: "duckdb.DuckDBPyConnection",
+    connection: SqlConnection,
     execution_id: int,
     strategy: str | None,
     until: datetime,

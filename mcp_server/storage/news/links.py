@@ -1,14 +1,12 @@
 """The addresses of the headlines that a run's sub-agents saw: answers to models leave them out."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_server.domain.news.in_trace import Links, news_seen
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 
-def links_of(connection: "duckdb.DuckDBPyConnection", trace: Any) -> Links:
+def links_of(connection: SqlConnection, trace: Any) -> Links:
     """Return the addresses of the news that a trace tells of, by id and source."""
     ids = sorted({item.id for seen in news_seen(trace) for item in seen.headlines if item.id is not None})
     if not ids:

@@ -1,0 +1,62 @@
+"""The seam between the journal and what keeps it: SQL that DuckDB and Postgres both understand, in transactions.
+
+Parameters are `?`, or `$1` and on where one is used several times. A parameter that may be null is cast where it is
+first used, so that Postgres knows what it would be: `CAST($1 AS VARCHAR) IS NULL OR name = $1`; so is each list.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class SqlResult(Protocol):
+    """The rows of a statement. Times are naive UTC, money is `Decimal`, JSON is text."""
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Return all rows, as tuples."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Return the next row as a tuple; None: there is none."""
+
+    def fetchnumpy(self) -> Mapping[str, Any]:
+        """Return the columns by name, as arrays; one with nulls is masked where it has them."""
+
+
+class SqlConnection(Protocol):
+    """A connection in a transaction."""
+
+    def execute(self, query: str, parameters: Any = None, /) -> SqlResult:
+        """Run a statement."""
+
+
+class JournalDatabase(Protocol):
+    """Where a journal is kept. What it raises is what `Database` raises."""
+
+    def exists(self) -> bool:
+        """Return whether it was ever written."""
+
+    def write(self, work: Callable[[SqlConnection], T], /) -> T:
+        """Run `work` in a transaction, one after the other with all other writes, and return what it returns.
+
+        It may be run twice, and touches nothing but the connection that it is given.
+        """
+
+    def read(self, work: Callable[[SqlConnection], T], /, *, patience_s: float | None = None) -> T:
+        """Run `work` on what is committed, and return what it returns; wait at most `patience_s` where that is less."""
+
+    def hurry(self) -> None:
+        """Wait for nothing long from now on: this program is ending."""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What is raised where a value cannot be kept, such as NaN, or half a character."""
+
+
+def unnested(columns: Mapping[str, str]) -> str:
+    """Return the columns of a SELECT whose parameters are lists, one for each column by its type: a row each.
+
+    >>> unnested({"id": "BIGINT"})
+    'unnest(CAST(? AS BIGINT[])) AS id'
+    """
+    return ", ".join(f"unnest(CAST(? AS {kind}[])) AS {name}" for name, kind in columns.items())
