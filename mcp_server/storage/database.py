@@ -7,7 +7,7 @@ DuckDB's own. Within this process one lock serialises the opens, and writes that
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,12 @@ from mcp_server.errors import Retryable
 from mcp_server.storage.database_file import PATIENCE_S, DatabaseFile, Start
 from mcp_server.storage.rewritten import Columns, rewrite_file
 from mcp_server.storage.schema import OldSchema, copy_file, migrate
-from mcp_server.storage.transactions import Job, T, Work, run_batch, translated
+from mcp_server.storage.transactions import Job, T, WaitingWrites, Work, run_batch, transaction, translated
 
 if TYPE_CHECKING:
     import duckdb
+
+    from mcp_server.storage.journal.liveness import SignsOfLife
 
 
 class Database:
@@ -45,8 +47,7 @@ class Database:
     ) -> None:
         self._file = DatabaseFile(path, prepare, patience_s, start)
         self._opening = threading.Lock()
-        self._queueing = threading.Lock()
-        self._waiting: list[Job] = []
+        self._writes = WaitingWrites(self._opening, self._run)
 
     @property
     def path(self) -> Path:
@@ -59,6 +60,12 @@ class Database:
         from mcp_server.storage.duckdb_core import duckdb
 
         return ValueError, duckdb.Error
+
+    def signs_of_life(self, running: Path) -> "SignsOfLife":
+        """Return what shows which processes are alive: locked files in a folder."""
+        from mcp_server.storage.journal.liveness import LockedFiles
+
+        return LockedFiles(running)
 
     def exists(self) -> bool:
         """Return whether the file is there."""
@@ -74,15 +81,7 @@ class Database:
         Writes that wait together share one transaction; if one of them fails, each is run again by itself. So `work`
         touches nothing but the connection that it is given.
         """
-        mine: Future[T] = Future()
-        with self._queueing:
-            self._waiting.append((work, mine))
-        with self._opening:
-            if not mine.done():
-                with self._queueing:
-                    batch, self._waiting = self._waiting, []
-                self._run(batch)
-        return mine.result()
+        return self._writes.write(work)
 
     def read(self, work: Work[T], *, patience_s: float | None = None) -> T:
         """Run `work` on a connection that cannot write, beside other readers, and return what it returns.
@@ -134,16 +133,11 @@ class Database:
             self._opening.release()
 
     def _run(self, batch: list[Job]) -> None:
+        connection = self._open(read_only=False)
         try:
-            connection = self._open(read_only=False)
-            try:
-                run_batch(connection, self.path, batch)
-            finally:
-                self._file.close(connection)
-        except BaseException as error:  # whatever stopped the one that leads, nobody may wait for ever
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            run_batch(partial(transaction, connection, self.path), batch)
+        finally:
+            self._file.close(connection)
 
     def _open(self, *, read_only: bool, most_s: float | None = None) -> "duckdb.DuckDBPyConnection":
         connection = self._file.open(read_only=read_only, most_s=most_s)

@@ -5,7 +5,11 @@ first used, so that Postgres knows what it would be: `CAST($1 AS VARCHAR) IS NUL
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from mcp_server.storage.journal.liveness import SignsOfLife
 
 T = TypeVar("T")
 
@@ -47,6 +51,9 @@ class JournalDatabase(Protocol):
 
     def hurry(self) -> None:
         """Wait for nothing long from now on: this program is ending."""
+
+    def signs_of_life(self, running: Path, /) -> "SignsOfLife":
+        """Return what shows which processes are alive: in the folder `running`, where the journal is a file."""
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:

@@ -20,6 +20,7 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slot_rows import StoredSchedule
 from mcp_server.storage.journal.slots import Change, Claim, SlotStore
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.journal_databases import journal_database
 
 HELD = Outcome(Status.SUCCESS, Signal("HOLD", None, "still"), tokens_used=0, cost_usd=Decimal(0))
 
@@ -77,7 +78,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.home = Home(self.root)
-        self.database = Database(self.home.database, prepare=self.home.prepare, patience_s=self.patience_s)
+        self.database = journal_database(self.root, self.patience_s)
         self.journal = Journal(self.database, self.home)
         self.slot_store = SlotStore(self.database, self.home)
         self.folders = StrategyFolders(self.home, self.root / "no-examples")

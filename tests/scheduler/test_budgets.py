@@ -34,6 +34,8 @@ from tests.runner.claude_runs import strategy as agents
 from tests.runner.conftest import Command
 from tests.scheduler.slot_homes import at, hourly, spent
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 DAY = timedelta(days=1)
 NOON = at("12:00")
 

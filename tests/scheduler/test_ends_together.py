@@ -17,6 +17,8 @@ from tests.rigs.hand_clock import HandClock
 from tests.scheduler.slot_homes import Machine, at, claim, hourly
 from tests.storage.test_database import held_by_a_shell
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 NAMES = ("a", "b", "c", "d", "e")
 
 

@@ -19,6 +19,8 @@ from tests.rigs.forked_script import ForkedScript
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed, spent
 from tests.storage.test_database import held_by_a_shell
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 WHAT = hourly()
 FAILED = Outcome(Status.ERROR, error="it broke", tokens_used=0, cost_usd=Decimal(0))
 

@@ -12,6 +12,9 @@ from mcp_server.storage.candles.ranges import Range
 from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.database import Database
 from tests.rigs.done_once import migrating_each
+from tests.rigs.journal_databases import kept_in
+
+__all__ = ["kept_in"]
 
 HOUR = TIMEFRAMES["1h"]
 SERIES = Series("coinbase", "BTC/USD", "1h")

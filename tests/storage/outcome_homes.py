@@ -13,6 +13,7 @@ from mcp_server.storage.journal.outcomes import DueRun, Outcomes, SettledOutcome
 from mcp_server.storage.journal.rows import TERMS, Run
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.strategies.folders import StrategyFolders
+from tests.rigs.journal_databases import journal_database
 
 FAILED = Outcome(Status.ERROR, error="it broke", tokens_used=0, cost_usd=Decimal("0.02"))
 
@@ -29,7 +30,7 @@ class OutcomeHome:
 
     def __init__(self, root: Path) -> None:
         home = Home(root)
-        self.database = Database(home.database, prepare=home.prepare)
+        self.database: Database = journal_database(root)
         self.journal = Journal(self.database, home)
         self.folders = StrategyFolders(home, root / "no-examples")
         self.outcomes: Outcomes = self.journal.outcomes(self.folders, "kraken")

@@ -16,7 +16,9 @@ from mcp_server.storage.journal.backtests import BacktestRow, Backtests, Family,
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
-from tests.storage.test_database import held_by_a_shell
+from tests.rigs.journal_databases import ON_A_FILE, away, journal_database
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FAMILY = Family("coinbase", "BTC/USD", "dip")
@@ -38,7 +40,8 @@ ROW = BacktestRow(
 
 @pytest.fixture
 def database(home: Path) -> Database:
-    return Database(home / "claude_trader.duckdb", prepare=Home(home).prepare, patience_s=0.2)
+    database: Database = journal_database(home, patience_s=0.2)
+    return database
 
 
 @pytest.fixture
@@ -197,6 +200,7 @@ def test_a_backtest_is_not_there_before_it_was_made(backtests: Backtests) -> Non
             backtests.read(backtest_id, until)
 
 
+@ON_A_FILE
 def test_a_query_sees_the_backtests_that_were_made_by_its_moment(home: Path, backtests: Backtests) -> None:
     backtests.record([ROW, replace(ROW, created_at=NOON + timedelta(days=1), side="both")])
     sql = "SELECT family, side, start, \"end\", sharpe_per_period, figures->>'return_pct' FROM backtests ORDER BY id"
@@ -212,12 +216,12 @@ def test_a_query_sees_the_backtests_that_were_made_by_its_moment(home: Path, bac
     assert [row[1] for row in rows(NOON + timedelta(days=1))] == ["long", "both"]
 
 
-def test_a_held_file_is_named_with_its_holder_and_nothing_is_recorded(backtests: Backtests, database: Database) -> None:
+def test_a_held_file_is_named_with_its_holder_and_nothing_is_recorded(backtests: Backtests, home: Path) -> None:
     backtests.record([ROW])
-    with held_by_a_shell(database.path) as pid:
-        with pytest.raises(Retryable, match=rf"in use: process {pid} "):
+    with away(home) as who:
+        with pytest.raises(Retryable, match=who):
             backtests.record([replace(ROW, side="both")])
-        with pytest.raises(Retryable, match=rf"in use: process {pid} "):
+        with pytest.raises(Retryable, match=who):
             backtests.trials(FAMILY)
     assert len(backtests.trials(FAMILY)) == 1
 

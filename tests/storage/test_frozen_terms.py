@@ -17,7 +17,10 @@ from mcp_server.storage.journal.slots import Change, SlotStore
 from runner.cli.context import Context
 from runner.execute import Runner
 from runner.tool_server.server import Address
+from tests.rigs.journal_databases import ON_A_FILE
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 QUIET = timedelta(seconds=7)
 
@@ -108,6 +111,7 @@ async def no_server() -> AsyncIterator[Address]:
     yield Address("", None)
 
 
+@ON_A_FILE
 async def test_a_run_by_hand_freezes_the_exchange_of_the_settings(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

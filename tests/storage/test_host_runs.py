@@ -9,12 +9,14 @@ import pytest
 
 from mcp_server.domain.outcome import Outcome, Signal, Status
 from mcp_server.domain.strategy.parse import parse_strategy
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.interrupted import KILLED
 from mcp_server.storage.journal.journal_state import journal_state
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.journal_databases import ON_A_FILE, journal_database
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 NOON = datetime(2026, 5, 20, 12, tzinfo=UTC)
 CONFIG = {"trading_pair": "BTC/USDT", "interval": "1h", "synthesis_logic": "Decide."}
@@ -24,7 +26,7 @@ BUY = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "Because."))
 
 def journal_of(home: Path) -> Journal:
     at = Home(home)
-    return Journal(Database(at.database, prepare=at.prepare), at)
+    return Journal(journal_database(home), at)
 
 
 @pytest.fixture
@@ -99,6 +101,7 @@ def test_a_run_here_goes_on_while_that_of_a_host_ends(journal: Journal) -> None:
     journal.finish(here, Outcome(Status.ABSTAINED, error="x"), NOON)
 
 
+@ON_A_FILE
 def test_nothing_is_written_while_no_run_of_a_host_is_due(home: Path, journal: Journal) -> None:
     journal.host_runs.claim(run())
     before = Home(home).database.stat().st_mtime_ns
@@ -111,6 +114,6 @@ def test_nothing_is_written_while_no_run_of_a_host_is_due(home: Path, journal: J
 
 def test_how_things_stand_shows_a_run_as_over_before_anybody_has_entered_it(home: Path, journal: Journal) -> None:
     journal.host_runs.claim(run())
-    database = Database(Home(home).database)
+    database = journal_database(home)
     seen = [journal_state(database, NOON + timedelta(seconds=after)).last["asked"].run.status for after in (30, 60)]
     assert (seen, status(journal)) == (["running", "timeout"], ["running"])

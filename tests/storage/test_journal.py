@@ -13,8 +13,9 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.forked_script import ForkedScript
-from tests.storage.test_database import held_by_a_shell
+from tests.rigs.journal_databases import BOTH, ON_A_FILE, away, journal_database
 
+pytestmark = pytest.mark.usefixtures("kept_in")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BOUGHT = Outcome(
     Status.SUCCESS,
@@ -33,7 +34,8 @@ def strategy(description: str = "") -> Strategy:
 
 @pytest.fixture
 def database(home: Path) -> Database:
-    return Database(home / "claude_trader.duckdb", prepare=Home(home).prepare, patience_s=0.2)
+    database: Database = journal_database(home, patience_s=0.2)
+    return database
 
 
 @pytest.fixture
@@ -49,6 +51,7 @@ def end(journal: Journal, claimed: Claimed, outcome: Outcome = BOUGHT) -> str | 
     return journal.finish(claimed, outcome, NOON + timedelta(seconds=7)).waiting
 
 
+@BOTH
 def test_a_run_is_recorded_from_claim_to_signal(journal: Journal, database: Database) -> None:
     claimed = claim(journal)
     assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.RUNNING]
@@ -119,14 +122,15 @@ def test_the_strategies_table_mirrors_the_version_that_ran(journal: Journal, dat
     assert versions == [(first.version,), (second.version,), (second.version,)]
 
 
+@BOTH
 def test_an_outcome_that_cannot_be_entered_waits_in_the_outbox(
     journal: Journal, database: Database, home: Path
 ) -> None:
     claimed = claim(journal)
-    with held_by_a_shell(database.path) as pid:
+    with away(home) as who:
         said = end(journal, claimed)
         assert said is not None
-        assert f"process {pid}" in said
+        assert who in said
         with pytest.raises(Retryable):
             journal.entries()
     assert [file.name for file in (home / "outbox").iterdir()] == [f"{claimed.key}.json"]
@@ -140,7 +144,7 @@ def test_an_outcome_is_entered_once_however_often_it_is_settled(
     journal: Journal, database: Database, home: Path
 ) -> None:
     claimed = claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         end(journal, claimed)
     waiting = next((home / "outbox").iterdir())
     content = waiting.read_bytes()
@@ -152,7 +156,7 @@ def test_an_outcome_is_entered_once_however_often_it_is_settled(
 
 def test_no_run_starts_while_a_shell_holds_the_file(journal: Journal, database: Database, home: Path) -> None:
     journal.entries()
-    with held_by_a_shell(database.path), pytest.raises(Retryable, match="in use"):
+    with away(home), pytest.raises(Retryable):
         claim(journal)
     assert journal.entries(outcomes="all") == []
     assert list((home / "running").iterdir()) == []
@@ -161,9 +165,9 @@ def test_no_run_starts_while_a_shell_holds_the_file(journal: Journal, database: 
 KILLED = """
 import os, sys
 from pathlib import Path
-from tests.storage.test_journal import Database, Home, Journal, claim
+from tests.storage.test_journal import Home, Journal, claim, journal_database
 home = Home(Path(sys.argv[1]))
-claim(Journal(Database(home.database), home))
+claim(Journal(journal_database(home.root), home))
 os.kill(os.getpid(), 9)
 """
 
@@ -186,7 +190,7 @@ def test_an_outcome_left_by_a_process_that_is_gone_counts_more_than_its_absence(
     journal: Journal, database: Database, home: Path
 ) -> None:
     claimed = claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         end(journal, claimed)
     (home / "running" / claimed.key).write_text("")
     journal.settle()
@@ -236,7 +240,7 @@ def test_whatever_an_outcome_holds_its_row_ends(journal: Journal, home: Path, ou
     end(journal, claim(journal), outcome)
     (entry,) = journal.entries(outcomes="all")
     assert entry.status is not Status.RUNNING
-    assert (entry.signal is not None) == (entry.status is Status.SUCCESS)
+    assert (entry.signal is not None) == (entry.status == Status.SUCCESS)
     assert list((home / "running").iterdir()) == []
 
 
@@ -246,7 +250,7 @@ def test_an_outcome_that_can_be_kept_nowhere_is_ended_as_interrupted_later(
     claimed = claim(journal)
     (home / "outbox").rmdir()
     (home / "outbox").write_text("in the way")
-    with held_by_a_shell(database.path), pytest.raises(Misconfigured, match="outbox"):
+    with away(home), pytest.raises(Misconfigured, match="outbox"):
         end(journal, claimed)
     (home / "outbox").unlink()
     journal.settle()
@@ -254,11 +258,12 @@ def test_an_outcome_that_can_be_kept_nowhere_is_ended_as_interrupted_later(
     assert (entry.status, (entry.why or "")[:11]) == (Status.ERROR, "interrupted")
 
 
+@ON_A_FILE
 def test_an_outcome_waits_until_the_database_that_has_its_row_is_back(
     journal: Journal, database: Database, home: Path
 ) -> None:
     claimed = claim(journal)
-    with held_by_a_shell(database.path):
+    with away(home):
         end(journal, claimed)
     aside = database.path.rename(home / "aside.duckdb")
     end(journal, claim(journal), Outcome(Status.ABSTAINED, error="another run, with the same number"))

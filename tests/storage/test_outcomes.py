@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from mcp_server.domain.scoring.terms import Terms, terms_of
@@ -14,6 +13,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from tests.rigs.forked_script import ForkedScript
 from tests.scheduler.slot_homes import at, hourly
 from tests.storage.outcome_homes import FAILED, OutcomeHome, ids, judged, signalled, void
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 WEEK = at("12T00:00")
 COLUMNS = "execution_id, state, entry_price, exit_price, r, cost_bps, funding_bps, horizon_s, definition, settled_at"
@@ -87,7 +88,7 @@ def test_outcomes_are_added_all_or_none(one: OutcomeHome) -> None:
     (run,) = one.outcomes.due(WEEK)
     many = [replace(judged(run), execution_id=number) for number in range(1, 241)]
     unheard: Any = "right"
-    with pytest.raises(duckdb.ConstraintException):
+    with pytest.raises(one.database.refusals):
         one.outcomes.add([*many[:-1], replace(many[-1], state=unheard)], WEEK)
     assert settled(one) == []
     assert one.outcomes.due(WEEK) == [run]
@@ -99,15 +100,15 @@ SETTLES = """
 import os, sys
 from datetime import timedelta
 from pathlib import Path
-from mcp_server.storage.database import Database
 from tests.storage.outcome_homes import OutcomeHome, judged
 from tests.storage.test_outcomes import WEEK
 
 who, kills = int(sys.argv[2]), sys.argv[3] == "kills"
+home = OutcomeHome(Path(sys.argv[1]))
+Database = type(home.database)
 write = Database.write
 def killed(self, work):
     write(self, lambda connection: (work(connection), os._exit(9)))
-home = OutcomeHome(Path(sys.argv[1]))
 due = home.outcomes.due(WEEK)
 print(len(due), flush=True)
 sys.stdin.readline()

@@ -14,8 +14,11 @@ from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.journal.records import JournalRecord
 from mcp_server.storage.journal.slots import SlotStore
+from tests.rigs.journal_databases import ON_A_FILE
 from tests.scheduler.slot_homes import at, claim, hourly, missed
 from tests.storage.outcome_homes import FAILED, OutcomeHome, judged, signalled, void
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 WEEK = at("12T00:00")
 
@@ -164,6 +167,7 @@ def test_outcomes_that_are_not_in_the_journal_are_told_as_if_they_were(one: Outc
     assert shown(stored)["r"] == [0.5, 0.1, None, None]
 
 
+@ON_A_FILE
 def test_a_moment_in_the_past_knows_what_a_home_knew_that_was_cut_off_then(tmp_path: Path) -> None:
     """Runs overlap and outlast each other, and two horizons and two rules take turns."""
     whole = OutcomeHome(tmp_path / "whole")

@@ -18,8 +18,10 @@ from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.forked_script import ForkedScript
+from tests.rigs.journal_databases import ON_A_FILE, away, journal_database
 from tests.runner.conftest import trader_in
-from tests.storage.test_database import held_by_a_shell
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
@@ -44,7 +46,8 @@ UNKNOWN = Outcome(Status.ERROR, error="stopped", blame="runner")
 
 @pytest.fixture
 def database(home: Path) -> Database:
-    return Database(home / "claude_trader.duckdb", prepare=Home(home).prepare, patience_s=0.2)
+    database: Database = journal_database(home, patience_s=0.2)
+    return database
 
 
 @pytest.fixture
@@ -210,7 +213,7 @@ def test_one_process_at_a_time_works_on_a_replay_and_another_is_told_which(journ
     program = (
         "import sys; from decimal import Decimal; from pathlib import Path; "
         "from tests.storage.test_replays import *; root = Path(sys.argv[1]); "
-        "journal = Journal(Database(root / 'claude_trader.duckdb'), Home(root)); "
+        "journal = Journal(journal_database(root), Home(root)); "
         "opened = journal.replays.open(TERMS, ASKED, Decimal(2), NOW); opened.__enter__(); "
         "print('open', flush=True); sys.stdin.read()"
     )
@@ -314,6 +317,7 @@ def test_a_replay_that_leaves_sub_agents_out_changes_nothing_of_what_the_journal
     assert version == (ablated.version,)
 
 
+@ON_A_FILE
 def test_the_command_line_lists_the_runs_of_replays_by_themselves_with_their_label(
     journal: Journal, home: Path
 ) -> None:
@@ -332,7 +336,7 @@ def test_an_outcome_that_waited_in_the_outbox_has_its_label_and_one_of_an_older_
     journal: Journal, home: Path
 ) -> None:
     claimed, older = journal.claim(moment()), journal.claim(moment(1))
-    with held_by_a_shell(home / "claude_trader.duckdb"):
+    with away(home):
         for run in (claimed, older):
             assert journal.finish(run, BOUGHT, NOW + timedelta(seconds=7)).waiting
     file = home / "outbox" / f"{older.key}.json"

@@ -17,8 +17,11 @@ from mcp_server.storage.journal.budget import SpendingLimits, admit, spent
 from mcp_server.storage.journal.journal_state import journal_state
 from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
+from tests.rigs.journal_databases import journal_database
 from tests.rigs.sample_runs import SampleRun, enter_runs
 from tests.storage.test_replays import ASKED, BOUGHT, OUTAGE, TERMS
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 NOW = datetime(2026, 5, 20, 12, 17, tzinfo=UTC)
 DAY = NOW.replace(hour=0, minute=0)
@@ -32,7 +35,8 @@ OWN = replace(BOUGHT, cost_usd=Decimal("0.10"), recorded_usd=None, contaminated=
 
 @pytest.fixture
 def database(home: Path) -> Database:
-    return Database(home / "claude_trader.duckdb", prepare=Home(home).prepare)
+    database: Database = journal_database(home)
+    return database
 
 
 @pytest.fixture

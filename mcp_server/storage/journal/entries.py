@@ -168,7 +168,8 @@ def costs(connection: SqlConnection, strategy: str) -> Costs:
         "SELECT count(*), count(usd), CAST(avg(usd) AS DECIMAL(18, 6)) FROM ("
         "SELECT coalesce(e.recorded_usd, e.cost_usd) AS usd FROM executions e JOIN strategies s "
         "ON s.id = e.strategy_id WHERE s.name = $1 AND e.engine = 'claude' AND e.\"trigger\" <> 'replay' "
-        "AND e.status = ANY(CAST($2 AS VARCHAR[])) AND coalesce(e.tokens_used, 1) > 0 ORDER BY e.id DESC LIMIT $3)",
+        "AND e.status = ANY(CAST($2 AS VARCHAR[])) AND coalesce(e.tokens_used, 1) > 0 "
+        "ORDER BY e.id DESC LIMIT $3) AS latest",
         [strategy, [*RAN], RECENT_RUNS],
     ).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)

@@ -1,19 +1,14 @@
 """Runs whose process is gone: their rows still say `running`, and end here as interrupted."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
-from mcp_server.storage.journal.liveness import is_alive
+from mcp_server.storage.journal.liveness import KEY, SignsOfLife
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.sql import SqlConnection
-
-KEY = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?", re.ASCII)
-"""The key of a run or a runner. Files of other names are not ours, and are left alone."""
 
 BROKEN = "its outcome could not be read, and was moved to outbox/broken/"
 KILLED = "interrupted: the process that ran it was killed or lost power before it could end"
@@ -25,27 +20,23 @@ class Interrupted:
     """Finds and ends interrupted runs.
 
     Args:
-        running: the folder with one locked file for each process that has runs under way.
+        signs: which processes are alive.
         outbox: the outcomes that are not in the database yet; their runs are not interrupted.
     """
 
-    running: Path
+    signs: SignsOfLife
     outbox: Outbox
 
-    def dead(self) -> Iterator[str]:
+    def dead(self, connection: SqlConnection | None = None) -> Iterator[str]:
         """Yield the keys of runs, or of runners, whose process ended without entering every outcome."""
-        try:
-            files = list(self.running.iterdir())
-        except OSError:
-            return
-        for file in files:
+        for key in self.signs.dead(connection):
             # The outbox is looked at after the lock: a run leaves its outcome there before it lets go.
-            if KEY.fullmatch(file.name) and not is_alive(file) and file.name not in self.outbox.run_keys():
-                yield file.name
+            if key not in self.outbox.run_keys():
+                yield key
 
     def end_dead(self, connection: SqlConnection) -> list[str]:
         """End the rows of dead runs; return their keys. Their files may go only when this is committed."""
-        dead = list(self.dead())
+        dead = list(self.dead(connection))
         for key in dead:
             connection.execute(
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
@@ -68,9 +59,8 @@ class Interrupted:
 
         Not those that a host's own model is to end: no process stands for these, and they end by themselves.
         """
-        try:
-            here = {file.name for file in self.running.iterdir()}
-        except OSError:  # nobody can say who is alive
+        here = self.signs.here()
+        if here is None:
             return
         waiting = self.outbox.run_keys()
         rows = connection.execute(

@@ -1,13 +1,124 @@
-"""Liveness: a locked file shows that a run's process is alive. The lock ends with the process, however that ends."""
+"""Liveness: a lock shows that a run's process is alive, and ends with the process, however that ends.
 
+It is that of a file here; in Postgres, that of a session.
+"""
+
+import re
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from mcp_server.storage.files import put_aside
 from mcp_server.storage.home import unwritable
+from mcp_server.storage.sql import SqlConnection
+
+KEY = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?", re.ASCII)
+"""The key of a run or a runner. Files of other names are not ours, and are left alone."""
+
+
+class SignOfLife(Protocol):
+    """Shows others that this process is alive, until it is closed."""
+
+    @property
+    def key(self) -> str:
+        """What it is shown under: the key of a run, or of a runner."""
+
+    def close(self, *, forget: bool = True) -> None:
+        """Take it back; without `forget`, runs under it that have no end yet are ended by others as interrupted."""
+
+
+class Taken(Exception):
+    """Another process holds it."""
+
+
+class SignsOfLife(Protocol):
+    """Who is alive, of all that have runs under way in a journal."""
+
+    def show(self, key: str) -> SignOfLife:
+        """Show that this process is alive, under a key.
+
+        Raises:
+            Retryable, Misconfigured: it cannot be shown; then no run may begin.
+        """
+
+    def hold(self, name: str) -> AbstractContextManager[None]:
+        """Hold what only one process may, for as long as the block lasts.
+
+        Raises:
+            Taken: another process holds it.
+            Retryable, Misconfigured: it cannot be held.
+        """
+
+    def dead(self, connection: SqlConnection | None = None) -> Iterator[str]:
+        """Yield the keys of processes that are gone; within a transaction, its connection is needed."""
+
+    def here(self) -> frozenset[str] | None:
+        """Return every key that was shown and not taken back; None where nobody can say."""
+
+    def forget(self, key: str) -> None:
+        """Remove what is left of a process that is gone."""
+
+
+class LockedFiles:
+    """Signs of life in a folder: one locked file for each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def show(self, key: str) -> "Liveness":
+        """Show that this process is alive, under a key.
+
+        Raises:
+            Misconfigured: the folder cannot be written.
+        """
+        return Liveness(self._folder / key)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold the lock of a file of this name for as long as the block lasts.
+
+        Raises:
+            Taken: another process holds it.
+            Misconfigured: the folder cannot be written.
+        """
+        path = self._folder / f"{name}.lock"
+        lock = FileLock(path, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Taken from None
+        except OSError as error:
+            raise unwritable(path, error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def dead(self, connection: SqlConnection | None = None) -> Iterator[str]:
+        """Yield the keys of processes that are gone."""
+        for name in self.here() or ():
+            if KEY.fullmatch(name) and not is_alive(self._folder / name):
+                yield name
+
+    def here(self) -> frozenset[str] | None:
+        """Return the names of all files; None where the folder cannot be read."""
+        try:
+            return frozenset(file.name for file in self._folder.iterdir())
+        except OSError:
+            return None
+
+    def forget(self, key: str) -> None:
+        """Remove the file of a process that is gone; what cannot be removed, a folder say, is put aside."""
+        path = self._folder / key
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            with suppress(OSError):
+                put_aside(path)
 
 
 class Liveness:
@@ -24,6 +135,11 @@ class Liveness:
             self._lock.acquire(timeout=5)  # another process may be looking whether it is held
         except OSError as error:
             raise unwritable(path, error) from None
+
+    @property
+    def key(self) -> str:
+        """Its file's name."""
+        return self.path.name
 
     def close(self, *, forget: bool = True) -> None:
         """Release the lock and remove the file; without `forget` it stays, as the sign of a run that has no end yet."""
@@ -54,12 +170,3 @@ def is_alive(path: Path) -> bool:
         return True
     lock.release()
     return False
-
-
-def forget(path: Path) -> None:
-    """Remove the file of a process that is gone; what cannot be removed, a folder say, is put aside."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        with suppress(OSError):
-            put_aside(path)

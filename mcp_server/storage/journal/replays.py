@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,14 +11,13 @@ from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.text import escaped
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import NotFound, Retryable
-from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.home import Home
 from mcp_server.storage.journal.budget import Admission, Spent
+from mcp_server.storage.journal.liveness import Taken
 from mcp_server.storage.journal.replay_rows import ReplayRow, replay_rows, spent_by
 from mcp_server.storage.journal.rows import mirror
 from mcp_server.storage.sql import JournalDatabase, SqlConnection
@@ -106,18 +105,12 @@ class Replays:
             Misconfigured: the home cannot be written.
         """
         self.home.prepare()
-        path = self.home.running / f"replay-{terms.id}.lock"
-        lock = FileLock(path, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise self._taken(terms.id) from None
-        except OSError as error:
-            raise unwritable(path, error) from None
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(self.database.signs_of_life(self.home.running).hold(f"replay-{terms.id}"))
+            except Taken:
+                raise self._taken(terms.id) from None
             yield self.database.write(lambda connection: _open(connection, terms, strategy, max_usd, now))
-        finally:
-            lock.release()
 
     def read(self, replay_id: str) -> Replay:
         """Return one replay.

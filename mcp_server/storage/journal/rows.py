@@ -10,7 +10,7 @@ from mcp_server.domain.outcome import Ended, Outcome, RunEngine, SignalName, Sta
 from mcp_server.domain.scoring.terms import Terms, terms_of
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import Retryable
-from mcp_server.storage.journal.liveness import Liveness
+from mcp_server.storage.journal.liveness import SignOfLife
 from mcp_server.storage.sql import SqlConnection
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Claimed:
     execution_id: int
     run: Run
     key: str
-    liveness: Liveness | None
+    liveness: SignOfLife | None
     start_deadline: datetime | None = None
     earlier_payer: str | None = None
 
@@ -236,4 +236,8 @@ def has_run(connection: SqlConnection, key: str) -> bool:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, default=str)
+    """Write JSON; what is no number, or half a character, is a `ValueError` here, as not every database refuses it."""
+    text = json.dumps(value, allow_nan=False, default=str)
+    if "\\ud" in text:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    return text

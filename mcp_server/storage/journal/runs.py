@@ -16,7 +16,7 @@ from mcp_server.storage.journal import entries
 from mcp_server.storage.journal.ends import enter, enter_all
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.interrupted import Interrupted, end_broken
-from mcp_server.storage.journal.liveness import Liveness, forget
+from mcp_server.storage.journal.liveness import SignOfLife
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.replay_rows import take_up
 from mcp_server.storage.journal.rows import Claimed, Run, RunEnd, has_run, insert_run, refusal, unkept
@@ -49,7 +49,8 @@ class Journal:
         self._database = database
         self._home = home
         self._outbox = Outbox(home.outbox)
-        self._interrupted = Interrupted(home.running, self._outbox)
+        self._signs = database.signs_of_life(home.running)
+        self._interrupted = Interrupted(self._signs, self._outbox)
 
     @property
     def backtests(self) -> "Backtests":
@@ -110,11 +111,11 @@ class Journal:
         self.settle(now)
 
     @contextmanager
-    def _claiming(self, now: datetime) -> Iterator[tuple[str, Liveness]]:
+    def _claiming(self, now: datetime) -> Iterator[tuple[str, SignOfLife]]:
         """Give a new key, and what shows that its run is under way; it is closed again where the run gets no row."""
         self._prepared(now)
         key = uuid4().hex
-        liveness = Liveness(self._home.running / key)
+        liveness = self._signs.show(key)
         try:
             yield key, liveness
         except BaseException:
@@ -187,7 +188,7 @@ class Journal:
                 self._outbox.put_aside(key)
         if any(True for _ in self._interrupted.dead()):
             for key in self._database.write(self._interrupted.end_dead):
-                forget(self._home.running / key)
+                self._signs.forget(key)
         self.host_runs.end_if_due(now or datetime.now(UTC))
 
     def problem(self) -> str | None:

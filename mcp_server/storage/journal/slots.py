@@ -17,7 +17,7 @@ from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
-from mcp_server.storage.journal.liveness import Liveness
+from mcp_server.storage.journal.liveness import SignOfLife
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
 from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule, TakenSlots
 from mcp_server.storage.sql import JournalDatabase, SqlConnection
@@ -86,7 +86,7 @@ class SlotStore:
     database: JournalDatabase
     home: Home
     default_exchange: str = DEFAULT_EXCHANGE
-    _liveness: Liveness | None = None
+    _liveness: SignOfLife | None = None
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _doubtful: list[str] = field(default_factory=list)
     """Keys of rows that a claim was to write. Where it failed they may be there all the same: a disk that is full at
@@ -97,9 +97,10 @@ class SlotStore:
 
         Raises:
             Misconfigured: the home cannot be written.
+            Retryable: the database is away, where it is not a file of the home.
         """
         self.home.prepare()
-        self._liveness = Liveness(self.home.running / uuid4().hex)
+        self._liveness = self.database.signs_of_life(self.home.running).show(uuid4().hex)
 
     def close(self, *, forget: bool) -> None:
         """Show that it has ended; without `forget`, whoever comes next ends what it left running as interrupted."""
@@ -188,7 +189,7 @@ class SlotStore:
 
     def _key(self) -> str:
         assert self._liveness is not None  # noqa: S101 (claims come between open and close)
-        key = f"{self._liveness.path.name}.{next(self._numbers)}"
+        key = f"{self._liveness.key}.{next(self._numbers)}"
         self._doubtful.append(key)
         return key
 

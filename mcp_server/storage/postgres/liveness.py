@@ -1,0 +1,227 @@
+"""Liveness in Postgres: an advisory lock of a session shows that a process is alive. It ends with the session.
+
+The session is a process' own, for nothing else, and a thread watches it: where it is lost while the process lives, the
+thread makes it anew and takes its locks again, long before anybody counts the process as gone.
+"""
+
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from mcp_server.errors import Retryable
+from mcp_server.storage.journal.liveness import Taken
+from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.connection import PostgresConnection, connect, could_not_be_used
+
+if TYPE_CHECKING:
+    from mcp_server.storage.postgres.database import PostgresDatabase
+    from mcp_server.storage.sql import SqlConnection
+
+GONE_AFTER_S = 1.0
+"""A process is gone when its lock was missing for so long, at each look."""
+
+LOOKS_S = 5.0
+"""Looks that are further apart say nothing of the time between."""
+
+RESTARTED_S = 60
+"""After a start of Postgres nobody is counted as gone for so long: it has dropped the locks of all."""
+
+AGAIN_S = 0.1
+"""How often a session that was lost is tried anew."""
+
+CONNECT_S = 2
+
+_ID = "CAST(CAST('x' || substr(run_key, 1, 16) AS BIT(64)) AS BIGINT)"
+_MISSING = (
+    "SELECT DISTINCT split_part(run_key, '.', 1) FROM executions WHERE status = 'running' AND answer_by IS NULL "  # noqa: S608 - ours
+    "AND run_key ~ '^[0-9a-f]{32}' "
+    "AND clock_timestamp() - pg_postmaster_start_time() > CAST(? AS BIGINT) * INTERVAL '1' SECOND "
+    f"AND {_ID} NOT IN (SELECT (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+
+
+class HeldLocks:
+    """The locks of this process, and which others have lost theirs.
+
+    Args:
+        address: where.
+        database: what the journal is read by.
+    """
+
+    def __init__(self, address: PostgresAddress, database: "PostgresDatabase") -> None:
+        self._address = address
+        self._database = database
+        self._changing = threading.RLock()
+        self._held: dict[str, int] = {}
+        self._session: PostgresConnection | None = None
+        self._watcher: threading.Thread | None = None
+        self._wake: socket.socket | None = None
+        self._missing: dict[str, float] = {}
+        self._looked_at = -LOOKS_S
+
+    def show(self, key: str) -> "HeldLock":
+        """Show that this process is alive, under a key.
+
+        Raises:
+            Retryable: the server is away.
+        """
+        with self._changing:
+            self._take(key, lock_of(key))
+        return HeldLock(key, self)
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Hold what only one process may, for as long as the block lasts.
+
+        Raises:
+            Taken: another process holds it, or another part of this one.
+            Retryable: the server is away.
+        """
+        with self._changing:
+            if name in self._held:
+                raise Taken
+            self._take(name, int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True))
+        try:
+            yield
+        finally:
+            self.give_back(name)
+
+    def dead(self, connection: "SqlConnection | None" = None) -> Iterator[str]:
+        """Yield the keys of processes that were gone at each look for `GONE_AFTER_S`, and have runs under way."""
+        missing = self._look(connection) if connection is not None else self._database.read(self._look)
+        now = monotonic()
+        if now - self._looked_at > LOOKS_S:
+            self._missing = {}
+        self._looked_at = now
+        self._missing = {key: self._missing.get(key, now) for key in missing}
+        yield from [key for key, since in self._missing.items() if now - since >= GONE_AFTER_S]
+
+    def here(self) -> None:
+        """Return None: who is alive is known by `dead` alone."""
+
+    def forget(self, key: str) -> None:
+        """Do nothing: what ends leaves nothing here."""
+
+    def give_back(self, name: str) -> None:
+        """Release the lock of a key or a name."""
+        with self._changing:
+            number = self._held.pop(name, None)
+            if number is not None and self._session is not None:
+                with suppress(psycopg.Error):  # it is lost with its locks
+                    self._session.execute("SELECT pg_advisory_unlock(?)", [number])
+
+    def close(self) -> None:
+        """End the session, and so all signs of life."""
+        with self._changing:
+            self._held.clear()
+            if self._wake is not None:
+                self._wake.close()
+                self._wake = None
+            watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.join()
+        with self._changing:
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+
+    @staticmethod
+    def _look(connection: "SqlConnection") -> list[str]:
+        return [key for (key,) in connection.execute(_MISSING, [RESTARTED_S]).fetchall()]
+
+    def _connect(self) -> PostgresConnection:
+        """Begin a session, and take all locks in it."""
+        session = connect(self._address, CONNECT_S)
+        try:
+            for number in self._held.values():
+                _lock(session, number)
+        except BaseException:
+            session.close()
+            raise
+        if self._session is not None:
+            self._session.close()
+        self._session = session
+        return session
+
+    def _take(self, name: str, number: int) -> None:
+        """Take a lock, which is taken again in each session that follows."""
+        try:
+            session = self._session
+            if session is None or session.broken:
+                session = self._connect()
+        except Taken:
+            raise Retryable(
+                f"The database {self._address} has not missed an earlier session yet.", "Try again."
+            ) from None
+        except psycopg.Error as error:
+            raise could_not_be_used(self._address, error) from None
+        try:
+            _lock(session, number)
+        except psycopg.Error as error:
+            raise could_not_be_used(self._address, error) from None
+        self._held[name] = number
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._watcher is None:
+            woken, self._wake = socket.socketpair()
+            self._watcher = threading.Thread(target=self._keep, args=[woken], name="signs of life", daemon=True)
+            self._watcher.start()
+
+    def _keep(self, woken: socket.socket) -> None:
+        """Wait until the session is lost, and begin another; end when `woken` does."""
+        try:
+            while True:
+                session = self._session
+                lost = session is None or session.broken
+                files: list[Any] = [woken] if session is None or lost else [woken, session.opened.fileno()]
+                ready, _, _ = select.select(files, [], [], AGAIN_S if lost else None)
+                if woken in ready:
+                    return
+                self._renew()
+        finally:
+            woken.close()
+
+    def _renew(self) -> None:
+        with self._changing:
+            try:
+                if self._session is not None and not self._session.broken:
+                    self._session.execute("SELECT 1")
+                    return
+            except psycopg.Error:
+                pass
+            try:
+                self._connect()
+            except (psycopg.Error, Taken):  # the server has not noticed yet that the earlier session is lost
+                return
+
+
+class HeldLock:
+    """One sign of life of this process."""
+
+    def __init__(self, key: str, locks: HeldLocks) -> None:
+        self.key = key
+        self._locks = locks
+
+    def close(self, *, forget: bool = True) -> None:
+        """Take it back. Whether its runs have all ended is in the journal: there is nothing to `forget`."""
+        self._locks.give_back(self.key)
+
+
+def _lock(session: PostgresConnection, number: int) -> None:
+    if session.execute("SELECT pg_try_advisory_lock(?)", [number]).fetchone() != (True,):
+        raise Taken
+
+
+def lock_of(key: str) -> int:
+    """Return the number of the lock that belongs to a key: its first 16 hex digits."""
+    return int.from_bytes(bytes.fromhex(key[:16]), "big", signed=True)

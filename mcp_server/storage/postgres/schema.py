@@ -1,0 +1,63 @@
+"""The schema in Postgres: the same numbers of migrations as in DuckDB, made by the first program that needs them."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from mcp_server.errors import Misconfigured
+from mcp_server.storage.postgres.connection import PostgresConnection
+from mcp_server.storage.schema import migrations
+
+FIRST = 8
+"""The migration in which a new database has everything up to it."""
+
+_TABLE = "schema_migrations"
+
+
+@cache
+def postgres_migrations() -> dict[int, str]:
+    """Return every migration, number → SQL: Postgres' own text where there is one, else that of both."""
+    folder = Path(__file__).parents[1] / "migrations" / "postgres"
+    own = {int(file.name.split("_")[0]): file.read_text("utf-8") for file in folder.glob("*.sql")}
+    return {number: own.get(number, text) for number, text in migrations().items() if number >= FIRST}
+
+
+def migrate(connection: PostgresConnection, where: str, lock: int) -> None:
+    """Bring the schema up to date, in one transaction; of programs that start together one does it, the others wait.
+
+    Args:
+        connection: outside of a transaction.
+        where: names the database in errors.
+        lock: what whoever writes takes.
+
+    Raises:
+        Misconfigured: a newer program has written it.
+    """
+    wanted = postgres_migrations()
+    if _present(connection, where, max(wanted)) == max(wanted):
+        return
+    connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({lock})")
+    try:
+        for number in range(max(_present(connection, where, max(wanted)), FIRST - 1) + 1, max(wanted) + 1):
+            connection.execute(re.sub(r"--[^\n]*", "", wanted[number]))  # a comment may have a question mark
+            connection.execute("INSERT INTO schema_migrations (version) VALUES (?)", [number])
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.roll_back()
+        raise
+
+
+def _present(connection: PostgresConnection, where: str, newest: int) -> int:
+    # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
+    tables = connection.execute("SELECT 1 FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)", [_TABLE])
+    if tables.fetchone() is None:
+        return 0
+    row = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
+    present = int(row[0] or 0) if row else 0
+    if present > newest:
+        raise Misconfigured(
+            f"The database {where} was written by a newer claude-trader (schema {present}, this program knows "
+            f"{newest}). Nothing was changed.",
+            "Update claude-trader.",
+        )
+    return present
