@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ IN_POSTGRES = [
     pytest.mark.parametrize("kept_in", ["postgres"], indirect=True, ids=[""]),
 ]
 ON_A_FILE = pytest.mark.parametrize("kept_in", ["duckdb"], indirect=True)
+
+LIMIT_S = 30.0
 
 URLS = "JOURNALS_OF_TESTS"
 """The environment variable with the URLs of journals by their homes, as JSON, for forked processes too; unset: they
@@ -77,6 +80,13 @@ def postgres_url(*, migrated: bool = True) -> str:
     """Return the URL of a new database, in which the journal has its tables, or which is empty."""
     server = _server(os.getpid())
     return server.new_database(like=_migrated(os.getpid())) if migrated else server.new_database()
+
+
+def until_missed(database: Any) -> None:
+    """Wait until a process that was killed is missed, as far as the system has to tell that to Postgres."""
+    deadline = monotonic() + LIMIT_S
+    while isinstance(database, PostgresDatabase) and not database.read(liveness.HeldLocks.look):
+        assert monotonic() < deadline, "nobody is missed"
 
 
 @contextmanager

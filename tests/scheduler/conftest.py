@@ -1,5 +1,6 @@
-"""The command line as a process of its own, as in the runner's tests."""
+"""The command line as a process of its own, as in the runner's tests, and where journals are kept."""
 
+from tests.rigs.journal_databases import kept_in
 from tests.runner.conftest import trader
 
-__all__ = ["trader"]
+__all__ = ["kept_in", "trader"]

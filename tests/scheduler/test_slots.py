@@ -16,8 +16,8 @@ from mcp_server.storage.journal.slot_history import LastSlot, failures, last_run
 from mcp_server.storage.journal.slots import OVERLAP
 from mcp_server.storage.schema import migrations
 from tests.rigs.forked_script import ForkedScript
+from tests.rigs.journal_databases import BOTH, ON_A_FILE, away, until_missed
 from tests.scheduler.slot_homes import HELD, Machine, at, claim, hourly, missed, spent
-from tests.storage.test_database import held_by_a_shell
 
 pytestmark = pytest.mark.usefixtures("kept_in")
 
@@ -44,6 +44,7 @@ def run_slot(machine: Machine, slot: str, after: str, outcome: Outcome = HELD) -
     assert machine.journal.finish(claimed, outcome, at(slot)).waiting is None
 
 
+@BOTH
 def test_a_claim_gives_each_slot_its_row_and_this_runner_the_one_to_run(one: Machine) -> None:
     many = missed("02:00", "09:00", slots=8)
     done = one.slot_store.claim([claim(WHAT, "01:00", "12:00", many, missed("10:00"), missed("11:00"))], at("12:00"))
@@ -86,7 +87,7 @@ def test_a_manual_run_of_a_strategy_keeps_none_of_its_slots_from_running(one: Ma
 
 def test_all_claims_are_written_or_none(one: Machine) -> None:
     broken = claim(hourly("t"), "11:00", None, missed("12:00", slots=2**40))
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(one.database.refusals):
         one.slot_store.claim([claim(WHAT, "11:00", "12:00"), broken], at("12:00"))
     assert one.slots() == one.slots("t") == []
 
@@ -110,6 +111,7 @@ def test_a_claim_of_what_is_accounted_for_already_runs_nothing(one: Machine, oth
     assert one.slots() == [("success", "12:00", "12:00", 1)]
 
 
+@BOTH
 def test_two_processes_claim_each_slot_once(one: Machine, home: Path) -> None:
     one.ask("SELECT 1")  # the schema is there before they start
     program = "from tests.scheduler.claiming_process import main; main()"
@@ -173,6 +175,7 @@ def test_missed_slots_in_one_row_are_claimed_anew_after_those_that_have_rows(one
     assert sum(slots for _, _, _, slots in one.slots()) == 9
 
 
+@BOTH
 def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_interrupted(
     one: Machine, other: Machine
 ) -> None:
@@ -186,7 +189,8 @@ def test_a_runner_that_was_killed_leaves_its_runs_and_no_others_to_be_ended_as_i
         [("running", "12:00", "12:00", 1)],
     )
     assert "interrupted" in (third.reasons()[0] or "")
-    assert [file.name for file in third.home.running.iterdir()] == [alive.key.partition(".")[0]]
+    assert (third.home.running / alive.key.partition(".")[0]).exists() == isinstance(third.database, Database)
+    assert not (third.home.running / killed.key.partition(".")[0]).exists()
     third.journal.finish(killed, HELD, at("12:01"))
     assert third.slots() == [("error", "12:00", "12:00", 1)], "an end is for good"
     assert failures(third.database, "s", 5) == 0, "what a kill ends is no failure of its strategy"
@@ -212,6 +216,7 @@ def test_a_runner_that_is_killed_outright_is_accounted_for_by_the_next_and_its_s
         one.journal.settle()
         assert one.slots() == [("running", "12:00", "12:00", 1)], "it is alive"
     assert one.slot_store.claim([claim(WHAT, "12:00", "13:00")], at("13:00")).started == [], "nobody has looked yet"
+    until_missed(one.database)
     one.journal.settle()
     assert [row[:2] for row in one.slots()] == [("error", "12:00"), ("skipped_overlap", "13:00")]
     assert len(one.slot_store.claim([claim(WHAT, "13:00", "14:00")], at("14:00")).started) == 1
@@ -231,8 +236,8 @@ def test_an_outcome_in_the_outbox_of_a_runner_that_was_killed_is_not_lost(home: 
     first, second = one.slot_store.claim(
         [claim(WHAT, "11:00", "12:00"), claim(hourly("t"), "11:00", "12:00")], at("12:00")
     ).started
-    with held_by_a_shell(one.home.database):
-        assert "in use" in (one.journal.finish(first, HELD, at("12:01")).waiting or "")
+    with away(home) as who:
+        assert who in (one.journal.finish(first, HELD, at("12:01")).waiting or "")
     one.slot_store.close(forget=False)
     Machine(home).journal.settle()
     assert [row[0] for row in one.slots() + one.slots("t")] == ["success", "error"]
@@ -244,7 +249,7 @@ def test_while_another_holds_the_database_nothing_is_claimed(home: Path) -> None
     one = Machine(home, patience_s=0.1)
     one.slot_store.open()
     run_slot(one, "12:00", "11:00")
-    with held_by_a_shell(one.home.database), pytest.raises(Retryable, match="in use"):
+    with away(home) as who, pytest.raises(Retryable, match=who):
         one.slot_store.claim([claim(WHAT, "12:00", "13:00")], at("13:00"))
     assert len(one.slots()) == 1
     run_slot(one, "13:00", "12:00")
@@ -284,6 +289,7 @@ def test_the_last_slots_are_the_latest_by_their_time_with_signal_or_reason(one: 
     assert last_slots(one.database)["s"] == LastSlot(at("13:00"), 1, "error", None, "it broke")
 
 
+@ON_A_FILE
 def test_a_home_of_the_release_before_slots_goes_on(home: Path) -> None:
     file = Machine(home).home.database
     old = duckdb.connect(file)

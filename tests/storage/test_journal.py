@@ -13,7 +13,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
 from tests.rigs.forked_script import ForkedScript
-from tests.rigs.journal_databases import BOTH, ON_A_FILE, away, journal_database
+from tests.rigs.journal_databases import BOTH, ON_A_FILE, away, journal_database, until_missed
 
 pytestmark = pytest.mark.usefixtures("kept_in")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -172,11 +172,14 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_a_run_that_was_killed_ends_as_an_error_and_one_that_lives_does_not(journal: Journal, home: Path) -> None:
+def test_a_run_that_was_killed_ends_as_an_error_and_one_that_lives_does_not(
+    journal: Journal, database: Database, home: Path
+) -> None:
     alive = claim(journal)
     with ForkedScript(KILLED, str(home)) as killed_program:
         killed_program.communicate()
     assert [entry.status for entry in journal.entries(outcomes="all")] == [Status.RUNNING, Status.RUNNING]
+    until_missed(database)
     journal.settle()
     killed, running = journal.entries(outcomes="all")
     assert (killed.status, running.status) == (Status.ERROR, Status.RUNNING)

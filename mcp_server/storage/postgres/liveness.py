@@ -97,7 +97,7 @@ class HeldLocks:
 
     def dead(self, connection: "SqlConnection | None" = None) -> Iterator[str]:
         """Yield the keys of processes that were gone at each look for `GONE_AFTER_S`, and have runs under way."""
-        missing = self._look(connection) if connection is not None else self._database.read(self._look)
+        missing = self.look(connection) if connection is not None else self._database.read(self.look)
         now = monotonic()
         if now - self._looked_at > LOOKS_S:
             self._missing = {}
@@ -135,7 +135,8 @@ class HeldLocks:
                 self._session = None
 
     @staticmethod
-    def _look(connection: "SqlConnection") -> list[str]:
+    def look(connection: "SqlConnection") -> list[str]:
+        """Return the keys that have runs under way and whose lock nobody holds at this moment."""
         return [key for (key,) in connection.execute(_MISSING, [RESTARTED_S]).fetchall()]
 
     def _connect(self) -> PostgresConnection:
