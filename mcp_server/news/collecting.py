@@ -121,7 +121,7 @@ class Collecting:
             store = steady_store(self._database, self._now)
             self._collector = Collector(FeedList(self._home.root), store, self._make_reader(), self._now)
             self._waits = ""
-            logger.info("news: This server collects them.")
+            logger.info("news: This server collects the news of this home.")
             await self._collector.collect()
 
         try:

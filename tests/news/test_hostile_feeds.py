@@ -17,7 +17,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.news.store import NewsStore
 from tests.rigs.hand_clock import HandClock
-from tests.rigs.news_feeds import BOMB, NewsFeeds, Story, news_feeds
+from tests.rigs.news_feeds import BOMB, NewsFeeds, Story, atom, news_feeds, rss
 
 START = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 READING_S = 1.0
@@ -133,3 +133,27 @@ async def test_a_feed_that_was_in_trouble_is_collected_again(home: Path, feeds: 
     feeds["sec"].body, feeds["sec"].stories = None, [Story("A release", guid="s1")]
     await rig.ask_after(timedelta(minutes=11))
     assert list(rig.items()) == ["sec"]
+
+
+async def test_odd_encodings_and_zones_are_read_and_no_time_is_invented(home: Path, feeds: NewsFeeds) -> None:
+    def story(published: str | None) -> list[Story]:
+        return [Story("Café: Bitcoin", f"https://news.example/{published}", str(published), published)]
+
+    noon_ms = 1785585600000
+    written: dict[str, tuple[bytes, int | None]] = {
+        "coindesk": (rss(story("Sat, 01 Aug 2026 12:00:00 GMT"), encoding="utf-16"), noon_ms),
+        "theblock": (rss(story("Sat, 01 Aug 2026 17:30:00 +0530"), encoding="windows-1252"), noon_ms),
+        "cointelegraph": (rss(story("2026-08-01T12:00:00"), declared="utf-16"), None),
+        "decrypt": (atom(story("2026-08-01T05:00:00-07:00"), declared=""), noon_ms),
+        "sec": (rss(story("yesterday")), None),
+        "fed": (rss(story(None)), None),
+    }
+    for source, stand_in in feeds.feeds.items():
+        stand_in.body = written[source][0] if source in written else b""
+    rig = Rig(home, feeds)
+    await rig.ask_after(timedelta(0))
+    items = rig.items()
+    assert {source: [item.published_ms for item in each] for source, each in items.items()} == {
+        source: [published_ms] for source, (_, published_ms) in written.items()
+    }
+    assert {item.headline for each in items.values() for item in each} == {"Café: Bitcoin"}
