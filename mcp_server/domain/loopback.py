@@ -31,7 +31,7 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return all(each.is_global and not each.is_multicast and each not in _SITE_LOCAL for each in _meant(ip))
+    return all(form.is_global and not form.is_multicast and form not in _SITE_LOCAL for form in _meant(ip))
 
 
 def _meant(

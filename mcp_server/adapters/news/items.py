@@ -34,14 +34,14 @@ class WrittenItem:
 
 def told_items(written: Iterable[WrittenItem], base: str) -> list[Told]:
     """Return the items that have a headline. Addresses may be relative to `base`."""
-    told = []
+    items: list[Told] = []
     for item in written:
         if headline := headline_of(item.title):
             url = https_url(item.url, base)
-            told.append(Told(_guid(item.guid, url, headline), url, headline, item.published_ms, item.value))
-        if len(told) == MOST_ITEMS:
+            items.append(Told(_guid(item.guid, url, headline), url, headline, item.published_ms, item.value))
+        if len(items) == MOST_ITEMS:
             break
-    return told
+    return items
 
 
 def headline_of(title: str) -> str:

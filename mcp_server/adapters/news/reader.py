@@ -140,8 +140,10 @@ class NewsReader:
             return Reading("unchanged", validators=known)
         if answer.status != 200:
             return Reading(f"http_{answer.status}", validators=known, retry_after_s=self._retry_after(answer))
-        told, whole = await anyio.to_thread.run_sync(_told, feed, answer, limiter=self._parsing, abandon_on_cancel=True)
-        return Reading("ok", told, _validators(answer)) if whole else Reading("malformed", told)
+        items, whole = await anyio.to_thread.run_sync(
+            _parsed, feed, answer, limiter=self._parsing, abandon_on_cancel=True
+        )
+        return Reading("ok", items, _validators(answer)) if whole else Reading("malformed", items)
 
     def _address(self, url: str) -> str:
         if self._stand_in is None:
@@ -183,7 +185,8 @@ def user_agent(contact: str | None) -> str:
     return f"{OUR_NAME}/{version(OUR_NAME)} ({f'+{contact}' if contact else 'no contact given'}; reads headlines)"
 
 
-def _told(feed: Feed, answer: WebAnswer) -> tuple[list[Told], bool]:
+def _parsed(feed: Feed, answer: WebAnswer) -> tuple[list[Told], bool]:
+    """Return the items of an answer, and whether it is whole."""
     if feed.form == "feed":
         written, whole = read_xml(answer.body, answer.headers.get("content-type", ""))
     else:
@@ -193,9 +196,9 @@ def _told(feed: Feed, answer: WebAnswer) -> tuple[list[Told], bool]:
 
 def _validators(answer: WebAnswer) -> Validators | None:
     """Return what can be sent back: visible ASCII that is not long."""
-    found = [answer.headers.get(name, "") for name in ("etag", "last-modified")]
+    values = [answer.headers.get(name, "") for name in ("etag", "last-modified")]
     etag, modified = (
         text if text and len(text) <= _MOST_VALIDATOR and text.isascii() and text.isprintable() else None
-        for text in found
+        for text in values
     )
     return Validators(etag, modified) if etag or modified else None

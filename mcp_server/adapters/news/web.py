@@ -163,8 +163,8 @@ class Web:
         count_request()
         answer = await self._sender(plain).handle_async_request(request)
         try:
-            status, found = answer.status_code, {name.lower(): value for name, value in answer.headers.items()}
-            return WebAnswer(status, found, await _body(answer, found) if status == 200 else b"")
+            status, received = answer.status_code, {name.lower(): value for name, value in answer.headers.items()}
+            return WebAnswer(status, received, await _body(answer, received) if status == 200 else b"")
         finally:
             await answer.aclose()
 
