@@ -1,19 +1,25 @@
 """The table of what an installation weighs: no package comes along without a row that says why."""
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dependencies.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "dependencies.md"
 
 
 def wanted(package: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield what a package asks for on this platform, with the extras of it."""
-    for line in metadata.requires(package) or []:
+    yield from asked_for(metadata.requires(package) or [], extras)
+
+
+def asked_for(lines: Iterable[str], extras: frozenset[str] = frozenset()) -> Iterator[tuple[str, frozenset[str]]]:
+    for line in lines:
         asked = Requirement(line)
         if asked.marker is None or any(asked.marker.evaluate({"extra": extra}) for extra in extras or {""}):
             yield canonicalize_name(asked.name), frozenset(asked.extras)
@@ -22,7 +28,8 @@ def wanted(package: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple
 def installed_by_default() -> set[str]:
     """Return every package that `pip install claude-trader` brings along."""
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = list(wanted("claude-trader"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    waiting = list(asked_for(project["dependencies"]))
     while waiting:
         if (package := waiting.pop()) not in seen:
             seen.add(package)
