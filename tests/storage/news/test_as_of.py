@@ -53,7 +53,7 @@ class SetClock:
 
 @dataclass(frozen=True)
 class Step:
-    """A fetch, after a pause, and how the clock was set in it."""
+    """A fetch, after a pause and an answer, and how the clock was set just before it."""
 
     source: str
     items: list[Told]
@@ -97,8 +97,9 @@ class Collected:
 
     def go_through(self, steps: Sequence[Step]) -> None:
         for step in steps:
-            self.clock.go_on(step.pause_ms, step.set_by_ms)
+            self.clock.go_on(step.pause_ms, 0)
             self.given.append(as_of(self.store, self.clock.wall))
+            self.clock.go_on(0, step.set_by_ms)
             self.enter(step)
         self.given.append(as_of(self.store, self.clock.wall))
 
@@ -165,6 +166,16 @@ def test_no_answer_changes_by_what_is_seen_later_in_many_streams(stream: list[St
 @given(steps(st.one_of(TURNS, JUMPS)), st.integers(0, 6))
 def test_a_home_that_ends_at_a_moment_answers_alike_in_many_streams(stream: list[Step], at: int) -> None:
     check_cut(stream, at)
+
+
+def test_a_story_rests_on_what_was_seen_before_alone(home: Path) -> None:
+    collected = Collected(home / "claude_trader.duckdb")
+    later = Step("coindesk", [told("a", TEXTS[0], url="https://a.example/1")], "ok", 0, 400 * DAY)
+    collected.go_through([later, Step("okx", [], "ok", 0, -400 * DAY)])
+    collected.enter(Step("coindesk", [told("a", TEXTS[3]), told("b", TEXTS[0])], "ok", 0, 0))
+    collected.enter(Step("gdelt", [told("c", TEXTS[2], url="https://a.example/1")], "ok", 0, 0))
+    items = as_of(collected.store, collected.clock.wall + DAY).seen
+    assert [item.story for item in items] == [item.id for item in items] != []
 
 
 def test_the_time_of_an_entry_is_taken_while_nobody_else_can_have_the_file(home: Path) -> None:
