@@ -1,7 +1,7 @@
 """Reads RSS and Atom: the title, address, guid and date of each item, and nothing else.
 
-The parser is expat, whose time grows with the length of a feed and no faster: `feedparser` takes hours for a long name of
-an author, and holds up every thread. A document type is refused before any of its entities is read.
+The parser is expat, whose time grows with the length of a feed and no faster: `feedparser` takes hours for a long name
+of an author, and holds up every thread. A document type is refused before any of its entities is read.
 """
 
 import html
