@@ -98,7 +98,8 @@ def test_killed_in_the_middle_nothing_is_doubled_and_nothing_lost(
     rig, feeds = programs
     dying, _ = rig.start(0, str(last))
     dying.wait(LIMIT_S)
-    assert rig.rows("SELECT count(*) FROM news_fetches") == [(last - 1,)]
+    ((kept,),) = rig.rows("SELECT count(*) FROM news_fetches")
+    assert kept < last, "nor are those kept that shared the transaction"
     again, _ = rig.start()
     until(lambda: rig.rows("SELECT count(DISTINCT source) FROM news_fetches") == [(10,)])
     assert rig.rows("SELECT count(*) FROM news_fetches") == [(10,)], "what was read before was not asked again"
