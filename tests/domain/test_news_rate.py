@@ -86,6 +86,12 @@ def test_why_there_is_no_rate_is_told_from_what_was_known_by_then(hours: float, 
     assert why_no_rate(collected, at(hours), 24).startswith(says)
 
 
+def test_a_gap_that_goes_on_is_told_as_one() -> None:
+    collected = spans_of(at(0), [(at(5), at(9))], at(9))
+    assert collected.tolist() == [[at(0), at(5)]]
+    assert why_no_rate(collected, at(9), 2) == "No news were collected after 2025-10-09T14:00Z."
+
+
 def test_why_there_is_no_index_is_told() -> None:
     assert why_no_index(None, at(0)) == "The Fear & Greed index had not been collected by 2025-10-09T09:00Z."
     last = "The Fear & Greed index was last collected at 2025-10-09T10:00Z, more than 48 h before 2025-10-11T21:00Z."

@@ -16,6 +16,7 @@ from mcp_server.storage.candles.store import CandleStore, Series
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.strict_tool import StrictTool
+from mcp_server.trader.trader import Trader
 from runner.backtest import grid
 from runner.backtest.backtest import run
 from runner.backtest.request import Options
@@ -59,7 +60,11 @@ async def test_the_command_computes_what_the_tool_does(filled: Path) -> None:
     asked = {"strategy_name": "mine", "start": iso(to_ms(START)), "end": iso(to_ms(END))}
     answer = (await tool.answer(asked, {}, 60)).structured()
     await kit.close()
+    with Trader(filled) as trader:
+        report = trader.backtest("mine", start=START, end=END)
     told = command()
+    assert report.figures["note"] is None, "simulated again, it comes out the same"
+    assert report.figures["signals"] == answer["signals"]
     assert told["without_news"] == answer["without_news"] == 26
     assert told["signals"] == answer["signals"]
     assert told["signals"]["buy"] > 5 < told["signals"]["sell"]
