@@ -171,8 +171,11 @@ class News:
         import numpy as np
 
         begun: list[int] = []
+        until_ms, about = min(until_ms, self.now_ms()), self.subjects.namer(base)
         for start_ms in range(after_ms, until_ms, AT_ONCE_MS):
-            items = self.seen(start_ms - SAME_STORY_MS, min(start_ms + AT_ONCE_MS, until_ms))
+            span = start_ms - SAME_STORY_MS, min(start_ms + AT_ONCE_MS, until_ms)
+            long_past = until_ms - after_ms > AT_ONCE_MS
+            items = self._store.seen(*span, about=about) if long_past else self.seen(*span)
             begun += counted(items, beginnings(items, self.aliases(base, items), start_ms))
         return np.array(begun, dtype=np.int64)
 

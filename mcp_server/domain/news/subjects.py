@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from mcp_server.domain.news.aliases import Aliases, words_of
-from mcp_server.domain.news.feed import ABOUT_CRYPTO
+from mcp_server.domain.news.feed import ABOUT_CRYPTO, NewsKind
 from mcp_server.domain.news.headline import Headline
 from mcp_server.domain.news.item import NewsItem
 from mcp_server.domain.news.pairs import QUOTES, STABLE_QUOTES, base_of, joined_base, of_one
@@ -35,7 +35,12 @@ class Subjects:
         return coins
 
     def matcher(self, base: str) -> Callable[[NewsItem], str | None]:
-        """Return what tells the alias by which an item names a coin, None where it does not.
+        """Return what tells the alias by which an item names a coin, None where it does not: see `namer`."""
+        alias = self.namer(base)
+        return lambda item: alias(item.headline, item.kind)
+
+    def namer(self, base: str) -> Callable[[str, NewsKind], str | None]:
+        """Return what tells the alias by which a headline of a kind of source names a coin, None where it does not.
 
         A coin that is not curated is named only by a cashtag or a pair of its ticker.
         """
@@ -44,10 +49,9 @@ class Subjects:
             return _uncurated(coin)
         names, tickers = self._needles(coin)
 
-        def alias(item: NewsItem) -> str | None:
-            headline = item.headline
+        def alias(headline: str, kind: NewsKind) -> str | None:
             if _has(headline.lower(), names) or _has(headline, tickers):
-                for named, alias in self._named(headline, item.kind in ABOUT_CRYPTO):
+                for named, alias in self._named(headline, kind in ABOUT_CRYPTO):
                     if named == coin:
                         return alias
             return None
@@ -126,14 +130,14 @@ def _has(text: str, needles: tuple[str, ...]) -> bool:
     return False
 
 
-def _uncurated(ticker: str) -> Callable[[NewsItem], str | None]:
+def _uncurated(ticker: str) -> Callable[[str, NewsKind], str | None]:
     coin, quotes = re.escape(ticker), "|".join(sorted(QUOTES))
     stable = "|".join(sorted(STABLE_QUOTES))
     pair = rf"(?<![\w/])(?:1000+)?{coin}(?:[/_-](?:{quotes})(?![\w/])|(?:{stable})(?!\w))"
     found = re.compile(rf"(?<![\w$])\${coin}(?!\w)|{pair}")
 
-    def alias(item: NewsItem) -> str | None:
-        match = found.search(item.headline) if ticker and ticker in item.headline else None
+    def alias(headline: str, _: NewsKind) -> str | None:
+        match = found.search(headline) if ticker and ticker in headline else None
         return match[0] if match else None
 
     return alias

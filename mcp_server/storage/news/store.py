@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.domain.news.collection import Collection
-from mcp_server.domain.news.feed import Feed
+from mcp_server.domain.news.feed import Feed, NewsKind
 from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
 from mcp_server.domain.timeframes import from_ms, naive
 from mcp_server.storage.database import Database
@@ -21,6 +21,12 @@ from mcp_server.storage.news.steady_clock import SteadyClock
 
 if TYPE_CHECKING:
     import duckdb
+
+About = Callable[[str, NewsKind], str | None]
+"""Says by which words a headline of a kind of source is wanted; None: it is not."""
+
+_HEADLINE, _KIND = 4, 5
+"""Where they stand in a row of `COLUMNS`."""
 
 
 class NewsStore:
@@ -44,13 +50,14 @@ class NewsStore:
         """
         return self._database.write(lambda connection: entered(connection, fetch, feed, told, self._clock()))
 
-    def seen(self, after_ms: int, until_ms: int, *, index: bool = False) -> list[NewsItem]:
+    def seen(self, after_ms: int, until_ms: int, *, index: bool = False, about: About | None = None) -> list[NewsItem]:
         """Return what was first seen after `after_ms` and by `until_ms`, oldest first.
 
         Args:
             after_ms: of an earlier answer, the latest `first_seen_ms` in it: what is new since.
             until_ms: as of when.
             index: return the numbers of indexes instead, which are left out otherwise.
+            about: which headlines are wanted; None: all. What is not is left before an item is made of it.
         """
 
         def work(connection: "duckdb.DuckDBPyConnection") -> list[tuple[Any, ...]]:
@@ -60,7 +67,8 @@ class NewsStore:
             )
             return connection.execute(query, [_moment(after_ms), _moment(until_ms)]).fetchall()
 
-        return [item_of(row) for row in self._database.read(work)]
+        rows = self._database.read(work)
+        return [item_of(row) for row in rows if about is None or about(row[_HEADLINE], row[_KIND]) is not None]
 
     def index(self, until_ms: int) -> NewsItem | None:
         """Return the number of an index that was seen last."""
