@@ -59,6 +59,7 @@ class Collecting:
         self._anew_after_s = anew_after_s
         self._collector: Collector | None = None
         self._waits = ""
+        self._told: set[str] = set()
 
     def begin(self) -> None:
         """Begin; return at once."""
@@ -86,10 +87,14 @@ class Collecting:
             time.sleep(self._anew_after_s)
 
     def _wait(self, why: str, error: Exception | None = None) -> None:
-        """Note why it waits; log it where that is news."""
-        if why != self._waits:
-            logger.log(logging.INFO if error is None else logging.ERROR, "news: %s", why, exc_info=error)
         self._waits = why
+        self._say(why, error)
+
+    def _say(self, text: str, error: Exception | None = None) -> None:
+        """Log a sentence, once: it may hold for days, and come back every few seconds."""
+        if text not in self._told:
+            self._told.add(text)
+            logger.log(logging.INFO if error is None else logging.ERROR, "news: %s", text, exc_info=error)
 
     def _alone(self) -> None:
         """Collect while holding the lock, for ever.
@@ -120,8 +125,7 @@ class Collecting:
         async def collect() -> None:
             store = steady_store(self._database, self._now)
             self._collector = Collector(FeedList(self._home.root), store, self._make_reader(), self._now)
-            self._waits = ""
-            logger.info("news: This server collects the news of this home.")
+            self._say("This server collects the news of this home.")
             await self._collector.collect()
 
         try:

@@ -1,6 +1,7 @@
 """Programs that collect: one a home, killed at any moment, started again, and the server that `up` starts."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -185,7 +186,7 @@ async def test_only_the_server_of_a_schedule_collects_unless_it_is_off(
 
 
 def test_what_collecting_needs_is_imported_when_it_begins() -> None:
-    heavy = ("feedparser", "mcp_server.adapters.news", "mcp_server.news.collector")
+    heavy = ("mcp_server.adapters.news", "mcp_server.storage.news", "mcp_server.news.collector")
     script = (
         "import sys; from mcp_server.__main__ import _composed, _parser\n"
         f"_composed(_parser().parse_args({[*HTTP, '--collect-news']!r}))\n"
@@ -218,3 +219,24 @@ async def test_answers_go_on_while_the_thread_of_news_is_busy(home: Path, monkey
         free.set()
         until(lambda: "news" not in [thread.name for thread in threading.enumerate()])
     assert not is_alive(where.news_lock)
+
+
+def test_what_keeps_it_from_collecting_is_told_once_however_often_it_tries(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    caplog.set_level(logging.INFO, "mcp_server.news")
+    tries = iter(range(5))
+
+    def make_reader() -> NewsReader:
+        if next(tries, None) is None:
+            raise SystemExit  # which ends the thread
+        raise ZeroDivisionError
+
+    database, now = Database(Home(home).database), partial(datetime.now, UTC)
+    Collecting(Home(home), database, now, make_reader, begin_after_s=0, anew_after_s=0).begin()
+    until(lambda: "news" not in [thread.name for thread in threading.enumerate()])
+    assert next(tries, None) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "news: It ended by an unexpected ZeroDivisionError, and begins anew."
+    ]
