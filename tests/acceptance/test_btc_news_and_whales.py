@@ -63,15 +63,16 @@ def world() -> Iterator[dict[str, str]]:
 
 
 def collect(home: Path) -> None:
-    """Enter three headlines, one of them about another coin, as collecting does."""
-    at = Home(home)
+    """Enter three headlines, one of them about another coin, as collecting did a minute ago."""
+    at, then_ms = Home(home), int(time.time() * 1000) - 60_000
     told = [
-        Told("1", LINK, ROBBED, int(time.time() * 1000) - 60_000),
-        Told("2", None, ORDER, int(time.time() * 1000) - 30_000),
+        Told("1", LINK, ROBBED, then_ms - 60_000),
+        Told("2", None, ORDER, then_ms - 30_000),
         Told("3", None, "Dogecoin fans meet", None),
     ]
     feed = Feed("wire", "https://wire.example/feed", "press")
-    NewsStore(Database(at.database, prepare=at.prepare)).enter(NewsFetch("wire", 0, "ok", 3), feed, told)
+    store = NewsStore(Database(at.database, prepare=at.prepare), lambda: then_ms)
+    store.enter(NewsFetch("wire", then_ms, "ok", 3), feed, told)
 
 
 def test_three_sub_agents_report_and_what_the_news_agent_saw_is_kept(
