@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 HOUR_MS = 3_600_000
 
+ASKED_LATELY_MS = 48 * HOUR_MS
+"""A source that was asked no more for so long, and not in the hours of a question, was taken off the list of feeds."""
+
 COLLECTING = "`claude-trader up` collects news while it runs, unless TRADER_NEWS is off"
 
 
@@ -97,7 +100,7 @@ def ask_news(news: News, question: NewsQuestion) -> SeenNews:
         ],
         rate=_rate(counted(items, begun), collection, question),
         collected_since_ms=collection.since_ms,
-        sources=sources,
+        sources=[s for s in sources if s.fetched_ms > min(after_ms, question.until_ms - ASKED_LATELY_MS)],
         missing=missing(collection, after_ms),
     )
 

@@ -17,10 +17,11 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from tests.benchmarks.news_year import DAYS, ITEMS, Writer, fill
 from tests.benchmarks.programs import say
+from tests.benchmarks.touches import TOUCHES, report
 from tests.tools.conftest import answer_of
 
 UNTIL = 1_790_000_000_000 // DAY_MS * DAY_MS
-MOST_MS = 50.0
+MOST_MS = TOUCHES["get_news"].wanted
 """Of the processor, for a whole answer that is not the first."""
 
 MOST_PAST_TO_WARM = 25.0
@@ -57,9 +58,11 @@ async def test_an_answer_over_a_year_takes_50_ms_once_it_was_asked_before(client
     say(f"get_news over {ITEMS:,} headlines of {DAYS} days, processor time")
     for question in QUESTIONS:
         first = await cpu_ms(client, **question)
-        warm = statistics.median([await cpu_ms(client, **question) for _ in range(TURNS)])
-        say(f"{question}: {warm:.0f} ms, the first time {first:.0f} ms")
-        assert warm <= MOST_MS, question
+        warm = [await cpu_ms(client, **question) for _ in range(TURNS)]
+        say(f"{question}: {statistics.median(warm):.0f} ms, the first time {first:.0f} ms")
+        assert statistics.median(warm) <= MOST_MS, question
+        if question == QUESTIONS[0]:
+            report("get_news", warm)
 
 
 async def test_an_answer_of_the_past_reads_a_month_and_no_more(client: Client) -> None:

@@ -54,6 +54,7 @@ TOUCHES = {
     "first content": Touch("the page's first content, with 50 strategies and 100,000 signals", "", 0.5, "s"),
     "whole page": Touch("the whole page, with 50 strategies and 100,000 signals", "", 1.5, "s"),
     "query_journal": Touch("`query_journal`, a small journal", "", 40, "ms"),
+    "get_news": Touch("`get_news` over a year of 200,000 headlines, of the processor", "", 50, "ms"),
     "written candles": Touch("10,000 candles again, just after they were fetched", "", 70, "ms"),
     "stored candles": Touch("10,000 candles again, loaded from the store", "", 70, "ms"),
     "2,000 strategies": Touch("2,000 strategies due in one minute: the last begins", "", 15, "s"),

@@ -212,6 +212,16 @@ async def test_hours_in_which_nothing_was_read_are_an_error_and_a_gap_in_them_is
     assert answer["per_hour"]["now"] is None, "a rate of half the hours would be wrong"
 
 
+async def test_a_source_that_is_asked_no_more_is_not_among_those_of_an_answer(ask: Ask, desk: NewsDesk) -> None:
+    desk.enter(source="gone")
+    desk.now_ms += MINUTE
+    collect(desk, NOON)
+    assert (await ask("get_news", detail="full"))["sources"] == ["theblock"]
+    assert (await ask("get_news", detail="full", hours=720))["sources"] == ["gone", "theblock"]
+    with pytest.raises(Refused, match="No source of news was read in these hours; last at 2026-05-23T12:00Z"):
+        await ask("get_news", source="gone")
+
+
 async def test_a_coin_whose_names_are_not_known_is_looked_for_by_its_sign_alone(ask: Ask, desk: NewsDesk) -> None:
     collect(desk, NOON - HOUR)
     desk.enter(dated(desk, "a", "Qwertz rises"), dated(desk, "b", "Traders flock to $QWERTZ"), kind="press")

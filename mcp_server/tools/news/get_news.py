@@ -44,6 +44,7 @@ class Headlines(Table):
     untrusted: str = Field(description="Column that strangers wrote")
     rows: Annotated[list[list[Any]], ROWS]
 
+    large: ClassVar[bool] = True
     less: ClassVar[str] = "Ask with a smaller limit."
 
 
