@@ -60,5 +60,5 @@ def check_news(news: Sequence[GivenNews], candles: Candles) -> None:
         if np.isnan(candles.given_column(one.key)).all():
             raise BadInput(
                 f"{one.spec!r} has no value in all of this time. {candles.given[one.key].why}".rstrip(),
-                "Choose a time in which news were collected, or leave it out of the rules.",
+                "Choose a time in which news were collected, as `claude-trader up` does, or leave it out of the rules.",
             )
