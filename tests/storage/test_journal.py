@@ -242,8 +242,8 @@ UNKEEPABLE = {
 def test_whatever_an_outcome_holds_its_row_ends(journal: Journal, home: Path, outcome: Outcome) -> None:
     end(journal, claim(journal), outcome)
     (entry,) = journal.entries(outcomes="all")
-    assert entry.status is not Status.RUNNING
-    assert (entry.signal is not None) == (entry.status == Status.SUCCESS)
+    assert (entry.status, entry.signal) == (Status.ERROR, None)
+    assert "cannot be kept" in (entry.why or "")
     assert list((home / "running").iterdir()) == []
 
 
