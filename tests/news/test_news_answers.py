@@ -14,12 +14,14 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp_types import CallToolResult, TextContent
 
-from mcp_server.app import build_server
+from mcp_server.app import build_server, make_kit, tool_files
 from mcp_server.domain.news.item import Told
 from mcp_server.domain.timeframes import from_ms, iso, naive, parse_moment, to_ms
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
+from mcp_server.strict_tool import StrictTool
+from mcp_server.toolkit import AS_OF_HEADER
 from tests.acceptance.hostile_texts import TEXTS, hidden
 from tests.domain.test_report_text import HOSTILE
 from tests.news.random_days import random_days
@@ -85,6 +87,22 @@ async def test_what_the_page_of_a_publisher_says_of_its_time_shows_nothing_earli
     desk.enter(told("b", "Bitcoin late", NOON - DAY))
     (answer,) = await answers(home, desk.now_ms + HOUR, [{"as_of": iso(NOON + MINUTE)}])
     assert [row[4] for row in answer_of(answer)["rows"]] == ["Bitcoin early"]
+
+
+@pytest.mark.parametrize("held", ["by the setting", "by the header of a run"])
+async def test_a_server_or_a_run_that_is_held_at_a_moment_sees_nothing_later(home: Path, held: str) -> None:
+    desk = desk_of(home)
+    desk.enter(told("a", "Bitcoin early", NOON))
+    desk.now_ms += HOUR
+    desk.enter(told("b", "Bitcoin late", NOON))
+    as_of = from_ms(NOON + MINUTE)
+    settings = ServerSettings(home=home, as_of=as_of if held == "by the setting" else None)
+    kit = make_kit(settings, tool_files(), clock=lambda: from_ms(desk.now_ms + HOUR))
+    header = {} if held == "by the setting" else {AS_OF_HEADER: as_of.isoformat()}
+    for asked in ({}, {"as_of": iso(desk.now_ms + HOUR)}, {"as_of": "now", "symbol": "BTC/USD"}):
+        answer = (await StrictTool.of(tool_files()["get_news"], kit).answer(asked, header, 20)).structured()
+        assert (answer["as_of"], [row[4] for row in answer["rows"]]) == (iso(NOON + MINUTE), ["Bitcoin early"])
+    await kit.close()
 
 
 async def test_hostile_headlines_are_one_line_of_text_in_the_column_that_is_named_untrusted(home: Path) -> None:
