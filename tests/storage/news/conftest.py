@@ -11,6 +11,7 @@ from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
 from mcp_server.domain.timeframes import TIMEFRAMES
 from mcp_server.storage.database import Database
 from mcp_server.storage.news.store import NewsStore
+from tests.rigs.journal_databases import journal_database
 
 NOON = 1_780_000_000_000 // TIMEFRAMES["1d"] * TIMEFRAMES["1d"] + 12 * TIMEFRAMES["1h"]
 MINUTE, HOUR, DAY = (TIMEFRAMES[name] for name in ("1m", "1h", "1d"))
@@ -58,4 +59,4 @@ def headlines(items: Sequence[NewsItem]) -> list[str]:
 
 @pytest.fixture
 def desk(home: Path) -> NewsDesk:
-    return NewsDesk(Database(home / "claude_trader.duckdb"))
+    return NewsDesk(journal_database(home))

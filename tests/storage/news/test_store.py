@@ -1,7 +1,11 @@
 """The store of news: what was seen by when, which rows tell one story, and how collecting went."""
 
+import pytest
+
 from mcp_server.domain.news.item import Told
 from tests.storage.news.conftest import DAY, HOUR, MINUTE, NOON, NewsDesk, headlines, told
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 
 def test_an_item_is_read_back_as_it_was_first_seen(desk: NewsDesk) -> None:

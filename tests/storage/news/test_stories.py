@@ -1,8 +1,12 @@
 """Which rows tell one story: by guid, by address, by headlines that are nearly equal; and which only look so."""
 
+import pytest
+
 from mcp_server.domain.news.item import Told
 from mcp_server.storage.news.entry import MOST_NEW
 from tests.storage.news.conftest import DAY, HOUR, MINUTE, NOON, NewsDesk, told
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 FOMC = "Federal Reserve issues FOMC statement"
 
