@@ -14,9 +14,13 @@ import pytest
 
 from tests.durations import LEAST_S, TESTS, Stopwatch, left_out, measured, target
 from tests.rigs.network_guard import NetworkGuard
+from tests.rigs.warm import fork_for_all
 
 sys.dont_write_bytecode = False  # pytest would rewrite each test's asserts anew in each worker and each run
 _NUMBERS = count()
+SELDOM = (2_000, 20, 1_000)
+"""So many new objects, and collections of younger ones, precede a collection."""
+
 CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN")
 
 
@@ -25,8 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--write-durations") and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("--write-durations"):
         config.pluginmanager.register(Stopwatch())
+    if config.getoption("numprocesses", None):
+        _forget_settings()
+        fork_for_all()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -50,8 +59,13 @@ def _import_share(config: pytest.Config, number: int, of: int) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the collector look at what tests make, and never again at 700,000 objects of modules and tests."""
+    """Let the collector look at what tests make, and never again at 700,000 objects of modules and tests.
+
+    It compares what is new with what is old to tell when to look at all, and after a freeze nothing is old: by its
+    usual thresholds it takes a twentieth of the time of these tests.
+    """
     gc.freeze()
+    gc.set_threshold(*SELDOM)
     gc.enable()
 
 
@@ -70,6 +84,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: -totals[item.path])
 
 
+def _forget_settings() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that is started would compile all anew
+    for name in [*CREDENTIALS, *(name for name in os.environ if name.startswith("TRADER_"))]:
+        os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -78,9 +98,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def network_guard(request: pytest.FixtureRequest) -> Iterator[NetworkGuard]:
     """Nobody's real credentials and settings reach a test, and nothing leaves this machine but under `-m live`."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each program that is started would compile all anew
-    for name in [*CREDENTIALS, *(name for name in os.environ if name.startswith("TRADER_"))]:
-        os.environ.pop(name, None)
+    _forget_settings()
     os.environ["TRADER_NEWS"] = "off"  # a test that collects says so
     with NetworkGuard(armed=request.config.getoption("-m") != "live") as guard:
         yield guard

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
 import threading
 from contextlib import suppress
+from subprocess import PIPE, Popen
 from typing import IO, TYPE_CHECKING, cast
 
 from mcp_server.child_process import command_of
@@ -33,7 +33,7 @@ class Artist:
     """Draws one picture at a time, for any number of threads. Nothing is started until a picture is wanted."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Popen[bytes] | None = None
         self._drawing = threading.Lock()
         self._closing = False
 
@@ -94,14 +94,13 @@ class Artist:
                     cast("IO[bytes]", stream).close()
             process.wait()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Popen[bytes]:
         """Return the process, started anew where it has ended."""
         if self._process is not None and self._process.poll() is not None:
             self._end()
         if self._process is None:
             environment = {name: os.environ[name] for name in _NEEDED if name in os.environ} | _ONE_THREAD
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen(CHILD, stdin=pipe, stdout=pipe, env=environment)  # noqa: S603 (fixed words)
+            self._process = Popen(CHILD, stdin=PIPE, stdout=PIPE, env=environment)  # noqa: S603 (fixed words)
             # Where it ends by itself, its place in the system's table of processes is free again.
             threading.Thread(target=self._process.wait, daemon=True).start()
         return self._process

@@ -15,6 +15,7 @@ from mcp_server.settings import ServerSettings
 from mcp_server.storage.setting_types import TokenEntry
 from tests.http.conftest import TOKENS, Guarded, guarded
 from tests.rigs.browser import Browser, browser
+from tests.rigs.forked_server import drawing_forked
 from tests.rigs.sample_home import SampleHome, sample_home
 
 NOW = datetime(2026, 5, 20, 12, 0, 41, tzinfo=UTC)
@@ -42,7 +43,7 @@ def site_on(home: Path, tokens: Mapping[str, TokenEntry]) -> Iterator[Site]:
     sample = sample_home(home, NOW)
     settings = ServerSettings(home=home, exchange="simulated", tokens=dict(tokens), calls_per_minute=1_000_000)
     try:
-        with guarded(settings, clock=lambda: NOW) as server:
+        with drawing_forked(), guarded(settings, clock=lambda: NOW) as server:
             yield Site(server, sample)
     finally:
         sample.close()

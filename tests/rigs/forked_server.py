@@ -1,35 +1,42 @@
-"""The tool servers that a forked program of ours starts, forked as well: its own code stays as it is."""
+"""Tool servers, and what draws for them, that a program of ours starts, forked as well: its own code stays as it is."""
 
 import multiprocessing.forkserver
 import multiprocessing.process
 import os
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcp_server.app import tool_files
+from mcp_server.charts import artist
 from runner.tool_server import server_process
-from tests.rigs.warm import Warm, can_run
+from tests.rigs.warm import READ_AT_START, Warm, can_run
 
 SERVER = ["-P", "-m", "mcp_server"]
+ARTIST = list(artist.CHILD[1:])
 
 list(tool_files().values())  # they are imported where this is, before anything is forked
 
 
 class ForkedServer:
-    """A tool server that runs: what is used of `subprocess.Popen`, from several threads."""
+    """A tool server, or what draws for one, that runs: what is used of `subprocess.Popen`, from several threads."""
 
-    def __init__(self, arguments: Sequence[str], environment: dict[str, str], errors: int) -> None:
+    def __init__(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], errors: int, *, buffering: int = 0
+    ) -> None:
         given, kept = os.pipe()
         output, written = os.pipe()
-        self.stdin, self.stdout = os.fdopen(kept, "wb", 0), os.fdopen(output, "rb", 0)
+        self.stdin, self.stdout = os.fdopen(kept, "wb", buffering), os.fdopen(output, "rb", buffering)
         self._turn = threading.Lock()
         try:
             streams = (given, written, errors)
-            self._program = Warm("mcp_server", arguments, environment, Path.cwd(), streams, session=True)
+            self._program = Warm(module, arguments, environment, Path.cwd(), streams, session=True)
         finally:
             os.close(given)
             os.close(written)
@@ -58,6 +65,7 @@ def fork_servers() -> None:
     multiprocessing.process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
     vars(server_process)["Popen"] = forking(subprocess.Popen)
+    vars(artist)["Popen"] = forking_artist
 
 
 def forking(start: Any) -> Any:
@@ -65,7 +73,23 @@ def forking(start: Any) -> Any:
 
     def popen(command: Sequence[str], **options: Any) -> Any:
         if list(command[1:4]) == SERVER and can_run(options["env"]):
-            return ForkedServer(command[4:], options["env"], options["stderr"])
+            return ForkedServer("mcp_server", command[4:], options["env"], options["stderr"])
         return start(command, **options)
 
     return popen
+
+
+@contextmanager
+def drawing_forked() -> Iterator[None]:
+    """Let the servers in this process fork what draws for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(artist, "Popen", forking_artist)
+        yield
+
+
+def forking_artist(command: Sequence[str], *, env: Mapping[str, str], **options: Any) -> Any:
+    """Open a process as `subprocess.Popen` does, and fork it if it is to draw: to import what draws takes 0.7 s."""
+    if list(command[1:]) != ARTIST:
+        return subprocess.Popen(command, env=env, **options)
+    inherited = {name: value for name, value in os.environ.items() if name.startswith(READ_AT_START)}
+    return ForkedServer(ARTIST[-1], [], {**inherited, **env}, 2, buffering=-1)

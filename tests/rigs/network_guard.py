@@ -15,6 +15,7 @@ from typing import Any
 
 _PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _BYPASS_NAMES = ("NO_PROXY", "no_proxy")
+_OUTWARD = frozenset({"socket.connect", "socket.getaddrinfo", "socket.gethostbyname"})
 
 
 class NetworkGuard:
@@ -55,13 +56,13 @@ class NetworkGuard:
         return attempts
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self._armed:
+        if event not in _OUTWARD or not self._armed:  # in this order, as there are thousands of events a second
             return
         if event == "socket.connect":
             connecting, address = arguments
             if connecting.family in (socket.AF_INET, socket.AF_INET6):
                 self._check(str(address[0]), event)
-        elif event in ("socket.getaddrinfo", "socket.gethostbyname") and arguments[0]:
+        elif arguments[0]:
             name = arguments[0]
             self._check(name.decode() if isinstance(name, bytes) else str(name), event)
 

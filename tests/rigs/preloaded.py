@@ -1,6 +1,7 @@
 """What the process from which programs are forked does last: it is imported there only."""
 
 import gc
+import tempfile
 from functools import cache
 from typing import Any
 
@@ -25,5 +26,6 @@ commands.get_params_from_function = cache(commands.get_params_from_function)
 for line in commands.get_command(app).commands.values():
     line.whole()  # so what the functions of the commands take is looked up
 parse_specs(["rsi(14)", "ema(20)", "sma(20)"])  # which makes up the candles that each is measured on
+tempfile.tempdir = None  # matplotlib has asked for it; a forked program heeds its own TMPDIR
 gc.collect()
 gc.freeze()  # else each forked program looks through all of this for garbage, and copies it by that

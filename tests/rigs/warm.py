@@ -1,7 +1,7 @@
 """Programs of ours in processes of their own that need not import everything first, nor the tool servers they start.
 
-A server process imports them once; each is forked from it. Environment, folder, arguments, streams and exit code are
-the program's own, as they are when `python -m MODULE` is started.
+A server process imports them once, for all workers of a run of the tests; each is forked from it. Environment, folder,
+arguments, streams and exit code are the program's own, as they are when `python -m MODULE` is started.
 """
 
 import atexit
@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import cache
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import _forkserver
 from pathlib import Path
 
 import psutil
@@ -39,8 +40,12 @@ PRELOADED = (
     *("mcp_server.domain.backtest.run", "rich.progress", "runner.cli.show_backtest", "runner.cli.show_scores"),
     *("claude_agent_sdk", "runner.claude.recording", "runner.claude.twin", "mcp_server.evaluations"),
     *("mcp_server.overview_cache", "mcp_server.charts.artist", "mcp_server.scoring.performance"),
+    *("mcp_server.charts.child", "mcp_server.charts.draw", "mcp_server.charts.draw_backtest"),
     "tests.rigs.preloaded",
 )
+FORKING = "FORKING_FOR_TESTS"
+"""The environment variable with the address of the process that forks for all workers of a run of the tests."""
+
 READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked, but for this one."""
 
@@ -164,10 +169,22 @@ def _name(starter: int) -> str:
     return f"of {starter}"
 
 
+def fork_for_all() -> None:
+    """Start the process that forks, for all that have this one's environment: it takes two seconds of a core."""
+    if not hasattr(_forkserver, "_forkserver_authkey"):  # later Pythons let in only who was told a key
+        _forking()
+        _forkserver.ensure_running()
+        os.environ[FORKING] = vars(_forkserver)["_forkserver_address"]
+
+
 @cache
 def _forking() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOADED])
+    if address := os.environ.get(FORKING):
+        there = {"_forkserver_address": address, "_forkserver_alive_fd": os.open(os.devnull, os.O_RDONLY)}
+        vars(_forkserver).update(there, ensure_running=lambda: None)
+    else:
+        context.set_forkserver_preload([*PRELOADED])
     return context
 
 
@@ -198,6 +215,8 @@ def _be(
     sys.stdin, sys.stdout, sys.stderr = (
         os.fdopen(number, mode, buffering=1, encoding=encoding, closefd=False) for number, mode in enumerate("rww")
     )
+    kept = {"__stdin__": sys.stdin, "__stdout__": sys.stdout, "__stderr__": sys.stderr}
+    vars(sys).update(kept)  # else one that the program replaces would be closed
     if forks_servers:
         from tests.rigs.forked_server import fork_servers
 
