@@ -6,12 +6,14 @@ any, a test that opens a browser is skipped, and says why.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -66,10 +68,11 @@ class OpenPage:
 
 
 class Browser:
-    """A browser that runs; each page is opened in a context of its own."""
+    """A browser that runs; each page is opened in a context of its own, or in one that is kept and emptied."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
+        self._kept: dict[tuple[Any, ...], Any] = {}
 
     def context(self, size: tuple[int, int] = DESKTOP, *, dark: bool = False, **options: Any) -> Any:
         """Return a new context of playwright: a browser that has seen nothing yet, and shows no motion. Close it.
@@ -90,6 +93,7 @@ class Browser:
         *,
         dark: bool = False,
         now: datetime | None = None,
+        kept: bool = False,
         **options: Any,
     ) -> Iterator[OpenPage]:
         """Open a page, and wait until it is loaded and has been drawn.
@@ -99,11 +103,12 @@ class Browser:
             size: of the window.
             dark: whether the reader's system is dark.
             now: what the page takes for the present, where that stands still; its timers go on.
+            kept: True opens it in a context that others have used, without what they stored: the process that shows
+                its pages is there, which saves a third of the work. Change nothing of the context.
             options: more of playwright's `new_context`, like `timezone_id` or `has_touch`.
         """
-        context = self.context(size, dark=dark, **options)
-        if now is not None:
-            context.clock.set_fixed_time(now)
+        made = partial(self._context_at, now, size, dark=dark, **options)
+        context = self._kept_context((size, dark, now), url, made) if kept else made()
         opened = OpenPage(context.new_page())
         opened.page.on("console", lambda line: opened.complaints.append(f"{line.type}: {line.text}"))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
@@ -113,7 +118,27 @@ class Browser:
             opened.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             yield opened
         finally:
-            context.close()
+            if kept:
+                opened.page.close()
+            else:
+                context.close()
+
+    def _context_at(self, now: datetime | None, size: tuple[int, int], *, dark: bool, **options: Any) -> Any:
+        context = self.context(size, dark=dark, **options)
+        if now is not None:
+            context.clock.set_fixed_time(now)
+        return context
+
+    def _kept_context(self, key: tuple[Any, ...], url: str, make: Callable[[], Any]) -> Any:
+        """Return a context without cookies and storage; a page that stays open in it keeps the process."""
+        key = (*key, urlsplit(url).netloc)
+        if key not in self._kept:
+            self._kept[key] = make().new_page()
+            self._kept[key].goto(f"http://{key[-1]}/icon.svg")
+        page = self._kept[key]
+        page.evaluate("localStorage.clear()")
+        page.context.clear_cookies()
+        return page.context
 
 
 @contextmanager
