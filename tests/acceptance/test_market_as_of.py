@@ -74,10 +74,7 @@ async def said(client: Client, question: tuple[str, dict[str, Any]], as_of: date
     return json.dumps([result.is_error, result.structured_content, [block.model_dump() for block in result.content]])
 
 
-@settings(
-    max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
-)
-@given(
+ANYTHING = given(
     question=questions(),
     before=st.lists(
         st.tuples(st.sampled_from(["1m", "1h", "4h", "1d"]), st.integers(1, 100), st.integers(-600, 600)), max_size=3
@@ -86,7 +83,31 @@ async def said(client: Client, question: tuple[str, dict[str, Any]], as_of: date
     milliseconds=st.sampled_from([0, 1, 30_000, 59_999]),
     lost=st.sets(st.integers(1, 300), max_size=20),
 )
+
+
+def examples(count: int) -> settings:
+    phases, checks = [Phase.generate], list(HealthCheck)
+    return settings(max_examples=count, deadline=None, phases=phases, suppress_health_check=checks, derandomize=True)
+
+
+@examples(6)
+@ANYTHING
 async def test_the_past_is_the_same_from_all_data_and_from_data_that_ends_there(
+    whole: StandInExchange, cut: StandInExchange, tmp_path_factory: pytest.TempPathFactory, **asked: Any
+) -> None:
+    await the_same(whole, cut, tmp_path_factory, **asked)
+
+
+@pytest.mark.long
+@examples(20)
+@ANYTHING
+async def test_more_of_the_past_is_the_same(
+    whole: StandInExchange, cut: StandInExchange, tmp_path_factory: pytest.TempPathFactory, **asked: Any
+) -> None:
+    await the_same(whole, cut, tmp_path_factory, **asked)
+
+
+async def the_same(
     whole: StandInExchange,
     cut: StandInExchange,
     tmp_path_factory: pytest.TempPathFactory,

@@ -119,7 +119,7 @@ def sweeping() -> Iterator[subprocess.Popen[str]]:
         program.kill()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGKILL])
 def test_however_it_is_stopped_no_process_is_left(sweeping: subprocess.Popen[str], how: signal.Signals) -> None:
     assert sweeping.stdout is not None
     line = sweeping.stdout.readline().split()

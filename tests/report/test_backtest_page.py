@@ -126,7 +126,7 @@ def _ruined() -> Simulated:
         pytest.param(backtest_of(random_walk(50), np.zeros(50, dtype=np.int8)), id="no trade"),
         pytest.param(backtest_of(random_walk(1), np.ones(1, dtype=np.int8)), id="one candle"),
         pytest.param(_ruined(), id="ruined"),
-        pytest.param(sample_backtest(24_000, 4), id="three thousand trades on merged candles"),
+        pytest.param(sample_backtest(24_000, 4), id="three thousand trades on merged candles", marks=pytest.mark.long),
     ],
 )
 def test_extremes_break_nothing(chromium: Browser, tmp_path: Path, made: Simulated) -> None:

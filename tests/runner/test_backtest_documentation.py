@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner.conftest import Command
+from tests.runner.conftest import trader_in
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guides" / "backtesting.md"
@@ -19,11 +19,11 @@ DOCUMENTED = dict.fromkeys(
 
 
 @pytest.mark.parametrize("line", DOCUMENTED)
-def test_every_command_of_the_documentation_does_what_it_says(trader: Command, home: Path, line: str) -> None:
+def test_every_command_of_the_documentation_does_what_it_says(home: Path, line: str) -> None:
     # Few candles, as the invented market is young or the time that is asked for has hardly begun.
     as_of = "2026-01-23T00:00Z" if "--from" in line else "2017-01-23T00:00Z"
     _, *arguments = shlex.split(line)
-    done = trader(*arguments, TRADER_AS_OF=as_of)
+    done = trader_in(home, program="tests.rigs.quick_backtests")(*arguments, TRADER_AS_OF=as_of)
     assert (done.code, done.err) == (0, "")
     assert "rsi-reversion" in done.out
     if "--json" in arguments:
