@@ -50,7 +50,7 @@ class News:
         self._database = database
         self._home = home
         self._known: dict[str, dict[int, str | None]] = {}
-        self._recent = RecentItems(self._read)
+        self._recent = RecentItems(self._read, self.now_ms)
         self._lock = threading.Lock()
         self._collection: Collection | None = None
 
@@ -83,9 +83,11 @@ class News:
 
     def collection(self, until_ms: int) -> Collection:
         """Return what was known of collecting at a moment (Unix ms)."""
-        until_ms = min(until_ms, self.now_ms())
         with self._lock:
-            known = self._collection
+            now_ms, known = self.now_ms(), self._collection
+            until_ms = min(until_ms, now_ms)
+            if known is not None and now_ms < known.until_ms:  # the clock was set back: other requests may have come
+                known = self._collection = None
             if known is None or until_ms < known.until_ms:
                 known = self._store.collection(until_ms)
             elif until_ms > known.until_ms:
@@ -114,7 +116,7 @@ class News:
 
     def seen(self, after_ms: int, until_ms: int) -> Sequence[NewsItem]:
         """Return the headlines that were first seen after one moment and until another (Unix ms), oldest first."""
-        return self._recent.between(after_ms, min(until_ms, self.now_ms()))
+        return self._recent.between(after_ms, until_ms)
 
     def per_hour(self, base: str, times_ms: Times, hours: int) -> Floats:
         """Return how many stories about a coin were first seen in the hours before each time, divided by these hours.

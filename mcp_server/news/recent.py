@@ -21,21 +21,27 @@ class RecentItems:
 
     Args:
         read: returns what was first seen after one moment and until another (Unix ms), from the database.
+        now: returns the present (Unix ms).
     """
 
-    def __init__(self, read: Callable[[int, int], Sequence[NewsItem]]) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[int, int], Sequence[NewsItem]], now: Callable[[], int]) -> None:
+        self._read, self._now = read, now
         self._lock = threading.Lock()
         self._items: list[NewsItem] = []
         self._seen_ms: list[int] = []
         self._from_ms = self._until_ms = 0
 
     def between(self, after_ms: int, until_ms: int) -> Sequence[NewsItem]:
-        """Return what was first seen after one moment and until another (Unix ms), which is not later than now.
+        """Return what was first seen after one moment and until another (Unix ms), and by now.
 
-        What is older than the days that are kept is read from the database.
+        What is older than the days that are kept is read from the database. Where the clock has been set back, what was
+        read before is forgotten: other headlines may have been entered since, as of the same moments.
         """
         with self._lock:
+            now_ms = self._now()
+            until_ms = min(until_ms, now_ms)
+            if now_ms < self._until_ms:
+                self._until_ms = 0
             if until_ms > self._until_ms:
                 self._go_on(until_ms)
             if after_ms >= self._from_ms:

@@ -69,7 +69,8 @@ def test_a_question_reads_only_what_is_new_and_nothing_that_is_to_come(desk: New
         return desk.store.seen(after_ms, until_ms)
 
     desk.enter(told("a"))
-    recent, now = RecentItems(read), desk.now_ms + HOUR
+    now = desk.now_ms + HOUR
+    recent = RecentItems(read, lambda: now + HOUR)
     assert [item.guid for item in recent.between(0, now)] == ["a"], "further back than is kept"
     assert asked == [(now - KEPT_DAYS * DAY, now), (0, now)]
     for until in (now, now - 30 * MINUTE, now + HOUR):
@@ -80,6 +81,25 @@ def test_a_question_reads_only_what_is_new_and_nothing_that_is_to_come(desk: New
     assert list(news.seen(0, later)) == [], "it was entered a moment after the present"
     desk.now_ms += 1
     assert [item.guid for item in news.seen(0, later)] == ["a"]
+
+
+def test_a_clock_that_was_days_ahead_leaves_nothing_unseen_once_it_is_right(desk: NewsDesk) -> None:
+    news = news_at(desk)
+    desk.enter(told("a"))
+    for back_ms, late in ((3 * DAY - HOUR, "b"), (HOUR // 2, "c")):
+        desk.now_ms += 3 * DAY
+        ahead_ms = desk.now_ms
+        assert news.seen(0, ahead_ms)
+        assert news.collection(ahead_ms).until_ms == ahead_ms
+        desk.now_ms -= back_ms
+        desk.enter(told(late))
+        desk.now_ms += 1
+        for until_ms in (desk.now_ms, ahead_ms + HOUR):
+            desk.now_ms = max(desk.now_ms, until_ms)
+            since_ms = until_ms - 30 * DAY
+            assert list(news.seen(since_ms, until_ms)) == desk.store.seen(since_ms, until_ms)
+            assert news.collection(until_ms) == desk.store.collection(until_ms)
+        assert news.seen(desk.now_ms - 30 * DAY, desk.now_ms)[-1].guid == late
 
 
 def item(id_: int, at_ms: int, story: int, headline: str = "x", source: str = "a") -> NewsItem:

@@ -54,6 +54,13 @@ def database(home: Path) -> Database:
     return database
 
 
+def test_requests_of_a_clock_that_was_years_ahead_hide_nothing_of_today(home: Path, database: Database) -> None:
+    standing = news_standing(Home(home), database, NOW)
+    for source in ("wire", "desk"):
+        _fetched(database, NOW + timedelta(days=1500), source, "ok")
+    assert news_standing(Home(home), database, NOW) == standing
+
+
 def test_it_is_known_who_collects_since_when_and_which_sources_do_not_answer(home: Path, database: Database) -> None:
     standing = news_standing(Home(home), database, NOW)
     assert not standing.collecting

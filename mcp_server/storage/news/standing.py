@@ -74,8 +74,12 @@ def _last_day(
     """Return when a feed was first read, and the requests of the last day, oldest first."""
     query = f"SELECT min(fetched_at) FROM news_fetches WHERE status IN {READ}"  # noqa: S608 - ours
     first = connection.execute(query).fetchone()
-    query = "SELECT source, fetched_at, status FROM news_fetches WHERE fetched_at > ? ORDER BY fetched_at"
-    return first[0] if first else None, connection.execute(query, [naive(now - ONE_DAY)]).fetchall()
+    query = (
+        "SELECT source, fetched_at, status FROM news_fetches WHERE fetched_at > ? AND fetched_at <= ? "
+        "ORDER BY fetched_at"
+    )
+    span = [naive(now - ONE_DAY), naive(now + ONE_DAY)]  # later ones are of a clock that was wrong
+    return first[0] if first else None, connection.execute(query, span).fetchall()
 
 
 def _aware(moment: datetime | None) -> datetime | None:
