@@ -25,6 +25,8 @@ from tests.rigs.hand_clock import HandClock
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
 
+pytestmark = pytest.mark.usefixtures("kept_in")
+
 DOWN = Outcome(Status.ERROR, error="'kraken' is not available at the moment.", blame="outside", **NOTHING_SPENT)
 FAILED = Outcome(Status.ERROR, error="The exchange is down.", **NOTHING_SPENT)
 ABROAD = Outcome(Status.ERROR, error="Claude's API answered 529.", blame="outside", **NOTHING_SPENT)

@@ -19,8 +19,11 @@ from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.journal.slots import Change, Claim, Claims, SlotStore
 from mcp_server.storage.strategies.versions import KeptVersions
 from tests.rigs.hand_clock import HandClock
+from tests.rigs.journal_databases import ON_A_FILE
 from tests.scheduler.hand_driven import Driven, Engine, driven, make_scheduler
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 ABSTAINED_AT_NOON = [("abstained", "12:00", "12:00", 1)]
 
@@ -250,6 +253,7 @@ async def test_a_slot_whose_row_a_newer_version_wrote_counts_as_taken(home: Path
     assert machine.slots() == [("moonshot", "12:00", "12:00", 1), ("abstained", "13:00", "13:00", 1)]
 
 
+@ON_A_FILE
 async def test_an_outcome_that_could_be_written_nowhere_ends_as_interrupted_at_the_next_start(
     home: Path, failing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,13 +25,16 @@ from runner.cli.context import Context
 from runner.scheduler.strategy_watch import StrategyWatch
 from runner.settings import RunnerSettings
 from runner.tool_server.supervisor import WatchedServer
+from tests.rigs.journal_databases import ON_A_FILE, away
 from tests.scheduler.hand_driven import DECIDED, driven
 from tests.scheduler.slot_homes import Machine, at, claim, hourly, strategy, write
-from tests.storage.test_database import held_by_a_shell
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 NOON = at("12:00:10")
 
 
+@ON_A_FILE
 async def test_what_ran_when_a_backup_was_made_has_ended_when_it_is_restored(home: Path, tmp_path: Path) -> None:
     machine = Machine(home)
     write(home, hourly(), at("10:30"))
@@ -239,7 +242,7 @@ async def test_what_waits_and_cannot_be_kept_as_it_is_holds_up_no_slot(home: Pat
     machine.adopt(hourly(), at("10:30"))
     (claimed,) = machine.slot_store.claim([claim(hourly(), "10:30", "11:00")], at("11:00:05")).started
     odd = Outcome(Status.SUCCESS, Signal("BUY", Decimal(60), "half a character: \ud83d"), **NOTHING_SPENT)
-    with held_by_a_shell(machine.home.database):
+    with away(home):
         assert machine.journal.finish(claimed, odd, at("11:00:06")).waiting is not None
     machine.slot_store.close(forget=True)
     async with driven(machine, NOON) as up:

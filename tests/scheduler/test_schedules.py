@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.strategy.strategy import Strategy
+from tests.rigs.journal_databases import away
 from tests.scheduler.hand_driven import driven
 from tests.scheduler.slot_homes import Machine, at, hourly, strategy, write
-from tests.storage.test_database import held_by_a_shell
+
+pytestmark = pytest.mark.usefixtures("kept_in")
 
 EDITED = "It had not run when the schedule was changed."
 
@@ -192,7 +194,7 @@ async def test_a_folder_that_goes_while_the_database_is_held_is_not_scheduled_af
     write(home, hourly())
     async with driven(machine, at("08:59:59")) as up:
         await up.on(6)
-        with held_by_a_shell(machine.home.database):
+        with away(home):
             shutil.rmtree(home / "strategies" / "s")
             await up.on(2)
         await up.on(2)
@@ -207,7 +209,7 @@ async def test_an_edit_while_the_database_is_held_is_taken_over_after_it(home: P
     write(home, hourly())
     async with driven(machine, at("08:59:59")) as up:
         await up.on(6)
-        with held_by_a_shell(machine.home.database):
+        with away(home):
             write(home, strategy(interval="30m"))
             await up.on(2)
         await up.on(2)

@@ -6,6 +6,7 @@ days ahead called a slot missed that is still to come.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -15,6 +16,7 @@ from mcp_server.domain.exchange import DEFAULT_EXCHANGE
 from mcp_server.domain.outcome import SlotRow, Status
 from mcp_server.domain.scoring.terms import terms_of
 from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.errors import Retryable
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import SignOfLife
@@ -86,6 +88,7 @@ class SlotStore:
     database: JournalDatabase
     home: Home
     default_exchange: str = DEFAULT_EXCHANGE
+    _opened: bool = False
     _liveness: SignOfLife | None = None
     _numbers: "count[int]" = field(default_factory=lambda: count(1))
     _doubtful: list[str] = field(default_factory=list)
@@ -93,17 +96,19 @@ class SlotStore:
     the end of a commit does that. Nobody would run or end them, and every later slot would be an overlap."""
 
     def open(self) -> None:
-        """Show other processes that this runner is alive.
+        """Show other processes that this runner is alive; where the database is away, before anything is claimed.
 
         Raises:
             Misconfigured: the home cannot be written.
-            Retryable: the database is away, where it is not a file of the home.
         """
         self.home.prepare()
-        self._liveness = self.database.signs_of_life(self.home.running).show(uuid4().hex)
+        self._opened = True
+        with suppress(Retryable):
+            self._show()
 
     def close(self, *, forget: bool) -> None:
         """Show that it has ended; without `forget`, whoever comes next ends what it left running as interrupted."""
+        self._opened = False
         if self._liveness is not None:
             self._liveness.close(forget=forget)
             self._liveness = None
@@ -114,6 +119,7 @@ class SlotStore:
 
     def change(self, changes: Sequence[Change], now: datetime) -> None:
         """Note anew what the scheduler knows of strategies, and account for slots of the schedules that they had."""
+        self._show()
 
         def work(connection: SqlConnection) -> None:
             for change in changes:
@@ -142,6 +148,7 @@ class SlotStore:
 
         A slot that has a row already is left as it is. One whose strategy is still running ends as `skipped_overlap`.
         """
+        self._show()
 
         def work(connection: SqlConnection) -> Claims:
             if self._doubtful:
@@ -183,12 +190,17 @@ class SlotStore:
         started = [Claimed(ids[key], run, key, None, deadline) for key, (run, deadline) in runs.items()]
         return Claims(started, behind)
 
+    def _show(self) -> None:
+        assert self._opened  # noqa: S101 (claims come between open and close)
+        if self._liveness is None:
+            self._liveness = self.database.signs_of_life(self.home.running).show(uuid4().hex)
+
     def _new(self, strategy_id: int, strategy: Strategy, rows: Sequence[SlotRow]) -> list[NewRow]:
         terms = terms_of(strategy, strategy.engine, self.default_exchange)
         return [NewRow(strategy_id, strategy, terms, row, self._key()) for row in rows]
 
     def _key(self) -> str:
-        assert self._liveness is not None  # noqa: S101 (claims come between open and close)
+        assert self._liveness is not None  # noqa: S101 (whoever writes rows has called `_show`)
         key = f"{self._liveness.key}.{next(self._numbers)}"
         self._doubtful.append(key)
         return key
