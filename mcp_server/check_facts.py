@@ -132,12 +132,12 @@ async def _candles(strategy: Strategy, market: Market, news: News, exchange: str
 
 
 def _news_findings(news: News, recent: History) -> list[Finding]:
-    """Warn of news that have no value now, that belong to no real market, or whose coin has no names that are known."""
+    """Warn of news that has no value now, that belongs to no real market, or whose coin has no names that are known."""
     from mcp_server.domain.news.pairs import base_of
 
     given, place, base = recent.candles.given, "config.json rules.indicators", base_of(recent.symbol)
     missing = {column.why for column in given.values() if column.why and column.values[-1] != column.values[-1]}
-    remedy = "`claude-trader up` collects news, unless TRADER_NEWS is off; without them the rules cannot decide."
+    remedy = "`claude-trader up` collects news, unless TRADER_NEWS is off; without news the rules cannot decide."
     findings = [warning(place, why, remedy) for why in sorted(missing)]
     if given.keys() - {INDEX_KEY} and not news.subjects.is_curated(base):
         problem = f"No names of {base} are known, so only headlines with ${base} or a pair of it count."

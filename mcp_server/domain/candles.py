@@ -83,7 +83,7 @@ class Candles:
             return self.given[name].values
         if not len(self):
             return np.empty(0)
-        raise BadInput(f"{name!r} is made of news, which are not looked up here.", "Use it in a strategy's rules.")
+        raise BadInput(f"{name!r} is made of news, which is not looked up here.", "Use it in a strategy's rules.")
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[float]]) -> "Candles":

@@ -130,7 +130,7 @@ class News:
             hours: the window is (T - hours, T].
 
         Returns:
-            n values; NaN where news were not collected throughout the window, see `domain.news.rate`.
+            n values; NaN where news was not collected throughout the window, see `domain.news.rate`.
         """
         import numpy as np
 
@@ -162,7 +162,7 @@ class News:
         return latest(np.array([item.first_seen_ms for item in seen], dtype=np.int64), values, times_ms)
 
     def collected(self, until_ms: int) -> Spans:
-        """Return the spans of time in which news were collected, as known at a moment (Unix ms)."""
+        """Return the spans of time in which news was collected, as known at a moment (Unix ms)."""
         from mcp_server.domain.news.rate import spans_of
 
         collection = self.collection(until_ms)

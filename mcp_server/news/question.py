@@ -51,7 +51,7 @@ class NewsQuestion:
 class NewsRate:
     """How many stories an hour began in the hours asked about, and usually, and how many days the latter rests on.
 
-    None: news were not collected throughout these hours, or for a day.
+    None: news was not collected throughout these hours, or for a day.
     """
 
     now: float | None
@@ -167,7 +167,7 @@ def _not_yet(news: News, question: NewsQuestion) -> NotSupported:
             f"{COLLECTING}; ask again once it has. What was not collected then cannot be had later.",
         )
     return NotSupported(
-        f"News were first collected at {second_of(begun_ms)}, so what had been seen by {until} is not known.",
+        f"News was first collected at {second_of(begun_ms)}, so what had been seen by {until} is not known.",
         "Ask as of a later time. A strategy that rests on news can be replayed from then on.",
     )
 

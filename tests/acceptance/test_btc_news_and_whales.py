@@ -1,4 +1,4 @@
-"""The example with a news agent runs as it stands; where no news were collected, it abstains and never says HOLD."""
+"""The example with a news agent runs as it stands; where no news was collected, it abstains and never says HOLD."""
 
 import json
 import time

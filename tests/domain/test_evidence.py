@@ -124,4 +124,4 @@ def test_news_are_of_a_coin_on_any_exchange_and_of_no_market_where_only_a_topic_
     assert (agent.missing is None) == counts, agent.missing
     whale = ToolCall("get_wallet", {}, "{}", is_error=False)
     beside = SubAgent("a", frozenset({"get_wallet", "get_news"}), subject, completed=True, report="x", calls=[whale])
-    assert beside.missing is None, "news are no market that it has to look at"
+    assert beside.missing is None, "news is no market that it has to look at"

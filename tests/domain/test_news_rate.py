@@ -75,9 +75,9 @@ def test_an_index_is_known_from_when_it_was_seen_for_48_hours() -> None:
     ("hours", "says"),
     [
         (-1, "No news had been collected by 2025-10-09T08:00Z."),
-        (5, "News have been collected since 2025-10-09T09:00Z, so a rate of 24 h has a value from 2025-10-10T10:00Z"),
-        (33, "No news were collected after 2025-10-10T15:00Z."),
-        (41, "No news were collected from 2025-10-10T15:00Z to 2025-10-11T01:00Z, so a rate of 24 h has a value from"),
+        (5, "News has been collected since 2025-10-09T09:00Z, so a rate of 24 h has a value from 2025-10-10T10:00Z"),
+        (33, "No news was collected after 2025-10-10T15:00Z."),
+        (41, "No news was collected from 2025-10-10T15:00Z to 2025-10-11T01:00Z, so a rate of 24 h has a value from"),
     ],
 )
 def test_why_there_is_no_rate_is_told_from_what_was_known_by_then(hours: float, says: str) -> None:
@@ -89,7 +89,7 @@ def test_why_there_is_no_rate_is_told_from_what_was_known_by_then(hours: float, 
 def test_a_gap_that_goes_on_is_told_as_one() -> None:
     collected = spans_of(at(0), [(at(5), at(9))], at(9))
     assert collected.tolist() == [[at(0), at(5)]]
-    assert why_no_rate(collected, at(9), 2) == "No news were collected after 2025-10-09T14:00Z."
+    assert why_no_rate(collected, at(9), 2) == "No news was collected after 2025-10-09T14:00Z."
 
 
 def test_why_there_is_no_index_is_told() -> None:

@@ -1,4 +1,4 @@
-"""A home whose news were collected in the past, at times that a test chooses."""
+"""A home whose news was collected in the past, at times that a test chooses."""
 
 from collections.abc import Sequence
 from datetime import datetime

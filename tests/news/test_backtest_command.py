@@ -69,7 +69,7 @@ async def test_the_command_computes_what_the_tool_does(filled: Path) -> None:
     assert told["signals"] == answer["signals"]
     assert told["signals"]["buy"] > 5 < told["signals"]["sell"]
     assert told["return_pct"] == answer["return_pct"]
-    assert told["summary"][-1].startswith("News have been collected since")
+    assert told["summary"][-1].startswith("News has been collected since")
     assert told["look_ahead"]["changed"] == answer["look_ahead"]["changed"] == 0
 
 

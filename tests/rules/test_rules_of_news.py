@@ -1,4 +1,4 @@
-"""Rules over what news give with the candles: `news_per_hour(24)` and `fear_greed`."""
+"""Rules over what news gives with the candles: `news_per_hour(24)` and `fear_greed`."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
 from tests.domain.test_indicator_values import made_candles
 
-WHY = "News have been collected since 2026-11-01T00:00Z."
+WHY = "News has been collected since 2026-11-01T00:00Z."
 
 
 def with_rate(candles: Candles, values: list[float], why: str = WHY, key: str = "news_per_hour_24") -> Candles:

@@ -171,14 +171,12 @@ async def test_before_anything_was_collected_the_answer_is_an_error_that_says_so
     desk.enter(dated(desk, "a", "Bitcoin rises"))
     desk.now_ms += HOUR
     for before in (NOON, NOON - DAY):
-        with pytest.raises(
-            Refused, match="News were first collected at 2026-05-28T12:00:01Z, so what had been seen by"
-        ):
+        with pytest.raises(Refused, match="News was first collected at 2026-05-28T12:00:01Z, so what had been seen by"):
             await ask("get_news", as_of=iso(before))
     answer = await ask("get_news", as_of="2026-05-28T12:00:01Z")
     assert column(answer, "headline") == ["Bitcoin rises"]
     assert answer["collected_since"] == "2026-05-28T12:00:01Z"
-    assert answer["note"] == "News were collected only from 2026-05-28T12:00Z on."
+    assert answer["note"] == "News was collected only from 2026-05-28T12:00Z on."
     assert answer["per_hour"] == {"now": None, "usual": None, "days": 0}
 
 

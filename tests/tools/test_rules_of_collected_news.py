@@ -58,7 +58,7 @@ async def test_before_there_is_a_rate_rules_abstain_and_say_since_when_news_were
         answer = await ask("evaluate_strategy", **asked, rule=rule)
         assert (answer["signal"], answer.get("wakes")) == (None, None)
         why = (
-            f"News have been collected since {iso(to_ms(SINCE))}, so a rate of 6 h has a value from {iso(READY_MS)} on."
+            f"News has been collected since {iso(to_ms(SINCE))}, so a rate of 6 h has a value from {iso(READY_MS)} on."
         )
         assert answer["reasoning"].endswith(why)
     early = await ask("evaluate_strategy", strategy_name="mine", as_of=iso(to_ms(SINCE) - 5 * HOUR_MS))
@@ -106,7 +106,7 @@ async def test_a_backtest_decides_as_runs_did_and_counts_what_was_undecided_for_
     assert f"{answer['without_news']} of them for lack of news" in answer["summary"][-3]
     assert answer["summary"][-2:] == [
         "The Fear & Greed index had not been collected by 2026-05-18T20:00Z.",
-        f"News have been collected since {iso(to_ms(SINCE))}, so a rate of 6 h has a value from {iso(READY_MS)} on.",
+        f"News has been collected since {iso(to_ms(SINCE))}, so a rate of 6 h has a value from {iso(READY_MS)} on.",
     ]
     again = await ask("backtest_strategy", backtest_id=answer["backtest_id"])
     assert (again["return_pct"], again.get("note")) == (answer["return_pct"], None)
@@ -120,7 +120,7 @@ async def test_a_backtest_of_a_time_without_news_is_refused_with_what_helps(home
     ):
         await ask("backtest_strategy", strategy_name="mine", start="2026-05-01", end="2026-05-05")
     collect(home, [(to_ms(SINCE), [])])
-    with pytest.raises(Told, match="Choose a time in which news were collected"):
+    with pytest.raises(Told, match="Choose a time in which news was collected"):
         await ask("backtest_strategy", strategy_name="mine", start="2026-05-01", end="2026-05-05")
 
 

@@ -245,5 +245,5 @@ async def test_news_are_those_of_get_news_in_full_oldest_first(place: Place) -> 
         rows = [[*row[:sources], ", ".join(row[sources]) or None, *row[sources + 1 :]] for row in full["rows"]]
         assert (frame.columns, cells(frame)) == (full["columns"], rows[::-1])
         assert {**frame.about, "columns": 0, "rows": 0} == {"note": None, **full, "columns": 0, "rows": 0}
-    with pytest.raises(TraderError, match="News were first collected at"):
+    with pytest.raises(TraderError, match="News was first collected at"):
         place.trader.news(as_of=iso(now_ms - 1))

@@ -67,7 +67,7 @@ class BacktestFacts:
 
 
 def summary(facts: BacktestFacts) -> list[str]:
-    """Return three to seven sentences, of a rule that never traded two; then why news are missing that it looks at."""
+    """Return three to seven sentences, of a rule that never traded two; then why news is missing that it looks at."""
     traded = bool(facts.trades or facts.open_trade)
     sentences = [*(_results(facts) if traded else [_no_trade(facts)]), _reservations(facts), *facts.news]
     if facts.changed:

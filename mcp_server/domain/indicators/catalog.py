@@ -1,4 +1,4 @@
-"""The one catalogue of indicators: all of TA-Lib, what pandas-ta-classic has beyond it, and what news give.
+"""The one catalogue of indicators: all of TA-Lib, what pandas-ta-classic has beyond it, and what news gives.
 
 Where both have one, TA-Lib computes it: it is a thousand times faster, and its warm-up is part of its metadata.
 """
@@ -37,7 +37,7 @@ def names() -> tuple[str, ...]:
 
 @cache
 def all_names() -> tuple[str, ...]:
-    """List every entry's name: what is computed of candles, then what news give."""
+    """List every entry's name: what is computed of candles, then what news gives."""
     return (*names(), *FROM_NEWS)
 
 

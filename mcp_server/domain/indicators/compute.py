@@ -25,7 +25,7 @@ def compute(specs: Sequence[Spec], candles: Candles, check: Callable[[], None] |
         (`spec.warm_up` rows) and where the indicator is undefined. Candlestick patterns are -100, 0 or 100.
 
     Raises:
-        BadInput: when the library refuses the parameters, or news are not given.
+        BadInput: when the library refuses the parameters, or news is not given.
     """
     columns: dict[str, Floats] = {}
     for spec in specs:

@@ -1,4 +1,4 @@
-"""Indicators that are given with the candles: news are counted elsewhere, as of each candle's close."""
+"""Indicators that are given with the candles: news is counted elsewhere, as of each candle's close."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ FROM_NEWS = {
         ),
     )
 }
-"""By their names. `MEANINGS` and a warm-up are of what is computed of candles; these are NULL where news were not
+"""By their names. `MEANINGS` and a warm-up are of what is computed of candles; these are NULL where news was not
 collected."""
 
 

@@ -49,7 +49,7 @@ def missing(collection: Collection, after_ms: int) -> list[str]:
     """Say what was not collected after a moment, in sentences."""
     said = []
     if collection.since_ms is not None and collection.since_ms > after_ms:
-        said.append(f"News were collected only from {minute_of(collection.since_ms)} on.")
+        said.append(f"News was collected only from {minute_of(collection.since_ms)} on.")
     gaps = [gap for gap in collection.gaps if gap[1] > after_ms]
     for start_ms, end_ms in gaps[:MOST_GAPS]:
         until = "" if end_ms >= collection.until_ms else f" to {minute_of(end_ms)}"
@@ -66,7 +66,7 @@ def usual(begun_ms: Sequence[int], collected: Spans, until_ms: int) -> tuple[flo
 
     Args:
         begun_ms: when each story that counts began (Unix ms), in rising order.
-        collected: the spans of time in which news were collected.
+        collected: the spans of time in which news was collected.
         until_ms: the moment (Unix ms).
     """
     count = hours = 0.0

@@ -32,7 +32,7 @@ longer than `LONGEST_GAP_MS` between them. Unix ms."""
 
 
 def spans_of(since_ms: int | None, gaps: Sequence[tuple[int, int]], until_ms: int) -> Spans:
-    """Return when news were collected.
+    """Return when news was collected.
 
     Args:
         since_ms: the first time at which a feed was read (Unix ms); None: there was none.
@@ -55,7 +55,7 @@ def per_hour(seen_ms: Times, collected: Spans, times_ms: Times, hours: int) -> F
 
     Args:
         seen_ms: when each story was first seen (Unix ms), in rising order.
-        collected: when news were collected.
+        collected: when news was collected.
         times_ms: n times T (Unix ms), in any order.
         hours: the window is (T - hours, T].
 
@@ -92,11 +92,11 @@ def why_no_rate(collected: Spans, at_ms: int, hours: int) -> str:
         return f"No news had been collected by {iso(at_ms)}."
     start_ms, last_ms = int(begun[-1, 0]), int(begun[-1, 1])
     if at_ms - last_ms > LONGEST_GAP_MS:
-        return f"No news were collected after {iso(last_ms)}."
+        return f"No news was collected after {iso(last_ms)}."
     ready = f"so a rate of {hours} h has a value from {iso(start_ms + SETTLING_MS + hours * HOUR_MS)} on."
     if len(begun) == 1:
-        return f"News have been collected since {iso(start_ms)}, {ready}"
-    return f"No news were collected from {iso(int(begun[-2, 1]))} to {iso(start_ms)}, {ready}"
+        return f"News has been collected since {iso(start_ms)}, {ready}"
+    return f"No news was collected from {iso(int(begun[-2, 1]))} to {iso(start_ms)}, {ready}"
 
 
 def why_no_index(seen_ms: int | None, at_ms: int) -> str:

@@ -19,7 +19,7 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 def why_undefined(
     rules: Sequence[EvaluatedRule], specs: Sequence[Spec], candles: Candles, reach: int
 ) -> tuple[str, ...]:
-    """Return why news are missing that conditions without a value look at, in sentences; none where none are.
+    """Return why news is missing that conditions without a value look at, in sentences; none where none are.
 
     Args:
         rules: with their values at the last candle.
@@ -37,11 +37,11 @@ def why_undefined(
 
 
 def undecided_without_news(news: Sequence[GivenNews], candles: Candles, signals: Codes) -> Codes:
-    """Return BUY for each candle without a decision at which one of these news is undefined, and HOLD for the others.
+    """Return BUY for each candle without a decision at which one of these is undefined, and HOLD for the others.
 
     Args:
         news: what the rules look at.
-        candles: n candles, with these news.
+        candles: n candles, with this news.
         signals: n codes, what the rules decided.
     """
     missing = np.zeros(len(candles), dtype=np.bool_)
@@ -54,11 +54,11 @@ def check_news(news: Sequence[GivenNews], candles: Candles) -> None:
     """Refuse candles of which none has the news that rules look at.
 
     Raises:
-        BadInput: one of these news is undefined at each candle.
+        BadInput: a count of this news is undefined at each candle.
     """
     for one in news:
         if np.isnan(candles.given_column(one.key)).all():
             raise BadInput(
                 f"{one.spec!r} has no value in all of this time. {candles.given[one.key].why}".rstrip(),
-                "Choose a time in which news were collected, as `claude-trader up` does, or leave it out of the rules.",
+                "Choose a time in which news was collected, as `claude-trader up` does, or leave it out of the rules.",
             )

@@ -33,7 +33,7 @@ class Verdict:
 
     `signal` is None when they abstain. `buy` and `sell` are None when they have no value; a rule that the strategy
     doesn't have is False. `unsound`: a condition depends on where a running total begins. `lacking` says, in sentences
-    that are part of the reasoning, which news are lacking. `open_time_ms` (Unix ms) and `close` (in quote) are those of
+    that are part of the reasoning, which news is lacking. `open_time_ms` (Unix ms) and `close` (in quote) are those of
     the candle they decided on.
     """
 

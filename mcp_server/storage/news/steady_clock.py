@@ -1,4 +1,4 @@
-"""The clock by which news are first seen: it does not go back while the program runs."""
+"""The clock by which news is first seen: it does not go back while the program runs."""
 
 import time
 from collections.abc import Callable

@@ -98,7 +98,7 @@ def history(rules: Rules, timeframe: str, most: int) -> int:
 
 
 def looked_at(rules: Rules, timeframe: str) -> "Sequence[GivenNews]":
-    """Return the news that valid rules look at: they are to be given with the candles."""
+    """Return the news that valid rules look at: it is to be given with the candles."""
     from mcp_server.domain.rules.compiled import compile_rules
 
     return compile_rules(rules, timeframe).news
