@@ -68,8 +68,10 @@ def answer(
     from mcp_server.storage.duckdb_core import duckdb
 
     connection = ready or started()
+    tables = frozenset(TABLES)
     try:
         checked = _checked(connection, question)
+        tables = checked.tables or tables
         try:
             connection = _copied(question, checked, connection)
         except duckdb.InterruptException:
@@ -83,7 +85,7 @@ def answer(
     except (duckdb.OutOfMemoryException, MemoryError):
         raise too_large() from None
     except duckdb.Error as error:
-        raise _explained(str(error)) from None
+        raise _explained(str(error), tables) from None
     finally:
         if ready is None:
             connection.close()
@@ -132,12 +134,12 @@ def _stopped_after(limit_s: float, connection: "duckdb.DuckDBPyConnection") -> I
         timer.cancel()
 
 
-def _explained(text: str) -> TraderError:
-    """Make an error of DuckDB's first line, with the nearest name where one is unknown."""
+def _explained(text: str, tables: frozenset[str]) -> TraderError:
+    """Make an error of DuckDB's first line, with the nearest name of those tables where one is unknown."""
     line = text.splitlines()[0].removeprefix("Binder Error: ")[:300]
     if unknown := re.search(r'Referenced column "([^"]+)"|a column named "([^"]+)"', line):
         name = unknown[1] or unknown[2]
-        known = {column for table in TABLES.values() for column in table.columns}
+        known = {column for table in tables if table in TABLES for column in TABLES[table].columns}
         hint = nearest(name.lower(), known)
         return NotFound(
             f"Unknown column {name!r}.", f"{hint if len(hint) < 100 else ''} The tables are:\n{listed()}".lstrip()
