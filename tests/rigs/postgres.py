@@ -36,7 +36,6 @@ PREFIX = "trader-pg-"
 QUICK = {
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "autovacuum": "off",
     "shared_buffers": "16MB",
     "max_wal_size": "64MB",

@@ -18,13 +18,16 @@ def test_a_server_keeps_what_was_committed_through_a_kill_and_is_nobodys() -> No
         folder, url = server.folder, server.new_database()
         with psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE kept (n INTEGER)")
+            connection.execute("INSERT INTO kept VALUES (1)")
         copy = server.new_database(like="test_1")
+        with psycopg.connect(copy) as connection:
+            connection.execute("INSERT INTO kept VALUES (2)")
         server.kill()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(copy)
         server.start()
         with psycopg.connect(copy) as connection:
-            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (2,)
         assert psutil.Process(server.pid).uids().real != 0
     assert not folder.exists()
     assert processes_in(folder) == []

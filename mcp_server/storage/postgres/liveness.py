@@ -38,6 +38,9 @@ AGAIN_S = 0.1
 
 CONNECT_S = 2
 
+WATCHER = "signs of life"
+"""The name of the thread."""
+
 _ID = "CAST(CAST('x' || substr(run_key, 1, 16) AS BIT(64)) AS BIGINT)"
 _MISSING = (
     "SELECT DISTINCT split_part(run_key, '.', 1) FROM executions WHERE status = 'running' AND answer_by IS NULL "  # noqa: S608 - ours
@@ -175,7 +178,7 @@ class HeldLocks:
     def _watch(self) -> None:
         if self._watcher is None:
             woken, self._wake = socket.socketpair()
-            self._watcher = threading.Thread(target=self._keep, args=[woken], name="signs of life", daemon=True)
+            self._watcher = threading.Thread(target=self._keep, args=[woken], name=WATCHER, daemon=True)
             self._watcher.start()
 
     def _keep(self, woken: socket.socket) -> None:

@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.outcome import Status
+from mcp_server.errors import Retryable
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import Taken
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.postgres import liveness
+from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
 from mcp_server.storage.postgres.liveness import HeldLocks
 from tests.rigs.forked_script import ForkedScript
-from tests.rigs.journal_databases import IN_POSTGRES, away, journal_database
+from tests.rigs.journal_databases import IN_POSTGRES, away, journal_database, until_missed
+from tests.rigs.postgres import Postgres
 from tests.storage.test_journal import BOUGHT, claim, end
 
 pytestmark = IN_POSTGRES
 LIMIT_S = 30.0
+RESTARTED_S = liveness.RESTARTED_S  # which the fixture sets to nothing
 
 
 @pytest.fixture
@@ -97,12 +101,38 @@ def test_a_live_process_whose_session_is_lost_takes_its_locks_again_by_itself(
     with away(home):
         pass
     deadline = time.time() + LIMIT_S
-    while not (now := holds(database, other)) and time.time() < deadline:
+    while (now := holds(database, other)) in ([], [before]) and time.time() < deadline:
         pass
+    assert len(now) == 1
     assert now != [before]
     assert dead(other) == []
     assert end(journal, claimed) is None
     assert holds(database, other) == []
+
+
+def test_a_restart_of_postgres_interrupts_no_live_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "RESTARTED_S", RESTARTED_S)
+    with Postgres() as server:
+        address = PostgresAddress.of(server.new_database())
+        mine, other = PostgresDatabase(address), PostgresDatabase(address)
+        journal, beside = Journal(mine, Home(home)), Journal(other, Home(home))
+        claimed = claim(journal)
+        server.kill()
+        with pytest.raises(Retryable):
+            beside.settle()
+        server.start()
+        for _ in range(2):
+            beside.settle()
+        assert statuses(beside) == [Status.RUNNING]
+        deadline = time.time() + LIMIT_S
+        while not holds(mine, other) and time.time() < deadline:
+            pass
+        monkeypatch.setattr(liveness, "RESTARTED_S", 0)
+        assert dead(other) == [], "it has taken its lock again"
+        assert end(journal, claimed) is None
+        assert statuses(beside) == [Status.SUCCESS]
+        for database in (mine, other):
+            database.close()
 
 
 def test_the_outcome_of_a_process_that_was_given_up_loses(journal: Journal, database: PostgresDatabase) -> None:
@@ -132,12 +162,19 @@ def test_what_one_process_holds_no_other_does_nor_another_part_of_it(database: P
         pass
 
 
-def test_a_closed_database_leaves_no_thread_and_no_session(home: Path, journal: Journal) -> None:
-    before = threading.active_count()
+def watchers() -> int:
+    return sum(thread.name == liveness.WATCHER for thread in threading.enumerate())
+
+
+def test_a_closed_database_leaves_no_thread_and_no_session(
+    home: Path, journal: Journal, database: PostgresDatabase
+) -> None:
+    before = watchers()
     other: PostgresDatabase = journal_database(home)
     claim(Journal(other, Home(home)))
-    assert threading.active_count() == before + 1
+    assert watchers() == before + 1
     other.close()
-    assert threading.active_count() == before
+    assert watchers() == before
+    until_missed(database)
     journal.settle()
     assert statuses(journal) == [Status.ERROR]
