@@ -75,6 +75,7 @@ def ask_news(news: News, question: NewsQuestion) -> SeenNews:
     """Return what had been seen by the moment of a question.
 
     Raises:
+        BadInput: the topic has no word, or an operator.
         NotFound: there is no such source.
         NotSupported: nothing was collected by that moment, or in the hours asked about.
         Retryable: likewise, but the hours reach until now: the same question may be answered later.
@@ -127,9 +128,11 @@ def _aliases(news: News, question: NewsQuestion, items: Sequence[NewsItem]) -> A
     aliases = news.aliases(question.base, items) if question.base else [""] * len(items)
     if question.topic is None and question.source is None:
         return aliases
-    holds = topic_matcher(question.topic or "")
+    holds = topic_matcher(question.topic) if question.topic else None
     return [
-        alias if alias is not None and question.source in (None, item.source) and holds(item.headline) else None
+        alias
+        if alias is not None and question.source in (None, item.source) and (holds is None or holds(item.headline))
+        else None
         for item, alias in zip(items, aliases, strict=True)
     ]
 

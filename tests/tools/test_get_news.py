@@ -141,9 +141,12 @@ async def test_a_topic_is_words_that_a_headline_has_and_a_source_is_one_of_those
         dated(desk, "a", "SEC delays its decision on a Solana ETF"), dated(desk, "b", "Secure wallets, etfs apart")
     )
     desk.enter(
-        dated(desk, "c", "比特币价格上涨"), dated(desk, "d", "SEC v. Acme: the ETF case ends (50% off)"), source="sec"
+        dated(desk, "c", "比特币价格上涨"),
+        dated(desk, "d", "Trial of SEC v. Acme: the ETF case ends (50% off)"),
+        source="sec",
     )
     collect(desk, NOON)
+    told_as = {"SEC ": "a", "Secu": "b", "比特币价": "c", "Tria": "d"}
     for topic, expected in [
         ("etf sec", {"a", "d"}),
         ("ETF solana", {"a"}),
@@ -151,12 +154,22 @@ async def test_a_topic_is_words_that_a_headline_has_and_a_source_is_one_of_those
         ("比特币", {"c"}),
         ("50%", {"d"}),
         ("(50%", {"d"}),
-        (".*", set()),
+        ('"solana etf"', {"a"}),
+        ('"etf solana"', set()),
+        ("\u201csolana ETF\u201d", {"a"}),
+        ("etf, decision AND sec;", {"a"}),
+        ("wallet", {"b"}),
     ]:
         found = column(await ask("get_news", topic=topic), "headline")
-        assert {{"S": "a", "比": "c"}.get(text[0], "") if "v." not in text else "d" for text in found} == expected, (
-            topic
-        )
+        assert {told_as[text[:4]] for text in found} == expected, topic
+    for topic, problem in [
+        (".*", "has no word"),
+        ('""', "has no word"),
+        ("etf OR sec", "has 'OR'"),
+        ("a | b", r"'\|'"),
+    ]:
+        with pytest.raises(Refused, match=problem):
+            await ask("get_news", topic=topic)
     of_sec = await ask("get_news", source="sec")
     assert (len(of_sec["rows"]), of_sec["sources"]) == (2, 1)
     assert len((await ask("get_news", source="sec", topic="SEC", symbol="SOL"))["rows"]) == 0
@@ -247,10 +260,14 @@ async def test_arguments_that_make_no_sense_are_refused_and_empty_ones_are_not_g
         {"limit": 201},
         {"detail": "all"},
         {"exchange": "kraken"},
-        {"symbol": "/"},
     ):
         with pytest.raises(Refused):
             await ask("get_news", **wrong)
+    for several in ("/", "$", "the market", "BTC, ETH", "BTC,ETH"):
+        with pytest.raises(Refused, match="names no coin"):
+            await ask("get_news", symbol=several)
+    for name in ("$BTC", "$btc", " Bitcoin "):
+        assert (await ask("get_news", symbol=name))["asset"] == "BTC"
     answer = await ask("get_news", symbol="BTC/USDT", as_of="", topic=None, source="")
     assert answer["rows"] == []
     assert answer["note"] == "Nothing of it was first seen in these hours."

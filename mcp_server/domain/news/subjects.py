@@ -61,8 +61,9 @@ class Subjects:
     def coin(self, text: str) -> str:
         """Return the coin for a symbol, a base, a former ticker or a name: POL for `MATIC/USDT`, BTC for `bitcoin`.
 
-        One that is not curated comes back as `base_of` tells it.
+        So for a cashtag, BTC for `$BTC`. One that is not curated comes back as `base_of` tells it.
         """
+        text = text.strip().removeprefix("$")
         return self._curated(text) or self._curated(base_of(text)) or base_of(text)
 
     def is_curated(self, base: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import anyio.to_thread
@@ -52,7 +53,7 @@ class Headlines(Table):
 async def get_news(
     call: Call,
     symbol: Annotated[str | None, Field(max_length=60, description="Or a coin: BTC")] = None,
-    topic: Annotated[str | None, Field(max_length=100, description="Words it must have")] = None,
+    topic: Annotated[str | None, Field(max_length=100, description="Words it must have, whole")] = None,
     hours: Annotated[int, Field(ge=1, le=720)] = 24,
     limit: Annotated[int, Field(ge=1, le=200)] = 10,
     source: Annotated[str | None, Field(max_length=40)] = None,
@@ -68,8 +69,10 @@ async def get_news(
     until_ms = to_ms(call.moment(as_of)) // 1000 * 1000
     asked = symbol.strip() if symbol else ""
     coin = call.kit.news.subjects.coin(asked) if asked else None
-    if coin == "":
-        raise BadInput(f"{asked!r} names no coin.", "Give a market or a coin, such as BTC/USDT or BTC.")
+    if coin is not None and not re.fullmatch(r"\w[^\s,;]*", coin):
+        raise BadInput(
+            f"{asked!r} names no coin.", "Give one market or coin, such as BTC/USDT or BTC; topic finds words."
+        )
     words, named = (text.strip() or None if text else None for text in (topic, source))
     question = NewsQuestion(coin, words, named, hours, limit, until_ms)
     return await anyio.to_thread.run_sync(_answer, call.kit.news, question, detail == "full")
