@@ -15,9 +15,7 @@ os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")  # read when mcp impor
 from mcp_server.domain.late_models import built_when_used
 
 with built_when_used():
-    import mcp_types.methods  # noqa: F401 (mcp imports it)
-
-from mcp.server import MCPServer
+    from mcp.server import MCPServer
 
 from mcp_server.chains.access import Access
 from mcp_server.chains.chains import Chains

@@ -11,10 +11,9 @@ import httpx2
 from mcp_server.domain.late_models import built_when_used
 
 with built_when_used():
-    import mcp_types.methods  # noqa: F401 (mcp imports it)
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
 
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     METHOD_NOT_FOUND,
@@ -27,6 +26,7 @@ from mcp_types import (
     TextContent,
     Tool,
 )
+from mcp_types.version import LATEST_MODERN_VERSION
 
 from mcp_server.domain.strategy.agents import NOT_FOR_AGENTS
 from mcp_server.domain.strategy.rules_outcome import TOGETHER
@@ -158,10 +158,11 @@ async def connected(address: Address) -> AsyncIterator[Tools]:
     """
     headers = {"Authorization": f"Bearer {address.token.get_secret_value()}"} if address.token else {}
     timeout = httpx2.Timeout(10, read=300)
+    mode = LATEST_MODERN_VERSION if address.of_this_program else "auto"  # which asks what it speaks
     try:
         async with (
             httpx2.AsyncClient(headers=headers, timeout=timeout, trust_env=False) as http,
-            Client(streamable_http_client(address.url, http_client=http)) as client,
+            Client(streamable_http_client(address.url, http_client=http), mode=mode) as client,
         ):
             yield Tools(client)
     except Exception as error:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
@@ -13,11 +13,15 @@ from runner.tool_server.server_process import ServerProcess, server_process
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a tool server answers, and the token that it expects. `page` tells a person where its page is."""
+    """Where a tool server answers, and the token that it expects. `page` tells a person where its page is.
+
+    `of_this_program`: this process has started it for itself alone, so it need not be asked what it speaks.
+    """
 
     url: str
     token: SecretStr | None
     page: str = ""
+    of_this_program: bool = False
 
 
 Serving = Callable[[], AbstractAsyncContextManager[Address]]
@@ -50,7 +54,7 @@ def begun(server: ServerProcess | None, settings: RunnerSettings) -> Serving:
     async def serving() -> AsyncIterator[Address]:
         address = await address_of(server)
         try:
-            yield address
+            yield replace(address, of_this_program=True)
         finally:
             server.begin_to_end()
 

@@ -4,20 +4,28 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from mcp_server.domain.late_models import built_when_used
 
 BUILT = """
 import sys
 import {module}
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 found, below = set(), [BaseModel]
 while below:
     below += (classes := below.pop().__subclasses__())
     found |= {{one for one in classes if one.__module__.startswith("mcp_types.")}}
+adapters = [
+    one
+    for name, module in list(sys.modules.items())
+    if name.partition(".")[0] in ("mcp", "mcp_types")
+    for one in vars(module).values()
+    if isinstance(one, TypeAdapter)
+]
 print(sum(one.__pydantic_complete__ for one in found), len(found))
+print(sum(one.pydantic_complete for one in adapters), len(adapters))
 """
 
 
@@ -27,9 +35,11 @@ def test_hardly_any_of_mcps_types_is_built_before_one_is_used(module: str) -> No
     done = subprocess.run(
         [sys.executable, "-c", BUILT.format(module=module)], capture_output=True, text=True, check=True
     )
-    built, known = map(int, done.stdout.split())
+    built, known, built_adapters, adapters = map(int, done.stdout.split())
     assert known > 300
     assert built < 30
+    assert adapters > 10
+    assert built_adapters == 0
 
 
 def test_a_model_is_built_when_it_is_first_used_and_any_other_at_once() -> None:
@@ -45,3 +55,17 @@ def test_a_model_is_built_when_it_is_first_used_and_any_other_at_once() -> None:
     assert Early.__pydantic_complete__
     assert Late(price=1.5).price == 1.5
     assert Late.__pydantic_complete__
+
+
+def test_an_adapter_is_built_when_it_is_first_used_and_any_other_at_once() -> None:
+    class Priced(BaseModel):
+        price: float
+
+    with built_when_used():
+        late = TypeAdapter(dict[str, float])
+        of_a_model = TypeAdapter(Priced)  # which takes no other configuration than its own
+    early = TypeAdapter(dict[str, float])
+    assert (late.pydantic_complete, early.pydantic_complete) == (False, True)
+    assert late.validate_json('{"price": 1.5}') == {"price": 1.5}
+    assert late.pydantic_complete
+    assert of_a_model.validate_python({"price": 1.5}) == Priced(price=1.5)
