@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 PREPARE_S = 60
 """How long the tool server may take before a Claude run begins, in seconds."""
 
+_NO_ANSWER = Outcome(
+    Status.TIMEOUT, error=f"The tool server did not answer within {PREPARE_S} s.", blame="outside", **NOTHING_SPENT
+)
+
 ADMISSION_S = 600
 """How long a run waits for others to end, where a budget has room for it only then, in seconds."""
 
@@ -148,27 +152,39 @@ class Runner:
     async def _asked(
         self, claimed: Claimed, address: Address, environment: Mapping[str, str], recorder: "ModelRecorder | None"
     ) -> Outcome:
-        """Let Claude decide, once the tool server has answered and a budget has room."""
+        """Let Claude decide, once the tool server has listed its tools and a budget has room.
+
+        The price is asked for while the agent CLI starts.
+        """
         from runner.claude.engine import ClaudeTask, run_claude
         from runner.claude.twin import AFTER_REPLAY_S, with_twin
 
         strategy, as_of = claimed.run.strategy, claimed.run.as_of
-        exchange = strategy.config.exchange or self.settings.exchange
+        exchange, pair = strategy.config.exchange or self.settings.exchange, strategy.config.trading_pair
         connect = self.connect or partial(connected, address)
         try:
             with anyio.fail_after(PREPARE_S):
                 async with connect() as tools:
-                    offered, of_markets = await tools.offered(), await tools.of_markets()
-                    price, symbol = await _price(tools, strategy.config.trading_pair, exchange, as_of)
+                    offered, of_markets = await tools.listed()
         except TimeoutError:
-            why = f"The tool server did not answer within {PREPARE_S} s."
-            return Outcome(Status.TIMEOUT, error=why, blame="outside", **NOTHING_SPENT)
+            return _NO_ANSWER
         if (refused := await (self.admit or self._no_room)(claimed)) is not None:
             return refused
+        price: float | None = None
+        late = False
+
+        async def names() -> frozenset[str] | None:
+            nonlocal price, late
+            with anyio.move_on_after(PREPARE_S):
+                price, symbol = await _price(connect, pair, exchange, as_of)
+                return frozenset((pair, symbol))
+            late = True
+            return None
+
         task = ClaudeTask(
             strategy=strategy,
             exchange=exchange,
-            symbols=frozenset((strategy.config.trading_pair, symbol)),
+            names=names,
             as_of=as_of,
             server_url=address.url,
             server_token=address.token,
@@ -183,6 +199,8 @@ class Runner:
         after_s = None if self.recorder is None else AFTER_REPLAY_S
         ask = partial(run_claude, task)
         outcome = await with_twin(ask, connect, rules_of, exchange, as_of, task.secrets, after_s)
+        if late:
+            return _NO_ANSWER
         if outcome.signal is None:
             return outcome
         return replace(outcome, signal=replace(outcome.signal, price=price))
@@ -207,14 +225,15 @@ class Runner:
         return Outcome(Status.SKIPPED_BUDGET, error=admission.why, budget=admission.budget, **NOTHING_SPENT)
 
 
-async def _price(tools: Tools, symbol: str, exchange: str, as_of: datetime) -> tuple[float | None, str]:
+async def _price(connect: Connecting, symbol: str, exchange: str, as_of: datetime) -> tuple[float | None, str]:
     """Return the price to record with a signal, and the market's own name.
 
     Without a price it is None, and the name is the one that was given: that alone is no reason not to run.
     """
     arguments = {"symbol": symbol, "exchange": exchange, "as_of": iso(to_ms(as_of))}
     try:
-        answer = await tools.call("get_price", arguments)
+        async with connect() as tools:
+            answer = await tools.call("get_price", arguments)
         return float(answer["price"]), str(answer["symbol"])
     except TraderError:
         return None, symbol

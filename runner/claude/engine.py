@@ -5,9 +5,9 @@ only call its declared tools. The server's other tools are denied by name.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -57,15 +57,16 @@ ORCHESTRATOR = "_orchestrator"  # no sub-agent's name begins with an underscore
 class ClaudeTask:
     """One run by Claude, as its caller describes it.
 
-    `symbols` are the names of its market, as the strategy and as the server write it. `tools` is every tool of the
-    server, name → whether it only looks; `market_tools` are those that look at a market. `environment` holds the
-    credentials and, where there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person at each
-    step. `recorder` is there where the run goes through the recording proxy, and `run_key` names its row.
+    `names` returns the names of its market, as the strategy and as the server write it, or None where the server does
+    not answer. It is awaited while the agent CLI starts: no model is asked before, nor without names. `tools` is every
+    tool of the server, name → whether it only looks; `market_tools` are those that look at a market. `environment`
+    holds the credentials and, where there is one, ANTHROPIC_BASE_URL. `on_event` is called with one line for a person
+    at each step. `recorder` is there where the run goes through the recording proxy, and `run_key` names its row.
     """
 
     strategy: Strategy
     exchange: str
-    symbols: frozenset[str]
+    names: Callable[[], Awaitable[frozenset[str] | None]]
     as_of: datetime
     server_url: str
     server_token: SecretStr | None
@@ -106,15 +107,13 @@ class ClaudeTask:
 async def run_claude(task: ClaudeTask) -> Outcome:
     """Run a strategy once. Whatever goes wrong becomes an outcome that says so; only a cancellation is raised."""
     strategy = task.strategy
-    transcript = Transcript(
-        strategy, Subject(task.symbols, task.exchange, task.as_of, task.market_tools), task.on_event
-    )
+    transcript = Transcript(strategy, Subject(frozenset(), task.exchange, task.as_of, task.market_tools), task.on_event)
     try:
         if not task.is_rerun:
             require_claude(task.environment, without_claude(strategy))
         require_tools(strategy, task.tools)
-        with anyio.move_on_after(task.limit_s) as limit:
-            await _converse(task, transcript)
+        with anyio.CancelScope() as limit:
+            await _converse(task, transcript, limit)
     except TraderError as error:  # raised before the CLI started, so nothing was spent
         return Outcome(Status.ERROR, error=str(error), model=strategy.config.model, **NOTHING_SPENT)
     except OSError as error:
@@ -143,7 +142,8 @@ def _drift(task: ClaudeTask, transcript: Transcript) -> str | None:
     return explained(session.drift, cassettes, task.strategy, task.exchange, task.as_of, task.secrets)
 
 
-async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
+async def _converse(task: ClaudeTask, transcript: Transcript, limit: anyio.CancelScope) -> None:
+    """Let the CLI start while the market's names are asked for; the run's time begins when both are there."""
     prompt = orchestrator_prompt(task.strategy, task.exchange, task.as_of)
     with cli_folder() as folder, _proxied(task, folder) as transcript.session:
 
@@ -155,8 +155,15 @@ async def _converse(task: ClaudeTask, transcript: Transcript) -> None:
         def failed(why: str) -> None:
             transcript.failure = why
 
+        async def ready() -> bool:
+            names = await task.names()
+            if names is not None:
+                transcript.subject = replace(transcript.subject, symbols=names)
+                limit.deadline = anyio.current_time() + task.limit_s
+            return names is not None
+
         try:
-            await converse(folder, prompt, lambda: _options(task, transcript, folder), note, failed)
+            await converse(folder, prompt, lambda: _options(task, transcript, folder), note, failed, ready)
         finally:
             transcript.cli_started = folder.cli_started
             transcript.recount(folder.session_lines())

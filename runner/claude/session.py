@@ -5,7 +5,7 @@ Only this file and those that converse, `engine` (a run), `builder` (a design) a
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ async def converse(
     options: Callable[[], "ClaudeAgentOptions"],
     note: Callable[["Message"], None],
     failed: Callable[[str], None],
+    ready: Callable[[], Awaitable[bool]] | None = None,
 ) -> None:
     """Follow the CLI in a task that no cancellation reaches; a cancellation ends the CLI instead, and so the SDK too.
 
@@ -64,8 +65,14 @@ async def converse(
         options: makes the SDK's options.
         note: called with each message.
         failed: called with the reason where the SDK fails.
+        ready: awaited while the CLI starts; the first message is sent after it, and the CLI ended if it returns False.
     """
-    ended, unreached = anyio.Event(), anyio.CancelScope(shield=True)
+    ended, asked, unreached = anyio.Event(), anyio.Event(), anyio.CancelScope(shield=True)
+
+    async def messages() -> AsyncIterator[dict[str, Any]]:
+        await asked.wait()
+        message = {"role": "user", "content": prompt}
+        yield {"type": "user", "session_id": "", "message": message, "parent_tool_use_id": None}
 
     async def follow() -> None:
         from claude_agent_sdk import query
@@ -73,7 +80,7 @@ async def converse(
         logging.getLogger("claude_agent_sdk").addHandler(logging.NullHandler())  # it prints what `failed` is told
         try:
             with unreached:
-                async for message in query(prompt=prompt, options=options()):
+                async for message in query(prompt=messages(), options=options()):
                     note(message)
         except Exception as error:  # the SDK raises plain Exception too
             failed(f"{type(error).__name__}: {error}")
@@ -83,7 +90,9 @@ async def converse(
     async with anyio.create_task_group() as group:
         group.start_soon(follow)
         try:
-            await ended.wait()
+            if ready is None or await ready():
+                asked.set()
+                await ended.wait()
         finally:
             folder.end_cli()
             unreached.deadline = anyio.current_time() + END_S

@@ -50,7 +50,8 @@ class Ending:
 class Transcript:
     """Collects a run as it goes; `tell` is called with one line for a person at each step.
 
-    `session` is the run's way through the recording proxy, where it goes through it.
+    `session` is the run's way through the recording proxy, where it goes through it. `subject` holds for the sub-agents
+    that are started from then on.
     """
 
     def __init__(self, strategy: Strategy, subject: Subject, tell: Callable[[str], None]) -> None:
@@ -64,7 +65,7 @@ class Transcript:
         self.stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self.starts: dict[str, SubAgent] = {}
         self._strategy = strategy
-        self._subject = subject
+        self.subject = subject
         self._tell = tell
         self._calls: dict[str, ToolCall] = {}
         self._usage: dict[str, tuple[str | None, dict[str, int]]] = {}
@@ -87,7 +88,7 @@ class Transcript:
             name = str(arguments.get("subagent_type", "unnamed"))
             declared = self._strategy.agents.get(name)
             tools, markets = (declared.tools, declared.markets) if declared else ((), ())
-            self.starts[call_id] = SubAgent(name, frozenset(tools), self._subject, frozenset(markets))
+            self.starts[call_id] = SubAgent(name, frozenset(tools), self.subject, frozenset(markets))
             self._say(f"{name} started")
         elif agent is None and tool == ANSWER_TOOL:
             self.raw_answer = arguments

@@ -47,12 +47,13 @@ class Tools:
 
     async def offered(self) -> dict[str, bool]:
         """Return every tool's name, and whether it only looks: a scheduled agent may have no other."""
-        return {tool.name: _only_looks(tool) for tool in (await self._client.list_tools()).tools}
+        return (await self.listed())[0]
 
-    async def of_markets(self) -> frozenset[str]:
-        """Return the names of the tools that look at the market that they are given."""
+    async def listed(self) -> tuple[dict[str, bool], frozenset[str]]:
+        """Return what `offered` does, and the names of the tools that look at the market that they are given."""
         tools = (await self._client.list_tools()).tools
-        return frozenset(tool.name for tool in tools if "symbol" in tool.input_schema.get("properties", {}))
+        of_markets = frozenset(tool.name for tool in tools if "symbol" in tool.input_schema.get("properties", {}))
+        return {tool.name: _only_looks(tool) for tool in tools}, of_markets
 
     async def prompt(self, name: str, arguments: dict[str, str]) -> str:
         """Return the text of one of the server's prompts."""

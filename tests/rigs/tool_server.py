@@ -4,6 +4,7 @@ It keeps the calls and the headers they came with. Without a network and with fi
 project's own server where the agent that calls the tools is what is tested.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class ToolServer:
     """Use it as a context manager; `url` ends in `/mcp`.
 
     `price` is what get_price answers, and `about_price` its description. `before` is called in each call of a tool that
-    looks, in a thread of its own: it may wait.
+    looks, in a thread of its own: it may wait. `reached` is set by the first request.
     """
 
     token: str | None = None
@@ -39,6 +40,7 @@ class ToolServer:
     url: str = ""
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
+    reached: threading.Event = field(default_factory=threading.Event)
     _leaving: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "ToolServer":
@@ -92,6 +94,7 @@ class _Door:
             return await self._app(scope, receive, send)
         headers = dict(Request(scope).headers)
         self._server.headers.append(headers)
+        self._server.reached.set()
         expected = self._server.token
         if expected is not None and headers.get("authorization") != f"Bearer {expected}":
             return await PlainTextResponse("no", status_code=401)(scope, receive, send)

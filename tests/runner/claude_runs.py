@@ -49,12 +49,17 @@ def strategy(agents: Mapping[str, Any] | None = None, **config: Any) -> Strategy
     return parse_strategy("dip", settings, both if agents is None else agents)
 
 
+async def named() -> frozenset[str]:
+    """Return the names of the strategy's market at once."""
+    return SUBJECT.symbols
+
+
 def task(api_url: str, server_url: str, what: Strategy | None = None, **other: Any) -> ClaudeTask:
     """Give a run of the strategy against both stand-ins."""
     values: dict[str, Any] = {
         "strategy": what or strategy(),
         "exchange": "simulated",
-        "symbols": frozenset({"BTC/USDT"}),
+        "names": named,
         "as_of": AS_OF,
         "server_url": server_url,
         "server_token": None,

@@ -108,7 +108,7 @@ async def test_with_the_real_server_evidence_is_of_the_market_and_the_moment_and
     }
     async with tool_server(RunnerSettings()) as address:
         async with connected(address) as tools:
-            market_tools, offered = await tools.of_markets(), await tools.offered()
+            offered, market_tools = await tools.listed()
         with ScriptedMessagesApi(looking(**agents)) as api:
             facts = {"server_token": address.token, "tools": offered, "market_tools": market_tools}
             outcome = await run_claude(task(api.url, address.url, declared(agents, TOOLS), **facts))

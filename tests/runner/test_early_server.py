@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -22,9 +23,13 @@ from runner.__main__ import main
 from runner.credentials import CREDENTIALS
 from runner.settings import RunnerSettings
 from runner.tool_server import server_process
+from runner.tool_server.client import connected
+from runner.tool_server.server import begun
+from runner.tool_server.server_process import ServerProcess
 from tests.acceptance.test_http import serving
 from tests.rigs.processes import left
 from tests.rigs.stand_in_exchange import StandInExchange
+from tests.rigs.tool_server import ToolServer
 from tests.rigs.warm import Warm, forked_by
 from tests.runner.conftest import Command
 from tests.runner.test_run import put
@@ -255,6 +260,28 @@ def test_a_run_imports_nothing_once_it_waits_for_its_server(home: Path) -> None:
     command = [sys.executable, "-c", LATE_IMPORTS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "late:", done
+
+
+async def test_the_server_that_was_started_for_a_run_is_asked_nothing_before_its_first_call(home: Path) -> None:
+    class Started:
+        runner_token = "t"  # noqa: S105 (a stand-in)
+
+        async def where(self) -> tuple[str, str]:
+            return server.url, ""
+
+        def begin_to_end(self) -> None:
+            pass
+
+    with ToolServer() as server:
+        serving = begun(cast(ServerProcess, Started()), RunnerSettings(home=home))
+        requests = []
+        async with serving() as address:
+            for at in (address, replace(address, of_this_program=False)):
+                before = len(server.headers)
+                async with connected(at) as tools:
+                    assert (await tools.call("get_price", {"symbol": "BTC/USDT"}))["last"] == server.price
+                requests.append(len(server.headers) - before)
+    assert requests == [1, 2]
 
 
 def test_a_server_that_nobody_has_asked_yet_ends_at_once(home: Path) -> None:

@@ -1,5 +1,6 @@
 """A claimed run is finished whatever happens to it, by the one function that carries runs out."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -84,14 +85,24 @@ class ImpatientClock(SystemClock):
 class FewTools:
     """What a run by Claude asks of the tool server before it begins."""
 
-    async def offered(self) -> dict[str, bool]:
-        return {"get_price": True, "calculate_rsi": True}
-
-    async def of_markets(self) -> frozenset[str]:
-        return frozenset({"get_price", "calculate_rsi"})
+    async def listed(self) -> tuple[dict[str, bool], frozenset[str]]:
+        return {"get_price": True, "calculate_rsi": True}, frozenset({"get_price", "calculate_rsi"})
 
     async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"symbol": arguments["symbol"], "price": 42.5}
+
+
+class HangingTools(FewTools):
+    """A tool server that lists its tools and then answers nothing."""
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+@asynccontextmanager
+async def hanging_tools() -> AsyncIterator[Tools]:
+    yield cast(Tools, HangingTools())
 
 
 @asynccontextmanager
@@ -150,3 +161,19 @@ async def test_a_run_for_which_no_budget_has_room_in_time_never_starts(
     assert api.requests == []
     assert (ended.outcome.status, ended.outcome.cost_usd) == (Status.SKIPPED_BUDGET, Decimal(0))
     assert "0.50 are reserved by runs under way" in (ended.outcome.error or "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the claude engine needs Linux or macOS")
+async def test_a_tool_server_that_gives_no_price_in_time_ends_a_run_before_a_model_is_asked(
+    journal: Journal, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "PREPARE_S", 0.3)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    with ScriptedMessagesApi({}) as api:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        parts = Context()
+        ended = await Runner(parts.settings, journal, parts.database, no_server, hanging_tools).run(agents())
+    outcome = ended.outcome
+    assert api.requests == []
+    assert (outcome.status, outcome.blame, outcome.cost_usd) == (Status.TIMEOUT, "outside", Decimal(0))
+    assert "did not answer" in (outcome.error or "")
