@@ -6,7 +6,6 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
-from pydantic_settings import NoDecode
 
 from mcp_server.domain.loopback import is_loopback
 from mcp_server.storage.setting_types import json_value
@@ -90,5 +89,5 @@ def origin_of(parts: SplitResult) -> str:
 
 
 PublicUrl = Annotated[str | None, AfterValidator(_public_url)]
-OAuthClients = Annotated[Mapping[str, tuple[str, ...]], NoDecode, AfterValidator(_clients), BeforeValidator(_lists)]
+OAuthClients = Annotated[Mapping[str, tuple[str, ...]], AfterValidator(_clients), BeforeValidator(_lists)]
 """Client id → its redirects. They are compared with what a client sends, letter by letter."""

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import NoDecode
 
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput
@@ -72,15 +71,15 @@ Scope = Literal["read", "write"]
 PublicHost = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 AsOf = Annotated[datetime | None, BeforeValidator(_moment)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
-PublicHosts = Annotated[tuple[PublicHost, ...], NoDecode, BeforeValidator(_names)]
+PublicHosts = Annotated[tuple[PublicHost, ...], BeforeValidator(_names)]
 """Names without scheme and port, separated by commas."""
-Addresses = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_addresses)]
+Addresses = Annotated[tuple[SecretStr, ...], BeforeValidator(_addresses)]
 """Addresses of apprise; they contain tokens and passwords."""
-ChainUrls = Annotated[dict[str, list[SecretStr]], NoDecode, BeforeValidator(_urls), BeforeValidator(json_value)]
+ChainUrls = Annotated[dict[str, list[SecretStr]], BeforeValidator(_urls), BeforeValidator(json_value)]
 """Chain → its endpoints, in order of preference; many providers put the key into the URL."""
 
 
-ExchangeUrls = Annotated[dict[str, str], NoDecode, BeforeValidator(json_value)]
+ExchangeUrls = Annotated[dict[str, str], BeforeValidator(json_value)]
 
 
 class TokenEntry(BaseModel):
@@ -92,4 +91,4 @@ class TokenEntry(BaseModel):
     scope: Scope = "read"
 
 
-Tokens = Annotated[Mapping[str, TokenEntry], NoDecode, BeforeValidator(json_value)]
+Tokens = Annotated[Mapping[str, TokenEntry], BeforeValidator(json_value)]

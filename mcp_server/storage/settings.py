@@ -5,8 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from mcp_server.domain.error_hints import invalid_keys
 from mcp_server.domain.exchange import DEFAULT_EXCHANGE
@@ -16,15 +15,27 @@ from mcp_server.storage.oauth_setting_types import PublicUrl
 from mcp_server.storage.setting_types import AsOf, ChainUrls, Token
 
 
+def _written(file: Path) -> dict[str, str | None]:
+    """Return the variables of a `.env`.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    from dotenv import dotenv_values  # most homes have none
+
+    return dotenv_values(file, encoding="utf-8")
+
+
 def credential(name: str) -> Any:
     """Make a field for a key of others, which keeps the name that its owner gave it."""
     return Field(default=None, validation_alias=name, exclude=True)
 
 
-class HomeSettings(BaseSettings):
+class HomeSettings(BaseModel):
     """What the operator decides for both programs, with the prefix TRADER_. Read once, at start."""
 
-    model_config = SettingsConfigDict(env_prefix="TRADER_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     home: Path = Field(default_factory=default_home)
     exchange: str = DEFAULT_EXCHANGE
@@ -36,6 +47,19 @@ class HomeSettings(BaseSettings):
     """Where a journal that several machines share is to be; no part of the program uses it yet."""
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     news: Literal["on", "off"] = "on"
+
+    def __init__(self, file: Path | None = None, **given: Any) -> None:
+        """Take what is given, else what the environment says, else a file; an empty variable says nothing.
+
+        The case of a variable's name does not matter.
+        """
+        written = {} if file is None or not file.is_file() else _written(file)
+        values = {name.lower(): value for source in (written, os.environ) for name, value in source.items() if value}
+        aliases = self.credential_names()
+        known = {
+            aliases.get(name, name): aliases.get(name, f"TRADER_{name}").lower() for name in type(self).model_fields
+        }
+        super().__init__(**{key: values[variable] for key, variable in known.items() if variable in values} | given)
 
     @classmethod
     def load(cls, home: Path | None = None) -> Self:
@@ -51,7 +75,7 @@ class HomeSettings(BaseSettings):
         home = home_folder(os.environ.get("TRADER_HOME")) if home is None else home.expanduser().absolute()
         file = home / ".env"
         try:
-            return cls(home=home, _env_file=file)._supported()
+            return cls(file, home=home)._supported()
         except ValidationError as error:
             lines = "\n".join(f"- {cls._variable(str(key))}" for key in invalid_keys(error, cls, secret=True))
             raise Misconfigured(f"These settings are not valid:\n{lines}") from None

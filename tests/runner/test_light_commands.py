@@ -22,7 +22,7 @@ from runner.cli.light_help import HelpText
 
 HEAVY = {"mcp", "ccxt", "pandas", "matplotlib", "talib", "claude_agent_sdk", "numpy", "apprise"}
 READS_A_JOURNAL = {"duckdb"}
-CHECKS_SETTINGS = {"pydantic", "pydantic_settings"}
+CHECKS_SETTINGS = {"pydantic"}
 ASYNCHRONOUS = {"anyio", "asyncio"}
 ALL = HEAVY | READS_A_JOURNAL | CHECKS_SETTINGS | ASYNCHRONOUS
 
@@ -31,17 +31,17 @@ COMMANDS_AND_WHAT_THEY_LEAVE_OUT: list[tuple[list[str], set[str]]] = [
     (["--version"], ALL | {"rich.console"}),
     (["no-such-command"], ALL | {"rich.markdown", "rich.traceback"}),
     (["signals", "--no-such-option"], ALL | {"rich.markdown", "rich.traceback"}),
-    (["strategies"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
-    (["strategies", "--json"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
-    (["strategies", "pause", "no-such-strategy"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
+    (["strategies"], ALL - CHECKS_SETTINGS),
+    (["strategies", "--json"], ALL - CHECKS_SETTINGS),
+    (["strategies", "pause", "no-such-strategy"], ALL - CHECKS_SETTINGS),
     (["signals"], ALL | {"rich.console"}),
     (["signals", "--json"], ALL),
-    (["status"], HEAVY),
+    (["status"], HEAVY | ASYNCHRONOUS | {"ssl", "dotenv"}),
     (["notify"], HEAVY | READS_A_JOURNAL),
-    (["journal", "prune", "--before", "2020-01-01"], HEAVY | {"pydantic_settings"}),
+    (["journal", "prune", "--before", "2020-01-01"], HEAVY),
     *(([name, "--help"], ALL) for name in COMMANDS if name not in ("run", "up", "build", "replay")),
     *(([name, "--help"], ALL - ASYNCHRONOUS) for name in ("run", "up", "build", "replay")),
-    (["COMPLETE", "strategies pause ", "3"], ALL - CHECKS_SETTINGS | {"pydantic_settings"}),
+    (["COMPLETE", "strategies pause ", "3"], ALL - CHECKS_SETTINGS),
     (["COMPLETE", "sig", "1"], ALL),
     (["COMPLETE", "strategies ", "2"], ALL),
 ]
