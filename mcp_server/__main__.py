@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from mcp_server.domain.text import cleaned
+from mcp_server.domain.unbroken import WORK
 from mcp_server.errors import TraderError
 from mcp_server.parent import Parent
 
@@ -41,6 +42,7 @@ def _leave(code: int) -> NoReturn:
 
     Python would wait until modules are taken apart, and must not end while a thread imports one.
     """
+    WORK.wait()  # before DuckDB's own end interrupts it, which would be logged
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # there is none, nobody reads, or it is closed

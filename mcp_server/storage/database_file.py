@@ -4,13 +4,13 @@ It is attached to a DuckDB in memory that stays: to start one takes 14 ms of a c
 One that nobody has used for a while ends, and gives back 7 MB or more.
 """
 
-import atexit
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcp_server.domain.unbroken import WORK
 from mcp_server.storage.database_errors import Held, check_regular, why_not_opened
 from mcp_server.storage.file_turn import FileTurn
 from mcp_server.storage.home import unwritable
@@ -30,15 +30,8 @@ HELD_S = 60.0
 REST_S = 10.0
 """After how long without use the DuckDB in memory ends."""
 
-LAST_REST_S = 1.0
-"""For how long the end of the program waits for a DuckDB that is just ending."""
-
 NAME = "file"
 """Of the attached file, in SQL."""
-
-_RESTING = threading.Lock()
-"""Held while a DuckDB ends in a thread of its own, and from the program's end on: were Python to stop such a thread in
-the middle of DuckDB, the whole process would abort."""
 
 Start = Callable[[], "duckdb.DuckDBPyConnection"]
 """Starts the DuckDB in memory that the file is attached to."""
@@ -68,6 +61,8 @@ class DatabaseFile:
         self._turn = FileTurn(path)
         self._start = start
         self._duckdb: duckdb.DuckDBPyConnection | None = None
+        self._work: object = None
+        self._last: duckdb.DuckDBPyConnection | None = None  # kept, as to drop it is work of DuckDB's, too
         self._changing = threading.Lock()
         self._connected = False
         self._used_at = 0.0
@@ -122,13 +117,22 @@ class DatabaseFile:
 
     def connect(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         """Connect to the file at once."""
+        check_regular(self.path)
+        self._work = WORK.begin()
+        try:
+            return self._attached(read_only=read_only)
+        except BaseException:
+            WORK.end(self._work)
+            raise
+
+    def _attached(self, *, read_only: bool) -> "duckdb.DuckDBPyConnection":
         from mcp_server.storage.duckdb_core import duckdb
 
-        check_regular(self.path)
         with self._changing:
             if self._duckdb is None:
                 self._duckdb = self._start() if self._start else in_memory(temp_directory=f"{self.path}.tmp")
-            connection, self._connected = self._duckdb.cursor(), True
+            self._last = connection = self._duckdb.cursor()
+            self._connected = True
         try:
             mode = "READ_ONLY" if read_only else "READ_WRITE"
             connection.execute(f"ATTACH {_quoted(str(self.path))} AS {NAME} ({mode})")
@@ -141,6 +145,12 @@ class DatabaseFile:
         return connection
 
     def _disconnect(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        try:
+            self._detach(connection)
+        finally:
+            WORK.end(self._work)
+
+    def _detach(self, connection: "duckdb.DuckDBPyConnection") -> None:
         from mcp_server.storage.duckdb_core import duckdb
 
         connection.close()
@@ -161,7 +171,7 @@ class DatabaseFile:
 
     def _rest(self) -> None:
         """End the DuckDB in memory where nobody has used it for long enough, else look again later."""
-        with _RESTING, self._changing:
+        with WORK.unbroken(), self._changing:
             left = self._used_at + REST_S - time.monotonic()
             self._resting = self._connected or left > 0
             if not self._resting:
@@ -196,14 +206,6 @@ class DatabaseFile:
             self._turn.leave()
             raise
         return connection
-
-
-def let_none_rest() -> None:
-    """Wait for a DuckDB that is just ending, and let no other end by itself from now on."""
-    _RESTING.acquire(timeout=LAST_REST_S)
-
-
-atexit.register(let_none_rest)
 
 
 def _quoted(text: str) -> str:

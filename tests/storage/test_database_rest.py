@@ -76,39 +76,3 @@ def test_one_thread_at_most_waits_for_the_end(database: Database, monkeypatch: p
     for _ in range(20):
         database.read(count)
     assert threading.active_count() == before
-
-
-def test_the_end_of_the_program_waits_for_one_that_is_just_ending_and_lets_none_end_after(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Python stops daemon threads at its end, and one that is stopped in the middle of DuckDB aborts the process."""
-    begun, go_on, ended = threading.Event(), threading.Event(), list[str]()
-
-    def end() -> None:
-        begun.set()
-        go_on.wait()
-        ended.append("one")
-
-    assert database.read(count) == 0  # which migrates it, in several transactions
-    while database._file._duckdb is not None:
-        time.sleep(0.001)
-    monkeypatch.setattr(database_file, "LAST_REST_S", 60.0)
-    monkeypatch.setattr(database._file, "_start_anew", end)
-    assert database.read(count) == 0
-    assert begun.wait(10)
-    leaving = threading.Thread(target=database_file.let_none_rest)
-    leaving.start()
-    leaving.join(0.05)
-    assert leaving.is_alive()
-    go_on.set()
-    leaving.join(10)
-    assert ended == ["one"]
-    late = threading.Thread(target=database._file._rest, daemon=True)
-    try:
-        late.start()
-        late.join(0.05)
-        assert ended == ["one"]
-    finally:
-        database_file._RESTING.release()
-    late.join(10)
-    assert ended == ["one", "one"]

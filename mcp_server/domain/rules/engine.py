@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from mcp_server.domain.candles import Floats, Times
 from mcp_server.domain.rules.time_limit import TimeLimit
+from mcp_server.domain.unbroken import WORK
 from mcp_server.errors import BadInput, Retryable
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ class Engine:
         import duckdb
 
         self._limit = TimeLimit(time_limit_s)
-        self._database = duckdb.connect(":memory:")
-        for setting in _LOCK_DOWN:
-            self._database.execute(f"SET {setting}")
+        with WORK.unbroken():
+            self._database = duckdb.connect(":memory:")
+            for setting in _LOCK_DOWN:
+                self._database.execute(f"SET {setting}")
 
     def close(self) -> None:
         """Release the database; nothing may be asked afterwards."""
@@ -96,6 +98,10 @@ class Engine:
         return self._run(work)
 
     def _run(self, work: Callable[["duckdb.DuckDBPyConnection"], ResultT]) -> ResultT:
+        with WORK.unbroken():
+            return self._limited(work)
+
+    def _limited(self, work: Callable[["duckdb.DuckDBPyConnection"], ResultT]) -> ResultT:
         import duckdb
 
         connection = self._database.cursor()
