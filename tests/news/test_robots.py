@@ -31,3 +31,9 @@ def test_a_path_is_allowed_or_not(text: str, path: str, allowed: bool) -> None:
 def test_many_rules_with_many_stars_come_to_an_end() -> None:
     rule = f"Disallow: /{'*a' * 900}b"
     assert robots_of("User-agent: *\n" + f"{rule}\n" * 5_000).allows("/" + "a" * 1_000)
+
+
+def test_any_number_of_names_that_are_not_ours_comes_to_an_end() -> None:
+    others = "".join(f"User-agent: robot-{number}\n" for number in range(60_000))
+    robots = robots_of(f"User-agent: *\n{others}" + "Disallow: /a\n" * 60_000)
+    assert (robots.allows("/a"), robots.allows("/b")) == (False, True)

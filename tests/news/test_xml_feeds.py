@@ -82,7 +82,8 @@ def test_two_dates_that_agree_are_one() -> None:
         ("\n  Bitcoin\n   rises ", "Bitcoin rises"), ("AT&T buys", "AT&T buys"), ("Caf&eacute; &nbsp;&copy;", "Café ©"),
         ("Bad \x01 &#0;&#xD800; character", "Bad \ufffd\ufffd character"), ("U\u202eSD\u200bT", "USDT"),
         ("x" * 500, "x" * 299 + "…"),
-        ("<b>Big</b> day", "Big day"), ("&lt;!-- no --&gt;Yes", "Yes"), ("&bogus; &lt;", "&bogus; <"),
+        ("<b>Big</b> day", "Big day"), ("&lt;!-- no --&gt;Yes", "Yes"),
+        ("Yes &lt;!-- no &lt;!-- no", "Yes"), ("&bogus; &lt;", "&bogus; <"),
     ],
 )  # fmt: skip
 def test_a_headline_is_plain_text_with_entities_decoded_once(title: str, headline: str) -> None:
@@ -219,6 +220,7 @@ LONGEST = {
     "many items": b"<rss><channel>" + b"<item><title>B</title></item>" * 60_000,
     "a long title": b"<rss><channel><item><title>" + b"&lt;a " * 300_000 + b"</title></item></channel></rss>",
     "open tags in a title": b"<rss><channel><item><title><![CDATA[" + b"<!-- " * 380_000 + b"]]></title></item>",
+    "comments without an end": b"<rss><channel>" + (b"<item><title>B" + b"&lt;!--" * 900 + b"</title></item>") * 300,
     "many ampersands": b"<rss><channel><item><title>" + b"&" * 1_900_000,
     "half an entity": b"<rss><channel><item><title>" + b"&aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" * 48_000,
     "no end of a comment": b"<rss><channel><item><title>" + b"<!-- " * 380_000,

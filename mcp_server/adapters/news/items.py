@@ -17,7 +17,7 @@ MOST_ITEMS = 300
 MOST_GUID, MOST_URL = 200, 1_000
 _LOOKED_AT = 5_000
 _PARTING = re.compile(r"</?(?:br|p|div|li|tr|h[1-6])\b[^<>]*>", re.IGNORECASE)
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--(?:(?!-->).)*-->", re.DOTALL)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--.*?(?:-->|\Z)", re.DOTALL)
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
 
 

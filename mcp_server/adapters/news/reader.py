@@ -165,7 +165,9 @@ class NewsReader:
         headers = {"user-agent": self._agent, "accept": "text/plain"}
         with suppress(NotRead), anyio.move_on_after(self._most_s / 3):
             answer = await self._web.get(f"{site}/robots.txt", headers)
-            return await anyio.to_thread.run_sync(lambda: robots_of(text_of(answer.body)), limiter=self._parsing)
+            return await anyio.to_thread.run_sync(
+                lambda: robots_of(text_of(answer.body)), limiter=self._parsing, abandon_on_cancel=True
+            )
         return Robots()
 
     def _retry_after(self, answer: WebAnswer) -> float | None:

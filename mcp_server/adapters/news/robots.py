@@ -21,7 +21,7 @@ class Robots:
 def robots_of(text: str) -> Robots:
     """Read a robots.txt: the groups that name us, else those for everybody. What it does not understand is left out."""
     groups: dict[str, list[tuple[str, bool]]] = {}
-    names: list[str] = []
+    named: set[str] = set()
     in_rules = True
     for line in text.splitlines():
         key, colon, value = line.partition("#")[0].partition(":")
@@ -29,12 +29,13 @@ def robots_of(text: str) -> Robots:
         if not colon:
             continue
         if key == "user-agent":
-            names = [value.lower()] if in_rules else [*names, value.lower()]
-            in_rules = False
-            groups.setdefault(value.lower(), [])
+            named, in_rules = set() if in_rules else named, False
+            if value.lower() in (OUR_NAME, "*"):  # of others nothing is kept: there may be any number of them
+                named.add(value.lower())
+                groups.setdefault(value.lower(), [])
         elif key in ("allow", "disallow"):
             in_rules = True
-            for name in names:
+            for name in named:
                 if value and len(groups[name]) < MOST_RULES:
                     groups[name].append((value, key == "allow"))
     return Robots(tuple(groups.get(OUR_NAME, groups.get("*", []))))
