@@ -15,6 +15,7 @@ import anyio.to_thread
 from mcp_server.domain.strategy.checks.check import Facts
 from mcp_server.domain.strategy.checks.rules import history, looked_at, wake_rules
 from mcp_server.domain.strategy.finding import Finding, error, warning
+from mcp_server.domain.timeframes import to_ms
 from mcp_server.errors import NotFound, TraderError, UnknownExchange
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _CANDLES_WITHOUT_RULES = 10
 """Without rules, this many candles show that a market is alive."""
 
 INDEX_KEY = "fear_greed"
+DAY_HOURS = 24
 _LATER = "Check it again when the exchange answers; a run needs it too."
 
 
@@ -47,7 +49,7 @@ async def gather(
     Args:
         strategy: the strategy to check.
         market: where its candles come from.
-        news: those that its rules may look at.
+        news: those that its rules and sub-agents may look at.
         journal: where its runs are recorded.
         exchange: the exchange that it will run on.
         now: the latest moment to use.
@@ -86,6 +88,7 @@ async def gather(
             tasks.start_soon(_look_up, market, exchange, strategy.timeframe, symbol, now, place, findings)
         if strategy.engine == "claude":
             tasks.start_soon(ask_journal)
+            findings.extend(await anyio.to_thread.run_sync(_news_of_agents, strategy, news, now))
     if candles and not len(candles[0]):
         pair = strategy.config.trading_pair
         remedy = "find_markets lists those that are traded."
@@ -129,6 +132,21 @@ async def _candles(strategy: Strategy, market: Market, news: News, exchange: str
     recent = await market.candles(exchange, strategy.config.trading_pair, timeframe, count, now)
     given = (news, recent.candles, timeframe, recent.symbol, [*wanted])
     return replace(recent, candles=await anyio.to_thread.run_sync(with_news, *given))
+
+
+def _news_of_agents(strategy: Strategy, news: News, now: datetime) -> list[Finding]:
+    """Warn of sub-agents that ask for news, if there would be no answer now about the last day."""
+    asking = [name for name, agent in strategy.agents.items() if "get_news" in agent.tools]
+    if not asking:
+        return []
+    from mcp_server.news.question import NewsQuestion, ask_news
+
+    try:
+        ask_news(news, NewsQuestion(None, None, None, DAY_HOURS, 1, to_ms(now)))
+    except TraderError as failure:
+        remedy = "Let `claude-trader up` run first, TRADER_NEWS not off; as long as get_news fails, runs abstain."
+        return [warning(f"agents.json {name}.tools", failure.problem, remedy) for name in asking]
+    return []
 
 
 def _news_findings(news: News, recent: History) -> list[Finding]:

@@ -1,6 +1,7 @@
 """The format's schemas say what the models say, and every example passes the check."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from pydantic import BaseModel
 from mcp_server.app import build_server
 from mcp_server.domain.strategy.format import Agent, Config, nested_keys
 from mcp_server.domain.strategy.parse import parse_strategy
+from mcp_server.domain.timeframes import to_ms
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.check_folder import check_folder
 from runner.tool_server.client import Tools
+from tests.news.collected import collect
 from tests.rigs.stand_in_exchange import StandInExchange
 from tests.structure.schemas import FOLDER, SCHEMAS, agents_schema, config_schema, written
 from tests.tools.conftest import NOW
@@ -71,6 +74,8 @@ def test_the_key_that_editors_need_is_none_of_the_strategy(name: str) -> None:
 
 
 async def _checked(home: Path, name: str, *, simulated: bool) -> dict[str, Any]:
+    """Return the check of an example in a home that has just begun to collect news."""
+    collect(home, [(to_ms(NOW if simulated else datetime.now(UTC)) - 60_000, [])])
     with StandInExchange() as rig:
         settings = ServerSettings(home=home, exchange_urls=dict.fromkeys(("binance", "coinbase", "kraken"), rig.url))
         server = build_server(settings, clock=lambda: NOW) if simulated else build_server(settings)

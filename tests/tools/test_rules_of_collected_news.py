@@ -136,6 +136,12 @@ async def test_indicators_of_news_are_found_calculated_and_drawn(ask: Ask, home:
     assert table["columns"] == ["open_time", "close", "news_per_hour_6", "fear_greed", "rsi_14"]
     assert table["rows"][-1][2:4] == [0.5, 30]
     assert table["rows"][0][2:4] == [None, None]
+    for why in (
+        f"News has been collected since {iso(to_ms(SINCE))}, so a rate of 6 h has a value from {iso(READY_MS)} on.",
+        "The Fear & Greed index had not been collected by 2026-05-18T20:00Z.",
+    ):
+        assert why in table["note"]
+    assert "note" not in await ask("calculate_indicators", **asked), "its one row has both"
     drawn = await ask("draw_chart", **asked)
     assert (drawn["values"]["news_per_hour_6"], drawn["values"]["fear_greed"]) == (0.5, 30)
     with Trader(home, exchange="simulated", clock=lambda: NOW) as trader:
@@ -159,6 +165,25 @@ async def test_a_check_warns_of_an_invented_market_and_of_news_that_are_not_ther
     assert "No news had been collected by 2026-05-20T12:00Z. `claude-trader up` collects news" in checked
     plain = {**CONFIG, "rules": {"indicators": ["rsi(14)"], "buy": "rsi_14 < 30"}, "wake": "close > 1"}
     assert not warnings(await ask("write_strategy", strategy_name="mine", config=plain, dry_run=True))
+
+
+@pytest.mark.parametrize("hours", [3, None])
+async def test_a_check_warns_of_a_sub_agent_whose_questions_about_news_would_fail(
+    home: Path, ask: Ask, hours: int | None
+) -> None:
+    if hours:
+        collect(home, [*every_half_hour(NOW - timedelta(hours=hours), NOW)])
+    prompts = {"reader": ["get_news", "get_price"], "pricer": ["get_price"]}
+    agents = {name: {"description": name, "prompt": "Look.", "tools": tools} for name, tools in prompts.items()}
+    config = {**CONFIG, "engine": "claude", "rules": None, "synthesis_logic": "BUY when both lean to BUY."}
+    asked = {"strategy_name": "mine", "config": config, "agents": agents, "dry_run": True}
+
+    rows = (await ask("write_strategy", **asked))["findings"]
+    warned = [row[1:] for row in rows if row[1].startswith("agents.json") and "news" in row[2]]
+    assert [(place, problem[:38]) for place, problem, _ in warned] == (
+        [] if hours else [("agents.json reader.tools", "No news had been collected by 2026-05-")]
+    )
+    assert all("Let `claude-trader up` run first" in remedy for *_, remedy in warned)
 
 
 async def test_a_check_warns_of_a_coin_whose_names_are_not_known(ask: Ask) -> None:

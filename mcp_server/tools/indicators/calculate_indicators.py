@@ -96,7 +96,7 @@ async def calculate_indicators(
     count = min(wanted + last - 1, MOST_CANDLES)
     candles = call.kit.market.candles
     histories = await together(*(partial(candles, exchange_id, name, timeframe, count, moment) for name in symbols))
-    rows = await call.bounded(_rows, call.kit.news, specs, histories, last)
+    rows, lacking = await call.bounded(_rows, call.kit.news, specs, histories, last)
     return IndicatorTable(
         symbol=histories[0].symbol if isinstance(symbol, str) else [history.symbol for history in histories],
         exchange=exchange_id,
@@ -106,7 +106,7 @@ async def calculate_indicators(
         warm_up=[spec.warm_up for spec in specs],
         candles_used=len(histories[0].candles) if isinstance(symbol, str) else [len(h.candles) for h in histories],
         candles_wanted=count,
-        note=_note(specs, histories),
+        note=_note(specs, histories, lacking),
         simulated=histories[0].simulated or None,
         layout=lines,
         columns=columns if isinstance(symbol, str) else ["symbol", *columns],
@@ -120,22 +120,28 @@ def _specs(texts: list[str]) -> tuple[Spec, ...]:
     return parse_specs(texts, check_patience)
 
 
-def _rows(news: News, specs: Sequence[Spec], histories: Sequence[History], last: int) -> list[list[Cell]]:
-    """Compute the table: of each symbol its last rows, which begin with symbol, open time and close."""
+def _rows(
+    news: News, specs: Sequence[Spec], histories: Sequence[History], last: int
+) -> tuple[list[list[Cell]], list[str]]:
+    """Compute the table: of each symbol its last rows, which begin with symbol, open time and close.
+
+    With it comes why news is undefined in these rows.
+    """
     from mcp_server.domain.candles import iso_times
     from mcp_server.domain.indicators.compute import compute
     from mcp_server.domain.indicators.from_news import news_wanted
     from mcp_server.news.for_rules import with_news
 
-    rows: list[list[Cell]] = []
+    rows, lacking = list[list[Cell]](), list[str]()
     for history in histories:
         candles = with_news(news, history.candles, history.timeframe, history.symbol, news_wanted(specs))
         start = max(len(candles) - last, 0)
         values = [column[start:].tolist() for column in compute(specs, candles, check_patience).values()]
         shown = candles.slice(start, len(candles))
+        lacking += [given.why for given in shown.given.values() if any(map(isnan, given.values))]
         for time, close, *row in zip(iso_times(shown), shown.close.tolist(), *values, strict=True):
             rows.append([history.symbol, time, close, *map(_ten_digits, row)])
-    return rows
+    return rows, lacking
 
 
 def _ten_digits(value: float) -> float | None:
@@ -143,8 +149,8 @@ def _ten_digits(value: float) -> float | None:
     return None if isnan(value) else significant(value, 10)
 
 
-def _note(specs: Sequence[Spec], histories: Sequence[History]) -> str | None:
-    """Join what a reader must know about the candles and the indicators."""
+def _note(specs: Sequence[Spec], histories: Sequence[History], lacking: Sequence[str]) -> str | None:
+    """Join what a reader must know about the candles, the indicators, and the news that is undefined."""
     several = len(histories) > 1
     notes = [f"{h.symbol}: {h.note}" if several else h.note for h in histories if h.note]
-    return " ".join([*notes, *caveats(specs)]) or None
+    return " ".join([*notes, *caveats(specs), *dict.fromkeys(lacking)]) or None
