@@ -1,12 +1,18 @@
 """Which hosts are this machine, and which others cannot reach."""
 
 import ipaddress
+import re
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """Of this network, the last four bytes are an IPv4 address, which a translator connects to."""
 
 _SITE_LOCAL = ipaddress.ip_network("fec0::/10")
 """Networks of one's own, of an older standard."""
+
+_OWN = (".localhost", ".localdomain", ".local", ".internal", ".lan", ".home.arpa")
+
+_IS_NUMBER = re.compile("[0-9]+|0x[0-9a-f]*", re.ASCII)
+"""A host whose last part is one is an IPv4 address to browsers: 127.1 is this machine. No name of the internet is."""
 
 
 def is_loopback(host: str) -> bool:
@@ -19,10 +25,11 @@ def is_loopback(host: str) -> bool:
 
 def is_private(host: str) -> bool:
     """Return whether a name or an address means something in one's own network alone, this machine included."""
+    name = host.lower().removesuffix(".")
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not ipaddress.ip_address(name).is_global
     except ValueError:
-        return "." not in host or host.endswith((".local", ".internal", ".lan"))
+        return "." not in name or name.endswith(_OWN) or _IS_NUMBER.fullmatch(name.rpartition(".")[2]) is not None
 
 
 def is_public(address: str) -> bool:

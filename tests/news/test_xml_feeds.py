@@ -105,6 +105,8 @@ def test_an_item_without_a_headline_is_left_out() -> None:
         ("data:text/html,x", None), ("//evil.example/x", "https://evil.example/x"),
         ("https://user@news.example/", None),
         ("https://news.example/a\u202eb", None), ("https://127.0.0.1/x", None), ("https://[::1]/", None),
+        ("https://127.1/", None), ("https://0x7f.0.0.0x1/", None), ("https://router.local./", None),
+        ("https://a.localhost/", None), ("#c", "https://news.example/rss#c"), (" ", None),
         ("https://router/", None), ("https://printer.local/", None), ("https://news.example/a b", None),
         ("https://good.example\\.evil.example/", None), ("https://news.example:99999/", None), ("https://[x/", None),
         ("https://news.example/" + "a" * 2000, None), ("ftp://news.example/", None), ("https:///x", None),
@@ -241,6 +243,13 @@ def test_the_worst_of_the_longest_feeds_comes_to_an_end(name: str) -> None:
     assert len(body) <= MOST_BYTES + 500_000
     with suppress(NotRead):
         assert len(told_items(read_xml(body, "")[0], "https://news.example/")) <= MOST_ITEMS
+
+
+@pytest.mark.parametrize("link", ["#", "#c", "?", " ", "rss"])
+def test_a_key_in_the_address_of_a_feed_gets_into_no_link(link: str) -> None:
+    items, _ = read_xml(atom([Story("Bitcoin rises", url=link, guid=None)]), "")
+    (item,) = told_items(items, "https://news.example/rss?key=SECRET#SECRET")
+    assert "SECRET" not in f"{item.url} {item.guid}"
 
 
 def test_of_a_feed_without_end_the_first_items_are_taken() -> None:

@@ -33,8 +33,12 @@ class WrittenItem:
 
 
 def told_items(written: Iterable[WrittenItem], base: str) -> list[Told]:
-    """Return the items that have a headline. Addresses may be relative to `base`."""
+    """Return the items that have a headline.
+
+    Addresses may be relative to `base`, whose query is left out: it may hold a key.
+    """
     items: list[Told] = []
+    base = urlunsplit(urlsplit(base)._replace(query="", fragment=""))
     for item in written:
         if headline := headline_of(item.title):
             url = https_url(item.url, base)
@@ -52,12 +56,13 @@ def headline_of(title: str) -> str:
 
 def https_url(url: str | None, base: str) -> str | None:
     """Return an address if it is https, public and all of it can be seen, else None. Its host is in ASCII."""
+    url = (url or "").strip()
     if not url or len(url) > MOST_URL:
         return None
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         if not parts.scheme:
-            parts = urlsplit(urljoin(base, url.strip()))
+            parts = urlsplit(urljoin(base, url))
         host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
     except (ValueError, UnicodeError):
         return None
