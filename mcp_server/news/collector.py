@@ -174,12 +174,12 @@ class Collector:
         return _Asked(feed, pace, reading.validators)
 
     def _note(self, about: str, why: str) -> None:
-        """Log what is wrong with something as it begins, and as it ends."""
+        """Log what is wrong with something as it begins, and as it ends; of `feeds.json` each new mistake."""
         before = self._troubles.pop(about, "")
         if why:
             self._troubles[about] = why
-        if why and not before:
-            logger.warning("news: %s: %s", about, why)
+        if why and (not before or (about == FILE and why != before)):
+            logger.warning("news: %s%s", "" if about in (DATABASE, FILE) else f"{about}: ", why)
         elif before and not why:
             logger.info("news: %s: all is well again.", about)
         general = [self._troubles[about] for about in (DATABASE, FILE) if about in self._troubles]

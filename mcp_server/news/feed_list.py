@@ -77,7 +77,7 @@ class FeedList:
             try:
                 self._feeds, self.trouble = feeds_of(package, _read(self._file)), None
             except Misconfigured as error:
-                self._feeds, self.trouble = self._feeds or tuple(package), error
+                self._feeds, self.trouble = tuple(package) if self._feeds is None else self._feeds, error
         return self._feeds
 
 

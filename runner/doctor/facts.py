@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import TraderError
+from mcp_server.news.feed_list import FeedList
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
@@ -121,7 +122,11 @@ def _read_everything(connection: object) -> dict[str, int]:
 
 
 def news(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
-    """Look how news is collected, as the database tells it; no feed is asked for that."""
+    """Look how news is collected, as the database tells it, and whether `feeds.json` is valid; no feed is asked."""
+    feeds = FeedList(home.root)
+    feeds.feeds()
+    if settings.news == "on" and (trouble := feeds.trouble) is not None:
+        return [Diagnosis("news", "warning", trouble.problem, trouble.remedy)]
     standing = news_standing(home, Database(home.database, patience_s=PATIENCE_S), datetime.now(UTC))
     beat = Heartbeat(home.heartbeat).read()
     return findings.news(

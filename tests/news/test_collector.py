@@ -169,16 +169,17 @@ async def test_a_feed_that_is_turned_off_is_asked_no_more_and_its_trouble_forgot
     assert rig.collector.state.feeds == 1
 
 
-async def test_a_broken_list_is_told_of_once_and_the_feeds_before_go_on(
+async def test_each_mistake_in_the_list_is_told_of_once_and_the_feeds_before_go_on(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "mcp_server.news")
     rig = Rig(home, "desk")
-    (home / "feeds.json").write_text("{")
-    for _ in range(3):
-        assert await rig.ask_after(6 * MINUTE) == ["desk"]
-    assert len(rig.collector.state.troubles) == 1
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    for number, broken in enumerate(("{", '{"of": []}'), 1):
+        (home / "feeds.json").write_text(broken)
+        for _ in range(3):
+            assert await rig.ask_after(6 * MINUTE) == ["desk"]
+        assert len(rig.collector.state.troubles) == 1
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * number
     os.remove(home / "feeds.json")
     await rig.ask()
     assert not rig.collector.state.troubles

@@ -87,6 +87,13 @@ def test_a_file_that_breaks_leaves_the_last_valid_list_and_says_why(home: Path) 
     assert feeds.feeds() == PACKAGE
 
 
+def test_a_list_of_no_feed_stays_one_when_the_file_breaks(home: Path) -> None:
+    feeds, file = FeedList(home, PACKAGE), home / "feeds.json"
+    for text in ('{"replace": true}', "{"):
+        _write(file, text)
+        assert feeds.feeds() == ()
+
+
 def test_a_file_that_was_never_valid_leaves_the_packages_list(home: Path) -> None:
     (home / "feeds.json").symlink_to(home / "elsewhere")
     feeds = FeedList(home, PACKAGE)

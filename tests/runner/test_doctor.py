@@ -19,7 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home
 from runner.doctor.checkup import CHECK_S, Checkup
-from runner.doctor.facts import database
+from runner.doctor.facts import database, news
 from runner.settings import RunnerSettings
 from tests.http.conftest import READS, TOKENS, guarded
 from tests.rigs.anvil import Anvil
@@ -223,3 +223,14 @@ async def test_a_clock_that_is_behind_the_exchange_is_told(home: Path) -> None:
             found = {each.check: each for each in await Checkup(settings).run()}
     assert found["exchange binance"].status == "ok", found["exchange binance"]
     assert (found["clock"].status, "behind binance's" in found["clock"].sentence) == ("error", True), found["clock"]
+
+
+def test_what_is_wrong_with_the_list_of_feeds_is_told_without_its_keys(home: Path) -> None:
+    (home / "feeds.json").write_text(
+        '{"feeds": [{"source": "mine", "url": "https://joe:SECRET@a.example/?key=SECRET"}]}'
+    )
+    (finding,) = news(Home(home), RunnerSettings(home=home, news="on"))
+    assert finding.status == "warning"
+    assert "feeds.json of the home is not valid: feeds.0.url" in finding.sentence
+    assert "user and password" in finding.remedy
+    assert "SECRET" not in finding.sentence + finding.remedy
