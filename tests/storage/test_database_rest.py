@@ -1,10 +1,12 @@
 """The DuckDB in memory that a database's file is attached to ends when nobody uses it, and begins again unseen."""
 
+import ctypes
 import threading
 import time
 from pathlib import Path
 
 import duckdb
+import psutil
 import pytest
 
 from mcp_server.storage import database_file
@@ -33,6 +35,34 @@ def test_a_look_ends_it(database: Database) -> None:
     database.read(count)
     database._file._rest()
     assert database._file._duckdb is None
+
+
+def test_when_it_has_ended_and_not_before_what_is_free_goes_back_to_the_system(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[bool] = []
+    monkeypatch.setattr(database_file, "give_back_memory", lambda: given_back.append(database._file._duckdb is None))
+
+    def looked_at_meanwhile(connection: duckdb.DuckDBPyConnection) -> None:
+        before = len(given_back)
+        database._file._rest()
+        assert len(given_back) == before
+
+    database.read(looked_at_meanwhile)
+    database._file._rest()
+    assert given_back
+    assert all(given_back)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library keeps nothing back")
+def test_freed_memory_goes_back_to_the_system_where_something_in_use_lies_above_it() -> None:
+    """50 MB in parts too small for mappings of their own; the last part stays in use."""
+    parts = [bytes(10_000 + number % 100) for number in range(5_000)]
+    last, full = parts.pop(), psutil.Process().memory_info().rss
+    parts.clear()
+    database_file.give_back_memory()
+    assert full - psutil.Process().memory_info().rss > 40_000_000
+    assert len(last) > 0
 
 
 def test_it_does_not_end_under_a_transaction_or_soon_after_one(
