@@ -50,12 +50,13 @@ def _rates(news: News, closes_ms: Times, base: str, hours: Sequence[int]) -> dic
     """Return the stories an hour over each number of hours; all of them are counted in one look at the stories."""
     import numpy as np
 
-    from mcp_server.domain.news.rate import HOUR_MS, per_hour, why_no_rate
+    from mcp_server.domain.news.rate import HOUR_MS, per_hour, spans_of, why_no_rate
 
     if not len(closes_ms):
         return {each: (np.empty(0), "") for each in hours}
     first_ms, last_ms = int(closes_ms[0]) - max(hours) * HOUR_MS, int(closes_ms[-1])
-    collected, begun = news.collected(last_ms), news.story_times(base, first_ms, last_ms)
+    collection = news.collection(last_ms)
+    collected, begun = spans_of(collection), news.story_times(base, first_ms, collection)
     rates = {each: per_hour(begun, collected, closes_ms, each) for each in hours}
     return {
         each: (values, _why(closes_ms, values, partial(why_no_rate, collected, hours=each)))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mcp_server.domain.news.collection import Collection
     from mcp_server.domain.news.feed import Feed
     from mcp_server.domain.news.item import NewsItem
-    from mcp_server.domain.news.rate import Spans
     from mcp_server.domain.news.stories import Aliases
     from mcp_server.domain.news.subjects import Subjects
     from mcp_server.news.feed_list import FeedList
@@ -81,8 +80,10 @@ class News:
         """Return the present (Unix ms)."""
         return to_ms(self.clock())
 
-    def collection(self, until_ms: int) -> Collection:
-        """Return what was known of collecting at a moment (Unix ms)."""
+    def collection(self, until_ms: int, source: str | None = None) -> Collection:
+        """Return what was known of collecting at a moment (Unix ms), from all sources or from one."""
+        if source is not None:
+            return self._store.collection(min(until_ms, self.now_ms()), source)
         with self._lock:
             now_ms, known = self.now_ms(), self._collection
             until_ms = min(until_ms, now_ms)
@@ -91,7 +92,9 @@ class News:
             if known is None or until_ms < known.until_ms:
                 known = self._store.collection(until_ms)
             elif until_ms > known.until_ms:
-                known = known.continued(self._store.fetches(known.until_ms, until_ms), until_ms)
+                later = self._store.fetches(known.until_ms, until_ms)
+                anew = known.misses(later)
+                known = self._store.collection(until_ms) if anew else known.continued(later, until_ms)
             if self._collection is None or until_ms > self._collection.until_ms:
                 self._collection = known
         return known
@@ -134,13 +137,13 @@ class News:
         """
         import numpy as np
 
-        from mcp_server.domain.news.rate import per_hour
+        from mcp_server.domain.news.rate import per_hour, spans_of
 
         if not len(times_ms):
             return np.empty(0)
         first_ms, last_ms = int(times_ms.min()) - hours * HOUR_MS, int(times_ms.max())
-        collected = self.collected(last_ms)
-        return per_hour(self.story_times(base, first_ms, last_ms), collected, times_ms, hours)
+        collection = self.collection(last_ms)
+        return per_hour(self.story_times(base, first_ms, collection), spans_of(collection), times_ms, hours)
 
     def fear_greed(self, times_ms: Times) -> Floats:
         """Return the Fear & Greed index as it was last seen by each time.
@@ -161,24 +164,18 @@ class News:
         values = np.array([item.value for item in seen], dtype=np.float64)
         return latest(np.array([item.first_seen_ms for item in seen], dtype=np.int64), values, times_ms)
 
-    def collected(self, until_ms: int) -> Spans:
-        """Return the spans of time in which news was collected, as known at a moment (Unix ms)."""
-        from mcp_server.domain.news.rate import spans_of
-
-        collection = self.collection(until_ms)
-        return spans_of(collection.since_ms, collection.gaps, collection.until_ms)
-
-    def story_times(self, base: str, after_ms: int, until_ms: int) -> Times:
-        """Return when each story about a coin that counts began, after one moment and until another (Unix ms)."""
+    def story_times(self, base: str, after_ms: int, collection: Collection) -> Times:
+        """Return when each story about a coin that counts began (Unix ms), after a moment and until `collection`'s."""
         import numpy as np
 
         begun: list[int] = []
-        until_ms, about = min(until_ms, self.now_ms()), self.subjects.namer(base)
+        until_ms, about = collection.until_ms, self.subjects.namer(base)
         for start_ms in range(after_ms, until_ms, AT_ONCE_MS):
             span = start_ms - SAME_STORY_MS, min(start_ms + AT_ONCE_MS, until_ms)
             long_past = until_ms - after_ms > AT_ONCE_MS
             items = self._store.seen(*span, about=about) if long_past else self.seen(*span)
-            begun += counted(items, beginnings(items, self.aliases(base, items), start_ms))
+            places = beginnings(items, self.aliases(base, items), start_ms)
+            begun += counted(items, places, collection.begun_ms)
         return np.array(begun, dtype=np.int64)
 
     def _read(self, after_ms: int, until_ms: int) -> Sequence[NewsItem]:

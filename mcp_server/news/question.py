@@ -88,6 +88,9 @@ def ask_news(news: News, question: NewsQuestion) -> SeenNews:
     sources = _sources(news, question, collection)
     if why := unread(sources, question.after_ms):
         raise _unanswered(news, question, why)
+    if question.source is not None:
+        collection = news.collection(question.until_ms, question.source)
+    assert collection.since_ms is not None  # noqa: S101 (it was read in these hours)
     after_ms = question.after_ms
     items = news.seen(min(since_ms, after_ms) - SAME_STORY_MS, question.until_ms)
     aliases = _aliases(news, question, items)
@@ -99,7 +102,7 @@ def ask_news(news: News, question: NewsQuestion) -> SeenNews:
             for item, alias in zip(items, aliases, strict=True)
             if alias is not None and item.first_seen_ms > after_ms and trouble_of(item)
         ],
-        rate=_rate(counted(items, begun), collection, question),
+        rate=_rate(counted(items, begun, collection.begun_ms), collection, question),
         collected_since_ms=collection.since_ms,
         sources=[s for s in sources if s.fetched_ms > min(after_ms, question.until_ms - ASKED_LATELY_MS)],
         missing=missing(collection, after_ms),
@@ -141,6 +144,7 @@ def _sources(news: News, question: NewsQuestion, collection: Collection) -> list
     """Return the sources that are asked, none of which is that of an index."""
     feeds = news.feeds()
     indexes = {feed.source for feed in feeds if feed.kind == "index"}
+    indexes |= {state.source for state in collection.sources if state.index}
     sources = [state for state in collection.sources if state.source not in indexes]
     if question.source is None:
         return sources
@@ -155,7 +159,7 @@ def _rate(seen_ms: Sequence[int], collection: Collection, question: NewsQuestion
 
     from mcp_server.domain.news.rate import per_hour, spans_of
 
-    collected = spans_of(collection.since_ms, collection.gaps, question.until_ms)
+    collected = spans_of(collection)
     times = np.array([question.until_ms], dtype=np.int64)
     now = float(per_hour(np.array(seen_ms, dtype=np.int64), collected, times, question.hours)[0])
     return NewsRate(None if math.isnan(now) else now, *usual(seen_ms, collected, question.until_ms))

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.candles import Floats, Times
+from mcp_server.domain.news.collection import SETTLING_MS, Collection
 from mcp_server.domain.news.rate import (
     HOUR_MS,
     LONGEST_GAP_MS,
     OLDEST_INDEX_MS,
-    SETTLING_MS,
     Spans,
     latest,
     per_hour,
@@ -40,7 +40,7 @@ def spans_as_of(readings: list[int], until_ms: int) -> Spans:
     gaps = [(before, after) for before, after in pairwise(known) if after - before > LONGEST_GAP_MS]
     if known and until_ms - known[-1] > LONGEST_GAP_MS:
         gaps.append((known[-1], until_ms))
-    return spans_of(known[0] if known else None, gaps, until_ms)
+    return spans_of(Collection(until_ms, known[0] if known else None, (), tuple(gaps)))
 
 
 def test_stories_are_counted_from_after_the_beginning_of_the_window_up_to_its_end() -> None:
@@ -87,7 +87,7 @@ def test_why_there_is_no_rate_is_told_from_what_was_known_by_then(hours: float, 
 
 
 def test_a_gap_that_goes_on_is_told_as_one() -> None:
-    collected = spans_of(at(0), [(at(5), at(9))], at(9))
+    collected = spans_of(Collection(at(9), at(0), (), ((at(5), at(9)),)))
     assert collected.tolist() == [[at(0), at(5)]]
     assert why_no_rate(collected, at(9), 2) == "No news was collected after 2025-10-09T14:00Z."
 

@@ -123,7 +123,7 @@ def test_a_story_begins_with_the_first_headline_about_the_subject_and_anew_after
     for until, wording in [(4, "edited"), (3, "second")]:
         assert stories(items[1:until], aliases[1:until], [0])[0].headline == wording, "of the source that told it first"
     assert stories(items, aliases, begun[1:]) == found[1:]
-    assert (stories(items, aliases, []), counted(items, begun)) == (
+    assert (stories(items, aliases, []), counted(items, begun, {})) == (
         [],
         [items[1].first_seen_ms, items[6].first_seen_ms],
     )
@@ -138,5 +138,35 @@ def test_only_what_was_new_when_it_was_seen_is_counted() -> None:
     cases = {NOON: 1, NOON - FRESH_MS: 1, NOON - FRESH_MS - 1: 0, NOON + 1: 0, None: 0}
     for published, expected in cases.items():
         begun = beginnings([dated(published)], ["x"], 0)
-        assert len(counted([dated(published)], begun)) == expected, published
+        assert len(counted([dated(published)], begun, {"a": [0]})) == expected, published
         assert len(begun) == (trouble_of(dated(published)) is None)
+
+
+def test_of_a_source_that_is_read_anew_only_what_is_an_hour_old_is_counted_for_an_hour(desk: NewsDesk) -> None:
+    def read(source: str, *headlines: str, hours: int = 5) -> None:
+        dated = (desk.now_ms - hours * HOUR for _ in headlines)
+        desk.enter(*map(told, headlines, headlines, dated), source=source, kind="press")
+
+    def counts() -> int:
+        desk.now_ms += 10
+        return round(float(news_at(desk).per_hour("BTC", np.array([desk.now_ms]), 24)[0]) * 24)
+
+    desk.now_ms -= 9 * DAY
+    read("late")
+    for _ in range(9 * 48):
+        read("wire")
+        desk.now_ms += HOUR // 2
+    read("wire", "Bitcoin rises")
+    assert counts() == 1
+    for source in ("new", "late"):
+        before = counts()
+        read(source, *(f"BTC {source} of {number}0 dollars" for number in range(2, 12)))
+        assert counts() == before, "what it had already is shown, not counted"
+        read(source, f"Bitcoin and {source} news", hours=0)
+        assert counts() == before + 1
+        for _ in range(2):
+            desk.now_ms += HOUR // 2
+            read("wire")
+        read(source, f"Fund with {source} buys BTC")
+        assert counts() == before + 2
+    assert len(news_at(desk).seen(NOON - DAY, desk.now_ms)) == 25

@@ -22,9 +22,11 @@ def test_over_a_long_past_the_stories_are_those_of_each_part_of_it(home: Path, b
     ]
     collect(home, fetches)
     news, end_ms = news_of(home, NOW), to_ms(NOW)
-    whole = news.story_times(base, START_MS - 1, end_ms).tolist()
+    whole = news.story_times(base, START_MS - 1, news.collection(end_ms)).tolist()
     assert whole == [at_ms for at_ms, _ in fetches if at_ms <= end_ms]
     parts = [START_MS - 1, *range(START_MS + 20 * 24 * HOUR_MS, end_ms, 20 * 24 * HOUR_MS), end_ms]
-    begun = [news.story_times(base, after, until).tolist() for after, until in itertools.pairwise(parts)]
+    begun = [
+        news.story_times(base, after, news.collection(until)).tolist() for after, until in itertools.pairwise(parts)
+    ]
     assert [at for part in begun for at in part] == whole
-    assert news.story_times(base, START_MS - 1, end_ms + 10**10).tolist() == whole
+    assert news.story_times(base, START_MS - 1, news.collection(end_ms + 10**10)).tolist() == whole

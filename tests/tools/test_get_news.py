@@ -63,7 +63,7 @@ async def test_headlines_of_a_coin_are_told_newest_first_with_what_they_rest_on(
         source="fear_greed",
         kind="index",
     )
-    collect(desk, NOON - HOUR)
+    collect(desk, NOON - HOUR + MINUTE)
     desk.enter(dated(desk, "c", "ETF for BTC sees record inflow", DAY), kind="press")
     collect(desk, NOON)
     answer = await ask("get_news", symbol="BTC/USDT")

@@ -3,8 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from mcp_server.domain.news.collection import FAILS_FROM, Collection, SourceState
-from mcp_server.domain.news.rate import HOUR_MS, SETTLING_MS, Spans
+from mcp_server.domain.news.collection import FAILS_FROM, SETTLING_MS, Collection, SourceState
+from mcp_server.domain.news.rate import HOUR_MS, Spans
 from mcp_server.domain.timeframes import DAY_MS, MINUTE_MS, iso
 
 MOST_GAPS = 3

@@ -5,21 +5,16 @@ never change it. Where the window of a value was not wholly watched, there is no
 wrong and look right.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
 from mcp_server.domain.candles import Floats, Mask, Times
+from mcp_server.domain.news.collection import SETTLING_MS, Collection
 from mcp_server.domain.timeframes import iso
 
 HOUR_MS = 3_600_000
 LONGEST_GAP_MS = HOUR_MS
 """Collection goes on as long as some feed is read again after at most this long."""
-
-SETTLING_MS = HOUR_MS
-"""So long after collection begins, or goes on after a gap, what is first seen may be older: each feed is read for the
-first time then, with all that it holds."""
 
 OLDEST_INDEX_MS = 48 * HOUR_MS
 """The index is of a day: one that was first seen longer ago says nothing of now."""
@@ -31,18 +26,12 @@ Spans = npt.NDArray[np.int64]
 longer than `LONGEST_GAP_MS` between them. Unix ms."""
 
 
-def spans_of(since_ms: int | None, gaps: Sequence[tuple[int, int]], until_ms: int) -> Spans:
-    """Return when news was collected.
-
-    Args:
-        since_ms: the first time at which a feed was read (Unix ms); None: there was none.
-        gaps: from the last reading before a gap to the first one after it (Unix ms), oldest first; one that goes on
-            ends at `until_ms`.
-        until_ms: nothing later is known.
-    """
-    if since_ms is None:
+def spans_of(collection: Collection) -> Spans:
+    """Return when news was collected; of what is later nothing is known."""
+    if collection.since_ms is None:
         return np.empty((0, 2), dtype=np.int64)
-    starts = [since_ms, *(end for _, end in gaps)]
+    gaps, until_ms = collection.gaps, collection.until_ms
+    starts = [collection.since_ms, *(end for _, end in gaps)]
     ends = [*(start for start, _ in gaps), until_ms]
     if gaps and gaps[-1][1] >= until_ms:
         starts.pop()

@@ -1,9 +1,11 @@
 """Stories: the headlines that tell the same, as one; which are shown, which are withheld and which are counted."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mcp_server.domain.news.collection import SETTLING_MS
 from mcp_server.domain.news.item import NewsItem
 
 HOUR_MS = 3_600_000
@@ -91,11 +93,27 @@ def stories(items: Sequence[NewsItem], aliases: Aliases, begun: Sequence[int]) -
     return list(found.values())
 
 
-def counted(items: Sequence[NewsItem], begun: Iterable[int]) -> list[int]:
-    """Return when each story that counts began (Unix ms), in rising order: those that were new when they were seen."""
+def counted(items: Sequence[NewsItem], begun: Iterable[int], begun_ms: Mapping[str, Sequence[int]]) -> list[int]:
+    """Return when each story that counts began (Unix ms), in rising order: those that were new when they were seen.
+
+    New is what is dated at most `FRESH_MS` before. A source that is first read brings days of headlines at once: in its
+    first `SETTLING_MS`, only what is dated so little before is new.
+
+    Args:
+        items: headlines in the order in which they were first seen.
+        begun: the places of those with which stories begin.
+        begun_ms: when each source was first read, or anew after it was away (Unix ms), by its name.
+    """
     first = (items[place] for place in begun)
     return [
         item.first_seen_ms
         for item in first
-        if item.published_ms is not None and item.first_seen_ms - item.published_ms <= FRESH_MS
+        if item.published_ms is not None
+        and item.first_seen_ms - item.published_ms <= _new_for(item, begun_ms.get(item.source, ()))
     ]
+
+
+def _new_for(item: NewsItem, begun_ms: Sequence[int]) -> int:
+    place = bisect_right(begun_ms, item.first_seen_ms) - 1
+    settled = place >= 0 and item.first_seen_ms - begun_ms[place] > SETTLING_MS
+    return FRESH_MS if settled else SETTLING_MS

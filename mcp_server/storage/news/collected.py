@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mcp_server.domain.news.collection import GAP_MS, READ, Collection, SourceState
+from mcp_server.domain.news.collection import AWAY_MS, GAP_MS, READ, Collection, SourceState
 from mcp_server.storage.news.rows import milliseconds, moment_of
 
 if TYPE_CHECKING:
@@ -12,8 +12,11 @@ _READ = f"status IN {READ}"
 
 _STATUSES = """
 SELECT source, status, min(fetched_at), max(fetched_at) FROM news_fetches WHERE fetched_at <= ?
-GROUP BY source, status ORDER BY source
+GROUP BY source, status, CAST(fetched_at AS DATE) ORDER BY source, min(fetched_at)
 """
+"""Within a day no source is away for `AWAY_MS`."""
+
+_INDEXES = "SELECT DISTINCT source FROM news WHERE kind = 'index' AND first_seen_at <= ?"
 
 _FAILURES = "SELECT count(*) FROM news_fetches WHERE source = ? AND fetched_at > ? AND fetched_at <= ?"
 
@@ -21,37 +24,45 @@ _GAPS = f"""
 SELECT earlier, since FROM (
     SELECT since, lag(until) OVER (ORDER BY since) AS earlier FROM (
         SELECT min(fetched_at) AS since, max(fetched_at) AS until FROM news_fetches
-        WHERE {_READ} AND fetched_at <= ? GROUP BY date_trunc('hour', fetched_at)
+        WHERE {_READ} AND fetched_at <= ? AND source = ANY(?) GROUP BY date_trunc('hour', fetched_at)
     ) hours
 ) neighbours WHERE since - earlier > INTERVAL '{GAP_MS // 1000}' SECOND ORDER BY since
 """  # noqa: S608 - ours
 """Within an hour of the clock there is no gap; to compare the hours takes a third of what all requests take."""
 
 
-def collected(connection: "duckdb.DuckDBPyConnection", until_ms: int) -> Collection:
-    """Return what was known of collecting at a moment (Unix ms)."""
-    by_source: dict[str, dict[str, tuple[int, int]]] = {}
-    for source, status, first, last in connection.execute(_STATUSES, [moment_of(until_ms)]).fetchall():
-        by_source.setdefault(source, {})[status] = milliseconds(first), milliseconds(last)
-    sources = tuple(_state(connection, source, statuses, until_ms) for source, statuses in by_source.items())
+def collected(connection: "duckdb.DuckDBPyConnection", until_ms: int, source: str | None = None) -> Collection:
+    """Return what was known of collecting at a moment (Unix ms), from all sources or from one."""
+    until = moment_of(until_ms)
+    by_source: dict[str, list[tuple[str, int, int]]] = {}
+    for name, status, first, last in connection.execute(_STATUSES, [until]).fetchall():
+        if source in (None, name):
+            by_source.setdefault(name, []).append((status, milliseconds(first), milliseconds(last)))
+    indexes = {name for (name,) in connection.execute(_INDEXES, [until]).fetchall()}
+    states = tuple(_state(connection, name, days, until_ms, name in indexes) for name, days in by_source.items())
+    began = {state.source: state.since_ms for state in states if state.since_ms is not None and not state.index}
     gaps = [
         (milliseconds(earlier), milliseconds(since))
-        for earlier, since in connection.execute(_GAPS, [moment_of(until_ms)]).fetchall()
+        for earlier, since in connection.execute(_GAPS, [until, [*began]]).fetchall()
     ]
-    since_ms = min((source.since_ms for source in sources if source.since_ms is not None), default=None)
-    collection = Collection(until_ms, since_ms, sources, tuple(gaps))
+    collection = Collection(until_ms, min(began.values(), default=None), states, tuple(gaps))
     return collection.continued((), until_ms)
 
 
 def _state(
-    connection: "duckdb.DuckDBPyConnection", source: str, statuses: dict[str, tuple[int, int]], until_ms: int
+    connection: "duckdb.DuckDBPyConnection", source: str, days: list[tuple[str, int, int]], until_ms: int, index: bool
 ) -> SourceState:
-    """Return how a source stands; `statuses` are its first and its last request of each status."""
-    read = [statuses[status] for status in READ if status in statuses]
-    since_ms, read_ms = (min(first for first, _ in read), max(last for _, last in read)) if read else (None, None)
-    fetched_ms, status = max((last, status) for status, (_, last) in statuses.items())
+    """Return how a source stands; `days` are its first and its last request of each day and status, oldest first."""
+    begun_ms: list[int] = []
+    read_ms: int | None = None
+    for status, first_ms, last_ms in days:
+        if status in READ:
+            if read_ms is None or first_ms - read_ms > AWAY_MS:
+                begun_ms.append(first_ms)
+            read_ms = last_ms if read_ms is None else max(read_ms, last_ms)
+    fetched_ms, status = max((last_ms, status) for status, _, last_ms in days)
     failures = 0
     if status not in READ:
         after = moment_of(0 if read_ms is None else read_ms)
         ((failures,),) = connection.execute(_FAILURES, [source, after, moment_of(until_ms)]).fetchall()
-    return SourceState(source, fetched_ms, status, since_ms, read_ms, int(failures))
+    return SourceState(source, fetched_ms, status, tuple(begun_ms), read_ms, int(failures), index)

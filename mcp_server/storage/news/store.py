@@ -96,9 +96,9 @@ class NewsStore:
         rows = self._database.read(work)
         return [NewsFetch(source, milliseconds(at), status, count) for source, at, status, count in rows]
 
-    def collection(self, until_ms: int) -> Collection:
-        """Return what was known of collecting."""
-        return self._database.read(lambda connection: collected(connection, until_ms))
+    def collection(self, until_ms: int, source: str | None = None) -> Collection:
+        """Return what was known of collecting, from all sources or from one."""
+        return self._database.read(lambda connection: collected(connection, until_ms, source))
 
 
 def _moment(at_ms: int) -> Any:
