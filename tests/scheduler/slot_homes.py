@@ -89,7 +89,10 @@ class Machine:
     def adopt(self, what: Strategy, since: datetime) -> None:
         """Note a strategy as scheduled from a moment on."""
         standing = StoredSchedule(what.config_json(), since, since, what.version)
-        self.slot_store.change([Change(what.name, what, standing, ())], since)
+        runner = SlotStore(self.database, self.home)
+        runner.open()
+        runner.change([Change(what.name, what, standing, ())], since)
+        runner.close(forget=False)
 
     def ask_to_forget(self, name: str, until: datetime) -> None:
         """Let the journal know of a strategy's slots only up to a moment; their rows stay."""

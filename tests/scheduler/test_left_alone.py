@@ -186,10 +186,13 @@ async def test_a_schedule_that_an_older_version_noted_and_this_one_refuses_goes_
     assert machine.slots() == [("missed", "11:00", "11:00", 1), ("abstained", "12:00", "12:00", 1)]
 
 
-async def test_months_of_a_cron_that_were_missed_are_counted_while_all_else_goes_on(home: Path) -> None:
+@pytest.mark.parametrize("days", [10, pytest.param(60, marks=pytest.mark.long)])
+async def test_long_stretches_of_a_cron_that_were_missed_are_counted_while_all_else_goes_on(
+    home: Path, days: int
+) -> None:
     machine = Machine(home)
     write(home, strategy(cron="* * * * *"), at("10:30"))
-    machine.adopt(strategy(cron="* * * * *"), at("10:30") - timedelta(days=60))
+    machine.adopt(strategy(cron="* * * * *"), at("10:30") - timedelta(days=days))
     longest, before = 0.0, time.monotonic()
     async with anyio.create_task_group() as tasks:
 
@@ -204,7 +207,7 @@ async def test_months_of_a_cron_that_were_missed_are_counted_while_all_else_goes
             pass
         tasks.cancel_scope.cancel()
     assert longest < 1
-    assert machine.slots()[0][3] == 60 * 1440 + 90 - 19 - 1
+    assert machine.slots()[0][3] == days * 1440 + 90 - 19 - 1
 
 
 class FailingAfterwards(Database):
