@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.rigs.done_once import CLI_OF_TESTS
+from tests.rigs import warm
 from tests.rigs.replay_command import write
 from tests.rigs.replays import FIRST, MODEL, asking, looking, moment_of, read, repeated
 from tests.rigs.scripted_messages_api import (
@@ -53,16 +51,6 @@ TWENTY, THREE = Plan(20, overlong=8, unfit=13, undecided=3), Plan(3, overlong=1,
 
 MOST_TURNS = 6
 LIMIT_S = 400
-UNHURRIED = f"""
-import runpy
-__file__ = "unhurried"  # else DuckDB takes it for a person at a prompt, and shows on stdout how far a query is
-from runner.claude import session
-from runner.claude.proxy import answering
-answering.ENDS_BY_ITSELF_S = 60
-session.CLI_SETTINGS.update({CLI_OF_TESTS!r})
-runpy.run_module("runner", run_name="__main__")
-"""
-"""The command, which gives a CLI that is about to end as long as it takes on a busy machine."""
 AT_ONCE = {"TRADER_MAX_CLAUDE_RUNS": "3"}
 """More would take the machine from the tests beside this one, and be no sooner done."""
 
@@ -108,14 +96,12 @@ def replayed(plan: Plan, home: Path, folder: Path, *options: str, **environment:
     times = (f"--from={FIRST.isoformat()}", f"--to={until.isoformat()}", "--every=1h")
     scratch = folder / "tmp"
     scratch.mkdir(parents=True)
-    done = subprocess.run(
-        [sys.executable, "-c", UNHURRIED, "replay", "dip", *times, "--contaminated", "--json", *options],
-        env={**os.environ, **environment, **AT_ONCE, "TRADER_HOME": str(home), "TMPDIR": str(scratch)},
-        cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert KEY not in done.stdout + done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
+    arguments = ["replay", "dip", *times, "--contaminated", "--json", *options]
+    variables = {**os.environ, **environment, **AT_ONCE, "TRADER_HOME": str(home), "TMPDIR": str(scratch)}
+    code, output, errors = warm.run(arguments, variables, folder, LIMIT_S, "tests.rigs.unhurried")
+    assert code == 0, output + errors
+    assert KEY not in output + errors
+    report: dict[str, Any] = json.loads(output)
     return report
 
 

@@ -1,9 +1,10 @@
 """What would be done again for each test with the same result is done once in each process.
 
 A new database begins as a copy of one that was migrated; the DuckDB of one that is gone serves the next. A schema that
-was found to be valid is not checked again, and in an answer no value that may be anything is looked at. The trusted
-certificates are read once, and not for each client of HTTP, which takes 25 ms of a core. The agent CLI compiles and
-collects nothing in its second of life. The tests of databases themselves migrate each (`migrating_each`).
+was found to be valid is not checked again, and in an answer no value that may be anything is looked at. What a prompt
+or a resource takes is looked up once, and not for each server. The trusted certificates are read once, and not for
+each client of HTTP, which takes 25 ms of a core. The agent CLI compiles and collects nothing in its second of life.
+The tests of databases themselves migrate each (`migrating_each`).
 """
 
 import json
@@ -15,11 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any, cast
 
 import duckdb
 import httpx2._transports.default as http_transports
 from jsonschema import Draft202012Validator, ValidationError
+from mcp.server.mcpserver.prompts import base as prompts
+from mcp.server.mcpserver.resources import templates
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
 
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import DatabaseFile
@@ -30,6 +35,7 @@ _create_ssl_context: Callable[..., ssl.SSLContext] = http_transports.create_ssl_
 _check_items = Draft202012Validator.VALIDATORS["items"]
 _ANYTHING: tuple[Any, ...] = ({}, {"minLength": 0})
 _valid: set[str] = set()
+_taken: dict[CodeType, FuncMetadata] = {}
 _left: list[tuple[int, duckdb.DuckDBPyConnection]] = []
 """Each was of a `DatabaseFile` that is gone, in the process of this id: to start one takes 16 ms of a core.
 
@@ -47,6 +53,8 @@ def do_once() -> None:
     _migrated()
     DatabaseFile.connect = _connect_to_copy  # type: ignore[method-assign]
     Draft202012Validator.check_schema = _check_once
+    for module in (prompts, templates):
+        vars(module)["func_metadata"] = _look_up_once
     http_transports.create_ssl_context = _trust_once  # type: ignore[attr-defined]
     Draft202012Validator.VALIDATORS["items"] = _check_items_unless_any
     cast(dict[str, str], session.CLI_SETTINGS).update(CLI_OF_TESTS)
@@ -79,6 +87,13 @@ def _check_once(schema: Any, *arguments: Any, **options: Any) -> None:
     if text not in _valid:
         _check_schema(schema, *arguments, **options)
         _valid.add(text)
+
+
+def _look_up_once(function: Callable[..., Any], **options: Any) -> FuncMetadata:
+    """Return what a function takes. Each server has functions of its own for its prompts, by the same lines."""
+    if function.__code__ not in _taken:
+        _taken[function.__code__] = func_metadata(function, **options)
+    return _taken[function.__code__]
 
 
 def _trust_once(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:

@@ -1,4 +1,7 @@
-"""Tool servers, and what draws for them, that a program of ours starts, forked as well: its own code stays as it is."""
+"""What a program of ours starts, forked as well: tool servers, what draws for them, and workers of a sweep.
+
+The program's own code stays as it is.
+"""
 
 import multiprocessing.forkserver
 import multiprocessing.process
@@ -15,8 +18,9 @@ import pytest
 
 from mcp_server.app import tool_files
 from mcp_server.charts import artist
+from runner.backtest import sweep
 from runner.tool_server import server_process
-from tests.rigs.warm import READ_AT_START, Warm, can_run
+from tests.rigs.warm import READ_AT_START, Warm, can_run, forking_context
 
 SERVER = ["-P", "-m", "mcp_server"]
 ARTIST = list(artist.CHILD[1:])
@@ -66,6 +70,11 @@ def fork_servers() -> None:
     multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
     vars(server_process)["Popen"] = forking(subprocess.Popen)
     vars(artist)["Popen"] = forking_artist
+
+
+def fork_workers() -> None:
+    """Let this process, whose servers are forked, fork the workers of its sweeps: each would import for a second."""
+    vars(sweep)["get_context"] = lambda _: forking_context()
 
 
 def forking(start: Any) -> Any:

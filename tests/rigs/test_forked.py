@@ -3,12 +3,21 @@
 import os
 import subprocess
 import sys
+import time
+from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
+
+from mcp_server.app import build_server
 from mcp_server.charts.artist import Artist
 from mcp_server.charts.draw import draw
+from mcp_server.settings import ServerSettings
+from runner.backtest import sweep
 from tests.charts.sample import chart, waves
-from tests.rigs.forked_server import ForkedServer, drawing_forked
+from tests.rigs import done_once, warm
+from tests.rigs.forked_script import ForkedScript
+from tests.rigs.forked_server import ForkedServer, drawing_forked, fork_workers
 
 TWO_WORKERS = """
 import os, subprocess, sys
@@ -48,3 +57,28 @@ def test_one_process_forks_for_all_that_have_its_address(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     first, second, itself = (line.split() for line in done.stdout.splitlines() if line)
     assert first == second == itself
+
+
+def has_what_is_preloaded() -> bool:
+    return "tests.rigs.preloaded" in sys.modules
+
+
+def test_a_worker_of_a_sweep_is_forked_from_what_has_imported_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(sweep), "get_context", get_context)  # as it was, once this test has ended
+    fork_workers()
+    with sweep.processes(1) as executor:
+        assert executor.submit(has_what_is_preloaded).result()
+
+
+def test_a_forked_program_has_the_clock_of_its_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Etc/GMT+12")
+    with ForkedScript("import time; print(time.localtime(0).tm_hour)") as script:
+        assert script.communicate() == "12\n"
+    assert warm.can_run({**os.environ, "TZ": "Pacific/Kiritimati"})
+    assert time.localtime(0).tm_hour != 12, "nor has this process another one"
+
+
+def test_what_prompts_take_is_looked_up_for_the_first_server_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_server(ServerSettings(home=home))
+    monkeypatch.setattr(done_once, "func_metadata", None)  # a call of it fails
+    build_server(ServerSettings(home=home))

@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -46,7 +47,7 @@ PRELOADED = (
 FORKING = "FORKING_FOR_TESTS"
 """The environment variable with the address of the process that forks for all workers of a run of the tests."""
 
-READ_AT_START = ("PYTHON", "LANG", "LC_", "TZ")
+READ_AT_START = ("PYTHON", "LANG", "LC_")
 """Variables that Python itself reads when it starts: a program that sets one cannot be forked, but for this one."""
 
 ENCODING = "PYTHONIOENCODING"
@@ -63,6 +64,7 @@ class Warm:
         streams: file descriptors of standard input, output and error.
         session: True gives it a session of its own, whose terminal is its standard input where that is one.
         forks_servers: True lets the tool servers that it starts be forked, too.
+        forks_workers: True does so with the processes of its sweeps; they are no children of its own then.
     """
 
     def __init__(
@@ -75,11 +77,22 @@ class Warm:
         *,
         session: bool = False,
         forks_servers: bool = False,
+        forks_workers: bool = False,
     ) -> None:
         assert can_run(environment)
         passed = [Connection(os.dup(stream)) for stream in streams]  # which multiprocessing can hand on
-        work = (module, list(arguments), dict(environment), str(folder), passed, session, forks_servers, os.getpid())
-        self._process = _forking().Process(target=_be, args=work, daemon=True)
+        work = (
+            module,
+            list(arguments),
+            dict(environment),
+            str(folder),
+            passed,
+            session,
+            os.getpid(),
+            forks_servers,
+            forks_workers,
+        )
+        self._process = forking_context().Process(target=_be, args=work, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -142,7 +155,7 @@ def run(
     """
     with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         streams = (nothing.fileno(), out.fileno(), err.fileno())
-        program = Warm(module, arguments, environment, folder, streams, forks_servers=True)
+        program = Warm(module, arguments, environment, folder, streams, forks_servers=True, forks_workers=True)
         try:
             code = program.wait(timeout_s)
         finally:
@@ -172,13 +185,14 @@ def _name(starter: int) -> str:
 def fork_for_all() -> None:
     """Start the process that forks, for all that have this one's environment: it takes two seconds of a core."""
     if not hasattr(_forkserver, "_forkserver_authkey"):  # later Pythons let in only who was told a key
-        _forking()
+        forking_context()
         _forkserver.ensure_running()
         os.environ[FORKING] = vars(_forkserver)["_forkserver_address"]
 
 
 @cache
-def _forking() -> ForkServerContext:
+def forking_context() -> ForkServerContext:
+    """Return what forks processes from the one that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     if address := os.environ.get(FORKING):
         there = {"_forkserver_address": address, "_forkserver_alive_fd": os.open(os.devnull, os.O_RDONLY)}
@@ -195,14 +209,16 @@ def _be(
     folder: str,
     streams: list[Connection],
     session: bool,
-    forks_servers: bool,
     starter: int,
+    forks_servers: bool,
+    forks_workers: bool,
 ) -> None:
     """Be the program, in the forked process."""
     with suppress(OSError):  # only Linux has it
         Path("/proc/self/comm").write_text(_name(starter))
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     os.chdir(folder)
     if session:
         os.setsid()
@@ -221,6 +237,10 @@ def _be(
         from tests.rigs.forked_server import fork_servers
 
         fork_servers()
+    if forks_workers:
+        from tests.rigs.forked_server import fork_workers
+
+        fork_workers()
     sys.argv = [module, *arguments]
     for name in (module, f"{module}.__main__"):
         if name != "runner":

@@ -121,7 +121,7 @@ def test_so_many_processes_are_started_and_ctrl_c_meanwhile_is_as_quiet(
     home: Path, twelve: dict[str, Any], tmp_path: Path
 ) -> None:
     assert twelve, "which has stored its candles"
-    command = [sys.executable, "-m", "runner", "backtest", "mine", *TIME, *HUNDRED, "--workers", "3"]
+    command = [sys.executable, "-m", "runner", "backtest", "mine", *TIME, *HUNDRED, "--workers", "2"]
     environment = {**os.environ, "TRADER_HOME": str(home), "TMPDIR": str(tmp_path)}
     environment["TRADER_SERVER_URL"] = NOBODY
     with subprocess.Popen(
@@ -129,7 +129,7 @@ def test_so_many_processes_are_started_and_ctrl_c_meanwhile_is_as_quiet(
         start_new_session=True,
     ) as program:  # fmt: skip
         try:
-            _once_importing(program, 3)
+            _once_importing(program, 2)
             started = psutil.Process(program.pid).children(recursive=True)
             began = time.monotonic()
             os.killpg(program.pid, signal.SIGINT)  # as a terminal does: all of its processes
