@@ -158,7 +158,7 @@ def test_hostile_and_unknown_letters_are_letters() -> None:
         assert drawn(dataclasses.replace(plain, symbol=symbol)).shape == (800, 1200, 3)
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.long)])
 def test_one_indicator_of_each_shape_is_drawn(every: int) -> None:
     candles, last = waves(400), slice(-120, None)
     bare = draw(dataclasses.replace(chart(candles), candles=candles.slice(-120)))

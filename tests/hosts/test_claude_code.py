@@ -69,7 +69,9 @@ def test_it_connects_over_stdio_and_http_and_is_refused_with_a_wrong_token(claud
     assert "Connected" not in said["without"]
 
 
-@pytest.mark.parametrize("way", ["stdio", pytest.param("http", marks=pytest.mark.long), "http, reading"])
+@pytest.mark.parametrize(
+    "way", [*(pytest.param(way, marks=pytest.mark.long) for way in ("stdio", "http")), "http, reading"]
+)
 def test_its_model_is_offered_the_tools(claude: ClaudeCode, server: Guarded, way: str, tmp_path: Path) -> None:
     token = READS if way.endswith("reading") else WRITES
     over_http = {"type": "http", "url": server.url, "headers": {"Authorization": f"Bearer {token}"}}

@@ -71,6 +71,7 @@ PLACES = [
     "", "strategy/btc-trend", "strategy/eth-two-analysts", "strategy/eth-two-analysts?tab=record",
     "strategy/btc-trend?tab=backtests", "strategy/eth-two-analysts?tab=files", "market?symbol=BTC/USDT", "costs",
 ]  # fmt: skip
+NOWHERE = "nonsense"
 ALIVE = "main :is(img, iframe, object, embed, style, link, base, meta, form[action], [onerror], [onload])"
 OPEN_SOME = """() => [...document.querySelectorAll("main :is([aria-expanded=false], details:not([open]) > summary)")]
     .filter((node) => node.checkVisibility()).slice(0, 5).forEach((node) => node.click())"""
@@ -93,8 +94,8 @@ def poisoned(value: Any, texts: Iterator[str], name: str = "") -> Any:
 
 
 @contextmanager
-def hostile(site: Site, chromium: Browser, place: str) -> Iterator[OpenPage]:
-    """Open the page where every answer is poisoned; nothing of it may have come to life when the block ends."""
+def hostile(site: Site, chromium: Browser) -> Iterator[OpenPage]:
+    """Open a page where every answer is poisoned from now on; nothing of it may have run when the block ends."""
     texts = cycle(ALL)
 
     def pour(route: Any) -> None:
@@ -104,7 +105,7 @@ def hostile(site: Site, chromium: Browser, place: str) -> Iterator[OpenPage]:
             body["result"]["structuredContent"] = poisoned(body["result"]["structuredContent"], texts)
         route.fulfill(response=answer, body=json.dumps(body))
 
-    with opened_at(site, chromium, "nonsense") as opened:
+    with opened_at(site, chromium, NOWHERE) as opened:
         dialogs: list[str] = []
 
         def dismiss(dialog: Any) -> None:
@@ -113,35 +114,46 @@ def hostile(site: Site, chromium: Browser, place: str) -> Iterator[OpenPage]:
 
         opened.page.on("dialog", dismiss)
         opened.page.route("**/mcp", pour)
-        opened.run(f"location.hash = '#/{place}'")
-        opened.page.get_by_role("heading", name="There is no such page").wait_for(state="detached")
         yield opened
-        for width, height in (DESKTOP, PHONE):
-            opened.page.set_viewport_size({"width": width, "height": height})
-            settled(opened)
-            opened.run(OPEN_SOME)
-            settled(opened)
-            assert not opened.is_wider_than_the_screen(), width
         assert dialogs == []
-        assert opened.page.locator(ALIVE).count() == 0
-        assert opened.page.locator("script").count() == 1
         assert {url for url in opened.requests if not url.startswith(site.url)} == set()
         opened.page.unroute_all(behavior="ignoreErrors")
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_nothing_of_a_hostile_text_comes_to_life(site: Site, chromium: Browser, place: str) -> None:
-    with hostile(site, chromium, place):
-        pass
+def goes_to(opened: OpenPage, place: str) -> None:
+    """Go to a place by way of one that asks for nothing."""
+    nowhere = opened.page.get_by_role("heading", name="There is no such page")
+    opened.run(f"location.hash = '#/{NOWHERE}'")
+    nowhere.wait_for()
+    opened.run(f"location.hash = '#/{place}'")
+    nowhere.wait_for(state="detached")
 
 
-def test_the_texts_are_shown_as_they_are(site: Site, chromium: Browser) -> None:
-    with hostile(site, chromium, PLACES[1]) as opened:
-        for _ in range(3):
-            settled(opened)
-            opened.page.get_by_role("button", name="Show older runs").click()
-        shown = opened.page.locator("main").text_content()
-        assert sum(text in shown for text in ALL) >= 50
+def lies_still(opened: OpenPage) -> None:
+    """Open some of what a view has folded, on two screens: nothing of a hostile text may have come to life."""
+    for width, height in (DESKTOP, PHONE):
+        opened.page.set_viewport_size({"width": width, "height": height})
+        settled(opened)
+        opened.run(OPEN_SOME)
+        settled(opened)
+        assert not opened.is_wider_than_the_screen(), width
+    assert opened.page.locator(ALIVE).count() == 0
+    assert opened.page.locator("script").count() == 1
+
+
+def test_nothing_of_a_hostile_text_comes_to_life_in_any_view_and_all_are_shown_as_they_are(
+    site: Site, chromium: Browser
+) -> None:
+    with hostile(site, chromium) as opened:
+        for place in PLACES:
+            goes_to(opened, place)
+            if place == PLACES[1]:
+                for _ in range(3):
+                    settled(opened)
+                    opened.page.get_by_role("button", name="Show older runs").click()
+                shown = opened.page.locator("main").text_content()
+                assert sum(text in shown for text in ALL) >= 50
+            lies_still(opened)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +163,9 @@ def test_the_texts_are_shown_as_they_are(site: Site, chromium: Browser) -> None:
 def test_nor_does_an_error(site: Site, chromium: Browser, place: str) -> None:
     parts = {"claude-trader/problem": " ".join(ALL), "claude-trader/remedy": MARKUP[0], "claude-trader/kind": MARKUP[1]}
     result = {"content": [{"type": "text", "text": "no"}], "isError": True, "_meta": parts}
-    with hostile(site, chromium, place) as opened:
+    with hostile(site, chromium) as opened:
+        goes_to(opened, place)
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result})
         opened.page.route("**/mcp", lambda route: route.fulfill(body=body, content_type="application/json"))
         opened.page.get_by_text(MARKUP[0]).first.wait_for()
+        lies_still(opened)
