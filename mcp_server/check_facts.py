@@ -158,7 +158,7 @@ def _news_findings(news: News, recent: History) -> list[Finding]:
     remedy = "`claude-trader up` collects news, unless TRADER_NEWS is off; without news the rules cannot decide."
     findings = [warning(place, why, remedy) for why in sorted(missing)]
     if given.keys() - {INDEX_KEY} and not news.subjects.is_curated(base):
-        problem = f"No names of {base} are known, so only headlines with ${base} or a pair of it count."
+        problem = f"No names of {base} are known, so only headlines with ${base}, a pair of it or its listing count."
         findings.append(warning(place, problem, "Expect few stories, or look at fear_greed alone."))
     if given and recent.simulated:
         problem = "The news that it looks at are real, while this market is invented."

@@ -157,6 +157,25 @@ def test_a_regulator_and_the_general_press_are_no_sources_about_crypto() -> None
     assert [matcher(item("Ripple pays a fine", kind)) for kind in kinds] == ["Ripple", "Ripple", None, None]
 
 
+@pytest.mark.parametrize(
+    ("headline", "alias"),
+    [
+        ("Binance Will List Quartz (QZX) with Seed Tag Applied", "(QZX)"),
+        ("Binance Will Delist FLM, KDA and QZX on 2025-11-12", "QZX"),
+        ("OKX to delist QZX, CLV spot trading pairs", "QZX"),
+        ("Notice on the Listing of QZX", "QZX"),
+        ("Quality Zone Xtra (QZX) Rules Change", None),
+        ("A List QZX Holders Read", None),
+        ("A Specialist QZX", None),
+        ("Rewards (QZX, ABC), [QZX] and (QZXY)", None),
+    ],
+)
+def test_an_exchange_that_lists_a_coin_names_it_though_it_is_not_curated(headline: str, alias: str | None) -> None:
+    matcher = SUBJECTS.matcher("QZX")
+    assert matcher(item(headline, "announcement")) == alias
+    assert matcher(item(headline, "press")) is None
+
+
 def test_a_coin_that_is_not_curated_is_named_by_cashtag_or_pair_alone() -> None:
     matcher = SUBJECTS.matcher("QZX")
     assert not SUBJECTS.is_curated("QZX")

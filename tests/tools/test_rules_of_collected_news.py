@@ -189,7 +189,7 @@ async def test_a_check_warns_of_a_sub_agent_whose_questions_about_news_would_fai
 async def test_a_check_warns_of_a_coin_whose_names_are_not_known(ask: Ask) -> None:
     pair = {**CONFIG, "trading_pair": "QQZX/USDT"}
     checked = warnings(await ask("write_strategy", strategy_name="mine", config=pair, dry_run=True))
-    assert "No names of QQZX are known, so only headlines with $QQZX or a pair of it count." in checked
+    assert "No names of QQZX are known, so only headlines with $QQZX, a pair of it or its listing count." in checked
     index = {**pair, "rules": {"indicators": ["fear_greed"], "buy": "fear_greed < 20"}}
     checked = warnings(await ask("write_strategy", strategy_name="mine", config=index, dry_run=True))
     assert "No names" not in checked

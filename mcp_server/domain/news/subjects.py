@@ -1,4 +1,4 @@
-"""Which coins a headline is about. Names are never guessed: only what is curated counts, or a cashtag, or a pair."""
+"""Which coins a headline is about. Names are never guessed: only what is curated, a cashtag, a pair or a listing."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from mcp_server.domain.news.aliases import Aliases, words_of
 from mcp_server.domain.news.feed import ABOUT_CRYPTO, NewsKind
 from mcp_server.domain.news.headline import Headline
 from mcp_server.domain.news.item import NewsItem
+from mcp_server.domain.news.listings import listing_matcher
 from mcp_server.domain.news.pairs import QUOTES, STABLE_QUOTES, base_of, joined_base, of_one
 from mcp_server.domain.news.signs import is_ticker, means_coin
 
@@ -42,7 +43,7 @@ class Subjects:
     def namer(self, base: str) -> Callable[[str, NewsKind], str | None]:
         """Return what tells the alias by which a headline of a kind of source names a coin, None where it does not.
 
-        A coin that is not curated is named only by a cashtag or a pair of its ticker.
+        A coin that is not curated is named only by a cashtag or a pair of its ticker, or by an exchange that lists it.
         """
         coin = self.coin(base)
         if coin not in self._aliases.bases:
@@ -135,10 +136,13 @@ def _uncurated(ticker: str) -> Callable[[str, NewsKind], str | None]:
     coin, quotes = re.escape(ticker), "|".join(sorted(QUOTES))
     stable = "|".join(sorted(STABLE_QUOTES))
     pair = rf"(?<![\w/])(?:1000+)?{coin}(?:[/_-](?:{quotes})(?![\w/])|(?:{stable})(?!\w))"
-    found = re.compile(rf"(?<![\w$])\${coin}(?!\w)|{pair}")
+    found, listing = re.compile(rf"(?<![\w$])\${coin}(?!\w)|{pair}"), listing_matcher(ticker)
 
-    def alias(headline: str, _: NewsKind) -> str | None:
-        match = found.search(headline) if ticker and ticker in headline else None
-        return match[0] if match else None
+    def alias(headline: str, kind: NewsKind) -> str | None:
+        if not ticker or ticker not in headline:
+            return None
+        if match := found.search(headline):
+            return match[0]
+        return listing(headline) if kind == "announcement" else None
 
     return alias

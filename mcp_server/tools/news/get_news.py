@@ -163,6 +163,6 @@ def _per_hour(seen: SeenNews) -> dict[str, float | None]:
 def _notes(news: News, question: NewsQuestion, seen: SeenNews) -> Iterator[str]:
     yield from seen.missing
     if question.base and not news.subjects.is_curated(question.base):
-        yield f"No names of {question.base} are known: only ${question.base} and its markets were looked for."
+        yield f"No names of {question.base} are known: only ${question.base}, its pairs and listings were looked for."
     if not seen.stories:
         yield "Nothing of it was first seen in these hours."
