@@ -1,13 +1,18 @@
 """What get_news rests on: when the source that is asked was read, and none but those that tell headlines."""
 
+import json
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from mcp import Client
 
+from mcp_server.app import build_server
 from mcp_server.domain.news.item import Told
-from mcp_server.domain.timeframes import iso
-from tests.storage.news.conftest import HOUR, MINUTE, NOON, NewsDesk
-from tests.tools.conftest import Ask
+from mcp_server.domain.timeframes import from_ms, iso
+from mcp_server.settings import ServerSettings
+from tests.storage.news.conftest import DAY, HOUR, MINUTE, NOON, NewsDesk
+from tests.tools.conftest import Ask, answer_of
 from tests.tools.conftest import Told as Refused
 from tests.tools.test_get_news import ask, collect, dated, desk
 
@@ -51,3 +56,21 @@ async def test_the_number_of_an_index_is_no_reading_of_news(ask: Ask, desk: News
     answer = await ask("get_news", hours=6)
     assert (answer["collected_since"], answer["sources"], answer["per_hour"]["now"]) == (since, 1, None)
     assert answer["note"].startswith("Nothing was collected from ")
+
+
+async def test_an_answer_as_of_a_moment_stays_whatever_becomes_of_the_feeds(
+    home: Path, ask: Ask, desk: NewsDesk
+) -> None:
+    desk.enter(dated(desk, "a", "Bitcoin rises"), kind="press")
+    index = Told("2026-05-28", None, "Fear & Greed Index 25: Fear", desk.now_ms, 25)
+    desk.enter(index, source="fear_greed", kind="index")
+    desk.now_ms += MINUTE
+    asked = {"as_of": iso(desk.now_ms), "detail": "full"}
+    answer = await ask("get_news", **asked)
+    assert (answer["sources"], answer["rows"][0][answer["columns"].index("language")]) == (["coindesk"], "en")
+    changed = {"feeds": [{"source": "coindesk", "language": "de"}], "off": ["fear_greed"]}
+    (home / "feeds.json").write_text(json.dumps(changed), encoding="utf-8")
+    desk.now_ms += DAY
+    assert await ask("get_news", **asked) == answer
+    async with Client(build_server(ServerSettings(home=home), clock=lambda: from_ms(desk.now_ms))) as anew:
+        assert answer_of(await anew.call_tool("get_news", asked)) == answer

@@ -41,6 +41,7 @@ class NewsItem:
     first_seen_ms: int
     story: int
     value: float | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ MOST_NEW = 500
 MOST_COMPARED_WITH = 5_000
 """So many items of the last two days a new one is compared with, the latest."""
 
-_WRITTEN = f"{COLUMNS}, language, hash, address"
+_WRITTEN = f"{COLUMNS}, hash, address"
 _AT_A_TIME = 50
 
 
@@ -47,7 +47,7 @@ def entered(
             rows.append(item if story is None else replace(item, story=story))
             known.add(rows[-1])
     for at in range(0, len(rows), _AT_A_TIME):
-        _insert(connection, rows[at : at + _AT_A_TIME], feed.language)
+        _insert(connection, rows[at : at + _AT_A_TIME])
     return len(rows)
 
 
@@ -100,18 +100,18 @@ def _ids(connection: "duckdb.DuckDBPyConnection", count: int) -> list[int]:
 def _item(id_: int, feed: Feed, one: Told, stamp_ms: int) -> NewsItem:
     published_ms = None if moment_of(one.published_ms) is None else one.published_ms
     values = (feed.source, one.guid, one.url, one.headline, feed.kind, published_ms, stamp_ms, id_, one.value)
-    return NewsItem(id_, *values)
+    return NewsItem(id_, *values, feed.language)
 
 
-def _insert(connection: "duckdb.DuckDBPyConnection", items: Sequence[NewsItem], language: str) -> None:
+def _insert(connection: "duckdb.DuckDBPyConnection", items: Sequence[NewsItem]) -> None:
     """Insert rows by one statement: one by one they would hold the file for long."""
     values = [
         value
         for item in items
         for value in (
             *(item.id, item.source, item.guid, item.url, item.headline, item.kind),
-            *(moment_of(item.published_ms), moment_of(item.first_seen_ms), item.story, item.value),
-            *(language, repetition_hash(item.source, item.guid, item.headline), address_hash(item.url)),
+            *(moment_of(item.published_ms), moment_of(item.first_seen_ms), item.story, item.value, item.language),
+            *(repetition_hash(item.source, item.guid, item.headline), address_hash(item.url)),
         )
     ]
     places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(items))

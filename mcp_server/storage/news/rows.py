@@ -7,7 +7,7 @@ from typing import Any
 from mcp_server.domain.news.item import NewsItem
 from mcp_server.domain.news.same_story import canonical_url
 
-COLUMNS = "id, source, guid, url, headline, kind, published_at, first_seen_at, story, value"
+COLUMNS = "id, source, guid, url, headline, kind, published_at, first_seen_at, story, value, language"
 """In the order of the fields of `NewsItem`."""
 
 _FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 - as the database keeps times
@@ -16,9 +16,10 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def item_of(row: tuple[Any, ...]) -> NewsItem:
     """Read back a row of `COLUMNS`."""
-    id_, source, guid, url, headline, kind, published, first_seen, story, value = row
+    id_, source, guid, url, headline, kind, published, first_seen, story, value, language = row
     published_ms = None if published is None else milliseconds(published)
-    return NewsItem(id_, source, guid, url, headline, kind, published_ms, milliseconds(first_seen), int(story), value)
+    first_seen_ms = milliseconds(first_seen)
+    return NewsItem(id_, source, guid, url, headline, kind, published_ms, first_seen_ms, int(story), value, language)
 
 
 def milliseconds(moment: datetime) -> int:

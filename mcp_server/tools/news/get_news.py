@@ -96,7 +96,7 @@ def _answer(news: News, question: NewsQuestion, full: bool) -> Headlines:
         note=" ".join(_notes(news, question, seen)) or None,
         untrusted="headline",
         columns=FULL if full else COLUMNS,
-        rows=[*_full_rows(news, seen, question.limit)] if full else [_row(story) for story in seen.stories],
+        rows=[*_full_rows(seen, question.limit)] if full else [_row(story) for story in seen.stories],
     )
 
 
@@ -112,15 +112,13 @@ def _cells(item: NewsItem, headline: str, also: int) -> list[Any]:
     return [item.id, published, seen, item.source, cleaned(headline, MOST_HEADLINE), also]
 
 
-def _full_rows(news: News, seen: SeenNews, limit: int) -> Iterator[list[Any]]:
+def _full_rows(seen: SeenNews, limit: int) -> Iterator[list[Any]]:
     """Yield the rows of stories, and of what was withheld between them, each with why; the latest first."""
     from mcp_server.domain.news.stories import trouble_of
 
-    languages = {feed.source: feed.language for feed in news.feeds()}
-
     def more(item: NewsItem, alias: str | None, also: list[str], trouble: str | None) -> list[Any]:
         url = item.url if item.url and item.url.startswith("https://") else None
-        return [alias or None, url, item.kind, languages.get(item.source), also, trouble]
+        return [alias or None, url, item.kind, item.language, also, trouble]
 
     rows = [
         (s.first, [*_row(s), *more(s.first, s.alias, sorted({i.source for i in s.later}), None)]) for s in seen.stories
