@@ -20,8 +20,10 @@ from mcp_server.domain.backtest.run import run_backtest
 from mcp_server.domain.backtest.vary import Variant, variants
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Retryable
+from runner.backtest import sweep as sweeps
 from runner.backtest.sweep import SweptVariant, processes, sweep
 from tests.backtest.sweeping import strategy, task
+from tests.rigs.warm import forking_context
 
 ROOT = Path(__file__).parents[2]
 GRID = variants(strategy(), ["rsi(14)=rsi(7)", "40=35"])[1:]
@@ -67,7 +69,10 @@ def test_over_more_candles_a_proof_ends_after_so_many_cuts_however_long_they_tak
     assert checked(answer) == CUTS
 
 
-def test_the_results_are_the_same_on_any_number_of_cores(swept: list[SweptVariant]) -> None:
+def test_the_results_are_the_same_on_any_number_of_cores(
+    swept: list[SweptVariant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(sweeps), "get_context", lambda _: forking_context())
     told: list[tuple[int, int]] = []
     with processes(2) as executor:
         on_two = sweep(task(), GRID, executor, every=False, told=lambda done, of: told.append((done, of)))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import claude_agent_sdk
@@ -35,6 +35,16 @@ class ClaudeCode:
             "TRADER_HOME": str(home),
         }
 
+    def adds(self, tokens: Mapping[str, str | None]) -> None:
+        """Add servers as the CLI did the one named `right`, each with a token of its own: each start takes 0.4 s."""
+        file = self._folder / ".claude" / ".claude.json"
+        kept = json.loads(file.read_text())
+        servers = kept["projects"][str(self._folder)]["mcpServers"]
+        for name, token in tokens.items():
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            servers[name] = {**servers["right"], "headers": headers}
+        file.write_text(json.dumps(kept))
+
     def __call__(self, *arguments: str | Path, **variables: str) -> str:
         done = subprocess.run(
             [CLI, *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=self._folder,
@@ -59,9 +69,8 @@ def server(home: Path) -> Iterator[Guarded]:
 
 def test_it_connects_over_stdio_and_http_and_is_refused_with_a_wrong_token(claude: ClaudeCode, server: Guarded) -> None:
     claude("mcp", "add", "stdio", "--", SERVER)
-    for name, token in (("right", WRITES), ("reading", READS), ("wrong", "guess")):
-        claude("mcp", "add", "--transport", "http", name, server.url, "--header", f"Authorization: Bearer {token}")
-    claude("mcp", "add", "--transport", "http", "without", server.url)
+    claude("mcp", "add", "--transport", "http", "right", server.url, "--header", f"Authorization: Bearer {WRITES}")
+    claude.adds({"reading": READS, "wrong": "guess", "without": None})
     listed = claude("mcp", "list")
     said = {name: line for line in listed.splitlines() for name in [line.partition(":")[0]]}
     assert {name for name, line in said.items() if line.endswith("✔ Connected")} == {"stdio", "right", "reading"}

@@ -108,11 +108,8 @@ ENDINGS: dict[str, tuple[dict[str, Sequence[Step]], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("steps", "config", "words"),
-    [ENDINGS["its budget is spent"], pytest.param(*ENDINGS["a request that is refused"], marks=pytest.mark.long)],
-    ids=ENDINGS.keys(),
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("steps", "config", "words"), ENDINGS.values(), ids=ENDINGS.keys())
 async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
     server: ToolServer,
     cassette: Cassette,
@@ -123,7 +120,8 @@ async def test_a_run_without_a_signal_ends_alike_when_it_is_rerun(
 ) -> None:
     """A CLI that is about to end may ask once more before it does: it is waited for, however busy this machine is.
 
-    A run whose turns are used up, and one whose answers fit no schema, are among those of `tests/replay/test_rerun.py`.
+    A run whose turns are used up, and one whose answers fit no schema, are those of `tests/replay/test_rerun.py`
+    in `make test`.
     """
     monkeypatch.setattr(answering, "ENDS_BY_ITSELF_S", 60)
     what = strategy(**config)
