@@ -171,7 +171,7 @@ def _not_yet(news: News, question: NewsQuestion) -> NotSupported:
     if begun_ms is None:
         return NotSupported(
             f"No news had been collected by {until}, so what there was is not known.",
-            f"{COLLECTING}; ask again once it has. What was not collected then cannot be had later.",
+            f"{COLLECTING}; `claude-trader doctor` says what keeps it from that. What was not collected then is lost.",
         )
     return NotSupported(
         f"News was first collected at {second_of(begun_ms)}, so what had been seen by {until} is not known.",

@@ -1,6 +1,7 @@
 """The tool server of a scheduler: started, watched, and started again when it has ended or does not answer."""
 
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,9 +36,14 @@ HEALTHY_S = 60.0
 """A server that lived this long is started again without a pause."""
 
 
-def _tell(line: str) -> None:
+_NOTHING_WRONG = re.compile(r"\S+ \S+ INFO ")
+"""How a line of the server's own log begins, if nothing is wrong."""
+
+
+def log_line(line: str) -> None:
+    """Log a line of the server's log: a warning, unless it says itself that it is none."""
     if line:
-        logger.warning("tool server: %s", line)
+        logger.log(logging.INFO if _NOTHING_WRONG.match(line) else logging.WARNING, "tool server: %s", line)
 
 
 @dataclass(slots=True)
@@ -110,7 +116,7 @@ class WatchedServer:
             pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
     async def _one(self) -> None:
-        started = local_server(self.settings, self.host, self.port, self.token, _tell, collect_news=True)
+        started = local_server(self.settings, self.host, self.port, self.token, log_line, collect_news=True)
         async with started as (address, process):
             self._address, self.problem = address, None
             self.starts += 1

@@ -26,7 +26,7 @@ from runner.settings import RunnerSettings
 from runner.tool_server import server_process
 from runner.tool_server.connection import Connection
 from runner.tool_server.server import Address, local_server
-from runner.tool_server.supervisor import WatchedServer
+from runner.tool_server.supervisor import WatchedServer, log_line
 from tests.rigs.tool_server import ToolServer
 from tests.rigs.warm import forked_by
 from tests.runner.conftest import forked_servers
@@ -194,3 +194,19 @@ async def test_no_other_program_sees_a_secret_that_is_not_for_it_however_its_nam
             await started
     assert seen
     assert "json://a-secret" not in seen
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("2026-11-30 17:30:15,504 INFO mcp_server.news.collecting: news: This server collects.", "INFO"),
+        ("2026-11-30 17:30:15,504 WARNING mcp_server.news.collector: news: 'sec' fails INFO", "WARNING"),
+        ("Traceback (most recent call last):", "WARNING"),
+    ],
+)
+def test_a_line_that_the_server_logs_is_a_warning_only_if_something_is_wrong(
+    line: str, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        log_line(line)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [(level, f"tool server: {line}")]
