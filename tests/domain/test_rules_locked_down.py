@@ -291,6 +291,22 @@ def test_a_query_leaves_nothing_behind_for_the_next(engine: Engine) -> None:
         engine.query("SELECT x FROM candles", ONE_CANDLE)
 
 
+def test_an_engine_that_nobody_asks_rests_and_is_locked_again_when_it_is_asked() -> None:
+    engine = Engine(time_limit_s=0.05)
+    assert engine.query("SELECT 1", ONE_CANDLE) == [(1,)]
+    while engine._database is not None:
+        time.sleep(0.001)
+    with pytest.raises(BadInput, match="can't be evaluated"):
+        engine.query("SELECT * FROM read_text('/etc/passwd')", ONE_CANDLE)
+
+
+def test_an_engine_that_rests_breaks_no_call_off(engine: Engine) -> None:
+    under_way = engine._connection()
+    engine.close()
+    assert engine._database is None
+    assert under_way.execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_a_query_that_runs_too_long_is_stopped_and_may_be_tried_again() -> None:
     hasty = Engine(time_limit_s=0.2)
     begun = time.perf_counter()

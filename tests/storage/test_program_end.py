@@ -100,7 +100,7 @@ def test_the_end_waits_for_what_is_inside_duckdb_and_lets_nothing_begin(
         "transaction": lambda: database.read(inside),
         "rest": database._file._rest,
         "rules": lambda: rules.query("SELECT close FROM candles", table),
-        "first rules": Engine,
+        "first rules": lambda: rules.parse("SELECT 1"),
     }
     early, ending = daemon(uses[use]), Ending(work)
     assert begun.wait(10)

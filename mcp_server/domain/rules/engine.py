@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -37,20 +38,26 @@ _CTRL_C = ("Query interrupted", "KeyboardInterrupt")
 
 
 class Engine:
-    """One locked-down database. Any number of threads may use it: each call works on a connection of its own."""
+    """One locked-down database. Any number of threads may use it: each call works on a connection of its own.
+
+    Where nothing is asked for about as long as a call may take, the database ends; the next call starts another.
+    """
 
     def __init__(self, time_limit_s: float = TIME_LIMIT_S) -> None:
-        import duckdb
-
-        self._limit = TimeLimit(time_limit_s)
-        with WORK.unbroken():
-            self._database = duckdb.connect(":memory:")
-            for setting in _LOCK_DOWN:
-                self._database.execute(f"SET {setting}")
+        self._limit = TimeLimit(time_limit_s, self.close)
+        self._changing = Lock()
+        self._database: duckdb.DuckDBPyConnection | None = None
 
     def close(self) -> None:
-        """Release the database; nothing may be asked afterwards."""
-        self._database.close()
+        """Release the database, which ends with the last call that is under way."""
+        with WORK.unbroken(), self._changing:
+            self._database = None  # its own `close` would close the connections of calls, too
+
+    def _connection(self) -> "duckdb.DuckDBPyConnection":
+        with self._changing:
+            if self._database is None:
+                self._database = _locked_down()
+            return self._database.cursor()
 
     def parse(self, select: str) -> dict[str, Any]:
         """Return the parse tree of a SELECT as DuckDB serialises it, without running it.
@@ -104,7 +111,7 @@ class Engine:
     def _limited(self, work: Callable[["duckdb.DuckDBPyConnection"], ResultT]) -> ResultT:
         import duckdb
 
-        connection = self._database.cursor()
+        connection = self._connection()
         try:
             with self._limit.over(connection.interrupt):
                 return work(connection)
@@ -122,3 +129,12 @@ class Engine:
             raise BadInput(f"The rules can't be evaluated: {str(error).splitlines()[0]}", "Rewrite them.") from None
         finally:
             connection.close()
+
+
+def _locked_down() -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
+    database = duckdb.connect(":memory:")
+    for setting in _LOCK_DOWN:
+        database.execute(f"SET {setting}")
+    return database

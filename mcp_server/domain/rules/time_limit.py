@@ -10,11 +10,12 @@ class TimeLimit:
     """Calls what interrupts a call, once, when that has run for so many seconds. Any number of threads may use it.
 
     The watching thread sleeps until the earliest deadline. Whatever begins meanwhile has a later one, so nothing has to
-    wake it. Where nothing runs any more it ends; the next call begins another.
+    wake it. Where nothing runs any more it calls `at_rest` and ends; the next call begins another.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, at_rest: Callable[[], None] = lambda: None) -> None:
         self.seconds = seconds
+        self._at_rest = at_rest
         self._lock = Lock()
         self._running: dict[object, tuple[float, Callable[[], None]]] = {}
         self._watcher: Thread | None = None
@@ -37,6 +38,7 @@ class TimeLimit:
     def _watch(self) -> None:
         while (pause_s := self._interrupt_late()) is not None:
             sleep(pause_s)
+        self._at_rest()
 
     def _interrupt_late(self) -> float | None:
         """Interrupt what is over its time; return how long nothing else can be, or None where nothing runs."""
