@@ -166,8 +166,8 @@ def runner_state(home: Home, now: datetime) -> RunnerState:
 
 
 def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
-    """Read the strategies of the home itself, without the examples."""
-    return [listed for listed in folders.all() if not listed.example]
+    """Read the strategies of the home itself, and no example."""
+    return [folders.one(name, example=False) for name, example in folders.names().items() if not example]
 
 
 def overview(

@@ -294,8 +294,10 @@ def test_a_query_leaves_nothing_behind_for_the_next(engine: Engine) -> None:
 def test_an_engine_that_nobody_asks_rests_and_is_locked_again_when_it_is_asked() -> None:
     engine = Engine(time_limit_s=0.05)
     assert engine.query("SELECT 1", ONE_CANDLE) == [(1,)]
-    while engine._database is not None:
+    until = time.monotonic() + 10
+    while engine._database is not None and time.monotonic() < until:
         time.sleep(0.001)
+    assert engine._database is None
     with pytest.raises(BadInput, match="can't be evaluated"):
         engine.query("SELECT * FROM read_text('/etc/passwd')", ONE_CANDLE)
 

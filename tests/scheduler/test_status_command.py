@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcp_server.overview import Overview, RunnerState, StrategyState
+from mcp_server.domain.strategy.strategy import Strategy
+from mcp_server.overview import Overview, RunnerState, StrategyState, own_strategies
 from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat
-from mcp_server.storage.home import Home
+from mcp_server.storage.home import Home, examples_folder
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.slot_history import LastSlot
+from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.cli.show_status import rendered
 from tests.rigs.running_up import write_strategy
 from tests.rigs.terminal import CTRL_C, Terminal
@@ -59,6 +61,19 @@ def shown(width: int, states: list[StrategyState]) -> list[str]:
     with console.file:
         console.print(rendered(status, width))
         return console.export_text().splitlines()
+
+
+def test_of_the_strategies_only_your_own_are_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, one = list[str](), StrategyFolders.read
+
+    def noted(folders: StrategyFolders, name: str) -> Strategy:
+        read.append(name)
+        return one(folders, name)
+
+    write_strategy(home, "mine", interval="1h")
+    monkeypatch.setattr(StrategyFolders, "read", noted)
+    (listed,) = own_strategies(StrategyFolders(Home(home), examples_folder()))
+    assert (listed.name, listed.example, read) == ("mine", False, ["mine"])
 
 
 @pytest.mark.parametrize("width", [70, 80, 120])
