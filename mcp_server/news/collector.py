@@ -37,6 +37,9 @@ AWAY_S = 30.0
 DATABASE = "the database"
 """What a trouble with it is about; other troubles are about `feeds.json` or a source."""
 
+LOST = "lost"
+"""The status of a feed whose answer could not be entered: it is asked once more at once, and then at its pace."""
+
 T = TypeVar("T")
 
 
@@ -139,6 +142,8 @@ class Collector:
                 status = "" if state.status == GONE else state.status  # whether it is still gone is asked once a start
                 pace = pace_after(feed, state.failures, status, state.fetched_ms, jitter=self._jitter())
                 self._asked[feed.source] = _Asked(feed, pace)
+        if all(asked.pace.status != LOST for asked in self._asked.values()):  # else it is well once one is entered
+            self._note(DATABASE, "")
         self._resumed = True
         return True
 
@@ -151,7 +156,7 @@ class Collector:
             await _in_thread(partial(self._store.enter, fetch, feed, reading.told or ()))
         except TraderError as error:
             self._note(DATABASE, str(error))
-            self._asked.pop(feed.source, None)
+            self._asked[feed.source] = self._after_loss(feed, before)
             self._resumed = False
         except Exception:  # whatever one feed brings about, the others go on
             logger.exception("news: %s", feed.source)
@@ -172,6 +177,16 @@ class Collector:
         why = "It has ended, says its publisher (410)." if pace.wait_s is None else why
         self._note(feed.source, why)
         return _Asked(feed, pace, reading.validators)
+
+    def _after_loss(self, feed: Feed, before: _Asked | None) -> _Asked:
+        """Return what is known of a feed whose answer was not entered: it is asked for all of it again.
+
+        A database may be readable all the time, and never writable, as on a full disk: that must not make it ask often.
+        """
+        failures = before.pace.failures if before else 0
+        if before is None or before.pace.status != LOST:
+            return _Asked(feed, FeedPace(self._now_ms(), 0.0, LOST, failures))
+        return _Asked(feed, pace_after(feed, failures, LOST, self._now_ms(), jitter=self._jitter()))
 
     def _note(self, about: str, why: str) -> None:
         """Log what is wrong with something as it begins, and as it ends; of `feeds.json` each new mistake."""

@@ -16,6 +16,7 @@ from mcp_server.domain.news.collection import Collection
 from mcp_server.domain.news.feed import Feed
 from mcp_server.domain.news.item import NewsFetch
 from mcp_server.domain.timeframes import to_ms
+from mcp_server.errors import Retryable
 from mcp_server.news.collecting import steady_store
 from mcp_server.news.collector import Collector
 from mcp_server.news.feed_list import FeedList
@@ -206,6 +207,42 @@ async def test_while_the_database_is_held_nothing_is_lost_but_time(
     assert rig.reader.asked == [("desk", None)], "all of it, as what it gave was not kept"
     assert rig.headlines() == ["Headline 1", "Headline 2"]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+async def test_a_database_that_can_be_read_and_not_written_makes_it_ask_no_more_often(
+    home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "mcp_server.news")
+    rig = Rig(home, "desk")
+    rig.reader.answers["desk"] = listed(told("1"))
+    with monkeypatch.context() as full:
+        full.setattr(rig.store, "enter", _no_space)
+        async with anyio.create_task_group() as tasks:
+            await rig.collector.look(tasks)
+        assert rig.reader.sources() == ["desk"]
+        assert await rig.ask_after(timedelta(seconds=10)) == ["desk"], "once more at once"
+        assert [await rig.ask_after(MINUTE) for _ in range(10)] == [[], [], [], [], ["desk"]] * 2
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert await rig.ask_after(5 * MINUTE) == ["desk"]
+    assert rig.headlines() == ["Headline 1"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def _no_space(*_: object) -> int:
+    raise Retryable("The disk is full.", "Make room.")
+
+
+async def test_what_was_wrong_with_the_database_is_forgotten_once_it_can_be_read_and_nothing_was_lost(
+    home: Path,
+) -> None:
+    first = Rig(home, "desk")
+    await first.ask()
+    second = Rig(home, "desk", clock=first.clock)
+    with FileLock(second.database.path.with_name(f"{second.database.path.name}.lock")):
+        assert await second.ask_after(MINUTE) == []
+        assert second.collector.state.troubles
+    assert await second.ask() == [], "it was asked a minute ago"
+    assert not second.collector.state.troubles
 
 
 async def test_a_program_that_is_started_again_and_again_asks_no_more_often(home: Path) -> None:
