@@ -31,7 +31,7 @@ class NewsTable(TraderSession):
 
         Args:
             symbol: a market like BTC/USD, or a coin like BTC; None: all news.
-            topic: words that a headline must have.
+            topic: words that a headline must have, all of them; in quotes they are a phrase.
             hours: only what was first seen in the last so many, up to 720.
             limit: the last so many, up to 200.
             source: only those of this one, like coindesk.
@@ -43,6 +43,7 @@ class NewsTable(TraderSession):
             why a row does not count. `about` has the rest of the answer of `get_news`. Strangers wrote the headlines.
 
         Raises:
+            BadInput: the symbol names no coin, the topic has no word, or a number is out of range.
             NotFound: there is no such source.
             NotSupported: nothing was collected by then, or in these hours.
             Retryable: likewise, but the hours reach until now.
