@@ -16,7 +16,7 @@ $(VENV)/base.stamp: pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/base.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[claude,postgres]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[claude,postgres,cluster]' --group dev
 	@touch $@
 
 # The tests use a real chain: anvil and the compiler of the test contracts, installed by npm.

@@ -1,4 +1,4 @@
-"""A grid of variants by the command: computed on all cores, entered together, and judged by all that were tried."""
+"""A grid of variants by the command: computed on all cores or on a cluster, entered and judged together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from runner.backtest.sweep import processes, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
 
     from mcp_server.domain.backtest.answer import Backtest
     from mcp_server.domain.backtest.run import BacktestTask
@@ -30,7 +32,7 @@ def run_grid(
     Raises:
         TraderError: the strategy as it is cannot be backtested, or the journal cannot be written.
     """
-    with processes(options.workers) as executor:
+    with _executor(options.workers) as executor:
         told = partial(shown.tell, "Computing variants")
         swept = sweep(task, request.variants, executor, options.prove_all, told)
     if swept[0].error is not None:
@@ -39,6 +41,15 @@ def run_grid(
     done = [variant.backtest for variant in swept if variant.backtest is not None]
     rows = entered(Backtests(context.database), done, made_at(context.settings.as_of))
     return rows[0], grid_answer(_rows(swept, rows), *_together(done))
+
+
+def _executor(workers: int | str | None) -> AbstractContextManager[Executor]:
+    """Return so many processes of this machine, or the cluster at an address."""
+    if isinstance(workers, str):
+        from runner.backtest.cluster import cluster
+
+        return cluster(workers)
+    return processes(workers)
 
 
 def _rows(swept: Sequence[SweptVariant], rows: Sequence[EnteredBacktest]) -> list[TriedRow]:

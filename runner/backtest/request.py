@@ -36,7 +36,7 @@ class Options:
     slippage_bps: float | None = None
     stake_pct: float | None = None
     vary: tuple[str, ...] = ()
-    workers: int | None = None
+    workers: int | str | None = None
     prove_all: bool = False
     trades: Path | None = None
     report: Path | None = None

@@ -10,8 +10,10 @@ import os
 import pickle
 import signal
 import sys
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +21,7 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
 MOST_VALUES = 100_000_000
 """So many variants times candles: the equity of each variant at each candle is kept, which is 0.9 GB then."""
 
+LOOK_S = 5.0
+"""So long nothing has to be done before it is asked whether a result can still be expected."""
+
+Result: TypeAlias = "Backtest | TraderError"
+
 Told = Callable[[int, int], None]
 """Called with the number of variants that are done, and of all."""
 
@@ -47,6 +54,27 @@ class SweptVariant:
     variant: Variant
     backtest: Backtest | None
     error: TraderError | None = None
+
+
+class SharingExecutor(Executor, ABC):
+    """An executor whose workers may be on other machines: it sends them what all calls share."""
+
+    @property
+    @abstractmethod
+    def at_once(self) -> int:
+        """How many calls may wait for their results."""
+
+    @abstractmethod
+    def share(self, task: BacktestTask) -> Any:
+        """Return what stands for a task as an argument of a call: each worker gets the task once."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise `Retryable` where no result can be expected any more."""
+
+
+class WorkersEnded(TraderError):
+    """The workers that computed a variant ended, one after the other: by it, or by one that waited beside it."""
 
 
 @contextmanager
@@ -75,36 +103,67 @@ def sweep(
     Args:
         task: what they have in common; its strategy is replaced.
         variants: of its strategy.
-        executor: whose workers can read this computer's temporary files.
+        executor: a `SharingExecutor`, or one whose workers can read this computer's temporary files.
         every: prove at every candle that nothing looks ahead, however long that takes.
         told: called whenever one is done.
 
     Raises:
         BadInput: they are too many for so many candles.
-        Retryable: a worker was ended from outside.
+        Retryable: a worker was ended from outside, or all of a cluster's were.
     """
     if len(variants) * len(task.candles) > MOST_VALUES:
         problem = f"{len(variants):,} variants over {len(task.candles):,} candles need too much memory."
         raise BadInput(problem, "Vary fewer things, or choose a shorter range.")
-    done: dict[int, Backtest | TraderError] = {}
-    with TemporaryDirectory(prefix="claude-trader-sweep-") as folder:
-        file = Path(folder) / "task"
-        file.write_bytes(pickle.dumps(task))
-        with _ctrl_c_later():
-            waiting = {
-                executor.submit(_backtest, str(file), variant.strategy, every): position
-                for position, variant in enumerate(variants)
-            }
+    strategies = [variant.strategy for variant in variants]
+    with _shared(task, executor) as shared:
         try:
-            for future in as_completed(waiting):
-                done[waiting[future]] = future.result()
-                told(len(done), len(variants))
+            done = _computed(executor, shared, strategies, every, told)
+            for position in (at for at, one in done.items() if isinstance(one, WorkersEnded)):
+                alone = executor.submit(_backtest, shared, strategies[position], every)
+                done |= _finished({alone: position}, executor)
         except BrokenExecutor:
             raise Retryable(
                 "A process that computed variants was ended from outside, maybe because memory ran out.",
                 "Try again with fewer at a time: --workers 1.",
             ) from None
     return [_swept(task, variant, done[position]) for position, variant in enumerate(variants)]
+
+
+@contextmanager
+def _shared(task: BacktestTask, executor: Executor) -> Iterator[Any]:
+    """Give what stands for a task in calls of `_backtest`."""
+    if isinstance(executor, SharingExecutor):
+        yield executor.share(task)
+        return
+    with TemporaryDirectory(prefix="claude-trader-sweep-") as folder:
+        file = Path(folder) / "task"
+        file.write_bytes(pickle.dumps(task))
+        yield str(file)
+
+
+def _computed(
+    executor: Executor, shared: Any, strategies: Sequence[Strategy], every: bool, told: Told
+) -> dict[int, Result]:
+    """Return the results by their positions. No more calls wait for theirs than the executor takes at once."""
+    left, waiting, done = deque(enumerate(strategies)), dict[Future[Result], int](), dict[int, Result]()
+    while left or waiting:
+        at_once = executor.at_once if isinstance(executor, SharingExecutor) else len(strategies)
+        with _ctrl_c_later():
+            while left and len(waiting) < at_once:
+                position, strategy = left.popleft()
+                waiting[executor.submit(_backtest, shared, strategy, every)] = position
+        for position, result in _finished(waiting, executor).items():
+            done[position] = result
+            told(len(done), len(strategies))
+    return done
+
+
+def _finished(waiting: dict[Future[Result], int], executor: Executor) -> dict[int, Result]:
+    """Wait until a call is done; take out those that are, and return their results by their positions."""
+    while not (finished := wait(waiting, LOOK_S, FIRST_COMPLETED).done):
+        if isinstance(executor, SharingExecutor):
+            executor.check()
+    return {waiting.pop(future): future.result() for future in finished}
 
 
 @contextmanager
@@ -143,11 +202,11 @@ def _task(file: str) -> BacktestTask:
     return task
 
 
-def _backtest(file: str, strategy: Strategy, every: bool) -> Backtest | TraderError:
+def _backtest(shared: str | BacktestTask, strategy: Strategy, every: bool) -> Result:
     """Backtest one variant in a worker. What goes wrong comes back as a plain error: not every class can be sent."""
     try:
         clock, limit = cuts_without_clock()
-        task = replace(_task(file), strategy=strategy)
+        task = replace(_task(shared) if isinstance(shared, str) else shared, strategy=strategy)
         done = run_backtest(task, prove="all" if every else "default", clock=clock, proof_limit_s=limit)
         return _without_candles(done)
     except TraderError as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,8 @@ from mcp_server.domain.strategy.limits import MOST_COST_BPS
 from mcp_server.domain.timeframes import parse_moment
 from mcp_server.errors import BadInput, TraderError
 from runner.cli.context import AnyStrategy, Context, Json, fail, print_json
+
+MOST_PROCESSES = 256
 
 EPILOG = (
     "Examples: `claude-trader backtest rsi-reversion --from 2025-01-01 --report rsi.html`; a grid of variants: "
@@ -36,6 +38,15 @@ def _number(option: str, most: float, *, zero: bool = True) -> Callable[[str], f
         return value
 
     return parse
+
+
+def _workers(text: str) -> int | str:
+    if text.startswith(("tcp://", "tls://")):
+        return text
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_PROCESSES):
+        problem = f"--workers {text!r} is no number from 1 to {MOST_PROCESSES}, and no address of a cluster."
+        raise BadInput(problem, "Write it like 2, or like tcp://10.0.0.5:8786 or tls://10.0.0.5:8786.")
+    return int(text)
 
 
 From = Annotated[
@@ -90,7 +101,12 @@ Vary = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=256, help="Processes for a grid. Default: one for each core.")
+    Any,  # int | str | None, which Typer cannot read
+    typer.Option(
+        parser=_workers,
+        metavar="N|tcp://HOST:PORT",
+        help="Processes for a grid, at most 256, or the Dask cluster that computes it. Default: one for each core.",
+    ),
 ]
 Trades = Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write every trade as CSV.")]
 Report = Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with an interactive chart.")]

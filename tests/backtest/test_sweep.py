@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from mcp_server.domain.backtest.look_ahead import CUTS
-from mcp_server.domain.backtest.run import run_backtest
+from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.backtest.vary import Variant, variants
 from mcp_server.domain.strategy.parse import parse_strategy
 from mcp_server.errors import BadInput, Retryable
 from runner.backtest import sweep as sweeps
-from runner.backtest.sweep import SweptVariant, processes, sweep
+from runner.backtest.sweep import SharingExecutor, SweptVariant, processes, sweep
 from tests.backtest.sweeping import strategy, task
 from tests.rigs.warm import forking_context
 
@@ -80,6 +80,40 @@ def test_the_results_are_the_same_on_any_number_of_cores(
     assert answers(on_two) == answers(swept)
     assert told == [(done, len(GRID)) for done in range(1, len(GRID) + 1)]
     assert active_children() == []
+
+
+class Elsewhere(ThreadPoolExecutor, SharingExecutor):
+    """Counts what it is given: a cluster in two threads."""
+
+    at_once = 3
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.shared, self.waiting, self.most = 0, 0, 0
+
+    def share(self, task: BacktestTask) -> BacktestTask:
+        self.shared += 1
+        return task
+
+    def check(self) -> None:
+        pass
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_an_executor_elsewhere_gets_the_candles_once_and_no_more_calls_than_it_takes() -> None:
+    grid = variants(strategy(), ["rsi(14)=rsi(7),rsi(21),rsi(28)", "40=35"])
+    with Elsewhere() as executor:
+
+        def told(_done: int, _of: int) -> None:
+            executor.waiting -= 1
+
+        swept = sweep(task(), grid, executor, every=False, told=told)
+    assert [one.error for one in swept] == [None] * len(grid)
+    assert (executor.shared, executor.most) == (1, Elsewhere.at_once)
 
 
 def test_a_variant_that_fails_is_an_error_in_its_row_and_not_the_end() -> None:

@@ -269,6 +269,7 @@ GRID = [f"--vary={own}={','.join(str(number) for number in range(100, 200))}" fo
         (["mine", "--side", "short"], "short"),
         (["mine", "--prove", "some"], "some"),
         (["mine", "--workers", "0"], "--workers"),
+        (["mine", "--workers", "http://127.0.0.1:8786"], "no address of a cluster"),
         (["mine", *GRID, "--vary=ema(9)=ema(7),ema(21)"], "variants"),
         (["mine", "--vary", "ema(9)"], "ema(9)"),
         (["mine", "--vary", "31=25"], "31"),

@@ -1,0 +1,183 @@
+"""A Dask cluster as an executor of sweeps: reached, compared with this machine, and given each task's candles once.
+
+Only what is given the address of a cluster imports this module, as `distributed` is an extra.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from mcp_server.errors import Misconfigured, Retryable, TraderError
+from runner.backtest.sweep import SharingExecutor, WorkersEnded
+from runner.backtest.versions import difference, versions
+
+try:
+    import dask
+    from distributed import Client, KilledWorker
+except ImportError:
+    raise Misconfigured(
+        "--workers names a cluster, and what connects to Dask is not installed.",
+        "Install it: `pip install 'claude-trader[cluster]'`. Or give a number: --workers 2.",
+    ) from None
+
+if TYPE_CHECKING:
+    from mcp_server.domain.backtest.run import BacktestTask
+
+CONNECT_S = 5
+ANSWER_S = 60
+"""What computes on a worker when it is asked for its versions has first to import Claude Trader."""
+CLOSE_S = 1
+NOBODY_S = 60.0
+"""So long a sweep waits for workers that all went away: what starts them may start them anew."""
+
+LOOK_AGAIN_S = 2.0
+
+_EACH = 2
+"""So many calls for each thread are on their way: one is computed, and the next is there already."""
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[ClusterExecutor]:
+    """Give an executor whose workers are those of a Dask scheduler. Whatever ends the block ends what still waits.
+
+    Raises:
+        Misconfigured: the address or its TLS is wrong, or a worker has other versions than this machine.
+        Retryable: nobody answers there, or no worker is there.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs to the terminal what ends as an error here
+    client = _connected(address)
+    try:
+        _check_workers(client, address)
+        yield ClusterExecutor(client, address)
+    finally:
+        with suppress(TimeoutError, OSError):
+            client.close(CLOSE_S)  # the scheduler forgets what it was to compute for this client
+
+
+class ClusterExecutor(SharingExecutor):
+    """Dask's executor. A call on a worker with other versions is never made; what goes wrong is one of our errors."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self._client, self._address = client, address
+        self._executor = client.get_executor(pure=False)
+        self._threads = 0
+        self._looked = self._seen = monotonic()
+        self._look()
+
+    @property
+    def at_once(self) -> int:
+        """How many calls may be on their way: workers that came lately count."""
+        if monotonic() - self._looked > LOOK_AGAIN_S:
+            self._look()
+        return _EACH * max(self._threads, 1)
+
+    def share(self, task: BacktestTask) -> Any:
+        """Send a task to one worker, from which the others fetch it; a worker that ends with it costs another send."""
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+            return self._client.submit(_same, task, pure=False)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a worker call a function; what `share` has returned is a task there."""
+        told: Future[Any] = Future()
+        computed = self._executor.submit(_call, versions(), fn, *args, **kwargs)
+        computed.add_done_callback(lambda done: self._tell(done, told))
+        return told
+
+    def check(self) -> None:
+        """Raise `Retryable` where no worker has been there for a minute."""
+        self._look()
+        if self._looked - self._seen > NOBODY_S:
+            raise Retryable(f"All workers of the cluster at {self._address} have ended.", "Start them, and try again.")
+
+    def _look(self) -> None:
+        self._threads, self._looked = _threads(self._client), monotonic()
+        if self._threads:
+            self._seen = self._looked
+
+    def _tell(self, computed: Future[Any], told: Future[Any]) -> None:
+        if computed.cancelled():
+            told.set_exception(
+                Retryable(f"The connection to the cluster at {self._address} was lost.", "Try again when it is there.")
+            )
+            return
+        error = computed.exception()
+        if error is None:
+            told.set_result(computed.result())
+        elif isinstance(error, KilledWorker):
+            told.set_result(
+                WorkersEnded(
+                    f"{error.allowed_failures + 1} workers ended while they computed it, maybe because memory ran out.",
+                    "See what the workers log, or try again with a shorter range.",
+                )
+            )
+        elif isinstance(error, TraderError):
+            told.set_exception(error)
+        else:
+            problem = f"The cluster at {self._address} failed with {type(error).__name__}: {error}."
+            told.set_exception(Retryable(problem, "See what its scheduler and workers log, and try again."))
+
+
+def _connected(address: str) -> Client:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that versions differ is an error of ours
+            return Client(address, timeout=CONNECT_S, set_as_default=False)
+    except OSError:
+        raise Retryable(
+            f"No Dask scheduler answers at {address} within {CONNECT_S} s.",
+            "Start one there with `dask scheduler`, or check address and firewall. --workers 2 computes here.",
+        ) from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Misconfigured(
+            f"{address} cannot be connected to: {error}",
+            "Write it like tcp://10.0.0.5:8786. For tls:// name your certificates to Dask: see the guide on scaling.",
+        ) from None
+
+
+def _check_workers(client: Client, address: str) -> None:
+    """Compare each worker's versions with those of this machine: other ones may compute other figures."""
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+        asked = client.sync(client._run, versions, on_error="return", callback_timeout=ANSWER_S)
+    except TimeoutError:
+        if _threads(client):
+            problem, remedy = "A worker of it does not answer", "See what its workers log, and try again."
+        else:
+            problem, remedy = "It has no worker", f"Start some: `dask worker {address} --nworkers 2 --nthreads 1`."
+        raise Retryable(f"There is a Dask scheduler at {address}. {problem}.", remedy) from None
+    for worker, there in asked.items():
+        if isinstance(there, BaseException):
+            problem = f"The worker {worker} cannot load Claude Trader: {type(there).__name__}: {there}."
+            raise Misconfigured(problem, "Install the same Claude Trader on it, with its extra `cluster`.")
+        if wrong := difference(versions(), there):
+            raise _differs(worker, wrong)
+
+
+def _differs(worker: str, wrong: str) -> Misconfigured:
+    return Misconfigured(
+        f"The worker {worker} may compute other figures: {wrong}.", "Install the same versions on both, and try again."
+    )
+
+
+def _threads(client: Client) -> int:
+    threads: int = client.scheduler_info(n_workers=0)["total_threads"]
+    return threads
+
+
+def _same(task: BacktestTask) -> BacktestTask:
+    return task
+
+
+def _call(wanted: dict[str, str], function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function on a worker, which may have come after all were compared."""
+    if wrong := difference(wanted, versions()):
+        from distributed import get_worker
+
+        raise _differs(get_worker().address, wrong)
+    return function(*arguments)
