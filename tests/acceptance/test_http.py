@@ -100,7 +100,7 @@ def _forked(
     with open(os.devnull) as nothing, os.fdopen(reading, "rb") as output:
         try:
             streams = (nothing.fileno(), writing, errors.fileno())
-            process = Warm("mcp_server", arguments, variables, Path.cwd(), streams)
+            process = Warm("mcp_server", arguments, variables, Path.cwd(), streams, forks_servers=True)
         finally:
             os.close(writing)
         with _ending(process):
