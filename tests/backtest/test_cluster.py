@@ -245,9 +245,10 @@ def test_where_all_workers_end_the_sweep_does_so_too(tmp_path: Path, monkeypatch
     monkeypatch.setattr(cluster, "NOBODY_S", 0.5)
     monkeypatch.setattr(sweeping, "LOOK_S", 0.2)
     with DaskCluster(tmp_path) as rig:
-        worker = rig.start_worker()
+        worker, began = rig.start_worker(), time.monotonic()
         with pytest.raises(Retryable, match="All workers of the cluster"), on_cluster(rig) as executor:
             sweep(task(), GRID, executor, every=False, told=lambda *_counts: worker.kill())
+    assert time.monotonic() - began < IN_TIME_S
 
 
 @pytest.mark.long

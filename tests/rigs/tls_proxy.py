@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 def behind_tls(port: int, name: str, folder: Path) -> Iterator[int]:
     """Return the port at which a server, which may start later, has TLS, under a certificate signed by itself."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(name, folder))
+    context.load_cert_chain(certificate(name, folder))
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -51,7 +51,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
             side.shutdown(socket.SHUT_RDWR)
 
 
-def _certificate(name: str, folder: Path) -> Path:
+def certificate(name: str, folder: Path) -> Path:
     """Write a certificate for a name, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
