@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -158,17 +157,25 @@ def _composed(arguments: argparse.Namespace) -> Callable[[], None]:
     from mcp_server.http.serve import serve
     from mcp_server.storage.database import Database
     from mcp_server.storage.home import Home, examples_folder
+    from mcp_server.storage.journal_database import journal_database
 
-    home, now = Home(settings.home), partial(datetime.now, UTC)
+    home = Home(settings.home)
     database = Database(home.database, prepare=home.prepare)
+    journal_in = journal_database(database, settings.database_url)
+    now = journal_in.now
     collecting = None
     if arguments.collect_news and settings.news == "on" and settings.as_of is None:
         from mcp_server.news.collecting import Collecting
 
-        collecting = Collecting(home, database, now, partial(_news_reader, settings, now))
-    health = Health(home, examples_folder(), database, now, collecting.check if collecting else None)
+        collecting = Collecting(home, journal_in, now, partial(_news_reader, settings, now))
+    health = Health(home, examples_folder(), journal_in, now, collecting.check if collecting else None)
     server = build_server(
-        settings, database=database, families=arguments.tools, once_listed=ahead, for_a_run=arguments.for_a_run
+        settings,
+        database=database,
+        journal_in=journal_in,
+        families=arguments.tools,
+        once_listed=ahead,
+        for_a_run=arguments.for_a_run,
     )
     page = arguments.tools is None or whole(arguments.tools)
     where, once_up = (arguments.host, arguments.port), collecting.begin if collecting else None

@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from mcp_server.prompts.offer import offer
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, examples_folder
+from mcp_server.storage.journal_database import journal_database
 from mcp_server.strict_tool import StrictTool
 from mcp_server.tool_files import ToolFiles, ToolsOnDemand
 from mcp_server.toolkit import Kit, ToolFile
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from mcp_server.chains.catalog import Catalog
     from mcp_server.domain.exchange import Exchange, ExchangeInfo
     from mcp_server.scoring.record_sentences import RecordSentences
+    from mcp_server.storage.sql import JournalDatabase
 
 INSTRUCTIONS = (
     "{about} Candles are always closed ones. as_of answers as of a past moment. Symbols are like BTC/USD. "
@@ -49,15 +51,12 @@ INSTRUCTIONS = (
 )
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def build_server(
     settings: ServerSettings,
     *,
-    clock: Callable[[], datetime] = _now,
+    clock: Callable[[], datetime] | None = None,
     database: Database | None = None,
+    journal_in: "JournalDatabase | None" = None,
     families: frozenset[str] | None = None,
     once_listed: Iterable[object] = (),
     for_a_run: bool = False,
@@ -66,8 +65,9 @@ def build_server(
 
     Args:
         settings: what the operator decided.
-        clock: gives the present as an aware datetime; the only clock that any tool uses.
+        clock: gives the present as an aware datetime; the only clock that any tool uses. None: the journal's.
         database: the home's, where another part of this process uses it too.
+        journal_in: so for what keeps the journal.
         families: of which tools are offered; None: all. Strategies may name the others too, as runs have other servers.
         once_listed: work to do, step by step, once the list of tools or a first call was answered; see `OnceListed`.
         for_a_run: in its place, begin at the start what a run needs, as that is what it is started for.
@@ -75,7 +75,9 @@ def build_server(
     files = tool_files()
     families = frozenset(FAMILIES) if families is None else families
     offered = files.of(families)
-    kit = replace(make_kit(settings, files, clock=clock, database=database), offered=frozenset(offered))
+    kit = replace(
+        make_kit(settings, files, clock=clock, database=database, journal_in=journal_in), offered=frozenset(offered)
+    )
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Any]) -> AsyncIterator[None]:
@@ -125,8 +127,9 @@ def make_kit(
     settings: ServerSettings,
     files: Mapping[str, ToolFile],
     *,
-    clock: Callable[[], datetime] = _now,
+    clock: Callable[[], datetime] | None = None,
     database: Database | None = None,
+    journal_in: "JournalDatabase | None" = None,
     deadline_s: float = DEADLINE_S,
 ) -> Kit:
     """Make the parts that tools work with. Nothing is opened or fetched until one needs it; `Kit.close` ends them.
@@ -134,8 +137,9 @@ def make_kit(
     Args:
         settings: what the operator decided.
         files: all tools of the program.
-        clock: gives the present as an aware datetime.
+        clock: gives the present as an aware datetime; None: the journal's.
         database: the home's, where another part of this process uses it too.
+        journal_in: so for what keeps the journal.
         deadline_s: how long any question to an exchange may take.
     """
     from mcp_server.charts.artist import Artist
@@ -148,11 +152,13 @@ def make_kit(
 
     home = Home(settings.home)
     database = database or Database(home.database, prepare=home.prepare)
+    journal_in = journal_in or journal_database(database, settings.database_url)
+    clock = clock or journal_in.now
     make_exchange = partial(_exchange, settings=settings, clock=clock)
     candles, fundings = CandleCache(CandleStore(database)), FundingStore(database)
     market = Market(make_exchange, candles, clock, _exchange_infos, fundings=fundings, deadline_s=deadline_s)
     chains = Chains(lambda: _catalog(settings.home), _chain_access(settings, clock), clock)
-    strategies, journal = StrategyFolders(home, examples_folder()), Journal(database, home)
+    strategies, journal = StrategyFolders(home, examples_folder()), Journal(journal_in, home)
 
     def sentences() -> "RecordSentences":
         from mcp_server.scoring.record_sentences import RecordSentences
@@ -163,7 +169,7 @@ def make_kit(
     return Kit(
         market=market,
         chains=chains,
-        news=News(database, settings.home, clock),
+        news=News(journal_in, settings.home, clock),
         strategies=strategies,
         journal=journal,
         clock=clock,
@@ -171,8 +177,8 @@ def make_kit(
         as_of=settings.as_of,
         files=files,
         home=home,
-        overviews=OverviewCache(home, database, strategies, settings.budget_usd_per_day, sentences),
-        queries=Queries(),
+        overviews=OverviewCache(home, journal_in, strategies, settings.budget_usd_per_day, sentences),
+        queries=Queries(settings.database_url),
         artist=Artist(),
     )
 

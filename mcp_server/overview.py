@@ -10,12 +10,12 @@ from mcp_server.domain.schedule.slots import due_at, next_slot
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso_second
 from mcp_server.errors import NoSpace, TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Beat, Heartbeat
 from mcp_server.storage.home import Home, no_space
 from mcp_server.storage.journal.budget import Spent
 from mcp_server.storage.journal.journal_state import JournalState, journal_state
 from mcp_server.storage.journal.slot_history import LastSlot
+from mcp_server.storage.sql import JournalDatabase
 from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 from mcp_server.storage.strategies.past import strategies_then
 
@@ -172,7 +172,7 @@ def own_strategies(folders: StrategyFolders) -> list[ListedStrategy]:
 
 def overview(
     home: Home,
-    database: Database,
+    database: JournalDatabase,
     folders: StrategyFolders,
     budget_usd_per_day: Decimal,
     now: datetime,
@@ -190,7 +190,7 @@ def overview(
     return Overview(now, runner, states, today, month, budget_usd_per_day, journal.error, journal.since)
 
 
-def overview_then(database: Database, folders: StrategyFolders, until: datetime) -> Overview:
+def overview_then(database: JournalDatabase, folders: StrategyFolders, until: datetime) -> Overview:
     """Look how everything stood at a past moment, as far as that is kept: not who ran, and what was wrong."""
     journal = journal_state(database, until, then=True)
     own = [name for name, example in folders.names().items() if not example]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from mcp_server.domain.strategy.format import StopRule
     from mcp_server.overview import Overview
     from mcp_server.scoring.record_sentences import RecordSentences
-    from mcp_server.storage.database import Database
     from mcp_server.storage.home import Home
     from mcp_server.storage.journal.journal_state import JournalState
+    from mcp_server.storage.sql import JournalDatabase
     from mcp_server.storage.strategies.folders import ListedStrategy, StrategyFolders
 
 UNREAD = "It could not be read."
@@ -53,7 +53,7 @@ class OverviewCache:
     def __init__(
         self,
         home: Home,
-        database: Database,
+        database: JournalDatabase,
         folders: StrategyFolders,
         budget_usd_per_day: Decimal,
         sentences: Callable[[], RecordSentences],
@@ -113,6 +113,8 @@ class OverviewCache:
     def _journal_state(self, now: datetime) -> JournalState:
         from mcp_server.storage.journal.journal_state import journal_state
 
+        if self._database.path is None:  # others write it, and nothing here shows that
+            return journal_state(self._database, now)
         file = self._database.path
         log = file.with_name(f"{file.name}.wal")  # in it is what somebody committed who then was killed, or goes on
         stamp, known = stamp_of(file, log), self._journal

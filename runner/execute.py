@@ -15,11 +15,11 @@ from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import iso, to_ms
 from mcp_server.errors import TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.budget import Admission, SpendingLimits, admit
 from mcp_server.storage.journal.carry_out import carry_out, failed_early
 from mcp_server.storage.journal.rows import Claimed, Run
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.sql import JournalDatabase
 from runner.clock import Clock, SystemClock
 from runner.evaluations import SharedEvaluations
 from runner.rules import by_rules
@@ -64,7 +64,7 @@ class Runner:
 
     settings: RunnerSettings
     journal: Journal
-    database: Database
+    database: JournalDatabase
     serving: Serving
     connect: Connecting | None = None
     progress: Callable[[str], None] = lambda _: None

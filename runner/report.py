@@ -14,10 +14,10 @@ from mcp_server.domain.outcome import Ended
 from mcp_server.domain.report.page import NO_CHART, markdown
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import Misconfigured, TraderError, UpstreamRejected
-from mcp_server.storage.database import Database
 from mcp_server.storage.files import put_new
 from mcp_server.storage.home import Home, unwritable
 from mcp_server.storage.news.links import links_of
+from mcp_server.storage.sql import JournalDatabase
 from runner.tool_server.client import Tools, connected
 from runner.tool_server.server import Serving
 
@@ -69,7 +69,7 @@ async def report(
     exchange: str,
     serving: Serving,
     record: str = "",
-    database: Database | None = None,
+    database: JournalDatabase | None = None,
 ) -> Path:
     """Draw and write the report of a run; a tool server that cannot be reached costs the chart, not the report.
 
@@ -112,7 +112,7 @@ async def chart(tools: Tools, strategy: Strategy, ended: Ended, exchange: str) -
     return None, why.rstrip(".")
 
 
-def _links(database: Database, ended: Ended) -> Links | None:
+def _links(database: JournalDatabase, ended: Ended) -> Links | None:
     trace = ended.outcome.trace
     if not news_seen(trace):
         return None

@@ -32,4 +32,10 @@ class RunnerSettings(HomeSettings):
     def secrets(self) -> list[str]:
         """Return what must never be shown."""
         keys = (value for name, value in self.credentials.items() if name != "ANTHROPIC_BASE_URL")
-        return [value.get_secret_value() for value in (self.token, *self.notify, *keys) if value is not None]
+        known = (self.token, self.database_url, *self.notify, *keys)
+        values = [value.get_secret_value() for value in known if value is not None]
+        if self.database_url is not None:
+            from mcp_server.storage.postgres.address import PostgresAddress
+
+            values += PostgresAddress.of(self.database_url.get_secret_value()).secrets
+        return values

@@ -89,7 +89,7 @@ class Up:
         records = Records(
             connection.tools,
             self.clock,
-            context.database,
+            context.journal_database,
             settings.exchange,
             busy=lambda: self._scheduler is None or self._scheduler.busy,
             troubles=troubles,
@@ -98,7 +98,9 @@ class Up:
         )
         shared = SharedEvaluations()
         connecting = (serving, connection.tools)
-        runner = Runner(settings, context.journal, context.database, *connecting, clock=self.clock, shared=shared)
+        runner = Runner(
+            settings, context.journal, context.journal_database, *connecting, clock=self.clock, shared=shared
+        )
 
         def server_problem() -> str | None:
             return (server or connection).problem
@@ -113,7 +115,7 @@ class Up:
             recorder=Recorder(context.journal, self.clock),
             concurrency=concurrency,
             after_run=AfterRun(
-                context.database,
+                context.journal_database,
                 context.strategies,
                 settings.exchange,
                 troubles,
@@ -125,7 +127,7 @@ class Up:
             heartbeat=Heartbeat(context.home.heartbeat),
             troubles=troubles,
             more_problems=lambda: [
-                *filter(None, [server_problem()]),
+                *filter(None, [server_problem(), context.journal_database.problem()]),
                 *notices.problems(),
                 *records.problems(),
             ],
@@ -138,7 +140,7 @@ class Up:
         metrics.gauge("scheduled", "Strategies on the schedule.", lambda: len(scheduler.schedules.by_name))
         metrics.gauge("problems", "What is wrong now, as `status` lists it.", lambda: len(scheduler.problems()))
         if settings.news == "on":
-            metrics.registry.register(StoredNews(partial(news_counts, context.database)))
+            metrics.registry.register(StoredNews(partial(news_counts, context.journal_database)))
         port = self.metrics_port
         metrics_server = nullcontext() if port is None else served(metrics, self.host, port)
         async with metrics_server, anyio.create_task_group() as tasks:
@@ -170,13 +172,13 @@ class Up:
                 notices.tell(event)
 
         stop = SkillStop(
-            scheduled, context.database, context.strategies, settings.exchange, self.clock.now, notices.tell
+            scheduled, context.journal_database, context.strategies, settings.exchange, self.clock.now, notices.tell
         )
         return [tell_weekly, stop] if settings.summary == "weekly" else [stop]
 
     def _reporting(self, serving: Serving, records: Records) -> Report:
         context, drawing = self.context, anyio.CapacityLimiter(1)
-        home, default, database = context.home, context.settings.exchange, context.database
+        home, default, database = context.home, context.settings.exchange, context.journal_database
 
         async def write(strategy: Strategy, ended: Ended) -> None:
             async with drawing:

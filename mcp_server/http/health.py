@@ -12,8 +12,8 @@ from mcp_server.domain.text import cleaned_values
 from mcp_server.errors import TraderError
 from mcp_server.market.live import LiveCache
 from mcp_server.moment import Clock
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, no_space
+from mcp_server.storage.sql import JournalDatabase
 from mcp_server.storage.strategies.folders import StrategyFolders
 from mcp_server.storage.strategies.unchanged import UnchangedFolders
 
@@ -41,7 +41,7 @@ class Health:
         self,
         home: Home,
         examples: Path,
-        database: Database,
+        database: JournalDatabase,
         clock: Clock,
         news: Callable[[], Check] | None = None,
     ) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from mcp_server.errors import Retryable, TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home, unwritable
+from mcp_server.storage.sql import JournalDatabase
 
 if TYPE_CHECKING:
     from mcp_server.adapters.news.reader import NewsReader
@@ -44,7 +44,7 @@ class Collecting:
     def __init__(
         self,
         home: Home,
-        database: Database,
+        database: JournalDatabase,
         now: Callable[[], datetime],
         make_reader: "Callable[[], NewsReader]",
         *,
@@ -134,10 +134,12 @@ class Collecting:
             self._collector = None
 
 
-def steady_store(database: Database, now: Callable[[], datetime]) -> "NewsStore":
+def steady_store(database: JournalDatabase, now: Callable[[], datetime]) -> "NewsStore":
     """Return the store, by our clock; where that is set back, what it enters is not seen earlier for it."""
     from mcp_server.domain.timeframes import to_ms
     from mcp_server.storage.news.steady_clock import SteadyClock
     from mcp_server.storage.news.store import NewsStore
 
+    if database.path is None:  # machines share it, and its own clock
+        return NewsStore(database)
     return NewsStore(database, SteadyClock(lambda: 1_000_000 * to_ms(now())))

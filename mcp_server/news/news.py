@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mcp_server.domain.news.stories import Aliases
     from mcp_server.domain.news.subjects import Subjects
     from mcp_server.news.feed_list import FeedList
-    from mcp_server.storage.database import Database
     from mcp_server.storage.news.store import NewsStore
+    from mcp_server.storage.sql import JournalDatabase
 
 HOUR_MS = 3_600_000
 
@@ -44,7 +44,7 @@ class News:
         clock: returns the present.
     """
 
-    def __init__(self, database: Database, home: Path, clock: Clock) -> None:
+    def __init__(self, database: JournalDatabase, home: Path, clock: Clock) -> None:
         self.clock = clock
         self._database = database
         self._home = home

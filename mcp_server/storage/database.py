@@ -7,6 +7,7 @@ DuckDB's own. Within this process one lock serialises the opens, and writes that
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,12 +84,26 @@ class Database:
         """
         return self._writes.write(work)
 
-    def read(self, work: Work[T], *, patience_s: float | None = None) -> T:
+    def close(self) -> None:
+        """Do nothing: the file is open only for as long as a transaction takes."""
+
+    def problem(self) -> None:
+        """Return None: what is wrong with a file, its use tells."""
+
+    def now(self) -> datetime:
+        """Return the present (aware UTC) by the machine's clock."""
+        return datetime.now(UTC)
+
+    def now_within(self, _: object) -> None:
+        """Return None: the file has no clock but the machine's."""
+
+    def read(self, work: Work[T], *, patience_s: float | None = None, in_turn: bool = False) -> T:
         """Run `work` on a connection that cannot write, beside other readers, and return what it returns.
 
         Args:
             work: what to do.
             patience_s: how long it waits for another process, where that is less than usual.
+            in_turn: keep others from writing meanwhile, which a file always does.
         """
         if not self.exists():
             self.write(_nothing)

@@ -119,13 +119,13 @@ def read_state(path: Path, shape: "TypeAdapter[T]", most_bytes: int = MOST_BYTES
         raise Unreadable(f"{str(path)!r} is not as expected ({wrong}).", "Mend it or move it aside.") from None
 
 
-def put_aside(file: Path) -> None:
-    """Move what cannot be used, whatever it is, into `broken/` beside it; nothing there is replaced.
+def put_aside(file: Path, into: str = BROKEN) -> None:
+    """Move what cannot be used, whatever it is, into a folder beside it; nothing there is replaced.
 
     Raises:
         OSError: it cannot be moved.
     """
-    folder = file.parent / BROKEN
+    folder = file.parent / into
     folder.mkdir(exist_ok=True)
     target = folder / file.name
     if os.path.lexists(target):
@@ -136,17 +136,21 @@ def put_aside(file: Path) -> None:
 
 def told_aside(folder: Path, now: datetime) -> str | None:
     """Return a sentence on what was put aside of a folder in the last two days; None: nothing was."""
+    if not (names := lately_aside(folder / BROKEN, now)):
+        return None
+    shown = ", ".join(repr(name) for name in names[:3])
+    return f"{len(names)} files could not be read and were moved to {str(folder / BROKEN)!r} ({shown}). Look at them."
+
+
+def lately_aside(folder: Path, now: datetime) -> list[str]:
+    """Return the names, in order, of what was put into such a folder in the last two days."""
     since_s = (now - timedelta(days=2)).timestamp()
     try:
-        names = [
-            entry.name for entry in os.scandir(folder / BROKEN) if entry.stat(follow_symlinks=False).st_mtime > since_s
-        ]
+        return sorted(
+            entry.name for entry in os.scandir(folder) if entry.stat(follow_symlinks=False).st_mtime > since_s
+        )
     except OSError:
-        return None
-    if not names:
-        return None
-    shown = ", ".join(repr(name) for name in sorted(names)[:3])
-    return f"{len(names)} files could not be read and were moved to {str(folder / BROKEN)!r} ({shown}). Look at them."
+        return []
 
 
 def remove_leftovers(folder: Path, now: datetime) -> None:

@@ -44,7 +44,7 @@ class HomeSettings(BaseModel):
     public_url: PublicUrl = None
     chain_urls: ChainUrls = Field(default_factory=dict)
     database_url: SecretStr | None = None
-    """Where a journal that several machines share is to be; no part of the program uses it yet."""
+    """The Postgres of a journal that several machines share; None: it is in the home's file."""
     budget_usd_per_day: Decimal = Field(default=Decimal(5), gt=0, le=100_000)
     news: Literal["on", "off"] = "on"
 
@@ -69,26 +69,24 @@ class HomeSettings(BaseModel):
             home: the home; None: the one that TRADER_HOME names.
 
         Raises:
-            Misconfigured: a setting is not valid, or not supported yet. The error names it and what was expected, never
-                its value.
+            Misconfigured: a setting is not valid. The error names it and what was expected, never its value.
         """
         home = home_folder(os.environ.get("TRADER_HOME")) if home is None else home.expanduser().absolute()
         file = home / ".env"
         try:
-            return cls(file, home=home)._supported()
+            return cls(file, home=home)._checked()
         except ValidationError as error:
             lines = "\n".join(f"- {cls._variable(str(key))}" for key in invalid_keys(error, cls, secret=True))
             raise Misconfigured(f"These settings are not valid:\n{lines}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(f"{str(file)!r} cannot be read: {error}.", "Mend it or remove it.") from None
 
-    def _supported(self) -> Self:
-        """Refuse to start where somebody relies on what is not there: runs would be recorded elsewhere."""
+    def _checked(self) -> Self:
+        """Refuse to start where the URL of the journal leads nowhere, or what connects to it is not installed."""
         if self.database_url is not None:
-            raise Misconfigured(
-                "TRADER_DATABASE_URL is set, and a journal in Postgres is not supported yet.",
-                "Unset it: the journal is a file of the home.",
-            )
+            from mcp_server.storage.postgres.address import PostgresAddress
+
+            PostgresAddress.of(self.database_url.get_secret_value())
         return self
 
     @classmethod

@@ -5,6 +5,7 @@ first used, so that Postgres knows what it would be: `CAST($1 AS VARCHAR) IS NUL
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -37,6 +38,10 @@ class SqlConnection(Protocol):
 class JournalDatabase(Protocol):
     """Where a journal is kept. What it raises is what `Database` raises."""
 
+    @property
+    def path(self) -> Path | None:
+        """The file; None: it is none of this machine's."""
+
     def exists(self) -> bool:
         """Return whether it was ever written."""
 
@@ -46,8 +51,25 @@ class JournalDatabase(Protocol):
         It may be run twice, and touches nothing but the connection that it is given.
         """
 
-    def read(self, work: Callable[[SqlConnection], T], /, *, patience_s: float | None = None) -> T:
-        """Run `work` on what is committed, and return what it returns; wait at most `patience_s` where that is less."""
+    def read(
+        self, work: Callable[[SqlConnection], T], /, *, patience_s: float | None = None, in_turn: bool = False
+    ) -> T:
+        """Run `work` on what is committed, and return what it returns; wait at most `patience_s` where that is less.
+
+        With `in_turn`, nobody writes meanwhile: what is entered later has a later `now_within`.
+        """
+
+    def close(self) -> None:
+        """End what is kept open; the next use opens it anew."""
+
+    def problem(self) -> str | None:
+        """Return what its operator should know, in a sentence; None: nothing."""
+
+    def now(self) -> datetime:
+        """Return the present (aware UTC) by the clock that decides: the machine's, or that of a database of many."""
+
+    def now_within(self, connection: Any, /) -> datetime | None:
+        """Return the present by the database's own clock; None: it has none but the machine's."""
 
     def hurry(self) -> None:
         """Wait for nothing long from now on: this program is ending."""

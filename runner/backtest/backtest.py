@@ -60,7 +60,7 @@ def _run_one(context: Context, options: Options, task: BacktestTask, shown: Bars
         clock=monotonic,
         progress=lambda step, part: shown.tell(step, round(100 * part), 100),
     )
-    (one,) = entered(Backtests(context.database), [done], made_at(context.settings.as_of))
+    (one,) = entered(Backtests(context.journal_database), [done], made_at(context.settings.as_of))
     return one
 
 
@@ -81,7 +81,7 @@ def _with_news(context: Context, request: Request, task: BacktestTask) -> Backte
     """Return the task with the news that the rules of any variant look at."""
     rules = (compiled_rules(variant.strategy) for variant in request.variants)
     wanted = list({one for compiled in rules for one in compiled.news})
-    news = News(context.database, context.home.root, lambda: datetime.now(UTC))
+    news = News(context.journal_database, context.home.root, lambda: datetime.now(UTC))
     return replace(task, candles=with_news(news, task.candles, task.timeframe, task.symbol, wanted))
 
 

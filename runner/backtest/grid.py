@@ -39,7 +39,7 @@ def run_grid(
         raise swept[0].error
     shown.tell("Comparing variants", 0, 1)
     done = [variant.backtest for variant in swept if variant.backtest is not None]
-    rows = entered(Backtests(context.database), done, made_at(context.settings.as_of))
+    rows = entered(Backtests(context.journal_database), done, made_at(context.settings.as_of))
     return rows[0], grid_answer(_rows(swept, rows), *_together(done))
 
 

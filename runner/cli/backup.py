@@ -23,9 +23,12 @@ def backup(
     """
     from runner.backup import back_up, default_name
 
-    target = file or Path(default_name(datetime.now(UTC)))
-    size = back_up(Context(), target)
+    target, context = file or Path(default_name(datetime.now(UTC))), Context()
+    elsewhere = context.settings.database_url is not None
+    size = back_up(context, target)
+    if elsewhere:
+        typer.echo("The journal is in Postgres, and not in this archive: save it by pg_dump.", err=True)
     if as_json:
-        print_json({"file": str(target), "bytes": size})
+        print_json({"file": str(target), "bytes": size, "journal": not elsewhere})
     else:
         typer.echo(f"{target}: {size / 1e6:.1f} MB. To restore: tar xzf {target} -C HOME, into an empty home.")

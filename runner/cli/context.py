@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mcp_server.storage.database import Database
     from mcp_server.storage.journal.runs import Journal
     from mcp_server.storage.journal.slots import SlotStore
+    from mcp_server.storage.sql import JournalDatabase
     from mcp_server.storage.strategies.folders import StrategyFolders
+    from runner.clock import Clock
     from runner.settings import RunnerSettings
 
 MOST_SHOWN = 20_000
@@ -46,12 +48,26 @@ class Context:
 
     @cached_property
     def database(self) -> "Database":
-        """The file of journal and candles."""
+        """The home's file: of candles and, unless TRADER_DATABASE_URL is set, of the journal."""
         from mcp_server.storage.database import Database
         from mcp_server.storage.database_file import PATIENCE_S
 
         patience_s = PATIENCE_S if self._patience_s is None else self._patience_s
         return Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
+
+    @cached_property
+    def journal_database(self) -> "JournalDatabase":
+        """Where the journal is: in that file, or in the Postgres of TRADER_DATABASE_URL."""
+        from mcp_server.storage.journal_database import journal_database
+
+        return journal_database(self.database, self.settings.database_url, patience_s=self._patience_s)
+
+    @cached_property
+    def clock(self) -> "Clock":
+        """The clock that runs go by: of those who share a journal, it is one."""
+        from runner.clock import SystemClock
+
+        return SystemClock(self.journal_database.now)
 
     @cached_property
     def strategies(self) -> "StrategyFolders":
@@ -65,14 +81,14 @@ class Context:
         """The record of runs."""
         from mcp_server.storage.journal.runs import Journal
 
-        return Journal(self.database, self.home)
+        return Journal(self.journal_database, self.home)
 
     @cached_property
     def slot_store(self) -> "SlotStore":
         """The record of what came due."""
         from mcp_server.storage.journal.slots import SlotStore
 
-        return SlotStore(self.database, self.home, self.settings.exchange)
+        return SlotStore(self.journal_database, self.home, self.settings.exchange)
 
 
 def print_json(value: dict[str, Any]) -> None:

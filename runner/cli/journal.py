@@ -55,7 +55,7 @@ def prune(
     if before > datetime.now(UTC):
         raise BadInput(f"--before {before.isoformat()} is in the future.", "Give a time in the past.")
     context = Context()
-    goes, size = prunable(context.database, context.home, before), _size(context)
+    goes, size = prunable(context.journal_database, context.home, before), _size(context)
     notices, now = NoticeStore(context.home), datetime.now(UTC)
     old = len(notices.old(now))
     result: dict[str, Any] = {
@@ -75,13 +75,15 @@ def prune(
             f"Of before {before:%Y-%m-%d %H:%M} UTC these go: {_listed(goes, old)}. Every record stays.", err=True
         )
         confirm("Remove them? This cannot be undone.", yes=yes)
-        left = prune(context.database, context.home, before)
+        left = prune(context.journal_database, context.home, before)
         notices.forget(now)
     if left:
         shown = ", ".join(repr(str(file)) for file in left[:3])
         typer.echo(f"{counted(len(left), 'file')} could not be removed, and may be open elsewhere: {shown}.", err=True)
     if as_json:
         print_json({**result, "bytes_after": _size(context), "left": [str(file) for file in left]})
+    elif something and context.journal_database.path is None:
+        typer.echo("Done. Postgres uses the room again; `VACUUM FULL executions` gives it back to the disk.")
     elif something:
         typer.echo(f"Done. The journal had {size / 1e6:.1f} MB and has {_size(context) / 1e6:.1f} MB now.")
     else:
@@ -101,5 +103,10 @@ def _listed(goes: "Prunable", notices: int) -> str:
 
 
 def _size(context: Context) -> int:
-    path = context.database.path
-    return path.stat().st_size if path.exists() else 0
+    """Return the bytes of the file, or of what Postgres has for the runs."""
+    path = context.journal_database.path
+    if path is not None:
+        return path.stat().st_size if path.exists() else 0
+    query = "SELECT pg_total_relation_size('executions')"
+    row = context.journal_database.read(lambda connection: connection.execute(query).fetchone())
+    return int(row[0]) if row else 0

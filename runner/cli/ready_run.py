@@ -73,8 +73,9 @@ def ready_run(name: str, engine: Engine | None, server: ServerProcess | None, *,
     runner = Runner(
         settings,
         context.journal,
-        context.database,
+        context.journal_database,
         serving=begun(server, settings),
+        clock=context.clock,
         progress=lambda line: progress.print(show.plain(line, "dim")),
     )
     _import_the_rest(chosen)

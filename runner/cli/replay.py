@@ -170,7 +170,7 @@ def _request(
 async def _replayed(context: Context, request: ReplayRequest, shown: Progress) -> Replayed:
     from runner.replay.replay import ReplayParts, replay
 
-    parts = ReplayParts(context.settings, context.home, context.database, context.journal)
+    parts = ReplayParts(context.settings, context.home, context.journal_database, context.journal)
     return await replay(request, parts, shown)
 
 

@@ -1,7 +1,6 @@
 """`claude-trader status`: how the scheduler is doing."""
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -35,10 +34,14 @@ def status(
 
     def look() -> Overview:
         budget = context.settings.budget_usd_per_day
-        return overview(context.home, context.database, context.strategies, budget, datetime.now(UTC))
+        return overview(
+            context.home, context.journal_database, context.strategies, budget, context.journal_database.now()
+        )
 
     def news(now: Overview) -> NewsStanding | None:
-        return None if context.settings.news == "off" else news_standing(context.home, context.database, now.now)
+        return (
+            None if context.settings.news == "off" else news_standing(context.home, context.journal_database, now.now)
+        )
 
     if not watch:
         now = look()

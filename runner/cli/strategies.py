@@ -172,7 +172,7 @@ def _removed(context: Context) -> "RemovedStrategies":
 
 def _check_idle(context: Context, name: str) -> None:
     """Raise `Retryable` while a run of a strategy is under way; what was killed is none."""
-    if not context.database.path.exists():
+    if not context.journal_database.exists():
         return
     context.journal.settle()
     context.journal.end_orphans()

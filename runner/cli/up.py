@@ -48,8 +48,9 @@ def up(
         raise Misconfigured("TRADER_AS_OF stops the clock, and a scheduler needs one that runs.", "Unset it.")
     context.home.prepare()
     start_logging(context.settings.secrets())
+    up = Up(context, host, port, clock=context.clock, grace_s=grace, metrics_port=metrics_port)
     try:
-        anyio.run(until_stopped, Up(context, host, port, grace_s=grace, metrics_port=metrics_port))
+        anyio.run(until_stopped, up)
     except BaseExceptionGroup as errors:
         raise root(errors) from None
 

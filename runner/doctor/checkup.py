@@ -43,7 +43,7 @@ class Checkup:
 
     async def run(self) -> list[Diagnosis]:
         """Return every finding, in the order in which checks are shown."""
-        order = ["versions", "agent", "home", "database", "strategies", "credentials"]
+        order = ["versions", "agent", "home", "database", "journal", "strategies", "credentials"]
         order += ["public address", "notifications", "memory", "server"]
         folders = StrategyFolders(self._home, examples_folder())
         strategies: list[ListedStrategy] = []
@@ -70,6 +70,7 @@ class Checkup:
                 "agent": partial(facts.agent, claude),
                 "home": partial(facts.home, self._home),
                 "database": partial(facts.database, self._home),
+                "journal": partial(facts.journal, self._home, self._settings),
                 "credentials": partial(self._credentials, claude),
                 "public address": self._public_address,
                 "notifications": self._notifications,

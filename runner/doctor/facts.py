@@ -19,6 +19,7 @@ from mcp_server.storage.database import Database
 from mcp_server.storage.heartbeat import Heartbeat
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
+from mcp_server.storage.journal_database import journal_database
 from mcp_server.storage.news.standing import news_standing
 from mcp_server.storage.strategies.folders import ListedStrategy
 from runner.doctor import findings
@@ -121,13 +122,28 @@ def _read_everything(connection: object) -> dict[str, int]:
     return counts
 
 
+def journal(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
+    """Ask the Postgres that has the journal, and compare its clock with this machine's."""
+    if settings.database_url is None:
+        return []
+    kept = journal_database(Database(home.database), settings.database_url, patience_s=PATIENCE_S)
+    query = "SELECT count(*) FROM executions"
+    row = kept.read(lambda connection: connection.execute(query).fetchone())
+    if (wrong := kept.problem()) is not None:
+        return [Diagnosis("journal", "warning", wrong)]
+    runs = int(row[0]) if row else 0
+    return [Diagnosis("journal", "ok", f"The Postgres of TRADER_DATABASE_URL has it: {runs:,} runs.")]
+
+
 def news(home: Home, settings: RunnerSettings) -> list[Diagnosis]:
     """Look how news is collected, as the database tells it, and whether `feeds.json` is valid; no feed is asked."""
     feeds = FeedList(home.root)
     feeds.feeds()
     if settings.news == "on" and (trouble := feeds.trouble) is not None:
         return [Diagnosis("news", "warning", trouble.problem, trouble.remedy)]
-    standing = news_standing(home, Database(home.database, patience_s=PATIENCE_S), datetime.now(UTC))
+    file = Database(home.database, patience_s=PATIENCE_S)
+    kept = journal_database(file, settings.database_url, patience_s=PATIENCE_S)
+    standing = news_standing(home, kept, datetime.now(UTC))
     beat = Heartbeat(home.heartbeat).read()
     return findings.news(
         standing,

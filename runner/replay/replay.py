@@ -8,10 +8,10 @@ import anyio.to_thread
 
 from mcp_server.domain.strategy.checks.budget import usd_per_run
 from mcp_server.domain.strategy.strategy import Strategy
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.replays import ReplayTerms
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.sql import JournalDatabase
 from runner.claude.cassette.ablation import Ablation
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.preflight import require_no_cloud
@@ -36,7 +36,7 @@ class ReplayParts:
 
     settings: RunnerSettings
     home: Home
-    database: Database
+    database: JournalDatabase
     journal: Journal
     clock: Clock = field(default_factory=SystemClock)
 

@@ -10,8 +10,8 @@ from mcp_server.domain.outcome import BudgetReached, Ended, SignalName
 from mcp_server.domain.schedule.slots import due_at
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import failures
+from mcp_server.storage.sql import JournalDatabase
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.notify.events import (
     broken_edit,
@@ -46,7 +46,7 @@ class AfterRun:
     `record` returns a strategy's record so far, in a few words, or nothing.
     """
 
-    database: Database
+    database: JournalDatabase
     folders: StrategyFolders
     default_exchange: str
     troubles: Troubles

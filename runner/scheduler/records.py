@@ -17,8 +17,8 @@ from mcp_server.domain.scoring.sentences import sentence
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import KNOWN_AFTER_MS
 from mcp_server.errors import TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import last_decided_by, next_horizon, overdue
+from mcp_server.storage.sql import JournalDatabase
 from runner.clock import Clock
 from runner.notify.events import not_judged
 from runner.notify.weekly import WEEK, week_of
@@ -82,7 +82,7 @@ class Records:
 
     connect: Connecting
     clock: Clock
-    database: Database
+    database: JournalDatabase
     default_exchange: str
     busy: Callable[[], bool]
     troubles: Troubles
@@ -175,7 +175,7 @@ class Records:
         horizon = await self._from_journal(next_horizon, looked_at - JUDGED_AFTER)
         return looked_at + timedelta(seconds=2 * MOST_S) if horizon is None else horizon + JUDGED_AFTER
 
-    async def _from_journal(self, question: Callable[[Database, datetime], T], moment: datetime) -> T | None:
+    async def _from_journal(self, question: Callable[[JournalDatabase, datetime], T], moment: datetime) -> T | None:
         """Return what the journal knows as of a moment; None where it cannot be read, which the scheduler tells of."""
         try:
             return await anyio.to_thread.run_sync(partial(question, self.database, moment))

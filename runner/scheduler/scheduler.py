@@ -7,6 +7,7 @@ others' claims. Whatever fails, the slots are accounted for: by this process, or
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -103,6 +104,7 @@ class Scheduler:
                     watching.start_soon(self._claim_for_ever, runs)
                     watching.start_soon(self._beat_for_ever)
                     watching.start_soon(self.beside)
+                    watching.start_soon(self._watch_others)
                     await stop.wait()
                     self.concurrency.closed = True  # what is being claimed at this moment begins no more
                     self.slot_store.database.hurry()
@@ -209,6 +211,13 @@ class Scheduler:
                 task.begun = True
                 return self.concurrency.refusal(claimed, self.clock.now()) or await self.run(claimed)
         return None
+
+    async def _watch_others(self) -> None:
+        """Look, where machines share the journal, whether one of their programs was killed: soon after it was."""
+        while (every_s := self.recorder.journal.look_every_s) is not None:
+            with suppress(TraderError):  # who claims tells of it
+                await anyio.to_thread.run_sync(self.recorder.journal.end_dead)
+            await anyio.sleep(every_s)
 
     async def _beat_for_ever(self) -> None:
         started_at = self.clock.now()

@@ -14,8 +14,8 @@ import anyio.to_thread
 
 from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.errors import TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.journal.slot_history import made_active
+from mcp_server.storage.sql import JournalDatabase
 from mcp_server.storage.strategies.folders import StrategyFolders
 from runner.notify.events import no_skill
 from runner.scheduler.records import Ask, Record
@@ -38,7 +38,7 @@ class SkillStop:
     """
 
     scheduled: Callable[[], Iterable[Strategy]]
-    database: Database
+    database: JournalDatabase
     folders: StrategyFolders
     default_exchange: str
     now: Callable[[], datetime]

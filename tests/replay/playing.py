@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from mcp_server.domain.strategy.checks.budget import usd_per_run
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.runs import Journal
+from mcp_server.storage.sql import JournalDatabase
 from runner.claude.recorder import ModelRecorder
 from runner.clock import Clock, SystemClock
 from runner.replay.cap import Cap
@@ -46,7 +46,7 @@ async def play(
     *,
     at_once: int = 4,
     clock: Clock | None = None,
-    journal_of: Callable[[Database, Home], Journal] = Journal,
+    journal_of: Callable[[JournalDatabase, Home], Journal] = Journal,
 ) -> Played:
     """Play what is left of a replay."""
     parts, clock = parts_of(home), clock or SystemClock()

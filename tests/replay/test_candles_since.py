@@ -16,6 +16,8 @@ from mcp_server.domain.strategy.strategy import Strategy
 from mcp_server.domain.timeframes import to_ms
 from mcp_server.storage.candles.import_file import import_candle_file
 from mcp_server.storage.candles.store import CandleStore, Series
+from mcp_server.storage.database import Database
+from mcp_server.storage.home import Home
 from runner.claude.cassette.cassettes import Cassette
 from runner.claude.proxy.session import Mode
 from runner.claude.recorder import ModelRecorder
@@ -58,7 +60,7 @@ async def run(home: Path, address: Address, mode: Mode, api_url: str = "") -> Ou
 
 def import_anew(home: Path, folder: Path) -> tuple[float, float]:
     """Import the last candle before the moment once more, with another close; return both closes."""
-    store = CandleStore(parts_of(home).database)
+    store = CandleStore(Database(Home(home).database))
     opened = FIRST - HOUR
     candle = store.load(SERIES, (to_ms(opened), to_ms(FIRST))).candles
     before, after = float(candle.close[0]), float((candle.high[0] + candle.low[0]) / 2)

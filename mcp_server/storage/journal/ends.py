@@ -76,6 +76,22 @@ def enter_all(connection: SqlConnection, ends: Sequence[End]) -> list[SignalName
     return [before.get(end["execution_id"]) for end in ends]
 
 
+def late(connection: SqlConnection, ends: Sequence[End]) -> frozenset[str]:
+    """Return the keys of the runs whose row has another end than this: somebody ended it before, as interrupted.
+
+    A run without a row is none of them.
+    """
+    ended: dict[str, datetime | None] = dict(
+        connection.execute(
+            "SELECT run_key, completed_at FROM executions WHERE run_key = ANY(CAST(? AS VARCHAR[]))",
+            [[end["run_key"] for end in ends]],
+        ).fetchall()
+    )
+    return frozenset(
+        end["run_key"] for end in ends if ended.get(end["run_key"]) not in (None, _time(end["completed_at"]))
+    )
+
+
 def _row(end: End) -> dict[str, Any]:
     """Return the values of `_ENDS`; an outbox of an older version lacks some of them."""
     values: dict[str, Any] = {name: end.get(name) for name in _ENDS}

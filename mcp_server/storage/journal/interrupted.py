@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mcp_server.domain.outcome import Status
 from mcp_server.domain.timeframes import naive
@@ -34,7 +34,7 @@ class Interrupted:
             if key not in self.outbox.run_keys():
                 yield key
 
-    def end_dead(self, connection: SqlConnection) -> list[str]:
+    def end_dead(self, connection: SqlConnection, now: datetime) -> list[str]:
         """End the rows of dead runs; return their keys. Their files may go only when this is committed."""
         dead = list(self.dead(connection))
         for key in dead:
@@ -45,7 +45,7 @@ class Interrupted:
                 [
                     Status.ERROR,
                     KILLED,
-                    naive(datetime.now(UTC)),
+                    naive(now),
                     key,
                     f"{key}.",  # a runner has one key, each of its slots that and a number
                     [*filter(KEY.fullmatch, self.outbox.run_keys())],
@@ -54,7 +54,7 @@ class Interrupted:
             )
         return dead
 
-    def end_orphans(self, connection: SqlConnection) -> None:
+    def end_orphans(self, connection: SqlConnection, now: datetime) -> None:
         """End the rows that say `running`, but for which no process here has ever shown itself.
 
         Not those that a host's own model is to end: no process stands for these, and they end by themselves.
@@ -72,14 +72,14 @@ class Interrupted:
             connection.execute(
                 "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
                 "WHERE run_key = ANY(CAST(? AS VARCHAR[]))",
-                [Status.ERROR, ORPHANED, naive(datetime.now(UTC)), orphans],
+                [Status.ERROR, ORPHANED, naive(now), orphans],
             )
 
 
-def end_broken(connection: SqlConnection, keys: Iterable[str]) -> None:
+def end_broken(connection: SqlConnection, keys: Iterable[str], now: datetime) -> None:
     """End the rows of runs whose outcome cannot be read; what they cost is unknown."""
     connection.execute(
         "UPDATE executions SET status = ?, error_message = ?, completed_at = ? "
         "WHERE run_key = ANY(CAST(? AS VARCHAR[])) AND status = ?",
-        [Status.ERROR, BROKEN, naive(datetime.now(UTC)), [*filter(KEY.fullmatch, keys)], Status.RUNNING],
+        [Status.ERROR, BROKEN, naive(now), [*filter(KEY.fullmatch, keys)], Status.RUNNING],
     )

@@ -38,6 +38,9 @@ class Taken(Exception):
 class SignsOfLife(Protocol):
     """Who is alive, of all that have runs under way in a journal."""
 
+    look_every_s: float | None
+    """How often a scheduler looks who is gone; None: whenever it looks at the strategy folders."""
+
     def show(self, key: str) -> SignOfLife:
         """Show that this process is alive, under a key.
 
@@ -65,6 +68,8 @@ class SignsOfLife(Protocol):
 
 class LockedFiles:
     """Signs of life in a folder: one locked file for each."""
+
+    look_every_s: float | None = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

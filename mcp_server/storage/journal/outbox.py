@@ -10,6 +10,7 @@ from mcp_server.storage.files import (
     BROKEN,
     Denied,
     Unreadable,
+    lately_aside,
     put_aside,
     read_state,
     remove_leftovers,
@@ -19,6 +20,9 @@ from mcp_server.storage.files import (
 from mcp_server.storage.home import unwritable
 
 MOST_BYTES = 100_000_000
+
+LATE = "late"
+"""The folder of outcomes whose runs had been ended as interrupted: by another machine that missed this one, say."""
 
 
 class Outbox:
@@ -73,17 +77,24 @@ class Outbox:
 
     def put_aside(self, key: str) -> None:
         """Move a document that cannot be used into `broken/`; it may be gone. Where it must stay, `problem` says so."""
+        self._moved(key, BROKEN)
+
+    def _moved(self, key: str, into: str) -> None:
         file = self._folder / f"{key}.json"
         try:
-            put_aside(file)
+            put_aside(file, into)
         except FileNotFoundError:
             return
         except OSError as error:
             cause = error.strerror or str(error)
             self._stuck[key] = (
-                f"{str(file)!r} cannot be used, nor moved to {str(self._folder / BROKEN)!r} ({cause}): "
+                f"{str(file)!r} cannot be used, nor moved to {str(self._folder / into)!r} ({cause}): "
                 "remove it, or give this user that folder."
             )
+
+    def put_late(self, key: str) -> None:
+        """Move a document whose run others have ended as interrupted into `late/`; it may be gone."""
+        self._moved(key, LATE)
 
     def problem(self) -> str | None:
         """Return what could not be read lately, in a sentence for people; remove what was left half written."""
@@ -91,4 +102,11 @@ class Outbox:
         remove_leftovers(self._folder, now)
         stuck = [*self._stuck.values()]
         more = f" And {len(stuck) - 1} more like it." if len(stuck) > 1 else ""
-        return f"An outcome waits in vain: {stuck[0]}{more}" if stuck else told_aside(self._folder, now)
+        if stuck:
+            return f"An outcome waits in vain: {stuck[0]}{more}"
+        if lost := lately_aside(self._folder / LATE, now):
+            return (
+                f"The outcomes of {len(lost)} runs came too late: the journal has these as interrupted. "
+                f"They are kept in {str(self._folder / LATE)!r}."
+            )
+        return told_aside(self._folder, now)

@@ -16,7 +16,7 @@ from pathlib import Path
 from mcp_server.domain.timeframes import naive
 from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
-from mcp_server.storage.sql import SqlConnection
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 _OLD = "trace IS NOT NULL AND completed_at < {before} AND status <> 'running' AND \"trigger\" <> 'replay'"
 
@@ -33,7 +33,7 @@ class Prunable:
     copy_bytes: int
 
 
-def prunable(database: Database, home: Home, before: datetime) -> Prunable:
+def prunable(database: JournalDatabase, home: Home, before: datetime) -> Prunable:
     """Count what can go of runs that ended before a moment; nothing is changed."""
     traces, size = 0, 0
     if database.exists():
@@ -42,17 +42,20 @@ def prunable(database: Database, home: Home, before: datetime) -> Prunable:
     return Prunable(traces, size, len(reports), sum(reports), len(copies), sum(copies))
 
 
-def prune(database: Database, home: Home, before: datetime) -> list[Path]:
+def prune(database: JournalDatabase, home: Home, before: datetime) -> list[Path]:
     """Remove it, and return the files that could not be removed.
 
     The journal is replaced in one step; then the files go, one after the other.
 
     Raises:
-        Retryable, Misconfigured: as `Database.rewrite`; then nothing was changed.
+        Retryable, Misconfigured: as `Database.rewrite` or `write`; then nothing was changed.
     """
     if database.exists():
         old = _OLD.format(before=f"TIMESTAMP '{naive(before).isoformat(sep=' ')}'")
-        database.rewrite({"executions.trace": f"CASE WHEN {old} THEN NULL ELSE trace END"})
+        if isinstance(database, Database):
+            database.rewrite({"executions.trace": f"CASE WHEN {old} THEN NULL ELSE trace END"})
+        else:  # the server uses the room again, and gives it back by itself
+            database.write(lambda connection: connection.execute(f"UPDATE executions SET trace = NULL WHERE {old}"))  # noqa: S608
     left = []
     for file in [*_reports(home, before), *_copies(home, before)]:
         try:

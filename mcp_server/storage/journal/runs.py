@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -13,7 +13,7 @@ from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.errors import NotFound, TraderError
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
-from mcp_server.storage.journal.ends import enter, enter_all
+from mcp_server.storage.journal.ends import enter, enter_all, late
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import SignOfLife
@@ -168,10 +168,20 @@ class Journal:
         return [document for documents, _, _ in alone for document in documents], before, waiting
 
     def _try_to_enter(self, documents: Sequence[dict[str, Any]]) -> tuple[Sequence[SignalName | None], str | None]:
+        """Enter outcomes; those whose row was ended by others before are put where a person finds them."""
+
+        def work(connection: SqlConnection) -> tuple[list[SignalName | None], frozenset[str]]:
+            return enter_all(connection, documents), late(connection, documents)
+
         try:
-            return self._database.write(lambda connection: enter_all(connection, documents)), None
+            before, too_late = self._database.write(work)
         except TraderError as error:
             return [None for _ in documents], str(error)
+        for document in documents:
+            if document["run_key"] in too_late:
+                self._outbox.put(document["run_key"], document)
+                self._outbox.put_late(document["run_key"])
+        return before, None
 
     def settle(self, now: datetime | None = None) -> None:
         """Enter what waits in the outbox, and end the rows of runs that were killed, or not answered in time by `now`.
@@ -180,22 +190,36 @@ class Journal:
         """
         documents, broken = self._outbox.documents()
         for key, document in documents.items():
-            if self._entered_late(document):
-                self._outbox.remove(key)
+            match self._entered_late(document):
+                case "entered":
+                    self._outbox.remove(key)
+                case "late":
+                    self._outbox.put_late(key)
         if broken:
-            self._database.write(lambda connection: end_broken(connection, broken))
+            now_there = self._database.now()
+            self._database.write(lambda connection: end_broken(connection, broken, now_there))
             for key in broken:
                 self._outbox.put_aside(key)
+        self.end_dead()
+        self.host_runs.end_if_due(now or self._database.now())
+
+    def end_dead(self) -> None:
+        """End the rows of runs that were killed. Where many machines share the journal, look often: it costs little."""
         if any(True for _ in self._interrupted.dead()):
-            for key in self._database.write(self._interrupted.end_dead):
+            now = self._database.now()
+            for key in self._database.write(lambda connection: self._interrupted.end_dead(connection, now)):
                 self._signs.forget(key)
-        self.host_runs.end_if_due(now or datetime.now(UTC))
+
+    @property
+    def look_every_s(self) -> float | None:
+        """How often to look whether others were killed; None: whenever something else is done."""
+        return self._signs.look_every_s
 
     def problem(self) -> str | None:
         """Return what could not be read in the outbox lately, in a sentence for people."""
         return self._outbox.problem()
 
-    def _entered_late(self, document: Mapping[str, Any]) -> bool:
+    def _entered_late(self, document: Mapping[str, Any]) -> Literal["no row", "entered", "late"]:
         """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
         try:
             return self._database.write(partial(_enter_waiting, document))
@@ -210,8 +234,9 @@ class Journal:
 
         A home that was restored from a backup has them: what ran when it was made, and `running/` is not in it.
         """
-        self._database.write(self._interrupted.end_orphans)
-        self.host_runs.end_unanswered(now or datetime.now(UTC))
+        now = now or self._database.now()
+        self._database.write(lambda connection: self._interrupted.end_orphans(connection, now))
+        self.host_runs.end_unanswered(now)
 
     def under_way(self, strategy: str) -> list[int]:
         """Return the ids of a strategy's runs that have not ended."""
@@ -282,9 +307,9 @@ class Journal:
         return self._database.read(lambda connection: entries.trace(connection, execution_id))
 
 
-def _enter_waiting(document: Mapping[str, Any], connection: SqlConnection) -> bool:
+def _enter_waiting(document: Mapping[str, Any], connection: SqlConnection) -> Literal["no row", "entered", "late"]:
     """Enter what waits, unless this is not the database that has its row: then it goes on waiting."""
     if not has_run(connection, document["run_key"]):
-        return False
+        return "no row"
     enter(connection, document)
-    return True
+    return "late" if late(connection, [document]) else "entered"

@@ -1,12 +1,8 @@
 """How collecting went, read from the requests to feeds, of which there are a million in a year."""
 
-from typing import TYPE_CHECKING
-
 from mcp_server.domain.news.collection import AWAY_MS, GAP_MS, READ, Collection, SourceState
 from mcp_server.storage.news.rows import milliseconds, moment_of
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 _READ = f"status IN {READ}"
 
@@ -24,14 +20,14 @@ _GAPS = f"""
 SELECT earlier, since FROM (
     SELECT since, lag(until) OVER (ORDER BY since) AS earlier FROM (
         SELECT min(fetched_at) AS since, max(fetched_at) AS until FROM news_fetches
-        WHERE {_READ} AND fetched_at <= ? AND source = ANY(?) GROUP BY date_trunc('hour', fetched_at)
+        WHERE {_READ} AND fetched_at <= ? AND source = ANY(CAST(? AS VARCHAR[])) GROUP BY date_trunc('hour', fetched_at)
     ) hours
 ) neighbours WHERE since - earlier > INTERVAL '{GAP_MS // 1000}' SECOND ORDER BY since
 """  # noqa: S608 - ours
 """Within an hour of the clock there is no gap; to compare the hours takes a third of what all requests take."""
 
 
-def collected(connection: "duckdb.DuckDBPyConnection", until_ms: int, source: str | None = None) -> Collection:
+def collected(connection: SqlConnection, until_ms: int, source: str | None = None) -> Collection:
     """Return what was known of collecting at a moment (Unix ms), from all sources or from one."""
     until = moment_of(until_ms)
     by_source: dict[str, list[tuple[str, int, int]]] = {}
@@ -50,7 +46,7 @@ def collected(connection: "duckdb.DuckDBPyConnection", until_ms: int, source: st
 
 
 def _state(
-    connection: "duckdb.DuckDBPyConnection", source: str, days: list[tuple[str, int, int]], until_ms: int, index: bool
+    connection: SqlConnection, source: str, days: list[tuple[str, int, int]], until_ms: int, index: bool
 ) -> SourceState:
     """Return how a source stands; `days` are its first and its last request of each day and status, oldest first."""
     begun_ms: list[int] = []

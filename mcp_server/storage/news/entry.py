@@ -5,16 +5,14 @@ It rests on rows of earlier stamps alone, so that a home which ends there would 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_server.domain.news.feed import Feed
 from mcp_server.domain.news.item import NewsFetch, NewsItem, Told
 from mcp_server.domain.news.same_story import HEADLINE_MS, SAME_PAGE_MS, KnownStories, shared_addresses
 from mcp_server.storage.news.rows import COLUMNS, address_hash, item_of, milliseconds, moment_of, repetition_hash
 from mcp_server.storage.news.steady_clock import MOST_BACK_MS
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import SqlConnection
 
 MOST_NEW = 500
 """So many new items of one fetch are entered; the others follow with the next one, if the feed still has them."""
@@ -26,9 +24,7 @@ _WRITTEN = f"{COLUMNS}, hash, address"
 _AT_A_TIME = 50
 
 
-def entered(
-    connection: "duckdb.DuckDBPyConnection", fetch: NewsFetch, feed: Feed, told: Sequence[Told], now_ms: int
-) -> int:
+def entered(connection: SqlConnection, fetch: NewsFetch, feed: Feed, told: Sequence[Told], now_ms: int) -> int:
     """Enter a fetch and what is new in it; return how many items that are."""
     stamp_ms = _stamp(connection, now_ms)
     connection.execute(
@@ -51,7 +47,7 @@ def entered(
     return len(rows)
 
 
-def _stamp(connection: "duckdb.DuckDBPyConnection", now_ms: int) -> int:
+def _stamp(connection: SqlConnection, now_ms: int) -> int:
     """Return a moment later than now, to the ms, and than every other stamp: no answer was given as of it.
 
     Stamps of a clock that was wrong by more than `MOST_BACK_MS` do not count.
@@ -61,7 +57,7 @@ def _stamp(connection: "duckdb.DuckDBPyConnection", now_ms: int) -> int:
     return (now_ms if latest is None else milliseconds(latest)) + 1
 
 
-def _new(connection: "duckdb.DuckDBPyConnection", feed: Feed, told: Sequence[Told], stamp_ms: int) -> list[Told]:
+def _new(connection: SqlConnection, feed: Feed, told: Sequence[Told], stamp_ms: int) -> list[Told]:
     """Return the items whose text was never told under their guid; each once."""
     by_hash = {repetition_hash(feed.source, one.guid, one.headline): one for one in reversed(told)}
     query = "SELECT hash FROM news WHERE first_seen_at <= ? AND hash = ANY(?)"
@@ -69,7 +65,7 @@ def _new(connection: "duckdb.DuckDBPyConnection", feed: Feed, told: Sequence[Tol
     return [one for hash_, one in reversed(by_hash.items()) if hash_ not in known][:MOST_NEW]
 
 
-def _recent(connection: "duckdb.DuckDBPyConnection", stamp_ms: int) -> list[NewsItem]:
+def _recent(connection: SqlConnection, stamp_ms: int) -> list[NewsItem]:
     """Return the latest rows with whose headlines new items are compared, in the order of being seen."""
     rows = connection.execute(
         f"SELECT {COLUMNS} FROM news WHERE first_seen_at > ? AND first_seen_at <= ? "  # noqa: S608 - ours
@@ -79,9 +75,7 @@ def _recent(connection: "duckdb.DuckDBPyConnection", stamp_ms: int) -> list[News
     return [item_of(row) for row in reversed(rows)]
 
 
-def _same_page(
-    connection: "duckdb.DuckDBPyConnection", source: str, new: Sequence[Told], stamp_ms: int
-) -> list[NewsItem]:
+def _same_page(connection: SqlConnection, source: str, new: Sequence[Told], stamp_ms: int) -> list[NewsItem]:
     """Return the rows that have the guid or the address of a new item, in the order of being seen."""
     addresses = [address for one in new if (address := address_hash(one.url)) is not None]
     rows = connection.execute(
@@ -92,7 +86,7 @@ def _same_page(
     return [item_of(row) for row in rows]
 
 
-def _ids(connection: "duckdb.DuckDBPyConnection", count: int) -> list[int]:
+def _ids(connection: SqlConnection, count: int) -> list[int]:
     rows = connection.execute("SELECT nextval('news_ids') FROM generate_series(1, ?)", [count]).fetchall()
     return sorted(int(id_) for (id_,) in rows)
 
@@ -103,7 +97,7 @@ def _item(id_: int, feed: Feed, one: Told, stamp_ms: int) -> NewsItem:
     return NewsItem(id_, *values, feed.language)
 
 
-def _insert(connection: "duckdb.DuckDBPyConnection", items: Sequence[NewsItem]) -> None:
+def _insert(connection: SqlConnection, items: Sequence[NewsItem]) -> None:
     """Insert rows by one statement: one by one they would hold the file for long."""
     values = [
         value
@@ -118,7 +112,7 @@ def _insert(connection: "duckdb.DuckDBPyConnection", items: Sequence[NewsItem]) 
     connection.execute(f"INSERT INTO news ({_WRITTEN}) VALUES {places}", values)  # noqa: S608 - ours
 
 
-def _first(connection: "duckdb.DuckDBPyConnection", query: str, values: Sequence[Any]) -> tuple[Any, ...]:
+def _first(connection: SqlConnection, query: str, values: Sequence[Any]) -> tuple[Any, ...]:
     row = connection.execute(query, list(values)).fetchone()
     assert row is not None  # noqa: S101 (an aggregate always gives a row)
     return row

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_server.domain.news.collection import FAILS_FROM, READ
 from mcp_server.domain.news.pace import GONE
 from mcp_server.domain.timeframes import naive
 from mcp_server.errors import TraderError
-from mcp_server.storage.database import Database
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal.liveness import is_alive
-
-if TYPE_CHECKING:
-    import duckdb
+from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
 ONE_DAY = timedelta(days=1)
 
@@ -50,10 +47,10 @@ class NewsStanding:
         }
 
 
-def news_standing(home: Home, database: Database, now: datetime) -> NewsStanding:
+def news_standing(home: Home, database: JournalDatabase, now: datetime) -> NewsStanding:
     """Look how collecting stands; nothing is changed."""
     collecting = is_alive(home.news_lock)
-    if not database.path.exists():
+    if not database.exists():
         return NewsStanding(collecting)
     try:
         since, fetches = database.read(partial(_last_day, now))
@@ -68,9 +65,7 @@ def news_standing(home: Home, database: Database, now: datetime) -> NewsStanding
     return NewsStanding(collecting, len(failures), failing, _aware(since), _aware(read_at))
 
 
-def _last_day(
-    now: datetime, connection: "duckdb.DuckDBPyConnection"
-) -> tuple[datetime | None, list[tuple[str, datetime, str]]]:
+def _last_day(now: datetime, connection: SqlConnection) -> tuple[datetime | None, list[tuple[str, datetime, str]]]:
     """Return when a feed was first read, and the requests of the last day, oldest first."""
     query = f"SELECT min(fetched_at) FROM news_fetches WHERE status IN {READ}"  # noqa: S608 - ours
     first = connection.execute(query).fetchone()
@@ -94,10 +89,10 @@ class NewsCounts:
     fetches: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-def news_counts(database: Database) -> NewsCounts:
+def news_counts(database: JournalDatabase) -> NewsCounts:
     """Count what is stored; raise as `Database.read`."""
 
-    def work(connection: "duckdb.DuckDBPyConnection") -> NewsCounts:
+    def work(connection: SqlConnection) -> NewsCounts:
         items = connection.execute("SELECT source, count(*) FROM news GROUP BY source ORDER BY source").fetchall()
         query = "SELECT source, status, count(*) FROM news_fetches GROUP BY source, status ORDER BY source, status"
         fetches = connection.execute(query).fetchall()

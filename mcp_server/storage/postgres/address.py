@@ -42,11 +42,15 @@ class PostgresAddress:
         hosts, port = ",".join(self.hosts), self.parameters.get("port", "5432")
         return f"{hosts}{'' if hosts.startswith('/') else f':{port}'}/{self.parameters['dbname']}"
 
+    @property
+    def secrets(self) -> list[str]:
+        """The passwords."""
+        return [secret for name in _SECRET if (secret := self.parameters.get(name))]
+
     def without_secrets(self, text: str) -> str:
         """Take the passwords out of a text, should one be in it."""
-        for name in _SECRET:
-            if secret := self.parameters.get(name):
-                text = text.replace(secret, HIDDEN)
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
         return text
 
 

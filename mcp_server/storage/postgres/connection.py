@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
 
 from mcp_server.domain.text import cleaned
-from mcp_server.errors import Retryable
+from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.postgres.address import PostgresAddress
 
 SESSION = (
@@ -24,6 +24,9 @@ then its locks are free."""
 
 KEEPALIVES = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "10", "keepalives_count": "3"}
 """A server that is lost is noticed within 40 s."""
+
+_ENCRYPTION = re.compile(r"\bSSL\b|certificate")
+"""What libpq says of a server without TLS, or of a certificate that it does not trust; it has no code for that."""
 
 _PLACES = re.compile(r"'[^']*'|\"[^\"]*\"|\?")
 _DTYPES = {
@@ -44,10 +47,18 @@ def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnec
     return PostgresConnection(opened)
 
 
-def could_not_be_used(address: PostgresAddress, error: psycopg.Error) -> Retryable:
-    """Make the error of what Postgres could not do now; what it said is told without passwords."""
+def could_not_be_used(address: PostgresAddress, error: psycopg.Error) -> TraderError:
+    """Make the error of what Postgres could not do now; what it said is told without passwords.
+
+    Where the connection cannot be encrypted as it must, to try again is no remedy.
+    """
     said = error.diag.message_primary or next(iter(str(error).strip().splitlines()), type(error).__name__)
     why = cleaned(address.without_secrets(said), 300).rstrip(".")
+    if error.diag.sqlstate is None and _ENCRYPTION.search(why):
+        return Misconfigured(
+            f"The connection to the database {address} is not as safe as it must be: {why}.",
+            "Let the server offer TLS with a certificate that this machine trusts, or change sslmode and sslrootcert.",
+        )
     return Retryable(f"The database {address} could not be used: {why}. Nothing was changed.", "Try again.")
 
 

@@ -6,14 +6,17 @@ transaction has looked up stays true until its end: a slot is free, a budget has
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import psycopg
 
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.clock import SKEW, DatabaseClock, clock_of
 from mcp_server.storage.postgres.connection import PostgresConnection, connect, could_not_be_used
 from mcp_server.storage.postgres.liveness import HeldLocks
 from mcp_server.storage.postgres.schema import migrate
@@ -32,6 +35,8 @@ SHORT_PATIENCE_S = 0.5
 
 LEAST_CONNECT_S = 2
 """libpq waits no less for a server."""
+
+_BEGIN_READING = "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"
 
 WRITES = 4_714_020_631
 """The advisory lock of whoever writes; those of signs of life are beyond 2**63 possibilities."""
@@ -53,11 +58,41 @@ class PostgresDatabase:
         self._connection: PostgresConnection | None = None
         self._migrated = False
         self._signs = HeldLocks(address, self)
+        self.clock = DatabaseClock()
+
+    @property
+    def path(self) -> None:
+        """None: it is no file of this machine."""
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
         """What is raised where a value cannot be kept, such as NaN, or half a character."""
         return ValueError, psycopg.Error
+
+    def problem(self) -> str | None:
+        """Return that this machine's clock is wrong, if it is: what it shows is not when things are done."""
+        skew_s = self.clock.skew.total_seconds()
+        if abs(skew_s) <= SKEW.total_seconds():
+            return None
+        way = "ahead of" if skew_s > 0 else "behind"
+        return (
+            f"This machine's clock is {abs(skew_s):.0f} s {way} that of the database {self.address}, by which runs go. "
+            "Have it set from the network (NTP)."
+        )
+
+    def now(self) -> datetime:
+        """Return the present (aware UTC) by the database's clock, which is asked again beside that once a minute."""
+        if self.clock.ask:
+            threading.Thread(target=self._ask_clock, name="the database's clock", daemon=True).start()
+        return self.clock.now()
+
+    def _ask_clock(self) -> None:
+        with suppress(Retryable, Misconfigured):
+            self.read(lambda connection: None)
+
+    def now_within(self, connection: PostgresConnection) -> datetime:
+        """Return what time the database has at this moment of a transaction (aware UTC)."""
+        return clock_of(connection)
 
     def exists(self) -> bool:
         """Return True: that it was never written shows only when it is read."""
@@ -84,20 +119,28 @@ class PostgresDatabase:
         """
         return self._writes.write(work)
 
-    def read(self, work: Callable[[PostgresConnection], T], *, patience_s: float | None = None) -> T:
-        """Run `work` on what is committed now, in a transaction that cannot write, and return what it returns."""
+    def read(
+        self, work: Callable[[PostgresConnection], T], *, patience_s: float | None = None, in_turn: bool = False
+    ) -> T:
+        """Run `work` on what is committed now, in a transaction that cannot write, and return what it returns.
+
+        With `in_turn`, nobody writes meanwhile: what is entered later is stamped later.
+        """
+        begin = f"BEGIN READ ONLY; {self._lock('shared')}" if in_turn else _BEGIN_READING
         if not self._turn.acquire(timeout=-1 if patience_s is None else patience_s):
             raise Retryable(f"The database {self.address} is busy with this program's own work.", "Try again.")
         try:
-            return self._transact("BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ", work)
+            return self._transact(begin, work)
         finally:
             self._turn.release()
 
     def _run(self, batch: list[Job]) -> None:
-        begin = (
-            f"BEGIN; SET LOCAL lock_timeout = {round(self._patience_s * 1000)}; SELECT pg_advisory_xact_lock({WRITES})"
-        )
-        run_batch(partial(self._transact, begin), batch)
+        run_batch(partial(self._transact, f"BEGIN; {self._lock()}"), batch)
+
+    def _lock(self, kind: Literal["", "shared"] = "") -> str:
+        """Return what waits for the turn of writes, or until nobody writes."""
+        function = "pg_advisory_xact_lock" + ("_shared" if kind else "")
+        return f"SET LOCAL lock_timeout = {round(self._patience_s * 1000)}; SELECT {function}({WRITES})"
 
     def _transact(self, begin: str, work: Callable[[PostgresConnection], T]) -> T:
         try:
@@ -117,6 +160,8 @@ class PostgresDatabase:
         """Begin a transaction; a connection that was lost while it was not used is made anew."""
         if self._connection is not None:
             try:
+                if self.clock.due:
+                    self.clock.measure(self._connection)
                 self._connection.execute(begin)
             except psycopg.OperationalError:
                 if not self._connection.broken:
@@ -135,6 +180,7 @@ class PostgresDatabase:
             if not self._migrated:
                 migrate(connection, str(self.address), WRITES)
                 self._migrated = True
+            self.clock.measure(connection)
         except psycopg.errors.InsufficientPrivilege:
             connection.close()
             raise Misconfigured(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 GONE_AFTER_S = 1.0
 """A process is gone when its lock was missing for so long, at each look."""
 
+LOOK_EVERY_S = 0.5
+"""How often a scheduler looks: so a process that was killed is noticed within two seconds."""
+
 LOOKS_S = 5.0
 """Looks that are further apart say nothing of the time between."""
 
@@ -59,6 +62,8 @@ class HeldLocks:
         address: where.
         database: what the journal is read by.
     """
+
+    look_every_s: float | None = LOOK_EVERY_S
 
     def __init__(self, address: PostgresAddress, database: "PostgresDatabase") -> None:
         self._address = address

@@ -1,7 +1,10 @@
 """Runs each query in a process of its own, and returns its answer or raises its error."""
 
 import json
+from dataclasses import replace
 from typing import Any
+
+from pydantic import SecretStr
 
 from mcp_server.child_process import ChildEnding, WaitingChild, command_of
 from mcp_server.errors import Retryable, UpstreamRejected
@@ -17,9 +20,14 @@ CHILD = command_of("mcp_server.storage.queries.child")
 
 
 class Queries:
-    """Answers queries. After each one the process of the next gets ready, and waits for it for a minute."""
+    """Answers queries. After each one the process of the next gets ready, and waits for it for a minute.
 
-    def __init__(self) -> None:
+    Args:
+        journal_url: TRADER_DATABASE_URL; None: the journal is in the home's file.
+    """
+
+    def __init__(self, journal_url: SecretStr | None = None) -> None:
+        self._journal_url = None if journal_url is None else journal_url.get_secret_value()
         self._child = WaitingChild(CHILD)
 
     async def ask(self, question: Question, within_s: float = PROCESS_S) -> dict[str, Any]:
@@ -29,7 +37,9 @@ class Queries:
             BadInput: the query is not allowed, wrong, or took too much.
             Retryable, Misconfigured: the journal cannot be read, or the query had not begun after `within_s`.
         """
-        ending = await self._child.run(question.as_json().encode(), min(within_s, PROCESS_S))
+        ending = await self._child.run(
+            replace(question, journal_url=self._journal_url).as_json().encode(), min(within_s, PROCESS_S)
+        )
         if ending.code is None:  # the process writes as soon as the query begins
             raise too_slow(question.time_limit_s) if ending.out else not_begun()
         return _read(ending)

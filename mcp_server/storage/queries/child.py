@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from threading import Timer, stack_size
 from typing import TYPE_CHECKING, Any
 
@@ -116,10 +117,24 @@ def _copied(
     def copy(connection: "duckdb.DuckDBPyConnection") -> None:
         connection.execute("USE memory")
         with _stopped_after(question.time_limit_s, connection):
-            fill(connection, checked, question.moment, in_a_run=question.in_a_run)
+            if question.journal_url is None:
+                fill(connection, checked, question.moment, question.in_a_run)
+                return
+            from pydantic import SecretStr
+
+            from mcp_server.storage.journal_database import journal_database
+
+            url = SecretStr(question.journal_url)
+            journal = journal_database(file, url, patience_s=question.patience_s)
+            work = partial(fill, connection, checked, question.moment, question.in_a_run)
+            try:
+                journal.read(work, in_turn=bool({"news", "news_fetches"} & checked.tables))
+            finally:
+                journal.close()
 
     home = Home(question.home)
-    Database(home.database, prepare=home.prepare, patience_s=question.patience_s, start=start).read(copy)
+    file = Database(home.database, prepare=home.prepare, patience_s=question.patience_s, start=start)
+    file.read(copy)
     return databases[-1]
 
 

@@ -1,7 +1,7 @@
 """A query on its way to the process that answers it, and the errors that come back."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Question:
     """One query, as it goes to the process. `moment` is aware. `in_a_run`: a sub-agent asks.
 
     `time_limit_s` is what the query itself may take, `patience_s` how long it waits for the file.
+    `journal_url`: of the Postgres that has the journal; it goes through a pipe, and is in no argument.
     """
 
     home: Path
@@ -31,6 +32,7 @@ class Question:
     time_limit_s: float
     patience_s: float = PATIENCE_S
     in_a_run: bool = False
+    journal_url: str | None = field(default=None, repr=False)
 
     def as_json(self) -> str:
         """Return it as one line."""

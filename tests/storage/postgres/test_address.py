@@ -1,6 +1,8 @@
 """The URL of a Postgres: what is read in it, what must be encrypted, and that no error tells a part of it back."""
 
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from mcp_server.errors import Misconfigured
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.database import PostgresDatabase
 from mcp_server.storage.settings import HomeSettings
 from runner.settings import RunnerSettings
 
@@ -17,20 +20,48 @@ WRITTEN = "hunter2-%2526"
 
 
 @pytest.mark.parametrize("settings", [ServerSettings, RunnerSettings])
-@pytest.mark.parametrize("url", [f"postgresql://u:{WRITTEN}@127.0.0.1/journal", "journal.db"])
-def test_a_program_does_not_start_as_if_the_journal_were_in_postgres(
-    settings: type[HomeSettings], url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_program_does_not_start_where_the_url_of_the_journal_leads_nowhere(
+    settings: type[HomeSettings], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TRADER_DATABASE_URL", url)
-    with pytest.raises(Misconfigured, match="Postgres is not supported yet") as raised:
+    monkeypatch.setenv("TRADER_DATABASE_URL", f"mysql://u:{WRITTEN}@127.0.0.1/journal")
+    with pytest.raises(Misconfigured, match="not the address of a Postgres") as raised:
         settings.load()
-    assert raised.value.remedy == "Unset it: the journal is a file of the home."
-    assert url not in str(raised.value)
+    assert "hunter2" not in str(raised.value)
     monkeypatch.setenv("TRADER_DATABASE_URL", "")
     assert settings.load().database_url is None
-    (home / ".env").write_text(f"TRADER_DATABASE_URL={url}\n")
-    with pytest.raises(Misconfigured, match="not supported yet"):
+    (home / ".env").write_text("TRADER_DATABASE_URL=journal.db\n")
+    with pytest.raises(Misconfigured, match="not the address of a Postgres"):
         settings.load()
+
+
+def test_the_url_and_its_password_are_secrets_of_the_runner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"postgresql://u:{WRITTEN}@127.0.0.1/journal"
+    monkeypatch.setenv("TRADER_DATABASE_URL", url)
+    settings = RunnerSettings.load()
+    assert {url, SECRET} <= {*settings.secrets()}
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_server_without_tls_where_it_is_demanded_is_the_operators_to_mend() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            for _ in range(2):
+                with server.accept()[0] as asked:
+                    asked.recv(8)  # libpq asks for TLS
+                    asked.sendall(b"N")
+
+        answering = threading.Thread(target=refuse, daemon=True)
+        answering.start()
+        url = f"postgresql://u:{WRITTEN}@127.0.0.1:{server.getsockname()[1]}/j?sslmode=require&gssencmode=disable"
+        database = PostgresDatabase(PostgresAddress.of(url))
+        with pytest.raises(Misconfigured, match="not as safe as it must be") as raised:
+            database.read(lambda connection: None)
+        with pytest.raises(Misconfigured):
+            database.signs_of_life(Path()).show("0" * 32)
+        answering.join(10)
+    assert "sslmode" in raised.value.remedy
+    assert "hunter2" not in str(raised.value)
 
 
 SSLMODES = [

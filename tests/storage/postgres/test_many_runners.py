@@ -118,6 +118,7 @@ def test_the_budget_of_a_day_holds_across_runners(home: Path) -> None:
 
 def test_a_slot_gets_no_second_row_whoever_writes_it(home: Path) -> None:
     machine = Machine(home)
+    machine.slot_store.open()
     machine.adopt(hourly(), at("11:00"))
     insert = (
         'INSERT INTO executions (strategy_id, strategy_version, "trigger", scheduled_at, as_of, engine, started_at, '

@@ -21,6 +21,7 @@ from mcp_server.storage.journal.rows import Run
 from mcp_server.storage.journal.runs import Journal
 from mcp_server.storage.queries.child import answer
 from mcp_server.storage.queries.question import Question
+from mcp_server.storage.sql import JournalDatabase
 from mcp_server.storage.strategies.folders import StrategyFolders
 from tests.storage.outcome_homes import judged
 
@@ -46,11 +47,14 @@ def signal(name: SignalName, price: float, confidence: int = 70) -> Outcome:
     return Outcome(Status.SUCCESS, said, model="m", tokens_used=1000, cost_usd=Decimal("0.05"), trace={"turns": 3})
 
 
-def record(home: Path) -> None:
-    """Every day `dip` says BUY and SELL; `analysts` says BUY, or fails every third day. Four signals are judged."""
+def record(home: Path, journal_in: JournalDatabase | None = None) -> None:
+    """Every day `dip` says BUY and SELL; `analysts` says BUY, or fails every third day. Four signals are judged.
+
+    The journal is in the home's file, or in another database.
+    """
     at = Home(home)
     database = Database(at.database, prepare=at.prepare)
-    journal = Journal(database, at)
+    journal = Journal(journal_in or database, at)
 
     def run(what: Strategy, as_of: datetime, outcome: Outcome) -> None:
         claimed = journal.claim(Run(what, "schedule", as_of, what.engine, as_of + timedelta(seconds=5)))

@@ -1,0 +1,175 @@
+"""What TRADER_DATABASE_URL changes: the journal is in Postgres, candles stay in the file; answers are the same."""
+
+import json
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+
+from mcp_server.app import build_server
+from mcp_server.domain.outcome import Status
+from mcp_server.settings import ServerSettings
+from mcp_server.storage.database import Database
+from mcp_server.storage.journal.rows import RunEnd
+from mcp_server.storage.postgres import liveness
+from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.database import PostgresDatabase
+from mcp_server.storage.queries.child import answer
+from mcp_server.storage.queries.question import Question
+from mcp_server.storage.queries.tables import TABLES
+from runner.cli.context import Context
+from tests.rigs.forked_script import ForkedScript
+from tests.rigs.hand_clock import HandClock
+from tests.rigs.journal_databases import IN_POSTGRES, postgres_url, until_missed
+from tests.runner.conftest import trader_in
+from tests.scheduler.hand_driven import Engine, make_scheduler
+from tests.scheduler.slot_homes import Machine, at
+from tests.storage.queries.conftest import NOW, START, record
+from tests.storage.test_journal import BOUGHT, claim, end
+
+pytestmark = IN_POSTGRES
+
+
+@pytest.fixture
+def url(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The programs of this home have their journal in an empty Postgres."""
+    made = postgres_url()
+    monkeypatch.setenv("TRADER_DATABASE_URL", made)
+    monkeypatch.setenv("TRADER_HOME", str(home))
+    return made
+
+
+def test_the_journal_is_in_postgres_and_candles_stay_in_the_homes_file(url: str, home: Path) -> None:
+    context = Context()
+    assert isinstance(context.journal_database, PostgresDatabase)
+    assert isinstance(context.database, Database)
+    record(home, context.journal_database)
+    rows = [
+        database.read(lambda c: c.execute("SELECT count(*) FROM executions").fetchone())
+        for database in (context.journal_database, context.database)
+    ]
+    candles = context.database.read(lambda c: c.execute("SELECT count(*) FROM candles").fetchone())
+    assert (rows, candles) == ([(30,), (0,)], (240,))
+    assert abs(context.clock.now() - context.journal_database.now()) < timedelta(seconds=5)
+    context.journal_database.close()
+
+
+QUESTIONS = [
+    *(f"SELECT * FROM {table}" for table in TABLES if table != "candles"),
+    "SELECT count(*), max(close) FROM candles",
+    "SELECT s.name, e.status, count(*) AS n, sum(e.cost_usd) FROM executions e JOIN strategies s "
+    "ON s.id = e.strategy_id GROUP BY ALL ORDER BY ALL",
+    "SELECT trace->>'turns' FROM executions LIMIT 3",
+    "SELECT a.signal, o.r FROM outcomes o JOIN analysis_results a USING (execution_id)",
+]
+
+
+def test_a_question_about_the_journal_is_answered_as_by_a_file(home: Path, tmp_path: Path, url: str) -> None:
+    database = PostgresDatabase(PostgresAddress.of(url))
+    record(home, database)
+    database.close()
+    record(tmp_path / "file")
+    for sql in QUESTIONS:
+        for moment in (NOW, START + timedelta(days=3, seconds=8)):
+            for in_a_run in (False, True):
+                asked = (sql, moment, 500, 200, 5.0)
+                in_file = answer(Question(tmp_path / "file", *asked, in_a_run=in_a_run))
+                there = answer(Question(home, *asked, in_a_run=in_a_run, journal_url=url))
+                assert there["rows"] or "news" in sql or "backtests" in sql or moment < NOW or "outcomes" in sql
+                assert _without_times(there) == _without_times(in_file), sql
+
+
+def _without_times(reply: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what differs from one home to another: when a strategy was first noted, and keys of runs."""
+    kept = [at for at, column in enumerate(reply["columns"]) if column not in ("run_key", "payer")]
+    return {**reply, "rows": [[row[at] for at in kept] for row in reply["rows"]]}
+
+
+async def test_query_journal_and_the_overview_read_postgres(url: str, home: Path) -> None:
+    database = PostgresDatabase(PostgresAddress.of(url))
+    record(home, database)
+    database.close()
+    async with Client(build_server(ServerSettings.load(), clock=lambda: NOW)) as client:
+        reply = await client.call_tool("query_journal", {"sql": "SELECT count(*) FROM executions"})
+        assert reply.structured_content["rows"] == [[30]]
+        listed = await client.call_tool("list_signals", {"limit": 2})
+        assert len(listed.structured_content["rows"]) == 2
+
+
+def test_the_commands_work_on_postgres_and_show_no_password(url: str, home: Path) -> None:
+    record(home, database := PostgresDatabase(PostgresAddress.of(url)))
+    database.close()
+    trader = trader_in(home)
+    shown = [trader(*words) for words in (
+        ("signals", "--json"), ("status", "--json"), ("journal", "prune", "--before", "2026-06-01", "--yes", "--json"),
+        ("backup", str(home.parent / "b.tar.gz"), "--json"),
+    )]  # fmt: skip
+    signals, status, pruned, saved = (ran.json for ran in shown)
+    assert len(signals["rows" if "rows" in signals else "signals"]) == 20
+    assert status["strategies"] is not None
+    assert pruned["traces"] == 30
+    assert saved["journal"] is False
+    assert "pg_dump" in shown[3].err
+
+
+def test_an_outcome_whose_run_others_have_ended_is_kept_and_told_and_changes_nothing(home: Path) -> None:
+    mine, theirs = Machine(home), Machine(home)
+    waiting, zombie = claim(mine.journal), claim(mine.journal)
+    ended = "UPDATE executions SET status = 'error', error_message = 'interrupted', completed_at = ?"
+    theirs.database.write(lambda c: c.execute(ended, [at("12:00").replace(tzinfo=None)]))
+    assert end(mine.journal, zombie) is None
+    late = home / "outbox" / "late"
+    assert [file.stem for file in late.iterdir()] == [zombie.key]
+    document = json.loads(next(late.iterdir()).read_text())
+    mine.journal._outbox.put(waiting.key, {**document, "run_key": waiting.key, "execution_id": waiting.execution_id})
+    mine.journal.settle()
+    assert {file.stem for file in late.iterdir()} == {zombie.key, waiting.key}
+    assert {entry.status for entry in mine.journal.entries(outcomes="all")} == {Status.ERROR}
+    assert mine.journal.entries() == []
+    assert str(mine.journal.problem()).startswith("The outcomes of 2 runs came too late")
+
+
+def test_an_outcome_that_was_entered_before_its_file_went_is_not_late(home: Path) -> None:
+    mine = Machine(home)
+    claimed = claim(mine.journal)
+    document = RunEnd(claimed, BOUGHT, at("12:00")).document()
+    mine.journal.finish(claimed, BOUGHT, at("12:00"))
+    mine.journal._outbox.put(claimed.key, document)
+    mine.journal.settle()
+    assert not [*(home / "outbox").glob("**/*.json")]
+    assert mine.journal.problem() is None
+
+
+CLAIMS = """
+import sys
+from pathlib import Path
+from tests.scheduler.slot_homes import Machine
+from tests.storage.test_journal import claim
+claim(Machine(Path(sys.argv[1])).journal)
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_a_scheduler_looks_for_killed_processes_also_while_it_looks_at_nothing_else(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness.HeldLocks, "look_every_s", 0.01)
+    machine = Machine(home)
+    scheduler = make_scheduler(machine, HandClock(at("12:00")), Engine())
+    with ExitStack() as ends:
+        other = ends.enter_context(ForkedScript(CLAIMS, str(home)))
+        assert await anyio.to_thread.run_sync(other.stdout.readline) == "claimed\n"
+        other.kill()
+        other.wait(10)
+        await anyio.to_thread.run_sync(until_missed, machine.database)
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(scheduler._watch_others)
+                while machine.journal.entries(outcomes="all")[0].status != Status.ERROR:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+                tasks.cancel_scope.cancel()

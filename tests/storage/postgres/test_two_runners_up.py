@@ -1,0 +1,74 @@
+"""Two machines with one journal: `claude-trader up` twice, each on a home of its own, on one real Postgres."""
+
+from collections import Counter
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.database import PostgresDatabase
+from tests.rigs.journal_databases import IN_POSTGRES, postgres_url
+from tests.rigs.running_up import RunningUp, write_strategy
+
+pytestmark = IN_POSTGRES
+NAMES = ("one", "two", "three")
+MINUTE = timedelta(minutes=1)
+SLOTS = (
+    "SELECT s.name, e.scheduled_at, e.slots, e.status, e.run_key FROM executions e JOIN strategies s "
+    "ON s.id = e.strategy_id WHERE e.\"trigger\" = 'schedule' ORDER BY s.name, e.scheduled_at"
+)
+
+
+class Machines:
+    """Homes with the same strategies; each says which runner's key it has had."""
+
+    def __init__(self, folder: Path, ends: ExitStack, url: str) -> None:
+        self._folder, self._ends, self._environment = folder, ends, {"TRADER_DATABASE_URL": url}
+        self.database = PostgresDatabase(PostgresAddress.of(url))
+        self._epoch_s: float | None = None
+
+    def up(self, name: str) -> RunningUp:
+        home = self._folder / name / "home"
+        for strategy in NAMES:
+            write_strategy(home, strategy)
+        started = RunningUp(home, epoch_s=self._epoch_s, environment=self._environment, warm_server=True)
+        self._epoch_s = started.clock.epoch_s
+        return self._ends.enter_context(started)
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self.database.read(lambda connection: connection.execute(SLOTS).fetchall())
+
+    def runners(self) -> set[str]:
+        return {key.partition(".")[0] for *_, status, key in self.rows() if status == "success"}
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(8, marks=pytest.mark.long)])
+def test_two_that_share_a_journal_run_each_slot_once_and_go_on_for_one_that_is_killed(
+    tmp_path: Path, kills: int
+) -> None:
+    with ExitStack() as ends:
+        machines = Machines(tmp_path, ends, postgres_url())
+        ends.callback(machines.database.close)
+        stays, goes = machines.up("a"), machines.up("b")
+        stays.until(lambda: len(machines.runners()) == 2)
+        for _ in range(kills):
+            before = machines.runners()
+            goes.process.kill()
+            goes.process.wait(10)
+            count = len(machines.rows())
+            stays.until(lambda count=count: len(machines.rows()) >= count + 2 * len(NAMES))  # type: ignore[misc]
+            goes = machines.up("b")
+            goes.until(lambda before=before: machines.runners() - before)  # type: ignore[misc]
+        assert [up.stop() for up in (stays, goes)] == [0, 0]
+        rows = machines.rows()
+        assert len(machines.runners()) >= kills + 2
+    assert {status for *_, status, _ in rows} <= {"success", "error", "skipped_overlap", "missed", "skipped_stale"}
+    taken = Counter((name, slot) for name, slot, *_ in rows)
+    assert set(taken.values()) == {1}, "no slot has two rows"
+    for name in NAMES:
+        own = [row for row in rows if row[0] == name]
+        slots = sum(row[2] for row in own)
+        assert own[-1][1] - own[0][1] <= (slots - 1) * MINUTE, "none is lost"
