@@ -50,7 +50,8 @@ async def run_demo(settings: RunnerSettings, days: int, console: Console | None 
     """
     console = console or show.console()
     with _own_home(settings.home) as home:
-        own = settings.model_copy(update={"home": home.root, "server_url": None, "token": None, "as_of": None})
+        others = dict.fromkeys(("server_url", "token", "as_of", "database_url"))
+        own = settings.model_copy(update={"home": home.root, **others})
         strategy = StrategyFolders(home, examples_folder()).read(EXAMPLE)
         database = Database(home.database)
         journal = Journal(database, home)

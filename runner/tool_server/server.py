@@ -85,6 +85,8 @@ async def local_server(
         Retryable: it did not start; the problem has what it wrote.
     """
     variables = {"TRADER_HOME": str(settings.home)}
+    url = settings.database_url
+    variables["TRADER_DATABASE_URL"] = url.get_secret_value() if url else ""
     variables["TRADER_AS_OF"] = settings.as_of.isoformat() if settings.as_of else ""
     if token is not None:
         variables["TRADER_TOKEN"] = token.get_secret_value()

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from mcp_server.domain.outcome import SignalName
 from mcp_server.domain.timeframes import naive
-from mcp_server.storage.journal.rows import open_ended
+from mcp_server.storage.journal.rows import has_run, open_ended
 from mcp_server.storage.sql import SqlConnection, unnested
 
 End = Mapping[str, Any]
 """How a run ended, as `ended_run` writes it."""
+
+Waited = Literal["no row", "entered", "late"]
+"""What came of an end that waited; `late`: somebody had ended the run before, as interrupted."""
 
 _ENDS = {
     "id": "BIGINT", "run_key": "VARCHAR", "started_at": "TIMESTAMP", "completed_at": "TIMESTAMP", "status": "VARCHAR",
@@ -90,6 +93,14 @@ def late(connection: SqlConnection, ends: Sequence[End]) -> frozenset[str]:
     return frozenset(
         end["run_key"] for end in ends if ended.get(end["run_key"]) not in (None, _time(end["completed_at"]))
     )
+
+
+def enter_waiting(end: End, connection: SqlConnection) -> Waited:
+    """Enter an end that waited, unless this is not the database that has its row: then it goes on waiting."""
+    if not has_run(connection, end["run_key"]):
+        return "no row"
+    enter(connection, end)
+    return "late" if late(connection, [end]) else "entered"
 
 
 def _row(end: End) -> dict[str, Any]:

@@ -13,15 +13,15 @@ from mcp_server.domain.strategy.checks.budget import Costs
 from mcp_server.errors import NotFound, TraderError
 from mcp_server.storage.home import Home
 from mcp_server.storage.journal import entries
-from mcp_server.storage.journal.ends import enter, enter_all, late
+from mcp_server.storage.journal.ends import Waited, enter_all, enter_waiting, late
 from mcp_server.storage.journal.entries import Entry
 from mcp_server.storage.journal.interrupted import Interrupted, end_broken
 from mcp_server.storage.journal.liveness import SignOfLife
 from mcp_server.storage.journal.outbox import Outbox
 from mcp_server.storage.journal.replay_rows import take_up
-from mcp_server.storage.journal.rows import Claimed, Run, RunEnd, has_run, insert_run, refusal, unkept
+from mcp_server.storage.journal.rows import Claimed, Run, RunEnd, insert_run, refusal, unkept
 from mcp_server.storage.journal.slot_history import ran_versions
-from mcp_server.storage.sql import JournalDatabase, SqlConnection
+from mcp_server.storage.sql import JournalDatabase
 
 if TYPE_CHECKING:
     from mcp_server.storage.journal.backtests import Backtests
@@ -169,12 +169,8 @@ class Journal:
 
     def _try_to_enter(self, documents: Sequence[dict[str, Any]]) -> tuple[Sequence[SignalName | None], str | None]:
         """Enter outcomes; those whose row was ended by others before are put where a person finds them."""
-
-        def work(connection: SqlConnection) -> tuple[list[SignalName | None], frozenset[str]]:
-            return enter_all(connection, documents), late(connection, documents)
-
         try:
-            before, too_late = self._database.write(work)
+            before, too_late = self._database.write(lambda c: (enter_all(c, documents), late(c, documents)))
         except TraderError as error:
             return [None for _ in documents], str(error)
         for document in documents:
@@ -190,21 +186,18 @@ class Journal:
         """
         documents, broken = self._outbox.documents()
         for key, document in documents.items():
-            match self._entered_late(document):
-                case "entered":
-                    self._outbox.remove(key)
-                case "late":
-                    self._outbox.put_late(key)
+            waited = self._entered_late(document)
+            if waited != "no row":
+                (self._outbox.remove if waited == "entered" else self._outbox.put_late)(key)
         if broken:
-            now_there = self._database.now()
-            self._database.write(lambda connection: end_broken(connection, broken, now_there))
+            self._database.write(lambda connection: end_broken(connection, broken, self._database.now()))
             for key in broken:
                 self._outbox.put_aside(key)
         self.end_dead()
         self.host_runs.end_if_due(now or self._database.now())
 
     def end_dead(self) -> None:
-        """End the rows of runs that were killed. Where many machines share the journal, look often: it costs little."""
+        """End the rows of runs that were killed."""
         if any(True for _ in self._interrupted.dead()):
             now = self._database.now()
             for key in self._database.write(lambda connection: self._interrupted.end_dead(connection, now)):
@@ -219,15 +212,15 @@ class Journal:
         """Return what could not be read in the outbox lately, in a sentence for people."""
         return self._outbox.problem()
 
-    def _entered_late(self, document: Mapping[str, Any]) -> Literal["no row", "entered", "late"]:
+    def _entered_late(self, document: Mapping[str, Any]) -> Waited:
         """Enter what waits, or an error in its place where the database refuses it: no slot may wait for that."""
         try:
-            return self._database.write(partial(_enter_waiting, document))
+            return self._database.write(partial(enter_waiting, document))
         except self._database.refusals as error:
             lost = {"status": Status.ERROR, "error": refusal(error), "signal": None, "trace": None, "model": None}
             # An unknown cost counts as the most that it may be.
             spent = {"tokens_used": None, "cost_usd": None, "recorded_usd": None, "own_failure": True}
-            return self._database.write(partial(_enter_waiting, {**document, **lost, **spent}))
+            return self._database.write(partial(enter_waiting, {**document, **lost, **spent}))
 
     def end_orphans(self, now: datetime | None = None) -> None:
         """End the rows that say `running`, but for which no process here has ever shown itself.
@@ -305,11 +298,3 @@ class Journal:
     def trace(self, execution_id: int) -> Mapping[str, Any] | None:
         """Return what happened on the way of one run; None where there is no such run or nothing was kept."""
         return self._database.read(lambda connection: entries.trace(connection, execution_id))
-
-
-def _enter_waiting(document: Mapping[str, Any], connection: SqlConnection) -> Literal["no row", "entered", "late"]:
-    """Enter what waits, unless this is not the database that has its row: then it goes on waiting."""
-    if not has_run(connection, document["run_key"]):
-        return "no row"
-    enter(connection, document)
-    return "late" if late(connection, [document]) else "entered"
