@@ -29,7 +29,7 @@ except ImportError:
 if TYPE_CHECKING:
     from mcp_server.domain.backtest.run import BacktestTask
 
-CONNECT_S = 5
+CONNECT_S = WORKERS_S = 5
 ANSWER_S = 60
 """What computes on a worker when it is asked for its versions has first to import Claude Trader."""
 CLOSE_S = 1
@@ -143,7 +143,7 @@ def _connected(address: str) -> Client:
 def _check_workers(client: Client, address: str) -> None:
     """Compare each worker's versions with those of this machine: other ones may compute other figures."""
     try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
+        client.wait_for_workers(1, timeout=WORKERS_S)
         asked = client.sync(client._run, versions, on_error="return", callback_timeout=ANSWER_S)
     except TimeoutError:
         if _threads(client):

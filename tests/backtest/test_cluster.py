@@ -38,7 +38,8 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("DASK_CONFIG", str(tmp_path_factory.mktemp("dask")))
         import runner.backtest.cluster
 
-        patch.setattr(runner.backtest.cluster, "CONNECT_S", 1)
+        patch.setattr(runner.backtest.cluster, "CONNECT_S", IN_TIME_S)
+        patch.setattr(runner.backtest.cluster, "WORKERS_S", 1)
         yield
 
 
@@ -199,8 +200,10 @@ def _once_all_are_gone_but_one(rig: DaskCluster) -> None:
         assert len(client.nthreads()) == 1
 
 
-def test_where_nobody_listens_the_error_says_so_within_seconds() -> None:
+def test_where_nobody_listens_the_error_says_so_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     from runner.backtest.cluster import cluster
+
+    monkeypatch.setitem(cluster.__wrapped__.__globals__, "CONNECT_S", 1)  # type: ignore[attr-defined]
 
     with pytest.raises(Retryable, match=f"No Dask scheduler answers at {NOBODY} within 1 s") as told, cluster(NOBODY):
         pass
