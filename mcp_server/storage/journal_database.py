@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from mcp_server.storage.database import Database
 from mcp_server.storage.database_file import PATIENCE_S
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from mcp_server.storage.sql import JournalDatabase
 
 
-def journal_database(file: Database, url: SecretStr | None, *, patience_s: float | None = None) -> "JournalDatabase":
+def journal_database(file: Database, url: "SecretStr | None", *, patience_s: float | None = None) -> "JournalDatabase":
     """Return what keeps the journal of a home; nothing is opened yet.
 
     Args:

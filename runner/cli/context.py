@@ -13,6 +13,8 @@ from mcp_server.errors import BadInput, TraderError
 from mcp_server.storage.home import Home, examples_folder, home_folder
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from mcp_server.storage.database import Database
     from mcp_server.storage.journal.runs import Journal
     from mcp_server.storage.journal.slots import SlotStore
@@ -55,12 +57,19 @@ class Context:
         patience_s = PATIENCE_S if self._patience_s is None else self._patience_s
         return Database(self.home.database, prepare=self.home.prepare, patience_s=patience_s)
 
+    @property
+    def database_url(self) -> "SecretStr | None":
+        """TRADER_DATABASE_URL; where nothing can have set it, no settings are read for that."""
+        if not os.environ.get("TRADER_DATABASE_URL") and not (self.home.root / ".env").exists():
+            return None
+        return self.settings.database_url
+
     @cached_property
     def journal_database(self) -> "JournalDatabase":
         """Where the journal is: in that file, or in the Postgres of TRADER_DATABASE_URL."""
         from mcp_server.storage.journal_database import journal_database
 
-        return journal_database(self.database, self.settings.database_url, patience_s=self._patience_s)
+        return journal_database(self.database, self.database_url, patience_s=self._patience_s)
 
     @cached_property
     def clock(self) -> "Clock":

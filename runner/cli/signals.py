@@ -97,7 +97,7 @@ class EmptyJournal:
 
 def _journal(context: Context) -> "Journal | EmptyJournal":
     """Return the record; of a home that cannot be looked into it is opened too, which tells what is wrong."""
-    if context.settings.database_url is not None:
+    if context.database_url is not None:
         return context.journal
     try:
         context.home.database.lstat()
