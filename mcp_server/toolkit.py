@@ -102,11 +102,12 @@ class Kit:
         return frozenset(name for name, file in self.files.items() if file.looks_at_a_market)
 
     async def close(self) -> None:
-        """Write what is not stored yet, and close the exchanges, chains and processes."""
+        """Write what is not stored yet, and close the exchanges, chains, processes and the journal."""
         await self.queries.close()
         self.artist.close()
         await self.market.close()
         await self.chains.close()
+        await anyio.to_thread.run_sync(self.journal.close)  # it may wait for a transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,24 @@ def _written(file: Path) -> dict[str, str | None]:
     return dotenv_values(file, encoding="utf-8")
 
 
+def is_set(variable: str, home: Path) -> bool:
+    """Return whether the environment or the `.env` of a home sets a variable; no other setting is looked at.
+
+    Raises:
+        Misconfigured: that file cannot be read.
+    """
+    file = home / ".env"
+    try:
+        written = _written(file) if file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, error) from None
+    return any(value and name.upper() == variable for source in (os.environ, written) for name, value in source.items())
+
+
+def _unreadable(file: Path, error: Exception) -> Misconfigured:
+    return Misconfigured(f"{str(file)!r} cannot be read: {error}.", "Mend it or remove it.")
+
+
 def credential(name: str) -> Any:
     """Make a field for a key of others, which keeps the name that its owner gave it."""
     return Field(default=None, validation_alias=name, exclude=True)
@@ -79,7 +97,7 @@ class HomeSettings(BaseModel):
             lines = "\n".join(f"- {cls._variable(str(key))}" for key in invalid_keys(error, cls, secret=True))
             raise Misconfigured(f"These settings are not valid:\n{lines}") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise Misconfigured(f"{str(file)!r} cannot be read: {error}.", "Mend it or remove it.") from None
+            raise _unreadable(file, error) from None
 
     def _checked(self) -> Self:
         """Refuse to start where the URL of the journal leads nowhere, or what connects to it is not installed."""

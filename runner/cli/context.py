@@ -59,9 +59,15 @@ class Context:
 
     @property
     def database_url(self) -> "SecretStr | None":
-        """TRADER_DATABASE_URL; where nothing can have set it, no settings are read for that."""
-        if not os.environ.get("TRADER_DATABASE_URL") and not (self.home.root / ".env").exists():
-            return None
+        """TRADER_DATABASE_URL; where nothing sets it, the other settings may be wrong."""
+        variable = "TRADER_DATABASE_URL"
+        if not os.environ.get(variable):
+            if not (self.home.root / ".env").exists():
+                return None
+            from mcp_server.storage.settings import is_set
+
+            if not is_set(variable, self.home.root):
+                return None
         return self.settings.database_url
 
     @cached_property

@@ -6,8 +6,9 @@ import psutil
 
 
 def children() -> list[psutil.Process]:
-    """Return the processes that this one has started, but for those from which commands are forked."""
-    return [child for child in psutil.Process().children() if "multiprocessing" not in command_line(child)]
+    """Return the processes that this one has started, but for those from which commands are forked, and Postgres."""
+    kept = ("multiprocessing", "postgres -D")
+    return [child for child in psutil.Process().children() if not any(of in command_line(child) for of in kept)]
 
 
 def command_line(process: psutil.Process) -> str:

@@ -52,6 +52,10 @@ class Journal:
         self._signs = database.signs_of_life(home.running)
         self._interrupted = Interrupted(self._signs, self._outbox)
 
+    def close(self) -> None:
+        """End what its database keeps open."""
+        self._database.close()
+
     @property
     def backtests(self) -> "Backtests":
         """The backtests of this home."""
@@ -91,8 +95,7 @@ class Journal:
         Whoever claims a run must `finish` it. If its process ends before that, the next `settle` of any process does.
         """
         with self._claiming(run.started_at) as (key, liveness):
-            execution_id = self._database.write(lambda connection: insert_run(connection, run, key))
-            return Claimed(execution_id, run, key, liveness)
+            return Claimed(self._database.write(lambda c: insert_run(c, run, key)), run, key, liveness)
 
     def claim_again(self, execution_id: int, run: Run) -> Claimed:
         """Take up a run of a replay again that was interrupted, or ended for a reason outside of its strategy.
@@ -218,7 +221,7 @@ class Journal:
             return self._database.write(partial(enter_waiting, document))
         except self._database.refusals as error:
             lost = {"status": Status.ERROR, "error": refusal(error), "signal": None, "trace": None, "model": None}
-            # An unknown cost counts as the most that it may be.
+            # an unknown cost counts as the most that it may be
             spent = {"tokens_used": None, "cost_usd": None, "recorded_usd": None, "own_failure": True}
             return self._database.write(partial(enter_waiting, {**document, **lost, **spent}))
 
@@ -270,13 +273,10 @@ class Journal:
         """
         from mcp_server.storage.journal.whole_run import whole_run
 
-        asked = (execution_id, strategy, until)
-        run = self._database.read(lambda connection: whole_run(connection, *asked, at_its_time=at_its_time))
+        run = self._database.read(lambda c: whole_run(c, execution_id, strategy, until, at_its_time=at_its_time))
         if run is None:
             of = f" of {strategy!r}" if strategy else ""
-            raise NotFound(
-                f"There is no run {execution_id}{of} by then.", "list_signals(outcomes='all') lists all of them."
-            )
+            raise NotFound(f"There is no run {execution_id}{of} by then.", "list_signals(outcomes='all') lists them.")
         return run
 
     def costs(self, strategy: str) -> Costs:
