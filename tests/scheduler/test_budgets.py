@@ -310,6 +310,7 @@ class Watched(SystemClock):
     """The machine's clock, which tells when somebody waits for admission, and shortens that."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.somebody_waits = threading.Event()
 
     async def sleep(self, seconds: float) -> None:
