@@ -158,9 +158,12 @@ class Collector:
             self._note(DATABASE, str(error))
             self._asked[feed.source] = self._after_loss(feed, before)
             self._resumed = False
-        except Exception:  # whatever one feed brings about, the others go on
-            logger.exception("news: %s", feed.source)
-            self._asked[feed.source] = _Asked(feed, pace_after(feed, FAILS_FROM, "unexpected", self._now_ms()))
+        except Exception as error:  # whatever one feed brings about, the others go on
+            if feed.source not in self._troubles:
+                logger.exception("news: %s", feed.source)
+            self._note(feed.source, f"It brought about an unexpected {type(error).__name__}; the log has more.")
+            failures = 1 + (before.pace.failures if before else 0)
+            self._asked[feed.source] = _Asked(feed, pace_after(feed, failures, "unexpected", self._now_ms()))
         else:
             self._note(DATABASE, "")
             self._asked[feed.source] = self._after(feed, reading, before)

@@ -112,7 +112,9 @@ async def test_a_feed_that_hangs_or_raises_holds_up_no_other(home: Path, caplog:
             assert rig.reader.asked.count(("hangs", None)) == 1
             rig.reader.free.set()
     assert rig.headlines() == ["Headline 1"]
-    assert "ZeroDivisionError" in caplog.text
+    assert "unexpected ZeroDivisionError" in rig.collector.state.failing["breaks"]
+    assert rig.reader.asked.count(("breaks", None)) > 1
+    assert caplog.text.count("Traceback") == 1
 
 
 async def test_a_feed_that_fails_is_told_of_once_and_once_when_it_is_well_again(
