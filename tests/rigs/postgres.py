@@ -121,7 +121,7 @@ class Postgres:
 
     def url(self, database: str, **parameters: str) -> str:
         """Return the URL of a database."""
-        asked = {"host": str(self.folder), **parameters}
+        asked = {"host": str(self.folder), "port": self._settings.get("port", "5432"), **parameters}
         return f"postgresql://{OWNER}@/{database}?" + "&".join(f"{name}={quote(of)}" for name, of in asked.items())
 
     def run(self, sql: str) -> None:

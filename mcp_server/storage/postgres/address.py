@@ -33,8 +33,10 @@ class PostgresAddress:
         hosts = tuple((parameters.get("hostaddr") or parameters.get("host", "")).split(","))
         if not all(hosts) or not parameters.get("dbname"):
             raise Misconfigured(f"{VARIABLE} lacks a host or a database.", f"Write {EXAMPLE}.")
+        parameters.setdefault("hostaddr", "")  # else libpq takes PGHOSTADDR's, which the rule has not seen
         if not all(_is_here(host) for host in hosts):
             parameters["sslmode"] = _sslmode(parameters)
+            parameters.setdefault("gssencmode", "disable")  # Kerberos' encryption takes no look at certificates
         return cls(parameters, hosts)
 
     def __str__(self) -> str:

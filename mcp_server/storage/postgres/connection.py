@@ -12,8 +12,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
 
 from mcp_server.domain.text import cleaned
-from mcp_server.errors import Misconfigured, Retryable, TraderError
+from mcp_server.errors import Retryable, TraderError
 from mcp_server.storage.postgres.address import PostgresAddress
+from mcp_server.storage.postgres.encryption import why_unsafe
 
 SESSION = (
     "SET TimeZone = 'UTC'; SET plan_cache_mode = force_custom_plan; SET idle_in_transaction_session_timeout = '60s'; "
@@ -25,9 +26,6 @@ then its locks are free."""
 KEEPALIVES = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "10", "keepalives_count": "3"}
 """A server that is lost is noticed within 40 s."""
 
-_ENCRYPTION = re.compile(r"\bSSL\b|certificate")
-"""What libpq says of a server without TLS, or of a certificate that it does not trust; it has no code for that."""
-
 _PLACES = re.compile(r"'[^']*'|\"[^\"]*\"|\?")
 _DTYPES = {
     **dict.fromkeys(("int2", "int4", "int8"), "int64"),
@@ -38,27 +36,30 @@ _DTYPES = {
 
 
 def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnection":
-    """Connect; what libpq raises is the caller's to translate."""
+    """Connect; what libpq raises is the caller's to translate.
+
+    Raises:
+        Misconfigured: it cannot be encrypted as it must; to try again is no remedy.
+    """
     asked = {**KEEPALIVES, "application_name": "claude-trader", "connect_timeout": str(connect_timeout_s)}
     asked |= {**address.parameters, "client_encoding": "UTF8"}
-    opened = Connection.connect(make_conninfo("", **asked), autocommit=True, cursor_factory=RawCursor)
+    try:
+        opened = Connection.connect(make_conninfo("", **asked), autocommit=True, cursor_factory=RawCursor)
+    except psycopg.errors.ConnectionTimeout:
+        raise
+    except psycopg.OperationalError as error:
+        if error.diag.sqlstate is None and (flaw := why_unsafe(address, connect_timeout_s)) is not None:
+            raise flaw from None
+        raise
     opened.adapters.register_loader("json", TextLoader)
     opened.execute(SESSION)
     return PostgresConnection(opened)
 
 
 def could_not_be_used(address: PostgresAddress, error: psycopg.Error) -> TraderError:
-    """Make the error of what Postgres could not do now; what it said is told without passwords.
-
-    Where the connection cannot be encrypted as it must, to try again is no remedy.
-    """
+    """Make the error of what Postgres could not do now; what it said is told without passwords."""
     said = error.diag.message_primary or next(iter(str(error).strip().splitlines()), type(error).__name__)
     why = cleaned(address.without_secrets(said), 300).rstrip(".")
-    if error.diag.sqlstate is None and _ENCRYPTION.search(why):
-        return Misconfigured(
-            f"The connection to the database {address} is not as safe as it must be: {why}.",
-            "Let the server offer TLS with a certificate that this machine trusts, or change sslmode and sslrootcert.",
-        )
     return Retryable(f"The database {address} could not be used: {why}. Nothing was changed.", "Try again.")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from mcp_server.errors import Retryable
+from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.journal.liveness import Taken
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.connection import PostgresConnection, connect, could_not_be_used
@@ -210,7 +210,7 @@ class HeldLocks:
                 pass
             try:
                 self._connect()
-            except (psycopg.Error, Taken):  # the server has not noticed yet that the earlier session is lost
+            except (psycopg.Error, Taken, Misconfigured):  # `Taken`: it has not noticed that the earlier one is lost
                 return
 
 

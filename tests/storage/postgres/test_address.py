@@ -1,8 +1,6 @@
 """The URL of a Postgres: what is read in it, what must be encrypted, and that no error tells a part of it back."""
 
-import socket
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from mcp_server.errors import Misconfigured
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.postgres.address import PostgresAddress
-from mcp_server.storage.postgres.database import PostgresDatabase
 from mcp_server.storage.settings import HomeSettings
 from runner.settings import RunnerSettings
 
@@ -40,28 +37,6 @@ def test_the_url_and_its_password_are_secrets_of_the_runner(home: Path, monkeypa
     settings = RunnerSettings.load()
     assert {url, SECRET} <= {*settings.secrets()}
     assert "hunter2" not in repr(settings)
-
-
-def test_a_server_without_tls_where_it_is_demanded_is_the_operators_to_mend() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def refuse() -> None:
-            for _ in range(2):
-                with server.accept()[0] as asked:
-                    asked.recv(8)  # libpq asks for TLS
-                    asked.sendall(b"N")
-
-        answering = threading.Thread(target=refuse, daemon=True)
-        answering.start()
-        url = f"postgresql://u:{WRITTEN}@127.0.0.1:{server.getsockname()[1]}/j?sslmode=require&gssencmode=disable"
-        database = PostgresDatabase(PostgresAddress.of(url))
-        with pytest.raises(Misconfigured, match="not as safe as it must be") as raised:
-            database.read(lambda connection: None)
-        with pytest.raises(Misconfigured):
-            database.signs_of_life(Path()).show("0" * 32)
-        answering.join(10)
-    assert "sslmode" in raised.value.remedy
-    assert "hunter2" not in str(raised.value)
 
 
 SSLMODES = [
