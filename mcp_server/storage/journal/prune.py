@@ -51,11 +51,12 @@ def prune(database: JournalDatabase, home: Home, before: datetime) -> list[Path]
         Retryable, Misconfigured: as `Database.rewrite` or `write`; then nothing was changed.
     """
     if database.exists():
-        old = _OLD.format(before=f"TIMESTAMP '{naive(before).isoformat(sep=' ')}'")
         if isinstance(database, Database):
+            old = _OLD.format(before=f"TIMESTAMP '{naive(before).isoformat(sep=' ')}'")
             database.rewrite({"executions.trace": f"CASE WHEN {old} THEN NULL ELSE trace END"})
         else:  # the server uses the room again, and gives it back by itself
-            database.write(lambda connection: connection.execute(f"UPDATE executions SET trace = NULL WHERE {old}"))  # noqa: S608
+            statement = f"UPDATE executions SET trace = NULL WHERE {_OLD.format(before='?')}"  # noqa: S608 - ours
+            database.write(lambda connection: connection.execute(statement, [naive(before)]))
     left = []
     for file in [*_reports(home, before), *_copies(home, before)]:
         try:
