@@ -98,7 +98,7 @@ class Postgres:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self.log.append(line)
-            if "ready to accept connections" in line:
+            if "ready to accept " in line:  # connections, or those that only read
                 self._listener = threading.Thread(target=self.log.extend, args=[self._process.stderr], daemon=True)
                 self._listener.start()
                 return

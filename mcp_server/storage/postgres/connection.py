@@ -1,5 +1,6 @@
 """A connection to Postgres in DuckDB's shape, so that the same statements run on both and give the same values."""
 
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
 
 from mcp_server.domain.text import cleaned
-from mcp_server.errors import Retryable, TraderError
+from mcp_server.errors import Misconfigured, Retryable, TraderError
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.encryption import why_unsafe
 
@@ -26,6 +27,30 @@ then its locks are free."""
 KEEPALIVES = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "10", "keepalives_count": "3"}
 """A server that is lost is noticed within 40 s."""
 
+OLDEST = 12
+"""The first Postgres that has all that is asked of it: `plan_cache_mode` is the newest part."""
+
+READ_ONLY = "25006"
+"""What Postgres calls it where it takes no writes: a standby, or one that was told so."""
+
+_UNREACHED = (
+    "Look whether it runs and can be reached from here, and whether TRADER_DATABASE_URL has the right host, port, "
+    "database, user and password."
+)
+_GRANT = "Grant it to the role of TRADER_DATABASE_URL: docs/guides/scaling.md lists what is needed."
+_REMEDIES = {
+    READ_ONLY: "Name the server that takes writes: with several hosts in TRADER_DATABASE_URL, that one is chosen.",
+    "53100": "Free some space on its disk: then all goes on by itself.",
+    "55P03": "Another program keeps its turn for long. Try again.",
+}
+"""What helps, by Postgres' own code of what is wrong; where there is none, the same may work later."""
+
+_MISCONFIGURED = {
+    "42501": _GRANT,
+    "3F000": "Make the schema that `search_path` names: `CREATE SCHEMA`. Or leave search_path out of the URL.",
+    "42P01": "A table of the journal is gone. Restore a backup, or name an empty database or schema.",
+}
+
 _PLACES = re.compile(r"'[^']*'|\"[^\"]*\"|\?")
 _DTYPES = {
     **dict.fromkeys(("int2", "int4", "int8"), "int64"),
@@ -35,13 +60,20 @@ _DTYPES = {
 }
 
 
+def machine_name() -> str:
+    """Return how this machine calls itself."""
+    return cleaned(platform.node(), 40) or "a machine without a name"
+
+
 def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnection":
-    """Connect; what libpq raises is the caller's to translate.
+    """Connect, of several hosts to the first that takes writes; what libpq raises is the caller's to translate.
 
     Raises:
-        Misconfigured: it cannot be encrypted as it must; to try again is no remedy.
+        Misconfigured: it cannot be encrypted as it must, it is too old, or a pooler is in between: no lock of a session
+            would show who is alive. To try again is no remedy.
     """
-    asked = {**KEEPALIVES, "application_name": "claude-trader", "connect_timeout": str(connect_timeout_s)}
+    asked = {**KEEPALIVES, "application_name": f"claude-trader on {machine_name()}"}
+    asked |= {"connect_timeout": str(connect_timeout_s), "target_session_attrs": "read-write"}
     asked |= {**address.parameters, "client_encoding": "UTF8"}
     try:
         opened = Connection.connect(make_conninfo("", **asked), autocommit=True, cursor_factory=RawCursor)
@@ -51,16 +83,52 @@ def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnec
         if error.diag.sqlstate is None and (flaw := why_unsafe(address, connect_timeout_s)) is not None:
             raise flaw from None
         raise
-    opened.adapters.register_loader("json", TextLoader)
-    opened.execute(SESSION)
+    try:
+        opened.adapters.register_loader("json", TextLoader)
+        _refuse(opened, address)
+        opened.execute(SESSION)
+    except BaseException:
+        opened.close()
+        raise
     return PostgresConnection(opened)
 
 
-def could_not_be_used(address: PostgresAddress, error: psycopg.Error) -> TraderError:
-    """Make the error of what Postgres could not do now; what it said is told without passwords."""
-    said = error.diag.message_primary or next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _refuse(opened: "Connection[Any]", address: PostgresAddress) -> None:
+    """Raise `Misconfigured` where sessions are not what they must be.
+
+    A pooler tells its clients a process of its own invention, as it gives them one server's process after the other.
+    """
+    version = opened.info.server_version // 10_000
+    if version < OLDEST:
+        raise Misconfigured(
+            f"The database {address} is on Postgres {version}, which is too old.", f"Use Postgres {OLDEST} or newer."
+        )
+    if opened.execute("SELECT pg_backend_pid()").fetchone() != (opened.info.backend_pid,):
+        raise Misconfigured(
+            f"A connection pooler, such as PgBouncer, is in front of the database {address}: through it, the locks "
+            "that show which runners are alive do not hold.",
+            "Name the host and the port of Postgres itself, which managed services call the direct address.",
+        )
+
+
+def could_not_be_used(address: PostgresAddress, error: psycopg.Error, *, connected: bool = True) -> TraderError:
+    """Make the error of what Postgres could not do now; what it said is told without passwords.
+
+    Where a right is lacking, or a table, to try again is no remedy.
+
+    Args:
+        address: where.
+        error: what psycopg raised.
+        connected: whether there was a connection at all.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = error.diag.message_primary or (lines[-1] if lines[0].endswith(":") else lines[0])  # of several, the last
     why = cleaned(address.without_secrets(said), 300).rstrip(".")
-    return Retryable(f"The database {address} could not be used: {why}. Nothing was changed.", "Try again.")
+    code = error.diag.sqlstate
+    problem = f"The database {address} could not be used: {why}. Nothing was changed."
+    if code in _MISCONFIGURED:
+        return Misconfigured(problem, _MISCONFIGURED[code])
+    return Retryable(problem, _REMEDIES.get(code or "", "Try again.") if connected else _UNREACHED)
 
 
 class PostgresConnection:
@@ -102,6 +170,12 @@ class PostgresResult:
         """Return the next row; None: there is none."""
         row: tuple[Any, ...] | None = self._cursor.fetchone()
         return row
+
+    def last(self) -> tuple[Any, ...] | None:
+        """Return the first row of the last of several statements; None: it has none."""
+        while self._cursor.nextset():
+            pass
+        return self.fetchone() if self._cursor.description else None
 
     def fetchnumpy(self) -> Mapping[str, Any]:
         """Return the columns by name, as arrays; one with nulls is masked where it has them."""

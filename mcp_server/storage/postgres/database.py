@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import psycopg
@@ -17,9 +18,15 @@ import psycopg
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.clock import SKEW, DatabaseClock, clock_of
-from mcp_server.storage.postgres.connection import PostgresConnection, connect, could_not_be_used
+from mcp_server.storage.postgres.connection import (
+    READ_ONLY,
+    PostgresConnection,
+    PostgresResult,
+    connect,
+    could_not_be_used,
+)
 from mcp_server.storage.postgres.liveness import HeldLocks
-from mcp_server.storage.postgres.schema import migrate
+from mcp_server.storage.postgres.schema import SCHEMA, migrate, refuse_newer
 from mcp_server.storage.transactions import Job, WaitingWrites, run_batch
 
 if TYPE_CHECKING:
@@ -36,7 +43,20 @@ SHORT_PATIENCE_S = 0.5
 LEAST_CONNECT_S = 2
 """libpq waits no less for a server."""
 
-_BEGIN_READING = "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ"
+SILENT_S = 1.0
+"""A server that has not answered is not waited for again so soon: who asks several things waits once."""
+
+_ONE_MOMENT = "READ ONLY ISOLATION LEVEL REPEATABLE READ"
+
+_UNUSABLE = (
+    psycopg.OperationalError,
+    psycopg.InternalError,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+)
+"""What is no fault of a statement: the server, its disk, its rights or its tables are not as they must be."""
 
 WRITES = 4_714_020_631
 """The advisory lock of whoever writes; those of signs of life are beyond 2**63 possibilities."""
@@ -57,6 +77,7 @@ class PostgresDatabase:
         self._writes = WaitingWrites(self._turn, self._run)
         self._connection: PostgresConnection | None = None
         self._migrated = False
+        self._silent_until_s = 0.0
         self._signs = HeldLocks(address, self)
         self.clock = DatabaseClock()
 
@@ -126,8 +147,10 @@ class PostgresDatabase:
 
         With `in_turn`, nobody writes meanwhile: what is entered later is stamped later.
         """
-        begin = f"BEGIN READ ONLY; {self._lock('shared')}" if in_turn else _BEGIN_READING
+        begin = f"READ ONLY; {self._waiting()}; {_turn('_shared')}" if in_turn else f"{_ONE_MOMENT}; {self._waiting()}"
         if not self._turn.acquire(timeout=-1 if patience_s is None else patience_s):
+            if self._connection is None:  # whoever has the turn waits for the server
+                raise could_not_be_used(self.address, _no_answer(), connected=False)
             raise Retryable(f"The database {self.address} is busy with this program's own work.", "Try again.")
         try:
             return self._transact(begin, work)
@@ -135,47 +158,59 @@ class PostgresDatabase:
             self._turn.release()
 
     def _run(self, batch: list[Job]) -> None:
-        run_batch(partial(self._transact, f"BEGIN; {self._lock()}"), batch)
+        run_batch(partial(self._transact, f"READ WRITE; {self._waiting()}; {_turn()}"), batch)
 
-    def _lock(self, kind: Literal["", "shared"] = "") -> str:
-        """Return what waits for the turn of writes, or until nobody writes."""
-        function = "pg_advisory_xact_lock" + ("_shared" if kind else "")
-        return f"SET LOCAL lock_timeout = {round(self._patience_s * 1000)}; SELECT {function}({WRITES})"
+    def _waiting(self) -> str:
+        """Return what bounds how long a transaction waits for a lock."""
+        return f"SET LOCAL lock_timeout = {round(self._patience_s * 1000)}"
 
     def _transact(self, begin: str, work: Callable[[PostgresConnection], T]) -> T:
+        """Run work in a transaction, if the schema is still one that this program knows.
+
+        A newer program may have migrated it meanwhile, in its turn: from then on this one reads and writes nothing.
+        """
         try:
-            connection = self._begun(begin)
+            connection, schema = self._begun(f"BEGIN {begin}; {SCHEMA}")
             try:
+                refuse_newer(schema, str(self.address))
                 result = work(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 connection.roll_back()
                 raise
             return result
-        except (psycopg.OperationalError, psycopg.InternalError, psycopg.errors.UniqueViolation) as error:
-            self._drop_if_broken()
-            raise could_not_be_used(self.address, error) from None
+        except _UNUSABLE as error:
+            connected = self._connection is not None
+            self._drop_if_useless(error)
+            raise could_not_be_used(self.address, error, connected=connected) from None
 
-    def _begun(self, begin: str) -> PostgresConnection:
-        """Begin a transaction; a connection that was lost while it was not used is made anew."""
-        if self._connection is not None:
-            try:
-                if self.clock.due:
-                    self.clock.measure(self._connection)
-                self._connection.execute(begin)
-            except psycopg.OperationalError:
-                if not self._connection.broken:
-                    self._connection.roll_back()
-                    raise
-                self._drop()
-            else:
-                return self._connection
-        self._connection = self._connected()
-        self._connection.execute(begin)
-        return self._connection
+    def _begun(self, begin: str) -> tuple[PostgresConnection, int]:
+        """Begin a transaction, and return its connection and the number of the schema.
+
+        A connection that was lost while it was not used is made anew.
+        """
+        fresh = self._connection is None
+        if self._connection is None:
+            self._connection = self._connected()
+        try:
+            if not fresh and self.clock.due:
+                self.clock.measure(self._connection)
+            return self._connection, _number(self._connection.execute(begin))
+        except psycopg.Error:
+            if fresh or not self._connection.broken:
+                self._connection.roll_back()
+                raise
+        self._drop()
+        return self._begun(begin)
 
     def _connected(self) -> PostgresConnection:
-        connection = connect(self.address, max(LEAST_CONNECT_S, round(self._patience_s)))
+        if monotonic() < self._silent_until_s:
+            raise _no_answer()
+        try:
+            connection = connect(self.address, max(LEAST_CONNECT_S, round(self._patience_s)))
+        except psycopg.errors.ConnectionTimeout:
+            self._silent_until_s = monotonic() + SILENT_S
+            raise
         try:
             if not self._migrated:
                 migrate(connection, str(self.address), WRITES)
@@ -192,11 +227,26 @@ class PostgresDatabase:
             raise
         return connection
 
-    def _drop_if_broken(self) -> None:
-        if self._connection is not None and self._connection.broken:
+    def _drop_if_useless(self, error: psycopg.Error) -> None:
+        """End a connection that is lost, or with a server that takes no writes any more: another one may."""
+        if self._connection is not None and (self._connection.broken or error.diag.sqlstate == READ_ONLY):
             self._drop()
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _no_answer() -> psycopg.OperationalError:
+    return psycopg.errors.ConnectionTimeout("connection timeout expired")
+
+
+def _turn(kind: Literal["", "_shared"] = "") -> str:
+    """Return what waits for the turn of writes, or until nobody writes."""
+    return f"SELECT pg_advisory_xact_lock{kind}({WRITES})"
+
+
+def _number(result: PostgresResult) -> int:
+    row = result.last()
+    return int(row[0] or 0) if row else 0

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ class HeldLocks:
         with self._changing:
             if name in self._held:
                 raise Taken
-            self._take(name, int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True))
+            self._take(name, self._number(name))
         try:
             yield
         finally:
@@ -163,22 +162,34 @@ class HeldLocks:
 
     def _take(self, name: str, number: int) -> None:
         """Take a lock, which is taken again in each session that follows."""
-        try:
-            session = self._session
-            if session is None or session.broken:
-                session = self._connect()
-        except Taken:
-            raise Retryable(
-                f"The database {self._address} has not missed an earlier session yet.", "Try again."
-            ) from None
-        except psycopg.Error as error:
-            raise could_not_be_used(self._address, error) from None
+        session = self._usable()
         try:
             _lock(session, number)
         except psycopg.Error as error:
             raise could_not_be_used(self._address, error) from None
         self._held[name] = number
         self._watch()
+
+    def _usable(self) -> PostgresConnection:
+        """Return the session, or begin one."""
+        try:
+            session = self._session
+            return self._connect() if session is None or session.broken else session
+        except Taken:
+            raise Retryable(
+                f"The database {self._address} has not missed an earlier session yet.", "Try again."
+            ) from None
+        except psycopg.Error as error:
+            raise could_not_be_used(self._address, error, connected=False) from None
+
+    def _number(self, name: str) -> int:
+        """Return the number of the lock of a name: another one in each schema, as each may have a journal."""
+        query = "SELECT hashtextextended(coalesce(current_schema(), '') || '.' || CAST(? AS VARCHAR), 0)"
+        try:
+            row = self._usable().execute(query, [name]).fetchone()
+        except psycopg.Error as error:
+            raise could_not_be_used(self._address, error) from None
+        return int(row[0]) if row else 0
 
     def _watch(self) -> None:
         if self._watcher is None:

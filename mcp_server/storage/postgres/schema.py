@@ -13,6 +13,9 @@ FIRST = 8
 
 _TABLE = "schema_migrations"
 
+SCHEMA = f"SELECT max(version) FROM {_TABLE}"  # noqa: S608 - ours
+"""Asks for the number of the last migration that a database has seen."""
+
 
 @cache
 def postgres_migrations() -> dict[int, str]:
@@ -34,11 +37,11 @@ def migrate(connection: PostgresConnection, where: str, lock: int) -> None:
         Misconfigured: a newer program has written it.
     """
     wanted = postgres_migrations()
-    if _present(connection, where, max(wanted)) == max(wanted):
+    if _present(connection, where) == max(wanted):
         return
     connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({lock})")
     try:
-        for number in range(max(_present(connection, where, max(wanted)), FIRST - 1) + 1, max(wanted) + 1):
+        for number in range(max(_present(connection, where), FIRST - 1) + 1, max(wanted) + 1):
             connection.execute(re.sub(r"--[^\n]*", "", wanted[number]))  # a comment may have a question mark
             connection.execute("INSERT INTO schema_migrations (version) VALUES (?)", [number])
         connection.execute("COMMIT")
@@ -47,17 +50,23 @@ def migrate(connection: PostgresConnection, where: str, lock: int) -> None:
         raise
 
 
-def _present(connection: PostgresConnection, where: str, newest: int) -> int:
-    # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
-    tables = connection.execute("SELECT 1 FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)", [_TABLE])
-    if tables.fetchone() is None:
-        return 0
-    row = connection.execute("SELECT max(version) FROM schema_migrations").fetchone()
-    present = int(row[0] or 0) if row else 0
+def refuse_newer(present: int, where: str) -> None:
+    """Raise `Misconfigured` where a newer program has written the schema."""
+    newest = max(postgres_migrations())
     if present > newest:
         raise Misconfigured(
             f"The database {where} was written by a newer claude-trader (schema {present}, this program knows "
             f"{newest}). Nothing was changed.",
             "Update claude-trader.",
         )
+
+
+def _present(connection: PostgresConnection, where: str) -> int:
+    # Asked by name alone (`to_regclass`), a session goes on to believe what it knew before it waited for the lock.
+    tables = connection.execute("SELECT 1 FROM pg_class WHERE relname = ? AND pg_table_is_visible(oid)", [_TABLE])
+    if tables.fetchone() is None:
+        return 0
+    row = connection.execute(SCHEMA).fetchone()
+    present = int(row[0] or 0) if row else 0
+    refuse_newer(present, where)
     return present
