@@ -23,6 +23,7 @@ from runner.notify.weekly import weekly_summary
 from runner.report import report
 from runner.scheduler.after_run import AfterRun, Report
 from runner.scheduler.concurrency import Concurrency
+from runner.scheduler.fellow_runners import FellowRunners
 from runner.scheduler.outage import Outage
 from runner.scheduler.recorder import Recorder
 from runner.scheduler.records import Ask, Follow, Record, Records
@@ -96,6 +97,8 @@ class Up:
             tell=notices.tell,
             follow=self._following(notices),
         )
+        schedules = Schedules(context.slot_store, context.strategies, StrategyWatch(context.home, context.strategies))
+        fellows = FellowRunners(context.slot_store, schedules.adopted, self.clock, notices.tell)
         shared = SharedEvaluations()
         connecting = (serving, connection.tools)
         runner = Runner(
@@ -108,9 +111,7 @@ class Up:
         self._scheduler = scheduler = Scheduler(
             clock=self.clock,
             slot_store=context.slot_store,
-            schedules=Schedules(
-                context.slot_store, context.strategies, StrategyWatch(context.home, context.strategies)
-            ),
+            schedules=schedules,
             run=SlotRun(runner, self.clock, concurrency, Outage(troubles)),
             recorder=Recorder(context.journal, self.clock),
             concurrency=concurrency,
@@ -130,6 +131,7 @@ class Up:
                 *filter(None, [server_problem(), context.journal_database.problem()]),
                 *notices.problems(),
                 *records.problems(),
+                *fellows.problems(),
             ],
             ready=connection.ready if server is None else server.ready,
             beside=records.keep,
@@ -148,6 +150,7 @@ class Up:
                 tasks.start_soon(server.keep)
             tasks.start_soon(connection.hold)
             tasks.start_soon(shared.keep)
+            tasks.start_soon(fellows.watch)
             tasks.start_soon(watch, troubles, self.clock, server_problem, notices.tell)
             async with anyio.create_task_group() as telling:
                 done = anyio.Event()

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mcp_server.domain.outcome import Ended
     from mcp_server.domain.strategy.strategy import Strategy
 
-Kind = Literal["signal", "failure", "paused", "no_skill", "budget", "broken", "server", "not_judged", "summary", "test"]
+Kind = Literal[
+    "signal", "failure", "paused", "no_skill", "budget", "broken", "server", "not_judged", "differ", "summary", "test"
+]
 
 FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "signal": (
@@ -38,6 +40,7 @@ FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "broken": ("strategy", "error"),
     "server": ("problem", "since"),
     "not_judged": ("problem", "since"),
+    "differ": ("problem", "since"),
     "summary": ("week", "as_of", "strategies"),
     "test": (),
 }
@@ -140,6 +143,12 @@ def server_trouble(problem: str, since: datetime) -> Event:
     """Return the event of something that holds up runs since an aware moment; for each such moment it is one event."""
     fields = {"problem": clean(problem), "since": iso_minute(since)}
     return Event("server", f"server {since.isoformat()}", fields)
+
+
+def runners_differ(problem: str, since: datetime) -> Event:
+    """Return the event of runners that do not have the same since an aware moment; for each it is one event."""
+    fields = {"problem": clean(problem), "since": iso_minute(since)}
+    return Event("differ", f"differ {since.isoformat()}", fields)
 
 
 def not_judged(problem: str, since: datetime) -> Event:

@@ -27,6 +27,7 @@ BUILT_IN: Mapping[Kind, str] = {
     "server": "Runs are held up\nSince $since: $problem",
     "not_judged": "Signals cannot be judged\n"
     "Since $since: $problem\nNothing is lost: what is due by then is judged once this is over.",
+    "differ": "Machines differ\nSince $since: $problem",
     "summary": "Weekly summary\n$strategies\nAs of $as_of. claude-trader score NAME says more.",
     "test": "Claude Trader\nThis is a test: notifications arrive here.",
 }

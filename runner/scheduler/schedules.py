@@ -200,6 +200,20 @@ class Schedules:
         strategies = "1 strategy is" if len(schedules) == 1 else f"{len(schedules)} strategies are"
         return f"{strategies} scheduled; next: {first.strategy.name} at {first.due:%Y-%m-%d %H:%M:%S} UTC"
 
+    def adopted(self) -> dict[str, tuple[str, str]] | None:
+        """Return the version of each strategy that was adopted, and `active` or why it is not scheduled.
+
+        None: the folders were not looked at yet.
+        """
+        if not self._started:
+            return None
+        states = dict.fromkeys(self._strategy_watch.folder_states, ("", "broken"))
+        for name, folder in self._strategy_watch.folder_states.items():
+            if (strategy := folder.strategy) is not None:
+                status = strategy.config.status
+                states[name] = strategy.version, "not scheduled" if status == "active" else status
+        return states | {name: (on.strategy.version, "active") for name, on in self.by_name.items()}
+
     def problems(self) -> list[str]:
         """Return what is wrong with strategies, in sentences for people."""
         folders = self._strategy_watch.folder_states.items()

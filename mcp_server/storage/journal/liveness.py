@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from mcp_server.storage.files import put_aside
 from mcp_server.storage.home import unwritable
+from mcp_server.storage.journal.runner_note import RunnerNote
 from mcp_server.storage.sql import SqlConnection
 
 KEY = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?", re.ASCII)
@@ -65,6 +66,13 @@ class SignsOfLife(Protocol):
     def forget(self, key: str) -> None:
         """Remove what is left of a process that is gone."""
 
+    def exchange(self, own: RunnerNote) -> list[RunnerNote]:
+        """Tell the other runners what one of this process has, and return the same of all of them, this one's first.
+
+        Raises:
+            Retryable, Misconfigured: they cannot be told.
+        """
+
 
 class LockedFiles:
     """Signs of life in a folder: one locked file for each."""
@@ -115,6 +123,10 @@ class LockedFiles:
             return frozenset(file.name for file in self._folder.iterdir())
         except OSError:
             return None
+
+    def exchange(self, own: RunnerNote) -> list[RunnerNote]:
+        """Return what this runner has: others of the same home have the same folders."""
+        return [own]
 
     def forget(self, key: str) -> None:
         """Remove the file of a process that is gone; what cannot be removed, a folder say, is put aside."""

@@ -21,6 +21,7 @@ from mcp_server.storage.home import Home
 from mcp_server.storage.journal import slot_rows
 from mcp_server.storage.journal.liveness import SignOfLife
 from mcp_server.storage.journal.rows import Claimed, Run, mirror
+from mcp_server.storage.journal.runner_note import RunnerNote
 from mcp_server.storage.journal.slot_rows import NewRow, StoredSchedule, TakenSlots
 from mcp_server.storage.sql import JournalDatabase, SqlConnection
 
@@ -112,6 +113,18 @@ class SlotStore:
         if self._liveness is not None:
             self._liveness.close(forget=forget)
             self._liveness = None
+
+    def exchange_notes(self, place: str, program: str, strategies: Mapping[str, tuple[str, str]]) -> list[RunnerNote]:
+        """Tell the other runners of the journal what this one has, as `RunnerNote`; return what each of them has.
+
+        Nothing is told or returned before this store is opened, and after it was closed.
+        """
+        if not self._opened:
+            return []
+        self._show()
+        assert self._liveness is not None  # noqa: S101 (it is shown)
+        own = RunnerNote(self._liveness.key, place, program, strategies)
+        return self.database.signs_of_life(self.home.running).exchange(own)
 
     def stored_schedules(self) -> dict[str, StoredSchedule]:
         """Return what the scheduler knows of each strategy, by name."""

@@ -1,6 +1,5 @@
 """A connection to Postgres in DuckDB's shape, so that the same statements run on both and give the same values."""
 
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from psycopg.types.string import TextLoader
 
 from mcp_server.domain.text import cleaned
 from mcp_server.errors import Misconfigured, Retryable, TraderError
+from mcp_server.storage.machine import machine_name
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.encryption import why_unsafe
 
@@ -58,11 +58,6 @@ _DTYPES = {
     "timestamp": "datetime64[us]",
     "bool": "bool",
 }
-
-
-def machine_name() -> str:
-    """Return how this machine calls itself."""
-    return cleaned(platform.node(), 40) or "a machine without a name"
 
 
 def connect(address: PostgresAddress, connect_timeout_s: int) -> "PostgresConnection":

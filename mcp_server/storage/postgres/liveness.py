@@ -16,8 +16,10 @@ import psycopg
 
 from mcp_server.errors import Misconfigured, Retryable
 from mcp_server.storage.journal.liveness import Taken
+from mcp_server.storage.journal.runner_note import RunnerNote
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.connection import PostgresConnection, connect, could_not_be_used
+from mcp_server.storage.postgres.runners import exchanged
 
 if TYPE_CHECKING:
     from mcp_server.storage.postgres.database import PostgresDatabase
@@ -43,14 +45,17 @@ CONNECT_S = 2
 WATCHER = "signs of life"
 """The name of the thread."""
 
-_ID = "CAST(CAST('x' || substr(run_key, 1, 16) AS BIT(64)) AS BIGINT)"
+_ID = "CAST(CAST('x' || substr({}, 1, 16) AS BIT(64)) AS BIGINT)"
+_HELD = (
+    "(SELECT (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
 _MISSING = (
     "SELECT DISTINCT split_part(run_key, '.', 1) FROM executions WHERE status = 'running' AND answer_by IS NULL "  # noqa: S608 - ours
     "AND run_key ~ '^[0-9a-f]{32}' "
     "AND clock_timestamp() - pg_postmaster_start_time() > CAST(? AS BIGINT) * INTERVAL '1' SECOND "
-    f"AND {_ID} NOT IN (SELECT (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) FROM pg_locks "
-    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    f"AND {_ID.format('run_key')} NOT IN {_HELD}"
 )
 
 
@@ -117,6 +122,10 @@ class HeldLocks:
 
     def forget(self, key: str) -> None:
         """Do nothing: what ends leaves nothing here."""
+
+    def exchange(self, own: RunnerNote) -> list[RunnerNote]:
+        """Note what a runner has, and return the same of all runners that are alive, this one's first."""
+        return exchanged(self._database, own, f"{_ID.format('key')} IN {_HELD}")
 
     def give_back(self, name: str) -> None:
         """Release the lock of a key or a name."""

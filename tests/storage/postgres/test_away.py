@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from mcp_server.errors import Misconfigured, Retryable
+from mcp_server.storage.machine import machine_name
 from mcp_server.storage.postgres import connection as connections
 from mcp_server.storage.postgres.address import PostgresAddress
 from mcp_server.storage.postgres.database import PostgresDatabase
@@ -293,7 +294,7 @@ def test_whose_connections_they_are_is_told_and_how_many_a_program_has() -> None
             "SELECT application_name FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchall()
-        assert rows == [(f"claude-trader on {connections.machine_name()}",)] * 2
+        assert rows == [(f"claude-trader on {machine_name()}",)] * 2
         sign.close()
 
 

@@ -102,6 +102,15 @@ CREATE TABLE backtests (
 );
 CREATE INDEX backtests_family ON backtests (family);
 
+-- What each runner that is alive has adopted, by the key of its sign of life, whose first 16 digits are its lock.
+-- strategies: {"NAME": ["VERSION", "STATUS"]}.
+CREATE TABLE runners (
+    key VARCHAR PRIMARY KEY,
+    place VARCHAR NOT NULL,
+    program VARCHAR NOT NULL,
+    strategies JSON NOT NULL
+);
+
 CREATE TABLE outcomes (
     execution_id BIGINT PRIMARY KEY,
     entry_time TIMESTAMP NOT NULL,
