@@ -4,8 +4,8 @@ For tests of the other figures, which stay the same.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
-from typing import Any
+
+import pytest
 
 from mcp_server.domain.backtest import look_ahead, run
 from runner.__main__ import main
@@ -14,17 +14,16 @@ from runner.backtest import grid
 FEW = 5
 
 
-def hurry() -> None:
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Let it be so in this process, until the patch is undone."""
     spread, prove = look_ahead.cuts, look_ahead.prove
-    quick: dict[ModuleType, dict[str, Any]] = {
-        look_ahead: {"cuts": lambda candles: spread(candles)[:FEW]},
-        run: {"prove_no_look_ahead": lambda compute, candles, _decided, **how: prove(compute, candles, (), **how)},
-        grid: {"processes": lambda _workers: ThreadPoolExecutor(1)},
-    }
-    for module, functions in quick.items():
-        vars(module).update(functions)
+    patch.setattr(look_ahead, "cuts", lambda candles: spread(candles)[:FEW])
+    patch.setattr(
+        run, "prove_no_look_ahead", lambda compute, candles, _decided, **how: prove(compute, candles, (), **how)
+    )
+    patch.setattr(grid, "processes", lambda _workers: ThreadPoolExecutor(1))
 
 
 if __name__ == "__main__":
-    hurry()
+    hurry(pytest.MonkeyPatch())
     main()

@@ -1,4 +1,4 @@
-"""The command line, as a person or a scheduler runs it: a process of its own."""
+"""The command line, as a person or a scheduler runs it."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.rigs import warm
+from tests.rigs import in_process, warm
 from tests.rigs.forked_server import forking
 
 LIMIT_S = 120
@@ -34,11 +34,20 @@ class Done:
 Command = Callable[..., Done]
 
 
-def trader_in(home: Path, folder: Path | None = None, program: str = "runner") -> Command:
-    """Return what runs `claude-trader` on a home, in a folder: the home, unless said; `program` is its module."""
+def trader_in(home: Path, folder: Path | None = None, program: str = "runner", *, own_process: bool = False) -> Command:
+    """Return what runs `claude-trader` on a home: in the test's process, or one of its own where it has to be.
+
+    Args:
+        home: of the command.
+        folder: where it runs; None: in the home.
+        program: its module.
+        own_process: the process is the point, or the time that it takes with everything imported.
+    """
 
     def run(*arguments: str, **environment: str) -> Done:
         variables = {**os.environ, "TRADER_HOME": str(home), "COLUMNS": "120", **environment}
+        if not own_process and in_process.possible(program, variables):
+            return Done(*in_process.run(arguments, variables, folder or home, program))
         if warm.can_run(variables):
             return Done(*warm.run(arguments, variables, folder or home, LIMIT_S, program))
         done = subprocess.run(

@@ -25,12 +25,18 @@ from tests.http.conftest import READS, TOKENS, guarded
 from tests.rigs.anvil import Anvil
 from tests.rigs.loopback import served
 from tests.rigs.stand_in_exchange import StandInExchange
-from tests.runner.conftest import Command
+from tests.runner.conftest import Command, trader_in
 from tests.storage.test_database import held_by_a_shell
 
 NOWHERE = "http://127.0.0.1:1"
 NO_CHAIN = {"TRADER_CHAIN_URLS": json.dumps({"ethereum": NOWHERE})}
 KEY = "sk-a-key-that-must-not-be-shown"
+
+
+@pytest.fixture
+def trader(home: Path) -> Command:
+    """In a process that has imported everything: some checks are given up after a time."""
+    return trader_in(home, own_process=True)
 
 
 def _by_check(said: dict[str, Any]) -> dict[str, dict[str, str]]:
