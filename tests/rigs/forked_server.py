@@ -40,7 +40,9 @@ class ForkedServer:
         self._turn = threading.Lock()
         try:
             streams = (given, written, errors)
-            self._program = Warm(module, arguments, environment, Path.cwd(), streams, session=True)
+            self._program = Warm(
+                module, arguments, environment, Path.cwd(), streams, session=True, forks_servers=module == SERVER[-1]
+            )
         finally:
             os.close(given)
             os.close(written)

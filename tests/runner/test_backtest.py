@@ -1,4 +1,4 @@
-"""`claude-trader backtest`: the real command, in a process of its own."""
+"""`claude-trader backtest`: the real command. But where the proof is looked at, it cuts after few candles for it."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ import pytest
 from mcp import Client
 
 from mcp_server.app import build_server
+from mcp_server.domain.backtest import look_ahead
 from mcp_server.domain.timeframes import parse_moment, to_ms
 from mcp_server.settings import ServerSettings
 from mcp_server.storage.database import Database
@@ -59,6 +60,15 @@ NOBODY = "http://127.0.0.1:9/mcp"
 """A tool server that is not there: who asks it fails."""
 
 
+def quick(home: Path) -> Command:
+    return trader_in(home, program="tests.rigs.quick_backtests")
+
+
+@pytest.fixture
+def trader(home: Path) -> Command:
+    return quick(home)
+
+
 @dataclass(frozen=True)
 class Filled:
     """A home whose first backtest fetched its candles from an exchange that is gone by now."""
@@ -75,7 +85,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
     with StandInExchange() as rig:
         rig.now_ms = to_ms(parse_moment("2026-05-01"))
         urls = json.dumps({"binance": rig.url})
-        done = trader_in(home)("backtest", "mine", *SPRING, "--json", TRADER_EXCHANGE_URLS=urls)
+        done = quick(home)("backtest", "mine", *SPRING, "--json", TRADER_EXCHANGE_URLS=urls)
         requests = sum("klines" in path for path, _ in rig.log)
     return Filled(home, done, requests)
 
@@ -93,31 +103,44 @@ def test_a_backtest_fetches_what_is_not_stored_and_answers_with_the_keys_of_the_
     assert (answer["fee_bps"], answer["slippage_bps"]) == (10, 5), "what costs are where the strategy says nothing"
     assert "simulated" not in answer
     assert sum(answer["signals"].values()) == 14 * 6
-    assert answer["look_ahead"]["checked"] >= 14 * 6
     assert answer["look_ahead"]["changed"] == 0
     assert answer["cagr_pct"] is None, "two weeks are no year"
 
 
-def test_the_second_backtest_needs_neither_a_network_nor_a_server_and_says_the_same(filled: Filled) -> None:
-    again = trader_in(filled.home)("backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY)
+@pytest.fixture(scope="module")
+def again(filled: Filled) -> Done:
+    """A second backtest of the same."""
+    return quick(filled.home)("backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY)
+
+
+def test_the_second_backtest_needs_neither_a_network_nor_a_server_and_says_the_same(
+    filled: Filled, again: Done
+) -> None:
     assert again.code == 0, again.out
     assert {**again.json, "backtest_id": 1} == {**filled.done.json, "backtest_id": 1}
     assert again.json["backtest_id"] > filled.done.json["backtest_id"]
-    more = trader_in(filled.home)("backtest", "mine", "--from", "2026-01-01", "--json", TRADER_SERVER_URL=NOBODY)
+    more = quick(filled.home)("backtest", "mine", "--from", "2026-01-01", "--json", TRADER_SERVER_URL=NOBODY)
     assert (more.code, more.json["end"]) == (0, "2026-01-15T00:00Z"), "it ends where the stored candles end"
 
 
-async def test_the_tool_gives_the_same_answer_as_the_command(filled: Filled) -> None:
+def without_proof(answer: dict[str, Any]) -> list[str]:
+    return [sentence for sentence in answer["summary"] if "look-ahead" not in sentence]
+
+
+async def test_the_tool_gives_the_same_answer_as_the_command(filled: Filled, again: Done) -> None:
     server = build_server(ServerSettings(home=filled.home, exchange_urls={"binance": "http://127.0.0.1:9"}))
     arguments = {"strategy_name": "mine", "start": SPRING[1], "end": SPRING[3]}
     async with Client(server) as client:
         told = answer_of(await client.call_tool("backtest_strategy", arguments))
-    again = trader_in(filled.home)("backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY).json
-    assert {**told, "backtest_id": 1, "folds": []} == {**again, "backtest_id": 1}
+    told_proof, proof = told.pop("look_ahead"), again.json["look_ahead"]
+    assert (told_proof["changed"], told_proof["checked"] >= 14 * 6 > proof["checked"]) == (0, True), "it proves more"
+    others = {"backtest_id": 1, "summary": None}
+    assert {**told, "folds": [], **others, "look_ahead": proof} == {**again.json, **others}
+    assert without_proof(told) == without_proof(again.json)
 
 
 def test_each_backtest_leaves_a_row_and_only_another_variant_is_another_trial(filled: Filled) -> None:
-    cheap = trader_in(filled.home)(
+    cheap = quick(filled.home)(
         "backtest", "mine", *SPRING, "--fee-bps", "1.5", "--side", "both", "--json", TRADER_SERVER_URL=NOBODY
     )
     assert (cheap.json["trials"], cheap.json["fee_bps"], cheap.json["side"]) == (2, 1.5, "both")
@@ -128,7 +151,7 @@ def test_each_backtest_leaves_a_row_and_only_another_variant_is_another_trial(fi
 
 
 def test_a_stake_is_a_share_of_the_starting_equity(filled: Filled) -> None:
-    run = trader_in(filled.home)
+    run = quick(filled.home)
     tenth = run("backtest", "mine", *SPRING, "--stake-pct", "10", "--json", TRADER_SERVER_URL=NOBODY).json
     assert tenth["stake_pct"] == 10
     assert abs(tenth["return_pct"]) < abs(filled.done.json["return_pct"])
@@ -136,7 +159,7 @@ def test_a_stake_is_a_share_of_the_starting_equity(filled: Filled) -> None:
 
 
 def test_nothing_after_the_as_of_of_the_settings_is_used(filled: Filled) -> None:
-    done = trader_in(filled.home)(
+    done = quick(filled.home)(
         "backtest", "mine", *SPRING, "--json", TRADER_SERVER_URL=NOBODY, TRADER_AS_OF="2026-01-08T00:30Z"
     )
     assert (done.code, done.json["end"]) == (0, "2026-01-08T00:00Z")
@@ -146,7 +169,7 @@ def test_nothing_after_the_as_of_of_the_settings_is_used(filled: Filled) -> None
 
 def test_for_a_person_it_says_what_it_means_and_writes_the_files_that_were_asked_for(filled: Filled) -> None:
     files = ["--trades", "trades.csv", "--report", "page.html"]
-    done = trader_in(filled.home)("backtest", "mine", *SPRING, *files, TRADER_SERVER_URL=NOBODY, COLUMNS="80")
+    done = quick(filled.home)("backtest", "mine", *SPRING, *files, TRADER_SERVER_URL=NOBODY, COLUMNS="80")
     assert (done.code, done.err) == (0, ""), "no bars where nobody looks"
     assert done.out.startswith("mine  BTC/USDT  4h candles of binance\n")
     assert "Is it more than luck?" in done.out
@@ -161,7 +184,7 @@ def test_for_a_person_it_says_what_it_means_and_writes_the_files_that_were_asked
 
 
 def test_the_picture_is_drawn_by_the_tool_server(filled: Filled) -> None:
-    done = trader_in(filled.home)("backtest", "mine", *SPRING, "--picture", "picture.png", "--json")
+    done = quick(filled.home)("backtest", "mine", *SPRING, "--picture", "picture.png", "--json")
     assert done.code == 0, done.out
     assert (filled.home / "picture.png").read_bytes().startswith(b"\x89PNG")
 
@@ -170,7 +193,7 @@ def test_a_grid_counts_each_variant_as_a_trial_and_answers_for_all_of_them(fille
     grid = [*SPRING, "--vary", "1.001=1.07", "--vary", "0.999=0.95", "--workers", "1", "--trades", "own.csv"]
     environment = {"TRADER_SERVER_URL": NOBODY}
     before = rows(filled.home, "SELECT count(*) FROM backtests")[0][0]
-    done = trader_in(filled.home)("backtest", "mine", *grid, "--json", **environment)
+    done = quick(filled.home)("backtest", "mine", *grid, "--json", **environment)
     assert done.code == 0, done.out
     assert rows(filled.home, "SELECT count(*) FROM backtests")[0][0] == before + 4
     labels = ["as it is", "0.999 → 0.95", "1.001 → 1.07", "1.001 → 1.07, 0.999 → 0.95"]
@@ -179,16 +202,19 @@ def test_a_grid_counts_each_variant_as_a_trial_and_answers_for_all_of_them(fille
     assert len({variant["return_pct"] for variant in done.json["variants"]}) > 2
     assert done.json["trials"] >= 4
     assert len(read_csv(filled.home / "own.csv")) >= filled.done.json["trades"], "of the strategy as it is"
-    again = trader_in(filled.home)("backtest", "mine", *SPRING, "--json", **environment)
+    again = quick(filled.home)("backtest", "mine", *SPRING, "--json", **environment)
     assert again.json["trials"] == done.json["trials"], "what was tried stays tried"
 
 
-def test_the_proof_covers_every_candle_where_that_is_asked_for(trader: Command, home: Path) -> None:
+def test_the_proof_covers_every_candle_where_that_is_asked_for(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says as much of a series of so few candles that both cut after each of them, and of one that is longer."""
     put(home, "mine", interval="1h", rules={"buy": "close > 0"})
-    days = ["--from", "2026-01-01", "--to", "2026-01-19", "--json"]
+    trader, days = trader_in(home), ["--from", "2026-01-01", "--to", "2026-01-04", "--json"]
+    short = trader("backtest", "mine", *days).json["look_ahead"]
+    monkeypatch.setattr(look_ahead, "CUTS", 25)
     some, every = (trader("backtest", "mine", *days, *extra).json["look_ahead"] for extra in ([], ["--prove", "all"]))
-    assert some["checked"] < 18 * 24 - 1 <= every["checked"]
-    assert (some["changed"], every["changed"]) == (0, 0)
+    assert some["checked"] < 3 * 24 - 1 <= min(every["checked"], short["checked"])
+    assert (short["changed"], some["changed"], every["changed"]) == (0, 0, 0)
 
 
 def test_a_time_without_candles_is_an_error(trader: Command, home: Path) -> None:
