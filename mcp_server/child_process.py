@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from subprocess import PIPE
@@ -14,7 +15,7 @@ from anyio.abc import ByteReceiveStream, ByteSendStream, Process
 OUT_OF_TIME = getattr(signal, "SIGXCPU", 24)  # Windows has no such signal, and no such bound
 
 _NEEDED = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH")
-"""The only variables of ours that the process gets; none is secret."""
+"""The only variables of ours that every process gets; none is secret."""
 
 _ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """Else glibc sets 64 MB of addresses aside for each thread, which count against the bound of a process's memory."""
@@ -67,10 +68,15 @@ class WaitingChild:
 
     So each question has a process of its own, and only the first waits until it has started. The program ends when it
     has waited for long, or when this process ends: then its standard input closes.
+
+    Args:
+        command: the program with its arguments.
+        environment: variables that it gets beside the few that every program needs.
     """
 
-    def __init__(self, command: tuple[str, ...]) -> None:
+    def __init__(self, command: tuple[str, ...], environment: Mapping[str, str] | None = None) -> None:
         self._command = command
+        self._environment = environment or {}
         self._waiting: Process | None = None
         self._starting = False
 
@@ -79,11 +85,11 @@ class WaitingChild:
         until = anyio.current_time() + within_s
         process, self._waiting = self._waiting, None
         if process is None:
-            ending = await _answered(await _started(self._command), question, until)
+            ending = await _answered(await _started(self._command, self._environment), question, until)
         else:
             ending = await _answered(process, question, until)
             if ending.code is not None and not ending.out:  # it had waited for too long, and has read nothing
-                ending = await _answered(await _started(self._command), question, until)
+                ending = await _answered(await _started(self._command, self._environment), question, until)
         await self._start_next()
         return ending
 
@@ -101,13 +107,13 @@ class WaitingChild:
         self._starting = True
         try:
             with suppress(OSError):  # the system lets nothing start now; the question just answered is no less so
-                self._waiting = await _started(self._command)
+                self._waiting = await _started(self._command, self._environment)
         finally:
             self._starting = False
 
 
-async def _started(command: tuple[str, ...]) -> Process:
-    environment = {name: os.environ[name] for name in _NEEDED if name in os.environ} | _ONE_ARENA
+async def _started(command: tuple[str, ...], beside: Mapping[str, str] | None = None) -> Process:
+    environment = {name: os.environ[name] for name in _NEEDED if name in os.environ} | _ONE_ARENA | {**(beside or {})}
     with anyio.CancelScope(shield=True):  # a start that is cancelled half-way leaves a process to nobody
         process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
     return process  # noqa: RET504 - in the scope it would not be seen that something is always returned

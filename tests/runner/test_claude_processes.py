@@ -190,7 +190,8 @@ def _runs(process: psutil.Process) -> bool:
 async def test_the_cli_sees_nothing_of_the_runners_environment_and_a_cancelled_run_leaves_nothing_and_is_quick(
     api: ScriptedMessagesApi, server: ToolServer, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EXCHANGE_SECRET", "a-secret-of-the-parent")
+    for name in ("EXCHANGE_SECRET", "TRADER_DATABASE_URL", "PGPASSWORD"):
+        monkeypatch.setenv(name, "a-secret-of-the-parent")
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "a-secret-of-the-parent")
     monkeypatch.setenv("CLAUDE_CODE_USE_BEDROCK", "1")
     async with _hanging(task(api.url, server.url, server_token=ADMISSION), api) as cli:

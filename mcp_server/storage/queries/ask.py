@@ -1,6 +1,7 @@
 """Runs each query in a process of its own, and returns its answer or raises its error."""
 
 import json
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +29,7 @@ class Queries:
 
     def __init__(self, journal_url: SecretStr | None = None) -> None:
         self._journal_url = None if journal_url is None else journal_url.get_secret_value()
-        self._child = WaitingChild(CHILD)
+        self._child = WaitingChild(CHILD, {} if journal_url is None else _of_libpq())
 
     async def ask(self, question: Question, within_s: float = PROCESS_S) -> dict[str, Any]:
         """Return the `columns` and `rows` of an answer, and whether there are `more`.
@@ -47,6 +48,11 @@ class Queries:
     async def close(self) -> None:
         """End the process that waits, if one does."""
         await self._child.close()
+
+
+def _of_libpq() -> dict[str, str]:
+    """Return the variables by which libpq adds to a URL: the password may be in one, and not in the URL."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PG")}
 
 
 def _read(ending: ChildEnding) -> dict[str, Any]:
