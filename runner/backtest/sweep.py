@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from mcp_server.domain.backtest.decisions import Decisions, candles_of_range
+from mcp_server.domain.backtest.futures import Futures
 from mcp_server.domain.backtest.run import BacktestTask, cuts_without_clock, run_backtest
 from mcp_server.domain.candles import Candles
 from mcp_server.errors import BadInput, Retryable, TraderError
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 100_000_000
 """So many variants times candles: the equity of each variant at each candle is kept, which is 0.9 GB then."""
+
+SHARED_BYTES = 64_000_000
+"""So much of what proofs compute is kept in each process for the next variants: 40 columns over 20,000 candles."""
 
 LOOK_S = 5.0
 """So long nothing has to be done before it is asked whether a result can still be expected."""
@@ -202,12 +206,24 @@ def _task(file: str) -> BacktestTask:
     return task
 
 
+@lru_cache(maxsize=1)
+def _futures(task: BacktestTask) -> Futures:
+    """Keep what the proofs of all variants share: two variants mostly differ in a number, and not in an indicator."""
+    return Futures(task.candles, SHARED_BYTES)
+
+
 def _backtest(shared: str | BacktestTask, strategy: Strategy, every: bool) -> Result:
     """Backtest one variant in a worker. What goes wrong comes back as a plain error: not every class can be sent."""
     try:
         clock, limit = cuts_without_clock()
-        task = replace(_task(shared) if isinstance(shared, str) else shared, strategy=strategy)
-        done = run_backtest(task, prove="all" if every else "default", clock=clock, proof_limit_s=limit)
+        common = _task(shared) if isinstance(shared, str) else shared
+        done = run_backtest(
+            replace(common, strategy=strategy),
+            prove="all" if every else "default",
+            clock=clock,
+            proof_limit_s=limit,
+            futures=_futures(common),
+        )
         return _without_candles(done)
     except TraderError as error:
         return TraderError(error.problem, error.remedy)

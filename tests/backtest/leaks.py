@@ -1,14 +1,67 @@
 """Indicators that look ahead, and some that only seem to: what each row says would, or would not, be known by then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import numpy as np
 
-from mcp_server.domain.candles import Candles, Floats, Mask
+from mcp_server.domain.backtest.futures import TAIL, Columns, Provable, another_future, first_difference
+from mcp_server.domain.backtest.look_ahead import Leak
+from mcp_server.domain.candles import Candles, Floats, Mask, Times
 
 Indicator = Callable[[Candles], Floats]
 DAY_MS = 86_400_000
+
+
+class Computed:
+    """Columns that a function computes, and of which nothing else is made: as `prove` takes them."""
+
+    sources: Sequence[str] = ("all",)
+    reach = 0
+
+    def __init__(self, compute: Callable[[Candles], Columns]) -> None:
+        self._compute = compute
+
+    def columns_of(self, source: str, candles: Candles) -> Columns:
+        assert source == "all"
+        return self._compute(candles)
+
+    def parts(self, columns: Columns, stretch: Times) -> Columns:
+        assert all(len(values) == len(stretch) for values in columns.values())
+        return {}
+
+
+def columns_of(proved: Provable, candles: Candles) -> Columns:
+    """Return the columns of all sources."""
+    return {name: own for source in proved.sources for name, own in proved.columns_of(source, candles).items()}
+
+
+def steps_of(proved: Provable, candles: Candles) -> Columns:
+    """Return all that is compared: the columns, and what is made of them."""
+    columns = columns_of(proved, candles)
+    return {**columns, **proved.parts(columns, np.zeros(len(candles), dtype=np.int64))}
+
+
+def proved_one_by_one(proved: Provable, candles: Candles, order: Sequence[int], recent: int) -> tuple[Leak, ...]:
+    """Prove as `prove` does, in the plain way: all anew after each cut, and parts of the last `recent` candles."""
+    whole, earliest = steps_of(proved, candles), dict[str, tuple[int, int]]()
+    for cut in order:
+        columns = columns_of(proved, another_future(candles, cut))
+        count = min(cut + 1 + TAIL, len(candles))
+        start = max(count - recent, 0)
+        before = min(start, proved.reach)
+        rows = {name: values[start - before :] for name, values in columns.items()}
+        parts = proved.parts(rows, np.zeros(count - start + before, dtype=np.int64))
+        compared = {name: (0, values) for name, values in columns.items()}
+        compared |= {name: (start, values[before:]) for name, values in parts.items()}
+        for name, (first, values) in compared.items():
+            change = first_difference(whole[name][first : cut + 1], values[: cut + 1 - first])
+            if change is not None:
+                at = first + change
+                earliest[name] = min(earliest.get(name, (at, cut)), (at, cut))
+    times = candles.open_time_ms
+    leaks = [Leak(name, int(times[at]), int(times[cut])) for name, (at, cut) in earliest.items()]
+    return tuple(sorted(leaks, key=lambda leak: (leak.at_ms, leak.column)))
 
 
 def shifted(values: Floats, by: int) -> Floats:

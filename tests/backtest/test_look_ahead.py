@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.backtest.assumptions import Assumptions
-from mcp_server.domain.backtest.look_ahead import CUTS, TAIL, Columns, another_future, cuts, prove
+from mcp_server.domain.backtest.futures import TAIL, Columns, another_future
+from mcp_server.domain.backtest.look_ahead import CUTS, cuts, prove
 from mcp_server.domain.backtest.run import BacktestTask, run_simulation
 from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, merge
 from mcp_server.domain.rules.compiled import CompiledRules, compile_rules
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.strategy.parse import parse_strategy
+from tests.backtest.leaks import Computed, columns_of, steps_of
 from tests.domain.test_indicator_values import HOUR_MS, made_candles
 
 
@@ -49,7 +51,7 @@ def test_a_leak_is_named_with_its_column_and_the_candle_whose_value_changed() ->
     def compute(candles: Candles) -> Columns:
         return {"honest": np.cumsum(candles.close), "leaks": np.append(candles.close[1:], np.nan)}
 
-    proof = prove(compute, made_candles(300), [7, 9])
+    proof = prove(Computed(compute), made_candles(300), [7, 9])
 
     assert (proof.checked, proof.wanted, proof.decisions, proof.decisions_wanted) == (299, 299, 2, 2)
     assert [(change.column, change.at_ms, change.cut_ms) for change in proof.changed] == [("leaks", 0, 0)]
@@ -100,23 +102,29 @@ def test_what_a_backtest_decided_traded_and_owned_until_then_stays_with_another_
 
 def test_of_rules_each_column_and_each_part_and_the_signal_is_compared() -> None:
     candles, rules = made_candles(2_000), crossing()
-    steps = rules.steps(candles)
+    steps = steps_of(rules, candles)
 
     assert {"close", "ema_9", "ema_21", "rsi_14", "high"} < set(steps)
     assert {"crosses_above(ema_9, ema_21)", "prev(highest(high, 5), 1)", "highest(high, 5)"} < set(steps)
     np.testing.assert_array_equal(steps["signal"], rules.series(candles).signals())
     np.testing.assert_array_equal(steps["highest(high, 5)"][4:8], [max(candles.high[at : at + 5]) for at in range(4)])
-    proof = prove(rules.steps, candles, [], lately=rules.steps, clock=count().__next__, limit_s=61)
+    proof = prove(rules, candles, [], clock=count().__next__, limit_s=61)
     assert (proof.checked, proof.changed) == (60, ())
 
 
-def test_parts_of_the_last_candles_alone_have_the_values_that_they_have_in_the_whole() -> None:
+def test_parts_of_several_stretches_of_candles_have_the_values_that_they_have_in_the_whole() -> None:
     candles, rules = made_candles(2_000), crossing()
-    whole = rules.steps(candles)
+    columns, whole = columns_of(rules, candles), steps_of(rules, candles)
+    places = [(1_000, 1_300), (0, 40), (1_700, 2_000), (990, 1_010)]
+    joined = {name: np.concatenate([own[start:stop] for start, stop in places]) for name, own in columns.items()}
+    parts = rules.parts(joined, np.repeat(np.arange(4), [stop - start for start, stop in places]))
 
-    for name, values in rules.steps(candles, 300).items():
-        assert len(values) == (2_000 if name in ("close", "high", "ema_9", "ema_21", "rsi_14") else 300)
-        np.testing.assert_array_equal(values, whole[name][-len(values) :], name)
+    for name, values in parts.items():
+        ends = np.cumsum([stop - start for start, stop in places])
+        for (start, stop), end in zip(places, ends, strict=True):
+            seen = 0 if start == 0 else rules.reach
+            own = values[end - stop + start + seen : end]
+            np.testing.assert_array_equal(own, whole[name][start + seen : stop], name)
 
 
 def test_the_most_unusual_candles_of_a_long_series_are_cut_after() -> None:
@@ -130,7 +138,9 @@ def test_the_most_unusual_candles_of_a_long_series_are_cut_after() -> None:
 
 
 def test_it_ends_when_its_time_is_over_and_says_how_far_it_came() -> None:
-    proof = prove(lambda c: {"close": c.close}, made_candles(1_000), range(999), clock=count().__next__, limit_s=26)
+    proof = prove(
+        Computed(lambda c: {"close": c.close}), made_candles(1_000), range(999), clock=count().__next__, limit_s=26
+    )
 
     assert (proof.checked, proof.wanted, proof.decisions_wanted) == (25, 999, 999)
     assert proof.decisions == 25
@@ -139,7 +149,7 @@ def test_it_ends_when_its_time_is_over_and_says_how_far_it_came() -> None:
 def test_every_candle_is_proved_however_long_it_takes() -> None:
     told: list[tuple[int, int]] = []
     proof = prove(
-        lambda c: {"close": c.close},
+        Computed(lambda c: {"close": c.close}),
         made_candles(1_000),
         [5, 999],
         every=True,
@@ -154,13 +164,13 @@ def test_every_candle_is_proved_however_long_it_takes() -> None:
 
 def test_series_of_no_or_one_candle_have_nothing_to_cut_after() -> None:
     for length in (0, 1):
-        assert prove(lambda c: {"close": c.close}, made_candles(length), [0]).wanted == 0
+        assert prove(Computed(lambda c: {"close": c.close}), made_candles(length), [0]).wanted == 0
 
 
 @pytest.mark.parametrize("price", [1e-9, 1.0, 1e9])
 def test_candles_that_never_move_and_have_no_volume_are_proved_as_any_others(price: float) -> None:
     flat, unknown = np.full(900, price), np.full(900, np.nan)
     candles = Candles(np.arange(900) * HOUR_MS, flat, flat, flat, flat, unknown)
-    proof = prove(lambda c: {"close": c.close, "leaks": np.append(c.volume[1:], 0.0)}, candles, [])
+    proof = prove(Computed(lambda c: {"close": c.close, "leaks": np.append(c.volume[1:], 0.0)}), candles, [])
 
     assert {leak.column for leak in proof.changed} == {"leaks"}

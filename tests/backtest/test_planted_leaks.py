@@ -9,7 +9,8 @@ import pytest
 
 from mcp_server.domain.backtest.answer import Backtest
 from mcp_server.domain.backtest.assumptions import Assumptions
-from mcp_server.domain.backtest.look_ahead import Columns, Proof, prove
+from mcp_server.domain.backtest.futures import Columns
+from mcp_server.domain.backtest.look_ahead import Proof, prove
 from mcp_server.domain.backtest.run import BacktestTask, run_backtest
 from mcp_server.domain.candles import Candles, Floats
 from mcp_server.domain.indicators import catalog
@@ -17,7 +18,7 @@ from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
 from mcp_server.domain.strategy.parse import parse_strategy
-from tests.backtest.leaks import HONEST, LOOKING_AHEAD, is_signal, shifted
+from tests.backtest.leaks import HONEST, LOOKING_AHEAD, Computed, is_signal, shifted
 from tests.domain.test_indicator_values import HOUR_MS, made_candles
 from tests.rigs.hourly_candles import hourly_candles
 from tests.rigs.sampled import sampled, some_or_all
@@ -44,7 +45,7 @@ def proof(candles: Candles) -> Proof:
     def both(candles: Candles) -> Columns:
         return {name: indicator(candles) for name, indicator in (LOOKING_AHEAD | HONEST).items()}
 
-    return prove(both, candles, np.flatnonzero(is_signal(candles))[:50])
+    return prove(Computed(both), candles, np.flatnonzero(is_signal(candles))[:50])
 
 
 def test_every_planted_leak_is_found_and_nothing_honest_is_accused(proof: Proof) -> None:
@@ -59,7 +60,11 @@ def test_every_planted_leak_is_found_and_nothing_honest_is_accused(proof: Proof)
 def test_the_catalogues_own_indicators_of_every_kind_are_not_accused(names: Sequence[str]) -> None:
     specs = parse_specs(names)
     proof = prove(
-        lambda candles: compute(specs, candles), hourly_candles().slice(0, 420), [], clock=count().__next__, limit_s=52
+        Computed(lambda candles: compute(specs, candles)),
+        hourly_candles().slice(0, 420),
+        [],
+        clock=count().__next__,
+        limit_s=52,
     )
 
     assert proof.checked > 50
@@ -70,7 +75,11 @@ def test_the_catalogues_own_indicators_of_every_kind_are_not_accused(names: Sequ
 def test_no_indicator_of_the_catalogue_looks_ahead(names: Sequence[str]) -> None:
     specs = parse_specs(names)
     proof = prove(
-        lambda candles: compute(specs, candles), hourly_candles().slice(0, 420), [], clock=count().__next__, limit_s=7
+        Computed(lambda candles: compute(specs, candles)),
+        hourly_candles().slice(0, 420),
+        [],
+        clock=count().__next__,
+        limit_s=7,
     )
 
     assert proof.checked >= 6
@@ -83,7 +92,7 @@ def test_in_a_long_series_a_leak_on_each_kth_candle_alone_is_found_whichever_it_
         rows, following = np.arange(len(candles)), shifted(candles.close, -1)
         return {str(first): np.where(rows % k == first, following, candles.close) for first in (0, k // 2, k - 1)}
 
-    proof = prove(compute, made_candles(45_000), [])
+    proof = prove(Computed(compute), made_candles(45_000), [])
 
     assert proof.checked < 300
     assert len(proof.changed) == len({0, k // 2, k - 1})
@@ -112,7 +121,7 @@ def test_an_indicator_of_a_backtest_that_looks_ahead_is_named_with_all_that_is_m
 
 
 def test_a_part_of_rules_that_reads_the_next_candle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_server.domain.rules.sql._lag", lambda text, n: f"lead({text}, {n}) OVER (ORDER BY _row)")
+    monkeypatch.setattr("mcp_server.domain.rules.sql._lag", lambda text, n, over: f"lead({text}, {n}) {over})")
     changed = {leak.column for leak in backtest_of("prev(close, 1) < 0.9985 * close").proof.changed}
 
     assert changed == {"prev(close, 1)", "prev(close, 1) < 0.9985 * close", "signal"}

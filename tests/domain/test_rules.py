@@ -19,6 +19,7 @@ from mcp_server.domain.rules.series import SIGNALS
 from mcp_server.domain.rules.verdict import Verdict, decide
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
+from tests.backtest.leaks import steps_of
 from tests.domain.test_indicator_values import made_candles
 from tests.rigs.hourly_candles import hourly_candles
 from tests.rigs.sampled import sampled
@@ -382,14 +383,14 @@ def test_candles_that_are_decided_in_several_queries_are_decided_as_in_one(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rules, candles = compiled(SOME_RULES[1], SOME_RULES[3], INDICATORS), walk_of(150, 5)
-    whole, steps = rules.series(candles), rules.steps(candles, last=90)
+    whole, steps = rules.series(candles), steps_of(rules, candles)
 
     monkeypatch.setattr(rules_module, "MOST_AT_ONCE", at_once)
     series = rules.series(candles)
 
     assert np.array_equal([series.buy, series.sell], [whole.buy, whole.sell])
     assert set(whole.buy.tolist()) == {-1, 0, 1}
-    for name, column in rules.steps(candles, last=90).items():
+    for name, column in steps_of(rules, candles).items():
         assert np.array_equal(column, steps[name], equal_nan=True)
 
 

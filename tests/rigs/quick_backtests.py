@@ -19,7 +19,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     spread, prove = look_ahead.cuts, look_ahead.prove
     patch.setattr(look_ahead, "cuts", lambda candles: spread(candles)[:FEW])
     patch.setattr(
-        run, "prove_no_look_ahead", lambda compute, candles, _decided, **how: prove(compute, candles, (), **how)
+        run, "prove_no_look_ahead", lambda proved, candles, _decided, **how: prove(proved, candles, (), **how)
     )
     patch.setattr(grid, "processes", lambda _workers: ThreadPoolExecutor(1))
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mcp_server.domain.backtest.look_ahead import another_future, prove
+from mcp_server.domain.backtest.futures import another_future
+from mcp_server.domain.backtest.look_ahead import prove
 from mcp_server.domain.candles import Candles, GivenColumn
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.from_news import GivenNews
@@ -14,6 +15,7 @@ from mcp_server.domain.rules.compiled import compile_rules
 from mcp_server.domain.rules.series import BUY, HOLD, UNDECIDED
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.errors import BadInput
+from tests.backtest.leaks import Computed
 from tests.domain.test_indicator_values import made_candles
 
 WHY = "News has been collected since 2026-11-01T00:00Z."
@@ -112,6 +114,6 @@ def test_a_proof_gives_other_news_after_each_cut_and_finds_who_looked_at_them() 
         values = candles.given_column("news_per_hour_24")
         return {"honest": values, "early": np.append(values[1:], np.nan)}
 
-    assert {leak.column for leak in prove(columns, candles, []).changed} == {"early"}
-    proof = prove(compile_rules(rules("prev(news_per_hour_24, 1) > 3"), "1h").steps, candles, [])
+    assert {leak.column for leak in prove(Computed(columns), candles, []).changed} == {"early"}
+    proof = prove(compile_rules(rules("prev(news_per_hour_24, 1) > 3"), "1h"), candles, [])
     assert (proof.changed, proof.checked) == ((), 299)

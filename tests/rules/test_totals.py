@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mcp_server.domain.indicators.parse import parse_specs
-from mcp_server.domain.rules.compiled import compile_rules, read_condition, unsound_conditions
+from mcp_server.domain.rules.beginnings import unsound_conditions
+from mcp_server.domain.rules.compiled import compile_rules, read_condition
 from mcp_server.domain.strategy.format import Rules
 from tests.domain.test_indicator_values import made_candles
 from tests.tools.conftest import Ask, ask, client, settings

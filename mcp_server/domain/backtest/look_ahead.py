@@ -1,32 +1,31 @@
 """Disproves look-ahead: what comes after a candle is replaced, and nothing up to that candle may change by one bit.
 
-Every value of the run on the whole series is compared with the value from a run that has another future. A cut keeps
-all candles up to it, and continues them by at most `TAIL` made-up ones. A shorter future than the real one misses
-nothing: the whole run is one side of each comparison, so a value in it that used any later candle, however far away,
-would have to come out of other candles (or of their absence) to the last bit. For the same reason it is enough to
-compute the parts of rules, which are the same expression at each candle, over the last candles before a cut.
+Every value of the run on the whole series is compared with the value from a run that has another future. A shorter
+future than the real one misses nothing: the whole run is one side of each comparison, so a value in it that used any
+later candle, however far away, would have to come out of other candles (or of their absence) to the last bit. For the
+same reason it is enough to compute the parts of rules, which are the same expression at each candle, over the last
+candles before a cut. The parts after many cuts are computed at once, each cut's as if it were alone.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from mcp_server.domain.candles import Candles, Floats, GivenColumn, Times
+from mcp_server.domain.backtest.futures import TAIL, Columns, Futures, Provable, first_difference
+from mcp_server.domain.candles import Candles, Times
 
-Columns = Mapping[str, npt.NDArray[Any]]
-"""Name → one value for each candle: indicators, stages of rules, decisions."""
+T = TypeVar("T")
 
 CUTS = 200
 """A leak on every k-th candle only is found for each k up to this: see `cuts`."""
 
-TAIL = 500
 LIMIT_S = 8.0
+ROWS_AT_ONCE = 100_000
+"""The parts of so many rows are computed together, which takes far less time than cut by cut."""
+
 _EXTREMES = 10
-_UNDEFINED = 0.1
-"""This share of the values that are made up of a given column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,12 @@ class Proof:
 
 
 def prove(
-    compute: Callable[[Candles], Columns],
+    proved: Provable,
     candles: Candles,
     decided: Sequence[int] | Times,
     *,
     every: bool = False,
-    lately: Callable[[Candles, int], Columns] | None = None,
+    futures: Futures | None = None,
     clock: Callable[[], float] | None = None,
     limit_s: float = LIMIT_S,
     progress: Callable[[int, int], None] | None = None,
@@ -66,37 +65,88 @@ def prove(
     """Replace what comes after many candles, and compare all that was computed up to them, bit by bit.
 
     Args:
-        compute: what is to be disproved: candles → columns.
+        proved: what is to be disproved.
         candles: the whole series.
         decided: the positions of the candles on which trades were decided; each is cut after, too, as time allows.
         every: cut after every candle, however long it takes.
-        lately: the same as `compute`, where it is quicker to leave out of some columns all but that many of the last
-            values. A shorter column is of the last candles.
+        futures: of these candles, where proofs share them.
         clock: tells the time in seconds. None: there is no limit.
         limit_s: after this long no further cut is begun.
         progress: called with the number of candles checked and the number wanted, before each.
     """
     began = clock() if clock else 0.0
-    whole = compute(candles)
+    futures = futures or Futures(candles)
+    cutting = _Cutting(proved, futures)
     last = len(candles) - 1
-    recent = TAIL + max(TAIL, len(candles) // CUTS)
     decisions = {int(at) for at in decided if 0 <= at < last}
-    first = _shuffled(range(last)) if every else cuts(candles)
+    futures.cuts = futures.cuts or cuts(candles)
+    first = _shuffled(range(last)) if every else futures.cuts
     order = [*first, *_shuffled(decisions - set(first))]
-    earliest, checked = dict[str, tuple[int, int]](), 0
+    checked = 0
     for cut in order:
         if clock and not every and clock() - began >= limit_s:
             break
         if progress is not None:
             progress(checked, len(order))
-        other = another_future(candles, cut)
-        for name, at in _leaks(whole, lately(other, recent) if lately else compute(other), len(other), cut):
-            earliest[name] = min(earliest.get(name, (at, cut)), (at, cut))
+        cutting.cut_after(cut)
         checked += 1
     times = candles.open_time_ms
-    leaks = (Leak(name, int(times[at]), int(times[cut])) for name, (at, cut) in earliest.items())
+    leaks = (Leak(name, int(times[at]), int(times[cut])) for name, (at, cut) in cutting.earliest().items())
     changed = tuple(sorted(leaks, key=lambda leak: (leak.at_ms, leak.column)))
     return Proof(checked, len(order), len(decisions & set(order[:checked])), len(decisions), changed)
+
+
+class _Cutting:
+    """What changed after the cuts that were made so far. Parts wait until there are `ROWS_AT_ONCE` rows of them."""
+
+    def __init__(self, proved: Provable, futures: Futures) -> None:
+        self._proved, self._futures = proved, futures
+        count = len(futures.candles)
+        self._whole = [(source, proved.columns_of(source, futures.candles)) for source in proved.sources]
+        self._parts = proved.parts(_together(own for _, own in self._whole), np.zeros(count, dtype=np.int64))
+        self._recent = TAIL + max(TAIL, count // CUTS)
+        self._rows = self._recent + proved.reach
+        self._waiting: list[tuple[int, Columns]] = []
+        self._earliest = dict[str, tuple[int, int]]()
+
+    def cut_after(self, cut: int) -> None:
+        """Compare the columns, and have the parts wait."""
+        made = [self._futures.columns(self._proved, source, own, cut, self._rows) for source, own in self._whole]
+        for name, at in _together(one.changed for one in made).items():
+            self._change(name, at, cut)
+        self._waiting.append((cut, {name: own[-self._rows :] for one in made for name, own in one.values.items()}))
+        if (len(self._waiting) + 1) * self._rows > ROWS_AT_ONCE:
+            self._compare_parts()
+
+    def earliest(self) -> dict[str, tuple[int, int]]:
+        """Return of each column that changed the position of the earliest change that was seen, and its cut."""
+        self._compare_parts()
+        return self._earliest
+
+    def _compare_parts(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if not waiting or not self._parts:
+            return
+        counts = [self._futures.count(cut) for cut, _ in waiting]
+        rows = [min(count, self._rows) for count in counts]
+        columns = {name: np.concatenate([own[name] for _, own in waiting]) for name in waiting[0][1]}
+        parts = self._proved.parts(columns, np.repeat(np.arange(len(waiting)), rows))
+        compared = [
+            (cut, max(count - self._recent, 0), end - count)
+            for (cut, _), count, end in zip(waiting, counts, np.cumsum(rows).tolist(), strict=True)
+        ]  # the cut, the first position that is compared, and what is to be added to find a position in `parts`
+        whole = np.concatenate([np.arange(start, cut + 1) for cut, start, _ in compared])
+        here = np.concatenate([np.arange(start, cut + 1) + moved for cut, start, moved in compared])
+        for name, values in parts.items():
+            if first_difference(self._parts[name][whole], values[here]) is None:
+                continue
+            for cut, start, moved in compared:
+                before, after = self._parts[name][start : cut + 1], values[start + moved : cut + 1 + moved]
+                if (first := first_difference(before, after)) is not None:
+                    self._change(name, start + first, cut)
+
+    def _change(self, name: str, at: int, cut: int) -> None:
+        self._earliest[name] = min(self._earliest.get(name, (at, cut)), (at, cut))
 
 
 def cuts(candles: Candles) -> list[int]:
@@ -116,49 +166,8 @@ def cuts(candles: Candles) -> list[int]:
     return [*_shuffled(spread), *_shuffled(others - set(spread))]
 
 
-def another_future(candles: Candles, cut: int) -> Candles:
-    """Return the candles up to position `cut`, and after them a random walk at the same times, all columns changed.
-
-    It is the same for the same cut. How far it goes differs from cut to cut: some stay near, some leave every price
-    and volume of the series behind. Given columns go on with any values.
-    """
-    times = candles.open_time_ms[: cut + 1 + TAIL]
-    count = len(times) - cut - 1
-    random = np.random.default_rng(cut)
-    size = 0.01 * np.exp(1.5 * random.standard_normal())  # of a step, as a share of the price
-    steps = size * random.standard_t(3, (2, count)).clip(-20, 20)
-    steps[0, :1] *= 10
-    path = float(candles.close[cut]) * np.exp(np.cumsum(steps.T.ravel()).clip(-30, 30))
-    opened, close = path[::2], path[1::2]
-    beyond = np.exp((size * random.exponential(1, (2, count))).clip(0, 20))
-    volume = _usual(candles.volume[max(cut - 99, 0) : cut + 1]) * np.exp(2 * random.standard_normal(count))
-    added = {
-        "open": opened,
-        "high": np.maximum(opened, close) * beyond[0],
-        "low": np.minimum(opened, close) / beyond[1],
-        "close": close,
-        "volume": volume,
-    }
-    joined = {name: np.concatenate([getattr(candles, name)[: cut + 1], values]) for name, values in added.items()}
-    given = {}
-    for name, column in candles.given.items():
-        other = np.where(random.random(count) < _UNDEFINED, np.nan, random.uniform(0, 100, count))
-        given[name] = GivenColumn(np.concatenate([column.values[: cut + 1], other]))
-    return Candles(times, **joined, given=given)
-
-
-def _leaks(whole: Columns, changed: Columns, count: int, cut: int) -> Iterator[tuple[str, int]]:
-    """Return each column that differs up to the cut, and the position of its first difference; NaN equals NaN."""
-    for name, values in changed.items():
-        start = count - len(values)
-        before, after = whole[name][start : cut + 1], values[: cut + 1 - start]
-        bits = f"u{before.itemsize}"
-        if np.array_equal(before.view(bits), after.view(bits)):
-            continue
-        same = (before == after) & (np.signbit(before) == np.signbit(after))
-        same |= (before != before) & (after != after)  # noqa: PLR0124 - what differs from itself is NaN
-        if not same.all():
-            yield name, start + int(np.argmin(same))
+def _together(mappings: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    return {name: value for mapping in mappings for name, value in mapping.items()}
 
 
 def _shuffled(positions: Collection[int]) -> list[int]:
@@ -176,11 +185,6 @@ def _unusual(candles: Candles) -> set[int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         features = [volume, np.nan_to_num(volume / before, posinf=0), candles.high / candles.low, returns, -returns]
     return {int(at) for feature in features for at in np.argsort(feature, kind="stable")[-_EXTREMES:]}
-
-
-def _usual(volume: Floats) -> float:
-    known = volume[volume > 0]
-    return float(np.median(known)) if len(known) else 1.0
 
 
 def _prime_up_to(most: int) -> int:

@@ -17,6 +17,7 @@ from mcp_server.domain.backtest.assumptions import Assumptions
 from mcp_server.domain.backtest.controls import controls
 from mcp_server.domain.backtest.decisions import Decisions, candles_of_range, decide_slots
 from mcp_server.domain.backtest.figures import figures
+from mcp_server.domain.backtest.futures import Futures
 from mcp_server.domain.backtest.look_ahead import CUTS, LIMIT_S, Proof
 from mcp_server.domain.backtest.look_ahead import prove as prove_no_look_ahead
 from mcp_server.domain.backtest.returns import grid_returns
@@ -136,6 +137,7 @@ def run_backtest(
     clock: Callable[[], float] | None = None,
     proof_limit_s: float = LIMIT_S,
     progress: Progress = lambda _doing, _part: None,
+    futures: Futures | None = None,
 ) -> Backtest:
     """Simulate, and compute all figures, their worth, their controls and the proof.
 
@@ -145,6 +147,7 @@ def run_backtest(
         clock: tells the time in seconds, for the limit of the proof; None: there is none.
         proof_limit_s: after this long, the proof begins no further cut.
         progress: called as it goes on.
+        futures: of the task's candles, where backtests over them share what their proofs compute.
 
     Raises:
         BadInput, Retryable: as `run_simulation` does.
@@ -162,7 +165,7 @@ def run_backtest(
     times, curves = simulation.open_time_ms, (simulation.equity, candles.close / candles.close[0])
     rule, holding = (track_of(times, curve, task.timeframe) for curve in curves)
     folds = walk_forward([rule], holding)
-    proof = _proof(simulated, prove, clock, proof_limit_s, progress)
+    proof = _proof(simulated, prove, clock, proof_limit_s, progress, futures)
     progress("Done", 1.0)
     return Backtest(simulated, counted, valued, held, proof, folds)
 
@@ -173,20 +176,25 @@ def cuts_without_clock() -> tuple[Callable[[], float], float]:
 
 
 def _proof(
-    simulated: Simulated, how: Prove, clock: Callable[[], float] | None, limit_s: float, progress: Progress
+    simulated: Simulated,
+    how: Prove,
+    clock: Callable[[], float] | None,
+    limit_s: float,
+    progress: Progress,
+    futures: Futures | None,
 ) -> Proof:
     """Disprove look-ahead over all candles, warm-up included: columns, parts of the rules, decisions."""
-    task, compiled = simulated.task, compiled_rules(simulated.task.strategy)
+    task = simulated.task
 
     def told(done: int, wanted: int) -> None:
         progress("Looking for look-ahead", done / wanted)
 
     return prove_no_look_ahead(
-        compiled.steps,
+        compiled_rules(task.strategy),
         task.candles,
         _decided_on(simulated),
         every=how == "all",
-        lately=compiled.steps,
+        futures=futures,
         clock=clock,
         limit_s=limit_s,
         progress=told,

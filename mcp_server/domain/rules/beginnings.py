@@ -1,16 +1,32 @@
 """Which conditions depend on where a running total begins: its first candle is another one at each run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
-from mcp_server.domain.indicators.totals import Moves
-from mcp_server.domain.rules.tree import CROSSINGS, Node
+from mcp_server.domain.indicators.spec import Spec
+from mcp_server.domain.indicators.totals import Moves, moves
+from mcp_server.domain.rules.tree import CROSSINGS, Node, columns_reached
+from mcp_server.domain.rules.verdict import Rule
+
+UNSOUND = "depends on where a running total begins, which is another candle at each run"
 
 Columns = Mapping[str, Moves | None]
 """Column → how it answers to another beginning of the totals in it; the columns of candles are not there."""
 
 _COMPARISONS = ("=", "<>", "<", "<=", ">", ">=", "between", "in", *CROSSINGS)
 _NOT_AT_ALL: Moves = {}
+
+
+def unsound_conditions(rule: Rule, specs: Sequence[Spec]) -> list[str]:
+    """Return the conditions of a rule that depend on where a running total begins, by their text."""
+    used = {column for column, _ in columns_reached(rule.tree)}
+    answers = {
+        column: answer
+        for spec in specs
+        if spec.running and used & set(spec.columns)
+        for column, answer in zip(spec.columns, moves(spec), strict=True)
+    }
+    return [rule.text_of(node) for node in depending(rule.tree, answers)] if answers else []
 
 
 def depending(node: Node, columns: Columns) -> Iterator[Node]:

@@ -7,31 +7,28 @@ crosses_above and crosses_below, and `check_prefixes` proves it by taking the la
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from mcp_server.domain.candles import CANDLE_COLUMNS, Candles
+from mcp_server.domain.candles import CANDLE_COLUMNS, Candles, Floats, Times
 from mcp_server.domain.indicators.compute import compute
 from mcp_server.domain.indicators.from_news import GivenNews, news_wanted
 from mcp_server.domain.indicators.parse import parse_specs
 from mcp_server.domain.indicators.spec import Spec
-from mcp_server.domain.indicators.totals import moves
 from mcp_server.domain.rules import queries
-from mcp_server.domain.rules.beginnings import depending
+from mcp_server.domain.rules.beginnings import UNSOUND, unsound_conditions
 from mcp_server.domain.rules.engine import Engine, Table
 from mcp_server.domain.rules.missing_news import why_undefined
 from mcp_server.domain.rules.reader import read_rule
 from mcp_server.domain.rules.series import Codes, RuleSeries
-from mcp_server.domain.rules.sql import ROW
+from mcp_server.domain.rules.sql import ROW, STRETCH
 from mcp_server.domain.rules.tree import columns_reached, computed, reach_of
 from mcp_server.domain.rules.verdict import Rule, RuleName, Verdict, decide, evaluated_rule, explain
 from mcp_server.domain.strategy.format import Rules
 from mcp_server.domain.timeframes import iso
 from mcp_server.errors import BadInput
-
-UNSOUND = "depends on where a running total begins, which is another candle at each run"
 
 MOST_AT_ONCE = 100_000
 """So many candles are decided in one query."""
@@ -43,6 +40,10 @@ MOST_COMPILED = 2_048
 """So many different rules are kept compiled: to compile takes longer than to decide."""
 
 _ANY_TIMEFRAME = "1m"
+
+
+Source: TypeAlias = tuple[Spec | None, tuple[str, ...]]
+"""An indicator, or None for the candles, and those of its columns that rules use."""
 
 
 class CompiledRules:
@@ -154,30 +155,41 @@ class CompiledRules:
         """
         return self._held(self._in_order(self._deciding, self._table(candles)), len(candles))
 
-    def steps(self, candles: Candles, last: int | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Return all that leads to the decisions: the columns used, each part of the rules by its text, the signal.
+    @cached_property
+    def sources(self) -> Sequence[Source]:
+        """What the rules look at."""
+        used = ((spec, tuple(filter(self._columns.__contains__, spec.columns))) for spec in self._specs)
+        own = tuple(filter(self._columns.__contains__, CANDLE_COLUMNS))
+        return [source for source in ((None, own), *used) if source[1]]
+
+    def columns_of(self, source: Source, candles: Candles) -> dict[str, Floats]:
+        """Return the columns of one of `sources`: NaN where there is no value."""
+        spec, names = source
+        columns = compute([spec], candles) if spec else {name: getattr(candles, name) for name in names}
+        return {name: columns[name] for name in names}
+
+    def parts(self, columns: Mapping[str, Floats], stretch: Times) -> dict[str, npt.NDArray[Any]]:
+        """Return all that the decisions are made of: each part of the rules by its text, and the signal.
 
         Args:
-            candles: closed candles, oldest first.
-            last: of the parts and the signal, only the values at so many of the last candles; the columns are whole.
+            columns: those of all `sources`, oldest first.
+            stretch: for each row a number that rows of other candles do not have. Each stretch is by itself.
 
         Raises:
             Retryable: it took too long.
         """
-        table = self._table(candles)
-        start = 0 if last is None else max(len(candles) - last, 0)
-        values = self._in_order(self._stepping, table, start)
+        table: Table = {**columns, ROW: np.arange(len(stretch), dtype=np.int64), STRETCH: stretch}
+        values = self._in_order(self._stepping, table)
         parts = {text: values[f"part_{position}"] for position, text in enumerate(self._parts)}
-        signals = self._held(values, len(candles) - start).signals()
-        return {name: column for name, column in table.items() if name != ROW} | parts | {"signal": signals}
+        return parts | {"signal": self._held(values, len(stretch)).signals()}
 
-    def _in_order(self, query: str, table: Table, first: int = 0) -> dict[str, npt.NDArray[Any]]:
-        """Return the columns that a query selects, in the order of the candles from the position `first` on.
+    def _in_order(self, query: str, table: Table) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns that a query selects, in the order of the candles.
 
         However many candles there are, one query sees so many that time and memory suffice: what the conditions look
         back to goes with them.
         """
-        starts = range(first, max(len(table[ROW]), first + 1), MOST_AT_ONCE)
+        starts = range(0, max(len(table[ROW]), 1), MOST_AT_ONCE)
         parts = [self._part_in_order(query, table, start) for start in starts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -228,9 +240,10 @@ class CompiledRules:
 
     def _table(self, candles: Candles) -> Table:
         """Return the columns that the rules use, NaN where there is no value, and a running number for their order."""
-        columns = {name: getattr(candles, name) for name in CANDLE_COLUMNS} | compute(self._used, candles)
-        table: Table = {name: column for name, column in columns.items() if name in self._columns}
-        return {**table, ROW: np.arange(len(candles), dtype=np.int64)}
+        table: dict[str, Floats | Times] = {ROW: np.arange(len(candles), dtype=np.int64)}
+        for source in self.sources:
+            table |= self.columns_of(source, candles)
+        return table
 
 
 @lru_cache(maxsize=MOST_COMPILED)
@@ -267,18 +280,6 @@ def read_condition(name: RuleName, text: str, specs: Sequence[Spec]) -> Rule:
     rule = Rule(name, text, read_rule(_engine(), text, columns))
     CompiledRules(_engine(), specs, [rule], _ANY_TIMEFRAME).bind()
     return rule
-
-
-def unsound_conditions(rule: Rule, specs: Sequence[Spec]) -> list[str]:
-    """Return the conditions of a rule that depend on where a running total begins, by their text."""
-    used = {column for column, _ in columns_reached(rule.tree)}
-    answers = {
-        column: answer
-        for spec in specs
-        if spec.running and used & set(spec.columns)
-        for column, answer in zip(spec.columns, moves(spec), strict=True)
-    }
-    return [rule.text_of(node) for node in depending(rule.tree, answers)] if answers else []
 
 
 @lru_cache(maxsize=1)

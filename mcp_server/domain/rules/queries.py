@@ -37,8 +37,11 @@ def deciding(rules: Sequence[Rule]) -> str:
 
 
 def stepping(rules: Sequence[Rule], parts: Sequence[Node]) -> str:
-    """Select what `deciding` does, and each part that is computed on the way; NaN where a number has no value."""
-    stages = Stages()
+    """Select what `deciding` does, and each part that is computed on the way; NaN where a number has no value.
+
+    Each `STRETCH` is by itself.
+    """
+    stages = Stages(by_stretch=True)
     values = {f"part_{position}": node for position, node in enumerate(parts)}
     values |= {rule.name: rule.tree for rule in rules}
     wanted = [f"{filled(stages.want(node), node)} AS {name}" for name, node in values.items()]

@@ -12,7 +12,9 @@ from mcp_server.domain.rules.tree import ARITHMETIC, MAX_STAGES, WINDOWS, Node
 from mcp_server.errors import BadInput
 
 ROW = "_row"
+STRETCH = "_stretch"
 _ORDER = f'ORDER BY "{ROW}"'
+_IN_STRETCH = f'PARTITION BY "{STRETCH}" {_ORDER}'
 _MAY_BE_UNDEFINED = (*ARITHMETIC, "ln", "sqrt")
 
 
@@ -27,9 +29,14 @@ class _Sql:
 
 
 class Stages:
-    """Collects expressions, and builds the one query that selects them."""
+    """Collects expressions, and builds the one query that selects them.
 
-    def __init__(self) -> None:
+    Args:
+        by_stretch: rows of another `STRETCH` are of other candles: none is looked back to.
+    """
+
+    def __init__(self, *, by_stretch: bool = False) -> None:
+        self._over = f"OVER ({_IN_STRETCH if by_stretch else _ORDER}"
         self._stages: list[dict[str, str]] = []
         self._names = 0
 
@@ -104,12 +111,13 @@ class Stages:
         parts = [self._simple(argument) for argument in node.arguments]
         texts = [part.text for part in parts]
         if node.op == "prev":
-            text = _lag(texts[0], int(node.value or 1))
+            text = _lag(texts[0], int(node.value or 1), self._over)
         elif node.op in ("highest", "lowest"):
-            text = _extreme("max" if node.op == "highest" else "min", texts[0], int(node.value or 1))
+            text = _extreme("max" if node.op == "highest" else "min", texts[0], int(node.value or 1), self._over)
         else:
             now, before = (">", "<=") if node.op == "crosses_above" else ("<", ">=")
-            text = f"({texts[0]} {now} {texts[1]} AND {_lag(texts[0], 1)} {before} {_lag(texts[1], 1)})"
+            earlier = [_lag(text, 1, self._over) for text in texts]
+            text = f"({texts[0]} {now} {texts[1]} AND {earlier[0]} {before} {earlier[1]})"
         return self._column(_Sql(text, _highest_stage(parts)))
 
 
@@ -120,12 +128,12 @@ def filled(sql: str, node: Node) -> str:
     return f"ifnull(CAST({sql} AS DOUBLE), CAST('nan' AS DOUBLE))"
 
 
-def _lag(text: str, n: int) -> str:
-    return f"lag({text}, {n}) OVER ({_ORDER})"
+def _lag(text: str, n: int, over: str) -> str:
+    return f"lag({text}, {n}) {over})"
 
 
-def _extreme(function: str, text: str, n: int) -> str:
-    frame = f"OVER ({_ORDER} ROWS BETWEEN {n - 1} PRECEDING AND CURRENT ROW)"
+def _extreme(function: str, text: str, n: int, over: str) -> str:
+    frame = f"{over} ROWS BETWEEN {n - 1} PRECEDING AND CURRENT ROW)"
     return f"(CASE WHEN count({text}) {frame} = {n} THEN {function}({text}) {frame} END)"
 
 

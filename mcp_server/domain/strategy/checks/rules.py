@@ -49,7 +49,8 @@ def rule_findings(rules: Rules | None, wake: str | None, timeframe: str | None) 
     """
     from mcp_server.domain.indicators.parse import parse_spec
     from mcp_server.domain.indicators.spec import distinct
-    from mcp_server.domain.rules.compiled import UNSOUND, read_condition, unsound_conditions
+    from mcp_server.domain.rules.beginnings import UNSOUND, unsound_conditions
+    from mcp_server.domain.rules.compiled import read_condition
     from mcp_server.domain.rules.reader import UnknownColumn
 
     findings, specs = list[Finding](), list["Spec"]()
