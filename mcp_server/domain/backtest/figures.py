@@ -163,9 +163,12 @@ def _annual_growth(final: float, days: float) -> float | None:
 
 
 def _sortino(returns: Floats) -> float | None:
-    """Return mean ÷ downside deviation below 0, per candle; None where nothing was lost."""
+    """Return mean ÷ downside deviation below 0, per candle; None where nothing was lost.
+
+    `lost @ lost` would be added up by as many threads as there are cores, and differ in its last bits with them.
+    """
     lost = np.minimum(returns, 0.0)
-    downside = float(lost @ lost) / max(len(returns), 1)
+    downside = float(np.sum(lost * lost)) / max(len(returns), 1)
     return float(np.mean(returns)) / downside**0.5 if downside else None
 
 
